@@ -1,0 +1,1 @@
+//! watch-list of Antiphon.

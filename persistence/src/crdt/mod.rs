@@ -1,0 +1,1 @@
+//! Operation-based replicated data types.

@@ -1,0 +1,1 @@
+//! Causal, exactly-once delivery of replicated events.

@@ -1,0 +1,96 @@
+//! The one error type of this crate: what happened, and what its caller should do about it.
+//!
+//! A caller decides by [`ErrorKind`], a person reads the message, and the source keeps the cause. An
+//! expected "no" (a lost compare-and-set, say) is a reply of the operation and not an error.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What this crate's fallible operations return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Tells the caller what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Nothing took effect; the same call may succeed later: retry with backoff.
+    Unavailable,
+    /// The request is wrong and will stay so: change it.
+    Rejected,
+    /// Another writer owns what this one tried to write: stop this instance.
+    Fenced,
+    /// The outcome is unknown: it may have taken effect, or may still.
+    Timeout,
+    /// Stored or received data cannot be understood: a person has to look.
+    Corrupt,
+    /// An assumption of this code does not hold: report it.
+    Bug,
+}
+
+/// An error with its kind, a message and, where there is one, its cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error without a cause. The message is lower case, without a full stop.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same error with the cause that [`StdError::source`] returns.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// An [`ErrorKind::Unavailable`] error.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, message)
+    }
+
+    /// An [`ErrorKind::Rejected`] error.
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Rejected, message)
+    }
+
+    /// An [`ErrorKind::Fenced`] error.
+    pub fn fenced(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Fenced, message)
+    }
+
+    /// An [`ErrorKind::Timeout`] error.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Timeout, message)
+    }
+
+    /// An [`ErrorKind::Corrupt`] error.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Corrupt, message)
+    }
+
+    /// An [`ErrorKind::Bug`] error.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Bug, message)
+    }
+
+    /// What the caller should do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,9 @@
+//! What a journal stores: events with their metadata and encoded payloads.
+
+mod payload;
+mod sequence_nr;
+mod stored;
+
+pub use payload::Payload;
+pub use sequence_nr::SequenceNr;
+pub use stored::{EventMeta, StoredEvent};

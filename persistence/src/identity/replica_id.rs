@@ -1,0 +1,63 @@
+//! The name of a place that holds a replica.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::check_name;
+use crate::Result;
+
+/// A place: region, data centre or zone. Cheap to clone.
+///
+/// The [empty](ReplicaId::empty) id means "the entity from before replication", so that an existing
+/// entity can be migrated together with its events.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Arc<str>", into = "Arc<str>")]
+pub struct ReplicaId(Arc<str>);
+
+impl ReplicaId {
+    /// The replica named `name`.
+    ///
+    /// # Errors
+    /// `Rejected` when the name is empty, contains `|` or a control character, or is too long.
+    pub fn new(name: impl AsRef<str>) -> Result<Self> {
+        check_name("replica id", name.as_ref())?;
+        Ok(Self(name.as_ref().into()))
+    }
+
+    /// The original, not replicated entity.
+    pub fn empty() -> Self {
+        Self("".into())
+    }
+
+    /// Whether this is [`ReplicaId::empty`].
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<Arc<str>> for ReplicaId {
+    type Error = crate::Error;
+
+    fn try_from(name: Arc<str>) -> Result<Self> {
+        if name.is_empty() { Ok(Self::empty()) } else { Self::new(name) }
+    }
+}
+
+impl From<ReplicaId> for Arc<str> {
+    fn from(replica: ReplicaId) -> Self {
+        replica.0
+    }
+}
+
+impl fmt::Display for ReplicaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,30 @@
+//! Event-sourced entities, their journals' contracts and replication: everything of Antiphon that
+//! needs no cluster.
+//!
+//! - [`identity`]: replica, entity, persistence id, slice.
+//! - [`version`]: version vectors.
+//! - [`time`]: the clock seam and the hybrid logical clock.
+//! - [`event`]: what a journal stores.
+//! - [`store`]: the contracts of journals, snapshots, offsets and coordination.
+//! - [`memory`]: all of them in memory, for tests and simulation.
+//! - [`codec`]: payload codecs with manifests and versions.
+//! - [`delivery`]: causal, exactly-once delivery of replicated events.
+//! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
+//! - [`reply`]: answers to commands, local or remote.
+//! - [`crdt`]: operation-based replicated data types.
+
+pub mod codec;
+pub mod crdt;
+pub mod delivery;
+pub mod entity;
+mod error;
+pub mod event;
+pub mod identity;
+pub mod memory;
+pub mod reply;
+pub mod store;
+pub mod task;
+pub mod time;
+pub mod version;
+
+pub use error::{Error, ErrorKind, Result};

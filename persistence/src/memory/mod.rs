@@ -1,0 +1,1 @@
+//! All stores in memory.

@@ -1,0 +1,154 @@
+//! The two halves of an answer.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::sync::oneshot;
+
+use super::scope::{self, RemoteCompletion, ReplySender};
+use crate::Error;
+use crate::codec::CodecId;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplyError {
+    /// The handler let go of its `ReplyTo` without an answer, or failed; the command may have taken effect.
+    NoReply,
+    /// No answer came in time; the command may have taken effect, or may still.
+    Timeout,
+    /// Nobody was there to handle the command; it has not taken effect.
+    NotHere(String),
+    /// A bound was hit; the command has not taken effect.
+    Overloaded(String),
+    /// The entity or its node stopped; the command may have taken effect.
+    Stopped(String),
+    /// The command or the answer could not be sent: too large, not encodable, or not allowed.
+    Rejected(String),
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoReply => f.write_str("no reply: the handler let go of its `ReplyTo`"),
+            Self::Timeout => f.write_str("no reply in time: the outcome is unknown"),
+            Self::NotHere(why) => write!(f, "not here: {why}"),
+            Self::Overloaded(why) => write!(f, "overloaded: {why}"),
+            Self::Stopped(why) => write!(f, "stopped: {why}"),
+            Self::Rejected(why) => write!(f, "rejected: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ReplyError {}
+
+type Answer<R> = Result<R, ReplyError>;
+
+/// Where the answer to a command goes. Answering consumes it; dropping it answers "no reply".
+pub struct ReplyTo<R>(Mutex<Option<Target<R>>>);
+
+enum Target<R> {
+    Local(oneshot::Sender<Answer<R>>),
+    Remote { id: u64, sender: Arc<dyn ReplySender> },
+}
+
+/// The asker's half.
+#[derive(Debug)]
+pub struct PendingReply<R>(oneshot::Receiver<Answer<R>>);
+
+/// A new pair.
+pub fn reply_channel<R>() -> (ReplyTo<R>, PendingReply<R>) {
+    let (sender, receiver) = oneshot::channel();
+    (ReplyTo(Mutex::new(Some(Target::Local(sender)))), PendingReply(receiver))
+}
+
+impl<R> PendingReply<R> {
+    /// Waits for the answer, without a limit of its own.
+    ///
+    /// # Errors
+    /// Any [`ReplyError`] but `Timeout`.
+    pub async fn wait(self) -> Result<R, ReplyError> {
+        self.0.await.unwrap_or(Err(ReplyError::NoReply))
+    }
+}
+
+impl<R> ReplyTo<R> {
+    /// Answers with an error in place of a value.
+    pub fn fail(self, error: ReplyError) {
+        match self.take() {
+            Some(Target::Local(sender)) => gone_is_logged(sender.send(Err(error)).is_err()),
+            Some(Target::Remote { id, sender }) => sender.send(id, Err(error)),
+            None => {}
+        }
+    }
+
+    fn take(&self) -> Option<Target<R>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+}
+
+impl<R: Serialize> ReplyTo<R> {
+    /// Answers. An asker that has given up is no error: it is logged at debug level.
+    pub fn reply(self, value: R) {
+        match self.take() {
+            Some(Target::Local(sender)) => gone_is_logged(sender.send(Ok(value)).is_err()),
+            Some(Target::Remote { id, sender }) => {
+                let answer = CodecId::Bincode
+                    .encode(&value)
+                    .map(Into::into)
+                    .map_err(|error| ReplyError::Rejected(error.to_string()));
+                sender.send(id, answer);
+            }
+            None => {}
+        }
+    }
+}
+
+fn gone_is_logged(gone: bool) {
+    if gone {
+        tracing::debug!("a reply came after its asker gave up");
+    }
+}
+
+impl<R> Drop for ReplyTo<R> {
+    fn drop(&mut self) {
+        if let Some(Target::Remote { id, sender }) = self.take() {
+            sender.send(id, Err(ReplyError::NoReply));
+        }
+    }
+}
+
+impl<R> fmt::Debug for ReplyTo<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplyTo")
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let completion: RemoteCompletion = match self.take() {
+            Some(Target::Local(sender)) => Box::new(move |answer| {
+                let answer =
+                    answer.and_then(|bytes| CodecId::Bincode.decode(&bytes).map_err(undecodable));
+                gone_is_logged(sender.send(answer).is_err());
+            }),
+            // a command that is passed on: the answer goes the same way back
+            Some(Target::Remote { id, sender }) => Box::new(move |answer| sender.send(id, answer)),
+            None => return Err(serde::ser::Error::custom("a `ReplyTo` can be sent only once")),
+        };
+        scope::register(completion).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+fn undecodable(error: Error) -> ReplyError {
+    ReplyError::Rejected(format!("the answer cannot be read: {error}"))
+}
+
+impl<'de, R> Deserialize<'de> for ReplyTo<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = u64::deserialize(deserializer)?;
+        let sender = scope::sender().map_err(serde::de::Error::custom)?;
+        Ok(Self(Mutex::new(Some(Target::Remote { id, sender }))))
+    }
+}

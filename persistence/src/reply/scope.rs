@@ -1,0 +1,75 @@
+//! How a `ReplyTo` finds its way through serde, which passes no context: a scope of the thread, set
+//! for the length of one synchronous encode or decode.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::ReplyError;
+use crate::codec::CodecId;
+use crate::{Error, Result};
+
+/// Hands an answer that came from another node to its asker.
+pub type RemoteCompletion = Box<dyn FnOnce(std::result::Result<Bytes, ReplyError>) + Send>;
+
+/// Keeps the askers of commands that went to another node.
+pub trait ReplyRegistrar: Send + Sync {
+    /// Keeps `completion` until its answer comes, and returns the number to send along. A completion that is dropped answers "no reply".
+    fn register(&self, completion: RemoteCompletion) -> u64;
+}
+
+/// Sends answers back to the node that a command came from.
+pub trait ReplySender: Send + Sync {
+    /// Sends the answer number `id`; it may be lost, then the asker times out.
+    fn send(&self, id: u64, answer: std::result::Result<Bytes, ReplyError>);
+}
+
+thread_local! {
+    static REGISTRAR: RefCell<Option<Arc<dyn ReplyRegistrar>>> = const { RefCell::new(None) };
+    static SENDER: RefCell<Option<Arc<dyn ReplySender>>> = const { RefCell::new(None) };
+}
+
+/// Encodes a command for another node, with bincode.
+///
+/// # Errors
+/// `Rejected` when it cannot be encoded; its askers then get "no reply".
+pub fn encode_command<C: Serialize>(
+    command: &C,
+    registrar: Arc<dyn ReplyRegistrar>,
+) -> Result<Vec<u8>> {
+    let outer = REGISTRAR.replace(Some(registrar));
+    let encoded = CodecId::Bincode.encode(command);
+    REGISTRAR.replace(outer);
+    encoded
+}
+
+/// Decodes a command from another node.
+///
+/// # Errors
+/// `Corrupt` when the bytes are not such a command.
+pub fn decode_command<C: DeserializeOwned>(
+    bytes: &[u8],
+    sender: Arc<dyn ReplySender>,
+) -> Result<C> {
+    let outer = SENDER.replace(Some(sender));
+    let decoded = CodecId::Bincode.decode(bytes);
+    SENDER.replace(outer);
+    decoded
+}
+
+pub(super) fn register(completion: RemoteCompletion) -> Result<u64> {
+    REGISTRAR.with_borrow(|registrar| match registrar {
+        Some(registrar) => Ok(registrar.register(completion)),
+        None => Err(Error::rejected("a `ReplyTo` can only be sent through an entity ref")),
+    })
+}
+
+pub(super) fn sender() -> Result<Arc<dyn ReplySender>> {
+    SENDER.with_borrow(|sender| match sender {
+        Some(sender) => Ok(sender.clone()),
+        None => Err(Error::rejected("a `ReplyTo` can only be received by an entity")),
+    })
+}

@@ -1,0 +1,115 @@
+//! What nodes agree on: rows that change by compare-and-set, and tables with a fencing token.
+//!
+//! The store decides, so there is no split brain to resolve. Nothing here needs a clock: leases are
+//! rows whose holder is judged by membership, and a new holder raises the fencing token of the tables
+//! that it governs, which refuses every later write of the old one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// The version of a row: one when it is created, one more at each change. It starts anew after a deletion.
+pub type RowVersion = u64;
+
+/// A number that only grows; zero at first.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct FencingToken(pub u64);
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its key within the table.
+    pub key: Arc<str>,
+    /// Its version.
+    pub version: RowVersion,
+    /// Its value.
+    pub value: Bytes,
+}
+
+/// A whole table at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableRows {
+    /// The fencing token of the table.
+    pub token: FencingToken,
+    /// Its rows, sorted by key.
+    pub rows: Vec<Row>,
+}
+
+/// The answer to a compare-and-set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CasOutcome {
+    /// Done; the row has this version now (zero after a deletion).
+    Applied(RowVersion),
+    /// Not done, because the row is another one: this one, or none.
+    Conflict(Option<Row>),
+}
+
+/// The answer to a fenced write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FencedOutcome {
+    /// Done.
+    Applied,
+    /// Not done: the table has a newer token, this one.
+    Refused(FencingToken),
+}
+
+/// The coordination tables of one place. A table exists as soon as it is named.
+///
+/// # Contract
+/// - `compare_and_set` must change the row only if its version is `expected` (`None`: only if there is no row), atomically
+///   with respect to every other call on that row, and must return the row that is there otherwise.
+/// - A `value` of `None` must delete the row, under the same condition.
+/// - `scan` must see every change that returned before it was called, and must return the rows sorted by key.
+/// - `raise_token` must set the token to `token` if that is higher than the table's, and return the table's token afterwards.
+/// - `put_fenced` must be refused when the table's token is higher than `token`, atomically with the write; it raises a lower one.
+/// - After `raise_token(t)` has returned, no `put_fenced` with a lower token may take effect, however late.
+/// - `put_fenced` writes all its rows or none.
+#[async_trait]
+pub trait Coordination: Send + Sync + 'static {
+    /// The whole table.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn scan(&self, table: &str) -> Result<TableRows>;
+
+    /// One row.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn read(&self, table: &str, key: &str) -> Result<Option<Row>>;
+
+    /// Changes, creates or deletes a row, if it is the expected one.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Timeout` when the outcome is unknown.
+    async fn compare_and_set(
+        &self,
+        table: &str,
+        key: &str,
+        expected: Option<RowVersion>,
+        value: Option<Bytes>,
+    ) -> Result<CasOutcome>;
+
+    /// Raises the fencing token of the table.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout`: call again.
+    async fn raise_token(&self, table: &str, token: FencingToken) -> Result<FencingToken>;
+
+    /// Writes rows (`None` deletes), unless the table has a newer token.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Timeout` when the outcome is unknown.
+    async fn put_fenced(
+        &self,
+        table: &str,
+        token: FencingToken,
+        rows: &[(Arc<str>, Option<Bytes>)],
+    ) -> Result<FencedOutcome>;
+}

@@ -1,0 +1,139 @@
+//! Single streams: append, seal, replay, delete.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{SequenceNr, StoredEvent};
+use crate::identity::PersistenceId;
+use crate::{Error, Result};
+
+/// The writer of one incarnation of a node. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WriterId(Arc<str>);
+
+impl WriterId {
+    /// The writer named `name`; an incarnation of a node uses its own name once.
+    ///
+    /// # Errors
+    /// `Rejected` when the name is empty.
+    pub fn new(name: impl AsRef<str>) -> Result<Self> {
+        if name.as_ref().is_empty() {
+            return Err(Error::rejected("writer id: expected a name, actual an empty text"));
+        }
+        Ok(Self(name.as_ref().into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Events for the end of one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// The stream.
+    pub persistence_id: PersistenceId,
+    /// The highest number that the stream has before the append; zero for a new stream.
+    pub expected: SequenceNr,
+    /// At least one event, numbered `expected + 1` and on, dense.
+    pub events: Vec<StoredEvent>,
+}
+
+impl Append {
+    /// Checks what every store requires.
+    ///
+    /// # Errors
+    /// `Rejected` when there is no event or when the numbers are not dense from `expected + 1`.
+    pub fn check(&self) -> Result<()> {
+        if self.events.is_empty() {
+            return Err(Error::rejected(format!(
+                "append to `{}`: expected at least one event",
+                self.persistence_id
+            )));
+        }
+        for (index, event) in (1..).zip(&self.events) {
+            let expected = self.expected.plus(index);
+            if event.sequence_nr != expected {
+                return Err(Error::rejected(format!(
+                    "append to `{}`: expected sequence number {expected}, actual {}",
+                    self.persistence_id, event.sequence_nr
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The journal of one place.
+///
+/// # Contract
+/// - `append` must be atomic: all events of the call are stored, or none, for every reader and after every crash.
+/// - `append` must not return `Ok` before the events are durable, as the store defines it.
+/// - `append` must fail with `Fenced` when the stream's highest number is not `expected`, and leave the stream as it was.
+/// - `append` must fail with `Fenced` when the writer is sealed; with `Rejected` when it was never opened.
+/// - `append` must fail with `Timeout` when the outcome is unknown, and only then; it finds out itself where the store can tell.
+/// - After `seal` has returned, no append of that writer may take effect, however late it was issued or how long it was under way.
+/// - `seal` must be idempotent, and must also seal a writer that was never opened.
+/// - `open_writer` must fail with `Rejected` when the writer was opened before, or is sealed.
+/// - `replay` must return events in order, without holes, first to last inclusive, at most `event_count_max`; fewer only when
+///   the stream ends there or a size limit of the store was hit (then at least one).
+/// - `replay` must not return deleted events; it starts after them.
+/// - `highest` must include deleted events: deleting never resets it. It is zero for an unknown stream.
+/// - `delete_to` must be idempotent, and must also accept a number above the highest: all events that exist now are deleted.
+/// - A stored event must be read back equal, metadata and payload, to the bit.
+///
+/// A cancelled (dropped) `append` may or may not take effect.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Registers a new writer.
+    ///
+    /// # Errors
+    /// `Rejected` when it was opened before or is sealed.
+    async fn open_writer(&self, writer: &WriterId) -> Result<()>;
+
+    /// Appends to the end of one stream. Concurrent calls are grouped by the store where that helps.
+    ///
+    /// # Errors
+    /// `Fenced`, `Rejected`, `Unavailable` (nothing was stored) or `Timeout` (unknown).
+    async fn append(&self, writer: &WriterId, append: Append) -> Result<()>;
+
+    /// Ends a writer for ever.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout`: call again until it succeeds.
+    async fn seal(&self, writer: &WriterId) -> Result<()>;
+
+    /// The events `first..=last`, at most `event_count_max` of them.
+    ///
+    /// # Errors
+    /// `Corrupt` when a row cannot be read, naming stream and number; `Unavailable`.
+    async fn replay(
+        &self,
+        persistence_id: &PersistenceId,
+        first: SequenceNr,
+        last: SequenceNr,
+        event_count_max: usize,
+    ) -> Result<Vec<StoredEvent>>;
+
+    /// The highest number ever appended to the stream.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn highest(&self, persistence_id: &PersistenceId) -> Result<SequenceNr>;
+
+    /// Deletes the events up to and including `last`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn delete_to(&self, persistence_id: &PersistenceId, last: SequenceNr) -> Result<()>;
+}

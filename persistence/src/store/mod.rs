@@ -1,0 +1,52 @@
+//! The contracts of the stores.
+//!
+//! Each "must" in the docs of these traits is a case of the conformance kit
+//! (`antiphon-persistence-tck`), which any implementation can run. A backend implements all of them
+//! on one session and hands them out as [`Stores`].
+
+mod coordination;
+mod journal;
+mod offset;
+mod read_journal;
+mod snapshot;
+
+use std::sync::Arc;
+
+pub use coordination::{
+    CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
+};
+pub use journal::{Append, Journal, WriterId};
+pub use offset::{Offset, OffsetKey, OffsetStore};
+pub use read_journal::{Change, ChangesPage, ChangesQuery, ReadJournal};
+pub use snapshot::{Snapshot, SnapshotStore};
+
+/// All stores of one place, cheap to clone.
+#[derive(Clone)]
+pub struct Stores {
+    /// Writes and reads of single streams.
+    pub journal: Arc<dyn Journal>,
+    /// The change feed and queries over many streams.
+    pub read_journal: Arc<dyn ReadJournal>,
+    /// Snapshots of entities.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// Positions of readers.
+    pub offsets: Arc<dyn OffsetStore>,
+    /// Membership, leases and shard homes.
+    pub coordination: Arc<dyn Coordination>,
+}
+
+impl Stores {
+    /// All stores from one backend that implements every trait.
+    pub fn from_backend<B>(backend: Arc<B>) -> Self
+    where
+        B: Journal + ReadJournal + SnapshotStore + OffsetStore + Coordination,
+    {
+        Self {
+            journal: backend.clone(),
+            read_journal: backend.clone(),
+            snapshots: backend.clone(),
+            offsets: backend.clone(),
+            coordination: backend,
+        }
+    }
+}

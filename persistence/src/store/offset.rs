@@ -1,0 +1,76 @@
+//! Positions of readers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// A position in a change feed. Only the store that gave it can read it; it has no order for others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Offset(Arc<str>);
+
+impl Offset {
+    /// Before everything.
+    pub fn start() -> Self {
+        Self("".into())
+    }
+
+    /// A position with the text form of its store.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self(text.as_ref().into())
+    }
+
+    /// Whether it is before everything.
+    pub fn is_start(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Offset {
+    fn default() -> Self {
+        Self::start()
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_start() { "start" } else { &self.0 })
+    }
+}
+
+/// Whose position it is, and in what: for example `replication/counter/DC-A<-DC-B` and `slices 0..16`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OffsetKey {
+    /// The reader.
+    pub reader: Arc<str>,
+    /// The part of the feed.
+    pub part: Arc<str>,
+}
+
+/// Durable positions.
+///
+/// # Contract
+/// - `load_offset` must return what the last `save_offset` of the key stored, or the start.
+/// - `save_offset` must be durable when it returns, or may be lost by a crash as a whole: an older position may come back, never another one.
+#[async_trait]
+pub trait OffsetStore: Send + Sync + 'static {
+    /// The stored position, or [`Offset::start`].
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn load_offset(&self, key: &OffsetKey) -> Result<Offset>;
+
+    /// Stores a position.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout`.
+    async fn save_offset(&self, key: &OffsetKey, offset: &Offset) -> Result<()>;
+}

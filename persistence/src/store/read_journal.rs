@@ -1,0 +1,77 @@
+//! Queries over many streams: the change feed and listings.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Offset;
+use crate::Result;
+use crate::event::SequenceNr;
+use crate::identity::{PersistenceId, ReplicaId, SliceRange};
+use crate::version::VersionVector;
+
+/// Which part of the change feed is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangesQuery {
+    /// Streams of this entity type.
+    pub entity_type: Arc<str>,
+    /// Streams of this replica.
+    pub replica: ReplicaId,
+    /// Streams whose entity has one of these slices.
+    pub slices: SliceRange,
+    /// Changes after this position.
+    pub after: Offset,
+    /// At most so many streams.
+    pub change_count_max: usize,
+}
+
+/// A stream that has changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The stream.
+    pub persistence_id: PersistenceId,
+    /// The highest sequence number among its events that this page covers.
+    pub highest: SequenceNr,
+    /// The merged versions of those events: who has seen all of it needs to read nothing.
+    pub seen: VersionVector,
+}
+
+/// A page of the change feed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangesPage {
+    /// Streams that changed, each once.
+    pub changes: Vec<Change>,
+    /// The position after the page: everything up to it is covered by `changes`. Equal to the asked one when nothing is new.
+    pub through: Offset,
+    /// Whether more is there already: ask again at once.
+    pub more: bool,
+}
+
+/// Reads over many streams of the journal of one place.
+///
+/// # Contract
+/// - `changes` must never pass over a change: nothing may appear later at or below a `through` that was returned,
+///   however slow, concurrent or interrupted the writers are.
+/// - `changes` must return only durable events, and each event in a page exactly once when pages follow each other.
+/// - `changes` from [`Offset::start`] must cover every event that is not deleted.
+/// - `changes` must move `through` forward also over events that do not match, so that an idle reader stays cheap.
+/// - `persistence_ids` must return each stream of the type once, sorted by text, after `after` (exclusive), at most `count_max`.
+#[async_trait]
+pub trait ReadJournal: Send + Sync + 'static {
+    /// The next page of the change feed.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Rejected` when the offset is not one of this store; `Corrupt`.
+    async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage>;
+
+    /// The streams of an entity type, by pages.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn persistence_ids(
+        &self,
+        entity_type: &str,
+        after: Option<&PersistenceId>,
+        count_max: usize,
+    ) -> Result<Vec<PersistenceId>>;
+}

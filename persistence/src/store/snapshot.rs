@@ -1,0 +1,67 @@
+//! Snapshots of entities.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::event::{Payload, SequenceNr};
+use crate::identity::{PersistenceId, ReplicaId};
+use crate::time::Timestamp;
+use crate::version::VersionVector;
+
+/// The state of an entity after one of its events, and all that replication needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The last event that the state includes.
+    pub sequence_nr: SequenceNr,
+    /// The events by origin that the state includes.
+    pub version: VersionVector,
+    /// Safe positions in the journals of the peers.
+    pub positions: BTreeMap<ReplicaId, SequenceNr>,
+    /// The hybrid clock of the entity.
+    pub timestamp: Timestamp,
+    /// The encoded state.
+    pub state: Payload,
+}
+
+/// Snapshots of one place.
+///
+/// # Contract
+/// - `latest_snapshot` must return the snapshot with the highest number that is at most `last`, or `None`.
+/// - `save_snapshot` must replace a snapshot with the same stream and number.
+/// - `delete_snapshots_to` must delete the snapshots with numbers up to and including `last`, and no other; it is idempotent.
+/// - A snapshot must be read back equal, to the bit.
+#[async_trait]
+pub trait SnapshotStore: Send + Sync + 'static {
+    /// Stores a snapshot.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout`.
+    async fn save_snapshot(
+        &self,
+        persistence_id: &PersistenceId,
+        snapshot: &Snapshot,
+    ) -> Result<()>;
+
+    /// The newest snapshot at or before `last`.
+    ///
+    /// # Errors
+    /// `Corrupt` when it cannot be read; `Unavailable`.
+    async fn latest_snapshot(
+        &self,
+        persistence_id: &PersistenceId,
+        last: SequenceNr,
+    ) -> Result<Option<Snapshot>>;
+
+    /// Deletes snapshots.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn delete_snapshots_to(
+        &self,
+        persistence_id: &PersistenceId,
+        last: SequenceNr,
+    ) -> Result<()>;
+}

@@ -1,0 +1,18 @@
+//! The one place that starts a background task, so that each has a name.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+/// Starts `future` as a task of the current tokio runtime, inside a span that carries `name`.
+///
+/// Dropping the handle lets the task go on; abort it to stop it.
+#[expect(clippy::disallowed_methods, reason = "this is the place that names tasks")]
+pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(future.instrument(tracing::debug_span!("task", name)))
+}

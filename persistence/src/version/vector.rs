@@ -1,0 +1,166 @@
+//! A vector of dense per-origin counters.
+//!
+//! `version[r]` is the number of events that originated at `r` and precede or equal the event (or
+//! that the replica has, when the vector is a replica's `seen`). A missing entry is zero, and zero is
+//! never stored, so two equal vectors compare equal. After Fidge and Mattern (1988); the counters
+//! count *events by origin*, not positions in a journal, which is what makes a gap meaningful while
+//! several replicas write.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::ReplicaId;
+
+/// How two vectors stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Causality {
+    /// The same.
+    Same,
+    /// The left one precedes the right one.
+    Before,
+    /// The left one follows the right one.
+    After,
+    /// Neither precedes the other.
+    Concurrent,
+}
+
+/// Events by origin; sorted by replica, no zero entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct VersionVector(Vec<(ReplicaId, u64)>);
+
+impl VersionVector {
+    /// The vector of a replica without events.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The counter of `origin`, zero when there is none.
+    pub fn get(&self, origin: &ReplicaId) -> u64 {
+        match self.position(origin) {
+            Ok(index) => self.0[index].1,
+            Err(_) => 0,
+        }
+    }
+
+    /// Sets the counter of `origin`; zero removes it.
+    pub fn set(&mut self, origin: &ReplicaId, counter: u64) {
+        match (self.position(origin), counter) {
+            (Ok(index), 0) => drop(self.0.remove(index)),
+            (Ok(index), _) => self.0[index].1 = counter,
+            (Err(_), 0) => {}
+            (Err(index), _) => self.0.insert(index, (origin.clone(), counter)),
+        }
+    }
+
+    /// Adds one to the counter of `origin` and returns the new value.
+    pub fn increment(&mut self, origin: &ReplicaId) -> u64 {
+        let counter = self.get(origin) + 1;
+        self.set(origin, counter);
+        counter
+    }
+
+    /// Takes the larger counter of both, entry by entry.
+    pub fn merge(&mut self, other: &Self) {
+        for (origin, counter) in other.iter() {
+            if counter > self.get(origin) {
+                self.set(origin, counter);
+            }
+        }
+    }
+
+    /// Whether every counter is at most the other's: `other` includes all that this vector names.
+    pub fn is_included_in(&self, other: &Self) -> bool {
+        self.iter().all(|(origin, counter)| counter <= other.get(origin))
+    }
+
+    /// How this vector stands to `other`.
+    pub fn compare(&self, other: &Self) -> Causality {
+        match (self.is_included_in(other), other.is_included_in(self)) {
+            (true, true) => Causality::Same,
+            (true, false) => Causality::Before,
+            (false, true) => Causality::After,
+            (false, false) => Causality::Concurrent,
+        }
+    }
+
+    /// All entries, sorted by origin.
+    pub fn iter(&self) -> impl Iterator<Item = (&ReplicaId, u64)> {
+        self.0.iter().map(|(origin, counter)| (origin, *counter))
+    }
+
+    /// Whether no event is named.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The number of events that the vector names.
+    pub fn event_count(&self) -> u64 {
+        self.0.iter().map(|(_, counter)| counter).sum()
+    }
+
+    fn position(&self, origin: &ReplicaId) -> Result<usize, usize> {
+        self.0.binary_search_by(|(replica, _)| replica.cmp(origin))
+    }
+}
+
+impl FromIterator<(ReplicaId, u64)> for VersionVector {
+    fn from_iter<I: IntoIterator<Item = (ReplicaId, u64)>>(entries: I) -> Self {
+        let mut vector = Self::new();
+        for (origin, counter) in entries {
+            vector.set(&origin, counter);
+        }
+        vector
+    }
+}
+
+impl PartialOrd for VersionVector {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match self.compare(other) {
+            Causality::Same => Some(Ordering::Equal),
+            Causality::Before => Some(Ordering::Less),
+            Causality::After => Some(Ordering::Greater),
+            Causality::Concurrent => None,
+        }
+    }
+}
+
+impl fmt::Display for VersionVector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (index, (origin, counter)) in self.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{origin}:{counter}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(a: u64, b: u64) -> VersionVector {
+        let replica = |name| ReplicaId::new(name).unwrap();
+        [(replica("A"), a), (replica("B"), b)].into_iter().collect()
+    }
+
+    #[test]
+    fn comparison_tells_order_from_concurrency() {
+        assert_eq!(vector(1, 0).compare(&vector(1, 0)), Causality::Same);
+        assert_eq!(vector(1, 0).compare(&vector(1, 1)), Causality::Before);
+        assert_eq!(vector(2, 1).compare(&vector(1, 1)), Causality::After);
+        assert_eq!(vector(2, 0).compare(&vector(1, 1)), Causality::Concurrent);
+        assert_eq!(vector(0, 0), VersionVector::new());
+    }
+
+    #[test]
+    fn merge_is_the_least_upper_bound() {
+        let mut merged = vector(2, 0);
+        merged.merge(&vector(1, 3));
+        assert_eq!(merged, vector(2, 3));
+        assert_eq!(merged.to_string(), "{A:2, B:3}");
+        assert_eq!(merged.event_count(), 5);
+    }
+}

@@ -1,0 +1,1 @@
+//! tck of Antiphon.

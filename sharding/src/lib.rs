@@ -1,0 +1,1 @@
+//! sharding of Antiphon.
