@@ -10,3 +10,6 @@ mod scope;
 
 pub use reply_to::{PendingReply, ReplyError, ReplyTo, reply_channel};
 pub use scope::{RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_command};
+
+#[cfg(test)]
+mod tests;
