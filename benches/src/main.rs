@@ -1,3 +1,41 @@
-//! The benchmarks.
+//! Antiphon's benchmarks: each figure beside a reference that was measured in the same run.
+//!
+//! `make bench` runs all, `make bench CASE=appends` those whose name contains the word. A table goes
+//! to the terminal, and one JSON object a line to `target/bench.jsonl`. Wants a quiet machine.
 
-fn main() {}
+mod baseline;
+mod cases;
+mod report;
+mod stats;
+
+use std::process::ExitCode;
+
+use report::Report;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(outcome) = cases::child(&arguments) {
+        return outcome;
+    }
+    let wanted = arguments.first().map_or("", String::as_str);
+    let chosen: Vec<_> =
+        cases::ALL.iter().filter(|(name, _)| name.contains(wanted)).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = cases::ALL.iter().map(|(name, _)| *name).collect();
+        eprintln!("case `{wanted}`: expected part of one of {}", names.join(", "));
+        return ExitCode::from(2);
+    }
+    let mut report = match Report::create() {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("target/bench.jsonl cannot be written: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for (name, case) in chosen {
+        eprintln!("-- {name}");
+        case(&mut report);
+    }
+    report.print_table();
+    ExitCode::SUCCESS
+}
