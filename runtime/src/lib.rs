@@ -1,1 +1,35 @@
-//! runtime of Antiphon.
+//! A node of an Antiphon cluster, without entities: who is in the cluster, who is alive, who
+//! coordinates, and correlated messages between nodes.
+//!
+//! - [`identity`]: the name of a node and of its incarnation.
+//! - [`transport`]: the seam to the network: ractor_cluster in production, memory in tests.
+//! - [`gate`]: tells and asks between nodes, on top of a transport.
+//! - [`membership`]: the members table, votes and death.
+//! - [`failure_detector`]: probes between ring neighbours.
+//! - [`lease`]: the coordinator lease, and the sealing of dead nodes.
+//! - [`node`]: a running node, its start and its end.
+//! - [`metrics`]: counters, gauges and histograms of a node.
+//! - [`admin`]: the operator's HTTP interface.
+
+pub mod admin;
+pub mod failure_detector;
+pub mod gate;
+pub mod identity;
+pub mod lease;
+pub mod membership;
+pub mod metrics;
+pub mod node;
+pub mod transport;
+
+/// The clock seam of the persistence crate.
+pub use antiphon_persistence::time as clock;
+/// The one place that starts background tasks.
+pub use antiphon_persistence::task;
+pub use antiphon_persistence::{Error, ErrorKind, Result};
+pub use gate::{AskError, Gate, Responder, Service, ServiceId};
+pub use identity::NodeId;
+pub use lease::LeaseState;
+pub use membership::{Member, MemberState, Membership};
+pub use metrics::Metrics;
+pub use node::{Node, NodeParts, NodeSettings, PeerPlace, ShutdownPhase};
+pub use transport::{FRAME_BYTES_MAX, SendError, Transport, TransportHandler};

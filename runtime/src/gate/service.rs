@@ -1,0 +1,97 @@
+//! What receives messages of other nodes, and what answers them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::AskError;
+use crate::NodeId;
+
+/// Which service of a node a message is for. Numbers below 16 belong to this crate; their messages overtake others.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct ServiceId(pub u16);
+
+impl ServiceId {
+    /// The first number that is free for others.
+    pub const FIRST_FREE: u16 = 16;
+
+    /// Whether its messages overtake those of other services on the same link.
+    pub fn is_urgent(self) -> bool {
+        self.0 < Self::FIRST_FREE
+    }
+}
+
+/// What receives messages.
+///
+/// Messages of one peer come one after the other, in the order in which that peer sent them to this
+/// service; messages of different peers may come at the same time.
+pub trait Service: Send + Sync + 'static {
+    /// Takes a message: a request when there is a responder, else a tell. Must not block; slow work goes elsewhere and
+    /// keeps the responder.
+    fn receive(&self, from: &NodeId, message: Bytes, responder: Option<Responder>);
+}
+
+impl<F> Service for F
+where
+    F: Fn(&NodeId, Bytes, Option<Responder>) + Send + Sync + 'static,
+{
+    fn receive(&self, from: &NodeId, message: Bytes, responder: Option<Responder>) {
+        self(from, message, responder);
+    }
+}
+
+/// Where an answer goes.
+pub(super) trait AnswerSink: Send + Sync {
+    fn answer(&self, to: &NodeId, correlation: u64, outcome: Result<Bytes, AskError>);
+}
+
+/// Answers one request. Dropping it answers [`AskError::NoReply`] at once, so the asker never hangs on it.
+pub struct Responder {
+    sink: Option<Arc<dyn AnswerSink>>,
+    to: NodeId,
+    correlation: u64,
+}
+
+impl Responder {
+    pub(super) fn new(sink: Arc<dyn AnswerSink>, to: NodeId, correlation: u64) -> Self {
+        Self { sink: Some(sink), to, correlation }
+    }
+
+    /// Who asked.
+    pub fn asker(&self) -> &NodeId {
+        &self.to
+    }
+
+    /// Answers. An answer that cannot be sent is dropped and counted; the asker then runs into its timeout, or sees
+    /// that the link broke.
+    pub fn reply(mut self, message: Bytes) {
+        self.finish(Ok(message));
+    }
+
+    /// Answers with an error.
+    pub fn fail(mut self, error: AskError) {
+        self.finish(Err(error));
+    }
+
+    fn finish(&mut self, outcome: Result<Bytes, AskError>) {
+        if let Some(sink) = self.sink.take() {
+            sink.answer(&self.to, self.correlation, outcome);
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.finish(Err(AskError::NoReply));
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Responder({}, {})", self.to, self.correlation)
+    }
+}

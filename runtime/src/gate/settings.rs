@@ -1,0 +1,74 @@
+//! Limits of the links between nodes.
+
+use std::time::Duration;
+
+use crate::transport::FRAME_BYTES_MAX;
+use crate::{Error, Result};
+
+/// Limits of the links of one node. Plain values; the defaults fit most clusters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateSettings {
+    /// Longest message, request or answer, in bytes. A longer one is refused with `TooLarge`.
+    pub message_bytes_max: usize,
+    /// Most bytes that wait for one peer. Beyond, tells get `Full` and asks `Overloaded`; answers too are dropped, and counted.
+    pub queue_bytes_max: usize,
+    /// Most messages that wait for one peer; as `queue_bytes_max` when it is reached.
+    pub queue_messages_max: usize,
+    /// Most bytes under way to one peer that it has not acknowledged. Beyond, messages wait in the queue.
+    pub window_bytes_max: usize,
+    /// Most frames under way to one peer that it has not acknowledged. Beyond, messages wait in the queue.
+    pub window_frames_max: usize,
+    /// Most asks to one peer without an answer yet. Beyond, asks get `Overloaded`.
+    pub asks_max: usize,
+    /// Most frames that arrived too early and wait for those before them. Beyond, the link starts anew.
+    pub reorder_frames_max: usize,
+    /// How long a missing frame is waited for, and how long a full window without any acknowledgement is borne.
+    /// Then the link starts anew: what was under way is lost, and its asks fail with `Unreachable`.
+    pub gap_timeout: Duration,
+    /// How often these two timeouts are checked.
+    pub tick_interval: Duration,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 8 * 1024 * 1024,
+            queue_bytes_max: 32 * 1024 * 1024,
+            queue_messages_max: 65_536,
+            window_bytes_max: 2 * 1024 * 1024,
+            window_frames_max: 4_096,
+            asks_max: 65_536,
+            reorder_frames_max: 256,
+            gap_timeout: Duration::from_millis(500),
+            tick_interval: Duration::from_millis(100),
+        }
+    }
+}
+
+impl GateSettings {
+    /// Checks that the limits fit each other.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        let at_least = |name: &str, actual: usize, limit: usize| {
+            if actual < limit {
+                return Err(Error::rejected(format!("`{name}`: expected at least {limit}, actual {actual}")));
+            }
+            Ok(())
+        };
+        at_least("message_bytes_max", self.message_bytes_max, 1024)?;
+        at_least("queue_bytes_max", self.queue_bytes_max, self.message_bytes_max)?;
+        at_least("queue_messages_max", self.queue_messages_max, 1)?;
+        at_least("window_bytes_max", self.window_bytes_max, 2 * FRAME_BYTES_MAX)?;
+        at_least("window_frames_max", self.window_frames_max, 8)?;
+        at_least("asks_max", self.asks_max, 1)?;
+        if self.tick_interval.is_zero() || self.gap_timeout < self.tick_interval {
+            return Err(Error::rejected(format!(
+                "`gap_timeout`: expected at least `tick_interval` ({:?}) above zero, actual {:?}",
+                self.tick_interval, self.gap_timeout
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! What a node knows about all members of all places, as one value that does not change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::NodeId;
+
+/// Where a member is in its life. It only ever moves forward.
+///
+/// ```text
+///   Joining --> Up --> Leaving --> Dead
+///      +--------+---------------------^   (declared dead by votes)
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberState {
+    /// In the table, not at work yet.
+    Joining,
+    /// At work.
+    Up,
+    /// On its way out: it still serves what it has, and takes nothing new.
+    Leaving,
+    /// Out for ever, by its own will or by votes.
+    Dead,
+}
+
+/// One incarnation of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Who it is.
+    pub id: NodeId,
+    /// Its place.
+    pub place: Arc<str>,
+    /// What it is for, sorted.
+    pub roles: Vec<String>,
+    /// Where its transport listens.
+    pub address: String,
+    /// Where its HTTP interface listens, if it has one.
+    pub http_address: Option<String>,
+    /// Where it is in its life.
+    pub state: MemberState,
+    /// Whether nothing that it began can take effect any more, and it answers nothing any more. Only a dead member is
+    /// ever sealed, and only then may others host what it hosted.
+    pub sealed: bool,
+}
+
+impl Member {
+    /// Whether it has the role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|own| own == role)
+    }
+
+    /// Whether it is dead and sealed: what it hosted may be taken over.
+    pub fn is_gone(&self) -> bool {
+        self.state == MemberState::Dead && self.sealed
+    }
+}
+
+/// All members of all places, as far as this node knows. Members of places whose store cannot be read now are
+/// the last known ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Membership {
+    members: BTreeMap<NodeId, Member>,
+}
+
+impl Membership {
+    /// These members.
+    pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
+        Self { members: members.into_iter().map(|member| (member.id.clone(), member)).collect() }
+    }
+
+    /// The member, if it is (still) in its table. One that is not there any more was dead and sealed.
+    pub fn get(&self, id: &NodeId) -> Option<&Member> {
+        self.members.get(id)
+    }
+
+    /// All members, sorted by id.
+    pub fn all(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// The members of one place, sorted by id.
+    pub fn in_place<'a>(&'a self, place: &'a str) -> impl Iterator<Item = &'a Member> {
+        self.members.values().filter(move |member| &*member.place == place)
+    }
+
+    /// The members of one place that are up, sorted by id.
+    pub fn up_in<'a>(&'a self, place: &'a str) -> impl Iterator<Item = &'a Member> {
+        self.in_place(place).filter(|member| member.state == MemberState::Up)
+    }
+
+    /// The members that are not dead and have this name: at most one.
+    pub fn by_name(&self, name: &str) -> Option<&Member> {
+        self.members
+            .values()
+            .find(|member| member.id.name() == name && member.state != MemberState::Dead)
+    }
+
+    /// Whether what this node hosted may be taken over: it is dead and sealed, or was, and its row is cleaned up.
+    pub fn is_gone(&self, id: &NodeId) -> bool {
+        self.members.get(id).is_none_or(Member::is_gone)
+    }
+}

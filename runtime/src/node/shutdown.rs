@@ -1,0 +1,24 @@
+//! The order in which a node goes down.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde::Serialize;
+
+/// One phase of a graceful shutdown. Phases run in this order, each with a timeout of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum ShutdownPhase {
+    /// Take no more work from outside. The member is `Leaving` since before this.
+    StopAccepting,
+    /// Hand off the shards.
+    DrainShards,
+    /// Stop answering, seal the own writer, and become dead and sealed in the members table.
+    LeaveTable,
+    /// Release the coordinator lease.
+    ReleaseLease,
+    /// Close the links.
+    CloseLinks,
+}
+
+/// What runs in a phase.
+pub type ShutdownTask = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;

@@ -1,0 +1,114 @@
+//! The seam between the gate and the network.
+//!
+//! A transport moves frames between nodes, and nothing more: it knows neither messages nor asks. It may
+//! lose frames when a connection breaks, and the in-memory network also reorders and duplicates them; the
+//! gate's link detects all of that. `ractor` is the one of production, `memory` the one of tests and of the simulation.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::NodeId;
+
+/// Longest frame, in bytes: a transport refuses longer ones, a gate never makes them.
+pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+
+/// Connections to other nodes.
+///
+/// # Contract
+/// - Calls of the handler for one peer must never overlap, and must come in the order of the events.
+/// - `frame` must be called only between `up` and `down` of that peer.
+/// - `up` and `down` of one peer must alternate, starting with `up`.
+/// - After `connect`, the transport must try to be connected to the peer until `disconnect`, with backoff.
+/// - After `disconnect`, it must refuse connections from that peer until the next `connect`.
+/// - `send` must not block and must not call the handler before it returns.
+pub trait Transport: Send + Sync + 'static {
+    /// Starts it; called once, by the gate, inside a tokio runtime.
+    fn start(&self, handler: Arc<dyn TransportHandler>);
+
+    /// Keeps a connection to `peer` at `address` until `disconnect`. Idempotent; another address replaces the one before.
+    fn connect(&self, peer: &NodeId, address: &str);
+
+    /// Ends the connection and the attempts to make one. Idempotent.
+    fn disconnect(&self, peer: &NodeId);
+
+    /// Hands a frame to the connection of `peer`.
+    ///
+    /// # Errors
+    /// `Unreachable` when there is no connection, `TooLarge` above [`FRAME_BYTES_MAX`].
+    fn send(&self, peer: &NodeId, frame: Bytes) -> Result<(), SendError>;
+
+    /// Ends all connections, listeners and tasks, for good. Idempotent.
+    fn stop(&self) {}
+}
+
+/// Who a transport reports to. Calls must return soon and never block.
+pub trait TransportHandler: Send + Sync + 'static {
+    /// A connection to the peer is there.
+    fn up(&self, peer: &NodeId);
+
+    /// The connection to the peer is gone; frames under way may be lost.
+    fn down(&self, peer: &NodeId);
+
+    /// A frame from the peer.
+    fn frame(&self, peer: &NodeId, frame: Bytes);
+}
+
+/// Why something was not sent. Nothing of it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendError {
+    /// The queue to that node is full: its limit is in the text.
+    Full(String),
+    /// There is no connection to that node.
+    Unreachable(String),
+    /// The message is over the limit that the setting names.
+    TooLarge {
+        /// Its size in bytes.
+        actual: usize,
+        /// The limit in bytes.
+        limit: usize,
+        /// The setting, or constant, that sets it.
+        setting: String,
+    },
+}
+
+impl SendError {
+    /// A short constant text for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Full(_) => "full",
+            Self::Unreachable(_) => "unreachable",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+
+    /// Refuses a frame that is over the limit of every transport.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub fn check_frame(frame: &[u8]) -> Result<(), Self> {
+        if frame.len() > FRAME_BYTES_MAX {
+            return Err(Self::TooLarge {
+                actual: frame.len(),
+                limit: FRAME_BYTES_MAX,
+                setting: "FRAME_BYTES_MAX".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(what) => write!(f, "queue full: {what}"),
+            Self::Unreachable(why) => write!(f, "unreachable: {why}"),
+            Self::TooLarge { actual, limit, setting } => {
+                write!(f, "too large: expected at most {limit} bytes (`{setting}`), actual {actual}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
