@@ -1,1 +1,86 @@
-//! All stores in memory.
+//! All stores in memory, for tests and for the simulation.
+//!
+//! One mutex guards everything, each operation is one critical section without an `.await` inside, and
+//! all maps are sorted: so it is linearizable, and a run in the simulation is the same each time. The
+//! order in which appends take the mutex is the order of the change feed, hence nothing appears late.
+//!
+//! ```text
+//!   append --> writers (open? sealed?) --> streams (expected = highest?) --> events + feed entry
+//! ```
+//!
+//! A handle is a shared pointer: clones see the same stores, as the nodes of one place do. The data
+//! lives as long as a handle does.
+
+mod coordination;
+mod feed;
+mod journal;
+mod snapshots;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::store::Stores;
+
+/// Journal, change feed, snapshots, offsets and coordination of one place in memory. Cheap to clone.
+///
+/// ```
+/// use antiphon_persistence::memory::MemoryStores;
+///
+/// let place = MemoryStores::new();
+/// let stores = place.stores();
+/// assert_eq!(place.counts().appends, 0);
+/// # drop(stores);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStores {
+    state: Arc<Mutex<State>>,
+}
+
+/// How often the stores were used, since the beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemoryCounts {
+    /// Appends that took effect.
+    pub appends: u64,
+    /// Events of those appends.
+    pub events: u64,
+    /// Calls of `replay`, `highest`, `changes`, `persistence_ids` and `latest_snapshot`.
+    pub reads: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    journal: journal::JournalState,
+    feed: feed::FeedState,
+    snapshots: snapshots::SnapshotState,
+    coordination: coordination::CoordinationState,
+    counts: MemoryCounts,
+}
+
+impl MemoryStores {
+    /// Empty stores.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// These stores behind the traits.
+    pub fn stores(&self) -> Stores {
+        Stores::from_backend(Arc::new(self.clone()))
+    }
+
+    /// How often the stores were used.
+    pub fn counts(&self) -> MemoryCounts {
+        self.lock().counts
+    }
+
+    /// The state. A panic elsewhere in a test cannot leave it half changed: each critical section
+    /// checks first and changes then.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, counted as a read.
+    fn lock_to_read(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.counts.reads += 1;
+        state
+    }
+}
