@@ -1,0 +1,45 @@
+//! From SQLite's errors to what a caller should do.
+
+use std::path::Path;
+
+use antiphon_persistence::{Error, ErrorKind};
+use rusqlite::ErrorCode;
+
+/// Maps an error of a read, or of a write that did not take effect.
+pub(crate) fn from_sqlite(path: &Path, doing: &str, error: rusqlite::Error) -> Error {
+    let path = path.display();
+    let code = error.sqlite_error_code();
+    let (kind, hint) = match code {
+        Some(ErrorCode::DiskFull) => {
+            (ErrorKind::Unavailable, "the disk or the file is full: make room, then it goes on")
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            (ErrorKind::Unavailable, "another process holds the file: see `busy_timeout`")
+        }
+        Some(ErrorCode::CannotOpen) => {
+            (ErrorKind::Unavailable, "expected a file in a folder that exists and is writable")
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            (ErrorKind::Unavailable, "expected a file and a folder that this user may write")
+        }
+        Some(ErrorCode::NotADatabase) => {
+            (ErrorKind::Rejected, "expected an SQLite file, or none: choose another path")
+        }
+        Some(ErrorCode::DatabaseCorrupt) => {
+            (ErrorKind::Corrupt, "the file is damaged: restore it, or replicate it anew")
+        }
+        _ if code.is_some() => (ErrorKind::Unavailable, "see the cause"),
+        _ => (ErrorKind::Corrupt, "a row is not as it was written"),
+    };
+    Error::new(kind, format!("{doing} in `{path}`: {hint}")).with_source(error)
+}
+
+/// An error for each of many waiters: errors cannot be cloned, since they carry their cause.
+pub(crate) fn copy_of(error: &Error) -> Error {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    let message = match cause {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
+    };
+    Error::new(error.kind(), message)
+}

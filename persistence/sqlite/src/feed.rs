@@ -1,0 +1,257 @@
+//! The change feed: batches in the order of their row numbers, which is the order of commits because the file has one writer at a time.
+//!
+//! Many readers follow the same feed, one for each shard. So the newest entries are kept in memory, and a reader that is
+//! near the end costs one look for newer rows.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::identity::{PersistenceId, ReplicationId};
+use antiphon_persistence::store::{Change, ChangesPage, ChangesQuery, Offset, ReadJournal};
+use antiphon_persistence::version::VersionVector;
+use antiphon_persistence::{Error, Result};
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use crate::record::version;
+use crate::record_error::Unread;
+use crate::stats::count;
+use crate::stores::SqliteStores;
+
+/// Rows that one read takes from the file.
+const ROWS_MAX: i64 = 4096;
+
+/// One batch, as the feed sees it.
+#[derive(Clone)]
+struct Entry {
+    ordinal: i64,
+    stream: Arc<ReplicationId>,
+    last: i64,
+    seen: VersionVector,
+}
+
+/// The newest entries, and the names of the streams in them.
+pub(crate) struct FeedCache {
+    state: Mutex<State>,
+    entry_count_max: usize,
+}
+
+#[derive(Default)]
+struct State {
+    /// Entries with ordinals above this one, up to `end`, are in memory; `None` before the first read.
+    start: Option<i64>,
+    end: i64,
+    entries: VecDeque<Entry>,
+    streams: HashMap<i64, Arc<ReplicationId>>,
+}
+
+impl FeedCache {
+    pub(crate) fn new(entry_count_max: usize) -> Self {
+        Self { state: Mutex::default(), entry_count_max }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds rows that were read after `after`, unless another reader was faster.
+    fn extend(&self, after: i64, read: &Rows) {
+        let mut state = self.state();
+        if state.start.is_none() {
+            state.start = Some(after);
+            state.end = after;
+        }
+        if state.end != after {
+            return;
+        }
+        state.entries.extend(read.entries.iter().cloned());
+        state.end = read.through;
+        while state.entries.len() > self.entry_count_max {
+            let dropped = state.entries.pop_front();
+            state.start = dropped.map(|entry| entry.ordinal);
+        }
+    }
+}
+
+struct Rows {
+    entries: Vec<Entry>,
+    through: i64,
+    more: bool,
+}
+
+#[async_trait]
+impl ReadJournal for SqliteStores {
+    async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage> {
+        let after = position(&query.after)?;
+        let (start, end) = {
+            let state = self.inner.feed.state();
+            (state.start, state.end)
+        };
+        // a reader that is far behind reads for itself; the others share what is at the end
+        if start.is_some_and(|start| after < start) {
+            let rows = self.rows(after).await?;
+            return Ok(page(query, after, rows.entries.iter(), rows.through, rows.more));
+        }
+        let from = if start.is_some() { end } else { self.newest().await?.max(after) };
+        let rows = self.rows(from).await?;
+        self.inner.feed.extend(from, &rows);
+        if after > rows.through {
+            return if rows.more {
+                Ok(page(query, after, [].iter(), after, true))
+            } else {
+                Err(lost(after, rows.through))
+            };
+        }
+        count(&self.inner.counters.feed_cache_hits, 1);
+        let state = self.inner.feed.state();
+        if state.start.is_none_or(|start| after < start) {
+            // the entries moved on meanwhile: the next call reads for itself
+            return Ok(page(query, after, [].iter(), after, true));
+        }
+        let first = state.entries.partition_point(|entry| entry.ordinal <= after);
+        Ok(page(query, after, state.entries.range(first..), state.end, rows.more))
+    }
+
+    async fn persistence_ids(
+        &self,
+        entity_type: &str,
+        after: Option<&PersistenceId>,
+        count_max: usize,
+    ) -> Result<Vec<PersistenceId>> {
+        let first = format!("{entity_type}|");
+        let after = after.map_or(first.clone(), ToString::to_string);
+        // the character after the separator ends the type's range
+        let end = format!("{entity_type}}}");
+        let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+        self.read("listing streams", move |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT persistence_id FROM streams
+                 WHERE persistence_id > ?1 AND persistence_id >= ?2 AND persistence_id < ?3
+                 ORDER BY persistence_id LIMIT ?4",
+            )?;
+            let mut rows = statement.query((after, first, end, count_max))?;
+            let mut ids = Vec::new();
+            while let Some(row) = rows.next()? {
+                let text: String = row.get(0)?;
+                ids.push(PersistenceId::parse(&text).map_err(Unread::Other)?);
+            }
+            Ok(ids)
+        })
+        .await
+    }
+}
+
+impl SqliteStores {
+    async fn newest(&self) -> Result<i64> {
+        let sql = "SELECT coalesce(max(ordinal), 0) FROM batches";
+        self.read("reading the feed", move |t| Ok(t.query_row(sql, [], |row| row.get(0))?)).await
+    }
+
+    async fn rows(&self, after: i64) -> Result<Rows> {
+        let stores = self.clone();
+        self.read("reading the feed", move |transaction| {
+            read_rows(transaction, &stores.inner.feed, after)
+        })
+        .await
+    }
+}
+
+fn read_rows(
+    connection: &Connection,
+    cache: &FeedCache,
+    after: i64,
+) -> std::result::Result<Rows, Unread> {
+    let mut statement = connection.prepare_cached(
+        "SELECT ordinal, stream, last, seen FROM batches WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2",
+    )?;
+    let mut rows = statement.query([after, ROWS_MAX])?;
+    let mut read = Rows { entries: Vec::new(), through: after, more: false };
+    while let Some(row) = rows.next()? {
+        let ordinal: i64 = row.get(0)?;
+        let seen: Vec<u8> = row.get(3)?;
+        let seen = version::decode(&seen).map_err(|why| {
+            Unread::Row(format!("the version of batch {ordinal} is unreadable: {why}"))
+        })?;
+        let stream = stream_name(connection, cache, row.get(1)?)?;
+        read.entries.push(Entry { ordinal, stream, last: row.get(2)?, seen });
+        read.through = ordinal;
+    }
+    read.more = i64::try_from(read.entries.len()).is_ok_and(|count| count == ROWS_MAX);
+    Ok(read)
+}
+
+/// The name of a stream never changes, so it is remembered.
+fn stream_name(
+    connection: &Connection,
+    cache: &FeedCache,
+    stream: i64,
+) -> std::result::Result<Arc<ReplicationId>, Unread> {
+    if let Some(known) = cache.state().streams.get(&stream) {
+        return Ok(known.clone());
+    }
+    let text: String = connection
+        .prepare_cached("SELECT persistence_id FROM streams WHERE stream = ?1")?
+        .query_row([stream], |row| row.get(0))?;
+    let name = Arc::new(ReplicationId::parse(&text).map_err(Unread::Other)?);
+    let mut state = cache.state();
+    if state.streams.len() >= cache.entry_count_max {
+        state.streams.clear();
+    }
+    state.streams.insert(stream, name.clone());
+    Ok(name)
+}
+
+fn page<'a>(
+    query: &ChangesQuery,
+    after: i64,
+    entries: impl Iterator<Item = &'a Entry>,
+    through: i64,
+    more: bool,
+) -> ChangesPage {
+    let mut positions: BTreeMap<&ReplicationId, usize> = BTreeMap::new();
+    let mut changes: Vec<Change> = Vec::new();
+    let mut covered = after;
+    for entry in entries {
+        let stream = entry.stream.as_ref();
+        let wanted = *stream.entity_type() == query.entity_type
+            && *stream.replica_id() == query.replica
+            && query.slices.contains(stream.slice());
+        if wanted {
+            let highest = SequenceNr::new(entry.last.unsigned_abs());
+            if let Some(index) = positions.get(stream) {
+                let change = &mut changes[*index];
+                change.highest = change.highest.max(highest);
+                change.seen.merge(&entry.seen);
+            } else if changes.len() >= query.change_count_max.max(1) {
+                return ChangesPage { changes, through: offset(covered), more: true };
+            } else {
+                positions.insert(stream, changes.len());
+                let (persistence_id, seen) = (stream.persistence_id(), entry.seen.clone());
+                changes.push(Change { persistence_id, highest, seen });
+            }
+        }
+        covered = entry.ordinal;
+    }
+    ChangesPage { changes, through: offset(through.max(after)), more }
+}
+
+/// The newest row is never removed, so a position beyond it was given by a journal that had more.
+fn lost(after: i64, newest: i64) -> Error {
+    Error::corrupt(format!(
+        "change feed: expected a position up to {newest}, actual {after}: the journal has lost data, or is another one"
+    ))
+}
+
+fn offset(ordinal: i64) -> Offset {
+    if ordinal == 0 { Offset::start() } else { Offset::new(ordinal.to_string()) }
+}
+
+fn position(offset: &Offset) -> Result<i64> {
+    if offset.is_start() {
+        return Ok(0);
+    }
+    offset.as_str().parse().ok().filter(|ordinal| *ordinal >= 0).ok_or_else(|| {
+        Error::rejected(format!("offset `{offset}`: expected a row number of an SQLite journal"))
+    })
+}

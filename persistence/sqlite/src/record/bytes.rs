@@ -1,0 +1,61 @@
+//! Numbers and texts of the binary records.
+//!
+//! A number is LEB128: seven bits a byte, lowest first, the high bit set on all but the last. A text or blob is its
+//! length in bytes as a number, then its bytes.
+
+/// Why bytes cannot be read.
+pub(crate) type Unreadable = &'static str;
+
+pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
+        number >>= 7;
+    }
+    out.push(u8::try_from(number).expect("seven bits"));
+}
+
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Reads a record from front to back.
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Unreadable> {
+        let (first, rest) = self.0.split_first().ok_or("it ends too early")?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    pub(crate) fn number(&mut self) -> Result<u64, Unreadable> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err("a number is longer than 64 bits")
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
+        let length = usize::try_from(self.number()?).map_err(|_| "a length is out of range")?;
+        if length > self.0.len() {
+            return Err("it ends too early");
+        }
+        let (bytes, rest) = self.0.split_at(length);
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, Unreadable> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| "a text is not UTF-8")
+    }
+
+    pub(crate) fn end(&self) -> Result<(), Unreadable> {
+        if self.0.is_empty() { Ok(()) } else { Err("bytes are left over") }
+    }
+}

@@ -1,0 +1,33 @@
+//! Why a read failed: SQLite, or a row that cannot be understood.
+
+use std::path::Path;
+
+use antiphon_persistence::Error;
+
+use crate::error::from_sqlite;
+
+/// The cause, before the path and the operation are added.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    Sqlite(rusqlite::Error),
+    /// A row that is not as it was written: which one, and why.
+    Row(String),
+    /// An error that is complete already.
+    Other(Error),
+}
+
+impl From<rusqlite::Error> for Unread {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Unread {
+    pub(crate) fn into_error(self, path: &Path, doing: &str) -> Error {
+        match self {
+            Self::Sqlite(error) => from_sqlite(path, doing, error),
+            Self::Row(what) => Error::corrupt(format!("{doing} in `{}`: {what}", path.display())),
+            Self::Other(error) => error,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The tables, and who may open a file.
+//!
+//! | table | what |
+//! |---|---|
+//! | `streams` | one row a stream, never changed: its number and its name |
+//! | `heads` | one small row a stream: highest number, newest batch, deleted up to |
+//! | `batches` | one row an append, in the order of commits; each names the one before it in its stream |
+//! | `marks` | every 64th batch of a stream, so that a replay need not follow the chain from its end |
+//! | `writers`, `snapshots`, `offsets`, `cells`, `tokens` | as their names say |
+
+use std::path::Path;
+use std::time::Duration;
+
+use antiphon_persistence::{Error, Result};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::from_sqlite;
+use crate::{Durability, Role, SqliteSettings};
+
+/// The version of the tables below; a file with a newer one is refused.
+const VERSION: i64 = 1;
+
+/// "Anti", marks the file as ours (`PRAGMA application_id`).
+const APPLICATION_ID: i64 = 0x416e_7469;
+
+const TABLES: &str = "
+CREATE TABLE streams (
+  stream INTEGER PRIMARY KEY,
+  persistence_id TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE heads (
+  stream INTEGER PRIMARY KEY,
+  highest INTEGER NOT NULL,
+  newest INTEGER NOT NULL,
+  deleted INTEGER NOT NULL,
+  depth INTEGER NOT NULL
+) STRICT;
+CREATE TABLE batches (
+  ordinal INTEGER PRIMARY KEY,
+  stream INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  previous INTEGER NOT NULL,
+  seen BLOB NOT NULL,
+  events BLOB NOT NULL
+) STRICT;
+CREATE TABLE marks (
+  stream INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  PRIMARY KEY (stream, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE writers (writer TEXT PRIMARY KEY, sealed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE snapshots (
+  persistence_id TEXT NOT NULL,
+  sequence_nr INTEGER NOT NULL,
+  snapshot BLOB NOT NULL,
+  PRIMARY KEY (persistence_id, sequence_nr)
+) STRICT;
+CREATE TABLE offsets (
+  reader TEXT NOT NULL,
+  part TEXT NOT NULL,
+  position TEXT NOT NULL,
+  PRIMARY KEY (reader, part)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cells (
+  cell_table TEXT NOT NULL,
+  cell_key TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY (cell_table, cell_key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tokens (cell_table TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the file with the pragmas of the settings, and creates or checks the tables.
+pub(crate) fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection> {
+    let owner = settings.role == Role::Owner;
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    flags.set(OpenFlags::SQLITE_OPEN_CREATE, owner);
+    let connection = Connection::open_with_flags(path, flags)
+        .map_err(|error| from_sqlite(path, "opening", error))?;
+    prepare(&connection, settings).map_err(|error| from_sqlite(path, "opening", error))?;
+    check_version(path, &connection, owner)?;
+    if !owner {
+        connection
+            .pragma_update(None, "query_only", true)
+            .map_err(|error| from_sqlite(path, "opening", error))?;
+    }
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Result<()> {
+    connection.busy_timeout(settings.busy_timeout.max(Duration::from_millis(1)))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if settings.role == Role::Owner {
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        if let Some(pages) = settings.file_pages_max {
+            connection.query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(()))?;
+        }
+    }
+    let synchronous = match settings.durability {
+        Durability::Full => "full",
+        Durability::Relaxed => "normal",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "cache_size", -16_000)?;
+    connection.pragma_update(None, "wal_autocheckpoint", settings.wal_pages_max)
+}
+
+fn check_version(path: &Path, connection: &Connection, owner: bool) -> Result<()> {
+    let sqlite = |error| from_sqlite(path, "reading the schema", error);
+    if owner && read(connection, "user_version").map_err(sqlite)? == 0 {
+        create(path, connection)?;
+    }
+    let id = read(connection, "application_id").map_err(sqlite)?;
+    let version = read(connection, "user_version").map_err(sqlite)?;
+    let shown = path.display();
+    match version {
+        VERSION if id == APPLICATION_ID => Ok(()),
+        0 => {
+            Err(Error::unavailable(format!("`{shown}` has no tables yet: its owner creates them")))
+        }
+        _ if id != APPLICATION_ID => Err(not_ours(path)),
+        _ => Err(Error::rejected(format!(
+            "journal `{shown}`: expected schema version {VERSION}, actual {version}: it was written by a newer \
+             Antiphon; use that one, or another path"
+        ))),
+    }
+}
+
+/// Creates the tables, unless another process was faster.
+fn create(path: &Path, connection: &Connection) -> Result<()> {
+    let sqlite = |error| from_sqlite(path, "creating the tables", error);
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
+    let created = create_in_transaction(path, connection);
+    let end = if created.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    connection.execute_batch(end).map_err(sqlite)?;
+    created
+}
+
+fn create_in_transaction(path: &Path, connection: &Connection) -> Result<()> {
+    let sqlite = |error| from_sqlite(path, "creating the tables", error);
+    if read(connection, "user_version").map_err(sqlite)? != 0 {
+        return Ok(());
+    }
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(sqlite)?;
+    if tables > 0 {
+        return Err(not_ours(path));
+    }
+    connection.execute_batch(TABLES).map_err(sqlite)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
+    connection.pragma_update(None, "user_version", VERSION).map_err(sqlite)
+}
+
+fn read(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, pragma, |row| row.get(0))
+}
+
+fn not_ours(path: &Path) -> Error {
+    Error::rejected(format!(
+        "`{}` is a database of another program: choose another path for the journal",
+        path.display()
+    ))
+}

@@ -1,0 +1,101 @@
+//! The settings of the embedded store.
+
+use std::time::Duration;
+
+use antiphon_persistence::{Error, Result};
+
+/// What "durable" means when an append is acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The write-ahead log was synced to the disk: survives a power failure.
+    #[default]
+    Full,
+    /// Handed to the operating system: survives kill -9, and may lose the last moments at a power failure.
+    Relaxed,
+}
+
+/// What a process does with the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Reads and writes; creates the file when it is missing.
+    #[default]
+    Owner,
+    /// Only reads, as the nodes of the other places do; a missing file is `Unavailable` until it appears.
+    Reader,
+}
+
+/// How an [`SqliteStores`](crate::SqliteStores) works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteSettings {
+    /// Default: [`Role::Owner`].
+    pub role: Role,
+    /// Default: [`Durability::Full`].
+    pub durability: Durability,
+    /// Appends and other writes that may wait for the writer thread; callers over it wait for room. Default: 8192.
+    pub queue_max: usize,
+    /// Writes in one transaction; the next ones go into the next. Default: 2048.
+    pub group_writes_max: usize,
+    /// Encoded bytes in one transaction; at least one write is taken. Default: 4 MiB.
+    pub group_bytes_max: usize,
+    /// How long a transaction waits for another process; then its writes fail with `Unavailable`. Default: 5 s.
+    pub busy_timeout: Duration,
+    /// Connections for reads; reads over it wait. Default: 2.
+    pub reader_count: usize,
+    /// Streams whose ends are remembered; over it all are forgotten and read again when needed. Default: 100,000.
+    pub stream_cache_max: usize,
+    /// Newest entries of the change feed kept in memory for all readers of it; older ones are read from the file. Default: 16,384.
+    pub feed_cache_max: usize,
+    /// Bytes that one answer to a replay may have, over at least one batch. Default: 4 MiB.
+    pub replay_bytes_max: usize,
+    /// Pages that the write-ahead log may have before it is copied back into the file. Default: 4000 (16 MB).
+    pub wal_pages_max: u32,
+    /// Pages that the file may have, or `None`; over it writes fail as on a full disk. Default: `None`.
+    pub file_pages_max: Option<u32>,
+}
+
+impl Default for SqliteSettings {
+    fn default() -> Self {
+        Self {
+            role: Role::Owner,
+            durability: Durability::Full,
+            queue_max: 8192,
+            group_writes_max: 2048,
+            group_bytes_max: 4 << 20,
+            busy_timeout: Duration::from_secs(5),
+            reader_count: 2,
+            stream_cache_max: 100_000,
+            feed_cache_max: 16_384,
+            replay_bytes_max: 4 << 20,
+            wal_pages_max: 4000,
+            file_pages_max: None,
+        }
+    }
+}
+
+impl SqliteSettings {
+    /// The default for reading another place's file.
+    pub fn reader() -> Self {
+        Self { role: Role::Reader, ..Self::default() }
+    }
+
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the first setting that is zero.
+    pub fn validate(&self) -> Result<()> {
+        for (name, value) in [
+            ("queue_max", self.queue_max),
+            ("group_writes_max", self.group_writes_max),
+            ("group_bytes_max", self.group_bytes_max),
+            ("reader_count", self.reader_count),
+            ("stream_cache_max", self.stream_cache_max),
+            ("feed_cache_max", self.feed_cache_max),
+            ("replay_bytes_max", self.replay_bytes_max),
+        ] {
+            if value == 0 {
+                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! One append within a transaction: its writer must be open, and the stream must end where it expects.
+
+use std::collections::HashMap;
+
+use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::store::{Append, WriterId};
+use antiphon_persistence::version::VersionVector;
+use antiphon_persistence::{Error, Result};
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::oneshot;
+
+use super::streams::{End, Streams, stream_end};
+use crate::record::{batch, version};
+
+/// Every so many batches of a stream one is marked: a replay follows the chain at most so far beyond what it returns.
+pub(crate) const MARK_EVERY: i64 = 64;
+
+/// What is known of a writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriterState {
+    Unknown,
+    Open,
+    Sealed,
+}
+
+/// Reads the state of a writer.
+pub(crate) fn writer_state(connection: &Connection, writer: &str) -> rusqlite::Result<WriterState> {
+    let sealed: Option<bool> = connection
+        .prepare_cached("SELECT sealed FROM writers WHERE writer = ?1")?
+        .query_row([writer], |row| row.get(0))
+        .optional()?;
+    Ok(match sealed {
+        None => WriterState::Unknown,
+        Some(false) => WriterState::Open,
+        Some(true) => WriterState::Sealed,
+    })
+}
+
+/// Seals a writer, known or not.
+pub(crate) fn seal_writer(connection: &Connection, writer: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO writers VALUES (?1, 1) ON CONFLICT (writer) DO UPDATE SET sealed = 1",
+        )?
+        .execute([writer])?;
+    Ok(())
+}
+
+/// The states that this transaction has read; nobody else can change them while it runs.
+#[derive(Default)]
+pub(super) struct WriterStates(HashMap<WriterId, WriterState>);
+
+impl WriterStates {
+    /// Another write of the same transaction may have sealed a writer.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    fn get(&mut self, connection: &Connection, writer: &WriterId) -> rusqlite::Result<WriterState> {
+        if let Some(state) = self.0.get(writer) {
+            return Ok(*state);
+        }
+        let state = writer_state(connection, writer.as_str())?;
+        self.0.insert(writer.clone(), state);
+        Ok(state)
+    }
+}
+
+/// Why an append was not stored.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Sealed(WriterId),
+    NeverOpened(WriterId),
+    OtherEnd { persistence_id: String, expected: SequenceNr, actual: i64 },
+}
+
+impl Refusal {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Sealed(writer) => {
+                Error::fenced(format!("writer `{writer}` is sealed: its node was declared dead"))
+            }
+            Self::NeverOpened(writer) => {
+                Error::rejected(format!("writer `{writer}` was never opened"))
+            }
+            Self::OtherEnd { persistence_id, expected, actual } => Error::fenced(format!(
+                "append to `{persistence_id}`: expected highest sequence number {expected}, actual {actual}: another \
+                 writer was faster"
+            )),
+        }
+    }
+}
+
+/// An append whose events were encoded by its caller, off the writer thread.
+pub(crate) struct EncodedAppend {
+    writer: WriterId,
+    append: Append,
+    seen: Vec<u8>,
+    events: Vec<u8>,
+    answer: oneshot::Sender<Result<()>>,
+}
+
+impl EncodedAppend {
+    pub(super) fn new(
+        writer: &WriterId,
+        mut append: Append,
+        answer: oneshot::Sender<Result<()>>,
+    ) -> Self {
+        let mut seen = VersionVector::new();
+        for event in &append.events {
+            seen.merge(&event.meta.version);
+        }
+        let (seen, events) = (version::encode(&seen), batch::encode(&append.events));
+        // only their number is needed from here on
+        append.events.iter_mut().for_each(|event| event.payload.bytes = bytes::Bytes::new());
+        Self { writer: writer.clone(), append, seen, events, answer }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.events.len()
+    }
+
+    pub(super) fn event_count(&self) -> u64 {
+        self.append.events.len() as u64
+    }
+
+    pub(super) fn finish(self, outcome: Result<()>) {
+        // an asker that has gone cancelled its call: the append has taken effect or not, as the contract says
+        let _ = self.answer.send(outcome);
+    }
+
+    pub(super) fn store(
+        &self,
+        connection: &Connection,
+        streams: &mut Streams,
+        states: &mut WriterStates,
+        next_ordinal: &mut i64,
+    ) -> rusqlite::Result<std::result::Result<(), Refusal>> {
+        match states.get(connection, &self.writer)? {
+            WriterState::Open => {}
+            WriterState::Sealed => return Ok(Err(Refusal::Sealed(self.writer.clone()))),
+            WriterState::Unknown => return Ok(Err(Refusal::NeverOpened(self.writer.clone()))),
+        }
+        let id = &self.append.persistence_id;
+        let guess = streams.guess(id).filter(|end| self.follows(*end));
+        let moved = match guess {
+            Some(end) => self.move_head(connection, end, *next_ordinal)?,
+            None => None,
+        };
+        let moved = match moved {
+            Some(end) => end,
+            None => {
+                let end = match self.append.expected {
+                    SequenceNr::ZERO => Streams::read(connection, id)?,
+                    _ => match stream_end(connection, id)? {
+                        Some(end) => end,
+                        None => return Ok(Err(self.other_end(0))),
+                    },
+                };
+                if !self.follows(end) {
+                    streams.remember(id, end);
+                    return Ok(Err(self.other_end(end.highest)));
+                }
+                match self.move_head(connection, end, *next_ordinal)? {
+                    Some(end) => end,
+                    None => return Ok(Err(self.other_end(end.highest))),
+                }
+            }
+        };
+        self.insert(connection, moved)?;
+        *next_ordinal += 1;
+        streams.remember(id, moved);
+        Ok(Ok(()))
+    }
+
+    fn follows(&self, end: End) -> bool {
+        u64::try_from(end.highest).is_ok_and(|highest| highest == self.append.expected.value())
+    }
+
+    fn other_end(&self, actual: i64) -> Refusal {
+        Refusal::OtherEnd {
+            persistence_id: self.append.persistence_id.to_string(),
+            expected: self.append.expected,
+            actual,
+        }
+    }
+
+    /// Moves the head if it is the expected one; the second guard against two writers, beside the seal.
+    fn move_head(
+        &self,
+        connection: &Connection,
+        end: End,
+        ordinal: i64,
+    ) -> rusqlite::Result<Option<End>> {
+        let count = i64::try_from(self.append.events.len()).unwrap_or(i64::MAX);
+        let moved = End {
+            highest: end.highest.saturating_add(count),
+            newest: ordinal,
+            previous: end.newest,
+            depth: end.depth + 1,
+            ..end
+        };
+        let changed = connection
+            .prepare_cached(
+                "UPDATE heads SET highest = ?2, newest = ?3, depth = ?4
+                 WHERE stream = ?1 AND highest = ?5 AND newest = ?6",
+            )?
+            .execute(params![
+                end.stream,
+                moved.highest,
+                moved.newest,
+                moved.depth,
+                end.highest,
+                end.newest
+            ])?;
+        Ok((changed == 1).then_some(moved))
+    }
+
+    fn insert(&self, connection: &Connection, end: End) -> rusqlite::Result<()> {
+        let count = i64::try_from(self.append.events.len()).unwrap_or(i64::MAX);
+        let first = end.highest - count + 1;
+        connection
+            .prepare_cached("INSERT INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                end.newest,
+                end.stream,
+                first,
+                end.highest,
+                end.previous,
+                self.seen,
+                self.events
+            ])?;
+        if end.depth % MARK_EVERY == 0 {
+            connection
+                .prepare_cached("INSERT INTO marks VALUES (?1, ?2, ?3)")?
+                .execute(params![end.stream, first, end.newest])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! One transaction for everything that is pending.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_persistence::{Error, Result};
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::mpsc;
+
+use super::Write;
+use super::append::{Refusal, WriterStates};
+use super::streams::Streams;
+use crate::SqliteSettings;
+use crate::error::{copy_of, from_sqlite};
+use crate::stats::{Counters, count};
+
+/// How long the thread sleeps before it asks again for a file that another process holds.
+const BUSY_PAUSE: Duration = Duration::from_micros(200);
+
+pub(super) struct Groups {
+    connection: Connection,
+    path: PathBuf,
+    settings: SqliteSettings,
+    counters: Arc<Counters>,
+    writes: mpsc::Receiver<Write>,
+    streams: Streams,
+}
+
+/// What became of each write of the group, in their order, if the commit succeeds.
+type Outcomes = Vec<std::result::Result<(), Refusal>>;
+
+impl Groups {
+    pub(super) fn new(
+        connection: Connection,
+        path: &Path,
+        settings: SqliteSettings,
+        counters: Arc<Counters>,
+        writes: mpsc::Receiver<Write>,
+    ) -> Self {
+        let streams = Streams::new(settings.stream_cache_max);
+        Self { connection, path: path.to_path_buf(), settings, counters, writes, streams }
+    }
+
+    /// Works until the last handle is gone and the queue is empty.
+    pub(super) fn run(&mut self) {
+        while let Some(first) = self.writes.blocking_recv() {
+            let group = self.collect(first);
+            self.commit(group);
+        }
+    }
+
+    fn collect(&mut self, first: Write) -> Vec<Write> {
+        let mut bytes = first.bytes();
+        let mut group = vec![first];
+        while group.len() < self.settings.group_writes_max && bytes < self.settings.group_bytes_max
+        {
+            let Ok(write) = self.writes.try_recv() else { break };
+            bytes += write.bytes();
+            group.push(write);
+        }
+        group
+    }
+
+    fn commit(&mut self, mut group: Vec<Write>) {
+        match self.transaction(&mut group) {
+            Ok(outcomes) => {
+                count(&self.counters.groups, 1);
+                for (write, outcome) in group.into_iter().zip(outcomes) {
+                    self.answer(write, outcome);
+                }
+            }
+            Err(error) => {
+                count(&self.counters.groups_failed, 1);
+                tracing::warn!(%error, writes = group.len(), "a group of writes failed");
+                self.streams.forget();
+                for write in group {
+                    write.finish(Err(copy_of(&error)));
+                }
+            }
+        }
+    }
+
+    fn answer(&self, write: Write, outcome: std::result::Result<(), Refusal>) {
+        if let Write::Append(append) = &write {
+            match &outcome {
+                Ok(()) => {
+                    count(&self.counters.appends, 1);
+                    count(&self.counters.events, append.event_count());
+                }
+                Err(_) => count(&self.counters.fenced, 1),
+            }
+        }
+        write.finish(outcome.map_err(Refusal::into_error));
+    }
+
+    fn transaction(&mut self, group: &mut [Write]) -> Result<Outcomes> {
+        self.begin()?;
+        let outcomes = self.run_all(group).map_err(|error| {
+            let error = from_sqlite(&self.path, "writing", error);
+            self.roll_back();
+            error
+        })?;
+        self.connection.execute_batch("COMMIT").map_err(|error| {
+            let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+            self.roll_back();
+            if full {
+                return from_sqlite(&self.path, "committing", error);
+            }
+            // a sync that failed may have written: what is on the disk shows only when it is read again
+            Error::timeout(format!(
+                "committing to `{}`: the outcome is unknown",
+                self.path.display()
+            ))
+            .with_source(error)
+        })?;
+        Ok(outcomes)
+    }
+
+    fn run_all(&mut self, group: &mut [Write]) -> rusqlite::Result<Outcomes> {
+        let mut states = WriterStates::default();
+        let mut next = next_ordinal(&self.connection)?;
+        let mut outcomes = Vec::with_capacity(group.len());
+        for write in group {
+            outcomes.push(match write {
+                Write::Append(append) => {
+                    append.store(&self.connection, &mut self.streams, &mut states, &mut next)?
+                }
+                Write::Job(job) => {
+                    states.forget();
+                    job.run(&self.connection)?;
+                    Ok(())
+                }
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// Waits for the other processes, in short steps, since SQLite's own steps grow to a tenth of a second.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this thread is the store's own, no actor waits on it"
+    )]
+    fn begin(&self) -> Result<()> {
+        let deadline = SystemClock.now() + self.settings.busy_timeout;
+        loop {
+            match self.connection.execute_batch("BEGIN IMMEDIATE") {
+                Ok(()) => return Ok(()),
+                Err(error) if is_busy(&error) && SystemClock.now() < deadline => {
+                    std::thread::sleep(BUSY_PAUSE);
+                }
+                Err(error) => {
+                    return Err(from_sqlite(&self.path, "beginning a transaction", error));
+                }
+            }
+        }
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// The newest batch is never removed, so the numbers only grow.
+fn next_ordinal(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(ordinal), 0) + 1 FROM batches")?
+        .query_row([], |row| row.get(0))
+}
+
+impl Write {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Append(append) => append.bytes(),
+            Self::Job(_) => 0,
+        }
+    }
+
+    fn finish(self, outcome: Result<()>) {
+        match self {
+            Self::Append(append) => append.finish(outcome),
+            Self::Job(job) => job.finish(outcome),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The writer thread: takes what is pending, and makes one transaction of it.
+//!
+//! ```text
+//!   append ---+
+//!   seal -----+--> queue (bounded) --> group --> BEGIN IMMEDIATE, all of it, COMMIT (one sync) --> answers
+//!   offset ---+
+//! ```
+//!
+//! While a group is being synced the next one collects, so the number of syncs follows from the disk and not from the
+//! number of writers. An append that is refused leaves nothing behind and disturbs no other in its group; an error of
+//! SQLite itself rolls back the whole group, and every write in it fails.
+
+mod append;
+mod group;
+mod streams;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use antiphon_persistence::store::{Append, WriterId};
+use antiphon_persistence::{Error, Result};
+use rusqlite::Connection;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::SqliteSettings;
+use crate::stats::{Counters, count};
+
+pub(crate) use append::{EncodedAppend, WriterState, seal_writer, writer_state};
+pub(crate) use streams::{End, stream_end};
+
+/// One write that waits for its transaction.
+pub(crate) enum Write {
+    Append(EncodedAppend),
+    Job(Box<dyn Job>),
+}
+
+/// Any other write.
+pub(crate) trait Job: Send {
+    /// Does it within the open transaction; an error rolls back the whole group.
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+
+    /// Answers, after the commit or its failure.
+    fn finish(self: Box<Self>, outcome: Result<()>);
+}
+
+/// The way to the thread.
+pub(crate) struct Writer {
+    queue: Option<mpsc::Sender<Write>>,
+    thread: Option<JoinHandle<()>>,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        connection: Connection,
+        path: &Path,
+        settings: &SqliteSettings,
+        counters: Arc<Counters>,
+    ) -> Result<Self> {
+        let (queue, writes) = mpsc::channel(settings.queue_max);
+        let mut groups =
+            group::Groups::new(connection, path, settings.clone(), counters.clone(), writes);
+        let thread = std::thread::Builder::new()
+            .name("antiphon-sqlite".into())
+            .spawn(move || groups.run())
+            .map_err(|error| Error::unavailable("no thread for the writer").with_source(error))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), counters })
+    }
+
+    /// Appends, and returns when it is durable or refused.
+    pub(crate) async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(Write::Append(EncodedAppend::new(writer, append, answer))).await?;
+        answered.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Runs `work` within the next transaction, and returns its value when that is durable.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = JobOf { work: Some(work), value: None, answer };
+        self.submit(Write::Job(Box::new(job))).await?;
+        answered.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    async fn submit(&self, write: Write) -> Result<()> {
+        let queue = self.queue.as_ref().ok_or_else(closed)?;
+        match queue.try_send(write) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(write)) => {
+                count(&self.counters.queue_full, 1);
+                queue.send(write).await.map_err(|_| closed())
+            }
+            Err(TrySendError::Closed(_)) => Err(closed()),
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::unavailable("the store is closed")
+}
+
+fn lost() -> Error {
+    Error::timeout("the writer thread ended before it answered")
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer thread of the SQLite store had panicked");
+        }
+    }
+}
+
+struct JobOf<T, F> {
+    work: Option<F>,
+    value: Option<T>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Job for JobOf<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if let Some(work) = self.work.take() {
+            self.value = Some(work(connection)?);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<()>) {
+        let Self { value, answer, .. } = *self;
+        let outcome =
+            outcome.and_then(|()| value.ok_or_else(|| Error::bug("the write did not run")));
+        // an asker that has gone cancelled its call
+        let _ = answer.send(outcome);
+    }
+}
