@@ -1,0 +1,95 @@
+//! Last writer wins, by a time that all replicas order the same way.
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::ReplicaId;
+use crate::time::Timestamp;
+
+/// A time with the replica that wrote, so that no two writes of different replicas are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LwwTime {
+    /// The time of the write.
+    pub timestamp: Timestamp,
+    /// Where it was written.
+    pub origin: ReplicaId,
+}
+
+impl LwwTime {
+    /// The time of a write.
+    pub fn new(timestamp: Timestamp, origin: ReplicaId) -> Self {
+        Self { timestamp, origin }
+    }
+
+    /// A time for a new write at `origin` that is after this one: `now`, or one microsecond past this one when that is later.
+    #[must_use]
+    pub fn increase(&self, now: Timestamp, origin: ReplicaId) -> Self {
+        let past = Timestamp::from_micros(self.timestamp.as_micros().saturating_add(1));
+        Self { timestamp: now.max(past), origin }
+    }
+
+    /// Whether this write wins over `other`: the later time, and at equal times the replica id that comes **first** in
+    /// the alphabet, as in Akka.
+    pub fn is_after(&self, other: &Self) -> bool {
+        match self.timestamp.cmp(&other.timestamp) {
+            std::cmp::Ordering::Greater => true,
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => self.origin < other.origin,
+        }
+    }
+}
+
+/// A value of which the last write counts. The event must carry the whole value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LwwRegister<T> {
+    value: T,
+    time: Option<LwwTime>,
+}
+
+/// The operation of a [`LwwRegister`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LwwUpdated<T> {
+    /// The whole new value.
+    pub value: T,
+    /// The time of the write.
+    pub time: LwwTime,
+}
+
+impl<T: Default> Default for LwwRegister<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> LwwRegister<T> {
+    /// A register that no one has written yet: every write wins over `value`.
+    pub fn new(value: T) -> Self {
+        Self { value, time: None }
+    }
+
+    /// The value.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// The time of the last write, if there was one.
+    pub fn time(&self) -> Option<&LwwTime> {
+        self.time.as_ref()
+    }
+
+    /// The operation that writes `value` at `origin`; it wins over everything that this register has seen.
+    pub fn set(&self, value: T, now: Timestamp, origin: ReplicaId) -> LwwUpdated<T> {
+        let time = match &self.time {
+            Some(time) => time.increase(now, origin),
+            None => LwwTime::new(now, origin),
+        };
+        LwwUpdated { value, time }
+    }
+
+    /// Applies an operation; an older one changes nothing.
+    pub fn apply(&mut self, operation: LwwUpdated<T>) {
+        if self.time.as_ref().is_none_or(|time| operation.time.is_after(time)) {
+            self.value = operation.value;
+            self.time = Some(operation.time);
+        }
+    }
+}
