@@ -18,8 +18,7 @@ fn main() -> ExitCode {
         return outcome;
     }
     let wanted = arguments.first().map_or("", String::as_str);
-    let chosen: Vec<_> =
-        cases::ALL.iter().filter(|(name, _)| name.contains(wanted)).collect();
+    let chosen: Vec<_> = cases::ALL.iter().filter(|(name, _)| name.contains(wanted)).collect();
     if chosen.is_empty() {
         let names: Vec<_> = cases::ALL.iter().map(|(name, _)| *name).collect();
         eprintln!("case `{wanted}`: expected part of one of {}", names.join(", "));

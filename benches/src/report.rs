@@ -78,7 +78,10 @@ impl Report {
     }
 
     pub(crate) fn print_table(&self) {
-        println!("\n{:<22} {:<34} {:>12} {:<12} {:>6}  reference", "bench", "case", "value", "unit", "ratio");
+        println!(
+            "\n{:<22} {:<34} {:>12} {:<12} {:>6}  reference",
+            "bench", "case", "value", "unit", "ratio"
+        );
         for figure in &self.figures {
             println!("{}", row(figure));
         }

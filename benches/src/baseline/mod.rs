@@ -1,5 +1,4 @@
 //! What the figures stand beside: the same work without Antiphon.
 
 pub(crate) mod file;
-pub(crate) mod ractor_call;
-pub(crate) mod tcp_echo;
+pub(crate) mod sqlite;

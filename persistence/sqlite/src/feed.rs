@@ -90,27 +90,26 @@ impl ReadJournal for SqliteStores {
         };
         // a reader that is far behind reads for itself; the others share what is at the end
         if start.is_some_and(|start| after < start) {
-            let rows = self.rows(after).await?;
-            return Ok(page(query, after, rows.entries.iter(), rows.through, rows.more));
+            return self.own_page(query, after).await;
         }
         let from = if start.is_some() { end } else { self.newest().await?.max(after) };
         let rows = self.rows(from).await?;
         self.inner.feed.extend(from, &rows);
-        if after > rows.through {
-            return if rows.more {
-                Ok(page(query, after, [].iter(), after, true))
-            } else {
-                Err(lost(after, rows.through))
-            };
+        if after > rows.through && !rows.more {
+            return Err(lost(after, rows.through));
         }
+        let shared = {
+            let state = self.inner.feed.state();
+            // other readers may have moved the entries on meanwhile
+            let covered = state.start.is_some_and(|start| start <= after && after <= state.end);
+            covered.then(|| {
+                let first = state.entries.partition_point(|entry| entry.ordinal <= after);
+                page(query, after, state.entries.range(first..), state.end, rows.more)
+            })
+        };
+        let Some(shared) = shared else { return self.own_page(query, after).await };
         count(&self.inner.counters.feed_cache_hits, 1);
-        let state = self.inner.feed.state();
-        if state.start.is_none_or(|start| after < start) {
-            // the entries moved on meanwhile: the next call reads for itself
-            return Ok(page(query, after, [].iter(), after, true));
-        }
-        let first = state.entries.partition_point(|entry| entry.ordinal <= after);
-        Ok(page(query, after, state.entries.range(first..), state.end, rows.more))
+        Ok(shared)
     }
 
     async fn persistence_ids(
@@ -143,6 +142,12 @@ impl ReadJournal for SqliteStores {
 }
 
 impl SqliteStores {
+    /// A page read from the file, without the shared entries.
+    async fn own_page(&self, query: &ChangesQuery, after: i64) -> Result<ChangesPage> {
+        let rows = self.rows(after).await?;
+        Ok(page(query, after, rows.entries.iter(), rows.through, rows.more))
+    }
+
     async fn newest(&self) -> Result<i64> {
         let sql = "SELECT coalesce(max(ordinal), 0) FROM batches";
         self.read("reading the feed", move |t| Ok(t.query_row(sql, [], |row| row.get(0))?)).await

@@ -1,1 +1,30 @@
-//! tck of Antiphon.
+//! The conformance kit of Antiphon's stores: every "must" of the contracts in [`antiphon_persistence::store`] as a case.
+//!
+//! Whoever writes a backend implements [`Place`] for it and calls [`all_tests!`] in a test file, which makes one `#[test]` a case.
+//! The README of this crate shows it. The doc of a case quotes the "must" that it checks.
+//!
+//! ```text
+//!   Place (yours) --session()--> Stores --> Kit --> case --> assertions
+//!                 --capabilities()-->  skips what the place does not claim
+//! ```
+
+pub mod append;
+pub mod coordination;
+pub mod deletes;
+pub mod feed;
+mod follower;
+mod generator;
+mod kit;
+mod macros;
+pub mod model;
+pub mod offsets;
+pub mod persistence_ids;
+mod place;
+pub mod replay;
+pub mod round_trip;
+pub mod snapshots;
+pub mod writers;
+
+pub use generator::Generator;
+pub use kit::{Kit, run};
+pub use place::{Capabilities, Place};

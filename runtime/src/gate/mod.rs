@@ -1,60 +1,137 @@
-//! Tells and asks between nodes.
+//! Tells and asks between nodes, on top of a [`Transport`](crate::transport::Transport).
+//!
+//! ```text
+//!   tell, ask --> queue of the link --> frames --> transport ~~~> transport --> link --> service
+//!     ^                                                                                    |
+//!     +-- answer <-- link <-- transport <~~~ transport <-- frames <-- queue <-- responder <-+
+//! ```
+//!
+//! The rules of a link (batching, credit, order, loss) are in `link::core`; this module is its shell:
+//! [`Gate`] is the handle, `inner` runs the effects, `shell` has the tasks.
 
 mod ask_error;
+mod asks;
+mod inner;
+mod link;
+mod metrics;
+mod peer;
 mod service;
 mod settings;
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use ask_error::AskError;
 use bytes::Bytes;
+use inner::Inner;
+use link::MessageKind;
 pub use service::{Responder, Service, ServiceId};
 pub use settings::GateSettings;
+use tokio::sync::watch;
 
 use crate::NodeId;
-use crate::transport::SendError;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::transport::{SendError, Transport};
 
 /// Sends messages to other nodes and hands theirs to services. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
-    local: NodeId,
+    inner: Arc<Inner>,
 }
 
 impl Gate {
+    /// Starts the gate of `local` on its transport. A [`crate::Node`] does this itself; others need it for tests only.
+    pub fn start(
+        local: NodeId,
+        transport: Arc<dyn Transport>,
+        settings: GateSettings,
+        clock: Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Self {
+        Self { inner: Inner::start(local, transport, settings, clock, metrics) }
+    }
+
     /// This node.
     pub fn local_node(&self) -> &NodeId {
-        &self.local
+        &self.inner.local
     }
 
     /// Hands messages for `id` to `service` from now on; a service that was there before gets no more.
-    pub fn register(&self, _id: ServiceId, _service: Arc<dyn Service>) {}
+    /// A request for a service that is not registered is answered with [`AskError::NotHere`].
+    pub fn register(&self, id: ServiceId, service: Arc<dyn Service>) {
+        self.inner.register(id, service);
+    }
 
     /// Sends a message, without a word about its arrival. Never blocks. A message to the local node goes
     /// through a queue of its own, without the transport.
     ///
     /// # Errors
     /// `Full`, `Unreachable` or `TooLarge`: nothing was sent.
-    pub fn tell(&self, to: &NodeId, _service: ServiceId, _message: Bytes) -> Result<(), SendError> {
-        Err(SendError::Unreachable(format!("`{to}` is not connected")))
+    pub fn tell(&self, to: &NodeId, service: ServiceId, message: Bytes) -> Result<(), SendError> {
+        self.inner.send(to, MessageKind::Tell, service, 0, message)
     }
 
     /// Sends a request and waits for its answer. The request is queued before this returns, in order
-    /// with the tells; the future only waits. Dropping it gives the answer up; the request still arrives.
+    /// with the tells; the future only waits, from its first poll on. Dropping it gives the answer up; the request still arrives.
     pub fn ask(
         &self,
         to: &NodeId,
-        _service: ServiceId,
-        _message: Bytes,
-        _timeout: Duration,
+        service: ServiceId,
+        message: Bytes,
+        timeout: Duration,
     ) -> impl Future<Output = Result<Bytes, AskError>> + Send + 'static {
-        let error = AskError::Unreachable(format!("`{to}` is not connected"));
-        async move { Err(error) }
+        let asked = self.inner.ask(to, service, message);
+        let metrics = self.inner.metrics.clone();
+        async move {
+            let answer = match asked {
+                Err(error) => Err(error),
+                Ok(mut ticket) => match tokio::time::timeout(timeout, &mut ticket.answer).await {
+                    Ok(Ok(answer)) => answer,
+                    Ok(Err(_)) => Err(AskError::Unreachable("the gate was closed".into())),
+                    Err(_) => Err(AskError::Timeout),
+                },
+            };
+            if let Err(error) = &answer {
+                metrics.asks_failed.with_label_values(&[error.reason()]).inc();
+            }
+            answer
+        }
     }
 
     /// Whether there is a connection to that node. The local node is always connected.
     pub fn is_connected(&self, node: &NodeId) -> bool {
-        *node == self.local
+        self.inner.is_connected(node)
+    }
+
+    /// Keeps a connection to `peer` until [`Self::disconnect`].
+    pub fn connect(&self, peer: &NodeId, address: &str) {
+        self.inner.connect(peer, address);
+    }
+
+    /// Ends the connection to `peer`; its asks fail.
+    pub fn disconnect(&self, peer: &NodeId) {
+        self.inner.disconnect(peer);
+    }
+
+    /// A number that changes whenever a link goes up or down.
+    pub fn link_changes(&self) -> watch::Receiver<u64> {
+        self.inner.link_changes.subscribe()
+    }
+
+    /// Ends everything at once, for good: the transport, the tasks, all asks. Idempotent.
+    pub fn close(&self) {
+        self.inner.close();
     }
 }
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate({})", self.inner.local)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -46,19 +46,31 @@ where
 
 /// Where an answer goes.
 pub(super) trait AnswerSink: Send + Sync {
-    fn answer(&self, to: &NodeId, correlation: u64, outcome: Result<Bytes, AskError>);
+    fn answer(
+        &self,
+        to: &NodeId,
+        service: ServiceId,
+        correlation: u64,
+        outcome: Result<Bytes, AskError>,
+    );
 }
 
 /// Answers one request. Dropping it answers [`AskError::NoReply`] at once, so the asker never hangs on it.
 pub struct Responder {
     sink: Option<Arc<dyn AnswerSink>>,
     to: NodeId,
+    service: ServiceId,
     correlation: u64,
 }
 
 impl Responder {
-    pub(super) fn new(sink: Arc<dyn AnswerSink>, to: NodeId, correlation: u64) -> Self {
-        Self { sink: Some(sink), to, correlation }
+    pub(super) fn new(
+        sink: Arc<dyn AnswerSink>,
+        to: NodeId,
+        service: ServiceId,
+        correlation: u64,
+    ) -> Self {
+        Self { sink: Some(sink), to, service, correlation }
     }
 
     /// Who asked.
@@ -79,7 +91,7 @@ impl Responder {
 
     fn finish(&mut self, outcome: Result<Bytes, AskError>) {
         if let Some(sink) = self.sink.take() {
-            sink.answer(&self.to, self.correlation, outcome);
+            sink.answer(&self.to, self.service, self.correlation, outcome);
         }
     }
 }

@@ -22,9 +22,11 @@ pub struct GateSettings {
     pub asks_max: usize,
     /// Most frames that arrived too early and wait for those before them. Beyond, the link starts anew.
     pub reorder_frames_max: usize,
-    /// How long a missing frame is waited for, and how long a full window without any acknowledgement is borne.
-    /// Then the link starts anew: what was under way is lost, and its asks fail with `Unreachable`.
+    /// How long a missing frame is waited for. Then the link starts anew: what was under way is lost, and its asks
+    /// fail with `Unreachable`.
     pub gap_timeout: Duration,
+    /// How long a full window without any acknowledgement is borne; then as `gap_timeout`.
+    pub stall_timeout: Duration,
     /// How often these two timeouts are checked.
     pub tick_interval: Duration,
 }
@@ -39,7 +41,8 @@ impl Default for GateSettings {
             window_frames_max: 4_096,
             asks_max: 65_536,
             reorder_frames_max: 256,
-            gap_timeout: Duration::from_millis(500),
+            gap_timeout: Duration::from_millis(250),
+            stall_timeout: Duration::from_secs(5),
             tick_interval: Duration::from_millis(100),
         }
     }
@@ -61,8 +64,14 @@ impl GateSettings {
         at_least("queue_bytes_max", self.queue_bytes_max, self.message_bytes_max)?;
         at_least("queue_messages_max", self.queue_messages_max, 1)?;
         at_least("window_bytes_max", self.window_bytes_max, 2 * FRAME_BYTES_MAX)?;
-        at_least("window_frames_max", self.window_frames_max, 8)?;
+        at_least("window_frames_max", self.window_frames_max, 64)?;
         at_least("asks_max", self.asks_max, 1)?;
+        if self.stall_timeout < self.gap_timeout {
+            return Err(Error::rejected(format!(
+                "`stall_timeout`: expected at least `gap_timeout` ({:?}), actual {:?}",
+                self.gap_timeout, self.stall_timeout
+            )));
+        }
         if self.tick_interval.is_zero() || self.gap_timeout < self.tick_interval {
             return Err(Error::rejected(format!(
                 "`gap_timeout`: expected at least `tick_interval` ({:?}) above zero, actual {:?}",

@@ -4,6 +4,8 @@
 //! lose frames when a connection breaks, and the in-memory network also reorders and duplicates them; the
 //! gate's link detects all of that. `ractor` is the one of production, `memory` the one of tests and of the simulation.
 
+pub mod memory;
+
 use std::fmt;
 use std::sync::Arc;
 

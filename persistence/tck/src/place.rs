@@ -1,0 +1,37 @@
+//! What is tested: a place with its stores, and what these can do.
+
+use antiphon_persistence::store::Stores;
+use async_trait::async_trait;
+
+/// A place with new, empty stores. Each case gets one of its own and drops it at the end.
+///
+/// `session` opens the stores: as a process that starts would, with its own connections. All sessions of a place work on the same data.
+#[async_trait]
+pub trait Place: Send + Sync + 'static {
+    /// Opens the stores once more. Panics when that fails, with the reason.
+    async fn session(&self) -> Stores;
+
+    /// What the stores can do; cases that need more are skipped, with a line on stderr.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+}
+
+/// What stores can do beyond the least. The default is everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Events keep their replication metadata. Without it, entities cannot be replicated.
+    pub metadata: bool,
+    /// Everything is still there after all sessions were dropped and a new one is opened.
+    pub reopens: bool,
+    /// Several sessions may be open at once, as several processes of one place.
+    pub multi_process: bool,
+    /// The largest payload that is tested, in bytes.
+    pub payload_bytes_max: usize,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self { metadata: true, reopens: true, multi_process: true, payload_bytes_max: 1 << 20 }
+    }
+}

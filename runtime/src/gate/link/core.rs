@@ -1,0 +1,336 @@
+//! The rules of one link: batching, credit, order, and what happens when something was lost.
+//!
+//! Messages wait in a queue and leave in frames when the shell finds the time to flush: no timer, and a batch is
+//! whatever has gathered until then. Frames under way are bounded by a window; the peer acknowledges them, riding on
+//! its own frames or, when it has nothing to send, by a frame of its own now and then.
+//!
+//! ```text
+//!            Up                    Reset from the peer, or a full window without progress
+//!   Down --------> Up (stream n) -----------------------------------> Up (stream n + 1)
+//!     ^             |  Down
+//!     +-------------+
+//! ```
+//!
+//! Nothing is sent twice. When frames are missing for good, the receiver refuses the stream and the sender begins
+//! another: what was under way is lost, and the asks among it fail. What still waited in the queue goes on.
+//!
+//! Invariants:
+//! - messages of one service arrive in the order in which they were sent, each at most once;
+//! - the queue, the window and the early frames never exceed their limits; urgent messages have a small
+//!   window of their own beyond it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::incoming::{Arrival, Incoming};
+use super::queue::Queue;
+use super::record::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, Message};
+use crate::gate::GateSettings;
+use crate::transport::SendError;
+
+/// An acknowledgement travels by itself after so many bytes or frames.
+const ACK_BYTES: usize = 128 * 1024;
+const ACK_FRAMES: usize = 32;
+/// Frames that urgent messages may be under way in beyond the window.
+const URGENT_FRAMES_MAX: usize = 64;
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::gate) enum Input {
+    /// The transport is connected.
+    Up,
+    /// The transport is not connected any more.
+    Down,
+    /// There is time to send what waits.
+    Flush,
+    /// A frame has arrived.
+    Frame(Bytes),
+    /// Time passes.
+    Tick,
+}
+
+/// A request to the shell.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::gate) enum Effect {
+    /// Give this frame to the transport.
+    Send(Bytes),
+    /// Hand this message to its receiver.
+    Deliver(Message),
+    /// Flush soon.
+    Wake,
+    /// Requests, or answers, were lost: fail all asks that wait for an answer, except those that have not been sent.
+    AsksLost { unsent: Vec<u64> },
+    /// So many messages or frames were dropped.
+    Dropped { reason: &'static str, count: usize },
+    /// The link begins anew.
+    Restarted { reason: &'static str },
+}
+
+#[derive(Debug)]
+pub(in crate::gate) struct LinkCore {
+    settings: GateSettings,
+    up: bool,
+    stream: u64,
+    next_number: u64,
+    /// Number and size of each frame under way.
+    under_way: VecDeque<(u64, usize)>,
+    under_way_bytes: usize,
+    progress_at: Option<Instant>,
+    queue: Queue,
+    woken: bool,
+    incoming: Incoming,
+    /// Since the link is up the peer has begun no stream: its next one is no sign of a loss.
+    expects_stream: bool,
+}
+
+impl LinkCore {
+    /// A link that is down. Its streams are numbered above `first_stream`, which must be higher than any stream of an earlier
+    /// link from this node to that peer.
+    pub(in crate::gate) fn new(settings: GateSettings, first_stream: u64) -> Self {
+        Self {
+            settings,
+            up: false,
+            stream: first_stream,
+            next_number: 0,
+            under_way: VecDeque::new(),
+            under_way_bytes: 0,
+            progress_at: None,
+            queue: Queue::default(),
+            woken: false,
+            incoming: Incoming::default(),
+            expects_stream: true,
+        }
+    }
+
+    pub(in crate::gate) fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Queues a message. Returns whether the shell must flush soon.
+    ///
+    /// # Errors
+    /// `Unreachable` when the link is down, `Full`, `TooLarge`.
+    pub(in crate::gate) fn offer(&mut self, message: Message) -> Result<bool, SendError> {
+        if !self.up {
+            return Err(SendError::Unreachable("there is no connection".into()));
+        }
+        self.queue.push(message, &self.settings)?;
+        Ok(!std::mem::replace(&mut self.woken, true))
+    }
+
+    /// Advances the link by one input.
+    #[expect(unreachable_pub, reason = "`pub fn step(` is how the tidy test finds the cores")]
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Up => self.on_up(now),
+            Input::Down => self.on_down(&mut effects),
+            Input::Flush => self.on_flush(now, &mut effects),
+            Input::Frame(frame) => self.on_frame(now, frame, &mut effects),
+            Input::Tick => self.on_tick(now, &mut effects),
+        }
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+        effects
+    }
+
+    fn on_up(&mut self, now: Instant) {
+        if !self.up {
+            self.up = true;
+            self.expects_stream = true;
+            self.begin_stream(now);
+        }
+    }
+
+    fn on_down(&mut self, effects: &mut Vec<Effect>) {
+        if !self.up {
+            return;
+        }
+        self.up = false;
+        let count = self.queue.clear();
+        if count > 0 {
+            effects.push(Effect::Dropped { reason: "link_down", count });
+        }
+        effects.push(Effect::AsksLost { unsent: Vec::new() });
+    }
+
+    fn begin_stream(&mut self, now: Instant) {
+        self.stream += 1;
+        self.next_number = 0;
+        self.under_way.clear();
+        self.under_way_bytes = 0;
+        self.progress_at = Some(now);
+        self.queue.rewind();
+        self.woken = false;
+    }
+
+    fn restart(&mut self, now: Instant, reason: &'static str, effects: &mut Vec<Effect>) {
+        self.begin_stream(now);
+        effects.push(Effect::Restarted { reason });
+        effects.push(Effect::AsksLost { unsent: self.queue.asks() });
+        self.wake(effects);
+    }
+
+    fn wake(&mut self, effects: &mut Vec<Effect>) {
+        if !self.queue.is_empty() && !std::mem::replace(&mut self.woken, true) {
+            effects.push(Effect::Wake);
+        }
+    }
+
+    fn has_credit(&self) -> bool {
+        self.under_way_bytes < self.settings.window_bytes_max
+            && self.under_way.len() < self.settings.window_frames_max
+    }
+
+    fn may_send(&self) -> bool {
+        let room_for_urgent =
+            self.under_way.len() < self.settings.window_frames_max + URGENT_FRAMES_MAX;
+        (!self.queue.is_empty() && self.has_credit())
+            || (self.queue.has_urgent() && room_for_urgent)
+    }
+
+    fn on_flush(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.woken = false;
+        while self.up && self.may_send() {
+            let urgent_only = !self.has_credit();
+            let mut frame = self.header(FrameKind::Data, self.stream, self.next_number);
+            self.queue.fill(&mut frame, urgent_only);
+            if self.under_way.is_empty() {
+                self.progress_at = Some(now);
+            }
+            self.under_way.push_back((self.next_number, frame.len()));
+            self.under_way_bytes += frame.len();
+            self.next_number += 1;
+            effects.push(Effect::Send(frame.into()));
+        }
+    }
+
+    /// Starts a frame, with the acknowledgement of all that has arrived.
+    fn header(&mut self, kind: FrameKind, stream: u64, number: u64) -> Vec<u8> {
+        self.incoming.unreported_frames = 0;
+        self.incoming.unreported_bytes = 0;
+        let (ack_stream, ack_next) = (self.incoming.stream, self.incoming.next);
+        let room = if kind == FrameKind::Data { 1024 } else { FRAME_HEADER_BYTES };
+        let mut frame = Vec::with_capacity(room);
+        FrameHeader { kind, stream, number, ack_stream, ack_next }.write(&mut frame);
+        frame
+    }
+
+    fn on_frame(&mut self, now: Instant, mut frame: Bytes, effects: &mut Vec<Effect>) {
+        if !self.up {
+            effects.push(Effect::Dropped { reason: "link_down", count: 1 });
+            return;
+        }
+        let Ok(header) = FrameHeader::read(&mut frame) else {
+            effects.push(Effect::Dropped { reason: "malformed_frame", count: 1 });
+            return;
+        };
+        if header.ack_stream == self.stream {
+            self.acknowledged(now, header.ack_next, effects);
+        }
+        match header.kind {
+            FrameKind::Ack => {}
+            FrameKind::Reset if header.stream == self.stream => {
+                self.restart(now, "refused_by_peer", effects);
+            }
+            FrameKind::Reset => {
+                effects.push(Effect::Dropped { reason: "stale_frame", count: 1 });
+            }
+            FrameKind::Data => self.on_data(now, header, frame, effects),
+        }
+    }
+
+    fn acknowledged(&mut self, now: Instant, next: u64, effects: &mut Vec<Effect>) {
+        let had_credit = self.has_credit();
+        while let Some(&(number, bytes)) = self.under_way.front() {
+            if number >= next {
+                break;
+            }
+            self.under_way.pop_front();
+            self.under_way_bytes -= bytes;
+            self.progress_at = Some(now);
+        }
+        if !had_credit && self.has_credit() {
+            self.wake(effects);
+        }
+    }
+
+    fn on_data(
+        &mut self,
+        now: Instant,
+        header: FrameHeader,
+        records: Bytes,
+        effects: &mut Vec<Effect>,
+    ) {
+        if header.stream < self.incoming.stream {
+            effects.push(Effect::Dropped { reason: "stale_frame", count: 1 });
+            return;
+        }
+        if header.stream > self.incoming.stream {
+            self.incoming.begin(header.stream);
+            if !std::mem::replace(&mut self.expects_stream, false) {
+                effects.push(Effect::AsksLost { unsent: self.queue.asks() });
+            }
+        }
+        if self.incoming.refused {
+            effects.push(Effect::Dropped { reason: "refused_stream", count: 1 });
+            let reset = self.header(FrameKind::Reset, self.incoming.stream, 0);
+            effects.push(Effect::Send(reset.into()));
+            return;
+        }
+        let mut messages = Vec::new();
+        let arrival =
+            self.incoming.frame(now, header.number, records, &self.settings, &mut messages);
+        effects.extend(messages.into_iter().map(Effect::Deliver));
+        match arrival {
+            Arrival::Taken => self.report(effects),
+            Arrival::Dropped(reason) => effects.push(Effect::Dropped { reason, count: 1 }),
+            Arrival::Broken(reason) => self.refuse(reason, effects),
+        }
+    }
+
+    fn report(&mut self, effects: &mut Vec<Effect>) {
+        let incoming = &self.incoming;
+        if incoming.unreported_bytes >= ACK_BYTES || incoming.unreported_frames >= ACK_FRAMES {
+            let ack = self.header(FrameKind::Ack, self.stream, 0);
+            effects.push(Effect::Send(ack.into()));
+        }
+    }
+
+    fn refuse(&mut self, reason: &'static str, effects: &mut Vec<Effect>) {
+        self.incoming.refuse();
+        let reset = self.header(FrameKind::Reset, self.incoming.stream, 0);
+        effects.push(Effect::Send(reset.into()));
+        effects.push(Effect::Restarted { reason });
+        effects.push(Effect::AsksLost { unsent: self.queue.asks() });
+    }
+
+    fn on_tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !self.up {
+            return;
+        }
+        if self.incoming.has_gap(now, &self.settings) {
+            self.refuse("gap", effects);
+        }
+        let is_blocked = !self.queue.is_empty() && !self.has_credit();
+        let is_late = |at: Instant| now.duration_since(at) >= self.settings.stall_timeout;
+        if is_blocked && self.progress_at.is_some_and(is_late) {
+            self.restart(now, "stalled", effects);
+        }
+    }
+
+    /// Asserts the invariants.
+    pub(in crate::gate) fn check(&self) {
+        self.queue.check();
+        self.incoming.check(&self.settings);
+        let frames_max = self.settings.window_frames_max + URGENT_FRAMES_MAX;
+        assert!(self.under_way.len() <= frames_max, "window in frames");
+        assert!(self.up || self.queue.is_empty(), "a link that is down keeps messages");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Two or three gates on a network in memory.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::transport::memory::{Faults, MemoryNetwork};
+
+const SERVICE: ServiceId = ServiceId(20);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn id(name: &str) -> NodeId {
+    NodeId::new(name, 1).unwrap()
+}
+
+fn gate(network: &MemoryNetwork, name: &str) -> (Gate, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new());
+    let clock = Arc::new(SystemClock);
+    let transport = network.transport(&id(name));
+    let gate = Gate::start(id(name), transport, GateSettings::default(), clock, &metrics);
+    (gate, metrics)
+}
+
+async fn connected(network: &MemoryNetwork) -> (Gate, Gate) {
+    let ((a, _), (b, _)) = (gate(network, "a"), gate(network, "b"));
+    a.connect(b.local_node(), "");
+    b.connect(a.local_node(), "");
+    let mut changes = a.link_changes();
+    changes.wait_for(|count| *count > 0).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    (a, b)
+}
+
+/// Answers each request with itself.
+fn echo(_: &NodeId, message: Bytes, responder: Option<Responder>) {
+    if let Some(responder) = responder {
+        responder.reply(message);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asks_are_answered_over_the_network_and_locally() {
+    let (a, b) = connected(&MemoryNetwork::new(1)).await;
+    b.register(SERVICE, Arc::new(echo));
+    a.register(SERVICE, Arc::new(echo));
+
+    for to in [&a, &b] {
+        let answer = a.ask(to.local_node(), SERVICE, Bytes::from_static(b"hi"), SECOND).await;
+        assert_eq!(answer, Ok(Bytes::from_static(b"hi")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_way_of_not_answering_is_told() {
+    let (a, b) = connected(&MemoryNetwork::new(1)).await;
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = kept.clone();
+    b.register(
+        SERVICE,
+        Arc::new(move |_: &NodeId, message: Bytes, responder: Option<Responder>| {
+            match (&*message, responder) {
+                (b"drop", responder) => drop(responder),
+                (b"panic", _) => panic!("the service is broken"),
+                (b"fail", Some(responder)) => responder.fail(AskError::Stopped("shard 3".into())),
+                (b"long", Some(responder)) => responder.reply(vec![0; 9 << 20].into()),
+                (_, responder) => keep.lock().unwrap().push(responder),
+            }
+        }),
+    );
+    let ask = |message: &'static [u8]| {
+        a.ask(b.local_node(), SERVICE, Bytes::from_static(message), SECOND)
+    };
+
+    assert_eq!(ask(b"drop").await, Err(AskError::NoReply));
+    assert_eq!(ask(b"panic").await, Err(AskError::NoReply));
+    assert_eq!(ask(b"fail").await, Err(AskError::Stopped("shard 3".into())));
+    assert!(matches!(ask(b"long").await, Err(AskError::TooLarge { actual: 9437184, .. })));
+    assert_eq!(ask(b"wait").await, Err(AskError::Timeout));
+    let other = a.ask(b.local_node(), ServiceId(99), Bytes::new(), SECOND).await;
+    assert_eq!(other, Err(AskError::NotHere("service 99".into())));
+    let nobody = a.ask(&id("c"), SERVICE, Bytes::new(), SECOND).await;
+    assert!(matches!(nobody, Err(AskError::Unreachable(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn asks_fail_at_once_when_the_peer_dies_and_go_on_when_it_is_back() {
+    let network = MemoryNetwork::new(1);
+    let (a, b) = connected(&network).await;
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let hold = held.clone();
+    b.register(
+        SERVICE,
+        Arc::new(move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
+            hold.lock().unwrap().push(responder);
+        }),
+    );
+    let asked = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(held.lock().unwrap().len(), 1);
+
+    let before = SystemClock.now();
+    network.break_connection(a.local_node(), b.local_node());
+    assert!(matches!(asked.await, Err(AskError::Unreachable(_))));
+    assert!(SystemClock.now() - before < Duration::from_millis(50));
+
+    tokio::time::sleep(SECOND).await;
+    b.register(SERVICE, Arc::new(echo));
+    assert!(a.ask(b.local_node(), SERVICE, Bytes::new(), SECOND).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tells_of_one_peer_keep_their_order_on_a_network_that_loses_and_reorders() {
+    for seed in 0..20 {
+        let network = MemoryNetwork::new(seed);
+        let (a, b) = connected(&network).await;
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        b.register(
+            SERVICE,
+            Arc::new(move |_: &NodeId, message: Bytes, _: Option<Responder>| {
+                log.lock().unwrap().push(u32::from_le_bytes(message[..].try_into().unwrap()));
+            }),
+        );
+        network.set_faults(Faults {
+            drop_per_million: 20_000,
+            duplicate_per_million: 50_000,
+            reorder_per_million: 100_000,
+            ..Faults::default()
+        });
+
+        for number in 0..500u32 {
+            let _ = a.tell(b.local_node(), SERVICE, number.to_le_bytes().to_vec().into());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        tokio::time::sleep(SECOND).await;
+
+        let seen = seen.lock().unwrap();
+        assert!(seen.is_sorted_by(|earlier, later| earlier < later), "seed {seed}: {seen:?}");
+        assert!(seen.len() > 100, "seed {seed}: only {} of 500 came", seen.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_gate_sends_and_receives_nothing() {
+    let (a, b) = connected(&MemoryNetwork::new(1)).await;
+    b.register(SERVICE, Arc::new(echo));
+    let asked = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
+    a.close();
+    a.close();
+
+    assert!(matches!(asked.await, Err(AskError::Unreachable(_))));
+    assert!(a.tell(b.local_node(), SERVICE, Bytes::new()).is_err());
+    tokio::time::sleep(SECOND).await;
+    assert!(!b.is_connected(a.local_node()));
+}

@@ -1,0 +1,14 @@
+//! What waits for its time at one node.
+
+use bytes::Bytes;
+
+use crate::NodeId;
+
+/// Something that happens to one node.
+#[derive(Debug)]
+pub(super) enum Event {
+    Up { peer: NodeId, connection: u64 },
+    Down { peer: NodeId, connection: u64 },
+    Frame { peer: NodeId, connection: u64, frame: Bytes },
+    Dial { peer: NodeId },
+}
