@@ -1,1 +1,20 @@
-//! Causal, exactly-once delivery of replicated events.
+//! Causal delivery, exactly once: which event of another replica may be applied now.
+//!
+//! ```text
+//!                       version[origin] <= seen[origin]
+//!   event --offer--> +----------------------------------> duplicate, dropped
+//!                    |  next of its origin, all causes seen
+//!                    +----------------------------------> ready: persist, apply, seen[origin] += 1
+//!                    |  else
+//!                    +----------------------------------> waits, bounded; a catch-up read is due
+//! ```
+//!
+//! Causal broadcast after Birman, Schiper and Stephenson (1991), over the version vector that the entity has anyway. `seen` is the entity's
+//! version: there is one state, not two. It does not matter which way an event came.
+
+mod causal;
+
+pub use causal::{CausalDelivery, Offered};
+
+#[cfg(test)]
+mod tests;

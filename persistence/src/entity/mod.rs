@@ -1,1 +1,32 @@
-//! Event-sourced entities.
+//! Event-sourced entities: what an application writes, and the engine that runs it.
+//!
+//! - [`EventSourced`] is the behaviour: two plain functions and three types.
+//! - [`Effect`] is what a command does: persist, reply, stop, and so on.
+//! - [`CommandContext`] and [`EventContext`] are what the two functions are told; only the second knows where an event came from.
+//! - [`engine`] has the rules: recovery, output commit, replication, failure. It is a pure core.
+//! - [`EntityRuntime`] starts entities as ractor actors around that core and does their I/O.
+//! - [`testkit`] runs a behaviour without any of that.
+
+mod actor;
+mod behaviour;
+mod context;
+mod counters;
+mod effect;
+pub mod engine;
+mod handle;
+mod host;
+mod runtime;
+mod settings;
+pub mod testkit;
+
+pub use behaviour::{EventSourced, EventType, Signal};
+pub use context::{CommandContext, EventContext, ReplicationContext};
+pub use counters::EntityCounters;
+pub use effect::Effect;
+pub use handle::{EntityHandle, TellError};
+pub use host::{EntityHost, PeerHas, StandaloneHost, StopReason};
+pub use runtime::{EntityParts, EntityRuntime};
+pub use settings::EntitySettings;
+
+#[cfg(test)]
+mod tests;

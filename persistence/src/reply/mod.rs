@@ -9,7 +9,9 @@ mod reply_to;
 mod scope;
 
 pub use reply_to::{PendingReply, ReplyError, ReplyTo, reply_channel};
-pub use scope::{RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_command};
+pub use scope::{
+    RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_command, refuse,
+};
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,8 @@ pub enum ReplyError {
     Stopped(String),
     /// The command or the answer could not be sent: too large, not encodable, or not allowed.
     Rejected(String),
+    /// The journal could not take the events; the command has not taken effect.
+    Unavailable(String),
 }
 
 impl fmt::Display for ReplyError {
@@ -37,6 +39,7 @@ impl fmt::Display for ReplyError {
             Self::Overloaded(why) => write!(f, "overloaded: {why}"),
             Self::Stopped(why) => write!(f, "stopped: {why}"),
             Self::Rejected(why) => write!(f, "rejected: {why}"),
+            Self::Unavailable(why) => write!(f, "unavailable: {why}"),
         }
     }
 }
@@ -70,6 +73,14 @@ impl<R> PendingReply<R> {
     /// Any [`ReplyError`] but `Timeout`.
     pub async fn wait(self) -> Result<R, ReplyError> {
         self.0.await.unwrap_or(Err(ReplyError::NoReply))
+    }
+
+    /// The answer, if it is there already.
+    ///
+    /// # Errors
+    /// `NoReply` when it is not; else see [`ReplyError`].
+    pub fn now(mut self) -> Result<R, ReplyError> {
+        self.0.try_recv().unwrap_or(Err(ReplyError::NoReply))
     }
 }
 
@@ -113,8 +124,13 @@ fn gone_is_logged(gone: bool) {
 
 impl<R> Drop for ReplyTo<R> {
     fn drop(&mut self) {
-        if let Some(Target::Remote { id, sender }) = self.take() {
-            sender.send(id, Err(ReplyError::NoReply));
+        let reason = scope::refusal();
+        match (self.take(), reason) {
+            (Some(Target::Local(sender)), Some(reason)) => drop(sender.send(Err(reason))),
+            (Some(Target::Remote { id, sender }), reason) => {
+                sender.send(id, Err(reason.unwrap_or(ReplyError::NoReply)));
+            }
+            (Some(Target::Local(_)) | None, _) => {}
         }
     }
 }

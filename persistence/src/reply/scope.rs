@@ -28,6 +28,7 @@ pub trait ReplySender: Send + Sync {
 }
 
 thread_local! {
+    static REFUSAL: RefCell<Option<ReplyError>> = const { RefCell::new(None) };
     static REGISTRAR: RefCell<Option<Arc<dyn ReplyRegistrar>>> = const { RefCell::new(None) };
     static SENDER: RefCell<Option<Arc<dyn ReplySender>>> = const { RefCell::new(None) };
 }
@@ -58,6 +59,17 @@ pub fn decode_command<C: DeserializeOwned>(
     let decoded = CodecId::Bincode.decode(bytes);
     SENDER.replace(outer);
     decoded
+}
+
+/// Drops a command that nobody will handle, so that whoever asked with it learns why.
+pub fn refuse<C>(command: C, reason: ReplyError) {
+    let outer = REFUSAL.replace(Some(reason));
+    drop(command);
+    REFUSAL.replace(outer);
+}
+
+pub(super) fn refusal() -> Option<ReplyError> {
+    REFUSAL.with_borrow(Clone::clone)
 }
 
 pub(super) fn register(completion: RemoteCompletion) -> Result<u64> {

@@ -1,0 +1,125 @@
+//! The rules of causal delivery for one entity at one replica.
+
+use std::collections::BTreeMap;
+
+use crate::event::StoredEvent;
+use crate::identity::ReplicaId;
+use crate::version::VersionVector;
+
+/// What became of an event that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// It was applied before, or waits already.
+    Duplicate,
+    /// It can be applied now; the caller got it back through [`CausalDelivery::take_ready`].
+    Ready,
+    /// It waits for events that are missing.
+    Waiting,
+    /// It would have to wait, and the buffer is full: it was dropped, and has to be read again.
+    Full,
+}
+
+/// What an entity has seen, and what waits for its causes.
+///
+/// Invariants: no waiting event is included in `seen`; at most `waiting_max` events wait.
+#[derive(Debug, Clone, Default)]
+pub struct CausalDelivery {
+    seen: VersionVector,
+    waiting: BTreeMap<(ReplicaId, u64), StoredEvent>,
+    waiting_max: usize,
+}
+
+impl CausalDelivery {
+    /// Starts with what was recovered; at most `waiting_max` events wait for their causes.
+    pub fn new(seen: VersionVector, waiting_max: usize) -> Self {
+        Self { seen, waiting: BTreeMap::new(), waiting_max }
+    }
+
+    /// The events that were applied, by origin: the version of the entity.
+    pub fn seen(&self) -> &VersionVector {
+        &self.seen
+    }
+
+    /// How many events wait.
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The origins of which events wait, each once.
+    pub fn waiting_origins(&self) -> Vec<ReplicaId> {
+        let mut origins: Vec<_> = self.waiting.keys().map(|(origin, _)| origin.clone()).collect();
+        origins.dedup();
+        origins
+    }
+
+    /// Whether the event was applied before.
+    pub fn is_duplicate(&self, event: &StoredEvent) -> bool {
+        event.meta.origin_nr() <= self.seen.get(&event.meta.origin)
+    }
+
+    /// Whether the event is the next one of its origin and all its causes were applied.
+    pub fn is_ready(&self, event: &StoredEvent) -> bool {
+        let origin = &event.meta.origin;
+        event.meta.origin_nr() == self.seen.get(origin) + 1
+            && event
+                .meta
+                .version
+                .iter()
+                .all(|(replica, counter)| replica == origin || counter <= self.seen.get(replica))
+    }
+
+    /// Notes an event of this replica and returns its version.
+    pub fn record_own(&mut self, replica: &ReplicaId) -> VersionVector {
+        self.seen.increment(replica);
+        self.seen.clone()
+    }
+
+    /// Takes an event of another replica. When it is ready, it and everything that waited for it comes from
+    /// [`Self::take_ready`]; the caller calls that until it returns `None`.
+    pub fn offer(&mut self, event: StoredEvent) -> Offered {
+        let key = (event.meta.origin.clone(), event.meta.origin_nr());
+        if self.is_duplicate(&event) || self.waiting.contains_key(&key) {
+            return Offered::Duplicate;
+        }
+        let ready = self.is_ready(&event);
+        if !ready && self.waiting.len() >= self.waiting_max {
+            return Offered::Full;
+        }
+        self.waiting.insert(key, event);
+        if ready { Offered::Ready } else { Offered::Waiting }
+    }
+
+    /// The next event that can be applied now, noted as seen. Its concurrent flag says whether this replica had, until now, events
+    /// that the event does not know.
+    pub fn take_ready(&mut self) -> Option<StoredEvent> {
+        // the first event of each origin is the only one of that origin that can be next
+        let key =
+            self.waiting.iter().find(|(_, event)| self.is_ready(event)).map(|(k, _)| k.clone())?;
+        let mut event = self.waiting.remove(&key).expect("found above");
+        event.meta.concurrent = !self.seen.is_included_in(&event.meta.version);
+        self.seen.increment(&event.meta.origin);
+        self.check();
+        Some(event)
+    }
+
+    /// Notes an event that is replayed from this replica's own stream.
+    pub fn replayed(&mut self, event: &StoredEvent) {
+        self.seen.merge(&event.meta.version);
+    }
+
+    /// Drops what waits and is covered by now.
+    pub fn drop_covered(&mut self) {
+        let seen = &self.seen;
+        self.waiting.retain(|(origin, number), _| *number > seen.get(origin));
+    }
+
+    /// Asserts the invariants.
+    pub fn check(&self) {
+        if cfg!(debug_assertions) {
+            assert!(self.waiting.len() <= self.waiting_max + 1, "too many events wait");
+            for (origin, number) in self.waiting.keys() {
+                assert!(*number > self.seen.get(origin), "{origin}:{number} waits and was applied");
+            }
+        }
+    }
+}

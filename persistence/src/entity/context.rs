@@ -1,0 +1,124 @@
+//! What the handlers are told. The types hold the access rule: where an event came from is known in the event handler only.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::event::{EventMeta, SequenceNr};
+use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
+use crate::time::Timestamp;
+use crate::version::VersionVector;
+
+/// What both handlers are told.
+#[derive(Debug, Clone)]
+pub struct ReplicationContext {
+    id: ReplicationId,
+    replicas: Arc<[ReplicaId]>,
+    current_time: Timestamp,
+    sequence_nr: SequenceNr,
+}
+
+impl ReplicationContext {
+    pub(super) fn new(id: ReplicationId, replicas: Arc<[ReplicaId]>) -> Self {
+        Self { id, replicas, current_time: Timestamp::default(), sequence_nr: SequenceNr::ZERO }
+    }
+
+    pub(super) fn at(&mut self, time: Timestamp, sequence_nr: SequenceNr) {
+        self.current_time = time;
+        self.sequence_nr = sequence_nr;
+    }
+
+    /// Type, entity and replica.
+    pub fn replication_id(&self) -> &ReplicationId {
+        &self.id
+    }
+
+    /// The id of the entity, the same at every replica.
+    pub fn entity_id(&self) -> &str {
+        self.id.entity_id()
+    }
+
+    /// This replica.
+    pub fn replica_id(&self) -> &ReplicaId {
+        self.id.replica_id()
+    }
+
+    /// All replicas, this one too, sorted.
+    pub fn all_replicas(&self) -> &[ReplicaId] {
+        &self.replicas
+    }
+
+    /// The name of this replica's stream.
+    pub fn persistence_id(&self) -> PersistenceId {
+        self.id.persistence_id()
+    }
+
+    /// In the command handler: a time that never goes back, not across restarts or fail-over either, and that follows the time of
+    /// every event seen. In the event handler: the time of the event, the same at every replica and at every replay.
+    pub fn current_time(&self) -> Timestamp {
+        self.current_time
+    }
+
+    /// In the command handler: the number of the newest event in this replica's stream; in the event handler: that of the event.
+    pub fn sequence_nr(&self) -> SequenceNr {
+        self.sequence_nr
+    }
+}
+
+/// What the command handler is told.
+#[derive(Debug)]
+pub struct CommandContext {
+    pub(super) common: ReplicationContext,
+}
+
+impl Deref for CommandContext {
+    type Target = ReplicationContext;
+
+    fn deref(&self) -> &ReplicationContext {
+        &self.common
+    }
+}
+
+/// What the event handler is told: also where the event came from.
+///
+/// The command handler has no way to ask:
+///
+/// ```compile_fail
+/// # use antiphon_persistence::entity::CommandContext;
+/// fn handler(context: &CommandContext) -> bool { context.concurrent() }
+/// ```
+#[derive(Debug)]
+pub struct EventContext {
+    pub(super) common: ReplicationContext,
+    pub(super) meta: EventMeta,
+    pub(super) recovery_running: bool,
+}
+
+impl Deref for EventContext {
+    type Target = ReplicationContext;
+
+    fn deref(&self) -> &ReplicationContext {
+        &self.common
+    }
+}
+
+impl EventContext {
+    /// The replica at which the event was written first.
+    pub fn origin(&self) -> &ReplicaId {
+        &self.meta.origin
+    }
+
+    /// Whether this replica had, when the event arrived, events that its origin did not know. The same at every replay.
+    pub fn concurrent(&self) -> bool {
+        self.meta.concurrent
+    }
+
+    /// Events by origin that precede or equal the event.
+    pub fn version(&self) -> &VersionVector {
+        &self.meta.version
+    }
+
+    /// Whether the event is replayed from the journal.
+    pub fn recovery_running(&self) -> bool {
+        self.recovery_running
+    }
+}

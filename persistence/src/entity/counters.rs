@@ -1,0 +1,71 @@
+//! What the entities of one type at one node have done, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters of all entities that share a runtime; each only grows.
+        #[derive(Debug, Default)]
+        pub struct EntityCounters {
+            $($(#[$doc])* pub $name: AtomicU64,)*
+        }
+
+        impl EntityCounters {
+            /// Names and values, for metrics.
+            pub fn values(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed)),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Commands that a handler has taken.
+    commands_handled,
+    /// Commands refused because the mailbox was full (`mailbox_max`).
+    commands_refused,
+    /// Commands that no handler wanted.
+    commands_unhandled,
+    /// Commands dropped because the stash was full (`stash_max`).
+    stash_overflows,
+    /// Handlers that panicked.
+    handler_panics,
+    /// Events of this replica that were persisted.
+    events_persisted,
+    /// Events of other replicas that were persisted, having come by direct replication.
+    events_direct,
+    /// Events of other replicas that were persisted, having been read from a journal.
+    events_pulled,
+    /// Events that were offered again and dropped.
+    events_duplicate,
+    /// Events dropped because too many waited for their causes (`waiting_events_max`); they are read again.
+    waiting_overflows,
+    /// Events that came while the entity recovered and were dropped (`arrivals_max`); they are read again.
+    arrival_overflows,
+    /// Appends that were stored.
+    appends,
+    /// Appends that failed.
+    appends_failed,
+    /// Reads of other replicas' journals.
+    pulls,
+    /// Such reads that failed.
+    pulls_failed,
+    /// Recoveries that completed.
+    recoveries,
+    /// Recoveries that failed, and restarts after a failure.
+    restarts,
+    /// Snapshots that were stored.
+    snapshots_saved,
+    /// Snapshots that could not be stored, or not be read.
+    snapshots_failed,
+    /// Entities that stopped because another writer owned their stream.
+    fenced,
+    /// Answers that were held back because the node was not live.
+    answers_withheld,
+}
+
+impl EntityCounters {
+    pub(crate) fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}

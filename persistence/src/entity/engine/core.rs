@@ -1,0 +1,378 @@
+//! The phases of an entity, and what leads from one to the other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::recovery::Recovery;
+use super::running::{Failure, Running};
+use super::{Action, Generation, Input, Now, Queued};
+use crate::ErrorKind;
+use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopReason};
+use crate::event::{SequenceNr, StoredEvent};
+use crate::identity::{ReplicaId, ReplicationId};
+use crate::reply::{ReplyError, refuse};
+
+/// What does not change in the life of an entity, shared by all parts of its engine.
+pub(super) struct Shared<E: EventSourced> {
+    pub(super) behaviour: Arc<E>,
+    pub(super) id: ReplicationId,
+    pub(super) replicas: Arc<[ReplicaId]>,
+    pub(super) settings: Arc<EntitySettings>,
+    pub(super) counters: Arc<EntityCounters>,
+    pub(super) generation: Generation,
+}
+
+enum Phase<E: EventSourced> {
+    /// Waits for its turn to recover.
+    Permit,
+    /// Reads the snapshot and then the events.
+    Recovering(Box<Recovery<E>>),
+    /// At work.
+    Running(Box<Running<E>>),
+    /// Failed; begins again at that time.
+    Backoff { until: Instant },
+    /// Over.
+    Stopped,
+}
+
+/// The engine of one entity.
+pub struct Engine<E: EventSourced> {
+    shared: Shared<E>,
+    phase: Phase<E>,
+    inbox: VecDeque<Queued<E::Command>>,
+    stash: VecDeque<Queued<E::Command>>,
+    /// Events of other replicas that came before the entity was at work.
+    arrivals: Vec<StoredEvent>,
+    news: BTreeMap<ReplicaId, PeerHas>,
+    attempts: u32,
+    stopping: bool,
+    /// The highest number that was ever durable in this engine: a journal that has less has lost data.
+    durable_ever: SequenceNr,
+    /// An append of an earlier generation has not ended yet; recovery waits for it.
+    append_outstanding: bool,
+}
+
+impl<E: EventSourced> Engine<E> {
+    /// The engine of one replica of an entity; `replicas` are all of them, this one too.
+    pub fn new(
+        behaviour: Arc<E>,
+        id: ReplicationId,
+        replicas: Arc<[ReplicaId]>,
+        settings: Arc<EntitySettings>,
+        counters: Arc<EntityCounters>,
+    ) -> Self {
+        Self {
+            shared: Shared { behaviour, id, replicas, settings, counters, generation: 0 },
+            phase: Phase::Permit,
+            inbox: VecDeque::new(),
+            stash: VecDeque::new(),
+            arrivals: Vec::new(),
+            news: BTreeMap::new(),
+            attempts: 0,
+            stopping: false,
+            durable_ever: SequenceNr::ZERO,
+            append_outstanding: false,
+        }
+    }
+
+    /// Advances the entity by one input.
+    pub fn step(&mut self, now: Now, input: Input<E>) -> Vec<Action<E>> {
+        let mut actions = Vec::new();
+        self.take(now, input, &mut actions);
+        self.drive(now, &mut actions);
+        self.check();
+        actions
+    }
+
+    fn take(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
+        match input {
+            Input::Start => self.begin(actions),
+            Input::Command(queued) => self.inbox.push_back(queued),
+            Input::Replicated(events) => self.arrived(now, events, actions),
+            Input::PeerHas(news) => self.heard(news),
+            Input::Stop => self.stop(actions),
+            Input::Kill => self.end(StopReason::Killed, actions),
+            Input::Wake => self.wake(now, actions),
+            Input::Appended(generation, result) if generation < self.shared.generation => {
+                drop(result);
+                self.append_outstanding = false;
+            }
+            Input::PermitGranted(generation) => self.permitted(generation, actions),
+            input @ (Input::SnapshotLoaded(..)
+            | Input::Replayed(..)
+            | Input::Appended(..)
+            | Input::Pulled(..)
+            | Input::SnapshotSaved(..)
+            | Input::AsynchronousDone(..)) => self.result(now, input, actions),
+        }
+    }
+
+    /// The results of I/O; those of an earlier generation mean nothing any more.
+    fn result(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
+        let (shared, current) = (&self.shared, self.shared.generation);
+        let outcome = match (&mut self.phase, input) {
+            (Phase::Recovering(recovery), Input::SnapshotLoaded(g, result)) if g == current => {
+                recovery.snapshot_loaded(shared, result, actions)
+            }
+            (Phase::Recovering(recovery), Input::Replayed(g, result)) if g == current => {
+                match recovery.replayed(shared, result, actions) {
+                    Ok(false) => Ok(()),
+                    Ok(true) => return self.recovered(now, actions),
+                    Err(failure) => Err(failure),
+                }
+            }
+            (Phase::Running(running), Input::Appended(g, result)) if g == current => {
+                let outcome = running.appended(shared, result, actions);
+                self.durable_ever = self.durable_ever.max(running.durable());
+                outcome
+            }
+            (Phase::Running(running), Input::Pulled(g, replica, result)) if g == current => {
+                running.pulled(shared, now, &replica, result)
+            }
+            (Phase::Running(running), Input::SnapshotSaved(g, number, result)) if g == current => {
+                running.snapshot_saved(shared, number, result, actions);
+                Ok(())
+            }
+            (Phase::Running(running), Input::AsynchronousDone(g, command)) if g == current => {
+                if let Some(slot) = running.asynchronous_done() {
+                    self.inbox.push_front(Queued { command, slot });
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        self.settle(now, outcome, actions);
+    }
+
+    fn begin(&mut self, actions: &mut Vec<Action<E>>) {
+        self.phase = Phase::Permit;
+        actions.push(Action::RequestPermit(self.shared.generation));
+    }
+
+    fn permitted(&mut self, generation: Generation, actions: &mut Vec<Action<E>>) {
+        if generation != self.shared.generation || !matches!(self.phase, Phase::Permit) {
+            return actions.push(Action::ReleasePermit);
+        }
+        self.phase = Phase::Recovering(Box::new(Recovery::new(&self.shared)));
+        actions.push(Action::LoadSnapshot(generation));
+    }
+
+    fn recovered(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        actions.push(Action::ReleasePermit);
+        let Phase::Recovering(recovery) = std::mem::replace(&mut self.phase, Phase::Stopped) else {
+            panic!("recovered without recovery");
+        };
+        let running = recovery.finish(&self.shared);
+        if running.durable() < self.durable_ever {
+            let reason = format!(
+                "journal of `{}`: expected events up to {}, actual {}: the store has lost data",
+                self.shared.id,
+                self.durable_ever,
+                running.durable()
+            );
+            tracing::error!(%reason, "entity stops");
+            return self.end(StopReason::Failed(reason), actions);
+        }
+        self.attempts = 0;
+        EntityCounters::add(&self.shared.counters.recoveries, 1);
+        self.durable_ever = running.durable();
+        self.phase = Phase::Running(Box::new(running));
+        let arrivals = std::mem::take(&mut self.arrivals);
+        self.arrived(now, arrivals, actions);
+        for news in std::mem::take(&mut self.news).into_values() {
+            self.heard(news);
+        }
+    }
+
+    fn arrived(&mut self, now: Now, events: Vec<StoredEvent>, actions: &mut Vec<Action<E>>) {
+        let outcome = match &mut self.phase {
+            // what comes too late is read from the journal when the entity starts again
+            Phase::Running(_) if self.stopping => Ok(()),
+            Phase::Running(running) => running.arrived(&self.shared, events),
+            Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => {
+                let room = self.shared.settings.arrivals_max - self.arrivals.len();
+                let dropped = events.len().saturating_sub(room);
+                EntityCounters::add(&self.shared.counters.arrival_overflows, dropped);
+                self.arrivals.extend(events.into_iter().take(room));
+                Ok(())
+            }
+            Phase::Stopped => Ok(()),
+        };
+        self.settle(now, outcome, actions);
+    }
+
+    fn heard(&mut self, news: PeerHas) {
+        match &mut self.phase {
+            Phase::Running(running) => running.heard(news),
+            Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => {
+                merge_news(&mut self.news, news);
+            }
+            Phase::Stopped => {}
+        }
+    }
+
+    fn wake(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        let Phase::Backoff { until } = self.phase else { return };
+        if now.instant < until {
+            return;
+        }
+        if self.append_outstanding {
+            self.phase = Phase::Backoff { until: now.instant + self.shared.settings.restart_min };
+            return actions.push(Action::WakeAfter(self.shared.settings.restart_min));
+        }
+        self.begin(actions);
+    }
+
+    fn stop(&mut self, actions: &mut Vec<Action<E>>) {
+        self.stopping = true;
+        if matches!(self.phase, Phase::Backoff { .. }) {
+            self.end(StopReason::Drained, actions);
+        }
+    }
+
+    /// Does everything that can be done now.
+    fn drive(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        let Phase::Running(running) = &mut self.phase else { return };
+        // what became durable is let out first
+        running.persist(&self.shared, actions);
+        let mut outcome = Ok(());
+        while outcome.is_ok() && running.takes_commands(&self.shared) {
+            let Some(queued) = self.inbox.pop_front() else { break };
+            outcome = running.command(&self.shared, now, queued, &mut self.stash, &mut self.inbox);
+            if outcome.is_ok() && !self.shared.settings.pipelined {
+                running.persist(&self.shared, actions);
+            }
+        }
+        if outcome.is_ok() {
+            running.persist(&self.shared, actions);
+            if !self.stopping {
+                running.pull(&self.shared, now, actions);
+            }
+            if self.stopping && self.inbox.is_empty() && running.is_idle() {
+                return self.end(StopReason::Drained, actions);
+            }
+        }
+        self.settle(now, outcome, actions);
+    }
+
+    fn settle(&mut self, now: Now, outcome: Result<(), Failure>, actions: &mut Vec<Action<E>>) {
+        match outcome {
+            Ok(()) => {}
+            Err(Failure::Restart { reason, answer }) => {
+                self.restart(now, &reason, &answer, actions)
+            }
+            Err(Failure::Fenced(error)) => {
+                EntityCounters::add(&self.shared.counters.fenced, 1);
+                let reason = StopReason::Fenced(error.to_string());
+                actions.push(Action::Fenced(error));
+                self.end(reason, actions);
+            }
+            Err(Failure::Failed(reason)) => {
+                tracing::error!(id = %self.shared.id, %reason, "entity stops");
+                self.end(StopReason::Failed(reason), actions);
+            }
+        }
+    }
+
+    /// Forgets everything that is not in the journal and reads it again, after a while.
+    fn restart(
+        &mut self,
+        now: Now,
+        reason: &str,
+        answer: &ReplyError,
+        actions: &mut Vec<Action<E>>,
+    ) {
+        let settings = &self.shared.settings;
+        let wait = settings.restart_min.saturating_mul(1 << self.attempts.min(16));
+        let wait = wait.min(settings.restart_max);
+        tracing::warn!(id = %self.shared.id, %reason, ?wait, "entity restarts");
+        EntityCounters::add(&self.shared.counters.restarts, 1);
+        self.leave_phase(answer, actions);
+        self.shared.generation += 1;
+        self.attempts += 1;
+        if self.stopping {
+            return self.end(StopReason::Drained, actions);
+        }
+        self.phase = Phase::Backoff { until: now.instant + wait };
+        actions.push(Action::WakeAfter(wait));
+    }
+
+    fn leave_phase(&mut self, answer: &ReplyError, actions: &mut Vec<Action<E>>) {
+        match std::mem::replace(&mut self.phase, Phase::Stopped) {
+            Phase::Permit | Phase::Recovering(_) => actions.push(Action::ReleasePermit),
+            Phase::Running(running) => {
+                self.append_outstanding |= running.is_appending();
+                // whoever told them waits for the answer
+                self.news = running.fail(answer);
+            }
+            Phase::Backoff { .. } | Phase::Stopped => {}
+        }
+    }
+
+    fn end(&mut self, reason: StopReason, actions: &mut Vec<Action<E>>) {
+        let why = match &reason {
+            StopReason::Drained | StopReason::Killed => "the entity is stopping".to_owned(),
+            StopReason::Fenced(why) | StopReason::Failed(why) => why.clone(),
+        };
+        let answer = ReplyError::Stopped(why);
+        self.leave_phase(&answer, actions);
+        self.shared.generation += 1;
+        refuse(std::mem::take(&mut self.inbox), answer.clone());
+        refuse(std::mem::take(&mut self.stash), answer);
+        actions.push(Action::Stopped(reason));
+    }
+
+    fn check(&self) {
+        if let Phase::Running(running) = &self.phase {
+            running.check(&self.shared);
+        }
+        let settings = &self.shared.settings;
+        debug_assert!(self.stash.len() <= settings.stash_max, "the stash is over its limit");
+        debug_assert!(self.arrivals.len() <= settings.arrivals_max, "too many arrivals");
+    }
+
+    /// The state, while the entity is at work. For tests.
+    pub fn state(&self) -> Option<&E::State> {
+        self.running().map(Running::state)
+    }
+
+    /// The version of the newest state, while the entity is at work. For tests.
+    pub fn seen(&self) -> Option<&crate::version::VersionVector> {
+        self.running().map(Running::seen)
+    }
+
+    /// Whether the entity is at work.
+    pub fn is_running(&self) -> bool {
+        self.running().is_some()
+    }
+
+    fn running(&self) -> Option<&Running<E>> {
+        if let Phase::Running(running) = &self.phase { Some(running) } else { None }
+    }
+}
+
+/// News of one replica add up.
+pub(super) fn merge_news(all: &mut BTreeMap<ReplicaId, PeerHas>, news: PeerHas) {
+    match all.get_mut(&news.replica) {
+        Some(old) => {
+            old.highest = old.highest.max(news.highest);
+            old.seen.merge(&news.seen);
+        }
+        None => drop(all.insert(news.replica.clone(), news)),
+    }
+}
+
+/// What a store's error means for the entity.
+pub(super) fn store_failure(what: &str, error: crate::Error) -> Failure {
+    let reason = format!("{what}: {error}");
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Bug => {
+            Failure::Restart { answer: ReplyError::Unavailable(reason.clone()), reason }
+        }
+        ErrorKind::Timeout => Failure::Restart { answer: ReplyError::Timeout, reason },
+        ErrorKind::Fenced => Failure::Fenced(error),
+        ErrorKind::Rejected | ErrorKind::Corrupt => Failure::Failed(reason),
+    }
+}

@@ -1,0 +1,275 @@
+//! Output commit: at most one append under way, the next one collecting, and everything visible waits until what it could have
+//! seen is durable.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::core::{Shared, store_failure};
+use super::running::{Failure, Running};
+use super::{Action, Release};
+use crate::Result;
+use crate::entity::effect::CommandFuture;
+use crate::entity::{EntityCounters, EventSourced, Signal};
+use crate::event::{Payload, SequenceNr, StoredEvent};
+use crate::identity::ReplicaId;
+use crate::reply::ReplyError;
+use crate::store::{Append, Snapshot};
+use crate::time::Timestamp;
+use crate::version::VersionVector;
+
+/// Something that waits for the disk.
+pub(super) enum Due<E: EventSourced> {
+    Release(Release),
+    CaughtUp(ReplicaId, SequenceNr),
+    Asynchronous(CommandFuture<E::Command>),
+    Snapshot(Box<Snapshot>),
+    Passivate,
+}
+
+struct InFlight {
+    last: SequenceNr,
+    /// Those that are to be passed on.
+    own: Vec<StoredEvent>,
+    /// The times of those of other replicas.
+    others: Vec<Timestamp>,
+}
+
+/// What is on its way to the disk, and what waits for it.
+pub(super) struct Persisting<E: EventSourced> {
+    durable: SequenceNr,
+    in_flight: Option<InFlight>,
+    /// Groups that are stored together or not at all.
+    collected: VecDeque<Vec<StoredEvent>>,
+    collected_count: usize,
+    waiting: VecDeque<(SequenceNr, Due<E>)>,
+    pub(super) snapshot_due: bool,
+    snapshot_under_way: bool,
+    last_snapshot: SequenceNr,
+    /// The newest snapshots, oldest first, with the version that each has.
+    snapshots: VecDeque<(SequenceNr, VersionVector)>,
+}
+
+impl<E: EventSourced> Persisting<E> {
+    pub(super) fn new(durable: SequenceNr) -> Self {
+        Self {
+            durable,
+            in_flight: None,
+            collected: VecDeque::new(),
+            collected_count: 0,
+            waiting: VecDeque::new(),
+            snapshot_due: false,
+            snapshot_under_way: false,
+            last_snapshot: durable,
+            snapshots: VecDeque::new(),
+        }
+    }
+
+    /// Events that are applied and not durable.
+    pub(super) fn unpersisted_count(&self) -> usize {
+        let in_flight = self.in_flight.as_ref().map_or(0, |append| {
+            usize::try_from(append.last.value() - self.durable.value()).unwrap_or(usize::MAX)
+        });
+        self.collected_count + in_flight
+    }
+
+    /// Whether nothing is on its way and nothing waits.
+    pub(super) fn is_settled(&self) -> bool {
+        self.in_flight.is_none() && self.collected.is_empty() && self.waiting.is_empty()
+    }
+
+    pub(super) fn collect(&mut self, group: Vec<StoredEvent>) {
+        if !group.is_empty() {
+            self.collected_count += group.len();
+            self.collected.push_back(group);
+        }
+    }
+
+    pub(super) fn defer(&mut self, needed: SequenceNr, due: Due<E>) {
+        self.waiting.push_back((needed, due));
+    }
+
+    /// Fails the answers, and returns what the journal loop was to be told.
+    pub(super) fn fail(self, answer: &ReplyError) -> Vec<(ReplicaId, SequenceNr)> {
+        let mut untold = Vec::new();
+        for (_, due) in self.waiting {
+            match due {
+                Due::Release(release) => release.fail(answer),
+                Due::CaughtUp(replica, highest) => untold.push((replica, highest)),
+                Due::Asynchronous(_) | Due::Snapshot(_) | Due::Passivate => {}
+            }
+        }
+        untold
+    }
+
+    fn next_append(&mut self, shared: &Shared<E>) -> Option<Append> {
+        if self.in_flight.is_some() || self.collected.is_empty() {
+            return None;
+        }
+        let mut events = self.collected.pop_front().expect("not empty");
+        while let Some(next) = self.collected.front() {
+            if events.len() + next.len() > shared.settings.append_events_max {
+                break;
+            }
+            events.extend(self.collected.pop_front().expect("just seen"));
+        }
+        self.collected_count -= events.len();
+        let me = shared.id.replica_id();
+        let own = if shared.replicas.len() > 1 {
+            events.iter().filter(|event| event.meta.origin == *me).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        let last = events.last().expect("not empty").sequence_nr;
+        let others = events.iter().filter(|event| event.meta.origin != *me);
+        let others = others.map(|event| event.meta.timestamp).collect();
+        self.in_flight = Some(InFlight { last, own, others });
+        Some(Append { persistence_id: shared.id.persistence_id(), expected: self.durable, events })
+    }
+
+    pub(super) fn check(&self, newest: SequenceNr, shared: &Shared<E>) {
+        let unpersisted = self.unpersisted_count() as u64;
+        assert_eq!(self.durable.plus(unpersisted), newest, "`{}`: dense numbers", shared.id);
+        assert!(
+            self.waiting.iter().all(|(needed, _)| *needed <= newest),
+            "`{}`: something waits for an event that is not there",
+            shared.id
+        );
+    }
+}
+
+impl<E: EventSourced> Running<E> {
+    pub(super) fn durable(&self) -> SequenceNr {
+        self.persisting.durable
+    }
+
+    pub(super) fn is_appending(&self) -> bool {
+        self.persisting.in_flight.is_some()
+    }
+
+    /// Lets out what is durable, and begins the next append.
+    pub(super) fn persist(&mut self, shared: &Shared<E>, actions: &mut Vec<Action<E>>) {
+        self.let_out(shared, actions);
+        if let Some(append) = self.persisting.next_append(shared) {
+            actions.push(Action::Append(shared.generation, append));
+        }
+    }
+
+    pub(super) fn appended(
+        &mut self,
+        shared: &Shared<E>,
+        result: Result<()>,
+        actions: &mut Vec<Action<E>>,
+    ) -> Result<(), Failure> {
+        if let Err(error) = result {
+            EntityCounters::add(&shared.counters.appends_failed, 1);
+            // it has ended: recovery need not wait for it
+            self.persisting.in_flight = None;
+            return Err(store_failure("appending", error));
+        }
+        EntityCounters::add(&shared.counters.appends, 1);
+        let append = self.persisting.in_flight.take().expect("an append was under way");
+        self.persisting.durable = append.last;
+        if !append.own.is_empty() {
+            actions.push(Action::Publish(append.own));
+        }
+        if !append.others.is_empty() {
+            actions.push(Action::Received(append.others));
+        }
+        Ok(())
+    }
+
+    fn let_out(&mut self, shared: &Shared<E>, actions: &mut Vec<Action<E>>) {
+        let mut releases = Vec::new();
+        while let Some((needed, _)) = self.persisting.waiting.front() {
+            if *needed > self.persisting.durable {
+                break;
+            }
+            let (_, due) = self.persisting.waiting.pop_front().expect("just seen");
+            let action = match due {
+                Due::Release(release) => {
+                    releases.push(release);
+                    continue;
+                }
+                Due::CaughtUp(replica, highest) => Action::CaughtUp(replica, highest),
+                Due::Asynchronous(future) => Action::RunAsynchronous(shared.generation, future),
+                Due::Snapshot(snapshot) => Action::SaveSnapshot(shared.generation, snapshot),
+                Due::Passivate => Action::Passivate,
+            };
+            if !releases.is_empty() {
+                actions.push(Action::Release(std::mem::take(&mut releases)));
+            }
+            actions.push(action);
+        }
+        if !releases.is_empty() {
+            actions.push(Action::Release(releases));
+        }
+    }
+
+    /// Takes a snapshot of the newest state; it is stored when that is durable.
+    pub(super) fn snapshot_if_due(&mut self, shared: &Shared<E>) {
+        let every = shared.settings.snapshot_every;
+        let since = self.newest.value() - self.persisting.last_snapshot.value();
+        let due = self.persisting.snapshot_due || (every > 0 && since >= every);
+        if !due || self.persisting.snapshot_under_way {
+            return;
+        }
+        self.persisting.snapshot_due = false;
+        self.persisting.last_snapshot = self.newest;
+        let codec = shared.behaviour.snapshot_codec();
+        let bytes = match codec.encode(&self.state) {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) => return self.snapshot_failed(shared, &error.to_string()),
+        };
+        let snapshot = Snapshot {
+            sequence_nr: self.newest,
+            version: self.delivery.seen().clone(),
+            positions: self.peers.positions(),
+            timestamp: self.clock.last(),
+            state: Payload {
+                codec: codec as u8,
+                manifest: "".into(),
+                version: shared.behaviour.snapshot_version(),
+                bytes,
+            },
+        };
+        self.persisting.snapshot_under_way = true;
+        self.persisting.defer(self.newest, Due::Snapshot(Box::new(snapshot)));
+        self.persisting.snapshots.push_back((self.newest, self.delivery.seen().clone()));
+    }
+
+    fn snapshot_failed(&mut self, shared: &Shared<E>, reason: &str) {
+        EntityCounters::add(&shared.counters.snapshots_failed, 1);
+        tracing::warn!(id = %shared.id, %reason, "snapshot not stored");
+        self.signal(shared, &Signal::SnapshotFailed(reason.to_owned()));
+    }
+
+    pub(super) fn snapshot_saved(
+        &mut self,
+        shared: &Shared<E>,
+        number: SequenceNr,
+        result: Result<()>,
+        actions: &mut Vec<Action<E>>,
+    ) {
+        self.persisting.snapshot_under_way = false;
+        if let Err(error) = result {
+            self.persisting.snapshots.pop_back();
+            return self.snapshot_failed(shared, &error.to_string());
+        }
+        EntityCounters::add(&shared.counters.snapshots_saved, 1);
+        self.signal(shared, &Signal::SnapshotSaved(number));
+        let keep = usize::try_from(shared.settings.snapshots_keep).unwrap_or(usize::MAX);
+        let snapshots = &mut self.persisting.snapshots;
+        while snapshots.len() > keep {
+            snapshots.pop_front();
+        }
+        if snapshots.len() < keep {
+            return;
+        }
+        let (oldest, version) = snapshots.front().expect("at least one is kept");
+        actions.push(Action::DeleteSnapshots(SequenceNr::new(oldest.value() - 1)));
+        if shared.settings.delete_events && self.peers.all_have(version) {
+            actions.push(Action::DeleteEvents(*oldest));
+        }
+    }
+}

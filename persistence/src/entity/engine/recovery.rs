@@ -1,0 +1,125 @@
+//! Recovery: the newest snapshot, then the events after it.
+
+use std::collections::BTreeMap;
+
+use super::core::{Shared, store_failure};
+use super::running::{Applier, Failure, Running};
+use super::{Action, Generation};
+use crate::Result;
+use crate::codec::CodecId;
+use crate::delivery::CausalDelivery;
+use crate::entity::{EntityCounters, EventSourced};
+use crate::event::{SequenceNr, StoredEvent};
+use crate::identity::ReplicaId;
+use crate::store::Snapshot;
+use crate::time::HybridClock;
+
+/// What has been recovered so far.
+pub(super) struct Recovery<E: EventSourced> {
+    generation: Generation,
+    state: E::State,
+    applier: Applier,
+    delivery: CausalDelivery,
+    clock: HybridClock,
+    newest: SequenceNr,
+    positions: BTreeMap<ReplicaId, SequenceNr>,
+}
+
+impl<E: EventSourced> Recovery<E> {
+    pub(super) fn new(shared: &Shared<E>) -> Self {
+        Self {
+            generation: shared.generation,
+            state: E::State::default(),
+            applier: Applier::new(shared),
+            delivery: CausalDelivery::new(
+                crate::version::VersionVector::new(),
+                shared.settings.waiting_events_max,
+            ),
+            clock: HybridClock::default(),
+            newest: SequenceNr::ZERO,
+            positions: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn snapshot_loaded(
+        &mut self,
+        shared: &Shared<E>,
+        result: Result<Option<Snapshot>>,
+        actions: &mut Vec<Action<E>>,
+    ) -> Result<(), Failure> {
+        let snapshot = result.map_err(|error| store_failure("reading the snapshot", error))?;
+        if let Some(snapshot) = snapshot {
+            match decode_state(shared, &snapshot) {
+                Ok(state) => self.adopt(shared, state, snapshot),
+                Err(reason) => {
+                    // the events are the truth; if they were deleted, replay finds the hole
+                    tracing::warn!(id = %shared.id, %reason, "snapshot ignored, replaying instead");
+                    EntityCounters::add(&shared.counters.snapshots_failed, 1);
+                }
+            }
+        }
+        actions.push(Action::Replay(self.generation, self.newest.next()));
+        Ok(())
+    }
+
+    fn adopt(&mut self, shared: &Shared<E>, state: E::State, snapshot: Snapshot) {
+        self.state = state;
+        self.newest = snapshot.sequence_nr;
+        self.clock.observe(snapshot.timestamp);
+        self.positions = snapshot.positions;
+        self.delivery = CausalDelivery::new(snapshot.version, shared.settings.waiting_events_max);
+    }
+
+    /// Returns whether that was the last page.
+    pub(super) fn replayed(
+        &mut self,
+        shared: &Shared<E>,
+        result: Result<Vec<StoredEvent>>,
+        actions: &mut Vec<Action<E>>,
+    ) -> Result<bool, Failure> {
+        let events = result.map_err(|error| store_failure("replaying", error))?;
+        if events.is_empty() {
+            return Ok(true);
+        }
+        for event in events {
+            self.replay(shared, &event)?;
+        }
+        actions.push(Action::Replay(self.generation, self.newest.next()));
+        Ok(false)
+    }
+
+    fn replay(&mut self, shared: &Shared<E>, event: &StoredEvent) -> Result<(), Failure> {
+        let expected = self.newest.next();
+        if event.sequence_nr != expected {
+            return Err(Failure::Failed(format!(
+                "replaying `{}`: expected event {expected}, actual {}: earlier ones were deleted or lost, and no readable snapshot covers them",
+                shared.id, event.sequence_nr
+            )));
+        }
+        self.newest = expected;
+        self.delivery.replayed(event);
+        self.clock.observe(event.meta.timestamp);
+        if event.meta.origin != *shared.id.replica_id() {
+            let position = self.positions.entry(event.meta.origin.clone()).or_default();
+            *position = (*position).max(event.meta.source_seq);
+        }
+        self.applier.apply_stored(shared, &mut self.state, event, true)
+    }
+
+    pub(super) fn finish(self, shared: &Shared<E>) -> Running<E> {
+        Running::new(shared, self.state, self.delivery, self.clock, self.newest, self.positions)
+    }
+}
+
+fn decode_state<E: EventSourced>(
+    shared: &Shared<E>,
+    snapshot: &Snapshot,
+) -> Result<E::State, String> {
+    let expected = shared.behaviour.snapshot_version();
+    if snapshot.state.version != expected {
+        return Err(format!("snapshot of version {}: expected {expected}", snapshot.state.version));
+    }
+    CodecId::from_stored(snapshot.state.codec)
+        .and_then(|codec| codec.decode(&snapshot.state.bytes))
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,257 @@
+//! Events of other replicas: direct ones, and those read from their journals.
+//!
+//! A pull reads on in another replica's stream after the position there: every row up to the position is included in what
+//! this entity has seen. It has three triggers: the entity starts, a gap shows, the journal loop brings news.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::core::{Shared, merge_news};
+use super::persisting::Due;
+use super::running::{Failure, Running};
+use super::{Action, Now};
+use crate::Result;
+use crate::delivery::Offered;
+use crate::entity::{EntityCounters, EventSourced, PeerHas};
+use crate::event::{SequenceNr, StoredEvent};
+use crate::identity::ReplicaId;
+use crate::version::VersionVector;
+
+/// What is known of one other replica.
+#[derive(Debug, Default)]
+struct Peer {
+    position: SequenceNr,
+    /// Its journal is to be read because the entity has started.
+    at_start: bool,
+    reading: bool,
+    attempts: u32,
+    retry_at: Option<Instant>,
+    /// What it is known to have: for deleting events, never for delivery.
+    has: VersionVector,
+}
+
+/// The other replicas.
+pub(super) struct Peers {
+    peers: BTreeMap<ReplicaId, Peer>,
+    news: BTreeMap<ReplicaId, PeerHas>,
+    /// When the shell will wake the engine for a repeated read.
+    wake_at: Option<Instant>,
+}
+
+impl Peers {
+    pub(super) fn new<E: EventSourced>(
+        shared: &Shared<E>,
+        positions: BTreeMap<ReplicaId, SequenceNr>,
+    ) -> Self {
+        let others = shared.replicas.iter().filter(|replica| *replica != shared.id.replica_id());
+        let at_start = shared.settings.pull_at_start;
+        let peer = |replica: &ReplicaId| Peer {
+            position: positions.get(replica).copied().unwrap_or_default(),
+            at_start,
+            ..Peer::default()
+        };
+        let peers = others.map(|replica| (replica.clone(), peer(replica))).collect();
+        Self { peers, news: BTreeMap::new(), wake_at: None }
+    }
+
+    pub(super) fn into_news(self) -> BTreeMap<ReplicaId, PeerHas> {
+        self.news
+    }
+
+    pub(super) fn heard(&mut self, news: PeerHas) {
+        if let Some(peer) = self.peers.get_mut(&news.replica) {
+            peer.has.merge(&news.seen);
+            merge_news(&mut self.news, news);
+        }
+    }
+
+    pub(super) fn positions(&self) -> BTreeMap<ReplicaId, SequenceNr> {
+        self.peers.iter().map(|(replica, peer)| (replica.clone(), peer.position)).collect()
+    }
+
+    /// Whether every other replica is known to have all of `version`: the stable frontier has passed it.
+    pub(super) fn all_have(&self, version: &VersionVector) -> bool {
+        self.peers.values().all(|peer| version.is_included_in(&peer.has))
+    }
+
+    fn reached(&mut self, replica: &ReplicaId, position: SequenceNr) {
+        if let Some(peer) = self.peers.get_mut(replica) {
+            peer.position = peer.position.max(position);
+        }
+    }
+}
+
+impl<E: EventSourced> Running<E> {
+    /// Events by direct replication.
+    pub(super) fn arrived(
+        &mut self,
+        shared: &Shared<E>,
+        events: Vec<StoredEvent>,
+    ) -> Result<(), Failure> {
+        let mut group = Vec::new();
+        for event in events {
+            self.offer(shared, event, &mut group)?;
+        }
+        EntityCounters::add(&shared.counters.events_direct, group.len());
+        self.collect_others(shared, group);
+        Ok(())
+    }
+
+    /// Takes one event, and everything that becomes ready with it into `group`.
+    fn offer(
+        &mut self,
+        shared: &Shared<E>,
+        event: StoredEvent,
+        group: &mut Vec<StoredEvent>,
+    ) -> Result<Offered, Failure> {
+        let origin = &event.meta.origin;
+        if origin == shared.id.replica_id() || !self.peers.peers.contains_key(origin) {
+            // one's own event comes back, or one of a replica that this entity does not know
+            if self.delivery.is_duplicate(&event) {
+                EntityCounters::add(&shared.counters.events_duplicate, 1);
+                return Ok(Offered::Duplicate);
+            }
+            tracing::warn!(id = %shared.id, %origin, "an event of an unknown replica, or of an own event that is not in the journal, is ignored");
+            return Ok(Offered::Full);
+        }
+        let offered = self.delivery.offer(event);
+        match offered {
+            Offered::Duplicate => EntityCounters::add(&shared.counters.events_duplicate, 1),
+            Offered::Full => EntityCounters::add(&shared.counters.waiting_overflows, 1),
+            Offered::Waiting => {}
+            Offered::Ready => {
+                while let Some(ready) = self.delivery.take_ready() {
+                    let (origin, source) = (ready.meta.origin.clone(), ready.meta.source_seq);
+                    if shared.settings.delete_events
+                        && let Some(peer) = self.peers.peers.get_mut(&origin)
+                    {
+                        peer.has.merge(&ready.meta.version);
+                    }
+                    group.push(self.other_event(shared, ready)?);
+                    self.peers.reached(&origin, source);
+                }
+            }
+        }
+        Ok(offered)
+    }
+
+    fn collect_others(&mut self, shared: &Shared<E>, mut group: Vec<StoredEvent>) {
+        while group.len() > shared.settings.append_events_max {
+            let rest = group.split_off(shared.settings.append_events_max);
+            self.persisting.collect(std::mem::replace(&mut group, rest));
+        }
+        self.persisting.collect(group);
+        self.snapshot_if_due(shared);
+    }
+
+    /// The next events of another replica's stream.
+    pub(super) fn pulled(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        replica: &ReplicaId,
+        result: Result<Vec<StoredEvent>>,
+    ) -> Result<(), Failure> {
+        let Some(peer) = self.peers.peers.get_mut(replica) else { return Ok(()) };
+        peer.reading = false;
+        let events = match result {
+            Ok(events) => events,
+            Err(error) => {
+                EntityCounters::add(&shared.counters.pulls_failed, 1);
+                tracing::debug!(id = %shared.id, %replica, %error, "reading its journal failed");
+                peer.retry_at = Some(now.instant + retry_wait(shared, peer.attempts));
+                peer.attempts += 1;
+                return Ok(());
+            }
+        };
+        peer.attempts = 0;
+        if events.is_empty() {
+            peer.at_start = false;
+        }
+        let (mut group, mut moved) = (Vec::new(), false);
+        for event in events {
+            let row = event.sequence_nr;
+            match self.offer(shared, event, &mut group)? {
+                Offered::Duplicate | Offered::Ready => {
+                    self.peers.reached(replica, row);
+                    moved = true;
+                }
+                // its causes are not in that journal any more, or there is no room: later again
+                Offered::Waiting | Offered::Full => break,
+            }
+        }
+        EntityCounters::add(&shared.counters.events_pulled, group.len());
+        self.collect_others(shared, group);
+        if !moved {
+            let peer = self.peers.peers.get_mut(replica).expect("seen above");
+            peer.retry_at = Some(now.instant + retry_wait(shared, peer.attempts));
+            peer.attempts += 1;
+        }
+        Ok(())
+    }
+
+    /// Answers news that are covered, and reads on where something is missing.
+    pub(super) fn pull(&mut self, shared: &Shared<E>, now: Now, actions: &mut Vec<Action<E>>) {
+        self.answer_news(shared, actions);
+        if self.persisting.unpersisted_count() >= shared.settings.unpersisted_events_max {
+            return;
+        }
+        let gaps = self.delivery.waiting_origins();
+        let mut wake_at = None;
+        for (replica, peer) in &mut self.peers.peers {
+            let due =
+                peer.at_start || self.peers.news.contains_key(replica) || gaps.contains(replica);
+            if !due {
+                // a later need is not delayed by an earlier one
+                (peer.retry_at, peer.attempts) = (None, 0);
+            }
+            if !due || peer.reading {
+                continue;
+            }
+            match peer.retry_at {
+                Some(at) if now.instant < at => {
+                    wake_at = Some(wake_at.map_or(at, |other: Instant| other.min(at)));
+                    continue;
+                }
+                _ => peer.retry_at = None,
+            }
+            peer.reading = true;
+            EntityCounters::add(&shared.counters.pulls, 1);
+            actions.push(Action::Pull(shared.generation, replica.clone(), peer.position));
+        }
+        // every input comes by here, so that a timer that is set already is enough
+        let timer = self.peers.wake_at.filter(|timer| *timer > now.instant);
+        if let Some(at) = wake_at
+            && timer.is_none_or(|timer| at < timer)
+        {
+            self.peers.wake_at = Some(at);
+            actions.push(Action::WakeAfter(at - now.instant));
+        }
+    }
+
+    fn answer_news(&mut self, shared: &Shared<E>, actions: &mut Vec<Action<E>>) {
+        if self.peers.news.is_empty() {
+            return;
+        }
+        let (seen, peers, newest) = (self.delivery.seen(), &self.peers.peers, self.newest);
+        let mut covered = Vec::new();
+        self.peers.news.retain(|replica, news| {
+            let has = peers.get(replica).is_some_and(|peer| peer.position >= news.highest)
+                || (news.seen.event_count() > 0 && news.seen.is_included_in(seen));
+            if has {
+                covered.push((replica.clone(), news.highest));
+            }
+            !has
+        });
+        for (replica, highest) in covered {
+            self.persisting.defer(newest, Due::CaughtUp(replica, highest));
+        }
+        self.persist(shared, actions);
+    }
+}
+
+fn retry_wait<E: EventSourced>(shared: &Shared<E>, attempts: u32) -> std::time::Duration {
+    let settings = &shared.settings;
+    settings.pull_retry_min.saturating_mul(1 << attempts.min(16)).min(settings.pull_retry_max)
+}

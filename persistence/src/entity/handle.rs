@@ -1,0 +1,133 @@
+//! What others hold of an entity.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ractor::{ActorRef, MessagingErr};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::actor::EntityMessage;
+use super::engine::{Input, Queued, Slot};
+use super::{EntityCounters, EventSourced, PeerHas};
+use crate::event::StoredEvent;
+use crate::reply::{ReplyError, ReplyTo, reply_channel};
+
+/// Why a command was not taken; it comes back.
+#[derive(Debug)]
+pub enum TellError<C> {
+    /// The mailbox is full (`mailbox_max`).
+    Full(C),
+    /// The entity is gone.
+    Stopped(C),
+}
+
+/// A running entity. Cheap to clone.
+pub struct EntityHandle<E: EventSourced> {
+    pub(super) actor: ActorRef<EntityMessage<E>>,
+    pub(super) taken: Arc<AtomicUsize>,
+    pub(super) mailbox_max: usize,
+    pub(super) arriving: Arc<AtomicUsize>,
+    pub(super) arrivals_max: usize,
+    pub(super) counters: Arc<EntityCounters>,
+}
+
+impl<E: EventSourced> Clone for EntityHandle<E> {
+    fn clone(&self) -> Self {
+        Self {
+            actor: self.actor.clone(),
+            taken: self.taken.clone(),
+            mailbox_max: self.mailbox_max,
+            arriving: self.arriving.clone(),
+            arrivals_max: self.arrivals_max,
+            counters: self.counters.clone(),
+        }
+    }
+}
+
+impl<E: EventSourced> EntityHandle<E> {
+    /// Hands a command to the entity, in order with the others of this caller.
+    ///
+    /// # Errors
+    /// `Full` or `Stopped`, with the command.
+    pub fn try_tell(&self, command: E::Command) -> Result<(), TellError<E::Command>> {
+        let Some(slot) = Slot::take(&self.taken, self.mailbox_max) else {
+            EntityCounters::add(&self.counters.commands_refused, 1);
+            return Err(TellError::Full(command));
+        };
+        let input = Input::Command(Queued { command, slot });
+        match self.actor.send_message(EntityMessage::Input(input)) {
+            Err(MessagingErr::SendErr(EntityMessage::Input(Input::Command(queued)))) => {
+                Err(TellError::Stopped(queued.command))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands a command with a place for the answer to the entity, and waits for that. Without a timeout: wrap it in one.
+    ///
+    /// # Errors
+    /// See [`ReplyError`].
+    pub async fn ask<R>(
+        &self,
+        command: impl FnOnce(ReplyTo<R>) -> E::Command,
+    ) -> Result<R, ReplyError>
+    where
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let (reply_to, reply) = reply_channel();
+        match self.try_tell(command(reply_to)) {
+            Ok(()) => reply.wait().await,
+            Err(TellError::Full(_)) => {
+                Err(ReplyError::Overloaded(format!("`mailbox_max` {}", self.mailbox_max)))
+            }
+            Err(TellError::Stopped(_)) => Err(ReplyError::NotHere("the entity is gone".into())),
+        }
+    }
+
+    /// Hands events of other replicas to the entity. If it is gone, or `arrivals_max` of them are under way to it already, they are
+    /// dropped, counted, and read from the journal later.
+    pub fn replicated(&self, events: Vec<StoredEvent>) {
+        let count = events.len();
+        if self.arriving.fetch_add(count, Ordering::AcqRel) + count > self.arrivals_max {
+            self.arriving.fetch_sub(count, Ordering::AcqRel);
+            EntityCounters::add(&self.counters.arrival_overflows, count);
+            return;
+        }
+        if self.actor.send_message(EntityMessage::Replicated(events)).is_err() {
+            self.arriving.fetch_sub(count, Ordering::AcqRel);
+        }
+    }
+
+    /// Tells the entity what another replica has.
+    pub fn peer_has(&self, news: PeerHas) {
+        self.send(Input::PeerHas(news));
+    }
+
+    /// Lets the entity finish what it has taken, and stops it. The host is told when it is gone.
+    pub fn stop(&self) {
+        self.send(Input::Stop);
+    }
+
+    /// Stops the entity at once, as if its process had been killed.
+    pub fn kill(&self) {
+        self.send(Input::Kill);
+    }
+
+    /// How many commands it has taken and not answered.
+    pub fn command_count(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// An entity that is gone needs no input.
+    fn send(&self, input: Input<E>) {
+        let _ = self.actor.send_message(EntityMessage::Input(input));
+    }
+}
+
+impl<E: EventSourced> fmt::Debug for EntityHandle<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntityHandle({})", self.actor.get_id())
+    }
+}

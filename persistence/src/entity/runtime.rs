@@ -1,0 +1,134 @@
+//! Starts the entities of one type at one node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use ractor::ActorRuntime;
+use tokio::sync::Semaphore;
+
+use super::actor::{Arguments, EntityActor, EntityMessage};
+use super::engine::{Engine, Input};
+use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced};
+use crate::identity::{ReplicaId, ReplicationId};
+use crate::store::{Journal, SnapshotStore, WriterId};
+use crate::time::Clock;
+use crate::{Error, Result};
+
+/// The components that entities are built from.
+#[derive(Clone)]
+pub struct EntityParts {
+    /// The journal of this place.
+    pub journal: Arc<dyn Journal>,
+    /// The snapshots of this place.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// The writer of this node, opened in `journal`.
+    pub writer: WriterId,
+    /// The journals of the other replicas; they are only read.
+    pub peers: BTreeMap<ReplicaId, Arc<dyn Journal>>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told what happens.
+    pub host: Arc<dyn EntityHost>,
+}
+
+type Factory<E> = Arc<dyn Fn(&ReplicationId) -> E + Send + Sync>;
+
+pub(super) struct Inner<E: EventSourced> {
+    pub(super) parts: EntityParts,
+    pub(super) settings: Arc<EntitySettings>,
+    pub(super) counters: Arc<EntityCounters>,
+    pub(super) permits: Arc<Semaphore>,
+    replicas: Arc<[ReplicaId]>,
+    factory: Factory<E>,
+}
+
+/// Starts the entities of one type at one node. Cheap to clone.
+pub struct EntityRuntime<E: EventSourced> {
+    inner: Arc<Inner<E>>,
+}
+
+impl<E: EventSourced> Clone for EntityRuntime<E> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<E: EventSourced> EntityRuntime<E> {
+    /// Entities with these replicas, whose behaviour `factory` makes.
+    ///
+    /// # Errors
+    /// `Rejected` when a setting is wrong, there is no replica, or a replica is named twice.
+    pub fn new(
+        replicas: impl IntoIterator<Item = ReplicaId>,
+        factory: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+        settings: EntitySettings,
+        parts: EntityParts,
+    ) -> Result<Self> {
+        settings.validate()?;
+        let mut replicas: Vec<ReplicaId> = replicas.into_iter().collect();
+        replicas.sort();
+        if replicas.is_empty() {
+            return Err(Error::rejected("`replicas`: expected at least one, actual none"));
+        }
+        if let Some(twice) = replicas.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::rejected(format!(
+                "`replicas`: expected each replica once, actual `{}` twice",
+                twice[0]
+            )));
+        }
+        let permits = Arc::new(Semaphore::new(settings.recoveries_max));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                parts,
+                settings: Arc::new(settings),
+                counters: Arc::default(),
+                permits,
+                replicas: replicas.into(),
+                factory: Arc::new(factory),
+            }),
+        })
+    }
+
+    /// What the entities have done.
+    pub fn counters(&self) -> &Arc<EntityCounters> {
+        &self.inner.counters
+    }
+
+    /// All replicas, sorted.
+    pub fn replicas(&self) -> &Arc<[ReplicaId]> {
+        &self.inner.replicas
+    }
+
+    /// Starts an entity; it recovers by itself. There must be no other one of that id at this place: the journal would fence one of them.
+    ///
+    /// # Errors
+    /// `Rejected` when the replica is not one of those of the runtime; `Bug` when the actor cannot be started.
+    pub fn spawn(&self, id: ReplicationId) -> Result<EntityHandle<E>> {
+        if !self.inner.replicas.contains(id.replica_id()) {
+            return Err(Error::rejected(format!(
+                "replica `{}` of `{id}`: expected one of {:?}",
+                id.replica_id(),
+                self.inner.replicas.iter().map(ReplicaId::as_str).collect::<Vec<_>>()
+            )));
+        }
+        let inner = self.inner.clone();
+        let engine = Engine::new(
+            Arc::new((inner.factory)(&id)),
+            id.clone(),
+            inner.replicas.clone(),
+            inner.settings.clone(),
+            inner.counters.clone(),
+        );
+        let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
+        let arriving = Arc::new(AtomicUsize::new(0));
+        let arrivals_max = inner.settings.arrivals_max;
+        let arguments = Arguments { id, arriving: arriving.clone(), engine, runtime: inner };
+        let (actor, _started) = ActorRuntime::spawn_instant(None, EntityActor::new(), arguments)
+            .map_err(|error| Error::bug(format!("the entity's actor cannot start: {error}")))?;
+        let taken = Arc::new(AtomicUsize::new(0));
+        let handle = EntityHandle { actor, taken, mailbox_max, arriving, arrivals_max, counters };
+        let _ = handle.actor.send_message(EntityMessage::Input(Input::Start));
+        Ok(handle)
+    }
+}

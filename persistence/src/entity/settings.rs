@@ -1,0 +1,131 @@
+//! The limits of entities.
+
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// Limits of the entities of one type. Plain values; the defaults fit most entities.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntitySettings {
+    /// Most commands of one entity that are not answered yet: waiting, being handled, or waiting for the disk. Beyond, a command is
+    /// refused with `Overloaded`.
+    pub mailbox_max: usize,
+    /// Most commands in the stash. Beyond, a command is refused with `Overloaded`.
+    pub stash_max: usize,
+    /// Most events of one append.
+    pub append_events_max: usize,
+    /// Most events that are applied and not durable. Beyond, commands and pulls wait.
+    pub unpersisted_events_max: usize,
+    /// Most events of one command, stored together or not at all; beyond, the command is rejected.
+    pub command_events_max: usize,
+    /// Most events of other replicas that wait for their causes. Beyond, they are dropped and read again.
+    pub waiting_events_max: usize,
+    /// Most events of other replicas that are under way to the entity within the node, and most that are kept while it recovers. Beyond,
+    /// they are dropped and read again.
+    pub arrivals_max: usize,
+    /// Most events of one read during recovery.
+    pub replay_events_max: usize,
+    /// Most events of one read of another replica's journal.
+    pub pull_events_max: usize,
+    /// Whether an entity reads the other replicas' journals when it starts. Without, it waits for the journal loop.
+    pub pull_at_start: bool,
+    /// First wait before a failed read of another replica's journal is repeated; it doubles up to `pull_retry_max`.
+    pub pull_retry_min: Duration,
+    /// Longest such wait.
+    pub pull_retry_max: Duration,
+    /// First wait before a failed entity restarts; it doubles up to `restart_max`.
+    pub restart_min: Duration,
+    /// Longest such wait.
+    pub restart_max: Duration,
+    /// Most entities of a node that recover at the same time; others wait for a permit.
+    pub recoveries_max: usize,
+    /// A snapshot after so many events; zero: none by count.
+    pub snapshot_every: u64,
+    /// How many snapshots are kept, at least one.
+    pub snapshots_keep: u64,
+    /// Whether events are deleted that are before the oldest snapshot that is kept, and that every replica is known to have.
+    pub delete_events: bool,
+    /// Whether commands are handled while an append is under way (output commit). Off: one append a command; for comparison only.
+    pub pipelined: bool,
+}
+
+impl Default for EntitySettings {
+    fn default() -> Self {
+        Self {
+            mailbox_max: 1000,
+            stash_max: 1000,
+            append_events_max: 1000,
+            unpersisted_events_max: 4000,
+            command_events_max: 1000,
+            waiting_events_max: 1000,
+            arrivals_max: 4000,
+            replay_events_max: 1000,
+            pull_events_max: 1000,
+            pull_at_start: true,
+            pull_retry_min: Duration::from_millis(200),
+            pull_retry_max: Duration::from_secs(10),
+            restart_min: Duration::from_millis(200),
+            restart_max: Duration::from_secs(10),
+            recoveries_max: 64,
+            snapshot_every: 0,
+            snapshots_keep: 2,
+            delete_events: false,
+            pipelined: true,
+        }
+    }
+}
+
+impl EntitySettings {
+    /// Checks every value and how they fit each other.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        for (name, actual) in [
+            ("mailbox_max", self.mailbox_max),
+            ("append_events_max", self.append_events_max),
+            ("command_events_max", self.command_events_max),
+            ("replay_events_max", self.replay_events_max),
+            ("pull_events_max", self.pull_events_max),
+            ("recoveries_max", self.recoveries_max),
+        ] {
+            if actual == 0 {
+                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
+            }
+        }
+        for (name, actual, limit_name, limit) in [
+            (
+                "append_events_max",
+                self.append_events_max,
+                "command_events_max",
+                self.command_events_max,
+            ),
+            (
+                "unpersisted_events_max",
+                self.unpersisted_events_max,
+                "append_events_max",
+                self.append_events_max,
+            ),
+        ] {
+            if actual < limit {
+                return Err(Error::rejected(format!(
+                    "`{name}`: expected at least `{limit_name}` ({limit}), actual {actual}"
+                )));
+            }
+        }
+        for (name, min, max) in [
+            ("pull_retry_max", self.pull_retry_min, self.pull_retry_max),
+            ("restart_max", self.restart_min, self.restart_max),
+        ] {
+            if min.is_zero() || max < min {
+                return Err(Error::rejected(format!(
+                    "`{name}`: expected at least the first wait ({min:?}), which is above zero, actual {max:?}"
+                )));
+            }
+        }
+        if self.snapshots_keep == 0 {
+            return Err(Error::rejected("`snapshots_keep`: expected at least 1, actual 0"));
+        }
+        Ok(())
+    }
+}

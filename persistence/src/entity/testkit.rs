@@ -1,0 +1,216 @@
+//! Runs a behaviour without actors, journals or a cluster: given events, when a command, then effects.
+//!
+//! ```
+//! # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+//! # use antiphon_persistence::reply::ReplyTo;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Debug, Serialize, Deserialize)]
+//! # enum Command { Add { delta: i64, reply_to: ReplyTo<i64> } }
+//! # #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! # enum Event { Added { delta: i64 } }
+//! # struct Counter;
+//! # impl EventSourced for Counter {
+//! #     type Command = Command;
+//! #     type Event = Event;
+//! #     type State = i64;
+//! #     fn on_command(&self, _: &CommandContext, _: &i64, command: Command) -> Effect<Self> {
+//! #         let Command::Add { delta, reply_to } = command;
+//! #         Effect::persist(Event::Added { delta }).then_reply(reply_to, |value| *value)
+//! #     }
+//! #     fn on_event(&self, _: &EventContext, value: &mut i64, event: &Event) {
+//! #         let Event::Added { delta } = event;
+//! #         *value += delta;
+//! #     }
+//! # }
+//! use antiphon_persistence::entity::testkit::EntityTest;
+//!
+//! let mut counter = EntityTest::new(Counter, "counter|c-1|DC-A").given([Event::Added { delta: 2 }]);
+//! let answer = counter.ask(|reply_to| Command::Add { delta: 3, reply_to });
+//! assert_eq!(answer, Ok(5));
+//! assert_eq!(counter.new_events(), [Event::Added { delta: 3 }]);
+//! assert_eq!(*counter.state(), 5);
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::engine::{Action, Engine, Input, Now, Queued, Slot};
+use super::{EntitySettings, EventSourced};
+use crate::event::{EventMeta, SequenceNr, StoredEvent};
+use crate::identity::{ReplicaId, ReplicationId};
+use crate::reply::{ReplyError, ReplyTo, reply_channel};
+use crate::time::{Clock, SystemClock, Timestamp};
+use crate::version::VersionVector;
+
+/// One replica of an entity with a journal of its own, in memory; everything happens at once.
+pub struct EntityTest<E: EventSourced> {
+    engine: Engine<E>,
+    behaviour: Arc<E>,
+    id: ReplicationId,
+    journal: Vec<StoredEvent>,
+    given: usize,
+    started: bool,
+    time: u64,
+}
+
+impl<E: EventSourced> EntityTest<E> {
+    /// A new entity; `id` is `type|entity` or `type|entity|replica`.
+    ///
+    /// # Panics
+    /// When the id is none.
+    pub fn new(behaviour: E, id: &str) -> Self {
+        let id = ReplicationId::parse(id).expect("a replication id");
+        let behaviour = Arc::new(behaviour);
+        let replicas: Arc<[ReplicaId]> = Arc::new([id.replica_id().clone()]);
+        let engine = Engine::new(
+            behaviour.clone(),
+            id.clone(),
+            replicas,
+            Arc::new(EntitySettings::default()),
+            Arc::default(),
+        );
+        Self { engine, behaviour, id, journal: Vec::new(), given: 0, started: false, time: 0 }
+    }
+
+    /// Puts events into the journal, before anything else.
+    ///
+    /// # Panics
+    /// When the entity has started, or an event cannot be encoded.
+    #[must_use]
+    pub fn given(mut self, events: impl IntoIterator<Item = E::Event>) -> Self {
+        assert!(!self.started, "`given` comes first");
+        for event in events {
+            let number = self.journal.len() as u64 + 1;
+            let codec = self.behaviour.event_codec();
+            let kind = self.behaviour.event_type(&event);
+            let mut version = VersionVector::new();
+            version.set(self.id.replica_id(), number);
+            self.journal.push(StoredEvent {
+                sequence_nr: SequenceNr::new(number),
+                meta: EventMeta {
+                    origin: self.id.replica_id().clone(),
+                    version,
+                    source_seq: SequenceNr::new(number),
+                    concurrent: false,
+                    timestamp: Timestamp::from_micros(number),
+                },
+                payload: crate::event::Payload {
+                    codec: codec as u8,
+                    manifest: kind.manifest,
+                    version: kind.version,
+                    bytes: codec.encode(&event).expect("an event that can be encoded").into(),
+                },
+            });
+        }
+        self.given = self.journal.len();
+        self
+    }
+
+    /// Handles a command and everything that follows from it. Asynchronous effects are not run.
+    pub fn tell(&mut self, command: E::Command) {
+        self.start();
+        self.feed(Input::Command(Queued { command, slot: Slot::default() }));
+    }
+
+    /// Handles a command and returns its answer.
+    ///
+    /// # Errors
+    /// `NoReply` when the handler did not answer.
+    pub fn ask<R>(
+        &mut self,
+        command: impl FnOnce(ReplyTo<R>) -> E::Command,
+    ) -> Result<R, ReplyError> {
+        let (reply_to, reply) = reply_channel();
+        self.tell(command(reply_to));
+        reply.now()
+    }
+
+    /// Stops the entity and starts it again from its journal.
+    pub fn restart(&mut self) {
+        let replicas: Arc<[ReplicaId]> = Arc::new([self.id.replica_id().clone()]);
+        self.engine = Engine::new(
+            self.behaviour.clone(),
+            self.id.clone(),
+            replicas,
+            Arc::new(EntitySettings::default()),
+            Arc::default(),
+        );
+        self.started = false;
+        self.start();
+    }
+
+    /// The state.
+    ///
+    /// # Panics
+    /// When the entity has stopped or failed.
+    pub fn state(&mut self) -> &E::State {
+        self.start();
+        self.engine.state().expect("the entity is at work")
+    }
+
+    /// The events persisted since [`Self::given`].
+    ///
+    /// # Panics
+    /// When one of them cannot be read by the behaviour.
+    pub fn new_events(&self) -> Vec<E::Event> {
+        let read = |event: &StoredEvent| {
+            self.behaviour.from_journal(&event.payload).expect("a readable event")
+        };
+        self.journal[self.given..].iter().flat_map(read).collect()
+    }
+
+    fn start(&mut self) {
+        if !self.started {
+            self.started = true;
+            self.feed(Input::Start);
+        }
+    }
+
+    fn feed(&mut self, input: Input<E>) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            self.time += 1;
+            let now = Now {
+                instant: SystemClock.now(),
+                wall: Timestamp::from_micros(1_000_000 + self.time),
+            };
+            for action in self.engine.step(now, input) {
+                inputs.extend(self.run(action));
+            }
+        }
+    }
+
+    fn run(&mut self, action: Action<E>) -> Option<Input<E>> {
+        match action {
+            Action::RequestPermit(generation) => Some(Input::PermitGranted(generation)),
+            Action::LoadSnapshot(generation) => Some(Input::SnapshotLoaded(generation, Ok(None))),
+            Action::Replay(generation, first) => {
+                let events = self.journal.iter().filter(|event| event.sequence_nr >= first);
+                Some(Input::Replayed(generation, Ok(events.cloned().collect())))
+            }
+            Action::Append(generation, append) => {
+                self.journal.extend(append.events);
+                Some(Input::Appended(generation, Ok(())))
+            }
+            Action::SaveSnapshot(generation, snapshot) => {
+                Some(Input::SnapshotSaved(generation, snapshot.sequence_nr, Ok(())))
+            }
+            Action::Release(releases) => {
+                releases.into_iter().for_each(super::engine::Release::release);
+                None
+            }
+            Action::Passivate => Some(Input::Stop),
+            Action::ReleasePermit
+            | Action::Pull(..)
+            | Action::DeleteSnapshots(_)
+            | Action::DeleteEvents(_)
+            | Action::Publish(_)
+            | Action::Received(_)
+            | Action::CaughtUp(..)
+            | Action::RunAsynchronous(..)
+            | Action::WakeAfter(_)
+            | Action::Fenced(_)
+            | Action::Stopped(_) => None,
+        }
+    }
+}
