@@ -1,1 +1,67 @@
-//! antiphon of Antiphon.
+//! Antiphon: event-sourced entities that live in several places at once.
+//!
+//! An application needs this crate only. [`prelude`] has what its code uses; [`LocalPlace`] is a whole place in one process, for
+//! tests and first steps; [`Embedded`] is a node on SQLite and TCP, as the `antiphon` binary runs it.
+//!
+//! ```
+//! use antiphon::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, Serialize, Deserialize)]
+//! enum Command { Add { delta: i64, reply_to: ReplyTo<i64> } }
+//! #[derive(Debug, Serialize, Deserialize)]
+//! enum Event { Added { delta: i64 } }
+//! struct Counter;
+//!
+//! impl EventSourced for Counter {
+//!     type Command = Command;
+//!     type Event = Event;
+//!     type State = i64;
+//!
+//!     fn on_command(&self, _: &CommandContext, _: &i64, command: Command) -> Effect<Self> {
+//!         let Command::Add { delta, reply_to } = command;
+//!         Effect::persist(Event::Added { delta }).then_reply(reply_to, |value| *value)
+//!     }
+//!
+//!     fn on_event(&self, _: &EventContext, value: &mut i64, event: &Event) {
+//!         let Event::Added { delta } = event;
+//!         *value += delta;
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+//! let node = antiphon::LocalPlace::new("DC-A").start("node-1").await?;
+//! let provider = ReplicatedEntityProvider::per_role(
+//!     "counter", [ReplicaId::new("DC-A")?], |_: &ReplicationId| Counter);
+//! let counters = ReplicatedSharding::init(&node, provider).await?;
+//! let counter = &counters.entity_refs_for("c-1")?[&ReplicaId::new("DC-A")?];
+//! assert_eq!(counter.ask(|reply_to| Command::Add { delta: 1, reply_to }).await, Ok(1));
+//! # Ok::<(), Error>(())
+//! # }).unwrap();
+//! ```
+
+mod embedded;
+mod local;
+
+pub use antiphon_persistence as persistence;
+pub use antiphon_runtime as runtime;
+pub use antiphon_sharding as sharding;
+pub use antiphon_sqlite as sqlite;
+pub use embedded::{Embedded, EmbeddedSettings, PeerSettings};
+pub use local::LocalPlace;
+
+/// What application code uses.
+pub mod prelude {
+    pub use antiphon_persistence::crdt;
+    pub use antiphon_persistence::entity::{
+        CommandContext, Effect, EntitySettings, EventContext, EventSourced, EventType, Signal,
+    };
+    pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+    pub use antiphon_persistence::reply::ReplyTo;
+    pub use antiphon_persistence::time::Timestamp;
+    pub use antiphon_runtime::{Error, Node, Result};
+    pub use antiphon_sharding::{
+        AskError, EntityRef, ReplicatedEntityProvider, ReplicatedSharding, RoutingPolicy,
+        ShardingSettings,
+    };
+}

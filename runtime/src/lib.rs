@@ -21,10 +21,10 @@ pub mod metrics;
 pub mod node;
 pub mod transport;
 
-/// The clock seam of the persistence crate.
-pub use antiphon_persistence::time as clock;
 /// The one place that starts background tasks.
 pub use antiphon_persistence::task;
+/// The clock seam of the persistence crate.
+pub use antiphon_persistence::time as clock;
 pub use antiphon_persistence::{Error, ErrorKind, Result};
 pub use gate::{AskError, Gate, Responder, Service, ServiceId};
 pub use identity::NodeId;

@@ -1,1 +1,35 @@
-//! sharding of Antiphon.
+//! Sharded entities with a replica in each place.
+//!
+//! ```text
+//!   EntityRef --> region (routes by shard) --> shard (starts, forwards, passivates) --> entity
+//!                    |  ^                        |
+//!                    |  +-- homes -- coordinator |-- journal loop per peer replica
+//!                    +--> region of another node |-- direct replication to the other replicas' regions
+//! ```
+//!
+//! - [`ReplicatedSharding::init`] starts an entity type on a node; [`ReplicatedEntityProvider`] says which replicas it has.
+//! - [`coordinator`] decides where shards live; [`region`] routes; [`shard`] runs entities; [`replication`] keeps replicas together.
+
+pub mod coordinator;
+mod entity_ref;
+mod error;
+mod policy;
+mod progress;
+mod provider;
+pub mod region;
+mod registry;
+mod replicated;
+pub mod replication;
+mod settings;
+pub mod shard;
+mod shard_id;
+mod wire;
+
+pub use entity_ref::EntityRef;
+pub use error::AskError;
+pub use policy::RoutingPolicy;
+pub use progress::ShardingSection;
+pub use provider::{ReplicatedEntityProvider, ReplicationMode};
+pub use replicated::ReplicatedSharding;
+pub use settings::ShardingSettings;
+pub use shard_id::ShardId;

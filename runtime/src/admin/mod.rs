@@ -1,1 +1,5 @@
-//! The operator's HTTP interface.
+//! The operator's HTTP interface: health, metrics, and what the cluster looks like from this node.
+
+mod server;
+
+pub use server::{AdminServer, ClusterSection};

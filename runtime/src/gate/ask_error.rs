@@ -72,7 +72,10 @@ impl fmt::Display for AskError {
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
             Self::NoReply => f.write_str("the request was received and not answered"),
             Self::TooLarge { actual, limit, setting } => {
-                write!(f, "too large: expected at most {limit} bytes (`{setting}`), actual {actual}")
+                write!(
+                    f,
+                    "too large: expected at most {limit} bytes (`{setting}`), actual {actual}"
+                )
             }
             Self::Rejected(why) => write!(f, "rejected: {why}"),
         }

@@ -100,7 +100,8 @@ impl Inner {
         payload: Bytes,
     ) -> Result<(), SendError> {
         let message = Message { kind, service, correlation, payload };
-        let sent = if *to == self.local { self.send_local(message) } else { self.offer(to, message) };
+        let sent =
+            if *to == self.local { self.send_local(message) } else { self.offer(to, message) };
         match &sent {
             Ok(()) if kind == MessageKind::Tell => self.metrics.tells.inc(),
             Ok(()) => {}
@@ -127,9 +128,10 @@ impl Inner {
             return Err(SendError::TooLarge { actual, limit, setting });
         }
         self.local_queue.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                SendError::Full(format!("`queue_messages_max` {}", self.settings.queue_messages_max))
-            }
+            mpsc::error::TrySendError::Full(_) => SendError::Full(format!(
+                "`queue_messages_max` {}",
+                self.settings.queue_messages_max
+            )),
             mpsc::error::TrySendError::Closed(_) => {
                 SendError::Unreachable("the gate was closed".into())
             }
@@ -259,8 +261,7 @@ impl Inner {
                 Effect::Deliver(message) => self.deliver(&peer.id, &peer.asks, message),
                 Effect::Wake => peer.wake.notify_one(),
                 Effect::AsksLost { unsent } => {
-                    let error =
-                        AskError::Unreachable(format!("the link to `{}` broke", peer.id));
+                    let error = AskError::Unreachable(format!("the link to `{}` broke", peer.id));
                     peer.asks.fail_except(&unsent, &error);
                 }
                 Effect::Dropped { reason, count } => self.metrics.drop_counted(reason, count),

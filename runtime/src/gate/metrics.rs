@@ -54,8 +54,7 @@ impl GateMetrics {
             bytes_sent: metrics.counter("antiphon_gate_bytes_sent_total", "bytes of frames sent"),
             bytes_received: metrics
                 .counter("antiphon_gate_bytes_received_total", "bytes of frames received"),
-            panics: metrics
-                .counter("antiphon_gate_service_panics_total", "services that panicked"),
+            panics: metrics.counter("antiphon_gate_service_panics_total", "services that panicked"),
             links_up: metrics.gauge("antiphon_gate_links_up", "links that are connected"),
         }
     }

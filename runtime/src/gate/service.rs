@@ -10,9 +10,7 @@ use super::AskError;
 use crate::NodeId;
 
 /// Which service of a node a message is for. Numbers below 16 belong to this crate; their messages overtake others.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceId(pub u16);
 
 impl ServiceId {

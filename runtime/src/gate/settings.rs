@@ -56,7 +56,9 @@ impl GateSettings {
     pub fn validate(&self) -> Result<()> {
         let at_least = |name: &str, actual: usize, limit: usize| {
             if actual < limit {
-                return Err(Error::rejected(format!("`{name}`: expected at least {limit}, actual {actual}")));
+                return Err(Error::rejected(format!(
+                    "`{name}`: expected at least {limit}, actual {actual}"
+                )));
             }
             Ok(())
         };

@@ -1,5 +1,11 @@
-//! The coordinator lease of each place, and the sealing of dead nodes.
+//! The coordinator lease of each place.
 
+mod core;
 mod state;
 
-pub use state::{LeaseHolder, LeaseState};
+pub(crate) use self::core::{COORDINATOR, LEASES};
+pub use self::core::{Effect, Input, LeaseCore, LeaseRow, VersionedLease};
+pub use self::state::{LeaseHolder, LeaseState};
+
+#[cfg(test)]
+mod tests;

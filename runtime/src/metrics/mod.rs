@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-pub use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-};
+pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use prometheus::{HistogramOpts, Opts, Registry, TextEncoder};
 
 /// Buckets for durations in seconds, from 100 microseconds to 10 seconds.
@@ -150,8 +148,14 @@ mod tests {
     fn one_family_can_be_asked_for_twice_and_shows_in_the_text() {
         let metrics = Metrics::new();
 
-        metrics.counters("antiphon_drops_total", "drops", &["reason"]).with_label_values(&["full"]).inc();
-        metrics.counters("antiphon_drops_total", "drops", &["reason"]).with_label_values(&["full"]).inc();
+        metrics
+            .counters("antiphon_drops_total", "drops", &["reason"])
+            .with_label_values(&["full"])
+            .inc();
+        metrics
+            .counters("antiphon_drops_total", "drops", &["reason"])
+            .with_label_values(&["full"])
+            .inc();
         metrics.gauge("antiphon_members", "members").set(3);
 
         let text = metrics.text();

@@ -1,6 +1,9 @@
 //! Whether a node may answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Whether a node may answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,4 +15,47 @@ pub enum Liveness {
     Suspended,
     /// It may not, for ever: it was declared dead, its row is gone, it has left, or it was crashed. The reason.
     Fenced(Arc<str>),
+}
+
+/// The liveness of one node; `None` until when: fenced.
+#[derive(Debug)]
+pub(super) struct LivenessCell {
+    until: Mutex<Option<Instant>>,
+    told: watch::Sender<Liveness>,
+}
+
+impl LivenessCell {
+    pub(super) fn new(until: Instant) -> Self {
+        Self { until: Mutex::new(Some(until)), told: watch::Sender::new(Liveness::Live) }
+    }
+
+    pub(super) fn is_live(&self, now: Instant) -> bool {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Liveness> {
+        self.told.subscribe()
+    }
+
+    /// The renewals have gone so far.
+    pub(super) fn renewed(&self, now: Instant, live_until: Instant) {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.is_none() {
+            return;
+        }
+        *until = Some(live_until);
+        let liveness = if now < live_until { Liveness::Live } else { Liveness::Suspended };
+        self.told.send_if_modified(|told| {
+            let changed = *told != liveness;
+            *told = liveness;
+            changed
+        });
+    }
+
+    pub(super) fn fence(&self, reason: &str) {
+        let before = self.until.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if before.is_some() {
+            self.told.send_replace(Liveness::Fenced(reason.into()));
+        }
+    }
 }

@@ -1,27 +1,40 @@
 //! A running node.
+//!
+//! - `start`: checks the store, waits out an earlier incarnation, joins the table;
+//! - `driver`: the task that steps membership, failure detector and lease, and does their I/O;
+//! - `leave`: the phases of a graceful end.
 
+mod driver;
+mod leave;
 mod liveness;
 mod parts;
+mod places;
 mod settings;
 mod shutdown;
+mod start;
+mod tasks;
 
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_persistence::store::{Stores, WriterId};
 pub use liveness::Liveness;
 pub use parts::{NodeParts, PeerPlace};
 pub use settings::{NodeSettings, ShutdownTimeouts};
 pub use shutdown::{ShutdownPhase, ShutdownTask};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::lease::LeaseState;
 use crate::membership::Membership;
 use crate::metrics::Metrics;
-use crate::{Error, NodeId, Result};
+use crate::{NodeId, Result};
+
+type Extensions = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 struct Inner {
     id: NodeId,
@@ -32,7 +45,12 @@ struct Inner {
     gate: Gate,
     members: watch::Receiver<Arc<Membership>>,
     leases: watch::Receiver<LeaseState>,
-    liveness: watch::Receiver<Liveness>,
+    liveness: Arc<liveness::LivenessCell>,
+    control: mpsc::Sender<driver::Control>,
+    tasks: tasks::Tasks,
+    shutdown: Mutex<Vec<(ShutdownPhase, &'static str, ShutdownTask)>>,
+    crash: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    extensions: Mutex<Extensions>,
 }
 
 /// A running node. Cheap to clone; all clones are the same node.
@@ -44,12 +62,13 @@ pub struct Node {
 impl Node {
     /// Joins the members table of its place, opens its journal writer and connects to the nodes of all places.
     ///
+    /// If an earlier incarnation of the same name is still in the table, it is watched for `renew_timeout` and then sealed.
+    ///
     /// # Errors
     /// `Rejected` when a setting is wrong, a live node has the same name, or the store belongs to another cluster;
     /// `Unavailable` when the store cannot be reached.
-    pub async fn start(settings: NodeSettings, _parts: NodeParts) -> Result<Self> {
-        settings.validate()?;
-        Err(Error::bug("the node is being built"))
+    pub async fn start(settings: NodeSettings, parts: NodeParts) -> Result<Self> {
+        start::start(settings, parts).await
     }
 
     /// This incarnation.
@@ -105,18 +124,18 @@ impl Node {
     /// Whether this node may answer now: it has renewed its row within `renew_timeout` and was not found dead.
     /// Decided by the clock at the moment of the call; must be checked before any answer is released.
     pub fn is_live(&self) -> bool {
-        *self.inner.liveness.borrow() == Liveness::Live
+        self.inner.liveness.is_live(self.inner.parts.clock.now())
     }
 
     /// Whether this node may answer, as a value that can be waited on. It follows [`Self::is_live`] within a tick.
     pub fn liveness(&self) -> watch::Receiver<Liveness> {
-        self.inner.liveness.clone()
+        self.inner.liveness.subscribe()
     }
 
     /// Waits until this node is out for ever, and says why. The process should end then: an
     /// incarnation never comes back.
     pub fn fenced(&self) -> impl Future<Output = String> + Send + 'static {
-        let mut liveness = self.inner.liveness.clone();
+        let mut liveness = self.inner.liveness.subscribe();
         async move {
             match liveness.wait_for(|now| matches!(now, Liveness::Fenced(_))).await.as_deref() {
                 Ok(Liveness::Fenced(reason)) => reason.to_string(),
@@ -136,14 +155,26 @@ impl Node {
     }
 
     /// Runs `task` in that phase of [`Self::leave`]. The tasks of one phase run at the same time.
-    pub fn on_shutdown(&self, _phase: ShutdownPhase, _name: &'static str, _task: ShutdownTask) {}
+    pub fn on_shutdown(&self, phase: ShutdownPhase, name: &'static str, task: ShutdownTask) {
+        let mut tasks = self.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.push((phase, name, task));
+    }
 
     /// Runs `hook` when the node crashes ([`Self::crash`]): kill your actors there. It must not block.
-    pub fn on_crash(&self, _name: &'static str, _hook: Box<dyn FnOnce() + Send>) {}
+    pub fn on_crash(&self, _name: &'static str, hook: Box<dyn FnOnce() + Send>) {
+        self.inner.crash.lock().unwrap_or_else(PoisonError::into_inner).push(hook);
+    }
 
     /// Starts a task that ends with the node, however that ends.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let _ = crate::task::spawn(name, task);
+        self.inner.tasks.spawn(name, task);
+    }
+
+    /// The one value of a type that belongs to this node; the first call creates it. It is dropped when the node ends.
+    pub fn extension<T: Send + Sync + 'static>(&self, create: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        let mut extensions = self.inner.extensions.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = extensions.entry(TypeId::of::<T>()).or_insert_with(|| create());
+        value.clone().downcast::<T>().expect("it is kept under its own type")
     }
 
     /// Leaves the cluster: all phases in order.
@@ -151,9 +182,36 @@ impl Node {
     /// # Errors
     /// `Timeout`, naming the tasks that did not end in time. The node has left nevertheless.
     pub async fn leave(&self) -> Result<()> {
-        Ok(())
+        leave::leave(self).await
     }
 
     /// Stops every task at once without telling anybody, as if the process had been killed. For tests.
-    pub async fn crash(&self) {}
+    pub fn crash(&self) {
+        self.inner.liveness.fence("the node crashed");
+        let hooks =
+            std::mem::take(&mut *self.inner.crash.lock().unwrap_or_else(PoisonError::into_inner));
+        for hook in hooks {
+            hook();
+        }
+        self.end();
+    }
+
+    fn end(&self) {
+        self.inner.tasks.end();
+        self.inner.gate.close();
+        let extensions = std::mem::take(
+            &mut *self.inner.extensions.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        drop(extensions);
+        self.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", self.inner.id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,9 @@ pub enum ShutdownPhase {
     StopAccepting,
     /// Hand off the shards.
     DrainShards,
-    /// Stop answering, seal the own writer, and become dead and sealed in the members table.
+    /// Seal the own writer: nothing is appended any more.
     LeaveTable,
-    /// Release the coordinator lease.
+    /// Release the coordinator lease, then become dead and sealed in the members table.
     ReleaseLease,
     /// Close the links.
     CloseLinks,

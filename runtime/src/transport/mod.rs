@@ -2,9 +2,10 @@
 //!
 //! A transport moves frames between nodes, and nothing more: it knows neither messages nor asks. It may
 //! lose frames when a connection breaks, and the in-memory network also reorders and duplicates them; the
-//! gate's link detects all of that. `ractor` is the one of production, `memory` the one of tests and of the simulation.
+//! gate's link detects all of that. `tcp` is the one of production, `memory` the one of tests and of the simulation.
 
 pub mod memory;
+pub mod tcp;
 
 use std::fmt;
 use std::sync::Arc;
@@ -107,7 +108,10 @@ impl fmt::Display for SendError {
             Self::Full(what) => write!(f, "queue full: {what}"),
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
             Self::TooLarge { actual, limit, setting } => {
-                write!(f, "too large: expected at most {limit} bytes (`{setting}`), actual {actual}")
+                write!(
+                    f,
+                    "too large: expected at most {limit} bytes (`{setting}`), actual {actual}"
+                )
             }
         }
     }

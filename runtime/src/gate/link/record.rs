@@ -184,13 +184,8 @@ mod tests {
 
     #[test]
     fn frame_has_these_bytes_and_is_read_back() {
-        let header = FrameHeader {
-            kind: FrameKind::Data,
-            stream: 1,
-            number: 2,
-            ack_stream: 3,
-            ack_next: 4,
-        };
+        let header =
+            FrameHeader { kind: FrameKind::Data, stream: 1, number: 2, ack_stream: 3, ack_next: 4 };
         let mut frame = Vec::new();
         header.write(&mut frame);
         write_record(&mut frame, &message(b"ab"), Part::Last, b"ab");

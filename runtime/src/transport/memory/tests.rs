@@ -79,7 +79,8 @@ async fn a_cut_is_silent_and_one_way() {
     let ((a, log_a), (b, log_b)) = (join(&network, "a"), join(&network, "b"));
     a.connect(&id("b"), "");
     settle().await;
-    (log_a.take(), log_b.take());
+    log_a.take();
+    log_b.take();
 
     network.cut(&id("a"), &id("b"));
     send(&a, "b", 3);

@@ -114,10 +114,7 @@ fn a_full_queue_refuses_and_a_link_that_is_down_is_unreachable() {
     assert_eq!(link.offer(tell(b"3")), Err(SendError::Full("`queue_messages_max` 2".into())));
     assert_eq!(
         link.step(now, Input::Down),
-        [
-            Effect::Dropped { reason: "link_down", count: 2 },
-            Effect::AsksLost { unsent: vec![] }
-        ]
+        [Effect::Dropped { reason: "link_down", count: 2 }, Effect::AsksLost { unsent: vec![] }]
     );
 }
 
@@ -171,7 +168,7 @@ fn frames_in_another_order_or_twice_are_delivered_in_order_and_once() {
     assert_eq!(b.step(now, Input::Frame(frames[2].clone())), []);
     assert_eq!(b.step(now, Input::Frame(frames[0].clone())), [Effect::Deliver(tell(b"0"))]);
     let duplicate = Effect::Dropped { reason: "duplicate_frame", count: 1 };
-    assert_eq!(b.step(now, Input::Frame(frames[0].clone())), [duplicate.clone()]);
+    assert_eq!(b.step(now, Input::Frame(frames[0].clone())), std::slice::from_ref(&duplicate));
     assert_eq!(b.step(now, Input::Frame(frames[2].clone())), [duplicate]);
     assert_eq!(
         b.step(now, Input::Frame(frames[1].clone())),

@@ -1,0 +1,173 @@
+//! The HTTP server and its routes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::node::Liveness;
+use crate::{Error, MemberState, Node, Result, task};
+
+/// A part of `/cluster`, and of the readiness.
+pub trait ClusterSection: Send + Sync + 'static {
+    /// Its key.
+    fn name(&self) -> &str;
+
+    /// What it shows now.
+    fn json(&self) -> Value;
+
+    /// Whether the part is ready to take work.
+    ///
+    /// # Errors
+    /// Why not.
+    fn ready(&self) -> std::result::Result<(), String> {
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    node: Node,
+    sections: Arc<Vec<Arc<dyn ClusterSection>>>,
+}
+
+/// A running HTTP interface.
+pub struct AdminServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl AdminServer {
+    /// Takes the port, so that its address is known before the node starts.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting `http_bind`, when the address cannot be listened on.
+    pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
+        TcpListener::bind(address).await.map_err(|error| {
+            Error::rejected(format!(
+                "`http_bind`: cannot listen on {address}: {error}: choose a free port, or 0 for any"
+            ))
+        })
+    }
+
+    /// Serves the routes of this module, and `extra` beside them.
+    ///
+    /// # Errors
+    /// `Bug` when the listener has no address.
+    pub fn start(
+        listener: TcpListener,
+        node: Node,
+        sections: Vec<Arc<dyn ClusterSection>>,
+        extra: Router,
+    ) -> Result<Self> {
+        let address = listener
+            .local_addr()
+            .map_err(|error| Error::bug("a listener without an address").with_source(error))?;
+        let shared = Shared { node, sections: Arc::new(sections) };
+        let routes = Router::new()
+            .route("/health/live", get(live))
+            .route("/health/ready", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/cluster", get(cluster))
+            .with_state(shared)
+            .merge(extra)
+            .fallback(async || not_found());
+        let (stop, mut stopped) = watch::channel(false);
+        let task = task::spawn("http", async move {
+            let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            });
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the HTTP interface ended");
+            }
+        });
+        Ok(Self { address, stop, task })
+    }
+
+    /// Where it listens.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new requests and waits for those that are there.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = self.task.await;
+    }
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    let body = format!("{body:#}\n");
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn not_found() -> Response {
+    let paths = ["/health/live", "/health/ready", "/metrics", "/cluster", "/entities/{type}/{id}"];
+    answer(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "expected": paths }))
+}
+
+async fn live(State(shared): State<Shared>) -> Response {
+    let liveness = shared.node.liveness().borrow().clone();
+    match liveness {
+        Liveness::Fenced(reason) => {
+            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "live": false, "reason": &*reason }))
+        }
+        Liveness::Live | Liveness::Suspended => answer(StatusCode::OK, &json!({ "live": true })),
+    }
+}
+
+async fn ready(State(shared): State<Shared>) -> Response {
+    let mut reasons = Vec::new();
+    if !shared.node.is_live() {
+        reasons.push("the node may not answer now: it could not renew its row".to_owned());
+    }
+    let members = shared.node.members().borrow().clone();
+    match members.get(shared.node.id()).map(|member| member.state) {
+        Some(MemberState::Up) => {}
+        state => reasons.push(format!("the node is not up: {state:?}")),
+    }
+    reasons.extend(shared.sections.iter().filter_map(|section| section.ready().err()));
+    if reasons.is_empty() {
+        return answer(StatusCode::OK, &json!({ "ready": true }));
+    }
+    answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reasons": reasons }))
+}
+
+async fn metrics(State(shared): State<Shared>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (kind, shared.node.metrics().text()).into_response()
+}
+
+async fn cluster(State(shared): State<Shared>) -> Response {
+    let node = &shared.node;
+    let members = node.members().borrow().clone();
+    let leases = node.coordinator_lease().borrow().clone();
+    let holders: serde_json::Map<String, Value> = leases
+        .holders
+        .iter()
+        .map(|(place, lease)| {
+            let holder = lease.holder.as_ref().map(ToString::to_string);
+            (place.to_string(), json!({ "holder": holder, "token": lease.token.0 }))
+        })
+        .collect();
+    let mut body = json!({
+        "node": node.id().to_string(),
+        "place": node.place(),
+        "live": node.is_live(),
+        "members": members.all().collect::<Vec<_>>(),
+        "leases": holders,
+    });
+    for section in shared.sections.iter() {
+        body[section.name()] = section.json();
+    }
+    answer(StatusCode::OK, &body)
+}

@@ -1,0 +1,128 @@
+//! Whom to probe, and when silence means something.
+//!
+//! ```text
+//!   trusted --`probe_misses_max` missed in a row--> suspected --one answer--> trusted
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::NodeId;
+
+/// Limits, from the node's settings.
+#[derive(Debug, Clone)]
+pub struct DetectorSettings {
+    /// Time between two probes of one neighbour.
+    pub interval: Duration,
+    /// So many missed in a row mean something.
+    pub misses_max: u32,
+    /// Most neighbours.
+    pub neighbours_max: usize,
+    /// How long a new neighbour's silence means nothing.
+    pub grace: Duration,
+}
+
+/// A fact for the detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// All members of the place that are not dead.
+    Members(Vec<NodeId>),
+    /// A probe was answered or not.
+    Probed(NodeId, bool),
+    /// Time has passed.
+    Tick,
+}
+
+/// A request of the detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Probe; answered by `Probed`.
+    Probe(NodeId),
+    /// It is suspected now, or not any more.
+    Suspect(NodeId, bool),
+}
+
+#[derive(Debug)]
+struct Neighbour {
+    since: Instant,
+    probe_at: Instant,
+    probing: bool,
+    misses: u32,
+}
+
+/// The failure detector of one node.
+#[derive(Debug)]
+pub struct FailureDetector {
+    me: NodeId,
+    settings: DetectorSettings,
+    neighbours: BTreeMap<NodeId, Neighbour>,
+}
+
+impl FailureDetector {
+    /// A detector without neighbours.
+    pub fn new(me: NodeId, settings: DetectorSettings) -> Self {
+        Self { me, settings, neighbours: BTreeMap::new() }
+    }
+
+    /// Advances by one input.
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Members(members) => self.members(now, members),
+            Input::Probed(node, answered) => self.probed(now, node, answered),
+            Input::Tick => self.tick(now),
+        }
+    }
+
+    fn members(&mut self, now: Instant, mut members: Vec<NodeId>) -> Vec<Effect> {
+        members.retain(|member| *member != self.me);
+        members.sort();
+        // the ring begins after this node
+        let start = members.partition_point(|member| *member < self.me);
+        members.rotate_left(start);
+        members.truncate(self.settings.neighbours_max);
+        let gone: Vec<NodeId> =
+            self.neighbours.keys().filter(|id| !members.contains(id)).cloned().collect();
+        let mut effects = Vec::new();
+        for id in gone {
+            let neighbour = self.neighbours.remove(&id).expect("listed above");
+            if neighbour.misses >= self.settings.misses_max {
+                effects.push(Effect::Suspect(id, false));
+            }
+        }
+        for id in members {
+            let new = Neighbour { since: now, probe_at: now, probing: false, misses: 0 };
+            self.neighbours.entry(id).or_insert(new);
+        }
+        effects
+    }
+
+    fn probed(&mut self, now: Instant, node: NodeId, answered: bool) -> Vec<Effect> {
+        let Some(neighbour) = self.neighbours.get_mut(&node) else { return Vec::new() };
+        neighbour.probing = false;
+        let max = self.settings.misses_max;
+        if answered {
+            let was_suspected = neighbour.misses >= max;
+            neighbour.misses = 0;
+            return if was_suspected { vec![Effect::Suspect(node, false)] } else { Vec::new() };
+        }
+        if now.duration_since(neighbour.since) < self.settings.grace {
+            return Vec::new();
+        }
+        neighbour.misses = neighbour.misses.saturating_add(1);
+        if neighbour.misses == max { vec![Effect::Suspect(node, true)] } else { Vec::new() }
+    }
+
+    fn tick(&mut self, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for (id, neighbour) in &mut self.neighbours {
+            if !neighbour.probing && now >= neighbour.probe_at {
+                neighbour.probing = true;
+                neighbour.probe_at = now + self.settings.interval;
+                effects.push(Effect::Probe(id.clone()));
+            }
+        }
+        effects
+    }
+}

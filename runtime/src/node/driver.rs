@@ -1,0 +1,438 @@
+//! The task that steps membership, failure detector and lease. It decides nothing and never waits for a store or a link: results
+//! come back as inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use antiphon_persistence::store::{Coordination, Stores};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::liveness::LivenessCell;
+use super::places::{self, PlaceView, limited};
+use super::start::PROBE;
+use super::{NodeParts, NodeSettings};
+use crate::failure_detector::{self as detector, DetectorSettings, FailureDetector};
+use crate::gate::Gate;
+use crate::lease::{self, LeaseCore, LeaseState, VersionedLease};
+use crate::membership::{
+    self, Member, MemberRow, MemberState, Membership, MembershipCore, MembershipSettings, Outcome,
+    Purpose,
+};
+use crate::metrics::{IntCounterVec, IntGauge, IntGaugeVec};
+use crate::{NodeId, Result, task};
+
+/// What the driver is told.
+pub(super) enum Control {
+    Scanned(Option<PlaceView>),
+    PeerScanned(Arc<str>, Option<PlaceView>),
+    Changed(NodeId, Purpose, Outcome),
+    Probed(NodeId, bool),
+    Sealed(NodeId, bool),
+    LeaseChanged(Option<VersionedLease>),
+    /// Show that the node leaves.
+    Leaving,
+    /// Give the lease back; answered when that is done.
+    Release(oneshot::Sender<()>),
+    /// The own writer is sealed: make the row say so; answered when that is done.
+    End(oneshot::Sender<()>),
+}
+
+pub(super) struct DriverParts {
+    pub(super) id: NodeId,
+    pub(super) settings: NodeSettings,
+    pub(super) parts: NodeParts,
+    pub(super) peers: BTreeMap<Arc<str>, Stores>,
+    pub(super) gate: Gate,
+    pub(super) liveness: Arc<LivenessCell>,
+    pub(super) members: watch::Sender<Arc<Membership>>,
+    pub(super) leases: watch::Sender<LeaseState>,
+    pub(super) control: mpsc::Sender<Control>,
+    pub(super) joined: (MemberRow, u64),
+    pub(super) joined_at: Instant,
+}
+
+struct Peer {
+    members: Vec<Member>,
+    lease: VersionedLease,
+    scan_at: Option<Instant>,
+    scanning: bool,
+}
+
+struct DriverMetrics {
+    members: IntGaugeVec,
+    changes: IntCounterVec,
+    probes_missed: IntCounterVec,
+    live: IntGauge,
+    token: IntGauge,
+}
+
+pub(super) struct Driver {
+    env: DriverParts,
+    membership: MembershipCore,
+    detector: FailureDetector,
+    lease: LeaseCore,
+    peers: BTreeMap<Arc<str>, Peer>,
+    connected: BTreeSet<NodeId>,
+    released: Option<oneshot::Sender<()>>,
+    ended: Option<oneshot::Sender<()>>,
+    metrics: DriverMetrics,
+    state: MemberState,
+}
+
+impl Driver {
+    pub(super) fn new(env: DriverParts) -> Self {
+        let settings = &env.settings;
+        let membership = MembershipCore::new(
+            env.joined_at,
+            MembershipSettings {
+                renew_interval: settings.renew_interval,
+                renew_timeout: settings.renew_timeout,
+                scan_interval: settings.scan_interval,
+                votes_required: settings.votes_required,
+                vote_renewals_max: settings.vote_renewals_max,
+                dead_retention: settings.dead_retention,
+                dead_rows_max: settings.dead_rows_max,
+            },
+            env.joined.0.clone(),
+            env.joined.1,
+        );
+        let detector = FailureDetector::new(
+            env.id.clone(),
+            DetectorSettings {
+                interval: settings.probe_interval,
+                misses_max: settings.probe_misses_max,
+                neighbours_max: settings.probe_neighbours_max,
+                grace: settings.probe_grace,
+            },
+        );
+        let peer = || Peer { members: Vec::new(), lease: None, scan_at: None, scanning: false };
+        Self {
+            membership,
+            detector,
+            lease: LeaseCore::new(env.id.clone()),
+            peers: env.peers.keys().map(|place| (place.clone(), peer())).collect(),
+            connected: BTreeSet::new(),
+            released: None,
+            ended: None,
+            metrics: DriverMetrics::new(&env),
+            state: MemberState::Joining,
+            env,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Control>) {
+        let tick = self.env.settings.tick_interval;
+        self.tick();
+        loop {
+            let input = tokio::select! {
+                biased;
+                input = inputs.recv() => input,
+                () = tokio::time::sleep(tick) => None,
+            };
+            match input {
+                Some(input) => self.take(input),
+                None => self.tick(),
+            }
+            let now = self.now();
+            self.env.liveness.renewed(now, self.membership.live_until());
+            self.metrics.live.set(i64::from(self.env.liveness.is_live(now)));
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.env.parts.clock.now()
+    }
+
+    fn tick(&mut self) {
+        self.member(membership::Input::Tick(self.env.parts.clock.wall()));
+        self.detect(detector::Input::Tick);
+        let now = self.now();
+        let due: Vec<Arc<str>> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| !peer.scanning && peer.scan_at.is_none_or(|at| now >= at))
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in due {
+            self.scan_peer(now, &place);
+        }
+    }
+
+    fn take(&mut self, input: Control) {
+        match input {
+            Control::Scanned(view) => self.scanned(view),
+            Control::PeerScanned(place, view) => self.peer_scanned(&place, view),
+            Control::Changed(id, purpose, outcome) => {
+                let done = match &outcome {
+                    Outcome::Applied(_) => "applied",
+                    Outcome::Conflict(_) => "conflict",
+                    Outcome::Failed => "failed",
+                };
+                let what = format!("{purpose:?}").to_lowercase();
+                self.metrics.changes.with_label_values(&[what.as_str(), done]).inc();
+                self.member(membership::Input::Changed(id, purpose, outcome));
+            }
+            Control::Probed(id, answered) => {
+                if !answered {
+                    self.metrics.probes_missed.with_label_values(&[id.name()]).inc();
+                }
+                self.detect(detector::Input::Probed(id, answered));
+            }
+            Control::Sealed(id, done) => self.member(membership::Input::SealDone(id, done)),
+            Control::LeaseChanged(row) => self.lease_input(lease::Input::Changed(row)),
+            Control::Leaving => {
+                self.state = MemberState::Leaving;
+                self.member(membership::Input::Become(MemberState::Leaving));
+            }
+            Control::Release(done) => {
+                self.released = Some(done);
+                self.lease_input(lease::Input::Release);
+            }
+            Control::End(done) => {
+                self.ended = Some(done);
+                self.member(membership::Input::End);
+            }
+        }
+    }
+
+    fn scanned(&mut self, view: Option<PlaceView>) {
+        let (rows, lease) = match view {
+            Some(view) => (Some(view.members), Some(view.lease)),
+            None => (None, None),
+        };
+        let has_read = rows.is_some();
+        self.member(membership::Input::Scanned(rows));
+        if has_read && self.state == MemberState::Joining {
+            self.state = MemberState::Up;
+            self.member(membership::Input::Become(MemberState::Up));
+        }
+        self.publish();
+        if let Some(lease) = lease {
+            self.lease_input(lease::Input::Read(lease));
+        }
+    }
+
+    fn member(&mut self, input: membership::Input) {
+        let effects = self.membership.step(self.now(), input);
+        for effect in effects {
+            match effect {
+                membership::Effect::Scan => self.scan(),
+                membership::Effect::Change(id, purpose, version, row) => {
+                    self.change(id, purpose, version, row);
+                }
+                membership::Effect::Seal(id) => self.seal(id),
+                membership::Effect::Publish => self.publish(),
+                membership::Effect::Fenced(reason) => {
+                    tracing::error!(%reason, "this node is out");
+                    self.env.liveness.fence(&reason);
+                }
+                membership::Effect::Ended => {
+                    self.env.liveness.fence("the node has left");
+                    if let Some(done) = self.ended.take() {
+                        let _ = done.send(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn detect(&mut self, input: detector::Input) {
+        let effects = self.detector.step(self.now(), input);
+        for effect in effects {
+            match effect {
+                detector::Effect::Probe(id) => self.probe(id),
+                detector::Effect::Suspect(id, on) => {
+                    tracing::info!(%id, suspected = on, "failure detector");
+                    self.member(membership::Input::Suspect(id, on));
+                }
+            }
+        }
+    }
+
+    fn lease_input(&mut self, input: lease::Input) {
+        let effects = self.lease.step(self.now(), input);
+        for effect in effects {
+            match effect {
+                lease::Effect::Change(version, row) => {
+                    let store = self.env.parts.stores.coordination.clone();
+                    let limit = self.env.settings.store_timeout;
+                    self.call("lease", async move {
+                        let changed = places::change_lease(&*store, version, &row);
+                        let changed = limited(limit, "changing the lease", changed).await;
+                        Control::LeaseChanged(warned("changing the lease", changed))
+                    });
+                }
+                lease::Effect::Publish => {}
+            }
+        }
+        let held = self.lease.held();
+        self.metrics.token.set(held.map_or(0, |token| i64::try_from(token.0).unwrap_or(i64::MAX)));
+        self.member(membership::Input::Lease(held.is_some()));
+        self.publish_leases();
+        let is_mine =
+            self.lease.holder().is_some_and(|lease| lease.holder.as_ref() == Some(&self.env.id));
+        if !is_mine && let Some(done) = self.released.take() {
+            let _ = done.send(());
+        }
+    }
+
+    fn publish_leases(&self) {
+        let mut state = LeaseState { held: self.lease.held(), holders: BTreeMap::new() };
+        if let Some(holder) = self.lease.holder() {
+            state.holders.insert(self.env.settings.place.as_str().into(), holder);
+        }
+        for (place, peer) in &self.peers {
+            if let Some((_, row)) = &peer.lease {
+                let token = antiphon_persistence::store::FencingToken(row.token);
+                let holder = lease::LeaseHolder { holder: row.holder.clone(), token };
+                state.holders.insert(place.clone(), holder);
+            }
+        }
+        self.env.leases.send_if_modified(|before| {
+            let changed = *before != state;
+            *before = state;
+            changed
+        });
+    }
+
+    fn publish(&mut self) {
+        let own = self.membership.members();
+        let alive = |member: &&Member| member.state != MemberState::Dead;
+        let of_place: Vec<NodeId> = own.iter().filter(alive).map(|m| m.id.clone()).collect();
+        self.detect(detector::Input::Members(of_place));
+        let others = self.peers.values().flat_map(|peer| peer.members.iter().cloned());
+        let members = Membership::new(own.into_iter().chain(others));
+        self.connect(&members);
+        for state in
+            [MemberState::Joining, MemberState::Up, MemberState::Leaving, MemberState::Dead]
+        {
+            let count = members.all().filter(|member| member.state == state).count();
+            let label = format!("{state:?}").to_lowercase();
+            let gauge = self.metrics.members.with_label_values(&[label.as_str()]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let may_take = self.state == MemberState::Up && self.env.liveness.is_live(self.now());
+        let own_place = members.in_place(&self.env.settings.place).cloned();
+        let own_place = Membership::new(own_place);
+        self.env.members.send_if_modified(|before| {
+            let changed = **before != members;
+            *before = Arc::new(members);
+            changed
+        });
+        self.lease_input(lease::Input::Members(own_place, may_take));
+    }
+
+    fn connect(&mut self, members: &Membership) {
+        let wanted: BTreeSet<NodeId> = members
+            .all()
+            .filter(|member| member.state != MemberState::Dead && member.id != self.env.id)
+            .map(|member| member.id.clone())
+            .collect();
+        for id in self.connected.difference(&wanted) {
+            self.env.gate.disconnect(id);
+        }
+        for id in wanted.difference(&self.connected) {
+            let member = members.get(id).expect("taken from there");
+            self.env.gate.connect(id, &member.address);
+        }
+        self.connected = wanted;
+    }
+
+    /// Starts a call; its result comes back as an input.
+    fn call(&self, name: &'static str, call: impl Future<Output = Control> + Send + 'static) {
+        let control = self.env.control.clone();
+        task::spawn(name, async move {
+            // a node that has ended needs no result
+            let _ = control.send(call.await).await;
+        });
+    }
+
+    fn scan(&self) {
+        let store = self.env.parts.stores.coordination.clone();
+        let limit = self.env.settings.store_timeout;
+        self.call("scan", async move {
+            let view = limited(limit, "reading the members", places::read(&*store)).await;
+            Control::Scanned(warned("reading the members", view))
+        });
+    }
+
+    fn scan_peer(&mut self, now: Instant, place: &Arc<str>) {
+        let store: Arc<dyn Coordination> = self.env.peers[place].coordination.clone();
+        let limit = self.env.settings.store_timeout;
+        let peer = self.peers.get_mut(place).expect("one for each place");
+        (peer.scanning, peer.scan_at) = (true, Some(now + self.env.settings.peer_scan_interval));
+        let place = place.clone();
+        self.call("scan peer", async move {
+            let view = limited(limit, "reading another place", places::read(&*store)).await;
+            Control::PeerScanned(place, warned("reading another place", view))
+        });
+    }
+
+    fn peer_scanned(&mut self, place: &Arc<str>, view: Option<PlaceView>) {
+        let Some(peer) = self.peers.get_mut(place) else { return };
+        peer.scanning = false;
+        // what was known stays known while the place cannot be read
+        let Some(view) = view else { return };
+        peer.members = view.members.iter().map(|(_, row)| row.member()).collect();
+        peer.lease = view.lease;
+        self.publish();
+        self.publish_leases();
+    }
+
+    fn change(&self, id: NodeId, purpose: Purpose, version: u64, row: Option<Box<MemberRow>>) {
+        let store = self.env.parts.stores.coordination.clone();
+        let limit = self.env.settings.store_timeout;
+        self.call("change member", async move {
+            let changed = places::change_member(&*store, &id, Some(version), row.as_deref());
+            let changed = limited(limit, "changing a member", changed).await;
+            let outcome = warned("changing a member", changed).unwrap_or(Outcome::Failed);
+            Control::Changed(id, purpose, outcome)
+        });
+    }
+
+    fn seal(&self, id: NodeId) {
+        let journal = self.env.parts.stores.journal.clone();
+        let limit = self.env.settings.store_timeout;
+        self.call("seal", async move {
+            let sealed = limited(limit, "sealing", journal.seal(&id.writer())).await;
+            let done = warned("sealing", sealed).is_some();
+            tracing::info!(%id, done, "writer of a dead node sealed");
+            Control::Sealed(id, done)
+        });
+    }
+
+    fn probe(&self, id: NodeId) {
+        let timeout = self.env.settings.probe_timeout;
+        let asked = self.env.gate.ask(&id, PROBE, bytes::Bytes::new(), timeout);
+        self.call("probe", async move {
+            let answered = asked.await.is_ok();
+            Control::Probed(id, answered)
+        });
+    }
+}
+
+fn warned<T>(what: &str, result: Result<T>) -> Option<T> {
+    result.inspect_err(|error| tracing::warn!(%error, "{what} failed")).ok()
+}
+
+impl DriverMetrics {
+    fn new(env: &DriverParts) -> Self {
+        let metrics = &env.parts.metrics;
+        Self {
+            members: metrics.gauges("antiphon_members", "Members of all places", &["state"]),
+            changes: metrics.counters(
+                "antiphon_member_changes_total",
+                "Changes of rows of the members table",
+                &["purpose", "outcome"],
+            ),
+            probes_missed: metrics.counters(
+                "antiphon_probes_missed_total",
+                "Probes that were not answered",
+                &["node"],
+            ),
+            live: metrics.gauge("antiphon_node_live", "Whether this node may answer"),
+            token: metrics.gauge("antiphon_lease_token", "Token of the lease, if held"),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The graceful end of a node, phase by phase.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::driver::Control;
+use super::{Node, ShutdownPhase};
+use crate::{Error, Result, task};
+
+pub(super) async fn leave(node: &Node) -> Result<()> {
+    let timeouts = node.settings().shutdown_timeouts.clone();
+    let _ = node.inner.control.send(Control::Leaving).await;
+    let mut late = Vec::new();
+    for (phase, limit) in [
+        (ShutdownPhase::StopAccepting, timeouts.stop_accepting),
+        (ShutdownPhase::DrainShards, timeouts.drain_shards),
+        (ShutdownPhase::LeaveTable, timeouts.leave_table),
+        (ShutdownPhase::ReleaseLease, timeouts.release_lease),
+        (ShutdownPhase::CloseLinks, timeouts.close_links),
+    ] {
+        tracing::info!(node = %node.id(), ?phase, "leaving");
+        late.extend(registered(node, phase, limit).await);
+        if tokio::time::timeout(limit, built_in(node, phase)).await.is_err() {
+            late.push(format!("{phase:?}"));
+        }
+    }
+    node.inner.liveness.fence("the node has left");
+    node.end();
+    if late.is_empty() {
+        return Ok(());
+    }
+    Err(Error::timeout(format!("left, but these did not end in time: {}", late.join(", "))))
+}
+
+/// The tasks of a phase at the same time; the names of those that did not end.
+async fn registered(node: &Node, phase: ShutdownPhase, limit: Duration) -> Vec<String> {
+    let tasks = {
+        let mut all = node.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *all).into_iter().partition(|(of, _, _)| *of == phase);
+        *all = later;
+        now
+    };
+    let until = node.clock().now() + limit;
+    let running: Vec<_> = tasks
+        .into_iter()
+        .map(|(_, name, shutdown)| (name, task::spawn("shutdown", shutdown())))
+        .collect();
+    let mut late = Vec::new();
+    for (name, running) in running {
+        let abort = running.abort_handle();
+        if tokio::time::timeout_at(until, running).await.is_err() {
+            abort.abort();
+            late.push(format!("{name} ({phase:?})"));
+        }
+    }
+    late
+}
+
+async fn built_in(node: &Node, phase: ShutdownPhase) {
+    match phase {
+        ShutdownPhase::StopAccepting | ShutdownPhase::DrainShards => {}
+        ShutdownPhase::LeaveTable => {
+            while let Err(error) = node.stores().journal.seal(node.writer()).await {
+                tracing::warn!(%error, "the own writer cannot be sealed, trying again");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        ShutdownPhase::ReleaseLease => {
+            ask(node, Control::Release).await;
+            // the last word of this node: nothing that it began can take effect any more
+            ask(node, Control::End).await;
+        }
+        ShutdownPhase::CloseLinks => node.gate().close(),
+    }
+}
+
+async fn ask(node: &Node, control: impl FnOnce(oneshot::Sender<()>) -> Control) {
+    let (done, is_done) = oneshot::channel();
+    if node.inner.control.send(control(done)).await.is_ok() {
+        let _ = is_done.await;
+    }
+}

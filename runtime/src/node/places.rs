@@ -1,0 +1,81 @@
+//! Reads and changes of the coordination tables of a place.
+
+use std::time::Duration;
+
+use antiphon_persistence::store::{CasOutcome, Coordination, Row, RowVersion};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::lease::{COORDINATOR, LEASES, LeaseRow, VersionedLease};
+use crate::membership::{MEMBERS, MemberRow, Outcome, Versioned};
+use crate::{Error, NodeId, Result};
+
+/// What one read of a place gives.
+#[derive(Debug)]
+pub(super) struct PlaceView {
+    pub(super) members: Vec<Versioned>,
+    pub(super) lease: VersionedLease,
+}
+
+/// A store call with a limit; over it the outcome is unknown.
+pub(super) async fn limited<T>(
+    limit: Duration,
+    what: &str,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(result) => result,
+        Err(_) => {
+            Err(Error::timeout(format!("{what}: no answer within {limit:?} (`store_timeout`)")))
+        }
+    }
+}
+
+fn decode<T: DeserializeOwned>(table: &str, row: &Row) -> Result<(RowVersion, T)> {
+    let value = serde_json::from_slice(&row.value).map_err(|error| {
+        Error::corrupt(format!("row `{}` of table `{table}` cannot be read: {error}", row.key))
+    })?;
+    Ok((row.version, value))
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Bytes {
+    serde_json::to_vec(value).expect("rows have nothing that JSON does not know").into()
+}
+
+pub(super) async fn read(store: &dyn Coordination) -> Result<PlaceView> {
+    let rows = store.scan(MEMBERS).await?.rows;
+    let members = rows.iter().map(|row| decode(MEMBERS, row)).collect::<Result<_>>()?;
+    let lease = store.read(LEASES, COORDINATOR).await?;
+    let lease = lease.map(|row| decode::<LeaseRow>(LEASES, &row)).transpose()?;
+    Ok(PlaceView { members, lease })
+}
+
+pub(super) async fn change_member(
+    store: &dyn Coordination,
+    id: &NodeId,
+    expected: Option<RowVersion>,
+    row: Option<&MemberRow>,
+) -> Result<Outcome> {
+    let changed =
+        store.compare_and_set(MEMBERS, &id.to_string(), expected, row.map(encode)).await?;
+    Ok(match changed {
+        CasOutcome::Applied(version) => Outcome::Applied(version),
+        CasOutcome::Conflict(row) => {
+            Outcome::Conflict(row.map(|row| decode(MEMBERS, &row)).transpose()?)
+        }
+    })
+}
+
+/// The row as it is after the change, whether that was done or not.
+pub(super) async fn change_lease(
+    store: &dyn Coordination,
+    expected: Option<RowVersion>,
+    row: &LeaseRow,
+) -> Result<VersionedLease> {
+    let changed = store.compare_and_set(LEASES, COORDINATOR, expected, Some(encode(row))).await?;
+    match changed {
+        CasOutcome::Applied(version) => Ok(Some((version, row.clone()))),
+        CasOutcome::Conflict(row) => row.map(|row| decode(LEASES, &row)).transpose(),
+    }
+}

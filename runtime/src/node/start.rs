@@ -1,0 +1,250 @@
+//! How a node joins: the store is the right one, the name is free, the writer is open.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use antiphon_persistence::store::CasOutcome;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+
+use super::driver::{Driver, DriverParts};
+use super::liveness::LivenessCell;
+use super::places::{self, encode, limited};
+use super::tasks::Tasks;
+use super::{Inner, Node, NodeParts, NodeSettings};
+use crate::gate::{Gate, Responder, ServiceId};
+use crate::lease::LeaseState;
+use crate::membership::{MemberRow, MemberState, Membership, Outcome, Versioned};
+use crate::{Error, NodeId, Result};
+
+/// Probes of the failure detector; answered by the gate itself.
+pub(super) const PROBE: ServiceId = ServiceId(1);
+
+/// What a store belongs to; written by its first node.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ClusterRow {
+    name: String,
+    place: String,
+    shard_count: u32,
+    format: u32,
+}
+
+/// The version of the rows of this table and its neighbours.
+const FORMAT: u32 = 1;
+
+pub(super) async fn start(settings: NodeSettings, parts: NodeParts) -> Result<Node> {
+    settings.validate()?;
+    let id = NodeId::new(&settings.name, parts.incarnation)?;
+    let mut peers = BTreeMap::new();
+    for peer in &parts.peers {
+        if peer.place == settings.place {
+            return Err(Error::rejected(format!(
+                "`peers`: expected other places, actual the own one ({:?})",
+                peer.place
+            )));
+        }
+        peers.insert(Arc::from(peer.place.as_str()), peer.stores.clone());
+    }
+    limited(settings.store_timeout, "checking the cluster", check_cluster(&settings, &parts))
+        .await?;
+    wait_out_namesakes(&settings, &parts).await?;
+
+    let writer = id.writer();
+    let opened = parts.stores.journal.open_writer(&writer);
+    limited(settings.store_timeout, "opening the writer", opened).await?;
+    let joined_at = parts.clock.now();
+    let row = own_row(&id, &settings, &parts);
+    let coordination = &*parts.stores.coordination;
+    let joined = places::change_member(coordination, &id, None, Some(&row));
+    let version = match limited(settings.store_timeout, "joining", joined).await? {
+        Outcome::Applied(version) => version,
+        Outcome::Conflict(_) | Outcome::Failed => {
+            return Err(Error::rejected(format!(
+                "`{id}` is in the members table already: expected an incarnation that was never used"
+            )));
+        }
+    };
+    Ok(run(id, settings, parts, peers, (row, version), joined_at))
+}
+
+fn run(
+    id: NodeId,
+    settings: NodeSettings,
+    parts: NodeParts,
+    peers: BTreeMap<Arc<str>, antiphon_persistence::store::Stores>,
+    joined: (MemberRow, u64),
+    joined_at: tokio::time::Instant,
+) -> Node {
+    let gate = Gate::start(
+        id.clone(),
+        parts.transport.clone(),
+        settings.gate.clone(),
+        parts.clock.clone(),
+        &parts.metrics,
+    );
+    gate.register(
+        PROBE,
+        Arc::new(|_: &NodeId, _: bytes::Bytes, responder: Option<Responder>| {
+            if let Some(responder) = responder {
+                responder.reply(bytes::Bytes::new());
+            }
+        }),
+    );
+    let (members, members_seen) = watch::channel(Arc::new(Membership::default()));
+    let (leases, leases_seen) = watch::channel(LeaseState::default());
+    let liveness = Arc::new(LivenessCell::new(joined_at + settings.renew_timeout));
+    // at most a few results of each kind are under way at once
+    let (control, inputs) = mpsc::channel(1024);
+    let driver = Driver::new(DriverParts {
+        id: id.clone(),
+        settings: settings.clone(),
+        parts: parts.clone(),
+        peers: peers.clone(),
+        gate: gate.clone(),
+        liveness: liveness.clone(),
+        members,
+        leases,
+        control: control.clone(),
+        joined,
+        joined_at,
+    });
+    let node = Node {
+        inner: Arc::new(Inner {
+            writer: id.writer(),
+            id,
+            settings,
+            parts,
+            peers,
+            gate,
+            members: members_seen,
+            leases: leases_seen,
+            liveness,
+            control,
+            tasks: Tasks::new(),
+            shutdown: Mutex::default(),
+            crash: Mutex::default(),
+            extensions: Mutex::default(),
+        }),
+    };
+    node.spawn("node", driver.run(inputs));
+    node
+}
+
+fn own_row(id: &NodeId, settings: &NodeSettings, parts: &NodeParts) -> MemberRow {
+    let mut roles = settings.roles.clone();
+    roles.sort();
+    MemberRow {
+        id: id.clone(),
+        place: settings.place.clone(),
+        roles,
+        address: parts.address.clone(),
+        http_address: parts.http_address.clone(),
+        state: MemberState::Joining,
+        sealed: false,
+        renewals: 0,
+        votes: Vec::new(),
+        ended_micros: 0,
+    }
+}
+
+async fn check_cluster(settings: &NodeSettings, parts: &NodeParts) -> Result<()> {
+    let mine = ClusterRow {
+        name: settings.cluster_name.clone(),
+        place: settings.place.clone(),
+        shard_count: settings.shard_count,
+        format: FORMAT,
+    };
+    let store = &parts.stores.coordination;
+    let row = match store.compare_and_set("cluster", "cluster", None, Some(encode(&mine))).await? {
+        CasOutcome::Applied(_) | CasOutcome::Conflict(None) => return Ok(()),
+        CasOutcome::Conflict(Some(row)) => row,
+    };
+    let stored: ClusterRow = serde_json::from_slice(&row.value).map_err(|error| {
+        Error::corrupt(format!("the store's `cluster` row cannot be read: {error}"))
+    })?;
+    if stored.format > FORMAT {
+        return Err(Error::rejected(format!(
+            "the store has format {}: expected at most {FORMAT}: it was written by a newer version",
+            stored.format
+        )));
+    }
+    let mismatch = |setting: &str, stored: String, mine: String| {
+        Err(Error::rejected(format!(
+            "`{setting}`: the store belongs to a cluster with {stored}, actual {mine}: use another store, or the setting it was made with"
+        )))
+    };
+    if stored.name != mine.name {
+        return mismatch("cluster_name", format!("{:?}", stored.name), format!("{:?}", mine.name));
+    }
+    if stored.place != mine.place {
+        return mismatch("place", format!("{:?}", stored.place), format!("{:?}", mine.place));
+    }
+    if stored.shard_count != mine.shard_count {
+        return mismatch(
+            "shard_count",
+            stored.shard_count.to_string(),
+            mine.shard_count.to_string(),
+        );
+    }
+    Ok(())
+}
+
+/// An earlier incarnation of this name is watched for `renew_timeout`. If it renews its row it lives, and this node must not
+/// start; if not, it is made dead and sealed, which is safe then.
+async fn wait_out_namesakes(settings: &NodeSettings, parts: &NodeParts) -> Result<()> {
+    let read = || async {
+        let view = places::read(&*parts.stores.coordination);
+        let members = limited(settings.store_timeout, "reading the members", view).await?.members;
+        let alive =
+            |(_, row): &Versioned| row.id.name() == settings.name && row.state != MemberState::Dead;
+        Ok::<_, Error>(members.into_iter().filter(alive).collect::<Vec<_>>())
+    };
+    let first = read().await?;
+    if first.is_empty() {
+        return Ok(());
+    }
+    let until = parts.clock.now() + settings.renew_timeout + settings.renew_timeout / 10;
+    let mut now = first.clone();
+    while parts.clock.now() < until && !now.is_empty() {
+        tokio::time::sleep(settings.tick_interval.max(settings.renew_timeout / 20)).await;
+        now = read().await?;
+        for (_, row) in &now {
+            let before = first.iter().find(|(_, before)| before.id == row.id);
+            if before.is_none_or(|(_, before)| before.renewals != row.renewals) {
+                return Err(Error::rejected(format!(
+                    "node name {:?} is used by `{}`, which renewed its row just now: expected a name that no live node of the place has",
+                    settings.name, row.id
+                )));
+            }
+        }
+    }
+    for (version, row) in now {
+        end_namesake(settings, parts, version, row).await?;
+    }
+    Ok(())
+}
+
+async fn end_namesake(
+    settings: &NodeSettings,
+    parts: &NodeParts,
+    version: u64,
+    mut row: MemberRow,
+) -> Result<()> {
+    let id = row.id.clone();
+    tracing::info!(%id, "an earlier incarnation is sealed");
+    let store = &*parts.stores.coordination;
+    row.state = MemberState::Dead;
+    let changed = places::change_member(store, &id, Some(version), Some(&row));
+    let changed = limited(settings.store_timeout, "ending an earlier incarnation", changed).await?;
+    let Outcome::Applied(version) = changed else {
+        // somebody else was faster: the lease holder seals it
+        return Ok(());
+    };
+    let writer = id.writer();
+    let sealed = parts.stores.journal.seal(&writer);
+    limited(settings.store_timeout, "sealing an earlier incarnation", sealed).await?;
+    (row.sealed, row.ended_micros) = (true, parts.clock.wall().as_micros());
+    let changed = places::change_member(store, &id, Some(version), Some(&row));
+    limited(settings.store_timeout, "ending an earlier incarnation", changed).await?;
+    Ok(())
+}

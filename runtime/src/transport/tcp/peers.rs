@@ -1,0 +1,82 @@
+//! The peers of a transport: who is wanted, who is refused, who is connected.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::NodeId;
+
+/// One peer. `turn` is held by the connection that reports to the handler, so that reports never overlap.
+#[derive(Default)]
+pub(super) struct Peer {
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    current: Mutex<Option<Current>>,
+    /// A connection that was just being made must not outlive the end of the peer.
+    retired: AtomicBool,
+}
+
+struct Current {
+    frames: mpsc::Sender<Bytes>,
+    close: watch::Sender<bool>,
+}
+
+impl Peer {
+    /// Closes the connection that is there.
+    pub(super) fn close(&self) {
+        if let Some(current) = &*self.lock() {
+            current.close.send_replace(true);
+        }
+    }
+
+    /// Closes the connection that is there, and each that is still to come.
+    pub(super) fn retire(&self) {
+        let current = self.lock();
+        self.retired.store(true, Ordering::Release);
+        if let Some(current) = &*current {
+            current.close.send_replace(true);
+        }
+    }
+
+    /// Returns whether the connection may begin.
+    pub(super) fn set(&self, frames: mpsc::Sender<Bytes>, close: watch::Sender<bool>) -> bool {
+        let mut current = self.lock();
+        if self.retired.load(Ordering::Acquire) {
+            return false;
+        }
+        *current = Some(Current { frames, close });
+        true
+    }
+
+    pub(super) fn clear(&self) {
+        *self.lock() = None;
+    }
+
+    pub(super) fn frames(&self) -> Option<mpsc::Sender<Bytes>> {
+        self.lock().as_ref().map(|current| current.frames.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All peers.
+#[derive(Default)]
+pub(super) struct Peers {
+    pub(super) peers: BTreeMap<NodeId, Arc<Peer>>,
+    /// The tasks that keep up the connections which this node dials, with their addresses.
+    pub(super) dialing: BTreeMap<NodeId, (String, JoinHandle<()>)>,
+    /// Disconnected, and to be refused until they are wanted again.
+    pub(super) refused: BTreeSet<NodeId>,
+    pub(super) has_stopped: bool,
+}
+
+impl Peers {
+    pub(super) fn peer(&mut self, id: &NodeId) -> Arc<Peer> {
+        self.peers.entry(id.clone()).or_default().clone()
+    }
+}

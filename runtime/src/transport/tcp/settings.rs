@@ -1,0 +1,64 @@
+//! The limits of the TCP transport.
+
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// The limits of the TCP transport. Plain values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TcpSettings {
+    /// What both sides of a connection must know; empty for none. It keeps clusters apart; it does not hide what is sent.
+    pub cookie: String,
+    /// The cluster; a connection from another one is refused.
+    pub cluster_name: String,
+    /// How long a connection may take until its first frame; then it is closed.
+    pub handshake_timeout: Duration,
+    /// Most connections that are accepted at the same time; others are closed at once.
+    pub connections_max: usize,
+    /// How long sent bytes may stay without an acknowledgement of the other machine; then the connection breaks.
+    pub user_timeout: Duration,
+    /// First wait before a connection is tried again; it doubles up to `retry_max`.
+    pub retry_min: Duration,
+    /// Longest such wait.
+    pub retry_max: Duration,
+    /// Most frames that wait for one connection; beyond, `Full`.
+    pub queue_frames_max: usize,
+}
+
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self {
+            cookie: String::new(),
+            cluster_name: "antiphon".into(),
+            handshake_timeout: Duration::from_secs(3),
+            connections_max: 1024,
+            user_timeout: Duration::from_secs(5),
+            retry_min: Duration::from_millis(50),
+            retry_max: Duration::from_secs(1),
+            queue_frames_max: 8192,
+        }
+    }
+}
+
+impl TcpSettings {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        for (name, actual) in
+            [("connections_max", self.connections_max), ("queue_frames_max", self.queue_frames_max)]
+        {
+            if actual == 0 {
+                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
+            }
+        }
+        if self.retry_min.is_zero() || self.retry_max < self.retry_min {
+            return Err(Error::rejected(format!(
+                "`retry_max`: expected at least `retry_min` ({:?}) above zero, actual {:?}",
+                self.retry_min, self.retry_max
+            )));
+        }
+        Ok(())
+    }
+}

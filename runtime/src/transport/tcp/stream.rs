@@ -1,0 +1,100 @@
+//! One connection after the hello: frames with their length in front, both ways.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, watch};
+
+use super::peers::Peer;
+use crate::NodeId;
+use crate::task;
+use crate::transport::{FRAME_BYTES_MAX, TransportHandler};
+
+/// Bytes that are gathered into one write while more frames wait.
+const WRITE_BYTES_TARGET: usize = 256 * 1024;
+
+/// Runs a connection to its end, in its turn.
+pub(super) async fn run(
+    stream: TcpStream,
+    id: NodeId,
+    peer: Arc<Peer>,
+    handler: Arc<dyn TransportHandler>,
+    queue_frames_max: usize,
+) {
+    // a newer connection takes the place of an older one
+    peer.close();
+    let turn = peer.turn.clone().lock_owned().await;
+    let (frames, queue) = mpsc::channel(queue_frames_max);
+    let (close, mut closed) = watch::channel(false);
+    if !peer.set(frames, close) {
+        return;
+    }
+    handler.up(&id);
+    let (reader, writer) = stream.into_split();
+    let writing = task::spawn("tcp write", write_all(writer, queue));
+    let reading = read_all(reader, &id, &*handler);
+    let ended = tokio::select! {
+        ended = reading => ended,
+        _ = closed.wait_for(|closed| *closed) => Ok(()),
+        _ = writing_ended(&peer) => Ok(()),
+    };
+    writing.abort();
+    if let Err(error) = ended {
+        tracing::debug!(peer = %id, %error, "connection ended");
+    }
+    peer.clear();
+    handler.down(&id);
+    drop(turn);
+}
+
+/// The writer drops its queue when the connection breaks.
+async fn writing_ended(peer: &Peer) {
+    if let Some(frames) = peer.frames() {
+        frames.closed().await;
+    }
+}
+
+async fn read_all(
+    reader: OwnedReadHalf,
+    id: &NodeId,
+    handler: &dyn TransportHandler,
+) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(64 * 1024, reader);
+    loop {
+        let length = reader.read_u32_le().await? as usize;
+        if length > FRAME_BYTES_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("frame: expected at most {FRAME_BYTES_MAX} bytes, actual {length}"),
+            ));
+        }
+        let mut frame = BytesMut::zeroed(length);
+        reader.read_exact(&mut frame).await?;
+        handler.frame(id, frame.freeze());
+    }
+}
+
+async fn write_all(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
+    let mut buffer = Vec::with_capacity(64 * 1024);
+    while let Some(frame) = queue.recv().await {
+        buffer.clear();
+        put(&mut buffer, &frame);
+        while buffer.len() < WRITE_BYTES_TARGET {
+            let Ok(frame) = queue.try_recv() else { break };
+            put(&mut buffer, &frame);
+        }
+        if writer.write_all(&buffer).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn put(buffer: &mut Vec<u8>, frame: &[u8]) {
+    let length = u32::try_from(frame.len()).expect("frames are limited");
+    buffer.extend_from_slice(&length.to_le_bytes());
+    buffer.extend_from_slice(frame);
+}

@@ -1,0 +1,243 @@
+//! The transport: its listener, its dial tasks, its peers.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::JoinHandle;
+
+use super::peers::Peers;
+use super::{TcpSettings, hello, stream};
+use crate::transport::{SendError, Transport, TransportHandler};
+use crate::{Error, NodeId, Result, task};
+
+/// Frames over TCP.
+pub struct TcpTransport {
+    me: NodeId,
+    settings: TcpSettings,
+    address: SocketAddr,
+    listener: Mutex<Option<std::net::TcpListener>>,
+    handler: OnceLock<Arc<dyn TransportHandler>>,
+    peers: Mutex<Peers>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+    accepted: Arc<AtomicUsize>,
+    this: Weak<Self>,
+}
+
+impl TcpTransport {
+    /// Takes the port; connections are accepted when the gate starts it.
+    ///
+    /// # Errors
+    /// `Rejected` when a setting is wrong, or the address cannot be listened on (naming the setting `bind`).
+    pub fn bind(me: NodeId, bind: SocketAddr, settings: TcpSettings) -> Result<Arc<Self>> {
+        settings.validate()?;
+        let cannot = |error: std::io::Error| {
+            Error::rejected(format!(
+                "`bind`: cannot listen on {bind}: {error}: choose a free port, or 0 for any"
+            ))
+        };
+        let listener = std::net::TcpListener::bind(bind).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        Ok(Arc::new_cyclic(|this| Self {
+            me,
+            settings,
+            address,
+            listener: Mutex::new(Some(listener)),
+            handler: OnceLock::new(),
+            peers: Mutex::default(),
+            accepting: Mutex::default(),
+            accepted: Arc::default(),
+            this: this.clone(),
+        }))
+    }
+
+    /// Where it listens.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn accept(this: Weak<Self>, listener: TcpListener) {
+        loop {
+            let accepted = listener.accept().await;
+            let Some(transport) = this.upgrade() else { return };
+            let (stream, from) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    drop(transport);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let count = transport.accepted.clone();
+            if count.fetch_add(1, Ordering::AcqRel) >= transport.settings.connections_max {
+                count.fetch_sub(1, Ordering::AcqRel);
+                tracing::warn!(%from, limit = transport.settings.connections_max, "`connections_max` reached, a connection is closed");
+                continue;
+            }
+            // each in a task of its own, so that a silent one holds up nobody
+            task::spawn("tcp accepted", async move {
+                if let Err(error) = transport.connection(stream, None).await {
+                    tracing::warn!(%from, %error, "a connection is refused");
+                }
+                count.fetch_sub(1, Ordering::AcqRel);
+            });
+        }
+    }
+
+    /// Greets, and runs the connection to its end.
+    async fn connection(&self, mut stream: TcpStream, expected: Option<&NodeId>) -> Result<()> {
+        tune(&stream, self.settings.user_timeout);
+        let greeting = hello::greet(&mut stream, &self.me, &self.settings);
+        let limit = self.settings.handshake_timeout;
+        let id = match tokio::time::timeout(limit, greeting).await {
+            Ok(greeted) => greeted?,
+            Err(_) => {
+                return Err(Error::timeout(format!(
+                    "no hello within {limit:?} (`handshake_timeout`)"
+                )));
+            }
+        };
+        if expected.is_some_and(|expected| *expected != id) {
+            return Err(Error::unavailable(format!("`{id}` answers at that address")));
+        }
+        let (peer, handler) = {
+            let mut peers = self.peers();
+            if peers.has_stopped || peers.refused.contains(&id) {
+                return Err(Error::rejected(format!("`{id}` is no member any more")));
+            }
+            (peers.peer(&id), self.handler.get().cloned())
+        };
+        let handler = handler.ok_or_else(|| Error::bug("the transport was not started"))?;
+        stream::run(stream, id, peer, handler, self.settings.queue_frames_max).await;
+        Ok(())
+    }
+
+    async fn dial(this: Weak<Self>, id: NodeId, address: String) {
+        let mut wait = None;
+        loop {
+            let Some(transport) = this.upgrade() else { return };
+            let (min, max) = (transport.settings.retry_min, transport.settings.retry_max);
+            let limit = transport.settings.handshake_timeout;
+            let began = tokio::time::timeout(limit, TcpStream::connect(&address)).await;
+            let outcome = match began {
+                Ok(Ok(stream)) => transport.connection(stream, Some(&id)).await,
+                Ok(Err(error)) => Err(Error::unavailable(error.to_string())),
+                Err(_) => Err(Error::timeout("no connection in time")),
+            };
+            drop(transport);
+            wait = match outcome {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::debug!(peer = %id, address, %error, "no connection");
+                    wait
+                }
+            };
+            let now = wait.unwrap_or(min);
+            tokio::time::sleep(now).await;
+            wait = Some((now * 2).min(max));
+        }
+    }
+}
+
+/// A connection works without these too; on systems that do not know them they are left out.
+fn tune(stream: &TcpStream, user_timeout: Duration) {
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(user_timeout).with_interval(user_timeout);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(user_timeout));
+}
+
+impl Transport for TcpTransport {
+    fn start(&self, handler: Arc<dyn TransportHandler>) {
+        let _ = self.handler.set(handler);
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(listener) = listener else { return };
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                let task = task::spawn("tcp accept", Self::accept(self.this.clone(), listener));
+                *self.accepting.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+            }
+            Err(error) => tracing::error!(%error, "the listener cannot be used"),
+        }
+    }
+
+    fn connect(&self, peer: &NodeId, address: &str) {
+        let mut peers = self.peers();
+        peers.refused.remove(peer);
+        if peers.has_stopped || self.me > *peer {
+            return;
+        }
+        if peers.dialing.get(peer).is_some_and(|(known, _)| known == address) {
+            return;
+        }
+        let dial = Self::dial(self.this.clone(), peer.clone(), address.to_owned());
+        let task = task::spawn("tcp dial", dial);
+        if let Some((_, old)) = peers.dialing.insert(peer.clone(), (address.to_owned(), task)) {
+            old.abort();
+            peers.peer(peer).close();
+        }
+    }
+
+    fn disconnect(&self, peer: &NodeId) {
+        let mut peers = self.peers();
+        peers.refused.insert(peer.clone());
+        // the connection runs in the dial task: it is closed, which reports its end, and not aborted
+        let dialing = peers.dialing.remove(peer);
+        let connected = peers.peers.remove(peer);
+        drop(peers);
+        let is_up = connected.as_ref().is_some_and(|peer| peer.frames().is_some());
+        if let Some(connected) = connected {
+            connected.retire();
+        }
+        if let Some((_, task)) = dialing {
+            if is_up {
+                task::spawn("tcp undial", async move {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    task.abort();
+                });
+            } else {
+                task.abort();
+            }
+        }
+    }
+
+    fn send(&self, peer: &NodeId, frame: Bytes) -> std::result::Result<(), SendError> {
+        SendError::check_frame(&frame)?;
+        let frames = self.peers().peers.get(peer).and_then(|peer| peer.frames());
+        let unreachable = || SendError::Unreachable(format!("no connection to `{peer}`"));
+        let Some(frames) = frames else { return Err(unreachable()) };
+        frames.try_send(frame).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                SendError::Full(format!("`queue_frames_max` {}", self.settings.queue_frames_max))
+            }
+            TrySendError::Closed(_) => unreachable(),
+        })
+    }
+
+    fn stop(&self) {
+        if let Some(task) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+        let stopped = Peers { has_stopped: true, ..Peers::default() };
+        let peers = std::mem::replace(&mut *self.peers(), stopped);
+        for (_, task) in peers.dialing.into_values() {
+            task.abort();
+        }
+        for peer in peers.peers.values() {
+            peer.retire();
+        }
+    }
+}

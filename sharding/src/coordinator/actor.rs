@@ -1,0 +1,245 @@
+//! The coordinator's actor: leases, members and requests to inputs, effects to the store and the links.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antiphon_persistence::store::{Coordination, FencedOutcome, FencingToken};
+use antiphon_runtime::{LeaseState, Membership, Node, NodeId, Responder, task};
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime};
+
+use super::core::WriteOutcome;
+use super::{CoordinatorCore, CoordinatorSettings, Effect, Homes, HomesVersion, Input};
+use crate::ShardId;
+use crate::wire::{HomesAnswer, SHARDING, Wire};
+
+/// What a coordinator is built from.
+pub(crate) struct CoordinatorParts {
+    pub(crate) node: Node,
+    pub(crate) entity_type: Arc<str>,
+    pub(crate) shards: Vec<ShardId>,
+    pub(crate) settings: CoordinatorSettings,
+    pub(crate) tick_interval: std::time::Duration,
+}
+
+#[derive(Debug)]
+pub(crate) enum Message {
+    Input(Input),
+    /// A region asks for homes that it does not know yet.
+    Ask {
+        from: NodeId,
+        known: HomesVersion,
+        is_host: bool,
+        responder: Responder,
+    },
+}
+
+impl ractor::Message for Message {}
+
+/// The coordinator of one entity type at this node; at work only while the node holds the lease.
+#[derive(Clone)]
+pub(crate) struct CoordinatorHandle {
+    actor: ActorRef<Message>,
+}
+
+impl CoordinatorHandle {
+    pub(crate) fn start(parts: CoordinatorParts) -> crate::registry::Result<Self> {
+        let node = parts.node.clone();
+        let tick_interval = parts.tick_interval;
+        let (actor, _) =
+            ActorRuntime::spawn_instant(None, CoordinatorActor, parts).map_err(|error| {
+                antiphon_persistence::Error::bug(format!("the coordinator cannot start: {error}"))
+            })?;
+        let handle = Self { actor };
+        handle.follow(&node, tick_interval);
+        Ok(handle)
+    }
+
+    fn follow(&self, node: &Node, tick_interval: std::time::Duration) {
+        let (mut members, mut leases) = (node.members(), node.coordinator_lease());
+        let actor = self.actor.clone();
+        let send_members = move |members: Arc<Membership>| {
+            let _ = actor.send_message(Message::Input(Input::Members(members)));
+        };
+        let actor = self.actor.clone();
+        let send_lease = move |leases: &LeaseState| {
+            let _ = actor.send_message(Message::Input(Input::Lease(leases.held)));
+        };
+        node.spawn("coordinator members", async move {
+            loop {
+                send_members(members.borrow_and_update().clone());
+                if members.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        node.spawn("coordinator lease", async move {
+            loop {
+                send_lease(&leases.borrow_and_update());
+                if leases.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        let actor = self.actor.clone();
+        node.spawn("coordinator tick", async move {
+            loop {
+                tokio::time::sleep(tick_interval).await;
+                if actor.send_message(Message::Input(Input::Tick)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    pub(crate) fn ask(&self, from: &NodeId, known: HomesVersion, is_host: bool, to: Responder) {
+        let from = from.clone();
+        // a coordinator that is gone drops the responder, which answers
+        let _ = self.actor.send_message(Message::Ask { from, known, is_host, responder: to });
+    }
+
+    pub(crate) fn input(&self, input: Input) {
+        let _ = self.actor.send_message(Message::Input(input));
+    }
+
+    pub(crate) fn stop(&self) {
+        self.actor.stop(None);
+    }
+}
+
+struct CoordinatorActor;
+
+struct State {
+    core: CoordinatorCore,
+    node: Node,
+    entity_type: Arc<str>,
+    members: Arc<Membership>,
+}
+
+impl Actor for CoordinatorActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = CoordinatorParts;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Message>,
+        parts: CoordinatorParts,
+    ) -> Result<State, ActorProcessingErr> {
+        let place: Arc<str> = parts.node.place().into();
+        Ok(State {
+            core: CoordinatorCore::new(place, parts.shards, parts.settings),
+            node: parts.node,
+            entity_type: parts.entity_type,
+            members: Arc::default(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let input = match message {
+            Message::Input(input) => {
+                if let Input::Members(members) = &input {
+                    state.members = members.clone();
+                }
+                input
+            }
+            Message::Ask { from, known, is_host, responder } => {
+                responder.reply(answer(&state.core, known).encode());
+                if !is_host {
+                    return Ok(());
+                }
+                Input::Host(from)
+            }
+        };
+        let effects = state.core.step(state.node.clock().now(), input);
+        for effect in effects {
+            run(&myself, state, effect);
+        }
+        Ok(())
+    }
+}
+
+fn answer(core: &CoordinatorCore, known: HomesVersion) -> HomesAnswer {
+    match core.homes() {
+        None => HomesAnswer::NotCoordinator,
+        Some(homes) if homes.version == known => HomesAnswer::Unchanged,
+        Some(homes) => HomesAnswer::Changed(homes),
+    }
+}
+
+fn table(entity_type: &str) -> String {
+    format!("shards/{entity_type}")
+}
+
+fn run(myself: &ActorRef<Message>, state: &State, effect: Effect) {
+    let store = state.node.stores().coordination.clone();
+    let table = table(&state.entity_type);
+    let myself = myself.clone();
+    match effect {
+        Effect::Load(token) => {
+            task::spawn("load homes", async move {
+                let homes = load(&*store, &table, token).await;
+                let homes = homes.inspect_err(|error| {
+                    tracing::warn!(%table, %error, "homes cannot be read");
+                });
+                let _ = myself.send_message(Message::Input(Input::Loaded(token, homes.ok())));
+            });
+        }
+        Effect::Write(token, homes) => {
+            task::spawn("write homes", async move {
+                let rows: Vec<(Arc<str>, Option<Bytes>)> = homes
+                    .iter()
+                    .map(|(shard, node)| {
+                        let value = Bytes::from(node.to_string());
+                        (Arc::from(shard.to_string()), Some(value))
+                    })
+                    .collect();
+                let outcome = match store.put_fenced(&table, token, &rows).await {
+                    Ok(FencedOutcome::Applied) => WriteOutcome::Applied,
+                    Ok(FencedOutcome::Refused(newer)) => {
+                        tracing::info!(%table, ?newer, "another coordinator has taken over");
+                        WriteOutcome::Refused
+                    }
+                    Err(error) => {
+                        tracing::warn!(%table, %error, "homes cannot be written, trying again");
+                        WriteOutcome::Unknown
+                    }
+                };
+                let _ = myself.send_message(Message::Input(Input::Written(token, outcome)));
+            });
+        }
+        Effect::Publish(homes) => publish(state, homes),
+    }
+}
+
+async fn load(
+    store: &dyn Coordination,
+    table: &str,
+    token: FencingToken,
+) -> antiphon_persistence::Result<BTreeMap<ShardId, NodeId>> {
+    store.raise_token(table, token).await?;
+    let mut homes = BTreeMap::new();
+    for row in store.scan(table).await?.rows {
+        let text = String::from_utf8_lossy(&row.value);
+        homes.insert(row.key.parse()?, text.parse()?);
+    }
+    Ok(homes)
+}
+
+/// Regions that miss it ask by themselves.
+fn publish(state: &State, homes: Homes) {
+    let message = Wire::Homes {
+        entity_type: state.entity_type.clone(),
+        place: state.node.place().into(),
+        homes,
+    };
+    let message = message.encode();
+    for member in state.members.all().filter(|member| !member.is_gone()) {
+        let _ = state.node.gate().tell(&member.id, SHARDING, message.clone());
+    }
+}

@@ -1,0 +1,377 @@
+//! The rules of the coordinator.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_persistence::store::FencingToken;
+use antiphon_runtime::{MemberState, Membership, NodeId};
+use tokio::time::Instant;
+
+use super::{Home, Homes, HomesVersion, MoveId};
+use crate::ShardId;
+
+/// Limits of the coordinator.
+#[derive(Debug, Clone)]
+pub struct CoordinatorSettings {
+    /// How long it waits for nodes to make themselves known before it gives shards to those that have.
+    pub join_wait: Duration,
+    /// How often it looks for nodes with too many shards.
+    pub rebalance_interval: Duration,
+    /// How many shards move at the same time for balance, at most.
+    pub rebalance_moves_max: usize,
+}
+
+/// A fact for the coordinator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The lease that this node holds, if it does.
+    Lease(Option<FencingToken>),
+    /// Who is there.
+    Members(Arc<Membership>),
+    /// The homes as the store has them; `None` when it could not be read.
+    Loaded(FencingToken, Option<BTreeMap<ShardId, NodeId>>),
+    /// That node hosts entities of the type.
+    Host(NodeId),
+    /// The shard has stopped at its old home.
+    ShardStopped(ShardId, MoveId),
+    /// The write has ended: done, refused because of a newer token, or unknown.
+    Written(FencingToken, WriteOutcome),
+    /// Time has passed.
+    Tick,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It is in the store.
+    Applied,
+    /// A newer coordinator is there.
+    Refused,
+    /// It may be in the store, or may still get there.
+    Unknown,
+}
+
+/// A request of the coordinator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Raise the table's token to this one, then read the table, and answer with `Loaded`.
+    Load(FencingToken),
+    /// Write these homes under the token, and answer with `Written`.
+    Write(FencingToken, BTreeMap<ShardId, NodeId>),
+    /// Tell all regions.
+    Publish(Homes),
+}
+
+#[derive(Debug)]
+struct Move {
+    id: MoveId,
+    has_stopped: bool,
+}
+
+#[derive(Debug)]
+struct Active {
+    token: FencingToken,
+    change: u64,
+    since: Instant,
+    rebalance_at: Instant,
+    homes: BTreeMap<ShardId, NodeId>,
+    moves: BTreeMap<ShardId, Move>,
+    hosts: BTreeSet<NodeId>,
+    writing: Option<BTreeMap<ShardId, NodeId>>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Another node holds the lease.
+    Idle,
+    /// Reads the homes.
+    Loading { token: FencingToken, asked_at: Instant },
+    /// Decides.
+    Active(Box<Active>),
+}
+
+/// The coordinator of one entity type in one place.
+///
+/// Invariants: a home is told only after it was written; a shard gets another home only when its old one has stopped it, or is dead and sealed.
+#[derive(Debug)]
+pub struct CoordinatorCore {
+    place: Arc<str>,
+    shards: Vec<ShardId>,
+    settings: CoordinatorSettings,
+    members: Arc<Membership>,
+    state: State,
+}
+
+impl CoordinatorCore {
+    /// The coordinator of these shards.
+    pub fn new(place: Arc<str>, shards: Vec<ShardId>, settings: CoordinatorSettings) -> Self {
+        Self { place, shards, settings, members: Arc::default(), state: State::Idle }
+    }
+
+    /// Advances the coordinator by one input.
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Lease(lease) => self.lease(now, lease, &mut effects),
+            Input::Members(members) => self.members = members,
+            Input::Loaded(token, homes) => self.loaded(now, token, homes),
+            Input::Host(node) => {
+                if let State::Active(active) = &mut self.state {
+                    active.hosts.insert(node);
+                }
+            }
+            Input::ShardStopped(shard, id) => self.stopped(&shard, id),
+            Input::Written(token, outcome) => self.written(token, outcome, &mut effects),
+            Input::Tick => self.tick(now, &mut effects),
+        }
+        self.plan(now, &mut effects);
+        self.check();
+        effects
+    }
+
+    /// The homes as regions may know them; `None` while this node does not decide.
+    pub fn homes(&self) -> Option<Homes> {
+        match &self.state {
+            State::Active(active) => Some(active.told()),
+            State::Idle | State::Loading { .. } => None,
+        }
+    }
+
+    fn lease(&mut self, now: Instant, lease: Option<FencingToken>, effects: &mut Vec<Effect>) {
+        let current = match &self.state {
+            State::Idle => None,
+            State::Loading { token, .. } => Some(*token),
+            State::Active(active) => Some(active.token),
+        };
+        if current == lease {
+            return;
+        }
+        match lease {
+            None => self.state = State::Idle,
+            Some(token) => {
+                self.state = State::Loading { token, asked_at: now };
+                effects.push(Effect::Load(token));
+            }
+        }
+    }
+
+    fn loaded(
+        &mut self,
+        now: Instant,
+        token: FencingToken,
+        homes: Option<BTreeMap<ShardId, NodeId>>,
+    ) {
+        let State::Loading { token: current, .. } = self.state else { return };
+        let Some(homes) = homes.filter(|_| current == token) else { return };
+        self.state = State::Active(Box::new(Active {
+            token,
+            change: 1,
+            since: now,
+            rebalance_at: now + self.settings.rebalance_interval,
+            homes,
+            moves: BTreeMap::new(),
+            hosts: BTreeSet::new(),
+            writing: None,
+        }));
+    }
+
+    fn stopped(&mut self, shard: &ShardId, id: MoveId) {
+        let State::Active(active) = &mut self.state else { return };
+        // a late word about an earlier move says nothing about this one
+        if let Some(going) = active.moves.get_mut(shard).filter(|going| going.id == id) {
+            going.has_stopped = true;
+        }
+    }
+
+    fn written(&mut self, token: FencingToken, outcome: WriteOutcome, effects: &mut Vec<Effect>) {
+        let State::Active(active) = &mut self.state else { return };
+        if active.token != token {
+            return;
+        }
+        match outcome {
+            // the same write is repeated at the next tick
+            WriteOutcome::Unknown => {}
+            WriteOutcome::Refused => self.state = State::Idle,
+            WriteOutcome::Applied => {
+                let Some(written) = active.writing.take() else { return };
+                for shard in written.keys() {
+                    active.moves.remove(shard);
+                }
+                active.homes.extend(written);
+                active.change += 1;
+                effects.push(Effect::Publish(active.told()));
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        match &mut self.state {
+            State::Idle => {}
+            State::Loading { token, asked_at } => {
+                if now.duration_since(*asked_at) >= Duration::from_secs(1) {
+                    *asked_at = now;
+                    effects.push(Effect::Load(*token));
+                }
+            }
+            State::Active(active) => {
+                if let Some(writing) = &active.writing {
+                    effects.push(Effect::Write(active.token, writing.clone()));
+                }
+            }
+        }
+    }
+
+    /// Decides what can be decided now.
+    fn plan(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let State::Active(active) = &mut self.state else { return };
+        if active.writing.is_some() {
+            return;
+        }
+        let up: BTreeSet<NodeId> =
+            self.members.up_in(&self.place).map(|member| member.id.clone()).collect();
+        let candidates: Vec<NodeId> = active.hosts.intersection(&up).cloned().collect();
+        let all_known = up.iter().all(|node| active.hosts.contains(node));
+        let waited = now.duration_since(active.since) >= self.settings.join_wait;
+        if candidates.is_empty() || !(all_known || waited) {
+            return;
+        }
+        let homeless = homeless(active, &self.shards, &self.members);
+        if !homeless.is_empty() {
+            let written = assign(active, &homeless, &candidates);
+            effects.push(Effect::Write(active.token, written.clone()));
+            active.writing = Some(written);
+            return;
+        }
+        let mut moving = leaving(active, &self.members);
+        if moving.is_empty() && now >= active.rebalance_at {
+            active.rebalance_at = now + self.settings.rebalance_interval;
+            let room = self.settings.rebalance_moves_max.saturating_sub(active.moves.len());
+            moving = unbalanced(active, &candidates, room);
+        }
+        if !moving.is_empty() {
+            active.change += 1;
+            let id = active.version();
+            for shard in moving {
+                active.moves.insert(shard, Move { id, has_stopped: false });
+            }
+            effects.push(Effect::Publish(active.told()));
+        }
+    }
+
+    fn check(&self) {
+        if let State::Active(active) = &self.state
+            && cfg!(debug_assertions)
+        {
+            for shard in active.moves.keys() {
+                assert!(active.homes.contains_key(shard), "{shard} moves and has no home");
+            }
+        }
+    }
+}
+
+impl Active {
+    fn version(&self) -> HomesVersion {
+        HomesVersion { token: self.token.0, change: self.change }
+    }
+
+    fn told(&self) -> Homes {
+        let home = |shard: &ShardId, node: &NodeId| match self.moves.get(shard) {
+            Some(going) => Home::Moving(node.clone(), going.id),
+            None => Home::At(node.clone()),
+        };
+        let homes = self.homes.iter().map(|(shard, node)| (shard.clone(), home(shard, node)));
+        Homes { version: self.version(), homes: homes.collect() }
+    }
+}
+
+/// Shards that nobody hosts any more, or never did.
+fn homeless(active: &Active, shards: &[ShardId], members: &Membership) -> Vec<ShardId> {
+    let is_homeless = |shard: &&ShardId| match active.homes.get(shard) {
+        None => true,
+        Some(node) => {
+            members.is_gone(node) || active.moves.get(shard).is_some_and(|going| going.has_stopped)
+        }
+    };
+    shards.iter().filter(is_homeless).cloned().collect()
+}
+
+/// Gives each shard to the node that has the fewest.
+fn assign(
+    active: &Active,
+    homeless: &[ShardId],
+    candidates: &[NodeId],
+) -> BTreeMap<ShardId, NodeId> {
+    let mut counts = counts(active, candidates);
+    for shard in homeless {
+        if let Some(count) = active.homes.get(shard).and_then(|node| counts.get_mut(node)) {
+            *count -= 1;
+        }
+    }
+    let mut assigned = BTreeMap::new();
+    for shard in homeless {
+        let (node, count) = counts.iter_mut().min_by_key(|(_, count)| **count).expect("candidates");
+        *count += 1;
+        assigned.insert(shard.clone(), node.clone());
+    }
+    assigned
+}
+
+fn counts(active: &Active, candidates: &[NodeId]) -> BTreeMap<NodeId, usize> {
+    let mut counts: BTreeMap<NodeId, usize> =
+        candidates.iter().map(|node| (node.clone(), 0)).collect();
+    for node in active.homes.values() {
+        if let Some(count) = counts.get_mut(node) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+/// Shards of nodes that are on their way out and can still hand over.
+fn leaving(active: &Active, members: &Membership) -> Vec<ShardId> {
+    let is_leaving = |node: &NodeId| {
+        members.get(node).is_some_and(|member| member.state == MemberState::Leaving)
+    };
+    let shards = active.homes.iter().filter(|(_, node)| is_leaving(node));
+    shards
+        .map(|(shard, _)| shard.clone())
+        .filter(|shard| !active.moves.contains_key(shard))
+        .collect()
+}
+
+/// Shards to take from the nodes that have most, until none has two more than another.
+fn unbalanced(active: &Active, candidates: &[NodeId], room: usize) -> Vec<ShardId> {
+    let mut counts = counts(active, candidates);
+    let mut taken: Vec<ShardId> = Vec::new();
+    if !active.moves.is_empty() {
+        return taken;
+    }
+    while taken.len() < room {
+        let (Some((most, high)), Some((least, low))) = (
+            counts
+                .iter()
+                .max_by_key(|(_, count)| **count)
+                .map(|(node, count)| (node.clone(), *count)),
+            counts
+                .iter()
+                .min_by_key(|(_, count)| **count)
+                .map(|(node, count)| (node.clone(), *count)),
+        ) else {
+            break;
+        };
+        if high < low + 2 {
+            break;
+        }
+        let mut movable = active
+            .homes
+            .iter()
+            .filter(|(shard, node)| **node == most && !taken.contains(shard))
+            .map(|(shard, _)| shard.clone());
+        let Some(shard) = movable.next() else { break };
+        taken.push(shard);
+        counts.insert(most, high - 1);
+        counts.insert(least, low + 1);
+    }
+    taken
+}

@@ -1,0 +1,65 @@
+//! Which replica is asked when the caller does not care.
+
+use antiphon_persistence::identity::ReplicaId;
+
+/// Which replica is asked when the caller does not care.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum RoutingPolicy {
+    /// The replica of this node's place, if there is one, whether it can be reached or not; else the first.
+    Nearest,
+    /// Always the same one for the same text (a session or a user), so that one's own writes are seen.
+    Sticky(String),
+    /// The nearest one that can be reached now: another place takes over when this one is down.
+    #[default]
+    FailOver,
+}
+
+impl RoutingPolicy {
+    /// Chooses one of `replicas`, which are sorted and not empty, `nearest` first if it is one of them.
+    pub(crate) fn choose<'a>(
+        &self,
+        replicas: &'a [ReplicaId],
+        nearest: Option<&'a ReplicaId>,
+        is_reachable: impl Fn(&ReplicaId) -> bool,
+    ) -> &'a ReplicaId {
+        let first = nearest.unwrap_or(&replicas[0]);
+        match self {
+            Self::Nearest => first,
+            Self::Sticky(text) => {
+                let slice = antiphon_persistence::identity::Slice::of("sticky", text);
+                &replicas[usize::from(slice.number()) % replicas.len()]
+            }
+            Self::FailOver => std::iter::once(first)
+                .chain(replicas)
+                .find(|replica| is_reachable(replica))
+                .unwrap_or(first),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fail_over_prefers_the_nearest_that_can_be_reached() {
+        let replicas = ["A", "B", "C"].map(|name| ReplicaId::new(name).unwrap());
+        let (a, b) = (&replicas[0], &replicas[1]);
+        let policy = RoutingPolicy::FailOver;
+        assert_eq!(policy.choose(&replicas, Some(b), |_| true), b);
+        assert_eq!(policy.choose(&replicas, Some(b), |replica| replica != b), a);
+        assert_eq!(policy.choose(&replicas, Some(b), |_| false), b);
+        assert_eq!(RoutingPolicy::Nearest.choose(&replicas, None, |_| false), a);
+    }
+
+    #[test]
+    fn sticky_sends_the_same_text_to_the_same_replica_and_spreads_others() {
+        let replicas = ["A", "B"].map(|name| ReplicaId::new(name).unwrap());
+        let of = |text: &str| {
+            RoutingPolicy::Sticky(text.to_owned()).choose(&replicas, None, |_| true).clone()
+        };
+        assert_eq!(of("user-1"), of("user-1"));
+        let chosen: std::collections::BTreeSet<_> = (0..50).map(|n| of(&format!("u{n}"))).collect();
+        assert_eq!(chosen.len(), 2);
+    }
+}

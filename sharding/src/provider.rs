@@ -1,0 +1,95 @@
+//! What an entity type is: its name, its replicas and its behaviour.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+
+use crate::ShardingSettings;
+
+/// How replicas are put on nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicationMode {
+    /// One sharding for each replica, on the nodes of its place.
+    PerRole,
+    /// One sharding for all replicas, on all nodes of one place; the replica is part of the entity's id there.
+    ReplicaQualified,
+}
+
+pub(crate) type Factory<E> = Arc<dyn Fn(&ReplicationId) -> E + Send + Sync>;
+
+/// What an entity type is: its name, its replicas and its behaviour.
+pub struct ReplicatedEntityProvider<E: EventSourced> {
+    pub(crate) entity_type: Arc<str>,
+    pub(crate) replicas: Vec<ReplicaId>,
+    pub(crate) mode: ReplicationMode,
+    pub(crate) factory: Factory<E>,
+    pub(crate) settings: ShardingSettings,
+    pub(crate) places: BTreeMap<ReplicaId, Arc<str>>,
+}
+
+impl<E: EventSourced> ReplicatedEntityProvider<E> {
+    /// One sharding for each replica: replica `r` runs on the nodes whose place (role) is `r`, and the other nodes reach it through
+    /// proxies. Each place has its own stores. `behaviour` makes the behaviour of one entity.
+    pub fn per_role(
+        entity_type: impl AsRef<str>,
+        replicas: impl IntoIterator<Item = ReplicaId>,
+        behaviour: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(ReplicationMode::PerRole, entity_type, replicas, behaviour)
+    }
+
+    /// One sharding for all replicas, on all nodes of the place, whose stores have the streams of all replicas.
+    pub fn replica_qualified(
+        entity_type: impl AsRef<str>,
+        replicas: impl IntoIterator<Item = ReplicaId>,
+        behaviour: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(ReplicationMode::ReplicaQualified, entity_type, replicas, behaviour)
+    }
+
+    fn new(
+        mode: ReplicationMode,
+        entity_type: impl AsRef<str>,
+        replicas: impl IntoIterator<Item = ReplicaId>,
+        behaviour: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            entity_type: entity_type.as_ref().into(),
+            replicas: replicas.into_iter().collect(),
+            mode,
+            factory: Arc::new(behaviour),
+            settings: ShardingSettings::default(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// Other limits than the defaults.
+    #[must_use]
+    pub fn with_settings(mut self, settings: ShardingSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Puts a replica on the nodes of a place with another name: for the [empty](ReplicaId::empty) replica of a migrated entity.
+    #[must_use]
+    pub fn with_replica_place(mut self, replica: ReplicaId, place: impl AsRef<str>) -> Self {
+        self.places.insert(replica, place.as_ref().into());
+        self
+    }
+
+    /// Whether events are passed on to the other replicas at once. Without, they read this one's journal.
+    #[must_use]
+    pub fn with_event_publishing(mut self, on: bool) -> Self {
+        self.settings.event_publishing = on;
+        self
+    }
+
+    /// Whether events that the other replicas pass on are taken. Without, their journals are read.
+    #[must_use]
+    pub fn with_direct_replication(mut self, on: bool) -> Self {
+        self.settings.direct_replication = on;
+        self
+    }
+}

@@ -1,0 +1,308 @@
+//! Homes, ticks and the end of a region.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::store::Stores;
+use antiphon_runtime::{MemberState, NodeId, ShutdownPhase};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::shared::{Envelope, Region};
+use super::route;
+use crate::coordinator::{Homes, HomesVersion, Input as CoordinatorInput, MoveId};
+use crate::{ShardId, shard};
+use crate::wire::{HomesAnswer, SHARDING, Wire};
+
+impl<E: EventSourced> Region<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    /// Starts the tasks of the region.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let node = self.parts.node.clone();
+        let region = Arc::downgrade(self);
+        let settings = &self.parts.settings;
+        let (tick, ask) = (settings.tick_interval, settings.homes_interval);
+        let mut leases = node.coordinator_lease();
+        let mut links = node.gate().link_changes();
+        node.spawn("region", async move {
+            let mut ask_at = None;
+            loop {
+                tokio::select! {
+                    biased;
+                    changed = leases.changed() => if changed.is_err() { return },
+                    changed = links.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(tick) => {}
+                }
+                let Some(region) = region.upgrade() else { return };
+                let now = region.parts.node.clock().now();
+                let woken = leases.has_changed().is_ok_and(|changed| changed);
+                if ask_at.is_none_or(|at| now >= at) || woken || region.knows_nothing() {
+                    ask_at = Some(now + ask);
+                    region.ask_homes();
+                }
+                region.tick();
+            }
+        });
+        self.end_with_node();
+    }
+
+    fn knows_nothing(&self) -> bool {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        self.parts.places.values().any(|place| !versions.contains_key(place))
+    }
+
+    fn end_with_node(self: &Arc<Self>) {
+        let node = &self.parts.node;
+        let region = Arc::downgrade(self);
+        node.on_crash(
+            "region",
+            Box::new(move || {
+                if let Some(region) = region.upgrade() {
+                    region.fence();
+                }
+            }),
+        );
+        let (region, fenced) = (Arc::downgrade(self), node.fenced());
+        node.spawn("region fence", async move {
+            let reason = fenced.await;
+            if let Some(region) = region.upgrade() {
+                tracing::warn!(entity_type = %region.parts.entity_type, %reason, "region stops");
+                region.fence();
+            }
+        });
+        let region = self.clone();
+        node.on_shutdown(
+            ShutdownPhase::DrainShards,
+            "region",
+            Box::new(move || Box::pin(async move { region.drain().await })),
+        );
+    }
+
+    /// Kills everything here.
+    fn fence(&self) {
+        for index in 0..self.slots.len() {
+            self.route(index, route::Input::Fenced);
+        }
+        if let Some(coordinator) = &self.parts.coordinator {
+            coordinator.stop();
+        }
+    }
+
+    /// Waits until the coordinator has moved all shards away; when nobody is left to take them, stops them.
+    async fn drain(self: Arc<Self>) {
+        let me = self.parts.node.id().clone();
+        loop {
+            let hosted: Vec<usize> = (0..self.slots.len())
+                .filter(|index| self.slot(*index).route.is_hosting())
+                .collect();
+            if hosted.is_empty() {
+                return;
+            }
+            let members = self.parts.node.members().borrow().clone();
+            let is_alone = !members
+                .up_in(self.parts.node.place())
+                .any(|member| member.id != me && member.state == MemberState::Up);
+            if is_alone {
+                for index in hosted {
+                    self.route(index, route::Input::StopHere);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) fn stores_of(&self, replica: &ReplicaId) -> Stores {
+        let node = &self.parts.node;
+        let place = &self.parts.places[replica];
+        if **place == *node.place() {
+            return node.stores().clone();
+        }
+        node.peers()[place].clone()
+    }
+
+    /// Takes the homes of one place, if they are newer.
+    pub(crate) fn homes(&self, place: &str, homes: &Homes) {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = versions.entry(place.into()).or_default();
+        if homes.version <= *known {
+            return;
+        }
+        *known = homes.version;
+        // the lock stays: two maps must not be taken at the same time
+        for index in 0..self.slots.len() {
+            let shard = self.shard(index);
+            if *self.parts.places[&shard.replica] == *place {
+                self.route(index, route::Input::Home(homes.homes.get(&shard).cloned()));
+                self.tick_route(index);
+            }
+        }
+    }
+
+    fn ask_homes(&self) {
+        let leases = self.parts.node.coordinator_lease().borrow().clone();
+        let mut places: Vec<&Arc<str>> = self.parts.places.values().collect();
+        places.sort();
+        places.dedup();
+        for place in places {
+            if let Some(holder) = leases.holder_of(place) {
+                self.ask_holder(place.clone(), holder);
+            }
+        }
+    }
+
+    fn ask_holder(&self, place: Arc<str>, holder: &NodeId) {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = versions.get(&place).copied().unwrap_or_default();
+        drop(versions);
+        let is_here = *place == *self.parts.node.place();
+        let members = self.parts.node.members().borrow().clone();
+        let is_up =
+            members.get(self.parts.node.id()).is_some_and(|member| member.state == MemberState::Up);
+        let message = Wire::AskHomes {
+            entity_type: self.parts.entity_type.clone(),
+            known,
+            is_host: is_here && is_up && self.entities.get().is_some(),
+        };
+        let timeout = self.parts.settings.homes_interval * 2;
+        let asked = self.parts.node.gate().ask(holder, SHARDING, message.encode(), timeout);
+        let region = self.this.clone();
+        self.parts.node.spawn("ask homes", async move {
+            let (Ok(answer), Some(region)) = (asked.await, region.upgrade()) else { return };
+            match HomesAnswer::decode(&answer) {
+                Ok(HomesAnswer::Changed(homes)) => region.homes(&place, &homes),
+                Ok(HomesAnswer::NotCoordinator | HomesAnswer::Unchanged) => {}
+                Err(error) => tracing::warn!(%place, %error, "homes cannot be read"),
+            }
+        });
+    }
+
+    pub(super) fn report_stopped(&self, index: usize, id: MoveId) {
+        let shard = self.shard(index);
+        let leases = self.parts.node.coordinator_lease().borrow().clone();
+        let Some(holder) = leases.holder_of(&self.parts.places[&shard.replica]) else { return };
+        let message = Wire::ShardStopped { entity_type: self.parts.entity_type.clone(), shard, id };
+        // said again at the next tick, until the coordinator has heard it
+        let _ = self.parts.node.gate().tell(holder, SHARDING, message.encode());
+    }
+
+    fn tick(&self) {
+        for index in 0..self.slots.len() {
+            self.tick_route(index);
+            let mut slot = self.slot(index);
+            if slot.route.is_here() {
+                self.step_shard(index, &mut slot, shard::Input::Tick);
+            }
+        }
+        self.report_counters();
+    }
+
+    fn report_counters(&self) {
+        let Some(entities) = self.entities.get() else { return };
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in entities.counters().values() {
+            let before = reported.insert(name, value).unwrap_or(0);
+            let labels = [&*self.parts.entity_type, name];
+            self.metrics.entities.with_label_values(&labels).inc_by(value - before);
+        }
+    }
+
+    /// What a coordinator is asked or told by another region.
+    pub(crate) fn coordinator_asked(
+        &self,
+        from: &NodeId,
+        known: HomesVersion,
+        is_host: bool,
+        responder: antiphon_runtime::Responder,
+    ) {
+        match &self.parts.coordinator {
+            Some(coordinator) => coordinator.ask(from, known, is_host, responder),
+            None => responder.reply(HomesAnswer::NotCoordinator.encode()),
+        }
+    }
+
+    pub(crate) fn coordinator_told(&self, input: CoordinatorInput) {
+        if let Some(coordinator) = &self.parts.coordinator {
+            coordinator.input(input);
+        }
+    }
+
+    /// For `/cluster`.
+    pub(crate) fn json(&self) -> Value {
+        let now = self.parts.node.clock().now();
+        let mut shards = Vec::new();
+        for index in 0..self.slots.len() {
+            let slot = self.slot(index);
+            let home = match slot.route.remote() {
+                Some(node) => Some(node.to_string()),
+                None if slot.route.is_hosting() => Some(self.parts.node.id().to_string()),
+                None => None,
+            };
+            let mut value = json!({
+                "shard": self.shard(index).to_string(),
+                "home": home,
+                "waiting": slot.route.waiting_count(),
+            });
+            if let Some(shard) = &slot.shard {
+                let progress: Vec<_> =
+                    shard.followers.iter().map(|follower| follower.progress(now)).collect();
+                value["entities"] = shard.lifecycle.entity_count().into();
+                value["replication"] = json!(progress);
+            }
+            shards.push(value);
+        }
+        let counters = self.entities.get().map(|entities| {
+            let values = entities.counters().values().into_iter();
+            values
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect::<serde_json::Map<_, Value>>()
+        });
+        json!({ "replicas": self.parts.replicas.iter().map(ReplicaId::as_str).collect::<Vec<_>>(), "shards": shards, "entities": counters })
+    }
+
+    /// Whether every shard has a home that this region knows.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        let place = self.parts.node.place();
+        let is_homeless = |index: &usize| {
+            let shard = self.shard(*index);
+            let slot = self.slot(*index);
+            *self.parts.places[&shard.replica] == *place
+                && !slot.route.is_hosting()
+                && slot.route.remote().is_none()
+        };
+        let homeless = (0..self.slots.len()).filter(is_homeless).count();
+        if homeless == 0 {
+            return Ok(());
+        }
+        Err(format!("{homeless} shards of `{}` have no home yet", self.parts.entity_type))
+    }
+
+    pub(crate) fn hosted(&self) -> Vec<ShardId> {
+        let hosted = (0..self.slots.len()).filter(|index| self.slot(*index).route.is_hosting());
+        hosted.map(|index| self.shard(index)).collect()
+    }
+
+    /// The sum of all entities at work here.
+    pub(crate) fn entity_count(&self) -> usize {
+        let count = |index: usize| {
+            self.slot(index).shard.as_ref().map_or(0, |shard| shard.lifecycle.entity_count())
+        };
+        (0..self.slots.len()).map(count).sum()
+    }
+
+    /// The value of one of the entities' counters.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        let values = self.entities.get().map(|entities| entities.counters().values());
+        values.into_iter().flatten().find(|(other, _)| *other == name).map_or(0, |(_, value)| value)
+    }
+
+    /// Takes a command of this node.
+    pub(crate) fn tell(&self, replica: &ReplicaId, entity: Arc<str>, command: E::Command) {
+        self.deliver(replica, Envelope { entity, command, hops: 0 });
+    }
+}

@@ -1,0 +1,103 @@
+//! What entities tell their region.
+
+use std::sync::Weak;
+
+use antiphon_persistence::Error;
+use antiphon_persistence::entity::{EntityHost, EventSourced, StopReason};
+use antiphon_persistence::event::{SequenceNr, StoredEvent};
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::time::Timestamp;
+use antiphon_runtime::Node;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::shared::Region;
+use crate::shard::Input;
+use crate::wire::{SHARDING, Wire};
+
+/// The region as its entities see it.
+pub(crate) struct Host<E: EventSourced> {
+    pub(crate) region: Weak<Region<E>>,
+    pub(crate) node: Node,
+}
+
+impl<E: EventSourced> EntityHost for Host<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    fn may_release(&self) -> bool {
+        self.node.is_live()
+    }
+
+    fn published(&self, id: &ReplicationId, events: &[StoredEvent]) {
+        if let Some(region) = self.region.upgrade() {
+            region.publish(id, events);
+        }
+    }
+
+    fn received(&self, _: &ReplicationId, times: &[Timestamp]) {
+        let Some(region) = self.region.upgrade() else { return };
+        let now = self.node.clock().wall().as_micros();
+        for time in times {
+            let micros = now.saturating_sub(time.as_micros());
+            region.metrics.latency.observe(micros as f64 / 1e6);
+        }
+    }
+
+    fn caught_up(&self, id: &ReplicationId, replica: &ReplicaId, highest: SequenceNr) {
+        if let Some(region) = self.region.upgrade() {
+            region.entity_caught_up(id, replica, highest);
+        }
+    }
+
+    fn passivate(&self, id: &ReplicationId) -> bool {
+        let Some(region) = self.region.upgrade() else { return false };
+        region.entity_input(id, Input::Passivate(id.entity_id().clone()));
+        true
+    }
+
+    fn stopped(&self, id: &ReplicationId, reason: StopReason) {
+        let Some(region) = self.region.upgrade() else { return };
+        if let StopReason::Failed(why) = &reason {
+            tracing::error!(%id, %why, "entity failed");
+        }
+        region.entity_stopped(id);
+    }
+
+    fn fenced(&self, id: &ReplicationId, error: &Error) {
+        tracing::warn!(%id, %error, "entity was fenced");
+    }
+}
+
+impl<E: EventSourced> Region<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    /// Passes durable events on to the other replicas. What cannot be sent is dropped and counted: the journal loop brings it.
+    fn publish(&self, id: &ReplicationId, events: &[StoredEvent]) {
+        if !self.parts.settings.event_publishing {
+            return;
+        }
+        for replica in self.parts.replicas.iter().filter(|replica| *replica != id.replica_id()) {
+            let home = self.home_of(replica, id.entity_id());
+            let outcome = match home {
+                None => "no_home",
+                Some(node) if node == *self.parts.node.id() => {
+                    self.replicated(replica, id.entity_id().clone(), events.to_vec());
+                    "local"
+                }
+                Some(node) => {
+                    let message = Wire::Replicate {
+                        entity_type: self.parts.entity_type.clone(),
+                        entity_id: id.entity_id().clone(),
+                        replica: replica.clone(),
+                        events: events.to_vec(),
+                    };
+                    let sent = self.parts.node.gate().tell(&node, SHARDING, message.encode());
+                    sent.map_or_else(|error| error.reason(), |()| "sent")
+                }
+            };
+            self.metrics.direct.with_label_values(&[&self.parts.entity_type, outcome]).inc();
+        }
+    }
+}

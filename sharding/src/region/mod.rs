@@ -1,0 +1,22 @@
+//! A region: routes the commands of one entity type on one node to the homes of their shards, and runs the shards that live here.
+//!
+//! - [`route`](Route): the rules for one shard: where it lives, what waits meanwhile. A pure core.
+//! - `shared`: the shared handle. Senders step the route of their shard themselves, under its lock, so that local delivery costs no
+//!   hop and the order of one sender is kept (`docs/design/0002-delivery-path.md`).
+//! - `local`: the entities of a shard that lives here.
+//! - `remote`: commands to and from other nodes.
+//! - `control`: homes, ticks, shutdown.
+
+mod control;
+mod host;
+mod local;
+mod shared;
+mod remote;
+mod route;
+
+pub(crate) use host::Host;
+pub(crate) use shared::{Region, RegionParts};
+pub use route::{Effect, Input, Route, RouteSettings};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! Where the commands of one shard go.
+//!
+//! ```text
+//!   Nowhere --At(me)--> Here --Moving(me)--> Draining --Drained--> Nowhere (reports)
+//!      |  ^               |
+//!  At(b)  Moving(b)       +--At(b): this node was taken for dead; its shard is killed
+//!      v  |
+//!    Remote(b)
+//! ```
+//!
+//! Invariants: a command ends in exactly one `Local`, `Remote` or `Refuse`; commands that wait go before those that come
+//! later; at most `waiting_max` wait.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use antiphon_runtime::NodeId;
+use tokio::time::Instant;
+
+use crate::coordinator::{Home, MoveId};
+
+/// Limits of a route.
+#[derive(Debug, Clone)]
+pub struct RouteSettings {
+    /// Most commands that wait for a home.
+    pub waiting_max: usize,
+    /// How long a command waits at most.
+    pub waiting_timeout: Duration,
+}
+
+/// A fact for the route.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input<T> {
+    /// A command; whether the home of the shard can be reached now.
+    Send(T, bool),
+    /// What the coordinator says.
+    Home(Option<Home>),
+    /// The shard that was to be stopped here has stopped.
+    Drained,
+    /// Stop the shard here without handing it over: the node goes and nobody is left.
+    StopHere,
+    /// The node must not host anything any more.
+    Fenced,
+    /// Time has passed; whether the home can be reached now.
+    Tick(bool),
+}
+
+/// A request of the route.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect<T> {
+    /// Handle it here.
+    Local(T),
+    /// Send it there.
+    Remote(NodeId, T),
+    /// Nobody will handle it: too many wait.
+    RefuseFull(T),
+    /// Nobody will handle it: no home was found in time.
+    RefuseNotHere(T),
+    /// Begin to host the shard.
+    Start,
+    /// Let all entities finish and stop; answered by `Drained`.
+    Drain,
+    /// Stop all entities at once.
+    Kill,
+    /// Tell the coordinator that the shard has stopped here.
+    ReportStopped(MoveId),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Target {
+    Nowhere,
+    Remote(NodeId),
+    Here,
+    /// The coordinator's move, or none when the node goes by itself.
+    Draining(Option<MoveId>),
+}
+
+/// Where the commands of one shard go.
+#[derive(Debug)]
+pub struct Route<T> {
+    me: NodeId,
+    settings: RouteSettings,
+    target: Target,
+    waiting: VecDeque<(Instant, T)>,
+    /// What is to be reported until the coordinator has heard it.
+    report: Option<MoveId>,
+    is_fenced: bool,
+}
+
+impl<T> Route<T> {
+    /// A route without a home.
+    pub fn new(me: NodeId, settings: RouteSettings) -> Self {
+        Self {
+            me,
+            settings,
+            target: Target::Nowhere,
+            waiting: VecDeque::new(),
+            report: None,
+            is_fenced: false,
+        }
+    }
+
+    /// The other node that is the home.
+    pub fn remote(&self) -> Option<&NodeId> {
+        if let Target::Remote(node) = &self.target { Some(node) } else { None }
+    }
+
+    /// Whether the shard lives here and takes commands.
+    pub fn is_here(&self) -> bool {
+        self.target == Target::Here
+    }
+
+    /// Whether the shard is here, draining or not.
+    pub fn is_hosting(&self) -> bool {
+        matches!(self.target, Target::Here | Target::Draining(_))
+    }
+
+    /// Commands that wait.
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Advances the route by one input.
+    pub fn step(&mut self, now: Instant, input: Input<T>) -> Vec<Effect<T>> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Send(message, is_reachable) => {
+                self.send(now, message, is_reachable, &mut effects);
+            }
+            Input::Home(home) => self.home(home, &mut effects),
+            Input::Drained => self.drained(&mut effects),
+            Input::StopHere => {
+                if self.target == Target::Here {
+                    self.target = Target::Draining(None);
+                    effects.push(Effect::Drain);
+                }
+            }
+            Input::Fenced => {
+                self.is_fenced = true;
+                self.kill(&mut effects);
+                self.refuse_all(&mut effects);
+            }
+            Input::Tick(is_reachable) => self.tick(now, is_reachable, &mut effects),
+        }
+        self.check();
+        effects
+    }
+
+    fn send(&mut self, now: Instant, message: T, is_reachable: bool, effects: &mut Vec<Effect<T>>) {
+        if self.waiting.is_empty() {
+            match &self.target {
+                Target::Here => return effects.push(Effect::Local(message)),
+                Target::Remote(node) if is_reachable => {
+                    return effects.push(Effect::Remote(node.clone(), message));
+                }
+                Target::Remote(_) | Target::Nowhere | Target::Draining(_) => {}
+            }
+        }
+        if self.is_fenced {
+            effects.push(Effect::RefuseNotHere(message));
+        } else if self.waiting.len() >= self.settings.waiting_max {
+            effects.push(Effect::RefuseFull(message));
+        } else {
+            self.waiting.push_back((now, message));
+        }
+    }
+
+    fn home(&mut self, home: Option<Home>, effects: &mut Vec<Effect<T>>) {
+        self.report = None;
+        if self.is_fenced {
+            return;
+        }
+        match home {
+            Some(Home::At(node)) if node == self.me => match self.target {
+                Target::Here => {}
+                // it stops by the node's own will, and is not begun again
+                Target::Draining(None) => {}
+                Target::Nowhere | Target::Remote(_) => {
+                    self.target = Target::Here;
+                    effects.push(Effect::Start);
+                    self.flush(effects);
+                }
+                // a newer coordinator knows nothing of the move: it goes on when it has stopped, as a new start
+                Target::Draining(Some(_)) => {}
+            },
+            Some(Home::Moving(node, id)) if node == self.me => match self.target {
+                Target::Here => {
+                    self.target = Target::Draining(Some(id));
+                    effects.push(Effect::Drain);
+                }
+                Target::Draining(_) => self.target = Target::Draining(Some(id)),
+                Target::Nowhere | Target::Remote(_) => {
+                    self.target = Target::Nowhere;
+                    self.report = Some(id);
+                    effects.push(Effect::ReportStopped(id));
+                }
+            },
+            Some(Home::At(node)) => {
+                self.kill(effects);
+                self.target = Target::Remote(node);
+            }
+            Some(Home::Moving(..)) | None => {
+                self.kill(effects);
+                self.target = Target::Nowhere;
+            }
+        }
+    }
+
+    fn kill(&mut self, effects: &mut Vec<Effect<T>>) {
+        if self.is_hosting() {
+            effects.push(Effect::Kill);
+            self.target = Target::Nowhere;
+        }
+    }
+
+    fn drained(&mut self, effects: &mut Vec<Effect<T>>) {
+        let Target::Draining(id) = self.target else { return };
+        self.target = Target::Nowhere;
+        if let Some(id) = id {
+            self.report = Some(id);
+            effects.push(Effect::ReportStopped(id));
+        }
+    }
+
+    fn tick(&mut self, now: Instant, is_reachable: bool, effects: &mut Vec<Effect<T>>) {
+        if is_reachable || self.target == Target::Here {
+            self.flush(effects);
+        }
+        while let Some((since, _)) = self.waiting.front() {
+            if now.duration_since(*since) < self.settings.waiting_timeout {
+                break;
+            }
+            let (_, message) = self.waiting.pop_front().expect("just seen");
+            effects.push(Effect::RefuseNotHere(message));
+        }
+        effects.extend(self.report.map(Effect::ReportStopped));
+    }
+
+    fn flush(&mut self, effects: &mut Vec<Effect<T>>) {
+        match &self.target {
+            Target::Here => {
+                effects.extend(self.waiting.drain(..).map(|(_, message)| Effect::Local(message)));
+            }
+            Target::Remote(node) => {
+                let waiting = self.waiting.drain(..);
+                effects.extend(waiting.map(|(_, message)| Effect::Remote(node.clone(), message)));
+            }
+            Target::Nowhere | Target::Draining(_) => {}
+        }
+    }
+
+    fn refuse_all(&mut self, effects: &mut Vec<Effect<T>>) {
+        effects.extend(self.waiting.drain(..).map(|(_, message)| Effect::RefuseNotHere(message)));
+    }
+
+    fn check(&self) {
+        debug_assert!(self.waiting.len() <= self.settings.waiting_max, "too many wait");
+        debug_assert!(!(self.is_fenced && self.is_hosting()), "a fenced node hosts a shard");
+    }
+}

@@ -1,0 +1,245 @@
+//! The shared handle of a region.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas};
+use antiphon_persistence::event::StoredEvent;
+use antiphon_persistence::identity::{ReplicaId, Slice};
+use antiphon_persistence::reply::{ReplyError, refuse};
+use antiphon_runtime::metrics::{Histogram, IntCounterVec};
+use antiphon_runtime::{Node, NodeId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::local::LocalShard;
+use super::route::{Effect, Input, Route, RouteSettings};
+use crate::coordinator::{CoordinatorHandle, HomesVersion};
+use crate::{ShardId, ShardingSettings};
+
+/// What a region is built from.
+pub(crate) struct RegionParts {
+    pub(crate) node: Node,
+    pub(crate) entity_type: Arc<str>,
+    /// Sorted.
+    pub(crate) replicas: Arc<[ReplicaId]>,
+    /// The place of each replica.
+    pub(crate) places: BTreeMap<ReplicaId, Arc<str>>,
+    pub(crate) settings: ShardingSettings,
+    pub(crate) coordinator: Option<CoordinatorHandle>,
+}
+
+/// A command on its way to an entity.
+pub(crate) struct Envelope<C> {
+    pub(crate) entity: Arc<str>,
+    pub(crate) command: C,
+    pub(crate) hops: u8,
+}
+
+/// What an entity is given.
+pub(crate) enum Message<C> {
+    Command(Envelope<C>),
+    Replicated(Vec<StoredEvent>),
+    News(PeerHas),
+}
+
+pub(super) struct Slot<E: EventSourced> {
+    pub(super) route: Route<Envelope<E::Command>>,
+    pub(super) shard: Option<LocalShard<E>>,
+}
+
+pub(super) struct RegionMetrics {
+    pub(super) commands: IntCounterVec,
+    pub(super) direct: IntCounterVec,
+    pub(super) loop_reads: IntCounterVec,
+    pub(super) latency: Histogram,
+    pub(super) entities: IntCounterVec,
+}
+
+/// The region of one entity type on one node.
+pub(crate) struct Region<E: EventSourced> {
+    pub(super) this: Weak<Self>,
+    pub(super) parts: RegionParts,
+    pub(super) shard_count: u16,
+    pub(super) slots: Vec<Mutex<Slot<E>>>,
+    pub(super) entities: OnceLock<EntityRuntime<E>>,
+    /// How new the homes of each place are that this region knows.
+    pub(super) versions: Mutex<BTreeMap<Arc<str>, HomesVersion>>,
+    pub(super) metrics: RegionMetrics,
+    /// What of the entities' counters was passed on to the metrics.
+    pub(super) reported: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl<E: EventSourced> Region<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    pub(crate) fn new(parts: RegionParts) -> Arc<Self> {
+        let shard_count = u16::try_from(parts.node.settings().shard_count).unwrap_or(u16::MAX);
+        let settings = RouteSettings {
+            waiting_max: parts.settings.shard_buffer_max,
+            waiting_timeout: parts.settings.home_timeout,
+        };
+        let slot = || {
+            let route = Route::new(parts.node.id().clone(), settings.clone());
+            Mutex::new(Slot { route, shard: None })
+        };
+        let count = parts.replicas.len() * usize::from(shard_count);
+        let slots = (0..count).map(|_| slot()).collect();
+        let metrics = RegionMetrics::new(&parts);
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            shard_count,
+            slots,
+            entities: OnceLock::new(),
+            versions: Mutex::default(),
+            metrics,
+            reported: Mutex::default(),
+            parts,
+        })
+    }
+
+    pub(crate) fn parts(&self) -> &RegionParts {
+        &self.parts
+    }
+
+    /// Sets what runs entities here; without, this node has proxies only.
+    pub(crate) fn set_entities(&self, entities: EntityRuntime<E>) {
+        assert!(self.entities.set(entities).is_ok(), "entities are set once");
+    }
+
+    pub(super) fn replica_index(&self, replica: &ReplicaId) -> Option<usize> {
+        self.parts.replicas.binary_search(replica).ok()
+    }
+
+    pub(super) fn shard(&self, index: usize) -> ShardId {
+        let count = usize::from(self.shard_count);
+        let number = u16::try_from(index % count).expect("below the count");
+        ShardId { replica: self.parts.replicas[index / count].clone(), number }
+    }
+
+    pub(super) fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize> {
+        let slice = Slice::of(&self.parts.entity_type, entity);
+        let number = ShardId::number_of(slice, self.shard_count);
+        let first = self.replica_index(replica)? * usize::from(self.shard_count);
+        Some(first + usize::from(number))
+    }
+
+    pub(super) fn slot(&self, index: usize) -> MutexGuard<'_, Slot<E>> {
+        self.slots[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_reachable(&self, slot: &Slot<E>) -> bool {
+        slot.route.remote().is_some_and(|node| self.parts.node.gate().is_connected(node))
+    }
+
+    /// Takes a command. Whoever asked with it gets an answer in every case.
+    pub(crate) fn deliver(&self, replica: &ReplicaId, envelope: Envelope<E::Command>) {
+        let Some(index) = self.index(replica, &envelope.entity) else {
+            let why = format!("replica `{replica}` of `{}`", self.parts.entity_type);
+            return refuse(envelope, ReplyError::NotHere(why));
+        };
+        let mut slot = self.slot(index);
+        let is_reachable = self.is_reachable(&slot);
+        let now = self.parts.node.clock().now();
+        let effects = slot.route.step(now, Input::Send(envelope, is_reachable));
+        self.run(index, &mut slot, effects);
+    }
+
+    /// Steps the route of a shard.
+    pub(super) fn route(&self, index: usize, input: Input<Envelope<E::Command>>) {
+        let mut slot = self.slot(index);
+        let effects = slot.route.step(self.parts.node.clock().now(), input);
+        self.run(index, &mut slot, effects);
+    }
+
+    pub(super) fn tick_route(&self, index: usize) {
+        let mut slot = self.slot(index);
+        let is_reachable = self.is_reachable(&slot);
+        let effects = slot.route.step(self.parts.node.clock().now(), Input::Tick(is_reachable));
+        self.run(index, &mut slot, effects);
+    }
+
+    fn run(&self, index: usize, slot: &mut Slot<E>, effects: Vec<Effect<Envelope<E::Command>>>) {
+        for effect in effects {
+            match effect {
+                Effect::Local(envelope) => {
+                    let entity = envelope.entity.clone();
+                    self.deliver_here(index, slot, entity, Message::Command(envelope));
+                }
+                Effect::Remote(node, envelope) => self.send(index, &node, envelope),
+                Effect::RefuseFull(envelope) => {
+                    self.count("refused_full");
+                    let limit = self.parts.settings.shard_buffer_max;
+                    let why = format!("shard {}: `shard_buffer_max` {limit}", self.shard(index));
+                    refuse(envelope, ReplyError::Overloaded(why));
+                }
+                Effect::RefuseNotHere(envelope) => {
+                    self.count("refused_not_here");
+                    let shard = self.shard(index);
+                    let why = format!("shard {shard} has no home that can be reached");
+                    refuse(envelope, ReplyError::NotHere(why));
+                }
+                Effect::Start => slot.shard = Some(self.start_shard(index)),
+                Effect::Drain => self.drain_shard(index, slot),
+                Effect::Kill => slot.shard = None,
+                Effect::ReportStopped(id) => self.report_stopped(index, id),
+            }
+        }
+    }
+
+    pub(super) fn count(&self, outcome: &str) {
+        self.metrics.commands.with_label_values(&[&self.parts.entity_type, outcome]).inc();
+    }
+
+    /// The home of an entity, if it is another node.
+    pub(crate) fn home_of(&self, replica: &ReplicaId, entity: &str) -> Option<NodeId> {
+        let slot = self.slot(self.index(replica, entity)?);
+        if slot.route.is_here() {
+            return Some(self.parts.node.id().clone());
+        }
+        slot.route.remote().cloned()
+    }
+}
+
+impl RegionMetrics {
+    fn new(parts: &RegionParts) -> Self {
+        let metrics = parts.node.metrics();
+        Self {
+            commands: metrics.counters(
+                "antiphon_region_commands_total",
+                "Commands that a region passed on or refused",
+                &["type", "outcome"],
+            ),
+            direct: metrics.counters(
+                "antiphon_direct_replication_total",
+                "Messages of direct replication: sent, taken, or dropped and why",
+                &["type", "outcome"],
+            ),
+            loop_reads: metrics.counters(
+                "antiphon_journal_loop_reads_total",
+                "Reads of other replicas' change feeds",
+                &["type", "peer", "outcome"],
+            ),
+            latency: metrics
+                .histograms(
+                    "antiphon_replication_seconds",
+                    "From the time of an event at its origin until it is durable here",
+                    &["type"],
+                    &LATENCY_BUCKETS,
+                )
+                .with_label_values(&[&parts.entity_type]),
+            entities: metrics.counters(
+                "antiphon_entities_total",
+                "What entities have done",
+                &["type", "what"],
+            ),
+        }
+    }
+}
+
+/// Finer than the usual ones below 10 milliseconds.
+const LATENCY_BUCKETS: [f64; 24] = [
+    0.000_25, 0.000_5, 0.000_75, 0.001, 0.001_25, 0.001_5, 0.002, 0.002_5, 0.003, 0.004, 0.005,
+    0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0,
+];

@@ -1,0 +1,99 @@
+//! Routes by effects.
+
+use std::time::Duration;
+
+use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_runtime::NodeId;
+use tokio::time::Instant;
+
+use super::{Effect, Input, Route, RouteSettings};
+use crate::coordinator::{Home, HomesVersion};
+
+const MOVE: HomesVersion = HomesVersion { token: 1, change: 5 };
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name, 1).unwrap()
+}
+
+fn route() -> (Route<u32>, Instant) {
+    let settings = RouteSettings { waiting_max: 2, waiting_timeout: Duration::from_secs(10) };
+    (Route::new(node("me"), settings), SystemClock.now())
+}
+
+fn at(name: &str) -> Input<u32> {
+    Input::Home(Some(Home::At(node(name))))
+}
+
+fn moving(name: &str) -> Input<u32> {
+    Input::Home(Some(Home::Moving(node(name), MOVE)))
+}
+
+#[test]
+fn commands_wait_for_a_home_and_keep_their_order() {
+    let (mut route, t0) = route();
+    assert_eq!(route.step(t0, Input::Send(1, false)), []);
+    assert_eq!(route.step(t0, Input::Send(2, false)), []);
+    assert_eq!(route.step(t0, Input::Send(3, false)), [Effect::RefuseFull(3)]);
+    assert_eq!(route.step(t0, at("b")), []);
+    assert_eq!(route.step(t0, Input::Tick(false)), [], "not reachable yet");
+    let flushed = [Effect::Remote(node("b"), 1), Effect::Remote(node("b"), 2)];
+    assert_eq!(route.step(t0, Input::Tick(true)), flushed);
+    assert_eq!(route.step(t0, Input::Send(4, true)), [Effect::Remote(node("b"), 4)]);
+}
+
+#[test]
+fn a_command_that_waits_too_long_is_refused() {
+    let (mut route, t0) = route();
+    route.step(t0, Input::Send(1, false));
+    let t1 = t0 + Duration::from_secs(5);
+    route.step(t1, Input::Send(2, false));
+    let t2 = t0 + Duration::from_secs(10);
+    assert_eq!(route.step(t2, Input::Tick(false)), [Effect::RefuseNotHere(1)]);
+    assert_eq!(route.waiting_count(), 1);
+}
+
+#[test]
+fn a_shard_that_moves_is_drained_reported_until_heard_and_buffered_for() {
+    let (mut route, t0) = route();
+    assert_eq!(route.step(t0, at("me")), [Effect::Start]);
+    assert_eq!(route.step(t0, Input::Send(1, true)), [Effect::Local(1)]);
+    assert_eq!(route.step(t0, moving("me")), [Effect::Drain]);
+    assert_eq!(route.step(t0, Input::Send(2, true)), []);
+    assert_eq!(route.step(t0, Input::Drained), [Effect::ReportStopped(MOVE)]);
+    assert_eq!(route.step(t0, Input::Tick(false)), [Effect::ReportStopped(MOVE)]);
+    assert_eq!(route.step(t0, at("b")), []);
+    assert_eq!(route.step(t0, Input::Tick(true)), [Effect::Remote(node("b"), 2)]);
+}
+
+#[test]
+fn a_move_of_a_shard_that_is_not_here_is_reported_at_once() {
+    let (mut route, t0) = route();
+    assert_eq!(route.step(t0, moving("me")), [Effect::ReportStopped(MOVE)]);
+}
+
+#[test]
+fn a_shard_that_another_node_was_given_is_killed() {
+    let (mut route, t0) = route();
+    route.step(t0, at("me"));
+    assert_eq!(route.step(t0, at("b")), [Effect::Kill]);
+    assert_eq!(route.remote(), Some(&node("b")));
+}
+
+#[test]
+fn a_fenced_node_hosts_nothing_ever_again() {
+    let (mut route, t0) = route();
+    route.step(t0, at("me"));
+    assert_eq!(route.step(t0, Input::Fenced), [Effect::Kill]);
+    assert_eq!(route.step(t0, at("me")), []);
+    assert_eq!(route.step(t0, Input::Send(1, true)), [Effect::RefuseNotHere(1)]);
+}
+
+#[test]
+fn after_the_node_stopped_it_by_itself_a_shard_is_not_begun_again() {
+    let (mut route, t0) = route();
+    route.step(t0, at("me"));
+    assert_eq!(route.step(t0, Input::StopHere), [Effect::Drain]);
+    assert_eq!(route.step(t0, at("me")), []);
+    assert_eq!(route.step(t0, Input::Drained), []);
+    assert!(!route.is_hosting());
+}

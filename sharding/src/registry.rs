@@ -1,0 +1,143 @@
+//! The entity types of one node, so that messages of other nodes find their region.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use antiphon_persistence::entity::EventSourced;
+use antiphon_runtime::{AskError, Error, Node, NodeId, Responder};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::coordinator::Input;
+use crate::region::Region;
+use crate::wire::{COMMANDS, SHARDING, Wire, WireCommand};
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// A region without its type.
+pub(crate) trait RegionPort: Send + Sync {
+    fn command(&self, command: WireCommand, responder: Option<Responder>);
+    fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>);
+    fn json(&self) -> Value;
+    fn ready(&self) -> std::result::Result<(), String>;
+}
+
+impl<E: EventSourced> RegionPort for Region<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    fn command(&self, command: WireCommand, responder: Option<Responder>) {
+        self.receive(command, responder);
+    }
+
+    fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>) {
+        match message {
+            Wire::Homes { place, homes, .. } => self.homes(&place, &homes),
+            Wire::AskHomes { known, is_host, .. } => {
+                if let Some(responder) = responder {
+                    self.coordinator_asked(from, known, is_host, responder);
+                }
+            }
+            Wire::ShardStopped { shard, id, .. } => {
+                self.coordinator_told(Input::ShardStopped(shard, id));
+            }
+            Wire::Replicate { entity_id, replica, events, .. } => {
+                self.replicated(&replica, entity_id, events);
+            }
+        }
+    }
+
+    fn json(&self) -> Value {
+        Self::json(self)
+    }
+
+    fn ready(&self) -> std::result::Result<(), String> {
+        Self::ready(self)
+    }
+}
+
+/// The entity types of one node.
+#[derive(Default)]
+pub(crate) struct Registry {
+    regions: RwLock<BTreeMap<Arc<str>, Arc<dyn RegionPort>>>,
+}
+
+impl Registry {
+    /// The registry of a node; the first call begins to take messages of other nodes.
+    pub(crate) fn of(node: &Node) -> Arc<Self> {
+        node.extension(|| {
+            let registry = Arc::new(Self::default());
+            let this = Arc::downgrade(&registry);
+            node.gate().register(
+                COMMANDS,
+                Arc::new(move |_: &NodeId, message: Bytes, responder: Option<Responder>| {
+                    Self::command(&this, message, responder);
+                }),
+            );
+            let this = Arc::downgrade(&registry);
+            node.gate().register(
+                SHARDING,
+                Arc::new(move |from: &NodeId, message: Bytes, responder: Option<Responder>| {
+                    Self::control(&this, from, &message, responder);
+                }),
+            );
+            registry
+        })
+    }
+
+    pub(crate) fn insert(&self, entity_type: &Arc<str>, region: Arc<dyn RegionPort>) -> Result<()> {
+        let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
+        if regions.contains_key(entity_type) {
+            return Err(Error::rejected(format!(
+                "entity type `{entity_type}`: expected a type that this node does not have yet"
+            )));
+        }
+        regions.insert(entity_type.clone(), region);
+        Ok(())
+    }
+
+    pub(crate) fn all(&self) -> BTreeMap<Arc<str>, Arc<dyn RegionPort>> {
+        self.regions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn get(this: &Weak<Self>, entity_type: &str) -> Option<Arc<dyn RegionPort>> {
+        let registry = this.upgrade()?;
+        let regions = registry.regions.read().unwrap_or_else(PoisonError::into_inner);
+        regions.get(entity_type).cloned()
+    }
+
+    fn command(this: &Weak<Self>, message: Bytes, responder: Option<Responder>) {
+        let command = match WireCommand::decode(message) {
+            Ok(command) => command,
+            Err(error) => return fail(responder, AskError::Rejected(error.to_string())),
+        };
+        match Self::get(this, &command.entity_type) {
+            Some(region) => region.command(command, responder),
+            None => fail(responder, AskError::NotHere(format!("type `{}`", command.entity_type))),
+        }
+    }
+
+    fn control(this: &Weak<Self>, from: &NodeId, message: &[u8], responder: Option<Responder>) {
+        let message = match Wire::decode(message) {
+            Ok(message) => message,
+            Err(error) => return fail(responder, AskError::Rejected(error.to_string())),
+        };
+        let (Wire::Homes { entity_type, .. }
+        | Wire::AskHomes { entity_type, .. }
+        | Wire::ShardStopped { entity_type, .. }
+        | Wire::Replicate { entity_type, .. }) = &message;
+        match Self::get(this, entity_type) {
+            Some(region) => region.control(from, message, responder),
+            None => fail(responder, AskError::NotHere(format!("type `{entity_type}`"))),
+        }
+    }
+}
+
+fn fail(responder: Option<Responder>, error: AskError) {
+    match responder {
+        Some(responder) => responder.fail(error),
+        None => tracing::debug!(%error, "a message of another node is dropped"),
+    }
+}

@@ -1,0 +1,235 @@
+//! The entry: an entity type with its replicas, on one node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antiphon_persistence::entity::{EntityParts, EntityRuntime, EventSourced};
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_runtime::{Error, Node, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::coordinator::{CoordinatorHandle, CoordinatorParts, CoordinatorSettings};
+use crate::entity_ref::CommandPort;
+use crate::provider::{ReplicatedEntityProvider, ReplicationMode};
+use crate::region::{Host, Region, RegionParts};
+use crate::registry::Registry;
+use crate::{EntityRef, RoutingPolicy, ShardId};
+
+/// The entities of one type, as seen from one node. Cheap to clone.
+pub struct ReplicatedSharding<E: EventSourced> {
+    region: Arc<Region<E>>,
+}
+
+impl<E: EventSourced> Clone for ReplicatedSharding<E> {
+    fn clone(&self) -> Self {
+        Self { region: self.region.clone() }
+    }
+}
+
+impl<E: EventSourced> CommandPort<E::Command> for Region<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    fn tell(&self, replica: &ReplicaId, entity: Arc<str>, command: E::Command) {
+        Self::tell(self, replica, entity, command);
+    }
+}
+
+impl<E: EventSourced> ReplicatedSharding<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    /// Starts the type on a node: as a host of the replicas of its place, and as a proxy for the others. All nodes of a place should do
+    /// so with the same provider.
+    ///
+    /// # Errors
+    /// `Rejected` when a setting is wrong, the node has the type already, or the place of a replica is not known to the node.
+    pub async fn init(node: &Node, provider: ReplicatedEntityProvider<E>) -> Result<Self> {
+        provider.settings.validate()?;
+        // fails early when the type's name is not allowed
+        ReplicationId::new(&provider.entity_type, "x", ReplicaId::empty())?;
+        let shard_count = node.settings().shard_count;
+        if !(1..=1024).contains(&shard_count) {
+            return Err(Error::rejected(format!(
+                "`shard_count`: expected 1 to 1024, actual {shard_count}"
+            )));
+        }
+        let mut replicas = provider.replicas.clone();
+        replicas.sort();
+        let places = places(node, &provider)?;
+        let hosted: Vec<ReplicaId> =
+            replicas.iter().filter(|replica| *places[*replica] == *node.place()).cloned().collect();
+        let coordinator =
+            if hosted.is_empty() { None } else { Some(coordinator(node, &provider, &hosted)?) };
+        let region = Region::new(RegionParts {
+            node: node.clone(),
+            entity_type: provider.entity_type.clone(),
+            replicas: replicas.clone().into(),
+            places,
+            settings: provider.settings.clone(),
+            coordinator,
+        });
+        let entities = entities(&region, &provider, replicas)?;
+        if !hosted.is_empty() {
+            region.set_entities(entities);
+        }
+        Registry::of(node).insert(&provider.entity_type, region.clone())?;
+        region.start();
+        Ok(Self { region })
+    }
+
+    /// All replicas of the type, sorted.
+    pub fn replicas(&self) -> &[ReplicaId] {
+        &self.region.parts().replicas
+    }
+
+    /// One reference for each replica of an entity.
+    ///
+    /// # Errors
+    /// `Rejected` when the id is empty, too long, or has a forbidden character.
+    pub fn entity_refs_for(
+        &self,
+        entity_id: impl AsRef<str>,
+    ) -> Result<BTreeMap<ReplicaId, EntityRef<E::Command>>> {
+        let references = self.replicas().iter().map(|replica| {
+            Ok((replica.clone(), self.entity_ref_for(entity_id.as_ref(), replica)?))
+        });
+        references.collect()
+    }
+
+    /// The reference of one replica of an entity.
+    ///
+    /// # Errors
+    /// `Rejected` when the id is not allowed, or there is no such replica.
+    pub fn entity_ref_for(
+        &self,
+        entity_id: impl AsRef<str>,
+        replica: &ReplicaId,
+    ) -> Result<EntityRef<E::Command>> {
+        let parts = self.region.parts();
+        if parts.replicas.binary_search(replica).is_err() {
+            return Err(Error::rejected(format!(
+                "replica `{replica}` of `{}`: expected one of {:?}",
+                parts.entity_type,
+                parts.replicas.iter().map(ReplicaId::as_str).collect::<Vec<_>>()
+            )));
+        }
+        let id = ReplicationId::new(&parts.entity_type, entity_id, replica.clone())?;
+        Ok(EntityRef::new(id, self.region.clone(), parts.settings.ask_timeout))
+    }
+
+    /// The reference of the replica that a policy chooses.
+    ///
+    /// # Errors
+    /// `Rejected` when the id is not allowed.
+    pub fn route(
+        &self,
+        entity_id: impl AsRef<str>,
+        policy: &RoutingPolicy,
+    ) -> Result<EntityRef<E::Command>> {
+        let parts = self.region.parts();
+        let place = parts.node.place();
+        let nearest = parts.replicas.iter().find(|replica| *parts.places[*replica] == *place);
+        let is_reachable = |replica: &ReplicaId| {
+            self.region
+                .home_of(replica, entity_id.as_ref())
+                .is_some_and(|home| parts.node.gate().is_connected(&home))
+        };
+        let replica = policy.choose(&parts.replicas, nearest, is_reachable);
+        self.entity_ref_for(&entity_id, replica)
+    }
+
+    /// Whether every shard of this place has a home that this node knows.
+    pub fn is_ready(&self) -> bool {
+        self.region.ready().is_ok()
+    }
+
+    /// The shards that live on this node.
+    pub fn hosted_shards(&self) -> Vec<ShardId> {
+        self.region.hosted()
+    }
+
+    /// How many entities are at work on this node.
+    pub fn entity_count(&self) -> usize {
+        self.region.entity_count()
+    }
+
+    /// One of the counters of `EntityCounters` on this node; zero when there is none of that name.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.region.counter(name)
+    }
+}
+
+fn places<E: EventSourced>(
+    node: &Node,
+    provider: &ReplicatedEntityProvider<E>,
+) -> Result<BTreeMap<ReplicaId, Arc<str>>> {
+    let mut places = BTreeMap::new();
+    for replica in &provider.replicas {
+        let place: Arc<str> = match (provider.mode, provider.places.get(replica)) {
+            (_, Some(place)) => place.clone(),
+            (ReplicationMode::ReplicaQualified, None) => node.place().into(),
+            (ReplicationMode::PerRole, None) => replica.as_str().into(),
+        };
+        if *place != *node.place() && !node.peers().contains_key(&place) {
+            let known: Vec<&str> =
+                std::iter::once(node.place()).chain(node.peers().keys().map(|p| &**p)).collect();
+            return Err(Error::rejected(format!(
+                "replica `{replica}` of `{}`: expected a place that this node knows ({known:?}), actual {place:?}: add it to `peers`",
+                provider.entity_type
+            )));
+        }
+        places.insert(replica.clone(), place);
+    }
+    Ok(places)
+}
+
+fn coordinator<E: EventSourced>(
+    node: &Node,
+    provider: &ReplicatedEntityProvider<E>,
+    hosted: &[ReplicaId],
+) -> Result<CoordinatorHandle> {
+    let count = u16::try_from(node.settings().shard_count).unwrap_or(u16::MAX);
+    let shards = hosted
+        .iter()
+        .flat_map(|replica| (0..count).map(|number| ShardId { replica: replica.clone(), number }));
+    let settings = &provider.settings;
+    CoordinatorHandle::start(CoordinatorParts {
+        node: node.clone(),
+        entity_type: provider.entity_type.clone(),
+        shards: shards.collect(),
+        settings: CoordinatorSettings {
+            join_wait: settings.join_wait,
+            rebalance_interval: settings.rebalance_interval,
+            rebalance_moves_max: settings.rebalance_moves_max,
+        },
+        tick_interval: settings.tick_interval,
+    })
+}
+
+fn entities<E: EventSourced>(
+    region: &Arc<Region<E>>,
+    provider: &ReplicatedEntityProvider<E>,
+    replicas: Vec<ReplicaId>,
+) -> Result<EntityRuntime<E>>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    let node = &region.parts().node;
+    let peers = replicas
+        .iter()
+        .map(|replica| (replica.clone(), region.stores_of(replica).journal))
+        .collect();
+    let factory = provider.factory.clone();
+    let parts = EntityParts {
+        journal: node.stores().journal.clone(),
+        snapshots: node.stores().snapshots.clone(),
+        writer: node.writer().clone(),
+        peers,
+        clock: node.clock().clone(),
+        host: Arc::new(Host { region: Arc::downgrade(region), node: node.clone() }),
+    };
+    let settings = provider.settings.entity.clone();
+    EntityRuntime::new(replicas, move |id: &ReplicationId| factory(id), settings, parts)
+}

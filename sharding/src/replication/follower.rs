@@ -1,0 +1,175 @@
+//! The task of one journal loop: inputs from a bounded queue and a timer, effects to the stores and the shard.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
+use antiphon_persistence::store::{
+    Change, ChangesQuery, Offset, OffsetKey, OffsetStore, ReadJournal,
+};
+use antiphon_persistence::time::Clock;
+use antiphon_runtime::metrics::IntCounterVec;
+use antiphon_runtime::task;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::{Effect, Input, JournalLoop, LoopSettings};
+
+/// Tells an entity what the peer has.
+type Tell = Box<dyn Fn(&ReplicaId, Change) + Send + Sync>;
+
+/// What a loop is built from.
+pub(crate) struct FollowerParts {
+    pub(crate) entity_type: Arc<str>,
+    pub(crate) peer: ReplicaId,
+    pub(crate) slices: SliceRange,
+    pub(crate) change_count_max: usize,
+    /// The name under which the position is stored.
+    pub(crate) reader: Arc<str>,
+    pub(crate) feed: Arc<dyn ReadJournal>,
+    pub(crate) offsets: Arc<dyn OffsetStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: LoopSettings,
+    pub(crate) tell: Tell,
+    pub(crate) reads: IntCounterVec,
+}
+
+/// How far a shard has followed one peer.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct LoopProgress {
+    pub(crate) peer: String,
+    pub(crate) position: String,
+    /// Entities that are behind.
+    pub(crate) entities_behind: usize,
+    /// For how long the oldest of them has been.
+    pub(crate) behind_for_seconds: f64,
+    /// How long ago the peer's feed was read; `None` if never.
+    pub(crate) read_before_seconds: Option<f64>,
+}
+
+/// A running loop; it ends when this is dropped.
+pub(crate) struct Follower {
+    pub(crate) peer: ReplicaId,
+    inputs: mpsc::Sender<Input>,
+    core: Arc<Mutex<JournalLoop>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Follower {
+    pub(crate) fn start(parts: FollowerParts) -> Self {
+        let core = JournalLoop::new(parts.clock.now(), parts.settings.clone());
+        let core = Arc::new(Mutex::new(core));
+        // answers beyond what one page can ask for are duplicates
+        let (inputs, received) = mpsc::channel(2 * parts.change_count_max);
+        let peer = parts.peer.clone();
+        let task = task::spawn("journal loop", follow(parts, core.clone(), received));
+        Self { peer, inputs, core, task }
+    }
+
+    /// If the queue is full the answer is dropped: the entity is told again later.
+    pub(crate) fn caught_up(&self, id: PersistenceId, highest: SequenceNr) {
+        let _ = self.inputs.try_send(Input::CaughtUp(id, highest));
+    }
+
+    pub(crate) fn progress(&self, now: tokio::time::Instant) -> LoopProgress {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = core.behind();
+        LoopProgress {
+            peer: self.peer.to_string(),
+            position: core.position().to_string(),
+            entities_behind: behind.map_or(0, |(count, _)| count),
+            behind_for_seconds: behind
+                .map_or(0.0, |(_, since)| now.saturating_duration_since(since).as_secs_f64()),
+            read_before_seconds: core
+                .last_read()
+                .map(|read| now.saturating_duration_since(read).as_secs_f64()),
+        }
+    }
+}
+
+async fn follow(
+    parts: FollowerParts,
+    core: Arc<Mutex<JournalLoop>>,
+    mut inputs: mpsc::Receiver<Input>,
+) {
+    let step = |input: Input| {
+        let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+        let effects = core.step(parts.clock.now(), input);
+        (effects, core.due())
+    };
+    let (mut effects, mut due) = step(Input::Start);
+    loop {
+        let mut answer = None;
+        for effect in effects {
+            answer = run(&parts, effect).await.or(answer);
+        }
+        let input = match (answer, due) {
+            (Some(answer), _) => answer,
+            (None, Some(due)) => tokio::select! {
+                biased;
+                input = inputs.recv() => match input {
+                    Some(input) => input,
+                    None => return,
+                },
+                () = tokio::time::sleep_until(due) => Input::Tick,
+            },
+            (None, None) => match inputs.recv().await {
+                Some(input) => input,
+                None => return,
+            },
+        };
+        (effects, due) = step(input);
+    }
+}
+
+async fn run(parts: &FollowerParts, effect: Effect) -> Option<Input> {
+    match effect {
+        Effect::Load => {
+            let loaded = parts.offsets.load_offset(&key(parts)).await;
+            Some(Input::Loaded(loaded.inspect_err(|error| warn(parts, "load", error)).ok()))
+        }
+        Effect::Read(after) => Some(Input::Page(read(parts, after).await)),
+        Effect::Tell(change) => {
+            (parts.tell)(&parts.peer, change);
+            None
+        }
+        Effect::Save(offset) => {
+            if let Err(error) = parts.offsets.save_offset(&key(parts), &offset).await {
+                warn(parts, "save", &error);
+            }
+            None
+        }
+    }
+}
+
+async fn read(
+    parts: &FollowerParts,
+    after: Offset,
+) -> Option<antiphon_persistence::store::ChangesPage> {
+    let query = ChangesQuery {
+        entity_type: parts.entity_type.clone(),
+        replica: parts.peer.clone(),
+        slices: parts.slices,
+        after,
+        change_count_max: parts.change_count_max,
+    };
+    let page = parts.feed.changes(&query).await;
+    let outcome = if page.is_ok() { "ok" } else { "failed" };
+    parts.reads.with_label_values(&[&parts.entity_type, parts.peer.as_str(), outcome]).inc();
+    page.inspect_err(|error| warn(parts, "read", error)).ok()
+}
+
+fn key(parts: &FollowerParts) -> OffsetKey {
+    OffsetKey { reader: parts.reader.clone(), part: parts.peer.as_str().into() }
+}
+
+fn warn(parts: &FollowerParts, what: &str, error: &antiphon_persistence::Error) {
+    tracing::warn!(reader = %parts.reader, peer = %parts.peer, %error, "journal loop: {what} failed");
+}

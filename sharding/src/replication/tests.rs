@@ -1,0 +1,101 @@
+//! The journal loop by effects.
+
+use std::time::Duration;
+
+use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::identity::PersistenceId;
+use antiphon_persistence::store::{Change, ChangesPage, Offset};
+use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_persistence::version::VersionVector;
+use tokio::time::Instant;
+
+use super::{Effect, Input, JournalLoop, LoopSettings};
+
+fn id(name: &str) -> PersistenceId {
+    PersistenceId::parse(format!("t|{name}|B")).unwrap()
+}
+
+fn change(name: &str, highest: u64) -> Change {
+    let highest = SequenceNr::new(highest);
+    Change { persistence_id: id(name), highest, seen: VersionVector::new() }
+}
+
+fn page(changes: &[(&str, u64)], through: &str, more: bool) -> Input {
+    let changes = changes.iter().map(|(name, highest)| change(name, *highest)).collect();
+    Input::Page(Some(ChangesPage { changes, through: Offset::new(through), more }))
+}
+
+fn started() -> (JournalLoop, Instant) {
+    let settings = LoopSettings {
+        interval: Duration::from_secs(3),
+        interval_max: Duration::from_secs(12),
+        retell: Duration::from_secs(10),
+        first_wait: Duration::ZERO,
+    };
+    let t0 = SystemClock.now();
+    let mut journal_loop = JournalLoop::new(t0, settings);
+    assert_eq!(journal_loop.step(t0, Input::Start), [Effect::Load]);
+    assert_eq!(journal_loop.step(t0, Input::Loaded(Some(Offset::new("5")))), []);
+    assert_eq!(journal_loop.step(t0, Input::Tick), [Effect::Read(Offset::new("5"))]);
+    (journal_loop, t0)
+}
+
+fn caught_up(name: &str, highest: u64) -> Input {
+    Input::CaughtUp(id(name), SequenceNr::new(highest))
+}
+
+#[test]
+fn the_position_moves_when_every_entity_has_answered() {
+    let (mut journal_loop, t0) = started();
+    let effects = journal_loop.step(t0, page(&[("a", 3), ("b", 1)], "9", false));
+    assert_eq!(effects, [Effect::Tell(change("a", 3)), Effect::Tell(change("b", 1))]);
+    assert_eq!(journal_loop.step(t0, caught_up("b", 1)), []);
+    assert_eq!(journal_loop.step(t0, caught_up("a", 2)), [], "not far enough");
+    assert_eq!(journal_loop.behind().unwrap().0, 1);
+    assert_eq!(journal_loop.step(t0, caught_up("a", 4)), [Effect::Save(Offset::new("9"))]);
+    assert_eq!(journal_loop.position(), &Offset::new("9"));
+}
+
+#[test]
+fn an_entity_that_does_not_answer_is_told_again() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[("a", 3)], "9", false));
+    assert_eq!(journal_loop.step(t0 + Duration::from_secs(9), Input::Tick), []);
+    let told = journal_loop.step(t0 + Duration::from_secs(10), Input::Tick);
+    assert_eq!(told, [Effect::Tell(change("a", 3))]);
+    assert_eq!(journal_loop.position(), &Offset::new("5"));
+}
+
+#[test]
+fn more_is_read_at_once_and_idle_reads_get_rarer() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[("a", 3)], "9", true));
+    let effects = journal_loop.step(t0, caught_up("a", 3));
+    assert_eq!(effects, [Effect::Save(Offset::new("9")), Effect::Read(Offset::new("9"))]);
+
+    let mut now = t0;
+    for wait in [3, 6, 12, 12] {
+        assert_eq!(journal_loop.step(now, page(&[], "9", false)), []);
+        let early = now + Duration::from_secs(wait) - Duration::from_millis(1);
+        assert_eq!(journal_loop.step(early, Input::Tick), []);
+        now += Duration::from_secs(wait);
+        assert_eq!(journal_loop.due(), Some(now));
+        assert_eq!(journal_loop.step(now, Input::Tick), [Effect::Read(Offset::new("9"))]);
+    }
+    journal_loop.step(now, page(&[("a", 4)], "10", false));
+    journal_loop.step(now, caught_up("a", 4));
+    assert_eq!(journal_loop.due(), Some(now + Duration::from_secs(3)), "busy again");
+}
+
+#[test]
+fn failed_reads_are_repeated() {
+    let (mut journal_loop, t0) = started();
+    assert_eq!(journal_loop.step(t0, Input::Page(None)), []);
+    let t1 = t0 + Duration::from_secs(3);
+    assert_eq!(journal_loop.step(t1, Input::Tick), [Effect::Read(Offset::new("5"))]);
+
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, Input::Start);
+    assert_eq!(journal_loop.step(t0, Input::Loaded(None)), []);
+    assert_eq!(journal_loop.step(t0 + Duration::from_secs(3), Input::Tick), [Effect::Load]);
+}

@@ -1,0 +1,118 @@
+//! The limits of sharding.
+
+use std::time::Duration;
+
+use antiphon_persistence::entity::EntitySettings;
+use antiphon_persistence::{Error, Result};
+
+/// Limits of one entity type on one node. Plain values; the defaults fit most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShardingSettings {
+    /// Limits of the entities.
+    pub entity: EntitySettings,
+    /// How long [`crate::EntityRef::ask`] waits. Then it returns `Timeout`.
+    pub ask_timeout: Duration,
+    /// Longest time that a node waits for another node's answer, whatever the asker does.
+    pub remote_ask_timeout: Duration,
+    /// Most commands that wait at a region for one shard without a reachable home. Beyond, they are refused with `Overloaded`.
+    pub shard_buffer_max: usize,
+    /// Most commands that wait for an entity that is stopping. Beyond, they are refused with `Overloaded`.
+    pub entity_buffer_max: usize,
+    /// How long a command waits for a home at most; then it is refused with `NotHere`.
+    pub home_timeout: Duration,
+    /// An entity without a command for so long is passivated; zero: never.
+    pub passivate_after: Duration,
+    /// Most entities at work in one shard. Beyond, those that were used least recently are passivated; zero: no limit.
+    pub shard_entities_max: usize,
+    /// How often regions look after their shards.
+    pub tick_interval: Duration,
+    /// How often a region asks for changed homes, beside being told.
+    pub homes_interval: Duration,
+    /// How long a new coordinator waits for nodes to make themselves known before it gives shards to those that have.
+    pub join_wait: Duration,
+    /// How often the coordinator looks for nodes with too many shards.
+    pub rebalance_interval: Duration,
+    /// How many shards move at the same time, at most.
+    pub rebalance_moves_max: usize,
+    /// Whether events go to the other replicas at all, other than by their reading this one's journal.
+    pub event_publishing: bool,
+    /// Whether events of the other replicas are taken when they come directly. Off: only the journals are read.
+    pub direct_replication: bool,
+    /// Time between two reads of a peer's change feed by one shard.
+    pub loop_interval: Duration,
+    /// Longest such time, while nothing changes: it doubles from `loop_interval`.
+    pub loop_interval_max: Duration,
+    /// Most entities that one read of a change feed names.
+    pub loop_changes_max: usize,
+    /// When an entity has not answered the journal loop for so long, it is told again.
+    pub loop_retell: Duration,
+}
+
+impl Default for ShardingSettings {
+    fn default() -> Self {
+        Self {
+            entity: EntitySettings::default(),
+            ask_timeout: Duration::from_secs(5),
+            remote_ask_timeout: Duration::from_secs(30),
+            shard_buffer_max: 1000,
+            entity_buffer_max: 1000,
+            home_timeout: Duration::from_secs(20),
+            passivate_after: Duration::from_secs(120),
+            shard_entities_max: 0,
+            tick_interval: Duration::from_millis(200),
+            homes_interval: Duration::from_secs(1),
+            join_wait: Duration::from_millis(500),
+            rebalance_interval: Duration::from_secs(2),
+            rebalance_moves_max: 8,
+            event_publishing: true,
+            direct_replication: true,
+            loop_interval: Duration::from_secs(3),
+            loop_interval_max: Duration::from_secs(15),
+            loop_changes_max: 200,
+            loop_retell: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ShardingSettings {
+    /// Checks every value and how they fit each other.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        self.entity.validate()?;
+        for (name, actual) in [
+            ("ask_timeout", self.ask_timeout),
+            ("remote_ask_timeout", self.remote_ask_timeout),
+            ("home_timeout", self.home_timeout),
+            ("tick_interval", self.tick_interval),
+            ("homes_interval", self.homes_interval),
+            ("rebalance_interval", self.rebalance_interval),
+            ("loop_interval", self.loop_interval),
+            ("loop_retell", self.loop_retell),
+        ] {
+            if actual < Duration::from_millis(1) {
+                return Err(Error::rejected(format!(
+                    "`{name}`: expected at least 1ms, actual {actual:?}"
+                )));
+            }
+        }
+        for (name, actual) in [
+            ("shard_buffer_max", self.shard_buffer_max),
+            ("entity_buffer_max", self.entity_buffer_max),
+            ("rebalance_moves_max", self.rebalance_moves_max),
+            ("loop_changes_max", self.loop_changes_max),
+        ] {
+            if actual == 0 {
+                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
+            }
+        }
+        if self.loop_interval_max < self.loop_interval {
+            return Err(Error::rejected(format!(
+                "`loop_interval_max`: expected at least `loop_interval` ({:?}), actual {:?}",
+                self.loop_interval, self.loop_interval_max
+            )));
+        }
+        Ok(())
+    }
+}

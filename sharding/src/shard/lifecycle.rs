@@ -1,0 +1,208 @@
+//! Decides which entities of a shard run, and where each message goes.
+//!
+//! ```text
+//!            Deliver                     idle, over the limit, asked to
+//!   absent ------------> Active -----------------------------------------> Stopping
+//!      ^     Start        |  ^                                           (keeps commands)
+//!      +---- Stopped -----+  +--------- Stopped, something kept: Start -------+
+//!      +------------------------------- Stopped, nothing kept ---------------+
+//! ```
+//!
+//! Invariants: each message ends in exactly one `Forward` or `Refuse`, in arrival order for each entity; only an active entity
+//! receives messages; a draining shard starts nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Limits of a shard.
+#[derive(Debug, Clone)]
+pub struct LifecycleSettings {
+    /// Most messages that wait for an entity that is stopping.
+    pub buffer_max: usize,
+    /// An entity without a command for so long is stopped; zero: never.
+    pub passivate_after: Duration,
+    /// Most active entities; zero: no limit.
+    pub entities_max: usize,
+}
+
+/// A fact for the shard.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input<T> {
+    /// A message for an entity; only commands count as use.
+    Deliver {
+        /// Who.
+        entity: Arc<str>,
+        /// What.
+        message: T,
+        /// Whether it keeps the entity from being passivated.
+        is_use: bool,
+    },
+    /// The entity was found gone while this message was handed to it; its `Stopped` is still to come.
+    Returned(Arc<str>, T),
+    /// The entity asks to be stopped.
+    Passivate(Arc<str>),
+    /// The entity is gone.
+    Stopped(Arc<str>),
+    /// Time has passed.
+    Tick,
+    /// Stop all entities, for good.
+    Drain,
+}
+
+/// A request of the shard.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect<T> {
+    /// Start the entity.
+    Start(Arc<str>),
+    /// Hand the message to the entity.
+    Forward(Arc<str>, T),
+    /// Let the entity finish and stop; answered by `Stopped`.
+    Stop(Arc<str>),
+    /// Nobody will handle the message.
+    Refuse(T),
+    /// All entities have stopped.
+    Drained,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    Active { used: Instant },
+    Stopping { kept: VecDeque<T> },
+}
+
+/// The entities of one shard.
+#[derive(Debug)]
+pub struct Lifecycle<T> {
+    settings: LifecycleSettings,
+    entities: BTreeMap<Arc<str>, State<T>>,
+    draining: bool,
+}
+
+impl<T> Lifecycle<T> {
+    /// A shard without entities.
+    pub fn new(settings: LifecycleSettings) -> Self {
+        Self { settings, entities: BTreeMap::new(), draining: false }
+    }
+
+    /// Entities that are there, stopping ones too.
+    pub fn entity_count(&self) -> usize {
+        self.entities.len()
+    }
+
+    /// Advances the shard by one input.
+    pub fn step(&mut self, now: Instant, input: Input<T>) -> Vec<Effect<T>> {
+        match input {
+            Input::Deliver { entity, message, is_use } => {
+                self.deliver(now, entity, message, is_use)
+            }
+            Input::Returned(entity, message) => self.returned(entity, message),
+            Input::Passivate(entity) => self.passivate(entity),
+            Input::Stopped(entity) => self.stopped(now, &entity),
+            Input::Tick => self.tick(now),
+            Input::Drain => self.drain(),
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        now: Instant,
+        entity: Arc<str>,
+        message: T,
+        is_use: bool,
+    ) -> Vec<Effect<T>> {
+        match self.entities.get_mut(&entity) {
+            Some(State::Active { used }) => {
+                if is_use {
+                    *used = now;
+                }
+                vec![Effect::Forward(entity, message)]
+            }
+            Some(State::Stopping { kept }) if kept.len() < self.settings.buffer_max => {
+                kept.push_back(message);
+                Vec::new()
+            }
+            Some(State::Stopping { .. }) => vec![Effect::Refuse(message)],
+            None if self.draining => vec![Effect::Refuse(message)],
+            None => {
+                self.entities.insert(entity.clone(), State::Active { used: now });
+                vec![Effect::Start(entity.clone()), Effect::Forward(entity, message)]
+            }
+        }
+    }
+
+    fn returned(&mut self, entity: Arc<str>, message: T) -> Vec<Effect<T>> {
+        match self.entities.get_mut(&entity) {
+            Some(State::Stopping { kept }) => kept.push_front(message),
+            Some(state @ State::Active { .. }) => {
+                *state = State::Stopping { kept: VecDeque::from([message]) };
+            }
+            None => return vec![Effect::Refuse(message)],
+        }
+        Vec::new()
+    }
+
+    fn passivate(&mut self, entity: Arc<str>) -> Vec<Effect<T>> {
+        match self.entities.get_mut(&entity) {
+            Some(state @ State::Active { .. }) => {
+                *state = State::Stopping { kept: VecDeque::new() };
+                vec![Effect::Stop(entity)]
+            }
+            Some(State::Stopping { .. }) | None => Vec::new(),
+        }
+    }
+
+    fn stopped(&mut self, now: Instant, entity: &Arc<str>) -> Vec<Effect<T>> {
+        let kept = match self.entities.remove(entity) {
+            Some(State::Stopping { kept }) => kept,
+            Some(State::Active { .. }) | None => VecDeque::new(),
+        };
+        if self.draining {
+            let mut effects: Vec<_> = kept.into_iter().map(Effect::Refuse).collect();
+            if self.entities.is_empty() {
+                effects.push(Effect::Drained);
+            }
+            return effects;
+        }
+        if kept.is_empty() {
+            return Vec::new();
+        }
+        self.entities.insert(entity.clone(), State::Active { used: now });
+        let forwards = kept.into_iter().map(|message| Effect::Forward(entity.clone(), message));
+        std::iter::once(Effect::Start(entity.clone())).chain(forwards).collect()
+    }
+
+    fn tick(&mut self, now: Instant) -> Vec<Effect<T>> {
+        let mut active: Vec<(Instant, Arc<str>)> = Vec::new();
+        for (entity, state) in &self.entities {
+            if let State::Active { used } = state {
+                active.push((*used, entity.clone()));
+            }
+        }
+        let (after, max) = (self.settings.passivate_after, self.settings.entities_max);
+        let mut surplus = if max == 0 { 0 } else { active.len().saturating_sub(max) };
+        if surplus > 0 {
+            active.sort();
+        }
+        let mut effects = Vec::new();
+        for (used, entity) in active {
+            let is_idle = !after.is_zero() && now.duration_since(used) >= after;
+            if is_idle || surplus > 0 {
+                surplus = surplus.saturating_sub(1);
+                effects.extend(self.passivate(entity));
+            }
+        }
+        effects
+    }
+
+    fn drain(&mut self) -> Vec<Effect<T>> {
+        self.draining = true;
+        if self.entities.is_empty() {
+            return vec![Effect::Drained];
+        }
+        let entities: Vec<Arc<str>> = self.entities.keys().cloned().collect();
+        entities.into_iter().flat_map(|entity| self.passivate(entity)).collect()
+    }
+}

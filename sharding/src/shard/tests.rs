@@ -1,0 +1,94 @@
+//! The life of entities by effects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_persistence::time::{Clock, SystemClock};
+use tokio::time::Instant;
+
+use super::{Effect, Input, Lifecycle, LifecycleSettings};
+
+fn shard() -> (Lifecycle<u32>, Instant) {
+    let settings = LifecycleSettings {
+        buffer_max: 2,
+        passivate_after: Duration::from_secs(60),
+        entities_max: 2,
+    };
+    (Lifecycle::new(settings), SystemClock.now())
+}
+
+fn id(name: &str) -> Arc<str> {
+    name.into()
+}
+
+fn deliver(name: &str, message: u32) -> Input<u32> {
+    Input::Deliver { entity: id(name), message, is_use: true }
+}
+
+fn forward(name: &str, message: u32) -> Effect<u32> {
+    Effect::Forward(id(name), message)
+}
+
+#[test]
+fn a_message_during_passivation_restarts_the_entity() {
+    let (mut shard, t0) = shard();
+    assert_eq!(shard.step(t0, deliver("a", 1)), [Effect::Start(id("a")), forward("a", 1)]);
+
+    let t1 = t0 + Duration::from_secs(60);
+    assert_eq!(shard.step(t1, Input::Tick), [Effect::Stop(id("a"))]);
+    assert_eq!(shard.step(t1, deliver("a", 2)), []);
+    assert_eq!(shard.step(t1, deliver("a", 3)), []);
+    assert_eq!(shard.step(t1, deliver("a", 4)), [Effect::Refuse(4)], "over `buffer_max`");
+
+    let effects = shard.step(t1, Input::Stopped(id("a")));
+    assert_eq!(effects, [Effect::Start(id("a")), forward("a", 2), forward("a", 3)]);
+}
+
+/// S20: what replication wakes goes to sleep again.
+#[test]
+fn s20_events_wake_an_entity_and_do_not_keep_it_awake() {
+    let (mut shard, t0) = shard();
+    let event = |message| Input::Deliver { entity: id("a"), message, is_use: false };
+    assert_eq!(shard.step(t0, event(1)).len(), 2);
+    let t1 = t0 + Duration::from_secs(59);
+    assert_eq!(shard.step(t1, event(2)), [forward("a", 2)]);
+    assert_eq!(shard.step(t1 + Duration::from_secs(1), Input::Tick), [Effect::Stop(id("a"))]);
+    assert_eq!(shard.step(t1, Input::Stopped(id("a"))), []);
+    assert_eq!(shard.entity_count(), 0);
+}
+
+#[test]
+fn over_the_limit_those_used_least_recently_go() {
+    let (mut shard, t0) = shard();
+    for (second, name) in [(0, "a"), (1, "b"), (2, "c"), (3, "a")] {
+        shard.step(t0 + Duration::from_secs(second), deliver(name, 1));
+    }
+    assert_eq!(shard.step(t0 + Duration::from_secs(4), Input::Tick), [Effect::Stop(id("b"))]);
+}
+
+#[test]
+fn draining_stops_everything_and_starts_nothing() {
+    let (mut shard, t0) = shard();
+    shard.step(t0, deliver("a", 1));
+    shard.step(t0, deliver("b", 1));
+    assert_eq!(shard.step(t0, Input::Drain), [Effect::Stop(id("a")), Effect::Stop(id("b"))]);
+    assert_eq!(shard.step(t0, deliver("c", 2)), [Effect::Refuse(2)]);
+    assert_eq!(shard.step(t0, Input::Stopped(id("a"))), []);
+    assert_eq!(shard.step(t0, Input::Stopped(id("b"))), [Effect::Drained]);
+}
+
+#[test]
+fn a_message_to_an_entity_that_died_waits_for_its_end() {
+    let (mut shard, t0) = shard();
+    shard.step(t0, deliver("a", 1));
+    assert_eq!(shard.step(t0, Input::Returned(id("a"), 2)), []);
+    assert_eq!(shard.step(t0, deliver("a", 3)), []);
+    let effects = shard.step(t0, Input::Stopped(id("a")));
+    assert_eq!(effects, [Effect::Start(id("a")), forward("a", 2), forward("a", 3)]);
+}
+
+#[test]
+fn an_empty_shard_is_drained_at_once() {
+    let (mut shard, t0) = shard();
+    assert_eq!(shard.step(t0, Input::Drain), [Effect::Drained]);
+}

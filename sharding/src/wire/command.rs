@@ -1,0 +1,238 @@
+//! A command on its way to another node, and the answers on their way back. All numbers are little-endian.
+//!
+//! ```text
+//! command                                  answers, one after the other
+//!  0 u8   hops: nodes that passed it on     0 u8   0: ok, else the kind of the error
+//!  1 u32  places for answers in it          1 u32  length
+//!  5 u16  length of the entity type         5 ...  encoded answer, or the error's text
+//!  7 u16  length of the entity id
+//!  9 u16  length of the replica
+//! 11 ...  type, id, replica, command
+//! ```
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use antiphon_persistence::reply::{RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender};
+use antiphon_persistence::{Error, Result};
+use antiphon_runtime::Responder;
+use bytes::{Buf, Bytes};
+
+type Answer = std::result::Result<Bytes, ReplyError>;
+
+/// A command with its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WireCommand {
+    pub(crate) hops: u8,
+    pub(crate) replies: u32,
+    pub(crate) entity_type: Arc<str>,
+    pub(crate) entity_id: Arc<str>,
+    pub(crate) replica: Arc<str>,
+    pub(crate) command: Bytes,
+}
+
+impl WireCommand {
+    pub(crate) fn encode(&self) -> Bytes {
+        let texts = [&self.entity_type, &self.entity_id, &self.replica];
+        let length: usize = texts.iter().map(|text| text.len()).sum();
+        let mut bytes = Vec::with_capacity(11 + length + self.command.len());
+        bytes.push(self.hops);
+        bytes.extend_from_slice(&self.replies.to_le_bytes());
+        for text in texts {
+            let length = u16::try_from(text.len()).expect("names are limited");
+            bytes.extend_from_slice(&length.to_le_bytes());
+        }
+        for text in texts {
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes.extend_from_slice(&self.command);
+        bytes.into()
+    }
+
+    pub(crate) fn decode(mut bytes: Bytes) -> Result<Self> {
+        if bytes.len() < 11 {
+            return Err(malformed("11 bytes at least"));
+        }
+        let (hops, replies) = (bytes.get_u8(), bytes.get_u32_le());
+        let lengths = [bytes.get_u16_le(), bytes.get_u16_le(), bytes.get_u16_le()];
+        let mut text = |length: u16| {
+            if bytes.len() < usize::from(length) {
+                return Err(malformed("three names"));
+            }
+            let text = bytes.split_to(usize::from(length));
+            std::str::from_utf8(&text).map(Arc::from).map_err(|_| malformed("names in UTF-8"))
+        };
+        let (entity_type, entity_id, replica) =
+            (text(lengths[0])?, text(lengths[1])?, text(lengths[2])?);
+        Ok(Self { hops, replies, entity_type, entity_id, replica, command: bytes })
+    }
+}
+
+fn malformed(expected: &str) -> Error {
+    Error::corrupt(format!("command from another node: expected {expected}"))
+}
+
+/// The places for answers that were taken out of a command, in order.
+#[derive(Default)]
+pub(crate) struct Completions(Mutex<Vec<Option<RemoteCompletion>>>);
+
+impl ReplyRegistrar for Completions {
+    fn register(&self, completion: RemoteCompletion) -> u64 {
+        let mut completions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        completions.push(Some(completion));
+        completions.len() as u64 - 1
+    }
+}
+
+impl Completions {
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Answers all that are left with the same error.
+    pub(crate) fn fail(&self, error: &ReplyError) {
+        let left = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for completion in left.into_iter().flatten() {
+            completion(Err(error.clone()));
+        }
+    }
+
+    fn finish(&self, id: u64, answer: Answer) {
+        let completion = usize::try_from(id).ok().and_then(|index| {
+            let mut completions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            completions.get_mut(index)?.take()
+        });
+        if let Some(completion) = completion {
+            completion(answer);
+        }
+    }
+}
+
+/// A command that came back unhandled is handled here after all: its answers go straight to the askers.
+impl ReplySender for Completions {
+    fn send(&self, id: u64, answer: Answer) {
+        self.finish(id, answer);
+    }
+}
+
+/// Hands the answers of the other node to the askers.
+pub(crate) fn complete(completions: &Completions, mut answers: Bytes) {
+    for id in 0..completions.count() as u64 {
+        if answers.len() < 5 {
+            break;
+        }
+        let (kind, length) = (answers.get_u8(), answers.get_u32_le() as usize);
+        if answers.len() < length {
+            break;
+        }
+        let bytes = answers.split_to(length);
+        let answer = if kind == 0 { Ok(bytes) } else { Err(read_error(kind, &bytes)) };
+        completions.finish(id, answer);
+    }
+    completions.fail(&ReplyError::Rejected("the other node's answer cannot be read".into()));
+}
+
+fn write_error(error: &ReplyError) -> (u8, &str) {
+    match error {
+        ReplyError::NoReply => (1, ""),
+        ReplyError::Timeout => (2, ""),
+        ReplyError::NotHere(why) => (3, why),
+        ReplyError::Overloaded(why) => (4, why),
+        ReplyError::Stopped(why) => (5, why),
+        ReplyError::Rejected(why) => (6, why),
+        ReplyError::Unavailable(why) => (7, why),
+    }
+}
+
+fn read_error(kind: u8, text: &[u8]) -> ReplyError {
+    let why = String::from_utf8_lossy(text).into_owned();
+    match kind {
+        1 => ReplyError::NoReply,
+        2 => ReplyError::Timeout,
+        3 => ReplyError::NotHere(why),
+        4 => ReplyError::Overloaded(why),
+        5 => ReplyError::Stopped(why),
+        7 => ReplyError::Unavailable(why),
+        _ => ReplyError::Rejected(why),
+    }
+}
+
+/// Collects the answers of one command and sends them back together.
+pub(crate) struct Answers {
+    state: Mutex<(Vec<Option<Answer>>, Option<Responder>)>,
+}
+
+impl Answers {
+    pub(crate) fn new(count: u32, responder: Responder) -> Self {
+        // each place for an answer takes a byte of the command at least, so that the count is bounded by its length
+        Self { state: Mutex::new((vec![None; count as usize], Some(responder))) }
+    }
+}
+
+impl ReplySender for Answers {
+    fn send(&self, id: u64, answer: Answer) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = usize::try_from(id).unwrap_or(usize::MAX);
+        let Some(slot) = state.0.get_mut(index) else { return };
+        *slot = Some(answer);
+        if state.0.iter().any(Option::is_none) {
+            return;
+        }
+        let Some(responder) = state.1.take() else { return };
+        let mut bytes = Vec::new();
+        for answer in state.0.drain(..).flatten() {
+            let (kind, content) = match &answer {
+                Ok(content) => (0, &content[..]),
+                Err(error) => {
+                    let (kind, why) = write_error(error);
+                    (kind, why.as_bytes())
+                }
+            };
+            bytes.push(kind);
+            let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(content);
+        }
+        drop(state);
+        responder.reply(bytes.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_has_these_bytes_and_is_read_back() {
+        let command = WireCommand {
+            hops: 1,
+            replies: 2,
+            entity_type: "ty".into(),
+            entity_id: "i".into(),
+            replica: "".into(),
+            command: Bytes::from_static(b"xy"),
+        };
+        let bytes = command.encode();
+        let golden = [1, 2, 0, 0, 0, 2, 0, 1, 0, 0, 0, b't', b'y', b'i', b'x', b'y'];
+        assert_eq!(&bytes[..], golden);
+        assert_eq!(WireCommand::decode(bytes).unwrap(), command);
+        for length in 0..14 {
+            assert!(WireCommand::decode(Bytes::copy_from_slice(&golden[..length])).is_err());
+        }
+    }
+
+    #[test]
+    fn every_error_is_read_back() {
+        for error in [
+            ReplyError::NoReply,
+            ReplyError::Timeout,
+            ReplyError::NotHere("x".into()),
+            ReplyError::Overloaded("x".into()),
+            ReplyError::Stopped("x".into()),
+            ReplyError::Rejected("x".into()),
+            ReplyError::Unavailable("x".into()),
+        ] {
+            let (kind, why) = write_error(&error);
+            assert_eq!(read_error(kind, why.as_bytes()), error);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What nodes say to each other about shards.
+
+mod command;
+mod control;
+
+use antiphon_runtime::ServiceId;
+pub(crate) use command::{Answers, Completions, WireCommand, complete};
+pub(crate) use control::{HomesAnswer, Wire};
+
+/// Commands for entities, and their answers.
+pub(crate) const COMMANDS: ServiceId = ServiceId(16);
+/// Homes and events.
+pub(crate) const SHARDING: ServiceId = ServiceId(17);
