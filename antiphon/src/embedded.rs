@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::tcp::{TcpSettings, TcpTransport};
-use antiphon_runtime::{
-    Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result,
-};
+use antiphon_runtime::{Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result};
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
 /// Another place: the journal file of its nodes, which is only read.

@@ -1,1 +1,16 @@
-//! node of Antiphon.
+//! The cluster node and its command line.
+//!
+//! - [`config`]: TOML and environment, with errors that name the key.
+//! - [`run`]: one node, from its configuration to its end.
+//! - [`http`]: entities as JSON.
+//! - [`client`]: a small HTTP client for the demo, the status command and tests.
+//! - [`cluster`]: starts node processes on this machine.
+//! - [`demo`]: the demo.
+
+pub mod client;
+pub mod cluster;
+pub mod config;
+pub mod demo;
+pub mod http;
+pub mod run;
+pub mod status;

@@ -1,3 +1,78 @@
 //! The `antiphon` binary.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use antiphon_node::{config, demo, run, status};
+use clap::{Parser, Subcommand};
+
+/// Event-sourced entities with a replica in each place.
+#[derive(Parser)]
+#[command(name = "antiphon", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs one node until it gets SIGTERM or ctrl-c; then it drains.
+    Node {
+        /// The configuration: TOML, documented in deploy/node.toml. Environment variables go before it.
+        #[arg(long)]
+        config: PathBuf,
+        /// Ends when the standard input is closed: for nodes that belong to another process.
+        #[arg(long)]
+        exit_with_stdin: bool,
+    },
+    /// Checks a configuration and prints it with all defaults.
+    Check {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Shows the members, and the shards that are behind, as a node sees them.
+    Status {
+        /// The HTTP address of any node.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        node: String,
+    },
+    /// A real two-place cluster on this machine: bids for auctions come in everywhere, and a node is killed half-way.
+    Demo(demo::DemoArguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match arguments.command {
+            Command::Node { config, exit_with_stdin } => run::run(&config, exit_with_stdin).await,
+            Command::Check { config } => config::load(&config).map(|config| {
+                print!("{}", toml::to_string(&config).unwrap_or_default());
+                true
+            }),
+            Command::Status { node } => status::status(&node).await,
+            Command::Demo(arguments) => demo::demo(arguments).await,
+        }
+    });
+    runtime.shutdown_background();
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                eprintln!("  because: {cause}");
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -4,33 +4,43 @@ use std::time::Duration;
 
 use antiphon_persistence::entity::EntitySettings;
 use antiphon_persistence::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// Limits of one entity type on one node. Plain values; the defaults fit most.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ShardingSettings {
     /// Limits of the entities.
     pub entity: EntitySettings,
     /// How long [`crate::EntityRef::ask`] waits. Then it returns `Timeout`.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub ask_timeout: Duration,
     /// Longest time that a node waits for another node's answer, whatever the asker does.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub remote_ask_timeout: Duration,
     /// Most commands that wait at a region for one shard without a reachable home. Beyond, they are refused with `Overloaded`.
     pub shard_buffer_max: usize,
     /// Most commands that wait for an entity that is stopping. Beyond, they are refused with `Overloaded`.
     pub entity_buffer_max: usize,
     /// How long a command waits for a home at most; then it is refused with `NotHere`.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub home_timeout: Duration,
     /// An entity without a command for so long is passivated; zero: never.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub passivate_after: Duration,
     /// Most entities at work in one shard. Beyond, those that were used least recently are passivated; zero: no limit.
     pub shard_entities_max: usize,
     /// How often regions look after their shards.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
     /// How often a region asks for changed homes, beside being told.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub homes_interval: Duration,
     /// How long a new coordinator waits for nodes to make themselves known before it gives shards to those that have.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub join_wait: Duration,
     /// How often the coordinator looks for nodes with too many shards.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub rebalance_interval: Duration,
     /// How many shards move at the same time, at most.
     pub rebalance_moves_max: usize,
@@ -39,12 +49,15 @@ pub struct ShardingSettings {
     /// Whether events of the other replicas are taken when they come directly. Off: only the journals are read.
     pub direct_replication: bool,
     /// Time between two reads of a peer's change feed by one shard.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub loop_interval: Duration,
     /// Longest such time, while nothing changes: it doubles from `loop_interval`.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub loop_interval_max: Duration,
     /// Most entities that one read of a change feed names.
     pub loop_changes_max: usize,
     /// When an entity has not answered the journal loop for so long, it is told again.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub loop_retell: Duration,
 }
 

@@ -1,1 +1,59 @@
-//! counter of Antiphon.
+//! A counter at two places, in one file. `src/main.rs` runs it.
+
+use antiphon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// What a counter is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Adds, and answers with the new value here.
+    Add {
+        /// What to add.
+        delta: i64,
+        /// Where the answer goes.
+        reply_to: ReplyTo<i64>,
+    },
+    /// Answers with the value here.
+    Get {
+        /// Where the answer goes.
+        reply_to: ReplyTo<i64>,
+    },
+}
+
+/// What has happened.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// Something was added, at whichever replica: sums commute, so that replicas converge by themselves.
+    Added {
+        /// What.
+        delta: i64,
+    },
+}
+
+/// The behaviour.
+pub struct Counter;
+
+impl EventSourced for Counter {
+    type Command = Command;
+    type Event = Event;
+    type State = i64;
+
+    fn on_command(&self, _: &CommandContext, value: &i64, command: Command) -> Effect<Self> {
+        match command {
+            Command::Add { delta, reply_to } => {
+                Effect::persist(Event::Added { delta }).then_reply(reply_to, |value| *value)
+            }
+            Command::Get { reply_to } => Effect::reply(reply_to, *value),
+        }
+    }
+
+    fn on_event(&self, _: &EventContext, value: &mut i64, event: &Event) {
+        let Event::Added { delta } = event;
+        *value = value.wrapping_add(*delta);
+    }
+}
+
+/// The provider for nodes: one sharding for each place.
+pub fn provider(replicas: Vec<ReplicaId>) -> ReplicatedEntityProvider<Counter> {
+    ReplicatedEntityProvider::per_role("counter", replicas, |_: &ReplicationId| Counter)
+}

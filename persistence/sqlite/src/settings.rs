@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use antiphon_persistence::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// What "durable" means when an append is acknowledged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// The write-ahead log was synced to the disk: survives a power failure.
     #[default]
@@ -15,7 +17,8 @@ pub enum Durability {
 }
 
 /// What a process does with the file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads and writes; creates the file when it is missing.
     #[default]
@@ -25,7 +28,8 @@ pub enum Role {
 }
 
 /// How an [`SqliteStores`](crate::SqliteStores) works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SqliteSettings {
     /// Default: [`Role::Owner`].
     pub role: Role,
@@ -38,6 +42,7 @@ pub struct SqliteSettings {
     /// Encoded bytes in one transaction; at least one write is taken. Default: 4 MiB.
     pub group_bytes_max: usize,
     /// How long a transaction waits for another process; then its writes fail with `Unavailable`. Default: 5 s.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub busy_timeout: Duration,
     /// Connections for reads; reads over it wait. Default: 2.
     pub reader_count: usize,

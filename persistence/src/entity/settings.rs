@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// Limits of the entities of one type. Plain values; the defaults fit most entities.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EntitySettings {
     /// Most commands of one entity that are not answered yet: waiting, being handled, or waiting for the disk. Beyond, a command is
     /// refused with `Overloaded`.
@@ -30,12 +32,16 @@ pub struct EntitySettings {
     /// Whether an entity reads the other replicas' journals when it starts. Without, it waits for the journal loop.
     pub pull_at_start: bool,
     /// First wait before a failed read of another replica's journal is repeated; it doubles up to `pull_retry_max`.
+    #[serde(with = "crate::time::text")]
     pub pull_retry_min: Duration,
     /// Longest such wait.
+    #[serde(with = "crate::time::text")]
     pub pull_retry_max: Duration,
     /// First wait before a failed entity restarts; it doubles up to `restart_max`.
+    #[serde(with = "crate::time::text")]
     pub restart_min: Duration,
     /// Longest such wait.
+    #[serde(with = "crate::time::text")]
     pub restart_max: Duration,
     /// Most entities of a node that recover at the same time; others wait for a permit.
     pub recoveries_max: usize,

@@ -2,6 +2,7 @@
 
 mod clock;
 mod hybrid;
+pub mod text;
 
 pub use clock::{Clock, SystemClock};
 pub use hybrid::{HybridClock, Timestamp};

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::transport::FRAME_BYTES_MAX;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// Limits of the links of one node. Plain values; the defaults fit most clusters.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct GateSettings {
     /// Longest message, request or answer, in bytes. A longer one is refused with `TooLarge`.
     pub message_bytes_max: usize,
@@ -24,10 +26,13 @@ pub struct GateSettings {
     pub reorder_frames_max: usize,
     /// How long a missing frame is waited for. Then the link starts anew: what was under way is lost, and its asks
     /// fail with `Unreachable`.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub gap_timeout: Duration,
     /// How long a full window without any acknowledgement is borne; then as `gap_timeout`.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub stall_timeout: Duration,
     /// How often these two timeouts are checked.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
 }
 

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use crate::gate::GateSettings;
 use crate::{Error, NodeId, Result};
+use serde::{Deserialize, Serialize};
 
 /// The settings of a node.
 ///
 /// With the defaults, a node that is killed is declared dead after about a second, and sealed after `renew_timeout`
 /// and a tenth; a node that cannot reach its store stops answering after `renew_timeout`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct NodeSettings {
     /// The name of the node, unique in its place.
     pub name: String,
@@ -22,8 +24,10 @@ pub struct NodeSettings {
     /// Shards of each entity type; it cannot be changed on a store that was used with another number.
     pub shard_count: u32,
     /// Time between two probes of the same neighbour.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub probe_interval: Duration,
     /// How long an answer to a probe is waited for; then the probe counts as missed.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub probe_timeout: Duration,
     /// So many missed probes in a row become a vote against the neighbour.
     pub probe_misses_max: u32,
@@ -34,23 +38,31 @@ pub struct NodeSettings {
     /// A vote expires when the node has renewed its row so many times since.
     pub vote_renewals_max: u64,
     /// Time between two renewals of the node's own row.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub renew_interval: Duration,
     /// A node that has not renewed its row for so long answers nothing any more; and so long the others wait before they take
     /// over from a dead node.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub renew_timeout: Duration,
     /// Time between two reads of the table of the own place.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub scan_interval: Duration,
     /// Time between two reads of the table of another place.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub peer_scan_interval: Duration,
     /// How long a call of the coordination store may take; then it counts as failed with an unknown outcome.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub store_timeout: Duration,
     /// How often the node looks at its clocks.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
     /// How long the row of a dead and sealed node is kept.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub dead_retention: Duration,
     /// Most rows of dead and sealed nodes that are kept; the oldest go first.
     pub dead_rows_max: usize,
     /// How long a link to a new member may take before missed probes count.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub probe_grace: Duration,
     /// How long each phase of a graceful shutdown may take; then the next begins, and `leave` reports it.
     pub shutdown_timeouts: ShutdownTimeouts,
@@ -59,17 +71,23 @@ pub struct NodeSettings {
 }
 
 /// How long each phase of a graceful shutdown may take.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ShutdownTimeouts {
     /// Stop accepting work from outside.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub stop_accepting: Duration,
     /// Hand off the shards.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub drain_shards: Duration,
     /// Seal the own writer and leave the members table.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub leave_table: Duration,
     /// Release the coordinator lease.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub release_lease: Duration,
     /// Close the links.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub close_links: Duration,
 }
 

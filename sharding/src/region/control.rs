@@ -12,11 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::shared::{Envelope, Region};
 use super::route;
+use super::shared::{Envelope, Region};
 use crate::coordinator::{Homes, HomesVersion, Input as CoordinatorInput, MoveId};
-use crate::{ShardId, shard};
 use crate::wire::{HomesAnswer, SHARDING, Wire};
+use crate::{ShardId, shard};
 
 impl<E: EventSourced> Region<E>
 where
@@ -33,16 +33,15 @@ where
         node.spawn("region", async move {
             let mut ask_at = None;
             loop {
-                tokio::select! {
+                let is_news = tokio::select! {
                     biased;
-                    changed = leases.changed() => if changed.is_err() { return },
-                    changed = links.changed() => if changed.is_err() { return },
-                    () = tokio::time::sleep(tick) => {}
-                }
+                    changed = leases.changed() => if changed.is_ok() { true } else { return },
+                    changed = links.changed() => if changed.is_ok() { true } else { return },
+                    () = tokio::time::sleep(tick) => false,
+                };
                 let Some(region) = region.upgrade() else { return };
                 let now = region.parts.node.clock().now();
-                let woken = leases.has_changed().is_ok_and(|changed| changed);
-                if ask_at.is_none_or(|at| now >= at) || woken || region.knows_nothing() {
+                if is_news || ask_at.is_none_or(|at| now >= at) || region.knows_nothing() {
                     ask_at = Some(now + ask);
                     region.ask_homes();
                 }

@@ -12,8 +12,8 @@ use antiphon_persistence::store::Change;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::shared::{Envelope, Message, Region, Slot};
 use super::route;
+use super::shared::{Envelope, Message, Region, Slot};
 use crate::replication::{Follower, FollowerParts, LoopSettings};
 use crate::shard::{Effect, Input, Lifecycle, LifecycleSettings};
 

@@ -10,13 +10,13 @@
 mod control;
 mod host;
 mod local;
-mod shared;
 mod remote;
 mod route;
+mod shared;
 
 pub(crate) use host::Host;
-pub(crate) use shared::{Region, RegionParts};
 pub use route::{Effect, Input, Route, RouteSettings};
+pub(crate) use shared::{Region, RegionParts};
 
 #[cfg(test)]
 mod tests;

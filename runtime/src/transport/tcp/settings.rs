@@ -3,23 +3,29 @@
 use std::time::Duration;
 
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// The limits of the TCP transport. Plain values.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TcpSettings {
     /// What both sides of a connection must know; empty for none. It keeps clusters apart; it does not hide what is sent.
     pub cookie: String,
     /// The cluster; a connection from another one is refused.
     pub cluster_name: String,
     /// How long a connection may take until its first frame; then it is closed.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub handshake_timeout: Duration,
     /// Most connections that are accepted at the same time; others are closed at once.
     pub connections_max: usize,
     /// How long sent bytes may stay without an acknowledgement of the other machine; then the connection breaks.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub user_timeout: Duration,
     /// First wait before a connection is tried again; it doubles up to `retry_max`.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub retry_min: Duration,
     /// Longest such wait.
+    #[serde(with = "antiphon_persistence::time::text")]
     pub retry_max: Duration,
     /// Most frames that wait for one connection; beyond, `Full`.
     pub queue_frames_max: usize,

@@ -1,0 +1,132 @@
+//! A small HTTP client: one connection, one request at a time.
+
+use std::time::Duration;
+
+use antiphon::prelude::*;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// A client of one node.
+#[derive(Debug)]
+pub struct Client {
+    address: String,
+    timeout: Duration,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Client {
+    /// A client of the node at `host:port`; it connects at the first request, and again after an error.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self { address: address.into(), timeout: Duration::from_secs(10), connection: None }
+    }
+
+    /// Another limit for each request.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The node's address.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no answer.
+    pub async fn get(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(StatusCode, Bytes)> {
+        self.request("GET", path, headers, Bytes::new()).await
+    }
+
+    /// Posts JSON to a path.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no answer.
+    pub async fn post(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<(StatusCode, Bytes)> {
+        self.request("POST", path, headers, body.to_string().into()).await
+    }
+
+    /// Reads JSON that must be there.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no answer, or another one than 200 and JSON.
+    pub async fn json(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Value> {
+        let (status, body) = self.get(path, headers).await?;
+        let text = String::from_utf8_lossy(&body);
+        if status != StatusCode::OK {
+            return Err(Error::unavailable(format!("{path} of {}: {status} {text}", self.address)));
+        }
+        serde_json::from_slice(&body).map_err(|error| {
+            Error::unavailable(format!("{path} of {}: {error}: {text}", self.address))
+        })
+    }
+
+    async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes)> {
+        let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Full::new(body))
+            .map_err(|error| Error::rejected(format!("{method} {path}: {error}")))?;
+        let timeout = self.timeout;
+        let answered = tokio::time::timeout(timeout, self.send(request)).await;
+        let answer = answered.unwrap_or_else(|_| {
+            Err(Error::timeout(format!(
+                "{method} {path} of {}: no answer in {timeout:?}",
+                self.address
+            )))
+        });
+        if answer.is_err() {
+            self.connection = None;
+        }
+        answer
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
+        let broken = |error: &dyn std::fmt::Display| {
+            Error::unavailable(format!("no answer of {}: {error}", self.address))
+        };
+        let mut connection = match self.connection.take() {
+            Some(connection) if !connection.is_closed() => connection,
+            _ => {
+                let stream = TcpStream::connect(&self.address).await.map_err(|e| broken(&e))?;
+                let _ = stream.set_nodelay(true);
+                let (connection, driver) =
+                    handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
+                antiphon::runtime::task::spawn("http client", async move {
+                    let _ = driver.await;
+                });
+                connection
+            }
+        };
+        connection.ready().await.map_err(|e| broken(&e))?;
+        let response = connection.send_request(request).await.map_err(|e| broken(&e))?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|e| broken(&e))?.to_bytes();
+        self.connection = Some(connection);
+        Ok((status, body))
+    }
+}

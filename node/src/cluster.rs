@@ -1,0 +1,273 @@
+//! Starts node processes on this machine: for the demo, and for tests with real processes.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use antiphon::prelude::*;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// What a cluster on this machine is made of.
+#[derive(Debug, Clone)]
+pub struct LocalClusterSettings {
+    /// Where configurations, journals and logs go.
+    pub data_dir: PathBuf,
+    /// The places.
+    pub replicas: Vec<String>,
+    /// Nodes of each place.
+    pub nodes_per_replica: usize,
+    /// TOML that is added to each configuration, for example `[sharding]` with its keys.
+    pub extra: String,
+    /// The `antiphon` binary.
+    pub binary: PathBuf,
+    /// How long a node may take to be ready.
+    pub start_timeout: Duration,
+}
+
+/// A node process.
+#[derive(Debug)]
+pub struct NodeProcess {
+    /// Its name.
+    pub name: String,
+    /// Its place.
+    pub replica: String,
+    /// Its HTTP address.
+    pub http: String,
+    /// Its id, with the incarnation.
+    pub id: String,
+    child: Option<Child>,
+    // kept open, so that the node can write to it
+    _stdout: Option<Lines<BufReader<ChildStdout>>>,
+}
+
+/// A cluster of node processes. Dropping it kills them; they also end by themselves when this process does.
+#[derive(Debug)]
+pub struct LocalCluster {
+    settings: LocalClusterSettings,
+    nodes: Vec<NodeProcess>,
+}
+
+impl LocalCluster {
+    /// Writes the configurations and starts all nodes.
+    ///
+    /// # Errors
+    /// `Rejected` when the data directory cannot be written; `Unavailable` when a node does not get ready, with the end of its log.
+    pub async fn start(settings: LocalClusterSettings) -> Result<Self> {
+        std::fs::create_dir_all(&settings.data_dir).map_err(|error| {
+            Error::rejected(format!(
+                "data directory {}: cannot be made: {error}: choose one that can be written with --data-dir",
+                settings.data_dir.display()
+            ))
+        })?;
+        let mut cluster = Self { nodes: Vec::new(), settings };
+        let mut names = Vec::new();
+        for number in 1..=cluster.settings.nodes_per_replica {
+            for replica in cluster.settings.replicas.clone() {
+                names.push((format!("{}-{number}", replica.to_lowercase()), replica));
+            }
+        }
+        for (name, replica) in &names {
+            cluster.configure(name, replica)?;
+            let process = cluster.spawn(name, replica)?;
+            cluster.nodes.push(process);
+        }
+        for index in 0..cluster.nodes.len() {
+            cluster.wait_ready(index).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// All nodes, those that were killed too.
+    pub fn nodes(&self) -> &[NodeProcess] {
+        &self.nodes
+    }
+
+    /// The journal of a place.
+    pub fn journal(&self, replica: &str) -> PathBuf {
+        self.settings.data_dir.join(format!("{}.db", replica.to_lowercase()))
+    }
+
+    /// The log of a node.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.settings.data_dir.join(format!("{name}.log"))
+    }
+
+    fn configure(&self, name: &str, replica: &str) -> Result<()> {
+        let peers: String = self
+            .settings
+            .replicas
+            .iter()
+            .filter(|other| *other != replica)
+            .map(|other| {
+                format!("[[peers]]\nplace = {other:?}\njournal = {:?}\n\n", self.journal(other))
+            })
+            .collect();
+        let text = format!(
+            "journal = {:?}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}",
+            self.journal(replica),
+            self.settings.extra
+        );
+        write(&self.settings.data_dir.join(format!("{name}.toml")), &text)
+    }
+
+    fn spawn(&self, name: &str, replica: &str) -> Result<NodeProcess> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log(name));
+        let cannot = |error: std::io::Error| {
+            Error::unavailable(format!("node {name}: cannot start: {error}"))
+        };
+        let mut child = Command::new(&self.settings.binary)
+            .arg("node")
+            .arg("--config")
+            .arg(self.settings.data_dir.join(format!("{name}.toml")))
+            .arg("--exit-with-stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log.map_err(cannot)?)
+            // ctrl-c goes to this process, which ends its nodes in order
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(cannot)?;
+        let stdout = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+        Ok(NodeProcess {
+            name: name.to_owned(),
+            replica: replica.to_owned(),
+            http: String::new(),
+            id: String::new(),
+            child: Some(child),
+            _stdout: stdout,
+        })
+    }
+
+    async fn wait_ready(&mut self, index: usize) -> Result<()> {
+        let limit = self.settings.start_timeout;
+        let log = self.log(&self.nodes[index].name);
+        let node = &mut self.nodes[index];
+        let Some(lines) = &mut node._stdout else {
+            return Err(Error::bug("a node without an output"));
+        };
+        let line = tokio::time::timeout(limit, lines.next_line()).await;
+        let ready: Option<Value> = match line {
+            Ok(Ok(Some(line))) => serde_json::from_str(&line).ok(),
+            Ok(Ok(None) | Err(_)) | Err(_) => None,
+        };
+        let Some(ready) = ready else {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines[lines.len().saturating_sub(10)..].join("\n");
+            return Err(Error::unavailable(format!(
+                "node {} is not ready within {limit:?}; the end of {}:\n{end}",
+                node.name,
+                log.display()
+            )));
+        };
+        node.http = ready["http"].as_str().unwrap_or_default().to_owned();
+        node.id = ready["node"].as_str().unwrap_or_default().to_owned();
+        Ok(())
+    }
+
+    /// Kills a node with SIGKILL and waits for its end.
+    ///
+    /// # Errors
+    /// `Bug` when there is no such node.
+    pub async fn kill(&mut self, name: &str) -> Result<()> {
+        let index = self.index(name)?;
+        if let Some(mut child) = self.nodes[index].child.take() {
+            let _ = child.kill().await;
+        }
+        Ok(())
+    }
+
+    /// Starts a node that was killed, or has ended, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn restart(&mut self, name: &str) -> Result<()> {
+        let index = self.index(name)?;
+        let replica = self.nodes[index].replica.clone();
+        self.nodes[index] = self.spawn(name, &replica)?;
+        self.wait_ready(index).await
+    }
+
+    /// Sends a signal to a node, by the name that `kill` knows.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no such process.
+    pub async fn signal(&self, name: &str, signal: &str) -> Result<()> {
+        let node = &self.nodes[self.index(name)?];
+        let id = node
+            .child
+            .as_ref()
+            .and_then(Child::id)
+            .ok_or_else(|| Error::unavailable(format!("node {name} is not there")))?;
+        let sent =
+            Command::new("kill").arg(format!("-{signal}")).arg(id.to_string()).status().await;
+        match sent {
+            Ok(status) if status.success() => Ok(()),
+            other => Err(Error::unavailable(format!("kill -{signal} of {name}: {other:?}"))),
+        }
+    }
+
+    /// Waits for the end of a node that was told to end. Returns whether it ended well.
+    ///
+    /// # Errors
+    /// `Timeout` when it does not end.
+    pub async fn ended(&mut self, name: &str, limit: Duration) -> Result<bool> {
+        let index = self.index(name)?;
+        let Some(child) = &mut self.nodes[index].child else { return Ok(true) };
+        let status = tokio::time::timeout(limit, child.wait()).await;
+        let status = status
+            .map_err(|_| Error::timeout(format!("node {name} has not ended in {limit:?}")))?;
+        self.nodes[index].child = None;
+        Ok(status.is_ok_and(|status| status.success()))
+    }
+
+    /// Ends all nodes: SIGTERM, and SIGKILL for those that do not end in time.
+    pub async fn stop(&mut self, limit: Duration) {
+        let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
+        for name in &names {
+            let _ = self.signal(name, "TERM").await;
+        }
+        for name in &names {
+            if self.ended(name, limit).await.is_err() {
+                let _ = self.kill(name).await;
+            }
+        }
+    }
+
+    /// Kills all nodes.
+    pub async fn kill_all(&mut self) {
+        let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
+        for name in names {
+            let _ = self.kill(&name).await;
+        }
+    }
+
+    fn index(&self, name: &str) -> Result<usize> {
+        let index = self.nodes.iter().position(|node| node.name == name);
+        index.ok_or_else(|| Error::bug(format!("no node {name}")))
+    }
+}
+
+impl NodeProcess {
+    /// Whether the process was started and not killed.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Its process id.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|error| {
+        Error::rejected(format!(
+            "{}: cannot be written: {error}: choose a data directory that can be written",
+            path.display()
+        ))
+    })
+}

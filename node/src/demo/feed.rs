@@ -1,0 +1,166 @@
+//! Bids over HTTP, to all places at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use antiphon::runtime::task;
+use antiphon_auction::RecordedBid;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+use crate::cluster::LocalCluster;
+
+/// Connections of each replica.
+const CONNECTIONS: usize = 8;
+
+#[derive(Debug, Default)]
+struct Shared {
+    done: AtomicUsize,
+    retries: AtomicUsize,
+    /// By replica, the HTTP addresses of its nodes.
+    nodes: RwLock<BTreeMap<String, Vec<String>>>,
+    acknowledged: Mutex<BTreeSet<u64>>,
+    refused: AtomicUsize,
+}
+
+/// Bids that are being sent.
+#[derive(Debug)]
+pub(super) struct Feed {
+    shared: Arc<Shared>,
+    total: usize,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What became of the bids.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) acknowledged: BTreeSet<u64>,
+    pub(super) total: usize,
+    /// Attempts that got no answer, or a "not now", and were repeated.
+    pub(super) retries: usize,
+}
+
+impl Feed {
+    pub(super) fn start(
+        cluster: &LocalCluster,
+        replicas: &[String],
+        bids: Arc<Vec<RecordedBid>>,
+    ) -> Self {
+        let shared = Arc::new(Shared::default());
+        let feed = Self { shared: shared.clone(), total: bids.len(), tasks: Vec::new() };
+        feed.replace(cluster);
+        let mut tasks = Vec::new();
+        for (index, replica) in replicas.iter().enumerate() {
+            let next = Arc::new(AtomicUsize::new(0));
+            for connection in 0..CONNECTIONS {
+                let (shared, bids, next) = (shared.clone(), bids.clone(), next.clone());
+                let (replica, replica_count) = (replica.clone(), replicas.len());
+                tasks.push(task::spawn("bids", async move {
+                    let mut sender = Sender::new(shared, replica, connection);
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(bid) = bids.get(at) else { return };
+                        if bid.replica % replica_count == index {
+                            sender.send(bid).await;
+                        }
+                    }
+                }));
+            }
+        }
+        Self { tasks, ..feed }
+    }
+
+    /// Takes note of the nodes' addresses, which change with a restart.
+    pub(super) fn replace(&self, cluster: &LocalCluster) {
+        let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for node in cluster.nodes() {
+            nodes.entry(node.replica.clone()).or_default().push(node.http.clone());
+        }
+        *self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner) = nodes;
+    }
+
+    /// Shows progress until that share of the bids is done.
+    pub(super) async fn progress_until(&self, share: f64) {
+        loop {
+            let done = self.shared.done.load(Ordering::Relaxed);
+            let retries = self.shared.retries.load(Ordering::Relaxed);
+            print!("\r{done:>6} of {} bids, {retries} repeated  ", self.total);
+            let _ = std::io::stdout().flush();
+            if done as f64 >= self.total as f64 * share {
+                println!();
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        println!("{text}");
+    }
+
+    pub(super) async fn finish(self) -> Outcome {
+        self.progress_until(1.0).await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        let acknowledged = std::mem::take(
+            &mut *self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        Outcome {
+            acknowledged,
+            total: self.total,
+            retries: self.shared.retries.load(Ordering::Relaxed),
+        }
+    }
+}
+
+struct Sender {
+    shared: Arc<Shared>,
+    replica: String,
+    turn: usize,
+    client: Option<Client>,
+}
+
+impl Sender {
+    fn new(shared: Arc<Shared>, replica: String, turn: usize) -> Self {
+        Self { shared, replica, turn, client: None }
+    }
+
+    /// Sends a bid until it is answered; after each failure another node of the place is asked.
+    async fn send(&mut self, bid: &RecordedBid) {
+        let path = format!("/entities/auction/{}", bid.auction);
+        let body = json!({ "place": bid.bid });
+        let headers = [("antiphon-replica", self.replica.as_str())];
+        loop {
+            let client = self.client.get_or_insert_with(|| {
+                let nodes = self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner);
+                let of_replica = &nodes[&self.replica];
+                let address = of_replica[self.turn % of_replica.len()].clone();
+                Client::new(address).with_timeout(Duration::from_secs(6))
+            });
+            match client.post(&path, &headers, &body).await {
+                Ok((status, answer)) if status.is_success() => {
+                    if answer.starts_with(b"\"accepted\"") || answer.starts_with(b"\"Accepted\"") {
+                        let mut all =
+                            self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+                        all.insert(bid.bid.number);
+                    } else {
+                        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                    self.shared.done.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                _ => {
+                    self.shared.retries.fetch_add(1, Ordering::Relaxed);
+                    self.client = None;
+                    self.turn += 1;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The demo: a real cluster on this machine, and a table of what happened.
+//!
+//! - `feed`: bids over HTTP to all places at once;
+//! - `failover`: kills a node and watches one of its entities;
+//! - `verify`: what the journals say;
+//! - `figures`: what the nodes' metrics say;
+//! - `report`: the table.
+
+mod failover;
+mod feed;
+mod figures;
+mod report;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon::prelude::*;
+use antiphon_auction::{Bids, RecordedBid, recorded};
+use clap::Args;
+
+use crate::cluster::{LocalCluster, LocalClusterSettings};
+use feed::Feed;
+use figures::Figures;
+use report::Report;
+
+/// What the demo can be told.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArguments {
+    /// Where configurations, journals and logs go; by default a new temporary directory, which stays.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Makes another stream of bids than the recorded one.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many bids; by default all of the recorded stream.
+    #[arg(long)]
+    bids: Option<usize>,
+    /// Nodes of each replica.
+    #[arg(long, default_value_t = 2)]
+    nodes_per_replica: usize,
+    /// How many replicas.
+    #[arg(long, default_value_t = 2)]
+    replicas: usize,
+    /// Leaves the cluster up at the end, until ctrl-c.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Runs the demo. Returns whether all checks hold.
+///
+/// # Errors
+/// When the cluster cannot be started or asked.
+pub async fn demo(arguments: DemoArguments) -> Result<bool> {
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::select! {
+        outcome = run(arguments) => outcome,
+        _ = interrupted => {
+            // the cluster is dropped with the future above, which kills its nodes
+            eprintln!("\ninterrupted: all nodes are stopped");
+            Ok(false)
+        }
+    }
+}
+
+fn check(arguments: &DemoArguments) -> Result<()> {
+    if !(1..=12).contains(&arguments.replicas) {
+        let actual = arguments.replicas;
+        return Err(Error::rejected(format!("`--replicas`: expected 1 to 12, actual {actual}")));
+    }
+    if !(2..=8).contains(&arguments.nodes_per_replica) {
+        return Err(Error::rejected(format!(
+            "`--nodes-per-replica`: expected 2 to 8, since one is killed, actual {}",
+            arguments.nodes_per_replica
+        )));
+    }
+    if arguments.bids == Some(0) {
+        return Err(Error::rejected("`--bids`: expected at least 1, actual 0"));
+    }
+    Ok(())
+}
+
+fn bids(arguments: &DemoArguments) -> Vec<RecordedBid> {
+    let recorded_count = Bids::RECORDED.count;
+    match (arguments.seed, arguments.bids) {
+        (None, None) => recorded(),
+        (None, Some(count)) if count <= recorded_count => {
+            recorded().into_iter().take(count).collect()
+        }
+        (seed, count) => Bids {
+            seed: seed.unwrap_or(Bids::RECORDED.seed),
+            count: count.unwrap_or(recorded_count),
+            ..Bids::RECORDED
+        }
+        .generate(),
+    }
+}
+
+async fn run(arguments: DemoArguments) -> Result<bool> {
+    check(&arguments)?;
+    let data_dir = data_dir(&arguments)?;
+    let letters = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
+    let replicas: Vec<String> =
+        letters[..arguments.replicas].iter().map(|letter| format!("DC-{letter}")).collect();
+    println!(
+        "starting {} nodes of {} in {}",
+        replicas.len() * arguments.nodes_per_replica,
+        replicas.join(", "),
+        data_dir.display()
+    );
+    let binary = std::env::current_exe()
+        .map_err(|error| Error::bug(format!("the path of this program: {error}")))?;
+    let mut cluster = LocalCluster::start(LocalClusterSettings {
+        data_dir,
+        replicas: replicas.clone(),
+        nodes_per_replica: arguments.nodes_per_replica,
+        extra: String::new(),
+        binary,
+        start_timeout: Duration::from_secs(30),
+    })
+    .await?;
+    verify::wait_ready(&cluster, Duration::from_secs(30)).await?;
+
+    let bids = Arc::new(bids(&arguments));
+    let feed = Feed::start(&cluster, &replicas, bids.clone());
+    feed.progress_until(0.5).await;
+    let mut figures = Figures::default();
+    // the counters of a process end with it
+    let victim = failover::victim(&cluster, &replicas);
+    figures.add(&cluster, Some(&victim)).await?;
+    let failed_over = failover::kill_and_watch(&mut cluster, &victim).await?;
+    feed.progress_until(0.75).await;
+    cluster.restart(&victim).await?;
+    feed.say(&format!("{victim} is back"));
+    feed.replace(&cluster);
+    let outcome = feed.finish().await;
+
+    let converged = verify::converged(&cluster, &replicas, &bids, Duration::from_secs(90)).await?;
+    let journals = verify::journals(&cluster, &replicas, &outcome.acknowledged).await?;
+    figures.add(&cluster, None).await?;
+    let report = Report { outcome, failed_over, converged, journals, figures };
+    report.print();
+    if arguments.keep {
+        keep(&cluster).await;
+    }
+    cluster.stop(Duration::from_secs(20)).await;
+    Ok(report.is_good())
+}
+
+fn data_dir(arguments: &DemoArguments) -> Result<PathBuf> {
+    if let Some(path) = &arguments.data_dir {
+        let has_journals = std::fs::read_dir(path).is_ok_and(|entries| {
+            entries.flatten().any(|entry| entry.path().extension().is_some_and(|e| e == "db"))
+        });
+        if has_journals {
+            return Err(Error::rejected(format!(
+                "`--data-dir` {}: expected a directory without journals: the table counts what this run writes",
+                path.display()
+            )));
+        }
+        return Ok(path.clone());
+    }
+    let made = tempfile::Builder::new().prefix("antiphon-demo-").tempdir();
+    let made = made.map_err(|error| Error::rejected(format!("no temporary directory: {error}")))?;
+    Ok(made.keep())
+}
+
+async fn keep(cluster: &LocalCluster) {
+    println!("\nThe cluster stays up until ctrl-c. For example:\n");
+    for node in cluster.nodes() {
+        println!("  {:<8} http://{}", node.name, node.http);
+    }
+    let (first, last) = (&cluster.nodes()[0], &cluster.nodes()[cluster.nodes().len() - 1]);
+    println!("\n  curl http://{}/entities/auction/a-1", first.http);
+    println!(
+        "  curl -d '{{\"add\": 1}}' -H 'antiphon-replica: {}' http://{}/entities/counter/c-1",
+        last.replica, first.http
+    );
+    println!("  curl http://{}/entities/counter/c-1", first.http);
+    println!("  curl http://{}/cluster", first.http);
+    println!("  curl http://{}/metrics", first.http);
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,104 @@
+//! One node, from its configuration to its end.
+
+use std::path::Path;
+
+use antiphon::Embedded;
+use antiphon::prelude::*;
+use antiphon::runtime::ShutdownPhase;
+use antiphon::runtime::admin::AdminServer;
+use antiphon::sharding::ShardingSection;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config};
+use crate::http;
+
+/// Runs a node until it is told to end. Returns whether it ended well.
+///
+/// # Errors
+/// Those of the configuration and of [`Embedded::start`].
+pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
+    let config = config::load(path)?;
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| {
+        Error::rejected(format!(
+            "`log`: expected a filter such as \"info\", actual {:?}: {error}",
+            config.log
+        ))
+    })?;
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    // signals that come during the start end it too
+    let ended = end(exit_with_stdin)?;
+    tokio::pin!(ended);
+    let (node, http) = tokio::select! {
+        started = start(&config) => started?,
+        () = &mut ended => return Ok(true),
+    };
+    let fenced = node.fenced();
+    tokio::select! {
+        () = ended => {}
+        reason = fenced => {
+            eprintln!("error: this node is out: {reason}");
+            return Ok(false);
+        }
+    }
+    tracing::info!("draining");
+    // the HTTP interface goes on until the shards are gone: other nodes answer through it
+    let left = node.leave().await;
+    tokio::select! {
+        () = http.stop() => {}
+        () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
+    }
+    left.map(|()| true)
+}
+
+async fn start(config: &Config) -> Result<(Node, AdminServer)> {
+    let listener = AdminServer::bind(config.http_bind).await?;
+    let http_address = listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string());
+    let embedded = Embedded::start(config.embedded(http_address.clone())).await?;
+    let node = embedded.node;
+    let entities = http::entities(&node, config).await?;
+    let sections: Vec<Arc<dyn antiphon::runtime::admin::ClusterSection>> =
+        vec![Arc::new(ShardingSection::new(&node))];
+    let server = AdminServer::start(listener, node.clone(), sections, entities)?;
+    let stores = embedded.stores;
+    node.on_shutdown(
+        ShutdownPhase::CloseLinks,
+        "stores",
+        Box::new(move || Box::pin(async move { drop(stores) })),
+    );
+    println!(
+        "{}",
+        json!({
+            "ready": true,
+            "node": node.id().to_string(),
+            "address": embedded.address.to_string(),
+            "http": http_address,
+        })
+    );
+    Ok((node, server))
+}
+
+/// Ends with SIGTERM, ctrl-c, or the end of the standard input.
+fn end(exit_with_stdin: bool) -> Result<impl Future<Output = ()>> {
+    let cannot = |error: std::io::Error| Error::bug(format!("signals cannot be received: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    Ok(async move {
+        let stdin = async {
+            if !exit_with_stdin {
+                return std::future::pending().await;
+            }
+            let mut bytes = [0; 64];
+            while tokio::io::stdin().read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stdin => {}
+        }
+    })
+}

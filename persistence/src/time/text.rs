@@ -1,0 +1,59 @@
+//! Durations as people write them in a configuration: `250ms`, `3s`, `2m`, `1h`. For `#[serde(with)]`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer, de};
+
+/// Writes a duration in its largest unit that is exact.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    let millis = duration.as_millis();
+    let text = match millis {
+        0 => "0s".to_owned(),
+        _ if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        _ => format!("{millis}ms"),
+    };
+    serializer.serialize_str(&text)
+}
+
+/// Reads a duration.
+///
+/// # Errors
+/// When it is no number with a unit.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse(&text).ok_or_else(|| {
+        de::Error::custom(format!(
+            "expected a duration such as \"250ms\", \"3s\", \"2m\" or \"1h\", actual {text:?}"
+        ))
+    })
+}
+
+fn parse(text: &str) -> Option<Duration> {
+    let end = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..end].parse().ok()?;
+    let millis = match &text[end..] {
+        "ms" => number,
+        "s" => number.checked_mul(1000)?,
+        "m" => number.checked_mul(60_000)?,
+        "h" => number.checked_mul(3_600_000)?,
+        _ => return None,
+    };
+    Some(Duration::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_number_and_a_unit() {
+        assert_eq!(parse("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse("2m"), Some(Duration::from_secs(120)));
+        for text in ["", "5", "s", "-1s", "1.5s", "3 s", "99999999999999999999s"] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+}
