@@ -12,7 +12,7 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
     let millis = duration.as_millis();
     let text = match millis {
         0 => "0s".to_owned(),
-        _ if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        _ if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
         _ => format!("{millis}ms"),
     };
     serializer.serialize_str(&text)

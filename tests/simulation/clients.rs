@@ -1,0 +1,94 @@
+//! Clients: they ask ledgers at all places through all nodes, and remember what was answered.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use antiphon_persistence::identity::ReplicaId;
+use antiphon_runtime::transport::memory::SplitMix64;
+
+use crate::cluster::Cluster;
+use crate::ledger::Command;
+use crate::run::Trace;
+
+/// What clients know.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// Lines that were acknowledged: entity, replica, line.
+    pub(crate) acknowledged: Vec<(String, ReplicaId, u64)>,
+    /// By entity and replica, the most own lines that a read has seen so far.
+    pub(crate) read: BTreeMap<(String, ReplicaId), u64>,
+    /// Reads that saw less than an earlier one, or than what was acknowledged before.
+    pub(crate) stale: Vec<String>,
+    /// By entity and replica, how many own lines were acknowledged.
+    pub(crate) own: BTreeMap<(String, ReplicaId), u64>,
+    pub(crate) failed: usize,
+    next_line: u64,
+}
+
+pub(crate) const ENTITIES: u64 = 6;
+
+/// Begins one request of a client, through a node that runs; its outcome goes to the history.
+pub(crate) fn request(
+    cluster: &Cluster,
+    random: &mut SplitMix64,
+    history: &Rc<RefCell<History>>,
+    trace: &Trace,
+) {
+    let running: Vec<_> = cluster.running().collect();
+    let kind = random.next_u64() % 20;
+    let (via, at, entity) = (random.next_u64(), random.next_u64(), random.next_u64() % ENTITIES);
+    let count = 1 + random.next_u64() % 3;
+    if running.is_empty() {
+        return;
+    }
+    let sharding = running[usize::try_from(via).unwrap_or(0) % running.len()].1.sharding.clone();
+    let replicas = cluster.replicas();
+    let replica = replicas[usize::try_from(at).unwrap_or(0) % replicas.len()].clone();
+    let entity = format!("l-{entity}");
+    let reference = sharding.entity_ref_for(&entity, &replica).expect("a known replica");
+    let (history, trace) = (history.clone(), trace.clone());
+    tokio::task::spawn_local(async move {
+        let key = (entity.clone(), replica.clone());
+        match kind {
+            0 => reference.tell(Command::Stop),
+            1..=5 => {
+                let before = {
+                    let history = history.borrow();
+                    let own = history.own.get(&key).copied().unwrap_or(0);
+                    own.max(history.read.get(&key).copied().unwrap_or(0))
+                };
+                let answer = reference.ask(|reply_to| Command::Read { reply_to }).await;
+                trace.say(format!("read {entity} at {replica}: {answer:?}"));
+                let Ok(seen) = answer else { return };
+                let mut history = history.borrow_mut();
+                if seen < before {
+                    let what = format!("{entity} at {replica}: read {seen}, {before} were there");
+                    history.stale.push(what);
+                }
+                let read = history.read.entry(key).or_default();
+                *read = seen.max(*read);
+            }
+            _ => {
+                let lines: Vec<u64> = {
+                    let mut history = history.borrow_mut();
+                    let first = history.next_line;
+                    history.next_line += count;
+                    (first..first + count).collect()
+                };
+                let sent = lines.clone();
+                let answer = reference.ask(|reply_to| Command::Add { lines: sent, reply_to }).await;
+                trace.say(format!("add {lines:?} to {entity} at {replica}: {answer:?}"));
+                let mut history = history.borrow_mut();
+                if answer.is_err() {
+                    history.failed += 1;
+                    return;
+                }
+                *history.own.entry(key).or_default() += lines.len() as u64;
+                let acknowledged =
+                    lines.into_iter().map(|line| (entity.clone(), replica.clone(), line));
+                history.acknowledged.extend(acknowledged);
+            }
+        }
+    });
+}

@@ -1,0 +1,210 @@
+//! The nodes of a run: started, crashed, restarted.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::memory::MemoryStores;
+use antiphon_persistence::store::Stores;
+use antiphon_runtime::transport::memory::MemoryNetwork;
+use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, task};
+use antiphon_sharding::{ReplicatedSharding, ShardingSettings};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::clock::SkewedClock;
+use crate::ledger::{self, Ledger};
+use crate::stores::{Audit, FaultyStores};
+
+pub(crate) const SHARDS: u32 = 4;
+
+/// A node that runs.
+pub(crate) struct Running {
+    pub(crate) node: Node,
+    pub(crate) sharding: ReplicatedSharding<Ledger>,
+    pub(crate) stores: Vec<FaultyStores>,
+    pub(crate) clock: Arc<SkewedClock>,
+}
+
+/// A node of the run, up or not.
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) place: usize,
+    pub(crate) running: Option<Running>,
+    starting: Option<oneshot::Receiver<Option<Running>>>,
+}
+
+/// All places.
+pub(crate) struct Cluster {
+    pub(crate) network: MemoryNetwork,
+    pub(crate) places: Vec<(String, MemoryStores)>,
+    pub(crate) audits: Vec<Arc<Mutex<Audit>>>,
+    pub(crate) members: Vec<Member>,
+    settings: ShardingSettings,
+    seed: u64,
+    incarnations: u64,
+    start: Instant,
+}
+
+impl Cluster {
+    pub(crate) fn new(
+        seed: u64,
+        start: Instant,
+        places: &[&str],
+        nodes_per_place: usize,
+        settings: ShardingSettings,
+    ) -> Self {
+        let mut members = Vec::new();
+        for (place, name) in places.iter().enumerate() {
+            for number in 0..nodes_per_place {
+                members.push(Member {
+                    name: format!("{}{number}", name.to_lowercase()),
+                    place,
+                    running: None,
+                    starting: None,
+                });
+            }
+        }
+        Self {
+            network: MemoryNetwork::new(seed),
+            places: places.iter().map(|name| ((*name).to_owned(), MemoryStores::new())).collect(),
+            audits: places.iter().map(|_| Arc::default()).collect(),
+            members,
+            settings,
+            seed,
+            incarnations: 0,
+            start,
+        }
+    }
+
+    pub(crate) fn replicas(&self) -> Vec<ReplicaId> {
+        self.places.iter().map(|(name, _)| ReplicaId::new(name).expect("a name")).collect()
+    }
+
+    fn faulty(&mut self, place: usize) -> FaultyStores {
+        self.incarnations += 1;
+        let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(self.incarnations);
+        FaultyStores::new(self.places[place].1.stores(), seed, self.audits[place].clone())
+    }
+
+    /// Begins to start a node; [`Self::collect`] takes it when it is there.
+    pub(crate) fn begin_start(&mut self, index: usize) {
+        let member = &self.members[index];
+        if member.running.is_some() || member.starting.is_some() {
+            return;
+        }
+        let (name, place) = (member.name.clone(), member.place);
+        let own = self.faulty(place);
+        let mut stores = vec![own.clone()];
+        let mut peers = Vec::new();
+        for other in 0..self.places.len() {
+            if other != place {
+                let faulty = self.faulty(other);
+                peers.push(PeerPlace {
+                    place: self.places[other].0.clone(),
+                    stores: faulty.stores(),
+                });
+                stores.push(faulty);
+            }
+        }
+        self.incarnations += 1;
+        let id = NodeId::new(&name, self.incarnations).expect("a name");
+        let clock = Arc::new(SkewedClock::new(self.start));
+        let settings = NodeSettings {
+            name,
+            place: self.places[place].0.clone(),
+            shard_count: SHARDS,
+            ..NodeSettings::default()
+        };
+        let parts = NodeParts {
+            clock: clock.clone(),
+            stores: own.stores(),
+            transport: self.network.transport(&id),
+            address: id.to_string(),
+            http_address: None,
+            peers,
+            incarnation: self.incarnations,
+            metrics: Arc::new(Metrics::new()),
+        };
+        let provider = ledger::provider(self.replicas(), self.settings.clone());
+        let (done, started) = oneshot::channel();
+        task::spawn("simulated start", async move {
+            let running = start(settings, parts, provider).await.map(|(node, sharding)| Running {
+                node,
+                sharding,
+                stores,
+                clock,
+            });
+            let _ = done.send(running);
+        });
+        self.members[index].starting = Some(started);
+    }
+
+    /// Takes the nodes that have started; those that failed are begun anew.
+    pub(crate) fn collect(&mut self) {
+        for index in 0..self.members.len() {
+            let Some(starting) = &mut self.members[index].starting else { continue };
+            match starting.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => {}
+                Ok(Some(running)) => {
+                    self.members[index].starting = None;
+                    self.members[index].running = Some(running);
+                }
+                Ok(None) | Err(oneshot::error::TryRecvError::Closed) => {
+                    self.members[index].starting = None;
+                    self.begin_start(index);
+                }
+            }
+        }
+    }
+
+    /// Kills a node without a word.
+    pub(crate) fn crash(&mut self, index: usize) {
+        if let Some(running) = self.members[index].running.take() {
+            self.network.crash(running.node.id());
+            running.node.crash();
+        }
+    }
+
+    /// Nodes that were declared dead end, as their processes would, and start again.
+    pub(crate) fn restart_fenced(&mut self) {
+        for index in 0..self.members.len() {
+            let is_fenced = self.members[index].running.as_ref().is_some_and(|running| {
+                matches!(
+                    *running.node.liveness().borrow(),
+                    antiphon_runtime::node::Liveness::Fenced(_)
+                )
+            });
+            if is_fenced {
+                self.crash(index);
+                self.begin_start(index);
+            }
+        }
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = (&Member, &Running)> {
+        self.members.iter().filter_map(|member| Some((member, member.running.as_ref()?)))
+    }
+
+    /// The stores of a place, without faults.
+    pub(crate) fn stores(&self, place: usize) -> Stores {
+        self.places[place].1.stores()
+    }
+}
+
+async fn start(
+    settings: NodeSettings,
+    parts: NodeParts,
+    provider: antiphon_sharding::ReplicatedEntityProvider<Ledger>,
+) -> Option<(Node, ReplicatedSharding<Ledger>)> {
+    let node = match Node::start(settings, parts).await {
+        Ok(node) => node,
+        Err(error) => {
+            tracing::debug!(%error, "a simulated node does not start");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            return None;
+        }
+    };
+    let sharding = ReplicatedSharding::init(&node, provider).await.expect("a good provider");
+    Some((node, sharding))
+}

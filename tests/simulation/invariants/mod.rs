@@ -1,0 +1,41 @@
+//! What must always hold, one file each.
+
+pub(crate) mod causal_order;
+pub(crate) mod convergence;
+pub(crate) mod exactly_once;
+pub(crate) mod no_lost_ack;
+pub(crate) mod no_stale_read;
+pub(crate) mod single_home;
+pub(crate) mod single_writer;
+
+use antiphon_persistence::event::{SequenceNr, StoredEvent};
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+
+use crate::clients::ENTITIES;
+use crate::cluster::Cluster;
+use crate::ledger::TYPE;
+
+/// The stream of one replica of one entity, straight from the store.
+pub(crate) async fn stream(
+    cluster: &Cluster,
+    entity: &str,
+    place: usize,
+    replica: &ReplicaId,
+) -> Vec<StoredEvent> {
+    let id = ReplicationId::new(TYPE, entity, replica.clone()).expect("an id").persistence_id();
+    let journal = cluster.stores(place).journal;
+    journal.replay(&id, SequenceNr::new(1), SequenceNr::MAX, usize::MAX).await.expect("no faults")
+}
+
+/// The streams of all replicas of all entities.
+pub(crate) async fn streams(cluster: &Cluster) -> Vec<(String, ReplicaId, Vec<StoredEvent>)> {
+    let mut all = Vec::new();
+    for number in 0..ENTITIES {
+        let entity = format!("l-{number}");
+        for (place, replica) in cluster.replicas().into_iter().enumerate() {
+            let events = stream(cluster, &entity, place, &replica).await;
+            all.push((entity.clone(), replica, events));
+        }
+    }
+    all
+}

@@ -1,0 +1,10 @@
+//! Reads of one replica never go back, and see what was acknowledged before they began: no zombie answers.
+
+use crate::clients::History;
+
+pub(crate) fn check(history: &History) -> Result<(), String> {
+    match history.stale.first() {
+        Some(stale) => Err(format!("no_stale_read: {stale}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+//! The entity of the simulation: a list of lines, each with what its writer had seen, so that causes can be checked without
+//! trusting the version vectors.
+
+use std::collections::BTreeMap;
+
+use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::reply::ReplyTo;
+use antiphon_sharding::{ReplicatedEntityProvider, ShardingSettings};
+use serde::{Deserialize, Serialize};
+
+/// What a ledger is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Command {
+    /// Adds lines; answers with how many there are.
+    Add { lines: Vec<u64>, reply_to: ReplyTo<u64> },
+    /// Answers with how many lines of this replica's own there are.
+    Read { reply_to: ReplyTo<u64> },
+    /// Stops the entity.
+    Stop,
+}
+
+/// A line was added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Added {
+    /// The line, unique in a run.
+    pub(crate) line: u64,
+    /// By origin, how many lines the writer had seen.
+    pub(crate) causes: BTreeMap<ReplicaId, u64>,
+}
+
+/// By origin, the lines; sums that commute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) seen: BTreeMap<ReplicaId, u64>,
+    pub(crate) lines: Vec<u64>,
+}
+
+pub(crate) struct Ledger;
+
+impl EventSourced for Ledger {
+    type Command = Command;
+    type Event = Added;
+    type State = State;
+
+    fn on_command(
+        &self,
+        context: &CommandContext,
+        state: &State,
+        command: Command,
+    ) -> Effect<Self> {
+        match command {
+            Command::Add { lines, reply_to } => {
+                let mut causes = state.seen.clone();
+                let events = lines.into_iter().map(move |line| {
+                    let event = Added { line, causes: causes.clone() };
+                    *causes.entry(context.replica_id().clone()).or_default() += 1;
+                    event
+                });
+                Effect::persist_all(events.collect::<Vec<_>>())
+                    .then_reply(reply_to, |state: &State| state.lines.len() as u64)
+            }
+            Command::Read { reply_to } => {
+                let own = state.seen.get(context.replica_id()).copied().unwrap_or(0);
+                Effect::reply(reply_to, own)
+            }
+            Command::Stop => Effect::none().then_stop(),
+        }
+    }
+
+    fn on_event(&self, context: &EventContext, state: &mut State, event: &Added) {
+        *state.seen.entry(context.origin().clone()).or_default() += 1;
+        state.lines.push(event.line);
+    }
+}
+
+pub(crate) const TYPE: &str = "ledger";
+
+pub(crate) fn provider(
+    replicas: Vec<ReplicaId>,
+    settings: ShardingSettings,
+) -> ReplicatedEntityProvider<Ledger> {
+    ReplicatedEntityProvider::per_role(TYPE, replicas, |_: &ReplicationId| Ledger)
+        .with_settings(settings)
+}

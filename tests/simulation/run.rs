@@ -1,0 +1,192 @@
+//! One run: trouble for a while, then calm, then everything must be well.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use antiphon_persistence::entity::EntitySettings;
+use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_runtime::transport::memory::SplitMix64;
+use antiphon_sharding::ShardingSettings;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use crate::clients::{self, History};
+use crate::cluster::Cluster;
+use crate::{faults, invariants};
+
+/// What happened, with virtual times; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Trace {
+    lines: Rc<RefCell<Vec<String>>>,
+    start: Instant,
+}
+
+impl Trace {
+    pub(crate) fn say(&self, line: String) {
+        let at = SystemClock.now() - self.start;
+        self.lines.borrow_mut().push(format!("{:>10.6} {line}", at.as_secs_f64()));
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) verdict: Result<(), String>,
+    pub(crate) trace: Vec<String>,
+}
+
+/// How long trouble lasts.
+const TROUBLE: Duration = Duration::from_secs(12);
+/// How long everything may take to be well after that.
+const CALM_MAX: Duration = Duration::from_secs(180);
+
+/// Settings with short times, so that much happens in a run.
+pub(crate) fn settings() -> ShardingSettings {
+    ShardingSettings {
+        entity: EntitySettings { snapshot_every: 7, ..EntitySettings::default() },
+        passivate_after: Duration::from_secs(4),
+        loop_interval: Duration::from_secs(1),
+        loop_interval_max: Duration::from_secs(3),
+        loop_retell: Duration::from_secs(3),
+        home_timeout: Duration::from_secs(4),
+        ..ShardingSettings::default()
+    }
+}
+
+thread_local! {
+    /// The first panic of a task of the run on this thread: tokio and ractor would swallow it.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+fn watch_panics() {
+    static WATCHING: std::sync::Once = std::sync::Once::new();
+    WATCHING.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANIC.with_borrow_mut(|panic| _ = panic.get_or_insert_with(|| info.to_string()));
+            before(info);
+        }));
+    });
+    PANIC.set(None);
+}
+
+/// Runs a seed to its end.
+pub(crate) fn simulate(seed: u64) -> Outcome {
+    watch_panics();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let local = LocalSet::new();
+    let mut outcome = local.block_on(&runtime, run(seed));
+    drop(local);
+    if let Some(panic) = PANIC.take() {
+        outcome.verdict = Err(format!("a task panicked: {panic}"));
+    }
+    outcome
+}
+
+async fn run(seed: u64) -> Outcome {
+    let start = SystemClock.now();
+    let trace = Trace { lines: Rc::default(), start };
+    let mut random = SplitMix64::new(seed);
+    let places: &[&str] = if random.next_u64().is_multiple_of(3) { &["A", "B", "C"] } else { &["A", "B"] };
+    let mut settings = settings();
+    settings.direct_replication = !random.next_u64().is_multiple_of(8);
+    settings.event_publishing = !random.next_u64().is_multiple_of(8);
+    let mut cluster = Cluster::new(seed, start, places, 2, settings);
+    for index in 0..cluster.members.len() {
+        cluster.begin_start(index);
+    }
+    let history = Rc::new(RefCell::new(History::default()));
+    let mut verdict = trouble(&mut cluster, &mut random, &history, &trace, start).await;
+    if verdict.is_ok() {
+        verdict = calm(&mut cluster, &history, &trace).await;
+    }
+    trace.say(format!("{:?}", cluster.network.stats()));
+    for index in 0..cluster.members.len() {
+        cluster.crash(index);
+    }
+    let lines = trace.lines.borrow().clone();
+    Outcome { verdict, trace: lines }
+}
+
+async fn trouble(
+    cluster: &mut Cluster,
+    random: &mut SplitMix64,
+    history: &Rc<RefCell<History>>,
+    trace: &Trace,
+    start: Instant,
+) -> Result<(), String> {
+    let mut strike_at = start + Duration::from_millis(1500);
+    while SystemClock.now() - start < TROUBLE {
+        cluster.collect();
+        cluster.restart_fenced();
+        clients::request(cluster, random, history, trace);
+        invariants::single_home::check(cluster)?;
+        if SystemClock.now() >= strike_at {
+            faults::strike(cluster, random, trace);
+            strike_at = SystemClock.now() + Duration::from_millis(100 + random.next_u64() % 900);
+        }
+        tokio::time::sleep(Duration::from_millis(1 + random.next_u64() % 60)).await;
+    }
+    Ok(())
+}
+
+async fn calm(
+    cluster: &mut Cluster,
+    history: &Rc<RefCell<History>>,
+    trace: &Trace,
+) -> Result<(), String> {
+    trace.say("calm".into());
+    let since = SystemClock.now();
+    loop {
+        cluster.collect();
+        cluster.restart_fenced();
+        faults::calm(cluster);
+        invariants::single_home::check(cluster)?;
+        let not_yet = match invariants::convergence::check(cluster).await {
+            Ok(()) => everybody_works(cluster).await,
+            Err(reason) => Err(reason),
+        };
+        match not_yet {
+            Ok(()) => break,
+            Err(reason) if SystemClock.now() - since > CALM_MAX => {
+                return Err(format!("not well {CALM_MAX:?} after the last fault: {reason}"));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    }
+    trace.say("well".into());
+    invariants::single_writer::check(cluster)?;
+    invariants::exactly_once::check(cluster).await?;
+    invariants::causal_order::check(cluster).await?;
+    let history = std::mem::take(&mut *history.borrow_mut());
+    invariants::no_lost_ack::check(cluster, &history).await?;
+    invariants::no_stale_read::check(&history)?;
+    if history.acknowledged.is_empty() {
+        return Err("a run without one acknowledged command".into());
+    }
+    Ok(())
+}
+
+/// Each replica of each entity answers through each node.
+async fn everybody_works(cluster: &Cluster) -> Result<(), String> {
+    if cluster.running().count() < cluster.members.len() {
+        return Err("not all nodes are up".into());
+    }
+    for (member, running) in cluster.running() {
+        for replica in cluster.replicas() {
+            let entity = "l-0";
+            let reference =
+                running.sharding.entity_ref_for(entity, &replica).map_err(|e| e.to_string())?;
+            let answer = reference.ask(|reply_to| crate::ledger::Command::Read { reply_to }).await;
+            answer.map_err(|error| {
+                format!("{entity} at {replica} through {}: {error}", member.name)
+            })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Scenarios by their names, each with one story instead of random trouble.
