@@ -92,7 +92,8 @@ async fn run(seed: u64) -> Outcome {
     let start = SystemClock.now();
     let trace = Trace { lines: Rc::default(), start };
     let mut random = SplitMix64::new(seed);
-    let places: &[&str] = if random.next_u64().is_multiple_of(3) { &["A", "B", "C"] } else { &["A", "B"] };
+    let places: &[&str] =
+        if random.next_u64().is_multiple_of(3) { &["A", "B", "C"] } else { &["A", "B"] };
     let mut settings = settings();
     settings.direct_replication = !random.next_u64().is_multiple_of(8);
     settings.event_publishing = !random.next_u64().is_multiple_of(8);

@@ -1,4 +1,6 @@
-//! What the figures stand beside: the same work without Antiphon.
+//! What the figures stand beside: the least that any implementation would have to do.
 
 pub(crate) mod file;
+pub(crate) mod ractor_call;
 pub(crate) mod sqlite;
+pub(crate) mod tcp_echo;

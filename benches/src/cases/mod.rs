@@ -1,8 +1,16 @@
 //! The benchmarks by name, and what the child processes of some of them run.
 
 mod appends;
+mod asks;
+mod catch_up;
+mod child;
+mod entities;
+mod hot_entity;
+mod idle;
+mod replication;
+mod start;
 
-use std::process::ExitCode;
+pub(crate) use child::child;
 
 use crate::report::Report;
 
@@ -10,9 +18,21 @@ use crate::report::Report;
 pub(crate) type Case = fn(&mut Report);
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: &[(&str, Case)] = &[("appends", appends::run)];
+pub(crate) const ALL: &[(&str, Case)] = &[
+    ("appends", appends::run),
+    ("hot-entity", hot_entity::run),
+    ("asks", asks::run),
+    ("replication", replication::run),
+    ("catch-up", catch_up::run),
+    ("idle", idle::run),
+    ("start", start::run),
+];
 
-/// The outcome, when this process was started as the child of a benchmark.
-pub(crate) fn child(_arguments: &[String]) -> Option<ExitCode> {
-    None
+/// A runtime as the node binary has one.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }

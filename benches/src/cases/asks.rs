@@ -1,0 +1,82 @@
+//! Ask round trips through an entity reference, 64 in flight: to an entity on this node, and to one in another process. No persistence.
+
+use std::sync::Arc;
+
+use antiphon::LocalPlace;
+use antiphon::prelude::*;
+use antiphon_counter::{Command, provider};
+use antiphon_persistence::task;
+
+use super::child::Spawned;
+use super::entities::{node, replica};
+use super::runtime;
+use crate::baseline::{ractor_call, tcp_echo};
+use crate::report::Report;
+use crate::stats::{Runs, Stopwatch};
+
+const RUNS: usize = 5;
+const IN_FLIGHT: usize = 64;
+
+pub(crate) fn run(report: &mut Report) {
+    let local = Runs::of(RUNS, || runtime().block_on(local(400_000)));
+    let bare = Runs::of(RUNS, || {
+        runtime().block_on(ractor_call::round_trips_per_second(400_000, IN_FLIGHT))
+    });
+    report.compare("asks", "local", "asks/s", &local, ("bare ractor call", &bare));
+
+    let (mut remote_runs, mut echo_runs) = (Runs::default(), Runs::default());
+    let folder = tempfile::tempdir_in("target").expect("a writable folder");
+    let path = folder.path().to_str().expect("a path in UTF-8").to_owned();
+    let mut child = Spawned::new(&["child-node", &path, "quiet"]);
+    assert_eq!(child.line(), "ready");
+    let runtime = runtime();
+    let counter = runtime.block_on(remote_counter(&folder));
+    for _ in 0..RUNS {
+        remote_runs.push(runtime.block_on(drive(&counter, 200_000)));
+        let mut echo = Spawned::new(&["child-echo"]);
+        let address = echo.line();
+        echo_runs.push(tcp_echo::round_trips_per_second(&address, 200_000, IN_FLIGHT));
+    }
+    report.compare("asks", "two processes", "asks/s", &remote_runs, ("bare TCP echo", &echo_runs));
+}
+
+async fn local(count: usize) -> f64 {
+    let node = LocalPlace::new("A").start("node").await.expect("a node");
+    let counters = ReplicatedSharding::init(&node, provider(vec![replica("A")])).await;
+    let counters = counters.expect("a type");
+    let counter = counters.entity_ref_for("c-1", &replica("A")).expect("a reference");
+    drive(&counter, 1000).await;
+    let rate = drive(&counter, count).await;
+    node.crash();
+    rate
+}
+
+/// Knows the place of the child, and hosts nothing itself.
+async fn remote_counter(folder: &tempfile::TempDir) -> EntityRef<Command> {
+    let node = node(folder.path(), "A", "B").await.node;
+    let counters =
+        ReplicatedSharding::init(&node, provider(vec![replica("A"), replica("B")])).await;
+    let counter = counters.expect("a type").entity_ref_for("c-1", &replica("B"));
+    let counter = counter.expect("a reference");
+    while counter.ask(|reply_to| Command::Get { reply_to }).await.is_err() {}
+    counter
+}
+
+pub(crate) async fn drive(counter: &EntityRef<Command>, count: usize) -> f64 {
+    let counter = Arc::new(counter.clone());
+    let watch = Stopwatch::start();
+    let askers: Vec<_> = (0..IN_FLIGHT)
+        .map(|_| {
+            let counter = counter.clone();
+            task::spawn("asker", async move {
+                for _ in 0..count / IN_FLIGHT {
+                    counter.ask(|reply_to| Command::Get { reply_to }).await.expect("an answer");
+                }
+            })
+        })
+        .collect();
+    for asker in askers {
+        asker.await.expect("an asker");
+    }
+    watch.rate(count)
+}

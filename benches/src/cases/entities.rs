@@ -1,0 +1,62 @@
+//! Entities without a cluster, and nodes on SQLite, for several benchmarks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use antiphon::{Embedded, EmbeddedSettings, PeerSettings};
+use antiphon_counter::Counter;
+use antiphon_persistence::entity::{EntityHost, EntityParts, EntityRuntime, EntitySettings};
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::store::{Journal, Stores, WriterId};
+use antiphon_persistence::time::SystemClock;
+use antiphon_runtime::NodeSettings;
+use antiphon_runtime::transport::tcp::TcpSettings;
+use antiphon_sqlite::SqliteSettings;
+
+pub(crate) fn replica(name: &str) -> ReplicaId {
+    ReplicaId::new(name).expect("a name")
+}
+
+/// Counters of one replica on these stores.
+pub(crate) async fn counters(
+    stores: &Stores,
+    replicas: &[&str],
+    peers: BTreeMap<ReplicaId, Arc<dyn Journal>>,
+    settings: EntitySettings,
+    host: Arc<dyn EntityHost>,
+) -> EntityRuntime<Counter> {
+    let writer = WriterId::new("bench@1").expect("a name");
+    stores.journal.open_writer(&writer).await.expect("a new writer");
+    let parts = EntityParts {
+        journal: stores.journal.clone(),
+        snapshots: stores.snapshots.clone(),
+        writer,
+        peers,
+        clock: Arc::new(SystemClock),
+        host,
+    };
+    let replicas = replicas.iter().map(|name| replica(name));
+    EntityRuntime::new(replicas, |_: &ReplicationId| Counter, settings, parts)
+        .expect("good settings")
+}
+
+/// A node of a place on SQLite in a folder, which knows the other place.
+pub(crate) async fn node(folder: &Path, place: &str, other: &str) -> Embedded {
+    let journal = |place: &str| folder.join(format!("{place}.db"));
+    let settings = EmbeddedSettings {
+        node: NodeSettings {
+            name: format!("node-{place}"),
+            place: place.to_owned(),
+            ..NodeSettings::default()
+        },
+        journal: journal(place),
+        sqlite: SqliteSettings::default(),
+        peers: vec![PeerSettings { place: other.to_owned(), journal: journal(other) }],
+        bind: ([127, 0, 0, 1], 0).into(),
+        advertised_host: None,
+        http_address: None,
+        tcp: TcpSettings::default(),
+    };
+    Embedded::start(settings).await.expect("a node")
+}
