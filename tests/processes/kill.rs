@@ -1,0 +1,119 @@
+//! kill -9 in a loop during writes, a frozen node, a restart of everything, and a graceful end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::history::{Writers, journal};
+use crate::support::{Processes, add, get, wait_for};
+
+fn addresses(processes: &Processes) -> BTreeMap<String, Vec<String>> {
+    let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for node in processes.cluster.nodes() {
+        nodes.entry(node.replica.clone()).or_default().push(node.http.clone());
+    }
+    nodes
+}
+
+/// Both journals end with the same events, and with every acknowledged bid.
+async fn check(processes: &Processes, writers: Writers) {
+    let acknowledged = writers.finish().await;
+    assert!(acknowledged.len() > 100, "only {} bids were acknowledged", acknowledged.len());
+    let (a, b) = (processes.cluster.journal("DC-A"), processes.cluster.journal("DC-B"));
+    wait_for("the journals have the same events", async || {
+        journal(&a).await.0 == journal(&b).await.0
+    })
+    .await;
+    for path in [&a, &b] {
+        let bids = journal(path).await.1;
+        let lost: Vec<_> = acknowledged.difference(&bids).collect();
+        assert!(lost.is_empty(), "acknowledged and not in {}: {lost:?}", path.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop() {
+    let rounds =
+        std::env::var("KILL_ROUNDS").ok().map_or(10, |text| text.parse().expect("a number"));
+    let mut processes = Processes::start(&["DC-A", "DC-B"], 2, "").await;
+    let writers = Writers::start(addresses(&processes), 3);
+    for round in 0..rounds {
+        let before = writers.count();
+        wait_for("writes go on", async || writers.count() > before + 20).await;
+        let name = processes.name(round % processes.cluster.nodes().len());
+        processes.cluster.kill(&name).await.expect("a node to kill");
+        processes.cluster.restart(&name).await.expect("a node that comes back");
+        *writers.nodes.write().expect("no writer panics") = addresses(&processes);
+    }
+    check(&processes, writers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends() {
+    let mut processes = Processes::start(&["DC-A", "DC-B"], 2, "").await;
+    let writers = Writers::start(addresses(&processes), 3);
+    wait_for("writes go on", async || writers.count() > 50).await;
+    let (frozen, other) = (processes.name(0), processes.client(2));
+    processes.cluster.signal(&frozen, "STOP").await.expect("a node to freeze");
+    let mut other = other;
+    let id = processes.cluster.nodes()[0].id.clone();
+    wait_for("the frozen node is dead and sealed", async || {
+        let Ok(cluster) = other.json("/cluster", &[]).await else { return false };
+        let members = cluster["members"].as_array().cloned().unwrap_or_default();
+        members.iter().any(|member| member["id"] == id.as_str() && member["sealed"] == true)
+    })
+    .await;
+    processes.cluster.signal(&frozen, "CONT").await.expect("a node to wake");
+    let ended_well = processes.cluster.ended(&frozen, Duration::from_secs(30)).await;
+    assert!(
+        !ended_well.expect("it ends by itself"),
+        "a node that was declared dead ends with an error"
+    );
+    let before = writers.count();
+    wait_for("writes go on", async || writers.count() > before + 50).await;
+    check(&processes, writers).await;
+}
+
+/// S3 on real processes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_of_everything_both_places_have_everything() {
+    let mut processes = Processes::start(&["DC-A", "DC-B"], 1, "").await;
+    let (mut a, mut b) = (processes.client(0), processes.client(1));
+    assert_eq!(add(&mut a, "c-1", "DC-A", 5).await, Some(5));
+    wait_for("it is at the other place", async || get(&mut b, "c-1", "DC-B").await == Some(5))
+        .await;
+
+    // one place writes while the other is down; then all are down
+    let name = processes.name(1);
+    processes.cluster.kill(&name).await.expect("a node");
+    assert_eq!(add(&mut a, "c-1", "DC-A", 1).await, Some(6));
+    processes.cluster.kill_all().await;
+    for index in 0..2 {
+        let name = processes.name(index);
+        processes.cluster.restart(&name).await.expect("a node that comes back");
+    }
+    for (index, replica) in ["DC-A", "DC-B"].into_iter().enumerate() {
+        processes.ready(index).await;
+        let mut client = processes.client(index);
+        wait_for("everything is there", async || get(&mut client, "c-1", replica).await == Some(6))
+            .await;
+    }
+}
+
+/// S19: a rolling restart, as an operator does it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over() {
+    let mut processes = Processes::start(&["DC-A", "DC-B"], 2, "").await;
+    let writers = Writers::start(addresses(&processes), 3);
+    for index in 0..processes.cluster.nodes().len() {
+        let before = writers.count();
+        wait_for("writes go on", async || writers.count() > before + 20).await;
+        let name = processes.name(index);
+        processes.cluster.signal(&name, "TERM").await.expect("a node");
+        let ended = processes.cluster.ended(&name, Duration::from_secs(40)).await;
+        assert!(ended.expect("it ends"), "{name} drains and ends well");
+        processes.cluster.restart(&name).await.expect("a node that comes back");
+        *writers.nodes.write().expect("no writer panics") = addresses(&processes);
+        processes.ready(index).await;
+    }
+    check(&processes, writers).await;
+}

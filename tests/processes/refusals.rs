@@ -1,0 +1,145 @@
+//! Wrong input: each has a clear error and no effect on others.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use antiphon_tests::antiphon_binary;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::{Processes, add, get, wait_for};
+
+/// Runs a node that must not start; what it says.
+async fn refused(config: &str) -> String {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("node.toml");
+    std::fs::write(&path, config).expect("a writable folder");
+    let output = Command::new(antiphon_binary())
+        .arg("node")
+        .arg("--config")
+        .arg(&path)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(30), output).await;
+    let output = output.expect("it ends by itself").expect("the binary runs");
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn config(journal: &std::path::Path, name: &str, rest: &str) -> String {
+    format!(
+        "journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\nlog = 'warn'\n[node]\nname = {name:?}\nplace = 'DC-A'\n{rest}"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_configurations_are_refused_by_name() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let journal = folder.path().join("a.db");
+    let message = refused(&config(&journal, "n", "nmae = 'x'")).await;
+    assert!(message.contains("nmae") && message.contains("expected one of"), "{message}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address");
+    let text = config(&journal, "n", "")
+        .replace("bind = '127.0.0.1:0'\nhttp", &format!("bind = '{address}'\nhttp"));
+    let message = refused(&text).await;
+    assert!(message.contains("`bind`: cannot listen on"), "{message}");
+
+    let missing = folder.path().join("no/such/folder/a.db");
+    let message = refused(&config(&missing, "n", "")).await;
+    assert!(message.contains("no/such/folder/a.db"), "{message}");
+
+    std::fs::write(
+        folder.path().join("text.db"),
+        "this is no database, it is a text of some length",
+    )
+    .expect("written");
+    let message = refused(&config(&folder.path().join("text.db"), "n", "")).await;
+    assert!(message.contains("text.db"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_in_use_and_another_clusters_store_are_refused_and_the_node_goes_on() {
+    let processes = Processes::start(&["DC-A"], 1, "").await;
+    let journal = processes.cluster.journal("DC-A");
+    let message = refused(&config(&journal, "dc-a-1", "")).await;
+    assert!(message.contains("is used by `dc-a-1@"), "{message}");
+    let message = refused(&config(&journal, "other", "shard_count = 7")).await;
+    assert!(message.contains("`shard_count`") && message.contains("64, actual 7"), "{message}");
+    let message = refused(&config(&journal, "other", "cluster_name = 'else'")).await;
+    assert!(message.contains("`cluster_name`"), "{message}");
+
+    let mut client = processes.client(0);
+    assert_eq!(add(&mut client, "c-1", "DC-A", 1).await, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_requests_are_answered_with_what_was_expected() {
+    let processes = Processes::start(&["DC-A"], 1, "").await;
+    let mut client = processes.client(0);
+    let long = format!("/entities/counter/{}", "x".repeat(2000));
+    for (path, header, body, status, expected) in [
+        ("/entities/nothing/x", None, json!({}), 404, "counter"),
+        ("/entities/counter/c-1", None, json!({ "ad": 1 }), 400, "unknown variant"),
+        ("/entities/counter/c-1", None, json!({ "add": "x" }), 400, "invalid type"),
+        ("/entities/counter/a%7Cb", None, json!({ "add": 1 }), 400, "entity id"),
+        (long.as_str(), None, json!({ "add": 1 }), 400, "entity id"),
+        (
+            "/entities/counter/c-1",
+            Some(("antiphon-replica", "DC-X")),
+            json!({ "add": 1 }),
+            400,
+            "DC-A",
+        ),
+        (
+            "/entities/counter/c-1",
+            Some(("antiphon-policy", "best")),
+            json!({ "add": 1 }),
+            400,
+            "nearest",
+        ),
+        ("/entities", None, json!({}), 404, "/entities/{type}/{id}"),
+    ] {
+        let headers: Vec<(&str, &str)> = header.into_iter().collect();
+        let (actual, body) = client.post(path, &headers, &body).await.expect("an answer");
+        let text = String::from_utf8_lossy(&body).into_owned();
+        assert_eq!(actual.as_u16(), status, "{path}: {text}");
+        assert!(text.contains(expected), "{path}: {text}");
+    }
+    assert_eq!(get(&mut client, "c-1", "DC-A").await, Some(0), "nothing took effect");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_writes_and_loses_nothing() {
+    let mut processes = Processes::start(&["DC-A"], 1, "[sqlite]\nfile_pages_max = 200\n").await;
+    let mut client = processes.client(0);
+    let title = "x".repeat(20_000);
+    let mut stored = 0;
+    let refused = loop {
+        let body = json!({ "add": format!("{stored}{title}") });
+        let answer = client.post("/entities/watch-list/w-1", &[], &body).await.expect("an answer");
+        if !answer.0.is_success() {
+            break String::from_utf8_lossy(&answer.1).into_owned();
+        }
+        stored += 1;
+        assert!(stored < 10_000, "the limit is never reached");
+    };
+    assert!(refused.contains("full"), "{refused}");
+    // the node lives; with room again, everything that was acknowledged is there
+    let name = processes.name(0);
+    processes.cluster.kill(&name).await.expect("a node");
+    let path = processes.folder.path().join(format!("{name}.toml"));
+    let text = std::fs::read_to_string(&path).expect("the configuration");
+    std::fs::write(&path, text.replace("file_pages_max = 200", "")).expect("written");
+    processes.cluster.restart(&name).await.expect("it comes back");
+    processes.ready(0).await;
+    let mut client = processes.client(0);
+    wait_for("the titles are there", async || {
+        let titles = client.json("/entities/watch-list/w-1", &[]).await.unwrap_or(Value::Null);
+        titles.as_array().is_some_and(|titles| titles.len() >= stored)
+    })
+    .await;
+}

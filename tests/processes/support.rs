@@ -1,0 +1,82 @@
+//! A cluster of processes for a test, and waiting without sleeping blindly.
+
+use std::time::Duration;
+
+use antiphon_node::client::Client;
+use antiphon_node::cluster::{LocalCluster, LocalClusterSettings};
+use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_tests::antiphon_binary;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) struct Processes {
+    pub(crate) cluster: LocalCluster,
+    pub(crate) folder: TempDir,
+}
+
+impl Processes {
+    pub(crate) async fn start(replicas: &[&str], nodes_per_replica: usize, extra: &str) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let cluster = LocalCluster::start(LocalClusterSettings {
+            data_dir: folder.path().to_path_buf(),
+            replicas: replicas.iter().map(|name| (*name).to_owned()).collect(),
+            nodes_per_replica,
+            extra: extra.to_owned(),
+            binary: antiphon_binary(),
+            start_timeout: Duration::from_secs(60),
+        });
+        let processes = Self { cluster: cluster.await.expect("a cluster"), folder };
+        for index in 0..processes.cluster.nodes().len() {
+            processes.ready(index).await;
+        }
+        processes
+    }
+
+    pub(crate) fn http(&self, index: usize) -> String {
+        self.cluster.nodes()[index].http.clone()
+    }
+
+    pub(crate) fn client(&self, index: usize) -> Client {
+        Client::new(self.http(index)).with_timeout(Duration::from_secs(8))
+    }
+
+    pub(crate) fn name(&self, index: usize) -> String {
+        self.cluster.nodes()[index].name.clone()
+    }
+
+    /// Until the node takes work.
+    pub(crate) async fn ready(&self, index: usize) {
+        let mut client = self.client(index);
+        wait_for("the node is ready", async || {
+            client.get("/health/ready", &[]).await.is_ok_and(|(status, _)| status.is_success())
+        })
+        .await;
+    }
+}
+
+/// Waits until it holds, and says what did not.
+pub(crate) async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let clock = SystemClock;
+    let until = clock.now() + Duration::from_secs(90);
+    while !holds().await {
+        assert!(clock.now() < until, "{what}: not after 90 seconds");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Adds to a counter at a replica; the new value, if it was acknowledged.
+pub(crate) async fn add(client: &mut Client, id: &str, replica: &str, delta: i64) -> Option<i64> {
+    let path = format!("/entities/counter/{id}");
+    let body = json!({ "add": delta });
+    let answer = client.post(&path, &[("antiphon-replica", replica)], &body).await;
+    let (status, body) = answer.ok()?;
+    if !status.is_success() {
+        return None;
+    }
+    serde_json::from_slice::<Value>(&body).ok()?.as_i64()
+}
+
+pub(crate) async fn get(client: &mut Client, id: &str, replica: &str) -> Option<i64> {
+    let path = format!("/entities/counter/{id}");
+    client.json(&path, &[("antiphon-replica", replica)]).await.ok()?.as_i64()
+}
