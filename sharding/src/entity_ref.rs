@@ -13,19 +13,28 @@ use crate::AskError;
 
 /// Takes commands for entities of one type.
 pub(crate) trait CommandPort<C>: Send + Sync {
-    fn tell(&self, replica: &ReplicaId, entity: Arc<str>, command: C);
+    /// Where the commands of an entity go; it never changes.
+    fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize>;
+
+    fn tell(&self, index: usize, entity: Arc<str>, command: C);
 }
 
 /// One replica of an entity, on this node or another. Cheap to clone; it stays good when the entity moves.
 pub struct EntityRef<C> {
     id: ReplicationId,
     port: Arc<dyn CommandPort<C>>,
+    index: usize,
     ask_timeout: Duration,
 }
 
 impl<C> Clone for EntityRef<C> {
     fn clone(&self) -> Self {
-        Self { id: self.id.clone(), port: self.port.clone(), ask_timeout: self.ask_timeout }
+        Self {
+            id: self.id.clone(),
+            port: self.port.clone(),
+            index: self.index,
+            ask_timeout: self.ask_timeout,
+        }
     }
 }
 
@@ -35,7 +44,9 @@ impl<C: Send + 'static> EntityRef<C> {
         port: Arc<dyn CommandPort<C>>,
         ask_timeout: Duration,
     ) -> Self {
-        Self { id, port, ask_timeout }
+        let index = port.index(id.replica_id(), id.entity_id());
+        let index = index.expect("the replica was checked by the caller");
+        Self { id, port, index, ask_timeout }
     }
 
     /// Type, entity and replica.
@@ -52,7 +63,7 @@ impl<C: Send + 'static> EntityRef<C> {
 
     /// Sends a command, at most once. Commands of one sender to one entity arrive in order while its home stays.
     pub fn tell(&self, command: C) {
-        self.port.tell(self.id.replica_id(), self.id.entity_id().clone(), command);
+        self.port.tell(self.index, self.id.entity_id().clone(), command);
     }
 
     /// Sends a command with a place for the answer, and waits for that, at most `ask_timeout`. Dropping the future gives the answer up;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::coordinator::{CoordinatorHandle, CoordinatorParts, CoordinatorSettings};
 use crate::entity_ref::CommandPort;
 use crate::provider::{ReplicatedEntityProvider, ReplicationMode};
-use crate::region::{Host, Region, RegionParts};
+use crate::region::{Envelope, Host, Region, RegionParts};
 use crate::registry::Registry;
 use crate::{EntityRef, RoutingPolicy, ShardId};
 
@@ -31,8 +31,12 @@ impl<E: EventSourced> CommandPort<E::Command> for Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    fn tell(&self, replica: &ReplicaId, entity: Arc<str>, command: E::Command) {
-        Self::tell(self, replica, entity, command);
+    fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize> {
+        Self::index(self, replica, entity)
+    }
+
+    fn tell(&self, index: usize, entity: Arc<str>, command: E::Command) {
+        self.deliver_to(index, Envelope { entity, command, hops: 0 });
     }
 }
 

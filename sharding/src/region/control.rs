@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::route;
-use super::shared::{Envelope, Region};
+use super::shared::Region;
 use crate::coordinator::{Homes, HomesVersion, Input as CoordinatorInput, MoveId};
 use crate::wire::{HomesAnswer, SHARDING, Wire};
 use crate::{ShardId, shard};
@@ -298,10 +298,5 @@ where
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let values = self.entities.get().map(|entities| entities.counters().values());
         values.into_iter().flatten().find(|(other, _)| *other == name).map_or(0, |(_, value)| value)
-    }
-
-    /// Takes a command of this node.
-    pub(crate) fn tell(&self, replica: &ReplicaId, entity: Arc<str>, command: E::Command) {
-        self.deliver(replica, Envelope { entity, command, hops: 0 });
     }
 }

@@ -201,11 +201,7 @@ where
                 let Envelope { command, hops, entity: _ } = envelope;
                 match handle.try_tell(command) {
                     Ok(()) => {}
-                    Err(TellError::Full(command)) => {
-                        self.count("refused_mailbox");
-                        let limit = self.parts.settings.entity.mailbox_max;
-                        refuse(command, ReplyError::Overloaded(format!("`mailbox_max` {limit}")));
-                    }
+                    Err(TellError::Full(command)) => self.refuse_mailbox(command),
                     Err(TellError::Stopped(command)) => {
                         let envelope = Envelope { entity: entity.clone(), command, hops };
                         return Some(Input::Returned(entity, Message::Command(envelope)));

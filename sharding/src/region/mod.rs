@@ -16,7 +16,7 @@ mod shared;
 
 pub(crate) use host::Host;
 pub use route::{Effect, Input, Route, RouteSettings};
-pub(crate) use shared::{Region, RegionParts};
+pub(crate) use shared::{Envelope, Region, RegionParts};
 
 #[cfg(test)]
 mod tests;

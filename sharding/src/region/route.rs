@@ -105,6 +105,11 @@ impl<T> Route<T> {
         if let Target::Remote(node) = &self.target { Some(node) } else { None }
     }
 
+    /// Whether a command would be handled here at once: the shard lives here, and nothing waits before it.
+    pub fn passes(&self) -> bool {
+        self.target == Target::Here && self.waiting.is_empty()
+    }
+
     /// Whether the shard lives here and takes commands.
     pub fn is_here(&self) -> bool {
         self.target == Target::Here

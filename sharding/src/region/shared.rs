@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas};
+use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas, TellError};
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::{ReplicaId, Slice};
 use antiphon_persistence::reply::{ReplyError, refuse};
@@ -11,6 +11,7 @@ use antiphon_runtime::metrics::{Histogram, IntCounterVec};
 use antiphon_runtime::{Node, NodeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::local::LocalShard;
 use super::route::{Effect, Input, Route, RouteSettings};
@@ -118,7 +119,7 @@ where
         ShardId { replica: self.parts.replicas[index / count].clone(), number }
     }
 
-    pub(super) fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize> {
+    pub(crate) fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize> {
         let slice = Slice::of(&self.parts.entity_type, entity);
         let number = ShardId::number_of(slice, self.shard_count);
         let first = self.replica_index(replica)? * usize::from(self.shard_count);
@@ -139,11 +140,53 @@ where
             let why = format!("replica `{replica}` of `{}`", self.parts.entity_type);
             return refuse(envelope, ReplyError::NotHere(why));
         };
+        self.deliver_to(index, envelope);
+    }
+
+    /// Takes a command for a shard.
+    pub(crate) fn deliver_to(&self, index: usize, envelope: Envelope<E::Command>) {
         let mut slot = self.slot(index);
-        let is_reachable = self.is_reachable(&slot);
         let now = self.parts.node.clock().now();
+        // what `step` would do, without its effects: most commands go this way
+        let Slot { route, shard } = &mut *slot;
+        let envelope = match shard {
+            Some(shard) if route.passes() => match self.hand_over(now, shard, envelope) {
+                Some(envelope) => envelope,
+                None => return,
+            },
+            Some(_) | None => envelope,
+        };
+        let is_reachable = self.is_reachable(&slot);
         let effects = slot.route.step(now, Input::Send(envelope, is_reachable));
         self.run(index, &mut slot, effects);
+    }
+
+    /// Hands a command to an entity that is active; else it comes back.
+    fn hand_over(
+        &self,
+        now: Instant,
+        shard: &mut LocalShard<E>,
+        envelope: Envelope<E::Command>,
+    ) -> Option<Envelope<E::Command>> {
+        if !shard.lifecycle.touch(now, &envelope.entity) {
+            return Some(envelope);
+        }
+        let Some(handle) = shard.handles.get(&envelope.entity) else { return Some(envelope) };
+        let Envelope { entity, command, hops } = envelope;
+        match handle.try_tell(command) {
+            Ok(()) => None,
+            Err(TellError::Full(command)) => {
+                self.refuse_mailbox(command);
+                None
+            }
+            Err(TellError::Stopped(command)) => Some(Envelope { entity, command, hops }),
+        }
+    }
+
+    pub(super) fn refuse_mailbox(&self, command: E::Command) {
+        self.count("refused_mailbox");
+        let limit = self.parts.settings.entity.mailbox_max;
+        refuse(command, ReplyError::Overloaded(format!("`mailbox_max` {limit}")));
     }
 
     /// Steps the route of a shard.

@@ -92,6 +92,17 @@ impl<T> Lifecycle<T> {
         self.entities.len()
     }
 
+    /// Notes the use of an entity. Returns whether it is active: then a message may be handed to it at once, as `Deliver` would.
+    pub fn touch(&mut self, now: Instant, entity: &str) -> bool {
+        match self.entities.get_mut(entity) {
+            Some(State::Active { used }) => {
+                *used = now;
+                true
+            }
+            Some(State::Stopping { .. }) | None => false,
+        }
+    }
+
     /// Advances the shard by one input.
     pub fn step(&mut self, now: Instant, input: Input<T>) -> Vec<Effect<T>> {
         match input {

@@ -37,6 +37,8 @@ pub(super) struct Peers {
     news: BTreeMap<ReplicaId, PeerHas>,
     /// When the shell will wake the engine for a repeated read.
     wake_at: Option<Instant>,
+    /// Nothing is missing and nothing was heard since that was looked at last.
+    is_calm: bool,
 }
 
 impl Peers {
@@ -52,7 +54,7 @@ impl Peers {
             ..Peer::default()
         };
         let peers = others.map(|replica| (replica.clone(), peer(replica))).collect();
-        Self { peers, news: BTreeMap::new(), wake_at: None }
+        Self { peers, news: BTreeMap::new(), wake_at: None, is_calm: false }
     }
 
     pub(super) fn into_news(self) -> BTreeMap<ReplicaId, PeerHas> {
@@ -60,6 +62,7 @@ impl Peers {
     }
 
     pub(super) fn heard(&mut self, news: PeerHas) {
+        self.is_calm = false;
         if let Some(peer) = self.peers.get_mut(&news.replica) {
             peer.has.merge(&news.seen);
             merge_news(&mut self.news, news);
@@ -118,8 +121,11 @@ impl<E: EventSourced> Running<E> {
         let offered = self.delivery.offer(event);
         match offered {
             Offered::Duplicate => EntityCounters::add(&shared.counters.events_duplicate, 1),
-            Offered::Full => EntityCounters::add(&shared.counters.waiting_overflows, 1),
-            Offered::Waiting => {}
+            Offered::Full => {
+                self.peers.is_calm = false;
+                EntityCounters::add(&shared.counters.waiting_overflows, 1);
+            }
+            Offered::Waiting => self.peers.is_calm = false,
             Offered::Ready => {
                 while let Some(ready) = self.delivery.take_ready() {
                     let (origin, source) = (ready.meta.origin.clone(), ready.meta.source_seq);
@@ -153,6 +159,7 @@ impl<E: EventSourced> Running<E> {
         replica: &ReplicaId,
         result: Result<Vec<StoredEvent>>,
     ) -> Result<(), Failure> {
+        self.peers.is_calm = false;
         let Some(peer) = self.peers.peers.get_mut(replica) else { return Ok(()) };
         peer.reading = false;
         let events = match result {
@@ -193,12 +200,16 @@ impl<E: EventSourced> Running<E> {
 
     /// Answers news that are covered, and reads on where something is missing.
     pub(super) fn pull(&mut self, shared: &Shared<E>, now: Now, actions: &mut Vec<Action<E>>) {
+        if self.peers.is_calm {
+            return;
+        }
         self.answer_news(shared, actions);
         if self.persisting.unpersisted_count() >= shared.settings.unpersisted_events_max {
             return;
         }
         let gaps = self.delivery.waiting_origins();
         let mut wake_at = None;
+        let mut is_calm = true;
         for (replica, peer) in &mut self.peers.peers {
             let due =
                 peer.at_start || self.peers.news.contains_key(replica) || gaps.contains(replica);
@@ -206,6 +217,7 @@ impl<E: EventSourced> Running<E> {
                 // a later need is not delayed by an earlier one
                 (peer.retry_at, peer.attempts) = (None, 0);
             }
+            is_calm &= !due && !peer.reading;
             if !due || peer.reading {
                 continue;
             }
@@ -220,6 +232,7 @@ impl<E: EventSourced> Running<E> {
             EntityCounters::add(&shared.counters.pulls, 1);
             actions.push(Action::Pull(shared.generation, replica.clone(), peer.position));
         }
+        self.peers.is_calm = is_calm;
         // every input comes by here, so that a timer that is set already is enough
         let timer = self.peers.wake_at.filter(|timer| *timer > now.instant);
         if let Some(at) = wake_at
