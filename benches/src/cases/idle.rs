@@ -59,7 +59,7 @@ pub(crate) async fn serve(what: &str, count: usize) {
                 ReplicatedSharding::init(&other, provider(replicas)).await.expect("a type");
             let _counters = start(&node, count).await;
             // until the loops have seen the writes and are at their longest interval
-            tokio::time::sleep(Duration::from_secs(40)).await;
+            tokio::time::sleep(Duration::from_secs(75)).await;
             let before = reads(&node);
             tokio::time::sleep(WATCHED).await;
             println!("{}", (reads(&node) - before) / WATCHED.as_secs_f64());

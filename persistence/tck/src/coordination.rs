@@ -1,4 +1,4 @@
-//! Cases of [`Coordination`](antiphon_persistence::store::Coordination): compare-and-set and fencing.
+//! Cases of `Coordination`: compare-and-set and fencing.
 
 use std::sync::Arc;
 

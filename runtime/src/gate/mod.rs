@@ -1,4 +1,4 @@
-//! Tells and asks between nodes, on top of a [`Transport`](crate::transport::Transport).
+//! Tells and asks between nodes, on top of a `Transport`.
 //!
 //! ```text
 //!   tell, ask --> queue of the link --> frames --> transport ~~~> transport --> link --> service

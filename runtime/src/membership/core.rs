@@ -103,6 +103,9 @@ struct Known {
     row: MemberRow,
     /// When its number of renewals was last seen to change.
     seen_at: Instant,
+    /// Reads of the table since then. Reads are counted and not time, so that a node that was frozen itself, or could not read, does
+    /// not take the others for silent.
+    silent_scans: u32,
     changing: bool,
     sealing: bool,
 }
@@ -290,6 +293,9 @@ impl MembershipCore {
         let present: BTreeSet<NodeId> = rows.iter().map(|(_, row)| row.id.clone()).collect();
         self.known.retain(|id, _| present.contains(id));
         for (version, row) in rows {
+            if let Some(known) = self.known.get_mut(&row.id) {
+                known.silent_scans = known.silent_scans.saturating_add(1);
+            }
             self.learn(now, version, row);
         }
         if self.members() != before {
@@ -302,13 +308,24 @@ impl MembershipCore {
             Some(known) => {
                 if known.row.renewals != row.renewals {
                     known.seen_at = now;
+                    known.silent_scans = 0;
+                }
+                if version > known.version {
+                    known.changing = false;
                 }
                 if version >= known.version {
                     (known.version, known.row) = (version, row);
                 }
             }
             None => {
-                let known = Known { version, seen_at: now, changing: false, sealing: false, row };
+                let known = Known {
+                    version,
+                    seen_at: now,
+                    silent_scans: 0,
+                    changing: false,
+                    sealing: false,
+                    row,
+                };
                 self.known.insert(known.row.id.clone(), known);
             }
         }
@@ -323,8 +340,9 @@ impl MembershipCore {
             .chain([self.me.clone()])
             .collect();
         for id in self.suspects.clone() {
-            let voters = alive.iter().collect::<BTreeSet<_>>();
-            let voters = voters.into_iter().filter(|other| **other != id).count();
+            // who does not renew its row will not vote either: several may have died at once
+            let voters = alive.iter().filter(|other| **other != id && !self.is_silent(other));
+            let voters = voters.collect::<BTreeSet<_>>().len();
             let required = self.settings.votes_required.min(voters);
             let Some(known) = self.known.get_mut(&id) else { continue };
             if known.changing || known.row.state == MemberState::Dead || id == self.me {
@@ -350,6 +368,14 @@ impl MembershipCore {
             known.changing = true;
             effects.push(Effect::Change(id, Purpose::Vote, known.version, Some(Box::new(row))));
         }
+    }
+
+    /// Whether its row did not change over so many reads that it should have been renewed for `renew_timeout`.
+    fn is_silent(&self, id: &NodeId) -> bool {
+        let scans = self.settings.renew_timeout.as_millis()
+            / self.settings.scan_interval.as_millis().max(1);
+        *id != self.me
+            && self.known.get(id).is_some_and(|known| u128::from(known.silent_scans) > scans)
     }
 
     fn seal(&mut self, now: Instant, effects: &mut Vec<Effect>) {
@@ -414,13 +440,16 @@ impl MembershipCore {
         effects: &mut Vec<Effect>,
     ) {
         let Some(known) = self.known.get_mut(id) else { return };
-        known.changing = false;
         match outcome {
             Outcome::Applied(_) if purpose == Purpose::Clean => drop(self.known.remove(id)),
             Outcome::Conflict(None) => drop(self.known.remove(id)),
-            Outcome::Conflict(Some((version, row))) => self.learn(now, version, row),
-            // what it is now is read, so that the change is seen as any other
-            Outcome::Applied(_) | Outcome::Failed => {}
+            Outcome::Conflict(Some((version, row))) => {
+                known.changing = false;
+                self.learn(now, version, row);
+            }
+            Outcome::Failed => known.changing = false,
+            // what it is now is read; until then nothing else is changed in it
+            Outcome::Applied(_) => {}
         }
         self.scan_at = now;
         effects.push(Effect::Publish);

@@ -32,6 +32,18 @@ fn row(name: &str) -> MemberRow {
     }
 }
 
+fn settings() -> MembershipSettings {
+    MembershipSettings {
+        renew_interval: Duration::from_secs(1),
+        renew_timeout: Duration::from_secs(10),
+        scan_interval: Duration::from_secs(3600),
+        votes_required: 2,
+        vote_renewals_max: 3,
+        dead_retention: Duration::from_secs(3600),
+        dead_rows_max: 8,
+    }
+}
+
 struct Fixture {
     core: MembershipCore,
     now: Instant,
@@ -39,17 +51,8 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let settings = MembershipSettings {
-            renew_interval: Duration::from_secs(1),
-            renew_timeout: Duration::from_secs(10),
-            scan_interval: Duration::from_secs(3600),
-            votes_required: 2,
-            vote_renewals_max: 3,
-            dead_retention: Duration::from_secs(3600),
-            dead_rows_max: 8,
-        };
         let now = SystemClock.now();
-        let mut fixture = Self { core: MembershipCore::new(now, settings, row("me"), 1), now };
+        let mut fixture = Self { core: MembershipCore::new(now, settings(), row("me"), 1), now };
         let effects = fixture.step(Input::Tick(Timestamp::from_micros(1)));
         assert!(matches!(
             &effects[..],
@@ -141,6 +144,39 @@ fn votes_of_two_make_a_node_dead_and_old_votes_do_not_count() {
         _ => None,
     });
     assert_eq!(change, Some(MemberState::Dead));
+}
+
+#[test]
+fn when_two_of_three_died_at_once_the_third_decides_alone_after_a_while() {
+    let mut fixture = Fixture::new();
+    fixture.core = {
+        let settings = MembershipSettings {
+            renew_timeout: Duration::from_secs(3),
+            scan_interval: Duration::from_secs(1),
+            ..settings()
+        };
+        MembershipCore::new(fixture.now, settings, row("me"), 1)
+    };
+    fixture.scanned(&[(1, row("b")), (1, row("c"))]);
+    fixture.step(Input::Suspect(id("c"), true));
+    let is_dead = |effects: &[Effect]| {
+        effects.iter().any(|effect| match effect {
+            Effect::Change(_, Purpose::Vote, _, Some(row)) => row.state == MemberState::Dead,
+            _ => false,
+        })
+    };
+    let voted = fixture.step(Input::Suspect(id("b"), true));
+    assert!(!is_dead(&voted), "c may still vote");
+    let mut b = row("b");
+    b.votes.push(Vote { by: id("me"), at: 5 });
+    let mut c = row("c");
+    c.votes.push(Vote { by: id("me"), at: 5 });
+    fixture.changed("b", Purpose::Vote, Outcome::Applied(2));
+    fixture.changed("c", Purpose::Vote, Outcome::Applied(2));
+    for scan in 0..4 {
+        let effects = fixture.scanned(&[(2, b.clone()), (2, c.clone())]);
+        assert_eq!(is_dead(&effects), scan == 3, "after {} reads", scan + 1);
+    }
 }
 
 #[test]

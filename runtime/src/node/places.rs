@@ -44,9 +44,10 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Bytes {
 }
 
 pub(super) async fn read(store: &dyn Coordination) -> Result<PlaceView> {
+    // the lease first: its holder joined before it took it, so it is among the members that are read after
+    let lease = store.read(LEASES, COORDINATOR).await?;
     let rows = store.scan(MEMBERS).await?.rows;
     let members = rows.iter().map(|row| decode(MEMBERS, row)).collect::<Result<_>>()?;
-    let lease = store.read(LEASES, COORDINATOR).await?;
     let lease = lease.map(|row| decode::<LeaseRow>(LEASES, &row)).transpose()?;
     Ok(PlaceView { members, lease })
 }

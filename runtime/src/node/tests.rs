@@ -168,3 +168,19 @@ async fn extensions_are_made_once_and_end_with_the_node() {
     a.crash();
     assert_eq!(weak.strong_count(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn when_two_of_three_crash_at_once_the_third_takes_over() {
+    let place = Place::new();
+    let a = place.start("a", 1).await.unwrap();
+    let b = place.start("b", 1).await.unwrap();
+    let c = place.start("c", 1).await.unwrap();
+    until(&c, "three are up", |members| up(members) == 3).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for node in [&a, &b] {
+        node.crash();
+        place.network.crash(node.id());
+    }
+    until(&c, "both are gone", |members| members.is_gone(a.id()) && members.is_gone(b.id())).await;
+    holder(&c, c.id()).await;
+}

@@ -9,7 +9,7 @@
 //!     +------------ time is over -------- Backoff
 //! ```
 //!
-//! - [`core`]: phases and what leads from one to the other;
+//! - `core`: phases and what leads from one to the other;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
 //! - `persisting`: output commit: one append under way, the next one collecting, answers let out when durable;
