@@ -2,7 +2,7 @@
 //! coordinates, and correlated messages between nodes.
 //!
 //! - [`identity`]: the name of a node and of its incarnation.
-//! - [`transport`]: the seam to the network: ractor_cluster in production, memory in tests.
+//! - [`transport`]: the seam to the network: TCP in production, memory in tests.
 //! - [`gate`]: tells and asks between nodes, on top of a transport.
 //! - [`membership`]: the members table, votes and death.
 //! - [`failure_detector`]: probes between ring neighbours.
