@@ -94,7 +94,7 @@ fn prepare(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Resu
     connection.busy_timeout(settings.busy_timeout.max(Duration::from_millis(1)))?;
     connection.set_prepared_statement_cache_capacity(64);
     if settings.role == Role::Owner {
-        connection.pragma_update(None, "journal_mode", "wal")?;
+        use_wal(connection, settings.busy_timeout)?;
         if let Some(pages) = settings.file_pages_max {
             connection.query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(()))?;
         }
@@ -106,6 +106,29 @@ fn prepare(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Resu
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -16_000)?;
     connection.pragma_update(None, "wal_autocheckpoint", settings.wal_pages_max)
+}
+
+/// Two processes may make the same file at the same time. SQLite answers "busy" to one of them at once, since its own waiting could be a
+/// deadlock here; nothing was begun, so that it is simply tried again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "opening is synchronous, and waits as SQLite itself does"
+)]
+fn use_wal(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut attempts = busy_timeout.as_millis() / PAUSE.as_millis();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error)
+                if attempts > 0
+                    && error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) =>
+            {
+                attempts -= 1;
+                std::thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn check_version(path: &Path, connection: &Connection, owner: bool) -> Result<()> {
