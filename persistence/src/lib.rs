@@ -10,6 +10,7 @@
 //! - [`codec`]: payload codecs with manifests and versions.
 //! - [`delivery`]: causal, exactly-once delivery of replicated events.
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
+//! - [`record`]: the binary records of events, for backends.
 //! - [`reply`]: answers to commands, local or remote.
 //! - [`crdt`]: operation-based replicated data types.
 
@@ -21,6 +22,7 @@ mod error;
 pub mod event;
 pub mod identity;
 pub mod memory;
+pub mod record;
 pub mod reply;
 pub mod store;
 pub mod task;

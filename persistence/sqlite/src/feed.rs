@@ -14,10 +14,10 @@ use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use crate::record::version;
 use crate::record_error::Unread;
 use crate::stats::count;
 use crate::stores::SqliteStores;
+use antiphon_persistence::record::version;
 
 /// Rows that one read takes from the file.
 const ROWS_MAX: i64 = 4096;

@@ -9,10 +9,10 @@ use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::record::batch;
 use crate::record_error::Unread;
 use crate::stores::SqliteStores;
 use crate::writer::{End, WriterState, seal_writer, stream_end, writer_state};
+use antiphon_persistence::record::batch;
 
 #[async_trait]
 impl Journal for SqliteStores {

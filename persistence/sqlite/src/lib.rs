@@ -14,7 +14,6 @@ mod feed;
 mod journal;
 mod offsets;
 mod reader;
-mod record;
 mod record_error;
 mod schema;
 mod settings;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::streams::{End, Streams, stream_end};
-use crate::record::{batch, version};
+use antiphon_persistence::record::{batch, version};
 
 /// Every so many batches of a stream one is marked: a replay follows the chain at most so far beyond what it returns.
 pub(crate) const MARK_EVERY: i64 = 64;

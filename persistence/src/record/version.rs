@@ -5,25 +5,31 @@
 //! | entry count | number |
 //! | per entry: replica id, counter | text, number |
 
-use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::version::VersionVector;
+use crate::identity::ReplicaId;
+use crate::version::VersionVector;
 
 use super::bytes::{Reader, Unreadable, put_bytes, put_number};
 
-pub(crate) fn encode(version: &VersionVector) -> Vec<u8> {
+/// The record of a version.
+pub fn encode(version: &VersionVector) -> Vec<u8> {
     let mut out = Vec::with_capacity(24);
     put(&mut out, version);
     out
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<VersionVector, Unreadable> {
+/// The version of a record.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn decode(bytes: &[u8]) -> Result<VersionVector, Unreadable> {
     let mut reader = Reader(bytes);
     let version = get(&mut reader)?;
     reader.end()?;
     Ok(version)
 }
 
-pub(super) fn put(out: &mut Vec<u8>, version: &VersionVector) {
+/// Adds a version to a record.
+pub fn put(out: &mut Vec<u8>, version: &VersionVector) {
     put_number(out, version.iter().count() as u64);
     for (replica, counter) in version.iter() {
         put_bytes(out, replica.as_str().as_bytes());
@@ -31,7 +37,11 @@ pub(super) fn put(out: &mut Vec<u8>, version: &VersionVector) {
     }
 }
 
-pub(super) fn get(reader: &mut Reader<'_>) -> Result<VersionVector, Unreadable> {
+/// Reads a version within a record.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn get(reader: &mut Reader<'_>) -> Result<VersionVector, Unreadable> {
     let mut version = VersionVector::new();
     for _ in 0..reader.number()? {
         let replica = replica(reader)?;
@@ -40,7 +50,11 @@ pub(super) fn get(reader: &mut Reader<'_>) -> Result<VersionVector, Unreadable> 
     Ok(version)
 }
 
-pub(super) fn replica(reader: &mut Reader<'_>) -> Result<ReplicaId, Unreadable> {
+/// Reads a replica id within a record; the empty one too.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn replica(reader: &mut Reader<'_>) -> Result<ReplicaId, Unreadable> {
     let name = reader.text()?;
     if name.is_empty() {
         return Ok(ReplicaId::empty());

@@ -4,9 +4,10 @@
 //! length in bytes as a number, then its bytes.
 
 /// Why bytes cannot be read.
-pub(crate) type Unreadable = &'static str;
+pub type Unreadable = &'static str;
 
-pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+/// Adds a number.
+pub fn put_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
         number >>= 7;
@@ -14,22 +15,32 @@ pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     out.push(u8::try_from(number).expect("seven bits"));
 }
 
-pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Adds a text or blob.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_number(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Reads a record from front to back.
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+#[derive(Debug)]
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(crate) fn byte(&mut self) -> Result<u8, Unreadable> {
+    /// The next byte.
+    ///
+    /// # Errors
+    /// At the end.
+    pub fn byte(&mut self) -> Result<u8, Unreadable> {
         let (first, rest) = self.0.split_first().ok_or("it ends too early")?;
         self.0 = rest;
         Ok(*first)
     }
 
-    pub(crate) fn number(&mut self) -> Result<u64, Unreadable> {
+    /// The next number.
+    ///
+    /// # Errors
+    /// At the end, or when it is too long.
+    pub fn number(&mut self) -> Result<u64, Unreadable> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -41,7 +52,11 @@ impl<'a> Reader<'a> {
         Err("a number is longer than 64 bits")
     }
 
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
+    /// The next blob.
+    ///
+    /// # Errors
+    /// When it ends too early.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
         let length = usize::try_from(self.number()?).map_err(|_| "a length is out of range")?;
         if length > self.0.len() {
             return Err("it ends too early");
@@ -51,11 +66,19 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    pub(crate) fn text(&mut self) -> Result<&'a str, Unreadable> {
+    /// The next text.
+    ///
+    /// # Errors
+    /// When it ends too early or is not UTF-8.
+    pub fn text(&mut self) -> Result<&'a str, Unreadable> {
         std::str::from_utf8(self.bytes()?).map_err(|_| "a text is not UTF-8")
     }
 
-    pub(crate) fn end(&self) -> Result<(), Unreadable> {
+    /// Asserts that nothing is left.
+    ///
+    /// # Errors
+    /// When something is.
+    pub fn end(&self) -> Result<(), Unreadable> {
         if self.0.is_empty() { Ok(()) } else { Err("bytes are left over") }
     }
 }

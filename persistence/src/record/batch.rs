@@ -12,8 +12,8 @@
 //!
 //! The sequence numbers are not stored: they follow from the first one, which the row names.
 
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
-use antiphon_persistence::time::Timestamp;
+use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::time::Timestamp;
 use bytes::Bytes;
 
 use super::bytes::{Reader, Unreadable, put_bytes, put_number};
@@ -21,7 +21,8 @@ use super::version;
 
 const FORMAT: u8 = 1;
 
-pub(crate) fn encode(events: &[StoredEvent]) -> Vec<u8> {
+/// The record of `events`, which follow each other.
+pub fn encode(events: &[StoredEvent]) -> Vec<u8> {
     let payload_bytes: usize = events.iter().map(|event| event.payload.bytes.len()).sum();
     let mut out = Vec::with_capacity(payload_bytes + 48 * events.len());
     out.push(FORMAT);
@@ -41,7 +42,11 @@ pub(crate) fn encode(events: &[StoredEvent]) -> Vec<u8> {
     out
 }
 
-pub(crate) fn decode(first: SequenceNr, bytes: &[u8]) -> Result<Vec<StoredEvent>, Unreadable> {
+/// The events of a record whose first one has the number `first`.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn decode(first: SequenceNr, bytes: &[u8]) -> Result<Vec<StoredEvent>, Unreadable> {
     let mut reader = Reader(bytes);
     if reader.byte()? != FORMAT {
         return Err("its format is not 1");
@@ -78,7 +83,7 @@ fn event(sequence_nr: SequenceNr, reader: &mut Reader<'_>) -> Result<StoredEvent
 
 #[cfg(test)]
 mod tests {
-    use antiphon_persistence::identity::ReplicaId;
+    use crate::identity::ReplicaId;
 
     use super::*;
 
