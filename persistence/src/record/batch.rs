@@ -42,6 +42,24 @@ pub fn encode(events: &[StoredEvent]) -> Vec<u8> {
     out
 }
 
+/// One record from records whose events follow each other, without reading the events.
+pub fn join<'a>(records: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let (mut count, mut body) = (0, Vec::new());
+    for record in records {
+        let mut reader = Reader(record);
+        // records are checked where they are read; what is no record ends up in one that is unreadable
+        if reader.byte() == Ok(FORMAT) {
+            count += reader.number().unwrap_or(0);
+        }
+        body.extend_from_slice(reader.0);
+    }
+    let mut out = Vec::with_capacity(body.len() + 8);
+    out.push(FORMAT);
+    put_number(&mut out, count);
+    out.extend_from_slice(&body);
+    out
+}
+
 /// The events of a record whose first one has the number `first`.
 ///
 /// # Errors
@@ -116,6 +134,13 @@ mod tests {
     fn a_batch_is_read_back_as_it_was_written() {
         let events = vec![event(5), event(6)];
         assert_eq!(decode(SequenceNr::new(5), &encode(&events)), Ok(events));
+    }
+
+    #[test]
+    fn joined_records_are_the_record_of_all_their_events() {
+        let all: Vec<_> = (5..205).map(event).collect();
+        let (a, b) = (encode(&all[..1]), encode(&all[1..]));
+        assert_eq!(join([&*a, &*b].into_iter()), encode(&all));
     }
 
     #[test]

@@ -80,10 +80,15 @@ impl Append {
 /// - `append` must be atomic: all events of the call are stored, or none, for every reader and after every crash.
 /// - `append` must not return `Ok` before the events are durable, as the store defines it.
 /// - `append` must fail with `Fenced` when the stream's highest number is not `expected`, and leave the stream as it was.
+///   A store may leave it to the cluster that two writers which are open at the same time do not append to the same stream (capability
+///   `shared_streams` of the conformance kit); it must then notice it when the stream is read, with `Corrupt`.
+/// - A stream may move from one open writer to another: after a `replay` or `highest` through the session of the second one, that one's
+///   appends must follow everything that the first one had acknowledged.
 /// - `append` must fail with `Fenced` when the writer is sealed; with `Rejected` when it was never opened.
 /// - `append` must fail with `Timeout` when the outcome is unknown, and only then; it finds out itself where the store can tell.
 /// - After `seal` has returned, no append of that writer may take effect, however late it was issued or how long it was under way.
 /// - `seal` must be idempotent, and must also seal a writer that was never opened.
+/// - A writer is of the session that opened it; what another session's `append` with it does, short of breaking a rule above, is up to the store.
 /// - `open_writer` must fail with `Rejected` when the writer was opened before, or is sealed.
 /// - `replay` must return events in order, without holes, first to last inclusive, at most `event_count_max`; fewer only when
 ///   the stream ends there or a size limit of the store was hit (then at least one).

@@ -4,7 +4,7 @@ use antiphon_persistence::ErrorKind;
 use antiphon_persistence::task::spawn;
 
 use crate::Kit;
-use crate::kit::{Pen, assert_kind, event, events, id, nr, numbers, writer_id};
+use crate::kit::{Pen, assert_kind, event, events, id, nr, numbers, replay_all, writer_id};
 
 /// `append` must fail with `Fenced` when the stream's highest number is not `expected`, and leave the stream as it was.
 pub async fn an_append_after_a_lower_number_is_fenced(kit: Kit) {
@@ -72,6 +72,9 @@ pub async fn a_refused_append_does_not_fail_others(kit: Kit) {
 
 /// `append` must be atomic, and only one of two that expect the same number can be right.
 pub async fn of_two_appends_after_one_number_one_wins(kit: Kit) {
+    if !kit.can(kit.capabilities.shared_streams, "shared_streams") {
+        return;
+    }
     let first = kit.writer("writer-1").await;
     let second = Pen::open(&kit.other_session().await, "writer-2").await;
     let id = id("cart|c-1|DC-A");
@@ -151,6 +154,9 @@ pub async fn a_thousand_appends_at_once_all_succeed(kit: Kit) {
 
 /// Writers of two sessions that take turns, and race, on the same streams lose and double nothing.
 pub async fn two_sessions_can_write_the_same_streams(kit: Kit) {
+    if !kit.can(kit.capabilities.shared_streams, "shared_streams") {
+        return;
+    }
     let first = kit.writer("writer-1").await;
     let second = Pen::open(&kit.other_session().await, "writer-2").await;
     let mut tasks = Vec::new();
@@ -173,6 +179,33 @@ pub async fn two_sessions_can_write_the_same_streams(kit: Kit) {
     for stream in 0..4 {
         let id = id(&format!("cart|c-{stream}|DC-A"));
         kit.assert_same(&kit.replay_all(&id).await, &events(1, 30));
+    }
+}
+
+/// A stream may move from one open writer to another and back, as at a planned hand-off: the next one reads the stream to its end, and goes on.
+pub async fn a_stream_moves_between_open_writers(kit: Kit) {
+    let pens = [
+        kit.writer("writer-1").await,
+        Pen::open(&kit.other_session().await, "writer-2").await,
+        Pen::open(&kit.other_session().await, "writer-3").await,
+    ];
+    let ids: Vec<_> = (0..4).map(|stream| id(&format!("cart|c-{stream}|DC-A"))).collect();
+    let mut highest = 0;
+    for turn in 0..12 {
+        let pen = &pens[turn % pens.len()];
+        for id in &ids {
+            // what a recovering entity does
+            let read = replay_all(&*pen.journal, id).await;
+            kit.assert_same(&read, &events(1, highest));
+            pen.append(id, highest, 2).await;
+            pen.append(id, highest + 2, 1).await;
+        }
+        highest += 3;
+    }
+    for id in &ids {
+        for pen in &pens {
+            assert_eq!(pen.journal.highest(id).await.expect("highest").value(), highest);
+        }
     }
 }
 

@@ -86,6 +86,7 @@ macro_rules! journal_tests {
             an_acknowledged_append_is_seen_at_once,
             a_thousand_appends_at_once_all_succeed,
             two_sessions_can_write_the_same_streams,
+            a_stream_moves_between_open_writers,
             a_cancelled_append_takes_effect_as_a_whole_or_not,
         }
         $crate::tests_of_group! {

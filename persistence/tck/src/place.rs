@@ -26,12 +26,22 @@ pub struct Capabilities {
     pub reopens: bool,
     /// Several sessions may be open at once, as several processes of one place.
     pub multi_process: bool,
+    /// Writers that are open at the same time may append to the same stream: of two that expect the same number one is fenced. Without it
+    /// the cluster alone sees to it that a stream has one writer at a time; a stream that moves from one open writer to another is
+    /// tested in any case.
+    pub shared_streams: bool,
     /// The largest payload that is tested, in bytes.
     pub payload_bytes_max: usize,
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Self { metadata: true, reopens: true, multi_process: true, payload_bytes_max: 1 << 20 }
+        Self {
+            metadata: true,
+            reopens: true,
+            multi_process: true,
+            shared_streams: true,
+            payload_bytes_max: 1 << 20,
+        }
     }
 }

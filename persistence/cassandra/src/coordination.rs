@@ -1,0 +1,125 @@
+//! Coordination tables: a partition each, changed by conditional writes only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antiphon_persistence::store::{
+    CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
+};
+use antiphon_persistence::{Error, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::stores::CassandraStores;
+use crate::tables::{Cell, CellWrite, Cells};
+
+/// Times that a write is tried anew because its table changed between its read and its write.
+const ATTEMPTS_MAX: u32 = 100;
+
+fn row(cell: Cell) -> Row {
+    Row { key: cell.key, version: cell.version, value: cell.value }
+}
+
+#[async_trait]
+impl Coordination for CassandraStores {
+    async fn scan(&self, table: &str) -> Result<TableRows> {
+        let cells = self.tables().cells(table).await?;
+        Ok(TableRows {
+            token: FencingToken(cells.token.unwrap_or(0)),
+            rows: cells.rows.into_iter().map(row).collect(),
+        })
+    }
+
+    async fn read(&self, table: &str, key: &str) -> Result<Option<Row>> {
+        Ok(self.tables().cell(table, key).await?.map(row))
+    }
+
+    async fn compare_and_set(
+        &self,
+        table: &str,
+        key: &str,
+        expected: Option<RowVersion>,
+        value: Option<Bytes>,
+    ) -> Result<CasOutcome> {
+        self.require_owner()?;
+        for _ in 0..ATTEMPTS_MAX {
+            if expected.is_none() && value.is_none() {
+                let found = self.tables().cell(table, key).await?;
+                return Ok(match found {
+                    Some(cell) => CasOutcome::Conflict(Some(row(cell))),
+                    None => CasOutcome::Applied(0),
+                });
+            }
+            let version = if value.is_some() { expected.unwrap_or(0) + 1 } else { 0 };
+            let value = value.clone().map(|value| (version, value));
+            let write = CellWrite { key: key.into(), expected, value };
+            if self.tables().write_cells(table, None, &[write]).await? {
+                return Ok(CasOutcome::Applied(version));
+            }
+            let found = self.tables().cell(table, key).await?;
+            // it may have become the expected one between the two statements
+            if found.as_ref().map(|cell| cell.version) != expected {
+                return Ok(CasOutcome::Conflict(found.map(row)));
+            }
+        }
+        Err(contended(table))
+    }
+
+    async fn raise_token(&self, table: &str, to: FencingToken) -> Result<FencingToken> {
+        self.require_owner()?;
+        for _ in 0..ATTEMPTS_MAX {
+            let token = self.tables().cells(table).await?.token;
+            let actual = FencingToken(token.unwrap_or(0));
+            if to <= actual {
+                return Ok(actual);
+            }
+            if self.tables().write_cells(table, Some((token, to.0)), &[]).await? {
+                return Ok(to);
+            }
+        }
+        Err(contended(table))
+    }
+
+    async fn put_fenced(
+        &self,
+        table: &str,
+        given: FencingToken,
+        rows: &[(Arc<str>, Option<Bytes>)],
+    ) -> Result<FencedOutcome> {
+        self.require_owner()?;
+        for _ in 0..ATTEMPTS_MAX {
+            let cells = self.tables().cells(table).await?;
+            let actual = FencingToken(cells.token.unwrap_or(0));
+            if actual > given {
+                return Ok(FencedOutcome::Refused(actual));
+            }
+            let writes = writes(&cells, rows);
+            if self.tables().write_cells(table, Some((cells.token, given.0)), &writes).await? {
+                return Ok(FencedOutcome::Applied);
+            }
+        }
+        Err(contended(table))
+    }
+}
+
+/// What the rows become, one after the other: a key may come more than once.
+fn writes(cells: &Cells, rows: &[(Arc<str>, Option<Bytes>)]) -> Vec<CellWrite> {
+    let mut writes: BTreeMap<Arc<str>, CellWrite> = BTreeMap::new();
+    for (key, value) in rows {
+        let write = writes.entry(key.clone()).or_insert_with(|| {
+            let there = cells.rows.iter().find(|cell| cell.key == *key);
+            let value = there.map(|cell| (cell.version, cell.value.clone()));
+            CellWrite { key: key.clone(), expected: there.map(|cell| cell.version), value }
+        });
+        let version = write.value.as_ref().map_or(0, |(version, _)| *version);
+        write.value = value.clone().map(|value| (version + 1, value));
+    }
+    let nothing = |write: &CellWrite| write.expected.is_none() && write.value.is_none();
+    writes.into_values().filter(|write| !nothing(write)).collect()
+}
+
+fn contended(table: &str) -> Error {
+    Error::unavailable(format!(
+        "coordination table `{table}` changed {ATTEMPTS_MAX} times between a read and a write: try again"
+    ))
+}

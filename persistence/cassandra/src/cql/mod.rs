@@ -1,0 +1,12 @@
+//! The [tables](crate::tables) on a server, over the `scylla` driver.
+
+mod error;
+mod schema;
+mod session;
+mod settings;
+mod statements;
+mod tables;
+
+pub use schema::{Schema, apply, show};
+pub use settings::{Auth, Replication, ServerSettings, Tls};
+pub use tables::CqlTables;

@@ -1,0 +1,145 @@
+//! The tables: what `antiphon schema apply` makes and `antiphon schema show` prints.
+
+use antiphon_persistence::{Error, Result};
+use scylla::client::session::Session;
+
+use super::{Replication, ServerSettings, session};
+
+/// The version of the tables that this build reads and writes.
+const VERSION: i32 = 1;
+
+/// What is fixed when the tables are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// Events in one partition of a stream.
+    pub partition_events_max: u64,
+}
+
+/// The statements, in order.
+///
+/// # Errors
+/// `Rejected` when a setting is wrong.
+pub fn show(settings: &ServerSettings) -> Result<Vec<String>> {
+    settings.validate()?;
+    let keyspace = &settings.keyspace;
+    let mut statements = Vec::new();
+    if let Some(replication) = &settings.replication {
+        let options = match replication {
+            Replication::Simple(copies) => {
+                format!("'class': 'SimpleStrategy', 'replication_factor': {copies}")
+            }
+            Replication::ByDataCenter(copies) => {
+                let copies =
+                    copies.iter().map(|(name, copies)| format!(", '{}': {copies}", name.replace('\'', "''")));
+                format!("'class': 'NetworkTopologyStrategy'{}", copies.collect::<String>())
+            }
+        };
+        statements.push(format!(
+            "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {{{options}}}"
+        ));
+    }
+    statements.extend(TABLES.iter().map(|table| {
+        format!("CREATE TABLE IF NOT EXISTS {keyspace}.{}", table.split_whitespace().collect::<Vec<_>>().join(" "))
+    }));
+    statements.push(format!(
+        "INSERT INTO {keyspace}.schema_version (id, version, partition_events_max) VALUES (0, {VERSION}, {}) IF NOT EXISTS",
+        settings.partition_events_max
+    ));
+    Ok(statements)
+}
+
+/// Rows of the log and of streams are written once and read in order, so a compaction by size suits them.
+const TABLES: &[&str] = &[
+    "schema_version (id int PRIMARY KEY, version int, partition_events_max bigint)",
+    "writers (place text, writer text, lanes int, sealed boolean, copied boolean, PRIMARY KEY (place, writer))",
+    "log (place text, writer text, lane int, part bigint, nr bigint,
+        head bigint STATIC, closed boolean STATIC, sealed boolean STATIC, record blob,
+        PRIMARY KEY ((place, writer, lane, part), nr))",
+    "lanes (place text, writer text, lane int, copied_part bigint, copied_nr bigint, first_part bigint,
+        PRIMARY KEY ((place, writer), lane))",
+    "events (place text, stream text, part bigint, first bigint, last bigint, highest bigint STATIC, record blob,
+        PRIMARY KEY ((place, stream, part), first, last))",
+    "streams (place text, stream text, part bigint, deleted bigint, PRIMARY KEY ((place, stream)))",
+    "stream_ids (place text, entity_type text, bucket int, stream text, PRIMARY KEY ((place, entity_type, bucket), stream))",
+    "snapshots (place text, stream text, sequence_nr bigint, record blob, PRIMARY KEY ((place, stream), sequence_nr))
+        WITH CLUSTERING ORDER BY (sequence_nr DESC)",
+    "offsets (place text, reader text, part text, position text, PRIMARY KEY ((place, reader), part))",
+    "cells (place text, cell_table text, cell_key text, token bigint STATIC, version bigint, value blob,
+        PRIMARY KEY ((place, cell_table), cell_key))",
+];
+
+/// Makes the keyspace and the tables that are missing. Repeating it changes nothing.
+///
+/// # Errors
+/// `Rejected` when the keyspace is missing and `replication` says not how many copies it should have, or when the tables are of another version;
+/// `Unavailable` when no server answers.
+pub async fn apply(settings: &ServerSettings) -> Result<Schema> {
+    let statements = show(settings)?;
+    let session = session::connect(settings).await?;
+    if settings.replication.is_none() && !keyspace_exists(&session, settings).await? {
+        return Err(Error::rejected(format!(
+            "`replication`: expected the number of copies by data centre, as in `replication = {{ dc1 = 3 }}`, because the keyspace `{}` is not there and has to be made",
+            settings.keyspace
+        )));
+    }
+    for statement in statements {
+        let outcome = session.query_unpaged(statement.as_str(), ()).await;
+        outcome.map_err(|error| {
+            Error::unavailable(format!("schema: `{statement}`: {error}")).with_source(error)
+        })?;
+    }
+    check(&session, settings).await
+}
+
+async fn keyspace_exists(session: &Session, settings: &ServerSettings) -> Result<bool> {
+    let sql = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let rows = session.query_unpaged(sql, (settings.keyspace.to_lowercase(),)).await;
+    let rows = rows
+        .map_err(|error| Error::unavailable(format!("schema: reading the keyspaces: {error}")))?
+        .into_rows_result();
+    Ok(rows.is_ok_and(|rows| rows.rows_num() > 0))
+}
+
+/// Checks that the tables are there and of this version.
+///
+/// # Errors
+/// `Rejected` with the command to run.
+pub(super) async fn check(session: &Session, settings: &ServerSettings) -> Result<Schema> {
+    let keyspace = &settings.keyspace;
+    let missing = |why: &str| {
+        Error::rejected(format!(
+            "keyspace `{keyspace}`: {why}: run `antiphon schema apply --config FILE` with the configuration of this node"
+        ))
+    };
+    if !keyspace_exists(session, settings).await? {
+        return Err(missing("it is not there"));
+    }
+    let sql = format!("SELECT version, partition_events_max FROM {keyspace}.schema_version WHERE id = 0");
+    let rows = match session.query_unpaged(sql, ()).await {
+        Ok(rows) => rows.into_rows_result(),
+        Err(scylla::errors::ExecutionError::LastAttemptError(
+            scylla::errors::RequestAttemptError::DbError(
+                scylla::errors::DbError::Invalid | scylla::errors::DbError::ConfigError,
+                _,
+            ),
+        )) => return Err(missing("its tables are not there")),
+        Err(error) => {
+            return Err(Error::unavailable(format!("schema: reading its version: {error}"))
+                .with_source(error));
+        }
+    };
+    let row = rows.ok().and_then(|rows| rows.maybe_first_row::<(i32, i64)>().ok().flatten());
+    let Some((version, partition_events_max)) = row else {
+        return Err(missing("its tables are not complete"));
+    };
+    if version != VERSION {
+        return Err(Error::rejected(format!(
+            "keyspace `{keyspace}`: expected tables of version {VERSION}, actual {version}: use a build of Antiphon that knows them"
+        )));
+    }
+    let partition_events_max = u64::try_from(partition_events_max).unwrap_or(0);
+    if partition_events_max == 0 {
+        return Err(missing("its tables are not complete"));
+    }
+    Ok(Schema { partition_events_max })
+}

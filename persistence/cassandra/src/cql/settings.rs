@@ -1,0 +1,163 @@
+//! Where the server is, and how it is spoken to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use antiphon_persistence::{Error, Result};
+use scylla::statement::{Consistency, SerialConsistency};
+use serde::{Deserialize, Serialize};
+
+/// A user of the server.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Its name.
+    pub user: String,
+    /// Its password; never printed.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// How connections are encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the authorities that may have signed the server's certificate.
+    pub ca_file: PathBuf,
+}
+
+/// How many copies a keyspace has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Replication {
+    /// By data centre: `{ dc1 = 3 }` is `NetworkTopologyStrategy`.
+    ByDataCenter(BTreeMap<String, u32>),
+    /// One number for all of the cluster, `SimpleStrategy`: for development only.
+    Simple(u32),
+}
+
+/// Where the server is, and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerSettings {
+    /// Some of its nodes, `host` or `host:port`. Default: `["127.0.0.1:9042"]`.
+    pub contact_points: Vec<String>,
+    /// The keyspace. Default: `antiphon`.
+    pub keyspace: String,
+    /// Whose stores these are: the name of the place. Several places may share a keyspace. Default: the place of the node.
+    pub place: String,
+    /// The data centre whose nodes are used; without it any. Default: none.
+    pub local_dc: Option<String>,
+    /// User and password. Default: none.
+    pub auth: Option<Auth>,
+    /// Encryption. Default: none.
+    pub tls: Option<Tls>,
+    /// How many copies `schema apply` asks for when it makes the keyspace. Default: none, and `schema apply` then refuses to make one.
+    pub replication: Option<Replication>,
+    /// Events in one partition of a stream; fixed by `schema apply`. Default: 10,000.
+    pub partition_events_max: u64,
+    /// Copies that must answer a write or read: `local_quorum`, `quorum`, `one`, `local_one`, `all`. Default: `local_quorum`.
+    pub consistency: String,
+    /// Where conditional writes are decided: `local_serial` or `serial`. Default: `local_serial`.
+    pub serial_consistency: String,
+    /// Statements that are under way at the same time; more wait. Default: 256.
+    pub requests_max: usize,
+    /// How long a statement may take; then its outcome is unknown. Longer than the server's own limits. Default: 5 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub request_timeout: Duration,
+    /// How long a connection may take. Default: 3 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub connect_timeout: Duration,
+    /// How often an idle connection is probed. Default: 2 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub keepalive_interval: Duration,
+    /// How long a probe may take; then the connection is given up. Default: 3 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub keepalive_timeout: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            contact_points: vec!["127.0.0.1:9042".into()],
+            keyspace: "antiphon".into(),
+            place: String::new(),
+            local_dc: None,
+            auth: None,
+            tls: None,
+            replication: None,
+            partition_events_max: 10_000,
+            consistency: "local_quorum".into(),
+            serial_consistency: "local_serial".into(),
+            requests_max: 256,
+            request_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(3),
+            keepalive_interval: Duration::from_secs(2),
+            keepalive_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |name: &str, expected: &str, actual: &str| {
+            Err(Error::rejected(format!("`{name}`: expected {expected}, actual {actual:?}")))
+        };
+        if self.contact_points.is_empty() {
+            return bad("contact_points", "at least one `host:port`", "none");
+        }
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let starts = self.keyspace.starts_with(|c: char| c.is_ascii_alphabetic());
+        if !starts || self.keyspace.len() > 48 || !self.keyspace.chars().all(word) {
+            let expected = "a letter, then letters, digits and `_`, at most 48 in all";
+            return bad("keyspace", expected, &self.keyspace);
+        }
+        if self.partition_events_max < 1000 {
+            let actual = self.partition_events_max.to_string();
+            return bad("partition_events_max", "at least 1000", &actual);
+        }
+        if self.requests_max == 0 {
+            return bad("requests_max", "at least 1", "0");
+        }
+        self.parsed_consistency()?;
+        self.parsed_serial_consistency()?;
+        if let Some(tls) = &self.tls {
+            let file = tls.ca_file.display().to_string();
+            return bad("tls", "none, because this build has no TLS to the database", &file);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn parsed_consistency(&self) -> Result<Consistency> {
+        match self.consistency.as_str() {
+            "local_quorum" => Ok(Consistency::LocalQuorum),
+            "quorum" => Ok(Consistency::Quorum),
+            "one" => Ok(Consistency::One),
+            "local_one" => Ok(Consistency::LocalOne),
+            "all" => Ok(Consistency::All),
+            other => Err(Error::rejected(format!(
+                "`consistency`: expected `local_quorum`, `quorum`, `one`, `local_one` or `all`, actual {other:?}"
+            ))),
+        }
+    }
+
+    pub(crate) fn parsed_serial_consistency(&self) -> Result<SerialConsistency> {
+        match self.serial_consistency.as_str() {
+            "local_serial" => Ok(SerialConsistency::LocalSerial),
+            "serial" => Ok(SerialConsistency::Serial),
+            other => Err(Error::rejected(format!(
+                "`serial_consistency`: expected `local_serial` or `serial`, actual {other:?}"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The prepared statements, by name.
+
+use antiphon_persistence::{Error, Result};
+use scylla::client::session::Session;
+use scylla::statement::Consistency;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::statement::unprepared::Statement;
+
+use super::ServerSettings;
+
+/// A statement with the name that metrics and errors use.
+pub(super) struct Named {
+    pub(super) name: &'static str,
+    pub(super) prepared: PreparedStatement,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// May be repeated.
+    Idempotent,
+    /// A read that sees every conditional write that was answered.
+    Serial,
+    /// Never repeated by the driver.
+    Conditional,
+}
+
+macro_rules! statements {
+    ($($name:ident: $kind:ident $cql:literal,)*) => {
+        /// All of them.
+        pub(super) struct Statements {
+            $(pub(super) $name: Named,)*
+        }
+
+        impl Statements {
+            pub(super) async fn prepare(session: &Session, settings: &ServerSettings) -> Result<Self> {
+                Ok(Self {
+                    $($name: prepare(session, settings, stringify!($name), Kind::$kind, $cql).await?,)*
+                })
+            }
+        }
+    };
+}
+
+statements! {
+    insert_writer: Conditional "INSERT INTO writers (place, writer, lanes, sealed, copied) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS",
+    seal_writer: Conditional "UPDATE writers SET sealed = true WHERE place = ? AND writer = ? IF EXISTS",
+    finish_writer: Conditional "UPDATE writers SET sealed = true, copied = true WHERE place = ? AND writer = ? IF EXISTS",
+    writers: Idempotent "SELECT writer, lanes, sealed, copied FROM writers WHERE place = ?",
+    writer: Serial "SELECT writer, lanes, sealed, copied FROM writers WHERE place = ? AND writer = ?",
+    put_round: Conditional "UPDATE log SET head = ?, record = ? WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr = ? IF head = ? AND sealed = null AND closed = null",
+    close_round: Conditional "UPDATE log SET head = ?, closed = true, record = ? WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr = ? IF head = ? AND sealed = null AND closed = null",
+    seal_part: Conditional "UPDATE log SET sealed = true WHERE place = ? AND writer = ? AND lane = ? AND part = ? IF closed = null AND sealed = null",
+    part: Serial "SELECT head, closed, sealed FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? LIMIT 1",
+    part_state: Idempotent "SELECT head, closed, sealed FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? LIMIT 1",
+    rounds: Idempotent "SELECT nr, record, head, closed, sealed FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr > ? LIMIT ?",
+    drop_part: Idempotent "DELETE FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr >= 0",
+    lane: Idempotent "SELECT copied_part, copied_nr, first_part FROM lanes WHERE place = ? AND writer = ? AND lane = ?",
+    put_lane_copied: Idempotent "INSERT INTO lanes (place, writer, lane, copied_part, copied_nr) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
+    put_lane_first: Idempotent "INSERT INTO lanes (place, writer, lane, first_part) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
+    put_events: Idempotent "INSERT INTO events (place, stream, part, first, last, highest, record) VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
+    highest_in_part: Idempotent "SELECT highest FROM events WHERE place = ? AND stream = ? AND part = ? LIMIT 1",
+    events: Idempotent "SELECT first, last, record FROM events WHERE place = ? AND stream = ? AND part = ? AND first >= ? AND first <= ? LIMIT ?",
+    event_keys: Idempotent "SELECT first, last FROM events WHERE place = ? AND stream = ? AND part = ? AND first <= ?",
+    delete_events: Idempotent "DELETE FROM events WHERE place = ? AND stream = ? AND part = ? AND first <= ?",
+    stream: Idempotent "SELECT part, deleted FROM streams WHERE place = ? AND stream = ?",
+    put_stream_part: Idempotent "INSERT INTO streams (place, stream, part) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    put_stream_deleted: Idempotent "INSERT INTO streams (place, stream, deleted) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    put_stream_id: Idempotent "INSERT INTO stream_ids (place, entity_type, bucket, stream) VALUES (?, ?, ?, ?)",
+    stream_ids: Idempotent "SELECT stream FROM stream_ids WHERE place = ? AND entity_type = ? AND bucket = ? AND stream > ? LIMIT ?",
+    put_snapshot: Idempotent "INSERT INTO snapshots (place, stream, sequence_nr, record) VALUES (?, ?, ?, ?)",
+    snapshot: Idempotent "SELECT sequence_nr, record FROM snapshots WHERE place = ? AND stream = ? AND sequence_nr <= ? LIMIT 1",
+    delete_snapshots: Idempotent "DELETE FROM snapshots WHERE place = ? AND stream = ? AND sequence_nr <= ?",
+    put_offset: Idempotent "INSERT INTO offsets (place, reader, part, position) VALUES (?, ?, ?, ?)",
+    offset: Idempotent "SELECT position FROM offsets WHERE place = ? AND reader = ? AND part = ?",
+    cells: Serial "SELECT cell_key, token, version, value FROM cells WHERE place = ? AND cell_table = ?",
+    cell: Serial "SELECT cell_key, version, value FROM cells WHERE place = ? AND cell_table = ? AND cell_key = ?",
+    set_token: Conditional "UPDATE cells SET token = ? WHERE place = ? AND cell_table = ? IF token = ?",
+    insert_cell: Conditional "INSERT INTO cells (place, cell_table, cell_key, version, value) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS",
+    update_cell: Conditional "UPDATE cells SET version = ?, value = ? WHERE place = ? AND cell_table = ? AND cell_key = ? IF version = ?",
+    delete_cell: Conditional "DELETE FROM cells WHERE place = ? AND cell_table = ? AND cell_key = ? IF version = ?",
+}
+
+async fn prepare(
+    session: &Session,
+    settings: &ServerSettings,
+    name: &'static str,
+    kind: Kind,
+    cql: &str,
+) -> Result<Named> {
+    // the table is the word after the first of these
+    let mut text = String::new();
+    let mut before = "";
+    let mut named = false;
+    for word in cql.split(' ') {
+        if !named && matches!(before, "INTO" | "FROM" | "UPDATE") {
+            text.push_str(&settings.keyspace);
+            text.push('.');
+            named = true;
+        }
+        text.push_str(word);
+        text.push(' ');
+        before = word;
+    }
+    let mut statement = Statement::new(text.trim_end());
+    statement.set_is_idempotent(kind != Kind::Conditional);
+    if kind == Kind::Serial {
+        statement.set_consistency(match settings.serial_consistency.as_str() {
+            "serial" => Consistency::Serial,
+            _ => Consistency::LocalSerial,
+        });
+    }
+    let prepared = session.prepare(statement).await.map_err(|error| {
+        Error::unavailable(format!("cassandra: preparing `{name}`: {error}")).with_source(error)
+    })?;
+    Ok(Named { name, prepared })
+}

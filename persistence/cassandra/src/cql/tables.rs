@@ -1,0 +1,495 @@
+//! Each statement of the seam, on a session.
+
+use std::sync::Arc;
+
+use antiphon_persistence::Result;
+use async_trait::async_trait;
+use bytes::Bytes;
+use scylla::client::session::Session;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::response::query_result::{QueryResult, QueryRowsResult};
+use scylla::response::{PagingState, PagingStateResponse};
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::value::{CqlValue, Row};
+use tokio::sync::Semaphore;
+
+use super::error::{failed, unreadable};
+use super::schema::Schema;
+use super::statements::{Named, Statements};
+use super::{ServerSettings, schema, session};
+use crate::tables::{
+    Cell, CellWrite, Cells, EventRow, LaneId, LanePosition, LaneState, Outcome, PartState,
+    RoundAnswer, RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
+};
+
+/// Rounds in one page: at the default size of a round some 4 MiB.
+const ROUNDS_MAX: i32 = 16;
+
+/// The tables of one place on a server.
+pub struct CqlTables {
+    session: Session,
+    statements: Statements,
+    place: String,
+    /// Statements that may be under way.
+    room: Semaphore,
+}
+
+impl CqlTables {
+    /// Connects, checks the tables and prepares all statements.
+    ///
+    /// # Errors
+    /// `Rejected` when the tables are missing or of another version, with the command to run; `Unavailable` when no server answers.
+    pub async fn open(settings: &ServerSettings) -> Result<(Self, Schema)> {
+        settings.validate()?;
+        let session = session::connect(settings).await?;
+        let schema = schema::check(&session, settings).await?;
+        let statements = Statements::prepare(&session, settings).await?;
+        let place = settings.place.clone();
+        let room = Semaphore::new(settings.requests_max);
+        Ok((Self { session, statements, place, room }, schema))
+    }
+
+    async fn execute(&self, of: &Named, values: impl SerializeRow) -> Outcome<QueryResult> {
+        let _room = self.room.acquire().await;
+        let outcome = self.session.execute_unpaged(&of.prepared, values).await;
+        outcome.map_err(|error| failed(of.name, error))
+    }
+
+    async fn run(&self, of: &Named, values: impl SerializeRow) -> Outcome<()> {
+        self.execute(of, values).await.map(drop)
+    }
+
+    async fn rows<T>(&self, of: &Named, values: impl SerializeRow) -> Outcome<Vec<T>>
+    where
+        T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let rows = result(of, self.execute(of, values).await?)?;
+        rows_of(of, &rows)
+    }
+
+    /// All rows, page by page.
+    async fn all_rows<T>(&self, of: &Named, values: impl SerializeRow) -> Outcome<Vec<T>>
+    where
+        T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let mut state = PagingState::start();
+        let mut all = Vec::new();
+        loop {
+            let _room = self.room.acquire().await;
+            let page = self.session.execute_single_page(&of.prepared, &values, state).await;
+            let (page, next) = page.map_err(|error| failed(of.name, error))?;
+            all.extend(rows_of(of, &result(of, page)?)?);
+            match next {
+                PagingStateResponse::HasMorePages { state: next } => state = next,
+                PagingStateResponse::NoMorePages => return Ok(all),
+            }
+        }
+    }
+
+    /// A conditional statement: `None` when it was applied, or the row that it met.
+    async fn conditional(
+        &self,
+        of: &Named,
+        values: impl SerializeRow,
+    ) -> Outcome<Option<Refusal>> {
+        refusal(of.name, self.execute(of, values).await?)
+    }
+}
+
+/// The row that a conditional statement met, its columns by name.
+struct Refusal {
+    names: Vec<String>,
+    row: Row,
+}
+
+impl Refusal {
+    fn value(&self, name: &str) -> Option<&CqlValue> {
+        let index = self.names.iter().position(|there| there == name)?;
+        self.row.columns.get(index)?.as_ref()
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        match self.value(name)? {
+            CqlValue::BigInt(number) => Some(unsigned(*number)),
+            CqlValue::Int(number) => Some(unsigned(i64::from(*number))),
+            _ => None,
+        }
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.value(name).and_then(CqlValue::as_boolean).unwrap_or(false)
+    }
+}
+
+/// Reads by name, and the first row only: ScyllaDB answers a batch with a row for each statement.
+fn refusal(name: &str, result: QueryResult) -> Outcome<Option<Refusal>> {
+    let rows = result.into_rows_result().map_err(|error| unreadable(name, error))?;
+    let names = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();
+    let row = rows.first_row::<Row>().map_err(|error| unreadable(name, error))?;
+    let refusal = Refusal { names, row };
+    Ok(if refusal.flag("[applied]") { None } else { Some(refusal) })
+}
+
+fn result(of: &Named, result: QueryResult) -> Outcome<QueryRowsResult> {
+    result.into_rows_result().map_err(|error| unreadable(of.name, error))
+}
+
+fn rows_of<T>(of: &Named, rows: &QueryRowsResult) -> Outcome<Vec<T>>
+where
+    T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+{
+    let rows = rows.rows::<T>().map_err(|error| unreadable(of.name, error))?;
+    rows.collect::<std::result::Result<_, _>>().map_err(|error| unreadable(of.name, error))
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn limit(count_max: usize) -> i32 {
+    i32::try_from(count_max).unwrap_or(i32::MAX).max(1)
+}
+
+type WriterColumns = (String, Option<i32>, Option<bool>, Option<bool>);
+
+fn writer_row((writer, lanes, sealed, copied): WriterColumns) -> WriterRow {
+    WriterRow {
+        writer: writer.into(),
+        lanes: lanes.and_then(|lanes| u16::try_from(lanes).ok()).unwrap_or(0),
+        sealed: sealed.unwrap_or(false),
+        copied: copied.unwrap_or(false),
+    }
+}
+
+#[async_trait]
+impl Tables for CqlTables {
+    async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>> {
+        let values = (&self.place, &*row.writer, i32::from(row.lanes), row.sealed, row.copied);
+        let refused = self.conditional(&self.statements.insert_writer, values).await?;
+        Ok(refused.map(|there| WriterRow {
+            writer: row.writer.clone(),
+            lanes: there.number("lanes").and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+            sealed: there.flag("sealed"),
+            copied: there.flag("copied"),
+        }))
+    }
+
+    async fn end_writer(&self, writer: &str, copied: bool) -> Outcome<()> {
+        let Statements { seal_writer, finish_writer, .. } = &self.statements;
+        let of = if copied { finish_writer } else { seal_writer };
+        self.conditional(of, (&self.place, writer)).await.map(drop)
+    }
+
+    async fn writers(&self) -> Outcome<Vec<WriterRow>> {
+        let rows = self.all_rows(&self.statements.writers, (&self.place,)).await?;
+        Ok(rows.into_iter().map(writer_row).collect())
+    }
+
+    async fn writer(&self, writer: &str) -> Outcome<Option<WriterRow>> {
+        let rows = self.rows(&self.statements.writer, (&self.place, writer)).await?;
+        Ok(rows.into_iter().next().map(writer_row))
+    }
+
+    async fn put_round(&self, write: &RoundWrite) -> Outcome<RoundAnswer> {
+        let Statements { put_round, close_round, .. } = &self.statements;
+        let of = if write.closes { close_round } else { put_round };
+        let RoundWrite { lane, at, head, record, .. } = write;
+        let nr = signed(at.nr);
+        let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(at.part));
+        let values = (nr, record, key.0, key.1, key.2, key.3, nr, head.map(signed));
+        Ok(match self.conditional(of, values).await? {
+            None => RoundAnswer::Applied,
+            Some(there) => RoundAnswer::Refused(PartState {
+                head: there.number("head"),
+                closed: there.flag("closed"),
+                sealed: there.flag("sealed"),
+            }),
+        })
+    }
+
+    async fn seal_part(&self, lane: &LaneId, part: u64) -> Outcome<PartState> {
+        let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(part));
+        self.conditional(&self.statements.seal_part, key).await?;
+        let rows = self.rows(&self.statements.part, key).await?;
+        Ok(rows.into_iter().next().map(part_state).unwrap_or_default())
+    }
+
+    async fn rounds(&self, lane: &LaneId, part: u64, after: u64) -> Outcome<RoundPage> {
+        let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(part));
+        let values = (key.0, key.1, key.2, key.3, signed(after), ROUNDS_MAX);
+        type Columns = (Option<i64>, Option<Bytes>, Option<i64>, Option<bool>, Option<bool>);
+        let rows: Vec<Columns> = self.rows(&self.statements.rounds, values).await?;
+        let mut page = RoundPage::default();
+        for (nr, record, head, closed, sealed) in rows {
+            page.state = part_state((head, closed, sealed));
+            if let (Some(nr), Some(record)) = (nr, record) {
+                page.rounds.push((unsigned(nr), record));
+            }
+        }
+        if page.rounds.is_empty() {
+            // a range without rows returns no row for the static columns
+            let rows = self.rows(&self.statements.part_state, key).await?;
+            let state: PartState = rows.into_iter().next().map(part_state).unwrap_or_default();
+            // what came between the two statements is for the next page
+            let moved = state.head.is_some_and(|head| head > after);
+            page.state = if moved { self.moved(lane, part, after, state).await? } else { state };
+        }
+        Ok(page)
+    }
+
+    async fn drop_part(&self, lane: &LaneId, part: u64) -> Outcome<()> {
+        let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(part));
+        self.run(&self.statements.drop_part, key).await
+    }
+
+    async fn lane_state(&self, lane: &LaneId) -> Outcome<LaneState> {
+        let key = (&self.place, &*lane.writer, i32::from(lane.lane));
+        type Columns = (Option<i64>, Option<i64>, Option<i64>);
+        let rows: Vec<Columns> = self.rows(&self.statements.lane, key).await?;
+        let (part, nr, first) = rows.into_iter().next().unwrap_or_default();
+        let number = |value: Option<i64>| value.map_or(0, unsigned);
+        let copied = LanePosition { part: number(part), nr: number(nr) };
+        Ok(LaneState { copied, first_part: number(first) })
+    }
+
+    async fn put_lane_state(&self, lane: &LaneId, state: LaneState) -> Outcome<()> {
+        let key = (&self.place, &*lane.writer, i32::from(lane.lane));
+        // the number is the time of the write, so the highest one stays, whatever comes when
+        let LaneState { copied, first_part } = state;
+        if copied.nr > 0 {
+            let values =
+                (key.0, key.1, key.2, signed(copied.part), signed(copied.nr), signed(copied.nr));
+            self.run(&self.statements.put_lane_copied, values).await?;
+        }
+        if first_part > 0 {
+            let values = (key.0, key.1, key.2, signed(first_part), signed(first_part));
+            self.run(&self.statements.put_lane_first, values).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_events(&self, row: &EventRow) -> Outcome<()> {
+        let EventRow { stream, part, first, last, record } = row;
+        let last = signed(*last);
+        let values =
+            (&self.place, &**stream, signed(*part), signed(*first), last, last, record, last);
+        self.run(&self.statements.put_events, values).await
+    }
+
+    async fn highest_in_part(&self, stream: &str, part: u64) -> Outcome<Option<u64>> {
+        let values = (&self.place, stream, signed(part));
+        let rows: Vec<(Option<i64>,)> =
+            self.rows(&self.statements.highest_in_part, values).await?;
+        Ok(rows.into_iter().next().and_then(|(highest,)| highest).map(unsigned))
+    }
+
+    async fn events(
+        &self,
+        stream: &str,
+        part: u64,
+        first: u64,
+        last: u64,
+        row_count_max: usize,
+    ) -> Outcome<Vec<EventRow>> {
+        let bounds = (signed(first), signed(last), limit(row_count_max));
+        let values = (&self.place, stream, signed(part), bounds.0, bounds.1, bounds.2);
+        let rows: Vec<(i64, i64, Bytes)> = self.rows(&self.statements.events, values).await?;
+        let row = |(first, last, record)| EventRow {
+            stream: stream.into(),
+            part,
+            first: unsigned(first),
+            last: unsigned(last),
+            record,
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    async fn event_keys(&self, stream: &str, part: u64, last: u64) -> Outcome<Vec<(u64, u64)>> {
+        let values = (&self.place, stream, signed(part), signed(last));
+        let rows: Vec<(i64, i64)> = self.all_rows(&self.statements.event_keys, values).await?;
+        Ok(rows.into_iter().map(|(first, last)| (unsigned(first), unsigned(last))).collect())
+    }
+
+    async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()> {
+        let values = (&self.place, stream, signed(part), signed(last));
+        self.run(&self.statements.delete_events, values).await
+    }
+
+    async fn stream(&self, stream: &str) -> Outcome<StreamRow> {
+        let values = (&self.place, stream);
+        let rows: Vec<(Option<i64>, Option<i64>)> =
+            self.rows(&self.statements.stream, values).await?;
+        let (part, deleted) = rows.into_iter().next().unwrap_or_default();
+        let number = |value: Option<i64>| value.map_or(0, unsigned);
+        Ok(StreamRow { part: number(part), deleted: number(deleted) })
+    }
+
+    async fn put_stream(&self, stream: &str, row: StreamRow) -> Outcome<()> {
+        for (of, number) in [
+            (&self.statements.put_stream_part, row.part),
+            (&self.statements.put_stream_deleted, row.deleted),
+        ] {
+            if number > 0 {
+                self.run(of, (&self.place, stream, signed(number), signed(number))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_stream_id(&self, entity_type: &str, bucket: u16, stream: &str) -> Outcome<()> {
+        let values = (&self.place, entity_type, i32::from(bucket), stream);
+        self.run(&self.statements.put_stream_id, values).await
+    }
+
+    async fn stream_ids(
+        &self,
+        entity_type: &str,
+        bucket: u16,
+        after: &str,
+        count_max: usize,
+    ) -> Outcome<Vec<Arc<str>>> {
+        let values = (&self.place, entity_type, i32::from(bucket), after, limit(count_max));
+        let rows: Vec<(String,)> = self.rows(&self.statements.stream_ids, values).await?;
+        Ok(rows.into_iter().map(|(stream,)| stream.into()).collect())
+    }
+
+    async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
+        let values = (&self.place, stream, signed(sequence_nr), record);
+        self.run(&self.statements.put_snapshot, values).await
+    }
+
+    async fn snapshot(&self, stream: &str, last: u64) -> Outcome<Option<(u64, Bytes)>> {
+        let values = (&self.place, stream, signed(last));
+        let rows: Vec<(i64, Bytes)> = self.rows(&self.statements.snapshot, values).await?;
+        Ok(rows.into_iter().next().map(|(number, record)| (unsigned(number), record)))
+    }
+
+    async fn delete_snapshots(&self, stream: &str, last: u64) -> Outcome<()> {
+        let values = (&self.place, stream, signed(last));
+        self.run(&self.statements.delete_snapshots, values).await
+    }
+
+    async fn put_offset(&self, reader: &str, part: &str, position: &str) -> Outcome<()> {
+        self.run(&self.statements.put_offset, (&self.place, reader, part, position)).await
+    }
+
+    async fn offset(&self, reader: &str, part: &str) -> Outcome<Option<String>> {
+        let rows: Vec<(String,)> =
+            self.rows(&self.statements.offset, (&self.place, reader, part)).await?;
+        Ok(rows.into_iter().next().map(|(position,)| position))
+    }
+
+    async fn cells(&self, table: &str) -> Outcome<Cells> {
+        type Columns = (Option<String>, Option<i64>, Option<i64>, Option<Bytes>);
+        let rows: Vec<Columns> =
+            self.all_rows(&self.statements.cells, (&self.place, table)).await?;
+        let mut cells = Cells::default();
+        for (key, token, version, value) in rows {
+            cells.token = token.map(unsigned);
+            // a partition with a token and no rows returns one row without a key
+            if let (Some(key), Some(version)) = (key, version) {
+                let (version, value) = (unsigned(version), value.unwrap_or_default());
+                cells.rows.push(Cell { key: key.into(), version, value });
+            }
+        }
+        Ok(cells)
+    }
+
+    async fn cell(&self, table: &str, key: &str) -> Outcome<Option<Cell>> {
+        type Columns = (String, Option<i64>, Option<Bytes>);
+        let rows: Vec<Columns> =
+            self.rows(&self.statements.cell, (&self.place, table, key)).await?;
+        Ok(rows.into_iter().next().and_then(|(key, version, value)| {
+            let (version, value) = (unsigned(version?), value.unwrap_or_default());
+            Some(Cell { key: key.into(), version, value })
+        }))
+    }
+
+    async fn write_cells(
+        &self,
+        table: &str,
+        token: Option<(Option<u64>, u64)>,
+        writes: &[CellWrite],
+    ) -> Outcome<bool> {
+        let mut batch = Batch::new(BatchType::Unlogged);
+        batch.set_is_idempotent(false);
+        let mut values: Vec<Vec<Option<CqlValue>>> = Vec::new();
+        let text = |text: &str| Some(CqlValue::Text(text.to_owned()));
+        let number = |number: u64| Some(CqlValue::BigInt(signed(number)));
+        let (place, table) = (text(&self.place), text(table));
+        if let Some((expected, new)) = token {
+            batch.append_statement(self.statements.set_token.prepared.clone());
+            values.push(vec![
+                number(new),
+                place.clone(),
+                table.clone(),
+                expected.and_then(number),
+            ]);
+        }
+        for CellWrite { key, expected, value } in writes {
+            let key = text(key);
+            let blob = |value: &Bytes| Some(CqlValue::Blob(value.to_vec()));
+            let (of, bound) = match (expected, value) {
+                (None, Some((version, value))) => (
+                    &self.statements.insert_cell,
+                    vec![place.clone(), table.clone(), key, number(*version), blob(value)],
+                ),
+                (Some(expected), Some((version, value))) => (
+                    &self.statements.update_cell,
+                    vec![
+                        number(*version),
+                        blob(value),
+                        place.clone(),
+                        table.clone(),
+                        key,
+                        number(*expected),
+                    ],
+                ),
+                (Some(expected), None) => (
+                    &self.statements.delete_cell,
+                    vec![place.clone(), table.clone(), key, number(*expected)],
+                ),
+                (None, None) => continue,
+            };
+            batch.append_statement(of.prepared.clone());
+            values.push(bound);
+        }
+        let _room = self.room.acquire().await;
+        let outcome = self.session.batch(&batch, values).await;
+        let outcome = outcome.map_err(|error| failed("write_cells", error))?;
+        Ok(refusal("write_cells", outcome)?.is_none())
+    }
+}
+
+impl CqlTables {
+    /// The state of a part that got rounds after a page was read: as it was at the page.
+    async fn moved(
+        &self,
+        lane: &LaneId,
+        part: u64,
+        after: u64,
+        now: PartState,
+    ) -> Outcome<PartState> {
+        let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(part));
+        let values = (key.0, key.1, key.2, key.3, signed(after), 1);
+        type Columns = (Option<i64>, Option<Bytes>, Option<i64>, Option<bool>, Option<bool>);
+        let rows: Vec<Columns> = self.rows(&self.statements.rounds, values).await?;
+        // still none: they are gone, or lost, which the caller tells apart
+        let before = PartState { head: Some(after), closed: false, sealed: false };
+        Ok(if rows.is_empty() { now } else { before })
+    }
+}
+
+fn part_state((head, closed, sealed): (Option<i64>, Option<bool>, Option<bool>)) -> PartState {
+    PartState {
+        head: head.map(unsigned),
+        closed: closed.unwrap_or(false),
+        sealed: sealed.unwrap_or(false),
+    }
+}
+

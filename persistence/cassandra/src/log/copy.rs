@@ -1,0 +1,252 @@
+//! From the log into the entities' partitions: which rows the events of some rounds become, and their writing.
+//!
+//! Rows are keyed by the first and last number that they hold and never change, so that two copiers, or the same one
+//! twice, may cut them differently: they overlap then, with the same events.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_persistence::Result;
+use antiphon_persistence::identity::ReplicationId;
+use antiphon_persistence::record::batch;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+
+use super::round::Entry;
+use crate::settings::CassandraSettings;
+use crate::stats::{Counters, count};
+use crate::tables::{EventRow, LaneId, LanePosition, LaneState, Outcome, StreamRow, Tables};
+
+/// Events in a row; a replay that starts within a row looks so far back. Never lower it: stored rows have up to so many.
+pub(crate) const ROW_EVENTS_MAX: u64 = 256;
+/// Bytes in a row, over at least one append or event.
+const ROW_BYTES_MAX: usize = 64 * 1024;
+
+/// The part of a stream that event `nr` is in.
+pub(crate) fn part_of(nr: u64, partition_events_max: u64) -> u64 {
+    nr.saturating_sub(1) / partition_events_max
+}
+
+/// The bucket in which a stream is listed.
+pub(crate) fn bucket_of(stream: &ReplicationId) -> u16 {
+    stream.slice().number() % BUCKETS
+}
+
+/// Partitions in which the streams of a type are listed.
+pub(crate) const BUCKETS: u16 = 16;
+
+/// The rows for one stream; `entries` follow each other.
+pub(crate) fn rows(
+    stream: &Arc<str>,
+    entries: &[Entry],
+    partition_events_max: u64,
+) -> Result<Vec<EventRow>> {
+    let mut rows = Vec::new();
+    let mut held: Vec<&Entry> = Vec::new();
+    let flush = |held: &mut Vec<&Entry>, rows: &mut Vec<EventRow>| {
+        if let (Some(first), Some(last)) = (held.first(), held.last()) {
+            rows.push(EventRow {
+                stream: stream.clone(),
+                part: part_of(first.first, partition_events_max),
+                first: first.first,
+                last: last.last,
+                record: Bytes::from(batch::join(held.iter().map(|entry| &*entry.events))),
+            });
+        }
+        held.clear();
+    };
+    for entry in entries {
+        let part = part_of(entry.first, partition_events_max);
+        let fits = held.first().is_none_or(|first| {
+            let bytes: usize = held.iter().map(|held| held.events.len()).sum();
+            part_of(first.first, partition_events_max) == part_of(entry.last, partition_events_max)
+                && entry.last - first.first < ROW_EVENTS_MAX
+                && bytes + entry.events.len() <= ROW_BYTES_MAX
+                && held.last().is_some_and(|last| last.last + 1 == entry.first)
+        });
+        if !fits {
+            flush(&mut held, &mut rows);
+        }
+        let whole = part == part_of(entry.last, partition_events_max)
+            && entry.last - entry.first < ROW_EVENTS_MAX;
+        if whole {
+            held.push(entry);
+        } else {
+            flush(&mut held, &mut rows);
+            split(stream, entry, partition_events_max, &mut rows)?;
+        }
+    }
+    flush(&mut held, &mut rows);
+    Ok(rows)
+}
+
+/// An append that is too long for one row, or lies on both sides of a boundary.
+fn split(
+    stream: &Arc<str>,
+    entry: &Entry,
+    partition_events_max: u64,
+    rows: &mut Vec<EventRow>,
+) -> Result<()> {
+    let events = entry.decode()?;
+    let mut rest = events.as_slice();
+    while let Some(first) = rest.first().map(|event| event.sequence_nr.value()) {
+        let part = part_of(first, partition_events_max);
+        let in_part = (part + 1).saturating_mul(partition_events_max) - first + 1;
+        let limit = usize::try_from(in_part.min(ROW_EVENTS_MAX)).unwrap_or(usize::MAX);
+        let (now, later) = rest.split_at(limit.min(rest.len()));
+        rows.push(EventRow {
+            stream: stream.clone(),
+            part,
+            first,
+            last: first + now.len() as u64 - 1,
+            record: Bytes::from(batch::encode(now)),
+        });
+        rest = later;
+    }
+    Ok(())
+}
+
+/// Copies what `entries` hold, and returns when all of it is stored. Repeats what fails, for ever; drop it to stop.
+pub(crate) async fn copy(
+    tables: &Arc<dyn Tables>,
+    settings: &CassandraSettings,
+    counters: &Counters,
+    partition_events_max: u64,
+    entries: impl Iterator<Item = Entry>,
+) -> Result<()> {
+    let mut streams: BTreeMap<String, (Arc<ReplicationId>, Vec<Entry>)> = BTreeMap::new();
+    for entry in entries {
+        let stream = streams.entry(entry.stream.to_string());
+        stream.or_insert_with(|| (entry.stream.clone(), Vec::new())).1.push(entry);
+    }
+    let mut jobs = Vec::new();
+    for (name, (id, entries)) in streams {
+        let name: Arc<str> = name.into();
+        let first = entries.first().map_or(0, |entry| entry.first);
+        let rows = rows(&name, &entries, partition_events_max)?;
+        jobs.push((name, id, first == 1, rows));
+    }
+    stream::iter(jobs)
+        .for_each_concurrent(settings.copies_in_flight_max, |(name, id, is_new, rows)| async move {
+            if is_new {
+                let bucket = bucket_of(&id);
+                until_done(settings, counters, || {
+                    tables.put_stream_id(id.entity_type(), bucket, &name)
+                })
+                .await;
+            }
+            for row in rows {
+                // a new part is made known before it has events
+                if row.part > 0 && (row.first - 1) % partition_events_max < ROW_EVENTS_MAX {
+                    let known = StreamRow { part: row.part, deleted: 0 };
+                    until_done(settings, counters, || tables.put_stream(&name, known)).await;
+                }
+                until_done(settings, counters, || tables.put_events(&row)).await;
+                count(&counters.copied_rows, 1);
+                count(&counters.copied_events, row.last - row.first + 1);
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// Stores how far a lane is copied.
+pub(crate) async fn mark_copied(
+    tables: &Arc<dyn Tables>,
+    settings: &CassandraSettings,
+    counters: &Counters,
+    lane: &LaneId,
+    copied: LanePosition,
+) {
+    let state = LaneState { copied, first_part: 0 };
+    until_done(settings, counters, || tables.put_lane_state(lane, state)).await;
+}
+
+/// Repeats an idempotent statement until it succeeds.
+pub(crate) async fn until_done<'a, T, F>(
+    settings: &CassandraSettings,
+    counters: &Counters,
+    statement: impl Fn() -> F,
+) -> T
+where
+    F: Future<Output = Outcome<T>> + 'a,
+{
+    let mut wait = settings.retry_min;
+    loop {
+        match statement().await {
+            Ok(value) => return value,
+            Err(failed) => {
+                count(&counters.retries, 1);
+                tracing::debug!(error = %failed, ?wait, "a statement is repeated");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(settings.retry_max).max(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+    use antiphon_persistence::identity::ReplicaId;
+    use antiphon_persistence::time::Timestamp;
+    use antiphon_persistence::version::VersionVector;
+
+    use super::*;
+    use crate::log::round::decode_events;
+
+    fn entry(first: u64, last: u64) -> Entry {
+        let event = |nr| StoredEvent {
+            sequence_nr: SequenceNr::new(nr),
+            meta: EventMeta {
+                origin: ReplicaId::new("A").unwrap(),
+                version: VersionVector::new(),
+                source_seq: SequenceNr::new(nr),
+                concurrent: false,
+                timestamp: Timestamp::from_micros(nr),
+            },
+            payload: Payload { codec: 1, manifest: "".into(), version: 1, bytes: Bytes::new() },
+        };
+        let events: Vec<_> = (first..=last).map(event).collect();
+        Entry {
+            stream: Arc::new(ReplicationId::parse("c|1|A").unwrap()),
+            first,
+            last,
+            seen: VersionVector::new(),
+            events: batch::encode(&events).into(),
+        }
+    }
+
+    fn bounds(entries: &[Entry], partition_events_max: u64) -> Vec<(u64, u64, u64)> {
+        let rows = rows(&"c|1|A".into(), entries, partition_events_max).unwrap();
+        for row in &rows {
+            let events = decode_events("c|1|A", row.first, row.last, &row.record).unwrap();
+            assert_eq!(events.len() as u64, row.last - row.first + 1);
+        }
+        rows.iter().map(|row| (row.part, row.first, row.last)).collect()
+    }
+
+    #[test]
+    fn appends_that_follow_each_other_become_one_row() {
+        assert_eq!(bounds(&[entry(1, 2), entry(3, 3), entry(4, 9)], 100), [(0, 1, 9)]);
+    }
+
+    #[test]
+    fn a_row_never_crosses_the_boundary_of_a_part() {
+        let entries = [entry(8, 9), entry(10, 10), entry(11, 12), entry(13, 32)];
+        let rows = [(0, 8, 10), (1, 11, 12), (1, 13, 20), (2, 21, 30), (3, 31, 32)];
+        assert_eq!(bounds(&entries, 10), rows);
+    }
+
+    #[test]
+    fn a_row_has_a_limit_of_events() {
+        let rows = [(0, 1, 256), (0, 257, 512), (0, 513, 600), (0, 601, 700)];
+        assert_eq!(bounds(&[entry(1, 600), entry(601, 700)], 10_000), rows);
+    }
+
+    #[test]
+    fn a_hole_is_never_papered_over() {
+        assert_eq!(bounds(&[entry(1, 2), entry(5, 6)], 100), [(0, 1, 2), (0, 5, 6)]);
+    }
+}

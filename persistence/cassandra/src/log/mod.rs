@@ -1,0 +1,15 @@
+//! The writers' logs: appends go here first, and from here late into the entities' own partitions.
+//!
+//! ```text
+//!  append --> lane (core) --one conditional write a round--> log --late, coalesced--> events by entity
+//!                 `--> answer                                  `--> change feed
+//! ```
+//!
+//! `docs/design/0004-cassandra-log.md` has the protocol with its proof sketch.
+
+pub(crate) mod copy;
+pub(crate) mod lane;
+pub(crate) mod round;
+pub(crate) mod seal;
+pub(crate) mod view;
+pub(crate) mod writer;

@@ -1,0 +1,283 @@
+//! Each statement on the data of the model.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::ModelTables;
+use crate::tables::{
+    Cell, CellWrite, Cells, EventRow, LaneId, LaneState, Outcome, PartState, RoundAnswer,
+    RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
+};
+
+/// Rounds in one page; small, so that pages are tested.
+const PAGE_MAX: usize = 50;
+
+#[async_trait]
+impl Tables for ModelTables {
+    async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>> {
+        let row = row.clone();
+        self.write(move |data| {
+            if let Some(there) = data.writers.get(&row.writer) {
+                return Some(there.clone());
+            }
+            data.writers.insert(row.writer.clone(), row.clone());
+            None
+        })
+        .await
+    }
+
+    async fn end_writer(&self, writer: &str, copied: bool) -> Outcome<()> {
+        let writer: Arc<str> = writer.into();
+        self.write(move |data| {
+            if let Some(row) = data.writers.get_mut(&writer) {
+                row.sealed = true;
+                row.copied |= copied;
+            }
+        })
+        .await
+    }
+
+    async fn writers(&self) -> Outcome<Vec<WriterRow>> {
+        self.read(|data| data.writers.values().cloned().collect()).await
+    }
+
+    async fn writer(&self, writer: &str) -> Outcome<Option<WriterRow>> {
+        self.read(|data| data.writers.get(writer).cloned()).await
+    }
+
+    async fn put_round(&self, write: &RoundWrite) -> Outcome<RoundAnswer> {
+        let write = write.clone();
+        self.write(move |data| {
+            let part = data.parts.entry((write.lane.clone(), write.at.part)).or_default();
+            if part.state.head != write.head || part.state.sealed || part.state.closed {
+                return RoundAnswer::Refused(part.state);
+            }
+            part.state.head = Some(write.at.nr);
+            part.state.closed = write.closes;
+            part.rounds.insert(write.at.nr, write.record.clone());
+            RoundAnswer::Applied
+        })
+        .await
+    }
+
+    async fn seal_part(&self, lane: &LaneId, part: u64) -> Outcome<PartState> {
+        let lane = lane.clone();
+        self.write(move |data| {
+            let part = data.parts.entry((lane.clone(), part)).or_default();
+            if !part.state.closed {
+                part.state.sealed = true;
+            }
+            part.state
+        })
+        .await
+    }
+
+    async fn rounds(&self, lane: &LaneId, part: u64, after: u64) -> Outcome<RoundPage> {
+        self.read(|data| {
+            let Some(part) = data.parts.get(&(lane.clone(), part)) else {
+                return RoundPage::default();
+            };
+            let rounds = part.rounds.range(after + 1..).take(PAGE_MAX);
+            let rounds = rounds.map(|(nr, record)| (*nr, record.clone())).collect();
+            RoundPage { state: part.state, rounds }
+        })
+        .await
+    }
+
+    async fn drop_part(&self, lane: &LaneId, part: u64) -> Outcome<()> {
+        let lane = lane.clone();
+        self.write(move |data| {
+            if let Some(part) = data.parts.get_mut(&(lane.clone(), part)) {
+                part.rounds.clear();
+            }
+        })
+        .await
+    }
+
+    async fn lane_state(&self, lane: &LaneId) -> Outcome<LaneState> {
+        self.read(|data| data.lanes.get(lane).copied().unwrap_or_default()).await
+    }
+
+    async fn put_lane_state(&self, lane: &LaneId, state: LaneState) -> Outcome<()> {
+        let lane = lane.clone();
+        self.write(move |data| {
+            let there = data.lanes.entry(lane.clone()).or_default();
+            if state.copied.nr > there.copied.nr {
+                there.copied = state.copied;
+            }
+            there.first_part = there.first_part.max(state.first_part);
+        })
+        .await
+    }
+
+    async fn put_events(&self, row: &EventRow) -> Outcome<()> {
+        let row = row.clone();
+        self.write(move |data| {
+            let key = (row.stream.clone(), row.part);
+            let highest = data.highest.entry(key.clone()).or_default();
+            *highest = (*highest).max(row.last);
+            data.events.entry(key).or_default().insert((row.first, row.last), row.clone());
+        })
+        .await
+    }
+
+    async fn highest_in_part(&self, stream: &str, part: u64) -> Outcome<Option<u64>> {
+        self.read(|data| data.highest.get(&(stream.into(), part)).copied()).await
+    }
+
+    async fn events(
+        &self,
+        stream: &str,
+        part: u64,
+        first: u64,
+        last: u64,
+        row_count_max: usize,
+    ) -> Outcome<Vec<EventRow>> {
+        self.read(|data| {
+            let Some(rows) = data.events.get(&(stream.into(), part)) else { return Vec::new() };
+            let rows = rows.range((first, 0)..).take_while(|((f, _), _)| *f <= last);
+            rows.take(row_count_max).map(|(_, row)| row.clone()).collect()
+        })
+        .await
+    }
+
+    async fn event_keys(&self, stream: &str, part: u64, last: u64) -> Outcome<Vec<(u64, u64)>> {
+        self.read(|data| {
+            let Some(rows) = data.events.get(&(stream.into(), part)) else { return Vec::new() };
+            rows.keys().filter(|(first, _)| *first <= last).copied().collect()
+        })
+        .await
+    }
+
+    async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()> {
+        let key = (Arc::from(stream), part);
+        self.write(move |data| {
+            if let Some(rows) = data.events.get_mut(&key) {
+                rows.retain(|(first, _), _| *first > last);
+            }
+        })
+        .await
+    }
+
+    async fn stream(&self, stream: &str) -> Outcome<StreamRow> {
+        self.read(|data| data.streams.get(stream).copied().unwrap_or_default()).await
+    }
+
+    async fn put_stream(&self, stream: &str, row: StreamRow) -> Outcome<()> {
+        let stream: Arc<str> = stream.into();
+        self.write(move |data| {
+            let there = data.streams.entry(stream.clone()).or_default();
+            there.part = there.part.max(row.part);
+            there.deleted = there.deleted.max(row.deleted);
+        })
+        .await
+    }
+
+    async fn put_stream_id(&self, entity_type: &str, bucket: u16, stream: &str) -> Outcome<()> {
+        let (key, stream) = ((entity_type.to_owned(), bucket), Arc::<str>::from(stream));
+        self.write(move |data| {
+            data.ids.entry(key.clone()).or_default().insert(stream.clone());
+        })
+        .await
+    }
+
+    async fn stream_ids(
+        &self,
+        entity_type: &str,
+        bucket: u16,
+        after: &str,
+        count_max: usize,
+    ) -> Outcome<Vec<Arc<str>>> {
+        self.read(|data| {
+            let Some(ids) = data.ids.get(&(entity_type.to_owned(), bucket)) else {
+                return Vec::new();
+            };
+            ids.iter().filter(|id| &***id > after).take(count_max).cloned().collect()
+        })
+        .await
+    }
+
+    async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
+        let (key, record) = ((stream.to_owned(), sequence_nr), record.clone());
+        self.write(move |data| {
+            data.snapshots.insert(key.clone(), record.clone());
+        })
+        .await
+    }
+
+    async fn snapshot(&self, stream: &str, last: u64) -> Outcome<Option<(u64, Bytes)>> {
+        self.read(|data| {
+            let mut upto = data.snapshots.range((stream.to_owned(), 0)..=(stream.to_owned(), last));
+            upto.next_back().map(|((_, number), record)| (*number, record.clone()))
+        })
+        .await
+    }
+
+    async fn delete_snapshots(&self, stream: &str, last: u64) -> Outcome<()> {
+        let stream = stream.to_owned();
+        self.write(move |data| {
+            data.snapshots.retain(|(of, number), _| *of != stream || *number > last);
+        })
+        .await
+    }
+
+    async fn put_offset(&self, reader: &str, part: &str, position: &str) -> Outcome<()> {
+        let (key, position) = ((reader.to_owned(), part.to_owned()), position.to_owned());
+        self.write(move |data| {
+            data.offsets.insert(key.clone(), position.clone());
+        })
+        .await
+    }
+
+    async fn offset(&self, reader: &str, part: &str) -> Outcome<Option<String>> {
+        let key = (reader.to_owned(), part.to_owned());
+        self.read(|data| data.offsets.get(&key).cloned()).await
+    }
+
+    async fn cells(&self, table: &str) -> Outcome<Cells> {
+        self.read(|data| data.cells.get(table).cloned().unwrap_or_default()).await
+    }
+
+    async fn cell(&self, table: &str, key: &str) -> Outcome<Option<Cell>> {
+        self.read(|data| {
+            let cells = data.cells.get(table)?;
+            cells.rows.iter().find(|cell| &*cell.key == key).cloned()
+        })
+        .await
+    }
+
+    async fn write_cells(
+        &self,
+        table: &str,
+        token: Option<(Option<u64>, u64)>,
+        writes: &[CellWrite],
+    ) -> Outcome<bool> {
+        let (table, writes) = (table.to_owned(), writes.to_vec());
+        self.write(move |data| {
+            let cells = data.cells.entry(table.clone()).or_default();
+            let version = |cells: &Cells, key: &str| {
+                cells.rows.iter().find(|cell| &*cell.key == key).map(|cell| cell.version)
+            };
+            let as_expected = token.is_none_or(|(expected, _)| cells.token == expected)
+                && writes.iter().all(|write| version(cells, &write.key) == write.expected);
+            if !as_expected {
+                return false;
+            }
+            if let Some((_, new)) = token {
+                cells.token = Some(new);
+            }
+            for write in &writes {
+                cells.rows.retain(|cell| cell.key != write.key);
+                if let Some((version, value)) = &write.value {
+                    let (version, value) = (*version, value.clone());
+                    cells.rows.push(Cell { key: write.key.clone(), version, value });
+                }
+            }
+            cells.rows.sort_by(|a, b| a.key.cmp(&b.key));
+            true
+        })
+        .await
+    }
+}

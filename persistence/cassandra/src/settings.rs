@@ -1,0 +1,135 @@
+//! The settings of the store.
+
+use std::time::Duration;
+
+use antiphon_persistence::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::cql::ServerSettings;
+
+/// What a process does with the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads and writes.
+    #[default]
+    Owner,
+    /// Only reads, as the nodes of the other places do.
+    Reader,
+}
+
+/// How a [`CassandraStores`](crate::CassandraStores) works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CassandraSettings {
+    /// Where the server is, and how it is spoken to.
+    #[serde(flatten)]
+    pub server: ServerSettings,
+    /// Default: [`Role::Owner`].
+    pub role: Role,
+    /// Lanes of a writer's log; each has one conditional write in flight. Default: 2.
+    pub lanes: u16,
+    /// Appends that are under way or wait; callers over it wait for room. Default: 8192.
+    pub queue_max: usize,
+    /// Bytes of one append; a larger one is refused. Below the server's limit of a request, 16 MiB. Default: 4 MiB.
+    pub append_bytes_max: usize,
+    /// Bytes in one conditional write; at least one append is taken. Default: 256 KiB.
+    pub round_bytes_max: usize,
+    /// Appends in one conditional write. Default: 4096.
+    pub round_appends_max: usize,
+    /// Bytes in one part of a lane; then the next part goes on. Default: 16 MiB.
+    pub part_bytes_max: usize,
+    /// Conditional writes in one part of a lane. Default: 10,000.
+    pub part_rounds_max: u64,
+    /// How long events stay in the log before they are copied, so that many of one entity become one row. Default: 1 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub copy_delay: Duration,
+    /// Bytes of events that are stored and not yet copied; appends over it wait for the copy. Default: 64 MiB.
+    pub uncopied_bytes_max: usize,
+    /// Rows that are copied at the same time. Default: 64.
+    pub copies_in_flight_max: usize,
+    /// How long parts of the log are kept for readers after they are copied; a reader that comes later reads the streams instead. Default: 7 days.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub log_retention: Duration,
+    /// Streams whose ends are remembered; over it those that are not written to are forgotten, and read again when needed. Default: 100,000.
+    pub stream_cache_max: usize,
+    /// Bytes of the newest rounds, beyond those that are not copied, kept in memory for all readers of the change feed. Default: 16 MiB.
+    pub feed_cache_bytes_max: usize,
+    /// How old the answer of the change feed may be: all its readers in a process share one look at the lanes. Default: 250 ms.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub feed_poll_interval: Duration,
+    /// Bytes that one answer to a replay may have, over at least one row. Default: 4 MiB.
+    pub replay_bytes_max: usize,
+    /// The first wait before a statement is repeated; it doubles. Default: 50 ms.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub retry_min: Duration,
+    /// The longest wait. Default: 2 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub retry_max: Duration,
+    /// How long an append is tried of which certainly nothing was stored. One whose outcome is unknown is tried for ever. Default: 10 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub give_up_after: Duration,
+}
+
+impl Default for CassandraSettings {
+    fn default() -> Self {
+        Self {
+            server: ServerSettings::default(),
+            role: Role::Owner,
+            lanes: 2,
+            queue_max: 8192,
+            append_bytes_max: 4 << 20,
+            round_bytes_max: 256 << 10,
+            round_appends_max: 4096,
+            part_bytes_max: 16 << 20,
+            part_rounds_max: 10_000,
+            copy_delay: Duration::from_secs(1),
+            uncopied_bytes_max: 64 << 20,
+            copies_in_flight_max: 64,
+            log_retention: Duration::from_secs(7 * 24 * 3600),
+            stream_cache_max: 100_000,
+            feed_cache_bytes_max: 16 << 20,
+            feed_poll_interval: Duration::from_millis(250),
+            replay_bytes_max: 4 << 20,
+            retry_min: Duration::from_millis(50),
+            retry_max: Duration::from_secs(2),
+            give_up_after: Duration::from_secs(10),
+        }
+    }
+}
+
+impl CassandraSettings {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        for (name, value) in [
+            ("lanes", usize::from(self.lanes)),
+            ("queue_max", self.queue_max),
+            ("append_bytes_max", self.append_bytes_max),
+            ("round_bytes_max", self.round_bytes_max),
+            ("round_appends_max", self.round_appends_max),
+            ("part_bytes_max", self.part_bytes_max),
+            ("part_rounds_max", usize::try_from(self.part_rounds_max).unwrap_or(usize::MAX)),
+            ("uncopied_bytes_max", self.uncopied_bytes_max),
+            ("copies_in_flight_max", self.copies_in_flight_max),
+            ("stream_cache_max", self.stream_cache_max),
+            ("replay_bytes_max", self.replay_bytes_max),
+        ] {
+            if value == 0 {
+                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
+            }
+        }
+        if self.append_bytes_max > APPEND_BYTES_LIMIT {
+            return Err(Error::rejected(format!(
+                "`append_bytes_max`: expected at most {APPEND_BYTES_LIMIT}, because the server refuses larger requests, actual {}",
+                self.append_bytes_max
+            )));
+        }
+        self.server.validate()
+    }
+}
+
+/// Half of what the server takes in one request.
+const APPEND_BYTES_LIMIT: usize = 8 << 20;

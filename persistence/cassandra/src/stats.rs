@@ -1,0 +1,72 @@
+//! What the store counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
+        /// Counts since the store was opened.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct CassandraStats {
+            $($(#[doc = $doc])+ pub $name: u64,)*
+        }
+
+        impl CassandraStats {
+            /// Each count with its name and description, for metrics.
+            pub fn named(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name),)*]
+            }
+        }
+
+        /// The same, while they grow.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> CassandraStats {
+                CassandraStats { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Conditional writes of rounds that were applied.
+    rounds,
+    /// Appends that were stored.
+    appends,
+    /// Events that were stored.
+    events,
+    /// Appends refused because the writer was sealed or the stream had another end.
+    fenced,
+    /// Rounds whose outcome was unknown, and that were sent again.
+    rounds_unknown,
+    /// Appends that failed because the server could not be reached for too long.
+    given_up,
+    /// Writers that found less in the store than was acknowledged. Must be zero.
+    lost_data,
+    /// Rows that were written into the streams' own partitions.
+    copied_rows,
+    /// Events in those rows.
+    copied_events,
+    /// Statements of the copy and of seals that failed and were repeated.
+    retries,
+    /// Looks at the registry and at the lanes of other writers.
+    refreshes,
+    /// Pages of the change feed that were read from the database because they are older than what is in memory.
+    feed_pages_read,
+    /// Parts of the log that were removed.
+    parts_dropped,
+    /// Readers that came for parts that were gone, and read the streams instead.
+    feed_restarts,
+    /// Waits of appends because too much was not yet copied.
+    copy_waits,
+    /// Waits of appends for room in the queue.
+    queue_full,
+}
+
+/// Adds to a counter.
+pub(crate) fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}

@@ -1,0 +1,98 @@
+//! The handle, and what all its traits share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use antiphon_persistence::store::{Stores, WriterId};
+use antiphon_persistence::{Error, Result};
+use tokio::sync::Semaphore;
+
+
+use crate::cql::CqlTables;
+use crate::log::view::View;
+use crate::log::writer::{Ends, Shared, Writer};
+use crate::settings::{CassandraSettings, Role};
+use crate::stats::{CassandraStats, Counters};
+use crate::tables::Tables;
+
+/// All stores of a place in Cassandra or ScyllaDB. Cheap to clone; the last clone to go lets the writes under way end.
+#[derive(Clone)]
+pub struct CassandraStores {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    writers: Mutex<HashMap<WriterId, Arc<Writer>>>,
+    pub(crate) queue: Arc<Semaphore>,
+}
+
+impl CassandraStores {
+    /// Connects to the server; the tables must be there.
+    ///
+    /// # Errors
+    /// `Rejected` when a setting is wrong, or when the tables are missing or of another version, with the command to run; `Unavailable` when
+    /// no server answers.
+    pub async fn open(settings: CassandraSettings) -> Result<Self> {
+        settings.validate()?;
+        let (tables, schema) = CqlTables::open(&settings.server).await?;
+        Ok(Self::on(Arc::new(tables), settings, schema.partition_events_max))
+    }
+
+    /// The same stores on other tables, such as a model of a server.
+    pub fn on(
+        tables: Arc<dyn Tables>,
+        settings: CassandraSettings,
+        partition_events_max: u64,
+    ) -> Self {
+        let queue = Arc::new(Semaphore::new(settings.queue_max));
+        let view = View::new(settings.feed_cache_bytes_max);
+        let counters = Counters::default();
+        let shared = Arc::new(Shared {
+            tables,
+            settings,
+            counters,
+            view,
+            ends: Ends::default(),
+            partition_events_max,
+        });
+        Self { inner: Arc::new(Inner { shared, writers: Mutex::default(), queue }) }
+    }
+
+    /// Every trait of the store.
+    pub fn stores(&self) -> Stores {
+        Stores::from_backend(Arc::new(self.clone()))
+    }
+
+    /// What was counted since the store was opened.
+    pub fn stats(&self) -> CassandraStats {
+        self.inner.shared.counters.snapshot()
+    }
+
+    pub(crate) fn tables(&self) -> &dyn Tables {
+        &*self.inner.shared.tables
+    }
+
+    fn writers(&self) -> MutexGuard<'_, HashMap<WriterId, Arc<Writer>>> {
+        self.inner.writers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The writer, if this process opened it.
+    pub(crate) fn open_here(&self, writer: &WriterId) -> Option<Arc<Writer>> {
+        self.writers().get(writer).cloned()
+    }
+
+    pub(crate) fn start_writer(&self, id: &WriterId) {
+        let writer = Arc::new(Writer::start(id, &self.inner.shared));
+        self.writers().insert(id.clone(), writer);
+    }
+
+    pub(crate) fn require_owner(&self) -> Result<()> {
+        match self.inner.shared.settings.role {
+            Role::Owner => Ok(()),
+            Role::Reader => Err(Error::rejected(
+                "the journal was opened for reading only: open it with `Role::Owner` to write",
+            )),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The stores keep every contract on a real server: one at `127.0.0.1:9042` (`make cassandra-up`), or at `ANTIPHON_TEST_CASSANDRA`.
+//!
+//! All cases share a keyspace; each has a place of its own in it.
+
+mod support;
+
+use std::time::Duration;
+
+use antiphon_cassandra::{CassandraSettings, CassandraStores};
+use antiphon_persistence::store::Stores;
+use antiphon_persistence_tck::{Capabilities, Place};
+use async_trait::async_trait;
+
+struct Cassandra(CassandraSettings);
+
+impl Cassandra {
+    fn new(settings: CassandraSettings) -> Self {
+        let server = support::server();
+        Self(CassandraSettings { server, feed_poll_interval: Duration::ZERO, ..settings })
+    }
+}
+
+#[async_trait]
+impl Place for Cassandra {
+    async fn session(&self) -> Stores {
+        let stores = CassandraStores::open(self.0.clone()).await;
+        stores.unwrap_or_else(|error| panic!("{error}")).stores()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { shared_streams: false, ..Capabilities::default() }
+    }
+}
+
+mod default_settings {
+    use super::*;
+
+    antiphon_persistence_tck::all_tests!(Cassandra::new(CassandraSettings::default()));
+}
+
+/// Events are copied at once, and parts are short.
+mod everything_moves {
+    use super::*;
+
+    fn settings() -> CassandraSettings {
+        CassandraSettings {
+            lanes: 3,
+            part_rounds_max: 3,
+            copy_delay: Duration::from_millis(1),
+            feed_cache_bytes_max: 0,
+            ..CassandraSettings::default()
+        }
+    }
+
+    antiphon_persistence_tck::all_tests!(Cassandra::new(settings()));
+}

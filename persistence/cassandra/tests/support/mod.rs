@@ -1,0 +1,35 @@
+//! The server of the tests.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use antiphon_cassandra::cql::{Replication, ServerSettings, apply};
+
+const KEYSPACE: &str = "antiphon_test";
+
+/// A place of its own on the server, with the tables made.
+pub(crate) fn server() -> ServerSettings {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static APPLIED: OnceLock<()> = OnceLock::new();
+    let point =
+        std::env::var("ANTIPHON_TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let settings = ServerSettings {
+        contact_points: vec![point],
+        keyspace: KEYSPACE.into(),
+        place: format!("{}-{number}", since.as_nanos()),
+        replication: Some(Replication::Simple(1)),
+        partition_events_max: 1000,
+        ..ServerSettings::default()
+    };
+    APPLIED.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let applied = runtime.expect("a runtime").block_on(apply(&settings));
+        if let Err(error) = applied {
+            panic!("the tests need a Cassandra: start one with `make cassandra-up`: {error}");
+        }
+    });
+    settings
+}
