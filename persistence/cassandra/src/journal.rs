@@ -1,13 +1,14 @@
 //! Single streams: appends go to the log, a replay joins the streams' own partitions with what is not yet copied.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Append, Journal, WriterId};
 use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
-use std::time::Duration;
 
 use crate::log::copy::{ROW_EVENTS_MAX, part_of};
 use crate::log::round::{Entry, decode_events, encode_entry};
@@ -90,12 +91,13 @@ impl Journal for CassandraStores {
             events: Vec::new(),
             bytes: 0,
             bytes_max,
+            tail: tail.into(),
         };
         if count_max == 0 || first > last {
             return Ok(Vec::new());
         }
-        self.read_partitions(&mut read, row, tail.first().map(|entry| entry.first)).await?;
-        read.add_tail(&tail)?;
+        self.read_partitions(&mut read, row).await?;
+        read.add_tail(u64::MAX)?;
         // nothing from the middle of nowhere is no end
         let ends_here = !read.events.is_empty() || first == row.deleted + 1;
         if ends_here && last >= read.next && !read.is_full() {
@@ -122,12 +124,7 @@ impl Journal for CassandraStores {
         self.tables().put_stream(&stream, StreamRow { part: 0, deleted }).await?;
         let max = self.inner.shared.partition_events_max;
         for part in part_of(row.deleted.max(1), max)..=part_of(deleted, max) {
-            let keys = self.tables().event_keys(&stream, part, deleted).await?;
-            let kept = keys.iter().filter(|(_, last)| *last > deleted).map(|(first, _)| *first).min();
-            let to = kept.map_or(deleted, |first| first - 1);
-            if keys.iter().any(|(first, _)| *first <= to) {
-                self.tables().delete_events(&stream, part, to).await?;
-            }
+            self.tables().delete_events(&stream, part, deleted).await?;
         }
         Ok(())
     }
@@ -218,19 +215,11 @@ impl CassandraStores {
         Ok((copied.unwrap_or(0).max(uncopied).max(row.deleted), row))
     }
 
-    /// Reads on until the range or the partitions end, or until `tail_first` is reached.
-    async fn read_partitions(
-        &self,
-        read: &mut Reading,
-        row: StreamRow,
-        tail_first: Option<u64>,
-    ) -> Result<()> {
+    /// Reads on until the range or the partitions end. Streams that moved between writers may have later events there than some that are not
+    /// copied yet.
+    async fn read_partitions(&self, read: &mut Reading, row: StreamRow) -> Result<()> {
         let max = self.inner.shared.partition_events_max;
-        let wanted = |read: &Reading| {
-            read.next <= read.last
-                && !read.is_full()
-                && tail_first.is_none_or(|first| read.next < first)
-        };
+        let wanted = |read: &Reading| read.next <= read.last && !read.is_full();
         let mut part = part_of(read.next, max);
         while wanted(read) && part <= row.part {
             let mut from = read.next.saturating_sub(ROW_EVENTS_MAX - 1).max(part * max + 1);
@@ -268,6 +257,8 @@ struct Reading {
     events: Vec<StoredEvent>,
     bytes: usize,
     bytes_max: usize,
+    /// What may not be copied yet, in order.
+    tail: VecDeque<Entry>,
 }
 
 impl Reading {
@@ -276,11 +267,14 @@ impl Reading {
     }
 
     fn add_row(&mut self, row: &EventRow) -> Result<()> {
+        self.add_tail(row.first)?;
         self.add(row.first, row.last, &row.record)
     }
 
-    fn add_tail(&mut self, tail: &[Entry]) -> Result<()> {
-        for entry in tail {
+    /// Adds what is not copied and begins before `end`.
+    fn add_tail(&mut self, end: u64) -> Result<()> {
+        while self.tail.front().is_some_and(|entry| entry.first < end) {
+            let Some(entry) = self.tail.pop_front() else { break };
             self.add(entry.first, entry.last, &entry.events)?;
         }
         Ok(())

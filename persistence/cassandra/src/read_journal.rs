@@ -218,23 +218,25 @@ impl CassandraStores {
         after: LanePosition,
     ) -> Result<Option<(Rounds, LanePosition)>> {
         count(&self.inner.shared.counters.feed_pages_read, 1);
-        let LanePosition { part, mut nr } = after;
-        let page = self.tables().rounds(lane, part, nr).await?;
-        let mut rounds = Vec::new();
-        for (at, record) in &page.rounds {
-            if *at != nr + 1 {
-                return self.gone_or_hole(lane, part, nr, *at).await;
+        let LanePosition { mut part, mut nr } = after;
+        loop {
+            let page = self.tables().rounds(lane, part, nr).await?;
+            let mut rounds = Vec::new();
+            for (at, record) in &page.rounds {
+                if *at != nr + 1 {
+                    return self.gone_or_hole(lane, part, nr, *at).await;
+                }
+                nr = *at;
+                rounds.push((LanePosition { part, nr }, decode(lane, nr, record)?));
             }
-            nr = *at;
-            rounds.push((LanePosition { part, nr }, decode(lane, nr, record)?));
-        }
-        match page.state.head {
-            Some(head) if head > nr && rounds.is_empty() => {
-                self.gone_or_hole(lane, part, nr, head).await
+            let ended = page.state.head.is_none_or(|head| head <= nr);
+            if !ended && rounds.is_empty() {
+                return self.gone_or_hole(lane, part, nr, page.state.head.unwrap_or(0)).await;
             }
-            Some(head) if head > nr => Ok(Some((rounds, LanePosition { part, nr }))),
-            _ if page.state.closed => Ok(Some((rounds, LanePosition { part: part + 1, nr }))),
-            _ => Ok(Some((rounds, LanePosition { part, nr }))),
+            part += u64::from(ended && page.state.closed);
+            if !rounds.is_empty() || !page.state.closed {
+                return Ok(Some((rounds, LanePosition { part, nr })));
+            }
         }
     }
 

@@ -215,9 +215,7 @@ pub trait Tables: Send + Sync + 'static {
         last: u64,
         row_count_max: usize,
     ) -> Outcome<Vec<EventRow>>;
-    /// The first and last numbers of the rows of a part whose first event is at most `last`.
-    async fn event_keys(&self, stream: &str, part: u64, last: u64) -> Outcome<Vec<(u64, u64)>>;
-    /// Plain: removes rows whose first event is at most `last`.
+    /// Plain: removes the rows of a part whose last event is at most `last`, also those that arrive later.
     async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()>;
     /// What is known of a stream.
     async fn stream(&self, stream: &str) -> Outcome<StreamRow>;

@@ -64,7 +64,7 @@ const TABLES: &[&str] = &[
     "snapshots (place text, stream text, sequence_nr bigint, record blob, PRIMARY KEY ((place, stream), sequence_nr))
         WITH CLUSTERING ORDER BY (sequence_nr DESC)",
     "offsets (place text, reader text, part text, position text, PRIMARY KEY ((place, reader), part))",
-    "cells (place text, cell_table text, cell_key text, token bigint STATIC, version bigint, value blob,
+    "cells (place text, cell_table text, cell_key text, fencing_token bigint STATIC, version bigint, value blob,
         PRIMARY KEY ((place, cell_table), cell_key))",
 ];
 

@@ -309,14 +309,9 @@ impl Tables for CqlTables {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    async fn event_keys(&self, stream: &str, part: u64, last: u64) -> Outcome<Vec<(u64, u64)>> {
-        let values = (&self.place, stream, signed(part), signed(last));
-        let rows: Vec<(i64, i64)> = self.all_rows(&self.statements.event_keys, values).await?;
-        Ok(rows.into_iter().map(|(first, last)| (unsigned(first), unsigned(last))).collect())
-    }
-
     async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()> {
-        let values = (&self.place, stream, signed(part), signed(last));
+        // a row's time is its last number, so this hides exactly the rows that end here or before
+        let values = (signed(last), &self.place, stream, signed(part), signed(last));
         self.run(&self.statements.delete_events, values).await
     }
 

@@ -46,6 +46,8 @@ struct Data {
     parts: BTreeMap<(LaneId, u64), Part>,
     lanes: BTreeMap<LaneId, LaneState>,
     events: BTreeMap<(Arc<str>, u64), BTreeMap<(u64, u64), EventRow>>,
+    /// Rows that end here or before are deleted, whenever they come.
+    hidden: BTreeMap<(Arc<str>, u64), u64>,
     highest: BTreeMap<(Arc<str>, u64), u64>,
     streams: BTreeMap<Arc<str>, StreamRow>,
     ids: BTreeMap<(String, u16), std::collections::BTreeSet<Arc<str>>>,

@@ -118,6 +118,9 @@ impl Tables for ModelTables {
             let key = (row.stream.clone(), row.part);
             let highest = data.highest.entry(key.clone()).or_default();
             *highest = (*highest).max(row.last);
+            if data.hidden.get(&key).is_some_and(|hidden| row.last <= *hidden) {
+                return;
+            }
             data.events.entry(key).or_default().insert((row.first, row.last), row.clone());
         })
         .await
@@ -143,19 +146,13 @@ impl Tables for ModelTables {
         .await
     }
 
-    async fn event_keys(&self, stream: &str, part: u64, last: u64) -> Outcome<Vec<(u64, u64)>> {
-        self.read(|data| {
-            let Some(rows) = data.events.get(&(stream.into(), part)) else { return Vec::new() };
-            rows.keys().filter(|(first, _)| *first <= last).copied().collect()
-        })
-        .await
-    }
-
     async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()> {
         let key = (Arc::from(stream), part);
         self.write(move |data| {
+            let hidden = data.hidden.entry(key.clone()).or_default();
+            *hidden = (*hidden).max(last);
             if let Some(rows) = data.events.get_mut(&key) {
-                rows.retain(|(first, _), _| *first > last);
+                rows.retain(|(_, end), _| *end > last);
             }
         })
         .await
