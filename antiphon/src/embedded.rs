@@ -1,21 +1,21 @@
-//! A node on SQLite and TCP, as the `antiphon` binary runs it, for applications that embed one.
+//! A node on a journal and TCP, as the `antiphon` binary runs it, for applications that embed one.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::tcp::{TcpSettings, TcpTransport};
 use antiphon_runtime::{Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result};
-use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
-/// Another place: the journal file of its nodes, which is only read.
+use crate::{Journal, OpenJournal};
+
+/// Another place: the journal of its nodes, which is only read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerSettings {
     /// Its name.
     pub place: String,
     /// Its journal.
-    pub journal: PathBuf,
+    pub journal: Journal,
 }
 
 /// What an embedded node needs to know.
@@ -23,10 +23,8 @@ pub struct PeerSettings {
 pub struct EmbeddedSettings {
     /// Name, place, cluster, timeouts.
     pub node: NodeSettings,
-    /// The SQLite file of the place; all nodes of the place use the same one. It is made when it is not there.
-    pub journal: PathBuf,
-    /// How the file is used.
-    pub sqlite: SqliteSettings,
+    /// The journal of the place; all nodes of the place use the same one.
+    pub journal: Journal,
     /// The other places.
     pub peers: Vec<PeerSettings>,
     /// Where other nodes connect; port 0 takes any.
@@ -39,12 +37,12 @@ pub struct EmbeddedSettings {
     pub tcp: TcpSettings,
 }
 
-/// A node with the stores that it opened.
+/// A node with the journal that it opened.
 pub struct Embedded {
     /// The node.
     pub node: Node,
-    /// The stores of its place.
-    pub stores: SqliteStores,
+    /// The journal of its place.
+    pub journal: OpenJournal,
     /// Where other nodes connect.
     pub address: SocketAddr,
 }
@@ -60,12 +58,12 @@ impl Embedded {
         let clock = SystemClock;
         let incarnation = clock.wall().as_micros();
         let id = NodeId::new(&settings.node.name, incarnation)?;
-        let stores = SqliteStores::open(&settings.journal, settings.sqlite.clone())?;
+        let journal = settings.journal.open(false).await?;
         let mut peers = Vec::new();
         for peer in &settings.peers {
             peers.push(PeerPlace {
                 place: peer.place.clone(),
-                stores: SqliteStores::open(&peer.journal, SqliteSettings::reader())?.stores(),
+                stores: peer.journal.open(true).await?.stores(),
             });
         }
         let tcp = TcpSettings { cluster_name: settings.node.cluster_name.clone(), ..settings.tcp };
@@ -82,7 +80,7 @@ impl Embedded {
         };
         let parts = NodeParts {
             clock: Arc::new(clock),
-            stores: stores.stores(),
+            stores: journal.stores(),
             transport,
             address: advertised,
             http_address: settings.http_address,
@@ -91,6 +89,6 @@ impl Embedded {
             metrics: Arc::new(Metrics::new()),
         };
         let node = Node::start(settings.node, parts).await?;
-        Ok(Self { node, stores, address })
+        Ok(Self { node, journal, address })
     }
 }

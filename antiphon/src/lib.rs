@@ -1,7 +1,7 @@
 //! Antiphon: event-sourced entities that live in several places at once.
 //!
 //! An application needs this crate only. [`prelude`] has what its code uses; [`LocalPlace`] is a whole place in one process, for
-//! tests and first steps; [`Embedded`] is a node on SQLite and TCP, as the `antiphon` binary runs it.
+//! tests and first steps; [`Embedded`] is a node on a journal and TCP, as the `antiphon` binary runs it.
 //!
 //! ```
 //! use antiphon::prelude::*;
@@ -41,13 +41,17 @@
 //! ```
 
 mod embedded;
+mod journal;
 mod local;
 
+#[cfg(feature = "cassandra")]
+pub use antiphon_cassandra as cassandra;
 pub use antiphon_persistence as persistence;
 pub use antiphon_runtime as runtime;
 pub use antiphon_sharding as sharding;
 pub use antiphon_sqlite as sqlite;
 pub use embedded::{Embedded, EmbeddedSettings, PeerSettings};
+pub use journal::{Journal, OpenJournal};
 pub use local::LocalPlace;
 
 /// What application code uses.

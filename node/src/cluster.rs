@@ -4,10 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use antiphon::Journal;
+use antiphon::cassandra::CassandraSettings;
+use antiphon::cassandra::cql::{self, Replication, ServerSettings};
 use antiphon::prelude::*;
+use antiphon::sqlite::SqliteSettings;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+
+use crate::config::JournalConfig;
 
 /// What a cluster on this machine is made of.
 #[derive(Debug, Clone)]
@@ -18,12 +24,30 @@ pub struct LocalClusterSettings {
     pub replicas: Vec<String>,
     /// Nodes of each place.
     pub nodes_per_replica: usize,
+    /// The journals: SQLite files in the data directory, or a Cassandra.
+    pub journals: LocalJournals,
     /// TOML that is added to each configuration, for example `[sharding]` with its keys.
     pub extra: String,
     /// The `antiphon` binary.
     pub binary: PathBuf,
     /// How long a node may take to be ready.
     pub start_timeout: Duration,
+}
+
+/// Which journals the places of a local cluster have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalJournals {
+    /// An SQLite file each.
+    Sqlite,
+    /// Each a place of its own in a keyspace.
+    Cassandra {
+        /// Nodes of the server.
+        contact_points: Vec<String>,
+        /// The keyspace; it is made when it is not there, with one copy.
+        keyspace: String,
+        /// Begins the names under which the places are stored, so that each run has its own.
+        run: String,
+    },
 }
 
 /// A node process.
@@ -62,6 +86,10 @@ impl LocalCluster {
             ))
         })?;
         let mut cluster = Self { nodes: Vec::new(), settings };
+        if let Some(server) = cluster.settings.replicas.first().and_then(|name| cluster.server(name))
+        {
+            cql::apply(&server).await?;
+        }
         let mut names = Vec::new();
         for number in 1..=cluster.settings.nodes_per_replica {
             for replica in cluster.settings.replicas.clone() {
@@ -84,9 +112,46 @@ impl LocalCluster {
         &self.nodes
     }
 
-    /// The journal of a place.
-    pub fn journal(&self, replica: &str) -> PathBuf {
+    /// The journal of a place, to be opened.
+    pub fn journal(&self, replica: &str) -> Journal {
+        match self.server(replica) {
+            None => Journal::Sqlite {
+                path: self.journal_file(replica),
+                settings: SqliteSettings::default(),
+            },
+            Some(server) => Journal::Cassandra(Box::new(CassandraSettings {
+                server,
+                ..CassandraSettings::default()
+            })),
+        }
+    }
+
+    /// The SQLite file of a place.
+    pub fn journal_file(&self, replica: &str) -> PathBuf {
         self.settings.data_dir.join(format!("{}.db", replica.to_lowercase()))
+    }
+
+    fn server(&self, replica: &str) -> Option<ServerSettings> {
+        match &self.settings.journals {
+            LocalJournals::Sqlite => None,
+            LocalJournals::Cassandra { contact_points, keyspace, run } => Some(ServerSettings {
+                contact_points: contact_points.clone(),
+                keyspace: keyspace.clone(),
+                place: format!("{run}/{replica}"),
+                replication: Some(Replication::Simple(1)),
+                ..ServerSettings::default()
+            }),
+        }
+    }
+
+    /// The value of `journal` in a configuration.
+    fn journal_text(&self, replica: &str) -> Result<String> {
+        let journal = match self.server(replica) {
+            None => JournalConfig::Sqlite(self.journal_file(replica)),
+            Some(server) => JournalConfig::Cassandra(Box::new(server)),
+        };
+        let value = toml::Value::try_from(journal);
+        value.map(|value| value.to_string()).map_err(|error| Error::bug(error.to_string()))
     }
 
     /// The log of a node.
@@ -95,18 +160,14 @@ impl LocalCluster {
     }
 
     fn configure(&self, name: &str, replica: &str) -> Result<()> {
-        let peers: String = self
-            .settings
-            .replicas
-            .iter()
-            .filter(|other| *other != replica)
-            .map(|other| {
-                format!("[[peers]]\nplace = {other:?}\njournal = {:?}\n\n", self.journal(other))
-            })
-            .collect();
+        let mut peers = String::new();
+        for other in self.settings.replicas.iter().filter(|other| *other != replica) {
+            let journal = self.journal_text(other)?;
+            peers.push_str(&format!("[[peers]]\nplace = {other:?}\njournal = {journal}\n\n"));
+        }
         let text = format!(
-            "journal = {:?}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}",
-            self.journal(replica),
+            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}",
+            self.journal_text(replica)?,
             self.settings.extra
         );
         write(&self.settings.data_dir.join(format!("{name}.toml")), &text)

@@ -10,8 +10,11 @@ use antiphon::prelude::*;
 use antiphon::runtime::NodeSettings;
 use antiphon::runtime::transport::tcp::TcpSettings;
 use antiphon::sqlite::SqliteSettings;
-use antiphon::{EmbeddedSettings, PeerSettings};
-use serde::{Deserialize, Serialize};
+use antiphon::cassandra::CassandraSettings;
+use antiphon::cassandra::cql::ServerSettings;
+use antiphon::{EmbeddedSettings, Journal, PeerSettings};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 const PREFIX: &str = "ANTIPHON_";
@@ -20,8 +23,8 @@ const PREFIX: &str = "ANTIPHON_";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The SQLite file of the place; all nodes of the place use the same one.
-    pub journal: PathBuf,
+    /// The journal of the place, which all its nodes share: the path of an SQLite file, or a table with its `kind`.
+    pub journal: JournalConfig,
     /// Where other nodes connect; port 0 takes any.
     pub bind: SocketAddr,
     /// The host that other nodes use, if it is another one than that of `bind`.
@@ -36,26 +39,113 @@ pub struct Config {
     pub node: NodeSettings,
     /// Links.
     pub links: TcpSettings,
-    /// How the journal is used.
+    /// How an SQLite journal is used.
     pub sqlite: SqliteSettings,
+    /// How a Cassandra journal is used.
+    pub cassandra: CassandraSettings,
     /// Shards and entities.
     pub sharding: ShardingSettings,
 }
 
 /// Another place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
     /// Its name.
     pub place: String,
     /// Its journal, which is only read.
-    pub journal: PathBuf,
+    pub journal: JournalConfig,
+}
+
+/// Where a journal is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JournalConfig {
+    /// An SQLite file: its path as a text, or `{ kind = "sqlite", path = ".." }`.
+    Sqlite(PathBuf),
+    /// `{ kind = "cassandra", contact_points = [..], keyspace = "..", .. }`.
+    Cassandra(Box<ServerSettings>),
+}
+
+impl JournalConfig {
+    fn journal(&self, place: &str, config: &Config) -> Journal {
+        match self {
+            Self::Sqlite(path) => {
+                Journal::Sqlite { path: path.clone(), settings: config.sqlite.clone() }
+            }
+            Self::Cassandra(server) => {
+                let mut settings =
+                    CassandraSettings { server: (**server).clone(), ..config.cassandra.clone() };
+                if settings.server.place.is_empty() {
+                    place.clone_into(&mut settings.server.place);
+                }
+                Journal::Cassandra(Box::new(settings))
+            }
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Cassandra(server) => server
+                .validate()
+                .map_err(|error| Error::rejected(format!("in the journal: {error}"))),
+        }
+    }
+}
+
+impl Serialize for JournalConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Sqlite(path) => path.serialize(serializer),
+            Self::Cassandra(server) => {
+                let mut table =
+                    Table::try_from(server).map_err(serde::ser::Error::custom)?;
+                table.insert("kind".into(), "cassandra".into());
+                // the password is not for eyes
+                if let Some(Value::Table(auth)) = table.get_mut("auth") {
+                    auth.insert("password".into(), "***".into());
+                }
+                table.serialize(serializer)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for JournalConfig {
+    fn deserialize<D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Self, D::Error> {
+        let mut table = match Value::deserialize(deserializer)? {
+            Value::String(path) => return Ok(Self::Sqlite(path.into())),
+            Value::Table(table) => table,
+            other => {
+                return Err(D::Error::custom(format!(
+                    "`journal`: expected the path of an SQLite file, or a table with its `kind`, actual {other}"
+                )));
+            }
+        };
+        let kind = table.remove("kind");
+        match kind.as_ref().and_then(Value::as_str) {
+            Some("sqlite") => match (table.remove("path"), table.keys().next()) {
+                (Some(Value::String(path)), None) => Ok(Self::Sqlite(path.into())),
+                (_, Some(key)) => Err(D::Error::unknown_field(key, &["kind", "path"])),
+                _ => Err(D::Error::custom("`path`: expected the path of an SQLite file")),
+            },
+            Some("cassandra") => {
+                table.try_into().map(Box::new).map(Self::Cassandra).map_err(D::Error::custom)
+            }
+            _ => Err(D::Error::custom(format!(
+                "`kind`: expected \"sqlite\" or \"cassandra\", actual {}",
+                kind.map_or("none".to_owned(), |kind| kind.to_string())
+            ))),
+        }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            journal: "antiphon.db".into(),
+            journal: JournalConfig::Sqlite("antiphon.db".into()),
             bind: SocketAddr::from(([127, 0, 0, 1], 7400)),
             advertised_host: None,
             http_bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -64,6 +154,7 @@ impl Default for Config {
             node: NodeSettings::default(),
             links: TcpSettings::default(),
             sqlite: SqliteSettings::default(),
+            cassandra: CassandraSettings::default(),
             sharding: ShardingSettings::default(),
         }
     }
@@ -81,16 +172,20 @@ impl Config {
         Ok(replicas)
     }
 
+    /// The journal of the own place.
+    pub fn own_journal(&self) -> Journal {
+        self.journal.journal(&self.node.place, self)
+    }
+
     /// What an embedded node needs of it.
     pub fn embedded(&self, http_address: String) -> EmbeddedSettings {
         let peer = |peer: &PeerConfig| PeerSettings {
             place: peer.place.clone(),
-            journal: peer.journal.clone(),
+            journal: peer.journal.journal(&peer.place, self),
         };
         EmbeddedSettings {
             node: self.node.clone(),
-            journal: self.journal.clone(),
-            sqlite: self.sqlite.clone(),
+            journal: self.own_journal(),
             peers: self.peers.iter().map(peer).collect(),
             bind: self.bind,
             advertised_host: self.advertised_host.clone(),
@@ -141,6 +236,11 @@ pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) 
     config.node.validate()?;
     config.links.validate()?;
     config.sqlite.validate()?;
+    config.cassandra.validate()?;
+    config.journal.validate()?;
+    for peer in &config.peers {
+        peer.journal.validate()?;
+    }
     config.sharding.validate()?;
     config.replicas()?;
     Ok(config)
@@ -206,6 +306,17 @@ mod tests {
             ("bind = 'localhost'", vec!["bind", "socket address"]),
             ("[[peers]]\nplace = 'x|y'\njournal = 'z'", vec!["x|y"]),
             ("node = ", vec!["node = "]),
+            ("journal = 5", vec!["journal", "expected the path", "actual 5"]),
+            ("journal = { kind = 'oracle' }", vec!["kind", "cassandra", "oracle"]),
+            ("journal = { path = 'x' }", vec!["kind", "cassandra", "actual none"]),
+            ("journal = { kind = 'cassandra', keyspaces = 'x' }", vec!["keyspaces", "`keyspace`"]),
+            ("journal = { kind = 'cassandra', keyspace = 'a-b' }", vec!["keyspace", "a-b"]),
+            (
+                "journal = { kind = 'cassandra', consistency = 'two' }",
+                vec!["consistency", "two", "local_quorum"],
+            ),
+            ("journal = { kind = 'cassandra', contact_points = [] }", vec!["contact_points"]),
+            ("[cassandra]\nlanes = 0", vec!["lanes", "at least 1"]),
         ] {
             let message = parse(text, []).unwrap_err().to_string();
             for part in expected {

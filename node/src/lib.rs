@@ -13,4 +13,5 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod run;
+pub mod schema;
 pub mod status;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use antiphon_node::{config, demo, run, status};
+use antiphon_node::{config, demo, run, schema, status};
 use clap::{Parser, Subcommand};
 
 /// Event-sourced entities with a replica in each place.
@@ -31,6 +31,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Makes, or prints, the tables of a Cassandra journal.
+    Schema {
+        #[command(subcommand)]
+        command: SchemaCommand,
+    },
     /// Shows the members, and the shards that are behind, as a node sees them.
     Status {
         /// The HTTP address of any node.
@@ -39,6 +44,22 @@ enum Command {
     },
     /// A real two-place cluster on this machine: bids for auctions come in everywhere, and a node is killed half-way.
     Demo(demo::DemoArguments),
+}
+
+#[derive(Subcommand)]
+enum SchemaCommand {
+    /// Makes the keyspace and the tables that are missing; repeating it changes nothing.
+    Apply {
+        /// The configuration of a node.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Prints the statements that `apply` would send.
+    Show {
+        /// The configuration of a node.
+        #[arg(long)]
+        config: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -57,6 +78,10 @@ fn main() -> ExitCode {
                 print!("{}", toml::to_string(&config).unwrap_or_default());
                 true
             }),
+            Command::Schema { command: SchemaCommand::Apply { config } } => {
+                schema::apply(&config).await
+            }
+            Command::Schema { command: SchemaCommand::Show { config } } => schema::show(&config),
             Command::Status { node } => status::status(&node).await,
             Command::Demo(arguments) => demo::demo(arguments).await,
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use antiphon::Embedded;
+use antiphon::{Embedded, OpenJournal};
 use antiphon::prelude::*;
 use antiphon::runtime::ShutdownPhase;
 use antiphon::runtime::admin::AdminServer;
@@ -64,7 +64,8 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     let sections: Vec<Arc<dyn antiphon::runtime::admin::ClusterSection>> =
         vec![Arc::new(ShardingSection::new(&node))];
     let server = AdminServer::start(listener, node.clone(), sections, entities)?;
-    let stores = embedded.stores;
+    count_journal(&node, &embedded.journal);
+    let stores = embedded.journal;
     node.on_shutdown(
         ShutdownPhase::CloseLinks,
         "stores",
@@ -80,6 +81,30 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
         })
     );
     Ok((node, server))
+}
+
+/// Makes what the journal counts part of the node's metrics.
+fn count_journal(node: &Node, journal: &OpenJournal) {
+    if journal.counts().is_empty() {
+        return;
+    }
+    let gauges: Vec<_> = journal
+        .counts()
+        .into_iter()
+        .map(|(name, help, _)| {
+            let name = format!("antiphon_journal_{name}");
+            node.metrics().gauges(&name, help, &[]).with_label_values::<&str>(&[])
+        })
+        .collect();
+    let journal = journal.clone();
+    node.spawn("journal counts", async move {
+        loop {
+            for (gauge, (_, _, value)) in gauges.iter().zip(journal.counts()) {
+                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    });
 }
 
 /// Ends with SIGTERM, ctrl-c, or the end of the standard input.

@@ -1,7 +1,6 @@
 //! Writers that remember what was acknowledged, and the check of that against a journal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -11,7 +10,6 @@ use antiphon_node::client::Client;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::task;
-use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -82,8 +80,8 @@ impl Writers {
 pub(crate) type Journal = (BTreeMap<String, BTreeSet<(String, u64)>>, BTreeSet<u64>);
 
 /// Reads a journal; no event may be in it twice.
-pub(crate) async fn journal(path: &Path) -> Journal {
-    let stores = SqliteStores::open(path, SqliteSettings::reader()).expect("a journal").stores();
+pub(crate) async fn journal(of: &antiphon::Journal) -> Journal {
+    let stores = of.open(true).await.expect("a journal").stores();
     let ids = stores.read_journal.persistence_ids("auction", None, 10_000).await.expect("ids");
     let (mut streams, mut bids) = (BTreeMap::new(), BTreeSet::new());
     for id in ids {

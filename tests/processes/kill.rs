@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use antiphon_node::client::Client;
+use antiphon_node::cluster::LocalJournals;
 use antiphon_persistence::time::{Clock, SystemClock};
 
 use crate::history::{Writers, journal};
@@ -26,18 +27,47 @@ async fn check(processes: &Processes, writers: Writers) {
         journal(&a).await.0 == journal(&b).await.0
     })
     .await;
-    for path in [&a, &b] {
-        let bids = journal(path).await.1;
+    for (place, of) in [("DC-A", &a), ("DC-B", &b)] {
+        let bids = journal(of).await.1;
         let lost: Vec<_> = acknowledged.difference(&bids).collect();
-        assert!(lost.is_empty(), "acknowledged and not in {}: {lost:?}", path.display());
+        assert!(lost.is_empty(), "acknowledged and not in {place}: {lost:?}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop() {
+/// Each test on both kinds of journal.
+macro_rules! on_each_journal {
+    ($($test:ident,)*) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test(antiphon_node::cluster::LocalJournals::Sqlite).await;
+                }
+            )*
+        }
+
+        mod cassandra {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test(crate::support::cassandra()).await;
+                }
+            )*
+        }
+    };
+}
+
+on_each_journal! {
+    no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop,
+    a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends,
+    after_a_restart_of_everything_both_places_have_everything,
+    s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over,
+}
+
+async fn no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop(journals: LocalJournals) {
     let rounds =
         std::env::var("KILL_ROUNDS").ok().map_or(10, |text| text.parse().expect("a number"));
-    let mut processes = Processes::start(&["DC-A", "DC-B"], 2, "").await;
+    let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;
     let writers = Writers::start(addresses(&processes), 3);
     for round in 0..rounds {
         let before = writers.count();
@@ -50,9 +80,8 @@ async fn no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop() {
     check(&processes, writers).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends() {
-    let mut processes = Processes::start(&["DC-A", "DC-B"], 2, "").await;
+async fn a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends(journals: LocalJournals) {
+    let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;
     let writers = Writers::start(addresses(&processes), 3);
     wait_for("writes go on", async || writers.count() > 50).await;
     let (frozen, mut other) = (processes.name(0), processes.client(2));
@@ -94,9 +123,8 @@ async fn is_sealed(client: &mut Client, id: &str) -> bool {
 }
 
 /// S3 on real processes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_restart_of_everything_both_places_have_everything() {
-    let mut processes = Processes::start(&["DC-A", "DC-B"], 1, "").await;
+async fn after_a_restart_of_everything_both_places_have_everything(journals: LocalJournals) {
+    let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 1, "").await;
     let (mut a, mut b) = (processes.client(0), processes.client(1));
     assert_eq!(add(&mut a, "c-1", "DC-A", 5).await, Some(5));
     wait_for("it is at the other place", async || get(&mut b, "c-1", "DC-B").await == Some(5))
@@ -120,9 +148,8 @@ async fn after_a_restart_of_everything_both_places_have_everything() {
 }
 
 /// S19: a rolling restart, as an operator does it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over() {
-    let mut processes = Processes::start(&["DC-A", "DC-B"], 2, "").await;
+async fn s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over(journals: LocalJournals) {
+    let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;
     let writers = Writers::start(addresses(&processes), 3);
     for index in 0..processes.cluster.nodes().len() {
         let before = writers.count();

@@ -64,7 +64,7 @@ async fn bad_configurations_are_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_in_use_and_another_clusters_store_are_refused_and_the_node_goes_on() {
     let processes = Processes::start(&["DC-A"], 1, "").await;
-    let journal = processes.cluster.journal("DC-A");
+    let journal = processes.cluster.journal_file("DC-A");
     let message = refused(&config(&journal, "dc-a-1", "")).await;
     assert!(message.contains("is used by `dc-a-1@"), "{message}");
     let message = refused(&config(&journal, "other", "shard_count = 7")).await;

@@ -1,9 +1,10 @@
 //! A cluster of processes for a test, and waiting without sleeping blindly.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use antiphon_node::client::Client;
-use antiphon_node::cluster::{LocalCluster, LocalClusterSettings};
+use antiphon_node::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_tests::antiphon_binary;
 use serde_json::{Value, json};
@@ -15,12 +16,23 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
+    /// On SQLite.
     pub(crate) async fn start(replicas: &[&str], nodes_per_replica: usize, extra: &str) -> Self {
+        Self::start_on(LocalJournals::Sqlite, replicas, nodes_per_replica, extra).await
+    }
+
+    pub(crate) async fn start_on(
+        journals: LocalJournals,
+        replicas: &[&str],
+        nodes_per_replica: usize,
+        extra: &str,
+    ) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let cluster = LocalCluster::start(LocalClusterSettings {
             data_dir: folder.path().to_path_buf(),
             replicas: replicas.iter().map(|name| (*name).to_owned()).collect(),
             nodes_per_replica,
+            journals,
             extra: extra.to_owned(),
             binary: antiphon_binary(),
             start_timeout: Duration::from_secs(60),
@@ -51,6 +63,19 @@ impl Processes {
             client.get("/health/ready", &[]).await.is_ok_and(|(status, _)| status.is_success())
         })
         .await;
+    }
+}
+
+/// The Cassandra of the tests, with places of its own for each call.
+pub(crate) fn cassandra() -> LocalJournals {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let point =
+        std::env::var("ANTIPHON_TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    LocalJournals::Cassandra {
+        contact_points: vec![point],
+        keyspace: "antiphon_processes".into(),
+        run: format!("{}-{number}", SystemClock.wall().as_micros()),
     }
 }
 

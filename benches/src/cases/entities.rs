@@ -43,7 +43,10 @@ pub(crate) async fn counters(
 
 /// A node of a place on SQLite in a folder, which knows the other place.
 pub(crate) async fn node(folder: &Path, place: &str, other: &str) -> Embedded {
-    let journal = |place: &str| folder.join(format!("{place}.db"));
+    let journal = |place: &str| antiphon::Journal::Sqlite {
+        path: folder.join(format!("{place}.db")),
+        settings: SqliteSettings::default(),
+    };
     let settings = EmbeddedSettings {
         node: NodeSettings {
             name: format!("node-{place}"),
@@ -51,7 +54,6 @@ pub(crate) async fn node(folder: &Path, place: &str, other: &str) -> Embedded {
             ..NodeSettings::default()
         },
         journal: journal(place),
-        sqlite: SqliteSettings::default(),
         peers: vec![PeerSettings { place: other.to_owned(), journal: journal(other) }],
         bind: ([127, 0, 0, 1], 0).into(),
         advertised_host: None,

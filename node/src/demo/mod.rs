@@ -10,6 +10,7 @@ mod failover;
 mod feed;
 mod figures;
 mod report;
+mod server;
 mod verify;
 
 use std::path::PathBuf;
@@ -21,9 +22,12 @@ use antiphon_auction::{Bids, RecordedBid, recorded};
 use clap::Args;
 
 use crate::cluster::{LocalCluster, LocalClusterSettings};
+pub use server::JournalKind;
+
 use feed::Feed;
 use figures::Figures;
 use report::Report;
+use server::Server;
 
 /// What the demo can be told.
 #[derive(Debug, Clone, Args)]
@@ -40,6 +44,12 @@ pub struct DemoArguments {
     /// Nodes of each replica.
     #[arg(long, default_value_t = 2)]
     nodes_per_replica: usize,
+    /// Where the events go.
+    #[arg(long, value_enum, default_value_t = JournalKind::Sqlite)]
+    journal: JournalKind,
+    /// Nodes of a Cassandra that runs already, `host:port`, separated by commas; otherwise one is started.
+    #[arg(long, value_delimiter = ',')]
+    contact_points: Vec<String>,
     /// How many replicas.
     #[arg(long, default_value_t = 2)]
     replicas: usize,
@@ -74,6 +84,9 @@ fn check(arguments: &DemoArguments) -> Result<()> {
             "`--nodes-per-replica`: expected 2 to 8, since one is killed, actual {}",
             arguments.nodes_per_replica
         )));
+    }
+    if arguments.journal == JournalKind::Sqlite && !arguments.contact_points.is_empty() {
+        return Err(Error::rejected("`--contact-points`: expected only with `--journal cassandra`"));
     }
     if arguments.bids == Some(0) {
         return Err(Error::rejected("`--bids`: expected at least 1, actual 0"));
@@ -111,7 +124,9 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
     );
     let binary = std::env::current_exe()
         .map_err(|error| Error::bug(format!("the path of this program: {error}")))?;
+    let server = Server::start(&arguments, &data_dir).await?;
     let mut cluster = LocalCluster::start(LocalClusterSettings {
+        journals: server.journals(),
         data_dir,
         replicas: replicas.clone(),
         nodes_per_replica: arguments.nodes_per_replica,
@@ -145,6 +160,7 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
         keep(&cluster).await;
     }
     cluster.stop(Duration::from_secs(20)).await;
+    drop(server);
     Ok(report.is_good())
 }
 

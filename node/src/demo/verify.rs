@@ -7,7 +7,6 @@ use antiphon::persistence::entity::EventSourced;
 use antiphon::persistence::event::SequenceNr;
 use antiphon::persistence::time::{Clock, SystemClock};
 use antiphon::prelude::*;
-use antiphon::sqlite::{SqliteSettings, SqliteStores};
 use antiphon_auction::{AuctionHouse, Event, RecordedBid};
 use serde_json::Value;
 
@@ -109,8 +108,7 @@ pub(super) async fn journals(
 ) -> Result<Vec<JournalCheck>> {
     let mut checks = Vec::new();
     for replica in replicas {
-        let stores =
-            SqliteStores::open(cluster.journal(replica), SqliteSettings::reader())?.stores();
+        let stores = cluster.journal(replica).open(true).await?.stores();
         let mut check = JournalCheck { replica: replica.clone(), ..JournalCheck::default() };
         let mut bids: BTreeSet<u64> = BTreeSet::new();
         let mut after = None;

@@ -23,9 +23,10 @@ pub enum Role {
 #[serde(default, deny_unknown_fields)]
 pub struct CassandraSettings {
     /// Where the server is, and how it is spoken to.
-    #[serde(flatten)]
+    #[serde(skip)]
     pub server: ServerSettings,
     /// Default: [`Role::Owner`].
+    #[serde(skip)]
     pub role: Role,
     /// Lanes of a writer's log; each has one conditional write in flight. Default: 2.
     pub lanes: u16,

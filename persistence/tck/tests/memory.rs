@@ -27,6 +27,7 @@ impl Place for Modest {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
+            shared_streams: true,
             metadata: false,
             reopens: false,
             multi_process: false,

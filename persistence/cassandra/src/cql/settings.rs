@@ -44,13 +44,14 @@ pub enum Replication {
 
 /// Where the server is, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
     /// Some of its nodes, `host` or `host:port`. Default: `["127.0.0.1:9042"]`.
     pub contact_points: Vec<String>,
     /// The keyspace. Default: `antiphon`.
     pub keyspace: String,
-    /// Whose stores these are: the name of the place. Several places may share a keyspace. Default: the place of the node.
+    /// Whose stores these are: the name of the place. Several places may share a keyspace. Default: the place of the node, or of the peer.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub place: String,
     /// The data centre whose nodes are used; without it any. Default: none.
     pub local_dc: Option<String>,
