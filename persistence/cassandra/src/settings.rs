@@ -56,7 +56,7 @@ pub struct CassandraSettings {
     pub stream_cache_max: usize,
     /// Bytes of the newest rounds, beyond those that are not copied, kept in memory for all readers of the change feed. Default: 16 MiB.
     pub feed_cache_bytes_max: usize,
-    /// How old the answer of the change feed may be: all its readers in a process share one look at the lanes. Default: 250 ms.
+    /// How old the answer of the change feed may be: all its readers in a process share one look at the lanes. Default: 1 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub feed_poll_interval: Duration,
     /// Bytes that one answer to a replay may have, over at least one row. Default: 4 MiB.
@@ -90,7 +90,7 @@ impl Default for CassandraSettings {
             log_retention: Duration::from_secs(7 * 24 * 3600),
             stream_cache_max: 100_000,
             feed_cache_bytes_max: 16 << 20,
-            feed_poll_interval: Duration::from_millis(250),
+            feed_poll_interval: Duration::from_secs(1),
             replay_bytes_max: 4 << 20,
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(2),

@@ -221,25 +221,16 @@ impl Tables for CqlTables {
 
     async fn rounds(&self, lane: &LaneId, part: u64, after: u64) -> Outcome<RoundPage> {
         let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(part));
+        // most looks find nothing new: the state alone says so
+        let rows = self.rows(&self.statements.part_state, key).await?;
+        let state: PartState = rows.into_iter().next().map(part_state).unwrap_or_default();
+        if state.head.is_none_or(|head| head <= after) {
+            return Ok(RoundPage { state, rounds: Vec::new() });
+        }
         let values = (key.0, key.1, key.2, key.3, signed(after), ROUNDS_MAX);
-        type Columns = (Option<i64>, Option<Bytes>, Option<i64>, Option<bool>, Option<bool>);
-        let rows: Vec<Columns> = self.rows(&self.statements.rounds, values).await?;
-        let mut page = RoundPage::default();
-        for (nr, record, head, closed, sealed) in rows {
-            page.state = part_state((head, closed, sealed));
-            if let (Some(nr), Some(record)) = (nr, record) {
-                page.rounds.push((unsigned(nr), record));
-            }
-        }
-        if page.rounds.is_empty() {
-            // a range without rows returns no row for the static columns
-            let rows = self.rows(&self.statements.part_state, key).await?;
-            let state: PartState = rows.into_iter().next().map(part_state).unwrap_or_default();
-            // what came between the two statements is for the next page
-            let moved = state.head.is_some_and(|head| head > after);
-            page.state = if moved { self.moved(lane, part, after, state).await? } else { state };
-        }
-        Ok(page)
+        let rows: Vec<(i64, Option<Bytes>)> = self.rows(&self.statements.rounds, values).await?;
+        let rounds = rows.into_iter().filter_map(|(nr, record)| Some((unsigned(nr), record?)));
+        Ok(RoundPage { state, rounds: rounds.collect() })
     }
 
     async fn drop_part(&self, lane: &LaneId, part: u64) -> Outcome<()> {
@@ -458,25 +449,6 @@ impl Tables for CqlTables {
         let outcome = self.session.batch(&batch, values).await;
         let outcome = outcome.map_err(|error| failed("write_cells", error))?;
         Ok(refusal("write_cells", outcome)?.is_none())
-    }
-}
-
-impl CqlTables {
-    /// The state of a part that got rounds after a page was read: as it was at the page.
-    async fn moved(
-        &self,
-        lane: &LaneId,
-        part: u64,
-        after: u64,
-        now: PartState,
-    ) -> Outcome<PartState> {
-        let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(part));
-        let values = (key.0, key.1, key.2, key.3, signed(after), 1);
-        type Columns = (Option<i64>, Option<Bytes>, Option<i64>, Option<bool>, Option<bool>);
-        let rows: Vec<Columns> = self.rows(&self.statements.rounds, values).await?;
-        // still none: they are gone, or lost, which the caller tells apart
-        let before = PartState { head: Some(after), closed: false, sealed: false };
-        Ok(if rows.is_empty() { now } else { before })
     }
 }
 
