@@ -1,0 +1,344 @@
+//! The protocol of the log under faults, by seeds: statements that are slow, fail, take effect although they failed, or take effect much later,
+//! while writers are sealed and their streams move on. On the model of a server, in virtual time.
+//!
+//! `PROTOCOL_SEEDS=n` sets how many seeds are run, `PROTOCOL_SEED=n` runs one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use antiphon_cassandra::model::{Faults, ModelTables};
+use antiphon_cassandra::{CassandraSettings, CassandraStores, Role};
+use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
+use antiphon_persistence::store::{
+    Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId,
+};
+use antiphon_persistence::task::spawn;
+use antiphon_persistence::time::Timestamp;
+use antiphon_persistence::{Error, ErrorKind};
+use bytes::Bytes;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::sleep;
+
+const STREAMS: usize = 6;
+const NODES: usize = 3;
+const ROUNDS: usize = 6;
+
+const FAULTS: Faults = Faults {
+    refused: 20,
+    unknown_applied: 40,
+    unknown_late: 30,
+    unknown_lost: 30,
+    delay_max: Duration::from_millis(30),
+    late_max: Duration::from_secs(4),
+};
+
+fn settings(role: Role) -> CassandraSettings {
+    CassandraSettings {
+        role,
+        part_rounds_max: 4,
+        copy_delay: Duration::from_millis(300),
+        feed_cache_bytes_max: 2000,
+        feed_poll_interval: Duration::from_millis(20),
+        give_up_after: Duration::from_secs(2),
+        retry_min: Duration::from_millis(10),
+        retry_max: Duration::from_millis(200),
+        ..CassandraSettings::default()
+    }
+}
+
+fn stream(index: usize) -> PersistenceId {
+    PersistenceId::parse(format!("cart|c-{index}|DC-A")).expect("an id")
+}
+
+/// An event that names its number in its version, so that the merged versions of a page of the feed tell what it covers.
+fn event(nr: u64, writer: &WriterId) -> StoredEvent {
+    let origin = ReplicaId::new(format!("e{nr:06}")).expect("a name");
+    StoredEvent {
+        sequence_nr: SequenceNr::new(nr),
+        meta: EventMeta {
+            version: [(origin.clone(), 1)].into_iter().collect(),
+            origin,
+            source_seq: SequenceNr::new(nr),
+            concurrent: false,
+            timestamp: Timestamp::from_micros(nr),
+        },
+        payload: Payload {
+            codec: 1,
+            manifest: writer.as_str().into(),
+            version: 1,
+            bytes: Bytes::from(format!("{nr}")),
+        },
+    }
+}
+
+/// Repeats what may fail under faults.
+async fn insist<T, F>(call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    loop {
+        match call().await {
+            Ok(value) => return value,
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
+                sleep(Duration::from_millis(15)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A node: a session with a writer that is replaced when it is sealed.
+#[derive(Clone)]
+struct Node {
+    stores: CassandraStores,
+    writer: WriterId,
+}
+
+struct World {
+    model: ModelTables,
+    nodes: Mutex<Vec<Node>>,
+    /// The node of each stream; it changes only after a seal, or when its appender is told to stop.
+    homes: Mutex<Vec<usize>>,
+    /// What was acknowledged: the last number, and who wrote it.
+    acknowledged: Mutex<Vec<BTreeMap<u64, WriterId>>>,
+    sealed: Mutex<BTreeSet<WriterId>>,
+    incarnation: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl World {
+    async fn new_node(&self) -> Node {
+        let number = self.incarnation.fetch_add(1, Ordering::Relaxed);
+        let stores =
+            CassandraStores::on(Arc::new(self.model.clone()), settings(Role::Owner), 7);
+        loop {
+            // an attempt whose outcome is unknown uses up its name, as a node's start does
+            let attempt = self.incarnation.fetch_add(1, Ordering::Relaxed);
+            let writer = WriterId::new(format!("w{number}#{attempt}")).expect("a name");
+            if stores.open_writer(&writer).await.is_ok() {
+                return Node { stores, writer };
+            }
+        }
+    }
+
+    fn home(&self, stream: usize) -> (usize, Node) {
+        let home = self.homes.lock().expect("no panic")[stream];
+        (home, self.nodes.lock().expect("no panic")[home].clone())
+    }
+
+    /// One appender a stream: the entity at its home.
+    async fn write(self: Arc<Self>, index: usize, seed: u64) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed ^ (index as u64) << 32);
+        while !self.stop.load(Ordering::Acquire) {
+            // a new home recovers first
+            let (_, node) = self.home(index);
+            let id = stream(index);
+            let mut highest = insist(|| node.stores.highest(&id)).await.value();
+            loop {
+                if self.stop.load(Ordering::Acquire) || self.home(index).1.writer != node.writer {
+                    break;
+                }
+                let count = random.random_range(1..4);
+                let events = (1..=count).map(|n| event(highest + n, &node.writer)).collect();
+                let append = Append {
+                    persistence_id: stream(index),
+                    expected: SequenceNr::new(highest),
+                    events,
+                };
+                match node.stores.append(&node.writer, append).await {
+                    Ok(()) => {
+                        highest += count;
+                        self.acknowledge(index, highest, &node.writer);
+                    }
+                    Err(error) => {
+                        assert_ne!(error.kind(), ErrorKind::Corrupt, "{error}");
+                        break;
+                    }
+                }
+                sleep(Duration::from_millis(random.random_range(0..40))).await;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn acknowledge(&self, index: usize, highest: u64, writer: &WriterId) {
+        self.acknowledged.lock().expect("no panic")[index].insert(highest, writer.clone());
+    }
+
+    /// A node is taken for dead while it goes on: its writer is sealed, its streams move, and it comes back as a new incarnation.
+    async fn take_over(&self, random: &mut ChaCha8Rng) {
+        let victim = random.random_range(0..NODES);
+        let by = (victim + 1) % NODES;
+        let (old, other) = {
+            let nodes = self.nodes.lock().expect("no panic");
+            (nodes[victim].clone(), nodes[by].clone())
+        };
+        insist(|| other.stores.seal(&old.writer)).await;
+        // what is there now is all there will ever be of the old writer
+        let mut at_seal = Vec::new();
+        for index in 0..STREAMS {
+            let id = stream(index);
+            let highest = insist(|| other.stores.highest(&id)).await;
+            at_seal.push(highest.value());
+        }
+        let moved: Vec<usize> = {
+            let mut homes = self.homes.lock().expect("no panic");
+            let moved = (0..STREAMS).filter(|index| homes[*index] == victim).collect();
+            for home in homes.iter_mut().filter(|home| **home == victim) {
+                *home = by;
+            }
+            moved
+        };
+        let acknowledged = self.acknowledged.lock().expect("no panic").clone();
+        for index in moved {
+            let by_old =
+                acknowledged[index].iter().filter(|(_, writer)| **writer == old.writer);
+            let last = by_old.map(|(nr, _)| *nr).max().unwrap_or(0);
+            assert!(last <= at_seal[index], "acknowledged {last}, at the seal {}", at_seal[index]);
+        }
+        self.sealed.lock().expect("no panic").insert(old.writer.clone());
+        let zombie = Append {
+            persistence_id: stream(0),
+            expected: SequenceNr::new(at_seal[0]),
+            events: vec![event(at_seal[0] + 1, &old.writer)],
+        };
+        let refused = old.stores.append(&old.writer, zombie).await;
+        assert!(refused.is_err(), "an append of a sealed writer was acknowledged");
+        let new = self.new_node().await;
+        self.nodes.lock().expect("no panic")[victim] = new;
+    }
+
+}
+
+/// Follows the feed, and fails when it names an event twice.
+async fn follow(world: Arc<World>, seed: u64) -> BTreeMap<PersistenceId, BTreeSet<u64>> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let open = || {
+        CassandraStores::on(Arc::new(world.model.clone()), settings(Role::Reader), 7)
+    };
+    let mut stores = open();
+    let mut covered: BTreeMap<PersistenceId, BTreeSet<u64>> = BTreeMap::new();
+    let mut query = ChangesQuery {
+        entity_type: "cart".into(),
+        replica: ReplicaId::new("DC-A").expect("a name"),
+        slices: SliceRange::ALL,
+        after: Offset::start(),
+        change_count_max: random.random_range(1..8),
+    };
+    let mut idle = 0;
+    while idle < 3 {
+        let stopped = world.stop.load(Ordering::Acquire);
+        let page = insist(|| stores.changes(&query)).await;
+        for change in &page.changes {
+            let seen = covered.entry(change.persistence_id.clone()).or_default();
+            for (origin, _) in change.seen.iter() {
+                let nr = origin.as_str()[1..].parse().expect("a number");
+                assert!(seen.insert(nr), "{} of {} twice", nr, change.persistence_id);
+            }
+        }
+        idle = if stopped && page.changes.is_empty() && !page.more { idle + 1 } else { 0 };
+        query.after = page.through;
+        if random.random_range(0..30) == 0 {
+            // the reader moves to another node
+            stores = open();
+        }
+        let pause = if random.random_range(0..20) == 0 { 1500 } else { 25 };
+        sleep(Duration::from_millis(pause)).await;
+    }
+    covered
+}
+
+async fn run(seed: u64) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let world = Arc::new(World {
+        model: ModelTables::new(seed, FAULTS),
+        nodes: Mutex::default(),
+        homes: Mutex::new((0..STREAMS).map(|index| index % NODES).collect()),
+        acknowledged: Mutex::new(vec![BTreeMap::new(); STREAMS]),
+        sealed: Mutex::default(),
+        incarnation: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+    });
+    for _ in 0..NODES {
+        let node = world.new_node().await;
+        world.nodes.lock().expect("no panic").push(node);
+    }
+    let writers: Vec<_> =
+        (0..STREAMS).map(|index| spawn("writer", world.clone().write(index, seed))).collect();
+    let readers: Vec<_> =
+        (0..2).map(|n| spawn("reader", follow(world.clone(), seed ^ n))).collect();
+    for _ in 0..ROUNDS {
+        sleep(Duration::from_millis(random.random_range(50..1500))).await;
+        world.take_over(&mut random).await;
+    }
+    world.stop.store(true, Ordering::Release);
+    for writer in writers {
+        writer.await.expect("a writer ends well");
+    }
+    // late effects come, and are refused
+    sleep(FAULTS.late_max).await;
+    world.model.set_faults(Faults::default());
+    let reader = CassandraStores::on(Arc::new(world.model.clone()), settings(Role::Reader), 7);
+    let mut streams = Vec::new();
+    for index in 0..STREAMS {
+        let mut events: Vec<StoredEvent> = Vec::new();
+        loop {
+            let next = SequenceNr::new(events.len() as u64 + 1);
+            let page = reader.replay(&stream(index), next, SequenceNr::MAX, 50).await;
+            let page = page.unwrap_or_else(|error| panic!("{error}"));
+            if page.is_empty() {
+                break;
+            }
+            events.extend(page);
+        }
+        for (nr, event) in (1..).zip(&events) {
+            assert_eq!(event.sequence_nr.value(), nr, "dense");
+        }
+        let acknowledged = &world.acknowledged.lock().expect("no panic")[index];
+        for (nr, writer) in acknowledged {
+            let there = usize::try_from(*nr).ok().and_then(|nr| events.get(nr - 1));
+            let by = there.map(|event| &*event.payload.manifest);
+            assert_eq!(by, Some(writer.as_str()), "acknowledged event {nr} of stream {index}");
+        }
+        streams.push(events);
+    }
+    let total: usize = streams.iter().map(Vec::len).sum();
+    assert!(total > 100, "only {total} events were written");
+    for reader in readers {
+        let covered = reader.await.expect("a reader ends well");
+        for (index, events) in streams.iter().enumerate() {
+            let expected: BTreeSet<u64> = (1..=events.len() as u64).collect();
+            let seen = covered.get(&stream(index)).cloned().unwrap_or_default();
+            assert_eq!(seen, expected, "the feed of stream {index}");
+        }
+    }
+}
+
+fn run_paused(seed: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(run(seed));
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_nothing_takes_effect_after_a_seal() {
+    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
+    if let Some(seed) = number("PROTOCOL_SEED") {
+        return run_paused(seed);
+    }
+    for seed in 0..number("PROTOCOL_SEEDS").unwrap_or(60) {
+        let outcome = std::panic::catch_unwind(|| run_paused(seed));
+        if outcome.is_err() {
+            panic!(
+                "seed {seed} failed: PROTOCOL_SEED={seed} cargo test -p antiphon-cassandra --test protocol"
+            );
+        }
+    }
+}
