@@ -1,12 +1,16 @@
 # `make check` is what CI runs; it changes nothing. `make fix` rewrites what can be rewritten.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: check fix bench soak
+.PHONY: check fix bench soak soak-cassandra cassandra-up cassandra-down
+
+# the server of `make check`, beside that of `make cassandra-up`
+CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=1g deploy/cassandra
 
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --workspace --locked
+	$(CHECK_SERVER) up
+	ANTIPHON_TEST_CASSANDRA=127.0.8.1:9042 cargo test --workspace --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 fix:
@@ -21,3 +25,19 @@ bench:
 SEEDS ?= 10000
 soak:
 	SEEDS=$(SEEDS) cargo test --release --locked -p antiphon-tests --test simulation -- --nocapture
+
+# a Cassandra at 127.0.0.1:9042 for development; it needs Java 17 and, the first time, Maven
+cassandra-up:
+	deploy/cassandra up
+cassandra-down:
+	deploy/cassandra down
+
+# the long campaigns on a Cassandra of their own: `make soak-cassandra KILL_ROUNDS=200 PROTOCOL_SEEDS=5000`
+KILL_ROUNDS ?= 200
+PROTOCOL_SEEDS ?= 5000
+soak-cassandra:
+	$(CHECK_SERVER) up
+	export ANTIPHON_TEST_CASSANDRA=127.0.8.1:9042 KILL_ROUNDS=$(KILL_ROUNDS) PROTOCOL_SEEDS=$(PROTOCOL_SEEDS); \
+	cargo test --release --locked -p antiphon-cassandra --test protocol && \
+	cargo test --release --locked -p antiphon-tests --test processes cassandra -- --nocapture; \
+	tested=$$?; $(CHECK_SERVER) down; exit $$tested

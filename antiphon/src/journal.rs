@@ -53,7 +53,7 @@ impl Journal {
                 if read_only {
                     settings.role = antiphon_cassandra::Role::Reader;
                 }
-                Ok(OpenJournal::Cassandra(CassandraStores::open(settings).await?))
+                Ok(OpenJournal::Cassandra(Box::pin(CassandraStores::open(settings)).await?))
             }
         }
     }

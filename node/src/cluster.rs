@@ -86,7 +86,8 @@ impl LocalCluster {
             ))
         })?;
         let mut cluster = Self { nodes: Vec::new(), settings };
-        if let Some(server) = cluster.settings.replicas.first().and_then(|name| cluster.server(name))
+        if let Some(server) =
+            cluster.settings.replicas.first().and_then(|name| cluster.server(name))
         {
             cql::apply(&server).await?;
         }

@@ -6,12 +6,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use antiphon::cassandra::CassandraSettings;
+use antiphon::cassandra::cql::ServerSettings;
 use antiphon::prelude::*;
 use antiphon::runtime::NodeSettings;
 use antiphon::runtime::transport::tcp::TcpSettings;
 use antiphon::sqlite::SqliteSettings;
-use antiphon::cassandra::CassandraSettings;
-use antiphon::cassandra::cql::ServerSettings;
 use antiphon::{EmbeddedSettings, Journal, PeerSettings};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -98,8 +98,7 @@ impl Serialize for JournalConfig {
         match self {
             Self::Sqlite(path) => path.serialize(serializer),
             Self::Cassandra(server) => {
-                let mut table =
-                    Table::try_from(server).map_err(serde::ser::Error::custom)?;
+                let mut table = Table::try_from(server).map_err(serde::ser::Error::custom)?;
                 table.insert("kind".into(), "cassandra".into());
                 // the password is not for eyes
                 if let Some(Value::Table(auth)) = table.get_mut("auth") {
@@ -112,17 +111,15 @@ impl Serialize for JournalConfig {
 }
 
 impl<'de> Deserialize<'de> for JournalConfig {
-    fn deserialize<D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> std::result::Result<Self, D::Error> {
-        let mut table = match Value::deserialize(deserializer)? {
-            Value::String(path) => return Ok(Self::Sqlite(path.into())),
-            Value::Table(table) => table,
-            other => {
-                return Err(D::Error::custom(format!(
-                    "`journal`: expected the path of an SQLite file, or a table with its `kind`, actual {other}"
-                )));
-            }
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        if let Some(path) = value.as_str() {
+            return Ok(Self::Sqlite(path.into()));
+        }
+        let Value::Table(mut table) = value else {
+            return Err(D::Error::custom(format!(
+                "`journal`: expected the path of an SQLite file, or a table with its `kind`, actual {value}"
+            )));
         };
         let kind = table.remove("kind");
         match kind.as_ref().and_then(Value::as_str) {

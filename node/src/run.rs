@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use antiphon::{Embedded, OpenJournal};
 use antiphon::prelude::*;
 use antiphon::runtime::ShutdownPhase;
 use antiphon::runtime::admin::AdminServer;
 use antiphon::sharding::ShardingSection;
+use antiphon::{Embedded, OpenJournal};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;

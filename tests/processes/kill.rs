@@ -80,7 +80,9 @@ async fn no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop(journal
     check(&processes, writers).await;
 }
 
-async fn a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends(journals: LocalJournals) {
+async fn a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends(
+    journals: LocalJournals,
+) {
     let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;
     let writers = Writers::start(addresses(&processes), 3);
     wait_for("writes go on", async || writers.count() > 50).await;
@@ -148,7 +150,9 @@ async fn after_a_restart_of_everything_both_places_have_everything(journals: Loc
 }
 
 /// S19: a rolling restart, as an operator does it.
-async fn s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over(journals: LocalJournals) {
+async fn s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over(
+    journals: LocalJournals,
+) {
     let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;
     let writers = Writers::start(addresses(&processes), 3);
     for index in 0..processes.cluster.nodes().len() {

@@ -86,7 +86,9 @@ fn check(arguments: &DemoArguments) -> Result<()> {
         )));
     }
     if arguments.journal == JournalKind::Sqlite && !arguments.contact_points.is_empty() {
-        return Err(Error::rejected("`--contact-points`: expected only with `--journal cassandra`"));
+        return Err(Error::rejected(
+            "`--contact-points`: expected only with `--journal cassandra`",
+        ));
     }
     if arguments.bids == Some(0) {
         return Err(Error::rejected("`--bids`: expected at least 1, actual 0"));

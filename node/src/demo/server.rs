@@ -45,8 +45,8 @@ impl Server {
         println!("starting a Cassandra; the first time its libraries are fetched");
         let folder = data_dir.join("cassandra");
         let script = data_dir.join("cassandra.sh");
-        let written = std::fs::create_dir_all(data_dir)
-            .and_then(|()| std::fs::write(&script, SCRIPT));
+        let written =
+            std::fs::create_dir_all(data_dir).and_then(|()| std::fs::write(&script, SCRIPT));
         written.map_err(|error| {
             Error::rejected(format!("{}: cannot be written: {error}", script.display()))
         })?;

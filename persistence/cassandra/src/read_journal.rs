@@ -102,7 +102,9 @@ impl Page<'_> {
             }
             let index = match self.index.get(&entry.stream) {
                 Some(index) => *index,
-                None if self.changes.len() >= self.query.change_count_max.max(1) => return Some(at),
+                None if self.changes.len() >= self.query.change_count_max.max(1) => {
+                    return Some(at);
+                }
                 None => {
                     self.changes.push(Change {
                         persistence_id: entry.stream.persistence_id(),

@@ -7,7 +7,6 @@ use antiphon_persistence::store::{Stores, WriterId};
 use antiphon_persistence::{Error, Result};
 use tokio::sync::Semaphore;
 
-
 use crate::cql::CqlTables;
 use crate::log::view::View;
 use crate::log::writer::{Ends, Shared, Writer};

@@ -15,8 +15,7 @@ struct Model {
 
 impl Model {
     fn new(settings: CassandraSettings) -> Self {
-        let settings =
-            CassandraSettings { feed_poll_interval: Duration::ZERO, ..settings };
+        let settings = CassandraSettings { feed_poll_interval: Duration::ZERO, ..settings };
         Self { tables: ModelTables::new(1, Faults::default()), settings }
     }
 }

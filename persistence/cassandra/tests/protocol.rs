@@ -12,9 +12,7 @@ use antiphon_cassandra::model::{Faults, ModelTables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores, Role};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
-use antiphon_persistence::store::{
-    Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId,
-};
+use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
 use antiphon_persistence::task::spawn;
 use antiphon_persistence::time::Timestamp;
 use antiphon_persistence::{Error, ErrorKind};
@@ -113,8 +111,7 @@ struct World {
 impl World {
     async fn new_node(&self) -> Node {
         let number = self.incarnation.fetch_add(1, Ordering::Relaxed);
-        let stores =
-            CassandraStores::on(Arc::new(self.model.clone()), settings(Role::Owner), 7);
+        let stores = CassandraStores::on(Arc::new(self.model.clone()), settings(Role::Owner), 7);
         loop {
             // an attempt whose outcome is unknown uses up its name, as a node's start does
             let attempt = self.incarnation.fetch_add(1, Ordering::Relaxed);
@@ -195,8 +192,7 @@ impl World {
         };
         let acknowledged = self.acknowledged.lock().expect("no panic").clone();
         for index in moved {
-            let by_old =
-                acknowledged[index].iter().filter(|(_, writer)| **writer == old.writer);
+            let by_old = acknowledged[index].iter().filter(|(_, writer)| **writer == old.writer);
             let last = by_old.map(|(nr, _)| *nr).max().unwrap_or(0);
             assert!(last <= at_seal[index], "acknowledged {last}, at the seal {}", at_seal[index]);
         }
@@ -211,15 +207,12 @@ impl World {
         let new = self.new_node().await;
         self.nodes.lock().expect("no panic")[victim] = new;
     }
-
 }
 
 /// Follows the feed, and fails when it names an event twice.
 async fn follow(world: Arc<World>, seed: u64) -> BTreeMap<PersistenceId, BTreeSet<u64>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let open = || {
-        CassandraStores::on(Arc::new(world.model.clone()), settings(Role::Reader), 7)
-    };
+    let open = || CassandraStores::on(Arc::new(world.model.clone()), settings(Role::Reader), 7);
     let mut stores = open();
     let mut covered: BTreeMap<PersistenceId, BTreeSet<u64>> = BTreeMap::new();
     let mut query = ChangesQuery {

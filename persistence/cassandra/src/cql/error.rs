@@ -12,13 +12,19 @@ pub(super) fn failed(statement: &str, error: ExecutionError) -> Failed {
     Failed { unknown, error: Error::new(kind, message).with_source(error) }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what the driver adds later is unknown, which is safe"
+)]
 fn meaning(error: &ExecutionError) -> (bool, ErrorKind) {
     match error {
         ExecutionError::BadQuery(_) => (false, ErrorKind::Bug),
         ExecutionError::EmptyPlan
         | ExecutionError::ConnectionPoolError(_)
         | ExecutionError::PrepareError(_) => (false, ErrorKind::Unavailable),
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => of_server(error),
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => {
+            of_server(error)
+        }
         ExecutionError::LastAttemptError(
             RequestAttemptError::SerializationError(_)
             | RequestAttemptError::CqlRequestSerialization(_),
@@ -31,6 +37,10 @@ fn meaning(error: &ExecutionError) -> (bool, ErrorKind) {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what the driver adds later is unknown, which is safe"
+)]
 fn of_server(error: &DbError) -> (bool, ErrorKind) {
     match error {
         // refused before anything was sent to a replica

@@ -29,8 +29,9 @@ pub fn show(settings: &ServerSettings) -> Result<Vec<String>> {
                 format!("'class': 'SimpleStrategy', 'replication_factor': {copies}")
             }
             Replication::ByDataCenter(copies) => {
-                let copies =
-                    copies.iter().map(|(name, copies)| format!(", '{}': {copies}", name.replace('\'', "''")));
+                let copies = copies
+                    .iter()
+                    .map(|(name, copies)| format!(", '{}': {copies}", name.replace('\'', "''")));
                 format!("'class': 'NetworkTopologyStrategy'{}", copies.collect::<String>())
             }
         };
@@ -39,7 +40,10 @@ pub fn show(settings: &ServerSettings) -> Result<Vec<String>> {
         ));
     }
     statements.extend(TABLES.iter().map(|table| {
-        format!("CREATE TABLE IF NOT EXISTS {keyspace}.{}", table.split_whitespace().collect::<Vec<_>>().join(" "))
+        format!(
+            "CREATE TABLE IF NOT EXISTS {keyspace}.{}",
+            table.split_whitespace().collect::<Vec<_>>().join(" ")
+        )
     }));
     statements.push(format!(
         "INSERT INTO {keyspace}.schema_version (id, version, partition_events_max) VALUES (0, {VERSION}, {}) IF NOT EXISTS",
@@ -114,7 +118,8 @@ pub(super) async fn check(session: &Session, settings: &ServerSettings) -> Resul
     if !keyspace_exists(session, settings).await? {
         return Err(missing("it is not there"));
     }
-    let sql = format!("SELECT version, partition_events_max FROM {keyspace}.schema_version WHERE id = 0");
+    let sql =
+        format!("SELECT version, partition_events_max FROM {keyspace}.schema_version WHERE id = 0");
     let rows = match session.query_unpaged(sql, ()).await {
         Ok(rows) => rows.into_rows_result(),
         Err(scylla::errors::ExecutionError::LastAttemptError(

@@ -88,11 +88,7 @@ impl CqlTables {
     }
 
     /// A conditional statement: `None` when it was applied, or the row that it met.
-    async fn conditional(
-        &self,
-        of: &Named,
-        values: impl SerializeRow,
-    ) -> Outcome<Option<Refusal>> {
+    async fn conditional(&self, of: &Named, values: impl SerializeRow) -> Outcome<Option<Refusal>> {
         refusal(of.name, self.execute(of, values).await?)
     }
 }
@@ -110,11 +106,8 @@ impl Refusal {
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        match self.value(name)? {
-            CqlValue::BigInt(number) => Some(unsigned(*number)),
-            CqlValue::Int(number) => Some(unsigned(i64::from(*number))),
-            _ => None,
-        }
+        let value = self.value(name)?;
+        value.as_bigint().or_else(|| value.as_int().map(i64::from)).map(unsigned)
     }
 
     fn flag(&self, name: &str) -> bool {
@@ -274,8 +267,7 @@ impl Tables for CqlTables {
 
     async fn highest_in_part(&self, stream: &str, part: u64) -> Outcome<Option<u64>> {
         let values = (&self.place, stream, signed(part));
-        let rows: Vec<(Option<i64>,)> =
-            self.rows(&self.statements.highest_in_part, values).await?;
+        let rows: Vec<(Option<i64>,)> = self.rows(&self.statements.highest_in_part, values).await?;
         Ok(rows.into_iter().next().and_then(|(highest,)| highest).map(unsigned))
     }
 
@@ -410,12 +402,7 @@ impl Tables for CqlTables {
         let (place, table) = (text(&self.place), text(table));
         if let Some((expected, new)) = token {
             batch.append_statement(self.statements.set_token.prepared.clone());
-            values.push(vec![
-                number(new),
-                place.clone(),
-                table.clone(),
-                expected.and_then(number),
-            ]);
+            values.push(vec![number(new), place.clone(), table.clone(), expected.and_then(number)]);
         }
         for CellWrite { key, expected, value } in writes {
             let key = text(key);
@@ -459,4 +446,3 @@ fn part_state((head, closed, sealed): (Option<i64>, Option<bool>, Option<bool>))
         sealed: sealed.unwrap_or(false),
     }
 }
-

@@ -131,7 +131,9 @@ impl Lane {
             Input::Answer(answer) => self.answered(answer, &mut effects),
             Input::Failed { unknown } => self.failed(now, unknown, &mut effects),
             Input::Retry => {
-                effects.extend(self.in_flight.as_ref().map(|round| Effect::Write(round.write.clone())));
+                effects.extend(
+                    self.in_flight.as_ref().map(|round| Effect::Write(round.write.clone())),
+                );
                 return effects;
             }
         }
@@ -297,8 +299,12 @@ mod tests {
             seen.push((round.at.part, round.at.nr, round.head, round.closes));
             lane.step(T0, Input::Answer(RoundAnswer::Applied));
         }
-        let expected =
-            [(0, 1, None, false), (0, 2, Some(1), false), (0, 3, Some(2), true), (1, 4, None, false)];
+        let expected = [
+            (0, 1, None, false),
+            (0, 2, Some(1), false),
+            (0, 3, Some(2), true),
+            (1, 4, None, false),
+        ];
         assert_eq!(seen, expected);
         assert!(lane.is_idle());
     }
@@ -309,7 +315,8 @@ mod tests {
         let effects = lane.step(T0, Input::Append(1, vec![0]));
         let round = write(&mut lane, &effects);
         for wait in [50, 100, 150, 150] {
-            let effects = lane.step(Duration::from_secs(100), Input::Failed { unknown: wait == 50 });
+            let effects =
+                lane.step(Duration::from_secs(100), Input::Failed { unknown: wait == 50 });
             assert_eq!(effects, [Effect::Wait(Duration::from_millis(wait))]);
             let effects = lane.step(T0, Input::Retry);
             assert_eq!(effects, [Effect::Write(round.clone())]);

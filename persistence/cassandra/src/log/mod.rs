@@ -7,8 +7,10 @@
 //!
 //! `docs/design/0004-cassandra-log.md` has the protocol with its proof sketch.
 
+mod copier;
 pub(crate) mod copy;
 pub(crate) mod lane;
+mod lane_task;
 pub(crate) mod round;
 pub(crate) mod seal;
 pub(crate) mod view;

@@ -49,9 +49,7 @@ pub(crate) fn decode_events(
     bytes: &[u8],
 ) -> Result<Vec<StoredEvent>> {
     let unreadable = |why: &str| {
-        Error::corrupt(format!(
-            "the events {first} to {last} of `{stream}` are unreadable: {why}"
-        ))
+        Error::corrupt(format!("the events {first} to {last} of `{stream}` are unreadable: {why}"))
     };
     let events = batch::decode(SequenceNr::new(first), bytes).map_err(unreadable)?;
     if events.last().map(|event| event.sequence_nr.value()) != Some(last) {
@@ -95,8 +93,7 @@ pub(crate) fn decode(bytes: &Bytes) -> std::result::Result<Vec<Entry>, String> {
     let count = reader.number()?;
     let mut entries = Vec::new();
     for _ in 0..count {
-        let stream =
-            ReplicationId::parse(reader.text()?).map_err(|error| error.to_string())?;
+        let stream = ReplicationId::parse(reader.text()?).map_err(|error| error.to_string())?;
         let first = reader.number()?;
         let count = reader.number()?;
         if first == 0 || count == 0 {
@@ -134,8 +131,12 @@ mod tests {
             concurrent: false,
             timestamp: Timestamp::from_micros(1),
         };
-        let payload =
-            Payload { codec: 1, manifest: "m".into(), version: 2, bytes: Bytes::from_static(b"xy") };
+        let payload = Payload {
+            codec: 1,
+            manifest: "m".into(),
+            version: 2,
+            bytes: Bytes::from_static(b"xy"),
+        };
         Append {
             persistence_id: PersistenceId::parse("c|1|A").unwrap(),
             expected: SequenceNr::new(6),

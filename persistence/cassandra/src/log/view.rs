@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
 use futures::future::try_join_all;
+
 use tokio::time::Instant;
 
 use super::round::{self, Entry};
@@ -185,12 +187,19 @@ impl View {
     }
 
     /// The rounds of a lane after a position.
-    pub(crate) fn page(&self, lane: &LaneId, after: LanePosition, round_count_max: usize) -> LanePage {
+    pub(crate) fn page(
+        &self,
+        lane: &LaneId,
+        after: LanePosition,
+        round_count_max: usize,
+    ) -> LanePage {
         let state = self.state();
         let Some(view) = state.lanes.get(lane) else { return LanePage::Held(Vec::new()) };
         if after.nr >= view.base.nr {
             let first = view.rounds.partition_point(|round| round.at.nr <= after.nr);
-            return LanePage::Held(view.rounds.range(first..).take(round_count_max).cloned().collect());
+            return LanePage::Held(
+                view.rounds.range(first..).take(round_count_max).cloned().collect(),
+            );
         }
         if after.part < view.first_part { LanePage::Gone } else { LanePage::Behind }
     }
@@ -204,11 +213,13 @@ impl View {
     ) -> Result<()> {
         let asked = self.asked.fetch_add(1, Ordering::AcqRel);
         let mut last = self.refreshing.lock().await;
-        let young = last.at.is_some_and(|at| !age_max.is_zero() && at.elapsed() < age_max);
+        let young = last
+            .at
+            .is_some_and(|at| !age_max.is_zero() && SystemClock.now().duration_since(at) < age_max);
         if last.began_at > asked || young {
             return Ok(());
         }
-        let (began_at, at) = (self.asked.load(Ordering::Acquire), Instant::now());
+        let (began_at, at) = (self.asked.load(Ordering::Acquire), SystemClock.now());
         count(&counters.refreshes, 1);
         let writers = tables.writers().await?;
         self.forget(&writers);
@@ -245,9 +256,10 @@ impl View {
     async fn follow(&self, tables: &dyn Tables, lane: LaneId, row: &WriterRow) -> Result<()> {
         let known = {
             let state = self.state();
-            state.lanes.get(&lane).map(|view| {
-                (view.own, view.through, view.finished, view.through.nr > view.copied)
-            })
+            state
+                .lanes
+                .get(&lane)
+                .map(|view| (view.own, view.through, view.finished, view.through.nr > view.copied))
         };
         let (own, mut through, finished, uncopied) = known.unwrap_or_default();
         if own {
@@ -301,10 +313,10 @@ impl View {
                 part += 1;
                 continue;
             }
-            if page.state.sealed {
-                if let Some(view) = self.state().lanes.get_mut(lane) {
-                    view.finished = true;
-                }
+            if page.state.sealed
+                && let Some(view) = self.state().lanes.get_mut(lane)
+            {
+                view.finished = true;
             }
             return Ok(());
         }

@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use antiphon_persistence::store::WriterId;
 use antiphon_persistence::task::spawn;
+use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{Error, ErrorKind, Result};
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::copy;
-use super::lane::{Effect, Ended, Input, Lane, LaneLimits, Token};
+use super::copier::Copier;
+use super::lane::{Lane, LaneLimits};
+use super::lane_task::LaneTask;
 use super::round::Entry;
-use super::view::{View, decode};
+use super::view::View;
 use crate::settings::CassandraSettings;
 use crate::stats::{Counters, count};
-use crate::tables::{LaneId, LanePosition, Outcome, RoundAnswer, Tables};
+use crate::tables::{LaneId, LanePosition, Tables};
 
 /// What all tasks of a process share.
 pub(crate) struct Shared {
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
 /// An open writer of this process. Dropping it lets the rounds under way end, and stops the copy.
 pub(crate) struct Writer {
     id: WriterId,
-    lanes: Vec<UnboundedSender<Job>>,
+    lanes: Vec<Sender<Job>>,
     book: Arc<Book>,
     shared: Arc<Shared>,
     copier: JoinHandle<()>,
@@ -48,28 +48,28 @@ impl Drop for Writer {
 }
 
 /// One append on its way.
-struct Job {
-    stream: Arc<str>,
-    record: Vec<u8>,
-    answer: oneshot::Sender<Result<()>>,
-    _room: OwnedSemaphorePermit,
+pub(super) struct Job {
+    pub(super) stream: Arc<str>,
+    pub(super) record: Vec<u8>,
+    pub(super) answer: oneshot::Sender<Result<()>>,
+    pub(super) _room: OwnedSemaphorePermit,
 }
 
 /// The bookkeeping of a writer.
-struct Book {
-    state: Mutex<BookState>,
-    uncopied_bytes: AtomicUsize,
+pub(super) struct Book {
+    pub(super) state: Mutex<BookState>,
+    pub(super) uncopied_bytes: AtomicUsize,
     /// Something was copied.
-    copied: Notify,
+    pub(super) copied: Notify,
     /// There is more to copy than may wait.
-    copy_now: Notify,
+    pub(super) copy_now: Notify,
 }
 
 #[derive(Default)]
-struct BookState {
+pub(super) struct BookState {
     /// Stored rounds that are not copied, by lane.
-    uncopied: Vec<VecDeque<Uncopied>>,
-    ended: Option<(ErrorKind, String)>,
+    pub(super) uncopied: Vec<VecDeque<Uncopied>>,
+    pub(super) ended: Option<(ErrorKind, String)>,
 }
 
 /// The end of each stream that this process appends to, with what is under way.
@@ -77,7 +77,7 @@ struct BookState {
 pub(crate) struct Ends(Mutex<HashMap<Arc<str>, End>>);
 
 impl Ends {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, End>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, End>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,16 +101,16 @@ fn learn(
 }
 
 #[derive(Clone, Copy)]
-struct End {
-    highest: u64,
-    under_way: usize,
+pub(super) struct End {
+    pub(super) highest: u64,
+    pub(super) under_way: usize,
 }
 
-struct Uncopied {
-    at: LanePosition,
-    entries: Arc<[Entry]>,
-    bytes: usize,
-    stored: Instant,
+pub(super) struct Uncopied {
+    pub(super) at: LanePosition,
+    pub(super) entries: Arc<[Entry]>,
+    pub(super) bytes: usize,
+    pub(super) stored: Instant,
 }
 
 /// What an append finds.
@@ -145,21 +145,20 @@ impl Writer {
             retry_max: settings.retry_max,
             give_up_after: settings.give_up_after,
         };
-        let ids: Vec<LaneId> = (0..settings.lanes)
-            .map(|lane| LaneId { writer: id.as_str().into(), lane })
-            .collect();
+        let ids: Vec<LaneId> =
+            (0..settings.lanes).map(|lane| LaneId { writer: id.as_str().into(), lane }).collect();
         shared.view.own(ids.iter().cloned());
         let lanes = ids
             .iter()
             .map(|lane| {
-                let (sender, jobs) = unbounded_channel();
+                let (sender, jobs) = channel(settings.queue_max);
                 let task = LaneTask {
                     id: lane.clone(),
                     core: Lane::new(lane.clone(), limits.clone()),
                     jobs,
                     waiting: HashMap::new(),
                     next_token: 0,
-                    began: Instant::now(),
+                    began: SystemClock.now(),
                     book: book.clone(),
                     shared: shared.clone(),
                 };
@@ -228,273 +227,14 @@ impl Writer {
             .unwrap_or(0)
             % self.lanes.len();
         let job = Job { stream: stream.clone(), record, answer, _room: room };
-        // under the lock, so that the appends of a stream reach its lane in order
-        let _ = self.lanes[lane].send(job);
+        // under the lock, so that the appends of a stream reach its lane in order; `room` says that there is room
+        let _ = self.lanes[lane].try_send(job);
         Reserved::UnderWay(receiver)
     }
 }
 
 impl Book {
-    fn lock(&self) -> MutexGuard<'_, BookState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BookState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct LaneTask {
-    id: LaneId,
-    core: Lane,
-    jobs: UnboundedReceiver<Job>,
-    waiting: HashMap<Token, Job>,
-    next_token: Token,
-    began: Instant,
-    book: Arc<Book>,
-    shared: Arc<Shared>,
-}
-
-/// What the task of a lane waits for, besides more to append.
-enum Pending {
-    Nothing,
-    Answer(BoxFuture<'static, Outcome<RoundAnswer>>),
-    Wait(BoxFuture<'static, ()>),
-}
-
-impl LaneTask {
-    async fn run(mut self) {
-        let mut pending = Pending::Nothing;
-        let mut open = true;
-        while open || !matches!(pending, Pending::Nothing) {
-            let input = tokio::select! {
-                input = next(&mut pending) => {
-                    pending = Pending::Nothing;
-                    self.seen(&input);
-                    input
-                }
-                job = self.jobs.recv(), if open => match job {
-                    Some(job) => self.accept(job),
-                    None => {
-                        open = false;
-                        continue;
-                    }
-                },
-            };
-            self.step(input, &mut pending);
-            while let Ok(job) = self.jobs.try_recv() {
-                let input = self.accept(job);
-                self.step(input, &mut pending);
-            }
-        }
-    }
-
-    fn seen(&self, input: &Input) {
-        if matches!(input, Input::Failed { unknown: true }) {
-            count(&self.shared.counters.rounds_unknown, 1);
-        }
-    }
-
-    fn accept(&mut self, mut job: Job) -> Input {
-        self.next_token += 1;
-        let record = std::mem::take(&mut job.record);
-        self.waiting.insert(self.next_token, job);
-        Input::Append(self.next_token, record)
-    }
-
-    fn step(&mut self, input: Input, pending: &mut Pending) {
-        for effect in self.core.step(self.began.elapsed(), input) {
-            match effect {
-                Effect::Write(write) => {
-                    let tables = self.shared.tables.clone();
-                    let round = async move { tables.put_round(&write).await };
-                    *pending = Pending::Answer(Box::pin(round));
-                }
-                Effect::Wait(wait) => *pending = Pending::Wait(Box::pin(tokio::time::sleep(wait))),
-                Effect::Stored { at, record, tokens } => self.stored(at, &record, &tokens),
-                Effect::GaveUp(tokens) => {
-                    count(&self.shared.counters.given_up, tokens.len() as u64);
-                    let limit = self.shared.settings.give_up_after;
-                    self.fail(&tokens, ErrorKind::Unavailable, || {
-                        format!("the journal could not be reached for {limit:?}; nothing was stored")
-                    });
-                }
-                Effect::Ended { why, tokens } => self.ended(why, &tokens),
-            }
-        }
-    }
-
-    fn stored(&mut self, at: LanePosition, record: &Bytes, tokens: &[Token]) {
-        let entries = match decode(&self.id, at.nr, record) {
-            Ok(entries) => entries,
-            Err(error) => {
-                tracing::error!(%error, "a round was written that cannot be read: report it");
-                return self.fail(tokens, ErrorKind::Bug, || error.to_string());
-            }
-        };
-        let counters = &self.shared.counters;
-        count(&counters.rounds, 1);
-        count(&counters.appends, tokens.len() as u64);
-        count(&counters.events, entries.iter().map(|entry| entry.last - entry.first + 1).sum());
-        self.shared.view.push(&self.id, at, entries.clone());
-        let bytes = record.len();
-        // before the copier can see the round and take them off again
-        let before = self.book.uncopied_bytes.fetch_add(bytes, Ordering::AcqRel);
-        {
-            let mut book = self.book.lock();
-            let stored = Instant::now();
-            let uncopied = Uncopied { at, entries, bytes, stored };
-            book.uncopied[usize::from(self.id.lane)].push_back(uncopied);
-        }
-        {
-            let mut ends = self.shared.ends.lock();
-            for token in tokens {
-                let Some(job) = self.waiting.get(token) else { continue };
-                if let Some(end) = ends.get_mut(&job.stream) {
-                    end.under_way = end.under_way.saturating_sub(1);
-                }
-            }
-        }
-        if before + bytes > self.shared.settings.uncopied_bytes_max / 2 {
-            self.book.copy_now.notify_one();
-        }
-        for token in tokens {
-            if let Some(job) = self.waiting.remove(token) {
-                let _ = job.answer.send(Ok(()));
-            }
-        }
-    }
-
-    fn ended(&mut self, why: Ended, tokens: &[Token]) {
-        let LaneId { writer, lane } = &self.id;
-        let (kind, message) = match why {
-            Ended::Sealed => (ErrorKind::Fenced, format!("writer `{writer}` is sealed")),
-            Ended::Intruder(head) => (
-                ErrorKind::Fenced,
-                format!(
-                    "lane {lane} of writer `{writer}` has the head {head:?}, which this process did not write: another process uses the same writer"
-                ),
-            ),
-            Ended::Lost { expected, actual } => {
-                count(&self.shared.counters.lost_data, 1);
-                (
-                    ErrorKind::Corrupt,
-                    format!(
-                        "lane {lane} of writer `{writer}`: the store lost data: expected the head {expected:?}, actual {actual:?}: check `commitlog_sync` and the replication factor"
-                    ),
-                )
-            }
-        };
-        if self.book.lock().ended.is_none() {
-            match why {
-                Ended::Sealed => tracing::warn!("{message}"),
-                Ended::Intruder(_) | Ended::Lost { .. } => tracing::error!("{message}"),
-            }
-        }
-        self.book.lock().ended.get_or_insert((kind, message.clone()));
-        self.book.copied.notify_waiters();
-        if kind == ErrorKind::Fenced {
-            count(&self.shared.counters.fenced, tokens.len() as u64);
-        }
-        self.fail(tokens, kind, || message.clone());
-    }
-
-    /// Answers appends of which nothing was stored, with all that came after them.
-    fn fail(&mut self, tokens: &[Token], kind: ErrorKind, message: impl Fn() -> String) {
-        let mut failed: Vec<Job> =
-            tokens.iter().filter_map(|token| self.waiting.remove(token)).collect();
-        {
-            // under the lock, so that nothing is put under way in between
-            let mut ends = self.shared.ends.lock();
-            while let Ok(job) = self.jobs.try_recv() {
-                failed.push(job);
-            }
-            for job in &failed {
-                ends.remove(&job.stream);
-            }
-        }
-        for job in failed {
-            let _ = job.answer.send(Err(Error::new(kind, message())));
-        }
-    }
-}
-
-async fn next(pending: &mut Pending) -> Input {
-    match pending {
-        Pending::Nothing => std::future::pending().await,
-        Pending::Answer(answer) => match answer.await {
-            Ok(answer) => Input::Answer(answer),
-            Err(failed) => {
-                tracing::debug!(%failed, unknown = failed.unknown, "a round failed");
-                Input::Failed { unknown: failed.unknown }
-            }
-        },
-        Pending::Wait(wait) => {
-            wait.await;
-            Input::Retry
-        }
-    }
-}
-
-struct Copier {
-    lanes: Vec<LaneId>,
-    book: Arc<Book>,
-    shared: Arc<Shared>,
-}
-
-impl Copier {
-    async fn run(self) {
-        let delay = self.shared.settings.copy_delay;
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(delay.max(std::time::Duration::from_millis(1))) => {}
-                () = self.book.copy_now.notified() => {}
-            }
-            if self.book.lock().ended.is_some() {
-                // whoever sealed the writer copies the rest
-                return;
-            }
-            let Err(error) = self.copy_due().await else { continue };
-            tracing::error!(%error, "events of the log cannot be copied");
-        }
-    }
-
-    async fn copy_due(&self) -> Result<()> {
-        let shared = &self.shared;
-        let full = self.book.uncopied_bytes.load(Ordering::Acquire)
-            > shared.settings.uncopied_bytes_max / 2;
-        let due: Vec<Vec<(LanePosition, Arc<[Entry]>)>> = {
-            let book = self.book.lock();
-            let due = |round: &&Uncopied| {
-                full || round.stored.elapsed() >= shared.settings.copy_delay / 2
-            };
-            let of_lane = |rounds: &VecDeque<Uncopied>| {
-                let due = rounds.iter().take_while(due);
-                due.map(|round| (round.at, round.entries.clone())).collect()
-            };
-            book.uncopied.iter().map(of_lane).collect()
-        };
-        let entries: Vec<Entry> = due
-            .iter()
-            .flatten()
-            .flat_map(|(_, entries)| entries.iter().cloned())
-            .collect();
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let Shared { tables, settings, counters, partition_events_max, .. } = &**shared;
-        copy::copy(tables, settings, counters, *partition_events_max, entries.into_iter()).await?;
-        for (index, (lane, rounds)) in self.lanes.iter().zip(&due).enumerate() {
-            let Some((copied, _)) = rounds.last() else { continue };
-            copy::mark_copied(tables, settings, counters, lane, *copied).await;
-            shared.view.copied(lane, copied.nr);
-            let mut bytes = 0;
-            {
-                let mut book = self.book.lock();
-                let rounds = &mut book.uncopied[index];
-                while rounds.front().is_some_and(|round| round.at.nr <= copied.nr) {
-                    bytes += rounds.pop_front().map_or(0, |round| round.bytes);
-                }
-            }
-            self.book.uncopied_bytes.fetch_sub(bytes, Ordering::AcqRel);
-        }
-        self.book.copied.notify_waiters();
-        Ok(())
     }
 }

@@ -14,7 +14,9 @@ use antiphon_persistence::task::spawn;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::tables::{Cells, EventRow, Failed, LaneId, LaneState, Outcome, PartState, StreamRow, WriterRow};
+use crate::tables::{
+    Cells, EventRow, Failed, LaneId, LaneState, Outcome, PartState, StreamRow, WriterRow,
+};
 
 /// How a model misbehaves; the default is not at all. Chances are out of 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,12 +42,15 @@ struct Part {
     rounds: BTreeMap<u64, bytes::Bytes>,
 }
 
+/// Rows of a part of a stream, by their first and last event.
+type EventRows = BTreeMap<(u64, u64), EventRow>;
+
 #[derive(Debug, Default)]
 struct Data {
     writers: BTreeMap<Arc<str>, WriterRow>,
     parts: BTreeMap<(LaneId, u64), Part>,
     lanes: BTreeMap<LaneId, LaneState>,
-    events: BTreeMap<(Arc<str>, u64), BTreeMap<(u64, u64), EventRow>>,
+    events: BTreeMap<(Arc<str>, u64), EventRows>,
     /// Rows that end here or before are deleted, whenever they come.
     hidden: BTreeMap<(Arc<str>, u64), u64>,
     highest: BTreeMap<(Arc<str>, u64), u64>,
@@ -111,10 +116,7 @@ impl ModelTables {
         Ok(read(&self.data()))
     }
 
-    async fn write<T: Send>(
-        &self,
-        write: impl Fn(&mut Data) -> T + Send + 'static,
-    ) -> Outcome<T> {
+    async fn write<T: Send>(&self, write: impl Fn(&mut Data) -> T + Send + 'static) -> Outcome<T> {
         let (mut roll, delay, late, faults) = self.roll();
         wait(delay / 2).await;
         if roll < faults.refused {

@@ -2,9 +2,9 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use antiphon_cassandra::cql::{Replication, ServerSettings, apply};
+use antiphon_persistence::time::{Clock, SystemClock};
 
 const KEYSPACE: &str = "antiphon_test";
 
@@ -14,12 +14,11 @@ pub(crate) fn server() -> ServerSettings {
     static APPLIED: OnceLock<()> = OnceLock::new();
     let point =
         std::env::var("ANTIPHON_TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let settings = ServerSettings {
         contact_points: vec![point],
         keyspace: KEYSPACE.into(),
-        place: format!("{}-{number}", since.as_nanos()),
+        place: format!("{}-{number}", SystemClock.wall().as_micros()),
         replication: Some(Replication::Simple(1)),
         partition_events_max: 1000,
         ..ServerSettings::default()

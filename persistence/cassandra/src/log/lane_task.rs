@@ -1,0 +1,214 @@
+//! The task around the core of a lane: it sends rounds and answers appends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_persistence::{Error, ErrorKind};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::Instant;
+
+use super::lane::{Effect, Ended, Input, Lane, Token};
+use super::view::decode;
+use super::writer::{Book, Job, Shared, Uncopied};
+use crate::stats::count;
+use crate::tables::{LaneId, LanePosition, Outcome, RoundAnswer};
+
+/// The task of a lane.
+pub(super) struct LaneTask {
+    pub(super) id: LaneId,
+    pub(super) core: Lane,
+    pub(super) jobs: Receiver<Job>,
+    pub(super) waiting: HashMap<Token, Job>,
+    pub(super) next_token: Token,
+    pub(super) began: Instant,
+    pub(super) book: Arc<Book>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the task of a lane waits for, besides more to append.
+enum Pending {
+    Nothing,
+    Answer(BoxFuture<'static, Outcome<RoundAnswer>>),
+    Wait(BoxFuture<'static, ()>),
+}
+
+impl LaneTask {
+    /// Runs until the writer is dropped and its last round is answered.
+    pub(super) async fn run(mut self) {
+        let mut pending = Pending::Nothing;
+        let mut open = true;
+        while open || !matches!(pending, Pending::Nothing) {
+            let input = tokio::select! {
+                input = next(&mut pending) => {
+                    pending = Pending::Nothing;
+                    self.seen(&input);
+                    input
+                }
+                job = self.jobs.recv(), if open => match job {
+                    Some(job) => self.accept(job),
+                    None => {
+                        open = false;
+                        continue;
+                    }
+                },
+            };
+            self.step(input, &mut pending);
+            while let Ok(job) = self.jobs.try_recv() {
+                let input = self.accept(job);
+                self.step(input, &mut pending);
+            }
+        }
+    }
+
+    fn seen(&self, input: &Input) {
+        if matches!(input, Input::Failed { unknown: true }) {
+            count(&self.shared.counters.rounds_unknown, 1);
+        }
+    }
+
+    fn accept(&mut self, mut job: Job) -> Input {
+        self.next_token += 1;
+        let record = std::mem::take(&mut job.record);
+        self.waiting.insert(self.next_token, job);
+        Input::Append(self.next_token, record)
+    }
+
+    fn step(&mut self, input: Input, pending: &mut Pending) {
+        for effect in self.core.step(SystemClock.now().duration_since(self.began), input) {
+            match effect {
+                Effect::Write(write) => {
+                    let tables = self.shared.tables.clone();
+                    let round = async move { tables.put_round(&write).await };
+                    *pending = Pending::Answer(Box::pin(round));
+                }
+                Effect::Wait(wait) => *pending = Pending::Wait(Box::pin(tokio::time::sleep(wait))),
+                Effect::Stored { at, record, tokens } => self.stored(at, &record, &tokens),
+                Effect::GaveUp(tokens) => {
+                    count(&self.shared.counters.given_up, tokens.len() as u64);
+                    let limit = self.shared.settings.give_up_after;
+                    self.fail(&tokens, ErrorKind::Unavailable, || {
+                        format!(
+                            "the journal could not be reached for {limit:?}; nothing was stored"
+                        )
+                    });
+                }
+                Effect::Ended { why, tokens } => self.ended(why, &tokens),
+            }
+        }
+    }
+
+    fn stored(&mut self, at: LanePosition, record: &Bytes, tokens: &[Token]) {
+        let entries = match decode(&self.id, at.nr, record) {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::error!(%error, "a round was written that cannot be read: report it");
+                return self.fail(tokens, ErrorKind::Bug, || error.to_string());
+            }
+        };
+        let counters = &self.shared.counters;
+        count(&counters.rounds, 1);
+        count(&counters.appends, tokens.len() as u64);
+        count(&counters.events, entries.iter().map(|entry| entry.last - entry.first + 1).sum());
+        self.shared.view.push(&self.id, at, entries.clone());
+        let bytes = record.len();
+        // before the copier can see the round and take them off again
+        let before = self.book.uncopied_bytes.fetch_add(bytes, Ordering::AcqRel);
+        {
+            let mut book = self.book.lock();
+            let stored = SystemClock.now();
+            let uncopied = Uncopied { at, entries, bytes, stored };
+            book.uncopied[usize::from(self.id.lane)].push_back(uncopied);
+        }
+        {
+            let mut ends = self.shared.ends.lock();
+            for token in tokens {
+                let Some(job) = self.waiting.get(token) else { continue };
+                if let Some(end) = ends.get_mut(&job.stream) {
+                    end.under_way = end.under_way.saturating_sub(1);
+                }
+            }
+        }
+        if before + bytes > self.shared.settings.uncopied_bytes_max / 2 {
+            self.book.copy_now.notify_one();
+        }
+        for token in tokens {
+            if let Some(job) = self.waiting.remove(token) {
+                let _ = job.answer.send(Ok(()));
+            }
+        }
+    }
+
+    fn ended(&mut self, why: Ended, tokens: &[Token]) {
+        let LaneId { writer, lane } = &self.id;
+        let (kind, message) = match why {
+            Ended::Sealed => (ErrorKind::Fenced, format!("writer `{writer}` is sealed")),
+            Ended::Intruder(head) => (
+                ErrorKind::Fenced,
+                format!(
+                    "lane {lane} of writer `{writer}` has the head {head:?}, which this process did not write: another process uses the same writer"
+                ),
+            ),
+            Ended::Lost { expected, actual } => {
+                count(&self.shared.counters.lost_data, 1);
+                (
+                    ErrorKind::Corrupt,
+                    format!(
+                        "lane {lane} of writer `{writer}`: the store lost data: expected the head {expected:?}, actual {actual:?}: check `commitlog_sync` and the replication factor"
+                    ),
+                )
+            }
+        };
+        if self.book.lock().ended.is_none() {
+            match why {
+                Ended::Sealed => tracing::warn!("{message}"),
+                Ended::Intruder(_) | Ended::Lost { .. } => tracing::error!("{message}"),
+            }
+        }
+        self.book.lock().ended.get_or_insert((kind, message.clone()));
+        self.book.copied.notify_waiters();
+        if kind == ErrorKind::Fenced {
+            count(&self.shared.counters.fenced, tokens.len() as u64);
+        }
+        self.fail(tokens, kind, || message.clone());
+    }
+
+    /// Answers appends of which nothing was stored, with all that came after them.
+    fn fail(&mut self, tokens: &[Token], kind: ErrorKind, message: impl Fn() -> String) {
+        let mut failed: Vec<Job> =
+            tokens.iter().filter_map(|token| self.waiting.remove(token)).collect();
+        {
+            // under the lock, so that nothing is put under way in between
+            let mut ends = self.shared.ends.lock();
+            while let Ok(job) = self.jobs.try_recv() {
+                failed.push(job);
+            }
+            for job in &failed {
+                ends.remove(&job.stream);
+            }
+        }
+        for job in failed {
+            let _ = job.answer.send(Err(Error::new(kind, message())));
+        }
+    }
+}
+
+async fn next(pending: &mut Pending) -> Input {
+    match pending {
+        Pending::Nothing => std::future::pending().await,
+        Pending::Answer(answer) => match answer.await {
+            Ok(answer) => Input::Answer(answer),
+            Err(failed) => {
+                tracing::debug!(%failed, unknown = failed.unknown, "a round failed");
+                Input::Failed { unknown: failed.unknown }
+            }
+        },
+        Pending::Wait(wait) => {
+            wait.await;
+            Input::Retry
+        }
+    }
+}
