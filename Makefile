@@ -1,7 +1,7 @@
 # `make check` is what CI runs; it changes nothing. `make fix` rewrites what can be rewritten.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: check fix bench soak soak-cassandra cassandra-up cassandra-down
+.PHONY: check fix bench soak soak-cassandra cassandra-up cassandra-down bench-cassandra
 
 # the server of `make check`, beside that of `make cassandra-up`
 CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=1g deploy/cassandra
@@ -20,6 +20,13 @@ fix:
 # all: `make bench`; one: `make bench CASE=appends`
 bench:
 	cargo run --release --locked -p antiphon-benches -- $(CASE)
+
+# the Cassandra journal, on a server of its own: `make bench-cassandra`, or one case: `make bench-cassandra CASE=cassandra-replay`;
+# CASSANDRA_SYNC=periodic is the server's default, batch the one that loses nothing
+bench-cassandra:
+	$(CHECK_SERVER) up
+	BENCH_CASSANDRA=127.0.8.1:9042 cargo run --release --locked -p antiphon-benches -- $(or $(CASE),cassandra); \
+	measured=$$?; $(CHECK_SERVER) down; exit $$measured
 
 # a longer simulation: `make soak SEEDS=10000`
 SEEDS ?= 10000

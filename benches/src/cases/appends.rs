@@ -82,7 +82,7 @@ fn appends_per_second(folder: &Path, writers: usize, count: usize) -> (f64, usiz
     })
 }
 
-fn append(persistence_id: &PersistenceId, before: u64) -> Append {
+pub(crate) fn append(persistence_id: &PersistenceId, before: u64) -> Append {
     let origin = ReplicaId::new("A").expect("a name");
     let sequence_nr = SequenceNr::new(before + 1);
     let meta = EventMeta {

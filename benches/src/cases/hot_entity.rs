@@ -41,7 +41,7 @@ fn commands_per_second(pipelined: bool, count: usize) -> f64 {
     })
 }
 
-async fn drive(counter: &EntityHandle<Counter>, count: usize) {
+pub(crate) async fn drive(counter: &EntityHandle<Counter>, count: usize) {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let counter = counter.clone();

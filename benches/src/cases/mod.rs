@@ -2,6 +2,7 @@
 
 mod appends;
 mod asks;
+mod cassandra;
 mod catch_up;
 mod child;
 mod entities;
@@ -26,6 +27,13 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("catch-up", catch_up::run),
     ("idle", idle::run),
     ("start", start::run),
+];
+
+/// Those on a Cassandra, which run only when they are asked for (`make bench-cassandra`).
+pub(crate) const CASSANDRA: &[(&str, Case)] = &[
+    ("cassandra-appends", cassandra::appends),
+    ("cassandra-hot-entity", cassandra::hot),
+    ("cassandra-replay", cassandra::replay),
 ];
 
 /// A runtime as the node binary has one.

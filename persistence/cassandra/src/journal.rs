@@ -30,6 +30,7 @@ impl Journal for CassandraStores {
             lanes: self.inner.shared.settings.lanes,
             sealed: false,
             copied: false,
+            ended_at: 0,
         };
         match self.tables().insert_writer(&row).await? {
             None => {

@@ -63,6 +63,11 @@ impl CassandraStores {
         Stores::from_backend(Arc::new(self.clone()))
     }
 
+    /// The settings with which it was opened.
+    pub fn settings(&self) -> &CassandraSettings {
+        &self.inner.shared.settings
+    }
+
     /// What was counted since the store was opened.
     pub fn stats(&self) -> CassandraStats {
         self.inner.shared.counters.snapshot()

@@ -63,6 +63,8 @@ pub struct WriterRow {
     pub sealed: bool,
     /// Whether, beyond that, all it wrote is in the entities' partitions.
     pub copied: bool,
+    /// When that was, in microseconds since 1970 by the clock of whoever did it; zero before.
+    pub ended_at: u64,
 }
 
 /// How far a lane is copied, and from where on its parts are there.
@@ -182,8 +184,8 @@ pub struct CellWrite {
 pub trait Tables: Send + Sync + 'static {
     /// Conditional: registers a writer, or returns the row that is there.
     async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>>;
-    /// Conditional: sets `sealed` and, when asked, `copied` of a registered writer.
-    async fn end_writer(&self, writer: &str, copied: bool) -> Outcome<()>;
+    /// Conditional: sets `sealed` of a registered writer and, when a time is given, `copied` and `ended_at`.
+    async fn end_writer(&self, writer: &str, copied_at: Option<u64>) -> Outcome<()>;
     /// All registered writers, by name.
     async fn writers(&self) -> Outcome<Vec<WriterRow>>;
     /// Serial: one registered writer.

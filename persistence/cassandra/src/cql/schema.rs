@@ -55,7 +55,7 @@ pub fn show(settings: &ServerSettings) -> Result<Vec<String>> {
 /// Rows of the log and of streams are written once and read in order, so a compaction by size suits them.
 const TABLES: &[&str] = &[
     "schema_version (id int PRIMARY KEY, version int, partition_events_max bigint)",
-    "writers (place text, writer text, lanes int, sealed boolean, copied boolean, PRIMARY KEY (place, writer))",
+    "writers (place text, writer text, lanes int, sealed boolean, copied boolean, ended_at bigint, PRIMARY KEY (place, writer))",
     "log (place text, writer text, lane int, part bigint, nr bigint,
         head bigint STATIC, closed boolean STATIC, sealed boolean STATIC, record blob,
         PRIMARY KEY ((place, writer, lane, part), nr))",

@@ -44,9 +44,9 @@ macro_rules! statements {
 statements! {
     insert_writer: Conditional "INSERT INTO writers (place, writer, lanes, sealed, copied) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS",
     seal_writer: Conditional "UPDATE writers SET sealed = true WHERE place = ? AND writer = ? IF EXISTS",
-    finish_writer: Conditional "UPDATE writers SET sealed = true, copied = true WHERE place = ? AND writer = ? IF EXISTS",
-    writers: Idempotent "SELECT writer, lanes, sealed, copied FROM writers WHERE place = ?",
-    writer: Serial "SELECT writer, lanes, sealed, copied FROM writers WHERE place = ? AND writer = ?",
+    finish_writer: Conditional "UPDATE writers SET sealed = true, copied = true, ended_at = ? WHERE place = ? AND writer = ? IF EXISTS",
+    writers: Idempotent "SELECT writer, lanes, sealed, copied, ended_at FROM writers WHERE place = ?",
+    writer: Serial "SELECT writer, lanes, sealed, copied, ended_at FROM writers WHERE place = ? AND writer = ?",
     put_round: Conditional "UPDATE log SET head = ?, record = ? WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr = ? IF head = ? AND sealed = null AND closed = null",
     close_round: Conditional "UPDATE log SET head = ?, closed = true, record = ? WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr = ? IF head = ? AND sealed = null AND closed = null",
     seal_part: Conditional "UPDATE log SET sealed = true WHERE place = ? AND writer = ? AND lane = ? AND part = ? IF closed = null AND sealed = null",

@@ -148,14 +148,15 @@ fn limit(count_max: usize) -> i32 {
     i32::try_from(count_max).unwrap_or(i32::MAX).max(1)
 }
 
-type WriterColumns = (String, Option<i32>, Option<bool>, Option<bool>);
+type WriterColumns = (String, Option<i32>, Option<bool>, Option<bool>, Option<i64>);
 
-fn writer_row((writer, lanes, sealed, copied): WriterColumns) -> WriterRow {
+fn writer_row((writer, lanes, sealed, copied, ended_at): WriterColumns) -> WriterRow {
     WriterRow {
         writer: writer.into(),
         lanes: lanes.and_then(|lanes| u16::try_from(lanes).ok()).unwrap_or(0),
         sealed: sealed.unwrap_or(false),
         copied: copied.unwrap_or(false),
+        ended_at: ended_at.map_or(0, unsigned),
     }
 }
 
@@ -169,13 +170,17 @@ impl Tables for CqlTables {
             lanes: there.number("lanes").and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
             sealed: there.flag("sealed"),
             copied: there.flag("copied"),
+            ended_at: there.number("ended_at").unwrap_or(0),
         }))
     }
 
-    async fn end_writer(&self, writer: &str, copied: bool) -> Outcome<()> {
+    async fn end_writer(&self, writer: &str, copied_at: Option<u64>) -> Outcome<()> {
         let Statements { seal_writer, finish_writer, .. } = &self.statements;
-        let of = if copied { finish_writer } else { seal_writer };
-        self.conditional(of, (&self.place, writer)).await.map(drop)
+        let refused = match copied_at {
+            None => self.conditional(seal_writer, (&self.place, writer)).await,
+            Some(at) => self.conditional(finish_writer, (signed(at), &self.place, writer)).await,
+        };
+        refused.map(drop)
     }
 
     async fn writers(&self) -> Outcome<Vec<WriterRow>> {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use antiphon_persistence::Result;
+use antiphon_persistence::time::{Clock, SystemClock};
 
 use super::round::Entry;
 use super::view::hole;
@@ -25,7 +26,7 @@ pub(crate) struct Sealing<'a> {
 impl Sealing<'_> {
     /// Ends a writer. When it returns, nothing of the writer takes effect any more, and all it wrote is in the streams' own partitions.
     pub(crate) async fn seal(&self, writer: &str) -> Result<()> {
-        let unopened = WriterRow { writer: writer.into(), lanes: 0, sealed: true, copied: true };
+        let unopened = WriterRow { writer: writer.into(), lanes: 0, sealed: true, copied: true, ended_at: 0 };
         let Some(row) = self.tables.insert_writer(&unopened).await? else { return Ok(()) };
         if row.copied {
             return Ok(());
@@ -36,12 +37,12 @@ impl Sealing<'_> {
             for lane in &lanes {
                 self.seal_lane(lane).await?;
             }
-            self.tables.end_writer(writer, false).await?;
+            self.tables.end_writer(writer, None).await?;
         }
         for lane in &lanes {
             self.copy_rest(lane).await?;
         }
-        self.tables.end_writer(writer, true).await?;
+        self.tables.end_writer(writer, Some(SystemClock.wall().as_micros())).await?;
         Ok(())
     }
 

@@ -158,6 +158,13 @@ impl View {
         self.trim(&mut state);
     }
 
+    /// The parts of a lane below `first_part` are gone.
+    pub(crate) fn dropped(&self, lane: &LaneId, first_part: u64) {
+        if let Some(view) = self.state().lanes.get_mut(lane) {
+            view.first_part = view.first_part.max(first_part);
+        }
+    }
+
     /// The events of a stream that may not be copied yet, by their numbers.
     pub(crate) fn tail(&self, stream: &str) -> Vec<Entry> {
         let state = self.state();

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::copier::Copier;
 use super::lane::{Lane, LaneLimits};
 use super::lane_task::LaneTask;
+use super::retention::Retention;
 use super::round::Entry;
 use super::view::View;
 use crate::settings::CassandraSettings;
@@ -39,11 +40,13 @@ pub(crate) struct Writer {
     book: Arc<Book>,
     shared: Arc<Shared>,
     copier: JoinHandle<()>,
+    retention: JoinHandle<()>,
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.copier.abort();
+        self.retention.abort();
     }
 }
 
@@ -166,9 +169,11 @@ impl Writer {
                 sender
             })
             .collect();
+        let retention = Retention { lanes: ids.clone(), shared: shared.clone() };
+        let retention = spawn("cassandra log retention", retention.run());
         let copier = Copier { lanes: ids, book: book.clone(), shared: shared.clone() };
         let copier = spawn("cassandra copier", copier.run());
-        Self { id: id.clone(), lanes, book, shared: shared.clone(), copier }
+        Self { id: id.clone(), lanes, book, shared: shared.clone(), copier, retention }
     }
 
     /// Waits until not too much is left to copy.

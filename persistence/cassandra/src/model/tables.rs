@@ -28,12 +28,13 @@ impl Tables for ModelTables {
         .await
     }
 
-    async fn end_writer(&self, writer: &str, copied: bool) -> Outcome<()> {
+    async fn end_writer(&self, writer: &str, copied_at: Option<u64>) -> Outcome<()> {
         let writer: Arc<str> = writer.into();
         self.write(move |data| {
             if let Some(row) = data.writers.get_mut(&writer) {
                 row.sealed = true;
-                row.copied |= copied;
+                row.copied |= copied_at.is_some();
+                row.ended_at = copied_at.unwrap_or(row.ended_at);
             }
         })
         .await

@@ -1,0 +1,103 @@
+//! A bare loop on the driver that does what the journal does: the same conditional batches into lanes, and the same late copies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_persistence::task;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+
+use crate::stats::Stopwatch;
+
+/// What the loop writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) lanes: usize,
+    /// Events in a round.
+    pub(crate) group: usize,
+    pub(crate) streams: usize,
+    pub(crate) event_bytes: usize,
+}
+
+/// Events per second.
+pub(crate) async fn events_per_second(point: &str, shape: Shape, time: Duration) -> f64 {
+    let session = SessionBuilder::new().known_node(point).build().await.expect("a server");
+    let session = Arc::new(session);
+    for statement in [
+        "CREATE KEYSPACE IF NOT EXISTS bench_bare WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+        "CREATE TABLE IF NOT EXISTS bench_bare.log (lane text, nr bigint, head bigint STATIC, record blob, PRIMARY KEY (lane, nr))",
+        "CREATE TABLE IF NOT EXISTS bench_bare.events (stream text, first bigint, record blob, PRIMARY KEY (stream, first))",
+    ] {
+        session.query_unpaged(statement, ()).await.expect("a table");
+    }
+    let run = format!("{:p}", Arc::as_ptr(&session));
+    let watch = Stopwatch::start();
+    let lanes: Vec<_> = (0..shape.lanes)
+        .map(|lane| {
+            let name = format!("{run}-{lane}");
+            task::spawn("lane", lane_loop(session.clone(), name, shape, time))
+        })
+        .collect();
+    let copier = task::spawn("copier", copy_loop(session.clone(), run, shape));
+    let mut rounds = 0;
+    for lane in lanes {
+        rounds += lane.await.expect("a lane");
+    }
+    let rate = watch.rate(rounds * shape.group);
+    copier.abort();
+    rate
+}
+
+async fn lane_loop(session: Arc<Session>, lane: String, shape: Shape, time: Duration) -> usize {
+    let update = "UPDATE bench_bare.log SET head = ?, record = ? WHERE lane = ? AND nr = ? IF head = ?";
+    let update = session.prepare(update).await.expect("a statement");
+    let record = vec![7_u8; shape.group * shape.event_bytes];
+    let watch = Stopwatch::start();
+    let (mut nr, mut head) = (0_i64, None);
+    while watch.elapsed() < time {
+        nr += 1;
+        session.execute_unpaged(&update, (nr, &record, &lane, nr, head)).await.expect("a round");
+        head = Some(nr);
+    }
+    usize::try_from(nr).expect("a small number")
+}
+
+/// A row a second for each stream, with about as many events as it got.
+async fn copy_loop(session: Arc<Session>, run: String, shape: Shape) {
+    let insert = "INSERT INTO bench_bare.events (stream, first, record) VALUES (?, ?, ?)";
+    let insert = Arc::new(session.prepare(insert).await.expect("a statement"));
+    let record = vec![7_u8; 64 * shape.event_bytes];
+    for turn in 0_i64.. {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let room = Arc::new(tokio::sync::Semaphore::new(64));
+        for stream in 0..shape.streams {
+            let permit = room.clone().acquire_owned().await;
+            let (session, insert, record) = (session.clone(), insert.clone(), record.clone());
+            let stream = format!("{run}-{stream}");
+            task::spawn("copy", async move {
+                let _permit = permit;
+                session.execute_unpaged(&insert, (stream, turn, record)).await.expect("a row");
+            });
+        }
+    }
+}
+
+/// Events per second of a paged select over the rows of the one stream of a place, decoded no further than to bytes.
+pub(crate) async fn select_per_second(point: &str, place: &str) -> f64 {
+    use futures::TryStreamExt;
+    let session = SessionBuilder::new().known_node(point).build().await.expect("a server");
+    let select = "SELECT first, last, record FROM antiphon_bench.events WHERE place = ? AND stream = 'bench|e-1|A' AND part = ?";
+    let select = session.prepare(select).await.expect("a statement");
+    let watch = Stopwatch::start();
+    let mut events = 0;
+    for part in 0_i64.. {
+        let rows = session.execute_iter(select.clone(), (place, part)).await.expect("rows");
+        let rows = rows.rows_stream::<(i64, i64, Vec<u8>)>().expect("rows of this form");
+        let rows: Vec<(i64, i64, Vec<u8>)> = rows.try_collect().await.expect("rows");
+        if rows.is_empty() {
+            break;
+        }
+        events += rows.iter().map(|(first, last, _)| last - first + 1).sum::<i64>();
+    }
+    watch.rate(usize::try_from(events).expect("a small number"))
+}

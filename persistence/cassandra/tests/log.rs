@@ -1,0 +1,180 @@
+//! What becomes of a log: parts that are old go, readers that come too late are told, and a store that lost data is noticed. On the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_cassandra::model::{Faults, ModelTables};
+use antiphon_cassandra::{CassandraSettings, CassandraStores};
+use antiphon_persistence::ErrorKind;
+use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
+use antiphon_persistence::store::{
+    Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId,
+};
+use antiphon_persistence::time::Timestamp;
+use bytes::Bytes;
+use tokio::time::sleep;
+
+fn event(nr: u64) -> StoredEvent {
+    let origin = ReplicaId::new(format!("e{nr:06}")).expect("a name");
+    StoredEvent {
+        sequence_nr: SequenceNr::new(nr),
+        meta: EventMeta {
+            version: [(origin.clone(), 1)].into_iter().collect(),
+            origin,
+            source_seq: SequenceNr::new(nr),
+            concurrent: false,
+            timestamp: Timestamp::from_micros(nr),
+        },
+        payload: Payload { codec: 1, manifest: "".into(), version: 1, bytes: Bytes::new() },
+    }
+}
+
+fn stream(index: u64) -> PersistenceId {
+    PersistenceId::parse(format!("cart|c-{index}|A")).expect("an id")
+}
+
+fn open(model: &ModelTables, log_retention: Duration) -> CassandraStores {
+    let settings = CassandraSettings {
+        part_rounds_max: 3,
+        copy_delay: Duration::from_millis(100),
+        feed_cache_bytes_max: 0,
+        feed_poll_interval: Duration::ZERO,
+        log_retention,
+        ..CassandraSettings::default()
+    };
+    CassandraStores::on(Arc::new(model.clone()), settings, 1000)
+}
+
+async fn write(stores: &CassandraStores, writer: &WriterId, from: u64, to: u64) {
+    for nr in from..=to {
+        for index in 0..5 {
+            let append = Append {
+                persistence_id: stream(index),
+                expected: SequenceNr::new(nr - 1),
+                events: vec![event(nr)],
+            };
+            stores.append(writer, append).await.expect("an append");
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What a reader has seen, and where it is.
+struct Reader {
+    query: ChangesQuery,
+    seen: BTreeMap<PersistenceId, BTreeSet<u64>>,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let query = ChangesQuery {
+            entity_type: "cart".into(),
+            replica: ReplicaId::new("A").expect("a name"),
+            slices: SliceRange::ALL,
+            after: Offset::start(),
+            change_count_max: 2,
+        };
+        Self { query, seen: BTreeMap::new() }
+    }
+
+    async fn drain(&mut self, stores: &CassandraStores) {
+        loop {
+            let page = stores.changes(&self.query).await.expect("a page");
+            let nothing = page.changes.is_empty() && !page.more;
+            for change in page.changes {
+                let numbers = change.seen.iter().map(|(origin, _)| {
+                    origin.as_str()[1..].parse::<u64>().expect("a number")
+                });
+                self.seen.entry(change.persistence_id).or_default().extend(numbers);
+            }
+            self.query.after = page.through;
+            if nothing {
+                return;
+            }
+        }
+    }
+
+    fn assert_all(&self, last: u64) {
+        for index in 0..5 {
+            let expected: BTreeSet<u64> = (1..=last).collect();
+            assert_eq!(self.seen.get(&stream(index)), Some(&expected), "stream {index}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_parts_are_gone_reads_the_streams_and_misses_nothing() {
+    let model = ModelTables::new(1, Faults::default());
+    let stores = open(&model, Duration::from_secs(2));
+    let writer = WriterId::new("w@1").expect("a name");
+    stores.open_writer(&writer).await.expect("a new writer");
+    let mut late = Reader::new();
+    write(&stores, &writer, 1, 4).await;
+    late.drain(&stores).await;
+    write(&stores, &writer, 5, 60).await;
+    sleep(Duration::from_secs(20)).await;
+    assert!(stores.stats().parts_dropped > 0, "old parts are removed");
+
+    let other = open(&model, Duration::from_secs(2));
+    let mut new = Reader::new();
+    for reader in [&mut late, &mut new] {
+        reader.drain(&other).await;
+        reader.assert_all(60);
+    }
+    assert!(other.stats().feed_restarts >= 2, "both are told");
+
+    // from here on they follow the lanes again
+    let restarts = other.stats().feed_restarts;
+    write(&stores, &writer, 61, 64).await;
+    for reader in [&mut late, &mut new] {
+        reader.drain(&other).await;
+        reader.assert_all(64);
+    }
+    assert_eq!(other.stats().feed_restarts, restarts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_of_a_writer_that_has_ended_is_removed_by_another() {
+    let model = ModelTables::new(1, Faults::default());
+    let old = open(&model, Duration::ZERO);
+    let ended = WriterId::new("w@1").expect("a name");
+    old.open_writer(&ended).await.expect("a new writer");
+    write(&old, &ended, 1, 20).await;
+    let stores = open(&model, Duration::ZERO);
+    stores.seal(&ended).await.expect("a seal");
+    drop(old);
+    let writer = WriterId::new("w@2").expect("a name");
+    stores.open_writer(&writer).await.expect("a new writer");
+    sleep(Duration::from_secs(5)).await;
+    assert!(stores.stats().parts_dropped > 0, "{:?}", stores.stats());
+
+    write(&stores, &writer, 21, 25).await;
+    let mut reader = Reader::new();
+    reader.drain(&open(&model, Duration::ZERO)).await;
+    reader.assert_all(25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_data_stops_the_writer_and_is_never_adopted() {
+    let model = ModelTables::new(1, Faults::default());
+    let stores = open(&model, Duration::from_secs(3600));
+    let writer = WriterId::new("w@1").expect("a name");
+    stores.open_writer(&writer).await.expect("a new writer");
+    write(&stores, &writer, 1, 1).await;
+    model.lose_newest_rounds();
+    let mut kinds = BTreeSet::new();
+    for index in 0..5 {
+        let append = Append {
+            persistence_id: stream(index),
+            expected: SequenceNr::new(1),
+            events: vec![event(2)],
+        };
+        let error = stores.append(&writer, append).await.expect_err("the store lost data");
+        assert!(error.to_string().contains("lost data"), "{error}");
+        kinds.insert(error.kind() == ErrorKind::Corrupt);
+    }
+    assert_eq!(kinds, BTreeSet::from([true]));
+    assert!(stores.stats().lost_data > 0);
+}
