@@ -49,7 +49,8 @@ pub(crate) async fn events_per_second(point: &str, shape: Shape, time: Duration)
 }
 
 async fn lane_loop(session: Arc<Session>, lane: String, shape: Shape, time: Duration) -> usize {
-    let update = "UPDATE bench_bare.log SET head = ?, record = ? WHERE lane = ? AND nr = ? IF head = ?";
+    let update =
+        "UPDATE bench_bare.log SET head = ?, record = ? WHERE lane = ? AND nr = ? IF head = ?";
     let update = session.prepare(update).await.expect("a statement");
     let record = vec![7_u8; shape.group * shape.event_bytes];
     let watch = Stopwatch::start();

@@ -144,12 +144,21 @@ pub(crate) fn replay(report: &mut Report) {
             let mut read = 0;
             while read < events {
                 let first = SequenceNr::new(read + 1);
-                let page = stores.replay(&id, first, SequenceNr::MAX, 10_000).await.expect("events");
+                let page =
+                    stores.replay(&id, first, SequenceNr::MAX, 10_000).await.expect("events");
                 read += page.len() as u64;
             }
             ours.push(watch.rate(usize::try_from(read).expect("small")));
-            bare.push(cassandra::select_per_second(&point(), &stores.settings().server.place).await);
+            bare.push(
+                cassandra::select_per_second(&point(), &stores.settings().server.place).await,
+            );
         }
     });
-    report.compare("cassandra-replay", "100,000 events", "events/s", &ours, ("bare paged select", &bare));
+    report.compare(
+        "cassandra-replay",
+        "100,000 events",
+        "events/s",
+        &ours,
+        ("bare paged select", &bare),
+    );
 }

@@ -9,9 +9,7 @@ use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
-use antiphon_persistence::store::{
-    Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId,
-};
+use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
 use antiphon_persistence::time::Timestamp;
 use bytes::Bytes;
 use tokio::time::sleep;
@@ -84,9 +82,10 @@ impl Reader {
             let page = stores.changes(&self.query).await.expect("a page");
             let nothing = page.changes.is_empty() && !page.more;
             for change in page.changes {
-                let numbers = change.seen.iter().map(|(origin, _)| {
-                    origin.as_str()[1..].parse::<u64>().expect("a number")
-                });
+                let numbers = change
+                    .seen
+                    .iter()
+                    .map(|(origin, _)| origin.as_str()[1..].parse::<u64>().expect("a number"));
                 self.seen.entry(change.persistence_id).or_default().extend(numbers);
             }
             self.query.after = page.through;

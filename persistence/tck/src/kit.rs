@@ -150,6 +150,19 @@ impl Pen {
     }
 }
 
+/// Seals a writer, as the contract says: again until it succeeds. A store may be too busy for a while.
+pub(crate) async fn seal(journal: &dyn Journal, writer: &WriterId) {
+    loop {
+        match journal.seal(writer).await {
+            Ok(()) => return,
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
+                eprintln!("seal: {error}: again");
+            }
+            Err(error) => panic!("seal: {error}"),
+        }
+    }
+}
+
 pub(crate) fn writer_id(name: &str) -> WriterId {
     WriterId::new(name).expect("the kit's names are allowed")
 }

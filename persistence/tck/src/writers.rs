@@ -7,7 +7,7 @@ use antiphon_persistence::ErrorKind;
 use antiphon_persistence::task::spawn;
 
 use crate::Kit;
-use crate::kit::{Pen, assert_kind, id, numbers, writer_id};
+use crate::kit::{Pen, assert_kind, id, numbers, seal, writer_id};
 
 /// `append` must fail with `Rejected` when the writer was never opened.
 pub async fn an_append_of_a_writer_that_was_never_opened_is_rejected(kit: Kit) {
@@ -32,7 +32,7 @@ pub async fn an_append_of_a_sealed_writer_is_fenced(kit: Kit) {
     let (written, new) = (id("cart|c-1|DC-A"), id("cart|c-2|DC-A"));
     pen.append(&written, 0, 2).await;
 
-    kit.stores.journal.seal(&pen.writer).await.expect("seal");
+    seal(&*kit.stores.journal, &pen.writer).await;
 
     assert_kind(pen.try_append(&written, 2, 1).await, ErrorKind::Fenced);
     assert_kind(pen.try_append(&new, 0, 1).await, ErrorKind::Fenced);
@@ -44,7 +44,7 @@ pub async fn an_append_of_a_sealed_writer_is_fenced(kit: Kit) {
 pub async fn a_seal_can_be_repeated(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     for _ in 0..3 {
-        kit.stores.journal.seal(&pen.writer).await.expect("seal");
+        seal(&*kit.stores.journal, &pen.writer).await;
     }
     assert_kind(pen.try_append(&id("cart|c-1|DC-A"), 0, 1).await, ErrorKind::Fenced);
 }
@@ -52,7 +52,7 @@ pub async fn a_seal_can_be_repeated(kit: Kit) {
 /// `seal` must also seal a writer that was never opened; `open_writer` must fail with `Rejected` when the writer is sealed.
 pub async fn a_writer_can_be_sealed_before_it_is_opened(kit: Kit) {
     let pen = Pen { journal: kit.stores.journal.clone(), writer: writer_id("writer-1") };
-    kit.stores.journal.seal(&pen.writer).await.expect("seal");
+    seal(&*kit.stores.journal, &pen.writer).await;
     assert_kind(kit.stores.journal.open_writer(&pen.writer).await, ErrorKind::Rejected);
     assert_kind(pen.try_append(&id("cart|c-1|DC-A"), 0, 1).await, ErrorKind::Fenced);
 }
@@ -62,7 +62,7 @@ pub async fn another_writer_takes_over_after_a_seal(kit: Kit) {
     let (old, new) = (kit.writer("writer-1").await, kit.writer("writer-2").await);
     let id = id("cart|c-1|DC-A");
     old.append(&id, 0, 2).await;
-    kit.stores.journal.seal(&old.writer).await.expect("seal");
+    seal(&*kit.stores.journal, &old.writer).await;
     new.append(&id, 2, 2).await;
     assert_kind(old.try_append(&id, 4, 1).await, ErrorKind::Fenced);
     assert_eq!(numbers(&kit.replay_all(&id).await), [1, 2, 3, 4]);
@@ -75,7 +75,7 @@ pub async fn a_seal_of_another_session_holds_at_once(kit: Kit) {
         let pen = kit.writer(&format!("writer-{round}")).await;
         let id = id(&format!("cart|c-{round}|DC-A"));
         pen.append(&id, 0, 1).await;
-        other.journal.seal(&pen.writer).await.expect("seal");
+        seal(&*other.journal, &pen.writer).await;
         assert_kind(pen.try_append(&id, 1, 1).await, ErrorKind::Fenced);
         assert_eq!(kit.highest(&id).await, 1);
     }
@@ -99,7 +99,7 @@ pub async fn a_seal_amid_appends_ends_them_all(kit: Kit) {
             tokio::task::yield_now().await;
         }
 
-        other.journal.seal(&pen.writer).await.expect("seal");
+        seal(&*other.journal, &pen.writer).await;
 
         let mut after_seal = Vec::new();
         for stream in 0..16 {

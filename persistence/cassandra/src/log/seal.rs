@@ -26,7 +26,8 @@ pub(crate) struct Sealing<'a> {
 impl Sealing<'_> {
     /// Ends a writer. When it returns, nothing of the writer takes effect any more, and all it wrote is in the streams' own partitions.
     pub(crate) async fn seal(&self, writer: &str) -> Result<()> {
-        let unopened = WriterRow { writer: writer.into(), lanes: 0, sealed: true, copied: true, ended_at: 0 };
+        let unopened =
+            WriterRow { writer: writer.into(), lanes: 0, sealed: true, copied: true, ended_at: 0 };
         let Some(row) = self.tables.insert_writer(&unopened).await? else { return Ok(()) };
         if row.copied {
             return Ok(());
