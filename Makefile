@@ -10,7 +10,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(CHECK_SERVER) up
-	ANTIPHON_TEST_CASSANDRA=127.0.8.1:9042 cargo test --workspace --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
+	TEST_CASSANDRA=127.0.8.1:9042 cargo test --workspace --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 fix:
@@ -44,7 +44,7 @@ KILL_ROUNDS ?= 200
 PROTOCOL_SEEDS ?= 5000
 soak-cassandra:
 	$(CHECK_SERVER) up
-	export ANTIPHON_TEST_CASSANDRA=127.0.8.1:9042 KILL_ROUNDS=$(KILL_ROUNDS) PROTOCOL_SEEDS=$(PROTOCOL_SEEDS); \
+	export TEST_CASSANDRA=127.0.8.1:9042 KILL_ROUNDS=$(KILL_ROUNDS) PROTOCOL_SEEDS=$(PROTOCOL_SEEDS); \
 	cargo test --release --locked -p antiphon-cassandra --test protocol && \
-	cargo test --release --locked -p antiphon-tests --test processes cassandra -- --nocapture; \
+	cargo test --release --locked -p antiphon-tests --test processes -- cassandra database --include-ignored --nocapture; \
 	tested=$$?; $(CHECK_SERVER) down; exit $$tested

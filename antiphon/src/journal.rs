@@ -69,6 +69,15 @@ impl OpenJournal {
         }
     }
 
+    /// What the store waits for, or that it lost data; `None` when all is well.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Sqlite(_) => None,
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(stores) => stores.trouble(),
+        }
+    }
+
     /// What the store has counted, each with its name and description. Empty where the store counts nothing.
     pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
         match self {

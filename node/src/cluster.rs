@@ -43,8 +43,10 @@ pub enum LocalJournals {
     Cassandra {
         /// Nodes of the server.
         contact_points: Vec<String>,
-        /// The keyspace; it is made when it is not there, with one copy.
+        /// The keyspace; it is made when it is not there.
         keyspace: String,
+        /// Copies that the keyspace has when it is made.
+        copies: u32,
         /// Begins the names under which the places are stored, so that each run has its own.
         run: String,
     },
@@ -135,13 +137,15 @@ impl LocalCluster {
     fn server(&self, replica: &str) -> Option<ServerSettings> {
         match &self.settings.journals {
             LocalJournals::Sqlite => None,
-            LocalJournals::Cassandra { contact_points, keyspace, run } => Some(ServerSettings {
-                contact_points: contact_points.clone(),
-                keyspace: keyspace.clone(),
-                place: format!("{run}/{replica}"),
-                replication: Some(Replication::Simple(1)),
-                ..ServerSettings::default()
-            }),
+            LocalJournals::Cassandra { contact_points, keyspace, copies, run } => {
+                Some(ServerSettings {
+                    contact_points: contact_points.clone(),
+                    keyspace: keyspace.clone(),
+                    place: format!("{run}/{replica}"),
+                    replication: Some(Replication::Simple(*copies)),
+                    ..ServerSettings::default()
+                })
+            }
         }
     }
 

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod http;
+mod journal;
 pub mod run;
 pub mod schema;
 pub mod status;

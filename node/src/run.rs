@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use antiphon::Embedded;
 use antiphon::prelude::*;
 use antiphon::runtime::ShutdownPhase;
 use antiphon::runtime::admin::AdminServer;
 use antiphon::sharding::ShardingSection;
-use antiphon::{Embedded, OpenJournal};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config};
 use crate::http;
+use crate::journal::{self, JournalSection};
 
 /// Runs a node until it is told to end. Returns whether it ended well.
 ///
@@ -61,10 +62,12 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     let embedded = Embedded::start(config.embedded(http_address.clone())).await?;
     let node = embedded.node;
     let entities = http::entities(&node, config).await?;
-    let sections: Vec<Arc<dyn antiphon::runtime::admin::ClusterSection>> =
-        vec![Arc::new(ShardingSection::new(&node))];
+    let sections: Vec<Arc<dyn antiphon::runtime::admin::ClusterSection>> = vec![
+        Arc::new(ShardingSection::new(&node)),
+        Arc::new(JournalSection::new(embedded.journal.clone())),
+    ];
     let server = AdminServer::start(listener, node.clone(), sections, entities)?;
-    count_journal(&node, &embedded.journal);
+    journal::count(&node, &embedded.journal);
     let stores = embedded.journal;
     node.on_shutdown(
         ShutdownPhase::CloseLinks,
@@ -81,30 +84,6 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
         })
     );
     Ok((node, server))
-}
-
-/// Makes what the journal counts part of the node's metrics.
-fn count_journal(node: &Node, journal: &OpenJournal) {
-    if journal.counts().is_empty() {
-        return;
-    }
-    let gauges: Vec<_> = journal
-        .counts()
-        .into_iter()
-        .map(|(name, help, _)| {
-            let name = format!("antiphon_journal_{name}");
-            node.metrics().gauges(&name, help, &[]).with_label_values::<&str>(&[])
-        })
-        .collect();
-    let journal = journal.clone();
-    node.spawn("journal counts", async move {
-        loop {
-            for (gauge, (_, _, value)) in gauges.iter().zip(journal.counts()) {
-                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-            }
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        }
-    });
 }
 
 /// Ends with SIGTERM, ctrl-c, or the end of the standard input.

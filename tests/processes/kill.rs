@@ -10,7 +10,7 @@ use antiphon_persistence::time::{Clock, SystemClock};
 use crate::history::{Writers, journal};
 use crate::support::{Processes, add, get, wait_for};
 
-fn addresses(processes: &Processes) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn addresses(processes: &Processes) -> BTreeMap<String, Vec<String>> {
     let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for node in processes.cluster.nodes() {
         nodes.entry(node.replica.clone()).or_default().push(node.http.clone());
@@ -19,7 +19,7 @@ fn addresses(processes: &Processes) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Both journals end with the same events, and with every acknowledged bid.
-async fn check(processes: &Processes, writers: Writers) {
+pub(crate) async fn check(processes: &Processes, writers: Writers) {
     let acknowledged = writers.finish().await;
     assert!(acknowledged.len() > 100, "only {} bids were acknowledged", acknowledged.len());
     let (a, b) = (processes.cluster.journal("DC-A"), processes.cluster.journal("DC-B"));

@@ -1,7 +1,8 @@
-//! Real node processes on SQLite: what happens when they are killed, frozen, restarted, or run out of disk.
+//! Real node processes on SQLite and on Cassandra: what happens when they are killed, frozen, restarted, or run out of disk.
 //!
 //! `KILL_ROUNDS=n` sets the number of kill -9 rounds (10 in `make check`).
 
+mod database;
 mod history;
 mod kill;
 mod refusals;

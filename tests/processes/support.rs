@@ -70,11 +70,12 @@ impl Processes {
 pub(crate) fn cassandra() -> LocalJournals {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let point =
-        std::env::var("ANTIPHON_TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
+        std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     LocalJournals::Cassandra {
         contact_points: vec![point],
         keyspace: "antiphon_processes".into(),
+        copies: 1,
         run: format!("{}-{number}", SystemClock.wall().as_micros()),
     }
 }

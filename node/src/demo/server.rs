@@ -76,6 +76,7 @@ impl Server {
             JournalKind::Cassandra => LocalJournals::Cassandra {
                 contact_points: self.contact_points.clone(),
                 keyspace: "antiphon_demo".into(),
+                copies: 1,
                 run: SystemClock.wall().as_micros().to_string(),
             },
         }

@@ -9,6 +9,7 @@
 
 mod coordination;
 pub mod cql;
+mod health;
 mod journal;
 mod log;
 pub mod model;

@@ -62,6 +62,8 @@ counters! {
     feed_restarts,
     /// Waits of appends because too much was not yet copied.
     copy_waits,
+    /// Statements that were sent to the database.
+    statements,
     /// Waits of appends for room in the queue.
     queue_full,
 }

@@ -8,6 +8,7 @@ use antiphon_persistence::{Error, Result};
 use tokio::sync::Semaphore;
 
 use crate::cql::CqlTables;
+use crate::health::Health;
 use crate::log::view::View;
 use crate::log::writer::{Ends, Shared, Writer};
 use crate::settings::{CassandraSettings, Role};
@@ -51,6 +52,7 @@ impl CassandraStores {
             tables,
             settings,
             counters,
+            health: Health::default(),
             view,
             ends: Ends::default(),
             partition_events_max,
@@ -68,9 +70,15 @@ impl CassandraStores {
         &self.inner.shared.settings
     }
 
+    /// What the store waits for, or that it lost data; `None` when all is well.
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.shared.health.trouble()
+    }
+
     /// What was counted since the store was opened.
     pub fn stats(&self) -> CassandraStats {
-        self.inner.shared.counters.snapshot()
+        let shared = &self.inner.shared;
+        CassandraStats { statements: shared.tables.statements(), ..shared.counters.snapshot() }
     }
 
     pub(crate) fn tables(&self) -> &dyn Tables {

@@ -182,6 +182,11 @@ pub struct CellWrite {
 /// which they arrive.
 #[async_trait]
 pub trait Tables: Send + Sync + 'static {
+    /// Statements that were sent since the tables were opened, pages each by itself.
+    fn statements(&self) -> u64 {
+        0
+    }
+
     /// Conditional: registers a writer, or returns the row that is there.
     async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>>;
     /// Conditional: sets `sealed` of a registered writer and, when a time is given, `copied` and `ended_at`.

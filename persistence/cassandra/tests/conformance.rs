@@ -1,4 +1,4 @@
-//! The stores keep every contract on a real server: one at `127.0.0.1:9042` (`make cassandra-up`), or at `ANTIPHON_TEST_CASSANDRA`.
+//! The stores keep every contract on a real server: one at `127.0.0.1:9042` (`make cassandra-up`), or at `TEST_CASSANDRA`.
 //!
 //! All cases share a keyspace; each has a place of its own in it.
 

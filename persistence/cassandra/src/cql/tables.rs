@@ -1,6 +1,7 @@
 //! Each statement of the seam, on a session.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use antiphon_persistence::Result;
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use scylla::response::{PagingState, PagingStateResponse};
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::{CqlValue, Row};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::{failed, unreadable};
 use super::schema::Schema;
@@ -33,6 +34,7 @@ pub struct CqlTables {
     place: String,
     /// Statements that may be under way.
     room: Semaphore,
+    sent: AtomicU64,
 }
 
 impl CqlTables {
@@ -47,11 +49,19 @@ impl CqlTables {
         let statements = Statements::prepare(&session, settings).await?;
         let place = settings.place.clone();
         let room = Semaphore::new(settings.requests_max);
-        Ok((Self { session, statements, place, room }, schema))
+        let sent = AtomicU64::new(0);
+        Ok((Self { session, statements, place, room, sent }, schema))
+    }
+
+    /// Waits for room, and counts a statement.
+    async fn enter(&self) -> Option<SemaphorePermit<'_>> {
+        let room = self.room.acquire().await.ok();
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        room
     }
 
     async fn execute(&self, of: &Named, values: impl SerializeRow) -> Outcome<QueryResult> {
-        let _room = self.room.acquire().await;
+        let _room = self.enter().await;
         let outcome = self.session.execute_unpaged(&of.prepared, values).await;
         outcome.map_err(|error| failed(of.name, error))
     }
@@ -76,7 +86,7 @@ impl CqlTables {
         let mut state = PagingState::start();
         let mut all = Vec::new();
         loop {
-            let _room = self.room.acquire().await;
+            let _room = self.enter().await;
             let page = self.session.execute_single_page(&of.prepared, &values, state).await;
             let (page, next) = page.map_err(|error| failed(of.name, error))?;
             all.extend(rows_of(of, &result(of, page)?)?);
@@ -162,6 +172,10 @@ fn writer_row((writer, lanes, sealed, copied, ended_at): WriterColumns) -> Write
 
 #[async_trait]
 impl Tables for CqlTables {
+    fn statements(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>> {
         let values = (&self.place, &*row.writer, i32::from(row.lanes), row.sealed, row.copied);
         let refused = self.conditional(&self.statements.insert_writer, values).await?;
@@ -437,7 +451,7 @@ impl Tables for CqlTables {
             batch.append_statement(of.prepared.clone());
             values.push(bound);
         }
-        let _room = self.room.acquire().await;
+        let _room = self.enter().await;
         let outcome = self.session.batch(&batch, values).await;
         let outcome = outcome.map_err(|error| failed("write_cells", error))?;
         Ok(refusal("write_cells", outcome)?.is_none())

@@ -43,9 +43,9 @@ impl LaneTask {
         let mut open = true;
         while open || !matches!(pending, Pending::Nothing) {
             let input = tokio::select! {
-                input = next(&mut pending) => {
+                (input, error) = next(&mut pending) => {
                     pending = Pending::Nothing;
-                    self.seen(&input);
+                    self.seen(&input, error);
                     input
                 }
                 job = self.jobs.recv(), if open => match job {
@@ -64,9 +64,15 @@ impl LaneTask {
         }
     }
 
-    fn seen(&self, input: &Input) {
-        if matches!(input, Input::Failed { unknown: true }) {
-            count(&self.shared.counters.rounds_unknown, 1);
+    fn seen(&self, input: &Input, error: Option<String>) {
+        let lane = format!("{}/{}", self.id.writer, self.id.lane);
+        match input {
+            Input::Answer(_) => self.shared.health.goes_on(&lane),
+            Input::Failed { unknown } => {
+                count(&self.shared.counters.rounds_unknown, u64::from(*unknown));
+                self.shared.health.waits(&lane, &error.unwrap_or_default());
+            }
+            Input::Append(..) | Input::Retry => {}
         }
     }
 
@@ -168,6 +174,9 @@ impl LaneTask {
                 Ended::Intruder(_) | Ended::Lost { .. } => tracing::error!("{message}"),
             }
         }
+        if kind == ErrorKind::Corrupt {
+            self.shared.health.lost(&message);
+        }
         self.book.lock().ended.get_or_insert((kind, message.clone()));
         self.book.copied.notify_waiters();
         if kind == ErrorKind::Fenced {
@@ -196,19 +205,19 @@ impl LaneTask {
     }
 }
 
-async fn next(pending: &mut Pending) -> Input {
+async fn next(pending: &mut Pending) -> (Input, Option<String>) {
     match pending {
         Pending::Nothing => std::future::pending().await,
         Pending::Answer(answer) => match answer.await {
-            Ok(answer) => Input::Answer(answer),
+            Ok(answer) => (Input::Answer(answer), None),
             Err(failed) => {
-                tracing::debug!(%failed, unknown = failed.unknown, "a round failed");
-                Input::Failed { unknown: failed.unknown }
+                let error = failed.to_string();
+                (Input::Failed { unknown: failed.unknown }, Some(error))
             }
         },
         Pending::Wait(wait) => {
             wait.await;
-            Input::Retry
+            (Input::Retry, None)
         }
     }
 }

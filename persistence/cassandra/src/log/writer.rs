@@ -19,6 +19,7 @@ use super::lane_task::LaneTask;
 use super::retention::Retention;
 use super::round::Entry;
 use super::view::View;
+use crate::health::Health;
 use crate::settings::CassandraSettings;
 use crate::stats::{Counters, count};
 use crate::tables::{LaneId, LanePosition, Tables};
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) tables: Arc<dyn Tables>,
     pub(crate) settings: CassandraSettings,
     pub(crate) counters: Counters,
+    pub(crate) health: Health,
     pub(crate) view: View,
     pub(crate) ends: Ends,
     pub(crate) partition_events_max: u64,

@@ -1,0 +1,61 @@
+//! The journal in `/cluster`, `/health/ready` and `/metrics`.
+
+use std::time::Duration;
+
+use antiphon::OpenJournal;
+use antiphon::prelude::*;
+use antiphon::runtime::admin::ClusterSection;
+use serde_json::{Value, json};
+
+/// The part of `/cluster` that is about the journal of the place: what it waits for, and what it has counted.
+pub(crate) struct JournalSection {
+    journal: OpenJournal,
+}
+
+impl JournalSection {
+    /// The section of a journal.
+    pub(crate) fn new(journal: OpenJournal) -> Self {
+        Self { journal }
+    }
+}
+
+impl ClusterSection for JournalSection {
+    fn name(&self) -> &str {
+        "journal"
+    }
+
+    fn json(&self) -> Value {
+        let counts = self.journal.counts();
+        let counts: serde_json::Map<String, Value> =
+            counts.into_iter().map(|(name, _, value)| (name.to_owned(), value.into())).collect();
+        json!({ "trouble": self.journal.trouble(), "counts": counts })
+    }
+
+    fn ready(&self) -> std::result::Result<(), String> {
+        self.journal.trouble().map_or(Ok(()), Err)
+    }
+}
+
+/// Makes what the journal counts part of the node's metrics.
+pub(crate) fn count(node: &Node, journal: &OpenJournal) {
+    if journal.counts().is_empty() {
+        return;
+    }
+    let gauges: Vec<_> = journal
+        .counts()
+        .into_iter()
+        .map(|(name, help, _)| {
+            let name = format!("antiphon_journal_{name}");
+            node.metrics().gauges(&name, help, &[]).with_label_values::<&str>(&[])
+        })
+        .collect();
+    let journal = journal.clone();
+    node.spawn("journal counts", async move {
+        loop {
+            for (gauge, (_, _, value)) in gauges.iter().zip(journal.counts()) {
+                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+}
