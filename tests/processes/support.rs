@@ -69,8 +69,7 @@ impl Processes {
 /// The Cassandra of the tests, with places of its own for each call.
 pub(crate) fn cassandra() -> LocalJournals {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let point =
-        std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
+    let point = std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     LocalJournals::Cassandra {
         contact_points: vec![point],

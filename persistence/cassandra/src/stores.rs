@@ -72,7 +72,8 @@ impl CassandraStores {
 
     /// What the store waits for, or that it lost data; `None` when all is well.
     pub fn trouble(&self) -> Option<String> {
-        self.inner.shared.health.trouble()
+        let shared = &self.inner.shared;
+        shared.health.trouble().or_else(|| shared.tables.trouble())
     }
 
     /// What was counted since the store was opened.

@@ -182,6 +182,11 @@ pub struct CellWrite {
 /// which they arrive.
 #[async_trait]
 pub trait Tables: Send + Sync + 'static {
+    /// What the database does not do, if it has not answered for a while.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Statements that were sent since the tables were opened, pages each by itself.
     fn statements(&self) -> u64 {
         0

@@ -1,5 +1,6 @@
 //! The [tables](crate::tables) on a server, over the `scylla` driver.
 
+mod answers;
 mod error;
 mod schema;
 mod session;

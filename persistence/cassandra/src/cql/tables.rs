@@ -15,6 +15,7 @@ use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::{CqlValue, Row};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::answers::Answers;
 use super::error::{failed, unreadable};
 use super::schema::Schema;
 use super::statements::{Named, Statements};
@@ -35,6 +36,7 @@ pub struct CqlTables {
     /// Statements that may be under way.
     room: Semaphore,
     sent: AtomicU64,
+    answers: Answers,
 }
 
 impl CqlTables {
@@ -50,7 +52,7 @@ impl CqlTables {
         let place = settings.place.clone();
         let room = Semaphore::new(settings.requests_max);
         let sent = AtomicU64::new(0);
-        Ok((Self { session, statements, place, room, sent }, schema))
+        Ok((Self { session, statements, place, room, sent, answers: Answers::default() }, schema))
     }
 
     /// Waits for room, and counts a statement.
@@ -60,10 +62,28 @@ impl CqlTables {
         room
     }
 
+    fn noted<T>(
+        &self,
+        name: &str,
+        outcome: std::result::Result<T, scylla::errors::ExecutionError>,
+    ) -> Outcome<T> {
+        match outcome {
+            Ok(value) => {
+                self.answers.answered();
+                Ok(value)
+            }
+            Err(error) => {
+                let failed = failed(name, error);
+                self.answers.failed(failed.to_string());
+                Err(failed)
+            }
+        }
+    }
+
     async fn execute(&self, of: &Named, values: impl SerializeRow) -> Outcome<QueryResult> {
         let _room = self.enter().await;
         let outcome = self.session.execute_unpaged(&of.prepared, values).await;
-        outcome.map_err(|error| failed(of.name, error))
+        self.noted(of.name, outcome)
     }
 
     async fn run(&self, of: &Named, values: impl SerializeRow) -> Outcome<()> {
@@ -88,7 +108,7 @@ impl CqlTables {
         loop {
             let _room = self.enter().await;
             let page = self.session.execute_single_page(&of.prepared, &values, state).await;
-            let (page, next) = page.map_err(|error| failed(of.name, error))?;
+            let (page, next) = self.noted(of.name, page)?;
             all.extend(rows_of(of, &result(of, page)?)?);
             match next {
                 PagingStateResponse::HasMorePages { state: next } => state = next,
@@ -172,6 +192,10 @@ fn writer_row((writer, lanes, sealed, copied, ended_at): WriterColumns) -> Write
 
 #[async_trait]
 impl Tables for CqlTables {
+    fn trouble(&self) -> Option<String> {
+        self.answers.trouble()
+    }
+
     fn statements(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
@@ -453,7 +477,7 @@ impl Tables for CqlTables {
         }
         let _room = self.enter().await;
         let outcome = self.session.batch(&batch, values).await;
-        let outcome = outcome.map_err(|error| failed("write_cells", error))?;
+        let outcome = self.noted("write_cells", outcome)?;
         Ok(refusal("write_cells", outcome)?.is_none())
     }
 }

@@ -12,8 +12,7 @@ const KEYSPACE: &str = "antiphon_test";
 pub(crate) fn server() -> ServerSettings {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static APPLIED: OnceLock<()> = OnceLock::new();
-    let point =
-        std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
+    let point = std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let settings = ServerSettings {
         contact_points: vec![point],

@@ -1,0 +1,53 @@
+//! Whether the database answers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use antiphon_persistence::time::{Clock, SystemClock};
+use tokio::time::Instant;
+
+/// Statements may fail for a moment, as when one node of several goes; after this time without any answer it is trouble.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Keeps the first and last of the failures since the last answer.
+#[derive(Default)]
+pub(super) struct Answers {
+    failing: AtomicBool,
+    since: Mutex<Option<(Instant, String)>>,
+}
+
+impl Answers {
+    /// A statement was answered.
+    pub(super) fn answered(&self) {
+        if self.failing.swap(false, Ordering::AcqRel) {
+            let before = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if before.is_some_and(|(since, _)| SystemClock.now().duration_since(since) >= PATIENCE)
+            {
+                tracing::info!("the database answers again");
+            }
+        }
+    }
+
+    /// A statement failed.
+    pub(super) fn failed(&self, error: String) {
+        self.failing.store(true, Ordering::Release);
+        let now = SystemClock.now();
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = since.take().map_or(now, |(first, _)| first);
+        *since = Some((first, error));
+    }
+
+    /// What the database does not do, if it has not answered for long.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, error) = since.as_ref()?;
+        let silent = SystemClock.now().duration_since(*first);
+        (silent >= PATIENCE).then(|| {
+            format!(
+                "waits for the database, which has not answered for {}s: {error}",
+                silent.as_secs()
+            )
+        })
+    }
+}
