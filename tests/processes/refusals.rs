@@ -3,12 +3,13 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::antiphon_binary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::{Processes, add, get, wait_for};
+use crate::support::{Processes, add, cassandra, get, wait_for};
 
 /// Runs a node that must not start; what it says.
 async fn refused(config: &str) -> String {
@@ -74,6 +75,42 @@ async fn a_name_in_use_and_another_clusters_store_are_refused_and_the_node_goes_
 
     let mut client = processes.client(0);
     assert_eq!(add(&mut client, "c-1", "DC-A", 1).await, Some(1));
+}
+
+/// A node says which command makes its tables, and `schema apply` asks for the number of copies before it makes a keyspace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cassandra_without_tables_is_refused_with_the_command_to_run() {
+    let LocalJournals::Cassandra { contact_points, .. } = cassandra() else { unreachable!() };
+    let config = |server: &str, keyspace: &str| {
+        format!(
+            "journal = {{ kind = 'cassandra', contact_points = ['{server}'], keyspace = '{keyspace}' }}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\n[node]\nname = 'n'\nplace = 'DC-A'\n"
+        )
+    };
+    let missing = config(&contact_points[0], "antiphon_is_not_there");
+    let message = refused(&missing).await;
+    assert!(message.contains("`antiphon_is_not_there`"), "{message}");
+    assert!(message.contains("antiphon schema apply --config"), "{message}");
+
+    let message = refused(&config("127.0.0.1:1", "antiphon")).await;
+    assert!(message.contains("contact_points") && message.contains("127.0.0.1:1"), "{message}");
+
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("node.toml");
+    std::fs::write(&path, &missing).expect("a writable folder");
+    let schema = async |command: &str| {
+        let run = Command::new(antiphon_binary())
+            .args(["schema", command, "--config"])
+            .arg(&path)
+            .output();
+        run.await.expect("the binary runs")
+    };
+    let applied = schema("apply").await;
+    let message = String::from_utf8_lossy(&applied.stderr).into_owned();
+    assert!(!applied.status.success() && message.contains("`replication`"), "{message}");
+    let shown = schema("show").await;
+    let statements = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success() && statements.contains("CREATE TABLE"), "{statements}");
+    assert!(!statements.contains("SimpleStrategy"), "never unless it is asked for");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

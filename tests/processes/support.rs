@@ -59,10 +59,22 @@ impl Processes {
     /// Until the node takes work.
     pub(crate) async fn ready(&self, index: usize) {
         let mut client = self.client(index);
-        wait_for("the node is ready", async || {
-            client.get("/health/ready", &[]).await.is_ok_and(|(status, _)| status.is_success())
-        })
-        .await;
+        let clock = SystemClock;
+        let until = clock.now() + Duration::from_secs(90);
+        loop {
+            let answer = client.get("/health/ready", &[]).await;
+            if answer.as_ref().is_ok_and(|(status, _)| status.is_success()) {
+                return;
+            }
+            if clock.now() > until {
+                let name = self.name(index);
+                let log = std::fs::read_to_string(self.cluster.log(&name)).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                let end = lines[lines.len().saturating_sub(20)..].join("\n");
+                panic!("{name} is not ready after 90 seconds: {answer:?}\n{end}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

@@ -71,6 +71,7 @@ where
                 // spread over the interval, so that the shards do not all read at the same time
                 first_wait: Duration::from_secs_f64(settings.loop_interval.as_secs_f64() * share),
             },
+            failing: std::sync::atomic::AtomicBool::new(false),
             tell: Box::new(move |peer, change| {
                 if let Some(region) = region.upgrade() {
                     region.tell_news(index, peer, change);

@@ -1,5 +1,6 @@
 //! The task of one journal loop: inputs from a bounded queue and a timer, effects to the stores and the shard.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_persistence::event::SequenceNr;
@@ -33,6 +34,8 @@ pub(crate) struct FollowerParts {
     pub(crate) settings: LoopSettings,
     pub(crate) tell: Tell,
     pub(crate) reads: IntCounterVec,
+    /// A failure is logged once, until a read succeeds again.
+    pub(crate) failing: AtomicBool,
 }
 
 /// How far a shard has followed one peer.
@@ -163,6 +166,9 @@ async fn read(
     let page = parts.feed.changes(&query).await;
     let outcome = if page.is_ok() { "ok" } else { "failed" };
     parts.reads.with_label_values(&[&parts.entity_type, parts.peer.as_str(), outcome]).inc();
+    if page.is_ok() && parts.failing.swap(false, Ordering::Relaxed) {
+        tracing::info!(reader = %parts.reader, peer = %parts.peer, "journal loop: goes on");
+    }
     page.inspect_err(|error| warn(parts, "read", error)).ok()
 }
 
@@ -171,5 +177,9 @@ fn key(parts: &FollowerParts) -> OffsetKey {
 }
 
 fn warn(parts: &FollowerParts, what: &str, error: &antiphon_persistence::Error) {
-    tracing::warn!(reader = %parts.reader, peer = %parts.peer, %error, "journal loop: {what} failed");
+    if parts.failing.swap(true, Ordering::Relaxed) {
+        tracing::debug!(reader = %parts.reader, peer = %parts.peer, %error, "journal loop: {what} failed");
+    } else {
+        tracing::warn!(reader = %parts.reader, peer = %parts.peer, %error, "journal loop: {what} failed, tried again until it succeeds");
+    }
 }

@@ -53,6 +53,7 @@ statements! {
     part: Serial "SELECT head, closed, sealed FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? LIMIT 1",
     part_state: Idempotent "SELECT head, closed, sealed FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? LIMIT 1",
     rounds: Idempotent "SELECT nr, record FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr > ? LIMIT ?",
+    rounds_serial: Serial "SELECT nr, record FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr > ? LIMIT ?",
     drop_part: Idempotent "DELETE FROM log WHERE place = ? AND writer = ? AND lane = ? AND part = ? AND nr >= 0",
     lane: Idempotent "SELECT copied_part, copied_nr, first_part FROM lanes WHERE place = ? AND writer = ? AND lane = ?",
     put_lane_copied: Idempotent "INSERT INTO lanes (place, writer, lane, copied_part, copied_nr) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",

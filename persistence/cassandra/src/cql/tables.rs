@@ -264,7 +264,12 @@ impl Tables for CqlTables {
             return Ok(RoundPage { state, rounds: Vec::new() });
         }
         let values = (key.0, key.1, key.2, key.3, signed(after), ROUNDS_MAX);
-        let rows: Vec<(i64, Option<Bytes>)> = self.rows(&self.statements.rounds, values).await?;
+        let mut rows: Vec<(i64, Option<Bytes>)> =
+            self.rows(&self.statements.rounds, values).await?;
+        if rows.is_empty() {
+            // a round whose commit is half done: its head is seen at one replica and its row at none of those asked; a serial read ends it
+            rows = self.rows(&self.statements.rounds_serial, values).await?;
+        }
         let rounds = rows.into_iter().filter_map(|(nr, record)| Some((unsigned(nr), record?)));
         Ok(RoundPage { state, rounds: rounds.collect() })
     }
