@@ -2,12 +2,13 @@
 
 mod answers;
 mod error;
+mod execute;
 mod schema;
 mod session;
 mod settings;
 mod statements;
 mod tables;
 
+pub use execute::CqlTables;
 pub use schema::{Schema, apply, show};
 pub use settings::{Auth, Replication, ServerSettings, Tls};
-pub use tables::CqlTables;

@@ -1,25 +1,15 @@
 //! Each statement of the seam, on a session.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use antiphon_persistence::Result;
 use async_trait::async_trait;
 use bytes::Bytes;
-use scylla::client::session::Session;
-use scylla::deserialize::row::DeserializeRow;
-use scylla::response::query_result::{QueryResult, QueryRowsResult};
-use scylla::response::{PagingState, PagingStateResponse};
-use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
-use scylla::value::{CqlValue, Row};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use scylla::value::CqlValue;
 
-use super::answers::Answers;
-use super::error::{failed, unreadable};
-use super::schema::Schema;
-use super::statements::{Named, Statements};
-use super::{ServerSettings, schema, session};
+use super::execute::{CqlTables, refusal};
+use super::statements::Statements;
 use crate::tables::{
     Cell, CellWrite, Cells, EventRow, LaneId, LanePosition, LaneState, Outcome, PartState,
     RoundAnswer, RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
@@ -28,149 +18,11 @@ use crate::tables::{
 /// Rounds in one page: at the default size of a round some 4 MiB.
 const ROUNDS_MAX: i32 = 16;
 
-/// The tables of one place on a server.
-pub struct CqlTables {
-    session: Session,
-    statements: Statements,
-    place: String,
-    /// Statements that may be under way.
-    room: Semaphore,
-    sent: AtomicU64,
-    answers: Answers,
-}
-
-impl CqlTables {
-    /// Connects, checks the tables and prepares all statements.
-    ///
-    /// # Errors
-    /// `Rejected` when the tables are missing or of another version, with the command to run; `Unavailable` when no server answers.
-    pub async fn open(settings: &ServerSettings) -> Result<(Self, Schema)> {
-        settings.validate()?;
-        let session = session::connect(settings).await?;
-        let schema = schema::check(&session, settings).await?;
-        let statements = Statements::prepare(&session, settings).await?;
-        let place = settings.place.clone();
-        let room = Semaphore::new(settings.requests_max);
-        let sent = AtomicU64::new(0);
-        Ok((Self { session, statements, place, room, sent, answers: Answers::default() }, schema))
-    }
-
-    /// Waits for room, and counts a statement.
-    async fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        let room = self.room.acquire().await.ok();
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        room
-    }
-
-    fn noted<T>(
-        &self,
-        name: &str,
-        outcome: std::result::Result<T, scylla::errors::ExecutionError>,
-    ) -> Outcome<T> {
-        match outcome {
-            Ok(value) => {
-                self.answers.answered();
-                Ok(value)
-            }
-            Err(error) => {
-                let failed = failed(name, error);
-                self.answers.failed(failed.to_string());
-                Err(failed)
-            }
-        }
-    }
-
-    async fn execute(&self, of: &Named, values: impl SerializeRow) -> Outcome<QueryResult> {
-        let _room = self.enter().await;
-        let outcome = self.session.execute_unpaged(&of.prepared, values).await;
-        self.noted(of.name, outcome)
-    }
-
-    async fn run(&self, of: &Named, values: impl SerializeRow) -> Outcome<()> {
-        self.execute(of, values).await.map(drop)
-    }
-
-    async fn rows<T>(&self, of: &Named, values: impl SerializeRow) -> Outcome<Vec<T>>
-    where
-        T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
-    {
-        let rows = result(of, self.execute(of, values).await?)?;
-        rows_of(of, &rows)
-    }
-
-    /// All rows, page by page.
-    async fn all_rows<T>(&self, of: &Named, values: impl SerializeRow) -> Outcome<Vec<T>>
-    where
-        T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
-    {
-        let mut state = PagingState::start();
-        let mut all = Vec::new();
-        loop {
-            let _room = self.enter().await;
-            let page = self.session.execute_single_page(&of.prepared, &values, state).await;
-            let (page, next) = self.noted(of.name, page)?;
-            all.extend(rows_of(of, &result(of, page)?)?);
-            match next {
-                PagingStateResponse::HasMorePages { state: next } => state = next,
-                PagingStateResponse::NoMorePages => return Ok(all),
-            }
-        }
-    }
-
-    /// A conditional statement: `None` when it was applied, or the row that it met.
-    async fn conditional(&self, of: &Named, values: impl SerializeRow) -> Outcome<Option<Refusal>> {
-        refusal(of.name, self.execute(of, values).await?)
-    }
-}
-
-/// The row that a conditional statement met, its columns by name.
-struct Refusal {
-    names: Vec<String>,
-    row: Row,
-}
-
-impl Refusal {
-    fn value(&self, name: &str) -> Option<&CqlValue> {
-        let index = self.names.iter().position(|there| there == name)?;
-        self.row.columns.get(index)?.as_ref()
-    }
-
-    fn number(&self, name: &str) -> Option<u64> {
-        let value = self.value(name)?;
-        value.as_bigint().or_else(|| value.as_int().map(i64::from)).map(unsigned)
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.value(name).and_then(CqlValue::as_boolean).unwrap_or(false)
-    }
-}
-
-/// Reads by name, and the first row only: ScyllaDB answers a batch with a row for each statement.
-fn refusal(name: &str, result: QueryResult) -> Outcome<Option<Refusal>> {
-    let rows = result.into_rows_result().map_err(|error| unreadable(name, error))?;
-    let names = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();
-    let row = rows.first_row::<Row>().map_err(|error| unreadable(name, error))?;
-    let refusal = Refusal { names, row };
-    Ok(if refusal.flag("[applied]") { None } else { Some(refusal) })
-}
-
-fn result(of: &Named, result: QueryResult) -> Outcome<QueryRowsResult> {
-    result.into_rows_result().map_err(|error| unreadable(of.name, error))
-}
-
-fn rows_of<T>(of: &Named, rows: &QueryRowsResult) -> Outcome<Vec<T>>
-where
-    T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
-{
-    let rows = rows.rows::<T>().map_err(|error| unreadable(of.name, error))?;
-    rows.collect::<std::result::Result<_, _>>().map_err(|error| unreadable(of.name, error))
-}
-
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(number: i64) -> u64 {
+pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 

@@ -1,0 +1,166 @@
+//! How a statement is sent: with a bound, counted, and its failure noted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use antiphon_persistence::Result;
+use scylla::client::session::Session;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::response::query_result::{QueryResult, QueryRowsResult};
+use scylla::response::{PagingState, PagingStateResponse};
+use scylla::serialize::row::SerializeRow;
+use scylla::value::{CqlValue, Row};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::answers::Answers;
+use super::error::{failed, unreadable};
+use super::schema::Schema;
+use super::statements::{Named, Statements};
+use super::tables::unsigned;
+use super::{ServerSettings, schema, session};
+use crate::tables::Outcome;
+
+/// The tables of one place on a server.
+pub struct CqlTables {
+    pub(super) session: Session,
+    pub(super) statements: Statements,
+    pub(super) place: String,
+    /// Statements that may be under way.
+    room: Semaphore,
+    pub(super) sent: AtomicU64,
+    pub(super) answers: Answers,
+}
+
+impl CqlTables {
+    /// Connects, checks the tables and prepares all statements.
+    ///
+    /// # Errors
+    /// `Rejected` when the tables are missing or of another version, with the command to run; `Unavailable` when no server answers.
+    pub async fn open(settings: &ServerSettings) -> Result<(Self, Schema)> {
+        settings.validate()?;
+        let session = session::connect(settings).await?;
+        let schema = schema::check(&session, settings).await?;
+        let statements = Statements::prepare(&session, settings).await?;
+        let place = settings.place.clone();
+        let room = Semaphore::new(settings.requests_max);
+        let sent = AtomicU64::new(0);
+        Ok((Self { session, statements, place, room, sent, answers: Answers::default() }, schema))
+    }
+
+    /// Waits for room, and counts a statement.
+    pub(super) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
+        let room = self.room.acquire().await.ok();
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        room
+    }
+
+    pub(super) fn noted<T>(
+        &self,
+        name: &str,
+        outcome: std::result::Result<T, scylla::errors::ExecutionError>,
+    ) -> Outcome<T> {
+        match outcome {
+            Ok(value) => {
+                self.answers.answered();
+                Ok(value)
+            }
+            Err(error) => {
+                let failed = failed(name, error);
+                self.answers.failed(failed.to_string());
+                Err(failed)
+            }
+        }
+    }
+
+    pub(super) async fn execute(
+        &self,
+        of: &Named,
+        values: impl SerializeRow,
+    ) -> Outcome<QueryResult> {
+        let _room = self.enter().await;
+        let outcome = self.session.execute_unpaged(&of.prepared, values).await;
+        self.noted(of.name, outcome)
+    }
+
+    pub(super) async fn run(&self, of: &Named, values: impl SerializeRow) -> Outcome<()> {
+        self.execute(of, values).await.map(drop)
+    }
+
+    pub(super) async fn rows<T>(&self, of: &Named, values: impl SerializeRow) -> Outcome<Vec<T>>
+    where
+        T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let rows = result(of, self.execute(of, values).await?)?;
+        rows_of(of, &rows)
+    }
+
+    /// All rows, page by page.
+    pub(super) async fn all_rows<T>(&self, of: &Named, values: impl SerializeRow) -> Outcome<Vec<T>>
+    where
+        T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let mut state = PagingState::start();
+        let mut all = Vec::new();
+        loop {
+            let _room = self.enter().await;
+            let page = self.session.execute_single_page(&of.prepared, &values, state).await;
+            let (page, next) = self.noted(of.name, page)?;
+            all.extend(rows_of(of, &result(of, page)?)?);
+            match next {
+                PagingStateResponse::HasMorePages { state: next } => state = next,
+                PagingStateResponse::NoMorePages => return Ok(all),
+            }
+        }
+    }
+
+    /// A conditional statement: `None` when it was applied, or the row that it met.
+    pub(super) async fn conditional(
+        &self,
+        of: &Named,
+        values: impl SerializeRow,
+    ) -> Outcome<Option<Refusal>> {
+        refusal(of.name, self.execute(of, values).await?)
+    }
+}
+
+/// The row that a conditional statement met, its columns by name.
+pub(super) struct Refusal {
+    names: Vec<String>,
+    row: Row,
+}
+
+impl Refusal {
+    pub(super) fn value(&self, name: &str) -> Option<&CqlValue> {
+        let index = self.names.iter().position(|there| there == name)?;
+        self.row.columns.get(index)?.as_ref()
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        let value = self.value(name)?;
+        value.as_bigint().or_else(|| value.as_int().map(i64::from)).map(unsigned)
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.value(name).and_then(CqlValue::as_boolean).unwrap_or(false)
+    }
+}
+
+/// Reads by name, and the first row only: ScyllaDB answers a batch with a row for each statement.
+pub(super) fn refusal(name: &str, result: QueryResult) -> Outcome<Option<Refusal>> {
+    let rows = result.into_rows_result().map_err(|error| unreadable(name, error))?;
+    let names = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();
+    let row = rows.first_row::<Row>().map_err(|error| unreadable(name, error))?;
+    let refusal = Refusal { names, row };
+    Ok(if refusal.flag("[applied]") { None } else { Some(refusal) })
+}
+
+pub(super) fn result(of: &Named, result: QueryResult) -> Outcome<QueryRowsResult> {
+    result.into_rows_result().map_err(|error| unreadable(of.name, error))
+}
+
+pub(super) fn rows_of<T>(of: &Named, rows: &QueryRowsResult) -> Outcome<Vec<T>>
+where
+    T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+{
+    let rows = rows.rows::<T>().map_err(|error| unreadable(of.name, error))?;
+    rows.collect::<std::result::Result<_, _>>().map_err(|error| unreadable(of.name, error))
+}
