@@ -79,11 +79,6 @@ impl Position {
         }
         lanes[index] = (at.part, at.nr, done);
     }
-
-    /// Drops writers that are no more there.
-    fn keep(&mut self, lanes: &[LaneId]) {
-        self.lanes.retain(|writer, _| lanes.iter().any(|lane| lane.writer == *writer));
-    }
 }
 
 /// The changes of a page while they are collected.
@@ -180,7 +175,6 @@ impl ReadJournal for CassandraStores {
         let through = if page.changes.is_empty() && position == Position::parse(&query.after)? {
             query.after.clone()
         } else {
-            position.keep(&lanes);
             position.offset()?
         };
         Ok(ChangesPage { changes: page.changes, through, more })

@@ -229,35 +229,12 @@ impl View {
         let (began_at, at) = (self.asked.load(Ordering::Acquire), SystemClock.now());
         count(&counters.refreshes, 1);
         let writers = tables.writers().await?;
-        self.forget(&writers);
         let lanes = writers.iter().flat_map(|row| {
             (0..row.lanes).map(move |lane| (LaneId { writer: row.writer.clone(), lane }, row))
         });
         try_join_all(lanes.map(|(lane, row)| self.follow(tables, lane, row))).await?;
         *last = Refreshed { began_at, at: Some(at) };
         Ok(())
-    }
-
-    /// Forgets writers that are no more in the registry: their events are copied and their logs are gone.
-    fn forget(&self, writers: &[WriterRow]) {
-        let mut state = self.state();
-        let gone: Vec<LaneId> = state
-            .lanes
-            .iter()
-            .filter(|(lane, view)| {
-                !view.own && !writers.iter().any(|row| row.writer == lane.writer)
-            })
-            .map(|(lane, _)| lane.clone())
-            .collect();
-        for lane in gone {
-            if let Some(view) = state.lanes.remove(&lane) {
-                state.cached_bytes -= view.rounds.iter().map(|round| round.bytes).sum::<usize>();
-            }
-            state.streams.retain(|_, held| {
-                held.retain(|(of, _, _)| *of != lane);
-                !held.is_empty()
-            });
-        }
     }
 
     async fn follow(&self, tables: &dyn Tables, lane: LaneId, row: &WriterRow) -> Result<()> {
