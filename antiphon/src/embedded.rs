@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use antiphon_persistence::ErrorKind;
+use antiphon_persistence::store::DeferredStores;
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::tcp::{TcpSettings, TcpTransport};
 use antiphon_runtime::{Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result};
+use tokio::time::Instant;
 
 use crate::{Journal, OpenJournal};
 
@@ -35,6 +39,8 @@ pub struct EmbeddedSettings {
     pub http_address: Option<String>,
     /// Links.
     pub tcp: TcpSettings,
+    /// How long the start may wait for a journal of the place that is reached over a network; then it fails.
+    pub start_timeout: Duration,
 }
 
 /// A node with the journal that it opened.
@@ -43,52 +49,159 @@ pub struct Embedded {
     pub node: Node,
     /// The journal of its place.
     pub journal: OpenJournal,
+    /// The journals of the other places, which may not be reached yet.
+    pub peers: Vec<Peer>,
     /// Where other nodes connect.
     pub address: SocketAddr,
 }
 
+/// Another place.
+#[derive(Clone)]
+pub struct Peer {
+    /// Its name.
+    pub place: String,
+    /// Its stores.
+    pub stores: DeferredStores,
+}
+
+/// Between two tries to reach a store.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
 impl Embedded {
     /// Opens the stores, takes the port and starts the node.
     ///
+    /// While the stores of the own place are out of reach over the network it tries again, until `start_timeout`. Those of other places may come later: a
+    /// place starts and works while another one is lost.
+    ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` when a store cannot be reached; `Corrupt` when the
-    /// journal cannot be understood.
+    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` or `Timeout` when the store cannot be reached; `Corrupt`
+    /// when the journal cannot be understood.
     pub async fn start(settings: EmbeddedSettings) -> Result<Self> {
+        Self::start_telling(settings, |_| {}).await
+    }
+
+    /// The same, and tells what it waits for, each time that it does.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_telling(
+        settings: EmbeddedSettings,
+        waits: impl Fn(&str) + Send + Sync,
+    ) -> Result<Self> {
         settings.node.validate()?;
-        let clock = SystemClock;
-        let incarnation = clock.wall().as_micros();
-        let id = NodeId::new(&settings.node.name, incarnation)?;
-        let journal = settings.journal.open(false).await?;
+        // a file that cannot be opened stays so
+        let remote = settings.journal.is_remote();
+        let limit = if remote { settings.start_timeout } else { Duration::ZERO };
+        let patience = Patience { until: SystemClock.now() + limit, limit, waits };
+        let journal = patience.until_reached(|| settings.journal.open(false)).await?;
         let mut peers = Vec::new();
         for peer in &settings.peers {
-            peers.push(PeerPlace {
-                place: peer.place.clone(),
-                stores: peer.journal.open(true).await?.stores(),
-            });
+            let stores = DeferredStores::default();
+            try_peer(peer, &stores).await;
+            peers.push(Peer { place: peer.place.clone(), stores });
         }
-        let tcp = TcpSettings { cluster_name: settings.node.cluster_name.clone(), ..settings.tcp };
-        let transport = TcpTransport::bind(id, settings.bind, tcp)?;
-        let address = transport.local_address();
-        if address.ip().is_unspecified() && settings.advertised_host.is_none() {
-            return Err(Error::rejected(format!(
-                "`advertised_host`: expected a host that other nodes can reach, since `bind` is {address}"
-            )));
+        // each try is a new incarnation: what became of the one before may be unknown
+        let attempt = || attempt(&settings, &journal, &peers);
+        let (node, address) = patience.until_reached(attempt).await?;
+        for (settings, peer) in settings.peers.into_iter().zip(&peers) {
+            if peer.stores.reason().is_some() {
+                let stores = peer.stores.clone();
+                node.spawn("peer stores", async move {
+                    while !try_peer(&settings, &stores).await {
+                        tokio::time::sleep(RETRY_INTERVAL).await;
+                    }
+                    tracing::info!(place = settings.place, "the journal of the place is reached");
+                });
+            }
         }
-        let advertised = match &settings.advertised_host {
-            Some(host) => format!("{host}:{}", address.port()),
-            None => address.to_string(),
-        };
-        let parts = NodeParts {
-            clock: Arc::new(clock),
-            stores: journal.stores(),
-            transport,
-            address: advertised,
-            http_address: settings.http_address,
-            peers,
-            incarnation,
-            metrics: Arc::new(Metrics::new()),
-        };
-        let node = Node::start(settings.node, parts).await?;
-        Ok(Self { node, journal, address })
+        Ok(Self { node, journal, peers, address })
+    }
+}
+
+/// Opens the journal of another place; says whether it is open.
+async fn try_peer(peer: &PeerSettings, stores: &DeferredStores) -> bool {
+    match peer.journal.open(true).await {
+        Ok(journal) => {
+            stores.arrived(journal.stores());
+            true
+        }
+        Err(error) => {
+            let place = &peer.place;
+            if stores.reason().is_some_and(|reason| reason.is_empty()) {
+                tracing::warn!(place, %error, "the journal of the place is out of reach; it is tried again");
+            }
+            stores.waits(error.to_string());
+            false
+        }
+    }
+}
+
+async fn attempt(
+    settings: &EmbeddedSettings,
+    journal: &OpenJournal,
+    peers: &[Peer],
+) -> Result<(Node, SocketAddr)> {
+    let clock = SystemClock;
+    let incarnation = clock.wall().as_micros();
+    let id = NodeId::new(&settings.node.name, incarnation)?;
+    let tcp =
+        TcpSettings { cluster_name: settings.node.cluster_name.clone(), ..settings.tcp.clone() };
+    let transport = TcpTransport::bind(id, settings.bind, tcp)?;
+    let address = transport.local_address();
+    if address.ip().is_unspecified() && settings.advertised_host.is_none() {
+        return Err(Error::rejected(format!(
+            "`advertised_host`: expected a host that other nodes can reach, since `bind` is {address}"
+        )));
+    }
+    let advertised = match &settings.advertised_host {
+        Some(host) => format!("{host}:{}", address.port()),
+        None => address.to_string(),
+    };
+    let peer = |peer: &Peer| PeerPlace { place: peer.place.clone(), stores: peer.stores.stores() };
+    let parts = NodeParts {
+        clock: Arc::new(clock),
+        stores: journal.stores(),
+        transport,
+        address: advertised,
+        http_address: settings.http_address.clone(),
+        peers: peers.iter().map(peer).collect(),
+        incarnation,
+        metrics: Arc::new(Metrics::new()),
+    };
+    Ok((Node::start(settings.node.clone(), parts).await?, address))
+}
+
+/// How long a start waits for the stores.
+struct Patience<F> {
+    until: Instant,
+    limit: Duration,
+    waits: F,
+}
+
+impl<F: Fn(&str)> Patience<F> {
+    /// Repeats what fails because a store is out of reach, or slow.
+    async fn until_reached<T, G>(&self, mut attempt: impl FnMut() -> G) -> Result<T>
+    where
+        G: Future<Output = Result<T>>,
+    {
+        loop {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let passing = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+            if !passing || self.limit.is_zero() {
+                return Err(error);
+            }
+            if SystemClock.now() >= self.until {
+                let (kind, limit) = (error.kind(), self.limit);
+                let message =
+                    format!("the node could not start within {limit:?} (`start_timeout`): {error}");
+                return Err(Error::new(kind, message).with_source(error));
+            }
+            tracing::warn!(%error, "the start waits for the journal");
+            (self.waits)(&error.to_string());
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
     }
 }

@@ -34,6 +34,15 @@ pub enum OpenJournal {
 }
 
 impl Journal {
+    /// Whether it is reached over a network, so that one that cannot be opened now may be later.
+    pub fn is_remote(&self) -> bool {
+        match self {
+            Self::Sqlite { .. } => false,
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(_) => true,
+        }
+    }
+
     /// Opens it to write, or to read only.
     ///
     /// # Errors

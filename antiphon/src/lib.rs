@@ -50,7 +50,7 @@ pub use antiphon_persistence as persistence;
 pub use antiphon_runtime as runtime;
 pub use antiphon_sharding as sharding;
 pub use antiphon_sqlite as sqlite;
-pub use embedded::{Embedded, EmbeddedSettings, PeerSettings};
+pub use embedded::{Embedded, EmbeddedSettings, Peer, PeerSettings};
 pub use journal::{Journal, OpenJournal};
 pub use local::LocalPlace;
 

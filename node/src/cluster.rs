@@ -208,6 +208,12 @@ impl LocalCluster {
     }
 
     async fn wait_ready(&mut self, index: usize) -> Result<()> {
+        while !self.read_state(index).await? {}
+        Ok(())
+    }
+
+    /// Reads what the node says next of itself; whether it is ready.
+    async fn read_state(&mut self, index: usize) -> Result<bool> {
         let limit = self.settings.start_timeout;
         let log = self.log(&self.nodes[index].name);
         let node = &mut self.nodes[index];
@@ -215,11 +221,11 @@ impl LocalCluster {
             return Err(Error::bug("a node without an output"));
         };
         let line = tokio::time::timeout(limit, lines.next_line()).await;
-        let ready: Option<Value> = match line {
+        let state: Option<Value> = match line {
             Ok(Ok(Some(line))) => serde_json::from_str(&line).ok(),
             Ok(Ok(None) | Err(_)) | Err(_) => None,
         };
-        let Some(ready) = ready else {
+        let Some(state) = state else {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             let end = lines[lines.len().saturating_sub(10)..].join("\n");
@@ -229,9 +235,9 @@ impl LocalCluster {
                 log.display()
             )));
         };
-        node.http = ready["http"].as_str().unwrap_or_default().to_owned();
-        node.id = ready["node"].as_str().unwrap_or_default().to_owned();
-        Ok(())
+        node.http = state["http"].as_str().unwrap_or_default().to_owned();
+        node.id = state["node"].as_str().unwrap_or_default().to_owned();
+        Ok(state["ready"] == true)
     }
 
     /// Kills a node with SIGKILL and waits for its end.
@@ -251,9 +257,27 @@ impl LocalCluster {
     /// # Errors
     /// As [`Self::start`].
     pub async fn restart(&mut self, name: &str) -> Result<()> {
+        self.begin_restart(name).await?;
+        self.ready(name).await
+    }
+
+    /// The same, but waits only until the node takes questions over HTTP.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn begin_restart(&mut self, name: &str) -> Result<()> {
         let index = self.index(name)?;
         let replica = self.nodes[index].replica.clone();
         self.nodes[index] = self.spawn(name, &replica)?;
+        self.read_state(index).await.map(drop)
+    }
+
+    /// Waits until a node that was begun is ready.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn ready(&mut self, name: &str) -> Result<()> {
+        let index = self.index(name)?;
         self.wait_ready(index).await
     }
 

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use antiphon::cassandra::CassandraSettings;
 use antiphon::cassandra::cql::ServerSettings;
@@ -33,6 +34,9 @@ pub struct Config {
     pub http_bind: SocketAddr,
     /// What is logged: a filter as in `RUST_LOG`.
     pub log: String,
+    /// How long the start may wait for a Cassandra journal of the place; then it fails.
+    #[serde(with = "antiphon::persistence::time::text")]
+    pub start_timeout: Duration,
     /// The other places.
     pub peers: Vec<PeerConfig>,
     /// Name, place, cluster, timeouts.
@@ -147,6 +151,7 @@ impl Default for Config {
             advertised_host: None,
             http_bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
             log: "info".into(),
+            start_timeout: Duration::from_secs(60),
             peers: Vec::new(),
             node: NodeSettings::default(),
             links: TcpSettings::default(),
@@ -188,6 +193,7 @@ impl Config {
             advertised_host: self.advertised_host.clone(),
             http_address: Some(http_address),
             tcp: self.links.clone(),
+            start_timeout: self.start_timeout,
         }
     }
 }
@@ -334,7 +340,7 @@ mod tests {
         let config = parse("[node]\nname = 'a'\nplace = 'p'", variables(&set)).unwrap();
         assert_eq!((config.node.name.as_str(), config.node.place.as_str()), ("b", "p"));
         assert_eq!(config.node.shard_count, 8);
-        assert_eq!(config.node.renew_timeout, std::time::Duration::from_secs(9));
+        assert_eq!(config.node.renew_timeout, Duration::from_secs(9));
         assert_eq!(config.http_bind.port(), 0);
     }
 

@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use antiphon::OpenJournal;
 use antiphon::prelude::*;
 use antiphon::runtime::admin::ClusterSection;
+use antiphon::{OpenJournal, Peer};
 use serde_json::{Value, json};
 
 /// The part of `/cluster` that is about the journal of the place: what it waits for, and what it has counted.
 pub(crate) struct JournalSection {
     journal: OpenJournal,
+    peers: Vec<Peer>,
 }
 
 impl JournalSection {
-    /// The section of a journal.
-    pub(crate) fn new(journal: OpenJournal) -> Self {
-        Self { journal }
+    /// The section of a journal, and of those of the other places.
+    pub(crate) fn new(journal: OpenJournal, peers: Vec<Peer>) -> Self {
+        Self { journal, peers }
     }
 }
 
@@ -28,7 +29,9 @@ impl ClusterSection for JournalSection {
         let counts = self.journal.counts();
         let counts: serde_json::Map<String, Value> =
             counts.into_iter().map(|(name, _, value)| (name.to_owned(), value.into())).collect();
-        json!({ "trouble": self.journal.trouble(), "counts": counts })
+        let waits = |peer: &Peer| Some((peer.place.clone(), peer.stores.reason()?.into()));
+        let peers: serde_json::Map<String, Value> = self.peers.iter().filter_map(waits).collect();
+        json!({ "trouble": self.journal.trouble(), "peers_out_of_reach": peers, "counts": counts })
     }
 
     fn ready(&self) -> std::result::Result<(), String> {

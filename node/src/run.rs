@@ -57,16 +57,19 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
 }
 
 async fn start(config: &Config) -> Result<(Node, AdminServer)> {
-    let listener = AdminServer::bind(config.http_bind).await?;
-    let http_address = listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string());
-    let embedded = Embedded::start(config.embedded(http_address.clone())).await?;
+    let listener = AdminServer::bind(config.http_bind)?;
+    let http_address = listener.local_address().to_string();
+    // whoever started this process can ask from here on what it waits for
+    println!("{}", json!({ "ready": false, "http": http_address }));
+    let settings = config.embedded(http_address.clone());
+    let embedded = Embedded::start_telling(settings, |reason| listener.waits(reason)).await?;
     let node = embedded.node;
     let entities = http::entities(&node, config).await?;
     let sections: Vec<Arc<dyn antiphon::runtime::admin::ClusterSection>> = vec![
         Arc::new(ShardingSection::new(&node)),
-        Arc::new(JournalSection::new(embedded.journal.clone())),
+        Arc::new(JournalSection::new(embedded.journal.clone(), embedded.peers)),
     ];
-    let server = AdminServer::start(listener, node.clone(), sections, entities)?;
+    let server = AdminServer::start(listener, node.clone(), sections, entities).await?;
     journal::count(&node, &embedded.journal);
     let stores = embedded.journal;
     node.on_shutdown(

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::history::Writers;
 use crate::kill::{addresses, check};
-use crate::support::{Processes, wait_for};
+use crate::support::{Processes, add, wait_for};
 
 /// In the table `[node]`: a server that has just started takes both cores for seconds, so that nodes miss each other's probes.
 const PATIENT: &str = r#"
@@ -83,13 +83,14 @@ async fn writes_go_on(writers: &Writers) {
 }
 
 /// Until a node says that it is not ready, and why.
-async fn says_what_it_waits_for(processes: &Processes) {
-    let mut client = processes.client(0);
+async fn says_what_it_waits_for(processes: &Processes, index: usize) {
+    let mut client = processes.client(index);
     let mut last = String::new();
     wait_for("a node says what it waits for", async || {
         let Ok((status, body)) = client.get("/health/ready", &[]).await else { return false };
         last = String::from_utf8_lossy(&body).into_owned();
-        !status.is_success() && last.contains("database")
+        let names = ["database", "contact_points", "cassandra:"];
+        !status.is_success() && names.iter().any(|name| last.contains(name))
     })
     .await;
 }
@@ -98,23 +99,49 @@ async fn says_what_it_waits_for(processes: &Processes) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_killed_or_frozen_loses_nothing_and_writes_go_on_by_themselves() {
     let database = Database::start("31", 1).await;
-    let processes = Processes::start_on(database.journals(), &["DC-A", "DC-B"], 2, PATIENT).await;
+    let mut processes =
+        Processes::start_on(database.journals(), &["DC-A", "DC-B"], 2, PATIENT).await;
     let writers = Writers::start(addresses(&processes), 3);
     writes_go_on(&writers).await;
 
     database.tell(&["kill", "1"]).await;
-    says_what_it_waits_for(&processes).await;
+    says_what_it_waits_for(&processes, 0).await;
+    // a node that is started meanwhile waits as well
+    let name = processes.name(3);
+    processes.cluster.kill(&name).await.expect("a node to kill");
+    processes.cluster.begin_restart(&name).await.expect("a node that starts");
+    says_what_it_waits_for(&processes, 3).await;
     database.tell(&["start", "1"]).await;
+    processes.cluster.ready(&name).await.expect("a node that waited");
+    *writers.nodes.write().expect("no writer panics") = addresses(&processes);
     writes_go_on(&writers).await;
 
     database.tell(&["pause", "1"]).await;
-    says_what_it_waits_for(&processes).await;
+    says_what_it_waits_for(&processes, 0).await;
     database.tell(&["resume", "1"]).await;
     writes_go_on(&writers).await;
     for index in 0..processes.cluster.nodes().len() {
         processes.ready(index).await;
     }
     check(&processes, writers).await;
+}
+
+/// Losing one place stops nothing in another, not even the start of its nodes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_starts_and_works_while_the_database_of_another_place_is_away() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let point = nobody.local_addr().expect("an address");
+    drop(nobody);
+    let peer = format!("{{ kind = 'cassandra', contact_points = ['{point}'] }}");
+    let extra = format!("[[peers]]\nplace = 'DC-B'\njournal = {peer}\n");
+    let processes = Processes::start(&["DC-A"], 1, &extra).await;
+
+    let mut client = processes.client(0);
+    wait_for("a command is taken", async || add(&mut client, "c-1", "DC-A", 1).await.is_some())
+        .await;
+    let cluster = client.json("/cluster", &[]).await.expect("an answer");
+    let reason = cluster["journal"]["peers_out_of_reach"]["DC-B"].as_str();
+    assert!(reason.is_some_and(|reason| reason.contains(&point.to_string())), "{cluster:#}");
 }
 
 /// Three servers with three copies: writes go on while one is away, however it went. Three servers want minutes on two cores.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon::{Embedded, EmbeddedSettings, PeerSettings};
 use antiphon_counter::Counter;
@@ -59,6 +60,7 @@ pub(crate) async fn node(folder: &Path, place: &str, other: &str) -> Embedded {
         advertised_host: None,
         http_address: None,
         tcp: TcpSettings::default(),
+        start_timeout: Duration::from_secs(10),
     };
     Embedded::start(settings).await.expect("a node")
 }

@@ -5,6 +5,7 @@
 //! on one session and hands them out as [`Stores`].
 
 mod coordination;
+mod deferred;
 mod journal;
 mod offset;
 mod read_journal;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use coordination::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
+pub use deferred::DeferredStores;
 pub use journal::{Append, Journal, WriterId};
 pub use offset::{Offset, OffsetKey, OffsetStore};
 pub use read_journal::{Change, ChangesPage, ChangesQuery, ReadJournal};

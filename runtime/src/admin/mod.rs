@@ -2,4 +2,4 @@
 
 mod server;
 
-pub use server::{AdminServer, ClusterSection};
+pub use server::{AdminListener, AdminServer, ClusterSection};

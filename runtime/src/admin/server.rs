@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -39,6 +40,26 @@ struct Shared {
     sections: Arc<Vec<Arc<dyn ClusterSection>>>,
 }
 
+/// The port of the HTTP interface. While the node starts, it answers the health checks with what the start waits for.
+pub struct AdminListener {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    reason: watch::Sender<String>,
+    starting: AdminServer,
+}
+
+impl AdminListener {
+    /// Where it listens.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the start waits for.
+    pub fn waits(&self, reason: &str) {
+        self.reason.send_replace(reason.to_owned());
+    }
+}
+
 /// A running HTTP interface.
 pub struct AdminServer {
     address: SocketAddr,
@@ -51,27 +72,40 @@ impl AdminServer {
     ///
     /// # Errors
     /// `Rejected`, naming the setting `http_bind`, when the address cannot be listened on.
-    pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
-        TcpListener::bind(address).await.map_err(|error| {
+    pub fn bind(address: SocketAddr) -> Result<AdminListener> {
+        let cannot = |error: std::io::Error| {
             Error::rejected(format!(
                 "`http_bind`: cannot listen on {address}: {error}: choose a free port, or 0 for any"
             ))
-        })
+        };
+        let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let (reason, reasons) = watch::channel("the node is starting".to_owned());
+        let answer_live = json!({ "live": true });
+        let routes = Router::new()
+            .route("/health/live", get(async move || answer(StatusCode::OK, &answer_live)))
+            .fallback(async move || {
+                let reasons = [format!("the node is starting: {}", *reasons.borrow())];
+                let body = json!({ "ready": false, "reasons": reasons });
+                answer(StatusCode::SERVICE_UNAVAILABLE, &body)
+            });
+        let starting = listener.try_clone().and_then(TcpListener::from_std).map_err(cannot)?;
+        let starting = Self::serve(starting, address, routes);
+        Ok(AdminListener { listener, address, reason, starting })
     }
 
     /// Serves the routes of this module, and `extra` beside them.
     ///
     /// # Errors
-    /// `Bug` when the listener has no address.
-    pub fn start(
-        listener: TcpListener,
+    /// `Bug` when the listener cannot be used.
+    pub async fn start(
+        listener: AdminListener,
         node: Node,
         sections: Vec<Arc<dyn ClusterSection>>,
         extra: Router,
     ) -> Result<Self> {
-        let address = listener
-            .local_addr()
-            .map_err(|error| Error::bug("a listener without an address").with_source(error))?;
+        let AdminListener { listener, address, starting, .. } = listener;
         let shared = Shared { node, sections: Arc::new(sections) };
         let routes = Router::new()
             .route("/health/live", get(live))
@@ -81,6 +115,14 @@ impl AdminServer {
             .with_state(shared)
             .merge(extra)
             .fallback(async || not_found());
+        // whoever still talks to the one before is not waited for any longer
+        let _ = tokio::time::timeout(Duration::from_secs(1), starting.stop()).await;
+        let listener = TcpListener::from_std(listener)
+            .map_err(|error| Error::bug("a listener cannot be used").with_source(error))?;
+        Ok(Self::serve(listener, address, routes))
+    }
+
+    fn serve(listener: TcpListener, address: SocketAddr, routes: Router) -> Self {
         let (stop, mut stopped) = watch::channel(false);
         let task = task::spawn("http", async move {
             let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
@@ -90,7 +132,7 @@ impl AdminServer {
                 tracing::error!(%error, "the HTTP interface ended");
             }
         });
-        Ok(Self { address, stop, task })
+        Self { address, stop, task }
     }
 
     /// Where it listens.
