@@ -179,6 +179,14 @@ impl Config {
         self.journal.journal(&self.node.place, self)
     }
 
+    /// How others reach a port of this node.
+    pub fn advertised(&self, address: SocketAddr) -> String {
+        match &self.advertised_host {
+            Some(host) => format!("{host}:{}", address.port()),
+            None => address.to_string(),
+        }
+    }
+
     /// What an embedded node needs of it.
     pub fn embedded(&self, http_address: String) -> EmbeddedSettings {
         let peer = |peer: &PeerConfig| PeerSettings {
@@ -342,6 +350,14 @@ mod tests {
         assert_eq!(config.node.shard_count, 8);
         assert_eq!(config.node.renew_timeout, Duration::from_secs(9));
         assert_eq!(config.http_bind.port(), 0);
+    }
+
+    #[test]
+    fn others_reach_a_node_by_its_advertised_host() {
+        let everywhere = "0.0.0.0:8080".parse().unwrap();
+        let config = parse("advertised_host = 'node-1.example'", []).unwrap();
+        assert_eq!(config.advertised(everywhere), "node-1.example:8080");
+        assert_eq!(Config::default().advertised(everywhere), "0.0.0.0:8080");
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
 
 async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     let listener = AdminServer::bind(config.http_bind)?;
-    let http_address = listener.local_address().to_string();
+    let http_address = config.advertised(listener.local_address());
     // whoever started this process can ask from here on what it waits for
     println!("{}", json!({ "ready": false, "http": http_address }));
     let settings = config.embedded(http_address.clone());
