@@ -2,25 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use antiphon::persistence::time::{Clock, SystemClock};
 use antiphon::runtime::task;
 use antiphon_auction::RecordedBid;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use super::places::Places;
 use crate::client::Client;
-use crate::cluster::LocalCluster;
 
 /// Connections of each replica.
 const CONNECTIONS: usize = 8;
 
 #[derive(Debug, Default)]
 struct Shared {
+    begun: AtomicUsize,
     done: AtomicUsize,
     retries: AtomicUsize,
+    /// No further bid begins.
+    is_stopped: AtomicBool,
+    /// By replica, the longest time that a bid took since the last [`Feed::stage`].
+    longest: Mutex<BTreeMap<String, Duration>>,
     /// By replica, the HTTP addresses of its nodes.
     nodes: RwLock<BTreeMap<String, Vec<String>>>,
     acknowledged: Mutex<BTreeSet<u64>>,
@@ -44,29 +50,45 @@ pub(super) struct Outcome {
     pub(super) retries: usize,
 }
 
+/// What became of the bids since the last time.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) bids: usize,
+    pub(super) retries: usize,
+    /// By replica, the longest time that a bid took, with all its attempts.
+    pub(super) longest: BTreeMap<String, Duration>,
+}
+
 impl Feed {
-    pub(super) fn start(
-        cluster: &LocalCluster,
-        replicas: &[String],
-        bids: Arc<Vec<RecordedBid>>,
-    ) -> Self {
+    /// Sends the bids: as fast as they are taken, or so many a second.
+    pub(super) fn start(places: &Places, bids: Arc<Vec<RecordedBid>>, pace: Option<u32>) -> Self {
         let shared = Arc::new(Shared::default());
         let feed = Self { shared: shared.clone(), total: bids.len(), tasks: Vec::new() };
-        feed.replace(cluster);
+        feed.replace(places);
+        let replica_count = places.journals.len();
+        let began = SystemClock.now();
         let mut tasks = Vec::new();
-        for (index, replica) in replicas.iter().enumerate() {
+        for (index, replica) in places.replicas().enumerate() {
             let next = Arc::new(AtomicUsize::new(0));
             for connection in 0..CONNECTIONS {
                 let (shared, bids, next) = (shared.clone(), bids.clone(), next.clone());
-                let (replica, replica_count) = (replica.clone(), replicas.len());
+                let replica = replica.clone();
                 tasks.push(task::spawn("bids", async move {
                     let mut sender = Sender::new(shared, replica, connection);
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(bid) = bids.get(at) else { return };
-                        if bid.replica % replica_count == index {
-                            sender.send(bid).await;
+                        if bid.replica % replica_count != index {
+                            continue;
                         }
+                        if let Some(pace) = pace {
+                            let due = began + Duration::from_secs_f64(at as f64 / f64::from(pace));
+                            tokio::time::sleep_until(due.into()).await;
+                        }
+                        if sender.shared.is_stopped.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        sender.send(bid).await;
                     }
                 }));
             }
@@ -75,12 +97,28 @@ impl Feed {
     }
 
     /// Takes note of the nodes' addresses, which change with a restart.
-    pub(super) fn replace(&self, cluster: &LocalCluster) {
+    pub(super) fn replace(&self, places: &Places) {
         let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for node in cluster.nodes() {
+        for node in &places.nodes {
             nodes.entry(node.replica.clone()).or_default().push(node.http.clone());
         }
         *self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner) = nodes;
+    }
+
+    /// Ends a stage, whose predecessors had so many bids and repeated attempts.
+    pub(super) fn stage(&self, bids_before: usize, retries_before: usize) -> Stage {
+        let mut longest = self.shared.longest.lock().unwrap_or_else(PoisonError::into_inner);
+        Stage {
+            bids: self.shared.done.load(Ordering::Relaxed) - bids_before,
+            retries: self.shared.retries.load(Ordering::Relaxed) - retries_before,
+            longest: std::mem::take(&mut longest),
+        }
+    }
+
+    /// Waits for the answers of the bids that have begun; no other begins.
+    pub(super) async fn stop(self) -> Outcome {
+        self.shared.is_stopped.store(true, Ordering::Relaxed);
+        self.ended().await
     }
 
     /// Shows progress until that share of the bids is done.
@@ -104,6 +142,10 @@ impl Feed {
 
     pub(super) async fn finish(self) -> Outcome {
         self.progress_until(1.0).await;
+        self.ended().await
+    }
+
+    async fn ended(self) -> Outcome {
         for task in self.tasks {
             let _ = task.await;
         }
@@ -112,7 +154,7 @@ impl Feed {
         );
         Outcome {
             acknowledged,
-            total: self.total,
+            total: self.shared.begun.load(Ordering::Relaxed),
             retries: self.shared.retries.load(Ordering::Relaxed),
         }
     }
@@ -135,6 +177,8 @@ impl Sender {
         let path = format!("/entities/auction/{}", bid.auction);
         let body = json!({ "place": bid.bid });
         let headers = [("antiphon-replica", self.replica.as_str())];
+        self.shared.begun.fetch_add(1, Ordering::Relaxed);
+        let began = SystemClock.now();
         loop {
             let client = self.client.get_or_insert_with(|| {
                 let nodes = self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner);
@@ -151,6 +195,10 @@ impl Sender {
                     } else {
                         self.shared.refused.fetch_add(1, Ordering::Relaxed);
                     }
+                    let mut all =
+                        self.shared.longest.lock().unwrap_or_else(PoisonError::into_inner);
+                    let longest = all.entry(self.replica.clone()).or_default();
+                    *longest = (*longest).max(SystemClock.now() - began);
                     self.shared.done.fetch_add(1, Ordering::Relaxed);
                     return;
                 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use antiphon::prelude::*;
 
+use super::places::{PlaceNode, Places};
 use crate::client::Client;
-use crate::cluster::LocalCluster;
 
 /// Sums over processes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     /// By upper bound in microseconds: events that took at most so long.
     latencies: BTreeMap<u64, u64>,
@@ -17,18 +17,31 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Adds the metrics of one node, or of all that run.
-    pub(super) async fn add(&mut self, cluster: &LocalCluster, only: Option<&str>) -> Result<()> {
-        for node in cluster.nodes().iter().filter(|node| node.is_running()) {
-            if only.is_some_and(|name| name != node.name) {
-                continue;
-            }
-            let (_, body) = Client::new(node.http.clone()).get("/metrics", &[]).await?;
-            for line in String::from_utf8_lossy(&body).lines() {
-                self.line(line);
+    /// Adds the metrics of all nodes that run, or of the one with that name.
+    pub(super) async fn add(&mut self, places: &Places, only: Option<&str>) -> Result<()> {
+        for node in places.nodes.iter().filter(|node| node.is_running) {
+            if only.is_none_or(|name| name == node.name) {
+                self.merge(&Self::of(node).await?);
             }
         }
         Ok(())
+    }
+
+    async fn of(node: &PlaceNode) -> Result<Self> {
+        let mut figures = Self::default();
+        let (_, body) = Client::new(node.http.clone()).get("/metrics", &[]).await?;
+        for line in String::from_utf8_lossy(&body).lines() {
+            figures.line(line);
+        }
+        Ok(figures)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (bound, count) in &other.latencies {
+            *self.latencies.entry(*bound).or_default() += count;
+        }
+        self.direct += other.direct;
+        self.pulled += other.pulled;
     }
 
     fn line(&mut self, line: &str) {
@@ -56,5 +69,53 @@ impl Figures {
         let bound =
             self.latencies.iter().find(|(_, count)| enough(**count)).map(|(bound, _)| *bound)?;
         Some(if bound == u64::MAX { f64::INFINITY } else { bound as f64 / 1000.0 })
+    }
+}
+
+/// Figures of nodes that somebody else kills and restarts: the counters of a process end with it, so they are read from time to time.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    ended: Figures,
+    newest: BTreeMap<String, Figures>,
+}
+
+impl Watch {
+    /// Reads the counters of all nodes. A node with less than before is a new process: what was read of the old one is kept.
+    pub(super) async fn look(&mut self, places: &Places) -> Result<()> {
+        for node in &places.nodes {
+            self.note(&node.name, Figures::of(node).await?);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, node: &str, now: Figures) {
+        let total = |figures: &Figures| figures.direct + figures.pulled;
+        if let Some(before) = self.newest.insert(node.to_owned(), now.clone())
+            && total(&now) < total(&before)
+        {
+            self.ended.merge(&before);
+        }
+    }
+
+    /// The sum over all processes.
+    pub(super) fn sum(&self) -> Figures {
+        let mut sum = self.ended.clone();
+        self.newest.values().for_each(|figures| sum.merge(figures));
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_of_a_process_that_ended_are_kept() {
+        let figures = |direct| Figures { direct, ..Figures::default() };
+        let mut watch = Watch::default();
+        for (node, direct) in [("a", 5), ("b", 1), ("a", 7), ("a", 2), ("a", 3), ("b", 1)] {
+            watch.note(node, figures(direct));
+        }
+        assert_eq!(watch.sum().direct, 7 + 3 + 1);
     }
 }

@@ -4,11 +4,15 @@
 //! - `failover`: kills a node and watches one of its entities;
 //! - `verify`: what the journals say;
 //! - `figures`: what the nodes' metrics say;
-//! - `report`: the table.
+//! - `report`: the table;
+//! - `places`: what all these talk to;
+//! - `attach`: the same on a cluster that somebody else runs, and breaks.
 
+mod attach;
 mod failover;
 mod feed;
 mod figures;
+mod places;
 mod report;
 mod server;
 mod verify;
@@ -26,6 +30,7 @@ pub use server::JournalKind;
 
 use feed::Feed;
 use figures::Figures;
+use places::Places;
 use report::Report;
 use server::Server;
 
@@ -56,6 +61,18 @@ pub struct DemoArguments {
     /// Leaves the cluster up at the end, until ctrl-c.
     #[arg(long)]
     keep: bool,
+    /// Starts nothing: sends bids to a place that runs already, given by the configuration of its nodes and their HTTP addresses,
+    /// `FILE=HOST:PORT,HOST:PORT`; once for each place. With `--stage`.
+    #[arg(long, value_name = "FILE=HOST:PORT,..", requires = "stage")]
+    #[arg(conflicts_with_all = ["data_dir", "nodes_per_replica", "journal", "contact_points", "replicas", "keep"])]
+    attach: Vec<String>,
+    /// What happens to the attached places while the bids go on, until SIGUSR1; once for each stage, in order. After the last one the
+    /// bids end, and the checks begin.
+    #[arg(long, value_name = "TEXT", requires = "attach")]
+    stage: Vec<String>,
+    /// Bids a second to attached places.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pace: u32,
 }
 
 /// Runs the demo. Returns whether all checks hold.
@@ -64,6 +81,9 @@ pub struct DemoArguments {
 /// When the cluster cannot be started or asked.
 pub async fn demo(arguments: DemoArguments) -> Result<bool> {
     let interrupted = tokio::signal::ctrl_c();
+    if !arguments.attach.is_empty() {
+        return attach::run(&arguments).await;
+    }
     tokio::select! {
         outcome = run(arguments) => outcome,
         _ = interrupted => {
@@ -137,26 +157,30 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
         start_timeout: Duration::from_secs(30),
     })
     .await?;
-    verify::wait_ready(&cluster, Duration::from_secs(30)).await?;
+    let places = Places::of(&cluster, &replicas);
+    verify::wait_ready(&places, Duration::from_secs(30)).await?;
 
     let bids = Arc::new(bids(&arguments));
-    let feed = Feed::start(&cluster, &replicas, bids.clone());
+    let feed = Feed::start(&places, bids.clone(), None);
     feed.progress_until(0.5).await;
     let mut figures = Figures::default();
     // the counters of a process end with it
     let victim = failover::victim(&cluster, &replicas);
-    figures.add(&cluster, Some(&victim)).await?;
+    figures.add(&places, Some(&victim)).await?;
     let failed_over = failover::kill_and_watch(&mut cluster, &victim).await?;
     feed.progress_until(0.75).await;
     cluster.restart(&victim).await?;
     feed.say(&format!("{victim} is back"));
-    feed.replace(&cluster);
+    let places = Places::of(&cluster, &replicas);
+    feed.replace(&places);
     let outcome = feed.finish().await;
 
-    let converged = verify::converged(&cluster, &replicas, &bids, Duration::from_secs(90)).await?;
-    let journals = verify::journals(&cluster, &replicas, &outcome.acknowledged).await?;
-    figures.add(&cluster, None).await?;
-    let report = Report { outcome, failed_over, converged, journals, figures };
+    let converged = verify::converged(&places, &bids, Duration::from_secs(90)).await?;
+    let journals = verify::journals(&places, &outcome.acknowledged).await?;
+    figures.add(&places, None).await?;
+    let stages = Vec::new();
+    let failed_over = Some(failed_over);
+    let report = Report { outcome, failed_over, stages, converged, journals, figures };
     report.print();
     if arguments.keep {
         keep(&cluster).await;

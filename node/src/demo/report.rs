@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::feed::Outcome;
+use super::feed::{Outcome, Stage};
 use super::figures::Figures;
 use super::verify::{Converged, JournalCheck};
 
@@ -10,7 +10,10 @@ use super::verify::{Converged, JournalCheck};
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) outcome: Outcome,
-    pub(super) failed_over: Duration,
+    /// From the kill to the first answer elsewhere, if this process did it.
+    pub(super) failed_over: Option<Duration>,
+    /// What happened to the places, if somebody else did it, and the bids meanwhile.
+    pub(super) stages: Vec<(String, Stage)>,
     pub(super) converged: Converged,
     pub(super) journals: Vec<JournalCheck>,
     pub(super) figures: Figures,
@@ -30,6 +33,7 @@ impl Report {
             && self.twice() == 0
             && self.converged.different == 0
             && self.outcome.acknowledged.len() == self.outcome.total
+            && self.stages.iter().all(|(_, stage)| stage.bids > 0)
     }
 
     pub(super) fn print(&self) {
@@ -61,10 +65,15 @@ impl Report {
         let share = 100.0 * direct as f64 / ((direct + pulled).max(1)) as f64;
         row("events that came by direct replication", format!("{direct} ({share:.2} %)"));
         row("events that came by reading a journal", pulled.to_string());
-        row(
-            "fail-over: kill -9 to the first answer elsewhere",
-            format!("{:.2?}", self.failed_over),
-        );
+        if let Some(took) = self.failed_over {
+            row("fail-over: kill -9 to the first answer elsewhere", format!("{took:.2?}"));
+        }
+        for (name, stage) in &self.stages {
+            row(&format!("bids while: {name} (must be > 0)"), stage.bids.to_string());
+            for (replica, longest) in &stage.longest {
+                row(&format!("    longest answer of {replica}"), format!("{longest:.2?}"));
+            }
+        }
         row("time to agree after the last bid", format!("{:.2?}", self.converged.took));
         println!("\n  {}", if self.is_good() { "all checks hold" } else { "A CHECK FAILED" });
     }

@@ -10,8 +10,8 @@ use antiphon::prelude::*;
 use antiphon_auction::{AuctionHouse, Event, RecordedBid};
 use serde_json::Value;
 
+use super::places::Places;
 use crate::client::Client;
-use crate::cluster::LocalCluster;
 
 /// What the journal of a replica has.
 #[derive(Debug, Default)]
@@ -34,9 +34,9 @@ pub(super) struct Converged {
 }
 
 /// Waits until every node is ready.
-pub(super) async fn wait_ready(cluster: &LocalCluster, limit: Duration) -> Result<()> {
+pub(super) async fn wait_ready(places: &Places, limit: Duration) -> Result<()> {
     let until = SystemClock.now() + limit;
-    for node in cluster.nodes() {
+    for node in &places.nodes {
         let mut client = Client::new(node.http.clone());
         loop {
             let answer = client.get("/health/ready", &[]).await;
@@ -64,34 +64,16 @@ async fn knows_all_homes(client: &mut Client) -> bool {
 
 /// Waits until every auction has the same state at every replica.
 pub(super) async fn converged(
-    cluster: &LocalCluster,
-    replicas: &[String],
+    places: &Places,
     bids: &[RecordedBid],
     limit: Duration,
 ) -> Result<Converged> {
     let auctions: BTreeSet<&str> = bids.iter().map(|bid| bid.auction.as_str()).collect();
     let began = SystemClock.now();
-    let mut clients: Vec<(String, Client)> = Vec::new();
-    for replica in replicas {
-        let node =
-            cluster.nodes().iter().find(|node| node.replica == *replica && node.is_running());
-        let node = node.ok_or_else(|| Error::bug("a place without a node"))?;
-        clients.push((replica.clone(), Client::new(node.http.clone())));
-    }
+    let mut clients = clients(places)?;
     let mut open: Vec<&str> = auctions.iter().copied().collect();
     while !open.is_empty() && SystemClock.now() - began < limit {
-        let mut different = Vec::new();
-        for auction in open {
-            let mut states: Vec<Value> = Vec::new();
-            for (replica, client) in &mut clients {
-                let headers = [("antiphon-replica", replica.as_str())];
-                states.push(client.json(&format!("/entities/auction/{auction}"), &headers).await?);
-            }
-            if states.windows(2).any(|pair| pair[0] != pair[1]) {
-                different.push(auction);
-            }
-        }
-        open = different;
+        open = different(&mut clients, open).await?;
         if !open.is_empty() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -100,15 +82,49 @@ pub(super) async fn converged(
     Ok(Converged { auctions: auctions.len(), different: open.len(), took })
 }
 
+/// How many auctions have another state at another replica just now.
+pub(super) async fn apart(places: &Places, bids: &[RecordedBid]) -> Result<usize> {
+    let auctions: BTreeSet<&str> = bids.iter().map(|bid| bid.auction.as_str()).collect();
+    let auctions = auctions.into_iter().collect();
+    Ok(different(&mut clients(places)?, auctions).await?.len())
+}
+
+/// A client of one node of each replica.
+fn clients(places: &Places) -> Result<Vec<(String, Client)>> {
+    let client = |replica: &String| {
+        let node = places.nodes.iter().find(|node| node.replica == *replica && node.is_running);
+        let node = node.ok_or_else(|| Error::bug("a place without a node"))?;
+        Ok((replica.clone(), Client::new(node.http.clone())))
+    };
+    places.replicas().map(client).collect()
+}
+
+async fn different<'a>(
+    clients: &mut [(String, Client)],
+    auctions: Vec<&'a str>,
+) -> Result<Vec<&'a str>> {
+    let mut different = Vec::new();
+    for auction in auctions {
+        let mut states: Vec<Value> = Vec::new();
+        for (replica, client) in &mut *clients {
+            let headers = [("antiphon-replica", replica.as_str())];
+            states.push(client.json(&format!("/entities/auction/{auction}"), &headers).await?);
+        }
+        if states.windows(2).any(|pair| pair[0] != pair[1]) {
+            different.push(auction);
+        }
+    }
+    Ok(different)
+}
+
 /// Reads every stream of every journal.
 pub(super) async fn journals(
-    cluster: &LocalCluster,
-    replicas: &[String],
+    places: &Places,
     acknowledged: &BTreeSet<u64>,
 ) -> Result<Vec<JournalCheck>> {
     let mut checks = Vec::new();
-    for replica in replicas {
-        let stores = cluster.journal(replica).open(true).await?.stores();
+    for (replica, journal) in &places.journals {
+        let stores = journal.open(true).await?.stores();
         let mut check = JournalCheck { replica: replica.clone(), ..JournalCheck::default() };
         let mut bids: BTreeSet<u64> = BTreeSet::new();
         let mut after = None;

@@ -1,0 +1,81 @@
+//! The demo on a cluster that somebody else runs: `deploy/demo.sh` does, with containers.
+//!
+//! The bids go on at an even pace through all stages, whatever happens to the places meanwhile. Whoever breaks and repairs the places reads
+//! here which stage has begun, and sends SIGUSR1 when it is over:
+//!
+//! ```text
+//! stage begins: the places are cut
+//!                                          <- SIGUSR1
+//! stage ended: the places are cut: 800 bids, 0 repeated, 187 auctions apart, longest answer DC-A 12.1ms, DC-B 9.8ms
+//! ```
+//!
+//! Each stage must have had bids, else the checks fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon::prelude::*;
+use antiphon_auction::Bids;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::feed::{Feed, Stage};
+use super::figures::Watch;
+use super::places::Places;
+use super::report::Report;
+use super::{DemoArguments, verify};
+
+/// Bids that are there unless told otherwise: enough for half an hour at the default pace.
+const BIDS: usize = 180_000;
+/// How long the places may take to be ready, and to agree after the last bid.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Sends bids through all stages. Returns whether all checks hold.
+///
+/// # Errors
+/// `Rejected` when an argument is wrong, `Timeout` when the places do not get ready, `Unavailable` when a node does not answer at the end of a
+/// stage.
+pub(super) async fn run(arguments: &DemoArguments) -> Result<bool> {
+    let cannot = |error: std::io::Error| Error::bug(format!("signals cannot be received: {error}"));
+    let mut over = signal(SignalKind::user_defined1()).map_err(cannot)?;
+    let places = Places::attach(&arguments.attach)?;
+    verify::wait_ready(&places, LIMIT).await?;
+
+    let settings = Bids {
+        seed: arguments.seed.unwrap_or(Bids::RECORDED.seed),
+        count: arguments.bids.unwrap_or(BIDS),
+        ..Bids::RECORDED
+    };
+    let bids = Arc::new(settings.generate());
+    let feed = Feed::start(&places, bids.clone(), Some(arguments.pace));
+    let mut watch = Watch::default();
+    let mut stages: Vec<(String, Stage)> = Vec::new();
+    for name in &arguments.stage {
+        println!("stage begins: {name}");
+        over.recv().await;
+        let sum = |of: fn(&Stage) -> usize| stages.iter().map(|(_, stage)| of(stage)).sum();
+        let stage = feed.stage(sum(|stage| stage.bids), sum(|stage| stage.retries));
+        watch.look(&places).await?;
+        println!("stage ended: {name}: {}", line(&stage, verify::apart(&places, &bids).await?));
+        stages.push((name.clone(), stage));
+    }
+    let outcome = feed.stop().await;
+
+    let converged = verify::converged(&places, &bids, LIMIT).await?;
+    let journals = verify::journals(&places, &outcome.acknowledged).await?;
+    watch.look(&places).await?;
+    let figures = watch.sum();
+    let report = Report { outcome, failed_over: None, stages, converged, journals, figures };
+    report.print();
+    Ok(report.is_good())
+}
+
+fn line(stage: &Stage, apart: usize) -> String {
+    let longest: Vec<String> =
+        stage.longest.iter().map(|(replica, took)| format!("{replica} {took:.1?}")).collect();
+    format!(
+        "{} bids, {} repeated, {apart} auctions apart, longest answer {}",
+        stage.bids,
+        stage.retries,
+        longest.join(", ")
+    )
+}

@@ -1,0 +1,101 @@
+//! What the demo talks to: the nodes' HTTP addresses, and the journals.
+
+use std::path::Path;
+
+use antiphon::Journal;
+use antiphon::prelude::*;
+
+use crate::cluster::LocalCluster;
+use crate::config;
+
+/// A node.
+#[derive(Debug, Clone)]
+pub(super) struct PlaceNode {
+    pub(super) name: String,
+    pub(super) replica: String,
+    pub(super) http: String,
+    pub(super) is_running: bool,
+}
+
+/// All places.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) nodes: Vec<PlaceNode>,
+    /// By replica.
+    pub(super) journals: Vec<(String, Journal)>,
+}
+
+impl Places {
+    /// Those of a cluster on this machine, as they are now.
+    pub(super) fn of(cluster: &LocalCluster, replicas: &[String]) -> Self {
+        let nodes = cluster.nodes().iter().map(|node| PlaceNode {
+            name: node.name.clone(),
+            replica: node.replica.clone(),
+            http: node.http.clone(),
+            is_running: node.is_running(),
+        });
+        let journals = replicas.iter().map(|replica| (replica.clone(), cluster.journal(replica)));
+        Self { nodes: nodes.collect(), journals: journals.collect() }
+    }
+
+    /// Those of a cluster that runs already: for each place the configuration of its nodes, and their HTTP addresses,
+    /// `FILE=HOST:PORT,HOST:PORT`.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the argument or the configuration.
+    pub(super) fn attach(places: &[String]) -> Result<Self> {
+        let (mut nodes, mut journals) = (Vec::new(), Vec::new());
+        for place in places {
+            let Some((file, addresses)) = place.split_once('=').filter(|(_, all)| !all.is_empty())
+            else {
+                return Err(Error::rejected(format!(
+                    "`--attach`: expected FILE=HOST:PORT,HOST:PORT, actual {place:?}"
+                )));
+            };
+            let config = config::load(Path::new(file))?;
+            let replica = config.node.place.clone();
+            for http in addresses.split(',') {
+                nodes.push(PlaceNode {
+                    name: http.to_owned(),
+                    replica: replica.clone(),
+                    http: http.to_owned(),
+                    is_running: true,
+                });
+            }
+            journals.push((replica, config.own_journal()));
+        }
+        Ok(Self { nodes, journals })
+    }
+
+    /// The names of the places.
+    pub(super) fn replicas(&self) -> impl Iterator<Item = &String> {
+        self.journals.iter().map(|(replica, _)| replica)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_its_configuration_and_its_addresses() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "journal = 'a.db'\n[node]\nplace = 'DC-X'").unwrap();
+        let argument = format!("{}=x1:8080,x2:8080", file.path().display());
+
+        let places = Places::attach(&[argument]).unwrap();
+
+        let nodes: Vec<(&str, &str)> =
+            places.nodes.iter().map(|node| (&*node.replica, &*node.http)).collect();
+        assert_eq!(nodes, [("DC-X", "x1:8080"), ("DC-X", "x2:8080")]);
+        assert_eq!(places.replicas().collect::<Vec<_>>(), ["DC-X"]);
+    }
+
+    #[test]
+    fn a_place_without_addresses_is_refused_with_what_was_expected() {
+        for argument in ["a.toml", "a.toml="] {
+            let message = Places::attach(&[argument.to_owned()]).unwrap_err().to_string();
+            assert!(message.contains("FILE=HOST:PORT") && message.contains(argument), "{message}");
+        }
+    }
+}
