@@ -1,0 +1,188 @@
+#!/usr/bin/env bash
+# The auction on two places in containers (compose.yaml), with faults: a node is killed, a Cassandra is killed, the places are cut from each
+# other, while bids come in everywhere. It ends with a table and checks; exit status 0 when all of them hold. Nothing is left behind.
+#
+#   deploy/demo.sh               builds the node's image from source and runs the demo
+#   deploy/demo.sh --no-build    takes the image `antiphon` that is there
+#
+# PACE=100            bids a second
+# SECONDS_EACH=6      how long a fault stays, and how long bids go on in the stages without one
+# PROJECT=antiphon-demo, COMPOSE="docker compose"
+set -euo pipefail
+cd "$(dirname "$0")"
+
+project=${PROJECT:-antiphon-demo}
+pace=${PACE:-100}
+each=${SECONDS_EACH:-6}
+limit=180 # seconds that anything may take
+nodes=(node-a1 node-a2 node-b1 node-b2)
+driver=$project-driver
+if [[ -z ${COMPOSE:-} ]]; then
+  if docker compose version >/dev/null 2>&1; then COMPOSE='docker compose'; else COMPOSE=docker-compose; fi
+fi
+
+say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
+fail() { echo "demo: $*" >&2; exit 1; }
+compose() { $COMPOSE -p "$project" -f compose.yaml "$@"; }
+id() { compose ps -aq "$1"; } # never a guessed name: versions of compose name containers differently
+await() { # WHAT COMMAND..: until the command succeeds
+  local what=$1 end=$((SECONDS + limit)); shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < end)) || fail "$what: not within $limit s"
+    sleep 0.3
+  done
+}
+
+is_healthy() { [[ $(docker inspect -f '{{.State.Health.Status}}' "$(id "$1")") == healthy ]]; }
+is_ready() { docker exec "$(id "$1")" antiphon status; }
+syncs_before_it_answers() { [[ $(docker logs "$(id "$1")" 2>&1) == *commitlog_sync=batch* ]]; }
+reaches() { docker exec "$(id "$1")" timeout 3 bash -c "</dev/tcp/$2/$3" 2>/dev/null; } # NODE HOST PORT
+
+everybody_ready() {
+  local service
+  for service in cassandra-a cassandra-b; do await "$service healthy" is_healthy "$service"; done
+  for service in "${nodes[@]}"; do await "$service ready" is_ready "$service"; done
+}
+
+# the driver says when a stage begins, and is told when it is over
+driver_said() { [[ $(docker logs "$driver" 2>&1) == *"$1"* ]]; }
+driver_says() { # LINE
+  local end=$((SECONDS + limit))
+  until driver_said "$1"; do
+    [[ $(docker inspect -f '{{.State.Running}}' "$driver") == true ]] || { docker logs "$driver" 2>&1 | tail -n 5 >&2; fail "the driver ended before \"$1\""; }
+    ((SECONDS < end)) || fail "the driver did not say \"$1\" within $limit s"
+    sleep 0.3
+  done
+}
+begins() { driver_says "stage begins: $1"; }
+ends() {
+  docker kill -s USR1 "$driver" >/dev/null
+  driver_says "stage ended: $1"
+}
+
+cut() { # the guests leave
+  docker network disconnect "${project}_place-b" "$(id node-a1)"
+  docker network disconnect "${project}_place-b" "$(id node-a2)"
+  docker network disconnect "${project}_place-a" "$(id node-b1)"
+  docker network disconnect "${project}_place-a" "$(id node-b2)"
+}
+heal() {
+  docker network connect "${project}_place-b" "$(id node-a1)"
+  docker network connect "${project}_place-b" "$(id node-a2)"
+  docker network connect "${project}_place-a" "$(id node-b1)"
+  docker network connect "${project}_place-a" "$(id node-b2)"
+}
+check_ways() { # whether each node reaches the other place: reaches or not
+  local from to place
+  for from in "${nodes[@]}"; do
+    for to in node-a1.dc-a:7400 node-a2.dc-a:7400 cassandra-a:9042 node-b1.dc-b:7400 node-b2.dc-b:7400 cassandra-b:9042; do
+      case $from$to in node-a*a:* | node-b*b:*) place=own ;; *) place=other ;; esac
+      if reaches "$from" "${to%:*}" "${to#*:}"; then
+        [[ $place == own || $1 == together ]] || fail "the places are cut, and $from still reaches $to"
+      else
+        [[ $place == other && $1 == cut ]] || fail "$from does not reach $to"
+      fi
+    done
+  done
+}
+
+clean_up() {
+  local status=$?
+  trap '' INT TERM
+  trap - EXIT
+  if ((status)); then
+    echo "demo: failed; the last lines of each log:" >&2
+    compose logs --no-color --tail=12 >&2 || true
+    docker logs --tail 12 "$driver" >&2 2>&1 || true
+  fi
+  [[ -z ${follower:-} ]] || kill "$follower" 2>/dev/null || true
+  docker rm -f "$driver" >/dev/null 2>&1 || true
+  compose down -v -t 1 >/dev/null 2>&1 || { echo "demo: not all is removed: $COMPOSE -p $project -f deploy/compose.yaml down -v" >&2; status=1; }
+  exit "$status"
+}
+
+build=--build
+case ${1:-} in
+  '') ;;
+  --no-build)
+    build=--no-build
+    docker image inspect antiphon >/dev/null 2>&1 || fail "no image \`antiphon\`: run without --no-build, or docker build -f deploy/Dockerfile -t antiphon ."
+    ;;
+  *) sed -n '2,/^set /s/^# \{0,1\}//p' "$(basename "$0")" >&2; exit 2 ;;
+esac
+docker info >/dev/null 2>&1 || fail "no Docker engine answers"
+[[ -z $(docker ps -aq --filter "label=com.docker.compose.project=$project")$(docker volume ls -q --filter "label=com.docker.compose.project=$project") ]] ||
+  fail "there is something of project $project already: $COMPOSE -p $project -f deploy/compose.yaml down -v, or another PROJECT"
+
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+say "starting two places, with two nodes and a Cassandra each"
+compose up -d "$build" >/dev/null
+everybody_ready
+for service in cassandra-a cassandra-b; do
+  syncs_before_it_answers "$service" || fail "$service does not run with commitlog_sync: batch, and would lose bids when it is killed"
+done
+check_ways together
+
+normal="all is well"
+node="node-b1 is killed, and comes back"
+cassandra="the Cassandra of DC-A is killed, and comes back"
+apart="the places are cut from each other"
+healed="the places are together again"
+compose run -d --no-deps --name "$driver" demo demo --pace "$pace" \
+  --attach /etc/antiphon/dc-a.toml=node-a1.dc-a:8080,node-a2.dc-a:8080 \
+  --attach /etc/antiphon/dc-b.toml=node-b1.dc-b:8080,node-b2.dc-b:8080 \
+  --stage "$normal" --stage "$node" --stage "$cassandra" --stage "$apart" --stage "$healed" >/dev/null
+docker logs -f "$driver" &
+follower=$!
+
+begins "$normal"
+sleep "$each"
+ends "$normal"
+
+begins "$node"
+say "docker kill node-b1"
+docker kill "$(id node-b1)" >/dev/null
+sleep "$each"
+docker start "$(id node-b1)" >/dev/null
+await "node-b1 ready" is_ready node-b1
+ends "$node"
+
+begins "$cassandra"
+say "docker kill cassandra-a"
+docker kill "$(id cassandra-a)" >/dev/null
+sleep "$each"
+docker start "$(id cassandra-a)" >/dev/null
+everybody_ready
+ends "$cassandra"
+
+begins "$apart"
+say "cutting the places from each other"
+cut
+check_ways cut
+sleep "$each"
+ends "$apart"
+if driver_said "stage ended: $apart: 0 bids" || driver_said " 0 auctions apart"$'\n'"stage begins: $healed"; then fail "the cut did nothing"; fi
+
+begins "$healed"
+say "healing"
+heal
+check_ways together
+everybody_ready
+sleep "$each"
+ends "$healed"
+
+await "the checks" eval '[[ $(docker inspect -f "{{.State.Running}}" "$driver") == false ]]'
+wait "$follower" || true
+status=$(docker inspect -f '{{.State.ExitCode}}' "$driver")
+[[ $status == 0 ]] || fail "a check failed"
+
+say "stopping the nodes: SIGTERM drains them"
+compose stop "${nodes[@]}" >/dev/null 2>&1
+for service in "${nodes[@]}"; do
+  status=$(docker inspect -f '{{.State.ExitCode}}' "$(id "$service")")
+  [[ $status == 0 ]] || fail "$service ended with $status after SIGTERM"
+done
+say "all four ended well"
