@@ -69,7 +69,7 @@ impl Report {
             row("fail-over: kill -9 to the first answer elsewhere", format!("{took:.2?}"));
         }
         for (name, stage) in &self.stages {
-            row(&format!("bids while: {name} (must be > 0)"), stage.bids.to_string());
+            row(&format!("bids while {name} (must be > 0)"), stage.bids.to_string());
             for (replica, longest) in &stage.longest {
                 row(&format!("    longest answer of {replica}"), format!("{longest:.2?}"));
             }

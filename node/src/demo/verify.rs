@@ -13,6 +13,9 @@ use serde_json::Value;
 use super::places::Places;
 use crate::client::Client;
 
+/// How long a node may take to answer a read.
+const READ_LIMIT: Duration = Duration::from_secs(30);
+
 /// What the journal of a replica has.
 #[derive(Debug, Default)]
 pub(super) struct JournalCheck {
@@ -108,13 +111,26 @@ async fn different<'a>(
         let mut states: Vec<Value> = Vec::new();
         for (replica, client) in &mut *clients {
             let headers = [("antiphon-replica", replica.as_str())];
-            states.push(client.json(&format!("/entities/auction/{auction}"), &headers).await?);
+            states
+                .push(patiently(client, &format!("/entities/auction/{auction}"), &headers).await?);
         }
         if states.windows(2).any(|pair| pair[0] != pair[1]) {
             different.push(auction);
         }
     }
     Ok(different)
+}
+
+/// Reads JSON from a node that may be busy or out of its place's database for a moment.
+async fn patiently(client: &mut Client, path: &str, headers: &[(&str, &str)]) -> Result<Value> {
+    let until = SystemClock.now() + READ_LIMIT;
+    loop {
+        match client.json(path, headers).await {
+            Ok(value) => return Ok(value),
+            Err(error) if SystemClock.now() > until => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
 }
 
 /// Reads every stream of every journal.
