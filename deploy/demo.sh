@@ -100,12 +100,13 @@ clean_up() {
   local status=$?
   trap '' INT TERM
   trap - EXIT
-  if ((status)); then
-    echo "demo: failed; the last lines of each log:" >&2
-    compose logs --no-color --tail=12 >&2 || true
-    docker logs --tail 12 "$driver" >&2 2>&1 || true
-  fi
   [[ -z ${follower:-} ]] || kill "$follower" 2>/dev/null || true
+  case $status in
+    0) ;;
+    130 | 143) echo "demo: interrupted, removing everything" >&2 ;;
+    *) echo "demo: failed; the last lines of each log, before everything is removed:" >&2
+      compose logs --no-color --tail=12 >&2 || true ;;
+  esac
   docker rm -f "$driver" >/dev/null 2>&1 || true
   compose down -v -t 1 >/dev/null 2>&1 || { echo "demo: not all is removed: $COMPOSE -p $project -f deploy/compose.yaml down -v" >&2; status=1; }
   exit "$status"
