@@ -10,7 +10,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(CHECK_SERVER) up
-	TEST_CASSANDRA=127.0.8.1:9042 cargo test --workspace --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
+	TEST_CASSANDRA=127.0.8.1:9042 TEST_CASSANDRA_CA=$(CURDIR)/target/cassandra-check/1/tls.pem cargo test --workspace --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 fix:

@@ -52,11 +52,24 @@ pub(crate) fn count(node: &Node, journal: &OpenJournal) {
             node.metrics().gauges(&name, help, &[]).with_label_values::<&str>(&[])
         })
         .collect();
+    let of_statements = |name: &str, help: &str| {
+        node.metrics().gauges(&format!("antiphon_journal_statement_{name}"), help, &["statement"])
+    };
+    let sent = of_statements("sent", "Statements that were sent to the database");
+    let failed = of_statements("failed", "Statements that failed");
+    let micros = of_statements("microseconds", "How long the statements took, all together");
     let journal = journal.clone();
     node.spawn("journal counts", async move {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         loop {
             for (gauge, (_, _, value)) in gauges.iter().zip(journal.counts()) {
-                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+                gauge.set(number(value));
+            }
+            for of in journal.statements() {
+                let took = u64::try_from(of.took.as_micros()).unwrap_or(u64::MAX);
+                for (gauge, value) in [(&sent, of.sent), (&failed, of.failed), (&micros, took)] {
+                    gauge.with_label_values(&[of.name]).set(number(value));
+                }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
