@@ -10,7 +10,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(CHECK_SERVER) up
-	TEST_CASSANDRA=127.0.8.1:9042 cargo test --workspace --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
+	TEST_CASSANDRA=127.0.8.1:9042 TEST_CASSANDRA_CA=$(CURDIR)/target/cassandra-check/1/tls.pem cargo test --workspace --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 fix:
@@ -39,12 +39,19 @@ cassandra-up:
 cassandra-down:
 	deploy/cassandra down
 
-# the long campaigns on a Cassandra of their own: `make soak-cassandra KILL_ROUNDS=200 PROTOCOL_SEEDS=5000`
+# the long campaigns: 200 rounds of kill -9 on one Cassandra; then 1000 writers sealed under fire on three, of which one after the other is killed or frozen
 KILL_ROUNDS ?= 200
 PROTOCOL_SEEDS ?= 5000
+PROTOCOL_SERVER_SEEDS ?= 167
+THREE_SERVERS := CASSANDRA_NET=9 CASSANDRA_DIR=$(CURDIR)/target/cassandra-three deploy/cassandra
 soak-cassandra:
 	$(CHECK_SERVER) up
-	export TEST_CASSANDRA=127.0.8.1:9042 KILL_ROUNDS=$(KILL_ROUNDS) PROTOCOL_SEEDS=$(PROTOCOL_SEEDS); \
-	cargo test --release --locked -p antiphon-cassandra --test protocol && \
+	TEST_CASSANDRA=127.0.8.1:9042 KILL_ROUNDS=$(KILL_ROUNDS) \
 	cargo test --release --locked -p antiphon-tests --test processes -- cassandra database --include-ignored --nocapture; \
 	tested=$$?; $(CHECK_SERVER) down; exit $$tested
+	$(THREE_SERVERS) up 3
+	$(THREE_SERVERS) torment & torment=$$!; \
+	TEST_CASSANDRA=127.0.9.1:9042,127.0.9.2:9042,127.0.9.3:9042 TEST_CASSANDRA_COPIES=3 \
+	PROTOCOL_SEEDS=$(PROTOCOL_SEEDS) PROTOCOL_SERVER_SEEDS=$(PROTOCOL_SERVER_SEEDS) \
+	cargo test --release --locked -p antiphon-cassandra --test protocol -- --nocapture; \
+	tested=$$?; kill $$torment; wait $$torment; $(THREE_SERVERS) down; exit $$tested

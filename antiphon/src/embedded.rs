@@ -1,7 +1,7 @@
 //! A node on a journal and TCP, as the `antiphon` binary runs it, for applications that embed one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use antiphon_persistence::ErrorKind;
@@ -62,6 +62,14 @@ pub struct Peer {
     pub place: String,
     /// Its stores.
     pub stores: DeferredStores,
+    journal: Arc<OnceLock<OpenJournal>>,
+}
+
+impl Peer {
+    /// Its journal, once it was reached.
+    pub fn journal(&self) -> Option<&OpenJournal> {
+        self.journal.get()
+    }
 }
 
 /// Between two tries to reach a store.
@@ -96,18 +104,22 @@ impl Embedded {
         let journal = patience.until_reached(|| settings.journal.open(false)).await?;
         let mut peers = Vec::new();
         for peer in &settings.peers {
-            let stores = DeferredStores::default();
-            try_peer(peer, &stores).await;
-            peers.push(Peer { place: peer.place.clone(), stores });
+            let known = Peer {
+                place: peer.place.clone(),
+                stores: DeferredStores::default(),
+                journal: Arc::default(),
+            };
+            try_peer(peer, &known).await;
+            peers.push(known);
         }
         // each try is a new incarnation: what became of the one before may be unknown
         let attempt = || attempt(&settings, &journal, &peers);
         let (node, address) = patience.until_reached(attempt).await?;
         for (settings, peer) in settings.peers.into_iter().zip(&peers) {
             if peer.stores.reason().is_some() {
-                let stores = peer.stores.clone();
+                let peer = peer.clone();
                 node.spawn("peer stores", async move {
-                    while !try_peer(&settings, &stores).await {
+                    while !try_peer(&settings, &peer).await {
                         tokio::time::sleep(RETRY_INTERVAL).await;
                     }
                     tracing::info!(place = settings.place, "the journal of the place is reached");
@@ -119,18 +131,19 @@ impl Embedded {
 }
 
 /// Opens the journal of another place; says whether it is open.
-async fn try_peer(peer: &PeerSettings, stores: &DeferredStores) -> bool {
-    match peer.journal.open(true).await {
+async fn try_peer(settings: &PeerSettings, peer: &Peer) -> bool {
+    match settings.journal.open(true).await {
         Ok(journal) => {
-            stores.arrived(journal.stores());
+            peer.stores.arrived(journal.stores());
+            let _ = peer.journal.set(journal);
             true
         }
         Err(error) => {
             let place = &peer.place;
-            if stores.reason().is_some_and(|reason| reason.is_empty()) {
+            if peer.stores.reason().is_some_and(|reason| reason.is_empty()) {
                 tracing::warn!(place, %error, "the journal of the place is out of reach; it is tried again");
             }
-            stores.waits(error.to_string());
+            peer.stores.waits(error.to_string());
             false
         }
     }

@@ -87,6 +87,15 @@ impl OpenJournal {
         }
     }
 
+    /// What the store has counted of each of its statements. Empty where the store counts none.
+    #[cfg(feature = "cassandra")]
+    pub fn statements(&self) -> Vec<antiphon_cassandra::tables::StatementCounts> {
+        match self {
+            Self::Sqlite(_) => Vec::new(),
+            Self::Cassandra(stores) => stores.statements(),
+        }
+    }
+
     /// What the store has counted, each with its name and description. Empty where the store counts nothing.
     pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
         match self {

@@ -40,7 +40,7 @@ impl ClusterSection for JournalSection {
 }
 
 /// Makes what the journal counts part of the node's metrics.
-pub(crate) fn count(node: &Node, journal: &OpenJournal) {
+pub(crate) fn count(node: &Node, journal: &OpenJournal, peers: &[Peer]) {
     if journal.counts().is_empty() {
         return;
     }
@@ -52,11 +52,30 @@ pub(crate) fn count(node: &Node, journal: &OpenJournal) {
             node.metrics().gauges(&name, help, &[]).with_label_values::<&str>(&[])
         })
         .collect();
-    let journal = journal.clone();
+    let of_statements = |name: &str, help: &str| {
+        let name = format!("antiphon_journal_statement_{name}");
+        node.metrics().gauges(&name, help, &["statement", "place"])
+    };
+    let sent = of_statements("sent", "Statements that were sent to the database");
+    let failed = of_statements("failed", "Statements that failed");
+    let micros = of_statements("microseconds", "How long the statements took, all together");
+    let (journal, peers) = (journal.clone(), peers.to_vec());
+    let place = node.place().to_owned();
     node.spawn("journal counts", async move {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         loop {
             for (gauge, (_, _, value)) in gauges.iter().zip(journal.counts()) {
-                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+                gauge.set(number(value));
+            }
+            let of_peers = peers.iter().filter_map(|peer| Some((&peer.place, peer.journal()?)));
+            for (place, journal) in of_peers.chain([(&place, &journal)]) {
+                for of in journal.statements() {
+                    let took = u64::try_from(of.took.as_micros()).unwrap_or(u64::MAX);
+                    for (gauge, value) in [(&sent, of.sent), (&failed, of.failed), (&micros, took)]
+                    {
+                        gauge.with_label_values(&[of.name, place]).set(number(value));
+                    }
+                }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

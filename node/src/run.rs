@@ -67,10 +67,10 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     let entities = http::entities(&node, config).await?;
     let sections: Vec<Arc<dyn antiphon::runtime::admin::ClusterSection>> = vec![
         Arc::new(ShardingSection::new(&node)),
-        Arc::new(JournalSection::new(embedded.journal.clone(), embedded.peers)),
+        Arc::new(JournalSection::new(embedded.journal.clone(), embedded.peers.clone())),
     ];
     let server = AdminServer::start(listener, node.clone(), sections, entities).await?;
-    journal::count(&node, &embedded.journal);
+    journal::count(&node, &embedded.journal, &embedded.peers);
     let stores = embedded.journal;
     node.on_shutdown(
         ShutdownPhase::CloseLinks,

@@ -102,3 +102,42 @@ pub(crate) async fn select_per_second(point: &str, place: &str) -> f64 {
     }
     watch.rate(usize::try_from(events).expect("a small number"))
 }
+
+/// Events per second of a paged select over `events` rows of one event each, in partitions of 10,000.
+pub(crate) async fn rows_per_second(point: &str, events: u64) -> f64 {
+    use futures::TryStreamExt;
+    const PART: i64 = 10_000;
+    let session = SessionBuilder::new().known_node(point).build().await.expect("a server");
+    let table = "CREATE TABLE IF NOT EXISTS antiphon_bench.bare_rows (part bigint, nr bigint, record blob, PRIMARY KEY (part, nr))";
+    session.query_unpaged(table, ()).await.expect("a table");
+    let session = Arc::new(session);
+    let select = "SELECT nr, record FROM antiphon_bench.bare_rows WHERE part = ?";
+    let select = session.prepare(select).await.expect("a statement");
+    let parts = i64::try_from(events).expect("a small number") / PART;
+    let there = session.execute_unpaged(&select, (parts - 1,)).await.expect("rows");
+    if there.into_rows_result().expect("rows").rows_num() == 0 {
+        let insert = "INSERT INTO antiphon_bench.bare_rows (part, nr, record) VALUES (?, ?, ?)";
+        let insert = session.prepare(insert).await.expect("a statement");
+        let writers = (0..64).map(|writer| {
+            let (session, insert) = (session.clone(), insert.clone());
+            task::spawn("rows", async move {
+                for nr in (writer..parts * PART).step_by(64) {
+                    let row = (nr / PART, nr, vec![7_u8; 200]);
+                    session.execute_unpaged(&insert, row).await.expect("a row");
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.expect("a writer");
+        }
+    }
+    let watch = Stopwatch::start();
+    let mut read = 0;
+    for part in 0..parts {
+        let rows = session.execute_iter(select.clone(), (part,)).await.expect("rows");
+        let rows = rows.rows_stream::<(i64, Vec<u8>)>().expect("rows of this form");
+        let rows: Vec<(i64, Vec<u8>)> = rows.try_collect().await.expect("rows");
+        read += rows.len();
+    }
+    watch.rate(read)
+}

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use antiphon_counter::Event;
+use antiphon_counter::{Counter, Event};
 use antiphon_persistence::codec::CodecId;
-use antiphon_persistence::entity::{EntitySettings, StandaloneHost};
+use antiphon_persistence::entity::{EntityRuntime, EntitySettings, StandaloneHost};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicationId};
 use antiphon_persistence::store::{Append, Journal, Stores, WriterId};
@@ -24,7 +24,7 @@ use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 
 const RUNS: usize = 3;
-const EVENTS: usize = 100_000;
+pub(crate) const EVENTS: usize = 100_000;
 const EVENT_BYTES: usize = 40;
 
 pub(crate) fn run(report: &mut Report) {
@@ -62,14 +62,7 @@ async fn events_per_second(folder: &Path, entities: usize, runs_on: bool) -> (f6
     let writer = WriterId::new("a@1").expect("a name");
     a.journal.open_writer(&writer).await.expect("a new writer");
     let each = EVENTS / entities;
-    for number in 0..entities {
-        let mut before = 0;
-        while before < each {
-            let count = (each - before).min(500);
-            write(&*a.journal, &writer, number, before, count).await;
-            before += count;
-        }
-    }
+    fill(&*a.journal, &writer, entities).await;
     let stop = Arc::new(AtomicBool::new(false));
     let more = runs_on.then(|| {
         let (journal, stop) = (a.journal.clone(), stop.clone());
@@ -85,6 +78,33 @@ async fn events_per_second(folder: &Path, entities: usize, runs_on: bool) -> (f6
     let peers: BTreeMap<_, Arc<dyn Journal>> = [(replica("A"), a.journal.clone())].into();
     let host = Arc::new(StandaloneHost);
     let runtime = counters(&b, &["A", "B"], peers, EntitySettings::default(), host).await;
+    let measured = follow(&runtime, entities, EVENTS).await;
+    stop.store(true, Ordering::Relaxed);
+    if let Some(more) = more {
+        more.await.expect("the writer");
+    }
+    measured
+}
+
+/// Writes all events, those of an entity after those of the one before.
+pub(crate) async fn fill(journal: &dyn Journal, writer: &WriterId, entities: usize) {
+    let each = EVENTS / entities;
+    for number in 0..entities {
+        let mut before = 0;
+        while before < each {
+            let count = (each - before).min(500);
+            write(journal, writer, number, before, count).await;
+            before += count;
+        }
+    }
+}
+
+/// Starts the entities and waits until they have the events: the rate, and the mean number of events in an append.
+pub(crate) async fn follow(
+    runtime: &EntityRuntime<Counter>,
+    entities: usize,
+    events: usize,
+) -> (f64, usize) {
     let watch = Stopwatch::start();
     let handles: Vec<_> = (0..entities)
         .map(|number| {
@@ -94,7 +114,7 @@ async fn events_per_second(folder: &Path, entities: usize, runs_on: bool) -> (f6
         .collect();
     let pulled = || runtime.counters().events_pulled.load(Ordering::Relaxed) as usize;
     let appended = || runtime.counters().appends.load(Ordering::Relaxed) as usize;
-    while pulled() < EVENTS {
+    while pulled() < events {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     // what was applied last is durable when each entity has answered
@@ -102,12 +122,7 @@ async fn events_per_second(folder: &Path, entities: usize, runs_on: bool) -> (f6
         let ask = |reply_to| antiphon_counter::Command::Get { reply_to };
         handle.ask(ask).await.expect("an answer");
     }
-    let rate = watch.rate(EVENTS);
-    stop.store(true, Ordering::Relaxed);
-    if let Some(more) = more {
-        more.await.expect("the writer");
-    }
-    (rate, (pulled() / appended().max(1)).max(1))
+    (watch.rate(events), (pulled() / appended().max(1)).max(1))
 }
 
 async fn write(

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use super::{idle, replication, runtime, start};
+use super::{cassandra, idle, replication, runtime, start};
 use crate::baseline::tcp_echo;
 
 /// The outcome, when this process was started as the child of a benchmark.
@@ -13,6 +13,7 @@ pub(crate) fn child(arguments: &[String]) -> Option<ExitCode> {
         "child-echo" => tcp_echo::serve(),
         "child-node" => runtime().block_on(replication::serve(text(1), text(2))),
         "child-start" => runtime().block_on(start::serve(text(1))),
+        "child-cassandra" => runtime().block_on(cassandra::serve(text(1))),
         "child-idle" => runtime().block_on(idle::serve(text(1), text(2).parse().unwrap_or(0))),
         _ => return None,
     }

@@ -48,6 +48,15 @@ pub(crate) async fn node(folder: &Path, place: &str, other: &str) -> Embedded {
         path: folder.join(format!("{place}.db")),
         settings: SqliteSettings::default(),
     };
+    node_on(journal, place, other).await
+}
+
+/// A node of a place, which knows the other place.
+pub(crate) async fn node_on(
+    journal: impl Fn(&str) -> antiphon::Journal,
+    place: &str,
+    other: &str,
+) -> Embedded {
     let settings = EmbeddedSettings {
         node: NodeSettings {
             name: format!("node-{place}"),
@@ -62,5 +71,5 @@ pub(crate) async fn node(folder: &Path, place: &str, other: &str) -> Embedded {
         tcp: TcpSettings::default(),
         start_timeout: Duration::from_secs(10),
     };
-    Embedded::start(settings).await.expect("a node")
+    Box::pin(Embedded::start(settings)).await.expect("a node")
 }

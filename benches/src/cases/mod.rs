@@ -34,6 +34,9 @@ pub(crate) const CASSANDRA: &[(&str, Case)] = &[
     ("cassandra-appends", cassandra::appends),
     ("cassandra-hot-entity", cassandra::hot),
     ("cassandra-replay", cassandra::replay),
+    ("cassandra-catch-up", cassandra::catch_up),
+    ("cassandra-loop", cassandra::journal_loop),
+    ("cassandra-idle", cassandra::idle),
 ];
 
 /// A runtime as the node binary has one.

@@ -15,6 +15,7 @@ mod log;
 pub mod model;
 mod offsets;
 mod read_journal;
+mod replay;
 mod settings;
 mod snapshots;
 mod stats;

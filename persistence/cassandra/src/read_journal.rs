@@ -85,28 +85,28 @@ impl Position {
 struct Page<'a> {
     query: &'a ChangesQuery,
     changes: Vec<Change>,
-    index: BTreeMap<Arc<ReplicationId>, usize>,
+    index: BTreeMap<Arc<str>, usize>,
 }
 
 impl Page<'_> {
     /// Adds the entries of a round from `done` on; returns where it stopped, if the page is full.
     fn add(&mut self, entries: &[Entry], done: usize) -> Option<usize> {
         for (at, entry) in entries.iter().enumerate().skip(done) {
-            if !self.wanted(&entry.stream) {
+            if !self.wanted(&entry.stream.id) {
                 continue;
             }
-            let index = match self.index.get(&entry.stream) {
+            let index = match self.index.get(&entry.stream.name) {
                 Some(index) => *index,
                 None if self.changes.len() >= self.query.change_count_max.max(1) => {
                     return Some(at);
                 }
                 None => {
                     self.changes.push(Change {
-                        persistence_id: entry.stream.persistence_id(),
+                        persistence_id: entry.stream.id.persistence_id(),
                         highest: SequenceNr::ZERO,
                         seen: VersionVector::new(),
                     });
-                    self.index.insert(entry.stream.clone(), self.changes.len() - 1);
+                    self.index.insert(entry.stream.name.clone(), self.changes.len() - 1);
                     self.changes.len() - 1
                 }
             };

@@ -13,7 +13,7 @@ use crate::log::view::View;
 use crate::log::writer::{Ends, Shared, Writer};
 use crate::settings::{CassandraSettings, Role};
 use crate::stats::{CassandraStats, Counters};
-use crate::tables::Tables;
+use crate::tables::{StatementCounts, Tables};
 
 /// All stores of a place in Cassandra or ScyllaDB. Cheap to clone; the last clone to go lets the writes under way end.
 #[derive(Clone)]
@@ -76,10 +76,16 @@ impl CassandraStores {
         shared.health.trouble().or_else(|| shared.tables.trouble())
     }
 
+    /// What was counted of each statement since the store was opened.
+    pub fn statements(&self) -> Vec<StatementCounts> {
+        self.inner.shared.tables.statements()
+    }
+
     /// What was counted since the store was opened.
     pub fn stats(&self) -> CassandraStats {
         let shared = &self.inner.shared;
-        CassandraStats { statements: shared.tables.statements(), ..shared.counters.snapshot() }
+        let statements = shared.tables.statements().iter().map(|of| of.sent).sum();
+        CassandraStats { statements, ..shared.counters.snapshot() }
     }
 
     pub(crate) fn tables(&self) -> &dyn Tables {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_persistence::Error;
 use async_trait::async_trait;
@@ -29,6 +30,19 @@ impl From<Failed> for Error {
     fn from(failed: Failed) -> Self {
         failed.error
     }
+}
+
+/// What was counted of one statement since the tables were opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatementCounts {
+    /// Its name.
+    pub name: &'static str,
+    /// How often it was sent, repetitions and pages each by themselves.
+    pub sent: u64,
+    /// How often it failed.
+    pub failed: u64,
+    /// How long all of it took.
+    pub took: Duration,
 }
 
 /// What a statement returns.
@@ -187,9 +201,9 @@ pub trait Tables: Send + Sync + 'static {
         None
     }
 
-    /// Statements that were sent since the tables were opened, pages each by itself.
-    fn statements(&self) -> u64 {
-        0
+    /// What was counted, statement by statement.
+    fn statements(&self) -> Vec<StatementCounts> {
+        Vec::new()
     }
 
     /// Conditional: registers a writer, or returns the row that is there.

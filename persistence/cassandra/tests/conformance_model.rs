@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon_cassandra::model::{Faults, ModelTables};
+use antiphon_cassandra::model::ModelTables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::store::Stores;
 use antiphon_persistence_tck::{Capabilities, Place};
@@ -16,7 +16,7 @@ struct Model {
 impl Model {
     fn new(settings: CassandraSettings) -> Self {
         let settings = CassandraSettings { feed_poll_interval: Duration::ZERO, ..settings };
-        Self { tables: ModelTables::new(1, Faults::default()), settings }
+        Self { tables: ModelTables::new(), settings }
     }
 }
 

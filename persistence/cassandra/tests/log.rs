@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_cassandra::model::{Faults, ModelTables};
+use antiphon_cassandra::model::ModelTables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
@@ -105,7 +105,7 @@ impl Reader {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_whose_parts_are_gone_reads_the_streams_and_misses_nothing() {
-    let model = ModelTables::new(1, Faults::default());
+    let model = ModelTables::new();
     let stores = open(&model, Duration::from_secs(2));
     let writer = WriterId::new("w@1").expect("a name");
     stores.open_writer(&writer).await.expect("a new writer");
@@ -136,7 +136,7 @@ async fn a_reader_whose_parts_are_gone_reads_the_streams_and_misses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn the_log_of_a_writer_that_has_ended_is_removed_by_another() {
-    let model = ModelTables::new(1, Faults::default());
+    let model = ModelTables::new();
     let old = open(&model, Duration::ZERO);
     let ended = WriterId::new("w@1").expect("a name");
     old.open_writer(&ended).await.expect("a new writer");
@@ -157,7 +157,7 @@ async fn the_log_of_a_writer_that_has_ended_is_removed_by_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_lost_data_stops_the_writer_and_is_never_adopted() {
-    let model = ModelTables::new(1, Faults::default());
+    let model = ModelTables::new();
     let stores = open(&model, Duration::from_secs(3600));
     let writer = WriterId::new("w@1").expect("a name");
     stores.open_writer(&writer).await.expect("a new writer");

@@ -1,14 +1,19 @@
 //! The protocol of the log under faults, by seeds: statements that are slow, fail, take effect although they failed, or take effect much later,
-//! while writers are sealed and their streams move on. On the model of a server, in virtual time.
+//! while writers are sealed and their streams move on. On the model of a server, in virtual time; and on a real one, in real time, which
+//! `make soak-cassandra` torments meanwhile.
 //!
-//! `PROTOCOL_SEEDS=n` sets how many seeds are run, `PROTOCOL_SEED=n` runs one.
+//! `PROTOCOL_SEEDS=n` and `PROTOCOL_SERVER_SEEDS=n` set how many seeds are run, `PROTOCOL_SEED=n` runs one on the model.
+
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use antiphon_cassandra::model::{Faults, ModelTables};
+use antiphon_cassandra::cql::{CqlTables, ServerSettings};
+use antiphon_cassandra::model::{Faults, FaultyTables, ModelTables};
+use antiphon_cassandra::tables::Tables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores, Role};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
@@ -96,8 +101,24 @@ struct Node {
     writer: WriterId,
 }
 
+/// Where it runs.
+struct Backend {
+    faulty: FaultyTables,
+    /// The server; none for the model.
+    server: Option<ServerSettings>,
+}
+
+impl Backend {
+    /// A session of its own.
+    async fn session(&self) -> Arc<dyn Tables> {
+        let Some(server) = &self.server else { return Arc::new(self.faulty.clone()) };
+        let (tables, _) = insist(|| Box::pin(CqlTables::open(server))).await;
+        Arc::new(self.faulty.on(Arc::new(tables)))
+    }
+}
+
 struct World {
-    model: ModelTables,
+    backend: Backend,
     nodes: Mutex<Vec<Node>>,
     /// The node of each stream; it changes only after a seal, or when its appender is told to stop.
     homes: Mutex<Vec<usize>>,
@@ -111,7 +132,8 @@ struct World {
 impl World {
     async fn new_node(&self) -> Node {
         let number = self.incarnation.fetch_add(1, Ordering::Relaxed);
-        let stores = CassandraStores::on(Arc::new(self.model.clone()), settings(Role::Owner), 7);
+        let tables = self.backend.session().await;
+        let stores = CassandraStores::on(tables, settings(Role::Owner), 7);
         loop {
             // an attempt whose outcome is unknown uses up its name, as a node's start does
             let attempt = self.incarnation.fetch_add(1, Ordering::Relaxed);
@@ -212,8 +234,11 @@ impl World {
 /// Follows the feed, and fails when it names an event twice.
 async fn follow(world: Arc<World>, seed: u64) -> BTreeMap<PersistenceId, BTreeSet<u64>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let open = || CassandraStores::on(Arc::new(world.model.clone()), settings(Role::Reader), 7);
-    let mut stores = open();
+    let open = async || {
+        let tables = world.backend.session().await;
+        CassandraStores::on(tables, settings(Role::Reader), 7)
+    };
+    let mut stores = open().await;
     let mut covered: BTreeMap<PersistenceId, BTreeSet<u64>> = BTreeMap::new();
     let mut query = ChangesQuery {
         entity_type: "cart".into(),
@@ -237,7 +262,7 @@ async fn follow(world: Arc<World>, seed: u64) -> BTreeMap<PersistenceId, BTreeSe
         query.after = page.through;
         if random.random_range(0..30) == 0 {
             // the reader moves to another node
-            stores = open();
+            stores = open().await;
         }
         let pause = if random.random_range(0..20) == 0 { 1500 } else { 25 };
         sleep(Duration::from_millis(pause)).await;
@@ -245,10 +270,10 @@ async fn follow(world: Arc<World>, seed: u64) -> BTreeMap<PersistenceId, BTreeSe
     covered
 }
 
-async fn run(seed: u64) {
+async fn run(seed: u64, backend: Backend) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let world = Arc::new(World {
-        model: ModelTables::new(seed, FAULTS),
+        backend,
         nodes: Mutex::default(),
         homes: Mutex::new((0..STREAMS).map(|index| index % NODES).collect()),
         acknowledged: Mutex::new(vec![BTreeMap::new(); STREAMS]),
@@ -274,15 +299,16 @@ async fn run(seed: u64) {
     }
     // late effects come, and are refused
     sleep(FAULTS.late_max).await;
-    world.model.set_faults(Faults::default());
-    let reader = CassandraStores::on(Arc::new(world.model.clone()), settings(Role::Reader), 7);
+    world.backend.faulty.set_faults(Faults::default());
+    let tables = world.backend.session().await;
+    let reader = CassandraStores::on(tables, settings(Role::Reader), 7);
     let mut streams = Vec::new();
     for index in 0..STREAMS {
         let mut events: Vec<StoredEvent> = Vec::new();
         loop {
             let next = SequenceNr::new(events.len() as u64 + 1);
-            let page = reader.replay(&stream(index), next, SequenceNr::MAX, 50).await;
-            let page = page.unwrap_or_else(|error| panic!("{error}"));
+            let id = stream(index);
+            let page = insist(|| reader.replay(&id, next, SequenceNr::MAX, 50)).await;
             if page.is_empty() {
                 break;
             }
@@ -317,12 +343,46 @@ fn run_paused(seed: u64) {
         .start_paused(true)
         .build()
         .expect("a runtime");
-    runtime.block_on(run(seed));
+    let faulty = FaultyTables::new(Arc::new(ModelTables::new()), seed, FAULTS);
+    runtime.block_on(run(seed, Backend { faulty, server: None }));
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|n| n.parse().expect("a number"))
+}
+
+/// Each seed seals six writers, while they write.
+#[test]
+fn the_same_holds_on_a_real_server() {
+    const AT_ONCE: u64 = 4;
+    let seeds = number("PROTOCOL_SERVER_SEEDS").unwrap_or(AT_ONCE);
+    for first in (0..seeds).step_by(usize::try_from(AT_ONCE).expect("a small number")) {
+        let running: Vec<_> = (first..seeds.min(first + AT_ONCE))
+            .map(|seed| {
+                let server = support::server();
+                std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_multi_thread()
+                        .worker_threads(1)
+                        .enable_all()
+                        .build()
+                        .expect("a runtime");
+                    runtime.block_on(async {
+                        let (tables, _) = insist(|| Box::pin(CqlTables::open(&server))).await;
+                        let faulty = FaultyTables::new(Arc::new(tables), seed, FAULTS);
+                        Box::pin(run(seed, Backend { faulty, server: Some(server) })).await;
+                    });
+                })
+            })
+            .collect();
+        for (seed, thread) in (first..).zip(running) {
+            assert!(thread.join().is_ok(), "seed {seed} failed on the server");
+        }
+        eprintln!("{} writers sealed under fire", 6 * seeds.min(first + AT_ONCE));
+    }
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_takes_effect_after_a_seal() {
-    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
     if let Some(seed) = number("PROTOCOL_SEED") {
         return run_paused(seed);
     }

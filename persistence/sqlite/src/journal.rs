@@ -7,6 +7,7 @@ use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Append, Journal, WriterId};
 use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::record_error::Unread;
@@ -106,7 +107,7 @@ impl Range {
 
 struct Batch {
     first: i64,
-    events: Vec<u8>,
+    events: Bytes,
 }
 
 /// The batches that overlap the range, in order; from the front, so many as the limit allows and at least one.
@@ -141,7 +142,7 @@ fn batches(
         if first <= range.last {
             let events: Vec<u8> = row.get(4)?;
             bytes += events.len();
-            found.push_front(Batch { first, events });
+            found.push_front(Batch { first, events: events.into() });
         }
         while bytes > bytes_max && found.len() > 1 {
             bytes -= found.pop_back().map_or(0, |batch: Batch| batch.events.len());

@@ -12,7 +12,10 @@
 //!
 //! The sequence numbers are not stored: they follow from the first one, which the row names.
 
+use std::sync::Arc;
+
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::identity::ReplicaId;
 use crate::time::Timestamp;
 use bytes::Bytes;
 
@@ -60,49 +63,88 @@ pub fn join<'a>(records: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     out
 }
 
-/// The events of a record whose first one has the number `first`.
+/// The events of a record whose first one has the number `first`. Their payloads are parts of `bytes`, not copies.
 ///
 /// # Errors
 /// What is wrong with the bytes.
-pub fn decode(first: SequenceNr, bytes: &[u8]) -> Result<Vec<StoredEvent>, Unreadable> {
+pub fn decode(first: SequenceNr, bytes: &Bytes) -> Result<Vec<StoredEvent>, Unreadable> {
     let mut reader = Reader(bytes);
     if reader.byte()? != FORMAT {
         return Err("its format is not 1");
     }
     let count = reader.number()?;
-    let mut events = Vec::new();
+    // an event has at least eight bytes: a damaged count asks for no more memory than that
+    let room = usize::try_from(count).unwrap_or(usize::MAX).min(bytes.len() / 8);
+    let mut events = Vec::with_capacity(room);
+    let mut names = Names::default();
     for index in 0..count {
-        events.push(event(first.plus(index), &mut reader)?);
+        events.push(names.event(first.plus(index), &mut reader, bytes)?);
     }
     reader.end()?;
     Ok(events)
 }
 
-fn event(sequence_nr: SequenceNr, reader: &mut Reader<'_>) -> Result<StoredEvent, Unreadable> {
-    let flags = reader.byte()?;
-    if flags > 1 {
-        return Err("a flag is unknown");
-    }
-    let meta = EventMeta {
-        concurrent: flags == 1,
-        origin: version::replica(reader)?,
-        version: version::get(reader)?,
-        source_seq: SequenceNr::new(reader.number()?),
-        timestamp: Timestamp::from_micros(reader.number()?),
-    };
-    let payload = Payload {
-        codec: reader.byte()?,
-        manifest: reader.text()?.into(),
-        version: u16::try_from(reader.number()?).map_err(|_| "a payload version is too large")?,
-        bytes: Bytes::copy_from_slice(reader.bytes()?),
-    };
-    Ok(StoredEvent { sequence_nr, meta, payload })
+/// The names that were read last: most events of a record have the same ones, which then are checked and kept once.
+#[derive(Default)]
+struct Names {
+    replicas: Vec<ReplicaId>,
+    manifest: Option<Arc<str>>,
 }
+
+impl Names {
+    fn event(
+        &mut self,
+        sequence_nr: SequenceNr,
+        reader: &mut Reader<'_>,
+        bytes: &Bytes,
+    ) -> Result<StoredEvent, Unreadable> {
+        let flags = reader.byte()?;
+        if flags > 1 {
+            return Err("a flag is unknown");
+        }
+        let meta = EventMeta {
+            concurrent: flags == 1,
+            origin: self.replica(reader)?,
+            version: version::read(reader, |reader| self.replica(reader))?,
+            source_seq: SequenceNr::new(reader.number()?),
+            timestamp: Timestamp::from_micros(reader.number()?),
+        };
+        let payload = Payload {
+            codec: reader.byte()?,
+            manifest: self.manifest(reader.text()?),
+            version: u16::try_from(reader.number()?)
+                .map_err(|_| "a payload version is too large")?,
+            bytes: bytes.slice_ref(reader.bytes()?),
+        };
+        Ok(StoredEvent { sequence_nr, meta, payload })
+    }
+
+    fn replica(&mut self, reader: &mut Reader<'_>) -> Result<ReplicaId, Unreadable> {
+        let name = reader.bytes()?;
+        let known = self.replicas.iter().find(|known| known.as_str().as_bytes() == name);
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let replica = version::replica_named(name)?;
+        if self.replicas.len() < REPLICAS_KEPT_MAX {
+            self.replicas.push(replica.clone());
+        }
+        Ok(replica)
+    }
+
+    fn manifest(&mut self, text: &str) -> Arc<str> {
+        match &self.manifest {
+            Some(known) if **known == *text => known.clone(),
+            Some(_) | None => self.manifest.insert(text.into()).clone(),
+        }
+    }
+}
+
+/// Replicas that [`Names`] keeps: as many as are looked through faster than one is made.
+const REPLICAS_KEPT_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use crate::identity::ReplicaId;
-
     use super::*;
 
     fn event(sequence_nr: u64) -> StoredEvent {
@@ -133,7 +175,19 @@ mod tests {
     #[test]
     fn a_batch_is_read_back_as_it_was_written() {
         let events = vec![event(5), event(6)];
-        assert_eq!(decode(SequenceNr::new(5), &encode(&events)), Ok(events));
+        assert_eq!(decode(SequenceNr::new(5), &encode(&events).into()), Ok(events));
+    }
+
+    #[test]
+    fn events_of_many_origins_and_kinds_are_told_apart() {
+        let mut events: Vec<_> = (1..=40).map(event).collect();
+        for (index, event) in events.iter_mut().enumerate() {
+            let replica = ReplicaId::new(format!("r{}", index % 20)).unwrap();
+            event.meta.version.set(&replica, 7);
+            event.meta.origin = replica;
+            event.payload.manifest = format!("m{}", index % 3).into();
+        }
+        assert_eq!(decode(SequenceNr::new(1), &encode(&events).into()), Ok(events));
     }
 
     #[test]
@@ -145,18 +199,16 @@ mod tests {
 
     #[test]
     fn damaged_bytes_are_an_error_and_no_panic() {
-        let bytes = encode(&[event(5), event(6)]);
+        let bytes = Bytes::from(encode(&[event(5), event(6)]));
         for end in 0..bytes.len() {
-            assert!(decode(SequenceNr::new(5), &bytes[..end]).is_err(), "cut at {end}");
+            assert!(decode(SequenceNr::new(5), &bytes.slice(..end)).is_err(), "cut at {end}");
         }
         for index in 0..bytes.len() {
-            let mut damaged = bytes.clone();
+            let mut damaged = bytes.to_vec();
             damaged[index] ^= 0xff;
-            let _ = decode(SequenceNr::new(5), &damaged);
+            let _ = decode(SequenceNr::new(5), &damaged.into());
         }
-        assert_eq!(
-            decode(SequenceNr::new(5), &[1, 0xff, 0xff, 0xff, 0xff, 0x7f]),
-            Err("it ends too early")
-        );
+        let endless = Bytes::from_static(&[1, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+        assert_eq!(decode(SequenceNr::new(5), &endless), Err("it ends too early"));
     }
 }

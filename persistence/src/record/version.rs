@@ -42,6 +42,14 @@ pub fn put(out: &mut Vec<u8>, version: &VersionVector) {
 /// # Errors
 /// What is wrong with the bytes.
 pub fn get(reader: &mut Reader<'_>) -> Result<VersionVector, Unreadable> {
+    read(reader, |reader| replica_named(reader.bytes()?))
+}
+
+/// Reads a version whose replica ids are read by `replica`.
+pub(super) fn read<'a>(
+    reader: &mut Reader<'a>,
+    mut replica: impl FnMut(&mut Reader<'a>) -> Result<ReplicaId, Unreadable>,
+) -> Result<VersionVector, Unreadable> {
     let mut version = VersionVector::new();
     for _ in 0..reader.number()? {
         let replica = replica(reader)?;
@@ -50,12 +58,9 @@ pub fn get(reader: &mut Reader<'_>) -> Result<VersionVector, Unreadable> {
     Ok(version)
 }
 
-/// Reads a replica id within a record; the empty one too.
-///
-/// # Errors
-/// What is wrong with the bytes.
-pub fn replica(reader: &mut Reader<'_>) -> Result<ReplicaId, Unreadable> {
-    let name = reader.text()?;
+/// The replica id of these bytes; the empty one too.
+pub(super) fn replica_named(name: &[u8]) -> Result<ReplicaId, Unreadable> {
+    let name = std::str::from_utf8(name).map_err(|_| "a text is not UTF-8")?;
     if name.is_empty() {
         return Ok(ReplicaId::empty());
     }

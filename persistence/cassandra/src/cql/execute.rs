@@ -1,17 +1,20 @@
 //! How a statement is sent: with a bound, counted, and its failure noted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use antiphon_persistence::Result;
+use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_persistence::{ErrorKind, Result};
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::ExecutionError;
 use scylla::response::query_result::{QueryResult, QueryRowsResult};
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::serialize::row::SerializeRow;
 use scylla::value::{CqlValue, Row};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use super::answers::Answers;
+use super::counts::Counts;
 use super::error::{failed, unreadable};
 use super::schema::Schema;
 use super::statements::{Named, Statements};
@@ -19,14 +22,21 @@ use super::tables::unsigned;
 use super::{ServerSettings, schema, session};
 use crate::tables::Outcome;
 
+/// The first wait before a statement is repeated; it doubles.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// The longest wait.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
 /// The tables of one place on a server.
 pub struct CqlTables {
     pub(super) session: Session,
     pub(super) statements: Statements,
+    /// Of the conditional batch, which is prepared of several statements.
+    pub(super) write_cells: Counts,
     pub(super) place: String,
     /// Statements that may be under way.
     room: Semaphore,
-    pub(super) sent: AtomicU64,
+    repeat_timeout: Duration,
     pub(super) answers: Answers,
 }
 
@@ -39,25 +49,29 @@ impl CqlTables {
         settings.validate()?;
         let session = session::connect(settings).await?;
         let schema = schema::check(&session, settings).await?;
-        let statements = Statements::prepare(&session, settings).await?;
-        let place = settings.place.clone();
-        let room = Semaphore::new(settings.requests_max);
-        let sent = AtomicU64::new(0);
-        Ok((Self { session, statements, place, room, sent, answers: Answers::default() }, schema))
+        let tables = Self {
+            statements: Statements::prepare(&session, settings).await?,
+            session,
+            write_cells: Counts::default(),
+            place: settings.place.clone(),
+            room: Semaphore::new(settings.requests_max),
+            repeat_timeout: settings.repeat_timeout,
+            answers: Answers::default(),
+        };
+        Ok((tables, schema))
     }
 
-    /// Waits for room, and counts a statement.
-    pub(super) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        let room = self.room.acquire().await.ok();
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        room
-    }
-
-    pub(super) fn noted<T>(
+    /// Waits for room, sends, and takes note of the outcome.
+    pub(super) async fn noted<T>(
         &self,
         name: &str,
-        outcome: std::result::Result<T, scylla::errors::ExecutionError>,
+        counts: &Counts,
+        statement: impl Future<Output = std::result::Result<T, ExecutionError>>,
     ) -> Outcome<T> {
+        let _room = self.room.acquire().await.ok();
+        let began = SystemClock.now();
+        let outcome = statement.await;
+        counts.add(SystemClock.now().duration_since(began), outcome.is_err());
         match outcome {
             Ok(value) => {
                 self.answers.answered();
@@ -71,14 +85,34 @@ impl CqlTables {
         }
     }
 
+    /// Sends a statement once, or again and again if it may be repeated, until it is answered or `repeat_timeout` has passed.
+    async fn repeated<T, F>(&self, of: &Named, statement: impl Fn() -> F) -> Outcome<T>
+    where
+        F: Future<Output = std::result::Result<T, ExecutionError>>,
+    {
+        let (until, mut wait) = (SystemClock.now() + self.repeat_timeout, RETRY_MIN);
+        loop {
+            let failed = match self.noted(of.name, &of.counts, statement()).await {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed,
+            };
+            let passing =
+                matches!(failed.error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+            if !of.repeatable || !passing || SystemClock.now() + wait >= until {
+                return Err(failed);
+            }
+            tracing::debug!(error = %failed, ?wait, "a statement is repeated");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+
     pub(super) async fn execute(
         &self,
         of: &Named,
         values: impl SerializeRow,
     ) -> Outcome<QueryResult> {
-        let _room = self.enter().await;
-        let outcome = self.session.execute_unpaged(&of.prepared, values).await;
-        self.noted(of.name, outcome)
+        self.repeated(of, || self.session.execute_unpaged(&of.prepared, &values)).await
     }
 
     pub(super) async fn run(&self, of: &Named, values: impl SerializeRow) -> Outcome<()> {
@@ -101,9 +135,8 @@ impl CqlTables {
         let mut state = PagingState::start();
         let mut all = Vec::new();
         loop {
-            let _room = self.enter().await;
-            let page = self.session.execute_single_page(&of.prepared, &values, state).await;
-            let (page, next) = self.noted(of.name, page)?;
+            let page = || self.session.execute_single_page(&of.prepared, &values, state.clone());
+            let (page, next) = self.repeated(of, page).await?;
             all.extend(rows_of(of, &result(of, page)?)?);
             match next {
                 PagingStateResponse::HasMorePages { state: next } => state = next,

@@ -1,6 +1,7 @@
 //! The [tables](crate::tables) on a server, over the `scylla` driver.
 
 mod answers;
+mod counts;
 mod error;
 mod execute;
 mod schema;
@@ -8,6 +9,8 @@ mod session;
 mod settings;
 mod statements;
 mod tables;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use execute::CqlTables;
 pub use schema::{Schema, apply, show};

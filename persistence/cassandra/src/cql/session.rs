@@ -32,6 +32,10 @@ pub(super) async fn connect(settings: &ServerSettings) -> Result<Session> {
         .keepalive_interval(settings.keepalive_interval)
         .keepalive_timeout(settings.keepalive_timeout)
         .tcp_nodelay(true);
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &settings.tls {
+        builder = builder.tls_context(Some(super::tls::config(tls)?));
+    }
     if let Some(auth) = &settings.auth {
         builder = builder.user(&auth.user, &auth.password);
     }

@@ -24,12 +24,18 @@ impl std::fmt::Debug for Auth {
     }
 }
 
-/// How connections are encrypted.
+/// How connections are encrypted. The server's certificate must name the address at which it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// PEM file with the authorities that may have signed the server's certificate.
     pub ca_file: PathBuf,
+    /// PEM file with this client's certificate, for servers that ask for one. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the private key of the certificate. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
 }
 
 /// How many copies a keyspace has.
@@ -72,6 +78,9 @@ pub struct ServerSettings {
     /// How long a statement may take; then its outcome is unknown. Longer than the server's own limits. Default: 5 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub request_timeout: Duration,
+    /// How long a read, or a write that may be repeated, is repeated after it failed or timed out; then the failure is answered. Default: 10 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub repeat_timeout: Duration,
     /// How long a connection may take. Default: 3 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub connect_timeout: Duration,
@@ -98,6 +107,7 @@ impl Default for ServerSettings {
             serial_consistency: "local_serial".into(),
             requests_max: 256,
             request_timeout: Duration::from_secs(5),
+            repeat_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(3),
             keepalive_interval: Duration::from_secs(2),
             keepalive_timeout: Duration::from_secs(3),
@@ -133,8 +143,13 @@ impl ServerSettings {
         self.parsed_consistency()?;
         self.parsed_serial_consistency()?;
         if let Some(tls) = &self.tls {
-            let file = tls.ca_file.display().to_string();
-            return bad("tls", "none, because this build has no TLS to the database", &file);
+            if !cfg!(feature = "tls") {
+                let file = tls.ca_file.display().to_string();
+                return bad("tls", "none, because this build has no TLS to the database", &file);
+            }
+            if tls.cert_file.is_some() != tls.key_file.is_some() {
+                return bad("tls", "`cert_file` and `key_file` both, or none of them", "one");
+            }
         }
         Ok(())
     }

@@ -7,11 +7,16 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::unprepared::Statement;
 
 use super::ServerSettings;
+use super::counts::Counts;
+use crate::tables::StatementCounts;
 
 /// A statement with the name that metrics and errors use.
 pub(super) struct Named {
     pub(super) name: &'static str,
     pub(super) prepared: PreparedStatement,
+    /// Repeating it has no other effect than sending it once.
+    pub(super) repeatable: bool,
+    pub(super) counts: Counts,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -32,6 +37,11 @@ macro_rules! statements {
         }
 
         impl Statements {
+            /// What was counted of each.
+            pub(super) fn counts(&self) -> Vec<StatementCounts> {
+                vec![$(self.$name.counts.snapshot(self.$name.name),)*]
+            }
+
             pub(super) async fn prepare(session: &Session, settings: &ServerSettings) -> Result<Self> {
                 Ok(Self {
                     $($name: prepare(session, settings, stringify!($name), Kind::$kind, $cql).await?,)*
@@ -112,5 +122,6 @@ async fn prepare(
     let prepared = session.prepare(statement).await.map_err(|error| {
         Error::unavailable(format!("cassandra: preparing `{name}`: {error}")).with_source(error)
     })?;
-    Ok(Named { name, prepared })
+    let repeatable = kind != Kind::Conditional;
+    Ok(Named { name, prepared, repeatable, counts: Counts::default() })
 }

@@ -1,7 +1,6 @@
 //! Each statement of the seam, on a session.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use super::execute::{CqlTables, refusal};
 use super::statements::Statements;
 use crate::tables::{
     Cell, CellWrite, Cells, EventRow, LaneId, LanePosition, LaneState, Outcome, PartState,
-    RoundAnswer, RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
+    RoundAnswer, RoundPage, RoundWrite, StatementCounts, StreamRow, Tables, WriterRow,
 };
 
 /// Rounds in one page: at the default size of a round some 4 MiB.
@@ -48,8 +47,10 @@ impl Tables for CqlTables {
         self.answers.trouble()
     }
 
-    fn statements(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    fn statements(&self) -> Vec<StatementCounts> {
+        let mut counts = self.statements.counts();
+        counts.push(self.write_cells.snapshot("write_cells"));
+        counts
     }
 
     async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>> {
@@ -332,9 +333,8 @@ impl Tables for CqlTables {
             batch.append_statement(of.prepared.clone());
             values.push(bound);
         }
-        let _room = self.enter().await;
-        let outcome = self.session.batch(&batch, values).await;
-        let outcome = self.noted("write_cells", outcome)?;
+        let batch = self.session.batch(&batch, values);
+        let outcome = self.noted("write_cells", &self.write_cells, batch).await?;
         Ok(refusal("write_cells", outcome)?.is_none())
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn rows(
 ) -> Result<Vec<EventRow>> {
     let mut rows = Vec::new();
     let mut held: Vec<&Entry> = Vec::new();
+    let mut held_bytes = 0;
     let flush = |held: &mut Vec<&Entry>, rows: &mut Vec<EventRow>| {
         if let (Some(first), Some(last)) = (held.first(), held.last()) {
             rows.push(EventRow {
@@ -59,21 +60,23 @@ pub(crate) fn rows(
     for entry in entries {
         let part = part_of(entry.first, partition_events_max);
         let fits = held.first().is_none_or(|first| {
-            let bytes: usize = held.iter().map(|held| held.events.len()).sum();
             part_of(first.first, partition_events_max) == part_of(entry.last, partition_events_max)
                 && entry.last - first.first < ROW_EVENTS_MAX
-                && bytes + entry.events.len() <= ROW_BYTES_MAX
+                && held_bytes + entry.events.len() <= ROW_BYTES_MAX
                 && held.last().is_some_and(|last| last.last + 1 == entry.first)
         });
         if !fits {
             flush(&mut held, &mut rows);
+            held_bytes = 0;
         }
         let whole = part == part_of(entry.last, partition_events_max)
             && entry.last - entry.first < ROW_EVENTS_MAX;
         if whole {
             held.push(entry);
+            held_bytes += entry.events.len();
         } else {
             flush(&mut held, &mut rows);
+            held_bytes = 0;
             split(stream, entry, partition_events_max, &mut rows)?;
         }
     }
@@ -115,24 +118,22 @@ pub(crate) async fn copy(
     partition_events_max: u64,
     entries: impl Iterator<Item = Entry>,
 ) -> Result<()> {
-    let mut streams: BTreeMap<String, (Arc<ReplicationId>, Vec<Entry>)> = BTreeMap::new();
+    let mut streams: BTreeMap<Arc<str>, Vec<Entry>> = BTreeMap::new();
     for entry in entries {
-        let stream = streams.entry(entry.stream.to_string());
-        stream.or_insert_with(|| (entry.stream.clone(), Vec::new())).1.push(entry);
+        streams.entry(entry.stream.name.clone()).or_default().push(entry);
     }
     let mut jobs = Vec::new();
-    for (name, (id, entries)) in streams {
-        let name: Arc<str> = name.into();
-        let first = entries.first().map_or(0, |entry| entry.first);
+    for (name, entries) in streams {
+        let Some(first) = entries.first() else { continue };
         let rows = rows(&name, &entries, partition_events_max)?;
-        jobs.push((name, id, first == 1, rows));
+        jobs.push((name, first.stream.clone(), first.first == 1, rows));
     }
     stream::iter(jobs)
-        .for_each_concurrent(settings.copies_in_flight_max, |(name, id, is_new, rows)| async move {
+        .for_each_concurrent(settings.copies_in_flight_max, |(name, of, is_new, rows)| async move {
             if is_new {
-                let bucket = bucket_of(&id);
+                let bucket = bucket_of(&of.id);
                 until_done(settings, counters, || {
-                    tables.put_stream_id(id.entity_type(), bucket, &name)
+                    tables.put_stream_id(of.id.entity_type(), bucket, &name)
                 })
                 .await;
             }
@@ -194,7 +195,7 @@ mod tests {
     use antiphon_persistence::version::VersionVector;
 
     use super::*;
-    use crate::log::round::decode_events;
+    use crate::log::round::{Stream, decode_events};
 
     fn entry(first: u64, last: u64) -> Entry {
         let event = |nr| StoredEvent {
@@ -210,7 +211,7 @@ mod tests {
         };
         let events: Vec<_> = (first..=last).map(event).collect();
         Entry {
-            stream: Arc::new(ReplicationId::parse("c|1|A").unwrap()),
+            stream: Stream::parse("c|1|A").unwrap(),
             first,
             last,
             seen: VersionVector::new(),

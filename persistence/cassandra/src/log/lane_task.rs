@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use super::lane::{Effect, Ended, Input, Lane, Token};
-use super::view::decode;
+use super::round::{self, Entry};
 use super::writer::{Book, Job, Shared, Uncopied};
 use crate::stats::count;
 use crate::tables::{LaneId, LanePosition, Outcome, RoundAnswer};
@@ -78,7 +78,7 @@ impl LaneTask {
 
     fn accept(&mut self, mut job: Job) -> Input {
         self.next_token += 1;
-        let record = std::mem::take(&mut job.record);
+        let record = job.append.take_record();
         self.waiting.insert(self.next_token, job);
         Input::Append(self.next_token, record)
     }
@@ -108,13 +108,14 @@ impl LaneTask {
     }
 
     fn stored(&mut self, at: LanePosition, record: &Bytes, tokens: &[Token]) {
-        let entries = match decode(&self.id, at.nr, record) {
-            Ok(entries) => entries,
-            Err(error) => {
-                tracing::error!(%error, "a round was written that cannot be read: report it");
-                return self.fail(tokens, ErrorKind::Bug, || error.to_string());
-            }
+        let jobs: Vec<Job> = tokens.iter().filter_map(|token| self.waiting.remove(token)).collect();
+        let appends = jobs.iter().map(|job| (&job.stream, &job.append));
+        let Some(entries) = round::entries(record, appends) else {
+            let message = format!("round {} is another one than was sent", at.nr);
+            tracing::error!(message, "report it");
+            return self.fail_jobs(jobs, ErrorKind::Bug, || message.clone());
         };
+        let entries: Arc<[Entry]> = entries.into();
         let counters = &self.shared.counters;
         count(&counters.rounds, 1);
         count(&counters.appends, tokens.len() as u64);
@@ -131,9 +132,8 @@ impl LaneTask {
         }
         {
             let mut ends = self.shared.ends.lock();
-            for token in tokens {
-                let Some(job) = self.waiting.get(token) else { continue };
-                if let Some(end) = ends.get_mut(&job.stream) {
+            for job in &jobs {
+                if let Some(end) = ends.get_mut(&job.stream.name) {
                     end.under_way = end.under_way.saturating_sub(1);
                 }
             }
@@ -141,10 +141,8 @@ impl LaneTask {
         if before + bytes > self.shared.settings.uncopied_bytes_max / 2 {
             self.book.copy_now.notify_one();
         }
-        for token in tokens {
-            if let Some(job) = self.waiting.remove(token) {
-                let _ = job.answer.send(Ok(()));
-            }
+        for job in jobs {
+            let _ = job.answer.send(Ok(()));
         }
     }
 
@@ -187,8 +185,11 @@ impl LaneTask {
 
     /// Answers appends of which nothing was stored, with all that came after them.
     fn fail(&mut self, tokens: &[Token], kind: ErrorKind, message: impl Fn() -> String) {
-        let mut failed: Vec<Job> =
-            tokens.iter().filter_map(|token| self.waiting.remove(token)).collect();
+        let failed = tokens.iter().filter_map(|token| self.waiting.remove(token)).collect();
+        self.fail_jobs(failed, kind, message);
+    }
+
+    fn fail_jobs(&mut self, mut failed: Vec<Job>, kind: ErrorKind, message: impl Fn() -> String) {
         {
             // under the lock, so that nothing is put under way in between
             let mut ends = self.shared.ends.lock();
@@ -196,7 +197,7 @@ impl LaneTask {
                 failed.push(job);
             }
             for job in &failed {
-                ends.remove(&job.stream);
+                ends.remove(&job.stream.name);
             }
         }
         for job in failed {

@@ -9,7 +9,6 @@
 //! | merged version of the events | [version vector](version) |
 //! | events | blob, a [batch](batch) |
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
@@ -23,10 +22,25 @@ use bytes::Bytes;
 
 const FORMAT: u8 = 1;
 
+/// A stream, by its parts and by its name.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: ReplicationId,
+    pub(crate) name: Arc<str>,
+}
+
+impl Stream {
+    /// The stream of this name.
+    pub(crate) fn parse(name: impl Into<Arc<str>>) -> Result<Arc<Self>> {
+        let name = name.into();
+        Ok(Arc::new(Self { id: ReplicationId::parse(&name)?, name }))
+    }
+}
+
 /// One append within a round, its events still encoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) stream: Arc<ReplicationId>,
+    pub(crate) stream: Arc<Stream>,
     pub(crate) first: u64,
     pub(crate) last: u64,
     /// The merged versions of the events.
@@ -37,7 +51,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// The events.
     pub(crate) fn decode(&self) -> Result<Vec<StoredEvent>> {
-        decode_events(&self.stream.to_string(), self.first, self.last, &self.events)
+        decode_events(&self.stream.name, self.first, self.last, &self.events)
     }
 }
 
@@ -46,7 +60,7 @@ pub(crate) fn decode_events(
     stream: &str,
     first: u64,
     last: u64,
-    bytes: &[u8],
+    bytes: &Bytes,
 ) -> Result<Vec<StoredEvent>> {
     let unreadable = |why: &str| {
         Error::corrupt(format!("the events {first} to {last} of `{stream}` are unreadable: {why}"))
@@ -58,8 +72,32 @@ pub(crate) fn decode_events(
     Ok(events)
 }
 
+/// One append, ready to become part of a round.
+#[derive(Debug)]
+pub(crate) struct EncodedAppend {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) seen: VersionVector,
+    /// How many bytes at the end of the record are the events.
+    events_bytes: usize,
+    record_bytes: usize,
+    record: Vec<u8>,
+}
+
+impl EncodedAppend {
+    /// The bytes of the record, also when it was taken.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.record_bytes
+    }
+
+    /// The record, once.
+    pub(crate) fn take_record(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.record)
+    }
+}
+
 /// The record of one append, of which a round has one or more.
-pub(crate) fn encode_entry(append: &Append) -> Vec<u8> {
+pub(crate) fn encode_entry(append: &Append) -> EncodedAppend {
     let mut seen = VersionVector::new();
     for event in &append.events {
         seen.merge(&event.meta.version);
@@ -71,7 +109,14 @@ pub(crate) fn encode_entry(append: &Append) -> Vec<u8> {
     put_number(&mut out, append.events.len() as u64);
     version::put(&mut out, &seen);
     put_bytes(&mut out, &events);
-    out
+    EncodedAppend {
+        first: append.expected.value() + 1,
+        last: append.expected.value() + append.events.len() as u64,
+        seen,
+        events_bytes: events.len(),
+        record_bytes: out.len(),
+        record: out,
+    }
 }
 
 /// The record of a round from those of its appends.
@@ -84,6 +129,31 @@ pub(crate) fn encode<'a>(entries: impl ExactSizeIterator<Item = &'a [u8]>) -> Ve
     out
 }
 
+/// The entries of a round that was made from these appends, without reading it: `None` when it was not.
+pub(crate) fn entries<'a>(
+    bytes: &Bytes,
+    appends: impl ExactSizeIterator<Item = (&'a Arc<Stream>, &'a EncodedAppend)>,
+) -> Option<Vec<Entry>> {
+    let mut header = vec![FORMAT];
+    put_number(&mut header, appends.len() as u64);
+    let mut end = header.len();
+    let mut entries = Vec::with_capacity(appends.len());
+    for (stream, append) in appends {
+        end += append.record_bytes;
+        if end > bytes.len() {
+            return None;
+        }
+        entries.push(Entry {
+            stream: stream.clone(),
+            first: append.first,
+            last: append.last,
+            seen: append.seen.clone(),
+            events: bytes.slice(end - append.events_bytes..end),
+        });
+    }
+    (end == bytes.len()).then_some(entries)
+}
+
 /// Reads a round; the events stay where they are, as parts of `bytes`.
 pub(crate) fn decode(bytes: &Bytes) -> std::result::Result<Vec<Entry>, String> {
     let mut reader = Reader(bytes);
@@ -93,7 +163,7 @@ pub(crate) fn decode(bytes: &Bytes) -> std::result::Result<Vec<Entry>, String> {
     let count = reader.number()?;
     let mut entries = Vec::new();
     for _ in 0..count {
-        let stream = ReplicationId::parse(reader.text()?).map_err(|error| error.to_string())?;
+        let stream = Stream::parse(reader.text()?).map_err(|error| error.to_string())?;
         let first = reader.number()?;
         let count = reader.number()?;
         if first == 0 || count == 0 {
@@ -101,17 +171,11 @@ pub(crate) fn decode(bytes: &Bytes) -> std::result::Result<Vec<Entry>, String> {
         }
         let last = first.checked_add(count - 1).ok_or("a number is out of range")?;
         let seen = version::get(&mut reader)?;
-        let events = reader.bytes()?;
-        let events = bytes.slice(range_of(bytes, events));
-        entries.push(Entry { stream: Arc::new(stream), first, last, seen, events });
+        let events = bytes.slice_ref(reader.bytes()?);
+        entries.push(Entry { stream, first, last, seen, events });
     }
     reader.end()?;
     Ok(entries)
-}
-
-fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
-    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
-    start..start + part.len()
 }
 
 #[cfg(test)]
@@ -146,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_round_never_change() {
-        let entry = encode_entry(&append());
+        let entry = encode_entry(&append()).take_record();
         let batch = [1, 1, 0, 1, b'A', 1, 1, b'A', 3, 7, 1, 1, 1, b'm', 2, 2, b'x', b'y'];
         let mut golden = vec![1, 1, 5, b'c', b'|', b'1', b'|', b'A', 7, 1, 1, 1, b'A', 3, 18];
         golden.extend(batch);
@@ -155,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_round_is_read_back_as_it_was_written() {
-        let entry = encode_entry(&append());
+        let entry = encode_entry(&append()).take_record();
         let bytes = Bytes::from(encode([entry.as_slice(), entry.as_slice()].into_iter()));
         let entries = decode(&bytes).unwrap();
         assert_eq!(entries.len(), 2);
@@ -164,8 +228,25 @@ mod tests {
     }
 
     #[test]
+    fn the_entries_of_a_round_are_known_without_reading_it() {
+        let mut encoded = encode_entry(&append());
+        let record = encoded.take_record();
+        let bytes = Bytes::from(encode([record.as_slice(), record.as_slice()].into_iter()));
+        let stream = Stream::parse("c|1|A").unwrap();
+
+        let known = entries(&bytes, [(&stream, &encoded), (&stream, &encoded)].into_iter());
+        let read = decode(&bytes).unwrap();
+        for (known, read) in known.unwrap().iter().zip(&read) {
+            assert_eq!((known.first, known.last), (read.first, read.last));
+            assert_eq!((&known.seen, &known.events), (&read.seen, &read.events));
+            assert_eq!(known.stream.id, read.stream.id);
+        }
+        assert!(entries(&bytes, [(&stream, &encoded)].into_iter()).is_none(), "another round");
+    }
+
+    #[test]
     fn damaged_bytes_are_an_error_and_no_panic() {
-        let entry = encode_entry(&append());
+        let entry = encode_entry(&append()).take_record();
         let bytes = encode([entry.as_slice()].into_iter());
         for end in 0..bytes.len() {
             assert!(decode(&Bytes::copy_from_slice(&bytes[..end])).is_err(), "cut at {end}");

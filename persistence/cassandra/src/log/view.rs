@@ -110,7 +110,7 @@ impl View {
         *cached_bytes += bytes;
         if at.nr > view.copied {
             for entry in &*entries {
-                let name: Arc<str> = entry.stream.to_string().into();
+                let name = entry.stream.name.clone();
                 streams.entry(name).or_default().push((lane.clone(), at.nr, entry.clone()));
             }
         }
@@ -146,11 +146,11 @@ impl View {
         let before = std::mem::replace(&mut view.copied, nr);
         for round in view.rounds.iter().filter(|round| round.at.nr > before && round.at.nr <= nr) {
             for entry in &*round.entries {
-                let name = entry.stream.to_string();
-                if let Some(held) = streams.get_mut(&*name) {
+                let name = &entry.stream.name;
+                if let Some(held) = streams.get_mut(name) {
                     held.retain(|(of, at, _)| of != lane || *at > nr);
                     if held.is_empty() {
-                        streams.remove(&*name);
+                        streams.remove(name);
                     }
                 }
             }

@@ -17,7 +17,7 @@ use super::copier::Copier;
 use super::lane::{Lane, LaneLimits};
 use super::lane_task::LaneTask;
 use super::retention::Retention;
-use super::round::Entry;
+use super::round::{EncodedAppend, Entry, Stream};
 use super::view::View;
 use crate::health::Health;
 use crate::settings::CassandraSettings;
@@ -54,8 +54,8 @@ impl Drop for Writer {
 
 /// One append on its way.
 pub(super) struct Job {
-    pub(super) stream: Arc<str>,
-    pub(super) record: Vec<u8>,
+    pub(super) stream: Arc<Stream>,
+    pub(super) append: EncodedAppend,
     pub(super) answer: oneshot::Sender<Result<()>>,
     pub(super) _room: OwnedSemaphorePermit,
 }
@@ -101,12 +101,13 @@ fn learn(
     if ends.len() >= stream_cache_max && !ends.contains_key(stream) {
         ends.retain(|_, end| end.under_way > 0);
     }
-    let end = ends.entry(stream.clone()).or_insert(End { highest, under_way: 0 });
+    let end = ends.entry(stream.clone()).or_insert(End { stream: None, highest, under_way: 0 });
     end.highest = end.highest.max(highest);
 }
 
-#[derive(Clone, Copy)]
 pub(super) struct End {
+    /// Its parts, once something was appended here.
+    pub(super) stream: Option<Arc<Stream>>,
     pub(super) highest: u64,
     pub(super) under_way: usize,
 }
@@ -123,7 +124,9 @@ pub(crate) enum Reserved {
     /// It is under way; this is its answer.
     UnderWay(oneshot::Receiver<Result<()>>),
     /// The end of the stream is not known, or another one: look, and try once more with what was found.
-    Look(Vec<u8>, OwnedSemaphorePermit),
+    Look(EncodedAppend, OwnedSemaphorePermit),
+    /// Its stream has no name that the log can hold.
+    Unnamed,
     /// It does not follow the end, which is this.
     Fenced(u64),
 }
@@ -211,8 +214,7 @@ impl Writer {
     pub(crate) fn reserve(
         &self,
         stream: &Arc<str>,
-        (expected, count): (u64, u64),
-        record: Vec<u8>,
+        append: EncodedAppend,
         room: OwnedSemaphorePermit,
         found: Option<u64>,
     ) -> Reserved {
@@ -221,19 +223,26 @@ impl Writer {
             learn(&mut ends, stream, highest, self.shared.settings.stream_cache_max);
         }
         let end = match ends.get_mut(stream) {
-            Some(end) if end.highest == expected => end,
+            Some(end) if end.highest + 1 == append.first => end,
             Some(end) if found.is_some() || end.under_way > 0 => {
                 return Reserved::Fenced(end.highest);
             }
-            Some(_) | None => return Reserved::Look(record, room),
+            Some(_) | None => return Reserved::Look(append, room),
         };
-        end.highest = expected + count;
+        let of = match &end.stream {
+            Some(of) => of.clone(),
+            None => match Stream::parse(stream.clone()) {
+                Ok(of) => end.stream.insert(of).clone(),
+                Err(_) => return Reserved::Unnamed,
+            },
+        };
+        end.highest = append.last;
         end.under_way += 1;
         let (answer, receiver) = oneshot::channel();
         let lane = usize::try_from(xxhash_rust::xxh64::xxh64(stream.as_bytes(), 0) >> 32)
             .unwrap_or(0)
             % self.lanes.len();
-        let job = Job { stream: stream.clone(), record, answer, _room: room };
+        let job = Job { stream: of, append, answer, _room: room };
         // under the lock, so that the appends of a stream reach its lane in order; `room` says that there is room
         let _ = self.lanes[lane].try_send(job);
         Reserved::UnderWay(receiver)

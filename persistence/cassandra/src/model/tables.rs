@@ -18,39 +18,37 @@ const PAGE_MAX: usize = 50;
 impl Tables for ModelTables {
     async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>> {
         let row = row.clone();
-        self.write(move |data| {
+        self.step(|data| {
             if let Some(there) = data.writers.get(&row.writer) {
                 return Some(there.clone());
             }
             data.writers.insert(row.writer.clone(), row.clone());
             None
         })
-        .await
     }
 
     async fn end_writer(&self, writer: &str, copied_at: Option<u64>) -> Outcome<()> {
         let writer: Arc<str> = writer.into();
-        self.write(move |data| {
+        self.step(|data| {
             if let Some(row) = data.writers.get_mut(&writer) {
                 row.sealed = true;
                 row.copied |= copied_at.is_some();
                 row.ended_at = copied_at.unwrap_or(row.ended_at);
             }
         })
-        .await
     }
 
     async fn writers(&self) -> Outcome<Vec<WriterRow>> {
-        self.read(|data| data.writers.values().cloned().collect()).await
+        self.step(|data| data.writers.values().cloned().collect())
     }
 
     async fn writer(&self, writer: &str) -> Outcome<Option<WriterRow>> {
-        self.read(|data| data.writers.get(writer).cloned()).await
+        self.step(|data| data.writers.get(writer).cloned())
     }
 
     async fn put_round(&self, write: &RoundWrite) -> Outcome<RoundAnswer> {
         let write = write.clone();
-        self.write(move |data| {
+        self.step(|data| {
             let part = data.parts.entry((write.lane.clone(), write.at.part)).or_default();
             if part.state.head != write.head || part.state.sealed || part.state.closed {
                 return RoundAnswer::Refused(part.state);
@@ -60,23 +58,21 @@ impl Tables for ModelTables {
             part.rounds.insert(write.at.nr, write.record.clone());
             RoundAnswer::Applied
         })
-        .await
     }
 
     async fn seal_part(&self, lane: &LaneId, part: u64) -> Outcome<PartState> {
         let lane = lane.clone();
-        self.write(move |data| {
+        self.step(|data| {
             let part = data.parts.entry((lane.clone(), part)).or_default();
             if !part.state.closed {
                 part.state.sealed = true;
             }
             part.state
         })
-        .await
     }
 
     async fn rounds(&self, lane: &LaneId, part: u64, after: u64) -> Outcome<RoundPage> {
-        self.read(|data| {
+        self.step(|data| {
             let Some(part) = data.parts.get(&(lane.clone(), part)) else {
                 return RoundPage::default();
             };
@@ -84,38 +80,35 @@ impl Tables for ModelTables {
             let rounds = rounds.map(|(nr, record)| (*nr, record.clone())).collect();
             RoundPage { state: part.state, rounds }
         })
-        .await
     }
 
     async fn drop_part(&self, lane: &LaneId, part: u64) -> Outcome<()> {
         let lane = lane.clone();
-        self.write(move |data| {
+        self.step(|data| {
             if let Some(part) = data.parts.get_mut(&(lane.clone(), part)) {
                 part.rounds.clear();
             }
         })
-        .await
     }
 
     async fn lane_state(&self, lane: &LaneId) -> Outcome<LaneState> {
-        self.read(|data| data.lanes.get(lane).copied().unwrap_or_default()).await
+        self.step(|data| data.lanes.get(lane).copied().unwrap_or_default())
     }
 
     async fn put_lane_state(&self, lane: &LaneId, state: LaneState) -> Outcome<()> {
         let lane = lane.clone();
-        self.write(move |data| {
+        self.step(|data| {
             let there = data.lanes.entry(lane.clone()).or_default();
             if state.copied.nr > there.copied.nr {
                 there.copied = state.copied;
             }
             there.first_part = there.first_part.max(state.first_part);
         })
-        .await
     }
 
     async fn put_events(&self, row: &EventRow) -> Outcome<()> {
         let row = row.clone();
-        self.write(move |data| {
+        self.step(|data| {
             let key = (row.stream.clone(), row.part);
             let highest = data.highest.entry(key.clone()).or_default();
             *highest = (*highest).max(row.last);
@@ -124,11 +117,10 @@ impl Tables for ModelTables {
             }
             data.events.entry(key).or_default().insert((row.first, row.last), row.clone());
         })
-        .await
     }
 
     async fn highest_in_part(&self, stream: &str, part: u64) -> Outcome<Option<u64>> {
-        self.read(|data| data.highest.get(&(stream.into(), part)).copied()).await
+        self.step(|data| data.highest.get(&(stream.into(), part)).copied())
     }
 
     async fn events(
@@ -139,46 +131,42 @@ impl Tables for ModelTables {
         last: u64,
         row_count_max: usize,
     ) -> Outcome<Vec<EventRow>> {
-        self.read(|data| {
+        self.step(|data| {
             let Some(rows) = data.events.get(&(stream.into(), part)) else { return Vec::new() };
             let rows = rows.range((first, 0)..).take_while(|((f, _), _)| *f <= last);
             rows.take(row_count_max).map(|(_, row)| row.clone()).collect()
         })
-        .await
     }
 
     async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()> {
         let key = (Arc::from(stream), part);
-        self.write(move |data| {
+        self.step(|data| {
             let hidden = data.hidden.entry(key.clone()).or_default();
             *hidden = (*hidden).max(last);
             if let Some(rows) = data.events.get_mut(&key) {
                 rows.retain(|(_, end), _| *end > last);
             }
         })
-        .await
     }
 
     async fn stream(&self, stream: &str) -> Outcome<StreamRow> {
-        self.read(|data| data.streams.get(stream).copied().unwrap_or_default()).await
+        self.step(|data| data.streams.get(stream).copied().unwrap_or_default())
     }
 
     async fn put_stream(&self, stream: &str, row: StreamRow) -> Outcome<()> {
         let stream: Arc<str> = stream.into();
-        self.write(move |data| {
+        self.step(|data| {
             let there = data.streams.entry(stream.clone()).or_default();
             there.part = there.part.max(row.part);
             there.deleted = there.deleted.max(row.deleted);
         })
-        .await
     }
 
     async fn put_stream_id(&self, entity_type: &str, bucket: u16, stream: &str) -> Outcome<()> {
         let (key, stream) = ((entity_type.to_owned(), bucket), Arc::<str>::from(stream));
-        self.write(move |data| {
+        self.step(|data| {
             data.ids.entry(key.clone()).or_default().insert(stream.clone());
         })
-        .await
     }
 
     async fn stream_ids(
@@ -188,62 +176,56 @@ impl Tables for ModelTables {
         after: &str,
         count_max: usize,
     ) -> Outcome<Vec<Arc<str>>> {
-        self.read(|data| {
+        self.step(|data| {
             let Some(ids) = data.ids.get(&(entity_type.to_owned(), bucket)) else {
                 return Vec::new();
             };
             ids.iter().filter(|id| &***id > after).take(count_max).cloned().collect()
         })
-        .await
     }
 
     async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
         let (key, record) = ((stream.to_owned(), sequence_nr), record.clone());
-        self.write(move |data| {
+        self.step(|data| {
             data.snapshots.insert(key.clone(), record.clone());
         })
-        .await
     }
 
     async fn snapshot(&self, stream: &str, last: u64) -> Outcome<Option<(u64, Bytes)>> {
-        self.read(|data| {
+        self.step(|data| {
             let mut upto = data.snapshots.range((stream.to_owned(), 0)..=(stream.to_owned(), last));
             upto.next_back().map(|((_, number), record)| (*number, record.clone()))
         })
-        .await
     }
 
     async fn delete_snapshots(&self, stream: &str, last: u64) -> Outcome<()> {
         let stream = stream.to_owned();
-        self.write(move |data| {
+        self.step(|data| {
             data.snapshots.retain(|(of, number), _| *of != stream || *number > last);
         })
-        .await
     }
 
     async fn put_offset(&self, reader: &str, part: &str, position: &str) -> Outcome<()> {
         let (key, position) = ((reader.to_owned(), part.to_owned()), position.to_owned());
-        self.write(move |data| {
+        self.step(|data| {
             data.offsets.insert(key.clone(), position.clone());
         })
-        .await
     }
 
     async fn offset(&self, reader: &str, part: &str) -> Outcome<Option<String>> {
         let key = (reader.to_owned(), part.to_owned());
-        self.read(|data| data.offsets.get(&key).cloned()).await
+        self.step(|data| data.offsets.get(&key).cloned())
     }
 
     async fn cells(&self, table: &str) -> Outcome<Cells> {
-        self.read(|data| data.cells.get(table).cloned().unwrap_or_default()).await
+        self.step(|data| data.cells.get(table).cloned().unwrap_or_default())
     }
 
     async fn cell(&self, table: &str, key: &str) -> Outcome<Option<Cell>> {
-        self.read(|data| {
+        self.step(|data| {
             let cells = data.cells.get(table)?;
             cells.rows.iter().find(|cell| &*cell.key == key).cloned()
         })
-        .await
     }
 
     async fn write_cells(
@@ -253,7 +235,7 @@ impl Tables for ModelTables {
         writes: &[CellWrite],
     ) -> Outcome<bool> {
         let (table, writes) = (table.to_owned(), writes.to_vec());
-        self.write(move |data| {
+        self.step(|data| {
             let cells = data.cells.entry(table.clone()).or_default();
             let version = |cells: &Cells, key: &str| {
                 cells.rows.iter().find(|cell| &*cell.key == key).map(|cell| cell.version)
@@ -276,6 +258,5 @@ impl Tables for ModelTables {
             cells.rows.sort_by(|a, b| a.key.cmp(&b.key));
             true
         })
-        .await
     }
 }

@@ -13,12 +13,14 @@ pub(crate) fn server() -> ServerSettings {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static APPLIED: OnceLock<()> = OnceLock::new();
     let point = std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
+    let copies = std::env::var("TEST_CASSANDRA_COPIES").ok();
+    let copies = copies.map_or(1, |text| text.parse().expect("a number of copies"));
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let settings = ServerSettings {
-        contact_points: vec![point],
+        contact_points: point.split(',').map(str::to_owned).collect(),
         keyspace: KEYSPACE.into(),
         place: format!("{}-{number}", SystemClock.wall().as_micros()),
-        replication: Some(Replication::Simple(1)),
+        replication: Some(Replication::Simple(copies)),
         partition_events_max: 1000,
         ..ServerSettings::default()
     };

@@ -1,0 +1,273 @@
+//! Tables that misbehave by a seed: slow, refused, of unknown outcome, and late. On the model, and on a real server.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use antiphon_persistence::Error;
+use antiphon_persistence::task::spawn;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::tables::{
+    Cell, CellWrite, Cells, EventRow, Failed, LaneId, LaneState, Outcome, PartState, RoundAnswer,
+    RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
+};
+
+/// How tables misbehave; the default is not at all. Chances are out of 1000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Faults {
+    /// Statements that fail and have surely no effect.
+    pub refused: u32,
+    /// Writes that fail, although they took effect.
+    pub unknown_applied: u32,
+    /// Writes that fail and take effect later.
+    pub unknown_late: u32,
+    /// Writes that fail as unknown and never take effect.
+    pub unknown_lost: u32,
+    /// The longest a statement takes, beside what it takes anyway.
+    pub delay_max: Duration,
+    /// The longest until a late effect.
+    pub late_max: Duration,
+}
+
+/// Tables with [`Faults`] in front. Clones share their chance.
+#[derive(Clone)]
+pub struct FaultyTables {
+    tables: Arc<dyn Tables>,
+    chance: Arc<Mutex<(ChaCha8Rng, Faults)>>,
+}
+
+/// What a statement is, to be sent now, later, or never.
+type Statement<T> = Box<dyn Fn(Arc<dyn Tables>) -> BoxFuture<'static, Outcome<T>> + Send + Sync>;
+
+/// Sends a write that owns its arguments, now, later or never.
+macro_rules! write {
+    ($self:ident, ($($name:ident = $value:expr),*), |$tables:ident| $call:expr) => {{
+        $(let $name = $value;)*
+        let statement = move |$tables: Arc<dyn Tables>| -> BoxFuture<'static, _> {
+            $(let $name = ToOwned::to_owned(&$name);)*
+            Box::pin(async move { $call.await })
+        };
+        $self.write(Box::new(statement)).await
+    }};
+}
+
+impl FaultyTables {
+    /// These tables, misbehaving.
+    pub fn new(tables: Arc<dyn Tables>, seed: u64, faults: Faults) -> Self {
+        Self { tables, chance: Arc::new(Mutex::new((ChaCha8Rng::seed_from_u64(seed), faults))) }
+    }
+
+    /// The same chance in front of another session.
+    #[must_use]
+    pub fn on(&self, tables: Arc<dyn Tables>) -> Self {
+        Self { tables, chance: self.chance.clone() }
+    }
+
+    /// Changes how they misbehave from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.chance.lock().unwrap_or_else(PoisonError::into_inner).1 = faults;
+    }
+
+    fn roll(&self) -> (u32, Duration, Duration, Faults) {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let (random, faults) = &mut *chance;
+        let mut up_to = |max: Duration| {
+            let micros = u64::try_from(max.as_micros()).unwrap_or(u64::MAX);
+            Duration::from_micros(if micros == 0 { 0 } else { random.random_range(0..=micros) })
+        };
+        let (delay, late) = (up_to(faults.delay_max), up_to(faults.late_max));
+        (random.random_range(0..1000), delay, late, *faults)
+    }
+
+    async fn read<T>(&self, read: BoxFuture<'_, Outcome<T>>) -> Outcome<T> {
+        let (roll, delay, _, faults) = self.roll();
+        wait(delay).await;
+        if roll < faults.refused {
+            return Err(failed(false));
+        }
+        read.await
+    }
+
+    async fn write<T: Send + 'static>(&self, write: Statement<T>) -> Outcome<T> {
+        let (mut roll, delay, late, faults) = self.roll();
+        wait(delay / 2).await;
+        if roll < faults.refused {
+            return Err(failed(false));
+        }
+        roll -= faults.refused;
+        if roll < faults.unknown_applied {
+            write(self.tables.clone()).await?;
+            return Err(failed(true));
+        }
+        roll -= faults.unknown_applied;
+        if roll < faults.unknown_late {
+            let tables = self.tables.clone();
+            spawn("late effect", async move {
+                wait(late).await;
+                // nobody waits for what becomes of it
+                let _ = write(tables).await;
+            });
+            return Err(failed(true));
+        }
+        roll -= faults.unknown_late;
+        if roll < faults.unknown_lost {
+            return Err(failed(true));
+        }
+        let answer = write(self.tables.clone()).await?;
+        wait(delay / 2).await;
+        Ok(answer)
+    }
+}
+
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
+fn failed(unknown: bool) -> Failed {
+    let error = if unknown {
+        Error::timeout("faults: the outcome is unknown")
+    } else {
+        Error::unavailable("faults: no server answers")
+    };
+    Failed { unknown, error }
+}
+
+#[async_trait]
+impl Tables for FaultyTables {
+    async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>> {
+        write!(self, (row = row.clone()), |tables| tables.insert_writer(&row))
+    }
+
+    async fn end_writer(&self, writer: &str, copied_at: Option<u64>) -> Outcome<()> {
+        write!(self, (writer = writer.to_owned()), |tables| tables.end_writer(&writer, copied_at))
+    }
+
+    async fn writers(&self) -> Outcome<Vec<WriterRow>> {
+        self.read(self.tables.writers()).await
+    }
+
+    async fn writer(&self, writer: &str) -> Outcome<Option<WriterRow>> {
+        self.read(self.tables.writer(writer)).await
+    }
+
+    async fn put_round(&self, write: &RoundWrite) -> Outcome<RoundAnswer> {
+        write!(self, (write = write.clone()), |tables| tables.put_round(&write))
+    }
+
+    async fn seal_part(&self, lane: &LaneId, part: u64) -> Outcome<PartState> {
+        write!(self, (lane = lane.clone()), |tables| tables.seal_part(&lane, part))
+    }
+
+    async fn rounds(&self, lane: &LaneId, part: u64, after: u64) -> Outcome<RoundPage> {
+        self.read(self.tables.rounds(lane, part, after)).await
+    }
+
+    async fn drop_part(&self, lane: &LaneId, part: u64) -> Outcome<()> {
+        write!(self, (lane = lane.clone()), |tables| tables.drop_part(&lane, part))
+    }
+
+    async fn lane_state(&self, lane: &LaneId) -> Outcome<LaneState> {
+        self.read(self.tables.lane_state(lane)).await
+    }
+
+    async fn put_lane_state(&self, lane: &LaneId, state: LaneState) -> Outcome<()> {
+        write!(self, (lane = lane.clone()), |tables| tables.put_lane_state(&lane, state))
+    }
+
+    async fn put_events(&self, row: &EventRow) -> Outcome<()> {
+        write!(self, (row = row.clone()), |tables| tables.put_events(&row))
+    }
+
+    async fn highest_in_part(&self, stream: &str, part: u64) -> Outcome<Option<u64>> {
+        self.read(self.tables.highest_in_part(stream, part)).await
+    }
+
+    async fn events(
+        &self,
+        stream: &str,
+        part: u64,
+        first: u64,
+        last: u64,
+        row_count_max: usize,
+    ) -> Outcome<Vec<EventRow>> {
+        self.read(self.tables.events(stream, part, first, last, row_count_max)).await
+    }
+
+    async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()> {
+        write!(self, (stream = stream.to_owned()), |tables| tables
+            .delete_events(&stream, part, last))
+    }
+
+    async fn stream(&self, stream: &str) -> Outcome<StreamRow> {
+        self.read(self.tables.stream(stream)).await
+    }
+
+    async fn put_stream(&self, stream: &str, row: StreamRow) -> Outcome<()> {
+        write!(self, (stream = stream.to_owned()), |tables| tables.put_stream(&stream, row))
+    }
+
+    async fn put_stream_id(&self, entity_type: &str, bucket: u16, stream: &str) -> Outcome<()> {
+        write!(self, (entity_type = entity_type.to_owned(), stream = stream.to_owned()), |tables| {
+            tables.put_stream_id(&entity_type, bucket, &stream)
+        })
+    }
+
+    async fn stream_ids(
+        &self,
+        entity_type: &str,
+        bucket: u16,
+        after: &str,
+        count_max: usize,
+    ) -> Outcome<Vec<Arc<str>>> {
+        self.read(self.tables.stream_ids(entity_type, bucket, after, count_max)).await
+    }
+
+    async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
+        write!(self, (stream = stream.to_owned(), record = record.clone()), |tables| tables
+            .put_snapshot(&stream, sequence_nr, &record))
+    }
+
+    async fn snapshot(&self, stream: &str, last: u64) -> Outcome<Option<(u64, Bytes)>> {
+        self.read(self.tables.snapshot(stream, last)).await
+    }
+
+    async fn delete_snapshots(&self, stream: &str, last: u64) -> Outcome<()> {
+        write!(self, (stream = stream.to_owned()), |tables| tables.delete_snapshots(&stream, last))
+    }
+
+    async fn put_offset(&self, reader: &str, part: &str, position: &str) -> Outcome<()> {
+        write!(
+            self,
+            (reader = reader.to_owned(), part = part.to_owned(), position = position.to_owned()),
+            |tables| tables.put_offset(&reader, &part, &position)
+        )
+    }
+
+    async fn offset(&self, reader: &str, part: &str) -> Outcome<Option<String>> {
+        self.read(self.tables.offset(reader, part)).await
+    }
+
+    async fn cells(&self, table: &str) -> Outcome<Cells> {
+        self.read(self.tables.cells(table)).await
+    }
+
+    async fn cell(&self, table: &str, key: &str) -> Outcome<Option<Cell>> {
+        self.read(self.tables.cell(table, key)).await
+    }
+
+    async fn write_cells(
+        &self,
+        table: &str,
+        token: Option<(Option<u64>, u64)>,
+        writes: &[CellWrite],
+    ) -> Outcome<bool> {
+        write!(self, (table = table.to_owned(), writes = writes.to_vec()), |tables| tables
+            .write_cells(&table, token, &writes))
+    }
+}
