@@ -83,7 +83,7 @@ impl Feed {
                         }
                         if let Some(pace) = pace {
                             let due = began + Duration::from_secs_f64(at as f64 / f64::from(pace));
-                            tokio::time::sleep_until(due.into()).await;
+                            tokio::time::sleep_until(due).await;
                         }
                         if sender.shared.is_stopped.load(Ordering::Relaxed) {
                             return;
