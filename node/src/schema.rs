@@ -14,7 +14,7 @@ use crate::config::{self, JournalConfig};
 /// answers.
 pub async fn apply(config: &Path) -> Result<bool> {
     let server = server(config)?;
-    let schema = cql::apply(&server).await?;
+    let cql::Applied { schema, weakness } = cql::apply(&server).await?;
     println!(
         "keyspace `{}` is as it should be, with {} events in a partition",
         server.keyspace, schema.partition_events_max
@@ -24,6 +24,9 @@ pub async fn apply(config: &Path) -> Result<bool> {
             "`partition_events_max` is {} in the configuration and stays {}: it is fixed when the tables are made",
             server.partition_events_max, schema.partition_events_max
         );
+    }
+    if let Some(weakness) = weakness {
+        println!("warning: {weakness}");
     }
     Ok(true)
 }

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::store::Stores;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, task};
@@ -14,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::clock::SkewedClock;
 use crate::ledger::{self, Ledger};
+use crate::place::{Kind, PlaceStores};
 use crate::stores::{Audit, FaultyStores};
 
 pub(crate) const SHARDS: u32 = 4;
@@ -37,7 +37,7 @@ pub(crate) struct Member {
 /// All places.
 pub(crate) struct Cluster {
     pub(crate) network: MemoryNetwork,
-    pub(crate) places: Vec<(String, MemoryStores)>,
+    pub(crate) places: Vec<(String, PlaceStores)>,
     pub(crate) audits: Vec<Arc<Mutex<Audit>>>,
     pub(crate) members: Vec<Member>,
     settings: ShardingSettings,
@@ -52,6 +52,7 @@ impl Cluster {
         start: Instant,
         places: &[&str],
         nodes_per_place: usize,
+        kind: Kind,
         settings: ShardingSettings,
     ) -> Self {
         let mut members = Vec::new();
@@ -67,7 +68,10 @@ impl Cluster {
         }
         Self {
             network: MemoryNetwork::new(seed),
-            places: places.iter().map(|name| ((*name).to_owned(), MemoryStores::new())).collect(),
+            places: places
+                .iter()
+                .map(|name| ((*name).to_owned(), PlaceStores::new(kind)))
+                .collect(),
             audits: places.iter().map(|_| Arc::default()).collect(),
             members,
             settings,
@@ -84,7 +88,7 @@ impl Cluster {
     fn faulty(&mut self, place: usize) -> FaultyStores {
         self.incarnations += 1;
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(self.incarnations);
-        FaultyStores::new(self.places[place].1.stores(), seed, self.audits[place].clone())
+        FaultyStores::new(self.places[place].1.session(seed), seed, self.audits[place].clone())
     }
 
     /// Begins to start a node; [`Self::collect`] takes it when it is there.

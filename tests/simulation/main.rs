@@ -7,6 +7,7 @@ mod cluster;
 mod faults;
 mod invariants;
 mod ledger;
+mod place;
 mod run;
 mod scenarios;
 mod stores;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::clients::{self, History};
 use crate::cluster::Cluster;
+use crate::place::Kind;
 use crate::{faults, invariants};
 
 /// What happened, with virtual times; cheap to clone.
@@ -97,7 +98,7 @@ async fn run(seed: u64) -> Outcome {
     let mut settings = settings();
     settings.direct_replication = !random.next_u64().is_multiple_of(8);
     settings.event_publishing = !random.next_u64().is_multiple_of(8);
-    let mut cluster = Cluster::new(seed, start, places, 2, settings);
+    let mut cluster = Cluster::new(seed, start, places, 2, Kind::of(seed), settings);
     for index in 0..cluster.members.len() {
         cluster.begin_start(index);
     }

@@ -9,6 +9,7 @@ use antiphon_sharding::{EntityRef, ShardingSettings};
 use crate::cluster::{Cluster, Running};
 use crate::invariants;
 use crate::ledger::Command;
+use crate::place::Kind;
 use crate::run::settings;
 use crate::stores::StoreFaults;
 
@@ -19,7 +20,7 @@ struct Story {
 
 impl Story {
     async fn begin(places: &[&str], nodes: usize, settings: ShardingSettings) -> Self {
-        let mut cluster = Cluster::new(1, SystemClock.now(), places, nodes, settings);
+        let mut cluster = Cluster::new(1, SystemClock.now(), places, nodes, Kind::Memory, settings);
         for index in 0..cluster.members.len() {
             cluster.begin_start(index);
         }

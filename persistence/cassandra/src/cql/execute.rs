@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::answers::Answers;
 use super::counts::Counts;
 use super::error::{failed, unreadable};
+use super::probe::Probe;
 use super::schema::Schema;
 use super::statements::{Named, Statements};
 use super::tables::unsigned;
@@ -49,6 +50,9 @@ impl CqlTables {
         settings.validate()?;
         let session = session::connect(settings).await?;
         let schema = schema::check(&session, settings).await?;
+        if let Some(weakness) = Probe::of(&session, settings).await.weakness() {
+            tracing::warn!(keyspace = settings.keyspace, "{weakness}");
+        }
         let tables = Self {
             statements: Statements::prepare(&session, settings).await?,
             session,

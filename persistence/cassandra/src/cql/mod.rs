@@ -4,6 +4,7 @@ mod answers;
 mod counts;
 mod error;
 mod execute;
+mod probe;
 mod schema;
 mod session;
 mod settings;
@@ -13,5 +14,5 @@ mod tables;
 mod tls;
 
 pub use execute::CqlTables;
-pub use schema::{Schema, apply, show};
+pub use schema::{Applied, Schema, apply, show};
 pub use settings::{Auth, Replication, ServerSettings, Tls};

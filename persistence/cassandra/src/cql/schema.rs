@@ -3,6 +3,7 @@
 use antiphon_persistence::{Error, Result};
 use scylla::client::session::Session;
 
+use super::probe::Probe;
 use super::{Replication, ServerSettings, session};
 
 /// The version of the tables that this build reads and writes.
@@ -15,11 +16,24 @@ pub struct Schema {
     pub partition_events_max: u64,
 }
 
-/// The statements, in order.
+/// What [`apply`] found when all was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// What is fixed.
+    pub schema: Schema,
+    /// Why the server may lose what it has acknowledged, if it may.
+    pub weakness: Option<String>,
+}
+
+/// The statements, in order. `apply` adds `tablets = {'enabled': false}` to a new keyspace on ScyllaDB.
 ///
 /// # Errors
 /// `Rejected` when a setting is wrong.
 pub fn show(settings: &ServerSettings) -> Result<Vec<String>> {
+    statements(settings, "")
+}
+
+fn statements(settings: &ServerSettings, keyspace_options: &str) -> Result<Vec<String>> {
     settings.validate()?;
     let keyspace = &settings.keyspace;
     let mut statements = Vec::new();
@@ -36,7 +50,7 @@ pub fn show(settings: &ServerSettings) -> Result<Vec<String>> {
             }
         };
         statements.push(format!(
-            "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {{{options}}}"
+            "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {{{options}}}{keyspace_options}"
         ));
     }
     statements.extend(TABLES.iter().map(|table| {
@@ -77,9 +91,11 @@ const TABLES: &[&str] = &[
 /// # Errors
 /// `Rejected` when the keyspace is missing and `replication` says not how many copies it should have, or when the tables are of another version;
 /// `Unavailable` when no server answers.
-pub async fn apply(settings: &ServerSettings) -> Result<Schema> {
-    let statements = show(settings)?;
+pub async fn apply(settings: &ServerSettings) -> Result<Applied> {
+    settings.validate()?;
     let session = session::connect(settings).await?;
+    let probe = Probe::of(&session, settings).await;
+    let statements = statements(settings, probe.keyspace_options())?;
     if settings.replication.is_none() && !keyspace_exists(&session, settings).await? {
         return Err(Error::rejected(format!(
             "`replication`: expected the number of copies by data centre, as in `replication = {{ dc1 = 3 }}`, because the keyspace `{}` is not there and has to be made",
@@ -92,7 +108,11 @@ pub async fn apply(settings: &ServerSettings) -> Result<Schema> {
             Error::unavailable(format!("schema: `{statement}`: {error}")).with_source(error)
         })?;
     }
-    check(&session, settings).await
+    let schema = check(&session, settings).await?;
+    session.refresh_metadata().await.map_err(|error| {
+        Error::unavailable(format!("schema: reading it back: {error}")).with_source(error)
+    })?;
+    Ok(Applied { schema, weakness: Probe::of(&session, settings).await.weakness() })
 }
 
 async fn keyspace_exists(session: &Session, settings: &ServerSettings) -> Result<bool> {

@@ -79,7 +79,7 @@ impl<E: EventSourced> Recovery<E> {
     ) -> Result<bool, Failure> {
         let events = result.map_err(|error| store_failure("replaying", error))?;
         if events.is_empty() {
-            return Ok(true);
+            return self.each_event_is_named(shared).map(|()| true);
         }
         for event in events {
             self.replay(shared, &event)?;
@@ -104,6 +104,18 @@ impl<E: EventSourced> Recovery<E> {
             *position = (*position).max(event.meta.source_seq);
         }
         self.applier.apply_stored(shared, &mut self.state, event, true)
+    }
+
+    /// A stream whose versions name more or fewer events than it has cannot take part in replication: others would wait for ever, or miss some.
+    fn each_event_is_named(&self, shared: &Shared<E>) -> Result<(), Failure> {
+        let (named, there) = (self.delivery.seen().event_count(), self.newest.value());
+        if named == there {
+            return Ok(());
+        }
+        Err(Failure::Failed(format!(
+            "replaying `{}`: expected {there} events by their versions, actual {named}: the stream was changed, or written by something else",
+            shared.id
+        )))
     }
 
     pub(super) fn finish(self, shared: &Shared<E>) -> Running<E> {

@@ -65,6 +65,21 @@ fn p10_time_does_not_go_back_across_a_restart_or_with_the_clock() {
 }
 
 #[test]
+fn a_stream_whose_versions_do_not_name_its_events_stops_the_entity_loudly() {
+    let mut world = World::new(&["A"]);
+    world.add("A", "a1");
+    world.add("A", "a2");
+    let version = &mut world.replica("A").journal[1].meta.version;
+    *version = version.iter().map(|(origin, _)| (origin.clone(), 7)).collect();
+    world.restart("A");
+
+    let Some(StopReason::Failed(reason)) = &world.replica("A").stopped else {
+        panic!("the entity goes on with a stream that it cannot understand");
+    };
+    assert!(reason.contains("expected 2 events by their versions, actual 7"), "{reason}");
+}
+
+#[test]
 fn a_hole_in_the_journal_stops_the_entity_loudly() {
     let mut world = World::new(&["A"]);
     for _ in 0..3 {
