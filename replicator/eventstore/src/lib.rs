@@ -1,0 +1,1 @@
+//! A thin gRPC client of EventStoreDB and KurrentDB.

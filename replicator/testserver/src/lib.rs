@@ -1,0 +1,1 @@
+//! An in-memory event store server for tests, with faults on demand.
