@@ -1,1 +1,3 @@
 //! A thin gRPC client of EventStoreDB and KurrentDB.
+
+pub mod wire;
