@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod event;
+pub mod metrics;
 pub mod sink;
 pub mod source;
 
