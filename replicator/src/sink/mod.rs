@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use crate::Result;
 use crate::event::Envelope;
 
 /// Why an event cannot be appended where it belongs.
@@ -46,6 +47,8 @@ pub enum Outcome {
     Written(Option<u64>),
     /// It was there already.
     Duplicate,
+    /// It is meant not to be there: a transform dropped it.
+    Dropped,
     /// The destination's stream does not fit.
     Conflict(Conflict),
     /// The sink refused this event for now: try it again, a bounded number of times.
@@ -70,6 +73,14 @@ pub enum Outcome {
 pub trait Sink: Send + Sync + 'static {
     /// Writes a batch.
     async fn write(&self, batch: &[Envelope]) -> Vec<Outcome>;
+
+    /// Whether the sink can be reached; asked, with pauses, while it is away and nothing is at hand to be written.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether one call may carry events of several streams (at most one write of a stream is under way at any time).
     fn mixes_streams(&self) -> bool {

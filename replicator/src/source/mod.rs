@@ -75,6 +75,8 @@ pub enum Delivery {
     Event(Box<Envelope>),
     /// A link whose target is gone: it is passed over, and counted.
     Unresolved(Box<Envelope>),
+    /// An event that the filters leave out: it counts as done.
+    Excluded(Box<Envelope>),
     /// Everything up to here has been delivered, and the events between were filtered out by the source.
     Mark(Position),
     /// Everything that the source has now has been delivered: from here on events are live.
