@@ -2,12 +2,16 @@
 //!
 //! - [`event`]: what travels.
 //! - [`source`], [`sink`]: where it comes from and goes to.
+//! - [`pipeline`]: the rules of what is written when, as a pure core.
 //! - [`checkpoint`]: where it goes on after a restart.
 
 pub mod checkpoint;
 pub mod config;
 pub mod event;
+pub mod filter;
+pub mod logging;
 pub mod metrics;
+pub mod pipeline;
 pub mod sink;
 pub mod source;
 
