@@ -57,8 +57,7 @@ impl Pipeline {
         let seq = self.watermark.arrived(envelope.position.as_ref());
         self.set_renewal(now, &key, seq, &envelope);
         let lane = lane_of(&key, self.settings.lane_count);
-        let queue =
-            self.streams.entry(key.clone()).or_insert_with(|| StreamQueue::in_lane(lane));
+        let queue = self.streams.entry(key.clone()).or_insert_with(|| StreamQueue::in_lane(lane));
         let place = queue.place_of(&envelope);
         let is_blocked = queue.blocked.is_some();
         let item = Item {

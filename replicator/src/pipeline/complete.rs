@@ -128,6 +128,7 @@ impl Pipeline {
 
     fn retry(&mut self, now: Now, mut item: Item, reason: String, out: &mut Out) -> Judgement {
         item.attempts += 1;
+        item.failed_since.get_or_insert(now.at);
         let attempt = item.attempts;
         let delay = self.settings.retry_delay_of(attempt, now.jitter);
         let envelope = Box::new(item.envelope.clone());
@@ -175,13 +176,7 @@ impl Pipeline {
         }
     }
 
-    pub(super) fn parked(
-        &mut self,
-        now: Now,
-        seq: Seq,
-        result: Result<(), String>,
-        out: &mut Out,
-    ) {
+    pub(super) fn parked(&mut self, now: Now, seq: Seq, result: Result<(), String>, out: &mut Out) {
         let Some(parked) = self.parking.get_mut(&seq) else {
             panic!("{seq:?} was parked, but is not on its way there");
         };

@@ -91,10 +91,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// `Rejected` when a setting is out of its range.
-    pub fn new(
-        settings: PipelineSettings,
-        checkpoint: Option<Position>,
-    ) -> crate::Result<Self> {
+    pub fn new(settings: PipelineSettings, checkpoint: Option<Position>) -> crate::Result<Self> {
         settings.validate()?;
         Ok(Self {
             lanes: (0..settings.lane_count).map(|_| Lane::default()).collect(),

@@ -240,12 +240,7 @@ impl Pipeline {
         out.effects.push(Effect::SaveCheckpoint(position));
     }
 
-    pub(super) fn checkpoint_saved(
-        &mut self,
-        now: Now,
-        result: Result<(), String>,
-        out: &mut Out,
-    ) {
+    pub(super) fn checkpoint_saved(&mut self, now: Now, result: Result<(), String>, out: &mut Out) {
         let position = self.checkpoint.saving.take();
         match result {
             Ok(()) => {

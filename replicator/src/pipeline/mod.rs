@@ -35,6 +35,4 @@ mod watermark;
 
 pub use self::core::Pipeline;
 pub use io::{Effect, Generation, Input, Note, Now, Seq, WriteId};
-pub use settings::{
-    ConflictPolicy, Followers, LaneOrder, Neighbours, Parking, PipelineSettings,
-};
+pub use settings::{ConflictPolicy, Followers, LaneOrder, Neighbours, Parking, PipelineSettings};

@@ -95,6 +95,7 @@ impl StreamQueue {
 pub(super) struct Lane {
     pub(super) ready: BTreeMap<Seq, Arc<str>>,
     pub(super) writes: usize,
+    /// Streams that wait for the next try of their first event. One that waits for the source is not counted: it may take long.
     pub(super) blocked: usize,
 }
 

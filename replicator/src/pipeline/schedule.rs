@@ -37,7 +37,7 @@ impl Pipeline {
         let Some(queue) = self.streams.get_mut(key) else { return };
         queue.blocked = Some((block, until));
         self.blocked_count += queue.waiting.len();
-        self.lanes[queue.lane].blocked += 1;
+        self.lanes[queue.lane].blocked += usize::from(block == Block::Retry);
         self.blocked.insert(key.clone());
         self.set_timer(until, Timer::Unblock(key.clone()));
         self.refresh(key);
@@ -46,9 +46,9 @@ impl Pipeline {
     /// The caller refreshes.
     pub(super) fn unblock(&mut self, key: &Arc<str>) {
         let Some(queue) = self.streams.get_mut(key) else { return };
-        if queue.blocked.take().is_some() {
+        if let Some((block, _)) = queue.blocked.take() {
             self.blocked_count -= queue.waiting.len();
-            self.lanes[queue.lane].blocked -= 1;
+            self.lanes[queue.lane].blocked -= usize::from(block == Block::Retry);
             self.blocked.remove(key);
         }
     }
@@ -212,10 +212,20 @@ impl Pipeline {
         is_taken
     }
 
+    fn can_give_up(&self, now: Now, key: &str) -> bool {
+        let first = self.streams[key].waiting.front();
+        first.is_some_and(|first| {
+            let since = first.failed_since;
+            first.awaited_until.is_some()
+                || since.is_some_and(|since| since + self.settings.blocked_wait_max <= now.at)
+        })
+    }
+
     /// Gives up the stream that holds the most, while more waits behind failing events than may.
     pub(super) fn give_up_excess(&mut self, now: Now, out: &mut Out) {
         while self.blocked_count > self.settings.blocked_count_max && self.sink == SinkState::Up {
-            let most = self.blocked.iter().max_by_key(|key| self.streams[*key].waiting.len());
+            let failing = self.blocked.iter().filter(|key| self.can_give_up(now, key));
+            let most = failing.max_by_key(|key| self.streams[*key].waiting.len());
             let Some(key) = most.cloned() else { return };
             let count = self.blocked_count;
             self.unblock(&key);
@@ -224,9 +234,9 @@ impl Pipeline {
             if first.awaited_until.is_some() {
                 self.drop_awaited(&key, out);
             } else if let Some(item) = queue.waiting.pop_front() {
-                let attempts = item.attempts;
+                let seconds = item.failed_since.map_or(0, |since| (now.at - since).as_secs());
                 let reason = format!(
-                    "given up after {attempts} tries: {count} events wait behind failing ones, at most {} may",
+                    "it fails for {seconds} s, and {count} events wait behind failing ones (at most {} may)",
                     self.settings.blocked_count_max
                 );
                 self.park(now, item, reason, out);

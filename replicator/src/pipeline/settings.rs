@@ -71,8 +71,10 @@ pub struct PipelineSettings {
     /// Events that may be held at once; the shell stops reading when so many are.
     pub held_count_max: usize,
     /// Events that may wait behind failing ones. Above it the stream with the most is given up: its failing event is parked early, so that a
-    /// bad stream can never fill the whole buffer.
+    /// bad stream can never fill the whole buffer for long.
     pub blocked_count_max: usize,
+    /// How long an event must have been failing before it can be given up early.
+    pub blocked_wait_max: Duration,
     /// Tries of an event that the sink refused for now, before it is parked.
     pub retry_count_max: u32,
     /// The first delay before a retry; it doubles with each.
@@ -124,6 +126,7 @@ impl Default for PipelineSettings {
             mixes_streams: false,
             held_count_max: 8192,
             blocked_count_max: 4096,
+            blocked_wait_max: Duration::from_secs(5),
             retry_count_max: 10,
             retry_delay: Duration::from_millis(50),
             retry_delay_max: Duration::from_secs(5),

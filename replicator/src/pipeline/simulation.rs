@@ -1,0 +1,541 @@
+//! Random histories, random faults, one to eight lanes, virtual time: what must always hold.
+//!
+//! A world is a source (a log that is caught up with, or a group which redelivers), a sink that numbers its streams, a parking lot and a
+//! checkpoint, all of which fail at random, and a process that is killed at random. A seed gives the same run for ever. After each run
+//! everything of the source must be at the destination, in order, once, or parked with a reason.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, UNIX_EPOCH};
+
+use antiphon_persistence::time::{Clock, SystemClock};
+use bytes::Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::*;
+use crate::event::{Envelope, Event};
+use crate::sink::{Conflict, Outcome};
+use crate::source::{Delivery, Position, Token, Verdict};
+
+const STEPS_MAX: usize = 200_000;
+
+#[test]
+fn a_catch_up_loses_repeats_and_reorders_nothing() {
+    let parked: usize = (0..300).map(|seed| World::run(seed, SourceKind::CatchUp).parked).sum();
+    assert!(parked > 0, "no run has parked anything: the faults are too tame");
+}
+
+#[test]
+fn a_group_loses_repeats_and_reorders_nothing() {
+    let runs: Vec<Report> = (0..300).map(|seed| World::run(seed, SourceKind::Group)).collect();
+    assert!(runs.iter().map(|run| run.parked).sum::<usize>() > 0, "nothing was parked");
+    assert!(runs.iter().map(|run| run.redelivered).sum::<usize>() > 0, "nothing was redelivered");
+    assert!(runs.iter().map(|run| run.killed).sum::<usize>() > 0, "nothing was killed");
+}
+
+#[test]
+fn a_seed_gives_the_same_run() {
+    for kind in [SourceKind::CatchUp, SourceKind::Group] {
+        assert_eq!(World::run(7, kind).trace, World::run(7, kind).trace);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SourceKind {
+    CatchUp,
+    Group,
+}
+
+#[derive(Debug)]
+struct Report {
+    parked: usize,
+    redelivered: usize,
+    killed: usize,
+    trace: u64,
+}
+
+/// Splitmix: all that the simulation needs of chance.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn permille(&mut self, chance: u64) -> bool {
+        self.below(1000) < chance
+    }
+}
+
+struct World {
+    chance: Chance,
+    kind: SourceKind,
+    now: Instant,
+    end_of_faults: Instant,
+    log: Vec<Event>,
+    poison: BTreeSet<Uuid>,
+    destination: BTreeMap<String, Vec<Uuid>>,
+    parked: BTreeMap<Uuid, String>,
+    sink_away_until: Instant,
+    checkpoint: Option<Position>,
+    group: Group,
+    settings: PipelineSettings,
+    core: Pipeline,
+    generation: Option<Generation>,
+    read_next: usize,
+    credit: usize,
+    agenda: BTreeMap<(Instant, u64), Input>,
+    agenda_next: u64,
+    redelivered: usize,
+    killed: usize,
+    trace: u64,
+}
+
+/// A persistent group, as far as it matters.
+#[derive(Default)]
+struct Group {
+    next: usize,
+    outstanding: BTreeMap<Token, (usize, u32, Option<Instant>)>,
+    retry: VecDeque<(usize, u32)>,
+    settled: BTreeSet<usize>,
+}
+
+const GROUP_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl World {
+    fn run(seed: u64, kind: SourceKind) -> Report {
+        let mut world = Self::new(seed, kind);
+        world.feed(Input::Start);
+        let mut steps = 0;
+        while !world.is_finished() {
+            steps += 1;
+            assert!(steps < STEPS_MAX, "seed {seed} {kind:?}: no end");
+            world.once();
+        }
+        world.check_end(seed);
+        Report {
+            parked: world.parked.len(),
+            redelivered: world.redelivered,
+            killed: world.killed,
+            trace: world.trace,
+        }
+    }
+
+    fn new(seed: u64, kind: SourceKind) -> Self {
+        let mut chance = Chance(seed);
+        let now = SystemClock.now();
+        let log = history(&mut chance);
+        let poison = log
+            .iter()
+            .filter(|_| chance.permille(8))
+            .map(|event| event.id)
+            .collect::<BTreeSet<_>>();
+        let settings = settings(&mut chance, kind);
+        Self {
+            kind,
+            now,
+            end_of_faults: now + Duration::from_secs(60 + chance.below(120)),
+            poison,
+            log,
+            destination: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            sink_away_until: now,
+            checkpoint: None,
+            group: Group::default(),
+            core: Pipeline::new(settings.clone(), None).unwrap(),
+            generation: None,
+            read_next: 0,
+            credit: settings.held_count_max,
+            settings,
+            agenda: BTreeMap::new(),
+            agenda_next: 0,
+            redelivered: 0,
+            killed: 0,
+            trace: 0,
+            chance,
+        }
+    }
+
+    fn has_faults(&self) -> bool {
+        self.now < self.end_of_faults
+    }
+
+    fn fault(&mut self, permille: u64) -> bool {
+        self.has_faults() && self.chance.permille(permille)
+    }
+
+    fn is_finished(&self) -> bool {
+        let is_over = !self.has_faults() && self.agenda.is_empty() && self.core.held_count() == 0;
+        is_over
+            && match self.kind {
+                SourceKind::CatchUp => {
+                    self.read_next >= self.log.len() && self.generation.is_some()
+                }
+                SourceKind::Group => self.group.settled.len() == self.log.len(),
+            }
+    }
+
+    /// Lets one thing happen.
+    fn once(&mut self) {
+        if self.fault(2) {
+            self.kill();
+        }
+        if self.fault(4) {
+            self.sink_away_until = self.now + Duration::from_millis(self.chance.below(40_000));
+        }
+        if self.fault(4)
+            && let Some(generation) = self.generation
+        {
+            self.feed(Input::SourceLost(generation, "cut".into()));
+        }
+        if self.chance.permille(500) && self.read() {
+            return;
+        }
+        let next = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        let wake = self.core.next_wake();
+        let soonest = next.into_iter().chain(wake).min();
+        let is_far = soonest.is_none_or(|at| at > self.now + Duration::from_secs(1));
+        // a source that has something does not wait for long
+        if is_far && self.read() {
+            return;
+        }
+        match (next, wake) {
+            (Some(next), wake) if wake.is_none_or(|wake| next <= wake) => {
+                let Some((_, input)) = self.agenda.pop_first() else { return };
+                self.now = self.now.max(next);
+                self.feed(input);
+            }
+            (_, Some(wake)) => {
+                self.now = self.now.max(wake);
+                self.feed(Input::Tick);
+            }
+            (_, None) => {
+                if !self.read() {
+                    self.now += Duration::from_millis(500);
+                    self.time_out_messages();
+                }
+            }
+        }
+        self.time_out_messages();
+    }
+
+    fn kill(&mut self) {
+        self.killed += 1;
+        // writes that are under way may still take effect; here their effect was decided when they started
+        self.agenda.clear();
+        self.generation = None;
+        self.disconnect();
+        self.credit = self.settings.held_count_max;
+        self.core = Pipeline::new(self.settings.clone(), self.checkpoint.clone()).unwrap();
+        self.feed(Input::Start);
+    }
+
+    fn later(&mut self, input: Input) {
+        let delay = if self.chance.permille(20) { 3000 } else { 20 };
+        let at = self.now + Duration::from_millis(self.chance.below(delay));
+        self.agenda_next += 1;
+        self.agenda.insert((at, self.agenda_next), input);
+    }
+
+    fn feed(&mut self, input: Input) {
+        let jitter = u16::try_from(self.chance.below(1001)).unwrap();
+        let now = Now { at: self.now, jitter };
+        let effects = self.core.step(now, input);
+        for effect in effects {
+            let text = format!("{effect:?}");
+            self.trace = xxhash_rust::xxh64::xxh64(text.as_bytes(), self.trace);
+            self.perform(effect);
+        }
+        assert!(self.core.held_count() <= self.settings.held_count_max, "holds too much");
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Open(generation, position) => self.open(generation, position),
+            Effect::Close => {
+                self.generation = None;
+                self.disconnect();
+            }
+            Effect::Write { write, batch, .. } => {
+                let outcomes = self.write(&batch);
+                self.later(Input::Written(write, outcomes));
+            }
+            Effect::Settle(verdicts) => {
+                verdicts.into_iter().for_each(|(token, verdict)| self.settle(token, verdict));
+            }
+            Effect::Park { seq, envelope, reason } => {
+                if self.fault(200) {
+                    self.later(Input::Parked(seq, Err("disk full".into())));
+                } else {
+                    self.parked.insert(envelope.event.id, reason);
+                    self.later(Input::Parked(seq, Ok(())));
+                }
+            }
+            Effect::SaveCheckpoint(position) => {
+                self.check_checkpoint(&position);
+                if self.fault(200) {
+                    self.later(Input::CheckpointSaved(Err("disk full".into())));
+                } else {
+                    self.checkpoint = Some(position);
+                    self.later(Input::CheckpointSaved(Ok(())));
+                }
+            }
+            Effect::Probe => {
+                let is_back = self.now >= self.sink_away_until;
+                let result = if is_back { Ok(()) } else { Err("away".into()) };
+                self.later(Input::Probed(result));
+            }
+            Effect::Release(count) => self.credit += count,
+            Effect::Note(_) => {}
+            Effect::Drained | Effect::Fail(_) => panic!("{effect:?} was not asked for"),
+        }
+    }
+
+    fn open(&mut self, generation: Generation, position: Option<Position>) {
+        if self.fault(300) {
+            let reason = "refused".to_owned();
+            self.later(Input::OpenFailed { generation, reason, is_final: false });
+            return;
+        }
+        if let Some(Position::Stream(position)) = position {
+            self.read_next = usize::try_from(position).unwrap() + 1;
+        } else if self.kind == SourceKind::CatchUp {
+            self.read_next = 0;
+        }
+        self.generation = Some(generation);
+        self.feed(Input::Opened(generation));
+    }
+
+    /// Delivers a few events, as far as there is credit.
+    fn read(&mut self) -> bool {
+        let Some(generation) = self.generation else { return false };
+        let count = usize::try_from(1 + self.chance.below(12)).unwrap().min(self.credit);
+        let mut deliveries = Vec::new();
+        for _ in 0..count {
+            let next = match self.kind {
+                SourceKind::CatchUp => self.next_of_log(),
+                SourceKind::Group => self.next_of_group(),
+            };
+            deliveries.extend(next.map(|envelope| Delivery::Event(Box::new(envelope))));
+        }
+        if deliveries.is_empty() {
+            return false;
+        }
+        self.credit -= deliveries.len();
+        self.feed(Input::Arrived(generation, deliveries));
+        true
+    }
+
+    fn next_of_log(&mut self) -> Option<Envelope> {
+        let event = self.log.get(self.read_next)?.clone();
+        let position = Some(Position::Stream(u64::try_from(self.read_next).unwrap()));
+        self.read_next += 1;
+        Some(Envelope { event, link: None, position, retry_count: 0, token: None })
+    }
+
+    fn next_of_group(&mut self) -> Option<Envelope> {
+        if self.group.outstanding.len() >= self.settings.held_count_max {
+            return None;
+        }
+        let (index, retry_count) = match self.group.retry.pop_front() {
+            Some(again) => again,
+            None if self.group.next < self.log.len() => {
+                self.group.next += 1;
+                (self.group.next - 1, 0)
+            }
+            None => return None,
+        };
+        self.redelivered += usize::from(retry_count > 0);
+        let event = self.log[index].clone();
+        let token = Token(event.id);
+        let until = self.now + GROUP_TIMEOUT;
+        self.group.outstanding.insert(token, (index, retry_count, Some(until)));
+        Some(Envelope { event, link: None, position: None, retry_count, token: Some(token) })
+    }
+
+    fn time_out_messages(&mut self) {
+        let now = self.now;
+        let group = &mut self.group;
+        for (index, retry_count, until) in group.outstanding.values_mut() {
+            if until.is_some_and(|until| until <= now) {
+                *until = None;
+                group.retry.push_back((*index, *retry_count + 1));
+            }
+        }
+        group.outstanding.retain(|_, (_, _, until)| until.is_some());
+    }
+
+    fn disconnect(&mut self) {
+        for (_, (index, retry_count, _)) in std::mem::take(&mut self.group.outstanding) {
+            self.group.retry.push_back((index, retry_count + 1));
+        }
+        if self.chance.permille(500) {
+            self.group.retry.make_contiguous().reverse();
+        }
+    }
+
+    fn settle(&mut self, token: Token, verdict: Verdict) {
+        let index = self.log.iter().position(|event| event.id == token.0).unwrap();
+        let outstanding = self.group.outstanding.remove(&token);
+        if outstanding.is_none() {
+            // it timed out meanwhile; the group takes the verdict all the same
+            self.group.retry.retain(|(retried, _)| *retried != index);
+        }
+        match verdict {
+            Verdict::Ack => {
+                assert!(self.is_done(index), "acknowledged, but nowhere: {:?}", self.log[index]);
+                self.group.settled.insert(index);
+            }
+            Verdict::Park(reason) => {
+                self.parked.insert(token.0, reason);
+                self.group.settled.insert(index);
+            }
+            Verdict::Retry(_) => {
+                let retry_count = outstanding.map_or(1, |(_, retry_count, _)| retry_count + 1);
+                self.group.retry.push_back((index, retry_count));
+            }
+            Verdict::Skip(reason) => panic!("skipped: {reason}"),
+        }
+    }
+
+    /// The sink: exact revisions, whole writes that fail, answers that are lost.
+    fn write(&mut self, batch: &[Envelope]) -> Vec<Outcome> {
+        assert!(!batch.is_empty() && batch.len() <= self.settings.batch_count_max);
+        if self.now < self.sink_away_until {
+            return vec![Outcome::Unavailable("away".into()); batch.len()];
+        }
+        let mut failed = BTreeSet::new();
+        let mut outcomes = Vec::new();
+        for envelope in batch {
+            let stream = envelope.event.stream.to_string();
+            let outcome = match failed.contains(&stream) {
+                true => Outcome::Untried,
+                false => self.append(&envelope.event),
+            };
+            if !matches!(outcome, Outcome::Written(_) | Outcome::Duplicate) {
+                failed.insert(stream);
+            }
+            outcomes.push(outcome);
+        }
+        if self.fault(30) {
+            // everything above was done, but the answer is lost
+            return vec![Outcome::Unavailable("no answer".into()); batch.len()];
+        }
+        outcomes
+    }
+
+    fn append(&mut self, event: &Event) -> Outcome {
+        if self.poison.contains(&event.id) {
+            return Outcome::Rejected("poison".into());
+        }
+        if self.fault(60) {
+            return Outcome::Retryable("busy".into());
+        }
+        let stream = self.destination.entry(event.stream.to_string()).or_default();
+        let end = u64::try_from(stream.len()).unwrap();
+        if event.revision > end {
+            return Outcome::Conflict(Conflict::Missing { current: end.checked_sub(1) });
+        }
+        if event.revision == end {
+            stream.push(event.id);
+            return Outcome::Written(Some(event.revision));
+        }
+        let found = stream[usize::try_from(event.revision).unwrap()];
+        assert_eq!(found, event.id, "the destination has another event of the same source");
+        Outcome::Duplicate
+    }
+
+    fn is_done(&self, index: usize) -> bool {
+        let event = &self.log[index];
+        let written = self.destination.get(&*event.stream).map_or(0, Vec::len);
+        event.revision < u64::try_from(written).unwrap() || self.parked.contains_key(&event.id)
+    }
+
+    fn check_checkpoint(&self, position: &Position) {
+        let Position::Stream(position) = position else { panic!("{position:?}") };
+        for index in 0..=usize::try_from(*position).unwrap() {
+            assert!(self.is_done(index), "the checkpoint {position} passes event {index}");
+        }
+        if let Some(saved) = &self.checkpoint {
+            assert!(
+                Position::Stream(*position) == *saved
+                    || saved.is_before(&Position::Stream(*position))
+                    || self.killed > 0
+            );
+        }
+    }
+
+    fn check_end(&self, seed: u64) {
+        for (index, event) in self.log.iter().enumerate() {
+            assert!(self.is_done(index), "seed {seed}: {event:?} is lost");
+        }
+        for (stream, ids) in &self.destination {
+            let source: Vec<Uuid> =
+                self.log.iter().filter(|event| *event.stream == **stream).map(|e| e.id).collect();
+            assert_eq!(ids[..], source[..ids.len()], "seed {seed}: `{stream}` is no prefix");
+        }
+        assert!(self.parked.values().all(|reason| !reason.is_empty()));
+        if self.poison.is_empty() && self.settings.retry_count_max >= 50 {
+            assert_eq!(self.parked, BTreeMap::new(), "seed {seed}: parked without need");
+        }
+    }
+}
+
+fn history(chance: &mut Chance) -> Vec<Event> {
+    let stream_count = 1 + chance.below(12);
+    let count = 20 + chance.below(200);
+    let mut revisions = BTreeMap::new();
+    (0..count)
+        .map(|_| {
+            let stream = format!("customer-{}", chance.below(stream_count));
+            let revision = revisions.entry(stream.clone()).or_insert(0);
+            *revision += 1;
+            Event {
+                id: Uuid::from_u64_pair(chance.next(), chance.next()),
+                stream: stream.into(),
+                revision: *revision - 1,
+                event_type: "Happened".into(),
+                is_json: true,
+                data: Bytes::new(),
+                metadata: Bytes::new(),
+                created: UNIX_EPOCH,
+            }
+        })
+        .collect()
+}
+
+fn settings(chance: &mut Chance, kind: SourceKind) -> PipelineSettings {
+    let is_group = kind == SourceKind::Group;
+    let is_tame = chance.permille(500);
+    let held_count_max = usize::try_from(4 + chance.below(60)).unwrap();
+    PipelineSettings {
+        lane_count: usize::try_from(1 + chance.below(8)).unwrap(),
+        lane_order: if chance.permille(500) { LaneOrder::Arrival } else { LaneOrder::PerStream },
+        neighbours: if chance.permille(800) { Neighbours::GoOn } else { Neighbours::Wait },
+        lane_writes_max: usize::try_from(1 + chance.below(4)).unwrap(),
+        batch_count_max: usize::try_from(1 + chance.below(16)).unwrap(),
+        mixes_streams: chance.permille(300),
+        held_count_max,
+        blocked_count_max: held_count_max / 2 + 1,
+        blocked_wait_max: Duration::from_secs(if is_tame { 1000 } else { 3 }),
+        retry_count_max: if is_tame { 50 } else { 2 },
+        missing_wait_max: Duration::from_secs(if is_tame { 1000 } else { 10 }),
+        parking: if is_group && chance.permille(500) { Parking::Source } else { Parking::Own },
+        broken_memory: Duration::from_secs(1 + chance.below(60)),
+        throttle: Duration::from_millis(if chance.permille(100) { 5 } else { 0 }),
+        renew_after: is_group.then_some(Duration::from_secs(20)),
+        suspend_after: (is_group && chance.permille(500)).then_some(Duration::from_secs(5)),
+        checkpoint_interval: Duration::from_millis(100 + chance.below(5000)),
+        checkpoint_event_count: 1 + chance.below(50),
+        source_settles: is_group,
+        ..PipelineSettings::default()
+    }
+}
