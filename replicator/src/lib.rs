@@ -14,5 +14,6 @@ pub mod metrics;
 pub mod pipeline;
 pub mod sink;
 pub mod source;
+pub mod transform;
 
 pub use antiphon_persistence::{Error, ErrorKind, Result};
