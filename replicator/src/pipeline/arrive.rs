@@ -54,7 +54,7 @@ impl Pipeline {
             self.watermark.passed(envelope.position.as_ref());
             return;
         }
-        let seq = self.watermark.arrived(envelope.position.as_ref());
+        let seq = self.watermark.arrived(envelope.position.as_ref(), envelope.event.size());
         self.set_renewal(now, &key, seq, &envelope);
         let lane = lane_of(&key, self.settings.lane_count);
         let queue = self.streams.entry(key.clone()).or_insert_with(|| StreamQueue::in_lane(lane));

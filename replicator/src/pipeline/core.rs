@@ -26,7 +26,9 @@ pub struct Pipeline {
     pub(super) source: SourceState,
     /// How often the source was lost, or not opened, in a row.
     pub(super) source_failures: u32,
-    pub(super) source_was_open: bool,
+    /// Whether the source ever delivered, or was open for a while: then it is known to be right, and is opened again whatever it says.
+    pub(super) source_was_sound: bool,
+    pub(super) source_opened: Option<Instant>,
     pub(super) sink: SinkState,
     pub(super) checkpoint: Checkpoint,
     pub(super) phase: Phase,
@@ -105,7 +107,8 @@ impl Pipeline {
             timers: BTreeSet::new(),
             source: SourceState::Idle,
             source_failures: 0,
-            source_was_open: false,
+            source_was_sound: false,
+            source_opened: None,
             sink: SinkState::Up,
             phase: Phase::Running,
             blocked: BTreeSet::new(),
@@ -124,7 +127,7 @@ impl Pipeline {
         self.fire(now, &mut out);
         match input {
             Input::Start => self.open(&mut out),
-            Input::Opened(generation) => self.opened(generation, &mut out),
+            Input::Opened(generation) => self.opened(now, generation, &mut out),
             Input::OpenFailed { generation, reason, is_final } => {
                 self.open_failed(now, generation, reason, is_final, &mut out);
             }
@@ -132,8 +135,8 @@ impl Pipeline {
                 delivered = deliveries.len();
                 self.arrived(now, generation, deliveries, &mut out);
             }
-            Input::SourceLost(generation, reason) => {
-                self.source_lost(now, generation, reason, &mut out);
+            Input::SourceLost { generation, reason, is_final } => {
+                self.source_lost(now, generation, reason, is_final, &mut out);
             }
             Input::Written(write, outcomes) => self.written(now, write, outcomes, &mut out),
             Input::Parked(seq, result) => self.parked(now, seq, result, &mut out),
@@ -158,6 +161,11 @@ impl Pipeline {
     /// Events that are held: delivered, and neither written nor put aside.
     pub fn held_count(&self) -> usize {
         self.watermark.pending_count()
+    }
+
+    /// Bytes of those events.
+    pub fn held_bytes(&self) -> usize {
+        self.watermark.pending_bytes()
     }
 
     /// Everything up to here is done.

@@ -49,7 +49,14 @@ pub enum Input {
     /// The source delivered, in order.
     Arrived(Generation, Vec<Delivery>),
     /// The source is gone.
-    SourceLost(Generation, String),
+    SourceLost {
+        /// Which opening.
+        generation: Generation,
+        /// Why.
+        reason: String,
+        /// Whether opening it again as it is cannot help.
+        is_final: bool,
+    },
     /// A write ended.
     Written(WriteId, Vec<Outcome>),
     /// The own parking lot took an event, or failed to.

@@ -10,6 +10,7 @@
 //! ```
 
 use std::mem;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -17,6 +18,9 @@ use super::core::{Out, Pipeline, Timer};
 use super::{Effect, Generation, Note, Now};
 use crate::sink::Outcome;
 use crate::source::Position;
+
+/// A source that was open for so long is right; what it refuses later may pass.
+const SOUND_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -62,10 +66,10 @@ impl Pipeline {
         out.effects.push(Effect::Open(generation, self.watermark.delivered().cloned()));
     }
 
-    pub(super) fn opened(&mut self, generation: Generation, out: &mut Out) {
+    pub(super) fn opened(&mut self, now: Now, generation: Generation, out: &mut Out) {
         if self.source == SourceState::Opening(generation) {
             self.source = SourceState::Open(generation);
-            self.source_was_open = true;
+            self.source_opened = Some(now.at);
             out.note(Note::SourceUp);
         }
     }
@@ -82,7 +86,7 @@ impl Pipeline {
             return;
         }
         // at the start a wrong setting must be seen; later a group that is gone may come back
-        if is_final && !self.source_was_open {
+        if is_final && !self.source_was_sound {
             self.phase = Phase::Ended;
             out.effects.push(Effect::Fail(reason));
             return;
@@ -95,18 +99,29 @@ impl Pipeline {
         now: Now,
         generation: Generation,
         reason: String,
+        is_final: bool,
         out: &mut Out,
     ) {
-        if self.source == SourceState::Open(generation) {
-            out.effects.push(Effect::Close);
-            self.forget_deliveries();
-            self.close(now, reason, out);
+        if self.source != SourceState::Open(generation) {
+            return;
         }
+        out.effects.push(Effect::Close);
+        self.forget_deliveries();
+        // some errors show only after the opening
+        let opened = self.source_opened.take();
+        self.source_was_sound |= opened.is_some_and(|at| at + SOUND_AFTER <= now.at);
+        if is_final && !self.source_was_sound {
+            self.phase = Phase::Ended;
+            out.effects.push(Effect::Fail(reason));
+            return;
+        }
+        self.close(now, reason, out);
     }
 
     /// A delivery shows that the source is sound.
     pub(super) fn source_is_sound(&mut self) {
         self.source_failures = 0;
+        self.source_was_sound = true;
     }
 
     fn close(&mut self, now: Now, reason: String, out: &mut Out) {

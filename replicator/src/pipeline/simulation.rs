@@ -194,7 +194,8 @@ impl World {
         if self.fault(4)
             && let Some(generation) = self.generation
         {
-            self.feed(Input::SourceLost(generation, "cut".into()));
+            let reason = "cut".to_owned();
+            self.feed(Input::SourceLost { generation, reason, is_final: false });
         }
         if self.chance.permille(500) && self.read() {
             return;

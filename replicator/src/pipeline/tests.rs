@@ -267,7 +267,7 @@ fn a_lost_group_is_opened_again_and_what_only_waited_is_forgotten() {
     let mut pipeline = Started::with(group());
     pipeline.deliver([delivery("a", 0, 0), delivery("b", 0, 0)]);
 
-    let effects = pipeline.step(Input::SourceLost(Generation(1), "reset".into()));
+    let effects = pipeline.step(lost(1));
     assert_eq!(
         effects,
         [
@@ -344,7 +344,8 @@ fn a_source_that_refuses_at_the_start_fails_and_later_is_opened_again() {
     assert_eq!(pipeline.step(failed(1)), [Effect::Fail("no such group".into())]);
 
     let mut pipeline = Started::with(PipelineSettings::default());
-    pipeline.step(Input::SourceLost(Generation(1), "reset".into()));
+    pipeline.advance(Duration::from_secs(5));
+    pipeline.step(lost(1));
     pipeline.advance(Duration::from_millis(100));
     pipeline.step(Input::Tick);
     assert_eq!(
@@ -409,6 +410,11 @@ impl Started {
     fn deliver<const N: usize>(&mut self, deliveries: [Delivery; N]) -> Vec<Effect> {
         self.step(Input::Arrived(Generation(self.generation), deliveries.to_vec()))
     }
+}
+
+fn lost(generation: u64) -> Input {
+    let reason = "reset".to_owned();
+    Input::SourceLost { generation: Generation(generation), reason, is_final: false }
 }
 
 fn group() -> PipelineSettings {

@@ -10,8 +10,9 @@ use crate::source::Position;
 
 #[derive(Debug, Default)]
 pub(super) struct Watermark {
-    /// Pending events, and the position before each.
-    pending: BTreeMap<Seq, Option<Position>>,
+    /// Pending events: the position before each, and its size.
+    pending: BTreeMap<Seq, (Option<Position>, usize)>,
+    pending_bytes: usize,
     /// The newest position that was delivered.
     delivered: Option<Position>,
     next: u64,
@@ -23,10 +24,11 @@ impl Watermark {
     }
 
     /// Counts an arrival as pending.
-    pub(super) fn arrived(&mut self, position: Option<&Position>) -> Seq {
+    pub(super) fn arrived(&mut self, position: Option<&Position>, bytes: usize) -> Seq {
         let seq = Seq(self.next);
         self.next += 1;
-        self.pending.insert(seq, self.delivered.clone());
+        self.pending.insert(seq, (self.delivered.clone(), bytes));
+        self.pending_bytes += bytes;
         if let Some(position) = position {
             self.delivered = Some(position.clone());
         }
@@ -42,7 +44,8 @@ impl Watermark {
 
     pub(super) fn done(&mut self, seq: Seq) {
         let was = self.pending.remove(&seq);
-        assert!(was.is_some(), "{seq:?} was done twice");
+        let (_, bytes) = was.unwrap_or_else(|| panic!("{seq:?} was done twice"));
+        self.pending_bytes -= bytes;
     }
 
     pub(super) fn delivered(&self) -> Option<&Position> {
@@ -52,9 +55,13 @@ impl Watermark {
     /// Everything up to here is done.
     pub(super) fn position(&self) -> Option<&Position> {
         match self.pending.first_key_value() {
-            Some((_, before)) => before.as_ref(),
+            Some((_, (before, _))) => before.as_ref(),
             None => self.delivered.as_ref(),
         }
+    }
+
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending_bytes
     }
 
     pub(super) fn pending_count(&self) -> usize {
@@ -70,7 +77,7 @@ mod tests {
     fn the_watermark_stops_before_the_oldest_pending_event_and_jumps_when_that_is_done() {
         let mut watermark = Watermark::starting_at(None);
         let [first, second, third] =
-            [0, 1, 2].map(|n| watermark.arrived(Some(&Position::Stream(n))));
+            [0, 1, 2].map(|n| watermark.arrived(Some(&Position::Stream(n)), 1));
         assert_eq!(watermark.position(), None);
 
         watermark.done(second);
