@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod event;
 pub mod filter;
+mod journal_event;
 pub mod health;
 pub mod logging;
 pub mod metrics;

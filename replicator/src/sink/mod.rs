@@ -1,8 +1,17 @@
 //! Where events go.
 
+mod event_store;
+mod journal;
+mod ndjson;
+mod null;
+
 use std::fmt;
 
 use async_trait::async_trait;
+pub use event_store::{EventStoreSink, EventStoreSinkSettings, Versions};
+pub use journal::JournalSink;
+pub use ndjson::{LOOK_BACK_BYTES, NdjsonSink};
+pub use null::NullSink;
 use uuid::Uuid;
 
 use crate::Result;

@@ -4,9 +4,18 @@
 //! source what became of an event. They are two because a reader that waits for the next event must never hold up, or be
 //! cancelled by, the settling of an earlier one.
 
+mod catch_up;
+mod group;
+mod journal;
+mod resolve;
+
 use std::fmt;
 
 use async_trait::async_trait;
+pub use catch_up::{CatchUpSource, Start, What};
+pub use group::GroupSource;
+pub use journal::{JournalSource, JournalSourceSettings};
+pub(crate) use resolve::{error, message};
 
 use crate::Result;
 use crate::event::Envelope;
