@@ -8,6 +8,7 @@ mod json;
 mod keys;
 mod layers;
 mod observability;
+mod pipeline;
 mod problems;
 mod reader;
 mod rules;
@@ -31,13 +32,13 @@ use reader::Reader;
 pub use reader::{Choice, Effective};
 pub use rules::{Action, Field, FilterRule, Matching, RenameRule};
 pub use secret::{Secret, is_secret_key, redact, redact_text};
-pub use settings::{ConflictPolicy, LoopSettings, Settings, SinkKind};
+pub use settings::{LoopSettings, Settings, SinkKind};
 pub use subscription::{
     ConsumerStrategy, GroupSettings, ServerFilterBy, ServerFilterSettings, StartFrom,
     SubscriptionKind, SubscriptionSettings,
 };
 pub use tuning::{
-    CheckpointKind, CheckpointSettings, PipelineSettings, RetrySettings, TransformSettings,
+    CheckpointKind, CheckpointSettings, RetrySettings, TransformSettings, WorkSettings,
 };
 
 use crate::Result;
@@ -134,19 +135,35 @@ fn bind(layers: &Layers) -> Result<Loaded> {
         aws: AwsSettings::read(&reader),
         serilog: SerilogSettings::read(&reader, &mut warnings),
     };
-    if config.settings.sink.is_none()
-        && config.kinesis.stream_name.is_some()
-        && !config.settings.destination.is_empty()
-    {
-        warnings.push(
-            "`Settings:DestinationEventStoreConnectionString`: not used, because `Kinesis:StreamName` is given: set `Settings:Sink` to `eventstore` to write there"
-                .to_owned(),
-        );
-    }
+    warnings.extend(advice(&config));
     let (asked, problems) = reader.finish();
     warnings.extend(unknown::warnings(layers, &asked));
     let mut found = Problems::default();
     found.extend(problems);
     config.check(found)?;
     Ok(Loaded { config, warnings, effective: asked.into_values().collect() })
+}
+
+/// What is allowed and seldom meant.
+fn advice(config: &Config) -> Vec<String> {
+    let mut advice = Vec::new();
+    let settings = &config.settings;
+    if settings.sink.is_none()
+        && config.kinesis.stream_name.is_some()
+        && !settings.destination.is_empty()
+    {
+        advice.push(
+            "`Settings:DestinationEventStoreConnectionString`: not used, because `Kinesis:StreamName` is given: set `Settings:Sink` to `eventstore` to write there"
+                .to_owned(),
+        );
+    }
+    let drops = settings.transform.url.is_some()
+        || settings.filters.iter().any(|filter| filter.field == Field::Type);
+    if drops && !settings.skip_version_check && config.sink() == SinkKind::EventStore {
+        advice.push(
+            "`Settings:SkipVersionCheck`: is false, and a filter by type or a transform that drops an event from the middle of a stream shifts the numbers after it, so that those events conflict: set it to true if that happens"
+                .to_owned(),
+        );
+    }
+    advice
 }

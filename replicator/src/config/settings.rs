@@ -7,7 +7,8 @@ use super::reader::{Reader, choice};
 use super::rules::{FilterRule, RenameRule, pattern_problem, read_filters, read_renames};
 use super::secret::Secret;
 use super::subscription::{SubscriptionKind, SubscriptionSettings};
-use super::tuning::{CheckpointSettings, PipelineSettings, RetrySettings, TransformSettings};
+use super::tuning::{CheckpointSettings, RetrySettings, TransformSettings, WorkSettings};
+use crate::pipeline::ConflictPolicy;
 
 choice! {
     /// Where events go.
@@ -20,18 +21,6 @@ choice! {
         Ndjson = "ndjson",
         /// An Antiphon journal, `Settings:JournalPath`.
         Journal = "journal",
-    }
-}
-
-choice! {
-    /// What happens when another event stands where an event belongs at the destination.
-    ConflictPolicy {
-        /// It is put aside with the reason, and the stream goes on.
-        Park = "park",
-        /// It is passed over and counted, and the stream goes on.
-        Skip = "skip",
-        /// The replicator stops with an error.
-        Stop = "stop",
     }
 }
 
@@ -93,8 +82,8 @@ pub struct Settings {
     pub dry_run: bool,
     /// How long a subscription may take to stop.
     pub stop_timeout: Duration,
-    /// Lanes and batches.
-    pub pipeline: PipelineSettings,
+    /// Lanes, batches and waiting times.
+    pub work: WorkSettings,
     /// Retries and parking.
     pub retry: RetrySettings,
     /// Checkpoints of catch-ups.
@@ -128,7 +117,7 @@ impl Default for Settings {
             run_once: false,
             dry_run: false,
             stop_timeout: Duration::from_secs(10),
-            pipeline: PipelineSettings::default(),
+            work: WorkSettings::default(),
             retry: RetrySettings::default(),
             checkpoint: CheckpointSettings::default(),
             transform: TransformSettings::default(),
@@ -178,7 +167,7 @@ impl Settings {
             run_once: flag("RunOnce"),
             dry_run: flag("DryRun"),
             stop_timeout: reader.span("Settings:StopTimeout", default.stop_timeout),
-            pipeline: PipelineSettings::read(reader),
+            work: WorkSettings::read(reader),
             retry: RetrySettings::read(reader),
             checkpoint: CheckpointSettings::read(reader),
             transform: TransformSettings::read(reader),
@@ -227,7 +216,7 @@ impl Settings {
                 problems.expected("Settings:LoopPrevention:DestinationName", destination, expected);
             }
         }
-        self.pipeline.check(problems);
+        self.work.check(problems);
         self.retry.check(problems);
         self.checkpoint.check(problems);
         self.transform.check(problems);

@@ -247,6 +247,19 @@ fn serilog_is_read_as_far_as_it_means_something() {
 }
 
 #[test]
+fn what_is_seldom_meant_gets_a_warning() {
+    let filter = [
+        ("Ditto_Settings__Filters__0__Field", "type"),
+        ("Ditto_Settings__Filters__0__Value", "Created"),
+    ];
+    let loaded = parse(DITTO, variables(&filter)).unwrap();
+    assert!(loaded.warnings[0].contains("shifts the numbers"), "{:?}", loaded.warnings);
+
+    let loaded = parse(DITTO, variables(&[("Ditto_Kinesis__StreamName", "x")])).unwrap();
+    assert!(loaded.warnings[0].contains("not used"), "{:?}", loaded.warnings);
+}
+
+#[test]
 fn no_password_shows_in_anything_that_is_printed() {
     let loaded = parse(DITTO, []).unwrap();
     let shown = format!("{loaded:?}");
