@@ -1,4 +1,6 @@
-//! A thin gRPC client of EventStoreDB and KurrentDB.
+//! The client, module by module: how to connect, then what to call.
+//!
+#![doc = include_str!("../README.md")]
 
 mod append;
 mod client;

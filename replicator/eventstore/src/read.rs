@@ -56,7 +56,7 @@ impl EventStoreClient {
         self.read(doing, options::What::Stream(what), direction, count, resolve_links).await
     }
 
-    /// Reads at most `count` events of the whole store.
+    /// Reads at most `count` events of the whole store. Backwards, the position itself is not included.
     ///
     /// # Errors
     /// As of [`EventStream::next`].
