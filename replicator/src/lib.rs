@@ -9,13 +9,16 @@ pub mod checkpoint;
 pub mod config;
 pub mod event;
 pub mod filter;
-mod journal_event;
 pub mod health;
+mod journal_event;
+pub mod kinesis;
 pub mod logging;
 pub mod metrics;
+pub mod park;
 pub mod pipeline;
 pub mod sink;
 pub mod source;
+pub mod subscription;
 pub mod transform;
 
 pub use antiphon_persistence::{Error, ErrorKind, Result};

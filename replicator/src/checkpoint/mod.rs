@@ -3,7 +3,15 @@
 //! A checkpoint is the contiguous low watermark: every event up to it is at the destination, or was put aside with a reason. It is saved
 //! after the events and never before, and it never goes backwards; so a crash leads to events being read twice, never to one being missed.
 
+mod destination;
+mod file;
+mod memory;
+
 use async_trait::async_trait;
+pub use destination::DestinationCheckpoint;
+pub use file::FileCheckpoint;
+pub(crate) use file::file_name;
+pub use memory::MemoryCheckpoint;
 
 use crate::Result;
 use crate::source::Position;
