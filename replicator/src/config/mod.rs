@@ -14,6 +14,7 @@ mod reader;
 mod rules;
 mod secret;
 mod settings;
+mod stores;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use reader::{Choice, Effective};
 pub use rules::{Action, Field, FilterRule, Matching, RenameRule};
 pub use secret::{Secret, is_secret_key, redact, redact_text};
 pub use settings::{LoopSettings, Settings, SinkKind};
+pub use stores::StoreSettings;
 pub use subscription::{
     ConsumerStrategy, GroupSettings, ServerFilterBy, ServerFilterSettings, StartFrom,
     SubscriptionKind, SubscriptionSettings,
@@ -157,11 +159,12 @@ fn advice(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let drops = settings.transform.url.is_some()
-        || settings.filters.iter().any(|filter| filter.field == Field::Type);
-    if drops && !settings.skip_version_check && config.sink() == SinkKind::EventStore {
+    if config.leaves_out_single_events()
+        && !settings.skip_version_check
+        && config.sink() == SinkKind::EventStore
+    {
         advice.push(
-            "`Settings:SkipVersionCheck`: is false, and a filter by type or a transform that drops an event from the middle of a stream shifts the numbers after it, so that those events conflict: set it to true if that happens"
+            "`Settings:SkipVersionCheck`: taken as `true`, because a filter by type, a transform or loop prevention can leave out single events of a stream, after which the numbers are others"
                 .to_owned(),
         );
     }

@@ -6,6 +6,7 @@ use super::problems::Problems;
 use super::reader::{Reader, choice};
 use super::rules::{FilterRule, RenameRule, pattern_problem, read_filters, read_renames};
 use super::secret::Secret;
+use super::stores::StoreSettings;
 use super::subscription::{SubscriptionKind, SubscriptionSettings};
 use super::tuning::{CheckpointSettings, RetrySettings, TransformSettings, WorkSettings};
 use crate::pipeline::ConflictPolicy;
@@ -86,6 +87,8 @@ pub struct Settings {
     pub work: WorkSettings,
     /// Retries and parking.
     pub retry: RetrySettings,
+    /// Limits of the client and of the sink `eventstore`.
+    pub stores: StoreSettings,
     /// Checkpoints of catch-ups.
     pub checkpoint: CheckpointSettings,
     /// The transform hook.
@@ -119,6 +122,7 @@ impl Default for Settings {
             stop_timeout: Duration::from_secs(10),
             work: WorkSettings::default(),
             retry: RetrySettings::default(),
+            stores: StoreSettings::default(),
             checkpoint: CheckpointSettings::default(),
             transform: TransformSettings::default(),
         }
@@ -169,6 +173,7 @@ impl Settings {
             stop_timeout: reader.span("Settings:StopTimeout", default.stop_timeout),
             work: WorkSettings::read(reader),
             retry: RetrySettings::read(reader),
+            stores: StoreSettings::read(reader),
             checkpoint: CheckpointSettings::read(reader),
             transform: TransformSettings::read(reader),
         }
@@ -218,6 +223,7 @@ impl Settings {
         }
         self.work.check(problems);
         self.retry.check(problems);
+        self.stores.check(problems);
         self.checkpoint.check(problems);
         self.transform.check(problems);
     }

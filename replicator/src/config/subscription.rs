@@ -123,6 +123,12 @@ pub struct SubscriptionSettings {
     pub journal_path: Option<String>,
     /// Which entities of the journal: their type.
     pub journal_entity_type: Option<String>,
+    /// Which of its replicas; empty is that of entities without replicas.
+    pub journal_replica: String,
+    /// How long to wait before the journal is asked again when nothing is new.
+    pub journal_poll_interval: Duration,
+    /// Entities in one page of the journal's feed.
+    pub journal_changes_max: u32,
     /// Under which name its checkpoint is kept, and its label `group` where there is no group; none takes one from kind and stream.
     pub name: Option<String>,
 }
@@ -138,6 +144,9 @@ impl Default for SubscriptionSettings {
             filter: ServerFilterSettings::default(),
             journal_path: None,
             journal_entity_type: None,
+            journal_replica: String::new(),
+            journal_poll_interval: Duration::from_millis(500),
+            journal_changes_max: 100,
             name: None,
         }
     }
@@ -197,6 +206,11 @@ impl SubscriptionSettings {
             },
             journal_path: reader.optional(&at("JournalPath")),
             journal_entity_type: reader.optional(&at("JournalEntityType")),
+            journal_replica: reader.text(&at("JournalReplica"), ""),
+            journal_poll_interval: reader
+                .span(&at("JournalPollInterval"), default.journal_poll_interval),
+            journal_changes_max: reader
+                .number(&at("JournalChangesMax"), default.journal_changes_max),
             name: reader.optional(&at("Name")),
         }
     }
@@ -243,6 +257,9 @@ impl SubscriptionSettings {
         let (day, second) = (Duration::from_secs(86_400), Duration::from_secs(1));
         problems.span(&at("GroupMessageTimeout"), self.group.message_timeout, second, day);
         problems.span(&at("GroupCheckpointAfter"), self.group.checkpoint_after, second, day);
+        let poll = self.journal_poll_interval;
+        problems.span(&at("JournalPollInterval"), poll, Duration::from_millis(1), day);
+        problems.number(&at("JournalChangesMax"), self.journal_changes_max.into(), 1, 100_000);
         problems.number(&at("GroupRetryCountMax"), self.group.max_retry_count.into(), 0, 1_000_000);
     }
 }

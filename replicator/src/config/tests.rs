@@ -253,7 +253,7 @@ fn what_is_seldom_meant_gets_a_warning() {
         ("Ditto_Settings__Filters__0__Value", "Created"),
     ];
     let loaded = parse(DITTO, variables(&filter)).unwrap();
-    assert!(loaded.warnings[0].contains("shifts the numbers"), "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].contains("taken as `true`"), "{:?}", loaded.warnings);
 
     let loaded = parse(DITTO, variables(&[("Ditto_Kinesis__StreamName", "x")])).unwrap();
     assert!(loaded.warnings[0].contains("not used"), "{:?}", loaded.warnings);
@@ -337,4 +337,33 @@ fn the_page_of_settings_has_exactly_the_table_of_the_code() {
         "docs/replicator/settings.md: replace its table by this one\n{}",
         markdown_table()
     );
+}
+
+#[test]
+fn the_file_of_the_image_is_understood_as_a_whole_and_serves_metrics() {
+    let text = include_str!("../../../deploy/replicator/appsettings.json");
+    let set = [
+        ("Ditto_Settings__SourceEventStoreConnectionString", "esdb://source:2113?tls=false"),
+        ("Ditto_Settings__DestinationEventStoreConnectionString", "esdb://destination:2113"),
+        ("Ditto_Settings__Subscriptions__0__StreamName", "$ce-customer"),
+        ("Ditto_Settings__Subscriptions__0__GroupName", "ditto"),
+    ];
+    let loaded = parse(text, variables(&set)).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    assert!(loaded.config.metrics.enabled && loaded.config.health.enabled);
+}
+
+#[test]
+fn the_compose_file_sets_only_keys_that_exist() {
+    let text = include_str!("../../../deploy/replicator/compose.yaml");
+    let set: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Ditto_")?.split_once(':'))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(set.len() > 5, "{set:?}");
+    for name in set {
+        let key = pattern(&name.replace("__", ":"));
+        assert!(KEYS.iter().any(|known| known.key == key), "{name}");
+    }
 }

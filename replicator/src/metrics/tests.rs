@@ -131,3 +131,41 @@ fn every_family_of_the_list_renders() {
         assert!(text.contains(&format!("# TYPE {} ", family.name)), "{}", family.name);
     }
 }
+
+#[test]
+fn the_dashboard_shows_only_metrics_that_exist_and_every_one_of_them() {
+    let text = include_str!("../../../deploy/replicator/dashboard.json");
+    let dashboard: serde_json::Value = serde_json::from_str(text).unwrap();
+    let mut shown = std::collections::BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let name = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            let words = target["expr"].as_str().unwrap().split(name);
+            let words =
+                words.filter(|word| word.starts_with("ditto_") || word.starts_with("process_"));
+            shown.extend(words.map(str::to_owned));
+        }
+    }
+    let metrics = Metrics::new(StandingClock::new());
+    metrics.subscription("a", "b").replication_delay.observe(Duration::ZERO);
+    metrics.io("a", "b", "c").observe(Duration::ZERO);
+    let rendered = metrics.text();
+    for name in &shown {
+        let exists = rendered.lines().any(|line| {
+            line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} "))
+        });
+        assert!(exists, "the dashboard shows `{name}`, which does not exist");
+    }
+    for family in FAMILIES {
+        let is_shown = shown.iter().any(|name| name.starts_with(family.name));
+        assert!(is_shown, "`{}` is not on the dashboard", family.name);
+    }
+    let page = include_str!("../../../docs/replicator/operations.md");
+    for family in FAMILIES {
+        assert!(
+            page.contains(&format!("| `{}` |", family.name)),
+            "`{}` is not in operations.md",
+            family.name
+        );
+    }
+}
