@@ -16,9 +16,11 @@ pub mod logging;
 pub mod metrics;
 pub mod park;
 pub mod pipeline;
+pub mod run;
 pub mod sink;
 pub mod source;
 pub mod subscription;
 pub mod transform;
+pub mod verify;
 
 pub use antiphon_persistence::{Error, ErrorKind, Result};

@@ -105,9 +105,7 @@ pub(super) async fn head_of(
     let newest = if stream == es::ALL {
         client.read_all(es::Direction::Backwards, es::ReadFrom::End, 1, false).await
     } else {
-        client
-            .read_stream(stream, es::Direction::Backwards, es::ReadFrom::End, 1, false)
-            .await
+        client.read_stream(stream, es::Direction::Backwards, es::ReadFrom::End, 1, false).await
     };
     let events = match newest {
         Ok(newest) => newest.collect().await,

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 pub use catch_up::{CatchUpSource, Start, What};
 pub use group::GroupSource;
 pub use journal::{JournalSource, JournalSourceSettings};
-pub(crate) use resolve::{error, message};
+pub(crate) use resolve::{error, event as recorded_event, message};
 
 use crate::Result;
 use crate::event::Envelope;
