@@ -29,7 +29,7 @@ impl EventStoreClient {
         events: Vec<NewEvent>,
     ) -> Result<AppendOutcome> {
         let doing = format!("append to stream `{stream}`");
-        check(&doing, stream, &events)?;
+        check(stream, &events)?;
         let options = wire::ExpectedStream {
             stream: Some(stream_name(stream)),
             expected: Some(expected_to_wire(expected)),
@@ -86,20 +86,35 @@ impl EventStoreClient {
 }
 
 /// What the server would refuse in words that name no event, or not refuse at all.
-fn check(doing: &str, stream: &str, events: &[NewEvent]) -> Result<()> {
+pub(crate) fn check(stream: &str, events: &[NewEvent]) -> Result<()> {
+    let doing = || format!("append to stream `{stream}`");
     if stream.is_empty() {
-        return Err(Error::rejected(format!("{doing}: expected a stream's name, actual none")));
+        return Err(Error::rejected(format!("{}: expected a stream's name, actual none", doing())));
     }
     if events.is_empty() {
-        return Err(Error::rejected(format!("{doing}: expected at least one event, actual none")));
+        return Err(Error::rejected(format!(
+            "{}: expected at least one event, actual none",
+            doing()
+        )));
     }
     if let Some(event) = events.iter().find(|event| event.event_type.is_empty()) {
         let id = event.id;
-        return Err(Error::rejected(format!(
-            "{doing}: event `{id}`: expected a type, actual none"
-        )));
+        let message = format!("{}: event `{id}`: expected a type, actual none", doing());
+        return Err(Error::rejected(message));
     }
     Ok(())
+}
+
+/// What a success says; none when it says nothing.
+pub(crate) fn success(written: append_resp::Success) -> Option<AppendOutcome> {
+    let Some(success::Current::CurrentRevision(next_revision)) = written.current else {
+        return None;
+    };
+    let position = match written.at {
+        Some(success::At::Position(position)) => Some(position_from_wire(position)),
+        Some(success::At::NoPosition(_)) | None => None,
+    };
+    Some(AppendOutcome::Written { next_revision, position })
 }
 
 fn delete(stream: &str, expected: ExpectedRevision) -> DeleteReq {
@@ -129,16 +144,7 @@ fn expected_to_wire(expected: ExpectedRevision) -> Expected {
 fn outcome(doing: &str, answer: AppendResp) -> Result<AppendOutcome> {
     let unclear = || Error::corrupt(format!("{doing}: the server's answer says nothing"));
     match answer.result.ok_or_else(unclear)? {
-        append_resp::Result::Success(success) => {
-            let Some(success::Current::CurrentRevision(next_revision)) = success.current else {
-                return Err(unclear());
-            };
-            let position = match success.at {
-                Some(success::At::Position(position)) => Some(position_from_wire(position)),
-                Some(success::At::NoPosition(_)) | None => None,
-            };
-            Ok(AppendOutcome::Written { next_revision, position })
-        }
+        append_resp::Result::Success(written) => success(written).ok_or_else(unclear),
         append_resp::Result::WrongExpectedVersion(wrong) => {
             use wrong_expected_version::{Current, CurrentOld};
             let current = match (wrong.current, wrong.current_old) {

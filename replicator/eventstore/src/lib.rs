@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod append;
+mod appender;
 mod client;
 mod connection_string;
 mod connector;
@@ -21,6 +22,7 @@ mod subscribe;
 mod tls;
 pub mod wire;
 
+pub use appender::Appender;
 pub use client::EventStoreClient;
 pub use connection_string::{ConnectionString, Credentials, NodeAddress, NodePreference};
 pub use error::{Error, ErrorKind, Result};

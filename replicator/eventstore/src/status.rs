@@ -3,11 +3,15 @@
 
 use std::error::Error as StdError;
 
+use bytes::Bytes;
+use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::connector::ConnectFailed;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::AppendOutcome;
+use crate::wire;
 
 /// Where the server says that its leader is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,54 @@ pub(crate) fn failure(doing: &str, status: Status) -> Failure {
         && exception(status.metadata()) != Some("persistent-subscription-dropped");
     let error = Error::new(kind, format!("{doing}: {}", explain(&status)));
     Failure { error, broken, leader }
+}
+
+/// Tells what the error of one append of many means: its details are a message named by its type.
+pub(crate) fn batch_failure(
+    code: Code,
+    message: &str,
+    details: Option<&wire::Any>,
+) -> Result<AppendOutcome> {
+    use wire::wrong_expected_version::Current;
+    let (name, value) = match details {
+        Some(any) => (any.type_url.rsplit('.').next().unwrap_or_default(), any.value.clone()),
+        None => ("", Bytes::new()),
+    };
+    let unreadable = |error: prost::DecodeError| {
+        Error::corrupt(format!("the details `{name}` of an error cannot be read"))
+            .with_source(error)
+    };
+    match name {
+        "WrongExpectedVersion" => {
+            let wrong = wire::WrongExpectedVersion::decode(value).map_err(unreadable)?;
+            let current = match wrong.current {
+                Some(Current::CurrentRevision(revision)) => Some(revision),
+                Some(Current::CurrentNoStream(_)) | None => None,
+            };
+            Ok(AppendOutcome::WrongExpectedRevision { current })
+        }
+        "MaximumAppendSizeExceeded" => {
+            let limit = wire::MaximumAppendSizeExceeded::decode(value).map_err(unreadable)?;
+            Err(Error::rejected(too_large(&limit.bytes_max.to_string())))
+        }
+        "StreamDeleted" => Err(Error::new(ErrorKind::StreamDeleted, TOMBSTONED)),
+        "AccessDenied" => Err(Error::new(ErrorKind::AccessDenied, DENIED)),
+        "Timeout" => {
+            Err(Error::new(ErrorKind::Timeout, "the server timed out, the outcome is unknown"))
+        }
+        _ => {
+            let status = Status::new(code, message);
+            Err(Error::new(code_kind(code, message), by_code(&status)))
+        }
+    }
+}
+
+const TOMBSTONED: &str = "the stream was deleted for ever (tombstone)";
+const DENIED: &str = "the user may not do this: check its rights";
+
+fn too_large(limit: &str) -> String {
+    let setting = "its setting `MaxAppendSize`";
+    format!("the events are larger than the server's limit of {limit} bytes ({setting})")
 }
 
 /// The connection failed, not the request.
@@ -113,13 +165,10 @@ fn explain(status: &Status) -> String {
         trailers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("unknown").to_owned()
     };
     match exception(trailers) {
-        Some("access-denied") => "the user may not do this: check its rights".to_owned(),
+        Some("access-denied") => DENIED.to_owned(),
         Some("not-leader") => "the node is not the leader".to_owned(),
-        Some("stream-deleted") => "the stream was deleted for ever (tombstone)".to_owned(),
-        Some("maximum-append-size-exceeded") => format!(
-            "the events are larger than the server's limit of {} bytes (its setting `MaxAppendSize`)",
-            named("maximum-append-size")
-        ),
+        Some("stream-deleted") => TOMBSTONED.to_owned(),
+        Some("maximum-append-size-exceeded") => too_large(&named("maximum-append-size")),
         Some("maximum-subscribers-reached") => {
             "the group has all the consumers that its setting `max_subscriber_count` allows"
                 .to_owned()
@@ -148,7 +197,7 @@ fn by_code(status: &Status) -> String {
             .to_owned();
     }
     if code == Code::PermissionDenied {
-        return "the user may not do this: check its rights".to_owned();
+        return DENIED.to_owned();
     }
     if code == Code::Unimplemented {
         return "the server does not know this call: it needs EventStoreDB 20.6 or newer"

@@ -74,6 +74,7 @@ impl server_features_server::ServerFeatures for AboutService {
             method(groups, "getinfo", &kinds),
             method(groups, "replayparked", &kinds),
             method(groups, "list", &kinds),
+            method(groups, "restartsubsystem", &[]),
         ];
         let writes = ["append", "batchappend", "delete", "tombstone"];
         methods.extend(writes.map(|name| method(streams, name, &[])));

@@ -177,6 +177,20 @@ impl PersistentSubscriptions for PersistentService {
         }
         Ok(Response::new(ListResp { groups }))
     }
+
+    /// Consumers are dropped, and groups go on from their checkpoints.
+    async fn restart_subsystem(
+        &self,
+        request: Request<wire::Empty>,
+    ) -> Result<Response<wire::Empty>, Status> {
+        self.0.admit(&request).await?;
+        let records: Vec<GroupRecord> = self.0.store().groups().cloned().collect();
+        for record in &records {
+            self.0.drop_group(&record.key()).await;
+        }
+        self.0.start_groups();
+        Ok(Response::new(wire::Empty {}))
+    }
 }
 
 impl PersistentService {

@@ -28,9 +28,15 @@ async fn an_unexpected_revision_is_an_outcome_that_tells_the_current_one() {
     let missing = client.append("a", ExpectedRevision::Exact(4), events(1)).await.unwrap();
     assert_eq!(missing, AppendOutcome::WrongExpectedRevision { current: None });
     append(&client, "a", 2).await;
-    for expected in [ExpectedRevision::NoStream, ExpectedRevision::Exact(0), ExpectedRevision::Exact(7)] {
+    for expected in
+        [ExpectedRevision::NoStream, ExpectedRevision::Exact(0), ExpectedRevision::Exact(7)]
+    {
         let outcome = client.append("a", expected, events(1)).await.unwrap();
-        assert_eq!(outcome, AppendOutcome::WrongExpectedRevision { current: Some(1) }, "{expected:?}");
+        assert_eq!(
+            outcome,
+            AppendOutcome::WrongExpectedRevision { current: Some(1) },
+            "{expected:?}"
+        );
     }
     let other = client.append("b", ExpectedRevision::StreamExists, events(1)).await.unwrap();
     assert_eq!(other, AppendOutcome::WrongExpectedRevision { current: None });
@@ -91,11 +97,21 @@ async fn a_deleted_stream_goes_on_with_its_numbers_and_a_tombstoned_one_never_do
     client.delete_stream("a", ExpectedRevision::Exact(2)).await.unwrap();
     let read = || client.read_stream("a", Direction::Forwards, ReadFrom::Start, 9, false);
     let gone = read().await.unwrap().collect().await;
-    assert_eq!(told(gone), (ErrorKind::NotFound, "read stream `a`: the stream does not exist".into()));
+    assert_eq!(
+        told(gone),
+        (ErrorKind::NotFound, "read stream `a`: the stream does not exist".into())
+    );
     let revived = client.append("a", ExpectedRevision::NoStream, events(1)).await.unwrap();
     assert!(written(3, revived).is_some());
-    let numbers: Vec<u64> = read().await.unwrap().collect().await.unwrap().iter()
-        .map(|event| event.event.as_ref().unwrap().revision).collect();
+    let numbers: Vec<u64> = read()
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap()
+        .iter()
+        .map(|event| event.event.as_ref().unwrap().revision)
+        .collect();
     assert_eq!(numbers, [3]);
 
     client.tombstone_stream("a", ExpectedRevision::Any).await.unwrap();

@@ -81,10 +81,15 @@ async fn wrong_credentials_are_told_as_such() {
 
     let address = server.address();
     let why = "the server does not accept the user and password of the connection string";
-    for text in [format!("esdb://admin:wrong@{address}?tls=false"), format!("esdb://{address}?tls=false")] {
+    for text in
+        [format!("esdb://admin:wrong@{address}?tls=false"), format!("esdb://{address}?tls=false")]
+    {
         let stranger = connect(&text);
         let refused = stranger.append("a", ExpectedRevision::Any, events(1)).await;
-        assert_eq!(told(refused), (ErrorKind::AccessDenied, format!("append to stream `a`: {why}")));
+        assert_eq!(
+            told(refused),
+            (ErrorKind::AccessDenied, format!("append to stream `a`: {why}"))
+        );
         let refused = stranger.subscribe_group("a", "g", 1).await.map(|_| ());
         let name = "subscription to group `g` of stream `a`";
         assert_eq!(told(refused), (ErrorKind::AccessDenied, format!("{name}: {why}")));
@@ -113,7 +118,8 @@ async fn an_event_over_the_limit_of_the_server_is_rejected_with_the_limit() {
     let client = client(&server);
     let large = NewEvent::binary("large", vec![7; 1001]);
     let refused = client.append("a", ExpectedRevision::Any, vec![large]).await;
-    let why = "the events are larger than the server's limit of 1000 bytes (its setting `MaxAppendSize`)";
+    let why =
+        "the events are larger than the server's limit of 1000 bytes (its setting `MaxAppendSize`)";
     assert_eq!(told(refused), (ErrorKind::Rejected, format!("append to stream `a`: {why}")));
     let fits = NewEvent::binary("large", vec![7; 990]).with_metadata(vec![7; 10]);
     client.append("a", ExpectedRevision::Any, vec![fits]).await.unwrap();
@@ -127,7 +133,8 @@ async fn an_event_over_the_limit_of_the_client_ends_its_read_as_rejected() {
     let client = EventStoreClient::new(connection, limits).unwrap();
     let large = NewEvent::binary("large", vec![7; 600]);
     client.append("a", ExpectedRevision::Any, vec![large]).await.unwrap();
-    let read = client.read_stream("a", Direction::Forwards, ReadFrom::Start, 1, false).await.unwrap();
+    let read =
+        client.read_stream("a", Direction::Forwards, ReadFrom::Start, 1, false).await.unwrap();
     let (kind, message) = told(read.collect().await);
     assert_eq!(kind, ErrorKind::Rejected);
     let start = "read stream `a`: an event is larger than this client accepts (setting `message_bytes_max`): ";
@@ -144,7 +151,8 @@ async fn requests_that_make_no_sense_are_refused_before_they_are_sent() {
     let expected = "append to stream `a`: expected at least one event, actual none";
     assert_eq!(told(nothing), (ErrorKind::Rejected, expected.to_owned()));
     let typeless = NewEvent::json("", "{}");
-    let expected = format!("append to stream `a`: event `{}`: expected a type, actual none", typeless.id);
+    let expected =
+        format!("append to stream `a`: event `{}`: expected a type, actual none", typeless.id);
     let refused = client.append("a", ExpectedRevision::Any, vec![typeless]).await;
     assert_eq!(told(refused), (ErrorKind::Rejected, expected));
     let bufferless = client.subscribe_group("a", "g", 0).await.map(|_| ());
@@ -159,7 +167,8 @@ async fn a_host_that_nobody_listens_at_is_unavailable_and_nothing_was_sent() {
     server.stop().await;
     let client = client(&server);
     let refused = soon(client.append("a", ExpectedRevision::Any, events(1))).await;
-    let why = format!("cannot connect to `{address}`: Connection refused (os error 111) (2 attempts)");
+    let why =
+        format!("cannot connect to `{address}`: Connection refused (os error 111) (2 attempts)");
     assert_eq!(told(refused), (ErrorKind::Unavailable, format!("append to stream `a`: {why}")));
 }
 

@@ -33,7 +33,11 @@ async fn parked(client: &EventStoreClient, stream: &str, group: &str) -> u64 {
 }
 
 /// Asks until the group is as it should be.
-async fn until(client: &EventStoreClient, what: &str, is: impl Fn(&antiphon_eventstore::GroupInfo) -> bool) {
+async fn until(
+    client: &EventStoreClient,
+    what: &str,
+    is: impl Fn(&antiphon_eventstore::GroupInfo) -> bool,
+) {
     let asked = async {
         while !is(&client.group_info("a", "g").await.unwrap()) {
             tokio::task::yield_now().await;

@@ -1,8 +1,6 @@
 //! The network: frozen servers, swallowed packets, TLS, clusters.
 
-use antiphon_eventstore::{
-    ErrorKind, ExpectedRevision, Subscription, SubscriptionMessage,
-};
+use antiphon_eventstore::{ErrorKind, ExpectedRevision, Subscription, SubscriptionMessage};
 use antiphon_eventstore_testserver::{ClusterMember, ServerSettings, TestServer, TlsFiles};
 
 use crate::support::{Proxy, append, client, connect, events, next_data, server, soon, told};
@@ -79,8 +77,10 @@ async fn tls_is_spoken_and_a_certificate_that_nobody_vouches_for_is_refused() {
     append(&connect(&format!("esdb://{address}?tlsVerifyCert=false")), "a", 1).await;
 
     let other = Certificates::new().path("cert.pem");
-    let missing = antiphon_eventstore::ConnectionString::parse(&format!("esdb://a?tlsCaFile={other}"));
-    let refused = antiphon_eventstore::EventStoreClient::new(missing.unwrap(), crate::support::settings());
+    let missing =
+        antiphon_eventstore::ConnectionString::parse(&format!("esdb://a?tlsCaFile={other}"));
+    let refused =
+        antiphon_eventstore::EventStoreClient::new(missing.unwrap(), crate::support::settings());
     let (kind, message) = told(refused);
     assert_eq!(kind, ErrorKind::Rejected);
     assert!(message.starts_with(&format!("`tlsCaFile`: cannot use `{other}`: ")), "{message}");
@@ -89,7 +89,8 @@ async fn tls_is_spoken_and_a_certificate_that_nobody_vouches_for_is_refused() {
     let wrong = connect(&format!("esdb://{address}?tlsCaFile={}", stranger.path("cert.pem")));
     let (kind, message) = told(wrong.append("a", ExpectedRevision::Any, events(1)).await);
     assert_eq!(kind, ErrorKind::Unavailable);
-    let start = format!("append to stream `a`: cannot connect to `{address}`: invalid peer certificate");
+    let start =
+        format!("append to stream `a`: cannot connect to `{address}`: invalid peer certificate");
     assert!(message.starts_with(&start), "{message}");
 }
 
@@ -101,7 +102,10 @@ fn member(server: &TestServer, is_leader: bool) -> ClusterMember {
 #[tokio::test]
 async fn the_leader_is_found_by_asking_any_member() {
     let leader = server().await;
-    let gone = { let stopped = server().await; stopped.address() };
+    let gone = {
+        let stopped = server().await;
+        stopped.address()
+    };
     let members = vec![member(&leader, true)];
     let follower = TestServer::start(ServerSettings { members, ..ServerSettings::default() });
     let follower = follower.await.unwrap();
@@ -110,7 +114,10 @@ async fn the_leader_is_found_by_asking_any_member() {
     append(&client, "a", 1).await;
     assert_eq!((leader.log_length(), follower.log_length()), (1, 0));
 
-    let client = connect(&format!("esdb+discover://{}?tls=false&nodePreference=follower", follower.address()));
+    let client = connect(&format!(
+        "esdb+discover://{}?tls=false&nodePreference=follower",
+        follower.address()
+    ));
     client.ping().await.unwrap();
 }
 
@@ -143,6 +150,8 @@ async fn a_leader_that_cannot_be_found_is_an_error_that_says_so() {
     let address = headless.address();
     let client = connect(&format!("esdb+discover://{address}?tls=false"));
     let refused = client.append("a", ExpectedRevision::Any, events(1)).await;
-    let why = format!("cannot ask `{address}` for its cluster: no member of the cluster that is wanted is alive (2 attempts)");
+    let why = format!(
+        "cannot ask `{address}` for its cluster: no member of the cluster that is wanted is alive (2 attempts)"
+    );
     assert_eq!(told(refused), (ErrorKind::Unavailable, format!("append to stream `a`: {why}")));
 }

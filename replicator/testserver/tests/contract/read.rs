@@ -143,7 +143,11 @@ async fn scavenging_removes_truncated_events_from_the_whole_store() {
     client.set_stream_metadata("a", ExpectedRevision::Any, &cut.properties).await.unwrap();
     let of_a = async || {
         let events = all(&client, Direction::Forwards, ReadFrom::Start).await;
-        events.into_iter().filter(|(stream, _)| stream == "a").map(|(_, revision)| revision).collect::<Vec<_>>()
+        events
+            .into_iter()
+            .filter(|(stream, _)| stream == "a")
+            .map(|(_, revision)| revision)
+            .collect::<Vec<_>>()
     };
     assert_eq!(of_a().await, [0, 1, 2]);
     assert_eq!(server.scavenge(), 2);
@@ -155,7 +159,8 @@ async fn the_created_time_is_about_now() {
     let server = server().await;
     let client = client(&server);
     append(&client, "a", 1).await;
-    let read = client.read_stream("a", Direction::Forwards, ReadFrom::Start, 1, false).await.unwrap();
+    let read =
+        client.read_stream("a", Direction::Forwards, ReadFrom::Start, 1, false).await.unwrap();
     let created = read.collect().await.unwrap().remove(0).event.unwrap().created;
     let micros = antiphon_persistence::time::Clock::wall(&antiphon_persistence::time::SystemClock);
     let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros.as_micros());

@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use antiphon_eventstore::{
     ErrorKind, EventStoreClient, ExpectedRevision, GroupSettings, ReadFrom, StreamMetadata,
+    SubscriptionMessage,
 };
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -18,6 +19,7 @@ async fn a_single_node_that_comes_back_is_used_again() {
     append(&client, "a", 1).await;
     let mut subscription = client.subscribe_stream("a", None, false).await.unwrap();
     assert_eq!(next_data(&mut subscription).await, "0");
+    assert_eq!(soon(subscription.next()).await.unwrap(), SubscriptionMessage::CaughtUp);
 
     server.stop().await;
     assert_eq!(told(soon(subscription.next()).await).0, ErrorKind::Unavailable);

@@ -144,7 +144,11 @@ async fn every_end_of_a_subscription_is_an_error_that_says_which() {
     let end = soon(subscription.next()).await;
     assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: the server ended the stream")));
     let again = soon(subscription.next()).await;
-    assert_eq!(told(again).0, ErrorKind::Unavailable, "an ended subscription does not spin or panic");
+    assert_eq!(
+        told(again).0,
+        ErrorKind::Unavailable,
+        "an ended subscription does not spin or panic"
+    );
 
     let mut subscription = live().await;
     server.faults().reset_connections();
@@ -167,15 +171,18 @@ async fn every_end_of_a_subscription_is_an_error_that_says_which() {
 async fn many_events_pass_in_order() {
     let server = server().await;
     let client = client(&server);
-    let mut subscription = client.subscribe_all(None, Filter::StreamPrefix(vec!["bulk".into()]), false)
-        .await.unwrap();
+    let mut subscription =
+        client.subscribe_all(None, Filter::StreamPrefix(vec!["bulk".into()]), false).await.unwrap();
     for _ in 0..20 {
         client.append("bulk", ExpectedRevision::Any, events(500)).await.unwrap();
     }
     let mut revision = 0;
     while revision < 10_000 {
         if let SubscriptionMessage::Event(event) =
-            tokio::time::timeout(Duration::from_secs(20), subscription.next()).await.unwrap().unwrap()
+            tokio::time::timeout(Duration::from_secs(20), subscription.next())
+                .await
+                .unwrap()
+                .unwrap()
         {
             assert_eq!(event.event.unwrap().revision, revision);
             revision += 1;

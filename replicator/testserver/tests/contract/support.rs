@@ -14,12 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-pub async fn server() -> TestServer {
+pub(crate) async fn server() -> TestServer {
     TestServer::start(ServerSettings::default()).await.unwrap()
 }
 
 /// Times that a test can wait for.
-pub fn settings() -> ClientSettings {
+pub(crate) fn settings() -> ClientSettings {
     ClientSettings {
         request_timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(2),
@@ -32,20 +32,20 @@ pub fn settings() -> ClientSettings {
     }
 }
 
-pub fn client(server: &TestServer) -> EventStoreClient {
+pub(crate) fn client(server: &TestServer) -> EventStoreClient {
     connect(&server.connection_string())
 }
 
-pub fn connect(text: &str) -> EventStoreClient {
+pub(crate) fn connect(text: &str) -> EventStoreClient {
     EventStoreClient::new(ConnectionString::parse(text).unwrap(), settings()).unwrap()
 }
 
 /// `count` events whose data is their number.
-pub fn events(count: usize) -> Vec<NewEvent> {
+pub(crate) fn events(count: usize) -> Vec<NewEvent> {
     (0..count).map(|number| NewEvent::json("counted", number.to_string())).collect()
 }
 
-pub fn written(next_revision: u64, outcome: AppendOutcome) -> Option<()> {
+pub(crate) fn written(next_revision: u64, outcome: AppendOutcome) -> Option<()> {
     match outcome {
         AppendOutcome::Written { next_revision: actual, .. } => {
             (actual == next_revision).then_some(())
@@ -54,12 +54,12 @@ pub fn written(next_revision: u64, outcome: AppendOutcome) -> Option<()> {
     }
 }
 
-pub async fn append(client: &EventStoreClient, stream: &str, count: usize) {
+pub(crate) async fn append(client: &EventStoreClient, stream: &str, count: usize) {
     client.append(stream, ExpectedRevision::Any, events(count)).await.unwrap();
 }
 
 /// The data of the next event of a subscription, other messages passed over.
-pub async fn next_data(subscription: &mut Subscription) -> String {
+pub(crate) async fn next_data(subscription: &mut Subscription) -> String {
     loop {
         if let SubscriptionMessage::Event(event) = soon(subscription.next()).await.unwrap() {
             return String::from_utf8(event.event.unwrap().data.to_vec()).unwrap();
@@ -68,12 +68,12 @@ pub async fn next_data(subscription: &mut Subscription) -> String {
 }
 
 /// What a future gives, which has to be soon.
-pub async fn soon<F: Future>(future: F) -> F::Output {
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("something within 20 s")
 }
 
 /// The kind and the message of an error.
-pub fn told<T: std::fmt::Debug>(
+pub(crate) fn told<T: std::fmt::Debug>(
     result: antiphon_eventstore::Result<T>,
 ) -> (ErrorKind, String) {
     let error = result.unwrap_err();
@@ -81,13 +81,13 @@ pub fn told<T: std::fmt::Debug>(
 }
 
 /// A proxy before a server. It can swallow everything, as a network does that has lost a route.
-pub struct Proxy {
-    pub address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     swallows: Arc<watch::Sender<bool>>,
 }
 
 impl Proxy {
-    pub async fn before(server: SocketAddr) -> Self {
+    pub(crate) async fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let swallows = Arc::new(watch::Sender::new(false));
@@ -104,7 +104,7 @@ impl Proxy {
         Self { address, swallows }
     }
 
-    pub fn swallow(&self, on: bool) {
+    pub(crate) fn swallow(&self, on: bool) {
         self.swallows.send_replace(on);
     }
 }

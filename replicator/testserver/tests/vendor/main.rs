@@ -102,7 +102,8 @@ async fn its_batches_are_answered_one_by_one() {
 async fn it_reads_backwards_from_places_and_everything() {
     let (_server, client) = server().await;
     append(&client, "a", 5).await;
-    let options = ReadStreamOptions::default().backwards().position(StreamPosition::End).max_count(2);
+    let options =
+        ReadStreamOptions::default().backwards().position(StreamPosition::End).max_count(2);
     let numbers: Vec<u64> = read(&client, "a", options).await.iter().map(number).collect();
     assert_eq!(numbers, [4, 3]);
     let mut all = client.read_all(&ReadAllOptions::default().max_count(2)).await.unwrap();
@@ -117,9 +118,8 @@ async fn it_reads_backwards_from_places_and_everything() {
 async fn its_subscription_to_a_category_resolves_links() {
     let (server, client) = server().await;
     server.seed_customers(2).unwrap();
-    let options = SubscribeToStreamOptions::default()
-        .start_from(StreamPosition::Start)
-        .resolve_link_tos();
+    let options =
+        SubscribeToStreamOptions::default().start_from(StreamPosition::Start).resolve_link_tos();
     let mut subscription = client.subscribe_to_stream("$ce-customer", &options).await;
     for customer in 1..=2 {
         let event = soon(subscription.next()).await.unwrap();
@@ -172,7 +172,8 @@ async fn it_sets_metadata_deletes_and_tombstones() {
     let metadata = StreamMetadata::builder().max_count(2).build();
     let options = AppendToStreamOptions::default();
     client.set_stream_metadata("a", &options, &metadata).await.unwrap();
-    let numbers: Vec<u64> = read(&client, "a", ReadStreamOptions::default()).await.iter().map(number).collect();
+    let numbers: Vec<u64> =
+        read(&client, "a", ReadStreamOptions::default()).await.iter().map(number).collect();
     assert_eq!(numbers, [3, 4]);
 
     client.delete_stream("a", &DeleteStreamOptions::default()).await.unwrap();
@@ -217,7 +218,10 @@ async fn its_groups_are_managed_answered_parked_and_replayed() {
 
     let asking = GetPersistentSubscriptionInfoOptions::default();
     let info = client.get_persistent_subscription_info("a", "g", &asking).await.unwrap();
-    assert_eq!((&*info.event_source, &*info.group_name, info.stats.parked_message_count), ("a", "g", 1));
+    assert_eq!(
+        (&*info.event_source, &*info.group_name, info.stats.parked_message_count),
+        ("a", "g", 1)
+    );
     let listed = ListPersistentSubscriptionsOptions::default();
     assert_eq!(client.list_all_persistent_subscriptions(&listed).await.unwrap().len(), 1);
 
