@@ -228,11 +228,11 @@ impl PersistentService {
         }
         let settings = options.settings.ok_or_else(|| refusal::malformed("settings"))?;
         check(&settings)?;
-        let (stream, next, filter) = match options.what {
+        let (stream, (next, start_from), filter) = match options.what {
             Some(What::Stream(from)) => {
                 let stream = name(from.stream)?;
-                let next = self.stream_start(&stream, from.from);
-                (stream, next, None)
+                let start = self.stream_start(&stream, from.from);
+                (stream, start, None)
             }
             Some(What::All(from)) => {
                 let given = match from.filtering {
@@ -245,8 +245,10 @@ impl PersistentService {
                 (ALL.to_owned(), self.all_start(from.from), given)
             }
             None => {
+                let from = wire::stream_from::From::Revision(settings.revision_old);
                 let stream = name(options.stream_old)?;
-                (stream, settings.revision_old, None)
+                let start = self.stream_start(&stream, Some(from));
+                (stream, start, None)
             }
         };
         Ok(GroupRecord {
@@ -257,26 +259,32 @@ impl PersistentService {
             filter,
             deleted: false,
             checkpointed: false,
+            start_from,
         })
     }
 
-    fn stream_start(&self, stream: &str, from: Option<wire::stream_from::From>) -> u64 {
+    /// Where a group begins, and how that is told.
+    fn stream_start(&self, stream: &str, from: Option<wire::stream_from::From>) -> (u64, String) {
         use wire::stream_from::From;
+        let end = || {
+            let visible = self.0.store().visible(stream);
+            (visible.map_or(0, |visible| visible.last + 1), "-1".to_owned())
+        };
         match from {
-            Some(From::Revision(revision)) => revision,
-            Some(From::Start(_)) => 0,
-            Some(From::End(_)) | None => {
-                self.0.store().visible(stream).map_or(0, |visible| visible.last + 1)
-            }
+            Some(From::Revision(u64::MAX) | From::End(_)) | None => end(),
+            Some(From::Revision(revision)) => (revision, revision.to_string()),
+            Some(From::Start(_)) => (0, "0".to_owned()),
         }
     }
 
-    fn all_start(&self, from: Option<wire::all_from::From>) -> u64 {
+    fn all_start(&self, from: Option<wire::all_from::From>) -> (u64, String) {
         use wire::all_from::From;
         match from {
-            Some(From::Position(position)) => place_at(position.commit),
-            Some(From::Start(_)) => 0,
-            Some(From::End(_)) | None => self.0.store().len() as u64,
+            Some(From::Position(at)) => {
+                (place_at(at.commit), format!("C:{}/P:{}", at.commit, at.prepare))
+            }
+            Some(From::Start(_)) => (0, "C:0/P:0".to_owned()),
+            Some(From::End(_)) | None => (self.0.store().len() as u64, "C:-1/P:-1".to_owned()),
         }
     }
 
@@ -303,6 +311,7 @@ impl PersistentService {
             last_checkpointed_position: checkpoint,
             last_known_position: shown(status.next),
             resolve_links: settings.resolve_links,
+            start_from: record.start_from.clone(),
             message_timeout_ms: timeout_ms(&settings),
             max_retry_count: settings.max_retry_count,
             live_buffer_size: settings.live_buffer_size,
@@ -314,7 +323,7 @@ impl PersistentService {
             retry_buffer_count: number(status.retrying),
             in_flight_count: number(status.out),
             outstanding_count: number(status.out),
-            consumer_strategy: settings.consumer_strategy,
+            consumer_strategy: strategy(&settings),
             parked_count: i64::try_from(parked).unwrap_or(i64::MAX),
             ..Default::default()
         }
@@ -364,6 +373,17 @@ pub(crate) fn filter(given: wire::Filter) -> Result<EventFilter, Status> {
     };
     EventFilter::parse(on_type, &expression.regex, expression.prefix)
         .map_err(|why| refusal::invalid(&format!("the filter's expression cannot be read: {why}")))
+}
+
+/// The name of the strategy; old clients give a number.
+fn strategy(settings: &Settings) -> String {
+    let name = match (settings.consumer_strategy.as_str(), settings.strategy_old) {
+        ("", 0) => "DispatchToSingle",
+        ("", 2) => "Pinned",
+        ("", _) => "RoundRobin",
+        (name, _) => name,
+    };
+    name.to_owned()
 }
 
 fn timeout_ms(settings: &Settings) -> i32 {

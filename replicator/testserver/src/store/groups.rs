@@ -27,6 +27,9 @@ pub(crate) struct GroupRecord {
     pub(crate) deleted: bool,
     #[prost(bool, tag = "7")]
     pub(crate) checkpointed: bool,
+    /// Where the group was to begin, as the server tells it.
+    #[prost(string, tag = "8")]
+    pub(crate) start_from: String,
 }
 
 impl GroupRecord {
