@@ -6,7 +6,9 @@
 //! - [`checkpoint`]: where it goes on after a restart.
 
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod event;
 pub mod filter;
 pub mod health;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use antiphon_eventstore as es;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
+use antiphon_persistence::time::SystemClock;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
 use crate::checkpoint::{CheckpointStore, DestinationCheckpoint, FileCheckpoint, MemoryCheckpoint};
@@ -74,7 +75,7 @@ pub(super) async fn all_parts(
     let sinks = Sinks::new(config, metrics).await?;
     let mut all = Vec::with_capacity(config.settings.subscriptions.len());
     for subscription in &config.settings.subscriptions {
-        let inner = sinks.sink(config)?;
+        let inner = sinks.sink();
         let sink = Arc::new(ShapingSink::new(shaping.clone(), hook.clone(), inner));
         all.push(parts(config, subscription, metrics, shaping.clone(), sink)?);
         if let Some(parts) = all.last() {
@@ -184,6 +185,18 @@ pub fn source_of(config: &Config, subscription: &SubscriptionSettings) -> Result
     })
 }
 
+/// The sink of the configuration, as one subscription has it.
+///
+/// # Errors
+/// `Rejected`, naming the setting; `Unavailable` when a file cannot be opened.
+pub async fn sink_of(config: &Config) -> Result<Arc<dyn Sink>> {
+    let metrics = Metrics::new(Arc::new(SystemClock));
+    let shaping = Arc::new(Shaping::new(&config.settings)?);
+    let hook = Hook::new(&config.settings.transform, &config.settings.retry)?.map(Arc::new);
+    let inner = Sinks::new(config, &metrics).await?.sink();
+    Ok(Arc::new(ShapingSink::new(shaping, hook, inner)))
+}
+
 fn open_journal(path: &str, settings: SqliteSettings) -> Result<Stores> {
     Ok(SqliteStores::open(path, settings)?.stores())
 }
@@ -269,15 +282,14 @@ impl Sinks {
     }
 
     /// The sink of one subscription: what it remembers of streams is its own.
-    fn sink(&self, config: &Config) -> Result<Arc<dyn Sink>> {
-        let _ = config;
-        Ok(match self {
+    fn sink(&self) -> Arc<dyn Sink> {
+        match self {
             Self::Nothing => Arc::new(NullSink),
             Self::EventStore(client, settings) => {
                 Arc::new(EventStoreSink::new(client.clone(), settings.clone()))
             }
             Self::Shared(sink) => sink.clone(),
-        })
+        }
     }
 }
 

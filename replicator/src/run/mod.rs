@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_persistence::time::SystemClock;
-pub use build::{destination_client, source_client, source_of};
+pub use build::{destination_client, sink_of, source_client, source_of};
 use futures::future::{join_all, select_all};
 
 use crate::config::Config;

@@ -1,6 +1,6 @@
 //! One stream on both sides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use antiphon_eventstore as es;
@@ -152,7 +152,21 @@ pub(super) async fn stream(
             }
         }
     }
-    for event in passed.into_values() {
+    let mut rest: Vec<Event> = passed.into_values().collect();
+    while let Some(pages) = &mut there
+        && let Some(event) = pages.pop().await?
+    {
+        rest.push(event);
+    }
+    // what the source got meanwhile is no surprise at the destination
+    wanted.is_over = false;
+    let mut newer = BTreeSet::new();
+    while !rest.is_empty()
+        && let Some(event) = wanted.pop().await?
+    {
+        newer.insert(event.id);
+    }
+    for event in rest.into_iter().filter(|event| !newer.contains(&event.id)) {
         report.add(Difference::Extra(event.revision, event.id));
     }
     Ok(report)

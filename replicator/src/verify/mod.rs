@@ -2,7 +2,7 @@
 //!
 //! Streams are found by what the subscriptions read. A stream is read page by page on both sides at the same time, so memory does not
 //! depend on its length. What is written while it runs is not yet at the destination: the source is read first, up to its end at that
-//! time, and what the destination has beyond it is not looked at.
+//! time, and what the destination has beyond it is looked for at the source once more.
 
 mod compare;
 mod streams;
