@@ -1,9 +1,9 @@
 //! Makes the AWS client of the settings, as Ditto's SDK would have: profile, region, endpoint, retries, credentials from AWS's usual chain.
 
 use aws_config::BehaviorVersion;
-use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{Credentials, Region};
 use aws_smithy_http_client::Builder;
@@ -34,9 +34,9 @@ pub async fn connect(settings: &AwsSettings, variable: impl Fn(&str) -> Option<S
         loader = loader.profile_name(profile);
     }
     if let Some(path) = &settings.profiles_location {
-        let files = ProfileFiles::builder()
+        let files = EnvConfigFiles::builder()
             .include_default_config_file(true)
-            .with_file(ProfileFileKind::Credentials, path)
+            .with_file(EnvConfigFileKind::Credentials, path)
             .build();
         loader = loader.profile_files(files);
     }
