@@ -1,0 +1,9 @@
+//! The replicator as a process, against event store servers, with what can go wrong between them.
+
+mod bad_input;
+mod end_to_end;
+mod kills;
+mod lost;
+mod proxy;
+mod server_process;
+mod support;
