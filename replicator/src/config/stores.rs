@@ -1,4 +1,4 @@
-//! What the settings mean to the client of event stores, to sources and to sinks.
+//! Settings of the client of event stores, and of the sink that writes to one.
 
 use std::time::Duration;
 
@@ -6,12 +6,8 @@ use antiphon_eventstore as es;
 
 use super::problems::Problems;
 use super::reader::Reader;
-use super::{Config, Field, ServerFilterBy, StartFrom, SubscriptionKind, SubscriptionSettings};
+use super::{Config, Field};
 use crate::sink::{EventStoreSinkSettings, Versions};
-use crate::source::{Start, What};
-
-/// Matches every name that is not the server's own.
-const NOT_SYSTEM: &str = r"^[^\$].*";
 
 /// Limits of the client and of the sink `eventstore`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +39,8 @@ impl StoreSettings {
         let span = |name: &str, default| reader.span(&at(name), default);
         Self {
             client: es::ClientSettings {
-                request_timeout: span("RequestTimeout", client.request_timeout),
+                // it is `WriteTimeout`, see [`Config::client`]
+                request_timeout: client.request_timeout,
                 connect_timeout: span("ConnectTimeout", client.connect_timeout),
                 keep_alive_interval: span("KeepAliveInterval", client.keep_alive_interval),
                 keep_alive_timeout: span("KeepAliveTimeout", client.keep_alive_timeout),
@@ -85,7 +82,6 @@ impl StoreSettings {
         }
         let (milli, day) = (Duration::from_millis(1), Duration::from_secs(86_400));
         for (name, value) in [
-            ("RequestTimeout", client.request_timeout),
             ("ConnectTimeout", client.connect_timeout),
             ("KeepAliveInterval", client.keep_alive_interval),
             ("KeepAliveTimeout", client.keep_alive_timeout),
@@ -106,7 +102,16 @@ impl Config {
             || settings.filters.iter().any(|filter| filter.field == Field::Type)
     }
 
-    /// The settings of the sink `eventstore`.
+    /// The limits of the clients of event stores.
+    pub fn client(&self) -> es::ClientSettings {
+        es::ClientSettings {
+            request_timeout: self.settings.work.write_timeout,
+            ..self.settings.stores.client.clone()
+        }
+    }
+
+    /// The settings of the sink `eventstore`. Exact numbers need every event of a stream; where single ones are left out, events are found again
+    /// by their ids.
     pub fn event_store_sink(&self) -> EventStoreSinkSettings {
         let looks_back = self.settings.skip_version_check || self.leaves_out_single_events();
         let stores = &self.settings.stores;
@@ -117,76 +122,6 @@ impl Config {
             known_ids_max: usize::try_from(stores.known_ids_max).unwrap_or(usize::MAX),
         }
     }
-
-    /// What the server lets through of `$all`: its own events only when they are wanted.
-    pub fn server_filter(&self, subscription: &SubscriptionSettings) -> es::Filter {
-        let settings = &self.settings;
-        let wanted =
-            settings.system_events || settings.copy_stream_metadata || settings.copy_deletes;
-        let filter = &subscription.filter;
-        let by_stream = filter.by == ServerFilterBy::Stream;
-        let regex = filter
-            .regex
-            .clone()
-            .or_else(|| (filter.exclude_system && !wanted).then(|| NOT_SYSTEM.to_owned()));
-        match (by_stream, filter.prefixes.is_empty(), regex) {
-            (true, false, _) => es::Filter::StreamPrefix(filter.prefixes.clone()),
-            (false, false, _) => es::Filter::TypePrefix(filter.prefixes.clone()),
-            (true, true, Some(regex)) => es::Filter::StreamRegex(regex),
-            (false, true, Some(regex)) => es::Filter::TypeRegex(regex),
-            (_, true, None) => es::Filter::None,
-        }
-    }
-
-    /// What a catch-up reads, and where it starts; `None` for a group and a journal.
-    pub fn catch_up(&self, subscription: &SubscriptionSettings) -> Option<(What, Start)> {
-        let what = match subscription.kind {
-            SubscriptionKind::Group | SubscriptionKind::Journal => return None,
-            SubscriptionKind::Stream | SubscriptionKind::Category => {
-                What::Stream(subscription.subscribed_stream())
-            }
-            SubscriptionKind::All => What::All(self.server_filter(subscription)),
-        };
-        let start = match subscription.start_from {
-            StartFrom::Start => Start::Beginning,
-            StartFrom::End => Start::End,
-            StartFrom::Revision(number) => Start::Revision(number),
-        };
-        Some((what, start))
-    }
-
-    /// How a missing group is made; `None` when it is not.
-    pub fn group_to_create(
-        &self,
-        subscription: &SubscriptionSettings,
-    ) -> Option<es::GroupSettings> {
-        let group = &subscription.group;
-        let from = match group.start_from {
-            StartFrom::Start => es::ReadFrom::Start,
-            StartFrom::End => es::ReadFrom::End,
-            StartFrom::Revision(number) => es::ReadFrom::At(number),
-        };
-        let from_position = match group.start_from {
-            StartFrom::Start | StartFrom::Revision(_) => es::ReadFrom::Start,
-            StartFrom::End => es::ReadFrom::End,
-        };
-        let strategy = match group.strategy {
-            super::ConsumerStrategy::Pinned => es::ConsumerStrategy::Pinned,
-            super::ConsumerStrategy::RoundRobin => es::ConsumerStrategy::RoundRobin,
-            super::ConsumerStrategy::DispatchToSingle => es::ConsumerStrategy::DispatchToSingle,
-        };
-        group.create.then(|| es::GroupSettings {
-            resolve_links: true,
-            from,
-            from_position,
-            filter: self.server_filter(subscription),
-            max_retry_count: group.max_retry_count,
-            message_timeout: group.message_timeout,
-            checkpoint_after: group.checkpoint_after,
-            strategy,
-            ..es::GroupSettings::default()
-        })
-    }
 }
 
 #[cfg(test)]
@@ -194,37 +129,16 @@ mod tests {
     use super::*;
     use crate::config::{Action, FilterRule, Matching};
 
-    fn all() -> SubscriptionSettings {
-        SubscriptionSettings { kind: SubscriptionKind::All, ..SubscriptionSettings::default() }
-    }
-
     #[test]
-    fn all_is_read_without_the_events_of_the_server_unless_they_are_wanted() {
-        let mut config = Config::default();
-        let not_system = es::Filter::StreamRegex(NOT_SYSTEM.to_owned());
-        assert_eq!(config.server_filter(&all()), not_system);
-
-        config.settings.copy_stream_metadata = true;
-        assert_eq!(config.server_filter(&all()), es::Filter::None);
-
-        let mut prefixes = all();
-        prefixes.filter.prefixes = vec!["customer-".to_owned()];
-        assert_eq!(
-            config.server_filter(&prefixes),
-            es::Filter::StreamPrefix(vec!["customer-".to_owned()])
-        );
-        prefixes.filter.by = ServerFilterBy::Type;
-        assert_eq!(
-            config.server_filter(&prefixes),
-            es::Filter::TypePrefix(vec!["customer-".to_owned()])
-        );
+    fn the_defaults_are_those_of_the_client_and_of_the_sink() {
+        let config = Config::default();
+        assert_eq!(config.client(), es::ClientSettings::default());
+        assert_eq!(config.event_store_sink(), EventStoreSinkSettings::default());
     }
 
     #[test]
     fn numbers_are_kept_unless_single_events_can_be_left_out() {
         let mut config = Config::default();
-        assert_eq!(config.event_store_sink(), EventStoreSinkSettings::default());
-
         config.settings.filters.push(FilterRule {
             action: Action::Exclude,
             field: Field::Type,
@@ -232,24 +146,5 @@ mod tests {
             value: "x".to_owned(),
         });
         assert_eq!(config.event_store_sink().versions, Versions::LookBack);
-    }
-
-    #[test]
-    fn a_category_is_the_stream_of_its_links_and_a_group_is_made_on_request_only() {
-        let config = Config::default();
-        let mut subscription = SubscriptionSettings {
-            kind: SubscriptionKind::Category,
-            stream_name: "customer".to_owned(),
-            start_from: StartFrom::Revision(7),
-            ..SubscriptionSettings::default()
-        };
-        let expected = (What::Stream("$ce-customer".to_owned()), Start::Revision(7));
-        assert_eq!(config.catch_up(&subscription), Some(expected));
-        assert_eq!(config.group_to_create(&subscription), None);
-
-        subscription.group.create = true;
-        let group = config.group_to_create(&subscription).unwrap();
-        assert!(group.resolve_links);
-        assert_eq!(group.strategy, es::ConsumerStrategy::Pinned);
     }
 }

@@ -145,8 +145,8 @@ impl Default for SubscriptionSettings {
             journal_path: None,
             journal_entity_type: None,
             journal_replica: String::new(),
-            journal_poll_interval: Duration::from_millis(500),
-            journal_changes_max: 100,
+            journal_poll_interval: Duration::from_millis(200),
+            journal_changes_max: 256,
             name: None,
         }
     }

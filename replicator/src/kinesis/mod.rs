@@ -9,13 +9,15 @@
 
 #[cfg(feature = "kinesis")]
 mod connect;
-#[cfg(all(test, feature = "kinesis"))]
+#[cfg(test)]
+#[cfg(feature = "kinesis")]
 mod fake;
 mod plan;
 mod record;
 #[cfg(feature = "kinesis")]
 mod sink;
-#[cfg(all(test, feature = "kinesis"))]
+#[cfg(test)]
+#[cfg(feature = "kinesis")]
 mod tests;
 
 #[cfg(feature = "kinesis")]

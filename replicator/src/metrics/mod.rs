@@ -7,6 +7,7 @@ mod families;
 mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timed;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ use prometheus::{
 };
 pub use summary::Summary;
 use summary::SummaryVec;
+pub use timed::TimedSink;
 
 const APP: &str = "ditto";
 

@@ -29,6 +29,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The time by its clock, to measure with.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// Adds a time.
     pub fn observe(&self, time: Duration) {
         let now = self.clock.now();

@@ -16,10 +16,10 @@ use crate::config::{
 };
 use crate::filter::Shaping;
 use crate::health::{Board, Monitor, Subscription};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Summary, TimedSink};
 use crate::park::ParkingLot;
 use crate::sink::{
-    EventStoreSink, EventStoreSinkSettings, JournalSink, NdjsonSink, NullSink, Sink, Versions,
+    EventStoreSink, EventStoreSinkSettings, JournalSink, NdjsonSink, NullSink, Sink,
 };
 use crate::source::{
     CatchUpSource, GroupSource, JournalSource, JournalSourceSettings, Source, Start, What,
@@ -28,11 +28,8 @@ use crate::subscription::Parts;
 use crate::transform::{Hook, ShapingSink};
 use crate::{Error, Result};
 
-/// How often the newest event of a source is asked for, and an idle journal.
+/// How often the newest event of a source is asked for.
 const HEAD_INTERVAL: Duration = Duration::from_secs(5);
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Streams in one page of a journal's change feed.
-const CHANGE_COUNT_MAX: usize = 256;
 
 /// A client of the source.
 ///
@@ -58,11 +55,7 @@ fn client(key: &str, text: &Secret, name: &str, config: &Config) -> Result<es::E
     };
     let mut connection = es::ConnectionString::parse(text.expose()).map_err(failed)?;
     connection.connection_name.get_or_insert_with(|| name.to_owned());
-    let settings = es::ClientSettings {
-        request_timeout: config.settings.work.write_timeout,
-        ..es::ClientSettings::default()
-    };
-    es::EventStoreClient::new(connection, settings).map_err(failed)
+    es::EventStoreClient::new(connection, config.client()).map_err(failed)
 }
 
 pub(super) async fn all_parts(
@@ -176,13 +169,18 @@ pub fn source_of(config: &Config, subscription: &SubscriptionSettings) -> Result
             let stores = open_journal(path, SqliteSettings::reader())?;
             let settings = JournalSourceSettings {
                 entity_type: subscription.journal_entity_type.clone().unwrap_or_default(),
-                replica: ReplicaId::empty(),
-                poll_interval: POLL_INTERVAL,
-                change_count_max: CHANGE_COUNT_MAX,
+                replica: replica(&subscription.journal_replica)?,
+                poll_interval: subscription.journal_poll_interval,
+                change_count_max: usize::try_from(subscription.journal_changes_max)
+                    .unwrap_or(usize::MAX),
             };
             Arc::new(JournalSource::new(&stores, settings))
         }
     })
+}
+
+fn replica(name: &str) -> Result<ReplicaId> {
+    if name.is_empty() { Ok(ReplicaId::empty()) } else { ReplicaId::new(name) }
 }
 
 /// The sink of the configuration, as one subscription has it.
@@ -250,7 +248,7 @@ fn group_settings(group: &config::GroupSettings) -> es::GroupSettings {
 /// What the sinks of all subscriptions share.
 enum Sinks {
     Nothing,
-    EventStore(es::EventStoreClient, EventStoreSinkSettings),
+    EventStore(es::EventStoreClient, EventStoreSinkSettings, Summary),
     Shared(Arc<dyn Sink>),
 }
 
@@ -261,12 +259,8 @@ impl Sinks {
         }
         Ok(match config.sink() {
             SinkKind::EventStore => {
-                let settings = EventStoreSinkSettings {
-                    versions: versions(config),
-                    time_to_live: config.settings.time_to_live,
-                    ..EventStoreSinkSettings::default()
-                };
-                Self::EventStore(destination_client(config)?, settings)
+                let duration = TimedSink::summary(metrics);
+                Self::EventStore(destination_client(config)?, config.event_store_sink(), duration)
             }
             SinkKind::Ndjson => {
                 let path = config.settings.ndjson_path.clone().unwrap_or_default();
@@ -285,21 +279,13 @@ impl Sinks {
     fn sink(&self) -> Arc<dyn Sink> {
         match self {
             Self::Nothing => Arc::new(NullSink),
-            Self::EventStore(client, settings) => {
-                Arc::new(EventStoreSink::new(client.clone(), settings.clone()))
+            Self::EventStore(client, settings, duration) => {
+                let sink = Arc::new(EventStoreSink::new(client.clone(), settings.clone()));
+                Arc::new(TimedSink::new(sink, duration.clone()))
             }
             Self::Shared(sink) => sink.clone(),
         }
     }
-}
-
-/// Exact revisions need every event of a stream; where single ones are left out, events are found again by their ids.
-fn versions(config: &Config) -> Versions {
-    let settings = &config.settings;
-    let leaves_out = settings.transform.url.is_some()
-        || settings.loops.enabled
-        || settings.filters.iter().any(|filter| filter.field == config::Field::Type);
-    if settings.skip_version_check || leaves_out { Versions::LookBack } else { Versions::Exact }
 }
 
 #[cfg(feature = "kinesis")]
