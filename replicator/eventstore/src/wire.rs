@@ -5,7 +5,7 @@
 
 #![allow(missing_docs, unreachable_pub, reason = "generated; the .proto files have the docs")]
 #![allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
-#![allow(unused_qualifications, clippy::wildcard_enum_match_arm, reason = "generated")]
+#![allow(unused_qualifications, clippy::too_many_lines, reason = "generated")]
 
 tonic::include_proto!("event_store.client");
 

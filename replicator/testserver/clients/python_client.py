@@ -52,7 +52,7 @@ with client.subscribe_to_all(filter_include=[stream], filter_by_stream_name=True
 
 metadata, version = client.get_stream_metadata(stream)
 metadata["$maxCount"] = 1
-client.set_stream_metadata(stream, metadata, current_version=StreamState.ANY)
+client.set_stream_metadata(stream, metadata=metadata, current_version=StreamState.ANY)
 check("$maxCount truncates", len(client.get_stream(stream)) == 1)
 
 group = f"group-{uuid.uuid4()}"

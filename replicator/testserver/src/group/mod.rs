@@ -3,4 +3,4 @@
 pub(crate) mod core;
 mod task;
 
-pub(crate) use task::{Answer, Command, GroupStatus, run};
+pub(crate) use task::{Answer, Command, Consumer, GroupStatus, run};

@@ -10,7 +10,6 @@ use antiphon_eventstore::wire::persistent_subscriptions::settings::{
     CheckpointAfter, MessageTimeout,
 };
 use antiphon_eventstore::wire::persistent_subscriptions::{ReadResp, Settings, read_resp};
-use antiphon_eventstore::wire::{self};
 use antiphon_persistence::time::{Clock, SystemClock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -21,10 +20,14 @@ use super::core::{Effect, Group, Input, Message, Rules, Strategy};
 use crate::faults::Faults;
 use crate::refusal;
 use crate::store::{EventFilter, Found, GroupRecord, Store, StreamPage, position};
-use crate::uuids::uuid;
+use crate::uuids::{formed, uuid};
 
 /// Where the messages of a consumer go.
-pub(crate) type Consumer = mpsc::Sender<Result<ReadResp, Status>>;
+pub(crate) struct Consumer {
+    pub(crate) messages: mpsc::Sender<Result<ReadResp, Status>>,
+    /// Whether it wants ids as text.
+    pub(crate) text_ids: bool,
+}
 
 /// What a consumer says about messages.
 #[derive(Debug)]
@@ -198,7 +201,7 @@ impl Task {
                 let to = self.consumers.remove(&consumer)?;
                 let refusal = refusal::too_many_consumers(&self.record.stream, &self.record.group);
                 // a consumer that cannot even be refused is gone
-                let _ = to.try_send(Err(refusal));
+                let _ = to.messages.try_send(Err(refusal));
                 None
             }
             Effect::Park { message, reason } => {
@@ -210,9 +213,11 @@ impl Task {
 
     fn send(&mut self, consumer: u64, message: &Message) -> Option<Input> {
         let found = self.found.get(&message.id)?;
-        let response = response(found, message.retry_count, self.record.stream == ALL);
-        let sent = self.consumers.get(&consumer).map(|to| to.try_send(Ok(response)));
-        if matches!(sent, Some(Ok(()))) {
+        let sent = self.consumers.get(&consumer).is_some_and(|to| {
+            let response = response(found, message.retry_count, to.text_ids);
+            to.messages.try_send(Ok(response)).is_ok()
+        });
+        if sent {
             return None;
         }
         // gone, or it does not take what is sent
@@ -338,21 +343,17 @@ impl Task {
         for consumer in self.consumers.values() {
             let status = refusal::dropped(&self.record.stream, &self.record.group);
             // a consumer that takes nothing is dropped without a word
-            let _ = consumer.try_send(Err(status));
+            let _ = consumer.messages.try_send(Err(status));
         }
     }
 }
 
-fn response(found: &Found, retry_count: u32, all: bool) -> ReadResp {
+fn response(found: &Found, retry_count: u32, text: bool) -> ReadResp {
     use read_resp::event::{Count, Position};
-    let at = if all {
-        Position::CommitPosition(position(found.index))
-    } else {
-        Position::NoPosition(wire::Empty {})
-    };
+    let at = Position::CommitPosition(position(found.index));
     let event = read_resp::Event {
-        event: found.event.clone(),
-        link: found.link.clone(),
+        event: formed(found.event.clone(), text),
+        link: formed(found.link.clone(), text),
         position: Some(at),
         count: Some(Count::RetryCount(i32::try_from(retry_count).unwrap_or(i32::MAX))),
     };

@@ -14,7 +14,7 @@ use crate::settings::ClusterMember;
 use crate::store::now_ticks;
 
 /// The version that the server says it is: the behaviour that it follows.
-const VERSION: &str = "24.10.0.0";
+const VERSION: &str = "24.10.0";
 
 pub(crate) struct AboutService(pub(crate) Arc<Node>);
 

@@ -16,11 +16,11 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Answers, name};
-use crate::group::{Answer, Command, GroupStatus};
+use crate::group::{Answer, Command, Consumer, GroupStatus};
 use crate::node::Node;
 use crate::refusal;
 use crate::store::{EventFilter, GroupKey, GroupRecord, place_at, position};
-use crate::uuids::uuid;
+use crate::uuids::{uuid, wants_text};
 
 pub(crate) struct PersistentService(pub(crate) Arc<Node>);
 
@@ -103,7 +103,9 @@ impl PersistentSubscriptions for PersistentService {
         let confirmation =
             ReadResp { content: Some(read_resp::Content::Confirmation(confirmation)) };
         let confirmed = sender.send(Ok(confirmation)).await.is_ok();
-        let connect = Command::Connect { id, buffer, consumer: sender };
+        let text_ids = wants_text(options.uuid.as_ref());
+        let consumer = Consumer { messages: sender, text_ids };
+        let connect = Command::Connect { id, buffer, consumer };
         if !confirmed || group.send(connect).await.is_err() {
             return Err(refusal::dropped(&key.0, &key.1));
         }

@@ -13,6 +13,7 @@ use super::Answers;
 use crate::node::Node;
 use crate::refusal;
 use crate::store::{EventFilter, Found, StreamPage, now_ticks, position};
+use crate::uuids::formed;
 
 /// Entries that are read with the store locked.
 const PAGE: usize = 256;
@@ -44,6 +45,8 @@ pub(super) struct Reader {
     pub(super) node: Arc<Node>,
     pub(super) source: Source,
     pub(super) resolve: bool,
+    /// Whether ids are sent as text.
+    pub(super) text_ids: bool,
     pub(super) forwards: bool,
     /// Where to go on; none at the end of what a read can reach.
     pub(super) next: Option<u64>,
@@ -175,11 +178,11 @@ impl Reader {
     }
 
     fn enqueue(&mut self, found: Vec<Found>) {
-        let all = matches!(self.source, Source::All { .. });
         if let End::After(left) = &mut self.end {
             *left = left.saturating_sub(found.len() as u64);
         }
-        self.queue.extend(found.into_iter().map(|found| event(found, all)));
+        let text = self.text_ids;
+        self.queue.extend(found.into_iter().map(|found| event(found, text)));
     }
 
     fn note_scanned(&mut self, moved: u64, next: usize) {
@@ -205,14 +208,14 @@ fn content(content: read_resp::Content) -> ReadResp {
     ReadResp { content: Some(content) }
 }
 
-fn event(found: Found, all: bool) -> ReadResp {
-    use read_resp::event::Position;
-    let at = if all {
-        Position::CommitPosition(position(found.index))
-    } else {
-        Position::NoPosition(wire::Empty {})
+fn event(found: Found, text: bool) -> ReadResp {
+    // servers before 22.10 gave no position outside of `$all`
+    let at = read_resp::event::Position::CommitPosition(position(found.index));
+    let event = read_resp::Event {
+        event: formed(found.event, text),
+        link: formed(found.link, text),
+        position: Some(at),
     };
-    let event = read_resp::Event { event: found.event, link: found.link, position: Some(at) };
     content(read_resp::Content::Event(event))
 }
 

@@ -20,7 +20,7 @@ use crate::node::{Node, connection};
 use crate::refusal;
 use crate::service::persistent::filter;
 use crate::store::{Appended, Deletion, Event, Expected, place_after, place_at};
-use crate::uuids::uuid;
+use crate::uuids::{uuid, wants_text};
 
 pub(crate) struct StreamsService(pub(crate) Arc<Node>);
 
@@ -147,6 +147,7 @@ impl StreamsService {
 
     fn reader(&self, options: read_req::Options) -> Result<Reader, Status> {
         let node = &self.0;
+        let text_ids = wants_text(options.uuid.as_ref());
         let forwards = options.direction() == read_req::Direction::Forwards;
         let tells = options.control.is_some_and(|control| control.compatibility >= 1);
         let end = match options.amount {
@@ -183,6 +184,7 @@ impl StreamsService {
             node: Arc::clone(node),
             source,
             resolve: options.resolve_links,
+            text_ids,
             forwards,
             next: Some(next),
             end,

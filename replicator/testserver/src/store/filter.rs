@@ -19,6 +19,7 @@ enum On {
 enum Matching {
     Prefixes(Vec<String>),
     Expression(Regex),
+    Not(Regex),
 }
 
 impl EventFilter {
@@ -28,11 +29,8 @@ impl EventFilter {
     /// What is wrong with the expression.
     pub(crate) fn parse(on_type: bool, regex: &str, prefixes: Vec<String>) -> Result<Self, String> {
         let on = if on_type { On::Type } else { On::Stream };
-        let matching = if regex.is_empty() {
-            Matching::Prefixes(prefixes)
-        } else {
-            Matching::Expression(readable(regex)?)
-        };
+        let matching =
+            if regex.is_empty() { Matching::Prefixes(prefixes) } else { expression(regex)? };
         Ok(Self { on, matching })
     }
 
@@ -44,15 +42,23 @@ impl EventFilter {
         match &self.matching {
             Matching::Prefixes(prefixes) => prefixes.iter().any(|prefix| text.starts_with(prefix)),
             Matching::Expression(regex) => regex.is_match(text),
+            Matching::Not(regex) => !regex.is_match(text),
         }
     }
 }
 
-/// The vendor's clients exclude system events by `^[^\$].*`; other look-around is not to be had here.
-fn readable(text: &str) -> Result<Regex, String> {
-    let text =
-        text.strip_prefix(r"^(?!\$)").map_or(text.to_owned(), |rest| format!(r"^[^\$]{rest}"));
-    Regex::new(&text).map_err(|error| error.to_string())
+/// The server's expressions know look-ahead, these here do not. The one use that clients make of it,
+/// to exclude what begins like something, is read by hand: `^(?!..)`, perhaps with `.*` behind.
+fn expression(text: &str) -> Result<Matching, String> {
+    let readable = |text: &str| Regex::new(text).map_err(|error| error.to_string());
+    let excluded = text.strip_prefix("^(?!").and_then(|rest| {
+        let rest = rest.strip_suffix(".*").or_else(|| rest.strip_suffix(".+")).unwrap_or(rest);
+        rest.strip_suffix(')')
+    });
+    match excluded {
+        Some(excluded) => Ok(Matching::Not(readable(&format!("^(?:{excluded})"))?)),
+        None => Ok(Matching::Expression(readable(text)?)),
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +75,8 @@ mod tests {
         assert!(!of(true, "", &["a-", "b-"]).lets_through("b-1", "t"));
         assert!(of(false, r"^[^\$].*", &[]).lets_through("a", "$x"));
         assert!(!of(true, r"^(?!\$).*", &[]).lets_through("a", "$x"));
+        assert!(!of(false, r"^(?!(a$|b$))", &[]).lets_through("a", "t"));
+        assert!(of(false, r"^(?!(a$|b$))", &[]).lets_through("a1", "t"));
         assert!(EventFilter::parse(false, "(", Vec::new()).is_err());
     }
 }
