@@ -37,5 +37,5 @@ pub(super) async fn get(address: &str, path: &str) -> Result<(u16, String)> {
 }
 
 fn cause(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| cause(source))
+    error.source().map_or_else(|| error.to_string(), cause)
 }

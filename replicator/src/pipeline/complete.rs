@@ -15,7 +15,7 @@ use crate::source::Verdict;
 enum Judgement {
     Done,
     /// It waits again, for its turn or for its next try.
-    Again(Item, Option<Duration>),
+    Again(Box<Item>, Option<Duration>),
 }
 
 impl Pipeline {
@@ -39,7 +39,7 @@ impl Pipeline {
             let key = key_of(&item.envelope);
             if let Judgement::Again(item, delay) = self.judge(now, item, outcome, out) {
                 // only the first that failed decides when the stream is tried again
-                again.entry(key).or_insert_with(|| (Vec::new(), delay)).0.push(item);
+                again.entry(key).or_insert_with(|| (Vec::new(), delay)).0.push(*item);
             }
         }
         for key in keys {
@@ -77,11 +77,11 @@ impl Pipeline {
             }
             Outcome::Conflict(conflict @ Conflict::Missing { .. }) => {
                 let since = *item.failed_since.get_or_insert(now.at);
-                let waited = now.at - since;
-                if waited < self.settings.missing_wait_max {
+                let bound = self.settings.missing_wait_max;
+                if now.at - since < bound {
                     return self.retry(now, item, missing(&conflict), out);
                 }
-                let reason = format!("{} after {} s", missing(&conflict), waited.as_secs());
+                let reason = format!("{} after {} s", missing(&conflict), bound.as_secs());
                 self.park(now, item, reason, out);
             }
             Outcome::Retryable(reason) => {
@@ -95,9 +95,9 @@ impl Pipeline {
             Outcome::Unavailable(_) => {
                 // while the sink is away nothing can appear there
                 item.failed_since = None;
-                return Judgement::Again(item, None);
+                return Judgement::Again(Box::new(item), None);
             }
-            Outcome::Untried => return Judgement::Again(item, None),
+            Outcome::Untried => return Judgement::Again(Box::new(item), None),
         }
         Judgement::Done
     }
@@ -133,7 +133,7 @@ impl Pipeline {
         let delay = self.settings.retry_delay_of(attempt, now.jitter);
         let envelope = Box::new(item.envelope.clone());
         out.note(Note::Retrying { envelope, attempt, delay, reason });
-        Judgement::Again(item, Some(delay))
+        Judgement::Again(Box::new(item), Some(delay))
     }
 
     fn differs(&mut self, now: Now, item: Item, conflict: &Conflict, out: &mut Out) -> Judgement {
@@ -147,7 +147,7 @@ impl Pipeline {
             ConflictPolicy::Stop => {
                 self.phase = Phase::Ended;
                 out.effects.push(Effect::Fail(reason));
-                return Judgement::Again(item, None);
+                return Judgement::Again(Box::new(item), None);
             }
         }
         Judgement::Done

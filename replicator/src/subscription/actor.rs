@@ -153,7 +153,15 @@ impl State {
                 arrived = deliveries.iter().filter(|delivery| is_counted(delivery)).count();
             }
             Input::Drain => self.flow.close(),
-            _ => {}
+            Input::Start
+            | Input::Opened(_)
+            | Input::OpenFailed { .. }
+            | Input::SourceLost { .. }
+            | Input::Written(..)
+            | Input::Parked(..)
+            | Input::CheckpointSaved(_)
+            | Input::Probed(_)
+            | Input::Tick => {}
         }
         // xorshift: enough for delays that must not be the same everywhere
         self.jitter ^= self.jitter << 13;

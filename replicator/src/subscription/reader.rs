@@ -61,12 +61,12 @@ impl ReaderTask {
     }
 
     fn filtered(&self, delivery: Delivery) -> Delivery {
-        match delivery {
-            Delivery::Event(envelope) if self.shaping.excludes(&envelope.event).is_some() => {
-                Delivery::Excluded(envelope)
-            }
-            other => other,
+        if let Delivery::Event(envelope) = &delivery
+            && self.shaping.excludes(&envelope.event).is_some()
+        {
+            return Delivery::Excluded(envelope.clone());
         }
+        delivery
     }
 
     fn tell(&self, message: Message) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use antiphon_eventstore as es;
 use serde_json::{Map, Value};
 
-use super::{EventStoreSink, failure, is_done};
+use super::{EventStoreSink, Versions, failure, is_done};
 use crate::event::{Envelope, Event};
 use crate::sink::Outcome;
 
@@ -80,6 +80,24 @@ impl EventStoreSink {
         }
     }
 
+    /// Whether the run has the event with which the destination's stream begins.
+    async fn has_first(&self, run: &[Envelope], outcomes: &[Outcome]) -> Result<bool, Outcome> {
+        let mut all = run.iter().zip(outcomes);
+        if all.clone().any(|(_, outcome)| *outcome == Outcome::Written(Some(0))) {
+            return Ok(true);
+        }
+        let repeated = all.find(|(envelope, outcome)| {
+            is_done(outcome) && envelope.event.revision == 0 && **outcome == Outcome::Duplicate
+        });
+        let Some((envelope, _)) = repeated else { return Ok(false) };
+        if self.settings.versions == Versions::Exact {
+            return Ok(true);
+        }
+        // the first event of the source need not be the first one here
+        let first = self.read_from(&envelope.event.stream, 0, 1).await?;
+        Ok(first.first() == Some(&(0, envelope.event.id)))
+    }
+
     /// Sets the time to live when the run brought, or confirmed, the first event of its stream. Gives the outcome that the run has instead
     /// when that fails.
     pub(super) async fn set_time_to_live(
@@ -88,14 +106,12 @@ impl EventStoreSink {
         outcomes: &[Outcome],
         time_to_live: Duration,
     ) -> Option<Outcome> {
-        let is_first = run.iter().zip(outcomes).any(|(envelope, outcome)| match outcome {
-            Outcome::Written(Some(revision)) => *revision == 0,
-            other => is_done(other) && envelope.event.revision == 0,
-        });
-        if !is_first {
-            return None;
-        }
         let stream = &*run[0].event.stream;
+        match self.has_first(run, outcomes).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(outcome) => return Some(outcome),
+        }
         for _ in 0..ROUNDS_MAX {
             let current = match self.client.stream_metadata(stream).await {
                 Ok(current) => current,

@@ -119,8 +119,9 @@ impl Sink for EventStoreSink {
 /// Whether two events can be in one append.
 fn are_neighbours(one: &Envelope, next: &Envelope, versions: Versions) -> bool {
     let (one, next) = (&one.event, &next.event);
-    let is_special =
-        [one, next].iter().any(|event| metadata::is_metadata(event) || metadata::is_tombstone(event));
+    let is_special = [one, next]
+        .iter()
+        .any(|event| metadata::is_metadata(event) || metadata::is_tombstone(event));
     one.stream == next.stream
         && !is_special
         && (versions == Versions::LookBack || one.revision + 1 == next.revision)
