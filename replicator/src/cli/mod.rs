@@ -75,7 +75,8 @@ pub async fn execute(arguments: Arguments) -> Result<bool> {
         Command::Status { address } => {
             let (code, body) = http::get(&address, "/status").await?;
             say(body.trim_end())?;
-            Ok(code == 200)
+            let status: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+            Ok(code == 200 && status["ready"] == true)
         }
         Command::Park { command } => park::execute(command, &load()?.config).await.map(|()| true),
         Command::Seed(arguments) => seed::execute(arguments).await.map(|()| true),

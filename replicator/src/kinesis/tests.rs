@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use antiphon_persistence::time::SystemClock;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::ShardIteratorType;
 use uuid::Uuid;
 
 use super::fake::{Fake, Reaction, Stored};
@@ -29,8 +31,7 @@ fn envelope(stream: &str, revision: u64, data: &str) -> Envelope {
     Envelope { event, link: None, position: None, retry_count: 0, token: None }
 }
 
-/// The sink of the settings of Ditto, with short pauses.
-async fn sink(url: &str, change: impl FnOnce(&mut KinesisSinkSettings)) -> KinesisSink {
+async fn client(url: &str) -> Client {
     let aws = AwsSettings {
         region: Some("eu-west-1".into()),
         service_url: Some(url.to_owned()),
@@ -42,6 +43,11 @@ async fn sink(url: &str, change: impl FnOnce(&mut KinesisSinkSettings)) -> Kines
         "AWS_ACCESS_KEY_ID" | "AWS_SECRET_KEY" => Some("test".to_owned()),
         _ => None,
     };
+    connect(&aws, credentials).await
+}
+
+/// The sink of the settings of Ditto, with short pauses.
+async fn sink(url: &str, change: impl FnOnce(&mut KinesisSinkSettings)) -> KinesisSink {
     let kinesis =
         KinesisSettings { stream_name: Some("ditto".into()), ..KinesisSettings::default() };
     let retry = RetrySettings {
@@ -53,7 +59,7 @@ async fn sink(url: &str, change: impl FnOnce(&mut KinesisSinkSettings)) -> Kines
     change(&mut settings);
     let metrics = Metrics::new(Arc::new(SystemClock));
     let duration = metrics.io("kinesis", "ditto", "put_record");
-    KinesisSink::new(connect(&aws, credentials).await, settings, Arc::new(SystemClock), duration)
+    KinesisSink::new(client(url).await, settings, Arc::new(SystemClock), duration)
 }
 
 fn all(records: &[Stored]) -> Reaction {
@@ -187,12 +193,38 @@ async fn the_probe_finds_the_stream_or_says_that_it_is_missing() {
     assert_eq!(error, "kinesis stream `other`: ResourceNotFoundException: on demand");
 }
 
+/// Everything in the first shard, over the SDK.
+async fn read_back(url: &str) -> Vec<String> {
+    let client = client(url).await;
+    let shards = client.list_shards().stream_name("ditto").send().await.unwrap();
+    let shard = shards.shards()[0].shard_id();
+    let iterator = client
+        .get_shard_iterator()
+        .stream_name("ditto")
+        .shard_id(shard)
+        .shard_iterator_type(ShardIteratorType::TrimHorizon)
+        .send()
+        .await
+        .unwrap();
+    let mut next = iterator.shard_iterator;
+    let mut names = Vec::new();
+    while let Some(iterator) = next {
+        let page = client.get_records().shard_iterator(iterator).limit(1000).send().await.unwrap();
+        for record in page.records() {
+            let data: serde_json::Value = serde_json::from_slice(record.data().as_ref()).unwrap();
+            names.push(format!("{}#{}", record.partition_key(), data["event_number"]));
+        }
+        next = page.next_shard_iterator.filter(|_| !page.records.is_empty());
+    }
+    names
+}
+
 /// Runs against a server of its own when there is one, else against the stand-in: the test cannot pass without a server.
 #[tokio::test]
 async fn a_whole_batch_arrives_also_at_a_server_that_is_not_ours() {
     let fake = Fake::start(|_, records| all(records)).await;
-    let url = std::env::var("TEST_KINESIS_URL").unwrap_or_else(|_| fake.url.clone());
-    let sink = sink(&url, |_| {}).await;
+    let other = std::env::var("TEST_KINESIS_URL").ok();
+    let sink = sink(other.as_ref().unwrap_or(&fake.url), |_| {}).await;
     sink.probe().await.unwrap();
     let batch: Vec<Envelope> = (0..60)
         .map(|n| envelope(&format!("stream-{}", n % 20), n / 20, "{\"payload\":\"ä\"}"))
@@ -202,7 +234,16 @@ async fn a_whole_batch_arrives_also_at_a_server_that_is_not_ours() {
     let outcomes = sink.write(&batch).await;
 
     assert_eq!(outcomes[..61], vec![Outcome::Written(None); 61]);
-    assert!(
-        matches!(&outcomes[61], Outcome::Rejected(reason) if reason.contains("Kinesis:RecordBytesMax"))
-    );
+    let Outcome::Rejected(reason) = &outcomes[61] else { panic!("{outcomes:?}") };
+    assert!(reason.contains("Kinesis:RecordBytesMax"), "{reason}");
+    let stored = match &other {
+        Some(url) => read_back(url).await,
+        None => names(&fake.stored()),
+    };
+    assert_eq!(stored.len(), 61);
+    for stream in 0..20 {
+        let key = format!("stream-{stream}#");
+        let of_stream: Vec<&String> = stored.iter().filter(|name| name.starts_with(&key)).collect();
+        assert_eq!(of_stream, [&format!("{key}0"), &format!("{key}1"), &format!("{key}2")]);
+    }
 }

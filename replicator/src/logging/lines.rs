@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::TARGET;
+use crate::config::SinkKind;
 use crate::event::Envelope;
 use crate::pipeline::Note;
 
@@ -11,24 +12,20 @@ use crate::pipeline::Note;
 pub struct Lines {
     consumer: &'static str,
     suffix: &'static str,
+    destination: &'static str,
     stream: String,
     group: String,
 }
 
 impl Lines {
     /// Lines of a subscription whose events go to Kinesis, or not.
-    pub fn new(
-        stream: impl Into<String>,
-        group: impl Into<String>,
-        sink: crate::config::SinkKind,
-    ) -> Self {
-        let (consumer, suffix) = match sink {
-            crate::config::SinkKind::Kinesis => ("KinesisConsumer", " to Kinesis"),
-            crate::config::SinkKind::EventStore
-            | crate::config::SinkKind::Ndjson
-            | crate::config::SinkKind::Journal => ("ReplicatingConsumer", ""),
+    pub fn new(stream: impl Into<String>, group: impl Into<String>, sink: SinkKind) -> Self {
+        let (consumer, suffix, destination) = match sink {
+            SinkKind::Kinesis => ("KinesisConsumer", " to Kinesis", "Kinesis"),
+            SinkKind::EventStore => ("ReplicatingConsumer", "", "Event Store Ditto:Destination"),
+            SinkKind::Ndjson | SinkKind::Journal => ("ReplicatingConsumer", "", "the destination"),
         };
-        Self { consumer, suffix, stream: stream.into(), group: group.into() }
+        Self { consumer, suffix, destination, stream: stream.into(), group: group.into() }
     }
 
     /// The subscription starts.
@@ -81,12 +78,12 @@ impl Lines {
                 tracing::debug!(target: TARGET, EventNumber = number, StreamName = stream, Reason = reason,
                     "Event #{number} from {stream} is skipped: {reason}");
             }
-            Note::SourceUp => self.connected("Ditto:Source"),
-            Note::SinkUp => self.connected("Ditto:Destination"),
+            Note::SourceUp => self.connected("Event Store Ditto:Source"),
+            Note::SinkUp => self.connected(self.destination),
             Note::SourceDown { reason, delay } => {
-                self.lost("Ditto:Source", &format!("in {delay:?}: {reason}"));
+                self.lost("Event Store Ditto:Source", &format!("in {delay:?}: {reason}"));
             }
-            Note::SinkDown(reason) => self.lost("Ditto:Destination", &format!("again: {reason}")),
+            Note::SinkDown(reason) => self.lost(self.destination, &format!("again: {reason}")),
             Note::CaughtUp => self.live("is caught up and live"),
             Note::FellBehind => self.live("fell behind"),
             Note::Renewed(stream, number) => {

@@ -71,6 +71,8 @@ fn the_line_of_an_event_is_that_of_ditto() {
         lines(SinkKind::Kinesis).note(&completed());
         lines(SinkKind::EventStore).starting();
         lines(SinkKind::EventStore).note(&Note::Unresolved(envelope()));
+        lines(SinkKind::EventStore).note(&Note::SourceUp);
+        lines(SinkKind::Kinesis).note(&Note::SinkDown("no route".into()));
     });
     let text: Vec<&str> = plain.iter().map(|line| &line[10..]).collect();
     assert_eq!(
@@ -80,6 +82,8 @@ fn the_line_of_an_event_is_that_of_ditto() {
             "DBG] Replicating CustomerCreated #2 from customer-1 (Original Event: #40) to Kinesis completed in 12.3 ms",
             "INF] Starting ReplicatingConsumer subscribed to $ce-customer in group ditto",
             "WRN] Event #40 from $ce-customer is not resolved. Skipping",
+            "INF] Connected to Event Store Ditto:Source for $ce-customer",
+            "WRN] Connection to Kinesis for $ce-customer is lost. Attempting to connect again: no route",
         ]
     );
     assert!(plain[0].starts_with('[') && plain[0].as_bytes()[3] == b':', "{}", plain[0]);
