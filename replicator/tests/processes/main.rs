@@ -8,4 +8,5 @@ mod kills;
 mod lost;
 mod proxy;
 mod server_process;
+mod stores;
 mod support;
