@@ -47,6 +47,20 @@ struct Waiting {
     over: bool,
 }
 
+/// One append under way: its place, and its entry among those who wait.
+struct Asked {
+    id: Uuid,
+    waiting: Arc<Mutex<Waiting>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // one that was given up waits no more
+        lock(&self.waiting).asked.remove(&self.id);
+    }
+}
+
 impl EventStoreClient {
     /// Opens an appender with at most `in_flight_max` appends under way; a further one waits.
     ///
@@ -100,7 +114,7 @@ impl Appender {
             let why = format!("no place for it within {limit:?} (setting `request_timeout`)");
             return Err(Error::new(ErrorKind::Timeout, format!("{}: {why}", doing())));
         };
-        let (answer, _place) = sent?;
+        let (answer, _asked) = sent?;
         match within(limit, answer).await {
             Some(Ok(outcome)) => outcome.map_err(|error| {
                 let message = format!("{}: {}", doing(), error.message());
@@ -120,7 +134,7 @@ impl Appender {
         stream: &str,
         expected: ExpectedRevision,
         events: Vec<NewEvent>,
-    ) -> Result<(oneshot::Receiver<Result<AppendOutcome>>, OwnedSemaphorePermit)> {
+    ) -> Result<(oneshot::Receiver<Result<AppendOutcome>>, Asked)> {
         let place = Arc::clone(&self.places).acquire_owned().await;
         let place = place.map_err(|_| lost(stream))?;
         let id = Uuid::new_v4();
@@ -132,11 +146,11 @@ impl Appender {
             }
             waiting.asked.insert(id, answer);
         }
+        let asked = Asked { id, waiting: Arc::clone(&self.waiting), _place: place };
         if self.requests.send(request(id, stream, expected, events)).await.is_err() {
-            lock(&self.waiting).asked.remove(&id);
             return Err(ended(stream));
         }
-        Ok((answered, place))
+        Ok((answered, asked))
     }
 }
 

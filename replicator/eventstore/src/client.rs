@@ -74,12 +74,14 @@ impl EventStoreClient {
         });
         let name = connection.connection_name.as_ref();
         let leader = connection.node_preference == NodePreference::Leader;
+        let authorization = authorization.transpose()?;
+        let tls = tls::config(&connection)?;
         let shared = Shared {
-            authorization: authorization.transpose()?,
+            authorization: authorization.clone(),
             requires_leader: MetadataValue::from_static(if leader { "true" } else { "false" }),
             connection_name: name.map(|name| header("connectionName", name)).transpose()?,
             shown: connection.to_string(),
-            links: Links::new(connection.clone(), settings.clone(), tls::config(&connection)?),
+            links: Links::new(connection, settings.clone(), tls, authorization),
             settings,
         };
         Ok(Self { shared: Arc::new(shared) })

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
 
 use crate::connection_string::{ConnectionString, NodeAddress};
 use crate::connector::Connector;
@@ -32,6 +34,7 @@ pub(crate) struct Links {
     connection: ConnectionString,
     settings: ClientSettings,
     tls: Option<Arc<ClientConfig>>,
+    authorization: Option<AsciiMetadataValue>,
     known: Mutex<Known>,
     /// Held while a connection is made, so that one request makes it and the others wait.
     making: tokio::sync::Mutex<()>,
@@ -50,8 +53,10 @@ impl Links {
         connection: ConnectionString,
         settings: ClientSettings,
         tls: Option<Arc<ClientConfig>>,
+        authorization: Option<AsciiMetadataValue>,
     ) -> Self {
-        Self { connection, settings, tls, known: Mutex::default(), making: Default::default() }
+        let (known, making) = (Mutex::default(), Default::default());
+        Self { connection, settings, tls, authorization, known, making }
     }
 
     /// The current connection, or a new one.
@@ -157,13 +162,17 @@ impl Links {
     /// Asks one node for the members of its cluster and connects to the one to use.
     async fn ask(&self, seed: &NodeAddress, attempt: u32) -> Result<(NodeAddress, Channel)> {
         let channel = self.connect(seed).await?;
-        let asked = async { GossipClient::new(channel.clone()).read(wire::Empty {}).await };
+        let mut request = Request::new(wire::Empty {});
+        if let Some(value) = &self.authorization {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        let asked = async { GossipClient::new(channel.clone()).read(request).await };
         let info = within(self.settings.gossip_timeout, asked)
             .await
             .ok_or_else(|| {
                 self.gossip_failed(seed, "no answer in time (setting `gossip_timeout`)")
             })?
-            .map_err(|status| self.gossip_failed(seed, status.message()))?
+            .map_err(|status| self.gossip_refused(seed, status))?
             .into_inner();
         let turn = usize::try_from(attempt).unwrap_or_default();
         let chosen = choose(&info.members, self.connection.node_preference, turn);
@@ -172,6 +181,16 @@ impl Links {
         })?;
         let channel = if node == *seed { channel } else { self.connect(&node).await? };
         Ok((node, channel))
+    }
+
+    fn gossip_refused(&self, seed: &NodeAddress, status: Status) -> Error {
+        if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
+            let message = format!(
+                "cannot ask `{seed}` for its cluster: it does not accept the user and password of the connection string"
+            );
+            return Error::new(ErrorKind::AccessDenied, message).with_source(status);
+        }
+        self.gossip_failed(seed, status.message())
     }
 
     fn gossip_failed(&self, seed: &NodeAddress, why: &str) -> Error {

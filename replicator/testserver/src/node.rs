@@ -83,7 +83,7 @@ impl Node {
         if self.faults.is_denied(stream) { Err(refusal::access_denied()) } else { Ok(()) }
     }
 
-    fn authenticate(&self, headers: &MetadataMap) -> Result<(), Status> {
+    pub(crate) fn authenticate(&self, headers: &MetadataMap) -> Result<(), Status> {
         let Some(wanted) = &self.settings.credentials else { return Ok(()) };
         let wanted = STANDARD.encode(format!("{}:{}", wanted.user, wanted.password));
         let given = headers.get("authorization").and_then(|value| value.to_str().ok());

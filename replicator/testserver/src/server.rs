@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use antiphon_eventstore::wire::gossip::gossip_server::GossipServer;
 use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptionsServer;
@@ -42,6 +43,9 @@ struct Running {
 /// What a peer may send ahead; large, so that one connection carries as much as the machine can.
 const WINDOW_BYTES: u32 = 4 << 20;
 
+/// How often connections are reset until a stopping server has none.
+const RESET_INTERVAL: Duration = Duration::from_millis(50);
+
 impl TestServer {
     /// Starts a server.
     ///
@@ -81,13 +85,19 @@ impl TestServer {
 
     /// Stops as a crash would: connections break, nothing more is stored, data stays.
     pub async fn stop(&mut self) {
-        let Some(Running { node, stop, task }) = self.running.take() else { return };
+        let Some(Running { node, stop, mut task }) = self.running.take() else { return };
         node.abort_groups();
         // a server that is gone needs no signal
         let _ = stop.send(());
-        self.faults.reset_connections();
-        if let Err(error) = task.await {
-            tracing::error!(%error, "the test server ended badly");
+        loop {
+            // connections whose handshake was under way come only later
+            self.faults.reset_connections();
+            match tokio::time::timeout(RESET_INTERVAL, &mut task).await {
+                Ok(Ok(Ok(()))) => return,
+                Ok(Ok(Err(error))) => return tracing::error!(%error, "the test server failed"),
+                Ok(Err(error)) => return tracing::error!(%error, "the test server panicked"),
+                Err(_) => {}
+            }
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct AboutService(pub(crate) Arc<Node>);
 impl gossip_server::Gossip for AboutService {
     async fn read(&self, request: Request<wire::Empty>) -> Result<Response<ClusterInfo>, Status> {
         let node = &self.0;
-        drop(request);
+        node.authenticate(request.metadata())?;
         let own = ClusterMember {
             host: node.address.ip().to_string(),
             port: node.address.port(),

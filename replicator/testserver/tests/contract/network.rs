@@ -1,6 +1,8 @@
 //! The network: frozen servers, swallowed packets, TLS, clusters.
 
-use antiphon_eventstore::{ErrorKind, ExpectedRevision, Subscription, SubscriptionMessage};
+use antiphon_eventstore::{
+    Credentials, ErrorKind, ExpectedRevision, Subscription, SubscriptionMessage,
+};
 use antiphon_eventstore_testserver::{ClusterMember, ServerSettings, TestServer, TlsFiles};
 
 use crate::support::{Proxy, append, client, connect, events, next_data, server, soon, told};
@@ -154,4 +156,21 @@ async fn a_leader_that_cannot_be_found_is_an_error_that_says_so() {
         "cannot ask `{address}` for its cluster: no member of the cluster that is wanted is alive (2 attempts)"
     );
     assert_eq!(told(refused), (ErrorKind::Unavailable, format!("append to stream `a`: {why}")));
+}
+
+#[tokio::test]
+async fn the_members_of_a_cluster_are_asked_with_the_credentials() {
+    let credentials = Credentials { user: "admin".into(), password: "changeit".into() };
+    let credentials = Some(credentials);
+    let server = TestServer::start(ServerSettings { credentials, ..ServerSettings::default() });
+    let server = server.await.unwrap();
+    let address = server.address();
+    append(&connect(&format!("esdb+discover://admin:changeit@{address}?tls=false")), "a", 1).await;
+
+    let stranger = connect(&format!("esdb+discover://admin:wrong@{address}?tls=false"));
+    let refused = stranger.append("a", ExpectedRevision::Any, events(1)).await;
+    let why = format!(
+        "cannot ask `{address}` for its cluster: it does not accept the user and password of the connection string"
+    );
+    assert_eq!(told(refused), (ErrorKind::AccessDenied, format!("append to stream `a`: {why}")));
 }
