@@ -212,7 +212,8 @@ async fn read_back(url: &str) -> Vec<String> {
         let page = client.get_records().shard_iterator(iterator).limit(1000).send().await.unwrap();
         for record in page.records() {
             let data: serde_json::Value = serde_json::from_slice(record.data().as_ref()).unwrap();
-            names.push(format!("{}#{}", record.partition_key(), data["event_number"]));
+            let key = record.partition_key().unwrap();
+            names.push(format!("{key}#{}", data["event_number"]));
         }
         next = page.next_shard_iterator.filter(|_| !page.records.is_empty());
     }
