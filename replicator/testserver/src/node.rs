@@ -17,7 +17,7 @@ use crate::faults::Faults;
 use crate::group::{Command, run};
 use crate::io::ConnectionHandle;
 use crate::refusal;
-use crate::service::persistent::filter;
+use crate::service::group_record::filter;
 use crate::settings::ServerSettings;
 use crate::store::{GroupKey, GroupRecord, Store};
 

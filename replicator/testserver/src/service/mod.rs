@@ -2,6 +2,8 @@
 
 pub(crate) mod about;
 mod batch;
+mod group_info;
+pub(crate) mod group_record;
 pub(crate) mod persistent;
 mod reader;
 pub(crate) mod streams;

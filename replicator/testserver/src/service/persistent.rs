@@ -6,9 +6,8 @@ use antiphon_eventstore::ALL;
 use antiphon_eventstore::wire;
 use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptions;
 use antiphon_eventstore::wire::persistent_subscriptions::{
-    CreateReq, DeleteReq, GetInfoReq, GetInfoResp, GroupInfo, ListReq, ListResp, ReadReq, ReadResp,
-    ReplayParkedReq, Settings, create_req, delete_req, get_info_req, list_req, read_req, read_resp,
-    replay_parked_req,
+    CreateReq, DeleteReq, GetInfoReq, GetInfoResp, ListReq, ListResp, ReadReq, ReadResp,
+    ReplayParkedReq, delete_req, get_info_req, list_req, read_req, read_resp, replay_parked_req,
 };
 use antiphon_persistence::task;
 use futures::stream;
@@ -16,10 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Answers, name};
-use crate::group::{Answer, Command, Consumer, GroupStatus};
+use crate::group::{Answer, Command, Consumer};
 use crate::node::Node;
 use crate::refusal;
-use crate::store::{EventFilter, GroupKey, GroupRecord, place_at, position};
+use crate::store::{GroupKey, GroupRecord};
 use crate::uuids::{uuid, wants_text};
 
 pub(crate) struct PersistentService(pub(crate) Arc<Node>);
@@ -221,123 +220,6 @@ impl PersistentService {
     fn store(&self, record: GroupRecord) -> Result<(), Status> {
         self.0.store().store_group(record).map_err(|error| refusal::failed(&error))
     }
-
-    fn record(&self, request: CreateReq) -> Result<GroupRecord, Status> {
-        use create_req::options::What;
-        let options = request.options.ok_or_else(|| refusal::malformed("options"))?;
-        if options.group.is_empty() {
-            return Err(refusal::malformed("group name"));
-        }
-        let settings = options.settings.ok_or_else(|| refusal::malformed("settings"))?;
-        check(&settings)?;
-        let (stream, (next, start_from), filter) = match options.what {
-            Some(What::Stream(from)) => {
-                let stream = name(from.stream)?;
-                let start = self.stream_start(&stream, from.from);
-                (stream, start, None)
-            }
-            Some(What::All(from)) => {
-                let given = match from.filtering {
-                    Some(wire::all_from::Filtering::Filter(given)) => Some(given),
-                    Some(wire::all_from::Filtering::NoFilter(_)) | None => None,
-                };
-                if let Some(given) = given.clone() {
-                    filter(given)?;
-                }
-                (ALL.to_owned(), self.all_start(from.from), given)
-            }
-            None => {
-                let from = wire::stream_from::From::Revision(settings.revision_old);
-                let stream = name(options.stream_old)?;
-                let start = self.stream_start(&stream, Some(from));
-                (stream, start, None)
-            }
-        };
-        Ok(GroupRecord {
-            stream,
-            group: options.group,
-            settings: Some(settings),
-            next,
-            filter,
-            deleted: false,
-            checkpointed: false,
-            start_from,
-        })
-    }
-
-    /// Where a group begins, and how that is told.
-    fn stream_start(&self, stream: &str, from: Option<wire::stream_from::From>) -> (u64, String) {
-        use wire::stream_from::From;
-        let end = || {
-            let visible = self.0.store().visible(stream);
-            (visible.map_or(0, |visible| visible.last + 1), "-1".to_owned())
-        };
-        match from {
-            Some(From::Revision(u64::MAX) | From::End(_)) | None => end(),
-            Some(From::Revision(revision)) => (revision, revision.to_string()),
-            Some(From::Start(_)) => (0, "0".to_owned()),
-        }
-    }
-
-    fn all_start(&self, from: Option<wire::all_from::From>) -> (u64, String) {
-        use wire::all_from::From;
-        match from {
-            Some(From::Position(at)) => {
-                (place_at(at.commit), format!("C:{}/P:{}", at.commit, at.prepare))
-            }
-            Some(From::Start(_)) => (0, "C:0/P:0".to_owned()),
-            Some(From::End(_)) | None => (self.0.store().len() as u64, "C:-1/P:-1".to_owned()),
-        }
-    }
-
-    async fn info(&self, record: &GroupRecord) -> GroupInfo {
-        let status = self.status(record).await;
-        let settings = record.settings.clone().unwrap_or_default();
-        let number = |value: usize| i32::try_from(value).unwrap_or(i32::MAX);
-        let shown = |next: u64| match (record.stream.as_str(), next.checked_sub(1)) {
-            (_, None) => String::new(),
-            (ALL, Some(last)) => {
-                let at = position(usize::try_from(last).unwrap_or_default());
-                format!("C:{at}/P:{at}")
-            }
-            (_, Some(last)) => last.to_string(),
-        };
-        let checkpoint = if record.checkpointed { shown(record.next) } else { String::new() };
-        let parked = self.0.store().parked_count(record);
-        let connection = Default::default();
-        GroupInfo {
-            event_source: record.stream.clone(),
-            group: record.group.clone(),
-            status: "Live".to_owned(),
-            connections: vec![connection; status.consumers],
-            last_checkpointed_position: checkpoint,
-            last_known_position: shown(status.next),
-            resolve_links: settings.resolve_links,
-            start_from: record.start_from.clone(),
-            message_timeout_ms: timeout_ms(&settings),
-            max_retry_count: settings.max_retry_count,
-            live_buffer_size: settings.live_buffer_size,
-            buffer_size: settings.history_buffer_size,
-            read_batch_size: settings.read_batch_size,
-            min_checkpoint_count: settings.min_checkpoint_count,
-            max_checkpoint_count: settings.max_checkpoint_count,
-            max_subscriber_count: settings.max_subscriber_count,
-            retry_buffer_count: number(status.retrying),
-            in_flight_count: number(status.out),
-            outstanding_count: number(status.out),
-            consumer_strategy: strategy(&settings),
-            parked_count: i64::try_from(parked).unwrap_or(i64::MAX),
-            ..Default::default()
-        }
-    }
-
-    async fn status(&self, record: &GroupRecord) -> GroupStatus {
-        let Some(group) = self.0.group(&record.key()) else { return GroupStatus::default() };
-        let (to, status) = oneshot::channel();
-        // a group that was dropped meanwhile has nothing to tell
-        let _ = group.send(Command::Status(to)).await;
-        status.await.unwrap_or_default()
-    }
 }
 
 /// Takes what a consumer answers until it goes.
@@ -363,55 +245,4 @@ async fn take_answers(id: u64, mut requests: Streaming<ReadReq>, group: mpsc::Se
     }
     // a group that is gone has no consumers to forget
     let _ = group.send(Command::Disconnect { id }).await;
-}
-
-/// The filter as the wire has it.
-pub(crate) fn filter(given: wire::Filter) -> Result<EventFilter, Status> {
-    use wire::filter::Subject;
-    let (on_type, expression) = match given.subject {
-        Some(Subject::Stream(expression)) => (false, expression),
-        Some(Subject::EventType(expression)) => (true, expression),
-        None => return Err(refusal::malformed("filter")),
-    };
-    EventFilter::parse(on_type, &expression.regex, expression.prefix)
-        .map_err(|why| refusal::invalid(&format!("the filter's expression cannot be read: {why}")))
-}
-
-/// The name of the strategy; old clients give a number.
-fn strategy(settings: &Settings) -> String {
-    let name = match (settings.consumer_strategy.as_str(), settings.strategy_old) {
-        ("", 0) => "DispatchToSingle",
-        ("", 2) => "Pinned",
-        ("", _) => "RoundRobin",
-        (name, _) => name,
-    };
-    name.to_owned()
-}
-
-fn timeout_ms(settings: &Settings) -> i32 {
-    use wire::persistent_subscriptions::settings::MessageTimeout;
-    match settings.message_timeout {
-        Some(MessageTimeout::MessageTimeoutMs(millis)) => millis,
-        Some(MessageTimeout::MessageTimeoutTicks(ticks)) => {
-            i32::try_from(ticks / 10_000).unwrap_or(i32::MAX)
-        }
-        None => 0,
-    }
-}
-
-/// What the real server refuses of the settings of a group.
-fn check(settings: &Settings) -> Result<(), Status> {
-    let positive = [
-        ("read batch size", settings.read_batch_size),
-        ("history buffer size", settings.history_buffer_size),
-    ];
-    if let Some((name, value)) = positive.iter().find(|(_, value)| *value <= 0) {
-        return Err(refusal::invalid(&format!("{name}: expected more than zero, actual {value}")));
-    }
-    if settings.history_buffer_size <= settings.read_batch_size {
-        return Err(refusal::invalid(
-            "history buffer size: expected more than the read batch size",
-        ));
-    }
-    Ok(())
 }

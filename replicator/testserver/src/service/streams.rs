@@ -18,7 +18,7 @@ use super::reader::{End, Live, Reader, Source};
 use super::{Answers, batch, name};
 use crate::node::{Node, connection};
 use crate::refusal;
-use crate::service::persistent::filter;
+use crate::service::group_record::filter;
 use crate::store::{Appended, Deletion, Event, Expected, place_after, place_at};
 use crate::uuids::{uuid, wants_text};
 
