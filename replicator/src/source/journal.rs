@@ -75,6 +75,10 @@ impl Source for JournalSource {
         Ok(None)
     }
 
+    fn knows_head(&self) -> bool {
+        false
+    }
+
     fn settles(&self) -> bool {
         false
     }

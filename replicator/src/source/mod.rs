@@ -138,6 +138,11 @@ pub trait Source: Send + Sync + 'static {
     /// `Unavailable`.
     async fn head(&self) -> Result<Option<Position>>;
 
+    /// Whether [`head`](Self::head) can tell; where it cannot, a run that ends by itself ends when events are live.
+    fn knows_head(&self) -> bool {
+        true
+    }
+
     /// Whether the source keeps account of each event, so that it wants verdicts and needs no checkpoint.
     fn settles(&self) -> bool;
 }

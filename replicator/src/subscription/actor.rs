@@ -96,7 +96,7 @@ impl Actor for SubscriptionActor {
             tasks::wake(wakes, myself.clone()),
             tasks::watch_head(parts.source.clone(), parts.monitor.clone(), parts.head_interval),
         ];
-        if parts.run_once {
+        if parts.run_once && parts.source.knows_head() {
             find_target(&parts, myself.clone());
         }
         let _ = myself.cast(Message::Input(Input::Start));
@@ -251,6 +251,10 @@ impl State {
 
     fn note(&mut self, note: &Note) {
         self.parts.monitor.note(note);
+        if self.parts.run_once && *note == Note::CaughtUp {
+            // everything that was there has been delivered: what is left is what is held
+            self.target = Some(Target { position: None, reached: None });
+        }
         let Some(target) = &mut self.target else { return };
         if let Note::Completed { envelope, .. }
         | Note::Skipped { envelope, .. }
