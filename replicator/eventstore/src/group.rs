@@ -245,6 +245,12 @@ impl EventStoreClient {
     }
 }
 
+impl fmt::Debug for GroupSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GroupSubscription({})", self.doing)
+    }
+}
+
 impl GroupSubscription {
     /// The next message. Cancel-safe: dropping the future loses nothing.
     ///

@@ -1,5 +1,7 @@
 //! Reading what is there, forwards or backwards, up to a count.
 
+use std::fmt;
+
 use crate::append::position_from_wire;
 use crate::client::{EventStoreClient, Opened};
 use crate::error::{Error, ErrorKind, Result};
@@ -108,6 +110,12 @@ impl EventStoreClient {
             async move { { client }.read(request).await }
         });
         opened.await.map_err(|error| not_a_write(doing, error))
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventStream({})", self.doing)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Catch-up subscriptions: everything after a place, and then whatever is written.
 
+use std::fmt;
+
 use tokio::time::Instant;
 
 use crate::client::{EventStoreClient, Opened};
@@ -107,6 +109,12 @@ impl EventStoreClient {
         let Opened { messages, link } = self.open_read(&doing, options).await?;
         let confirmed_by = Some(self.now() + self.settings().request_timeout);
         Ok(Subscription { client: self.clone(), doing, messages, link, confirmed_by })
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subscription({})", self.doing)
     }
 }
 

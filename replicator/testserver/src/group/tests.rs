@@ -101,3 +101,25 @@ fn a_parked_message_comes_back_without_its_retries_and_does_not_hold_the_checkpo
     assert_eq!(sent, [Effect::Send { consumer: 1, message: replayed }]);
     assert_eq!(group.checkpoint(), 1);
 }
+
+#[test]
+fn a_strategy_decides_which_consumer_gets_a_message() {
+    let spread = |strategy| {
+        let (mut group, now) = group(10);
+        group.rules.strategy = strategy;
+        group.step(now, Input::Connect { consumer: 1, buffer: 2 });
+        group.step(now, Input::Connect { consumer: 2, buffer: 2 });
+        let pinned =
+            [0, 0, 1, 0].iter().zip(0..).map(|(pin, at)| Message { pin: *pin, ..message(at, 0) });
+        let sent = group.step(now, Input::Read(pinned.collect()));
+        let consumer = |effect: &Effect| match effect {
+            Effect::Send { consumer, .. } => *consumer,
+            Effect::Park { .. } | Effect::Refuse { .. } => panic!("{effect:?}"),
+        };
+        sent.iter().map(consumer).collect::<Vec<_>>()
+    };
+    assert_eq!(spread(Strategy::DispatchToSingle), [1, 1, 2, 2]);
+    assert_eq!(spread(Strategy::RoundRobin), [1, 2, 1, 2]);
+    // the fourth waits for its own consumer, though the other one has room
+    assert_eq!(spread(Strategy::Pinned), [1, 1, 2]);
+}

@@ -2,7 +2,8 @@
 //!
 //! - the expected number is the last one: written, whatever the ids are;
 //! - it is older: a repeated append if each event from there on has the same id, else wrong;
-//! - nothing is expected: a repeated append if the ids are remembered for this stream, else written.
+//! - nothing is expected: a repeated append if the ids are remembered for this stream, written if
+//!   the first one is not, else wrong.
 
 use std::sync::Arc;
 
@@ -165,15 +166,18 @@ impl Store {
         if same { Some(Appended::Repeated { last }) } else { wrong }
     }
 
-    /// A repeated append that expects nothing: all ids remembered, one after another.
+    /// A repeated append that expects nothing: its ids are remembered for this stream. When the
+    /// first one is and another is not, the server refuses, as it would write half of it twice.
     fn repeated(&self, stream: StreamId, events: &[Event]) -> Option<Appended> {
         let mut last = None;
         for event in events {
-            let (at, revision) = *self.remembered.get(&event.id)?;
-            if at != stream || last.is_some_and(|last| revision != last + 1) {
-                return None;
+            match (self.remembered.get(&event.id), last) {
+                (Some((at, revision)), _) if *at == stream => last = Some(*revision),
+                (_, None) => return None,
+                (_, Some(_)) => {
+                    return Some(Appended::Wrong { current: self.streams[stream].last() });
+                }
             }
-            last = Some(revision);
         }
         last.map(|last| Appended::Repeated { last })
     }

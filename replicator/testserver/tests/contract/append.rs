@@ -61,6 +61,16 @@ async fn a_repeated_append_writes_nothing_and_succeeds() {
     let mixed = client.append("a", ExpectedRevision::Exact(1), longer).await.unwrap();
     assert_eq!(mixed, AppendOutcome::WrongExpectedRevision { current: Some(4) });
 
+    let mut half = batch[2..].to_vec();
+    half.extend(events(1));
+    let mixed = client.append("a", ExpectedRevision::Any, half).await.unwrap();
+    assert_eq!(mixed, AppendOutcome::WrongExpectedRevision { current: Some(4) });
+    // the same ids in another stream are other events
+    assert!(
+        written(2, client.append("b", ExpectedRevision::Any, batch.clone()).await.unwrap())
+            .is_some()
+    );
+
     // the right revision is written even with an id that is there: the server's rule
     let again = client.append("a", ExpectedRevision::Exact(4), batch[..1].to_vec()).await.unwrap();
     assert!(written(5, again).is_some());

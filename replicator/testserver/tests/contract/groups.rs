@@ -294,3 +294,43 @@ async fn a_group_goes_on_from_its_checkpoint_after_a_restart() {
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     assert_eq!(place(&next(&mut group).await), (2, 0));
 }
+
+#[tokio::test]
+async fn an_update_drops_the_consumers_and_keeps_the_place() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 2).await;
+    let settings = GroupSettings { max_checkpoint_count: 1, ..from_start() };
+    client.create_group("a", "g", &settings).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    let first = next(&mut group).await;
+    group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
+    next(&mut group).await;
+    until(&client, "the checkpoint is stored", |info| info.checkpoint == "0").await;
+
+    let longer = GroupSettings { message_timeout: Duration::from_secs(77), ..settings };
+    client.update_group("a", "g", &longer).await.unwrap();
+    assert_eq!(told(soon(group.next()).await).0, ErrorKind::Unavailable);
+    let info = client.group_info("a", "g").await.unwrap();
+    assert_eq!(info.message_timeout, Duration::from_secs(77));
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_replay_can_be_limited() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 3).await;
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 3).await.unwrap();
+    for _ in 0..3 {
+        let id = next(&mut group).await.answer_id().unwrap();
+        group.nack(vec![id], NackAction::Park, "later").await.unwrap();
+    }
+    until(&client, "three are parked", |info| info.parked == 3).await;
+    client.replay_parked("a", "g", Some(2)).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (0, 0));
+    assert_eq!(place(&next(&mut group).await), (1, 0));
+    assert_eq!(parked(&client, "a", "g").await, 1);
+}

@@ -167,3 +167,43 @@ async fn the_created_time_is_about_now() {
     let age = now.duration_since(created).unwrap();
     assert!(age < Duration::from_secs(60), "{age:?}");
 }
+
+#[tokio::test]
+async fn types_are_linked_when_asked() {
+    let settings = ServerSettings { link_types: true, ..ServerSettings::default() };
+    let server = TestServer::start(settings).await.unwrap();
+    let client = client(&server);
+    server.seed_customers(2).unwrap();
+    assert_eq!(numbers(&client, "$et-CustomerCreated").await, [0, 1]);
+    assert_eq!(numbers(&client, "$ce-customer").await, [0, 1]);
+}
+
+#[tokio::test]
+async fn ids_are_sent_as_text_when_asked() {
+    use antiphon_eventstore::wire::streams::read_req::{Options, options};
+    use antiphon_eventstore::wire::streams::streams_client::StreamsClient;
+    use antiphon_eventstore::wire::streams::{ReadReq, read_resp};
+    use antiphon_eventstore::wire::{
+        Empty, StreamFrom, StreamName, Uuid, UuidForm, stream_from, uuid, uuid_form,
+    };
+
+    let server = server().await;
+    let event = antiphon_eventstore::NewEvent::json("t", "{}");
+    server.append("a", vec![event.clone()]).unwrap();
+    let name = StreamName { name: "a".into() };
+    let from = Some(stream_from::From::Start(Empty {}));
+    let options = Options {
+        what: Some(options::What::Stream(StreamFrom { stream: Some(name), from })),
+        amount: Some(options::Amount::Count(1)),
+        uuid: Some(UuidForm { form: Some(uuid_form::Form::Text(Empty {})) }),
+        ..Options::default()
+    };
+    let address = format!("http://{}", server.address());
+    let endpoint = tonic::transport::Endpoint::from_shared(address).unwrap();
+    let mut raw = StreamsClient::new(endpoint.connect().await.unwrap());
+    let answer = raw.read(ReadReq { options: Some(options) }).await.unwrap();
+    let first = answer.into_inner().message().await.unwrap().unwrap().content;
+    let Some(read_resp::Content::Event(read)) = first else { panic!("{first:?}") };
+    let expected = Uuid { form: Some(uuid::Form::Text(event.id.to_string())) };
+    assert_eq!(read.event.unwrap().id, Some(expected));
+}
