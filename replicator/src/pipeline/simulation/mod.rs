@@ -7,18 +7,22 @@
 //! Proven by breaking the rules once: a watermark that passes pending events, an event that is taken twice when it is delivered twice, a late
 //! event behind its followers, and a failed batch behind what came meanwhile each made a test here fail at once.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, UNIX_EPOCH};
+mod group;
+mod history;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use antiphon_persistence::time::{Clock, SystemClock};
-use bytes::Bytes;
+use group::Group;
+use history::{Chance, history, settings};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::*;
 use crate::event::{Envelope, Event};
 use crate::sink::{Conflict, Outcome};
-use crate::source::{Delivery, Position, Token, Verdict};
+use crate::source::{Delivery, Position};
 
 const STEPS_MAX: usize = 200_000;
 
@@ -57,27 +61,6 @@ struct Report {
     trace: u64,
 }
 
-/// Splitmix: all that the simulation needs of chance.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn permille(&mut self, chance: u64) -> bool {
-        self.below(1000) < chance
-    }
-}
-
 struct World {
     chance: Chance,
     kind: SourceKind,
@@ -101,17 +84,6 @@ struct World {
     killed: usize,
     trace: u64,
 }
-
-/// A persistent group, as far as it matters.
-#[derive(Default)]
-struct Group {
-    next: usize,
-    outstanding: BTreeMap<Token, (usize, u32, Option<Instant>)>,
-    retry: VecDeque<(usize, u32)>,
-    settled: BTreeSet<usize>,
-}
-
-const GROUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl World {
     fn run(seed: u64, kind: SourceKind) -> Report {
@@ -345,71 +317,6 @@ impl World {
         Some(Envelope { event, link: None, position, retry_count: 0, token: None })
     }
 
-    fn next_of_group(&mut self) -> Option<Envelope> {
-        if self.group.outstanding.len() >= self.settings.held_count_max {
-            return None;
-        }
-        let (index, retry_count) = match self.group.retry.pop_front() {
-            Some(again) => again,
-            None if self.group.next < self.log.len() => {
-                self.group.next += 1;
-                (self.group.next - 1, 0)
-            }
-            None => return None,
-        };
-        self.redelivered += usize::from(retry_count > 0);
-        let event = self.log[index].clone();
-        let token = Token(event.id);
-        let until = self.now + GROUP_TIMEOUT;
-        self.group.outstanding.insert(token, (index, retry_count, Some(until)));
-        Some(Envelope { event, link: None, position: None, retry_count, token: Some(token) })
-    }
-
-    fn time_out_messages(&mut self) {
-        let now = self.now;
-        let group = &mut self.group;
-        for (index, retry_count, until) in group.outstanding.values_mut() {
-            if until.is_some_and(|until| until <= now) {
-                *until = None;
-                group.retry.push_back((*index, *retry_count + 1));
-            }
-        }
-        group.outstanding.retain(|_, (_, _, until)| until.is_some());
-    }
-
-    fn disconnect(&mut self) {
-        for (_, (index, retry_count, _)) in std::mem::take(&mut self.group.outstanding) {
-            self.group.retry.push_back((index, retry_count + 1));
-        }
-        if self.chance.permille(500) {
-            self.group.retry.make_contiguous().reverse();
-        }
-    }
-
-    fn settle(&mut self, token: Token, verdict: Verdict) {
-        let index = self.log.iter().position(|event| event.id == token.0).unwrap();
-        let outstanding = self.group.outstanding.remove(&token);
-        if outstanding.is_none() {
-            // it timed out meanwhile; the group takes the verdict all the same
-            self.group.retry.retain(|(retried, _)| *retried != index);
-        }
-        match verdict {
-            Verdict::Ack => {
-                assert!(self.is_done(index), "acknowledged, but nowhere: {:?}", self.log[index]);
-                self.group.settled.insert(index);
-            }
-            Verdict::Park(reason) => {
-                self.parked.insert(token.0, reason);
-                self.group.settled.insert(index);
-            }
-            Verdict::Retry(_) => {
-                let retry_count = outstanding.map_or(1, |(_, retry_count, _)| retry_count + 1);
-                self.group.retry.push_back((index, retry_count));
-            }
-            Verdict::Skip(reason) => panic!("skipped: {reason}"),
-        }
-    }
-
     /// The sink: exact revisions, whole writes that fail, answers that are lost.
     fn write(&mut self, batch: &[Envelope]) -> Vec<Outcome> {
         assert!(!batch.is_empty() && batch.len() <= self.settings.batch_count_max);
@@ -490,56 +397,5 @@ impl World {
         if self.poison.is_empty() && self.settings.retry_count_max >= 50 {
             assert_eq!(self.parked, BTreeMap::new(), "seed {seed}: parked without need");
         }
-    }
-}
-
-fn history(chance: &mut Chance) -> Vec<Event> {
-    let stream_count = 1 + chance.below(12);
-    let count = 20 + chance.below(200);
-    let mut revisions = BTreeMap::new();
-    (0..count)
-        .map(|_| {
-            let stream = format!("customer-{}", chance.below(stream_count));
-            let revision = revisions.entry(stream.clone()).or_insert(0);
-            *revision += 1;
-            Event {
-                id: Uuid::from_u64_pair(chance.next(), chance.next()),
-                stream: stream.into(),
-                revision: *revision - 1,
-                event_type: "Happened".into(),
-                is_json: true,
-                data: Bytes::new(),
-                metadata: Bytes::new(),
-                created: UNIX_EPOCH,
-            }
-        })
-        .collect()
-}
-
-fn settings(chance: &mut Chance, kind: SourceKind) -> PipelineSettings {
-    let is_group = kind == SourceKind::Group;
-    let is_tame = chance.permille(500);
-    let held_count_max = usize::try_from(4 + chance.below(60)).unwrap();
-    PipelineSettings {
-        lane_count: usize::try_from(1 + chance.below(8)).unwrap(),
-        lane_order: if chance.permille(500) { LaneOrder::Arrival } else { LaneOrder::PerStream },
-        neighbours: if chance.permille(800) { Neighbours::GoOn } else { Neighbours::Wait },
-        lane_writes_max: usize::try_from(1 + chance.below(4)).unwrap(),
-        batch_count_max: usize::try_from(1 + chance.below(16)).unwrap(),
-        mixes_streams: chance.permille(300),
-        held_count_max,
-        blocked_count_max: held_count_max / 2 + 1,
-        blocked_wait_max: Duration::from_secs(if is_tame { 1000 } else { 3 }),
-        retry_count_max: if is_tame { 50 } else { 2 },
-        missing_wait_max: Duration::from_secs(if is_tame { 1000 } else { 10 }),
-        parking: if is_group && chance.permille(500) { Parking::Source } else { Parking::Own },
-        broken_memory: Duration::from_secs(1 + chance.below(60)),
-        throttle: Duration::from_millis(if chance.permille(100) { 5 } else { 0 }),
-        renew_after: is_group.then_some(Duration::from_secs(20)),
-        suspend_after: (is_group && chance.permille(500)).then_some(Duration::from_secs(5)),
-        checkpoint_interval: Duration::from_millis(100 + chance.below(5000)),
-        checkpoint_event_count: 1 + chance.below(50),
-        source_settles: is_group,
-        ..PipelineSettings::default()
     }
 }
