@@ -146,6 +146,10 @@ impl Progress {
 
     /// What lies between what is done and the newest event: events, or bytes in `$all`; `None` when it is not known.
     pub fn gap(&self) -> Option<u64> {
+        // what the server's filter leaves out at the end of `$all` is nothing that could be behind
+        if self.watch == Watch::HeadUntilLive && self.caught_up && self.held == 0 {
+            return self.head.as_ref().map(|_| 0);
+        }
         match (self.head.as_ref()?, &self.done) {
             (Position::Stream(head), Some(Position::Stream(done))) => {
                 Some(head.saturating_sub(*done))

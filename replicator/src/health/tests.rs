@@ -152,20 +152,26 @@ fn in_a_group_the_newest_event_says_nothing_because_another_consumer_may_have_it
 #[test]
 fn in_all_the_newest_event_counts_until_the_subscription_is_live() {
     let f = fixture(SubscriptionKind::All);
+    let bytes = |f: &Fixture, bytes: u64| {
+        let series = format!(
+            "ditto_gap_bytes{{app=\"ditto\",group=\"ditto\",stream=\"$ce-customer\"}} {bytes}\n"
+        );
+        f.metrics.text().contains(&series)
+    };
     f.monitor.starting(Some(&Position::All { commit: 100, prepare: 100 }));
     f.monitor.note(&Note::SourceUp);
     f.monitor.head(&Position::All { commit: 900, prepare: 900 });
     f.clock.advance(STALL);
     assert!(f.board.ready().is_err());
+    assert!(bytes(&f, 800));
 
     f.monitor.note(&Note::CaughtUp);
     f.clock.advance(STALL * 2);
     assert!(f.board.ready().is_ok());
-    assert!(
-        f.metrics
-            .text()
-            .contains("ditto_gap_bytes{app=\"ditto\",group=\"ditto\",stream=\"$ce-customer\"} 800")
-    );
+    assert!(bytes(&f, 0));
+
+    f.monitor.delivered(&Delivery::Event(envelope(5)));
+    assert!(bytes(&f, 800));
 }
 
 #[test]
