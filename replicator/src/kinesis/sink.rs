@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use antiphon_persistence::time::Clock;
 use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
@@ -14,6 +14,7 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use super::{Limits, Plan, Verdict};
 use crate::config::{KinesisSettings, RetrySettings};
 use crate::event::Envelope;
+use crate::logging::causes;
 use crate::metrics::Summary;
 use crate::sink::{Outcome, Sink};
 use crate::{Error, Result};
@@ -140,7 +141,7 @@ impl KinesisSink {
 
     fn failure(&self, error: &SdkError<PutRecordsError>) -> Answer {
         let Some(service) = error.as_service_error() else {
-            let message = format!("{}: {}", self.name(), DisplayErrorContext(error));
+            let message = format!("{}: {}", self.name(), causes(error));
             return Answer::All(Verdict::Away(message));
         };
         let code = service.code().unwrap_or("no code");
@@ -209,7 +210,7 @@ impl Sink for KinesisSink {
                     let code = service.code().unwrap_or("no code");
                     format!("{code}: {}", service.message().unwrap_or_default())
                 }
-                None => DisplayErrorContext(&error).to_string(),
+                None => causes(&error),
             };
             Error::unavailable(format!("{}: {reason}", self.name()))
         })

@@ -3,12 +3,14 @@
 //! The lines go to the standard output. The program's own modules log from the configured level on; those of libraries at `Information` at most,
 //! unless `Serilog:MinimumLevel:Override` names them.
 
+mod causes;
 mod format;
 mod lines;
 #[cfg(test)]
 mod tests;
 mod timestamp;
 
+pub(crate) use causes::causes;
 pub use format::SerilogFormat;
 pub use lines::Lines;
 pub use timestamp::iso_timestamp;

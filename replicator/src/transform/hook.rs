@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use super::wire;
 use crate::config::{RetrySettings, Secret, TransformSettings};
 use crate::event::Event;
+use crate::logging::causes;
 use crate::{Error, Result};
 
 /// What the hook made of an event.
@@ -188,15 +189,4 @@ impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "transform hook {}", self.shown)
     }
-}
-
-/// An error with its causes, because the outermost one only says that something went wrong.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text += &format!(": {inner}");
-        cause = inner.source();
-    }
-    text
 }
