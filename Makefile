@@ -1,7 +1,7 @@
 # `make check` is what CI runs; it changes nothing. `make fix` rewrites what can be rewritten.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: check fix bench soak soak-cassandra cassandra-up cassandra-down bench-cassandra
+.PHONY: check fix bench soak soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
 
 # the server of `make check`, beside that of `make cassandra-up`
 CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=1g deploy/cassandra
@@ -27,6 +27,16 @@ bench-cassandra:
 	$(CHECK_SERVER) up
 	BENCH_CASSANDRA=127.0.8.1:9042 cargo run --release --locked -p antiphon-benches -- $(or $(CASE),cassandra); \
 	measured=$$?; $(CHECK_SERVER) down; exit $$measured
+
+# the replicator between two test servers: `make bench-replicator`, or with memory over many events: `make bench-replicator BENCH_EVENTS=1000000`
+BENCH_EVENTS ?= 200000
+bench-replicator:
+	cargo build --release --locked -p antiphon-replicator --bins --example bench_replicator
+	BENCH_EVENTS=$(BENCH_EVENTS) target/release/examples/bench_replicator
+
+# the replicator killed in a loop while both sides fail: `make soak-replicator KILL_ROUNDS=200`
+soak-replicator:
+	REPLICATOR_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --locked -p antiphon-replicator --test processes -- kills --nocapture
 
 # a longer simulation: `make soak SEEDS=10000`
 SEEDS ?= 10000

@@ -1,0 +1,207 @@
+//! The client: a handle that is cheap to clone. Its calls stand in `append`, `read`, `subscribe`,
+//! `metadata` and `group`; here is what they have in common.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use antiphon_persistence::time::{Clock, SystemClock};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tonic::metadata::{AsciiMetadataValue, MetadataValue};
+use tonic::{Request, Response, Status};
+
+use crate::connection_string::{ConnectionString, NodePreference};
+use crate::error::{Error, ErrorKind, Result};
+use crate::link::{Link, Links, within};
+use crate::settings::ClientSettings;
+use crate::status::failure;
+use crate::tls;
+
+/// A client of one store. Clones share one connection, which is made when it is first needed and
+/// made anew whenever it breaks.
+///
+/// ```no_run
+/// use antiphon_eventstore::{
+///     ClientSettings, ConnectionString, EventStoreClient, ExpectedRevision, NewEvent,
+/// };
+///
+/// # async fn example() -> antiphon_eventstore::Result<()> {
+/// let connection = ConnectionString::parse("esdb://admin:changeit@localhost:2113?tls=false")?;
+/// let store = EventStoreClient::new(connection, ClientSettings::default())?;
+/// let event = NewEvent::json("customer-created", r#"{"name":"Ada"}"#);
+/// let outcome = store.append("customer-1", ExpectedRevision::NoStream, vec![event]).await?;
+/// println!("{outcome:?}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct EventStoreClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: ClientSettings,
+    links: Links,
+    authorization: Option<AsciiMetadataValue>,
+    requires_leader: AsciiMetadataValue,
+    connection_name: Option<AsciiMetadataValue>,
+    shown: String,
+}
+
+/// What a call that is answered by a stream gives.
+pub(crate) struct Opened<T> {
+    pub(crate) messages: tonic::Streaming<T>,
+    pub(crate) link: Link,
+}
+
+impl EventStoreClient {
+    /// A client of the store that `connection` names. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// `Rejected` when a setting cannot work, or a certificate of the connection string cannot be used.
+    pub fn new(connection: ConnectionString, settings: ClientSettings) -> Result<Self> {
+        let settings = connection.applied_to(settings);
+        settings.validate()?;
+        for name in &connection.unknown_parameters {
+            tracing::warn!("connection string: `{name}` is unknown and has no effect");
+        }
+        let authorization = connection.credentials.as_ref().map(|credentials| {
+            let pair = format!("{}:{}", credentials.user, credentials.password);
+            let mut value = header("authorization", &format!("Basic {}", STANDARD.encode(pair)))?;
+            value.set_sensitive(true);
+            Ok::<_, Error>(value)
+        });
+        let name = connection.connection_name.as_ref();
+        let leader = connection.node_preference == NodePreference::Leader;
+        let authorization = authorization.transpose()?;
+        let tls = tls::config(&connection)?;
+        let shared = Shared {
+            authorization: authorization.clone(),
+            requires_leader: MetadataValue::from_static(if leader { "true" } else { "false" }),
+            connection_name: name.map(|name| header("connectionName", name)).transpose()?,
+            shown: connection.to_string(),
+            links: Links::new(connection, settings.clone(), tls, authorization),
+            settings,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The settings in force, those of the connection string included.
+    pub fn settings(&self) -> &ClientSettings {
+        &self.shared.settings
+    }
+
+    /// Whether the store answers: asks for one entry of its log.
+    ///
+    /// # Errors
+    /// As of any read.
+    pub async fn ping(&self) -> Result<()> {
+        let from = crate::read::ReadFrom::End;
+        let mut newest = self.read_all(crate::read::Direction::Backwards, from, 1, false).await?;
+        while newest.next().await?.is_some() {}
+        Ok(())
+    }
+
+    pub(crate) fn now(&self) -> tokio::time::Instant {
+        SystemClock.now()
+    }
+
+    /// `message` with what every request carries.
+    pub(crate) fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        let headers = request.metadata_mut();
+        headers.insert("requires-leader", self.shared.requires_leader.clone());
+        if let Some(value) = &self.shared.authorization {
+            headers.insert("authorization", value.clone());
+        }
+        if let Some(value) = &self.shared.connection_name {
+            headers.insert("connection-name", value.clone());
+        }
+        request
+    }
+
+    /// Makes a call that has one answer. When the node is not the leader and says who is, the call
+    /// is made there, once: nothing was written.
+    pub(crate) async fn call<T, F, A>(&self, doing: &str, make: F) -> Result<T>
+    where
+        F: Fn(Link) -> A,
+        A: Future<Output = Result<Response<T>, Status>>,
+    {
+        match self.attempt(doing, &make).await {
+            Err(error) if error.kind() == ErrorKind::NotLeader => {
+                self.attempt(doing, &make).await.map(|(answer, _)| answer)
+            }
+            other => other.map(|(answer, _)| answer),
+        }
+    }
+
+    /// Makes a call that is answered by a stream; the bound is on the stream's opening.
+    pub(crate) async fn open<T, F, A>(&self, doing: &str, make: F) -> Result<Opened<T>>
+    where
+        F: Fn(Link) -> A,
+        A: Future<Output = Result<Response<tonic::Streaming<T>>, Status>>,
+    {
+        let opened = match self.attempt(doing, &make).await {
+            Err(error) if error.kind() == ErrorKind::NotLeader => self.attempt(doing, &make).await,
+            other => other,
+        };
+        opened.map(|(messages, link)| Opened { messages, link })
+    }
+
+    async fn attempt<T, F, A>(&self, doing: &str, make: &F) -> Result<(T, Link)>
+    where
+        F: Fn(Link) -> A,
+        A: Future<Output = Result<Response<T>, Status>>,
+    {
+        let link = self.shared.links.get(doing).await?;
+        let limit = self.shared.settings.request_timeout;
+        match within(limit, make(link.clone())).await {
+            Some(Ok(response)) => Ok((response.into_inner(), link)),
+            Some(Err(status)) => Err(self.failed(doing, status, &link)),
+            None => {
+                self.shared.links.discard(&link, None);
+                let why = "no answer within";
+                let setting = "(setting `request_timeout`), the outcome is unknown";
+                Err(Error::new(ErrorKind::Timeout, format!("{doing}: {why} {limit:?} {setting}")))
+            }
+        }
+    }
+
+    /// Tells what `status` means, and gives up the connection if it is of no more use.
+    pub(crate) fn failed(&self, doing: &str, status: Status, link: &Link) -> Error {
+        let failure = failure(doing, status);
+        if failure.broken {
+            self.shared.links.discard(link, failure.leader);
+        }
+        failure.error
+    }
+
+    /// As [`Self::failed`], for a stream that only reads: there is no outcome to be unsure about.
+    pub(crate) fn ended(&self, doing: &str, status: Option<Status>, link: &Link) -> Error {
+        let Some(status) = status else {
+            return Error::new(
+                ErrorKind::Unavailable,
+                format!("{doing}: the server ended the stream"),
+            );
+        };
+        let error = self.failed(doing, status, link);
+        if error.kind() != ErrorKind::Timeout {
+            return error;
+        }
+        let message = format!("{doing}: the connection broke");
+        Error::new(ErrorKind::Unavailable, message).with_source(error)
+    }
+}
+
+impl fmt::Debug for EventStoreClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventStoreClient({})", self.shared.shown)
+    }
+}
+
+fn header(name: &str, value: &str) -> Result<AsciiMetadataValue> {
+    value.parse().map_err(|error| {
+        Error::rejected(format!("`{name}`: expected visible ASCII characters")).with_source(error)
+    })
+}

@@ -1,0 +1,351 @@
+//! Connection strings: `esdb://user:password@host:2113,other:2113?tls=false`.
+//!
+//! Schemes `esdb`, `kurrentdb`, `kdb`, each also with `+discover` (one DNS name that stands for all
+//! nodes of a cluster). Several hosts, or `+discover`, mean a cluster: its members are asked who
+//! leads. One host is a single node. Parameter names are compared without case, as the vendor's
+//! clients do; durations are milliseconds, `-1` means never.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::legacy;
+use crate::settings::ClientSettings;
+
+/// Where the store is, how to get in, and how to behave. `Debug` and `Display` hide the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConnectionString {
+    /// The nodes, in the order in which they are tried.
+    pub nodes: Vec<NodeAddress>,
+    /// Whether the nodes are asked for the members of their cluster (`+discover`, or several nodes).
+    pub cluster: bool,
+    /// User and password.
+    pub credentials: Option<Credentials>,
+    /// Whether the connection is encrypted; true unless `tls=false`.
+    pub tls: bool,
+    /// Whether the server's certificate is verified; true unless `tlsVerifyCert=false`.
+    pub tls_verify_cert: bool,
+    /// A file with the certificates of the authorities to trust, instead of those of the machine.
+    pub tls_ca_file: Option<String>,
+    /// A file with the user's certificate, for a server that asks for one.
+    pub user_cert_file: Option<String>,
+    /// The key that belongs to `user_cert_file`.
+    pub user_key_file: Option<String>,
+    /// Which member of a cluster is used.
+    pub node_preference: NodePreference,
+    /// The name of the connection, shown by the server.
+    pub connection_name: Option<String>,
+    /// What was said in the string that has no effect; for a warning.
+    pub unknown_parameters: Vec<String>,
+    times: Times,
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NodeAddress {
+    /// A name or an address; one of IPv6 without brackets.
+    pub host: String,
+    /// The port of the HTTP interface.
+    pub port: u16,
+}
+
+/// User and password. `Debug` hides the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// Which member of a cluster is used. Writes need the leader.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NodePreference {
+    /// The leader.
+    #[default]
+    Leader,
+    /// A follower, else whichever is there.
+    Follower,
+    /// A read-only replica, else whichever is there.
+    ReadOnlyReplica,
+    /// Any that is alive.
+    Random,
+}
+
+/// What the string says about times; `None` where it is silent, zero where it says "never".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Times {
+    keep_alive_interval: Option<Duration>,
+    keep_alive_timeout: Option<Duration>,
+    discovery_interval: Option<Duration>,
+    gossip_timeout: Option<Duration>,
+    discover_attempts_max: Option<u32>,
+    deadline: Option<Duration>,
+}
+
+const PORT: u16 = 2113;
+/// Longer than any process lives, and short enough to be added to a time.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+impl ConnectionString {
+    /// Reads a connection string.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the part, its value and what was expected. The forms of the old TCP client
+    /// (`ConnectTo=..`, `GossipSeeds=..`, `tcp://`, `discover://`) are refused with the string to
+    /// write instead.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        legacy::refuse(text)?;
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| {
+            Error::rejected(
+                "connection string: expected `esdb://[user:password@]host[:port][?name=value&..]`, \
+                 actual: no `://` in it",
+            )
+        })?;
+        let discover = discovers(scheme)?;
+        let (authority, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority = authority.trim_end_matches('/');
+        let (credentials, hosts) = match authority.rsplit_once('@') {
+            Some((user, hosts)) => (Some(credentials(user)?), hosts),
+            None => (None, authority),
+        };
+        let nodes = hosts.split(',').map(|host| node(host, PORT)).collect::<Result<Vec<_>>>()?;
+        let mut parsed = Self {
+            cluster: discover || nodes.len() > 1,
+            nodes,
+            credentials,
+            tls: true,
+            tls_verify_cert: true,
+            tls_ca_file: None,
+            user_cert_file: None,
+            user_key_file: None,
+            node_preference: NodePreference::default(),
+            connection_name: None,
+            unknown_parameters: Vec::new(),
+            times: Times::default(),
+        };
+        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            parsed.set(parameter)?;
+        }
+        if parsed.user_cert_file.is_some() != parsed.user_key_file.is_some() {
+            return Err(Error::rejected(
+                "connection string: expected `userCertFile` and `userKeyFile` together, actual one of them",
+            ));
+        }
+        Ok(parsed)
+    }
+
+    /// `settings` with what this string says about times and attempts.
+    pub(crate) fn applied_to(&self, settings: ClientSettings) -> ClientSettings {
+        let times = &self.times;
+        ClientSettings {
+            keep_alive_interval: times.keep_alive_interval.unwrap_or(settings.keep_alive_interval),
+            keep_alive_timeout: times.keep_alive_timeout.unwrap_or(settings.keep_alive_timeout),
+            discovery_interval: times.discovery_interval.unwrap_or(settings.discovery_interval),
+            gossip_timeout: times.gossip_timeout.unwrap_or(settings.gossip_timeout),
+            discover_attempts_max: times
+                .discover_attempts_max
+                .unwrap_or(settings.discover_attempts_max),
+            request_timeout: times.deadline.unwrap_or(settings.request_timeout),
+            ..settings
+        }
+    }
+
+    fn set(&mut self, parameter: &str) -> Result<()> {
+        let (name, value) = parameter.split_once('=').ok_or_else(|| {
+            Error::rejected(format!(
+                "connection string: expected `name=value`, actual `{parameter}`"
+            ))
+        })?;
+        let value = decoded(value)?;
+        match name.to_ascii_lowercase().as_str() {
+            "tls" => self.tls = boolean(name, &value)?,
+            "tlsverifycert" => self.tls_verify_cert = boolean(name, &value)?,
+            "tlscafile" => self.tls_ca_file = Some(value),
+            "usercertfile" => self.user_cert_file = Some(value),
+            "userkeyfile" => self.user_key_file = Some(value),
+            "nodepreference" => self.node_preference = preference(name, &value)?,
+            "connectionname" => self.connection_name = Some(value),
+            "keepaliveinterval" => self.times.keep_alive_interval = Some(millis(name, &value)?),
+            "keepalivetimeout" => self.times.keep_alive_timeout = Some(millis(name, &value)?),
+            "discoveryinterval" => self.times.discovery_interval = Some(millis(name, &value)?),
+            "gossiptimeout" => self.times.gossip_timeout = Some(millis(name, &value)?),
+            "defaultdeadline" => self.times.deadline = Some(millis(name, &value)?),
+            "maxdiscoverattempts" => {
+                self.times.discover_attempts_max = Some(attempts(name, &value)?);
+            }
+            "throwonappendfailure" => {}
+            _ => self.unknown_parameters.push(name.to_owned()),
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for ConnectionString {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plus = if self.cluster && self.nodes.len() == 1 { "+discover" } else { "" };
+        write!(f, "esdb{plus}://")?;
+        if let Some(credentials) = &self.credentials {
+            write!(f, "{}:***@", credentials.user)?;
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            write!(f, "{}{node}", if index == 0 { "" } else { "," })?;
+        }
+        write!(f, "?tls={}", self.tls)
+    }
+}
+
+impl fmt::Debug for ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionString({self})")
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({}:***)", self.user)
+    }
+}
+
+impl fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+fn discovers(scheme: &str) -> Result<bool> {
+    let lower = scheme.to_ascii_lowercase();
+    let (base, discover) = match lower.strip_suffix("+discover") {
+        Some(base) => (base, true),
+        None => (lower.as_str(), false),
+    };
+    if matches!(base, "esdb" | "kurrentdb" | "kdb" | "kurrent") {
+        return Ok(discover);
+    }
+    Err(Error::rejected(format!(
+        "connection string: expected scheme `esdb`, `kurrentdb` or `kdb`, with or without \
+         `+discover`, actual `{scheme}`"
+    )))
+}
+
+/// The text before the `@` is not repeated in messages: it holds the password.
+fn credentials(text: &str) -> Result<Credentials> {
+    let (user, password) = text.split_once(':').ok_or_else(|| {
+        Error::rejected(
+            "connection string: expected `user:password` before `@`, actual no `:` there",
+        )
+    })?;
+    Ok(Credentials { user: decoded(user)?, password: decoded(password)? })
+}
+
+pub(crate) fn node(text: &str, default_port: u16) -> Result<NodeAddress> {
+    let wrong = || {
+        Error::rejected(format!(
+            "connection string: expected `host` or `host:port`, actual `{text}`"
+        ))
+    };
+    let text = text.trim();
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
+            (
+                host,
+                if rest.is_empty() {
+                    None
+                } else {
+                    Some(rest.strip_prefix(':').ok_or_else(wrong)?)
+                },
+            )
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?,
+        None => default_port,
+    };
+    let fits = |c: char| !c.is_whitespace() && !"/?#@".contains(c);
+    if host.is_empty() || !host.chars().all(fits) {
+        return Err(wrong());
+    }
+    Ok(NodeAddress { host: host.to_owned(), port })
+}
+
+fn boolean(name: &str, value: &str) -> Result<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(unexpected(name, "`true` or `false`", value)),
+    }
+}
+
+fn preference(name: &str, value: &str) -> Result<NodePreference> {
+    match value.to_ascii_lowercase().as_str() {
+        "leader" => Ok(NodePreference::Leader),
+        "follower" => Ok(NodePreference::Follower),
+        "random" => Ok(NodePreference::Random),
+        "readonlyreplica" => Ok(NodePreference::ReadOnlyReplica),
+        _ => Err(unexpected(name, "`leader`, `follower`, `random` or `readOnlyReplica`", value)),
+    }
+}
+
+fn millis(name: &str, value: &str) -> Result<Duration> {
+    match value.parse::<i64>() {
+        Ok(-1) => Ok(NEVER),
+        Ok(millis) if millis > 0 => Ok(Duration::from_millis(millis.unsigned_abs()).min(NEVER)),
+        _ => Err(unexpected(name, "milliseconds above 0, or -1 for never", value)),
+    }
+}
+
+fn attempts(name: &str, value: &str) -> Result<u32> {
+    match value.parse::<i64>() {
+        Ok(-1) => Ok(u32::MAX),
+        Ok(number) if number > 0 => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
+        _ => Err(unexpected(name, "a number above 0, or -1 for no limit", value)),
+    }
+}
+
+fn unexpected(name: &str, expected: &str, actual: &str) -> Error {
+    Error::rejected(format!("connection string: `{name}`: expected {expected}, actual `{actual}`"))
+}
+
+/// Resolves `%41` and the like.
+fn decoded(text: &str) -> Result<String> {
+    let wrong = || {
+        Error::rejected(
+            "connection string: a `%` must be followed by two hexadecimal digits and give UTF-8; \
+             write a plain `%` as `%25`",
+        )
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        if *first == b'%' {
+            let digits = tail.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+            let digits = digits.filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
+            let digits = digits.ok_or_else(wrong)?;
+            bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+#[path = "connection_string/tests.rs"]
+mod tests;

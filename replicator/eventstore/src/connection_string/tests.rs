@@ -1,0 +1,135 @@
+//! What connection strings mean, and what is said about wrong ones.
+
+use super::*;
+
+fn parse(text: &str) -> ConnectionString {
+    ConnectionString::parse(text).unwrap()
+}
+
+fn refusal(text: &str) -> String {
+    ConnectionString::parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn a_single_node_needs_no_more_than_its_name() {
+    let parsed = parse("esdb://localhost");
+    assert_eq!(parsed.nodes, [NodeAddress { host: "localhost".into(), port: 2113 }]);
+    assert!(parsed.tls && parsed.tls_verify_cert && !parsed.cluster);
+    assert_eq!(parsed.applied_to(ClientSettings::default()), ClientSettings::default());
+}
+
+#[test]
+fn everything_that_a_string_can_say_is_understood() {
+    let parsed = parse(
+        "kurrentdb://ad%40min:ch%3Angeit@a:1,[::1]:2/?TLS=false&tlsVerifyCert=false\
+         &tlsCaFile=/ca.pem&nodePreference=readOnlyReplica&keepAliveInterval=1000\
+         &keepAliveTimeout=-1&discoveryInterval=7&gossipTimeout=8&maxDiscoverAttempts=3\
+         &connectionName=me&defaultDeadline=900&userCertFile=c&userKeyFile=k&colour=red",
+    );
+    assert!(parsed.cluster && !parsed.tls && !parsed.tls_verify_cert);
+    assert_eq!(parsed.nodes[1], NodeAddress { host: "::1".into(), port: 2 });
+    let credentials = parsed.credentials.clone().unwrap();
+    assert_eq!((&*credentials.user, &*credentials.password), ("ad@min", "ch:ngeit"));
+    assert_eq!(parsed.tls_ca_file.as_deref(), Some("/ca.pem"));
+    assert_eq!(parsed.node_preference, NodePreference::ReadOnlyReplica);
+    assert_eq!(parsed.connection_name.as_deref(), Some("me"));
+    assert_eq!(parsed.unknown_parameters, ["colour"]);
+    let settings = parsed.applied_to(ClientSettings::default());
+    assert_eq!(settings.keep_alive_interval, Duration::from_secs(1));
+    assert_eq!(settings.keep_alive_timeout, NEVER);
+    assert_eq!(settings.discovery_interval, Duration::from_millis(7));
+    assert_eq!(settings.gossip_timeout, Duration::from_millis(8));
+    assert_eq!(settings.discover_attempts_max, 3);
+    assert_eq!(settings.request_timeout, Duration::from_millis(900));
+}
+
+#[test]
+fn one_name_with_discover_is_a_cluster() {
+    for text in ["esdb+discover://dns", "kdb+discover://dns", "KURRENTDB+DISCOVER://dns:2113"] {
+        assert!(parse(text).cluster, "{text}");
+    }
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let parsed = parse("esdb://admin:changeit@a,b?tls=false");
+    let shown = format!("{parsed} {parsed:?} {:?}", parsed.credentials);
+    assert!(!shown.contains("changeit"), "{shown}");
+    assert_eq!(parsed.to_string(), "esdb://admin:***@a:2113,b:2113?tls=false");
+    assert!(!refusal("esdb://admin:change%zz@a").contains("change%"));
+}
+
+#[test]
+fn a_wrong_part_is_named_with_what_was_expected() {
+    let cases = [
+        (
+            "localhost:2113",
+            "connection string: expected `esdb://[user:password@]host[:port][?name=value&..]`, actual: no `://` in it",
+        ),
+        (
+            "http://a",
+            "connection string: expected scheme `esdb`, `kurrentdb` or `kdb`, with or without `+discover`, actual `http`",
+        ),
+        ("esdb://", "connection string: expected `host` or `host:port`, actual ``"),
+        ("esdb://a:b", "connection string: expected `host` or `host:port`, actual `a:b`"),
+        ("esdb://[::1", "connection string: expected `host` or `host:port`, actual `[::1`"),
+        (
+            "esdb://admin@a",
+            "connection string: expected `user:password` before `@`, actual no `:` there",
+        ),
+        (
+            "esdb://a?tls=maybe",
+            "connection string: `tls`: expected `true` or `false`, actual `maybe`",
+        ),
+        ("esdb://a?tls", "connection string: expected `name=value`, actual `tls`"),
+        (
+            "esdb://a?keepAliveInterval=0",
+            "connection string: `keepAliveInterval`: expected milliseconds above 0, or -1 for never, actual `0`",
+        ),
+        (
+            "esdb://a?maxDiscoverAttempts=x",
+            "connection string: `maxDiscoverAttempts`: expected a number above 0, or -1 for no limit, actual `x`",
+        ),
+        (
+            "esdb://a?nodePreference=boss",
+            "connection string: `nodePreference`: expected `leader`, `follower`, `random` or `readOnlyReplica`, actual `boss`",
+        ),
+        (
+            "esdb://a?userCertFile=x",
+            "connection string: expected `userCertFile` and `userKeyFile` together, actual one of them",
+        ),
+        (
+            "esdb://u:%é@a",
+            "connection string: a `%` must be followed by two hexadecimal digits and give UTF-8; write a plain `%` as `%25`",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(refusal(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_strings_of_the_old_client_are_refused_with_what_to_write_instead() {
+    let old = "the TCP protocol of EventStoreDB 5 is not spoken: use the gRPC interface of server 20.6 or newer, write ";
+    let cases = [
+        (
+            "ConnectTo=tcp://admin:changeit@source:1113; HeartBeatTimeout=500",
+            "`esdb://admin:<password>@source:2113?tls=false`",
+        ),
+        ("tcp://admin:changeit@10.0.0.1:1113", "`esdb://admin:<password>@10.0.0.1:2113?tls=false`"),
+        (
+            "GossipSeeds=10.0.0.1:2112,10.0.0.2:2114;DefaultUserCredentials=u:secret",
+            "`esdb://u:<password>@10.0.0.1:2112,10.0.0.2:2114?tls=false`",
+        ),
+        (
+            "ConnectTo=discover://u:secret@es.local:2113;UseSslConnection=true",
+            "`esdb+discover://u:<password>@es.local:2113?tls=true`",
+        ),
+        ("discover://es.local", "`esdb+discover://es.local:2113?tls=false`"),
+        ("HeartBeatTimeout=500", "`esdb://user:<password>@host:2113?tls=false`"),
+    ];
+    for (text, instead) in cases {
+        let message = refusal(text);
+        assert_eq!(message, format!("connection string: {old}{instead}"), "{text}");
+    }
+}

@@ -1,0 +1,211 @@
+//! How a persistent subscription group behaves, and what the server tells about it.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::event::{ALL, Position, stream_name};
+use crate::read::{ReadFrom, all_from, stream_from};
+use crate::settings::ClientSettings;
+use crate::subscribe::{Filter, filter_to_wire};
+use crate::wire;
+use crate::wire::persistent_subscriptions::settings::{CheckpointAfter, MessageTimeout};
+use crate::wire::persistent_subscriptions::{CreateReq, Settings, create_req};
+
+/// How events are spread over the consumers of a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConsumerStrategy {
+    /// One consumer gets all that it can take, then the next.
+    DispatchToSingle,
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// By the stream that an event was written to, so that a stream has one consumer.
+    Pinned,
+    /// By the `$correlationId` of the metadata.
+    PinnedByCorrelation,
+}
+
+/// The settings of a group, at the server's own defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// Whether links are resolved to what they point to. A group on `$ce-..` wants that.
+    pub resolve_links: bool,
+    /// Where a new group begins in a stream; the place itself is included.
+    pub from: ReadFrom<u64>,
+    /// Where a new group begins in `$all`.
+    pub from_position: ReadFrom<Position>,
+    /// Which events of `$all` a new group gets.
+    pub filter: Filter,
+    /// How often a message is delivered again before it is parked.
+    pub max_retry_count: u32,
+    /// How long a consumer may take before a message is delivered again.
+    pub message_timeout: Duration,
+    /// How long the server waits before it stores the group's place.
+    pub checkpoint_after: Duration,
+    /// With fewer new messages than this it does not store it.
+    pub min_checkpoint_count: u32,
+    /// With more it does not wait.
+    pub max_checkpoint_count: u32,
+    /// How many consumers may be there; 0 is any number.
+    pub max_subscriber_count: u32,
+    /// How many live events are held for slow consumers.
+    pub live_buffer_size: u32,
+    /// How many events are read at once.
+    pub read_batch_size: u32,
+    /// How many events of the past are held.
+    pub history_buffer_size: u32,
+    /// How events are spread over consumers.
+    pub strategy: ConsumerStrategy,
+    /// Whether the server measures how long consumers take.
+    pub extra_statistics: bool,
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            resolve_links: false,
+            from: ReadFrom::End,
+            from_position: ReadFrom::End,
+            filter: Filter::None,
+            max_retry_count: 10,
+            message_timeout: Duration::from_secs(30),
+            checkpoint_after: Duration::from_secs(2),
+            min_checkpoint_count: 10,
+            max_checkpoint_count: 1000,
+            max_subscriber_count: 0,
+            live_buffer_size: 500,
+            read_batch_size: 20,
+            history_buffer_size: 500,
+            strategy: ConsumerStrategy::default(),
+            extra_statistics: false,
+        }
+    }
+}
+
+/// What the server tells about a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupInfo {
+    /// The stream, or `$all`.
+    pub stream: String,
+    /// The group.
+    pub group: String,
+    /// `Live`, or what the server says else.
+    pub status: String,
+    /// How many consumers are connected.
+    pub consumers: usize,
+    /// Messages that are with a consumer.
+    pub in_flight: u64,
+    /// Messages that are to be delivered again.
+    pub retrying: u64,
+    /// Messages that were parked and not replayed.
+    pub parked: u64,
+    /// The stored place: a revision, or `C:n/P:n` in `$all`; empty before the first.
+    pub checkpoint: String,
+    /// The newest event that the group knows of, in the same form.
+    pub last_known: String,
+    /// Whether links are resolved.
+    pub resolve_links: bool,
+    /// How often a message is delivered again before it is parked.
+    pub max_retry_count: u32,
+    /// How long a consumer may take.
+    pub message_timeout: Duration,
+    /// The server's name of the strategy.
+    pub strategy: String,
+}
+
+impl GroupSettings {
+    pub(crate) fn request(
+        &self,
+        stream: &str,
+        group: &str,
+        client: &ClientSettings,
+    ) -> Result<CreateReq> {
+        use create_req::options::What;
+        let what = if stream == ALL {
+            let mut all = all_from(self.from_position);
+            let filtering = match filter_to_wire(self.filter.clone(), client)? {
+                Some(filter) => wire::all_from::Filtering::Filter(filter),
+                None => wire::all_from::Filtering::NoFilter(wire::Empty {}),
+            };
+            all.filtering = Some(filtering);
+            What::All(all)
+        } else {
+            What::Stream(stream_from(stream, self.from))
+        };
+        // servers before 20.10 read the stream and its revision from the fields of their time
+        let stream_old = (stream != ALL).then(|| stream_name(stream));
+        let options = create_req::Options {
+            stream_old,
+            group: group.to_owned(),
+            settings: Some(self.to_wire()?),
+            what: Some(what),
+        };
+        Ok(CreateReq { options: Some(options) })
+    }
+
+    fn to_wire(&self) -> Result<Settings> {
+        let number = |name: &str, value: u32| {
+            i32::try_from(value).map_err(|_| {
+                Error::rejected(format!("`{name}`: expected at most {}, actual {value}", i32::MAX))
+            })
+        };
+        let millis = |name: &str, value: Duration| {
+            i32::try_from(value.as_millis()).map_err(|_| {
+                Error::rejected(format!("`{name}`: expected at most 24 days, actual {value:?}"))
+            })
+        };
+        let (strategy_old, strategy) = match self.strategy {
+            ConsumerStrategy::DispatchToSingle => (0, "DispatchToSingle"),
+            ConsumerStrategy::RoundRobin => (1, "RoundRobin"),
+            ConsumerStrategy::Pinned => (2, "Pinned"),
+            ConsumerStrategy::PinnedByCorrelation => (2, "PinnedByCorrelation"),
+        };
+        Ok(Settings {
+            resolve_links: self.resolve_links,
+            revision_old: match self.from {
+                ReadFrom::Start => 0,
+                ReadFrom::End => u64::MAX,
+                ReadFrom::At(revision) => revision,
+            },
+            extra_statistics: self.extra_statistics,
+            max_retry_count: number("max_retry_count", self.max_retry_count)?,
+            min_checkpoint_count: number("min_checkpoint_count", self.min_checkpoint_count)?,
+            max_checkpoint_count: number("max_checkpoint_count", self.max_checkpoint_count)?,
+            max_subscriber_count: number("max_subscriber_count", self.max_subscriber_count)?,
+            live_buffer_size: number("live_buffer_size", self.live_buffer_size)?,
+            read_batch_size: number("read_batch_size", self.read_batch_size)?,
+            history_buffer_size: number("history_buffer_size", self.history_buffer_size)?,
+            strategy_old,
+            message_timeout: Some(MessageTimeout::MessageTimeoutMs(millis(
+                "message_timeout",
+                self.message_timeout,
+            )?)),
+            checkpoint_after: Some(CheckpointAfter::CheckpointAfterMs(millis(
+                "checkpoint_after",
+                self.checkpoint_after,
+            )?)),
+            consumer_strategy: strategy.to_owned(),
+        })
+    }
+}
+
+impl GroupInfo {
+    pub(crate) fn from_wire(info: wire::persistent_subscriptions::GroupInfo) -> Self {
+        let millis = u64::try_from(info.message_timeout_ms).unwrap_or_default();
+        Self {
+            stream: info.event_source,
+            group: info.group,
+            status: info.status,
+            consumers: info.connections.len(),
+            in_flight: u64::try_from(info.in_flight_count).unwrap_or_default(),
+            retrying: u64::try_from(info.retry_buffer_count).unwrap_or_default(),
+            parked: u64::try_from(info.parked_count).unwrap_or_default(),
+            checkpoint: info.last_checkpointed_position,
+            last_known: info.last_known_position,
+            resolve_links: info.resolve_links,
+            max_retry_count: u32::try_from(info.max_retry_count).unwrap_or_default(),
+            message_timeout: Duration::from_millis(millis),
+            strategy: info.consumer_strategy,
+        }
+    }
+}

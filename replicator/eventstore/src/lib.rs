@@ -1,0 +1,37 @@
+//! The client, module by module: how to connect, then what to call.
+//!
+#![doc = include_str!("../README.md")]
+
+mod append;
+mod appender;
+mod client;
+mod connection_string;
+mod connector;
+mod discovery;
+mod error;
+mod event;
+mod group;
+mod group_settings;
+mod legacy;
+mod link;
+mod metadata;
+mod read;
+mod settings;
+mod status;
+mod subscribe;
+mod tls;
+pub mod wire;
+
+pub use appender::Appender;
+pub use client::EventStoreClient;
+pub use connection_string::{ConnectionString, Credentials, NodeAddress, NodePreference};
+pub use error::{Error, ErrorKind, Result};
+pub use event::{
+    ALL, AppendOutcome, ExpectedRevision, NewEvent, Position, RecordedEvent, ResolvedEvent,
+};
+pub use group::{GroupAnswers, GroupEvent, GroupSubscription, NackAction};
+pub use group_settings::{ConsumerStrategy, GroupInfo, GroupSettings};
+pub use metadata::StreamMetadata;
+pub use read::{Direction, EventStream, ReadFrom};
+pub use settings::ClientSettings;
+pub use subscribe::{Filter, Subscription, SubscriptionMessage};

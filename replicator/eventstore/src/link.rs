@@ -1,0 +1,239 @@
+//! The one connection that the clones of a client share: made when first needed, dropped when it
+//! breaks, made anew by the next request. A single node is tried again for ever, request by request.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use crate::connection_string::{ConnectionString, NodeAddress};
+use crate::connector::Connector;
+use crate::discovery::choose;
+use crate::error::{Error, ErrorKind, Result};
+use crate::settings::ClientSettings;
+use crate::status::LeaderAt;
+use crate::wire;
+use crate::wire::gossip::gossip_client::GossipClient;
+
+/// A connection that stands, or stood when it was handed out.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) channel: Channel,
+    node: NodeAddress,
+    /// Tells this connection from those before and after it.
+    generation: u64,
+}
+
+/// Makes links, and keeps the current one.
+pub(crate) struct Links {
+    connection: ConnectionString,
+    settings: ClientSettings,
+    tls: Option<Arc<ClientConfig>>,
+    authorization: Option<AsciiMetadataValue>,
+    known: Mutex<Known>,
+    /// Held while a connection is made, so that one request makes it and the others wait.
+    making: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    link: Option<Link>,
+    /// The leader, as a node said that is not.
+    leader: Option<NodeAddress>,
+    generation: u64,
+}
+
+impl Links {
+    pub(crate) fn new(
+        connection: ConnectionString,
+        settings: ClientSettings,
+        tls: Option<Arc<ClientConfig>>,
+        authorization: Option<AsciiMetadataValue>,
+    ) -> Self {
+        let (known, making) = (Mutex::default(), Default::default());
+        Self { connection, settings, tls, authorization, known, making }
+    }
+
+    /// The current connection, or a new one.
+    ///
+    /// # Errors
+    /// `Unavailable` when no node is reached within the attempts and the time of the settings;
+    /// `AccessDenied` when the members of a cluster do not accept the credentials.
+    pub(crate) async fn get(&self, doing: &str) -> Result<Link> {
+        if let Some(link) = self.current() {
+            return Ok(link);
+        }
+        let patience = self.settings.request_timeout.max(self.settings.connect_timeout);
+        tokio::time::timeout(patience, self.make(doing)).await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{doing}: no connection to {} within {patience:?}", self.nodes()),
+            ))
+        })
+    }
+
+    /// Gives up `link`: requests from now on make a new one, at `leader` if that is known.
+    pub(crate) fn discard(&self, link: &Link, leader: Option<LeaderAt>) {
+        let mut known = self.known();
+        if known.link.as_ref().is_some_and(|current| current.generation == link.generation) {
+            known.link = None;
+            known.leader = leader.map(|LeaderAt { host, port }| NodeAddress { host, port });
+            tracing::debug!(node = %link.node, "connection given up");
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Option<Link> {
+        self.known().link.clone()
+    }
+
+    async fn make(&self, doing: &str) -> Result<Link> {
+        let _alone = self.making.lock().await;
+        if let Some(link) = self.current() {
+            return Ok(link);
+        }
+        let mut last = None;
+        for attempt in 0..self.settings.discover_attempts_max {
+            if attempt > 0 {
+                tokio::time::sleep(self.settings.discovery_interval).await;
+            }
+            match self.round(attempt).await {
+                Ok((node, channel)) => return Ok(self.keep(node, channel)),
+                Err(error) if error.kind() == ErrorKind::Unavailable => last = Some(error),
+                Err(error) => {
+                    let message = format!("{doing}: {}", error.message());
+                    return Err(Error::new(error.kind(), message).with_source(error));
+                }
+            }
+        }
+        let mut message = format!("{doing}: ");
+        match last {
+            Some(error) => {
+                let attempts = self.settings.discover_attempts_max;
+                // writing into a text cannot fail
+                let _ = write!(message, "{error} ({attempts} attempts)");
+                Err(Error::new(ErrorKind::Unavailable, message).with_source(error))
+            }
+            None => Err(Error::new(ErrorKind::Unavailable, message + "no attempt is allowed")),
+        }
+    }
+
+    fn keep(&self, node: NodeAddress, channel: Channel) -> Link {
+        let mut known = self.known();
+        known.generation += 1;
+        tracing::debug!(%node, generation = known.generation, "connected");
+        let link = Link { channel, node, generation: known.generation };
+        known.link = Some(link.clone());
+        link
+    }
+
+    /// One round over the nodes that are known.
+    async fn round(&self, attempt: u32) -> Result<(NodeAddress, Channel)> {
+        let leader = self.known().leader.take();
+        if let Some(leader) = leader {
+            match self.connect(&leader).await {
+                Ok(channel) => return Ok((leader, channel)),
+                Err(error) => tracing::debug!(%leader, %error, "leader not reached"),
+            }
+        }
+        if !self.connection.cluster {
+            let node = self.connection.nodes.first().ok_or_else(|| Error::rejected("no node"))?;
+            return Ok((node.clone(), self.connect(node).await?));
+        }
+        let mut last = None;
+        for seed in &self.connection.nodes {
+            match self.ask(seed, attempt).await {
+                Ok(found) => return Ok(found),
+                Err(error) if error.kind() == ErrorKind::Unavailable => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::rejected("the connection string names no node")))
+    }
+
+    /// Asks one node for the members of its cluster and connects to the one to use.
+    async fn ask(&self, seed: &NodeAddress, attempt: u32) -> Result<(NodeAddress, Channel)> {
+        let channel = self.connect(seed).await?;
+        let mut request = Request::new(wire::Empty {});
+        if let Some(value) = &self.authorization {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        let asked = async { GossipClient::new(channel.clone()).read(request).await };
+        let info = within(self.settings.gossip_timeout, asked)
+            .await
+            .ok_or_else(|| {
+                self.gossip_failed(seed, "no answer in time (setting `gossip_timeout`)")
+            })?
+            .map_err(|status| self.gossip_refused(seed, status))?
+            .into_inner();
+        let turn = usize::try_from(attempt).unwrap_or_default();
+        let chosen = choose(&info.members, self.connection.node_preference, turn);
+        let node = chosen.ok_or_else(|| {
+            self.gossip_failed(seed, "no member of the cluster that is wanted is alive")
+        })?;
+        let channel = if node == *seed { channel } else { self.connect(&node).await? };
+        Ok((node, channel))
+    }
+
+    fn gossip_refused(&self, seed: &NodeAddress, status: Status) -> Error {
+        if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
+            let message = format!(
+                "cannot ask `{seed}` for its cluster: it does not accept the user and password of the connection string"
+            );
+            return Error::new(ErrorKind::AccessDenied, message).with_source(status);
+        }
+        self.gossip_failed(seed, status.message())
+    }
+
+    fn gossip_failed(&self, seed: &NodeAddress, why: &str) -> Error {
+        Error::new(ErrorKind::Unavailable, format!("cannot ask `{seed}` for its cluster: {why}"))
+    }
+
+    async fn connect(&self, node: &NodeAddress) -> Result<Channel> {
+        let ClientSettings {
+            connect_timeout,
+            keep_alive_interval,
+            keep_alive_timeout,
+            stream_window_bytes,
+            connection_window_bytes,
+            ..
+        } = self.settings;
+        // the connector does TLS itself, so tonic must not: it sees `http`, the server sees `https`
+        let address = |scheme: &str| format!("{scheme}://{node}");
+        let origin = address(if self.tls.is_some() { "https" } else { "http" });
+        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::rejected(format!("`{node}` is no address")).with_source(error)
+        };
+        let endpoint = Endpoint::from_shared(address("http"))
+            .map_err(|error| wrong(error.into()))?
+            .origin(origin.parse().map_err(|error: http::uri::InvalidUri| wrong(error.into()))?)
+            .http2_keep_alive_interval(keep_alive_interval)
+            .keep_alive_timeout(keep_alive_timeout)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(stream_window_bytes)
+            .initial_connection_window_size(connection_window_bytes);
+        let connector = Connector::new(node.clone(), self.tls.clone(), connect_timeout);
+        endpoint.connect_with_connector(connector).await.map_err(|error| {
+            let cause = crate::status::connect_failure(&error)
+                .unwrap_or_else(|| format!("cannot connect to `{node}`: {error}"));
+            Error::new(ErrorKind::Unavailable, cause).with_source(error)
+        })
+    }
+
+    fn nodes(&self) -> String {
+        self.connection.nodes.iter().map(|node| format!("`{node}`")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The result of `future`; none when it takes longer than `limit`.
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    tokio::time::timeout(limit, future).await.ok()
+}

@@ -1,0 +1,129 @@
+//! The metadata of a stream: a JSON object in the last event of its stream `$$name`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::client::EventStoreClient;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{AppendOutcome, ExpectedRevision, NewEvent};
+use crate::read::{Direction, ReadFrom};
+
+const TYPE: &str = "$metadata";
+
+/// The metadata of one stream, unknown properties included.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StreamMetadata {
+    /// The number of this version, to be expected by the next one; none when there never was one.
+    pub revision: Option<u64>,
+    /// Everything that it says.
+    pub properties: Map<String, Value>,
+}
+
+impl StreamMetadata {
+    /// `$maxAge`: older events are not read, and removed in time.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.number("$maxAge").map(Duration::from_secs)
+    }
+
+    /// `$maxCount`: only so many of the last events are kept.
+    pub fn max_count(&self) -> Option<u64> {
+        self.number("$maxCount")
+    }
+
+    /// `$tb`: events below this number are not read, and removed in time. The number of a deleted
+    /// stream is `i64::MAX`.
+    pub fn truncate_before(&self) -> Option<u64> {
+        self.number("$tb")
+    }
+
+    /// The same with another `$maxAge`, in whole seconds.
+    #[must_use]
+    pub fn with_max_age(self, age: Duration) -> Self {
+        self.with("$maxAge", age.as_secs().into())
+    }
+
+    /// The same with another `$maxCount`.
+    #[must_use]
+    pub fn with_max_count(self, count: u64) -> Self {
+        self.with("$maxCount", count.into())
+    }
+
+    /// The same with another `$tb`.
+    #[must_use]
+    pub fn with_truncate_before(self, revision: u64) -> Self {
+        self.with("$tb", revision.into())
+    }
+
+    /// The same with another value of `name`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.properties.insert(name.to_owned(), value);
+        self
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.properties.get(name).and_then(Value::as_u64)
+    }
+}
+
+impl EventStoreClient {
+    /// The metadata of a stream; empty when none was ever set.
+    ///
+    /// # Errors
+    /// As of a read; `Corrupt` when it is no JSON object.
+    pub async fn stream_metadata(&self, stream: &str) -> Result<StreamMetadata> {
+        let name = format!("$${stream}");
+        let newest = self.read_stream(&name, Direction::Backwards, ReadFrom::End, 1, false).await?;
+        let newest = match newest.collect().await {
+            Ok(events) => events.into_iter().find_map(|event| event.event),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let Some(newest) = newest else { return Ok(StreamMetadata::default()) };
+        let properties = match serde_json::from_slice(&newest.data) {
+            Ok(Value::Object(properties)) => properties,
+            Ok(other) => {
+                let kind = kind(&other);
+                return Err(unreadable(stream).with_source(format!("it is {kind}")));
+            }
+            Err(_) if newest.data.is_empty() => Map::new(),
+            Err(error) => return Err(unreadable(stream).with_source(error)),
+        };
+        Ok(StreamMetadata { revision: Some(newest.revision), properties })
+    }
+
+    /// Replaces the metadata of a stream, which need not exist. `expected` is about the metadata's
+    /// own number, [`StreamMetadata::revision`].
+    ///
+    /// # Errors
+    /// As of an append.
+    pub async fn set_stream_metadata(
+        &self,
+        stream: &str,
+        expected: ExpectedRevision,
+        properties: &Map<String, Value>,
+    ) -> Result<AppendOutcome> {
+        let data = serde_json::to_vec(properties).map_err(|error| {
+            Error::new(ErrorKind::Bug, "metadata cannot be written as JSON").with_source(error)
+        })?;
+        let event = NewEvent::json(TYPE, Bytes::from(data));
+        self.append(&format!("$${stream}"), expected, vec![event]).await
+    }
+}
+
+fn unreadable(stream: &str) -> Error {
+    Error::corrupt(format!("metadata of stream `{stream}`: expected a JSON object"))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,208 @@
+//! Catch-up subscriptions: everything after a place, and then whatever is written.
+
+use std::fmt;
+
+use tokio::time::Instant;
+
+use crate::client::{EventStoreClient, Opened};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{ALL, Position, ResolvedEvent};
+use crate::link::Link;
+use crate::read::{ReadFrom, all_from, checkpoint, common, resolved, stream_from};
+use crate::settings::ClientSettings;
+use crate::wire;
+use crate::wire::filter::{Expression, Subject, Window};
+use crate::wire::streams::read_req::{Options, options};
+use crate::wire::streams::{ReadResp, read_resp};
+
+/// Which events of `$all` the server sends. It reads the others too, and reports how far it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Filter {
+    /// All.
+    #[default]
+    None,
+    /// Those whose stream begins with one of these.
+    StreamPrefix(Vec<String>),
+    /// Those whose stream matches.
+    StreamRegex(String),
+    /// Those whose type begins with one of these.
+    TypePrefix(Vec<String>),
+    /// Those whose type matches.
+    TypeRegex(String),
+}
+
+/// What a subscription tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every message is an event")]
+pub enum SubscriptionMessage {
+    /// The server has taken the subscription; always first.
+    Confirmed,
+    /// An event.
+    Event(ResolvedEvent),
+    /// Everything up to here was read, whether it was sent or filtered out.
+    Checkpoint(Position),
+    /// What follows is live.
+    CaughtUp,
+    /// What follows is history again, because the reader was too slow.
+    FellBehind,
+}
+
+/// A subscription that goes on until it fails: it has no other end.
+pub struct Subscription {
+    client: EventStoreClient,
+    doing: String,
+    messages: tonic::Streaming<ReadResp>,
+    link: Link,
+    /// Until when the server has to confirm; none when it has.
+    confirmed_by: Option<Instant>,
+}
+
+impl EventStoreClient {
+    /// Subscribes to a stream, which may not exist yet: everything after revision `from`, or
+    /// everything.
+    ///
+    /// # Errors
+    /// `Unavailable`, `NotLeader`, `AccessDenied`, `StreamDeleted`, here or from the first
+    /// [`Subscription::next`].
+    pub async fn subscribe_stream(
+        &self,
+        stream: &str,
+        from: Option<u64>,
+        resolve_links: bool,
+    ) -> Result<Subscription> {
+        let from = from.map_or(ReadFrom::Start, ReadFrom::At);
+        let options = Options {
+            what: Some(options::What::Stream(stream_from(stream, from))),
+            resolve_links,
+            filtering: Some(options::Filtering::NoFilter(wire::Empty {})),
+            ..subscription()
+        };
+        self.subscribe(format!("subscription to stream `{stream}`"), options).await
+    }
+
+    /// Subscribes to the whole store: everything after `from`, or everything, that `filter` lets
+    /// through.
+    ///
+    /// # Errors
+    /// As of [`Self::subscribe_stream`]; `Rejected` for an expression that the server cannot read.
+    pub async fn subscribe_all(
+        &self,
+        from: Option<Position>,
+        filter: Filter,
+        resolve_links: bool,
+    ) -> Result<Subscription> {
+        let from = from.map_or(ReadFrom::Start, ReadFrom::At);
+        let filtering = match filter_to_wire(filter, self.settings())? {
+            Some(filter) => options::Filtering::Filter(filter),
+            None => options::Filtering::NoFilter(wire::Empty {}),
+        };
+        let options = Options {
+            what: Some(options::What::All(all_from(from))),
+            resolve_links,
+            filtering: Some(filtering),
+            ..subscription()
+        };
+        self.subscribe(format!("subscription to `{ALL}`"), options).await
+    }
+
+    async fn subscribe(&self, doing: String, options: Options) -> Result<Subscription> {
+        let Opened { messages, link } = self.open_read(&doing, options).await?;
+        let confirmed_by = Some(self.now() + self.settings().request_timeout);
+        Ok(Subscription { client: self.clone(), doing, messages, link, confirmed_by })
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subscription({})", self.doing)
+    }
+}
+
+impl Subscription {
+    /// The next message. Cancel-safe: dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` when the server ended the subscription, the connection broke or the
+    /// subscription was not confirmed in time; `StreamDeleted`, `AccessDenied`, `NotLeader`,
+    /// `Rejected`. After an error a new subscription is needed.
+    pub async fn next(&mut self) -> Result<SubscriptionMessage> {
+        loop {
+            let message = self.message().await?;
+            match message.content {
+                Some(read_resp::Content::Event(event)) => {
+                    return resolved(event).map(SubscriptionMessage::Event);
+                }
+                Some(read_resp::Content::Confirmation(_)) => {
+                    self.confirmed_by = None;
+                    return Ok(SubscriptionMessage::Confirmed);
+                }
+                Some(read_resp::Content::Checkpoint(at)) => {
+                    return Ok(SubscriptionMessage::Checkpoint(checkpoint(at)));
+                }
+                Some(read_resp::Content::CaughtUp(_)) => return Ok(SubscriptionMessage::CaughtUp),
+                Some(read_resp::Content::FellBehind(_)) => {
+                    return Ok(SubscriptionMessage::FellBehind);
+                }
+                Some(read_resp::Content::StreamNotFound(_)) => {
+                    let message = format!("{}: the stream does not exist", self.doing);
+                    return Err(Error::new(ErrorKind::NotFound, message));
+                }
+                // positions of the stream's ends, and what newer servers may add
+                _ => {}
+            }
+        }
+    }
+
+    async fn message(&mut self) -> Result<ReadResp> {
+        let message = match self.confirmed_by {
+            None => self.messages.message().await,
+            Some(deadline) => {
+                let first = tokio::time::timeout_at(deadline, self.messages.message());
+                first.await.map_err(|_| {
+                    let why = "the server did not confirm within the setting `request_timeout`";
+                    Error::new(ErrorKind::Unavailable, format!("{}: {why}", self.doing))
+                })?
+            }
+        };
+        match message {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) => Err(self.client.ended(&self.doing, None, &self.link)),
+            Err(status) => Err(self.client.ended(&self.doing, Some(status), &self.link)),
+        }
+    }
+}
+
+fn subscription() -> Options {
+    Options { amount: Some(options::Amount::Subscription(wire::Empty {})), ..common() }
+}
+
+/// The filter on the wire; none lets everything through.
+pub(crate) fn filter_to_wire(
+    filter: Filter,
+    settings: &ClientSettings,
+) -> Result<Option<wire::Filter>> {
+    let prefixes = |prefix: Vec<String>| {
+        if prefix.is_empty() {
+            return Err(Error::rejected("filter: expected at least one prefix, actual none"));
+        }
+        Ok(Expression { regex: String::new(), prefix })
+    };
+    let expression = |regex: String| {
+        if regex.is_empty() {
+            return Err(Error::rejected("filter: expected an expression, actual an empty one"));
+        }
+        Ok(Expression { regex, prefix: Vec::new() })
+    };
+    let subject = match filter {
+        Filter::None => return Ok(None),
+        Filter::StreamPrefix(prefix) => Subject::Stream(prefixes(prefix)?),
+        Filter::StreamRegex(regex) => Subject::Stream(expression(regex)?),
+        Filter::TypePrefix(prefix) => Subject::EventType(prefixes(prefix)?),
+        Filter::TypeRegex(regex) => Subject::EventType(expression(regex)?),
+    };
+    Ok(Some(wire::Filter {
+        subject: Some(subject),
+        window: Some(Window::Max(settings.filter_window_max)),
+        checkpoint_interval_multiplier: settings.filter_checkpoint_windows,
+    }))
+}

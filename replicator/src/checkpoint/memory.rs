@@ -1,0 +1,32 @@
+//! A checkpoint that ends with the process: for tests and for dry runs, which save nothing.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::CheckpointStore;
+use crate::Result;
+use crate::source::Position;
+
+/// A position in memory.
+#[derive(Debug, Default)]
+pub struct MemoryCheckpoint(Mutex<Option<Position>>);
+
+impl MemoryCheckpoint {
+    /// Starts at a position.
+    pub fn at(position: Option<Position>) -> Self {
+        Self(Mutex::new(position))
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for MemoryCheckpoint {
+    async fn load(&self) -> Result<Option<Position>> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    async fn save(&self, position: &Position) -> Result<()> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(position.clone());
+        Ok(())
+    }
+}

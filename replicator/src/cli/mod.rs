@@ -1,0 +1,141 @@
+//! The command line.
+//!
+//! Without a command it runs, as Ditto's program does. It exits with 0 when all is well, with 1 when it failed or `verify` or `demo` found a
+//! difference, and with 2 for arguments that it does not know.
+
+mod http;
+mod park;
+mod progress;
+mod seed;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+pub use seed::SeedArguments;
+pub(crate) use seed::customer_event;
+
+use crate::config::{self, Loaded};
+use crate::run::Replicator;
+use crate::{Error, Result, demo, logging, verify};
+
+/// Copies streams from one event store to another, without loss, in order.
+#[derive(Debug, Parser)]
+#[command(name = "antiphon-replicator", version)]
+pub struct Arguments {
+    /// The folder of `appsettings.json`
+    #[arg(long, global = true, default_value = ".")]
+    directory: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replicate until it is told to stop (the default)
+    Run,
+    /// Read the configuration, show what is in effect, and end
+    CheckConfig,
+    /// Compare the destination with the source, stream by stream
+    Verify,
+    /// Ask a running replicator how it is
+    Status {
+        /// Where it serves HTTP
+        #[arg(long, default_value = "127.0.0.1:5000")]
+        address: String,
+    },
+    /// Look at events that were put aside, replay or drop them
+    Park {
+        #[command(subcommand)]
+        command: park::ParkCommand,
+    },
+    /// Write customers into an event store
+    Seed(SeedArguments),
+    /// Two event stores in this process, replicated by another one that is killed half-way, and compared
+    Demo,
+}
+
+/// Does what the arguments say. `Ok(false)` is a "no" that was already said.
+///
+/// # Errors
+/// What went wrong, for a person.
+pub async fn execute(arguments: Arguments) -> Result<bool> {
+    let load = || config::load(&arguments.directory, std::env::vars());
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => run(&load()?).await.map(|()| true),
+        Command::CheckConfig => {
+            check_config(&load()?)?;
+            Ok(true)
+        }
+        Command::Verify => {
+            let report = verify::verify(&load()?.config).await?;
+            say(&report.table())?;
+            Ok(report.is_equal())
+        }
+        Command::Status { address } => {
+            let (code, body) = http::get(&address, "/status").await?;
+            say(body.trim_end())?;
+            let status: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+            Ok(code == 200 && status["ready"] == true)
+        }
+        Command::Park { command } => park::execute(command, &load()?.config).await.map(|()| true),
+        Command::Seed(arguments) => seed::execute(arguments).await.map(|()| true),
+        Command::Demo => demo::demo().await,
+    }
+}
+
+async fn run(loaded: &Loaded) -> Result<()> {
+    logging::init(&loaded.config.serilog)?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let replicator = Replicator::start(&loaded.config).await?;
+    let shown = std::io::stderr().is_terminal().then(|| progress::show(replicator.board().clone()));
+    let ended = replicator.run(shutdown()).await;
+    if let Some(shown) = shown {
+        shown.abort();
+    }
+    ended
+}
+
+/// Ready at SIGINT or SIGTERM.
+async fn shutdown() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            // without the signal there is still the other one
+            Err(error) => {
+                tracing::error!(%error, "a signal cannot be listened for");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+    }
+}
+
+fn check_config(loaded: &Loaded) -> Result<()> {
+    for warning in &loaded.warnings {
+        say(&format!("warning: {warning}"))?;
+    }
+    // what is read lazily is checked here too: connection strings, filters
+    let config = &loaded.config;
+    let subscriptions = &config.settings.subscriptions;
+    subscriptions.iter().try_for_each(|one| crate::run::source_of(config, one).map(|_| ()))?;
+    if config.sink() == config::SinkKind::EventStore && !config.settings.read_only {
+        crate::run::destination_client(config)?;
+    }
+    for config::Effective { key, value, from } in &loaded.effective {
+        say(&format!("{key} = {value}  ({from})"))?;
+    }
+    say("the configuration is valid")
+}
+
+/// A line for the user; a closed standard output ends the program.
+pub(crate) fn say(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}")
+        .map_err(|error| Error::unavailable("standard output").with_source(error))
+}

@@ -1,0 +1,274 @@
+//! Settings of one subscription: what is read, how, and from where.
+
+use std::time::Duration;
+
+use super::problems::Problems;
+use super::reader::{Choice, Reader, choice};
+
+choice! {
+    /// How a subscription reads.
+    SubscriptionKind {
+        /// A persistent subscription group, whose position the server keeps; Ditto's way and the default.
+        Group = "group",
+        /// A catch-up on one stream, links resolved.
+        Stream = "stream",
+        /// A catch-up on the category `StreamName`: `customer` reads `$ce-customer`.
+        Category = "category",
+        /// A catch-up on `$all`, filtered at the server.
+        All = "all",
+        /// The entities of one type in an Antiphon journal.
+        Journal = "journal",
+    }
+}
+
+choice! {
+    /// How a group that is made here hands events to its consumers.
+    ConsumerStrategy {
+        /// A stream stays with one consumer as long as it can.
+        Pinned = "Pinned",
+        /// One event after the other goes to the next consumer.
+        RoundRobin = "RoundRobin",
+        /// One consumer gets all, until it is gone.
+        DispatchToSingle = "DispatchToSingle",
+    }
+}
+
+choice! {
+    /// What a filter at the server looks at.
+    ServerFilterBy {
+        /// The stream's name.
+        Stream = "stream",
+        /// The event type.
+        Type = "type",
+    }
+}
+
+/// Where a reader without a position starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartFrom {
+    /// At the first event.
+    #[default]
+    Start,
+    /// After the last event that there is at that time.
+    End,
+    /// At this event number of the subscribed stream, inclusive.
+    Revision(u64),
+}
+
+/// How a group is made when it is not there; used only with `CreateGroup`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// Whether it is made.
+    pub create: bool,
+    /// Where it starts.
+    pub start_from: StartFrom,
+    /// How it hands out events.
+    pub strategy: ConsumerStrategy,
+    /// After which time without an answer the server delivers an event again.
+    pub message_timeout: Duration,
+    /// How often it does so before it parks the event.
+    pub max_retry_count: u32,
+    /// How often the server stores the group's position.
+    pub checkpoint_after: Duration,
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            create: false,
+            start_from: StartFrom::Start,
+            strategy: ConsumerStrategy::Pinned,
+            message_timeout: Duration::from_secs(30),
+            max_retry_count: 10,
+            checkpoint_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A filter that the server applies to `$all`; without prefixes and regex there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFilterSettings {
+    /// What it looks at.
+    pub by: ServerFilterBy,
+    /// Passes what starts with one of these.
+    pub prefixes: Vec<String>,
+    /// Passes what matches; the server's dialect (.NET), so it is not checked here.
+    pub regex: Option<String>,
+    /// Passes no system events, when there are neither prefixes nor a regex.
+    pub exclude_system: bool,
+}
+
+impl Default for ServerFilterSettings {
+    fn default() -> Self {
+        Self { by: ServerFilterBy::Stream, prefixes: Vec::new(), regex: None, exclude_system: true }
+    }
+}
+
+/// One subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionSettings {
+    /// How it reads.
+    pub kind: SubscriptionKind,
+    /// The stream or category; empty for `$all` and a journal.
+    pub stream_name: String,
+    /// The group; empty for everything but a group.
+    pub group_name: String,
+    /// How the group is made.
+    pub group: GroupSettings,
+    /// Where a catch-up without a checkpoint starts.
+    pub start_from: StartFrom,
+    /// What the server lets through of `$all`.
+    pub filter: ServerFilterSettings,
+    /// The journal's SQLite file.
+    pub journal_path: Option<String>,
+    /// Which entities of the journal: their type.
+    pub journal_entity_type: Option<String>,
+    /// Which of its replicas; empty is that of entities without replicas.
+    pub journal_replica: String,
+    /// How long to wait before the journal is asked again when nothing is new.
+    pub journal_poll_interval: Duration,
+    /// Entities in one page of the journal's feed.
+    pub journal_changes_max: u32,
+    /// Under which name its checkpoint is kept, and its label `group` where there is no group; none takes one from kind and stream.
+    pub name: Option<String>,
+}
+
+impl Default for SubscriptionSettings {
+    fn default() -> Self {
+        Self {
+            kind: SubscriptionKind::Group,
+            stream_name: String::new(),
+            group_name: String::new(),
+            group: GroupSettings::default(),
+            start_from: StartFrom::Start,
+            filter: ServerFilterSettings::default(),
+            journal_path: None,
+            journal_entity_type: None,
+            journal_replica: String::new(),
+            journal_poll_interval: Duration::from_millis(200),
+            journal_changes_max: 256,
+            name: None,
+        }
+    }
+}
+
+impl SubscriptionSettings {
+    /// The stream that is read: `$ce-customer` for the category `customer`, `$all` for all, a journal by its entity type.
+    pub fn subscribed_stream(&self) -> String {
+        match self.kind {
+            SubscriptionKind::Group | SubscriptionKind::Stream => self.stream_name.clone(),
+            SubscriptionKind::Category if self.stream_name.starts_with("$ce-") => {
+                self.stream_name.clone()
+            }
+            SubscriptionKind::Category => format!("$ce-{}", self.stream_name),
+            SubscriptionKind::All => "$all".to_owned(),
+            SubscriptionKind::Journal => {
+                format!("journal:{}", self.journal_entity_type.as_deref().unwrap_or_default())
+            }
+        }
+    }
+
+    /// The name of its checkpoint and of its parked events: `Name`, or the group, or the stream.
+    pub fn display_name(&self) -> String {
+        let by_kind = || match self.kind {
+            SubscriptionKind::Group => format!("{}::{}", self.stream_name, self.group_name),
+            SubscriptionKind::Stream
+            | SubscriptionKind::Category
+            | SubscriptionKind::All
+            | SubscriptionKind::Journal => self.subscribed_stream(),
+        };
+        self.name.clone().unwrap_or_else(by_kind)
+    }
+
+    pub(super) fn read(reader: &Reader<'_>, key: &str) -> Self {
+        let at = |name: &str| format!("{key}:{name}");
+        let default = Self::default();
+        let group = GroupSettings::default();
+        let filter = ServerFilterSettings::default();
+        Self {
+            kind: reader.choice(&at("Kind"), default.kind),
+            stream_name: reader.text(&at("StreamName"), ""),
+            group_name: reader.text(&at("GroupName"), ""),
+            group: GroupSettings {
+                create: reader.flag(&at("CreateGroup"), group.create),
+                start_from: start_from(reader, &at("GroupStartFrom")),
+                strategy: reader.choice(&at("GroupConsumerStrategy"), group.strategy),
+                message_timeout: reader.span(&at("GroupMessageTimeout"), group.message_timeout),
+                max_retry_count: reader.number(&at("GroupRetryCountMax"), group.max_retry_count),
+                checkpoint_after: reader.span(&at("GroupCheckpointAfter"), group.checkpoint_after),
+            },
+            start_from: start_from(reader, &at("StartFrom")),
+            filter: ServerFilterSettings {
+                by: reader.choice(&at("FilterBy"), filter.by),
+                prefixes: reader.texts(&at("FilterPrefixes")),
+                regex: reader.optional(&at("FilterRegex")),
+                exclude_system: reader.flag(&at("FilterExcludeSystem"), filter.exclude_system),
+            },
+            journal_path: reader.optional(&at("JournalPath")),
+            journal_entity_type: reader.optional(&at("JournalEntityType")),
+            journal_replica: reader.text(&at("JournalReplica"), ""),
+            journal_poll_interval: reader
+                .span(&at("JournalPollInterval"), default.journal_poll_interval),
+            journal_changes_max: reader
+                .number(&at("JournalChangesMax"), default.journal_changes_max),
+            name: reader.optional(&at("Name")),
+        }
+    }
+
+    pub(super) fn check(&self, key: &str, problems: &mut Problems) {
+        let at = |name: &str| format!("{key}:{name}");
+        let kind = self.kind.word();
+        let is_group = self.kind == SubscriptionKind::Group;
+        let is_journal = self.kind == SubscriptionKind::Journal;
+        let has_stream = !is_journal && self.kind != SubscriptionKind::All;
+        if has_stream {
+            problems.required(
+                &at("StreamName"),
+                &self.stream_name,
+                "the name of a stream at the source",
+            );
+        }
+        if is_group {
+            let hint = "the name of a persistent subscription group; for a catch-up without one set `Kind`";
+            problems.required(&at("GroupName"), &self.group_name, hint);
+        } else if !self.group_name.is_empty() {
+            let expected = format!("none, because `{}` is `{kind}`", at("Kind"));
+            problems.expected(&at("GroupName"), &self.group_name, &expected);
+        }
+        if is_journal {
+            let path = self.journal_path.as_deref().unwrap_or_default();
+            problems.required(&at("JournalPath"), path, "the path of a journal's SQLite file");
+            let entity_type = self.journal_entity_type.as_deref().unwrap_or_default();
+            problems.required(&at("JournalEntityType"), entity_type, "a type of entities");
+        }
+        if self.kind == SubscriptionKind::All && matches!(self.start_from, StartFrom::Revision(_)) {
+            problems.push(format!(
+                "`{}`: expected `start` or `end`, because `$all` has no event numbers",
+                at("StartFrom")
+            ));
+        }
+        if self.filter.regex.is_some() && !self.filter.prefixes.is_empty() {
+            problems.push(format!(
+                "`{}`: expected none, because `{}` is given and the server takes one of them",
+                at("FilterRegex"),
+                at("FilterPrefixes")
+            ));
+        }
+        let (day, second) = (Duration::from_secs(86_400), Duration::from_secs(1));
+        problems.span(&at("GroupMessageTimeout"), self.group.message_timeout, second, day);
+        problems.span(&at("GroupCheckpointAfter"), self.group.checkpoint_after, second, day);
+        let poll = self.journal_poll_interval;
+        problems.span(&at("JournalPollInterval"), poll, Duration::from_millis(1), day);
+        problems.number(&at("JournalChangesMax"), self.journal_changes_max.into(), 1, 100_000);
+        problems.number(&at("GroupRetryCountMax"), self.group.max_retry_count.into(), 0, 1_000_000);
+    }
+}
+
+fn start_from(reader: &Reader<'_>, key: &str) -> StartFrom {
+    let parse = |text: &str| match text.trim().to_ascii_lowercase().as_str() {
+        "start" => Some(StartFrom::Start),
+        "end" => Some(StartFrom::End),
+        number => number.parse().ok().map(StartFrom::Revision),
+    };
+    reader.value(key, "start", "`start`, `end` or an event number", parse).unwrap_or_default()
+}

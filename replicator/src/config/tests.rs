@@ -1,0 +1,369 @@
+//! What the configuration must do, on whole files and environments.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+
+const DITTO: &str = r#"{
+  "Settings": {
+    "SourceEventStoreConnectionString": "esdb://admin:changeit@source:2113?tls=false",
+    "DestinationEventStoreConnectionString": "esdb://admin:changeit@destination:2113?tls=false",
+    "Subscriptions": [ { "StreamName": "$ce-customer", "GroupName": "ditto" } ]
+  }
+}"#;
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn a_file_of_ditto_gives_the_defaults_of_ditto() {
+    let loaded = parse(DITTO, []).unwrap();
+
+    let settings = loaded.config.settings;
+    assert_eq!(settings.source.expose(), "esdb://admin:changeit@source:2113?tls=false");
+    assert_eq!(settings.subscriptions.len(), 1);
+    let subscription = &settings.subscriptions[0];
+    assert_eq!(subscription.kind, SubscriptionKind::Group);
+    assert_eq!((&*subscription.stream_name, &*subscription.group_name), ("$ce-customer", "ditto"));
+    assert_eq!(settings.buffer_size, 10);
+    assert_eq!(settings.throttle_interval, Duration::ZERO);
+    assert!(!settings.skip_version_check && !settings.read_only);
+    assert_eq!(settings.time_to_live, None);
+    assert!(!loaded.config.metrics.enabled && !loaded.config.health.enabled);
+    assert_eq!(
+        (loaded.config.metrics.port, loaded.config.metrics.route()),
+        (5000, "/metrics".into())
+    );
+    assert_eq!(loaded.config.aws.retry_mode, RetryMode::Standard);
+    assert_eq!(loaded.config.serilog, SerilogSettings::default());
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn variables_of_ditto_are_read_over_the_file() {
+    let loaded = parse(
+        DITTO,
+        variables(&[
+            ("Ditto_Settings__Subscriptions__0__GroupName", "other"),
+            ("Ditto_Settings__Subscriptions__1__StreamName", "$ce-order"),
+            ("Ditto_Settings__Subscriptions__1__GroupName", "ditto"),
+            ("Ditto_Settings__PersistentSubscriptionBufferSize", "100"),
+            ("Ditto_Settings__ReplicationThrottleInterval", "50"),
+            ("Ditto_Settings__SkipVersionCheck", "True"),
+            ("Ditto_Settings__ReadOnly", " true "),
+            ("Ditto_Settings__TimeToLive", "7"),
+            ("ditto_metrics:enabled", "true"),
+            ("Ditto_Metrics__Port", ""),
+        ]),
+    )
+    .unwrap();
+
+    let settings = loaded.config.settings;
+    let groups: Vec<_> = settings.subscriptions.iter().map(|one| one.group_name.as_str()).collect();
+    assert_eq!(groups, ["other", "ditto"]);
+    assert_eq!(settings.buffer_size, 100);
+    assert_eq!(settings.throttle_interval, Duration::from_millis(50));
+    assert!(settings.skip_version_check && settings.read_only);
+    assert_eq!(settings.time_to_live, Some(Duration::from_secs(7 * 86_400)));
+    assert!(loaded.config.metrics.enabled && loaded.config.health.enabled);
+    assert_eq!(loaded.config.metrics.port, 5000, "an empty variable counts as not given");
+}
+
+const BAD_VALUES: &[(&str, &str, &str)] = &[
+    (
+        "Settings__SkipVersionCheck",
+        "yes",
+        "`Settings:SkipVersionCheck`: expected `true` or `false`, actual `yes` (environment variable `Ditto_Settings__SkipVersionCheck`)",
+    ),
+    (
+        "Settings__PersistentSubscriptionBufferSize",
+        "0",
+        "`Settings:PersistentSubscriptionBufferSize`: expected a number from 1 to 10000, actual `0`",
+    ),
+    (
+        "Settings__PersistentSubscriptionBufferSize",
+        "-1",
+        "expected a whole number, zero or more, actual `-1`",
+    ),
+    ("Settings__TimeToLive", "soon", "`Settings:TimeToLive`: expected a TimeSpan"),
+    (
+        "Settings__Sink",
+        "kafka",
+        "`Settings:Sink`: expected one of `eventstore`, `kinesis`, `ndjson`, `journal`, actual `kafka`",
+    ),
+    (
+        "Settings__Sink",
+        "ndjson",
+        "`Settings:NdjsonPath`: expected the path of a file, or `-`, actual none",
+    ),
+    (
+        "Settings__Sink",
+        "kinesis",
+        "`Kinesis:StreamName`: expected the name of a Kinesis stream, actual none",
+    ),
+    ("Settings__Lanes", "1000", "`Settings:Lanes`: expected a number from 1 to 256, actual `1000`"),
+    (
+        "Settings__Subscriptions__0__Kind",
+        "all",
+        "`Settings:Subscriptions:0:GroupName`: expected none",
+    ),
+    (
+        "Settings__Subscriptions__1__StreamName",
+        "x",
+        "`Settings:Subscriptions:1:GroupName`: expected the name of a persistent subscription group",
+    ),
+    (
+        "Settings__Filters__0__Match",
+        "glob",
+        "`Settings:Filters:0:Match`: expected one of `exact`, `prefix`, `regex`, actual `glob`",
+    ),
+    ("Settings__Filters__0__Value", "", ""),
+    (
+        "Settings__Filters__0__Action",
+        "include",
+        "`Settings:Filters:0:Value`: expected a text to compare with, actual none",
+    ),
+    (
+        "Settings__Renames__0__From",
+        "a",
+        "`Settings:Renames:0:To`: expected the new name, actual none",
+    ),
+    (
+        "Settings__LoopPrevention__Enabled",
+        "true",
+        "`Settings:LoopPrevention:SourceName`: expected a name for this place",
+    ),
+    (
+        "Settings__Transform__Url",
+        "https://u:secret@h/x",
+        "`Settings:Transform:Url`: expected a URL `http://host:port/path` (for TLS put a proxy beside the hook), actual `https://u:***@h/x`",
+    ),
+    (
+        "Metrics__Host",
+        "some.host",
+        "`Metrics:Host`: expected `+` or an IP address, actual `some.host`",
+    ),
+    ("Metrics__Path", "/health/live", "`Metrics:Path`: expected a path"),
+    (
+        "Metrics__Port",
+        "70000",
+        "`Metrics:Port`: expected a whole number, zero or more, actual `70000`",
+    ),
+    (
+        "Health__StallTime",
+        "00:00:00",
+        "`Health:StallTime`: expected a TimeSpan from `00:00:01` to `1.00:00:00`, actual `00:00:00`",
+    ),
+    (
+        "AWS__ServiceURL",
+        "localhost:4567",
+        "`AWS:ServiceURL`: expected a URL that starts with `http://`",
+    ),
+    (
+        "Serilog__MinimumLevel__Default",
+        "Trace",
+        "`Serilog:MinimumLevel:Default`: expected one of `Verbose`",
+    ),
+];
+
+#[test]
+fn a_bad_value_is_named_with_its_key_and_what_was_expected() {
+    for (name, value, expected) in BAD_VALUES.iter().copied() {
+        let outcome = parse(DITTO, variables(&[(&format!("Ditto_{name}"), value)]));
+        if expected.is_empty() {
+            assert!(outcome.is_err(), "{name}: an element without a value is no rule");
+            continue;
+        }
+        let message = outcome.unwrap_err().to_string();
+        assert!(message.contains(expected), "{name}={value}: {message}");
+        assert!(!message.contains("secret") && !message.contains("changeit"), "{message}");
+    }
+}
+
+#[test]
+fn nothing_at_all_says_everything_that_is_missing_at_once() {
+    let message = parse("{}", []).unwrap_err().to_string();
+    for key in ["Settings:Subscriptions", "Settings:DestinationEventStoreConnectionString"] {
+        assert!(message.contains(&format!("`{key}`: expected")), "{message}");
+    }
+    assert!(message.contains("2 problems"), "{message}");
+}
+
+#[test]
+fn an_invalid_regex_shows_where() {
+    let filter = [
+        ("Ditto_Settings__Filters__0__Match", "regex"),
+        ("Ditto_Settings__Filters__0__Value", "a("),
+    ];
+    let message = parse(DITTO, variables(&filter)).unwrap_err().to_string();
+    assert!(
+        message.contains("`Settings:Filters:0:Value`: expected a regular expression, actual `a(`"),
+        "{message}"
+    );
+    assert!(message.contains("unclosed group"), "{message}");
+}
+
+#[test]
+fn an_unknown_key_is_warned_about_with_the_nearest_known_one() {
+    let loaded = parse(
+        DITTO,
+        variables(&[
+            ("Ditto_Settings__Streams__0__StreamName", "$ce-a"),
+            ("Ditto_AWS__SecretKey", "abc"),
+        ]),
+    )
+    .unwrap();
+
+    let expected = "`Settings:Streams:0:StreamName` (environment variable `Ditto_Settings__Streams__0__StreamName`): unknown key, it has no effect; the nearest known key is `Settings:Subscriptions:0:StreamName`";
+    assert!(loaded.warnings.iter().any(|warning| warning == expected), "{:?}", loaded.warnings);
+    assert_eq!(loaded.warnings.len(), 2);
+    assert!(!format!("{:?}", loaded.warnings).contains("abc"));
+}
+
+#[test]
+fn serilog_is_read_as_far_as_it_means_something() {
+    let loaded = parse(
+        r#"{ "Serilog": { "Using": ["Serilog.Sinks.Console"], "MinimumLevel": { "Default": "Information", "Override": { "tonic": "Error" } },
+             "WriteTo": [ { "Name": "Console", "Args": { "formatter": "Serilog.Formatting.Compact.CompactJsonFormatter, Serilog.Formatting.Compact",
+               "restrictedToMinimumLevel": "Warning" } }, { "Name": "Seq", "Args": { "serverUrl": "http://seq", "apiKey": "abc" } } ],
+             "Enrich": ["FromLogContext"], "Properties": { "ApplicationName": "Ditto" } },
+             "Kinesis": { "StreamName": "ditto" },
+             "Settings": { "SourceEventStoreConnectionString": "esdb://a:1", "Subscriptions": [ { "StreamName": "a", "GroupName": "g" } ] } }"#,
+        [],
+    )
+    .unwrap();
+
+    let serilog = &loaded.config.serilog;
+    assert_eq!((serilog.level, serilog.console_level), (Level::Information, Level::Warning));
+    assert_eq!(serilog.overrides, [("tonic".to_owned(), Level::Error)]);
+    assert_eq!(serilog.format, LogFormat::CompactJson);
+    assert_eq!(serilog.properties, [("ApplicationName".to_owned(), "Ditto".to_owned())]);
+    assert_eq!(loaded.config.sink(), SinkKind::Kinesis);
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].contains("`Seq` is not supported"), "{:?}", loaded.warnings);
+    assert!(!format!("{loaded:?}").contains("abc"));
+}
+
+#[test]
+fn what_is_seldom_meant_gets_a_warning() {
+    let filter = [
+        ("Ditto_Settings__Filters__0__Field", "type"),
+        ("Ditto_Settings__Filters__0__Value", "Created"),
+    ];
+    let loaded = parse(DITTO, variables(&filter)).unwrap();
+    assert!(loaded.warnings[0].contains("taken as `true`"), "{:?}", loaded.warnings);
+
+    let loaded = parse(DITTO, variables(&[("Ditto_Kinesis__StreamName", "x")])).unwrap();
+    assert!(loaded.warnings[0].contains("not used"), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn no_password_shows_in_anything_that_is_printed() {
+    let loaded = parse(DITTO, []).unwrap();
+    let shown = format!("{loaded:?}");
+    assert!(shown.contains("admin:***@source") && !shown.contains("changeit"), "{shown}");
+}
+
+#[test]
+fn what_is_in_effect_is_listed_with_its_layer() {
+    let loaded = parse(DITTO, variables(&[("Ditto_Settings__Lanes", "4")])).unwrap();
+    let find = |key: &str| loaded.effective.iter().find(|one| one.key == key).cloned().unwrap();
+    assert_eq!(find("Settings:Lanes").value, "4");
+    assert_eq!(find("Settings:Lanes").from, "environment variable `Ditto_Settings__Lanes`");
+    assert_eq!(find("Settings:BatchEventsMax").from, "default");
+    assert_eq!(find("Settings:Subscriptions:0:GroupName").from, "appsettings.json");
+}
+
+/// A configuration with an element in every list, so that every key is asked for.
+fn everything() -> Loaded {
+    let text = r#"{
+      "Settings": { "SourceEventStoreConnectionString": "esdb://a:1", "DestinationEventStoreConnectionString": "esdb://b:1",
+        "Subscriptions": [ { "StreamName": "a", "GroupName": "g", "FilterPrefixes": ["x"] } ],
+        "Filters": [ { "Value": "x" } ], "Renames": [ { "From": "a", "To": "b" } ] },
+      "Serilog": { "MinimumLevel": { "Override": { "x": "Error" } }, "Using": ["x"], "Enrich": ["x"], "Properties": { "x": "y" },
+        "WriteTo": [ { "Name": "Console", "Args": {} }, "Console", { "Name": "Seq", "Args": { "x": "y" } } ] } }"#;
+    parse(text, []).unwrap()
+}
+
+fn pattern(key: &str) -> String {
+    let named =
+        ["Serilog:Properties:", "Serilog:MinimumLevel:Override:", "Serilog:WriteTo:2:Args:"];
+    if let Some(prefix) = named.iter().find(|prefix| key.starts_with(**prefix)) {
+        return format!("{prefix}*").replace(":2:", ":*:");
+    }
+    let parts = key.split(':').map(|part| if part.parse::<u32>().is_ok() { "*" } else { part });
+    parts.collect::<Vec<_>>().join(":")
+}
+
+#[test]
+fn the_list_of_keys_holds_exactly_what_is_read_with_its_default() {
+    let loaded = everything();
+    let mut read: BTreeSet<String> = loaded.effective.iter().map(|one| pattern(&one.key)).collect();
+    // these two stand for others: the short form of the level, and the arguments that only warn
+    read.extend(["Serilog:MinimumLevel".to_owned()]);
+    for warned in ["outputTemplate", "theme"] {
+        read.remove(&format!("Serilog:WriteTo:*:Args:{warned}"));
+    }
+    // the sink is asked for when it is given only
+    read.insert("Settings:Sink".to_owned());
+
+    let listed: BTreeSet<String> = KEYS.iter().map(|key| key.key.to_owned()).collect();
+    assert_eq!(
+        listed.difference(&read).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "listed, not read"
+    );
+    assert_eq!(
+        read.difference(&listed).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "read, not listed"
+    );
+
+    for one in loaded.effective.iter().filter(|one| one.from == "default") {
+        let Some(key) = KEYS.iter().find(|key| key.key == pattern(&one.key)) else { continue };
+        if key.key != "Health:Enabled" {
+            assert_eq!(one.value, key.default, "{}", key.key);
+        }
+    }
+}
+
+#[test]
+fn the_page_of_settings_has_exactly_the_table_of_the_code() {
+    let page = include_str!("../../../docs/replicator/settings.md");
+    assert!(
+        page.contains(&markdown_table()),
+        "docs/replicator/settings.md: replace its table by this one\n{}",
+        markdown_table()
+    );
+}
+
+#[test]
+fn the_file_of_the_image_is_understood_as_a_whole_and_serves_metrics() {
+    let text = include_str!("../../../deploy/replicator/appsettings.json");
+    let set = [
+        ("Ditto_Settings__SourceEventStoreConnectionString", "esdb://source:2113?tls=false"),
+        ("Ditto_Settings__DestinationEventStoreConnectionString", "esdb://destination:2113"),
+        ("Ditto_Settings__Subscriptions__0__StreamName", "$ce-customer"),
+        ("Ditto_Settings__Subscriptions__0__GroupName", "ditto"),
+    ];
+    let loaded = parse(text, variables(&set)).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    assert!(loaded.config.metrics.enabled && loaded.config.health.enabled);
+}
+
+#[test]
+fn the_compose_file_sets_only_keys_that_exist() {
+    let text = include_str!("../../../deploy/replicator/compose.yaml");
+    let set: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Ditto_")?.split_once(':'))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(set.len() > 5, "{set:?}");
+    for name in set {
+        let key = pattern(&name.replace("__", ":"));
+        assert!(KEYS.iter().any(|known| known.key == key), "{name}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Keys that nothing reads: most are misspelt, so each gets a warning with the known key that is nearest.
+//!
+//! Ditto's own compose file sets `Settings:Streams:0:..`, which never existed; it took effect nowhere and said nothing.
+
+use std::collections::BTreeMap;
+
+use super::keys::KEYS;
+use super::layers::Layers;
+use super::reader::Effective;
+
+/// What one wrong part costs at most, so that a right path around one wrong name still wins.
+const PART_COST_MAX: usize = 400;
+
+/// One warning an unknown key, and none for the elements of an array when its name is unknown already.
+pub(super) fn warnings(layers: &Layers, asked: &BTreeMap<String, Effective>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (key, raw) in &layers.0 {
+        if asked.contains_key(key) {
+            continue;
+        }
+        let hint = match nearest(&raw.key) {
+            Some(known) => format!("; the nearest known key is `{known}`"),
+            None => String::new(),
+        };
+        warnings.push(format!("`{}` ({}): unknown key, it has no effect{hint}", raw.key, raw.from));
+    }
+    warnings
+}
+
+/// The known key that is nearest to `key`, with its own indexes; none when none is near.
+fn nearest(key: &str) -> Option<String> {
+    let indexes: Vec<&str> = key.split(':').filter(|part| is_index(part)).collect();
+    let pattern: Vec<String> = key
+        .split(':')
+        .map(|part| if is_index(part) { "*".into() } else { part.to_lowercase() })
+        .collect();
+    let (cost, known) =
+        KEYS.iter().map(|known| (distance(&pattern, known.key), known.key)).min()?;
+    let length: usize = pattern.iter().map(|part| part.chars().count()).sum();
+    if cost > length * 33 {
+        return None;
+    }
+    let mut indexes = indexes.into_iter();
+    let with_index = |part| if part == "*" { indexes.next().unwrap_or("0") } else { part };
+    Some(known.split(':').map(with_index).collect::<Vec<_>>().join(":"))
+}
+
+fn is_index(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Hundredths of a letter to change, summed over the parts; an index where there is none counts as six letters.
+fn distance(pattern: &[String], known: &str) -> usize {
+    let known: Vec<String> = known.split(':').map(str::to_lowercase).collect();
+    let pairs = pattern.len().max(known.len());
+    let part = |parts: &[String], at: usize| parts.get(at).cloned().unwrap_or_default();
+    (0..pairs)
+        .map(|at| {
+            let (ours, theirs) = (part(pattern, at), part(&known, at));
+            if (ours == "*") != (theirs == "*") {
+                return 600;
+            }
+            // a name that is only a piece of the known one was shortened, not misspelt
+            if ours != theirs && ours.len() >= 4 && theirs.contains(&ours) {
+                return 150;
+            }
+            let ours: Vec<char> = ours.chars().take(64).collect();
+            let theirs: Vec<char> = theirs.chars().collect();
+            PART_COST_MAX.min(100 * edits(&ours, &theirs))
+        })
+        .sum()
+}
+
+/// Letters to insert, delete or change (Levenshtein, 1965).
+fn edits(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_the_one_that_was_meant() {
+        for (wrong, meant) in [
+            ("Settings:Streams:0:StreamName", "Settings:Subscriptions:0:StreamName"),
+            ("Settings:Streams:1:GroupName", "Settings:Subscriptions:1:GroupName"),
+            ("Settings:SkipVersionChek", "Settings:SkipVersionCheck"),
+            ("Settings:Subscriptions:3:Stream", "Settings:Subscriptions:3:StreamName"),
+            ("Setting:ReadOnly", "Settings:ReadOnly"),
+            ("Metrics:Prot", "Metrics:Port"),
+            ("Kinesis:Stream", "Kinesis:StreamName"),
+            ("AWS:ServiceUri", "AWS:ServiceURL"),
+            ("Settings:BufferSize", "Settings:PersistentSubscriptionBufferSize"),
+        ] {
+            // an abbreviation may be too far away to guess, but it must never lead elsewhere
+            match nearest(wrong) {
+                Some(found) => assert_eq!(found, meant, "{wrong}"),
+                None => {
+                    assert!(["Settings:TTL", "Settings:BufferSize"].contains(&wrong), "{wrong}")
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_resembles_nothing_gets_no_guess() {
+        assert_eq!(nearest("Logging:LogLevel:Microsoft.Hosting"), None);
+        assert_eq!(nearest("x"), None);
+    }
+}

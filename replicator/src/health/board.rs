@@ -1,0 +1,92 @@
+//! All subscriptions of a replicator.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use antiphon_persistence::time::Clock;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{Monitor, Status};
+use crate::metrics::Metrics;
+
+/// The monitors of all subscriptions.
+pub struct Board {
+    monitors: Mutex<Vec<Arc<Monitor>>>,
+    clock: Arc<dyn Clock>,
+    started: Instant,
+}
+
+impl Board {
+    /// A board without subscriptions, whose ages are set whenever `metrics` are rendered.
+    pub fn new(metrics: &Metrics) -> Arc<Self> {
+        let clock = metrics.clock().clone();
+        let started = clock.now();
+        let board = Arc::new(Self { monitors: Mutex::default(), clock, started });
+        let refreshed = board.clone();
+        metrics.on_render(move || refreshed.monitors().iter().for_each(|one| one.refresh()));
+        board
+    }
+
+    /// Adds a subscription.
+    pub fn add(&self, monitor: Arc<Monitor>) {
+        self.lock().push(monitor);
+    }
+
+    /// The subscriptions.
+    pub fn monitors(&self) -> Vec<Arc<Monitor>> {
+        self.lock().clone()
+    }
+
+    /// Whether a subscription is left that has not ended.
+    ///
+    /// # Errors
+    /// The reasons of the ends.
+    pub fn live(&self) -> Result<(), Vec<String>> {
+        let monitors = self.monitors();
+        let ended = monitors.iter().filter(|one| one.status().0 == Status::Ended).count();
+        if monitors.is_empty() || ended < monitors.len() { Ok(()) } else { Err(self.reasons()) }
+    }
+
+    /// Whether every subscription is connected and moves.
+    ///
+    /// # Errors
+    /// What is wrong, one reason a subscription.
+    pub fn ready(&self) -> Result<(), Vec<String>> {
+        let mut reasons = self.reasons();
+        if self.lock().is_empty() {
+            reasons.push("no subscription has been started yet".to_owned());
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    fn reasons(&self) -> Vec<String> {
+        let reason = |one: &Arc<Monitor>| {
+            let subscription = one.subscription();
+            let (status, reason) = one.status();
+            let reason = reason.unwrap_or_default();
+            let name = format!("subscription `{}`", subscription.name);
+            match status {
+                Status::Up => None,
+                Status::Down | Status::Stalled => Some(format!("{name}: {reason}")),
+                Status::Ended => Some(format!("{name}: ended: {reason}")),
+            }
+        };
+        self.monitors().iter().filter_map(reason).collect()
+    }
+
+    /// Everything that is known.
+    pub fn json(&self) -> Value {
+        let reasons = self.ready().err().unwrap_or_default();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptimeSeconds": self.clock.now().saturating_duration_since(self.started).as_secs(),
+            "ready": reasons.is_empty(),
+            "reasons": reasons,
+            "subscriptions": self.monitors().iter().map(|one| one.json()).collect::<Vec<_>>(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Monitor>>> {
+        self.monitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

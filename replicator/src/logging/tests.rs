@@ -1,0 +1,157 @@
+//! Lines as they leave the process.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::*;
+use crate::config::{LogFormat, SinkKind};
+use crate::event::{Envelope, Event, Link};
+use crate::pipeline::Note;
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn written(settings: &SerilogSettings, log: impl FnOnce()) -> Vec<String> {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    tracing::subscriber::with_default(subscriber(settings, move || writer.clone()), log);
+    captured.lines()
+}
+
+fn envelope() -> Box<Envelope> {
+    let event = Event {
+        id: Uuid::from_u128(1),
+        stream: "customer-1".into(),
+        revision: 2,
+        event_type: "CustomerCreated".into(),
+        is_json: true,
+        data: "{}".into(),
+        metadata: "".into(),
+        created: UNIX_EPOCH,
+    };
+    let link = Some(Link { stream: "$ce-customer".into(), revision: 40 });
+    Box::new(Envelope { event, link, position: None, retry_count: 0, token: None })
+}
+
+fn completed() -> Note {
+    let elapsed = Duration::from_micros(12_340);
+    Note::Completed { envelope: envelope(), elapsed, duplicate: false }
+}
+
+fn lines(sink: SinkKind) -> Lines {
+    Lines::new("$ce-customer", "ditto", sink)
+}
+
+#[test]
+fn the_line_of_an_event_is_that_of_ditto() {
+    let plain = written(&SerilogSettings::default(), || {
+        lines(SinkKind::EventStore).note(&completed());
+        lines(SinkKind::Kinesis).note(&completed());
+        lines(SinkKind::EventStore).starting();
+        lines(SinkKind::EventStore).note(&Note::Unresolved(envelope()));
+        lines(SinkKind::EventStore).note(&Note::SourceUp);
+        lines(SinkKind::Kinesis).note(&Note::SinkDown("no route".into()));
+    });
+    let text: Vec<&str> = plain.iter().map(|line| &line[10..]).collect();
+    assert_eq!(
+        text,
+        [
+            "DBG] Replicating CustomerCreated #2 from customer-1 (Original Event: #40) completed in 12.3 ms",
+            "DBG] Replicating CustomerCreated #2 from customer-1 (Original Event: #40) to Kinesis completed in 12.3 ms",
+            "INF] Starting ReplicatingConsumer subscribed to $ce-customer in group ditto",
+            "WRN] Event #40 from $ce-customer is not resolved. Skipping",
+            "INF] Connected to Event Store Ditto:Source for $ce-customer",
+            "WRN] Connection to Kinesis for $ce-customer is lost. Attempting to connect again: no route",
+        ]
+    );
+    assert!(plain[0].starts_with('[') && plain[0].as_bytes()[3] == b':', "{}", plain[0]);
+}
+
+#[test]
+fn a_failed_event_says_why_at_error_level() {
+    let reason = "WrongExpectedVersion".to_owned();
+    let plain = written(&SerilogSettings::default(), || {
+        let note = Note::Retrying {
+            envelope: envelope(),
+            attempt: 3,
+            delay: Duration::from_secs(1),
+            reason,
+        };
+        lines(SinkKind::EventStore).note(&note);
+    });
+    assert_eq!(
+        &plain[0][10..],
+        "ERR] Replicating CustomerCreated #2 from customer-1 (Original Event: #40) abandoned, try 3, again in 1s: WrongExpectedVersion"
+    );
+}
+
+#[test]
+fn both_json_formats_carry_the_values_and_the_fixed_properties() {
+    let mut settings = SerilogSettings {
+        format: LogFormat::CompactJson,
+        properties: vec![("ApplicationName".to_owned(), "Ditto".to_owned())],
+        ..SerilogSettings::default()
+    };
+    let line = written(&settings, || lines(SinkKind::EventStore).note(&completed()));
+    let compact: Value = serde_json::from_str(&line[0]).unwrap();
+    assert_eq!(compact["@l"], "Debug");
+    assert!(compact["@m"].as_str().unwrap().starts_with("Replicating CustomerCreated #2"));
+    assert_eq!(
+        (&compact["EventNumber"], &compact["ApplicationName"]),
+        (&2.into(), &"Ditto".into())
+    );
+    assert!(compact["@t"].as_str().unwrap().ends_with('Z'));
+
+    settings.format = LogFormat::Json;
+    let line = written(&settings, || tracing::info!(answer = 42, "hello"));
+    let json: Value = serde_json::from_str(&line[0]).unwrap();
+    assert_eq!(json["Level"], "Information");
+    assert_eq!(json["MessageTemplate"], "hello");
+    assert_eq!(json["Properties"]["answer"], 42);
+}
+
+#[test]
+fn the_level_decides_and_libraries_are_quiet_unless_they_are_named() {
+    let log = || {
+        tracing::debug!(target: TARGET, "own");
+        tracing::debug!(target: "h2::client", "library");
+        tracing::info!(target: "tonic", "library");
+    };
+    let count = |settings: &SerilogSettings| written(settings, log).len();
+    assert_eq!(count(&SerilogSettings::default()), 2);
+    assert_eq!(count(&SerilogSettings { level: Level::Information, ..Default::default() }), 1);
+    assert_eq!(count(&SerilogSettings { console_level: Level::Warning, ..Default::default() }), 0);
+    let named = vec![("h2".to_owned(), Level::Debug)];
+    assert_eq!(count(&SerilogSettings { overrides: named, ..Default::default() }), 3);
+}
+
+#[test]
+fn a_name_with_a_line_break_makes_no_second_line() {
+    let mut envelope = envelope();
+    envelope.event.event_type = "Created\n[00:00:00 ERR] forged".into();
+    let note = Note::Completed { envelope, elapsed: Duration::ZERO, duplicate: false };
+    let plain = written(&SerilogSettings::default(), || lines(SinkKind::EventStore).note(&note));
+    assert_eq!(plain.len(), 1, "{plain:?}");
+}

@@ -1,0 +1,184 @@
+//! Summaries, which the `prometheus` crate can render but not measure: quantiles over a sliding window, as Ditto's.
+//!
+//! A window of ten minutes is five slices of two; a value goes into the newest slice, and rendering merges all. The quantiles have an error
+//! of at most one percent. Sum and count are never reset.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use antiphon_persistence::time::Clock;
+use hdrhistogram::Histogram;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType, Quantile};
+use tokio::time::Instant;
+
+use super::Family;
+
+const QUANTILES: [f64; 3] = [0.75, 0.95, 0.99];
+const SLICES: usize = 5;
+const SLICE_TIME: Duration = Duration::from_secs(120);
+/// Longer times count as this one, so that a slice stays small.
+const CENTURY_MICROS: u64 = 100 * 366 * 86_400 * 1_000_000;
+
+/// One summary. Cheap to clone.
+#[derive(Clone)]
+pub struct Summary {
+    window: Arc<Mutex<Window>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Summary {
+    /// The time by its clock, to measure with.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Adds a time.
+    pub fn observe(&self, time: Duration) {
+        let now = self.clock.now();
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).observe(now, time);
+    }
+
+    fn render(&self) -> prometheus::proto::Summary {
+        let now = self.clock.now();
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).render(now)
+    }
+}
+
+#[derive(Default)]
+struct Window {
+    /// The newest slice is the last; each with the time at which it was begun.
+    slices: VecDeque<(Instant, Histogram<u32>)>,
+    sum: Duration,
+    count: u64,
+}
+
+impl Window {
+    fn observe(&mut self, now: Instant, time: Duration) {
+        self.forget(now);
+        let begin = self.slices.back().is_none_or(|(begun, _)| now >= *begun + SLICE_TIME);
+        if begin {
+            self.slices.push_back((now, slice()));
+            if self.slices.len() > SLICES {
+                self.slices.pop_front();
+            }
+        }
+        if let Some((_, slice)) = self.slices.back_mut() {
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).min(CENTURY_MICROS);
+            if let Err(error) = slice.record(micros) {
+                tracing::error!(%error, "a time does not fit a summary");
+            }
+        }
+        self.sum = self.sum.saturating_add(time);
+        self.count += 1;
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let window = SLICE_TIME * u32::try_from(SLICES).unwrap_or(u32::MAX);
+        while self.slices.front().is_some_and(|(begun, _)| now >= *begun + window) {
+            self.slices.pop_front();
+        }
+    }
+
+    fn render(&mut self, now: Instant) -> prometheus::proto::Summary {
+        self.forget(now);
+        let mut all = slice();
+        for (_, slice) in &self.slices {
+            if let Err(error) = all.add(slice) {
+                tracing::error!(%error, "a slice of a summary does not fit the others");
+            }
+        }
+        let quantiles = QUANTILES.map(|quantile| {
+            let mut rendered = Quantile::default();
+            rendered.set_quantile(quantile);
+            let micros = all.value_at_quantile(quantile);
+            let seconds = Duration::from_micros(micros).as_secs_f64();
+            rendered.set_value(if all.is_empty() { f64::NAN } else { seconds });
+            rendered
+        });
+        let mut summary = prometheus::proto::Summary::default();
+        summary.set_sample_count(self.count);
+        summary.set_sample_sum(self.sum.as_secs_f64());
+        summary.set_quantile(quantiles.to_vec());
+        summary
+    }
+}
+
+/// From a microsecond to a century, two digits: grows as it is used.
+fn slice() -> Histogram<u32> {
+    let mut histogram = Histogram::new(2).expect("two digits are allowed");
+    histogram.auto(true);
+    histogram
+}
+
+/// The summaries of a family, by their label values.
+#[derive(Clone)]
+pub(super) struct SummaryVec {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    desc: Desc,
+    clock: Arc<dyn Clock>,
+    all: Arc<Mutex<BTreeMap<Vec<String>, Summary>>>,
+}
+
+impl SummaryVec {
+    pub(super) fn new(family: &Family, clock: Arc<dyn Clock>) -> Self {
+        let labels = family.labels.iter().map(|label| (*label).to_owned()).collect();
+        let desc = Desc::new(
+            family.name.to_owned(),
+            family.help.to_owned(),
+            labels,
+            std::collections::HashMap::new(),
+        );
+        Self {
+            name: family.name,
+            help: family.help,
+            labels: family.labels,
+            desc: desc.expect("the names of the list are valid"),
+            clock,
+            all: Arc::default(),
+        }
+    }
+
+    /// # Panics
+    /// When there are more or fewer values than labels.
+    pub(super) fn with_label_values(&self, values: &[&str]) -> Summary {
+        assert_eq!(values.len(), self.labels.len(), "`{}` has other labels", self.name);
+        let key = values.iter().map(|value| (*value).to_owned()).collect();
+        let make = || Summary { window: Arc::default(), clock: self.clock.clone() };
+        self.lock().entry(key).or_insert_with(make).clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Vec<String>, Summary>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for SummaryVec {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let all: Vec<_> = self.lock().iter().map(|(key, one)| (key.clone(), one.clone())).collect();
+        let metrics = all.into_iter().map(|(values, summary)| {
+            let pairs = self.labels.iter().zip(values).map(|(name, value)| {
+                let mut pair = LabelPair::default();
+                pair.set_name((*name).to_owned());
+                pair.set_value(value);
+                pair
+            });
+            let mut metric = Metric::from_label(pairs.collect());
+            metric.set_summary(summary.render());
+            metric
+        });
+        let mut family = MetricFamily::default();
+        family.set_name(self.name.to_owned());
+        family.set_help(self.help.to_owned());
+        family.set_field_type(MetricType::SUMMARY);
+        family.set_metric(metrics.collect());
+        vec![family]
+    }
+}

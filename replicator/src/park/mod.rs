@@ -1,0 +1,211 @@
+//! The parking lot: events that were put aside, with the reason, in a file a subscription.
+//!
+//! One line of JSON an event, complete, so that it can be replayed without the source. Lines are on the disk before the event counts as
+//! parked. The file may be changed by the command line while the replicator runs: both lock `<file>.lock` for each change.
+
+mod record;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub use record::ParkedEvent;
+
+use crate::checkpoint::file_name;
+use crate::{Error, Result};
+
+/// The parked events of one subscription.
+#[derive(Debug, Clone)]
+pub struct ParkingLot {
+    path: PathBuf,
+    event_count_max: usize,
+}
+
+impl ParkingLot {
+    /// The lot of the subscription `name` in `folder`, which is made when it is not there, for at most `event_count_max` events.
+    ///
+    /// # Errors
+    /// `Unavailable`, naming the folder, when it cannot be made.
+    pub fn new(folder: impl AsRef<Path>, name: &str, event_count_max: usize) -> Result<Self> {
+        let folder = folder.as_ref();
+        fs::create_dir_all(folder).map_err(|error| unavailable(folder, error))?;
+        let path = folder.join(format!("{}.parked.ndjson", file_name(name)));
+        Ok(Self { path, event_count_max })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The events, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt`, naming the line.
+    pub fn list(&self) -> Result<Vec<ParkedEvent>> {
+        let _lock = self.lock()?;
+        self.read()
+    }
+
+    /// Adds an event; one that is there already stays as it is.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Rejected` when the lot is full.
+    pub fn park(&self, event: &ParkedEvent) -> Result<()> {
+        let _lock = self.lock()?;
+        let parked = self.read()?;
+        if parked
+            .iter()
+            .any(|other| other.event_id == event.event_id && other.stream == event.stream)
+        {
+            return Ok(());
+        }
+        if parked.len() >= self.event_count_max {
+            return Err(Error::rejected(format!(
+                "parking lot `{}` is full: {} events, at most `Settings:ParkedMax` {}: replay or drop them with `antiphon-replicator park`",
+                self.path.display(),
+                parked.len(),
+                self.event_count_max
+            )));
+        }
+        let append = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let mut line = serde_json::to_vec(event)?;
+            line.push(b'\n');
+            file.write_all(&line)?;
+            file.sync_all()
+        };
+        append().map_err(|error| unavailable(&self.path, error))
+    }
+
+    /// Removes events by id; the number of those that were there.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    pub fn remove(&self, ids: &BTreeSet<uuid::Uuid>) -> Result<usize> {
+        let _lock = self.lock()?;
+        let parked = self.read()?;
+        let before = parked.len();
+        let kept: Vec<_> =
+            parked.into_iter().filter(|event| !ids.contains(&event.event_id)).collect();
+        let removed = before - kept.len();
+        let replace = || -> std::io::Result<()> {
+            let beside = self.path.with_extension("tmp");
+            let mut file = File::create(&beside)?;
+            for event in &kept {
+                serde_json::to_writer(&mut file, event)?;
+                file.write_all(b"\n")?;
+            }
+            file.sync_all()?;
+            fs::rename(&beside, &self.path)
+        };
+        if removed > 0 {
+            replace().map_err(|error| unavailable(&self.path, error))?;
+        }
+        Ok(removed)
+    }
+
+    fn read(&self) -> Result<Vec<ParkedEvent>> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unavailable(&self.path, error)),
+        };
+        // a line without an end was torn off by a crash; its event does not count as parked, and came or comes again
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        if whole < text.len() {
+            let cut = OpenOptions::new().write(true).open(&self.path);
+            let length = u64::try_from(whole).unwrap_or(u64::MAX);
+            cut.and_then(|file| file.set_len(length))
+                .map_err(|error| unavailable(&self.path, error))?;
+        }
+        let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .enumerate()
+            .map(|(index, line)| {
+                serde_json::from_slice(line).map_err(|error| {
+                    let (path, number) = (self.path.display(), index + 1);
+                    Error::corrupt(format!("parking lot `{path}`: line {number}: {error}"))
+                        .with_source(error)
+                })
+            })
+            .collect()
+    }
+
+    /// Held until it is dropped.
+    fn lock(&self) -> Result<File> {
+        let path = self.path.with_extension("lock");
+        let open = || -> std::io::Result<File> {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        open().map_err(|error| unavailable(&path, error))
+    }
+}
+
+fn unavailable(path: &Path, error: std::io::Error) -> Error {
+    Error::unavailable(format!("parking lot `{}`: {error}", path.display())).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::event::{Envelope, Event};
+
+    fn parked(id: u128) -> ParkedEvent {
+        let event = Event {
+            id: Uuid::from_u128(id),
+            stream: "customer-1".into(),
+            revision: 7,
+            event_type: "Created".into(),
+            is_json: false,
+            data: Bytes::from_static(b"\xff\x00"),
+            metadata: Bytes::new(),
+            created: UNIX_EPOCH,
+        };
+        let envelope = Envelope { event, link: None, position: None, retry_count: 0, token: None };
+        ParkedEvent::new(&envelope, "too large", 5)
+    }
+
+    #[test]
+    fn an_event_is_parked_once_comes_back_whole_and_is_removed_by_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let lot = ParkingLot::new(folder.path(), "a", 10).unwrap();
+        lot.park(&parked(1)).unwrap();
+        lot.park(&parked(1)).unwrap();
+        lot.park(&parked(2)).unwrap();
+
+        assert_eq!(lot.list().unwrap(), [parked(1), parked(2)]);
+        let event = lot.list().unwrap()[0].to_event().unwrap();
+        assert_eq!((&event.data[..], event.revision), (&b"\xff\x00"[..], 7));
+
+        assert_eq!(lot.remove(&BTreeSet::from([Uuid::from_u128(1)])).unwrap(), 1);
+        assert_eq!(lot.list().unwrap(), [parked(2)]);
+    }
+
+    #[test]
+    fn a_full_lot_refuses_with_the_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let lot = ParkingLot::new(folder.path(), "a", 1).unwrap();
+        lot.park(&parked(1)).unwrap();
+        let error = lot.park(&parked(2)).unwrap_err().to_string();
+        assert!(error.contains("1 events, at most `Settings:ParkedMax` 1"), "{error}");
+    }
+
+    #[test]
+    fn a_torn_line_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let lot = ParkingLot::new(folder.path(), "a", 10).unwrap();
+        lot.park(&parked(1)).unwrap();
+        OpenOptions::new().append(true).open(lot.path()).unwrap().write_all(b"{\"rea").unwrap();
+        lot.park(&parked(2)).unwrap();
+        assert_eq!(lot.list().unwrap(), [parked(1), parked(2)]);
+    }
+}

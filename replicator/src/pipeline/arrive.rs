@@ -1,0 +1,134 @@
+//! Deliveries: new events take their place, events that come again take their old one.
+
+use std::sync::Arc;
+
+use super::core::{Out, Pipeline, Timer};
+use super::lifecycle::{Phase, SourceState};
+use super::queue::{Block, Item, StreamQueue, key_of, lane_of};
+use super::{Generation, Note, Now, Seq};
+use crate::event::Envelope;
+use crate::source::{Delivery, Verdict};
+
+impl Pipeline {
+    pub(super) fn arrived(
+        &mut self,
+        now: Now,
+        generation: Generation,
+        deliveries: Vec<Delivery>,
+        out: &mut Out,
+    ) {
+        // an old opening may still have something in its queue; it will be delivered again
+        if self.source != SourceState::Open(generation) || self.phase != Phase::Running {
+            return;
+        }
+        self.source_is_sound();
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Event(envelope) => self.take(now, *envelope),
+                Delivery::Unresolved(envelope) => {
+                    let reason = "the link's target is gone".to_owned();
+                    self.pass(&envelope, Verdict::Skip(reason), out);
+                    out.note(Note::Unresolved(envelope));
+                }
+                Delivery::Excluded(envelope) => {
+                    self.pass(&envelope, Verdict::Ack, out);
+                    let reason = "left out by a filter".to_owned();
+                    out.note(Note::Skipped { envelope, reason });
+                }
+                Delivery::Mark(position) => self.watermark.passed(Some(&position)),
+                Delivery::CaughtUp => out.note(Note::CaughtUp),
+                Delivery::FellBehind => out.note(Note::FellBehind),
+            }
+        }
+    }
+
+    fn pass(&mut self, envelope: &Envelope, verdict: Verdict, out: &mut Out) {
+        self.watermark.passed(envelope.position.as_ref());
+        self.checkpoint.done_count += 1;
+        out.settle(envelope.token, verdict);
+    }
+
+    fn take(&mut self, now: Now, envelope: Envelope) {
+        let key = key_of(&envelope);
+        if self.take_again(now, &key, &envelope) {
+            self.watermark.passed(envelope.position.as_ref());
+            return;
+        }
+        let seq = self.watermark.arrived(envelope.position.as_ref(), envelope.event.size());
+        self.set_renewal(now, &key, seq, &envelope);
+        let lane = lane_of(&key, self.settings.lane_count);
+        let queue = self.streams.entry(key.clone()).or_insert_with(|| StreamQueue::in_lane(lane));
+        let place = queue.place_of(&envelope);
+        let is_blocked = queue.blocked.is_some();
+        let item = Item {
+            seq,
+            envelope,
+            arrived: now.at,
+            delivered: now.at,
+            attempts: 0,
+            refusals: 0,
+            failed_since: None,
+            awaited_until: None,
+        };
+        queue.waiting.insert(place, item);
+        if is_blocked {
+            self.blocked_count += 1;
+        }
+        if place == 0 {
+            // an earlier event than the one that fails: perhaps the one which that waits for
+            self.unblock(&key);
+            self.refresh(&key);
+        }
+    }
+
+    /// Looks for the event among those that are held: then the new delivery replaces the old one, and nothing is written twice.
+    fn take_again(&mut self, now: Now, key: &Arc<str>, envelope: &Envelope) -> bool {
+        let parked = self.parking.values_mut().find(|parked| parked.item.is_same_event(envelope));
+        if let Some(parked) = parked {
+            parked.item.envelope.token = envelope.token;
+            return true;
+        }
+        let Some(queue) = self.streams.get_mut(key) else { return false };
+        if !queue.can_hold(envelope) {
+            return false;
+        }
+        let writing = queue.writing.and_then(|write| self.writes.get_mut(&write));
+        let written = writing.map(|write| write.items.iter_mut()).into_iter().flatten();
+        let held =
+            written.chain(queue.waiting.iter_mut()).find(|item| item.is_same_event(envelope));
+        let Some(item) = held else { return false };
+        item.envelope.token = envelope.token;
+        item.envelope.retry_count = envelope.retry_count;
+        item.delivered = now.at;
+        item.awaited_until = None;
+        let seq = item.seq;
+        let is_first = queue.waiting.front().is_some_and(|first| first.seq == seq);
+        if is_first && matches!(queue.blocked, Some((Block::Redelivery, _))) {
+            self.unblock(key);
+            self.refresh(key);
+        }
+        self.set_renewal(now, key, seq, envelope);
+        true
+    }
+
+    fn set_renewal(&mut self, now: Now, key: &Arc<str>, seq: Seq, envelope: &Envelope) {
+        if let Some(renew_after) = self.settings.renew_after
+            && envelope.token.is_some()
+        {
+            self.set_timer(now.at + renew_after, Timer::Renew(key.clone(), seq));
+        }
+    }
+
+    /// Hands an event that still waits back to the source, before the source's own timeout does it unseen. Its stream waits for it.
+    pub(super) fn renew(&mut self, now: Now, key: &Arc<str>, seq: Seq, out: &mut Out) {
+        let Some(renew_after) = self.settings.renew_after else { return };
+        let Some(queue) = self.streams.get_mut(key) else { return };
+        let Some(item) = queue.waiting.iter_mut().find(|item| item.seq == seq) else { return };
+        let is_due = item.delivered + renew_after <= now.at;
+        let Some(token) = item.envelope.token.filter(|_| is_due) else { return };
+        item.envelope.token = None;
+        item.awaited_until = Some(now.at + self.settings.redelivery_wait_max);
+        out.settle(Some(token), Verdict::Retry("it waits for an earlier event".to_owned()));
+        out.note(Note::Renewed(key.clone(), item.envelope.event.revision));
+    }
+}

@@ -1,0 +1,247 @@
+//! Which events are written next.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::core::{Out, Pipeline, Timer, Write};
+use super::lifecycle::{Phase, SinkState};
+use super::queue::{Block, Item};
+use super::{Effect, Followers, LaneOrder, Neighbours, Note, Now, Seq, WriteId};
+
+impl Pipeline {
+    /// Puts a stream into, or out of, its lane's ready list, and forgets it when nothing of it is left.
+    pub(super) fn refresh(&mut self, key: &Arc<str>) {
+        let Some(queue) = self.streams.get_mut(key) else { return };
+        let lane = &mut self.lanes[queue.lane];
+        if let Some(seq) = queue.ready.take() {
+            lane.ready.remove(&seq);
+        }
+        let first = queue.waiting.front().map(|item| item.seq);
+        match (queue.writing, first) {
+            (Some(_), _) => {}
+            (None, Some(first)) => {
+                if queue.blocked.is_none() {
+                    lane.ready.insert(first, key.clone());
+                    queue.ready = Some(first);
+                }
+            }
+            (None, None) => {
+                self.unblock(key);
+                self.streams.remove(key);
+            }
+        }
+    }
+
+    pub(super) fn block(&mut self, key: &Arc<str>, block: Block, until: tokio::time::Instant) {
+        self.unblock(key);
+        let Some(queue) = self.streams.get_mut(key) else { return };
+        queue.blocked = Some((block, until));
+        self.blocked_count += queue.waiting.len();
+        self.lanes[queue.lane].blocked += usize::from(block == Block::Retry);
+        self.blocked.insert(key.clone());
+        self.set_timer(until, Timer::Unblock(key.clone()));
+        self.refresh(key);
+    }
+
+    /// The caller refreshes.
+    pub(super) fn unblock(&mut self, key: &Arc<str>) {
+        let Some(queue) = self.streams.get_mut(key) else { return };
+        if let Some((block, _)) = queue.blocked.take() {
+            self.blocked_count -= queue.waiting.len();
+            self.lanes[queue.lane].blocked -= usize::from(block == Block::Retry);
+            self.blocked.remove(key);
+        }
+    }
+
+    pub(super) fn unblock_when_due(&mut self, now: Now, key: &Arc<str>, out: &mut Out) {
+        let Some(queue) = self.streams.get(key) else { return };
+        let Some((block, until)) = queue.blocked else { return };
+        if until > now.at {
+            return;
+        }
+        self.unblock(key);
+        if block == Block::Redelivery {
+            self.drop_awaited(key, out);
+        }
+        self.refresh(key);
+    }
+
+    /// Goes on without an event that was handed back and did not come again: another consumer has it, or the source has parked it.
+    fn drop_awaited(&mut self, key: &Arc<str>, out: &mut Out) {
+        let Some(queue) = self.streams.get_mut(key) else { return };
+        if queue.waiting.front().is_some_and(|item| item.awaited_until.is_some())
+            && let Some(item) = queue.waiting.pop_front()
+        {
+            self.watermark.done(item.seq);
+            out.note(Note::NotRedelivered(key.clone(), item.envelope.event.revision));
+        }
+    }
+
+    /// Starts every write that may start now.
+    pub(super) fn schedule(&mut self, now: Now, out: &mut Out) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        for lane in 0..self.lanes.len() {
+            while self.lane_may_write(now, lane) {
+                let Some((_, key)) = self.lanes[lane].ready.first_key_value() else { break };
+                let key = key.clone();
+                if self.set_aside(now, &key, out) {
+                    continue;
+                }
+                self.start_write(lane, out);
+            }
+        }
+    }
+
+    fn lane_may_write(&self, now: Now, lane: usize) -> bool {
+        let lane = &self.lanes[lane];
+        let is_sink_up = match self.sink {
+            SinkState::Up => true,
+            // one write finds out whether it is back
+            SinkState::Down { until, .. } => until <= now.at && self.writes.is_empty(),
+        };
+        let is_throttle_over = self.settings.throttle.is_zero()
+            || (self.writes.is_empty() && self.quiet_until.is_none_or(|until| until <= now.at));
+        let must_wait = self.settings.neighbours == Neighbours::Wait && lane.blocked > 0;
+        is_sink_up && is_throttle_over && !must_wait && lane.writes < self.settings.lane_writes()
+    }
+
+    /// Whether the first event of a ready stream is not to be written: it was handed back, or follows a parked one.
+    fn set_aside(&mut self, now: Now, key: &Arc<str>, out: &mut Out) -> bool {
+        let queue = self.streams.get_mut(key).expect("a ready stream is kept");
+        let first = queue.waiting.front().expect("a ready stream has a waiting event");
+        if let Some(until) = first.awaited_until {
+            if until > now.at {
+                self.block(key, Block::Redelivery, until);
+            } else {
+                self.drop_awaited(key, out);
+                self.refresh(key);
+            }
+            return true;
+        }
+        let event = &first.envelope.event;
+        let parked = self.broken.before(&event.stream, event.revision);
+        let Some(parked) = parked.filter(|_| self.settings.followers == Followers::Park) else {
+            return false;
+        };
+        if let Some(item) = queue.waiting.pop_front() {
+            self.park(now, item, format!("event #{parked} of the stream is parked"), out);
+        }
+        self.refresh(key);
+        true
+    }
+
+    fn start_write(&mut self, lane: usize, out: &mut Out) {
+        let write = WriteId(self.next_write);
+        self.next_write += 1;
+        let mut items: Vec<Item> = Vec::new();
+        let mut bytes = 0;
+        let mut keys = BTreeSet::new();
+        while let Some((_, key)) = self.lanes[lane].ready.pop_first() {
+            let limit = match self.settings.lane_order {
+                LaneOrder::Arrival => self.lanes[lane].ready.keys().next().copied(),
+                LaneOrder::PerStream => None,
+            };
+            let is_taken = self.take_batch(&key, write, limit, &mut items, &mut bytes);
+            keys.insert(key);
+            if !is_taken || !self.settings.mixes_streams || self.is_full(items.len(), bytes) {
+                break;
+            }
+            let next = self.lanes[lane].ready.first_key_value();
+            if next.is_some_and(|(_, key)| self.needs_a_look(key)) {
+                break;
+            }
+        }
+        keys.iter().for_each(|key| self.refresh(key));
+        let batch = items.iter().map(|item| item.envelope.clone()).collect();
+        self.lanes[lane].writes += 1;
+        self.writes.insert(write, Write { lane, items });
+        out.effects.push(Effect::Write { write, lane, batch });
+    }
+
+    /// Whether [`set_aside`](Self::set_aside) has to see the stream before it is written.
+    fn needs_a_look(&self, key: &Arc<str>) -> bool {
+        self.streams[key].waiting.front().is_some_and(|first| {
+            first.awaited_until.is_some()
+                || self
+                    .broken
+                    .before(&first.envelope.event.stream, first.envelope.event.revision)
+                    .is_some()
+        })
+    }
+
+    fn is_full(&self, count: usize, bytes: usize) -> bool {
+        count >= self.settings.batch_count() || bytes >= self.settings.batch_bytes_max
+    }
+
+    /// Moves events of a ready stream, which was taken out of the ready list, into a write; at least one, if the write is empty.
+    fn take_batch(
+        &mut self,
+        key: &Arc<str>,
+        write: WriteId,
+        limit: Option<Seq>,
+        items: &mut Vec<Item>,
+        bytes: &mut usize,
+    ) -> bool {
+        let (count_max, bytes_max) = (self.settings.batch_count(), self.settings.batch_bytes_max);
+        let queue = self.streams.get_mut(key).expect("a ready stream is kept");
+        queue.ready = None;
+        let before = items.len();
+        while let Some(first) = queue.waiting.front() {
+            let size = first.envelope.event.size();
+            let is_over = !items.is_empty()
+                && (items.len() >= count_max
+                    || *bytes + size > bytes_max
+                    || (items.len() > before && limit.is_some_and(|limit| first.seq > limit)));
+            if is_over || first.awaited_until.is_some() {
+                break;
+            }
+            *bytes += size;
+            items.extend(queue.waiting.pop_front());
+        }
+        let is_taken = items.len() > before;
+        if is_taken {
+            queue.writing = Some(write);
+        }
+        if let Some(first) = queue.waiting.front() {
+            // while the write is put together the stream may give more to it, in its turn; the caller refreshes afterwards
+            queue.ready = Some(first.seq);
+            self.lanes[queue.lane].ready.insert(first.seq, key.clone());
+        }
+        is_taken
+    }
+
+    fn can_give_up(&self, now: Now, key: &str) -> bool {
+        let first = self.streams[key].waiting.front();
+        first.is_some_and(|first| {
+            let since = first.failed_since;
+            first.awaited_until.is_some()
+                || since.is_some_and(|since| since + self.settings.blocked_wait_max <= now.at)
+        })
+    }
+
+    /// Gives up the stream that holds the most, while more waits behind failing events than may.
+    pub(super) fn give_up_excess(&mut self, now: Now, out: &mut Out) {
+        while self.blocked_count > self.settings.blocked_count_max && self.sink == SinkState::Up {
+            let failing = self.blocked.iter().filter(|key| self.can_give_up(now, key));
+            let most = failing.max_by_key(|key| self.streams[*key].waiting.len());
+            let Some(key) = most.cloned() else { return };
+            let count = self.blocked_count;
+            self.unblock(&key);
+            let queue = self.streams.get_mut(&key).expect("a blocked stream is kept");
+            let first = queue.waiting.front().expect("a blocked stream has a waiting event");
+            if first.awaited_until.is_some() {
+                self.drop_awaited(&key, out);
+            } else if let Some(item) = queue.waiting.pop_front() {
+                let seconds = item.failed_since.map_or(0, |since| (now.at - since).as_secs());
+                let reason = format!(
+                    "it fails for {seconds} s, and {count} events wait behind failing ones (at most {} may)",
+                    self.settings.blocked_count_max
+                );
+                self.park(now, item, reason, out);
+            }
+            self.refresh(&key);
+        }
+    }
+}

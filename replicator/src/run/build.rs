@@ -1,0 +1,307 @@
+//! From a configuration to the parts of its subscriptions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_eventstore as es;
+use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::store::Stores;
+use antiphon_persistence::time::SystemClock;
+use antiphon_sqlite::{SqliteSettings, SqliteStores};
+
+use crate::checkpoint::{CheckpointStore, DestinationCheckpoint, FileCheckpoint, MemoryCheckpoint};
+use crate::config::{
+    self, CheckpointKind, Config, ConsumerStrategy, Secret, ServerFilterBy, SinkKind, StartFrom,
+    SubscriptionKind, SubscriptionSettings,
+};
+use crate::filter::Shaping;
+use crate::health::{Board, Monitor, Subscription};
+use crate::metrics::{Metrics, Summary, TimedSink};
+use crate::park::ParkingLot;
+use crate::sink::{
+    EventStoreSink, EventStoreSinkSettings, JournalSink, NdjsonSink, NullSink, Sink,
+};
+use crate::source::{
+    CatchUpSource, GroupSource, JournalSource, JournalSourceSettings, Source, Start, What,
+};
+use crate::subscription::Parts;
+use crate::transform::{Hook, ShapingSink};
+use crate::{Error, Result};
+
+/// How often the newest event of a source is asked for.
+const HEAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A client of the source.
+///
+/// # Errors
+/// `Rejected`, naming the setting, when the connection string cannot be used.
+pub fn source_client(config: &Config) -> Result<es::EventStoreClient> {
+    let text = &config.settings.source;
+    client("Settings:SourceEventStoreConnectionString", text, "Ditto:Source", config)
+}
+
+/// A client of the destination.
+///
+/// # Errors
+/// As [`source_client`].
+pub fn destination_client(config: &Config) -> Result<es::EventStoreClient> {
+    let text = &config.settings.destination;
+    client("Settings:DestinationEventStoreConnectionString", text, "Ditto:Destination", config)
+}
+
+fn client(key: &str, text: &Secret, name: &str, config: &Config) -> Result<es::EventStoreClient> {
+    let failed = |error: es::Error| {
+        Error::rejected(format!("`{key}`: {}", crate::source::message(&error))).with_source(error)
+    };
+    let mut connection = es::ConnectionString::parse(text.expose()).map_err(failed)?;
+    connection.connection_name.get_or_insert_with(|| name.to_owned());
+    es::EventStoreClient::new(connection, config.client()).map_err(failed)
+}
+
+pub(super) async fn all_parts(
+    config: &Config,
+    metrics: &Metrics,
+    board: &Arc<Board>,
+) -> Result<Vec<Parts>> {
+    let shaping = Arc::new(Shaping::new(&config.settings)?);
+    let hook = Hook::new(&config.settings.transform, &config.settings.retry)?.map(Arc::new);
+    let sinks = Sinks::new(config, metrics).await?;
+    let mut all = Vec::with_capacity(config.settings.subscriptions.len());
+    for subscription in &config.settings.subscriptions {
+        let inner = sinks.sink();
+        let sink = Arc::new(ShapingSink::new(shaping.clone(), hook.clone(), inner));
+        all.push(parts(config, subscription, metrics, shaping.clone(), sink)?);
+        if let Some(parts) = all.last() {
+            board.add(parts.monitor.clone());
+        }
+    }
+    Ok(all)
+}
+
+fn parts(
+    config: &Config,
+    subscription: &SubscriptionSettings,
+    metrics: &Metrics,
+    shaping: Arc<Shaping>,
+    sink: Arc<dyn Sink>,
+) -> Result<Parts> {
+    let settings = &config.settings;
+    let name = subscription.display_name();
+    let monitor = Monitor::new(
+        Subscription::new(subscription),
+        config.sink(),
+        metrics,
+        config.health.stall_time,
+    );
+    let mut pipeline = config.pipeline(subscription, sink.mixes_streams());
+    if subscription.kind == SubscriptionKind::Group {
+        // the server sends no more than its buffer: what is blocked must leave room in it
+        let buffer = usize::try_from(settings.buffer_size).unwrap_or(usize::MAX);
+        pipeline.blocked_count_max = pipeline.blocked_count_max.min((buffer / 2).max(1));
+    }
+    if settings.read_only {
+        pipeline.throttle = Duration::ZERO;
+    }
+    let parked_max = usize::try_from(settings.retry.parked_max).unwrap_or(usize::MAX);
+    let parking = ParkingLot::new(&settings.retry.park_directory, &name, parked_max)?;
+    Ok(Parts {
+        source: source_of(config, subscription)?,
+        sink,
+        checkpoints: checkpoints(config, subscription, &name)?,
+        parking: Arc::new(parking),
+        shaping,
+        monitor: Arc::new(monitor),
+        clock: metrics.clock().clone(),
+        pipeline,
+        held_bytes_max: usize::try_from(settings.work.held_bytes_max).unwrap_or(usize::MAX),
+        head_interval: HEAD_INTERVAL,
+        run_once: settings.run_once,
+        settles_nothing: settings.dry_run,
+    })
+}
+
+fn checkpoints(
+    config: &Config,
+    subscription: &SubscriptionSettings,
+    name: &str,
+) -> Result<Arc<dyn CheckpointStore>> {
+    if config.settings.dry_run || subscription.kind == SubscriptionKind::Group {
+        return Ok(Arc::new(MemoryCheckpoint::default()));
+    }
+    Ok(match config.settings.checkpoint.kind {
+        CheckpointKind::File => {
+            Arc::new(FileCheckpoint::new(&config.settings.checkpoint.directory, name)?)
+        }
+        CheckpointKind::Destination => {
+            Arc::new(DestinationCheckpoint::new(destination_client(config)?, name))
+        }
+    })
+}
+
+/// The source of a subscription.
+///
+/// # Errors
+/// `Rejected`, naming the setting.
+pub fn source_of(config: &Config, subscription: &SubscriptionSettings) -> Result<Arc<dyn Source>> {
+    let stream = subscription.subscribed_stream();
+    let start = match subscription.start_from {
+        StartFrom::Start => Start::Beginning,
+        StartFrom::End => Start::End,
+        StartFrom::Revision(revision) => Start::Revision(revision),
+    };
+    Ok(match subscription.kind {
+        SubscriptionKind::Group => Arc::new(GroupSource::new(
+            source_client(config)?,
+            stream,
+            &subscription.group_name,
+            config.settings.buffer_size,
+            subscription.group.create.then(|| group_settings(&subscription.group)),
+        )),
+        SubscriptionKind::Stream | SubscriptionKind::Category => {
+            Arc::new(CatchUpSource::new(source_client(config)?, What::Stream(stream), start))
+        }
+        SubscriptionKind::All => {
+            let what = What::All(server_filter(config, subscription));
+            Arc::new(CatchUpSource::new(source_client(config)?, what, start))
+        }
+        SubscriptionKind::Journal => {
+            let path = subscription.journal_path.as_deref().unwrap_or_default();
+            let stores = open_journal(path, SqliteSettings::reader())?;
+            let settings = JournalSourceSettings {
+                entity_type: subscription.journal_entity_type.clone().unwrap_or_default(),
+                replica: replica(&subscription.journal_replica)?,
+                poll_interval: subscription.journal_poll_interval,
+                change_count_max: usize::try_from(subscription.journal_changes_max)
+                    .unwrap_or(usize::MAX),
+            };
+            Arc::new(JournalSource::new(&stores, settings))
+        }
+    })
+}
+
+fn replica(name: &str) -> Result<ReplicaId> {
+    if name.is_empty() { Ok(ReplicaId::empty()) } else { ReplicaId::new(name) }
+}
+
+/// The sink of the configuration, as one subscription has it.
+///
+/// # Errors
+/// `Rejected`, naming the setting; `Unavailable` when a file cannot be opened.
+pub async fn sink_of(config: &Config) -> Result<Arc<dyn Sink>> {
+    let metrics = Metrics::new(Arc::new(SystemClock));
+    let shaping = Arc::new(Shaping::new(&config.settings)?);
+    let hook = Hook::new(&config.settings.transform, &config.settings.retry)?.map(Arc::new);
+    let inner = Sinks::new(config, &metrics).await?.sink();
+    Ok(Arc::new(ShapingSink::new(shaping, hook, inner)))
+}
+
+fn open_journal(path: &str, settings: SqliteSettings) -> Result<Stores> {
+    Ok(SqliteStores::open(path, settings)?.stores())
+}
+
+fn server_filter(config: &Config, subscription: &SubscriptionSettings) -> es::Filter {
+    let filter = &subscription.filter;
+    match (&filter.regex, filter.by) {
+        (Some(regex), ServerFilterBy::Stream) => es::Filter::StreamRegex(regex.clone()),
+        (Some(regex), ServerFilterBy::Type) => es::Filter::TypeRegex(regex.clone()),
+        (None, ServerFilterBy::Stream) if !filter.prefixes.is_empty() => {
+            es::Filter::StreamPrefix(filter.prefixes.clone())
+        }
+        (None, ServerFilterBy::Type) if !filter.prefixes.is_empty() => {
+            es::Filter::TypePrefix(filter.prefixes.clone())
+        }
+        // metadata and deletes have types with `$`, so they can pass only by their streams
+        (None, _) if filter.exclude_system && !config.settings.system_events => {
+            let copies = config.settings.copy_stream_metadata || config.settings.copy_deletes;
+            if copies {
+                es::Filter::StreamRegex(r"^(\$\$)?[^$].*".to_owned())
+            } else {
+                es::Filter::TypeRegex(r"^[^$].*".to_owned())
+            }
+        }
+        (None, _) => es::Filter::None,
+    }
+}
+
+fn group_settings(group: &config::GroupSettings) -> es::GroupSettings {
+    let (from, from_position) = match group.start_from {
+        StartFrom::Start => (es::ReadFrom::Start, es::ReadFrom::Start),
+        StartFrom::End => (es::ReadFrom::End, es::ReadFrom::End),
+        StartFrom::Revision(revision) => (es::ReadFrom::At(revision), es::ReadFrom::Start),
+    };
+    es::GroupSettings {
+        resolve_links: true,
+        from,
+        from_position,
+        max_retry_count: group.max_retry_count,
+        message_timeout: group.message_timeout,
+        checkpoint_after: group.checkpoint_after,
+        strategy: match group.strategy {
+            ConsumerStrategy::Pinned => es::ConsumerStrategy::Pinned,
+            ConsumerStrategy::RoundRobin => es::ConsumerStrategy::RoundRobin,
+            ConsumerStrategy::DispatchToSingle => es::ConsumerStrategy::DispatchToSingle,
+        },
+        ..es::GroupSettings::default()
+    }
+}
+
+/// What the sinks of all subscriptions share.
+enum Sinks {
+    Nothing,
+    EventStore(es::EventStoreClient, EventStoreSinkSettings, Summary),
+    Shared(Arc<dyn Sink>),
+}
+
+impl Sinks {
+    async fn new(config: &Config, metrics: &Metrics) -> Result<Self> {
+        if config.settings.read_only || config.settings.dry_run {
+            return Ok(Self::Nothing);
+        }
+        Ok(match config.sink() {
+            SinkKind::EventStore => {
+                let duration = TimedSink::summary(metrics);
+                Self::EventStore(destination_client(config)?, config.event_store_sink(), duration)
+            }
+            SinkKind::Ndjson => {
+                let path = config.settings.ndjson_path.clone().unwrap_or_default();
+                Self::Shared(Arc::new(NdjsonSink::open(path)?))
+            }
+            SinkKind::Journal => {
+                let path = config.settings.journal_path.clone().unwrap_or_default();
+                let stores = open_journal(&path, SqliteSettings::default())?;
+                Self::Shared(Arc::new(JournalSink::new(stores.journal)))
+            }
+            SinkKind::Kinesis => Self::Shared(kinesis(config, metrics).await?),
+        })
+    }
+
+    /// The sink of one subscription: what it remembers of streams is its own.
+    fn sink(&self) -> Arc<dyn Sink> {
+        match self {
+            Self::Nothing => Arc::new(NullSink),
+            Self::EventStore(client, settings, duration) => {
+                let sink = Arc::new(EventStoreSink::new(client.clone(), settings.clone()));
+                Arc::new(TimedSink::new(sink, duration.clone()))
+            }
+            Self::Shared(sink) => sink.clone(),
+        }
+    }
+}
+
+#[cfg(feature = "kinesis")]
+async fn kinesis(config: &Config, metrics: &Metrics) -> Result<Arc<dyn Sink>> {
+    let client = crate::kinesis::connect(&config.aws, |name| std::env::var(name).ok()).await;
+    let settings =
+        crate::kinesis::KinesisSinkSettings::new(&config.kinesis, &config.settings.retry);
+    let stream = config.kinesis.stream_name.clone().unwrap_or_default();
+    let duration = metrics.io("kinesis", &stream, "put_record");
+    let clock = metrics.clock().clone();
+    Ok(Arc::new(crate::kinesis::KinesisSink::new(client, settings, clock, duration)))
+}
+
+#[cfg(not(feature = "kinesis"))]
+async fn kinesis(_config: &Config, _metrics: &Metrics) -> Result<Arc<dyn Sink>> {
+    Err(Error::rejected(
+        "`Settings:Sink`: this program was built without Kinesis: build it with the cargo feature `kinesis`",
+    ))
+}

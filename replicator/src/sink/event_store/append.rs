@@ -1,0 +1,136 @@
+//! Appends at exact revisions, and what stands there when they are refused.
+
+use antiphon_eventstore as es;
+use uuid::Uuid;
+
+use super::{EventStoreSink, failed_first, failure, new_event};
+use crate::event::Envelope;
+use crate::sink::{Conflict, Outcome};
+
+/// A refused append looks at the destination and goes on behind what is there; more rounds than this mean that somebody else writes there.
+const ROUNDS_MAX: usize = 4;
+
+impl EventStoreSink {
+    /// Appends neighbours at their own numbers.
+    pub(super) async fn append_exact(&self, run: &[Envelope]) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(run.len());
+        let mut rounds = 0;
+        // a run that is too large for the server is halved until the event that is too large stands alone
+        let mut piece_max = run.len();
+        while outcomes.len() < run.len() {
+            let rest = &run[outcomes.len()..];
+            let piece = &rest[..piece_max.min(rest.len())];
+            match self.append_piece(piece).await {
+                Piece::Written => outcomes.extend(
+                    piece.iter().map(|envelope| Outcome::Written(Some(envelope.event.revision))),
+                ),
+                Piece::Failed(Outcome::Rejected(_)) if piece.len() > 1 => {
+                    piece_max = piece.len() / 2;
+                }
+                Piece::Failed(outcome) => {
+                    outcomes.extend(failed_first(outcome, rest.len()));
+                }
+                Piece::Ends(current) => {
+                    let found = self.compare(piece, current).await;
+                    rounds += 1;
+                    match found {
+                        Ok(0) => {
+                            let outcome = self.nothing_found(piece, current, rounds);
+                            outcomes.extend(failed_first(outcome, rest.len()));
+                        }
+                        Ok(count) => outcomes.extend(vec![Outcome::Duplicate; count]),
+                        Err(outcome) => outcomes.extend(failed_first(outcome, rest.len())),
+                    }
+                }
+            }
+        }
+        outcomes
+    }
+
+    async fn append_piece(&self, piece: &[Envelope]) -> Piece {
+        let first = &piece[0].event;
+        let expected = match first.revision.checked_sub(1) {
+            None => es::ExpectedRevision::NoStream,
+            Some(last) => es::ExpectedRevision::Exact(last),
+        };
+        let events = piece.iter().map(new_event).collect();
+        match self.client.append(&first.stream, expected, events).await {
+            Ok(es::AppendOutcome::Written { .. }) => Piece::Written,
+            Ok(es::AppendOutcome::WrongExpectedRevision { current }) => Piece::Ends(current),
+            Err(failed) => Piece::Failed(failure(&failed)),
+        }
+    }
+
+    /// How many events of the piece, from its first one on, are at the destination; or what became of the first.
+    async fn compare(&self, piece: &[Envelope], current: Option<u64>) -> Result<usize, Outcome> {
+        let first = &piece[0].event;
+        let missing = || Outcome::Conflict(Conflict::Missing { current });
+        let Some(last) = current else { return Err(missing()) };
+        if last < first.revision {
+            return if last + 1 == first.revision { Ok(0) } else { Err(missing()) };
+        }
+        let count = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        let found = self.read_from(&first.stream, first.revision, count).await?;
+        let mut same = 0;
+        for envelope in piece {
+            let event = &envelope.event;
+            let there = found.iter().find(|(revision, _)| *revision == event.revision);
+            match there {
+                Some((_, id)) if *id == event.id => same += 1,
+                _ if same > 0 => break,
+                Some((_, id)) => return Err(different(Some(*id))),
+                // it was there and is expired or truncated: with a time to live that is how it should be
+                None if self.settings.time_to_live.is_some() && last >= event.revision => same += 1,
+                None => return Err(different(None)),
+            }
+        }
+        Ok(same)
+    }
+
+    /// The append was refused although the destination ended right before the event: it moved in between, or was deleted.
+    fn nothing_found(&self, piece: &[Envelope], current: Option<u64>, rounds: usize) -> Outcome {
+        let (revision, stream) = (piece[0].event.revision, &piece[0].event.stream);
+        let end = current.map_or_else(|| "no event".to_owned(), |current| format!("#{current}"));
+        let text = format!(
+            "event #{revision} of `{stream}` was refused although the destination ends at {end}"
+        );
+        if rounds < ROUNDS_MAX { Outcome::Retryable(text) } else { Outcome::Rejected(text) }
+    }
+
+    /// Numbers and ids of the destination.
+    pub(super) async fn read_from(
+        &self,
+        stream: &str,
+        revision: u64,
+        count: u64,
+    ) -> Result<Vec<(u64, Uuid)>, Outcome> {
+        let from = es::ReadFrom::At(revision);
+        let read =
+            self.client.read_stream(stream, es::Direction::Forwards, from, count, false).await;
+        let events = match read {
+            Ok(events) => events.collect().await,
+            Err(failed) => Err(failed),
+        };
+        match events {
+            Ok(events) => Ok(ids(events)),
+            Err(failed) if failed.kind() == es::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(failed) => Err(failure(&failed)),
+        }
+    }
+}
+
+pub(super) fn ids(events: Vec<es::ResolvedEvent>) -> Vec<(u64, Uuid)> {
+    let originals = events.into_iter().filter_map(|resolved| resolved.link.or(resolved.event));
+    originals.map(|event| (event.revision, event.id)).collect()
+}
+
+fn different(found: Option<Uuid>) -> Outcome {
+    Outcome::Conflict(Conflict::Different { found })
+}
+
+enum Piece {
+    Written,
+    /// The destination ends elsewhere.
+    Ends(Option<u64>),
+    Failed(Outcome),
+}

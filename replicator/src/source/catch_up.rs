@@ -1,0 +1,177 @@
+//! Catch-up on a stream (a category is the stream of its links) or on `$all`: the position is kept here.
+
+use antiphon_eventstore as es;
+use async_trait::async_trait;
+use futures::FutureExt;
+
+use super::resolve::{PositionOf, all_position, delivery, error};
+use super::{Delivery, Opened, Position, Reader, Settler, Source, Token, Verdict};
+use crate::{Error, Result};
+
+/// Where a catch-up without a checkpoint starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the first event.
+    Beginning,
+    /// After the last event that there is at that time.
+    End,
+    /// At this number, inclusive.
+    Revision(u64),
+}
+
+/// What is caught up with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// One stream, links resolved.
+    Stream(String),
+    /// Everything that the server lets through.
+    All(es::Filter),
+}
+
+/// A catch-up subscription.
+pub struct CatchUpSource {
+    client: es::EventStoreClient,
+    what: What,
+    start: Start,
+}
+
+impl CatchUpSource {
+    /// Reads `what`, and without a position from `start`.
+    pub fn new(client: es::EventStoreClient, what: What, start: Start) -> Self {
+        Self { client, what, start }
+    }
+
+    async fn after(&self, position: Option<Position>) -> Result<Option<Position>> {
+        if position.is_some() {
+            return Ok(position);
+        }
+        match self.start {
+            Start::Beginning | Start::Revision(0) => Ok(None),
+            Start::End => self.head().await,
+            Start::Revision(revision) => Ok(Some(Position::Stream(revision - 1))),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for CatchUpSource {
+    async fn open(&self, position: Option<Position>) -> Result<Opened> {
+        let after = self.after(position).await?;
+        let (subscription, position_of) = match (&self.what, after) {
+            (What::Stream(stream), None) => {
+                (self.client.subscribe_stream(stream, None, true).await, PositionOf::Stream)
+            }
+            (What::Stream(stream), Some(Position::Stream(revision))) => {
+                let from = Some(revision);
+                (self.client.subscribe_stream(stream, from, true).await, PositionOf::Stream)
+            }
+            (What::All(filter), None) => {
+                (self.client.subscribe_all(None, filter.clone(), false).await, PositionOf::All)
+            }
+            (What::All(filter), Some(Position::All { commit, prepare })) => {
+                let from = Some(es::Position { commit, prepare });
+                (self.client.subscribe_all(from, filter.clone(), false).await, PositionOf::All)
+            }
+            (what, Some(position)) => {
+                return Err(Error::rejected(format!(
+                    "checkpoint `{position}`: expected one of {what:?}, actual one of another kind of subscription"
+                )));
+            }
+        };
+        let subscription = subscription.map_err(error)?;
+        Ok(Opened {
+            reader: Box::new(CatchUpReader { subscription, position_of }),
+            settler: Box::new(NoSettler),
+        })
+    }
+
+    async fn head(&self) -> Result<Option<Position>> {
+        match &self.what {
+            What::Stream(stream) => head_of(&self.client, stream).await,
+            What::All(_) => head_of(&self.client, es::ALL).await,
+        }
+    }
+
+    fn settles(&self) -> bool {
+        false
+    }
+}
+
+/// The position of the newest event of a stream; none when it has none.
+pub(super) async fn head_of(
+    client: &es::EventStoreClient,
+    stream: &str,
+) -> Result<Option<Position>> {
+    let newest = if stream == es::ALL {
+        client.read_all(es::Direction::Backwards, es::ReadFrom::End, 1, false).await
+    } else {
+        client.read_stream(stream, es::Direction::Backwards, es::ReadFrom::End, 1, false).await
+    };
+    let events = match newest {
+        Ok(newest) => newest.collect().await,
+        Err(failed) => Err(failed),
+    };
+    match events {
+        Ok(events) => Ok(events.into_iter().find_map(|resolved| {
+            let original = resolved.original()?;
+            Some(match stream {
+                es::ALL => all_position(original.position),
+                _ => Position::Stream(original.revision),
+            })
+        })),
+        Err(failed) if failed.kind() == es::ErrorKind::NotFound => Ok(None),
+        Err(failed) => Err(error(failed)),
+    }
+}
+
+struct CatchUpReader {
+    subscription: es::Subscription,
+    position_of: PositionOf,
+}
+
+impl CatchUpReader {
+    fn to_delivery(&self, message: es::SubscriptionMessage) -> Option<Delivery> {
+        match message {
+            es::SubscriptionMessage::Confirmed => None,
+            es::SubscriptionMessage::Event(resolved) => {
+                delivery(resolved, self.position_of, 0, None)
+            }
+            es::SubscriptionMessage::Checkpoint(position) => {
+                Some(Delivery::Mark(all_position(position)))
+            }
+            es::SubscriptionMessage::CaughtUp => Some(Delivery::CaughtUp),
+            es::SubscriptionMessage::FellBehind => Some(Delivery::FellBehind),
+        }
+    }
+}
+
+#[async_trait]
+impl Reader for CatchUpReader {
+    async fn next(&mut self, count_max: usize) -> Result<Vec<Delivery>> {
+        let mut deliveries = Vec::new();
+        while deliveries.is_empty() {
+            let message = self.subscription.next().await.map_err(error)?;
+            deliveries.extend(self.to_delivery(message));
+        }
+        while deliveries.len() < count_max
+            && let Some(next) = self.subscription.next().now_or_never()
+        {
+            match next {
+                Ok(message) => deliveries.extend(self.to_delivery(message)),
+                // what is here already is delivered first; the next call meets the error again
+                Err(_) => break,
+            }
+        }
+        Ok(deliveries)
+    }
+}
+
+/// Of sources that keep no account.
+pub(super) struct NoSettler;
+
+#[async_trait]
+impl Settler for NoSettler {
+    async fn settle(&mut self, _verdicts: Vec<(Token, Verdict)>) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! The client of the hook: a time limit, bounded repetitions, bounded concurrency.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, StatusCode, Uri, header};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use super::wire;
+use crate::config::{RetrySettings, Secret, TransformSettings};
+use crate::event::Event;
+use crate::logging::causes;
+use crate::{Error, Result};
+
+/// What the hook made of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// This takes its place.
+    Event(Box<Event>),
+    /// It is dropped.
+    Drop,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookFailure {
+    /// Nobody listens there: it says nothing about the event.
+    Unreachable(String),
+    /// It failed for now, repetitions included.
+    Failed(String),
+    /// The answer cannot be used, and will not become better.
+    Bad(String),
+}
+
+/// The hook.
+pub struct Hook {
+    client: Client<HttpConnector, Full<Bytes>>,
+    url: Uri,
+    shown: Secret,
+    settings: TransformSettings,
+    retry_delay: Duration,
+    retry_delay_max: Duration,
+    permits: Semaphore,
+}
+
+impl Hook {
+    /// The hook of the settings; `None` when there is none.
+    ///
+    /// # Errors
+    /// `Rejected` when the URL is none.
+    pub fn new(settings: &TransformSettings, retry: &RetrySettings) -> Result<Option<Self>> {
+        let Some(shown) = settings.url.clone() else { return Ok(None) };
+        let url: Uri = shown.expose().parse().map_err(|error| {
+            let message = format!(
+                "`Settings:Transform:Url`: expected a URL `http://host:port/path`, actual `{shown}`"
+            );
+            Error::rejected(message).with_source(error)
+        })?;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(settings.timeout));
+        let concurrency = usize::try_from(settings.concurrency_max).unwrap_or(1);
+        Ok(Some(Self {
+            client: Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(concurrency)
+                .build(connector),
+            url,
+            shown,
+            settings: settings.clone(),
+            retry_delay: retry.delay,
+            retry_delay_max: retry.delay_max,
+            permits: Semaphore::new(concurrency),
+        }))
+    }
+
+    /// Asks the hook about an event.
+    ///
+    /// # Errors
+    /// After the last repetition, or at once when a repetition would change nothing.
+    pub async fn transform(&self, event: &Event) -> Result<Answer, HookFailure> {
+        let _permit =
+            self.permits.acquire().await.map_err(|_| {
+                HookFailure::Failed("the transform hook is being stopped".to_owned())
+            })?;
+        let body = Bytes::from(wire::request(event));
+        let mut delay = self.retry_delay;
+        let mut attempt = 0;
+        loop {
+            let failure = match self.once(event, body.clone()).await {
+                Err(failure @ (HookFailure::Failed(_) | HookFailure::Unreachable(_)))
+                    if attempt < self.settings.attempts_max =>
+                {
+                    failure
+                }
+                done => return done,
+            };
+            tracing::debug!(?failure, attempt, "the transform hook is asked again");
+            tokio::time::sleep(delay).await;
+            delay = delay.saturating_mul(2).min(self.retry_delay_max);
+            attempt += 1;
+        }
+    }
+
+    /// Whether somebody listens there.
+    ///
+    /// # Errors
+    /// `Unavailable` when nobody does.
+    pub async fn probe(&self) -> Result<()> {
+        let host = self.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let connecting = TcpStream::connect((host, self.url.port_u16().unwrap_or(80)));
+        let reason = match tokio::time::timeout(self.settings.timeout, connecting).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no connection within {:?}", self.settings.timeout),
+        };
+        Err(Error::unavailable(format!("{self}: {reason}")))
+    }
+
+    async fn once(&self, event: &Event, body: Bytes) -> Result<Answer, HookFailure> {
+        let asked = tokio::time::timeout(self.settings.timeout, self.ask(body)).await;
+        let (status, answer) = asked.map_err(|_| {
+            let limit = self.settings.timeout;
+            let setting = "`Settings:Transform:Timeout`";
+            HookFailure::Failed(format!(
+                "{self}: no answer within {limit:?}, the limit of {setting}"
+            ))
+        })??;
+        match status {
+            StatusCode::NO_CONTENT => Ok(Answer::Drop),
+            StatusCode::OK => match wire::changed(event, &answer) {
+                Ok(event) => Ok(Answer::Event(Box::new(event))),
+                Err(problem) => Err(HookFailure::Bad(format!("{self}: bad answer: {problem}"))),
+            },
+            status => {
+                let excerpt: String = String::from_utf8_lossy(&answer).chars().take(200).collect();
+                let message =
+                    format!("{self}: expected status 200 or 204, actual {status}: {excerpt}");
+                let passes = status.is_server_error()
+                    || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS]
+                        .contains(&status);
+                Err(if passes { HookFailure::Failed(message) } else { HookFailure::Bad(message) })
+            }
+        }
+    }
+
+    async fn ask(&self, body: Bytes) -> Result<(StatusCode, Bytes), HookFailure> {
+        let mut request = Request::post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json");
+        if let Some(authorization) = &self.settings.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.expose());
+        }
+        let request = request.body(Full::new(body)).map_err(|_| {
+            // what is wrong is in a header, and the only header that is not ours is the secret one
+            let expected = "expected visible ASCII characters";
+            HookFailure::Bad(format!("`Settings:Transform:Authorization`: {expected}"))
+        })?;
+        let response = self.client.request(request).await.map_err(|error| {
+            let message = format!("{self}: {}", causes(&error));
+            if error.is_connect() {
+                HookFailure::Unreachable(message)
+            } else {
+                HookFailure::Failed(message)
+            }
+        })?;
+        let status = response.status();
+        let limit = usize::try_from(self.settings.answer_bytes_max).unwrap_or(usize::MAX);
+        let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                let setting = "`Settings:Transform:AnswerBytesMax`";
+                HookFailure::Bad(format!(
+                    "{self}: the answer is larger than {limit} bytes, the limit of {setting}"
+                ))
+            } else {
+                HookFailure::Failed(format!("{self}: the answer broke off: {}", causes(&*error)))
+            }
+        })?;
+        Ok((status, body.to_bytes()))
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "transform hook {}", self.shown)
+    }
+}

@@ -1,0 +1,12 @@
+//! What happens to an event right before it is written: the rules of [`filter`](crate::filter), then an HTTP hook, if there is one.
+//!
+//! Both are one [`Sink`](crate::sink::Sink) around the real one, so that the pipeline, its lanes and what it parks only know the events of the source.
+
+mod hook;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use hook::{Answer, Hook, HookFailure};
+pub use sink::ShapingSink;

@@ -1,0 +1,124 @@
+//! A sink that shapes events on their way into another sink.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+
+use super::hook::{Answer, Hook, HookFailure};
+use crate::Result;
+use crate::event::Envelope;
+use crate::filter::{Shaped, Shaping};
+use crate::sink::{Outcome, Sink};
+
+/// Renames, marks and transforms events, and hands them to the sink inside.
+pub struct ShapingSink {
+    shaping: Arc<Shaping>,
+    hook: Option<Arc<Hook>>,
+    inner: Arc<dyn Sink>,
+}
+
+enum Prepared {
+    Ready(Box<Envelope>),
+    Done(Outcome),
+}
+
+impl ShapingSink {
+    /// A sink around `inner`.
+    pub fn new(shaping: Arc<Shaping>, hook: Option<Arc<Hook>>, inner: Arc<dyn Sink>) -> Self {
+        Self { shaping, hook, inner }
+    }
+
+    async fn prepare(&self, envelope: &Envelope) -> Prepared {
+        let event = match self.shaping.shape(&envelope.event) {
+            Shaped::Event(event) => event,
+            Shaped::Refused(reason) => return Prepared::Done(Outcome::Rejected(reason)),
+        };
+        let answer = match &self.hook {
+            Some(hook) => hook.transform(&event).await,
+            None => Ok(Answer::Event(Box::new(event))),
+        };
+        match answer {
+            Ok(Answer::Event(event)) => {
+                Prepared::Ready(Box::new(Envelope { event: *event, ..envelope.clone() }))
+            }
+            Ok(Answer::Drop) => Prepared::Done(Outcome::Dropped),
+            Err(HookFailure::Unreachable(reason)) => Prepared::Done(Outcome::Unavailable(reason)),
+            Err(HookFailure::Failed(reason)) => Prepared::Done(Outcome::Retryable(reason)),
+            Err(HookFailure::Bad(reason)) => Prepared::Done(Outcome::Rejected(reason)),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for ShapingSink {
+    async fn write(&self, batch: &[Envelope]) -> Vec<Outcome> {
+        let prepared = join_all(batch.iter().map(|envelope| self.prepare(envelope))).await;
+        let mut failed: Vec<&str> = Vec::new();
+        let mut ready = Vec::new();
+        let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+        for (envelope, prepared) in batch.iter().zip(prepared) {
+            let stream = &*envelope.event.stream;
+            if failed.contains(&stream) {
+                outcomes.push(Some(Outcome::Untried));
+                continue;
+            }
+            match prepared {
+                Prepared::Ready(shaped) => {
+                    ready.push(*shaped);
+                    outcomes.push(None);
+                }
+                Prepared::Done(outcome) => {
+                    if outcome != Outcome::Dropped {
+                        failed.push(stream);
+                    }
+                    outcomes.push(Some(outcome));
+                }
+            }
+        }
+        let written = if ready.is_empty() { Vec::new() } else { self.inner.write(&ready).await };
+        merge(batch, outcomes, written)
+    }
+
+    async fn probe(&self) -> Result<()> {
+        if let Some(hook) = &self.hook {
+            hook.probe().await?;
+        }
+        self.inner.probe().await
+    }
+
+    fn mixes_streams(&self) -> bool {
+        self.inner.mixes_streams()
+    }
+}
+
+/// Fills the gaps with what the inner sink said. What comes after a failure in its stream is untried, also what was dropped: it is asked
+/// about again together with the others.
+fn merge(
+    batch: &[Envelope],
+    outcomes: Vec<Option<Outcome>>,
+    written: Vec<Outcome>,
+) -> Vec<Outcome> {
+    let mut written = written.into_iter();
+    let mut failed: Vec<&str> = Vec::new();
+    let mut merged = Vec::with_capacity(batch.len());
+    for (envelope, outcome) in batch.iter().zip(outcomes) {
+        let stream = &*envelope.event.stream;
+        let outcome = outcome.or_else(|| written.next()).unwrap_or(Outcome::Untried);
+        let goes_on = match outcome {
+            Outcome::Written(_) | Outcome::Duplicate | Outcome::Dropped => true,
+            Outcome::Conflict(_)
+            | Outcome::Retryable(_)
+            | Outcome::Unavailable(_)
+            | Outcome::Rejected(_)
+            | Outcome::Untried => false,
+        };
+        let is_done = matches!(outcome, Outcome::Written(_) | Outcome::Duplicate);
+        let behind = failed.contains(&stream) && !is_done;
+        merged.push(if behind { Outcome::Untried } else { outcome });
+        if !goes_on {
+            failed.push(stream);
+        }
+    }
+    merged
+}

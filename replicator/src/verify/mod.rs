@@ -1,0 +1,93 @@
+//! Compares the destination with the source, stream by stream.
+//!
+//! Streams are found by what the subscriptions read. A stream is read page by page on both sides at the same time, so memory does not
+//! depend on its length. What is written while it runs is not yet at the destination: the source is read first, up to its end at that
+//! time, and what the destination has beyond it is looked for at the source once more.
+
+mod compare;
+mod streams;
+
+use std::collections::BTreeMap;
+
+use antiphon_eventstore as es;
+pub use compare::{Difference, StreamReport};
+
+use crate::Result;
+use crate::config::Config;
+use crate::filter::Shaping;
+use crate::run::{destination_client, source_client};
+
+/// What a comparison found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// By stream at the source.
+    pub streams: BTreeMap<String, StreamReport>,
+}
+
+impl Report {
+    /// Whether the destination has what the source has.
+    pub fn is_equal(&self) -> bool {
+        self.streams.values().all(StreamReport::is_equal)
+    }
+
+    /// A table for people: every stream that differs, and the sums.
+    pub fn table(&self) -> String {
+        let mut lines = Vec::new();
+        for (stream, report) in self.streams.iter().filter(|(_, report)| !report.is_equal()) {
+            lines.push(format!(
+                "{stream}: {} missing, {} extra, {} different, {} out of order",
+                report.missing, report.extra, report.different, report.out_of_order
+            ));
+            lines.extend(report.examples.iter().map(|example| format!("  {example}")));
+        }
+        let equal = self.streams.values().filter(|report| report.is_equal()).count();
+        let events: u64 = self.streams.values().map(|report| report.same).sum();
+        let count = self.streams.len();
+        lines.push(format!("{equal} of {count} streams equal, {events} events the same"));
+        lines.join("\n")
+    }
+}
+
+/// Compares what the configuration replicates.
+///
+/// # Errors
+/// `Unavailable` when a side cannot be read.
+pub async fn verify(config: &Config) -> Result<Report> {
+    let (source, destination) = (source_client(config)?, destination_client(config)?);
+    let shaping = Shaping::new(&config.settings)?;
+    let mut report = Report::default();
+    for subscription in &config.settings.subscriptions {
+        for stream in streams::of(&source, subscription, &shaping).await? {
+            if report.streams.contains_key(&stream) {
+                continue;
+            }
+            let compared = compare::stream(&source, &destination, &stream, &shaping).await?;
+            report.streams.insert(stream, compared);
+        }
+    }
+    Ok(report)
+}
+
+/// Pages of a stream, each at most this long.
+pub(crate) const PAGE: u64 = 500;
+
+pub(crate) async fn page(
+    client: &es::EventStoreClient,
+    stream: &str,
+    from: u64,
+) -> Result<Vec<es::RecordedEvent>> {
+    let (direction, from) = (es::Direction::Forwards, es::ReadFrom::At(from));
+    let events = match client.read_stream(stream, direction, from, PAGE, false).await {
+        Ok(events) => events.collect().await,
+        Err(failed) => Err(failed),
+    };
+    match events {
+        Ok(events) => Ok(events.into_iter().filter_map(|one| one.link.or(one.event)).collect()),
+        Err(failed)
+            if matches!(failed.kind(), es::ErrorKind::NotFound | es::ErrorKind::StreamDeleted) =>
+        {
+            Ok(Vec::new())
+        }
+        Err(failed) => Err(crate::source::error(failed)),
+    }
+}

@@ -1,0 +1,74 @@
+//! The streams that a subscription replicates.
+
+use std::collections::BTreeSet;
+
+use antiphon_eventstore as es;
+
+use super::PAGE;
+use crate::Result;
+use crate::config::{SubscriptionKind, SubscriptionSettings};
+use crate::filter::Shaping;
+use crate::source::{error, recorded_event};
+
+pub(super) async fn of(
+    client: &es::EventStoreClient,
+    subscription: &SubscriptionSettings,
+    shaping: &Shaping,
+) -> Result<BTreeSet<String>> {
+    match subscription.kind {
+        SubscriptionKind::All => of_all(client, shaping).await,
+        // a journal has no event store to be compared with
+        SubscriptionKind::Journal => Ok(BTreeSet::new()),
+        SubscriptionKind::Group | SubscriptionKind::Stream | SubscriptionKind::Category => {
+            of_stream(client, &subscription.subscribed_stream(), shaping).await
+        }
+    }
+}
+
+/// The streams of the events of a stream: itself, or those that its links point to.
+async fn of_stream(
+    client: &es::EventStoreClient,
+    stream: &str,
+    shaping: &Shaping,
+) -> Result<BTreeSet<String>> {
+    let mut streams = BTreeSet::new();
+    let mut from = 0;
+    loop {
+        let (direction, at) = (es::Direction::Forwards, es::ReadFrom::At(from));
+        let events = match client.read_stream(stream, direction, at, PAGE, true).await {
+            Ok(events) => events.collect().await,
+            Err(failed) => Err(failed),
+        };
+        let events = match events {
+            Ok(events) => events,
+            Err(failed) if failed.kind() == es::ErrorKind::NotFound => Vec::new(),
+            Err(failed) => return Err(error(failed)),
+        };
+        let Some(last) = events.last().and_then(es::ResolvedEvent::original) else {
+            return Ok(streams);
+        };
+        from = last.revision + 1;
+        add(&mut streams, events, shaping);
+    }
+}
+
+async fn of_all(client: &es::EventStoreClient, shaping: &Shaping) -> Result<BTreeSet<String>> {
+    let mut streams = BTreeSet::new();
+    let forwards = es::Direction::Forwards;
+    let mut events =
+        client.read_all(forwards, es::ReadFrom::Start, u64::MAX, false).await.map_err(error)?;
+    while let Some(event) = events.next().await.map_err(error)? {
+        add(&mut streams, vec![event], shaping);
+    }
+    Ok(streams)
+}
+
+fn add(streams: &mut BTreeSet<String>, events: Vec<es::ResolvedEvent>, shaping: &Shaping) {
+    for event in events.into_iter().filter_map(|resolved| resolved.event) {
+        let is_known = streams.contains(&*event.stream);
+        let is_metadata = event.event_type.starts_with('$');
+        if !is_known && !is_metadata && shaping.excludes(&recorded_event(event.clone())).is_none() {
+            streams.insert(event.stream.to_string());
+        }
+    }
+}

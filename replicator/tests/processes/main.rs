@@ -1,0 +1,12 @@
+//! The replicator as a process, against event store servers, with what can go wrong between them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+mod bad_input;
+mod end_to_end;
+mod kills;
+mod lost;
+mod proxy;
+mod server_process;
+mod stores;
+mod support;

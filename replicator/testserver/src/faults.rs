@@ -1,0 +1,166 @@
+//! Faults on demand: what a server, or the network before it, does to its clients.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::io::Connections;
+
+/// The switch board of a server. Cheap to clone; outlives restarts of the server.
+#[derive(Clone, Default)]
+pub struct Faults {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    armed: Mutex<Armed>,
+    /// Grows when all streams are to end.
+    ended: watch::Sender<u64>,
+    /// Whether requests are held.
+    held: watch::Sender<bool>,
+    connections: Connections,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Armed {
+    lost_replies: u32,
+    lost_requests: u32,
+    unavailable: u32,
+    delay: Duration,
+    leader: Option<(String, u16)>,
+    refused_acks: u32,
+    denied: BTreeSet<String>,
+}
+
+impl Faults {
+    /// The next `count` appends are written, and their connection is reset before the answer.
+    pub fn lose_replies(&self, count: u32) {
+        self.armed().lost_replies = count;
+    }
+
+    /// The next `count` appends are not written, and their connection is reset.
+    pub fn lose_requests(&self, count: u32) {
+        self.armed().lost_requests = count;
+    }
+
+    /// The next `count` requests fail as unavailable. `u32::MAX` is for ever, 0 is over.
+    pub fn unavailable(&self, count: u32) {
+        self.armed().unavailable = count;
+    }
+
+    /// Every request waits this long before it is done. Zero is over.
+    pub fn slow(&self, delay: Duration) {
+        self.armed().delay = delay;
+    }
+
+    /// Requests that need the leader are told that it is at `leader`; none makes this node the
+    /// leader again.
+    pub fn not_leader(&self, leader: Option<(String, u16)>) {
+        self.armed().leader = leader;
+    }
+
+    /// All subscriptions, of groups too, end without an error.
+    pub fn end_streams(&self) {
+        self.shared.ended.send_modify(|ended| *ended += 1);
+    }
+
+    /// The next `count` messages that consumers of groups acknowledge are delivered again instead.
+    pub fn refuse_acks(&self, count: u32) {
+        self.armed().refused_acks = count;
+    }
+
+    /// Nobody may read or write this stream; `allow` undoes it.
+    pub fn deny(&self, stream: &str) {
+        self.armed().denied.insert(stream.to_owned());
+    }
+
+    /// Undoes [`Self::deny`].
+    pub fn allow(&self, stream: &str) {
+        self.armed().denied.remove(stream);
+    }
+
+    /// All connections break.
+    pub fn reset_connections(&self) {
+        self.shared.connections.reset();
+    }
+
+    /// Requests get no answer while this is on, though connections live: a hung application.
+    pub fn hold_requests(&self, on: bool) {
+        self.shared.held.send_replace(on);
+    }
+
+    /// Nothing is read from or written to connections while this is on: a frozen process, or a
+    /// network that swallows everything.
+    pub fn freeze(&self, on: bool) {
+        self.shared.connections.freeze(on);
+    }
+
+    /// Ends every fault that lasts.
+    pub fn clear(&self) {
+        *self.armed() = Armed::default();
+        self.hold_requests(false);
+        self.freeze(false);
+    }
+
+    pub(crate) fn connections(&self) -> Connections {
+        self.shared.connections.clone()
+    }
+
+    pub(crate) fn ended(&self) -> watch::Receiver<u64> {
+        self.shared.ended.subscribe()
+    }
+
+    pub(crate) fn held(&self) -> watch::Receiver<bool> {
+        self.shared.held.subscribe()
+    }
+
+    pub(crate) fn delay(&self) -> Duration {
+        self.armed().delay
+    }
+
+    pub(crate) fn leader(&self) -> Option<(String, u16)> {
+        self.armed().leader.clone()
+    }
+
+    pub(crate) fn is_denied(&self, stream: &str) -> bool {
+        self.armed().denied.contains(stream)
+    }
+
+    pub(crate) fn loses_reply(&self) -> bool {
+        take(&mut self.armed().lost_replies)
+    }
+
+    pub(crate) fn loses_request(&self) -> bool {
+        take(&mut self.armed().lost_requests)
+    }
+
+    pub(crate) fn is_unavailable(&self) -> bool {
+        take(&mut self.armed().unavailable)
+    }
+
+    pub(crate) fn refuses_ack(&self) -> bool {
+        take(&mut self.armed().refused_acks)
+    }
+
+    fn armed(&self) -> MutexGuard<'_, Armed> {
+        self.shared.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.armed().fmt(f)
+    }
+}
+
+/// Whether one of `left` was left; the largest number never runs out.
+fn take(left: &mut u32) -> bool {
+    let some = *left > 0;
+    if some && *left != u32::MAX {
+        *left -= 1;
+    }
+    some
+}

@@ -1,0 +1,306 @@
+//! The rules of a persistent subscription group, as EventStoreDB has them.
+//!
+//! ```text
+//!             room at a consumer          Ack, Skip
+//!   waiting ---------------------> out -------------> done
+//!      ^                            |  Park, or retried too often
+//!      +---- Retry, timeout, -------+-------------------> parked
+//!            consumer gone
+//! ```
+//!
+//! Invariants:
+//! - a message is with at most one consumer, and no consumer has more than its buffer size;
+//! - what waits to be delivered again goes before what is new, lowest place first;
+//! - the checkpoint never passes a message that waits or is out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// A message: what the rules need of it. The shell keeps what is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) id: Uuid,
+    /// Where it stands: a number of the stream, or a place of the log.
+    pub(crate) at: u64,
+    /// What it is pinned by.
+    pub(crate) pin: u64,
+    pub(crate) retry_count: u32,
+    /// It came from the parked messages, whose place is not the group's.
+    pub(crate) replayed: bool,
+}
+
+/// How messages are spread over consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    DispatchToSingle,
+    RoundRobin,
+    Pinned,
+}
+
+/// The settings that the rules need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) max_retry_count: u32,
+    pub(crate) message_timeout: Duration,
+    pub(crate) max_subscriber_count: usize,
+    /// How many messages are kept in waiting.
+    pub(crate) buffer_max: usize,
+    pub(crate) strategy: Strategy,
+}
+
+/// What happens to a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// Messages were read, in order.
+    Read(Vec<Message>),
+    /// Parked messages are to be delivered again.
+    Replay(Vec<Message>),
+    Connect {
+        consumer: u64,
+        buffer: usize,
+    },
+    Disconnect {
+        consumer: u64,
+    },
+    Ack(Vec<Uuid>),
+    Retry(Vec<Uuid>),
+    Park {
+        ids: Vec<Uuid>,
+        reason: String,
+    },
+    /// Everything that is out is delivered again, as if it had timed out.
+    Redeliver,
+    Tick,
+}
+
+/// What the shell has to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Send {
+        consumer: u64,
+        message: Message,
+    },
+    Park {
+        message: Message,
+        reason: String,
+    },
+    /// The group has all the consumers that it may have.
+    Refuse {
+        consumer: u64,
+    },
+}
+
+#[derive(Debug)]
+struct Consumer {
+    id: u64,
+    buffer: usize,
+    out: usize,
+}
+
+#[derive(Debug)]
+struct Out {
+    message: Message,
+    consumer: u64,
+    until: Instant,
+}
+
+/// A group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    rules: Rules,
+    waiting: VecDeque<Message>,
+    retrying: VecDeque<Message>,
+    out: BTreeMap<Uuid, Out>,
+    consumers: Vec<Consumer>,
+    turn: usize,
+    /// The place after the last message that was read.
+    next: u64,
+}
+
+impl Group {
+    pub(crate) fn new(rules: Rules, next: u64) -> Self {
+        Self {
+            rules,
+            waiting: VecDeque::new(),
+            retrying: VecDeque::new(),
+            out: BTreeMap::new(),
+            consumers: Vec::new(),
+            turn: 0,
+            next,
+        }
+    }
+
+    /// Advances the group by one input.
+    #[expect(unreachable_pub, reason = "the tidy test knows a pure core by it")]
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Read(messages) => {
+                self.next = messages.last().map_or(self.next, |last| last.at + 1);
+                self.waiting.extend(messages);
+            }
+            Input::Replay(messages) => self.retrying.extend(messages),
+            Input::Connect { consumer, buffer } => self.connect(consumer, buffer, &mut effects),
+            Input::Disconnect { consumer } => self.disconnect(consumer, &mut effects),
+            Input::Ack(ids) => ids.iter().for_each(|id| self.settle(*id)),
+            Input::Retry(ids) => ids.iter().for_each(|id| self.retry(*id, &mut effects)),
+            Input::Park { ids, reason } => self.park(&ids, &reason, &mut effects),
+            Input::Redeliver => {
+                let ids: Vec<Uuid> = self.out.keys().copied().collect();
+                ids.iter().for_each(|id| self.retry(*id, &mut effects));
+            }
+            Input::Tick => self.expire(now, &mut effects),
+        }
+        self.push(now, &mut effects);
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+        effects
+    }
+
+    /// How many messages the shell may read.
+    pub(crate) fn room(&self) -> usize {
+        self.rules.buffer_max.saturating_sub(self.waiting.len())
+    }
+
+    /// The place after the last message that was read.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Says that everything below `next` was read, though nothing of it is for this group.
+    pub(crate) fn skip_to(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+
+    /// The place from which a restarted server reads on.
+    pub(crate) fn checkpoint(&self) -> u64 {
+        let out = self.out.values().map(|out| &out.message);
+        let open = self.waiting.iter().chain(&self.retrying).chain(out);
+        open.filter(|message| !message.replayed)
+            .map(|message| message.at)
+            .min()
+            .unwrap_or(self.next)
+    }
+
+    /// When the next message times out.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.out.values().map(|out| out.until).min()
+    }
+
+    /// Messages that are with consumers, and that wait to be delivered again.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.out.len(), self.retrying.len())
+    }
+
+    fn connect(&mut self, consumer: u64, buffer: usize, effects: &mut Vec<Effect>) {
+        let max = self.rules.max_subscriber_count;
+        if max > 0 && self.consumers.len() >= max {
+            return effects.push(Effect::Refuse { consumer });
+        }
+        self.consumers.push(Consumer { id: consumer, buffer, out: 0 });
+    }
+
+    fn disconnect(&mut self, consumer: u64, effects: &mut Vec<Effect>) {
+        let lost = self.out.iter().filter(|(_, out)| out.consumer == consumer);
+        let lost: Vec<Uuid> = lost.map(|(id, _)| *id).collect();
+        lost.iter().for_each(|id| self.retry(*id, effects));
+        self.consumers.retain(|known| known.id != consumer);
+    }
+
+    /// Takes a message from its consumer.
+    fn take(&mut self, id: Uuid) -> Option<Message> {
+        let Out { message, consumer, .. } = self.out.remove(&id)?;
+        if let Some(known) = self.consumers.iter_mut().find(|known| known.id == consumer) {
+            known.out -= 1;
+        }
+        Some(message)
+    }
+
+    fn settle(&mut self, id: Uuid) {
+        self.take(id);
+        // an answer that comes after the timeout still counts
+        self.retrying.retain(|message| message.id != id);
+    }
+
+    fn retry(&mut self, id: Uuid, effects: &mut Vec<Effect>) {
+        let Some(mut message) = self.take(id) else { return };
+        if message.retry_count >= self.rules.max_retry_count {
+            let reason = format!("Reached retry count of {}", self.rules.max_retry_count);
+            return effects.push(Effect::Park { message, reason });
+        }
+        message.retry_count += 1;
+        let place = self.retrying.partition_point(|other| other.at <= message.at);
+        self.retrying.insert(place, message);
+    }
+
+    fn park(&mut self, ids: &[Uuid], reason: &str, effects: &mut Vec<Effect>) {
+        for id in ids {
+            if let Some(message) = self.take(*id) {
+                effects.push(Effect::Park { message, reason: reason.to_owned() });
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let late = self.out.iter().filter(|(_, out)| out.until <= now);
+        let late: Vec<Uuid> = late.map(|(id, _)| *id).collect();
+        late.iter().for_each(|id| self.retry(*id, effects));
+    }
+
+    fn push(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        loop {
+            let again = !self.retrying.is_empty();
+            let queue = if again { &self.retrying } else { &self.waiting };
+            let Some(pin) = queue.front().map(|message| message.pin) else { return };
+            let Some(consumer) = self.choose(pin) else { return };
+            let queue = if again { &mut self.retrying } else { &mut self.waiting };
+            let Some(message) = queue.pop_front() else { return };
+            let until = now + self.rules.message_timeout;
+            effects.push(Effect::Send { consumer, message: message.clone() });
+            if let Some(known) = self.consumers.iter_mut().find(|known| known.id == consumer) {
+                known.out += 1;
+            }
+            self.out.insert(message.id, Out { message, consumer, until });
+        }
+    }
+
+    fn choose(&mut self, pin: u64) -> Option<u64> {
+        let count = self.consumers.len();
+        if count == 0 {
+            return None;
+        }
+        let free = |consumer: &Consumer| consumer.out < consumer.buffer;
+        match self.rules.strategy {
+            Strategy::DispatchToSingle => {
+                self.consumers.iter().find(|consumer| free(consumer)).map(|consumer| consumer.id)
+            }
+            Strategy::RoundRobin => {
+                let found = (0..count).map(|step| (self.turn + step) % count);
+                let index = found.into_iter().find(|index| free(&self.consumers[*index]))?;
+                self.turn = (index + 1) % count;
+                Some(self.consumers[index].id)
+            }
+            Strategy::Pinned => {
+                let index = usize::try_from(pin % count as u64).unwrap_or_default();
+                free(&self.consumers[index]).then(|| self.consumers[index].id)
+            }
+        }
+    }
+
+    fn check(&self) {
+        for consumer in &self.consumers {
+            let out = self.out.values().filter(|out| out.consumer == consumer.id).count();
+            assert_eq!(out, consumer.out, "messages of {consumer:?}");
+            assert!(out <= consumer.buffer, "{consumer:?} has more than its buffer");
+        }
+        assert!(self.checkpoint() <= self.next, "the checkpoint is ahead of what was read");
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,22 @@
+//! The test server: a library and a small binary.
+//!
+#![doc = include_str!("../README.md")]
+
+mod accept;
+mod control;
+mod faults;
+mod group;
+mod io;
+mod node;
+mod refusal;
+mod seed;
+mod server;
+mod service;
+mod settings;
+mod store;
+mod uuids;
+
+pub use control::{COMMANDS, serve};
+pub use faults::Faults;
+pub use server::TestServer;
+pub use settings::{ClusterMember, ServerSettings, TlsFiles};

@@ -1,0 +1,110 @@
+//! The test server as a process.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use antiphon_eventstore::Credentials;
+use antiphon_eventstore_testserver::{COMMANDS, ServerSettings, TestServer, TlsFiles, serve};
+use clap::Parser;
+use tokio::net::TcpListener;
+
+/// An event store for tests: speaks the gRPC protocol of EventStoreDB and KurrentDB.
+#[derive(Parser)]
+#[command(after_help = format!("Commands of --control, one a line: {COMMANDS}"))]
+struct Arguments {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:2113")]
+    listen: String,
+    /// Keep everything in this file, and begin with what is in it
+    #[arg(long)]
+    file: Option<String>,
+    /// Begin with ten customers, `customer-1` to `customer-10`, unless the file holds something
+    #[arg(long)]
+    seed_customers: bool,
+    /// Let in only this user, as `user:password`
+    #[arg(long)]
+    user: Option<String>,
+    /// A certificate in PEM form; needs --key
+    #[arg(long, requires = "key")]
+    certificate: Option<String>,
+    /// The key of the certificate
+    #[arg(long, requires = "certificate")]
+    key: Option<String>,
+    /// Take commands for faults at this address
+    #[arg(long)]
+    control: Option<String>,
+    /// The largest append in bytes
+    #[arg(long, default_value_t = ServerSettings::default().append_bytes_max)]
+    append_bytes_max: usize,
+    /// Link events to `$et-<type>` too
+    #[arg(long)]
+    link_types: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let logged = tracing_subscriber::EnvFilter::try_from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(logged.unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            tracing::error!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    let control = arguments.control.clone();
+    let seed = arguments.seed_customers;
+    let mut server =
+        TestServer::start(settings(arguments)?).await.map_err(|error| error.to_string())?;
+    if seed && server.log_length() == 0 {
+        server.seed_customers(10).map_err(|error| error.to_string())?;
+    }
+    say(&format!("listening at {}", server.address()))?;
+    let controlled = async {
+        let Some(address) = control else { return std::future::pending().await };
+        let failed = |error: std::io::Error| format!("`--control` `{address}`: {error}");
+        let listener = TcpListener::bind(&address).await.map_err(failed)?;
+        say(&format!("control at {}", listener.local_addr().map_err(failed)?))?;
+        serve(listener, server.faults().clone()).await.map_err(failed)
+    };
+    tokio::select! {
+        outcome = controlled => outcome?,
+        signal = tokio::signal::ctrl_c() => signal.map_err(|error| error.to_string())?,
+    }
+    server.stop().await;
+    Ok(())
+}
+
+fn settings(arguments: Arguments) -> Result<ServerSettings, String> {
+    let credentials = match arguments.user {
+        None => None,
+        Some(pair) => {
+            let (user, password) = pair
+                .split_once(':')
+                .ok_or("`--user`: expected `user:password`, actual no `:` in it")?;
+            Some(Credentials { user: user.to_owned(), password: password.to_owned() })
+        }
+    };
+    let tls = arguments.certificate.zip(arguments.key);
+    Ok(ServerSettings {
+        listen: arguments.listen,
+        file: arguments.file,
+        credentials,
+        tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+        append_bytes_max: arguments.append_bytes_max,
+        link_types: arguments.link_types,
+        ..ServerSettings::default()
+    })
+}
+
+/// Whoever started the process reads the addresses from its first lines.
+fn say(line: &str) -> Result<(), String> {
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,119 @@
+//! What the server says no with: a code, words, and the trailers that clients tell refusals by.
+
+use antiphon_eventstore::Error;
+use tonic::{Code, Status};
+
+use crate::store::Expected;
+
+fn refusal(code: Code, message: String, trailers: &[(&'static str, &str)]) -> Status {
+    let mut status = Status::new(code, message);
+    for (name, value) in trailers {
+        // a name of a stream that is no header value is left out, as the message has it too
+        if let Ok(value) = value.parse() {
+            status.metadata_mut().insert(*name, value);
+        }
+    }
+    status
+}
+
+pub(crate) fn malformed(field: &str) -> Status {
+    Status::invalid_argument(format!("expected `{field}`, actual none"))
+}
+
+pub(crate) fn invalid(what: &str) -> Status {
+    Status::invalid_argument(what)
+}
+
+pub(crate) fn unauthenticated() -> Status {
+    Status::unauthenticated("")
+}
+
+pub(crate) fn access_denied() -> Status {
+    refusal(Code::PermissionDenied, "Access Denied".to_owned(), &[("exception", "access-denied")])
+}
+
+pub(crate) fn not_ready() -> Status {
+    Status::unavailable("Server Is Not Ready")
+}
+
+pub(crate) fn not_leader(host: &str, port: u16) -> Status {
+    let port = port.to_string();
+    let trailers = [
+        ("exception", "not-leader"),
+        ("leader-endpoint-host", host),
+        ("leader-endpoint-port", port.as_str()),
+    ];
+    refusal(Code::NotFound, "Leader info available".to_owned(), &trailers)
+}
+
+pub(crate) fn stream_deleted(stream: &str) -> Status {
+    let trailers = [("exception", "stream-deleted"), ("stream-name", stream)];
+    refusal(Code::FailedPrecondition, format!("Event stream '{stream}' is deleted."), &trailers)
+}
+
+pub(crate) fn too_large(bytes_max: usize) -> Status {
+    let limit = bytes_max.to_string();
+    let trailers =
+        [("exception", "maximum-append-size-exceeded"), ("maximum-append-size", limit.as_str())];
+    let message = format!("Maximum Append Size of {bytes_max} Exceeded.");
+    refusal(Code::InvalidArgument, message, &trailers)
+}
+
+pub(crate) fn lacks_property(name: &str) -> Status {
+    let trailers = [
+        ("exception", "missing-required-metadata-property"),
+        ("required-metadata-properties", "type,content-type"),
+    ];
+    let message = format!("Required Metadata Property '{name}' is missing");
+    refusal(Code::InvalidArgument, message, &trailers)
+}
+
+pub(crate) fn wrong_version(stream: &str, expected: Expected, current: Option<u64>) -> Status {
+    let expected = match expected {
+        Expected::Any => "-2".to_owned(),
+        Expected::NoStream => "-1".to_owned(),
+        Expected::StreamExists => "-4".to_owned(),
+        Expected::Exact(revision) => revision.to_string(),
+    };
+    let actual = current.map_or("-1".to_owned(), |current| current.to_string());
+    let trailers = [
+        ("exception", "wrong-expected-version"),
+        ("stream-name", stream),
+        ("expected-version", expected.as_str()),
+        ("actual-version", actual.as_str()),
+    ];
+    let message = format!(
+        "Append failed due to WrongExpectedVersion. Stream: {stream}, Expected version: {expected}, \
+         Actual version: {actual}"
+    );
+    refusal(Code::FailedPrecondition, message, &trailers)
+}
+
+fn of_group(code: Code, exception: &'static str, stream: &str, group: &str, says: &str) -> Status {
+    let trailers = [("exception", exception), ("stream-name", stream), ("group-name", group)];
+    refusal(code, format!("Subscription group {group} on stream {stream} {says}"), &trailers)
+}
+
+pub(crate) fn no_group(stream: &str, group: &str) -> Status {
+    let exception = "persistent-subscription-does-not-exist";
+    of_group(Code::NotFound, exception, stream, group, "does not exist.")
+}
+
+pub(crate) fn group_exists(stream: &str, group: &str) -> Status {
+    of_group(Code::AlreadyExists, "persistent-subscription-exists", stream, group, "exists.")
+}
+
+pub(crate) fn too_many_consumers(stream: &str, group: &str) -> Status {
+    let says = "has the maximum number of subscribers.";
+    of_group(Code::FailedPrecondition, "maximum-subscribers-reached", stream, group, says)
+}
+
+pub(crate) fn dropped(stream: &str, group: &str) -> Status {
+    let exception = "persistent-subscription-dropped";
+    of_group(Code::Cancelled, exception, stream, group, "was dropped.")
+}
+
+/// The store itself failed.
+pub(crate) fn failed(error: &Error) -> Status {
+    Status::internal(error.to_string())
+}

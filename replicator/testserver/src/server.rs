@@ -1,0 +1,207 @@
+//! The server: a handle that starts, stops and restarts it, and reaches its faults and its data.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use antiphon_eventstore::wire::gossip::gossip_server::GossipServer;
+use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptionsServer;
+use antiphon_eventstore::wire::server_features::server_features_server::ServerFeaturesServer;
+use antiphon_eventstore::wire::streams::streams_server::StreamsServer;
+use antiphon_eventstore::{Error, ErrorKind, NewEvent, Result};
+use antiphon_persistence::task;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Server;
+
+use crate::accept::{acceptor, incoming};
+use crate::faults::Faults;
+use crate::group::Command;
+use crate::node::Node;
+use crate::service::about::AboutService;
+use crate::service::persistent::PersistentService;
+use crate::service::streams::StreamsService;
+use crate::settings::ServerSettings;
+use crate::store::{Appended, Event, Expected, Store};
+
+/// A running event store. Dropping it stops it as a crash would.
+pub struct TestServer {
+    settings: ServerSettings,
+    address: SocketAddr,
+    faults: Faults,
+    store: Arc<Mutex<Store>>,
+    running: Option<Running>,
+}
+
+struct Running {
+    node: Arc<Node>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::result::Result<(), tonic::transport::Error>>,
+}
+
+/// What a peer may send ahead; large, so that one connection carries as much as the machine can.
+const WINDOW_BYTES: u32 = 4 << 20;
+
+/// How often connections are reset until a stopping server has none.
+const RESET_INTERVAL: Duration = Duration::from_millis(50);
+
+impl TestServer {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// `Rejected` for settings that cannot work, `Unavailable` when the address or the file cannot be used.
+    pub async fn start(settings: ServerSettings) -> Result<Self> {
+        settings.validate()?;
+        let store = Arc::new(Mutex::new(Store::open(&settings)?));
+        let listener = listen(&settings.listen).await?;
+        let address = listener.local_addr().map_err(|error| unusable(&settings.listen, error))?;
+        let faults = Faults::default();
+        let mut server = Self { settings, address, faults, store, running: None };
+        server.run(listener)?;
+        Ok(server)
+    }
+
+    /// Where it listens, also while it is stopped.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The connection string of a client that fits.
+    pub fn connection_string(&self) -> String {
+        let user = self
+            .settings
+            .credentials
+            .as_ref()
+            .map(|credentials| format!("{}:{}@", credentials.user, credentials.password));
+        let tls = self.settings.tls.is_some();
+        format!("esdb://{}{}?tls={tls}", user.unwrap_or_default(), self.address)
+    }
+
+    /// The switches of its faults.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Stops as a crash would: connections break, nothing more is stored, data stays.
+    pub async fn stop(&mut self) {
+        let Some(Running { node, stop, mut task }) = self.running.take() else { return };
+        node.abort_groups();
+        // a server that is gone needs no signal
+        let _ = stop.send(());
+        loop {
+            // connections whose handshake was under way come only later
+            self.faults.reset_connections();
+            match tokio::time::timeout(RESET_INTERVAL, &mut task).await {
+                Ok(Ok(Ok(()))) => return,
+                Ok(Ok(Err(error))) => return tracing::error!(%error, "the test server failed"),
+                Ok(Err(error)) => return tracing::error!(%error, "the test server panicked"),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Starts again on the same port with the same data. Stops first if it runs.
+    ///
+    /// # Errors
+    /// `Unavailable` when the port is taken.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop().await;
+        let listener = listen(&self.address.to_string()).await?;
+        self.run(listener)
+    }
+
+    /// All messages that consumers of groups have not answered are delivered again.
+    pub async fn redeliver(&self) {
+        let groups = self.running.iter().flat_map(|running| running.node.all_groups());
+        for group in groups.collect::<Vec<_>>() {
+            // a group that was dropped has nothing to deliver
+            let _ = group.send(Command::Redeliver).await;
+        }
+    }
+
+    /// Appends without a client, whatever the stream's number is.
+    ///
+    /// # Errors
+    /// `StreamDeleted`; `Unavailable` when the file cannot be written.
+    pub fn append(&self, stream: &str, events: Vec<NewEvent>) -> Result<()> {
+        let events = events.into_iter().map(event).collect();
+        match self.store().append(stream, Expected::Any, events)? {
+            Appended::Tombstoned => {
+                let message = format!("append to stream `{stream}`: it was deleted for ever");
+                Err(Error::new(ErrorKind::StreamDeleted, message))
+            }
+            Appended::Written { .. } | Appended::Repeated { .. } | Appended::Wrong { .. } => Ok(()),
+        }
+    }
+
+    /// Removes from `$all` what streams no longer show. Gives how many entries that were.
+    pub fn scavenge(&self) -> usize {
+        self.store().scavenge()
+    }
+
+    /// How many entries the log has, links included.
+    pub fn log_length(&self) -> usize {
+        self.store().len()
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&mut self, listener: TcpListener) -> Result<()> {
+        let acceptor = self.settings.tls.as_ref().map(acceptor).transpose()?;
+        let node = Node::new(
+            self.settings.clone(),
+            self.address,
+            self.faults.clone(),
+            Arc::clone(&self.store),
+        );
+        let node = Arc::new(node);
+        node.start_groups();
+        let bytes_max = self.settings.message_bytes_max;
+        let router = Server::builder()
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES * 4)
+            .add_service(
+                StreamsServer::new(StreamsService(Arc::clone(&node)))
+                    .max_decoding_message_size(bytes_max),
+            )
+            .add_service(PersistentSubscriptionsServer::new(PersistentService(Arc::clone(&node))))
+            .add_service(GossipServer::new(AboutService(Arc::clone(&node))))
+            .add_service(ServerFeaturesServer::new(AboutService(Arc::clone(&node))));
+        let (stop, stopped) = oneshot::channel();
+        let connections = incoming(listener, acceptor, self.faults.connections());
+        let serve = router.serve_with_incoming_shutdown(connections, async {
+            // a handle that was dropped stops the server too
+            let _ = stopped.await;
+        });
+        let task = task::spawn("event store test server", serve);
+        self.running = Some(Running { node, stop, task });
+        Ok(())
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.node.abort_groups();
+            running.task.abort();
+            self.faults.reset_connections();
+        }
+    }
+}
+
+async fn listen(address: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| unusable(address, error))
+}
+
+fn unusable(address: &str, error: std::io::Error) -> Error {
+    let message = format!("`listen`: cannot listen at `{address}`: {error}");
+    Error::new(ErrorKind::Unavailable, message).with_source(error)
+}
+
+fn event(new: NewEvent) -> Event {
+    let NewEvent { id, event_type, is_json, data, metadata } = new;
+    Event { id, event_type, is_json, data, metadata }
+}

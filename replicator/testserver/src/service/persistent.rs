@@ -1,0 +1,248 @@
+//! Persistent subscriptions: the management of groups, and their consumers.
+
+use std::sync::Arc;
+
+use antiphon_eventstore::ALL;
+use antiphon_eventstore::wire;
+use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptions;
+use antiphon_eventstore::wire::persistent_subscriptions::{
+    CreateReq, DeleteReq, GetInfoReq, GetInfoResp, ListReq, ListResp, ReadReq, ReadResp,
+    ReplayParkedReq, delete_req, get_info_req, list_req, read_req, read_resp, replay_parked_req,
+};
+use antiphon_persistence::task;
+use futures::stream;
+use tokio::sync::{mpsc, oneshot};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Answers, name};
+use crate::group::{Answer, Command, Consumer};
+use crate::node::Node;
+use crate::refusal;
+use crate::store::{GroupKey, GroupRecord};
+use crate::uuids::{uuid, wants_text};
+
+pub(crate) struct PersistentService(pub(crate) Arc<Node>);
+
+/// Messages beyond the buffer of a consumer that its connection may hold: what a timeout sends again.
+const SPARE: usize = 256;
+
+#[tonic::async_trait]
+impl PersistentSubscriptions for PersistentService {
+    type ReadStream = Answers<ReadResp>;
+
+    async fn create(&self, request: Request<CreateReq>) -> Result<Response<wire::Empty>, Status> {
+        self.0.admit(&request).await?;
+        let record = self.record(request.into_inner())?;
+        let key = record.key();
+        if self.0.store().group(&key).is_some() {
+            return Err(refusal::group_exists(&key.0, &key.1));
+        }
+        self.store(record.clone())?;
+        self.0.start_group(record);
+        Ok(Response::new(wire::Empty {}))
+    }
+
+    async fn update(&self, request: Request<CreateReq>) -> Result<Response<wire::Empty>, Status> {
+        self.0.admit(&request).await?;
+        let mut record = self.record(request.into_inner())?;
+        let key = record.key();
+        self.known(&key)?;
+        self.0.drop_group(&key).await;
+        let before = self.known(&key)?;
+        record.filter = before.filter;
+        if before.checkpointed {
+            (record.next, record.checkpointed) = (before.next, true);
+        }
+        self.store(record.clone())?;
+        self.0.start_group(record);
+        Ok(Response::new(wire::Empty {}))
+    }
+
+    async fn delete(&self, request: Request<DeleteReq>) -> Result<Response<wire::Empty>, Status> {
+        use delete_req::options::What;
+        self.0.admit(&request).await?;
+        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
+        let stream = match options.what {
+            Some(What::Stream(stream)) => name(Some(stream))?,
+            Some(What::All(_)) => ALL.to_owned(),
+            None => return Err(refusal::malformed("stream or all")),
+        };
+        let key = (stream, options.group);
+        let mut record = self.known(&key)?;
+        self.0.drop_group(&key).await;
+        record.deleted = true;
+        self.store(record)?;
+        Ok(Response::new(wire::Empty {}))
+    }
+
+    async fn read(
+        &self,
+        request: Request<Streaming<ReadReq>>,
+    ) -> Result<Response<Self::ReadStream>, Status> {
+        use read_req::options::What;
+        self.0.admit(&request).await?;
+        let mut requests = request.into_inner();
+        let first = requests.message().await?.and_then(|first| first.content);
+        let Some(read_req::Content::Options(options)) = first else {
+            return Err(refusal::malformed("options"));
+        };
+        let stream = match options.what {
+            Some(What::Stream(stream)) => name(Some(stream))?,
+            Some(What::All(_)) => ALL.to_owned(),
+            None => return Err(refusal::malformed("stream or all")),
+        };
+        self.0.allow(&stream)?;
+        let key = (stream, options.group);
+        let group = self.0.group(&key).ok_or_else(|| refusal::no_group(&key.0, &key.1))?;
+        let buffer = usize::try_from(options.buffer_size).unwrap_or_default().max(1);
+        let (sender, receiver) = mpsc::channel(buffer.saturating_add(SPARE));
+        let id = self.0.consumer();
+        let confirmation =
+            read_resp::Confirmation { subscription_id: format!("{}::{}", key.0, key.1) };
+        let confirmation =
+            ReadResp { content: Some(read_resp::Content::Confirmation(confirmation)) };
+        let confirmed = sender.send(Ok(confirmation)).await.is_ok();
+        let text_ids = wants_text(options.uuid.as_ref());
+        let consumer = Consumer { messages: sender, text_ids };
+        let connect = Command::Connect { id, buffer, consumer };
+        if !confirmed || group.send(connect).await.is_err() {
+            return Err(refusal::dropped(&key.0, &key.1));
+        }
+        task::spawn("consumer of a group", take_answers(id, requests, group));
+        Ok(Response::new(self.messages(receiver)))
+    }
+
+    async fn get_info(
+        &self,
+        request: Request<GetInfoReq>,
+    ) -> Result<Response<GetInfoResp>, Status> {
+        use get_info_req::options::What;
+        self.0.admit(&request).await?;
+        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
+        let stream = match options.what {
+            Some(What::Stream(stream)) => name(Some(stream))?,
+            Some(What::All(_)) => ALL.to_owned(),
+            None => return Err(refusal::malformed("stream or all")),
+        };
+        let record = self.known(&(stream, options.group))?;
+        Ok(Response::new(GetInfoResp { info: Some(self.info(&record).await) }))
+    }
+
+    async fn replay_parked(
+        &self,
+        request: Request<ReplayParkedReq>,
+    ) -> Result<Response<wire::Empty>, Status> {
+        use replay_parked_req::options::{Limit, What};
+        self.0.admit(&request).await?;
+        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
+        let stream = match options.what {
+            Some(What::Stream(stream)) => name(Some(stream))?,
+            Some(What::All(_)) => ALL.to_owned(),
+            None => return Err(refusal::malformed("stream or all")),
+        };
+        let limit = match options.limit {
+            Some(Limit::StopAt(limit)) => u64::try_from(limit).ok(),
+            Some(Limit::NoLimit(_)) | None => None,
+        };
+        let key = (stream, options.group);
+        let group = self.0.group(&key).ok_or_else(|| refusal::no_group(&key.0, &key.1))?;
+        let (done, replayed) = oneshot::channel();
+        // a group that was dropped meanwhile replays nothing, and says so by its absence
+        let _ = group.send(Command::Replay { limit, done }).await;
+        replayed.await.map_err(|_| refusal::dropped(&key.0, &key.1))?;
+        Ok(Response::new(wire::Empty {}))
+    }
+
+    async fn list(&self, request: Request<ListReq>) -> Result<Response<ListResp>, Status> {
+        use list_req::options::What;
+        use list_req::source::What as Of;
+        self.0.admit(&request).await?;
+        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
+        let wanted = match options.what {
+            Some(What::Everything(_)) => None,
+            Some(What::Source(list_req::Source { what: Some(Of::Stream(stream)) })) => {
+                Some(name(Some(stream))?)
+            }
+            Some(What::Source(list_req::Source { what: Some(Of::All(_)) })) => Some(ALL.to_owned()),
+            Some(What::Source(_)) | None => return Err(refusal::malformed("list option")),
+        };
+        let records: Vec<GroupRecord> = self.0.store().groups().cloned().collect();
+        let mut groups = Vec::new();
+        for record in records {
+            if wanted.as_ref().is_none_or(|wanted| *wanted == record.stream) {
+                groups.push(self.info(&record).await);
+            }
+        }
+        if groups.is_empty() && wanted.is_some() {
+            return Err(refusal::no_group(wanted.as_deref().unwrap_or_default(), "(any)"));
+        }
+        Ok(Response::new(ListResp { groups }))
+    }
+
+    /// Consumers are dropped, and groups go on from their checkpoints.
+    async fn restart_subsystem(
+        &self,
+        request: Request<wire::Empty>,
+    ) -> Result<Response<wire::Empty>, Status> {
+        self.0.admit(&request).await?;
+        let records: Vec<GroupRecord> = self.0.store().groups().cloned().collect();
+        for record in &records {
+            self.0.drop_group(&record.key()).await;
+        }
+        self.0.start_groups();
+        Ok(Response::new(wire::Empty {}))
+    }
+}
+
+impl PersistentService {
+    /// What is sent to a consumer, until its stream ends.
+    fn messages(&self, receiver: mpsc::Receiver<Result<ReadResp, Status>>) -> Answers<ReadResp> {
+        let ended = self.0.faults.ended();
+        let state = (receiver, ended, false);
+        Box::pin(stream::unfold(state, |(mut receiver, mut ended, over)| async move {
+            if over {
+                return None;
+            }
+            let message = tokio::select! {
+                message = receiver.recv() => message?,
+                _ = ended.changed() => return None,
+            };
+            let over = message.is_err();
+            Some((message, (receiver, ended, over)))
+        }))
+    }
+
+    fn known(&self, key: &GroupKey) -> Result<GroupRecord, Status> {
+        let known = self.0.store().group(key).cloned();
+        known.ok_or_else(|| refusal::no_group(&key.0, &key.1))
+    }
+
+    fn store(&self, record: GroupRecord) -> Result<(), Status> {
+        self.0.store().store_group(record).map_err(|error| refusal::failed(&error))
+    }
+}
+
+/// Takes what a consumer answers until it goes.
+async fn take_answers(id: u64, mut requests: Streaming<ReadReq>, group: mpsc::Sender<Command>) {
+    use read_req::nack::Action;
+    while let Ok(Some(request)) = requests.message().await {
+        let answer = match request.content {
+            Some(read_req::Content::Ack(ack)) => Answer::Done(ack.ids.iter().map(uuid).collect()),
+            Some(read_req::Content::Nack(nack)) => {
+                let ids = nack.ids.iter().map(uuid).collect();
+                match nack.action() {
+                    Action::Park => Answer::Park(ids, nack.reason),
+                    Action::Skip => Answer::Done(ids),
+                    Action::Retry | Action::Unknown => Answer::Retry(ids),
+                    Action::Stop => break,
+                }
+            }
+            Some(read_req::Content::Options(_)) | None => continue,
+        };
+        if group.send(Command::Answer(answer)).await.is_err() {
+            return;
+        }
+    }
+    // a group that is gone has no consumers to forget
+    let _ = group.send(Command::Disconnect { id }).await;
+}

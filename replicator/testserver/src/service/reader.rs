@@ -1,0 +1,232 @@
+//! A reader: a read that ends, or a subscription that does not.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use antiphon_eventstore::wire;
+use antiphon_eventstore::wire::streams::{ReadResp, read_resp};
+use futures::stream;
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::Answers;
+use crate::node::Node;
+use crate::refusal;
+use crate::store::{EventFilter, Found, StreamPage, now_ticks, position};
+use crate::uuids::formed;
+
+/// Entries that are read with the store locked.
+const PAGE: usize = 256;
+
+/// What is read.
+pub(super) enum Source {
+    Stream(String),
+    All { filter: Option<EventFilter>, checkpoint_interval: u64 },
+}
+
+/// When a reader ends.
+pub(super) enum End {
+    /// After so many events.
+    After(u64),
+    /// Never.
+    Never(Live),
+}
+
+/// What a subscription waits for.
+pub(super) struct Live {
+    head: watch::Receiver<usize>,
+    ended: watch::Receiver<u64>,
+    confirmed: bool,
+    caught_up: bool,
+    tells_caught_up: bool,
+}
+
+pub(super) struct Reader {
+    pub(super) node: Arc<Node>,
+    pub(super) source: Source,
+    pub(super) resolve: bool,
+    /// Whether ids are sent as text.
+    pub(super) text_ids: bool,
+    pub(super) forwards: bool,
+    /// Where to go on; none at the end of what a read can reach.
+    pub(super) next: Option<u64>,
+    pub(super) end: End,
+    pub(super) queue: VecDeque<ReadResp>,
+    /// Entries since the last checkpoint.
+    pub(super) unreported: u64,
+}
+
+impl Live {
+    pub(super) fn new(node: &Node, tells_caught_up: bool) -> Self {
+        let head = node.store().head();
+        let ended = node.faults.ended();
+        Self { head, ended, confirmed: false, caught_up: false, tells_caught_up }
+    }
+}
+
+impl Reader {
+    pub(super) fn answers(self) -> Answers<ReadResp> {
+        let failed = false;
+        Box::pin(stream::unfold((self, failed), |(mut reader, failed)| async move {
+            if failed {
+                return None;
+            }
+            let answer = reader.answer().await?;
+            let failed = answer.is_err();
+            Some((answer, (reader, failed)))
+        }))
+    }
+
+    async fn answer(&mut self) -> Option<Result<ReadResp, Status>> {
+        loop {
+            if let End::Never(live) = &mut self.end
+                && !live.confirmed
+            {
+                live.confirmed = true;
+                let id = uuid::Uuid::new_v4().to_string();
+                let confirmation = read_resp::Confirmation { subscription_id: id };
+                return Some(Ok(content(read_resp::Content::Confirmation(confirmation))));
+            }
+            if let Some(queued) = self.queue.pop_front() {
+                return Some(Ok(queued));
+            }
+            match self.fill() {
+                Err(status) => return Some(Err(status)),
+                Ok(true) => continue,
+                Ok(false) => {}
+            }
+            let End::Never(live) = &mut self.end else { return None };
+            if !live.caught_up {
+                live.caught_up = true;
+                if live.tells_caught_up {
+                    return Some(Ok(content(read_resp::Content::CaughtUp(turn()))));
+                }
+            }
+            tokio::select! {
+                changed = live.head.changed() => changed.ok()?,
+                _ = live.ended.changed() => return None,
+            }
+        }
+    }
+
+    /// Reads a page. Whether there may be more at once.
+    fn fill(&mut self) -> Result<bool, Status> {
+        let left = match &mut self.end {
+            End::After(0) => return Ok(false),
+            End::After(left) => usize::try_from(*left).unwrap_or(usize::MAX),
+            End::Never(live) => {
+                // seen before it is read, so that what comes later wakes
+                live.head.mark_unchanged();
+                usize::MAX
+            }
+        };
+        let Some(from) = self.next else { return Ok(false) };
+        let count = left.min(PAGE);
+        let found = match &self.source {
+            Source::Stream(name) => {
+                let name = name.clone();
+                return self.fill_stream(&name, from, count);
+            }
+            Source::All { filter, checkpoint_interval } => {
+                let until_report = checkpoint_interval.saturating_sub(self.unreported).max(1);
+                let scan = if filter.is_some() { PAGE } else { count };
+                let scan = scan.min(usize::try_from(until_report).unwrap_or(usize::MAX));
+                let index = usize::try_from(from).unwrap_or(usize::MAX);
+                let store = self.node.store();
+                let (mut found, next) =
+                    store.read_all(self.forwards, index, scan, filter.as_ref(), self.resolve);
+                found.truncate(left);
+                let moved = (next as u64).abs_diff(from.min(store.len() as u64));
+                drop(store);
+                self.note_scanned(moved, next);
+                if moved == 0 {
+                    return Ok(false);
+                }
+                self.next = Some(next as u64);
+                found
+            }
+        };
+        self.enqueue(found);
+        self.report();
+        Ok(true)
+    }
+
+    fn fill_stream(&mut self, name: &str, from: u64, count: usize) -> Result<bool, Status> {
+        let live = matches!(self.end, End::Never(_));
+        let page = self.node.store().read_stream(name, self.forwards, from, count, self.resolve);
+        match page {
+            StreamPage::Tombstoned => Err(refusal::stream_deleted(name)),
+            StreamPage::Missing if live => Ok(false),
+            StreamPage::Missing => {
+                let stream = wire::StreamName { name: name.to_owned().into() };
+                let missing = read_resp::StreamNotFound { stream: Some(stream) };
+                self.queue.push_back(content(read_resp::Content::StreamNotFound(missing)));
+                self.next = None;
+                Ok(true)
+            }
+            StreamPage::Page { found, next } => {
+                let more = !found.is_empty();
+                self.next = match (live, found.last()) {
+                    (true, Some(last)) => Some(last.revision + 1),
+                    (true, None) => Some(from),
+                    (false, _) => next,
+                };
+                self.enqueue(found);
+                Ok(more)
+            }
+        }
+    }
+
+    fn enqueue(&mut self, found: Vec<Found>) {
+        if let End::After(left) = &mut self.end {
+            *left = left.saturating_sub(found.len() as u64);
+        }
+        let text = self.text_ids;
+        self.queue.extend(found.into_iter().map(|found| event(found, text)));
+    }
+
+    fn note_scanned(&mut self, moved: u64, next: usize) {
+        let filtered = matches!(self.source, Source::All { filter: Some(_), .. });
+        if filtered && matches!(self.end, End::Never(_)) && next > 0 {
+            self.unreported += moved;
+        }
+    }
+
+    /// Says how far a filtered subscription is, when that is due.
+    fn report(&mut self) {
+        let Source::All { filter: Some(_), checkpoint_interval } = self.source else { return };
+        let Some(at) = self.next.filter(|_| self.unreported >= checkpoint_interval) else { return };
+        self.unreported = 0;
+        let last = position(usize::try_from(at).unwrap_or(usize::MAX).saturating_sub(1));
+        let checkpoint =
+            read_resp::Checkpoint { commit: last, prepare: last, timestamp: Some(now()) };
+        self.queue.push_back(content(read_resp::Content::Checkpoint(checkpoint)));
+    }
+}
+
+fn content(content: read_resp::Content) -> ReadResp {
+    ReadResp { content: Some(content) }
+}
+
+fn event(found: Found, text: bool) -> ReadResp {
+    // servers before 22.10 gave no position outside of `$all`
+    let at = read_resp::event::Position::CommitPosition(position(found.index));
+    let event = read_resp::Event {
+        event: formed(found.event, text),
+        link: formed(found.link, text),
+        position: Some(at),
+    };
+    content(read_resp::Content::Event(event))
+}
+
+fn turn() -> read_resp::Turn {
+    read_resp::Turn { timestamp: Some(now()), revision: None, position: None }
+}
+
+fn now() -> wire::Span {
+    let ticks = now_ticks();
+    wire::Span {
+        seconds: i64::try_from(ticks / 10_000_000).unwrap_or_default(),
+        nanos: i32::try_from(ticks % 10_000_000 * 100).unwrap_or_default(),
+    }
+}

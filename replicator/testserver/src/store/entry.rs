@@ -1,0 +1,85 @@
+//! Entries of the log, and the streams that point to them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::metadata::Limits;
+
+/// The index of a stream.
+pub(super) type StreamId = usize;
+
+/// An event as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) id: Uuid,
+    pub(crate) event_type: Arc<str>,
+    pub(crate) is_json: bool,
+    pub(crate) data: Bytes,
+    pub(crate) metadata: Bytes,
+}
+
+/// What stands at a place of the log.
+pub(super) struct Entry {
+    pub(super) stream: StreamId,
+    pub(super) revision: u64,
+    pub(super) created: u64,
+    pub(super) body: Body,
+}
+
+pub(super) enum Body {
+    Event(Box<Event>),
+    /// A link that a projection made, to another place of the log. Its event is made when it is read.
+    Link(usize),
+    /// Scavenged.
+    Gone,
+}
+
+pub(super) struct Stream {
+    pub(super) name: Arc<str>,
+    pub(super) wire_name: Bytes,
+    /// Places in the log, by revision.
+    pub(super) places: Vec<usize>,
+    pub(super) limits: Limits,
+    pub(super) tombstoned: bool,
+    /// The streams of links to it, so that they are looked up once.
+    pub(super) category: Option<StreamId>,
+}
+
+/// Distance between positions, so that nobody takes them for dense.
+const STRIDE: u64 = 100;
+
+/// The position that the wire shows for a place of the log.
+pub(crate) fn position(index: usize) -> u64 {
+    (index as u64 + 1) * STRIDE
+}
+
+/// The first place at or after a position.
+pub(crate) fn place_at(position: u64) -> u64 {
+    position.div_ceil(STRIDE).saturating_sub(1)
+}
+
+/// The first place after a position.
+pub(crate) fn place_after(position: u64) -> u64 {
+    position / STRIDE
+}
+
+impl Stream {
+    pub(super) fn new(name: Arc<str>) -> Self {
+        let wire_name = super::name_bytes(&name);
+        Self {
+            name,
+            wire_name,
+            places: Vec::new(),
+            limits: Limits::default(),
+            tombstoned: false,
+            category: None,
+        }
+    }
+
+    /// The number of the last event; none when there is none.
+    pub(super) fn last(&self) -> Option<u64> {
+        (self.places.len() as u64).checked_sub(1)
+    }
+}

@@ -1,0 +1,171 @@
+//! The file of a store: everything that was accepted, in order, so that a killed server comes back
+//! as it was.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | length of the record, little endian |
+//! | 4 | low half of xxh64 of the record |
+//! | n | the record, a [`Record`] as protobuf |
+//!
+//! It is written before an answer is sent, but not synced: it survives the death of the process,
+//! not that of the machine. A torn record at the end is what a kill leaves; it is cut off.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use antiphon_eventstore::{Error, ErrorKind, Result};
+use bytes::Bytes;
+use prost::Message;
+use uuid::Uuid;
+use xxhash_rust::xxh64::xxh64;
+
+use super::Store;
+use super::entry::Event;
+use super::groups::GroupRecord;
+
+const HEAD: usize = 8;
+
+/// The open file.
+pub(super) struct LogFile {
+    file: File,
+    path: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Record {
+    #[prost(message, optional, tag = "1")]
+    written: Option<Written>,
+    #[prost(message, optional, tag = "2")]
+    group: Option<GroupRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Written {
+    #[prost(string, tag = "1")]
+    stream: String,
+    #[prost(uint64, tag = "2")]
+    created: u64,
+    #[prost(message, repeated, tag = "3")]
+    events: Vec<WrittenEvent>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WrittenEvent {
+    #[prost(bytes = "bytes", tag = "1")]
+    id: Bytes,
+    #[prost(string, tag = "2")]
+    event_type: String,
+    #[prost(bool, tag = "3")]
+    is_json: bool,
+    #[prost(bytes = "bytes", tag = "4")]
+    data: Bytes,
+    #[prost(bytes = "bytes", tag = "5")]
+    metadata: Bytes,
+}
+
+impl Store {
+    /// Reads the file, and appends to it from now on.
+    pub(super) fn load(&mut self, path: &Path) -> Result<()> {
+        let failed = |error| unusable(&path.display().to_string(), error);
+        let mut file =
+            OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let bytes = Bytes::from(bytes);
+        let mut at = 0;
+        while let Some((record, end)) = record_at(&bytes, at) {
+            self.replay(record)?;
+            at = end;
+        }
+        if at < bytes.len() {
+            tracing::warn!(path = %path.display(), bytes = bytes.len() - at, "torn end cut off");
+            file.set_len(at as u64).map_err(failed)?;
+        }
+        self.file = Some(LogFile { file, path: path.display().to_string() });
+        self.announce();
+        Ok(())
+    }
+
+    pub(super) fn persist(&mut self, stream: &str, created: u64, events: &[Event]) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let events = events.iter().map(|event| WrittenEvent {
+            id: Bytes::copy_from_slice(event.id.as_bytes()),
+            event_type: event.event_type.to_string(),
+            is_json: event.is_json,
+            data: event.data.clone(),
+            metadata: event.metadata.clone(),
+        });
+        let written = Written { stream: stream.to_owned(), created, events: events.collect() };
+        file.append(&Record { written: Some(written), group: None })
+    }
+
+    pub(super) fn persist_group(&mut self, record: &GroupRecord) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.append(&Record { written: None, group: Some(record.clone()) })
+    }
+
+    fn replay(&mut self, record: Record) -> Result<()> {
+        if let Some(Written { stream, created, events }) = record.written {
+            let events = events.into_iter().map(event).collect::<Result<Vec<_>>>()?;
+            let stream = self.id_of(&stream);
+            self.write(stream, created, events);
+        }
+        if let Some(group) = record.group {
+            self.apply_group(group);
+        }
+        Ok(())
+    }
+}
+
+impl LogFile {
+    fn append(&mut self, record: &Record) -> Result<()> {
+        let body = record.encode_to_vec();
+        let length = u32::try_from(body.len()).map_err(|_| {
+            Error::new(ErrorKind::Rejected, "an append of 4 GiB does not fit the file")
+        })?;
+        let mut bytes = Vec::with_capacity(HEAD + body.len());
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&check(&body));
+        bytes.extend_from_slice(&body);
+        self.file.write_all(&bytes).map_err(|error| unusable(&self.path, error))
+    }
+}
+
+/// The record that begins at `at`, and where it ends; none at the end or where the file is torn.
+fn record_at(bytes: &Bytes, at: usize) -> Option<(Record, usize)> {
+    let head = bytes.get(at..at + HEAD)?;
+    let length = u32::from_le_bytes(head[..4].try_into().ok()?);
+    let start = at + HEAD;
+    let end = start.checked_add(usize::try_from(length).ok()?)?;
+    let body = (end <= bytes.len()).then(|| bytes.slice(start..end))?;
+    if check(&body) != head[4..] {
+        return None;
+    }
+    Some((Record::decode(body).ok()?, end))
+}
+
+fn check(body: &[u8]) -> [u8; 4] {
+    let [a, b, c, d, ..] = xxh64(body, 0).to_le_bytes();
+    [a, b, c, d]
+}
+
+fn event(written: WrittenEvent) -> Result<Event> {
+    let id = Uuid::from_slice(&written.id).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "an event of the file has no id").with_source(error)
+    })?;
+    // the payload is a slice of the whole file otherwise, which would stay in memory
+    let own = |bytes: Bytes| Bytes::copy_from_slice(&bytes);
+    Ok(Event {
+        id,
+        event_type: written.event_type.into(),
+        is_json: written.is_json,
+        data: own(written.data),
+        metadata: own(written.metadata),
+    })
+}
+
+fn unusable(path: &str, error: std::io::Error) -> Error {
+    let message = format!("the file `{path}` of the store cannot be used: {error}");
+    Error::new(ErrorKind::Unavailable, message).with_source(error)
+}

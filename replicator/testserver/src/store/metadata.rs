@@ -1,0 +1,44 @@
+//! What the metadata of a stream means for its readers.
+
+use serde_json::{Map, Value};
+
+/// The `$tb` of a stream that was deleted softly.
+pub(crate) const DELETED: u64 = i64::MAX as u64;
+
+/// The limits that metadata sets.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Limits {
+    pub(super) max_count: Option<u64>,
+    /// In ticks of 100 ns.
+    pub(super) max_age: Option<u64>,
+    pub(super) truncate_before: Option<u64>,
+    /// Everything that the metadata says, to be kept when the server itself writes it anew.
+    pub(super) properties: Map<String, Value>,
+}
+
+impl Limits {
+    /// Reads metadata. What is no JSON object sets no limits, as on the real server.
+    pub(super) fn parse(data: &[u8]) -> Self {
+        let Ok(Value::Object(properties)) = serde_json::from_slice(data) else {
+            return Self::default();
+        };
+        let number = |name: &str| properties.get(name).and_then(Value::as_u64);
+        Self {
+            max_count: number("$maxCount"),
+            max_age: number("$maxAge").map(|seconds| seconds.saturating_mul(10_000_000)),
+            truncate_before: number("$tb"),
+            properties,
+        }
+    }
+
+    pub(super) fn deleted(&self) -> bool {
+        self.truncate_before == Some(DELETED)
+    }
+
+    /// The same metadata with another `$tb`, as JSON.
+    pub(super) fn with_truncate_before(&self, revision: u64) -> Vec<u8> {
+        let mut properties = self.properties.clone();
+        properties.insert("$tb".to_owned(), revision.into());
+        Value::Object(properties).to_string().into_bytes()
+    }
+}

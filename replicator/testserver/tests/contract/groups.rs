@@ -1,0 +1,336 @@
+//! Persistent subscription groups: answers, parking, replay, ends.
+
+use std::time::Duration;
+
+use antiphon_eventstore::{
+    Direction, ErrorKind, EventStoreClient, Filter, GroupEvent, GroupSettings, GroupSubscription,
+    NackAction, ReadFrom,
+};
+use futures::FutureExt;
+
+use crate::support::{append, client, server, soon, told};
+
+fn from_start() -> GroupSettings {
+    GroupSettings {
+        from: ReadFrom::Start,
+        from_position: ReadFrom::Start,
+        max_retry_count: 2,
+        checkpoint_after: Duration::from_millis(10),
+        ..GroupSettings::default()
+    }
+}
+
+async fn next(group: &mut GroupSubscription) -> GroupEvent {
+    soon(group.next()).await.unwrap()
+}
+
+fn place(event: &GroupEvent) -> (u64, u32) {
+    (event.resolved.original().unwrap().revision, event.retry_count)
+}
+
+async fn parked(client: &EventStoreClient, stream: &str, group: &str) -> u64 {
+    client.group_info(stream, group).await.unwrap().parked
+}
+
+/// Asks until the group is as it should be.
+async fn until(
+    client: &EventStoreClient,
+    what: &str,
+    is: impl Fn(&antiphon_eventstore::GroupInfo) -> bool,
+) {
+    let asked = async {
+        while !is(&client.group_info("a", "g").await.unwrap()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+#[tokio::test]
+async fn a_group_is_created_once_told_about_and_deleted_once() {
+    let server = server().await;
+    let client = client(&server);
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let again = client.create_group("a", "g", &from_start()).await;
+    let expected = "create group `g` of stream `a`: the group exists already";
+    assert_eq!(told(again), (ErrorKind::AlreadyExists, expected.to_owned()));
+
+    let info = client.group_info("a", "g").await.unwrap();
+    assert_eq!((&*info.stream, &*info.group, info.max_retry_count), ("a", "g", 2));
+    assert_eq!((&*info.strategy, info.consumers), ("RoundRobin", 0));
+    assert_eq!(client.list_groups().await.unwrap().len(), 1);
+
+    client.delete_group("a", "g").await.unwrap();
+    assert_eq!(client.list_groups().await.unwrap().len(), 0);
+    let why = "the group does not exist: create it first";
+    for (doing, refused) in [
+        ("delete", client.delete_group("a", "g").await),
+        ("update", client.update_group("a", "g", &from_start()).await),
+        ("info of", client.group_info("a", "g").await.map(|_| ())),
+        ("replay parked messages of", client.replay_parked("a", "g", None).await),
+        ("subscription to", client.subscribe_group("a", "g", 1).await.map(|_| ())),
+    ] {
+        let expected = format!("{doing} group `g` of stream `a`: {why}");
+        assert_eq!(told(refused), (ErrorKind::NotFound, expected));
+    }
+}
+
+#[tokio::test]
+async fn a_retried_message_comes_again_after_those_that_are_out() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 5).await;
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 4).await.unwrap();
+    let mut ids = Vec::new();
+    for revision in 0..4 {
+        let event = next(&mut group).await;
+        assert_eq!(place(&event), (revision, 0));
+        ids.push(event.answer_id().unwrap());
+    }
+    group.nack(ids[..1].to_vec(), NackAction::Retry, "not now").await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (0, 1));
+    group.ack(ids).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (4, 0));
+}
+
+#[tokio::test]
+async fn a_message_that_fails_too_often_is_parked_and_can_be_replayed() {
+    let server = server().await;
+    let client = client(&server);
+    server.seed_customers(1).unwrap();
+    let settings = GroupSettings { resolve_links: true, ..from_start() };
+    client.create_group("$ce-customer", "g", &settings).await.unwrap();
+    let mut group = client.subscribe_group("$ce-customer", "g", 1).await.unwrap();
+    for retry in 0..3 {
+        let event = next(&mut group).await;
+        assert_eq!(place(&event), (0, retry));
+        assert_eq!(&*event.resolved.event.as_ref().unwrap().stream, "customer-1");
+        let id = event.answer_id().unwrap();
+        group.nack(vec![id], NackAction::Retry, "bad").await.unwrap();
+    }
+    while parked(&client, "$ce-customer", "g").await != 1 {
+        tokio::task::yield_now().await;
+    }
+    let name = "$persistentsubscription-$ce-customer::g-parked";
+    let read = client.read_stream(name, Direction::Forwards, ReadFrom::Start, 9, false).await;
+    let event = read.unwrap().collect().await.unwrap().remove(0).event.unwrap();
+    assert_eq!(event.data, "0@$ce-customer");
+    assert!(String::from_utf8_lossy(&event.metadata).contains("Reached retry count of 2"));
+
+    client.replay_parked("$ce-customer", "g", None).await.unwrap();
+    let event = next(&mut group).await;
+    assert_eq!(place(&event), (0, 0));
+    assert_eq!(&*event.resolved.event.as_ref().unwrap().stream, "customer-1");
+    assert_eq!(parked(&client, "$ce-customer", "g").await, 0);
+}
+
+#[tokio::test]
+async fn a_message_is_parked_or_skipped_when_the_consumer_says_so() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 3).await;
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    for (revision, action) in [(0, NackAction::Park), (1, NackAction::Skip)] {
+        let event = next(&mut group).await;
+        assert_eq!(place(&event), (revision, 0));
+        group.nack(vec![event.answer_id().unwrap()], action, "why not").await.unwrap();
+    }
+    assert_eq!(place(&next(&mut group).await), (2, 0));
+    assert_eq!(parked(&client, "a", "g").await, 1);
+}
+
+#[tokio::test]
+async fn a_message_without_an_answer_is_delivered_again() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 1).await;
+    let settings = GroupSettings { message_timeout: Duration::from_millis(50), ..from_start() };
+    client.create_group("a", "g", &settings).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (0, 0));
+    assert_eq!(place(&next(&mut group).await), (0, 1));
+}
+
+#[tokio::test]
+async fn a_redelivery_and_refused_acks_are_faults_on_demand() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 2).await;
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    let first = next(&mut group).await;
+    server.redeliver().await;
+    assert_eq!(place(&next(&mut group).await), (0, 1));
+    server.faults().refuse_acks(1);
+    group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (0, 2));
+    group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (1, 0));
+}
+
+#[tokio::test]
+async fn the_messages_of_a_consumer_that_leaves_go_to_another() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 2).await;
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let mut first = client.subscribe_group("a", "g", 2).await.unwrap();
+    next(&mut first).await;
+    next(&mut first).await;
+    let mut second = client.subscribe_group("a", "g", 2).await.unwrap();
+    assert!(second.next().now_or_never().is_none());
+    drop(first);
+    assert_eq!(place(&next(&mut second).await), (0, 1));
+    assert_eq!(place(&next(&mut second).await), (1, 1));
+    until(&client, "one consumer is left", |info| info.consumers == 1).await;
+}
+
+#[tokio::test]
+async fn a_group_takes_no_more_consumers_than_it_may_have() {
+    let server = server().await;
+    let client = client(&server);
+    let settings = GroupSettings { max_subscriber_count: 1, ..from_start() };
+    client.create_group("a", "g", &settings).await.unwrap();
+    let _first = client.subscribe_group("a", "g", 1).await.unwrap();
+    let mut second = client.subscribe_group("a", "g", 1).await.unwrap();
+    let refused = soon(second.next()).await;
+    let expected = "subscription to group `g` of stream `a`: the group has all the consumers that \
+                    its setting `max_subscriber_count` allows";
+    assert_eq!(told(refused), (ErrorKind::Rejected, expected.to_owned()));
+}
+
+#[tokio::test]
+async fn every_end_of_a_group_is_an_error_that_says_which() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 1).await;
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let name = "subscription to group `g` of stream `a`";
+    let live = async || {
+        let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+        next(&mut group).await;
+        group
+    };
+
+    let mut group = live().await;
+    server.faults().end_streams();
+    let end = soon(group.next()).await;
+    assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: the server ended the stream")));
+    drop(group);
+
+    let mut group = live().await;
+    server.faults().reset_connections();
+    let end = soon(group.next()).await;
+    assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: the connection broke")));
+    let lost = soon(group.ack(vec![uuid::Uuid::new_v4()])).await;
+    let why = "it has ended, the answer is lost";
+    assert_eq!(told(lost), (ErrorKind::Unavailable, format!("{name}: {why}")));
+    drop(group);
+
+    let why = "the server dropped the consumer (the group was deleted, changed or restarted)";
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    until(&client, "the consumer is connected", |info| info.consumers == 1).await;
+    client.delete_group("a", "g").await.unwrap();
+    let end = loop {
+        match soon(group.next()).await {
+            // what was sent before the group was deleted
+            Ok(_) => {}
+            Err(error) => break Err::<(), _>(error),
+        }
+    };
+    assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: {why}")));
+}
+
+#[tokio::test]
+async fn a_group_on_the_whole_store_has_a_filter() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a-1", 2).await;
+    append(&client, "b-1", 2).await;
+    let filter = Filter::StreamPrefix(vec!["b-".to_owned()]);
+    let settings = GroupSettings { filter, ..from_start() };
+    client.create_group("$all", "g", &settings).await.unwrap();
+    let mut group = client.subscribe_group("$all", "g", 10).await.unwrap();
+    for revision in 0..2 {
+        let event = next(&mut group).await.resolved;
+        assert!(event.commit_position.is_some());
+        let event = event.event.unwrap();
+        assert_eq!((&*event.stream, event.revision), ("b-1", revision));
+    }
+}
+
+#[tokio::test]
+async fn a_link_without_its_event_is_delivered_as_a_link() {
+    let server = server().await;
+    let client = client(&server);
+    server.seed_customers(1).unwrap();
+    client.delete_stream("customer-1", antiphon_eventstore::ExpectedRevision::Any).await.unwrap();
+    let settings = GroupSettings { resolve_links: true, ..from_start() };
+    client.create_group("$ce-customer", "g", &settings).await.unwrap();
+    let mut group = client.subscribe_group("$ce-customer", "g", 1).await.unwrap();
+    let event = next(&mut group).await;
+    assert!(event.resolved.event.is_none() && event.resolved.link.is_some());
+}
+
+#[tokio::test]
+async fn a_group_goes_on_from_its_checkpoint_after_a_restart() {
+    let mut server = server().await;
+    let client = client(&server);
+    append(&client, "a", 3).await;
+    let settings = GroupSettings { max_checkpoint_count: 1, ..from_start() };
+    client.create_group("a", "g", &settings).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    for _ in 0..2 {
+        let event = next(&mut group).await;
+        group.ack(vec![event.answer_id().unwrap()]).await.unwrap();
+    }
+    assert_eq!(place(&next(&mut group).await), (2, 0));
+    until(&client, "the checkpoint is stored", |info| info.checkpoint == "1").await;
+
+    server.restart().await.unwrap();
+    assert_eq!(told(soon(group.next()).await).0, ErrorKind::Unavailable);
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (2, 0));
+}
+
+#[tokio::test]
+async fn an_update_drops_the_consumers_and_keeps_the_place() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 2).await;
+    let settings = GroupSettings { max_checkpoint_count: 1, ..from_start() };
+    client.create_group("a", "g", &settings).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    let first = next(&mut group).await;
+    group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
+    next(&mut group).await;
+    until(&client, "the checkpoint is stored", |info| info.checkpoint == "0").await;
+
+    let longer = GroupSettings { message_timeout: Duration::from_secs(77), ..settings };
+    client.update_group("a", "g", &longer).await.unwrap();
+    assert_eq!(told(soon(group.next()).await).0, ErrorKind::Unavailable);
+    let info = client.group_info("a", "g").await.unwrap();
+    assert_eq!(info.message_timeout, Duration::from_secs(77));
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_replay_can_be_limited() {
+    let server = server().await;
+    let client = client(&server);
+    append(&client, "a", 3).await;
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 3).await.unwrap();
+    for _ in 0..3 {
+        let id = next(&mut group).await.answer_id().unwrap();
+        group.nack(vec![id], NackAction::Park, "later").await.unwrap();
+    }
+    until(&client, "three are parked", |info| info.parked == 3).await;
+    client.replay_parked("a", "g", Some(2)).await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (0, 0));
+    assert_eq!(place(&next(&mut group).await), (1, 0));
+    assert_eq!(parked(&client, "a", "g").await, 1);
+}
