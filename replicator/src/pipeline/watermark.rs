@@ -29,15 +29,15 @@ impl Watermark {
         self.next += 1;
         self.pending.insert(seq, (self.delivered.clone(), bytes));
         self.pending_bytes += bytes;
-        if let Some(position) = position {
-            self.delivered = Some(position.clone());
-        }
+        self.passed(position);
         seq
     }
 
-    /// Counts something that needs no work.
+    /// Counts something that needs no work. A position before the newest one says nothing new: a server's mark may lie behind its last event.
     pub(super) fn passed(&mut self, position: Option<&Position>) {
-        if let Some(position) = position {
+        if let Some(position) = position
+            && !self.delivered.as_ref().is_some_and(|newest| position.is_before(newest))
+        {
             self.delivered = Some(position.clone());
         }
     }
@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(watermark.position(), Some(&Position::Stream(1)));
 
         watermark.passed(Some(&Position::Stream(9)));
+        watermark.passed(Some(&Position::Stream(8)));
         assert_eq!(watermark.position(), Some(&Position::Stream(1)));
         watermark.done(third);
         assert_eq!(watermark.position(), Some(&Position::Stream(9)));

@@ -39,7 +39,12 @@ async fn an_unreachable_source_is_tried_for_ever_and_is_not_ready() {
     let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("category", "order");
     let mut replicator = setup.start();
-    replicator.wait_for_line("Connection to Ditto:Source for $ce-order is lost").await;
+    let line =
+        "Connection to Event Store Ditto:Source for $ce-order is lost. Attempting to connect in ";
+    replicator.wait_for_line(line).await;
+    let why =
+        format!("subscription to stream `$ce-order`: cannot connect to `{}`", source.address());
+    assert!(replicator.output().contains(&why), "{}", replicator.output());
     let (code, text) = replicator.get("/health/ready").await;
     assert_eq!(code, 503, "{text}");
     assert!(text.contains("subscription `it`: source down: "), "{text}");

@@ -158,3 +158,29 @@ async fn skipping_the_version_check_finds_again_what_was_written_and_sets_the_ti
     let new = to.stream_metadata("cart-2").await.unwrap();
     assert_eq!(new.max_age().map(|age| age.as_secs()), Some(86_400));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicators_share_a_group_and_keep_the_order_between_them() {
+    let (source, destination) = (server().await, server().await);
+    for number in 0..50 {
+        for stream in 0..4 {
+            source.append(&format!("order-{stream}"), vec![event(&number.to_string())]).unwrap();
+        }
+    }
+    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
+    setup.group("$ce-order", "shared");
+    setup.set("Settings__Subscriptions__0__GroupConsumerStrategy", "RoundRobin");
+    // an event whose predecessor is with the other one waits for it; it must not be given up meanwhile
+    setup.set("Settings__BlockedWaitMax", "00:01:00");
+    let mut both = [setup.start(), setup.start()];
+
+    wait_for("everything", async || setup.verify().await.is_equal()).await;
+
+    let to = client(&destination.connection_string());
+    assert_eq!(count(&to, "order-3").await, 50);
+    for replicator in &mut both {
+        assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+    }
+    let info = client(&source.connection_string()).group_info("$ce-order", "shared").await.unwrap();
+    assert_eq!(info.parked, 0);
+}

@@ -29,6 +29,9 @@ async fn main() -> Result<()> {
     }
     report("one event, one append, one after another", SINGLE, SystemClock.now() - start);
 
+    bare(&server).await?;
+    vendor(&server).await;
+
     let start = SystemClock.now();
     let appender = store.appender(256).await?;
     let lanes = (0..LANES)
@@ -57,6 +60,55 @@ async fn main() -> Result<()> {
     report("read by a subscription", received, SystemClock.now() - start);
     println!("{} entries in the log, {} of memory", server.log_length(), memory());
     Ok(())
+}
+
+/// The same through the generated code alone: what the client costs beyond it.
+async fn bare(server: &TestServer) -> Result<()> {
+    use antiphon_eventstore::wire::expected_stream::Expected;
+    use antiphon_eventstore::wire::streams::append_req::Content;
+    use antiphon_eventstore::wire::streams::{AppendReq, streams_client::StreamsClient};
+    use antiphon_eventstore::wire::{
+        Empty, ExpectedStream, NewEvent, StreamName, Uuid, uuid::Form,
+    };
+
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address()))
+        .expect("an address is a URI")
+        .tcp_nodelay(true);
+    let mut client = StreamsClient::new(endpoint.connect().await.expect("the server is there"));
+    let start = SystemClock.now();
+    for number in 0..SINGLE {
+        let options = ExpectedStream {
+            stream: Some(StreamName { name: format!("bare-{}", number % 100).into() }),
+            expected: Some(Expected::Any(Empty {})),
+        };
+        let event = NewEvent {
+            id: Some(Uuid { form: Some(Form::Text(uuid::Uuid::new_v4().to_string())) }),
+            system: [("type", "measured"), ("content-type", "application/json")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            data: r#"{"name":"Ada","age":36}"#.into(),
+            ..NewEvent::default()
+        };
+        let messages = [Content::Options(options), Content::Event(event)]
+            .map(|content| AppendReq { content: Some(content) });
+        let answer = client.append(futures::stream::iter(messages)).await;
+        answer.expect("the append is accepted");
+    }
+    report("the same through the generated code", SINGLE, SystemClock.now() - start);
+    Ok(())
+}
+
+/// The same through the vendor's client; few, because it waits 40 ms for each.
+async fn vendor(server: &TestServer) {
+    let settings = server.connection_string().parse().expect("a connection string");
+    let client = kurrentdb::Client::new(settings).expect("a client");
+    let start = SystemClock.now();
+    for number in 0..SINGLE / 50 {
+        let event = kurrentdb::EventData::binary("measured", r#"{"name":"Ada","age":36}"#.into());
+        let stream = format!("vendor-{}", number % 100);
+        client.append_to_stream(stream, &Default::default(), event).await.expect("written");
+    }
+    report("the same through the vendor's client", SINGLE / 50, SystemClock.now() - start);
 }
 
 async fn pipelined(appender: Appender, lane: usize, count: usize) -> Result<()> {
