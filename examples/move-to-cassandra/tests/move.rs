@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use antiphon_cassandra::model::{Faults, ModelTables};
+use antiphon_cassandra::model::ModelTables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_move_to_cassandra::{Move, compare, follow};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
@@ -22,7 +22,7 @@ async fn a_journal_moves_while_it_is_written_and_goes_on_at_its_new_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.sqlite");
     let from = SqliteStores::open(&path, SqliteSettings::default()).unwrap().stores();
-    let tables = Arc::new(ModelTables::new(1, Faults::default()));
+    let tables = Arc::new(ModelTables::new());
     let to = CassandraStores::on(tables, CassandraSettings::default(), 1000).stores();
     let system = System::start(&from, "old").await;
     for number in 0..70 {
@@ -62,7 +62,7 @@ async fn a_difference_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.sqlite");
     let from = SqliteStores::open(&path, SqliteSettings::default()).unwrap().stores();
-    let tables = Arc::new(ModelTables::new(1, Faults::default()));
+    let tables = Arc::new(ModelTables::new());
     let to = CassandraStores::on(tables, CassandraSettings::default(), 1000).stores();
     System::start(&from, "old").await.append(0).await;
 
