@@ -215,16 +215,14 @@ mod tests {
 
         assert_eq!(outcomes, [Outcome::Duplicate, Outcome::Written(None)]);
         let text = std::fs::read_to_string(&path).unwrap();
-        let common = r#""event_number":0,"event_type":"Created","event_timestamp":0,"is_json":true"#;
+        let common =
+            r#""event_number":0,"event_type":"Created","event_timestamp":0,"is_json":true"#;
         let line = |id: u128, rest: &str| {
             let id = Uuid::from_u128(id);
             format!("{{\"stream_id\":\"customer-1\",\"event_id\":\"{id}\",{common}{rest}}}\n")
         };
-        let expected = [
-            line(1, r#","data":{"a":1}"#),
-            line(2, r#","data_base64":"/wA=""#),
-            line(3, ""),
-        ];
+        let expected =
+            [line(1, r#","data":{"a":1}"#), line(2, r#","data_base64":"/wA=""#), line(3, "")];
         assert_eq!(text, expected.concat());
     }
 }
