@@ -4,9 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use antiphon_eventstore::Credentials;
-use antiphon_eventstore_testserver::{COMMANDS, ServerSettings, TestServer, TlsFiles, serve};
+use antiphon_eventstore_testserver::{
+    COMMANDS, ClusterMember, ServerSettings, TestServer, TlsFiles, serve,
+};
 use clap::Parser;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// An event store for tests: speaks the gRPC protocol of EventStoreDB and KurrentDB.
 #[derive(Parser)]
@@ -33,6 +36,9 @@ struct Arguments {
     /// Take commands for faults at this address
     #[arg(long)]
     control: Option<String>,
+    /// The address that other machines reach it by, as HOST:PORT, when that is not the one to listen at
+    #[arg(long)]
+    advertise: Option<String>,
     /// The largest append in bytes
     #[arg(long, default_value_t = ServerSettings::default().append_bytes_max)]
     append_bytes_max: usize,
@@ -66,6 +72,9 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         server.seed_customers(10).map_err(|error| error.to_string())?;
     }
     say(&format!("listening at {}", server.address()))?;
+    // the first process of a container ignores the signal otherwise
+    let mut terminated =
+        signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
     let controlled = async {
         let Some(address) = control else { return std::future::pending().await };
         let failed = |error: std::io::Error| format!("`--control` `{address}`: {error}");
@@ -75,7 +84,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     };
     tokio::select! {
         outcome = controlled => outcome?,
-        signal = tokio::signal::ctrl_c() => signal.map_err(|error| error.to_string())?,
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|error| error.to_string())?,
+        _ = terminated.recv() => {}
     }
     server.stop().await;
     Ok(())
@@ -91,6 +101,7 @@ fn settings(arguments: Arguments) -> Result<ServerSettings, String> {
             Some(Credentials { user: user.to_owned(), password: password.to_owned() })
         }
     };
+    let members = arguments.advertise.map(|address| member(&address)).transpose()?;
     let tls = arguments.certificate.zip(arguments.key);
     Ok(ServerSettings {
         listen: arguments.listen,
@@ -99,8 +110,16 @@ fn settings(arguments: Arguments) -> Result<ServerSettings, String> {
         tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
         append_bytes_max: arguments.append_bytes_max,
         link_types: arguments.link_types,
+        members: members.into_iter().collect(),
         ..ServerSettings::default()
     })
+}
+
+fn member(address: &str) -> Result<ClusterMember, String> {
+    let wrong = || format!("`--advertise`: expected HOST:PORT, actual `{address}`");
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    Ok(ClusterMember { host: host.to_owned(), port, is_leader: true, is_alive: true })
 }
 
 /// Whoever started the process reads the addresses from its first lines.

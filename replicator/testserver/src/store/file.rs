@@ -30,6 +30,8 @@ const HEAD: usize = 8;
 pub(super) struct LogFile {
     file: File,
     path: String,
+    /// How much of it is whole records.
+    length: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -82,7 +84,7 @@ impl Store {
             tracing::warn!(path = %path.display(), bytes = bytes.len() - at, "torn end cut off");
             file.set_len(at as u64).map_err(failed)?;
         }
-        self.file = Some(LogFile { file, path: path.display().to_string() });
+        self.file = Some(LogFile { file, path: path.display().to_string(), length: at as u64 });
         self.announce();
         Ok(())
     }
@@ -128,7 +130,13 @@ impl LogFile {
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&check(&body));
         bytes.extend_from_slice(&body);
-        self.file.write_all(&bytes).map_err(|error| unusable(&self.path, error))
+        if let Err(error) = self.file.write_all(&bytes) {
+            // what follows half a record would be lost with it
+            self.file.set_len(self.length).map_err(|error| unusable(&self.path, error))?;
+            return Err(unusable(&self.path, error));
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
     }
 }
 

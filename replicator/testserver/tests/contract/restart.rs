@@ -141,3 +141,22 @@ async fn a_process_that_was_stopped_by_a_signal_is_noticed_and_one_that_was_kill
     let refused = client.append("a", ExpectedRevision::Any, events(1)).await;
     assert_eq!(told(refused).0, ErrorKind::Unavailable);
 }
+
+#[tokio::test]
+async fn a_process_that_is_asked_to_end_does_so_and_one_with_wrong_arguments_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store").display().to_string();
+    let mut server = Process::start("127.0.0.1:0", &file).await;
+    server.signal("-TERM").await;
+    assert!(soon(server.child.wait()).await.unwrap().success());
+
+    for (arguments, why) in [
+        (["--advertise", "x"], "`--advertise`: expected HOST:PORT, actual `x`"),
+        (["--user", "x"], "`--user`: expected `user:password`, actual no `:` in it"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon-eventstore-testserver"));
+        let output = soon(command.args(arguments).output()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(why), "{said}");
+    }
+}
