@@ -6,11 +6,14 @@ export CARGO_INCREMENTAL ?= 0
 # the server of `make check`, beside that of `make cassandra-up`
 CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=1g deploy/cassandra
 
+# what is off by default is checked too
+FEATURES := --features antiphon-replicator/kinesis
+
 check:
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
 	$(CHECK_SERVER) up
-	TEST_CASSANDRA=127.0.8.1:9042 TEST_CASSANDRA_CA=$(CURDIR)/target/cassandra-check/1/tls.pem cargo test --workspace --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
+	TEST_CASSANDRA=127.0.8.1:9042 TEST_CASSANDRA_CA=$(CURDIR)/target/cassandra-check/1/tls.pem cargo test --workspace $(FEATURES) --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 fix:

@@ -39,7 +39,7 @@ pub struct EmbeddedSettings {
     pub http_address: Option<String>,
     /// Links.
     pub tcp: TcpSettings,
-    /// How long the start may wait for a journal of the place that is reached over a network; then it fails.
+    /// How long the start may wait for the journal of the place, when that is out of reach over the network or slow; then it fails.
     pub start_timeout: Duration,
 }
 
@@ -78,7 +78,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 impl Embedded {
     /// Opens the stores, takes the port and starts the node.
     ///
-    /// While the stores of the own place are out of reach over the network it tries again, until `start_timeout`. Those of other places may come later: a
+    /// While the stores of the own place are out of reach over the network, or slow, it tries again, until `start_timeout`. Those of other places may come later: a
     /// place starts and works while another one is lost.
     ///
     /// # Errors
@@ -97,11 +97,15 @@ impl Embedded {
         waits: impl Fn(&str) + Send + Sync,
     ) -> Result<Self> {
         settings.node.validate()?;
-        // a file that cannot be opened stays so
-        let remote = settings.journal.is_remote();
-        let limit = if remote { settings.start_timeout } else { Duration::ZERO };
+        let limit = settings.start_timeout;
         let patience = Patience { until: SystemClock.now() + limit, limit, waits };
-        let journal = patience.until_reached(|| settings.journal.open(false)).await?;
+        let open = || settings.journal.open(false);
+        let journal = if settings.journal.is_remote() {
+            patience.until_reached(open).await?
+        } else {
+            // a file that cannot be opened stays so
+            open().await?
+        };
         let mut peers = Vec::new();
         for peer in &settings.peers {
             let known = Peer {
@@ -197,13 +201,14 @@ impl<F: Fn(&str)> Patience<F> {
     where
         G: Future<Output = Result<T>>,
     {
+        let mut last = String::new();
         loop {
             let error = match attempt().await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
             let passing = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
-            if !passing || self.limit.is_zero() {
+            if !passing {
                 return Err(error);
             }
             if SystemClock.now() >= self.until {
@@ -212,8 +217,12 @@ impl<F: Fn(&str)> Patience<F> {
                     format!("the node could not start within {limit:?} (`start_timeout`): {error}");
                 return Err(Error::new(kind, message).with_source(error));
             }
-            tracing::warn!(%error, "the start waits for the journal");
-            (self.waits)(&error.to_string());
+            let reason = error.to_string();
+            if reason != last {
+                tracing::warn!(reason, "the start waits for the journal");
+                (self.waits)(&reason);
+                last = reason;
+            }
             tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }

@@ -34,7 +34,7 @@ pub struct Config {
     pub http_bind: SocketAddr,
     /// What is logged: a filter as in `RUST_LOG`.
     pub log: String,
-    /// How long the start may wait for a Cassandra journal of the place; then it fails.
+    /// How long the start may wait for the journal of the place, when that is out of reach over the network or slow; then it fails.
     #[serde(with = "antiphon::persistence::time::text")]
     pub start_timeout: Duration,
     /// The other places.

@@ -91,8 +91,10 @@ async fn a_cassandra_without_tables_is_refused_with_the_command_to_run() {
     assert!(message.contains("`antiphon_is_not_there`"), "{message}");
     assert!(message.contains("antiphon schema apply --config"), "{message}");
 
-    let message = refused(&config("127.0.0.1:1", "antiphon")).await;
+    let nobody = format!("start_timeout = '1s'\n{}", config("127.0.0.1:1", "antiphon"));
+    let message = refused(&nobody).await;
     assert!(message.contains("contact_points") && message.contains("127.0.0.1:1"), "{message}");
+    assert!(message.contains("`start_timeout`"), "{message}");
 
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("node.toml");
