@@ -43,6 +43,8 @@
 mod embedded;
 mod journal;
 mod local;
+#[cfg(feature = "cassandra")]
+mod relay;
 
 #[cfg(feature = "cassandra")]
 pub use antiphon_cassandra as cassandra;

@@ -22,6 +22,7 @@ mod stats;
 mod stores;
 pub mod tables;
 
+pub use log::relay::LaneRelay;
 pub use settings::{CassandraSettings, Role};
 pub use stats::CassandraStats;
 pub use stores::CassandraStores;

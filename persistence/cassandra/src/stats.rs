@@ -54,6 +54,8 @@ counters! {
     retries,
     /// Looks at the registry and at the lanes of other writers.
     refreshes,
+    /// Looks at the lanes that another node of the place answered.
+    relayed,
     /// Pages of the change feed that were read from the database because they are older than what is in memory.
     feed_pages_read,
     /// Parts of the log that were removed.

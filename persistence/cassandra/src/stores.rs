@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use antiphon_persistence::store::{Stores, WriterId};
 use antiphon_persistence::{Error, Result};
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::cql::CqlTables;
 use crate::health::Health;
+use crate::log::relay::{self, LaneRelay};
 use crate::log::view::View;
 use crate::log::writer::{Ends, Shared, Writer};
 use crate::settings::{CassandraSettings, Role};
@@ -68,6 +70,23 @@ impl CassandraStores {
     /// The settings with which it was opened.
     pub fn settings(&self) -> &CassandraSettings {
         &self.inner.shared.settings
+    }
+
+    /// Follows the lanes of the place through another node from now on, as long as that answers. For stores that only read.
+    pub fn relay_through(&self, relay: Arc<dyn LaneRelay>) {
+        self.inner.shared.view.relay_through(relay);
+    }
+
+    /// Answers the question of a node that [`Self::relay_through`] this one.
+    ///
+    /// # Errors
+    /// `Rejected` when it cannot be read; `Unavailable` and `Timeout` when the lanes cannot be looked at.
+    pub async fn lane_news(&self, question: &[u8]) -> Result<Bytes> {
+        let question = relay::decode_question(question)?;
+        let shared = &self.inner.shared;
+        let age = shared.settings.feed_poll_interval;
+        let news = shared.view.answer(&*shared.tables, &shared.counters, age, &question).await?;
+        relay::encode(&news)
     }
 
     /// What the store waits for, or that it lost data; `None` when all is well.

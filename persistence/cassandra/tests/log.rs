@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use antiphon_cassandra::model::ModelTables;
-use antiphon_cassandra::{CassandraSettings, CassandraStores};
+use antiphon_cassandra::{CassandraSettings, CassandraStores, LaneRelay};
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
 use antiphon_persistence::time::Timestamp;
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::sleep;
 
@@ -176,4 +178,72 @@ async fn a_store_that_lost_data_stops_the_writer_and_is_never_adopted() {
     }
     assert_eq!(kinds, BTreeSet::from([true]));
     assert!(stores.stats().lost_data > 0);
+}
+
+/// Asks another session of the place, as a node does over a link; `None` while the link is cut.
+struct Link {
+    reader: CassandraStores,
+    cut: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl LaneRelay for Link {
+    async fn ask(&self, question: Bytes) -> Option<Bytes> {
+        if self.cut.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.reader.lane_news(&question).await.expect("news"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lanes_of_a_place_are_read_by_one_node_and_by_another_when_that_does_not_answer() {
+    let model = ModelTables::new();
+    let stores = open(&model, Duration::from_secs(3600));
+    let ended = WriterId::new("w@1").expect("a name");
+    stores.open_writer(&ended).await.expect("a new writer");
+    write(&stores, &ended, 1, 20).await;
+
+    let session = || {
+        let settings = CassandraSettings {
+            feed_poll_interval: Duration::ZERO,
+            ..CassandraSettings::default()
+        };
+        CassandraStores::on(Arc::new(model.clone()), settings, 1000)
+    };
+    let (one, other) = (session(), session());
+    let cut = Arc::new(AtomicBool::new(false));
+    other.relay_through(Arc::new(Link { reader: one.clone(), cut: cut.clone() }));
+    let mut reader = Reader::new();
+    reader.drain(&other).await;
+    reader.assert_all(20);
+    let replayed = other.replay(&stream(0), SequenceNr::new(1), SequenceNr::MAX, 100).await;
+    assert_eq!(replayed.expect("events").len(), 20, "with what is not copied yet");
+    assert_eq!(other.stats().refreshes, 0, "only the other one looked");
+    assert!(other.stats().relayed > 0 && one.stats().refreshes > 0);
+
+    // the writer ends, another one goes on, and the reading node is gone for a while
+    stores.seal(&ended).await.expect("a seal");
+    let next = open(&model, Duration::from_secs(3600));
+    let writer = WriterId::new("w@2").expect("a name");
+    next.open_writer(&writer).await.expect("a new writer");
+    write(&next, &writer, 21, 25).await;
+    cut.store(true, Ordering::Relaxed);
+    reader.drain(&other).await;
+    reader.assert_all(25);
+    let refreshes = other.stats().refreshes;
+    assert!(refreshes > 0, "it looked itself");
+
+    // it is back, and has not seen what came meanwhile: one more look, then the other one's answers are enough
+    write(&next, &writer, 26, 40).await;
+    cut.store(false, Ordering::Relaxed);
+    reader.drain(&other).await;
+    reader.assert_all(40);
+    assert!(other.stats().refreshes <= refreshes + 1, "{:?}", other.stats());
+    let (refreshes, relayed) = (other.stats().refreshes, other.stats().relayed);
+    write(&next, &writer, 41, 50).await;
+    reader.drain(&other).await;
+    reader.assert_all(50);
+    assert_eq!(other.stats().refreshes, refreshes);
+    assert!(other.stats().relayed > relayed);
 }

@@ -14,13 +14,14 @@ use std::time::Duration;
 use antiphon_cassandra::cql::{CqlTables, ServerSettings};
 use antiphon_cassandra::model::{Faults, FaultyTables, ModelTables};
 use antiphon_cassandra::tables::Tables;
-use antiphon_cassandra::{CassandraSettings, CassandraStores, Role};
+use antiphon_cassandra::{CassandraSettings, CassandraStores, LaneRelay, Role};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
 use antiphon_persistence::task::spawn;
 use antiphon_persistence::time::Timestamp;
 use antiphon_persistence::{Error, ErrorKind};
+use async_trait::async_trait;
 use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -231,12 +232,36 @@ impl World {
     }
 }
 
-/// Follows the feed, and fails when it names an event twice.
-async fn follow(world: Arc<World>, seed: u64) -> BTreeMap<PersistenceId, BTreeSet<u64>> {
+/// A node of the place that reads the lanes for others; it does not always answer.
+struct Hub {
+    stores: CassandraStores,
+    turn: AtomicU64,
+}
+
+#[async_trait]
+impl LaneRelay for Hub {
+    async fn ask(&self, question: Bytes) -> Option<Bytes> {
+        if self.turn.fetch_add(1, Ordering::Relaxed) % 7 == 3 {
+            return None;
+        }
+        self.stores.lane_news(&question).await.ok()
+    }
+}
+
+/// Follows the feed, through another node or not, and fails when it names an event twice.
+async fn follow(
+    world: Arc<World>,
+    seed: u64,
+    hub: Option<Arc<Hub>>,
+) -> BTreeMap<PersistenceId, BTreeSet<u64>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let open = async || {
         let tables = world.backend.session().await;
-        CassandraStores::on(tables, settings(Role::Reader), 7)
+        let stores = CassandraStores::on(tables, settings(Role::Reader), 7);
+        if let Some(hub) = &hub {
+            stores.relay_through(hub.clone());
+        }
+        stores
     };
     let mut stores = open().await;
     let mut covered: BTreeMap<PersistenceId, BTreeSet<u64>> = BTreeMap::new();
@@ -287,8 +312,14 @@ async fn run(seed: u64, backend: Backend) {
     }
     let writers: Vec<_> =
         (0..STREAMS).map(|index| spawn("writer", world.clone().write(index, seed))).collect();
-    let readers: Vec<_> =
-        (0..2).map(|n| spawn("reader", follow(world.clone(), seed ^ n))).collect();
+    let tables = world.backend.session().await;
+    let stores = CassandraStores::on(tables, settings(Role::Reader), 7);
+    let hub = Arc::new(Hub { stores, turn: AtomicU64::new(seed) });
+    let readers: Vec<_> = [None, Some(hub)]
+        .into_iter()
+        .zip(0..)
+        .map(|(hub, n)| spawn("reader", follow(world.clone(), seed ^ n, hub)))
+        .collect();
     for _ in 0..ROUNDS {
         sleep(Duration::from_millis(random.random_range(50..1500))).await;
         world.take_over(&mut random).await;

@@ -11,6 +11,7 @@ mod copier;
 pub(crate) mod copy;
 pub(crate) mod lane;
 mod lane_task;
+pub(crate) mod relay;
 mod retention;
 pub(crate) mod round;
 pub(crate) mod seal;

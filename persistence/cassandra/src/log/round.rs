@@ -55,6 +55,20 @@ impl Entry {
     }
 }
 
+/// The record of a round that was read.
+pub(crate) fn encode_read(entries: &[Entry]) -> Vec<u8> {
+    let mut out = vec![FORMAT];
+    put_number(&mut out, entries.len() as u64);
+    for Entry { stream, first, last, seen, events } in entries {
+        put_bytes(&mut out, stream.name.as_bytes());
+        put_number(&mut out, *first);
+        put_number(&mut out, last - first + 1);
+        version::put(&mut out, seen);
+        put_bytes(&mut out, events);
+    }
+    out
+}
+
 /// The events `first..=last` of a stream from their record.
 pub(crate) fn decode_events(
     stream: &str,
@@ -225,6 +239,7 @@ mod tests {
         assert_eq!(entries.len(), 2);
         assert_eq!((entries[1].first, entries[1].last), (7, 7));
         assert_eq!(entries[1].decode().unwrap(), append().events);
+        assert_eq!(encode_read(&entries), bytes, "it can be passed on");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use antiphon_persistence::time::{Clock, SystemClock};
@@ -15,6 +15,7 @@ use futures::future::try_join_all;
 
 use tokio::time::Instant;
 
+use super::relay::{self, LaneNews, LaneRelay, NEWS_BYTES_MAX, News, Question, SETTLED};
 use super::round::{self, Entry};
 use crate::stats::{Counters, count};
 use crate::tables::{LaneId, LanePosition, LaneState, Tables, WriterRow};
@@ -42,6 +43,13 @@ struct LaneView {
     finished: bool,
 }
 
+impl LaneView {
+    /// Nothing of it will ever change.
+    fn is_settled(&self) -> bool {
+        self.finished && self.copied == u64::MAX
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     lanes: BTreeMap<LaneId, LaneView>,
@@ -56,6 +64,7 @@ pub(crate) struct View {
     refreshing: tokio::sync::Mutex<Refreshed>,
     asked: AtomicU64,
     cache_bytes_max: usize,
+    relay: OnceLock<Arc<dyn LaneRelay>>,
 }
 
 #[derive(Default)]
@@ -82,7 +91,13 @@ impl View {
             refreshing: tokio::sync::Mutex::default(),
             asked: AtomicU64::new(1),
             cache_bytes_max,
+            relay: OnceLock::new(),
         }
+    }
+
+    /// From now on another node is asked first. Only the first call counts.
+    pub(crate) fn relay_through(&self, relay: Arc<dyn LaneRelay>) {
+        let _ = self.relay.set(relay);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -211,12 +226,36 @@ impl View {
         if after.part < view.first_part { LanePage::Gone } else { LanePage::Behind }
     }
 
-    /// Looks at the registry and at the lanes of others, unless that was done since the call, or within `age_max`.
+    /// Looks at the registry and at the lanes of others, unless that was done since the call, or within `age_max`. Another node is asked first,
+    /// if there is one to ask.
     pub(crate) async fn refresh(
         &self,
         tables: &dyn Tables,
         counters: &Counters,
         age_max: Duration,
+    ) -> Result<()> {
+        self.look(tables, counters, age_max, self.relay.get().map(|relay| &**relay)).await
+    }
+
+    /// What a node that knows this much has to learn.
+    pub(crate) async fn answer(
+        &self,
+        tables: &dyn Tables,
+        counters: &Counters,
+        age_max: Duration,
+        question: &Question,
+    ) -> Result<News> {
+        let age_max = if question.fresh { Duration::ZERO } else { age_max };
+        self.look(tables, counters, age_max, None).await?;
+        Ok(news(&self.state(), question))
+    }
+
+    async fn look(
+        &self,
+        tables: &dyn Tables,
+        counters: &Counters,
+        age_max: Duration,
+        relay: Option<&dyn LaneRelay>,
     ) -> Result<()> {
         let asked = self.asked.fetch_add(1, Ordering::AcqRel);
         let mut last = self.refreshing.lock().await;
@@ -227,6 +266,13 @@ impl View {
             return Ok(());
         }
         let (began_at, at) = (self.asked.load(Ordering::Acquire), SystemClock.now());
+        if let Some(relay) = relay
+            && self.ask(relay, age_max.is_zero()).await?
+        {
+            count(&counters.relayed, 1);
+            *last = Refreshed { began_at, at: Some(at) };
+            return Ok(());
+        }
         count(&counters.refreshes, 1);
         let writers = tables.writers().await?;
         let lanes = writers.iter().flat_map(|row| {
@@ -235,6 +281,61 @@ impl View {
         try_join_all(lanes.map(|(lane, row)| self.follow(tables, lane, row))).await?;
         *last = Refreshed { began_at, at: Some(at) };
         Ok(())
+    }
+
+    /// Whether another node told all that it knows.
+    async fn ask(&self, relay: &dyn LaneRelay, fresh: bool) -> Result<bool> {
+        loop {
+            let known = {
+                let state = self.state();
+                let known = state.lanes.iter().filter(|(_, view)| !view.own);
+                let nr =
+                    |view: &LaneView| if view.is_settled() { SETTLED } else { view.through.nr };
+                known.map(|(id, view)| (id.writer.clone(), id.lane, nr(view))).collect()
+            };
+            let question = relay::encode(&Question { fresh, known })?;
+            let Some(answer) = relay.ask(question).await else { return Ok(false) };
+            let news = relay::decode_news(&answer)?;
+            for of in &news.lanes {
+                if !self.learn(of)? {
+                    return Ok(false);
+                }
+            }
+            if !news.more {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Takes what another node told of a lane; whether it fits what is known.
+    fn learn(&self, news: &LaneNews) -> Result<bool> {
+        let (lane, (part, nr)) = (news.id(), news.after);
+        let known = self.state().lanes.get(&lane).map(|view| (view.own, view.through.nr));
+        match known {
+            Some((true, _)) => return Ok(true),
+            Some((false, through)) if through < nr => return Ok(false),
+            Some(_) => {}
+            None => {
+                let start = LanePosition { part, nr };
+                let view = LaneView {
+                    base: start,
+                    through: start,
+                    copied: nr.min(news.copied),
+                    ..LaneView::default()
+                };
+                self.state().lanes.insert(lane.clone(), view);
+            }
+        }
+        for (part, nr, record) in &news.rounds {
+            let entries = decode(&lane, *nr, &Bytes::copy_from_slice(record))?;
+            self.push(&lane, LanePosition { part: *part, nr: *nr }, entries);
+        }
+        self.copied(&lane, news.copied);
+        self.dropped(&lane, news.first_part);
+        if let Some(view) = self.state().lanes.get_mut(&lane) {
+            view.finished |= news.finished;
+        }
+        Ok(true)
     }
 
     async fn follow(&self, tables: &dyn Tables, lane: LaneId, row: &WriterRow) -> Result<()> {
@@ -305,6 +406,45 @@ impl View {
             return Ok(());
         }
     }
+}
+
+/// What is new in memory for a node that knows this much.
+fn news(state: &State, question: &Question) -> News {
+    let known: HashMap<(&str, u16), u64> =
+        question.known.iter().map(|(writer, lane, nr)| ((&**writer, *lane), *nr)).collect();
+    let (mut news, mut bytes) = (News::default(), 0);
+    for (id, view) in &state.lanes {
+        let known = known.get(&(&*id.writer, id.lane)).copied();
+        if known == Some(SETTLED) && view.is_settled() {
+            continue;
+        }
+        // who knows nothing of the lane needs what is not copied
+        let from = known.unwrap_or(view.copied).min(view.through.nr).max(view.base.nr);
+        let first = view.rounds.partition_point(|round| round.at.nr <= from);
+        let before = first.checked_sub(1).and_then(|index| view.rounds.get(index));
+        let after = before.map_or(view.base, |round| round.at);
+        let mut rounds = Vec::new();
+        let mut whole = true;
+        for round in view.rounds.range(first..) {
+            if bytes >= NEWS_BYTES_MAX {
+                (whole, news.more) = (false, true);
+                break;
+            }
+            let record = round::encode_read(&round.entries);
+            bytes += record.len();
+            rounds.push((round.at.part, round.at.nr, record));
+        }
+        news.lanes.push(LaneNews {
+            writer: id.writer.clone(),
+            lane: id.lane,
+            after: (after.part, after.nr),
+            copied: view.copied,
+            first_part: view.first_part,
+            finished: view.finished && whole,
+            rounds,
+        });
+    }
+    news
 }
 
 /// The entries of a round.

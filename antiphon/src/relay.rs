@@ -1,0 +1,109 @@
+//! One node of a place reads the lanes of another place's Cassandra journal; the other nodes ask it, over the links.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_cassandra::{CassandraStores, LaneRelay};
+use antiphon_runtime::{Gate, Membership, Node, NodeId, Responder, ServiceId, ShutdownPhase, task};
+use async_trait::async_trait;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::sync::watch;
+
+use crate::{OpenJournal, Peer};
+
+/// Questions for lanes: the length of the name of a place, the name, and the question.
+const LANES: ServiceId = ServiceId(24);
+/// How long the reading node may take, which may have to look first; then this one looks itself.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Holds no node, which holds the stores that hold this.
+struct GateRelay {
+    gate: Gate,
+    members: watch::Receiver<Arc<Membership>>,
+    own_place: String,
+    /// The place whose lanes are read.
+    place: String,
+}
+
+#[async_trait]
+impl LaneRelay for GateRelay {
+    async fn ask(&self, question: Bytes) -> Option<Bytes> {
+        let reader = self.reader()?;
+        if reader == *self.gate.local_node() || !self.gate.is_connected(&reader) {
+            return None;
+        }
+        let mut message = BytesMut::with_capacity(self.place.len() + 2 + question.len());
+        message.put_u16_le(u16::try_from(self.place.len()).ok()?);
+        message.put_slice(self.place.as_bytes());
+        message.put_slice(&question);
+        let answer = self.gate.ask(&reader, LANES, message.freeze(), ANSWER_TIMEOUT).await;
+        answer.inspect_err(|error| tracing::debug!(%reader, %error, "lanes: no answer")).ok()
+    }
+}
+
+impl GateRelay {
+    /// The node of the own place that reads the lanes of the peer: another one for each peer, while there are enough.
+    fn reader(&self) -> Option<NodeId> {
+        let members = self.members.borrow().clone();
+        let mut nodes: Vec<&NodeId> =
+            members.up_in(&self.own_place).map(|member| &member.id).collect();
+        nodes.sort();
+        let turn: usize = self.place.bytes().map(usize::from).sum();
+        (!nodes.is_empty()).then(|| nodes[turn % nodes.len()].clone())
+    }
+}
+
+/// Lets a node follow the lanes of a peer, whose journal was just opened, through the one that reads them.
+pub(crate) fn follow_through(node: &Node, peer: &Peer) {
+    if let Some(OpenJournal::Cassandra(stores)) = peer.journal() {
+        stores.relay_through(Arc::new(GateRelay {
+            gate: node.gate().clone(),
+            members: node.members(),
+            own_place: node.place().to_owned(),
+            place: peer.place.clone(),
+        }));
+    }
+}
+
+/// Answers the other nodes of the place.
+pub(crate) fn answer(node: &Node, peers: &[Peer]) {
+    let peers = peers.to_vec();
+    let answers = move |_: &NodeId, message: Bytes, responder: Option<Responder>| {
+        let Some(responder) = responder else { return };
+        let Some((stores, question)) = addressed(&peers, message) else { return };
+        task::spawn("lanes", async move {
+            // without an answer the asker looks itself
+            match stores.lane_news(&question).await {
+                Ok(news) => responder.reply(news),
+                Err(error) => tracing::debug!(%error, "lanes: cannot answer"),
+            }
+        });
+    };
+    node.gate().register(LANES, Arc::new(answers));
+    // the stores hold the gate by now: it lets go of them first
+    let forget = |gate: Gate| {
+        gate.register(LANES, Arc::new(|_: &NodeId, _: Bytes, _: Option<Responder>| {}));
+    };
+    let gate = node.gate().clone();
+    node.on_crash("lanes", Box::new(move || forget(gate)));
+    let gate = node.gate().clone();
+    node.on_shutdown(
+        ShutdownPhase::CloseLinks,
+        "lanes",
+        Box::new(move || Box::pin(async move { forget(gate) })),
+    );
+}
+
+/// The stores that a question is for, if they are open here, and the rest of it.
+fn addressed(peers: &[Peer], mut message: Bytes) -> Option<(CassandraStores, Bytes)> {
+    let length = usize::from(message.try_get_u16_le().ok()?);
+    if message.len() < length {
+        return None;
+    }
+    let place = message.split_to(length);
+    let peer = peers.iter().find(|peer| peer.place.as_bytes() == &*place)?;
+    match peer.journal()? {
+        OpenJournal::Cassandra(stores) => Some((stores.clone(), message)),
+        OpenJournal::Sqlite(_) => None,
+    }
+}
