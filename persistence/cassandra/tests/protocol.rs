@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 const STREAMS: usize = 6;
@@ -249,11 +250,7 @@ impl LaneRelay for Hub {
 }
 
 /// Follows the feed, through another node or not, and fails when it names an event twice.
-async fn follow(
-    world: Arc<World>,
-    seed: u64,
-    hub: Option<Arc<Hub>>,
-) -> BTreeMap<PersistenceId, BTreeSet<u64>> {
+async fn follow(world: Arc<World>, seed: u64, hub: Option<Arc<Hub>>) -> Covered {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let open = async || {
         let tables = world.backend.session().await;
@@ -264,7 +261,7 @@ async fn follow(
         stores
     };
     let mut stores = open().await;
-    let mut covered: BTreeMap<PersistenceId, BTreeSet<u64>> = BTreeMap::new();
+    let mut covered = Covered::new();
     let mut query = ChangesQuery {
         entity_type: "cart".into(),
         replica: ReplicaId::new("DC-A").expect("a name"),
@@ -295,6 +292,17 @@ async fn follow(
     covered
 }
 
+type Covered = BTreeMap<PersistenceId, BTreeSet<u64>>;
+
+/// One reader that looks at the lanes itself, and one that asks another node.
+async fn readers(world: &Arc<World>, seed: u64) -> Vec<JoinHandle<Covered>> {
+    let tables = world.backend.session().await;
+    let stores = CassandraStores::on(tables, settings(Role::Reader), 7);
+    let hub = Arc::new(Hub { stores, turn: AtomicU64::new(seed) });
+    let hubs = [None, Some(hub)].into_iter().zip(0..);
+    hubs.map(|(hub, n)| spawn("reader", follow(world.clone(), seed ^ n, hub))).collect()
+}
+
 async fn run(seed: u64, backend: Backend) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let world = Arc::new(World {
@@ -312,14 +320,7 @@ async fn run(seed: u64, backend: Backend) {
     }
     let writers: Vec<_> =
         (0..STREAMS).map(|index| spawn("writer", world.clone().write(index, seed))).collect();
-    let tables = world.backend.session().await;
-    let stores = CassandraStores::on(tables, settings(Role::Reader), 7);
-    let hub = Arc::new(Hub { stores, turn: AtomicU64::new(seed) });
-    let readers: Vec<_> = [None, Some(hub)]
-        .into_iter()
-        .zip(0..)
-        .map(|(hub, n)| spawn("reader", follow(world.clone(), seed ^ n, hub)))
-        .collect();
+    let readers = readers(&world, seed).await;
     for _ in 0..ROUNDS {
         sleep(Duration::from_millis(random.random_range(50..1500))).await;
         world.take_over(&mut random).await;
