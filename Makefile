@@ -4,7 +4,7 @@ export CARGO_INCREMENTAL ?= 0
 .PHONY: check fix bench soak soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
 
 # the server of `make check`, beside that of `make cassandra-up`
-CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=1g deploy/cassandra
+CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=$(or $(CASSANDRA_HEAP),1g) deploy/cassandra
 
 # what is off by default is checked too
 FEATURES := --features antiphon-replicator/kinesis
@@ -25,7 +25,7 @@ bench:
 	cargo run --release --locked -p antiphon-benches -- $(CASE)
 
 # the Cassandra journal, on a server of its own: `make bench-cassandra`, or one case: `make bench-cassandra CASE=cassandra-replay`;
-# CASSANDRA_SYNC=periodic is the server's default, batch the one that loses nothing
+# it wants a heap: CASSANDRA_HEAP=4g; CASSANDRA_SYNC=periodic is the server's default, batch the one that loses nothing
 bench-cassandra:
 	$(CHECK_SERVER) up
 	BENCH_CASSANDRA=127.0.8.1:9042 cargo run --release --locked -p antiphon-benches -- $(or $(CASE),cassandra); \
