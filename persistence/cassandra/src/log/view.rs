@@ -330,6 +330,11 @@ impl View {
             let entries = decode(&lane, *nr, &Bytes::copy_from_slice(record))?;
             self.push(&lane, LanePosition { part: *part, nr: *nr }, entries);
         }
+        let end = news.rounds.last().map_or(0, |(_, nr, _)| *nr);
+        if self.state().lanes.get(&lane).is_none_or(|view| view.through.nr < end) {
+            // they do not follow each other: what was told is not the whole
+            return Ok(false);
+        }
         self.copied(&lane, news.copied);
         self.dropped(&lane, news.first_part);
         if let Some(view) = self.state().lanes.get_mut(&lane) {
