@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::copy::BUCKETS;
 use crate::log::round::Entry;
-use crate::log::view::{LanePage, decode, hole};
+use crate::log::view::LanePage;
+use crate::log::view::look::{decode, hole};
 use crate::stats::count;
 use crate::stores::CassandraStores;
 use crate::tables::{LaneId, LanePosition};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use antiphon_persistence::Result;
 use antiphon_persistence::time::{Clock, SystemClock};
 
+use super::copy;
 use super::round::Entry;
-use super::view::hole;
-use super::{copy, view};
+use super::view::look::{self, hole};
 use crate::settings::CassandraSettings;
 use crate::stats::Counters;
 use crate::tables::{LaneId, LanePosition, Tables, WriterRow};
@@ -66,7 +66,7 @@ impl Sealing<'_> {
                     return Err(hole(lane, nr, *at));
                 }
                 nr = *at;
-                let decoded: Arc<[Entry]> = view::decode(lane, nr, record)?;
+                let decoded: Arc<[Entry]> = look::decode(lane, nr, record)?;
                 entries.extend(decoded.iter().cloned());
             }
             if !entries.is_empty() {

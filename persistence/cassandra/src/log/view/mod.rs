@@ -1,0 +1,224 @@
+//! What a process knows of all lanes of its place: the events that are not yet copied, by stream, and the newest rounds, for the change feed.
+//!
+//! The lanes of the own writer are told by it; the others are read, all at once, when somebody asks. A call that asks for a fresh view shares
+//! a look with all that asked before it began.
+
+pub(crate) mod look;
+mod news;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::time::Instant;
+
+use super::relay::LaneRelay;
+use super::round::Entry;
+use crate::tables::{LaneId, LanePosition};
+
+/// A round in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldRound {
+    pub(crate) at: LanePosition,
+    pub(crate) entries: Arc<[Entry]>,
+    bytes: usize,
+}
+
+/// What is known of one lane.
+#[derive(Debug, Default)]
+struct LaneView {
+    /// Rounds after this one, up to `through`, are in memory.
+    base: LanePosition,
+    through: LanePosition,
+    copied: u64,
+    first_part: u64,
+    rounds: VecDeque<HeldRound>,
+    /// The own writer tells this lane; it is not read.
+    own: bool,
+    /// It is sealed, and read to its end.
+    finished: bool,
+}
+
+impl LaneView {
+    /// Nothing of it will ever change.
+    fn is_settled(&self) -> bool {
+        self.finished && self.copied == u64::MAX
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: BTreeMap<LaneId, LaneView>,
+    /// Events that are not yet copied, in the order of the lanes.
+    streams: HashMap<Arc<str>, Vec<(LaneId, u64, Entry)>>,
+    cached_bytes: usize,
+}
+
+/// All lanes of a place, as one process sees them.
+pub(crate) struct View {
+    state: Mutex<State>,
+    refreshing: tokio::sync::Mutex<Refreshed>,
+    asked: AtomicU64,
+    cache_bytes_max: usize,
+    relay: OnceLock<Arc<dyn LaneRelay>>,
+}
+
+#[derive(Default)]
+struct Refreshed {
+    /// Whoever asked before this count is served by the last look.
+    began_at: u64,
+    at: Option<Instant>,
+}
+
+/// Rounds of one lane for a reader of the change feed.
+pub(crate) enum LanePage {
+    /// These, from memory; more may not be there yet.
+    Held(Vec<HeldRound>),
+    /// The reader is behind what is in memory: it reads for itself.
+    Behind,
+    /// The part that it needs is gone.
+    Gone,
+}
+
+impl View {
+    pub(crate) fn new(cache_bytes_max: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            asked: AtomicU64::new(1),
+            cache_bytes_max,
+            relay: OnceLock::new(),
+        }
+    }
+
+    /// From now on another node is asked first. Only the first call counts.
+    pub(crate) fn relay_through(&self, relay: Arc<dyn LaneRelay>) {
+        let _ = self.relay.set(relay);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of the lanes of the own writer, which is new.
+    pub(crate) fn own(&self, lanes: impl Iterator<Item = LaneId>) {
+        let mut state = self.state();
+        for lane in lanes {
+            state.lanes.insert(lane, LaneView { own: true, ..LaneView::default() });
+        }
+    }
+
+    /// Adds a round.
+    pub(crate) fn push(&self, lane: &LaneId, at: LanePosition, entries: Arc<[Entry]>) {
+        let mut state = self.state();
+        let State { lanes, streams, cached_bytes } = &mut *state;
+        let Some(view) = lanes.get_mut(lane) else { return };
+        if at.nr != view.through.nr + 1 {
+            return;
+        }
+        view.through = at;
+        let bytes = entries.iter().map(|entry| entry.events.len() + 128).sum();
+        *cached_bytes += bytes;
+        if at.nr > view.copied {
+            for entry in &*entries {
+                let name = entry.stream.name.clone();
+                streams.entry(name).or_default().push((lane.clone(), at.nr, entry.clone()));
+            }
+        }
+        view.rounds.push_back(HeldRound { at, entries, bytes });
+        self.trim(&mut state);
+    }
+
+    /// Drops what is copied, beyond what the cache may hold.
+    fn trim(&self, state: &mut State) {
+        let State { lanes, cached_bytes, .. } = state;
+        while *cached_bytes > self.cache_bytes_max {
+            // the lane with the most rounds that may go
+            let longest = lanes
+                .values_mut()
+                .filter(|lane| lane.rounds.front().is_some_and(|round| round.at.nr <= lane.copied))
+                .max_by_key(|lane| lane.rounds.len());
+            let Some(lane) = longest else { return };
+            if let Some(round) = lane.rounds.pop_front() {
+                *cached_bytes -= round.bytes;
+                lane.base = round.at;
+            }
+        }
+    }
+
+    /// Everything of the lane up to `nr` is in the streams' own partitions.
+    pub(crate) fn copied(&self, lane: &LaneId, nr: u64) {
+        let mut state = self.state();
+        let State { lanes, streams, .. } = &mut *state;
+        let Some(view) = lanes.get_mut(lane) else { return };
+        if nr <= view.copied {
+            return;
+        }
+        let before = std::mem::replace(&mut view.copied, nr);
+        for round in view.rounds.iter().filter(|round| round.at.nr > before && round.at.nr <= nr) {
+            for entry in &*round.entries {
+                let name = &entry.stream.name;
+                if let Some(held) = streams.get_mut(name) {
+                    held.retain(|(of, at, _)| of != lane || *at > nr);
+                    if held.is_empty() {
+                        streams.remove(name);
+                    }
+                }
+            }
+        }
+        self.trim(&mut state);
+    }
+
+    /// The parts of a lane below `first_part` are gone.
+    pub(crate) fn dropped(&self, lane: &LaneId, first_part: u64) {
+        if let Some(view) = self.state().lanes.get_mut(lane) {
+            view.first_part = view.first_part.max(first_part);
+        }
+    }
+
+    /// The events of a stream that may not be copied yet, by their numbers.
+    pub(crate) fn tail(&self, stream: &str) -> Vec<Entry> {
+        let state = self.state();
+        let held = state.streams.get(stream).map(Vec::as_slice).unwrap_or_default();
+        let mut entries: Vec<Entry> = held.iter().map(|(_, _, entry)| entry.clone()).collect();
+        entries.sort_by_key(|entry| entry.first);
+        entries
+    }
+
+    /// The streams of a type with events that may not be copied yet.
+    pub(crate) fn tail_streams(&self, entity_type: &str) -> Vec<Arc<str>> {
+        let state = self.state();
+        let of_type = |name: &&Arc<str>| {
+            name.strip_prefix(entity_type).is_some_and(|rest| rest.starts_with('|'))
+        };
+        state.streams.keys().filter(of_type).cloned().collect()
+    }
+
+    /// All lanes, by name.
+    pub(crate) fn lanes(&self) -> Vec<LaneId> {
+        self.state().lanes.keys().cloned().collect()
+    }
+
+    /// How far each lane is known.
+    pub(crate) fn ends(&self) -> BTreeMap<LaneId, LanePosition> {
+        self.state().lanes.iter().map(|(lane, view)| (lane.clone(), view.through)).collect()
+    }
+
+    /// The rounds of a lane after a position.
+    pub(crate) fn page(
+        &self,
+        lane: &LaneId,
+        after: LanePosition,
+        round_count_max: usize,
+    ) -> LanePage {
+        let state = self.state();
+        let Some(view) = state.lanes.get(lane) else { return LanePage::Held(Vec::new()) };
+        if after.nr >= view.base.nr {
+            let first = view.rounds.partition_point(|round| round.at.nr <= after.nr);
+            return LanePage::Held(
+                view.rounds.range(first..).take(round_count_max).cloned().collect(),
+            );
+        }
+        if after.part < view.first_part { LanePage::Gone } else { LanePage::Behind }
+    }
+}

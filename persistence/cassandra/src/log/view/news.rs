@@ -1,0 +1,128 @@
+//! What the nodes of a place tell each other of the lanes: the question, its answer, and what is learnt from it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use antiphon_persistence::Result;
+use bytes::Bytes;
+
+use super::look::decode;
+use super::{LaneView, State, View};
+use crate::log::relay::{self, LaneNews, LaneRelay, NEWS_BYTES_MAX, News, Question, SETTLED};
+use crate::log::round;
+use crate::stats::Counters;
+use crate::tables::{LanePosition, Tables};
+
+impl View {
+    /// What a node that knows this much has to learn.
+    pub(crate) async fn answer(
+        &self,
+        tables: &dyn Tables,
+        counters: &Counters,
+        age_max: Duration,
+        question: &Question,
+    ) -> Result<News> {
+        let age_max = if question.fresh { Duration::ZERO } else { age_max };
+        self.look(tables, counters, age_max, None).await?;
+        Ok(news(&self.state(), question))
+    }
+
+    /// Whether another node told all that it knows.
+    pub(super) async fn ask(&self, relay: &dyn LaneRelay, fresh: bool) -> Result<bool> {
+        loop {
+            let known = {
+                let state = self.state();
+                let known = state.lanes.iter().filter(|(_, view)| !view.own);
+                let nr =
+                    |view: &LaneView| if view.is_settled() { SETTLED } else { view.through.nr };
+                known.map(|(id, view)| (id.writer.clone(), id.lane, nr(view))).collect()
+            };
+            let question = relay::encode(&Question { fresh, known })?;
+            let Some(answer) = relay.ask(question).await else { return Ok(false) };
+            let news = relay::decode_news(&answer)?;
+            for of in &news.lanes {
+                if !self.learn(of)? {
+                    return Ok(false);
+                }
+            }
+            if !news.more {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Takes what another node told of a lane; whether it fits what is known.
+    fn learn(&self, news: &LaneNews) -> Result<bool> {
+        let (lane, (part, nr)) = (news.id(), news.after);
+        let known = self.state().lanes.get(&lane).map(|view| (view.own, view.through.nr));
+        match known {
+            Some((true, _)) => return Ok(true),
+            Some((false, through)) if through < nr => return Ok(false),
+            Some(_) => {}
+            None => {
+                let start = LanePosition { part, nr };
+                let view = LaneView {
+                    base: start,
+                    through: start,
+                    copied: nr.min(news.copied),
+                    ..LaneView::default()
+                };
+                self.state().lanes.insert(lane.clone(), view);
+            }
+        }
+        for (part, nr, record) in &news.rounds {
+            let entries = decode(&lane, *nr, &Bytes::copy_from_slice(record))?;
+            self.push(&lane, LanePosition { part: *part, nr: *nr }, entries);
+        }
+        let end = news.rounds.last().map_or(0, |(_, nr, _)| *nr);
+        if self.state().lanes.get(&lane).is_none_or(|view| view.through.nr < end) {
+            // they do not follow each other: what was told is not the whole
+            return Ok(false);
+        }
+        self.copied(&lane, news.copied);
+        self.dropped(&lane, news.first_part);
+        if let Some(view) = self.state().lanes.get_mut(&lane) {
+            view.finished |= news.finished;
+        }
+        Ok(true)
+    }
+}
+
+/// What is new in memory for a node that knows this much.
+fn news(state: &State, question: &Question) -> News {
+    let known: HashMap<(&str, u16), u64> =
+        question.known.iter().map(|(writer, lane, nr)| ((&**writer, *lane), *nr)).collect();
+    let (mut news, mut bytes) = (News::default(), 0);
+    for (id, view) in &state.lanes {
+        let known = known.get(&(&*id.writer, id.lane)).copied();
+        if known == Some(SETTLED) && view.is_settled() {
+            continue;
+        }
+        // who knows nothing of the lane needs what is not copied
+        let from = known.unwrap_or(view.copied).min(view.through.nr).max(view.base.nr);
+        let first = view.rounds.partition_point(|round| round.at.nr <= from);
+        let before = first.checked_sub(1).and_then(|index| view.rounds.get(index));
+        let after = before.map_or(view.base, |round| round.at);
+        let mut rounds = Vec::new();
+        let mut whole = true;
+        for round in view.rounds.range(first..) {
+            if bytes >= NEWS_BYTES_MAX {
+                (whole, news.more) = (false, true);
+                break;
+            }
+            let record = round::encode_read(&round.entries);
+            bytes += record.len();
+            rounds.push((round.at.part, round.at.nr, record));
+        }
+        news.lanes.push(LaneNews {
+            writer: id.writer.clone(),
+            lane: id.lane,
+            after: (after.part, after.nr),
+            copied: view.copied,
+            first_part: view.first_part,
+            finished: view.finished && whole,
+            rounds,
+        });
+    }
+    news
+}
