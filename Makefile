@@ -65,6 +65,6 @@ soak-cassandra:
 	$(THREE_SERVERS) up 3
 	$(THREE_SERVERS) torment & torment=$$!; \
 	TEST_CASSANDRA=127.0.9.1:9042,127.0.9.2:9042,127.0.9.3:9042 TEST_CASSANDRA_COPIES=3 \
-	PROTOCOL_SEEDS=$(PROTOCOL_SEEDS) PROTOCOL_SERVER_SEEDS=$(PROTOCOL_SERVER_SEEDS) \
+	PROTOCOL_SEEDS=$(PROTOCOL_SEEDS) PROTOCOL_SERVER_SEEDS=$(PROTOCOL_SERVER_SEEDS) PROTOCOL_AT_ONCE=16 \
 	cargo test --release --locked -p antiphon-cassandra --test protocol -- --nocapture; \
-	tested=$$?; kill $$torment; wait $$torment; $(THREE_SERVERS) down; exit $$tested
+	tested=$$?; kill $$torment || { echo "the torment ended early" >&2; tested=1; }; wait $$torment; $(THREE_SERVERS) down; exit $$tested

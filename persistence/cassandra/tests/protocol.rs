@@ -2,7 +2,8 @@
 //! while writers are sealed and their streams move on. On the model of a server, in virtual time; and on a real one, in real time, which
 //! `make soak-cassandra` torments meanwhile.
 //!
-//! `PROTOCOL_SEEDS=n` and `PROTOCOL_SERVER_SEEDS=n` set how many seeds are run, `PROTOCOL_SEED=n` runs one on the model.
+//! `PROTOCOL_SEEDS=n` and `PROTOCOL_SERVER_SEEDS=n` set how many seeds are run, `PROTOCOL_AT_ONCE=n` how many of those on the server at
+//! a time, `PROTOCOL_SEED=n` runs one on the model.
 
 mod support;
 
@@ -386,10 +387,10 @@ fn number(name: &str) -> Option<u64> {
 /// Each seed seals six writers, while they write.
 #[test]
 fn the_same_holds_on_a_real_server() {
-    const AT_ONCE: u64 = 4;
-    let seeds = number("PROTOCOL_SERVER_SEEDS").unwrap_or(AT_ONCE);
-    for first in (0..seeds).step_by(usize::try_from(AT_ONCE).expect("a small number")) {
-        let running: Vec<_> = (first..seeds.min(first + AT_ONCE))
+    let at_once = number("PROTOCOL_AT_ONCE").unwrap_or(4);
+    let seeds = number("PROTOCOL_SERVER_SEEDS").unwrap_or(at_once);
+    for first in (0..seeds).step_by(usize::try_from(at_once).expect("a small number")) {
+        let running: Vec<_> = (first..seeds.min(first + at_once))
             .map(|seed| {
                 let server = support::server();
                 std::thread::spawn(move || {
@@ -409,7 +410,7 @@ fn the_same_holds_on_a_real_server() {
         for (seed, thread) in (first..).zip(running) {
             assert!(thread.join().is_ok(), "seed {seed} failed on the server");
         }
-        eprintln!("{} writers sealed under fire", 6 * seeds.min(first + AT_ONCE));
+        eprintln!("{} writers sealed under fire", 6 * seeds.min(first + at_once));
     }
 }
 

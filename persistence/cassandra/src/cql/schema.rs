@@ -1,6 +1,6 @@
 //! The tables: what `antiphon schema apply` makes and `antiphon schema show` prints.
 
-use antiphon_persistence::{Error, Result};
+use antiphon_persistence::{Error, ErrorKind, Result};
 use scylla::client::session::Session;
 
 use super::probe::Probe;
@@ -127,8 +127,21 @@ async fn keyspace_exists(session: &Session, settings: &ServerSettings) -> Result
 /// Checks that the tables are there and of this version.
 ///
 /// # Errors
-/// `Rejected` with the command to run.
+/// `Rejected` with the command to run; `Unavailable` when the answer came from a server that may not have heard of the tables yet.
 pub(super) async fn check(session: &Session, settings: &ServerSettings) -> Result<Schema> {
+    let found = find(session, settings).await;
+    if found.as_ref().is_err_and(|error| error.kind() == ErrorKind::Rejected)
+        && !matches!(session.check_schema_agreement().await, Ok(Some(_)))
+    {
+        return Err(Error::unavailable(format!(
+            "keyspace `{}`: the servers do not agree on their tables yet",
+            settings.keyspace
+        )));
+    }
+    found
+}
+
+async fn find(session: &Session, settings: &ServerSettings) -> Result<Schema> {
     let keyspace = &settings.keyspace;
     let missing = |why: &str| {
         Error::rejected(format!(

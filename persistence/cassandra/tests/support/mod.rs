@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use antiphon_cassandra::cql::{Replication, ServerSettings, apply};
 use antiphon_persistence::time::{Clock, SystemClock};
@@ -26,10 +27,18 @@ pub(crate) fn server() -> ServerSettings {
     };
     APPLIED.get_or_init(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let applied = runtime.expect("a runtime").block_on(apply(&settings));
-        if let Err(error) = applied {
-            panic!("the tests need a Cassandra: start one with `make cassandra-up`: {error}");
-        }
+        runtime.expect("a runtime").block_on(make_tables(&settings, copies));
     });
     settings
+}
+
+/// One of several servers may be away while a campaign begins.
+async fn make_tables(settings: &ServerSettings, copies: u32) {
+    let until = SystemClock.now() + Duration::from_secs(60);
+    while let Err(error) = apply(settings).await {
+        if copies == 1 || SystemClock.now() > until {
+            panic!("the tests need a Cassandra: start one with `make cassandra-up`: {error}");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
