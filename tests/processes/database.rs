@@ -27,6 +27,8 @@ struct Database {
     folder: TempDir,
     net: &'static str,
     nodes: usize,
+    /// The size of each node's disk, if it has one of its own.
+    disk: Option<&'static str>,
 }
 
 fn script() -> PathBuf {
@@ -35,8 +37,12 @@ fn script() -> PathBuf {
 
 impl Database {
     async fn start(net: &'static str, nodes: usize) -> Self {
+        Self::start_with(net, nodes, None).await
+    }
+
+    async fn start_with(net: &'static str, nodes: usize, disk: Option<&'static str>) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let database = Self { folder, net, nodes };
+        let database = Self { folder, net, nodes, disk };
         database.tell(&["up", &nodes.to_string()]).await;
         database
     }
@@ -46,6 +52,7 @@ impl Database {
             .args(arguments)
             .env("CASSANDRA_NET", self.net)
             .env("CASSANDRA_DIR", self.folder.path().join("data"))
+            .envs(self.disk.map(|size| ("CASSANDRA_DISK", size)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .output();
@@ -119,6 +126,28 @@ async fn a_database_that_is_killed_or_frozen_loses_nothing_and_writes_go_on_by_t
     database.tell(&["pause", "1"]).await;
     says_what_it_waits_for(&processes, 0).await;
     database.tell(&["resume", "1"]).await;
+    writes_go_on(&writers).await;
+    for index in 0..processes.cluster.nodes().len() {
+        processes.ready(index).await;
+    }
+    check(&processes, writers).await;
+}
+
+/// The server stops itself when it cannot write; an operator makes room and starts it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "mounts a disk, for which it must be root: make check as root"]
+async fn a_database_whose_disk_is_full_loses_nothing_and_writes_go_on_when_it_has_room_again() {
+    let database = Database::start_with("33", 1, Some("400m")).await;
+    let processes = Processes::start_on(database.journals(), &["DC-A", "DC-B"], 1, PATIENT).await;
+    let writers = Writers::start(addresses(&processes), 3);
+    writes_go_on(&writers).await;
+
+    database.tell(&["fill", "1"]).await;
+    says_what_it_waits_for(&processes, 0).await;
+    says_what_it_waits_for(&processes, 1).await;
+    database.tell(&["free", "1"]).await;
+    database.tell(&["kill", "1"]).await;
+    database.tell(&["start", "1"]).await;
     writes_go_on(&writers).await;
     for index in 0..processes.cluster.nodes().len() {
         processes.ready(index).await;
