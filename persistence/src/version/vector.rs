@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::identity::ReplicaId;
 
@@ -28,7 +29,10 @@ pub enum Causality {
 
 /// Events by origin; sorted by replica, no zero entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VersionVector(Vec<(ReplicaId, u64)>);
+pub struct VersionVector(SmallVec<[(ReplicaId, u64); INLINE]>);
+
+/// As many origins as most systems have need no memory of their own: each event carries a vector.
+const INLINE: usize = 2;
 
 impl VersionVector {
     /// The vector of a replica without events.
