@@ -26,23 +26,32 @@ const FORMAT: u8 = 1;
 
 /// The record of `events`, which follow each other.
 pub fn encode(events: &[StoredEvent]) -> Vec<u8> {
-    let payload_bytes: usize = events.iter().map(|event| event.payload.bytes.len()).sum();
-    let mut out = Vec::with_capacity(payload_bytes + 48 * events.len());
+    let mut out = Vec::with_capacity(room(events));
+    put(&mut out, events);
+    out
+}
+
+/// About as many bytes as the record of `events` has.
+pub fn room(events: &[StoredEvent]) -> usize {
+    events.iter().map(|event| event.payload.bytes.len() + 48).sum()
+}
+
+/// Adds the record of `events` to others.
+pub fn put(out: &mut Vec<u8>, events: &[StoredEvent]) {
     out.push(FORMAT);
-    put_number(&mut out, events.len() as u64);
+    put_number(out, events.len() as u64);
     for event in events {
         let StoredEvent { meta, payload, .. } = event;
         out.push(u8::from(meta.concurrent));
-        put_bytes(&mut out, meta.origin.as_str().as_bytes());
-        version::put(&mut out, &meta.version);
-        put_number(&mut out, meta.source_seq.value());
-        put_number(&mut out, meta.timestamp.as_micros());
+        put_bytes(out, meta.origin.as_str().as_bytes());
+        version::put(out, &meta.version);
+        put_number(out, meta.source_seq.value());
+        put_number(out, meta.timestamp.as_micros());
         out.push(payload.codec);
-        put_bytes(&mut out, payload.manifest.as_bytes());
-        put_number(&mut out, u64::from(payload.version));
-        put_bytes(&mut out, &payload.bytes);
+        put_bytes(out, payload.manifest.as_bytes());
+        put_number(out, u64::from(payload.version));
+        put_bytes(out, &payload.bytes);
     }
-    out
 }
 
 /// One record from records whose events follow each other, without reading the events.

@@ -1,8 +1,10 @@
 //! The task around the core of a lane: it sends rounds and answers appends.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{Error, ErrorKind};
@@ -22,7 +24,8 @@ pub(super) struct LaneTask {
     pub(super) id: LaneId,
     pub(super) core: Lane,
     pub(super) jobs: Receiver<Job>,
-    pub(super) waiting: HashMap<Token, Job>,
+    /// In the order of their tokens, which is also that in which the core names them.
+    pub(super) waiting: VecDeque<(Token, Job)>,
     pub(super) next_token: Token,
     pub(super) began: Instant,
     pub(super) book: Arc<Book>,
@@ -56,10 +59,10 @@ impl LaneTask {
                     }
                 },
             };
-            self.step(input, &mut pending);
+            self.step(input, &mut pending).await;
             while let Ok(job) = self.jobs.try_recv() {
                 let input = self.accept(job);
-                self.step(input, &mut pending);
+                self.step(input, &mut pending).await;
             }
         }
     }
@@ -79,17 +82,25 @@ impl LaneTask {
     fn accept(&mut self, mut job: Job) -> Input {
         self.next_token += 1;
         let record = job.append.take_record();
-        self.waiting.insert(self.next_token, job);
+        self.waiting.push_back((self.next_token, job));
         Input::Append(self.next_token, record)
     }
 
-    fn step(&mut self, input: Input, pending: &mut Pending) {
-        for effect in self.core.step(SystemClock.now().duration_since(self.began), input) {
+    async fn step(&mut self, input: Input, pending: &mut Pending) {
+        let now = SystemClock.now().duration_since(self.began);
+        let mut effects = self.core.step(now, input);
+        // the next round is on its way before the appends of the last one are answered
+        effects.sort_by_key(|effect| !matches!(effect, Effect::Write(_)));
+        for effect in effects {
             match effect {
                 Effect::Write(write) => {
                     let tables = self.shared.tables.clone();
-                    let round = async move { tables.put_round(&write).await };
-                    *pending = Pending::Answer(Box::pin(round));
+                    let mut round: BoxFuture<'static, _> =
+                        Box::pin(async move { tables.put_round(&write).await });
+                    *pending = Pending::Answer(match futures::poll!(&mut round) {
+                        Poll::Ready(outcome) => Box::pin(ready(outcome)),
+                        Poll::Pending => round,
+                    });
                 }
                 Effect::Wait(wait) => *pending = Pending::Wait(Box::pin(tokio::time::sleep(wait))),
                 Effect::Stored { at, record, tokens } => self.stored(at, &record, &tokens),
@@ -108,7 +119,7 @@ impl LaneTask {
     }
 
     fn stored(&mut self, at: LanePosition, record: &Bytes, tokens: &[Token]) {
-        let jobs: Vec<Job> = tokens.iter().filter_map(|token| self.waiting.remove(token)).collect();
+        let jobs = self.take(tokens);
         let appends = jobs.iter().map(|job| (&job.stream, &job.append));
         let Some(entries) = round::entries(record, appends) else {
             let message = format!("round {} is another one than was sent", at.nr);
@@ -185,8 +196,18 @@ impl LaneTask {
 
     /// Answers appends of which nothing was stored, with all that came after them.
     fn fail(&mut self, tokens: &[Token], kind: ErrorKind, message: impl Fn() -> String) {
-        let failed = tokens.iter().filter_map(|token| self.waiting.remove(token)).collect();
+        let failed = self.take(tokens);
         self.fail_jobs(failed, kind, message);
+    }
+
+    fn take(&mut self, tokens: &[Token]) -> Vec<Job> {
+        let mut jobs = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            if let Ok(index) = self.waiting.binary_search_by_key(token, |(token, _)| *token) {
+                jobs.extend(self.waiting.remove(index).map(|(_, job)| job));
+            }
+        }
+        jobs
     }
 
     fn fail_jobs(&mut self, mut failed: Vec<Job>, kind: ErrorKind, message: impl Fn() -> String) {

@@ -116,18 +116,24 @@ pub(crate) fn encode_entry(append: &Append) -> EncodedAppend {
     for event in &append.events {
         seen.merge(&event.meta.version);
     }
-    let events = batch::encode(&append.events);
-    let mut out = Vec::with_capacity(events.len() + append.persistence_id.as_str().len() + 64);
+    let room = batch::room(&append.events) + append.persistence_id.as_str().len() + 64;
+    let mut out = Vec::with_capacity(room);
     put_bytes(&mut out, append.persistence_id.as_str().as_bytes());
     put_number(&mut out, append.expected.value() + 1);
     put_number(&mut out, append.events.len() as u64);
     version::put(&mut out, &seen);
-    put_bytes(&mut out, &events);
+    let begin = out.len();
+    batch::put(&mut out, &append.events);
+    // the length is known now, and stands before what it counts
+    let end = out.len();
+    put_number(&mut out, (end - begin) as u64);
+    let length_bytes = out.len() - end;
+    out[begin..].rotate_right(length_bytes);
     EncodedAppend {
         first: append.expected.value() + 1,
         last: append.expected.value() + append.events.len() as u64,
         seen,
-        events_bytes: events.len(),
+        events_bytes: end - begin,
         record_bytes: out.len(),
         record: out,
     }

@@ -20,6 +20,7 @@ use super::retention::Retention;
 use super::round::{EncodedAppend, Entry, Stream};
 use super::view::View;
 use crate::health::Health;
+use crate::replay::Replays;
 use crate::settings::CassandraSettings;
 use crate::stats::{Counters, count};
 use crate::tables::{LaneId, LanePosition, Tables};
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     pub(crate) view: View,
     pub(crate) ends: Ends,
+    pub(crate) replays: Replays,
     pub(crate) partition_events_max: u64,
 }
 
@@ -164,7 +166,7 @@ impl Writer {
                     id: lane.clone(),
                     core: Lane::new(lane.clone(), limits.clone()),
                     jobs,
-                    waiting: HashMap::new(),
+                    waiting: VecDeque::new(),
                     next_token: 0,
                     began: SystemClock.now(),
                     book: book.clone(),

@@ -31,6 +31,8 @@ struct LaneView {
     base: LanePosition,
     through: LanePosition,
     copied: u64,
+    /// Rounds up to this one were added to the streams, unless they were copied before.
+    indexed: u64,
     first_part: u64,
     rounds: VecDeque<HeldRound>,
     /// The own writer tells this lane; it is not read.
@@ -49,9 +51,29 @@ impl LaneView {
 #[derive(Debug, Default)]
 struct State {
     lanes: BTreeMap<LaneId, LaneView>,
-    /// Events that are not yet copied, in the order of the lanes.
+    /// Events that are not yet copied. Rounds are added when somebody asks: most are copied before.
     streams: HashMap<Arc<str>, Vec<(LaneId, u64, Entry)>>,
     cached_bytes: usize,
+}
+
+impl State {
+    /// Adds the rounds that came since somebody asked, and are not copied.
+    fn index(&mut self) {
+        for (lane, view) in &mut self.lanes {
+            let after = view.indexed.max(view.copied);
+            if after >= view.through.nr {
+                continue;
+            }
+            let first = view.rounds.partition_point(|round| round.at.nr <= after);
+            for round in view.rounds.range(first..) {
+                for entry in &*round.entries {
+                    let held = self.streams.entry(entry.stream.name.clone()).or_default();
+                    held.push((lane.clone(), round.at.nr, entry.clone()));
+                }
+            }
+            view.indexed = view.through.nr;
+        }
+    }
 }
 
 /// All lanes of a place, as one process sees them.
@@ -111,7 +133,7 @@ impl View {
     /// Adds a round.
     pub(crate) fn push(&self, lane: &LaneId, at: LanePosition, entries: Arc<[Entry]>) {
         let mut state = self.state();
-        let State { lanes, streams, cached_bytes } = &mut *state;
+        let State { lanes, cached_bytes, .. } = &mut *state;
         let Some(view) = lanes.get_mut(lane) else { return };
         if at.nr != view.through.nr + 1 {
             return;
@@ -119,12 +141,6 @@ impl View {
         view.through = at;
         let bytes = entries.iter().map(|entry| entry.events.len() + 128).sum();
         *cached_bytes += bytes;
-        if at.nr > view.copied {
-            for entry in &*entries {
-                let name = entry.stream.name.clone();
-                streams.entry(name).or_default().push((lane.clone(), at.nr, entry.clone()));
-            }
-        }
         view.rounds.push_back(HeldRound { at, entries, bytes });
         self.trim(&mut state);
     }
@@ -155,7 +171,9 @@ impl View {
             return;
         }
         let before = std::mem::replace(&mut view.copied, nr);
-        for round in view.rounds.iter().filter(|round| round.at.nr > before && round.at.nr <= nr) {
+        let indexed = view.indexed.min(nr);
+        let first = view.rounds.partition_point(|round| round.at.nr <= before);
+        for round in view.rounds.range(first..).take_while(|round| round.at.nr <= indexed) {
             for entry in &*round.entries {
                 let name = &entry.stream.name;
                 if let Some(held) = streams.get_mut(name) {
@@ -178,7 +196,8 @@ impl View {
 
     /// The events of a stream that may not be copied yet, by their numbers.
     pub(crate) fn tail(&self, stream: &str) -> Vec<Entry> {
-        let state = self.state();
+        let mut state = self.state();
+        state.index();
         let held = state.streams.get(stream).map(Vec::as_slice).unwrap_or_default();
         let mut entries: Vec<Entry> = held.iter().map(|(_, _, entry)| entry.clone()).collect();
         entries.sort_by_key(|entry| entry.first);
@@ -187,7 +206,8 @@ impl View {
 
     /// The streams of a type with events that may not be copied yet.
     pub(crate) fn tail_streams(&self, entity_type: &str) -> Vec<Arc<str>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.index();
         let of_type = |name: &&Arc<str>| {
             name.strip_prefix(entity_type).is_some_and(|rest| rest.starts_with('|'))
         };
