@@ -1,9 +1,11 @@
 //! A bare loop on the driver that does what the journal does: the same conditional batches into lanes, and the same late copies.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use antiphon_persistence::task;
+use bytes::Bytes;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 
@@ -32,13 +34,14 @@ pub(crate) async fn events_per_second(point: &str, shape: Shape, time: Duration)
     }
     let run = format!("{:p}", Arc::as_ptr(&session));
     let watch = Stopwatch::start();
+    let uncopied = Arc::new(AtomicUsize::new(0));
     let lanes: Vec<_> = (0..shape.lanes)
         .map(|lane| {
             let name = format!("{run}-{lane}");
-            task::spawn("lane", lane_loop(session.clone(), name, shape, time))
+            task::spawn("lane", lane_loop(session.clone(), name, shape, time, uncopied.clone()))
         })
         .collect();
-    let copier = task::spawn("copier", copy_loop(session.clone(), run, shape));
+    let copier = task::spawn("copier", copy_loop(session.clone(), run, shape, uncopied));
     let mut rounds = 0;
     for lane in lanes {
         rounds += lane.await.expect("a lane");
@@ -48,7 +51,13 @@ pub(crate) async fn events_per_second(point: &str, shape: Shape, time: Duration)
     rate
 }
 
-async fn lane_loop(session: Arc<Session>, lane: String, shape: Shape, time: Duration) -> usize {
+async fn lane_loop(
+    session: Arc<Session>,
+    lane: String,
+    shape: Shape,
+    time: Duration,
+    uncopied: Arc<AtomicUsize>,
+) -> usize {
     let update =
         "UPDATE bench_bare.log SET head = ?, record = ? WHERE lane = ? AND nr = ? IF head = ?";
     let update = session.prepare(update).await.expect("a statement");
@@ -59,29 +68,41 @@ async fn lane_loop(session: Arc<Session>, lane: String, shape: Shape, time: Dura
         nr += 1;
         session.execute_unpaged(&update, (nr, &record, &lane, nr, head)).await.expect("a round");
         head = Some(nr);
+        uncopied.fetch_add(shape.group, Ordering::Relaxed);
     }
     usize::try_from(nr).expect("a small number")
 }
 
-/// A row a second for each stream, with about as many events as it got.
-async fn copy_loop(session: Arc<Session>, run: String, shape: Shape) {
+/// Each second, for each stream, the events that came since, in rows of as many as the journal's have.
+async fn copy_loop(session: Arc<Session>, run: String, shape: Shape, uncopied: Arc<AtomicUsize>) {
     let insert = "INSERT INTO bench_bare.events (stream, first, record) VALUES (?, ?, ?)";
     let insert = Arc::new(session.prepare(insert).await.expect("a statement"));
-    let record = vec![7_u8; 64 * shape.event_bytes];
-    for turn in 0_i64.. {
+    let mut first = 0_i64;
+    loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut events = uncopied.swap(0, Ordering::Relaxed) / shape.streams;
         let room = Arc::new(tokio::sync::Semaphore::new(64));
-        for stream in 0..shape.streams {
-            let permit = room.clone().acquire_owned().await;
-            let (session, insert, record) = (session.clone(), insert.clone(), record.clone());
-            let stream = format!("{run}-{stream}");
-            task::spawn("copy", async move {
-                let _permit = permit;
-                session.execute_unpaged(&insert, (stream, turn, record)).await.expect("a row");
-            });
+        while events > 0 {
+            let row = events.min(ROW_EVENTS);
+            let record = Bytes::from(vec![7_u8; row * shape.event_bytes]);
+            events -= row;
+            first += 1;
+            for stream in 0..shape.streams {
+                let permit = room.clone().acquire_owned().await;
+                let (session, insert, record) = (session.clone(), insert.clone(), record.clone());
+                let stream = format!("{run}-{stream}");
+                task::spawn("copy", async move {
+                    let _permit = permit;
+                    let row = (stream, first, record);
+                    session.execute_unpaged(&insert, row).await.expect("a row");
+                });
+            }
         }
     }
 }
+
+/// Events that a row of a copy has at most, as in the journal.
+const ROW_EVENTS: usize = 256;
 
 /// Events per second of a paged select over the rows of the one stream of a place, decoded no further than to bytes.
 pub(crate) async fn select_per_second(point: &str, place: &str) -> f64 {

@@ -1,11 +1,11 @@
 //! Replay: a stream's own partitions, joined with what is not yet copied.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::{Error, Result};
+use antiphon_persistence::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use futures::future::maybe_done;
 
@@ -14,8 +14,11 @@ use crate::log::round::{Entry, decode_events};
 use crate::stores::CassandraStores;
 use crate::tables::{EventRow, Outcome, StreamRow};
 
-/// Rows that one read of a partition takes: few, so that the next ones come while these are decoded.
+/// Rows that the first read takes: few, so that the next ones come while these are decoded.
 const PAGE_ROWS: usize = 16;
+/// Rows that the next ones take, when those of the first had no more than [`PAGE_BYTES`] together.
+const NEXT_PAGE_ROWS: usize = 64;
+const PAGE_BYTES: usize = 512 << 10;
 /// Rows that it takes when more than those begin with the same event.
 const ROWS_MAX: usize = 256;
 
@@ -32,16 +35,48 @@ impl CassandraStores {
         if count_max == 0 || first > last {
             return Ok(Vec::new());
         }
-        // what is not copied is looked at first: an event that moves meanwhile is found in its partition
-        let tail = self.fresh_tail(persistence_id.as_str()).await?;
         let stream: Arc<str> = persistence_id.clone().into();
-        let end = |first: u64| last.value().min(first.saturating_add(count_max - 1));
-        let asked = PageKey::of(first.value(), end(first.value()), self.partition_events_max());
-        let (row, page) =
-            futures::try_join!(self.tables().stream(&stream), self.page(&stream, asked))?;
-        let first = first.value().max(row.deleted + 1);
+        let asked = Asked { first: first.value(), last: last.value(), count_max };
+        let shared = &self.inner.shared;
+        if shared.replays.go_on(&stream, asked.first) {
+            // there was more: as long as there is, it takes no look at the lanes
+            let tail = shared.view.tail(&stream);
+            match self.read_with(&stream, asked, tail).await {
+                Ok(read) if read.is_whole() => {
+                    shared.replays.stopped_before(&stream, read.next);
+                    return Ok(read.events);
+                }
+                // what is missing may be in a lane
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // what is not copied is looked at first: an event that moves meanwhile is found in its partition
+        let tail = self.fresh_tail(&stream).await?;
+        let read = self.read_with(&stream, asked, tail).await?;
+        if read.is_whole() {
+            shared.replays.stopped_before(&stream, read.next);
+        } else if !read.events.is_empty() || asked.first <= read.first {
+            // nothing from the middle of nowhere is no end
+            self.learn(&stream, read.next - 1);
+        }
+        Ok(read.events)
+    }
+
+    async fn read_with(
+        &self,
+        stream: &Arc<str>,
+        asked: Asked,
+        tail: Vec<Entry>,
+    ) -> Result<Reading> {
+        let end = |first: u64| asked.last.min(first.saturating_add(asked.count_max - 1));
+        let key = PageKey::of(asked.first, end(asked.first), self.partition_events_max());
+        let (row, page) = futures::try_join!(self.tables().stream(stream), self.page(stream, key))?;
+        let first = asked.first.max(row.deleted + 1);
         let mut read = Reading {
-            stream,
+            stream: stream.clone(),
+            first: row.deleted + 1,
             next: first,
             last: end(first),
             events: Vec::new(),
@@ -49,17 +84,11 @@ impl CassandraStores {
             bytes_max: self.inner.shared.settings.replay_bytes_max,
             tail: tail.into(),
         };
-        if first > read.last {
-            return Ok(Vec::new());
+        if first <= read.last {
+            self.read_partitions(&mut read, row, (key, page)).await?;
+            read.add_tail(u64::MAX)?;
         }
-        self.read_partitions(&mut read, row, (asked, page)).await?;
-        read.add_tail(u64::MAX)?;
-        // nothing from the middle of nowhere is no end
-        let ends_here = !read.events.is_empty() || first == row.deleted + 1;
-        if ends_here && read.last >= read.next && !read.is_full() {
-            self.learn(&read.stream, read.next - 1);
-        }
-        Ok(read.events)
+        Ok(read)
     }
 
     fn partition_events_max(&self) -> u64 {
@@ -102,13 +131,49 @@ impl CassandraStores {
                 read.add_row(row)?;
             }
             let (Some(next), Some(mut ahead)) = (next, ahead) else { return Ok(()) };
-            if read.next > read.last || read.is_full() {
+            if read.is_whole() {
                 return Ok(());
             }
             ahead.as_mut().await;
             let page = ahead.as_mut().take_output();
             (key, rows) = (next, page.ok_or_else(|| Error::bug("a page was read twice"))??);
         }
+    }
+}
+
+/// What a call asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    first: u64,
+    last: u64,
+    count_max: u64,
+}
+
+/// Streams that are read page by page, and where the next page begins; of many, those that were read last.
+#[derive(Debug, Default)]
+pub(crate) struct Replays(Mutex<VecDeque<(Arc<str>, u64)>>);
+
+impl Replays {
+    /// Streams that are kept.
+    const KEPT_MAX: usize = 128;
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Arc<str>, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a page ended just before `first`, and more was there.
+    fn go_on(&self, stream: &Arc<str>, first: u64) -> bool {
+        let mut kept = self.lock();
+        let known = kept.iter().position(|(of, next)| *next == first && of == stream);
+        known.is_some_and(|index| kept.remove(index).is_some())
+    }
+
+    fn stopped_before(&self, stream: &Arc<str>, next: u64) {
+        let mut kept = self.lock();
+        if kept.len() >= Self::KEPT_MAX {
+            kept.pop_front();
+        }
+        kept.push_back((stream.clone(), next));
     }
 }
 
@@ -144,10 +209,12 @@ impl PageKey {
             let next = Self { part: self.part + 1, from: begin, row_count_max: PAGE_ROWS, ..self };
             return Ok(more.then_some(next));
         };
+        let bytes: usize = rows.iter().map(|row| row.record.len()).sum();
+        let row_count_max = if bytes <= PAGE_BYTES { NEXT_PAGE_ROWS } else { PAGE_ROWS };
         // several rows may begin with the same number
         let from = last.first.max(self.from);
         match (from == self.from, self.row_count_max) {
-            (false, _) => Ok(Some(Self { from, row_count_max: PAGE_ROWS, ..self })),
+            (false, _) => Ok(Some(Self { from, row_count_max, ..self })),
             (true, ROWS_MAX) => Err(from),
             (true, _) => Ok(Some(Self { row_count_max: ROWS_MAX, ..self })),
         }
@@ -157,6 +224,8 @@ impl PageKey {
 /// A replay under way.
 struct Reading {
     stream: Arc<str>,
+    /// The first event that is not deleted.
+    first: u64,
     next: u64,
     last: u64,
     events: Vec<StoredEvent>,
@@ -169,6 +238,11 @@ struct Reading {
 impl Reading {
     fn is_full(&self) -> bool {
         self.bytes >= self.bytes_max
+    }
+
+    /// It ends where the limits say, not where the stream does.
+    fn is_whole(&self) -> bool {
+        self.next > self.last || self.is_full()
     }
 
     fn add_row(&mut self, row: &EventRow) -> Result<()> {
@@ -187,7 +261,7 @@ impl Reading {
 
     /// Adds the events that are next. What was read before is compared: two writers of one stream are noticed.
     fn add(&mut self, first: u64, last: u64, record: &Bytes) -> Result<()> {
-        if self.next > self.last || self.is_full() {
+        if self.is_whole() {
             return Ok(());
         }
         let start = self.next - self.events.len() as u64;

@@ -1,4 +1,5 @@
-//! What becomes of a log: parts that are old go, readers that come too late are told, and a store that lost data is noticed. On the model.
+//! What becomes of a log: parts that are old go, readers that come too late are told, a store that lost data is noticed, and a replay that goes on
+//! looks at the lanes only where it ends. On the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -246,4 +247,37 @@ async fn the_lanes_of_a_place_are_read_by_one_node_and_by_another_when_that_does
     reader.assert_all(50);
     assert_eq!(other.stats().refreshes, refreshes);
     assert!(other.stats().relayed > relayed);
+}
+
+async fn numbers(stores: &CassandraStores, first: u64, count_max: usize) -> Vec<u64> {
+    let page = stores.replay(&stream(0), SequenceNr::new(first), SequenceNr::MAX, count_max).await;
+    page.expect("events").iter().map(|event| event.sequence_nr.value()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_goes_on_looks_at_the_lanes_only_where_it_ends() {
+    let model = ModelTables::new();
+    let writing = open(&model, Duration::from_secs(3600));
+    let writer = WriterId::new("w@1").expect("a name");
+    writing.open_writer(&writer).await.expect("a new writer");
+    write(&writing, &writer, 1, 40).await;
+    sleep(Duration::from_secs(5)).await;
+
+    let reading = open(&model, Duration::from_secs(3600));
+    let looks = || reading.stats().refreshes;
+    assert_eq!(numbers(&reading, 1, 10).await, (1..=10).collect::<Vec<_>>());
+    let begun = looks();
+    assert_eq!(numbers(&reading, 11, 10).await, (11..=20).collect::<Vec<_>>());
+    assert_eq!(numbers(&reading, 21, 10).await, (21..=30).collect::<Vec<_>>());
+    assert_eq!(looks(), begun, "there was more");
+
+    // written after the last look, and not copied yet
+    let last = Append {
+        persistence_id: stream(0),
+        expected: SequenceNr::new(40),
+        events: vec![event(41)],
+    };
+    writing.append(&writer, last).await.expect("an append");
+    assert_eq!(numbers(&reading, 31, 100).await, (31..=41).collect::<Vec<_>>());
+    assert_eq!(looks(), begun + 1, "here it ends");
 }
