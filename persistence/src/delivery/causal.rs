@@ -27,12 +27,14 @@ pub struct CausalDelivery {
     seen: VersionVector,
     waiting: BTreeMap<(ReplicaId, u64), StoredEvent>,
     waiting_max: usize,
+    /// What was offered last, if it is next: most events are, and need no place among those that wait.
+    next: Option<Box<StoredEvent>>,
 }
 
 impl CausalDelivery {
     /// Starts with what was recovered; at most `waiting_max` events wait for their causes.
     pub fn new(seen: VersionVector, waiting_max: usize) -> Self {
-        Self { seen, waiting: BTreeMap::new(), waiting_max }
+        Self { seen, waiting: BTreeMap::new(), waiting_max, next: None }
     }
 
     /// The events that were applied, by origin: the version of the entity.
@@ -77,25 +79,42 @@ impl CausalDelivery {
     /// Takes an event of another replica. When it is ready, it and everything that waited for it comes from
     /// [`Self::take_ready`]; the caller calls that until it returns `None`.
     pub fn offer(&mut self, event: StoredEvent) -> Offered {
-        let key = (event.meta.origin.clone(), event.meta.origin_nr());
-        if self.is_duplicate(&event) || self.waiting.contains_key(&key) {
+        if self.is_duplicate(&event) || self.waits(&event) {
             return Offered::Duplicate;
+        }
+        if self.next.is_none() && self.is_ready(&event) {
+            self.next = Some(Box::new(event));
+            return Offered::Ready;
         }
         let ready = self.is_ready(&event);
         if !ready && self.waiting.len() >= self.waiting_max {
             return Offered::Full;
         }
-        self.waiting.insert(key, event);
+        self.waiting.insert((event.meta.origin.clone(), event.meta.origin_nr()), event);
         if ready { Offered::Ready } else { Offered::Waiting }
+    }
+
+    fn waits(&self, event: &StoredEvent) -> bool {
+        let (origin, number) = (&event.meta.origin, event.meta.origin_nr());
+        let is_it =
+            |other: &StoredEvent| other.meta.origin == *origin && other.meta.origin_nr() == number;
+        self.next.as_deref().is_some_and(is_it)
+            || (!self.waiting.is_empty() && self.waiting.contains_key(&(origin.clone(), number)))
     }
 
     /// The next event that can be applied now, noted as seen. Its concurrent flag says whether this replica had, until now, events
     /// that the event does not know.
     pub fn take_ready(&mut self) -> Option<StoredEvent> {
-        // the first event of each origin is the only one of that origin that can be next
-        let key =
-            self.waiting.iter().find(|(_, event)| self.is_ready(event)).map(|(k, _)| k.clone())?;
-        let mut event = self.waiting.remove(&key).expect("found above");
+        let mut event = match self.next.take() {
+            Some(event) => *event,
+            None => {
+                // the first event of each origin is the only one of that origin that can be next
+                let mut waiting = self.waiting.iter();
+                let (key, _) = waiting.find(|(_, event)| self.is_ready(event))?;
+                let key = key.clone();
+                self.waiting.remove(&key).expect("found above")
+            }
+        };
         event.meta.concurrent = !self.seen.is_included_in(&event.meta.version);
         self.seen.increment(&event.meta.origin);
         self.check();

@@ -28,11 +28,29 @@ pub enum Causality {
 }
 
 /// Events by origin; sorted by replica, no zero entries.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VersionVector(SmallVec<[(ReplicaId, u64); INLINE]>);
 
 /// As many origins as most systems have need no memory of their own: each event carries a vector.
 const INLINE: usize = 2;
+
+impl Clone for VersionVector {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Vectors of the same origins follow each other in a stream: then only the counters are copied.
+    fn clone_from(&mut self, source: &Self) {
+        let names = self.0.iter().map(|(origin, _)| origin);
+        if !names.eq(source.0.iter().map(|(origin, _)| origin)) {
+            self.0.clone_from(&source.0);
+            return;
+        }
+        for (ours, theirs) in self.0.iter_mut().zip(&source.0) {
+            ours.1 = theirs.1;
+        }
+    }
+}
 
 impl VersionVector {
     /// The vector of a replica without events.
@@ -148,6 +166,16 @@ mod tests {
     fn vector(a: u64, b: u64) -> VersionVector {
         let replica = |name| ReplicaId::new(name).unwrap();
         [(replica("A"), a), (replica("B"), b)].into_iter().collect()
+    }
+
+    #[test]
+    fn a_vector_that_takes_the_place_of_another_is_the_same_as_its_source() {
+        for source in [vector(3, 4), vector(3, 0), vector(0, 4), VersionVector::new()] {
+            for mut target in [vector(1, 2), vector(1, 0), vector(0, 2), VersionVector::new()] {
+                target.clone_from(&source);
+                assert_eq!(target, source);
+            }
+        }
     }
 
     #[test]

@@ -100,8 +100,11 @@ impl<E: EventSourced> Recovery<E> {
         self.delivery.replayed(event);
         self.clock.observe(event.meta.timestamp);
         if event.meta.origin != *shared.id.replica_id() {
-            let position = self.positions.entry(event.meta.origin.clone()).or_default();
-            *position = (*position).max(event.meta.source_seq);
+            let (origin, number) = (&event.meta.origin, event.meta.source_seq);
+            match self.positions.get_mut(origin) {
+                Some(position) => *position = (*position).max(number),
+                None => drop(self.positions.insert(origin.clone(), number)),
+            }
         }
         self.applier.apply_stored(shared, &mut self.state, event, true)
     }

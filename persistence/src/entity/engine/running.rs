@@ -36,17 +36,26 @@ pub(super) enum Failure {
 
 /// Applies events to the state, with the context that the handler may see.
 pub(super) struct Applier {
-    common: ReplicationContext,
+    /// Of the last event: most that follow each other have the same names.
+    context: EventContext,
 }
 
 impl Applier {
     pub(super) fn new<E: EventSourced>(shared: &Shared<E>) -> Self {
-        Self { common: ReplicationContext::new(shared.id.clone(), shared.replicas.clone()) }
+        let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
+        let meta = EventMeta {
+            origin: shared.id.replica_id().clone(),
+            version: VersionVector::new(),
+            source_seq: SequenceNr::ZERO,
+            concurrent: false,
+            timestamp: Timestamp::default(),
+        };
+        Self { context: EventContext { common, meta, recovery_running: true } }
     }
 
     /// Applies a stored event, carried forward by the behaviour.
     pub(super) fn apply_stored<E: EventSourced>(
-        &self,
+        &mut self,
         shared: &Shared<E>,
         state: &mut E::State,
         event: &StoredEvent,
@@ -60,15 +69,22 @@ impl Applier {
         };
         let context = self.context(event, recovery_running);
         for event in &events {
-            apply(shared, &context, state, event)?;
+            apply(shared, context, state, event)?;
         }
         Ok(())
     }
 
-    fn context(&self, event: &StoredEvent, recovery_running: bool) -> EventContext {
-        let mut common = self.common.clone();
+    fn context(&mut self, event: &StoredEvent, recovery_running: bool) -> &EventContext {
+        let EventContext { common, meta, recovery_running: running } = &mut self.context;
         common.at(event.meta.timestamp, event.sequence_nr);
-        EventContext { common, meta: event.meta.clone(), recovery_running }
+        let EventMeta { origin, version, source_seq, concurrent, timestamp } = &event.meta;
+        if meta.origin != *origin {
+            meta.origin = origin.clone();
+        }
+        meta.version.clone_from(version);
+        (meta.source_seq, meta.concurrent, meta.timestamp) = (*source_seq, *concurrent, *timestamp);
+        *running = recovery_running;
+        &self.context
     }
 }
 
@@ -306,7 +322,7 @@ impl<E: EventSourced> Running<E> {
             };
             let stored = StoredEvent { sequence_nr: self.newest, meta, payload };
             let context = self.applier.context(&stored, false);
-            apply(shared, &context, &mut self.state, &event)?;
+            apply(shared, context, &mut self.state, &event)?;
             let wanted = shared.behaviour.snapshot_when(&self.state, &event, self.newest);
             group.push(stored);
             self.persisting.snapshot_due |= wanted;
