@@ -104,23 +104,24 @@ async fn whatever_a_write_answers_each_event_is_there_once_and_in_order() {
     for seed in 0..200 {
         let tables = ModelTables::new();
         let faults = Faults {
-            refused: 60,
-            unknown_applied: 60,
-            unknown_late: 60,
-            unknown_lost: 60,
+            refused: 30,
+            unknown_applied: 50,
+            unknown_late: 100,
+            unknown_lost: 50,
             delay_max: Duration::from_millis(40),
-            late_max: Duration::from_secs(8),
+            late_max: Duration::from_secs(2),
         };
         let faulty = FaultyTables::new(Arc::new(tables.clone()), seed, faults);
-        let mut sink = sink_on(Arc::new(faulty.clone()), "it", Duration::from_millis(300));
+        let write_timeout = Duration::from_millis(60);
+        let mut sink = sink_on(Arc::new(faulty.clone()), "it", write_timeout);
         let mut next = 1;
         let mut tries = 0;
         while next <= 20 {
             tries += 1;
             assert!(tries < 2000, "seed {seed}: it does not end at #{next}");
-            if tries % 23 == 0 {
+            if tries % 5 == 0 {
                 // killed: what it had under way may still take effect
-                sink = sink_on(Arc::new(faulty.clone()), "it", Duration::from_millis(300));
+                sink = sink_on(Arc::new(faulty.clone()), "it", write_timeout);
             }
             let outcomes = sink.write(&events("a", next..=(next + 2).min(20))).await;
             for outcome in &outcomes {
