@@ -146,10 +146,10 @@ pub const KEYS: &[Key] = &[
     // how it works
     key("Settings:ConflictPolicy", "park", "park, skip, stop", "What is done when another event stands at an event's number at the destination."),
     key("Settings:Lanes", "1", "1 to 256", "Writers at the same time. A stream stays in one lane; 1 keeps the order across streams as Ditto."),
-    key("Settings:LaneOrder", "arrival", "arrival, stream", "`arrival` writes a lane's events in the order in which they came, one append at a time; `stream` keeps the order within each stream only, and is faster."),
+    key("Settings:LaneOrder", "arrival", "arrival, stream", "`arrival` writes a lane's events in the order in which they came, one write at a time; `stream` keeps the order within each stream only, and is faster."),
     key("Settings:LaneWritesMax", "4", "1 to 1024", "Appends under way in a lane, with `LaneOrder=stream`."),
-    key("Settings:WhenBlocked", "go-on", "go-on, wait", "What the other streams of a lane do while one waits for its failing event."),
-    key("Settings:BatchEventsMax", "256", "1 to 10000", "Events of one append; 1 appends one by one."),
+    key("Settings:WhenBlocked", "go-on", "go-on, wait", "What the other streams of a lane do while one waits for its failing event. `wait` writes one stream at a time, which is slow."),
+    key("Settings:BatchEventsMax", "256", "1 to 10000", "Events of one write; 1 writes one by one. A write to an event store has the events of several streams, whose appends are under way at the same time (but with `SkipVersionCheck`)."),
     key("Settings:BatchBytesMax", "524288", "1024 to 1073741824", "Bytes of one append; a larger event goes alone."),
     key("Settings:HeldEventsMax", "8192", "1 to 10000000", "Events that arrived and are not settled; when full, reading pauses."),
     key("Settings:HeldBytesMax", "67108864", "1024 to 68719476736", "Bytes of the same."),

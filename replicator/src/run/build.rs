@@ -18,6 +18,7 @@ use crate::filter::Shaping;
 use crate::health::{Board, Monitor, Subscription};
 use crate::metrics::{Metrics, Summary, TimedSink};
 use crate::park::ParkingLot;
+use crate::pipeline::Neighbours;
 use crate::sink::{
     EventStoreSink, EventStoreSinkSettings, JournalSink, JournalSinkSettings, NdjsonSink, NullSink,
     Sink,
@@ -95,7 +96,9 @@ fn parts(
         metrics,
         config.health.stall_time,
     );
-    let mut pipeline = config.pipeline(subscription, sink.mixes_streams());
+    // in a mixed write the others have gone on before one is known to fail
+    let mixes_streams = sink.mixes_streams() && settings.work.when_blocked == Neighbours::GoOn;
+    let mut pipeline = config.pipeline(subscription, mixes_streams);
     if subscription.kind == SubscriptionKind::Group {
         // the server sends no more than its buffer: what is blocked must leave room in it
         let buffer = usize::try_from(settings.buffer_size).unwrap_or(usize::MAX);
