@@ -28,6 +28,8 @@ const LOOKS_MAX: usize = 16;
 
 /// What became of the first attempt; none when it has to be looked into.
 type Answer = Option<Vec<Outcome>>;
+/// The outcomes of runs, with their places in the batch.
+type Found = Vec<(usize, Vec<Outcome>)>;
 
 impl EventStoreSink {
     /// Appends plain runs, at most [`IN_FLIGHT_MAX`]; the outcomes of each. None when the server cannot do it: it is too old.
@@ -43,12 +45,12 @@ impl EventStoreSink {
         for (index, (run, answer)) in runs.iter().zip(answers).enumerate() {
             streams.entry(&run[0].event.stream).or_default().push((index, run, answer));
         }
-        let mut looks: Vec<BoxFuture<'_, Vec<(usize, Vec<Outcome>)>>> = Vec::new();
+        let mut looks: Vec<BoxFuture<'_, Found>> = Vec::new();
         for of_stream in streams.into_values() {
             looks.push(Box::pin(self.look_into(of_stream, &is_away)));
         }
         let found: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_MAX).collect().await;
-        let mut found: Vec<(usize, Vec<Outcome>)> = found.into_iter().flatten().collect();
+        let mut found: Found = found.into_iter().flatten().collect();
         found.sort_by_key(|(index, _)| *index);
         Some(found.into_iter().map(|(_, outcomes)| outcomes).collect())
     }
@@ -84,7 +86,7 @@ impl EventStoreSink {
         &self,
         of_stream: Vec<(usize, Run<'_>, Answer)>,
         is_away: &AtomicBool,
-    ) -> Vec<(usize, Vec<Outcome>)> {
+    ) -> Found {
         let mut has_failed = false;
         let mut found = Vec::with_capacity(of_stream.len());
         for (index, run, answer) in of_stream {
