@@ -21,6 +21,7 @@ pub mod pipeline;
 pub mod run;
 pub mod sink;
 pub mod source;
+pub mod stores_on_demand;
 pub mod subscription;
 pub mod transform;
 pub mod verify;

@@ -21,8 +21,9 @@ use antiphon_replicator::health::{Monitor, Subscription};
 use antiphon_replicator::metrics::Metrics;
 use antiphon_replicator::park::ParkingLot;
 use antiphon_replicator::pipeline::{LaneOrder, PipelineSettings};
-use antiphon_replicator::sink::JournalSink;
+use antiphon_replicator::sink::{JournalSink, JournalSinkSettings};
 use antiphon_replicator::source::{JournalSource, JournalSourceSettings};
+use antiphon_replicator::stores_on_demand::StoresOnDemand;
 use antiphon_replicator::subscription::{Parts, RunningSubscription};
 use antiphon_replicator::{Error, Result};
 
@@ -65,11 +66,12 @@ pub async fn follow(from: &Stores, to: &Stores, what: &Move) -> Result<RunningSu
         group: name.clone(),
         kind: SubscriptionKind::Journal,
     };
+    let sink = JournalSinkSettings { name: name.clone(), write_timeout: Duration::from_secs(10) };
     let metrics = Metrics::new(Arc::new(SystemClock));
     let stall_time = Duration::from_secs(60);
     RunningSubscription::start(Parts {
-        source: Arc::new(JournalSource::new(from, source)),
-        sink: Arc::new(JournalSink::new(to.journal.clone())),
+        source: Arc::new(JournalSource::new(StoresOnDemand::opened(from.clone()), source)),
+        sink: Arc::new(JournalSink::new(StoresOnDemand::opened(to.clone()), sink)),
         checkpoints: Arc::new(FileCheckpoint::new(&what.folder, &name)?),
         parking: Arc::new(ParkingLot::new(&what.folder, &name, PARKED_MAX)?),
         shaping: Arc::new(Shaping::default()),

@@ -1,4 +1,4 @@
-//! `antiphon-move-to-cassandra --from journal.sqlite --to 127.0.0.1:9042 --keyspace antiphon --entity-type counter`
+//! `antiphon-move-to-cassandra --from journal.sqlite --to 127.0.0.1:9042 --keyspace antiphon --place place --entity-type counter`
 //!
 //! Follows until Ctrl-C, then compares. With `--once` it ends when it is live. Exit code 0 means that both journals are the same.
 
@@ -25,6 +25,9 @@ struct Arguments {
     /// Its keyspace; the tables must be there (`antiphon schema apply`)
     #[arg(long, default_value = "antiphon")]
     keyspace: String,
+    /// The place whose journal it becomes: `node.place` of the nodes
+    #[arg(long)]
+    place: String,
     /// The type of the entities
     #[arg(long)]
     entity_type: String,
@@ -58,6 +61,7 @@ async fn run(arguments: Arguments) -> Result<u64> {
     let server = ServerSettings {
         contact_points: vec![arguments.to],
         keyspace: arguments.keyspace,
+        place: arguments.place,
         ..ServerSettings::default()
     };
     let settings = CassandraSettings { server, ..CassandraSettings::default() };

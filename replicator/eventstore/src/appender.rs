@@ -96,6 +96,11 @@ impl EventStoreClient {
 }
 
 impl Appender {
+    /// Whether it has failed: nothing more is sent, and a new one is needed.
+    pub fn has_failed(&self) -> bool {
+        lock(&self.waiting).over
+    }
+
     /// As [`EventStoreClient::append`]. The append is on its way when the first poll that did not
     /// wait for a place returns; a cancelled call may have written.
     ///

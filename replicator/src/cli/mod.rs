@@ -125,8 +125,15 @@ fn check_config(loaded: &Loaded) -> Result<()> {
     let config = &loaded.config;
     let subscriptions = &config.settings.subscriptions;
     subscriptions.iter().try_for_each(|one| crate::run::source_of(config, one).map(|_| ()))?;
-    if config.sink() == config::SinkKind::EventStore && !config.settings.read_only {
-        crate::run::destination_client(config)?;
+    match config.sink() {
+        config::SinkKind::EventStore if !config.settings.read_only => {
+            crate::run::destination_client(config)?;
+        }
+        config::SinkKind::Journal => config.settings.journal.check_files("Settings:Journal")?,
+        config::SinkKind::EventStore | config::SinkKind::Kinesis | config::SinkKind::Ndjson => {}
+    }
+    for (index, one) in subscriptions.iter().enumerate() {
+        one.journal.check_files(&format!("Settings:Subscriptions:{index}:Journal"))?;
     }
     for config::Effective { key, value, from } in &loaded.effective {
         say(&format!("{key} = {value}  ({from})"))?;

@@ -110,7 +110,11 @@ async fn replay(which: &Which, config: &Config) -> Result<()> {
             lot.list()?.into_iter().filter(|event| which.has(event)).collect();
         if !events.is_empty() {
             let count = events.len();
-            let written = replay_events(sink_of(config).await?, events).await?;
+            // a name of its own, because a running replicator must keep its writer
+            let sink = sink_of(config, &format!("park replay {name}")).await?;
+            let written = replay_events(sink.clone(), events).await;
+            sink.close().await?;
+            let written = written?;
             lot.remove(&written)?;
             left += count - written.len();
             say(&format!("{name}: {} of {count} events replayed", written.len()))?;

@@ -4,6 +4,7 @@
 //! is shown of it is without secrets.
 
 mod aws;
+mod journal;
 mod json;
 mod keys;
 mod layers;
@@ -25,6 +26,7 @@ mod unknown;
 use std::path::Path;
 
 pub use aws::{AwsSettings, KinesisSettings, RetryMode};
+pub use journal::{Consistency, JournalKind, JournalSettings, SerialConsistency};
 pub use keys::{KEYS, Key, markdown_table};
 use layers::Layers;
 pub use observability::{HealthSettings, Level, LogFormat, MetricsSettings, SerilogSettings};

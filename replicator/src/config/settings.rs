@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::journal::JournalSettings;
 use super::problems::Problems;
 use super::reader::{Reader, choice};
 use super::rules::{FilterRule, RenameRule, pattern_problem, read_filters, read_renames};
@@ -20,7 +21,7 @@ choice! {
         Kinesis = "kinesis",
         /// Lines of JSON, to `Settings:NdjsonPath`.
         Ndjson = "ndjson",
-        /// An Antiphon journal, `Settings:JournalPath`.
+        /// An Antiphon journal: the SQLite file `Settings:JournalPath`, or the Cassandra of `Settings:Journal`.
         Journal = "journal",
     }
 }
@@ -61,6 +62,8 @@ pub struct Settings {
     pub ndjson_path: Option<String>,
     /// The SQLite file of the sink `journal`.
     pub journal_path: Option<String>,
+    /// What kind of journal the sink `journal` writes to, and where a Cassandra is.
+    pub journal: JournalSettings,
     /// What is done about a destination that has another event.
     pub conflict_policy: ConflictPolicy,
     /// Which events are replicated; empty is all.
@@ -109,6 +112,7 @@ impl Default for Settings {
             sink: None,
             ndjson_path: None,
             journal_path: None,
+            journal: JournalSettings::default(),
             conflict_policy: ConflictPolicy::Park,
             filters: Vec::new(),
             system_events: false,
@@ -156,6 +160,7 @@ impl Settings {
                 .then(|| reader.choice("Settings:Sink", SinkKind::EventStore)),
             ndjson_path: reader.optional("Settings:NdjsonPath"),
             journal_path: reader.optional("Settings:JournalPath"),
+            journal: JournalSettings::read(reader, "Settings:Journal"),
             conflict_policy: reader.choice("Settings:ConflictPolicy", default.conflict_policy),
             filters: read_filters(reader, "Settings:Filters"),
             system_events: flag("SystemEvents"),
@@ -254,8 +259,8 @@ impl Settings {
                 problems.required("Settings:NdjsonPath", path, "the path of a file, or `-`");
             }
             SinkKind::Journal => {
-                let path = self.journal_path.as_deref().unwrap_or_default();
-                problems.required("Settings:JournalPath", path, "the path of an SQLite file");
+                let path = self.journal_path.as_deref();
+                self.journal.check("Settings:Journal", path, problems);
             }
         }
     }

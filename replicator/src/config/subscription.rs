@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::journal::JournalSettings;
 use super::problems::Problems;
 use super::reader::{Choice, Reader, choice};
 
@@ -121,6 +122,8 @@ pub struct SubscriptionSettings {
     pub filter: ServerFilterSettings,
     /// The journal's SQLite file.
     pub journal_path: Option<String>,
+    /// What kind of journal it is, and where a Cassandra is.
+    pub journal: JournalSettings,
     /// Which entities of the journal: their type.
     pub journal_entity_type: Option<String>,
     /// Which of its replicas; empty is that of entities without replicas.
@@ -143,6 +146,7 @@ impl Default for SubscriptionSettings {
             start_from: StartFrom::Start,
             filter: ServerFilterSettings::default(),
             journal_path: None,
+            journal: JournalSettings::default(),
             journal_entity_type: None,
             journal_replica: String::new(),
             journal_poll_interval: Duration::from_millis(200),
@@ -205,6 +209,7 @@ impl SubscriptionSettings {
                 exclude_system: reader.flag(&at("FilterExcludeSystem"), filter.exclude_system),
             },
             journal_path: reader.optional(&at("JournalPath")),
+            journal: JournalSettings::read(reader, &at("Journal")),
             journal_entity_type: reader.optional(&at("JournalEntityType")),
             journal_replica: reader.text(&at("JournalReplica"), ""),
             journal_poll_interval: reader
@@ -236,8 +241,7 @@ impl SubscriptionSettings {
             problems.expected(&at("GroupName"), &self.group_name, &expected);
         }
         if is_journal {
-            let path = self.journal_path.as_deref().unwrap_or_default();
-            problems.required(&at("JournalPath"), path, "the path of a journal's SQLite file");
+            self.journal.check(&at("Journal"), self.journal_path.as_deref(), problems);
             let entity_type = self.journal_entity_type.as_deref().unwrap_or_default();
             problems.required(&at("JournalEntityType"), entity_type, "a type of entities");
         }

@@ -280,7 +280,8 @@ fn what_is_in_effect_is_listed_with_its_layer() {
 fn everything() -> Loaded {
     let text = r#"{
       "Settings": { "SourceEventStoreConnectionString": "esdb://a:1", "DestinationEventStoreConnectionString": "esdb://b:1",
-        "Subscriptions": [ { "StreamName": "a", "GroupName": "g", "FilterPrefixes": ["x"] } ],
+        "Subscriptions": [ { "StreamName": "a", "GroupName": "g", "FilterPrefixes": ["x"], "Journal": { "ContactPoints": ["x"] } } ],
+        "Journal": { "ContactPoints": ["x"] },
         "Filters": [ { "Value": "x" } ], "Renames": [ { "From": "a", "To": "b" } ] },
       "Serilog": { "MinimumLevel": { "Override": { "x": "Error" } }, "Using": ["x"], "Enrich": ["x"], "Properties": { "x": "y" },
         "WriteTo": [ { "Name": "Console", "Args": {} }, "Console", { "Name": "Seq", "Args": { "x": "y" } } ] } }"#;

@@ -40,6 +40,10 @@ impl Sink for TimedSink {
         self.inner.probe().await
     }
 
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+
     fn mixes_streams(&self) -> bool {
         self.inner.mixes_streams()
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_cassandra::Role;
 use antiphon_eventstore as es;
 use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::store::Stores;
 use antiphon_persistence::time::SystemClock;
-use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
+use super::journals::{sink_journal, source_journal};
 use crate::checkpoint::{CheckpointStore, DestinationCheckpoint, FileCheckpoint, MemoryCheckpoint};
 use crate::config::{
     self, CheckpointKind, Config, ConsumerStrategy, Secret, ServerFilterBy, SinkKind, StartFrom,
@@ -18,15 +18,18 @@ use crate::filter::Shaping;
 use crate::health::{Board, Monitor, Subscription};
 use crate::metrics::{Metrics, Summary, TimedSink};
 use crate::park::ParkingLot;
+use crate::pipeline::Neighbours;
 use crate::sink::{
-    EventStoreSink, EventStoreSinkSettings, JournalSink, NdjsonSink, NullSink, Sink,
+    EventStoreSink, EventStoreSinkSettings, JournalSink, JournalSinkSettings, NdjsonSink, NullSink,
+    Sink,
 };
 use crate::source::{
     CatchUpSource, GroupSource, JournalSource, JournalSourceSettings, Source, Start, What,
 };
+use crate::stores_on_demand::StoresOnDemand;
 use crate::subscription::Parts;
 use crate::transform::{Hook, ShapingSink};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How often the newest event of a source is asked for.
 const HEAD_INTERVAL: Duration = Duration::from_secs(5);
@@ -68,7 +71,7 @@ pub(super) async fn all_parts(
     let sinks = Sinks::new(config, metrics).await?;
     let mut all = Vec::with_capacity(config.settings.subscriptions.len());
     for subscription in &config.settings.subscriptions {
-        let inner = sinks.sink();
+        let inner = sinks.sink(&subscription.display_name()).await?;
         let sink = Arc::new(ShapingSink::new(shaping.clone(), hook.clone(), inner));
         all.push(parts(config, subscription, metrics, shaping.clone(), sink)?);
         if let Some(parts) = all.last() {
@@ -93,7 +96,9 @@ fn parts(
         metrics,
         config.health.stall_time,
     );
-    let mut pipeline = config.pipeline(subscription, sink.mixes_streams());
+    // in a mixed write the others have gone on before one is known to fail
+    let mixes_streams = sink.mixes_streams() && settings.work.when_blocked == Neighbours::GoOn;
+    let mut pipeline = config.pipeline(subscription, mixes_streams);
     if subscription.kind == SubscriptionKind::Group {
         // the server sends no more than its buffer: what is blocked must leave room in it
         let buffer = usize::try_from(settings.buffer_size).unwrap_or(usize::MAX);
@@ -165,8 +170,6 @@ pub fn source_of(config: &Config, subscription: &SubscriptionSettings) -> Result
             Arc::new(CatchUpSource::new(source_client(config)?, what, start))
         }
         SubscriptionKind::Journal => {
-            let path = subscription.journal_path.as_deref().unwrap_or_default();
-            let stores = open_journal(path, SqliteSettings::reader())?;
             let settings = JournalSourceSettings {
                 entity_type: subscription.journal_entity_type.clone().unwrap_or_default(),
                 replica: replica(&subscription.journal_replica)?,
@@ -174,7 +177,7 @@ pub fn source_of(config: &Config, subscription: &SubscriptionSettings) -> Result
                 change_count_max: usize::try_from(subscription.journal_changes_max)
                     .unwrap_or(usize::MAX),
             };
-            Arc::new(JournalSource::new(&stores, settings))
+            Arc::new(JournalSource::new(source_journal(subscription)?, settings))
         }
     })
 }
@@ -183,20 +186,16 @@ fn replica(name: &str) -> Result<ReplicaId> {
     if name.is_empty() { Ok(ReplicaId::empty()) } else { ReplicaId::new(name) }
 }
 
-/// The sink of the configuration, as one subscription has it.
+/// The sink of the configuration, to be used beside a running replicator under this name.
 ///
 /// # Errors
 /// `Rejected`, naming the setting; `Unavailable` when a file cannot be opened.
-pub async fn sink_of(config: &Config) -> Result<Arc<dyn Sink>> {
+pub async fn sink_of(config: &Config, name: &str) -> Result<Arc<dyn Sink>> {
     let metrics = Metrics::new(Arc::new(SystemClock));
     let shaping = Arc::new(Shaping::new(&config.settings)?);
     let hook = Hook::new(&config.settings.transform, &config.settings.retry)?.map(Arc::new);
-    let inner = Sinks::new(config, &metrics).await?.sink();
+    let inner = Sinks::new(config, &metrics).await?.sink(name).await?;
     Ok(Arc::new(ShapingSink::new(shaping, hook, inner)))
-}
-
-fn open_journal(path: &str, settings: SqliteSettings) -> Result<Stores> {
-    Ok(SqliteStores::open(path, settings)?.stores())
 }
 
 fn server_filter(config: &Config, subscription: &SubscriptionSettings) -> es::Filter {
@@ -249,6 +248,8 @@ fn group_settings(group: &config::GroupSettings) -> es::GroupSettings {
 enum Sinks {
     Nothing,
     EventStore(es::EventStoreClient, EventStoreSinkSettings, Summary),
+    /// A journal, and how long an append may take.
+    Journal(StoresOnDemand, Duration),
     Shared(Arc<dyn Sink>),
 }
 
@@ -267,24 +268,39 @@ impl Sinks {
                 Self::Shared(Arc::new(NdjsonSink::open(path)?))
             }
             SinkKind::Journal => {
-                let path = config.settings.journal_path.clone().unwrap_or_default();
-                let stores = open_journal(&path, SqliteSettings::default())?;
-                Self::Shared(Arc::new(JournalSink::new(stores.journal)))
+                let stores = sink_journal(config, Role::Owner)?;
+                Self::Journal(stores, config.settings.work.write_timeout)
             }
             SinkKind::Kinesis => Self::Shared(kinesis(config, metrics).await?),
         })
     }
 
-    /// The sink of one subscription: what it remembers of streams is its own.
-    fn sink(&self) -> Arc<dyn Sink> {
-        match self {
+    /// The sink of one subscription: what it remembers of streams, or the writer that it has, is its own.
+    async fn sink(&self, name: &str) -> Result<Arc<dyn Sink>> {
+        Ok(match self {
             Self::Nothing => Arc::new(NullSink),
             Self::EventStore(client, settings, duration) => {
                 let sink = Arc::new(EventStoreSink::new(client.clone(), settings.clone()));
                 Arc::new(TimedSink::new(sink, duration.clone()))
             }
+            Self::Journal(stores, write_timeout) => {
+                let name = name.to_owned();
+                let settings = JournalSinkSettings { name, write_timeout: *write_timeout };
+                let sink = JournalSink::new(stores.clone(), settings);
+                match sink.take_over().await {
+                    Ok(()) => {}
+                    Err(error)
+                        if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) =>
+                    {
+                        tracing::warn!(%error, "the journal of the sink is away, and tried again");
+                    }
+                    // such as missing tables: what is written later would fail in the same way
+                    Err(error) => return Err(error),
+                }
+                Arc::new(sink)
+            }
             Self::Shared(sink) => sink.clone(),
-        }
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A replicator: every subscription of a configuration, the HTTP interface, and the end of it all.
 
 mod build;
+mod journals;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use antiphon_persistence::time::SystemClock;
 pub use build::{destination_client, sink_of, source_client, source_of};
 use futures::future::{join_all, select_all};
+pub use journals::{sink_journal, source_journal};
 
 use crate::config::Config;
 use crate::health::{Board, HealthServer};

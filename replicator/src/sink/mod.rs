@@ -9,7 +9,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 pub use event_store::{EventStoreSink, EventStoreSinkSettings, Versions};
-pub use journal::JournalSink;
+pub use journal::{JournalSink, JournalSinkSettings};
 pub use ndjson::{LOOK_BACK_BYTES, NdjsonSink};
 pub use null::NullSink;
 use uuid::Uuid;
@@ -88,6 +88,15 @@ pub trait Sink: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`.
     async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends it: called when nothing is under way any more, and nothing will be written. What it does is a favour to others, and the sink must be
+    /// right without it, because a process may be killed.
+    ///
+    /// # Errors
+    /// What was not done, for the log.
+    async fn close(&self) -> Result<()> {
         Ok(())
     }
 

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
-use antiphon_persistence::store::{Change, ChangesQuery, Journal, Offset, ReadJournal, Stores};
+use antiphon_persistence::store::{Change, ChangesQuery, Journal, Offset, ReadJournal};
 use async_trait::async_trait;
 
 use super::catch_up::NoSettler;
 use super::{Delivery, Opened, Position, Reader, Source};
 use crate::event::Envelope;
 use crate::journal_event;
-use crate::{Error, Result};
+use crate::stores_on_demand::StoresOnDemand;
+use crate::{Error, ErrorKind, Result};
 
 /// Settings of a journal source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,16 +34,14 @@ pub struct JournalSourceSettings {
 
 /// The entities of one type and replica in a journal.
 pub struct JournalSource {
-    journal: Arc<dyn Journal>,
-    read_journal: Arc<dyn ReadJournal>,
+    stores: StoresOnDemand,
     settings: JournalSourceSettings,
 }
 
 impl JournalSource {
     /// Reads the journal of `stores`.
-    pub fn new(stores: &Stores, settings: JournalSourceSettings) -> Self {
-        let (journal, read_journal) = (stores.journal.clone(), stores.read_journal.clone());
-        Self { journal, read_journal, settings }
+    pub fn new(stores: StoresOnDemand, settings: JournalSourceSettings) -> Self {
+        Self { stores, settings }
     }
 }
 
@@ -58,9 +57,10 @@ impl Source for JournalSource {
                 )));
             }
         };
+        let stores = self.stores.get().await?;
         let reader = JournalReader {
-            journal: self.journal.clone(),
-            read_journal: self.read_journal.clone(),
+            journal: stores.journal.clone(),
+            read_journal: stores.read_journal.clone(),
             settings: self.settings.clone(),
             after,
             page: None,
@@ -159,14 +159,27 @@ impl JournalReader {
     }
 }
 
+/// A read that timed out changed nothing: the source is opened again.
+fn away(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Timeout => Error::unavailable(error.to_string()).with_source(error),
+        ErrorKind::Unavailable
+        | ErrorKind::Rejected
+        | ErrorKind::Fenced
+        | ErrorKind::Corrupt
+        | ErrorKind::Bug => error,
+    }
+}
+
 #[async_trait]
 impl Reader for JournalReader {
     async fn next(&mut self, count_max: usize) -> Result<Vec<Delivery>> {
         loop {
             let deliveries = match self.page {
-                Some(_) => self.next_of_page(count_max).await?,
-                None => self.next_page().await?,
+                Some(_) => self.next_of_page(count_max).await,
+                None => self.next_page().await,
             };
+            let deliveries = deliveries.map_err(away)?;
             if !deliveries.is_empty() {
                 return Ok(deliveries);
             }

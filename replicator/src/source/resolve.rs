@@ -79,6 +79,17 @@ pub(crate) fn error(error: es::Error) -> Error {
     Error::new(kind, message(&error)).with_source(error)
 }
 
+/// Settings as the client's messages name them, and the keys that a user has for them.
+const KEYS: [(&str, &str); 4] = [
+    (
+        "setting `request_timeout`",
+        "`Settings:WriteTimeout`, or `defaultDeadline` in the connection string",
+    ),
+    ("setting `connect_timeout`", "`Settings:Client:ConnectTimeout`"),
+    ("setting `gossip_timeout`", "`Settings:Client:GossipTimeout`, or `gossipTimeout` there"),
+    ("setting `message_bytes_max`", "`Settings:Client:MessageBytesMax`"),
+];
+
 /// The message with what is underneath, for people who see no more than one line.
 pub(crate) fn message(error: &es::Error) -> String {
     let mut text = error.message().to_owned();
@@ -90,5 +101,36 @@ pub(crate) fn message(error: &es::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    KEYS.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use antiphon_eventstore_testserver::{ServerSettings, TestServer};
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_timeout_names_the_key_that_the_user_has() {
+        let server = ServerSettings { listen: "127.0.0.1:0".into(), ..ServerSettings::default() };
+        let server = TestServer::start(server).await.unwrap();
+        let connection = es::ConnectionString::parse(&server.connection_string()).unwrap();
+        let request_timeout = Duration::from_millis(300);
+        let limits = es::ClientSettings { request_timeout, ..es::ClientSettings::default() };
+        let client = es::EventStoreClient::new(connection, limits).unwrap();
+        client.ping().await.unwrap();
+        server.faults().hold_requests(true);
+        let event = es::NewEvent::json("Happened", Bytes::from_static(b"{}"));
+        let refused = client.append("a", es::ExpectedRevision::Any, vec![event]).await.unwrap_err();
+
+        let message = message(&refused);
+        assert!(
+            message.contains("no answer within 300ms (`Settings:WriteTimeout`, or"),
+            "{message}"
+        );
+        assert!(!message.contains("request_timeout"), "{message}");
+    }
 }

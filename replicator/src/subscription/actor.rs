@@ -285,9 +285,13 @@ impl State {
         self.verdicts = None;
         let settling = self.settling.take();
         let (actor, tell_end) = (myself.clone(), self.tell_end.take());
+        let sink = self.parts.sink.clone();
         task::spawn("end", async move {
             if let Some(settling) = settling {
                 let _ = settling.await;
+            }
+            if let Err(error) = sink.close().await {
+                tracing::warn!(%error, "the sink is not closed");
             }
             if let Some(tell_end) = tell_end {
                 let _ = tell_end.send(result);

@@ -70,7 +70,7 @@ impl StreamReport {
         self.missing + self.extra + self.different + self.out_of_order == 0
     }
 
-    fn add(&mut self, difference: Difference) {
+    pub(super) fn add(&mut self, difference: Difference) {
         match difference {
             Difference::Missing(..) => self.missing += 1,
             Difference::Extra(..) => self.extra += 1,

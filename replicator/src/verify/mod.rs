@@ -1,10 +1,12 @@
 //! Compares the destination with the source, stream by stream.
 //!
-//! Streams are found by what the subscriptions read. A stream is read page by page on both sides at the same time, so memory does not
-//! depend on its length. What is written while it runs is not yet at the destination: the source is read first, up to its end at that
-//! time, and what the destination has beyond it is looked for at the source once more.
+//! Journals are compared with journals, event stores with event stores. Streams are found by what the subscriptions read. A stream is read
+//! page by page on both sides at the same time, so memory does not depend on its length. What is written while it runs is not yet at the
+//! destination: the source is read first, up to its end at that time, and what the destination has beyond it is looked for at the source
+//! once more.
 
 mod compare;
+mod journal;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -12,10 +14,10 @@ use std::collections::BTreeMap;
 use antiphon_eventstore as es;
 pub use compare::{Difference, StreamReport};
 
-use crate::Result;
-use crate::config::Config;
+use crate::config::{Choice, Config, SinkKind, SubscriptionKind, SubscriptionSettings};
 use crate::filter::Shaping;
 use crate::run::{destination_client, source_client};
+use crate::{Error, Result};
 
 /// What a comparison found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,12 +53,26 @@ impl Report {
 /// Compares what the configuration replicates.
 ///
 /// # Errors
-/// `Unavailable` when a side cannot be read.
+/// `Rejected` when the sink is nothing that can be compared; `Unavailable` when a side cannot be read.
 pub async fn verify(config: &Config) -> Result<Report> {
-    let (source, destination) = (source_client(config)?, destination_client(config)?);
     let shaping = Shaping::new(&config.settings)?;
     let mut report = Report::default();
-    for subscription in &config.settings.subscriptions {
+    let is_journal = |one: &&SubscriptionSettings| one.kind == SubscriptionKind::Journal;
+    let subscriptions = &config.settings.subscriptions;
+    for subscription in subscriptions.iter().filter(is_journal) {
+        journal::compare(config, subscription, &shaping, &mut report).await?;
+    }
+    if subscriptions.iter().all(|one| is_journal(&one)) {
+        return Ok(report);
+    }
+    if config.sink() != SinkKind::EventStore {
+        return Err(Error::rejected(format!(
+            "`Settings:Sink`: expected `eventstore`, because what is read from an event store is compared with event stores only, actual `{}`",
+            config.sink().word()
+        )));
+    }
+    let (source, destination) = (source_client(config)?, destination_client(config)?);
+    for subscription in subscriptions.iter().filter(|one| !is_journal(one)) {
         for stream in streams::of(&source, subscription, &shaping).await? {
             if report.streams.contains_key(&stream) {
                 continue;

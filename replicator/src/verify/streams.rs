@@ -17,7 +17,7 @@ pub(super) async fn of(
 ) -> Result<BTreeSet<String>> {
     match subscription.kind {
         SubscriptionKind::All => of_all(client, shaping).await,
-        // a journal has no event store to be compared with
+        // it is compared with another journal
         SubscriptionKind::Journal => Ok(BTreeSet::new()),
         SubscriptionKind::Group | SubscriptionKind::Stream | SubscriptionKind::Category => {
             of_stream(client, &subscription.subscribed_stream(), shaping).await

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod bad_input;
+mod cassandra;
 mod end_to_end;
 mod kills;
 mod lost;

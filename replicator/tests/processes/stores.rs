@@ -114,24 +114,30 @@ async fn a_journal_moves_to_another_one_while_it_is_written() {
     }
 }
 
-fn id(entity: u64) -> PersistenceId {
+pub(crate) fn id(entity: u64) -> PersistenceId {
     PersistenceId::parse(format!("cart|c-{entity}")).unwrap()
 }
 
-struct Writer {
-    stores: Stores,
+/// What writes a journal of carts.
+pub(crate) struct Writer {
+    pub(crate) stores: Stores,
     writer: WriterId,
 }
 
 impl Writer {
-    async fn open(stores: Stores) -> Self {
+    pub(crate) async fn open(stores: Stores) -> Self {
         let writer = WriterId::new("application").unwrap();
         stores.journal.open_writer(&writer).await.unwrap();
         Self { stores, writer }
     }
 
     /// Event `number` of the application, from one; three carts take turns.
-    async fn append(&self, number: u64) {
+    pub(crate) async fn append(&self, number: u64) {
+        self.append_as(number, u8::try_from(number % 251).unwrap()).await;
+    }
+
+    /// The same with a payload of one's own.
+    pub(crate) async fn append_as(&self, number: u64, byte: u8) {
         let (persistence_id, sequence) = (id((number - 1) % 3), (number - 1) / 3 + 1);
         let origin = ReplicaId::empty();
         let mut version = VersionVector::new();
@@ -149,7 +155,7 @@ impl Writer {
                 codec: 1,
                 manifest: Arc::from("added"),
                 version: 1,
-                bytes: Bytes::from(vec![u8::try_from(number).unwrap(); 10]),
+                bytes: Bytes::from(vec![byte; 10]),
             },
         };
         let expected = SequenceNr::new(sequence - 1);

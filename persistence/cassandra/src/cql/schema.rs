@@ -145,7 +145,7 @@ async fn find(session: &Session, settings: &ServerSettings) -> Result<Schema> {
     let keyspace = &settings.keyspace;
     let missing = |why: &str| {
         Error::rejected(format!(
-            "keyspace `{keyspace}`: {why}: run `antiphon schema apply --config FILE` with the configuration of this node"
+            "keyspace `{keyspace}`: {why}: run `antiphon schema apply --config FILE` with the configuration of a node that uses it"
         ))
     };
     if !keyspace_exists(session, settings).await? {

@@ -10,6 +10,16 @@ use rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::Tls;
 
+impl Tls {
+    /// Reads the files, as a connection will.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, the file and what was expected.
+    pub fn check_files(&self) -> Result<()> {
+        config(self).map(|_| ())
+    }
+}
+
 /// What the driver needs.
 pub(super) fn config(tls: &Tls) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();

@@ -38,6 +38,8 @@ fn a_group_loses_repeats_and_reorders_nothing() {
     assert!(runs.iter().map(|run| run.parked).sum::<usize>() > 0, "nothing was parked");
     assert!(runs.iter().map(|run| run.redelivered).sum::<usize>() > 0, "nothing was redelivered");
     assert!(runs.iter().map(|run| run.killed).sum::<usize>() > 0, "nothing was killed");
+    let unseen = runs.iter().map(|run| run.parked_unseen).sum::<usize>();
+    assert!(unseen > 0, "no event failed for good just after its group was lost");
 }
 
 #[test]
@@ -58,7 +60,13 @@ struct Report {
     parked: usize,
     redelivered: usize,
     killed: usize,
+    parked_unseen: usize,
     trace: u64,
+}
+
+fn said_to_be_parked(effect: &Effect) -> Option<Uuid> {
+    let Effect::Note(Note::Parked { envelope, .. }) = effect else { return None };
+    Some(envelope.event.id)
 }
 
 struct World {
@@ -82,6 +90,7 @@ struct World {
     agenda_next: u64,
     redelivered: usize,
     killed: usize,
+    parked_unseen: usize,
     trace: u64,
 }
 
@@ -100,6 +109,7 @@ impl World {
             parked: world.parked.len(),
             redelivered: world.redelivered,
             killed: world.killed,
+            parked_unseen: world.parked_unseen,
             trace: world.trace,
         }
     }
@@ -134,6 +144,7 @@ impl World {
             agenda_next: 0,
             redelivered: 0,
             killed: 0,
+            parked_unseen: 0,
             trace: 0,
             chance,
         }
@@ -166,7 +177,8 @@ impl World {
         if self.fault(4) {
             self.sink_away_until = self.now + Duration::from_millis(self.chance.below(40_000));
         }
-        if self.fault(4)
+        let cut = if self.refusal_is_next() { 200 } else { 4 };
+        if self.fault(cut)
             && let Some(generation) = self.generation
         {
             let reason = "cut".to_owned();
@@ -203,6 +215,13 @@ impl World {
         self.time_out_messages();
     }
 
+    /// A good moment to lose the source: what the sink will never take cannot be parked there then.
+    fn refusal_is_next(&self) -> bool {
+        let next = self.agenda.first_key_value().map(|(_, input)| input);
+        let Some(Input::Written(_, outcomes)) = next else { return false };
+        outcomes.iter().any(|outcome| matches!(outcome, Outcome::Rejected(_)))
+    }
+
     fn kill(&mut self) {
         self.killed += 1;
         // writes that are under way may still take effect; here their effect was decided when they started
@@ -224,13 +243,32 @@ impl World {
     fn feed(&mut self, input: Input) {
         let jitter = u16::try_from(self.chance.below(1001)).unwrap();
         let now = Now { at: self.now, jitter };
+        self.parked_unseen += self.failing_for_good_unseen(&input);
         let effects = self.core.step(now, input);
+        let said: Vec<Uuid> = effects.iter().filter_map(said_to_be_parked).collect();
         for effect in effects {
             let text = format!("{effect:?}");
             self.trace = xxhash_rust::xxh64::xxh64(text.as_bytes(), self.trace);
             self.perform(effect);
         }
+        for id in said {
+            assert!(self.parked.contains_key(&id), "{id} is said to be parked, and is nowhere");
+        }
         assert!(self.core.held_count() <= self.settings.held_count_max, "holds too much");
+    }
+
+    /// Events that the sink will never take, and that cannot be parked at the source either, because it was lost since.
+    fn failing_for_good_unseen(&self, input: &Input) -> usize {
+        let Input::Written(write, outcomes) = input else { return 0 };
+        if self.settings.parking != Parking::Source {
+            return 0;
+        }
+        let items = self.core.writes[write].items.iter().zip(outcomes);
+        items
+            .filter(|(item, outcome)| {
+                item.envelope.token.is_none() && matches!(outcome, Outcome::Rejected(_))
+            })
+            .count()
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -248,6 +286,7 @@ impl World {
                 verdicts.into_iter().for_each(|(token, verdict)| self.settle(token, verdict));
             }
             Effect::Park { seq, envelope, reason } => {
+                assert_eq!(self.settings.parking, Parking::Own, "parked here, not at the source");
                 if self.fault(200) {
                     self.later(Input::Parked(seq, Err("disk full".into())));
                 } else {

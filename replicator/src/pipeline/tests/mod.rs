@@ -1,6 +1,7 @@
 //! Exact effects of single steps.
 
 mod fixtures;
+mod lost;
 
 use std::time::Duration;
 

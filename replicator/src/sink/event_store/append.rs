@@ -4,7 +4,7 @@ use antiphon_eventstore as es;
 use uuid::Uuid;
 
 use super::{EventStoreSink, failed_first, failure, new_event};
-use crate::event::Envelope;
+use crate::event::{Envelope, Event};
 use crate::sink::{Conflict, Outcome};
 
 /// A refused append looks at the destination and goes on behind what is there; more rounds than this mean that somebody else writes there.
@@ -49,10 +49,7 @@ impl EventStoreSink {
 
     async fn append_piece(&self, piece: &[Envelope]) -> Piece {
         let first = &piece[0].event;
-        let expected = match first.revision.checked_sub(1) {
-            None => es::ExpectedRevision::NoStream,
-            Some(last) => es::ExpectedRevision::Exact(last),
-        };
+        let expected = expected_revision(first);
         let events = piece.iter().map(new_event).collect();
         match self.client.append(&first.stream, expected, events).await {
             Ok(es::AppendOutcome::Written { .. }) => Piece::Written,
@@ -116,6 +113,14 @@ impl EventStoreSink {
             Err(failed) if failed.kind() == es::ErrorKind::NotFound => Ok(Vec::new()),
             Err(failed) => Err(failure(&failed)),
         }
+    }
+}
+
+/// Right behind the number before the event's own.
+pub(super) fn expected_revision(event: &Event) -> es::ExpectedRevision {
+    match event.revision.checked_sub(1) {
+        None => es::ExpectedRevision::NoStream,
+        Some(last) => es::ExpectedRevision::Exact(last),
     }
 }
 

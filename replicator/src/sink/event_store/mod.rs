@@ -9,19 +9,23 @@
 //!   append itself expects the end that was seen, so nobody else's event gets between the look and the write.
 
 mod append;
+mod at_once;
 mod look_back;
 mod metadata;
 
-use std::sync::Mutex;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use antiphon_eventstore as es;
 use async_trait::async_trait;
+use at_once::IN_FLIGHT_MAX;
 use look_back::Tails;
 
 use super::{Outcome, Sink};
 use crate::Result;
-use crate::event::Envelope;
+use crate::event::{Envelope, Event};
 use crate::source::error;
 
 /// How an append is made repeatable.
@@ -57,21 +61,95 @@ impl Default for EventStoreSinkSettings {
     }
 }
 
+/// Neighbours of one stream, which one append can have.
+type Run<'a> = &'a [Envelope];
+
 /// The event store as a destination.
 pub struct EventStoreSink {
     client: es::EventStoreClient,
     settings: EventStoreSinkSettings,
     tails: Mutex<Tails>,
+    /// Appenders that are not in use: as many as there were writes at the same time.
+    appenders: Mutex<Vec<es::Appender>>,
+    /// The server is too old for them.
+    appends_alone: AtomicBool,
 }
 
 impl EventStoreSink {
     /// A sink that writes through `client`.
     pub fn new(client: es::EventStoreClient, settings: EventStoreSinkSettings) -> Self {
-        Self { client, settings, tails: Mutex::default() }
+        Self {
+            client,
+            settings,
+            tails: Mutex::default(),
+            appenders: Mutex::default(),
+            appends_alone: AtomicBool::new(false),
+        }
+    }
+
+    /// An appender of one's own; none when the server has none.
+    async fn appender(&self) -> es::Result<Option<es::Appender>> {
+        if self.appends_alone.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        // one that failed while nobody used it is of no use
+        let kept = std::iter::from_fn(|| self.kept().pop()).find(|one| !one.has_failed());
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        match self.client.appender(IN_FLIGHT_MAX).await {
+            Ok(appender) => Ok(Some(appender)),
+            Err(failed) if failed.kind() == es::ErrorKind::Rejected => {
+                let reason = crate::source::message(&failed);
+                tracing::warn!(reason, "appends to the destination wait for each other");
+                self.appends_alone.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    fn give_back(&self, appender: es::Appender) {
+        self.kept().push(appender);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<es::Appender>> {
+        self.appenders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many of the runs can be written at once.
+    fn count_at_once(&self, runs: &[Run<'_>]) -> usize {
+        let plain = runs.iter().take(IN_FLIGHT_MAX).take_while(|run| !is_special(&run[0].event));
+        match self.settings.versions {
+            Versions::Exact => plain.count().max(1),
+            Versions::LookBack => 1,
+        }
+    }
+
+    /// Writes runs; the outcomes of each.
+    async fn write_runs(&self, runs: &[Run<'_>]) -> Vec<Vec<Outcome>> {
+        let at_once = if runs.len() > 1 { self.append_at_once(runs).await } else { None };
+        let mut at_once = at_once.map(Vec::into_iter);
+        let mut failed: BTreeSet<&str> = BTreeSet::new();
+        let mut all = Vec::with_capacity(runs.len());
+        for run in runs {
+            let stream = &*run[0].event.stream;
+            let first = at_once.as_mut().and_then(Iterator::next);
+            let outcomes = match first {
+                _ if failed.contains(stream) => vec![Outcome::Untried; run.len()],
+                Some(outcomes) => self.with_time_to_live(run, outcomes).await,
+                None => self.write_run(run).await,
+            };
+            if !outcomes.iter().all(is_done) {
+                failed.insert(stream);
+            }
+            all.push(outcomes);
+        }
+        all
     }
 
     /// Writes neighbours of one stream; one outcome each.
-    async fn write_run(&self, run: &[Envelope]) -> Vec<Outcome> {
+    async fn write_run(&self, run: Run<'_>) -> Vec<Outcome> {
         let first = &run[0].event;
         if metadata::is_metadata(first) {
             return vec![self.write_metadata(first).await];
@@ -79,16 +157,19 @@ impl EventStoreSink {
         if metadata::is_tombstone(first) {
             return vec![self.write_tombstone(first).await];
         }
-        let mut outcomes = match self.settings.versions {
+        let outcomes = match self.settings.versions {
             Versions::Exact => self.append_exact(run).await,
             Versions::LookBack => self.append_looking_back(run).await,
         };
+        self.with_time_to_live(run, outcomes).await
+    }
+
+    async fn with_time_to_live(&self, run: Run<'_>, outcomes: Vec<Outcome>) -> Vec<Outcome> {
         if let Some(time_to_live) = self.settings.time_to_live
             && let Some(problem) = self.set_time_to_live(run, &outcomes, time_to_live).await
         {
             // the events are there, but the stream is not as it should be: they are tried again, found, and the rest is made up for
-            outcomes = vec![Outcome::Untried; run.len()];
-            outcomes[0] = problem;
+            return failed_first(problem, run.len());
         }
         outcomes
     }
@@ -97,15 +178,26 @@ impl EventStoreSink {
 #[async_trait]
 impl Sink for EventStoreSink {
     async fn write(&self, batch: &[Envelope]) -> Vec<Outcome> {
+        let versions = self.settings.versions;
+        let runs: Vec<Run<'_>> =
+            batch.chunk_by(|one, next| are_neighbours(one, next, versions)).collect();
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(batch.len());
-        for run in batch.chunk_by(|one, next| are_neighbours(one, next, self.settings.versions)) {
-            let has_failed = batch.iter().zip(&outcomes).any(|(envelope, outcome)| {
-                !is_done(outcome) && envelope.event.stream == run[0].event.stream
-            });
-            if has_failed {
-                outcomes.extend(run.iter().map(|_| Outcome::Untried));
-            } else {
-                outcomes.extend(self.write_run(run).await);
+        let mut failed: BTreeSet<&str> = BTreeSet::new();
+        let mut rest = &runs[..];
+        while !rest.is_empty() {
+            let (segment, later) = rest.split_at(self.count_at_once(rest));
+            rest = later;
+            let goes = |run: &&Run<'_>| !failed.contains(&*run[0].event.stream);
+            let going: Vec<Run<'_>> = segment.iter().filter(goes).copied().collect();
+            let mut written = self.write_runs(&going).await.into_iter();
+            let went: Vec<bool> = segment.iter().map(|run| goes(&run)).collect();
+            for (run, went) in segment.iter().zip(went) {
+                let of_run = if went { written.next() } else { None };
+                let of_run = of_run.unwrap_or_else(|| vec![Outcome::Untried; run.len()]);
+                if !of_run.iter().all(is_done) {
+                    failed.insert(&run[0].event.stream);
+                }
+                outcomes.extend(of_run);
             }
         }
         outcomes
@@ -114,17 +206,23 @@ impl Sink for EventStoreSink {
     async fn probe(&self) -> Result<()> {
         self.client.ping().await.map_err(error)
     }
+
+    fn mixes_streams(&self) -> bool {
+        self.settings.versions == Versions::Exact
+    }
 }
 
 /// Whether two events can be in one append.
 fn are_neighbours(one: &Envelope, next: &Envelope, versions: Versions) -> bool {
     let (one, next) = (&one.event, &next.event);
-    let is_special = [one, next]
-        .iter()
-        .any(|event| metadata::is_metadata(event) || metadata::is_tombstone(event));
     one.stream == next.stream
-        && !is_special
+        && ![one, next].into_iter().any(is_special)
         && (versions == Versions::LookBack || one.revision + 1 == next.revision)
+}
+
+/// Whether an event is no event of its stream.
+fn is_special(event: &Event) -> bool {
+    metadata::is_metadata(event) || metadata::is_tombstone(event)
 }
 
 fn is_done(outcome: &Outcome) -> bool {

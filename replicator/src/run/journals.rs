@@ -1,0 +1,61 @@
+//! The Antiphon journals of a configuration, as its source and sink open them.
+
+use antiphon_cassandra::{CassandraSettings, CassandraStores, Role};
+use antiphon_sqlite::{SqliteSettings, SqliteStores};
+
+use crate::Result;
+use crate::config::{Config, JournalKind, JournalSettings, SubscriptionSettings};
+use crate::stores_on_demand::StoresOnDemand;
+
+/// The journal that a subscription reads. An SQLite file is opened at once, a Cassandra when it is first read.
+///
+/// # Errors
+/// `Rejected`, naming the file, when it is no journal.
+pub fn source_journal(subscription: &SubscriptionSettings) -> Result<StoresOnDemand> {
+    let name = format!("journal of the subscription `{}`", subscription.display_name());
+    let path = subscription.journal_path.as_deref();
+    match subscription.journal.kind {
+        JournalKind::Sqlite => sqlite(path, SqliteSettings::reader()),
+        JournalKind::Cassandra => {
+            let poll_interval = subscription.journal_poll_interval;
+            let mut settings = cassandra(&subscription.journal, Role::Reader);
+            settings.feed_poll_interval = settings.feed_poll_interval.min(poll_interval);
+            Ok(on_demand(&name, settings))
+        }
+    }
+}
+
+/// The journal that the sink `journal` writes to, to be written or only read. An SQLite file is opened at once, a Cassandra when it is first used.
+///
+/// # Errors
+/// `Rejected`, naming the file, when it is no journal.
+pub fn sink_journal(config: &Config, role: Role) -> Result<StoresOnDemand> {
+    let settings = &config.settings;
+    match (settings.journal.kind, role) {
+        (JournalKind::Sqlite, Role::Owner) => {
+            sqlite(settings.journal_path.as_deref(), SqliteSettings::default())
+        }
+        (JournalKind::Sqlite, Role::Reader) => {
+            sqlite(settings.journal_path.as_deref(), SqliteSettings::reader())
+        }
+        (JournalKind::Cassandra, role) => {
+            Ok(on_demand("`Settings:Journal`", cassandra(&settings.journal, role)))
+        }
+    }
+}
+
+fn sqlite(path: Option<&str>, settings: SqliteSettings) -> Result<StoresOnDemand> {
+    let stores = SqliteStores::open(path.unwrap_or_default(), settings)?;
+    Ok(StoresOnDemand::opened(stores.stores()))
+}
+
+fn cassandra(settings: &JournalSettings, role: Role) -> CassandraSettings {
+    CassandraSettings { server: settings.server(), role, ..CassandraSettings::default() }
+}
+
+fn on_demand(name: &str, settings: CassandraSettings) -> StoresOnDemand {
+    StoresOnDemand::new(name, move || {
+        let settings = settings.clone();
+        Box::pin(async move { Ok(CassandraStores::open(settings).await?.stores()) })
+    })
+}

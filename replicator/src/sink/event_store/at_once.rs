@@ -1,0 +1,131 @@
+//! Several appends on their way at once, so that a batch of mixed streams costs about one round trip and not one for each change of stream.
+//!
+//! The appends of a batch go out in the order of arrival, over one stream of requests, which the server does in that order. Each expects its
+//! exact number: what follows a failed append of its stream is refused by the server itself, so nothing of a stream can overtake, whatever
+//! fails in the middle. The answers are looked at in the same order; an append that was refused is then tried alone, which finds out what is
+//! there. What comes after a failure in its stream is untried, also if it was written: the next try finds it.
+//!
+//! Across streams the order of arrival holds as long as nothing is refused.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use antiphon_eventstore as es;
+use futures::future::{BoxFuture, maybe_done};
+use futures::{StreamExt, poll, stream};
+
+use super::append::expected_revision;
+use super::{EventStoreSink, Run, failed_first, failure, is_done, new_event};
+use crate::sink::Outcome;
+
+/// Appends under way at once.
+pub(super) const IN_FLIGHT_MAX: usize = 64;
+/// Streams whose refused appends are looked into at the same time.
+const LOOKS_MAX: usize = 16;
+
+/// What became of the first attempt; none when it has to be looked into.
+type Answer = Option<Vec<Outcome>>;
+/// The outcomes of runs, with their places in the batch.
+type Found = Vec<(usize, Vec<Outcome>)>;
+
+impl EventStoreSink {
+    /// Appends plain runs, at most [`IN_FLIGHT_MAX`]; the outcomes of each. None when the server cannot do it: it is too old.
+    pub(super) async fn append_at_once(&self, runs: &[Run<'_>]) -> Option<Vec<Vec<Outcome>>> {
+        let answers = match self.appender().await {
+            Ok(Some(appender)) => self.ask(appender, runs).await,
+            Ok(None) => return None,
+            Err(failed) => runs.iter().map(|run| Some(all_failed(&failed, run))).collect(),
+        };
+        // when the server is gone, finding out once is enough
+        let is_away = AtomicBool::new(answers.iter().flatten().flatten().any(says_away));
+        let mut streams: BTreeMap<&str, Vec<(usize, Run<'_>, Answer)>> = BTreeMap::new();
+        for (index, (run, answer)) in runs.iter().zip(answers).enumerate() {
+            streams.entry(&run[0].event.stream).or_default().push((index, run, answer));
+        }
+        let mut looks: Vec<BoxFuture<'_, Found>> = Vec::new();
+        for of_stream in streams.into_values() {
+            looks.push(Box::pin(self.look_into(of_stream, &is_away)));
+        }
+        let found: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_MAX).collect().await;
+        let mut found: Found = found.into_iter().flatten().collect();
+        found.sort_by_key(|(index, _)| *index);
+        Some(found.into_iter().map(|(_, outcomes)| outcomes).collect())
+    }
+
+    /// Sends everything before it waits for anything.
+    async fn ask(&self, appender: es::Appender, runs: &[Run<'_>]) -> Vec<Answer> {
+        let mut asked = Vec::with_capacity(runs.len());
+        for run in runs {
+            let first = &run[0].event;
+            let events = run.iter().map(new_event).collect();
+            let append = appender.append(&first.stream, expected_revision(first), events);
+            let mut append = Box::pin(maybe_done(append));
+            // it has a place of its own, so the first poll sends it
+            let _ = poll!(append.as_mut());
+            asked.push(append);
+        }
+        let mut answers = Vec::with_capacity(runs.len());
+        let mut is_sound = true;
+        for (run, mut append) in runs.iter().zip(asked) {
+            append.as_mut().await;
+            let answer = append.as_mut().take_output();
+            is_sound &= matches!(answer, Some(Ok(_)));
+            answers.push(answer.and_then(|answer| first_answer(run, answer)));
+        }
+        if is_sound {
+            self.give_back(appender);
+        }
+        answers
+    }
+
+    /// The runs of one stream, in order: those that were refused are tried alone.
+    async fn look_into(
+        &self,
+        of_stream: Vec<(usize, Run<'_>, Answer)>,
+        is_away: &AtomicBool,
+    ) -> Found {
+        let mut has_failed = false;
+        let mut found = Vec::with_capacity(of_stream.len());
+        for (index, run, answer) in of_stream {
+            let outcomes = match answer {
+                _ if has_failed => vec![Outcome::Untried; run.len()],
+                Some(outcomes) => outcomes,
+                None if is_away.load(Ordering::Relaxed) => vec![Outcome::Untried; run.len()],
+                None => self.append_exact(run).await,
+            };
+            has_failed |= !outcomes.iter().all(is_done);
+            if outcomes.iter().any(says_away) {
+                is_away.store(true, Ordering::Relaxed);
+            }
+            found.push((index, outcomes));
+        }
+        found
+    }
+}
+
+fn first_answer(run: Run<'_>, answer: es::Result<es::AppendOutcome>) -> Answer {
+    match answer {
+        Ok(es::AppendOutcome::Written { .. }) => {
+            Some(run.iter().map(|one| Outcome::Written(Some(one.event.revision))).collect())
+        }
+        Ok(es::AppendOutcome::WrongExpectedRevision { .. }) => None,
+        // too large, perhaps; and a server that is no leader any more is seen by a call of its own, which looks for the leader
+        Err(failed)
+            if matches!(failed.kind(), es::ErrorKind::Rejected | es::ErrorKind::NotLeader) =>
+        {
+            None
+        }
+        Err(failed) => Some(all_failed(&failed, run)),
+    }
+}
+
+fn all_failed(failed: &es::Error, run: Run<'_>) -> Vec<Outcome> {
+    failed_first(failure(failed), run.len())
+}
+
+fn says_away(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Unavailable(_))
+}

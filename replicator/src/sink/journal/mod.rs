@@ -1,0 +1,238 @@
+//! An Antiphon journal as a destination: with a journal as the source, a system moves from one database to another while it runs.
+//!
+//! Each stored event keeps its number, origin, version and payload. A stream must be complete: what was deleted from the head of the source's
+//! stream is missing at the destination, and the stream is parked with that reason.
+
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::time::Duration;
+
+use antiphon_persistence::event::{SequenceNr, StoredEvent};
+use antiphon_persistence::identity::PersistenceId;
+use antiphon_persistence::store::{Append, Stores, WriterId};
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use self::writer::OwnWriter;
+use super::{Conflict, Outcome, Sink};
+use crate::event::Envelope;
+use crate::stores_on_demand::StoresOnDemand;
+use crate::{Error, ErrorKind, Result, journal_event};
+
+/// How long the writer may take to be sealed at the end; else the next one seals it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Settings of a journal sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalSinkSettings {
+    /// The name of what is replicated: of two sinks with the same name, the later one takes over and the earlier one writes no more.
+    pub name: String,
+    /// How long one append may take; then its outcome is found out.
+    pub write_timeout: Duration,
+}
+
+/// A journal.
+pub struct JournalSink {
+    stores: StoresOnDemand,
+    settings: JournalSinkSettings,
+    writer: Mutex<OwnWriter>,
+}
+
+impl JournalSink {
+    /// Writes to the journal of `stores`, through a writer of its own, which is opened with the first write at the latest.
+    pub fn new(stores: StoresOnDemand, settings: JournalSinkSettings) -> Self {
+        let writer = Mutex::new(OwnWriter::new(&settings.name));
+        Self { stores, settings, writer }
+    }
+
+    /// Takes over from an earlier sink of the same name: it is sealed, and a new writer is open.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` when the journal is away, `Fenced` when yet another sink took over; the first write does it then, or says
+    /// why not. `Rejected` when the tables are missing, or may not be written.
+    pub async fn take_over(&self) -> Result<()> {
+        let stores = self.stores.get().await?;
+        self.writer.lock().await.get(stores).await.map(|_| ())
+    }
+
+    /// Writes events of one stream whose numbers follow each other. The writer comes first: with it everything is known that an earlier one did.
+    async fn write_run(&self, run: &[Envelope]) -> Vec<Outcome> {
+        let away = |error: Error| first(Outcome::Unavailable(error.to_string()), run.len());
+        let stores = match self.stores.get().await {
+            Ok(stores) => stores,
+            Err(error) => return away(error),
+        };
+        let writer = self.writer.lock().await.get(stores).await;
+        let writer = match writer {
+            Ok(writer) => writer,
+            Err(error) => return away(error),
+        };
+        match self.try_run(stores, &writer, run).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => first(failure(&error), run.len()),
+        }
+    }
+
+    async fn try_run(
+        &self,
+        stores: &Stores,
+        writer: &WriterId,
+        run: &[Envelope],
+    ) -> Result<Vec<Outcome>> {
+        let id = PersistenceId::parse(&run[0].event.stream)?;
+        let events: Vec<StoredEvent> =
+            run.iter().map(|one| journal_event::to_stored(&one.event)).collect::<Result<_>>()?;
+        let highest = stores.journal.highest(&id).await.map_err(look)?;
+        let first_number = events[0].sequence_nr;
+        let expected = SequenceNr::new(first_number.value() - 1);
+        if highest < expected {
+            let current = highest.value().checked_sub(1);
+            return Ok(first(Outcome::Conflict(Conflict::Missing { current }), run.len()));
+        }
+        let there = usize::try_from(highest.value() - expected.value()).unwrap_or(usize::MAX);
+        let there = there.min(events.len());
+        if there > 0
+            && let Some(different) = different(stores, &id, &events[..there]).await.map_err(look)?
+        {
+            let mut outcomes = vec![Outcome::Duplicate; different];
+            let conflict = Outcome::Conflict(Conflict::Different { found: None });
+            outcomes.extend(first(conflict, run.len() - different));
+            return Ok(outcomes);
+        }
+        let mut outcomes = vec![Outcome::Duplicate; there];
+        let rest = &events[there..];
+        if !rest.is_empty() {
+            let written = self.append(stores, writer, &id, rest).await;
+            outcomes.extend(match written {
+                Ok(()) => rest.iter().map(|_| Outcome::Written(None)).collect(),
+                Err(error) => first(failure(&error), rest.len()),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    async fn append(
+        &self,
+        stores: &Stores,
+        writer: &WriterId,
+        id: &PersistenceId,
+        events: &[StoredEvent],
+    ) -> Result<()> {
+        let expected = SequenceNr::new(events[0].sequence_nr.value() - 1);
+        let append = Append { persistence_id: id.clone(), expected, events: events.to_vec() };
+        let limit = self.settings.write_timeout;
+        let written = tokio::time::timeout(limit, stores.journal.append(writer, append)).await;
+        let written = written.unwrap_or_else(|_| {
+            Err(Error::timeout(format!(
+                "append to `{id}`: no answer within `Settings:WriteTimeout` {limit:?}"
+            )))
+        });
+        if let Err(error) = &written
+            && matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Fenced)
+        {
+            self.writer.lock().await.retire(writer);
+        }
+        written
+    }
+}
+
+/// The index of the first event that is not at the destination as it is here. What was deleted there cannot be compared and passes.
+async fn different(
+    stores: &Stores,
+    id: &PersistenceId,
+    events: &[StoredEvent],
+) -> Result<Option<usize>> {
+    let (mut next, last) = (events[0].sequence_nr, events[events.len() - 1].sequence_nr);
+    // a store may answer with fewer events than there are
+    loop {
+        let stored = stores.journal.replay(id, next, last, events.len()).await?;
+        let Some(to) = stored.last().map(|event| event.sequence_nr) else { return Ok(None) };
+        let differs = events.iter().position(|event| {
+            let there = stored.iter().find(|stored| stored.sequence_nr == event.sequence_nr);
+            there.is_some_and(|there| there != event)
+        });
+        if differs.is_some() {
+            return Ok(differs);
+        }
+        if to >= last {
+            return Ok(None);
+        }
+        next = to.next();
+    }
+}
+
+/// A look that was refused says nothing about the event.
+fn look(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Rejected => Error::unavailable(error.to_string()).with_source(error),
+        ErrorKind::Unavailable
+        | ErrorKind::Timeout
+        | ErrorKind::Fenced
+        | ErrorKind::Corrupt
+        | ErrorKind::Bug => error,
+    }
+}
+
+fn first(outcome: Outcome, count: usize) -> Vec<Outcome> {
+    let mut outcomes = vec![Outcome::Untried; count];
+    if let Some(first) = outcomes.first_mut() {
+        *first = outcome;
+    }
+    outcomes
+}
+
+fn failure(error: &Error) -> Outcome {
+    let reason = error.to_string();
+    match error.kind() {
+        // a new writer finds out on the next try what is there
+        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Fenced => {
+            Outcome::Unavailable(reason)
+        }
+        ErrorKind::Rejected => Outcome::Rejected(reason),
+        ErrorKind::Corrupt | ErrorKind::Bug => Outcome::Retryable(reason),
+    }
+}
+
+#[async_trait]
+impl Sink for JournalSink {
+    async fn write(&self, batch: &[Envelope]) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(batch.len());
+        let are_neighbours = |one: &Envelope, next: &Envelope| {
+            one.event.stream == next.event.stream && one.event.revision + 1 == next.event.revision
+        };
+        for run in batch.chunk_by(are_neighbours) {
+            let has_failed = batch.iter().zip(&outcomes).any(|(envelope, outcome)| {
+                !matches!(outcome, Outcome::Written(_) | Outcome::Duplicate)
+                    && envelope.event.stream == run[0].event.stream
+            });
+            if has_failed {
+                outcomes.extend(run.iter().map(|_| Outcome::Untried));
+            } else {
+                outcomes.extend(self.write_run(run).await);
+            }
+        }
+        outcomes
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let stores = self.stores.get().await?;
+        self.writer.lock().await.look(stores).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, async {
+            let mut writer = self.writer.lock().await;
+            if writer.is_unused() {
+                return Ok(());
+            }
+            writer.close(self.stores.get().await?).await
+        });
+        closed.await.unwrap_or_else(|_| {
+            Err(Error::timeout(
+                "the writer of the journal is not sealed yet: the next one seals it",
+            ))
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! The stores of a journal that may be out of reach: opened when they are first needed, and again until that succeeds.
+//!
+//! So a source or a sink whose database is away at the start waits as for an event store, with the reason in `/health/ready`.
+
+use std::sync::Arc;
+
+use antiphon_persistence::store::Stores;
+use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
+
+use crate::{Error, ErrorKind, Result};
+
+type Open = dyn Fn() -> BoxFuture<'static, Result<Stores>> + Send + Sync;
+
+/// Stores that are opened when they are first needed. Cheap to clone; clones share them.
+#[derive(Clone)]
+pub struct StoresOnDemand {
+    name: Arc<str>,
+    open: Arc<Open>,
+    stores: Arc<OnceCell<Stores>>,
+}
+
+impl StoresOnDemand {
+    /// Stores that are open already.
+    pub fn opened(stores: Stores) -> Self {
+        let open = || -> BoxFuture<'static, Result<Stores>> {
+            Box::pin(async { Err(Error::bug("open stores are opened again")) })
+        };
+        Self {
+            name: "the journal".into(),
+            open: Arc::new(open),
+            stores: Arc::new(OnceCell::new_with(Some(stores))),
+        }
+    }
+
+    /// Stores that `open` opens; `name` says in messages which they are.
+    pub fn new(
+        name: &str,
+        open: impl Fn() -> BoxFuture<'static, Result<Stores>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), open: Arc::new(open), stores: Arc::default() }
+    }
+
+    /// The stores. Cancelling it leaves them as they were.
+    ///
+    /// # Errors
+    /// `Rejected` when trying again cannot help, such as for missing tables; `Unavailable` when nobody answers.
+    pub async fn get(&self) -> Result<&Stores> {
+        self.stores.get_or_try_init(|| (self.open)()).await.map_err(|error| {
+            // nothing was changed by an attempt to open, so its timeout leaves nothing unknown
+            let kind = match error.kind() {
+                ErrorKind::Timeout => ErrorKind::Unavailable,
+                kind @ (ErrorKind::Unavailable
+                | ErrorKind::Rejected
+                | ErrorKind::Fenced
+                | ErrorKind::Corrupt
+                | ErrorKind::Bug) => kind,
+            };
+            Error::new(kind, format!("{}: {error}", self.name)).with_source(error)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use antiphon_persistence::memory::MemoryStores;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn stores_are_opened_again_until_they_are_there_and_then_never_more() {
+        let tried = Arc::new(AtomicU32::new(0));
+        let counts = tried.clone();
+        let stores = StoresOnDemand::new("`Settings:Journal`", move || {
+            let attempt = counts.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                match attempt {
+                    0 => Err(Error::timeout("nobody answers")),
+                    1 => Err(Error::rejected("no tables")),
+                    _ => Ok(MemoryStores::new().stores()),
+                }
+            })
+        });
+
+        let error = stores.get().await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.to_string(), "`Settings:Journal`: nobody answers");
+        assert_eq!(stores.get().await.err().unwrap().kind(), ErrorKind::Rejected);
+        assert!(stores.get().await.is_ok());
+        assert!(stores.clone().get().await.is_ok());
+        assert_eq!(tried.load(Ordering::Relaxed), 3);
+    }
+}
