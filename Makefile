@@ -14,7 +14,7 @@ check:
 	cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
 	$(CHECK_SERVER) up
 	TEST_CASSANDRA=127.0.8.1:9042 TEST_CASSANDRA_CA=$(CURDIR)/target/cassandra-check/1/tls.pem cargo test --workspace $(FEATURES) --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
-	@if [ $$(id -u) = 0 ]; then cargo test -p antiphon-tests --test processes --locked -- --ignored disk_is_full; else echo "left out: the test that fills a database's disk needs root" >&2; fi
+	@if [ $$(id -u) = 0 ]; then cargo test --workspace $(FEATURES) --test processes --locked -- --ignored disk_is_full; else echo "left out: the test that fills a database's disk needs root" >&2; fi
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 fix:
