@@ -33,7 +33,8 @@ struct Peer {
 
 /// The other replicas.
 pub(super) struct Peers {
-    peers: BTreeMap<ReplicaId, Peer>,
+    /// Few, and the same as long as the entity runs: a tree would keep room for eleven.
+    peers: Box<[(ReplicaId, Peer)]>,
     news: BTreeMap<ReplicaId, PeerHas>,
     /// When the shell will wake the engine for a repeated read.
     wake_at: Option<Instant>,
@@ -63,7 +64,7 @@ impl Peers {
 
     pub(super) fn heard(&mut self, news: PeerHas) {
         self.is_calm = false;
-        if let Some(peer) = self.peers.get_mut(&news.replica) {
+        if let Some(peer) = self.get_mut(&news.replica) {
             peer.has.merge(&news.seen);
             merge_news(&mut self.news, news);
         }
@@ -75,11 +76,19 @@ impl Peers {
 
     /// Whether every other replica is known to have all of `version`: the stable frontier has passed it.
     pub(super) fn all_have(&self, version: &VersionVector) -> bool {
-        self.peers.values().all(|peer| version.is_included_in(&peer.has))
+        self.peers.iter().all(|(_, peer)| version.is_included_in(&peer.has))
+    }
+
+    fn get(&self, replica: &ReplicaId) -> Option<&Peer> {
+        self.peers.iter().find(|(name, _)| name == replica).map(|(_, peer)| peer)
+    }
+
+    fn get_mut(&mut self, replica: &ReplicaId) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|(name, _)| name == replica).map(|(_, peer)| peer)
     }
 
     fn reached(&mut self, replica: &ReplicaId, position: SequenceNr) {
-        if let Some(peer) = self.peers.get_mut(replica) {
+        if let Some(peer) = self.get_mut(replica) {
             peer.position = peer.position.max(position);
         }
     }
@@ -109,7 +118,7 @@ impl<E: EventSourced> Running<E> {
         group: &mut Vec<StoredEvent>,
     ) -> Result<Offered, Failure> {
         let origin = &event.meta.origin;
-        if origin == shared.id.replica_id() || !self.peers.peers.contains_key(origin) {
+        if origin == shared.id.replica_id() || self.peers.get(origin).is_none() {
             // one's own event comes back, or one of a replica that this entity does not know
             if self.delivery.is_duplicate(&event) {
                 EntityCounters::add(&shared.counters.events_duplicate, 1);
@@ -130,7 +139,7 @@ impl<E: EventSourced> Running<E> {
                 while let Some(ready) = self.delivery.take_ready() {
                     let (origin, source) = (ready.meta.origin.clone(), ready.meta.source_seq);
                     if shared.settings.delete_events
-                        && let Some(peer) = self.peers.peers.get_mut(&origin)
+                        && let Some(peer) = self.peers.get_mut(&origin)
                     {
                         peer.has.merge(&ready.meta.version);
                     }
@@ -160,7 +169,7 @@ impl<E: EventSourced> Running<E> {
         result: Result<Vec<StoredEvent>>,
     ) -> Result<(), Failure> {
         self.peers.is_calm = false;
-        let Some(peer) = self.peers.peers.get_mut(replica) else { return Ok(()) };
+        let Some(peer) = self.peers.get_mut(replica) else { return Ok(()) };
         peer.reading = false;
         let events = match result {
             Ok(events) => events,
@@ -191,7 +200,7 @@ impl<E: EventSourced> Running<E> {
         EntityCounters::add(&shared.counters.events_pulled, group.len());
         self.collect_others(shared, group);
         if !moved {
-            let peer = self.peers.peers.get_mut(replica).expect("seen above");
+            let peer = self.peers.get_mut(replica).expect("seen above");
             peer.retry_at = Some(now.instant + retry_wait(shared, peer.attempts));
             peer.attempts += 1;
         }
@@ -210,7 +219,8 @@ impl<E: EventSourced> Running<E> {
         let gaps = self.delivery.waiting_origins();
         let mut wake_at = None;
         let mut is_calm = true;
-        for (replica, peer) in &mut self.peers.peers {
+        for (replica, peer) in &mut *self.peers.peers {
+            let replica = &*replica;
             let due =
                 peer.at_start || self.peers.news.contains_key(replica) || gaps.contains(replica);
             if !due {
@@ -247,16 +257,21 @@ impl<E: EventSourced> Running<E> {
         if self.peers.news.is_empty() {
             return;
         }
-        let (seen, peers, newest) = (self.delivery.seen(), &self.peers.peers, self.newest);
+        let (seen, newest) = (self.delivery.seen(), self.newest);
+        let mut all = std::mem::take(&mut self.peers.news);
         let mut covered = Vec::new();
-        self.peers.news.retain(|replica, news| {
-            let has = peers.get(replica).is_some_and(|peer| peer.position >= news.highest)
+        all.retain(|replica, news| {
+            let peer = self.peers.get(replica);
+            let has = peer.is_some_and(|peer| peer.position >= news.highest)
                 || (news.seen.event_count() > 0 && news.seen.is_included_in(seen));
             if has {
                 covered.push((replica.clone(), news.highest));
             }
             !has
         });
+        if !all.is_empty() {
+            self.peers.news = all;
+        }
         for (replica, highest) in covered {
             self.persisting.defer(newest, Due::CaughtUp(replica, highest));
         }
