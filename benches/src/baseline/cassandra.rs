@@ -104,20 +104,21 @@ async fn copy_loop(session: Arc<Session>, run: String, shape: Shape, uncopied: A
 /// Events that a row of a copy has at most, as in the journal.
 const ROW_EVENTS: usize = 256;
 
-/// Events per second of a paged select over the rows of the one stream of a place, decoded no further than to bytes.
-pub(crate) async fn select_per_second(point: &str, place: &str) -> f64 {
+/// Events per second of a paged select over the rows of the one stream of a place, again and again, decoded no further than to bytes.
+pub(crate) async fn select_per_second(point: &str, place: &str, times: u64) -> f64 {
     use futures::TryStreamExt;
     let session = SessionBuilder::new().known_node(point).build().await.expect("a server");
     let select = "SELECT first, last, record FROM antiphon_bench.events WHERE place = ? AND stream = 'bench|e-1|A' AND part = ?";
     let select = session.prepare(select).await.expect("a statement");
     let watch = Stopwatch::start();
-    let mut events = 0;
-    for part in 0_i64.. {
+    let (mut events, mut read, mut part) = (0, 0, 0_i64);
+    while read < times {
         let rows = session.execute_iter(select.clone(), (place, part)).await.expect("rows");
         let rows = rows.rows_stream::<(i64, i64, Vec<u8>)>().expect("rows of this form");
         let rows: Vec<(i64, i64, Vec<u8>)> = rows.try_collect().await.expect("rows");
+        part += 1;
         if rows.is_empty() {
-            break;
+            (read, part) = (read + 1, 0);
         }
         events += rows.iter().map(|(first, last, _)| last - first + 1).sum::<i64>();
     }

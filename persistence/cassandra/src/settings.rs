@@ -61,6 +61,12 @@ pub struct CassandraSettings {
     pub feed_poll_interval: Duration,
     /// Bytes that one answer to a replay may have, over at least one row. Default: 4 MiB.
     pub replay_bytes_max: usize,
+    /// Pages of replays that are asked for before their reader comes, each of up to 64 rows of up to 64 KiB; over it, readers wait for their pages.
+    /// 0 turns it off. Default: 32.
+    pub read_ahead_pages_max: usize,
+    /// How old such a page may be when its reader comes; after that it is asked for again. Default: 1 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub read_ahead_age_max: Duration,
     /// The first wait before a statement is repeated; it doubles. Default: 50 ms.
     #[serde(with = "antiphon_persistence::time::text")]
     pub retry_min: Duration,
@@ -92,6 +98,8 @@ impl Default for CassandraSettings {
             feed_cache_bytes_max: 16 << 20,
             feed_poll_interval: Duration::from_secs(1),
             replay_bytes_max: 4 << 20,
+            read_ahead_pages_max: 32,
+            read_ahead_age_max: Duration::from_secs(1),
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(2),
             give_up_after: Duration::from_secs(10),

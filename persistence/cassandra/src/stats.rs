@@ -58,6 +58,10 @@ counters! {
     relayed,
     /// Pages of the change feed that were read from the database because they are older than what is in memory.
     feed_pages_read,
+    /// Pages of replays that were asked for before their reader came.
+    pages_ahead,
+    /// Such pages for which nobody came in time, or that were not the right ones then.
+    pages_ahead_unused,
     /// Parts of the log that were removed.
     parts_dropped,
     /// Readers that came for parts that were gone, and read the streams instead.

@@ -13,7 +13,7 @@ use crate::health::Health;
 use crate::log::relay::{self, LaneRelay};
 use crate::log::view::View;
 use crate::log::writer::{Ends, Shared, Writer};
-use crate::replay::Replays;
+use crate::replay::ReadAhead;
 use crate::settings::{CassandraSettings, Role};
 use crate::stats::{CassandraStats, Counters};
 use crate::tables::{StatementCounts, Tables};
@@ -58,7 +58,7 @@ impl CassandraStores {
             health: Health::default(),
             view,
             ends: Ends::default(),
-            replays: Replays::default(),
+            read_ahead: ReadAhead::default(),
             partition_events_max,
         });
         Self { inner: Arc::new(Inner { shared, writers: Mutex::default(), queue }) }

@@ -281,3 +281,45 @@ async fn a_replay_that_goes_on_looks_at_the_lanes_only_where_it_ends() {
     assert_eq!(numbers(&reading, 31, 100).await, (31..=41).collect::<Vec<_>>());
     assert_eq!(looks(), begun + 1, "here it ends");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_next_page_of_a_replay_is_asked_for_before_its_reader_comes_and_forgotten_when_nobody_does()
+ {
+    let model = ModelTables::new();
+    let writing = open(&model, Duration::from_secs(3600));
+    let writer = WriterId::new("w@1").expect("a name");
+    writing.open_writer(&writer).await.expect("a new writer");
+    write(&writing, &writer, 1, 40).await;
+    sleep(Duration::from_secs(5)).await;
+
+    let reading = open(&model, Duration::from_secs(3600));
+    let read = || (reading.stats().pages_ahead, reading.stats().pages_ahead_unused);
+    assert_eq!(numbers(&reading, 1, 10).await, (1..=10).collect::<Vec<_>>());
+    assert_eq!(read(), (1, 0));
+    assert_eq!(numbers(&reading, 11, 10).await, (11..=20).collect::<Vec<_>>());
+    assert_eq!(read(), (2, 0));
+    // another one than was asked for
+    assert_eq!(numbers(&reading, 21, 7).await, (21..=27).collect::<Vec<_>>());
+    assert_eq!(read(), (3, 1));
+
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(read(), (3, 2), "nobody came");
+    assert_eq!(numbers(&reading, 28, 100).await, (28..=40).collect::<Vec<_>>());
+    assert_eq!(read(), (3, 2), "it ends there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_goes_on_does_not_return_what_was_deleted_meanwhile() {
+    let model = ModelTables::new();
+    let stores = open(&model, Duration::from_secs(3600));
+    let writer = WriterId::new("w@1").expect("a name");
+    stores.open_writer(&writer).await.expect("a new writer");
+    write(&stores, &writer, 1, 40).await;
+    sleep(Duration::from_secs(5)).await;
+
+    assert_eq!(numbers(&stores, 1, 10).await, (1..=10).collect::<Vec<_>>());
+    // the next page has come, and is not read yet
+    sleep(Duration::from_millis(100)).await;
+    stores.delete_to(&stream(0), SequenceNr::new(15)).await.expect("a deletion");
+    assert_eq!(numbers(&stores, 11, 10).await, (16..=25).collect::<Vec<_>>());
+}

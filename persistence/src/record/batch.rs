@@ -77,20 +77,33 @@ pub fn join<'a>(records: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
 /// # Errors
 /// What is wrong with the bytes.
 pub fn decode(first: SequenceNr, bytes: &Bytes) -> Result<Vec<StoredEvent>, Unreadable> {
+    let mut events = Vec::new();
+    decode_into(&mut events, first, bytes)?;
+    Ok(events)
+}
+
+/// Adds the events of a record to others, and says how many there are. After an error, some of them may be there.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn decode_into(
+    events: &mut Vec<StoredEvent>,
+    first: SequenceNr,
+    bytes: &Bytes,
+) -> Result<u64, Unreadable> {
     let mut reader = Reader(bytes);
     if reader.byte()? != FORMAT {
         return Err("its format is not 1");
     }
     let count = reader.number()?;
     // an event has at least eight bytes: a damaged count asks for no more memory than that
-    let room = usize::try_from(count).unwrap_or(usize::MAX).min(bytes.len() / 8);
-    let mut events = Vec::with_capacity(room);
+    events.reserve(usize::try_from(count).unwrap_or(usize::MAX).min(bytes.len() / 8));
     let mut names = Names::default();
     for index in 0..count {
         events.push(names.event(first.plus(index), &mut reader, bytes)?);
     }
     reader.end()?;
-    Ok(events)
+    Ok(count)
 }
 
 /// The names that were read last: most events of a record have the same ones, which then are checked and kept once.

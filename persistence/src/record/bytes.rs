@@ -40,7 +40,19 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end, or when it is too long.
+    #[inline]
     pub fn number(&mut self) -> Result<u64, Unreadable> {
+        match self.0.split_first() {
+            // most are this short
+            Some((first, rest)) if *first < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*first))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Result<u64, Unreadable> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;

@@ -53,7 +53,7 @@ pub(super) fn read<'a>(
     let mut version = VersionVector::new();
     for _ in 0..reader.number()? {
         let replica = replica(reader)?;
-        version.set(&replica, reader.number()?);
+        version.add_last(replica, reader.number()?);
     }
     Ok(version)
 }

@@ -76,6 +76,15 @@ impl VersionVector {
         }
     }
 
+    /// [`Self::set`], fastest for the origins of a record, which are in order.
+    pub(crate) fn add_last(&mut self, origin: ReplicaId, counter: u64) {
+        if counter > 0 && self.0.last().is_none_or(|(last, _)| *last < origin) {
+            self.0.push((origin, counter));
+        } else {
+            self.set(&origin, counter);
+        }
+    }
+
     /// Adds one to the counter of `origin` and returns the new value.
     pub fn increment(&mut self, origin: &ReplicaId) -> u64 {
         let counter = self.get(origin) + 1;

@@ -76,14 +76,27 @@ pub(crate) fn decode_events(
     last: u64,
     bytes: &Bytes,
 ) -> Result<Vec<StoredEvent>> {
+    let mut events = Vec::new();
+    decode_events_into(&mut events, stream, first, last, bytes)?;
+    Ok(events)
+}
+
+/// Adds the events `first..=last` of a stream from their record.
+pub(crate) fn decode_events_into(
+    events: &mut Vec<StoredEvent>,
+    stream: &str,
+    first: u64,
+    last: u64,
+    bytes: &Bytes,
+) -> Result<()> {
     let unreadable = |why: &str| {
         Error::corrupt(format!("the events {first} to {last} of `{stream}` are unreadable: {why}"))
     };
-    let events = batch::decode(SequenceNr::new(first), bytes).map_err(unreadable)?;
-    if events.last().map(|event| event.sequence_nr.value()) != Some(last) {
+    let count = batch::decode_into(events, SequenceNr::new(first), bytes).map_err(unreadable)?;
+    if first.checked_add(count) != last.checked_add(1) || count == 0 {
         return Err(unreadable("their number is another one than that of the row"));
     }
-    Ok(events)
+    Ok(())
 }
 
 /// One append, ready to become part of a round.

@@ -20,7 +20,7 @@ use super::retention::Retention;
 use super::round::{EncodedAppend, Entry, Stream};
 use super::view::View;
 use crate::health::Health;
-use crate::replay::Replays;
+use crate::replay::ReadAhead;
 use crate::settings::CassandraSettings;
 use crate::stats::{Counters, count};
 use crate::tables::{LaneId, LanePosition, Tables};
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     pub(crate) view: View,
     pub(crate) ends: Ends,
-    pub(crate) replays: Replays,
+    pub(crate) read_ahead: ReadAhead,
     pub(crate) partition_events_max: u64,
 }
 

@@ -1,0 +1,184 @@
+//! Replay: a stream's own partitions, joined with what is not yet copied.
+
+mod ahead;
+mod page;
+mod reading;
+
+use std::sync::Arc;
+
+use antiphon_persistence::event::{SequenceNr, StoredEvent};
+use antiphon_persistence::identity::PersistenceId;
+use antiphon_persistence::{Error, ErrorKind, Result};
+use futures::future::maybe_done;
+
+use self::ahead::{PageAhead, StreamPage};
+use self::page::PageKey;
+use self::reading::Reading;
+use crate::log::round::Entry;
+use crate::stats::count;
+use crate::stores::CassandraStores;
+use crate::tables::EventRow;
+
+pub(crate) use self::ahead::ReadAhead;
+
+/// What a call asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    first: u64,
+    last: u64,
+    count_max: u64,
+}
+
+impl Asked {
+    /// The last event of an answer that begins with `first`.
+    fn end(self, first: u64) -> u64 {
+        self.last.min(first.saturating_add(self.count_max - 1))
+    }
+}
+
+impl CassandraStores {
+    /// The events `first..=last` of a stream, so many as the limits allow.
+    pub(crate) async fn read_stream(
+        &self,
+        persistence_id: &PersistenceId,
+        first: SequenceNr,
+        last: SequenceNr,
+        event_count_max: usize,
+    ) -> Result<Vec<StoredEvent>> {
+        let count_max = u64::try_from(event_count_max).unwrap_or(u64::MAX);
+        if count_max == 0 || first > last {
+            return Ok(Vec::new());
+        }
+        let stream: Arc<str> = persistence_id.clone().into();
+        let asked = Asked { first: first.value(), last: last.value(), count_max };
+        let shared = &self.inner.shared;
+        if let Some(ahead) = shared.read_ahead.take(shared, &stream, asked.first) {
+            // there was more: as long as there is, it takes no look at the lanes
+            let tail = shared.view.tail(&stream);
+            match self.read_with(&stream, asked, tail, ahead).await {
+                Ok(read) if read.is_whole() => return Ok(read.events),
+                // what is missing may be in a lane
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // what is not copied is looked at first: an event that moves meanwhile is found in its partition
+        let tail = self.fresh_tail(&stream).await?;
+        let read = self.read_with(&stream, asked, tail, None).await?;
+        if !read.is_whole() && (!read.events.is_empty() || asked.first <= read.first) {
+            // nothing from the middle of nowhere is no end
+            self.learn(&stream, read.next - 1);
+        }
+        Ok(read.events)
+    }
+
+    async fn read_with(
+        &self,
+        stream: &Arc<str>,
+        asked: Asked,
+        tail: Vec<Entry>,
+        ahead: Option<PageAhead>,
+    ) -> Result<Reading> {
+        let key = PageKey::of(asked.first, asked.end(asked.first), self.partition_events_max());
+        let (key, (row, rows)) = self.first_page(stream, key, ahead).await?;
+        let first = asked.first.max(row.deleted + 1);
+        let mut read = Reading {
+            stream: stream.clone(),
+            first: row.deleted + 1,
+            next: first,
+            last: asked.end(first),
+            events: Vec::new(),
+            bytes: 0,
+            bytes_max: self.inner.shared.settings.replay_bytes_max,
+            tail: tail.into(),
+        };
+        if first <= read.last {
+            let entered = self.read_partitions(&mut read, asked, row.part, (key, rows)).await?;
+            read.add_tail(u64::MAX)?;
+            if read.is_whole() && entered != Some(read.next) {
+                self.enter(&read, asked, read.next, &[]);
+            }
+        }
+        Ok(read)
+    }
+
+    fn partition_events_max(&self) -> u64 {
+        self.inner.shared.partition_events_max
+    }
+
+    /// What is known of the stream, and the first page: the one that was asked for ahead, if it is that.
+    async fn first_page(
+        &self,
+        stream: &Arc<str>,
+        key: PageKey,
+        ahead: Option<PageAhead>,
+    ) -> Result<(PageKey, StreamPage)> {
+        if let Some(ahead) = ahead {
+            let asked = ahead.key;
+            if asked.has_events_of(key)
+                && let Some(page) = ahead.answer().await
+            {
+                return Ok((asked, page));
+            }
+            count(&self.inner.shared.counters.pages_ahead_unused, 1);
+        }
+        let tables = self.tables();
+        Ok((key, futures::try_join!(tables.stream(stream), key.read(tables, stream))?))
+    }
+
+    /// Notes that the answer ends before `next`, and asks for what the reader will want then; `rows` are the last ones of this answer.
+    fn enter(&self, read: &Reading, asked: Asked, next: u64, rows: &[EventRow]) -> Option<u64> {
+        if next > asked.last {
+            return None;
+        }
+        let key = PageKey::of(next, asked.end(next), self.partition_events_max()).like(rows);
+        let shared = &self.inner.shared;
+        shared.read_ahead.enter(shared, &read.stream, next, key);
+        Some(next)
+    }
+
+    /// Reads on until the range or the partitions end; a page is asked for before the one before it is decoded. Streams that moved between
+    /// writers may have later events there than some that are not copied yet. Returns where the next answer begins, if that is asked for.
+    async fn read_partitions(
+        &self,
+        read: &mut Reading,
+        asked: Asked,
+        newest_part: u64,
+        (mut key, mut rows): (PageKey, Vec<EventRow>),
+    ) -> Result<Option<u64>> {
+        let (max, tables) = (self.partition_events_max(), self.tables());
+        let stream = read.stream.clone();
+        let wanted = PageKey::of(read.next, read.last, max);
+        if !key.has_events_of(wanted) {
+            // events were deleted: the page that was asked for is another one
+            (key, rows) = (wanted, wanted.read(tables, &stream).await?);
+        }
+        loop {
+            let next = key.next(&stream, &rows, newest_part, max)?;
+            let bytes: usize = rows.iter().map(|row| row.record.len()).sum();
+            let full = read.bytes + bytes >= read.bytes_max;
+            let ends = rows.last().is_some_and(|row| row.last >= read.last);
+            let mut entered = None;
+            if ends && !full {
+                entered = self.enter(read, asked, read.last.saturating_add(1), &rows);
+            }
+            let mut ahead =
+                next.map(|next| (next, Box::pin(maybe_done(next.read(tables, &stream)))));
+            if let Some((_, ahead)) = ahead.as_mut().filter(|_| !full && !ends) {
+                // sends it; the answer is waited for below
+                let _ = futures::poll!(ahead.as_mut());
+            }
+            read.expect(&rows);
+            for row in &rows {
+                read.add_row(row)?;
+            }
+            let Some((next, mut ahead)) = ahead.filter(|_| !read.is_whole()) else {
+                return Ok(entered);
+            };
+            ahead.as_mut().await;
+            let page = ahead.as_mut().take_output();
+            (key, rows) = (next, page.ok_or_else(|| Error::bug("a page was read twice"))??);
+        }
+    }
+}

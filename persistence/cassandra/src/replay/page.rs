@@ -1,0 +1,74 @@
+//! Which rows of a partition one read takes.
+
+use antiphon_persistence::{Error, Result};
+
+use crate::log::copy::{ROW_EVENTS_MAX, part_of};
+use crate::tables::{EventRow, Outcome, Tables};
+
+/// Rows that the first read takes: few, so that the next ones come while these are decoded.
+const PAGE_ROWS: usize = 16;
+/// Rows that the next ones take, when those before had no more than [`ROW_BYTES`] each.
+const NEXT_PAGE_ROWS: usize = 64;
+const ROW_BYTES: usize = 32 << 10;
+/// Rows that it takes when more than those begin with the same event.
+const ROWS_MAX: usize = 256;
+
+/// One read of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PageKey {
+    part: u64,
+    /// The first event that a row of it may begin with, and the last.
+    from: u64,
+    last: u64,
+    row_count_max: usize,
+}
+
+impl PageKey {
+    /// The page in which event `first` is.
+    pub(super) fn of(first: u64, last: u64, partition_events_max: u64) -> Self {
+        let part = part_of(first, partition_events_max);
+        let begin = part.saturating_mul(partition_events_max) + 1;
+        let from = first.saturating_sub(ROW_EVENTS_MAX - 1).max(begin);
+        Self { part, from, last, row_count_max: PAGE_ROWS }
+    }
+
+    /// The same page, with as many rows as `rows` let expect to be no burden.
+    pub(super) fn like(self, rows: &[EventRow]) -> Self {
+        let bytes: usize = rows.iter().map(|row| row.record.len()).sum();
+        let small = !rows.is_empty() && bytes <= rows.len() * ROW_BYTES;
+        Self { row_count_max: if small { NEXT_PAGE_ROWS } else { PAGE_ROWS }, ..self }
+    }
+
+    /// Whether the pages begin and end with the same events, if they have room for as many rows.
+    pub(super) fn has_events_of(self, other: Self) -> bool {
+        (self.part, self.from, self.last) == (other.part, other.from, other.last)
+    }
+
+    pub(super) async fn read(self, tables: &dyn Tables, stream: &str) -> Outcome<Vec<EventRow>> {
+        tables.events(stream, self.part, self.from, self.last, self.row_count_max).await
+    }
+
+    /// The page after this one, which has these rows.
+    pub(super) fn next(
+        self,
+        stream: &str,
+        rows: &[EventRow],
+        newest_part: u64,
+        partition_events_max: u64,
+    ) -> Result<Option<Self>> {
+        let Some(last) = rows.last().filter(|_| rows.len() == self.row_count_max) else {
+            let begin = (self.part + 1).saturating_mul(partition_events_max) + 1;
+            let more = self.part < newest_part && begin <= self.last;
+            return Ok(more.then(|| Self { part: self.part + 1, from: begin, ..self }.like(rows)));
+        };
+        // several rows may begin with the same number
+        let from = last.first.max(self.from);
+        match (from == self.from, self.row_count_max) {
+            (false, _) => Ok(Some(Self { from, ..self }.like(rows))),
+            (true, ROWS_MAX) => Err(Error::corrupt(format!(
+                "`{stream}` has more than {ROWS_MAX} rows that begin with event {from}"
+            ))),
+            (true, _) => Ok(Some(Self { row_count_max: ROWS_MAX, ..self })),
+        }
+    }
+}

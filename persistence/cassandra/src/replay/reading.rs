@@ -1,0 +1,116 @@
+//! One answer in the making: rows of the partitions and what is not yet copied become events in order, without holes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use antiphon_persistence::event::StoredEvent;
+use antiphon_persistence::{Error, Result};
+use bytes::Bytes;
+
+use crate::log::round::{Entry, decode_events, decode_events_into};
+use crate::tables::EventRow;
+
+/// A replay under way.
+pub(super) struct Reading {
+    pub(super) stream: Arc<str>,
+    /// The first event that is not deleted.
+    pub(super) first: u64,
+    pub(super) next: u64,
+    pub(super) last: u64,
+    pub(super) events: Vec<StoredEvent>,
+    pub(super) bytes: usize,
+    pub(super) bytes_max: usize,
+    /// What may not be copied yet, in order.
+    pub(super) tail: VecDeque<Entry>,
+}
+
+impl Reading {
+    /// It ends where the limits say, not where the stream does.
+    pub(super) fn is_whole(&self) -> bool {
+        self.next > self.last || self.bytes >= self.bytes_max
+    }
+
+    /// Makes room for the events of `rows`.
+    pub(super) fn expect(&mut self, rows: &[EventRow]) {
+        let Some(last) = rows.last().map(|row| row.last.min(self.last)) else { return };
+        // an event has at least eight bytes: a damaged row asks for no more memory than that
+        let most = rows.iter().map(|row| row.record.len()).sum::<usize>() / 8;
+        let count = (last + 1).saturating_sub(self.next);
+        self.events.reserve(usize::try_from(count).unwrap_or(usize::MAX).min(most));
+    }
+
+    pub(super) fn add_row(&mut self, row: &EventRow) -> Result<()> {
+        self.add_tail(row.first)?;
+        self.add(row.first, row.last, &row.record)
+    }
+
+    /// Adds what is not copied and begins before `end`.
+    pub(super) fn add_tail(&mut self, end: u64) -> Result<()> {
+        while self.tail.front().is_some_and(|entry| entry.first < end) {
+            let Some(entry) = self.tail.pop_front() else { break };
+            self.add(entry.first, entry.last, &entry.events)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the events that are next. What was read before is compared: two writers of one stream are noticed.
+    fn add(&mut self, first: u64, last: u64, record: &Bytes) -> Result<()> {
+        if self.is_whole() {
+            return Ok(());
+        }
+        let start = self.next - self.events.len() as u64;
+        if last < start {
+            return Ok(());
+        }
+        if last < self.next && first >= start {
+            return self.compare(&decode_events(&self.stream, first, last, record)?);
+        }
+        if first > self.next {
+            return Err(Error::corrupt(format!(
+                "the events of `{}` have a hole: expected {}, actual {first}",
+                self.stream, self.next
+            )));
+        }
+        if first == self.next && last <= self.last {
+            let before = self.events.len();
+            decode_events_into(&mut self.events, &self.stream, first, last, record)?;
+            self.next = last + 1;
+            self.bytes += self.events[before..].iter().map(bytes_of).sum::<usize>();
+            return Ok(());
+        }
+        let events = decode_events(&self.stream, first, last, record)?;
+        self.compare(&events)?;
+        for event in events {
+            if event.sequence_nr.value() == self.next && self.next <= self.last {
+                self.next += 1;
+                self.bytes += bytes_of(&event);
+                self.events.push(event);
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&self, again: &[StoredEvent]) -> Result<()> {
+        let Some(start) = self.events.first().map(|event| event.sequence_nr.value()) else {
+            return Ok(());
+        };
+        for event in again {
+            let index = event.sequence_nr.value().checked_sub(start);
+            let known = index
+                .and_then(|index| usize::try_from(index).ok())
+                .and_then(|index| self.events.get(index));
+            if known.is_some_and(|known| known != event) {
+                return Err(Error::corrupt(format!(
+                    "event {} of `{}` was written twice, by two writers that were open at the same time",
+                    event.sequence_nr, self.stream
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// About as many bytes as an event takes in memory.
+fn bytes_of(event: &StoredEvent) -> usize {
+    event.payload.bytes.len() + 64
+}
