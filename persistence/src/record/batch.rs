@@ -114,6 +114,7 @@ struct Names {
 }
 
 impl Names {
+    #[inline]
     fn event(
         &mut self,
         sequence_nr: SequenceNr,
@@ -141,6 +142,7 @@ impl Names {
         Ok(StoredEvent { sequence_nr, meta, payload })
     }
 
+    #[inline]
     fn replica(&mut self, reader: &mut Reader<'_>) -> Result<ReplicaId, Unreadable> {
         let name = reader.bytes()?;
         let known = self.replicas.iter().find(|known| known.as_str().as_bytes() == name);
@@ -154,6 +156,7 @@ impl Names {
         Ok(replica)
     }
 
+    #[inline]
     fn manifest(&mut self, text: &str) -> Arc<str> {
         match &self.manifest {
             Some(known) if **known == *text => known.clone(),

@@ -46,6 +46,7 @@ pub fn get(reader: &mut Reader<'_>) -> Result<VersionVector, Unreadable> {
 }
 
 /// Reads a version whose replica ids are read by `replica`.
+#[inline]
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     mut replica: impl FnMut(&mut Reader<'a>) -> Result<ReplicaId, Unreadable>,

@@ -77,6 +77,7 @@ impl VersionVector {
     }
 
     /// [`Self::set`], fastest for the origins of a record, which are in order.
+    #[inline]
     pub(crate) fn add_last(&mut self, origin: ReplicaId, counter: u64) {
         if counter > 0 && self.0.last().is_none_or(|(last, _)| *last < origin) {
             self.0.push((origin, counter));

@@ -80,8 +80,7 @@ impl CassandraStores {
         tail: Vec<Entry>,
         ahead: Option<PageAhead>,
     ) -> Result<Reading> {
-        let key = PageKey::of(asked.first, asked.end(asked.first), self.partition_events_max());
-        let (key, (row, rows)) = self.first_page(stream, key, ahead).await?;
+        let (key, (row, rows)) = self.first_page(stream, asked, ahead).await?;
         let first = asked.first.max(row.deleted + 1);
         let mut read = Reading {
             stream: stream.clone(),
@@ -111,19 +110,20 @@ impl CassandraStores {
     async fn first_page(
         &self,
         stream: &Arc<str>,
-        key: PageKey,
+        asked: Asked,
         ahead: Option<PageAhead>,
     ) -> Result<(PageKey, StreamPage)> {
+        let (first, last) = (asked.first, asked.end(asked.first));
         if let Some(ahead) = ahead {
-            let asked = ahead.key;
-            if asked.has_events_of(key)
+            let key = ahead.key;
+            if key.serves(first, last, self.partition_events_max())
                 && let Some(page) = ahead.answer().await
             {
-                return Ok((asked, page));
+                return Ok((key, page));
             }
             count(&self.inner.shared.counters.pages_ahead_unused, 1);
         }
-        let tables = self.tables();
+        let (key, tables) = (PageKey::of(first, last, self.partition_events_max()), self.tables());
         Ok((key, futures::try_join!(tables.stream(stream), key.read(tables, stream))?))
     }
 
@@ -132,7 +132,7 @@ impl CassandraStores {
         if next > asked.last {
             return None;
         }
-        let key = PageKey::of(next, asked.end(next), self.partition_events_max()).like(rows);
+        let key = PageKey::after(rows, next, asked.end(next), self.partition_events_max());
         let shared = &self.inner.shared;
         shared.read_ahead.enter(shared, &read.stream, next, key);
         Some(next)
@@ -149,10 +149,10 @@ impl CassandraStores {
     ) -> Result<Option<u64>> {
         let (max, tables) = (self.partition_events_max(), self.tables());
         let stream = read.stream.clone();
-        let wanted = PageKey::of(read.next, read.last, max);
-        if !key.has_events_of(wanted) {
+        if !key.serves(read.next, read.last, max) {
             // events were deleted: the page that was asked for is another one
-            (key, rows) = (wanted, wanted.read(tables, &stream).await?);
+            key = PageKey::of(read.next, read.last, max);
+            rows = key.read(tables, &stream).await?;
         }
         loop {
             let next = key.next(&stream, &rows, newest_part, max)?;

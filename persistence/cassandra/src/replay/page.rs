@@ -39,9 +39,27 @@ impl PageKey {
         Self { row_count_max: if small { NEXT_PAGE_ROWS } else { PAGE_ROWS }, ..self }
     }
 
-    /// Whether the pages begin and end with the same events, if they have room for as many rows.
-    pub(super) fn has_events_of(self, other: Self) -> bool {
-        (self.part, self.from, self.last) == (other.part, other.from, other.last)
+    /// The page in which event `first` is, when `rows` are those before it. Where rows overlap, one may begin before it that has it: then it looks as
+    /// if there were a hole.
+    pub(super) fn after(
+        rows: &[EventRow],
+        first: u64,
+        last: u64,
+        partition_events_max: u64,
+    ) -> Self {
+        let key = Self::of(first, last, partition_events_max).like(rows);
+        let from = match rows.last() {
+            Some(row) if row.last < first => first,
+            Some(row) => row.first,
+            None => key.from,
+        };
+        Self { from: from.max(key.from), ..key }
+    }
+
+    /// Whether it can be read instead of [`Self::of`] the same events.
+    pub(super) fn serves(self, first: u64, last: u64, partition_events_max: u64) -> bool {
+        let of = Self::of(first, last, partition_events_max);
+        self.part == of.part && self.last == last && (of.from..=first).contains(&self.from)
     }
 
     pub(super) async fn read(self, tables: &dyn Tables, stream: &str) -> Outcome<Vec<EventRow>> {
