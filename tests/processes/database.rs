@@ -102,6 +102,17 @@ async fn says_what_it_waits_for(processes: &Processes, index: usize) {
     .await;
 }
 
+/// Until the log of a node names what the server traced, after statements that failed.
+async fn a_trace_is_named(processes: &Processes) {
+    wait_for("the log names a trace of the server", async || {
+        processes.cluster.nodes().iter().any(|node| {
+            let log = std::fs::read_to_string(processes.cluster.log(&node.name));
+            log.is_ok_and(|log| log.contains("tracing_id"))
+        })
+    })
+    .await;
+}
+
 /// One server: while it is away nothing is acknowledged, and when it is back everything goes on by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_killed_or_frozen_loses_nothing_and_writes_go_on_by_themselves() {
@@ -127,6 +138,7 @@ async fn a_database_that_is_killed_or_frozen_loses_nothing_and_writes_go_on_by_t
     says_what_it_waits_for(&processes, 0).await;
     database.tell(&["resume", "1"]).await;
     writes_go_on(&writers).await;
+    a_trace_is_named(&processes).await;
     for index in 0..processes.cluster.nodes().len() {
         processes.ready(index).await;
     }

@@ -20,6 +20,7 @@ use super::probe::Probe;
 use super::schema::Schema;
 use super::statements::{Named, Statements};
 use super::tables::unsigned;
+use super::traces::{self, Traces};
 use super::{ServerSettings, schema, session};
 use crate::tables::Outcome;
 
@@ -38,6 +39,7 @@ pub struct CqlTables {
     /// Statements that may be under way.
     room: Semaphore,
     repeat_timeout: Duration,
+    traces: Traces,
     pub(super) answers: Answers,
 }
 
@@ -60,6 +62,7 @@ impl CqlTables {
             place: settings.place.clone(),
             room: Semaphore::new(settings.requests_max),
             repeat_timeout: settings.repeat_timeout,
+            traces: Traces::every(settings.trace_interval),
             answers: Answers::default(),
         };
         Ok((tables, schema))
@@ -102,6 +105,9 @@ impl CqlTables {
             };
             let passing =
                 matches!(failed.error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+            if passing {
+                self.traces.failed(of.name);
+            }
             if !of.repeatable || !passing || SystemClock.now() + wait >= until {
                 return Err(failed);
             }
@@ -116,7 +122,10 @@ impl CqlTables {
         of: &Named,
         values: impl SerializeRow,
     ) -> Outcome<QueryResult> {
-        self.repeated(of, || self.session.execute_unpaged(&of.prepared, &values)).await
+        let send = async || self.session.execute_unpaged(&self.traces.next(of), &values).await;
+        let answer = self.repeated(of, send).await?;
+        traces::tell(of.name, &answer);
+        Ok(answer)
     }
 
     pub(super) async fn run(&self, of: &Named, values: impl SerializeRow) -> Outcome<()> {
@@ -139,8 +148,12 @@ impl CqlTables {
         let mut state = PagingState::start();
         let mut all = Vec::new();
         loop {
-            let page = || self.session.execute_single_page(&of.prepared, &values, state.clone());
+            let page = async || {
+                let statement = self.traces.next(of);
+                self.session.execute_single_page(&statement, &values, state.clone()).await
+            };
             let (page, next) = self.repeated(of, page).await?;
+            traces::tell(of.name, &page);
             all.extend(rows_of(of, &result(of, page)?)?);
             match next {
                 PagingStateResponse::HasMorePages { state: next } => state = next,

@@ -12,6 +12,7 @@ mod statements;
 mod tables;
 #[cfg(feature = "tls")]
 mod tls;
+mod traces;
 
 pub use execute::CqlTables;
 pub use schema::{Applied, Schema, apply, show};

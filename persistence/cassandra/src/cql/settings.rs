@@ -81,6 +81,9 @@ pub struct ServerSettings {
     /// How long a read, or a write that may be repeated, is repeated after it failed or timed out; then the failure is answered. Default: 10 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub repeat_timeout: Duration,
+    /// How often the server traces a statement, after one that failed; the tracing id is logged. 0 turns it off. Default: 10 s.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub trace_interval: Duration,
     /// How long a connection may take. Default: 3 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub connect_timeout: Duration,
@@ -108,6 +111,7 @@ impl Default for ServerSettings {
             requests_max: 256,
             request_timeout: Duration::from_secs(5),
             repeat_timeout: Duration::from_secs(10),
+            trace_interval: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(3),
             keepalive_interval: Duration::from_secs(2),
             keepalive_timeout: Duration::from_secs(3),
