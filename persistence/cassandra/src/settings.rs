@@ -62,7 +62,7 @@ pub struct CassandraSettings {
     /// Bytes that one answer to a replay may have, over at least one row. Default: 4 MiB.
     pub replay_bytes_max: usize,
     /// Pages of replays that are asked for before their reader comes, each of up to 64 rows of up to 64 KiB; over it, readers wait for their pages.
-    /// 0 turns it off. Default: 32.
+    /// 0 turns it off; at most 128. Default: 32.
     pub read_ahead_pages_max: usize,
     /// How old such a page may be when its reader comes; after that it is asked for again. Default: 1 s.
     #[serde(with = "antiphon_persistence::time::text")]
@@ -130,6 +130,12 @@ impl CassandraSettings {
                 return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
             }
         }
+        if self.read_ahead_pages_max > READ_AHEAD_PAGES_LIMIT {
+            return Err(Error::rejected(format!(
+                "`read_ahead_pages_max`: expected at most {READ_AHEAD_PAGES_LIMIT}, because each may hold some megabytes, actual {}",
+                self.read_ahead_pages_max
+            )));
+        }
         if self.append_bytes_max > APPEND_BYTES_LIMIT {
             return Err(Error::rejected(format!(
                 "`append_bytes_max`: expected at most {APPEND_BYTES_LIMIT}, because the server refuses larger requests, actual {}",
@@ -139,6 +145,9 @@ impl CassandraSettings {
         self.server.validate()
     }
 }
+
+/// Replays that are kept in mind, with their next pages or without.
+pub(crate) const READ_AHEAD_PAGES_LIMIT: usize = 128;
 
 /// Half of what the server takes in one request.
 const APPEND_BYTES_LIMIT: usize = 8 << 20;

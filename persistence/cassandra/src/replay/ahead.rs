@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::page::PageKey;
 use crate::log::writer::Shared;
+use crate::settings::READ_AHEAD_PAGES_LIMIT;
 use crate::stats::count;
 use crate::tables::{EventRow, Outcome, StreamRow};
 
@@ -68,9 +69,6 @@ struct Kept {
 }
 
 impl ReadAhead {
-    /// Streams that are kept.
-    const KEPT_MAX: usize = 128;
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,7 +91,7 @@ impl ReadAhead {
     pub(super) fn enter(&self, shared: &Arc<Shared>, stream: &Arc<str>, next: u64, key: PageKey) {
         let mut state = self.lock();
         state.forget_old(shared);
-        if state.kept.len() >= Self::KEPT_MAX
+        if state.kept.len() >= READ_AHEAD_PAGES_LIMIT
             && let Some(Kept { page: Some(_), .. }) = state.kept.pop_front()
         {
             count(&shared.counters.pages_ahead_unused, 1);
