@@ -93,7 +93,7 @@ impl Journal for CassandraStores {
         }
         // the mark first: from here on the events are gone for every reader
         self.tables().put_stream(&stream, StreamRow { part: 0, deleted }).await?;
-        self.inner.shared.read_ahead.forget(&stream);
+        self.inner.shared.read_ahead.forget(&self.inner.shared, &stream);
         let max = self.inner.shared.partition_events_max;
         for part in part_of(row.deleted.max(1), max)..=part_of(deleted, max) {
             self.tables().delete_events(&stream, part, deleted).await?;

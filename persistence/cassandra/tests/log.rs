@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use antiphon_cassandra::model::ModelTables;
+use antiphon_cassandra::tables::{EventRow, Tables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores, LaneRelay};
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
+use antiphon_persistence::record::batch;
 use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
 use antiphon_persistence::time::Timestamp;
 use async_trait::async_trait;
@@ -249,6 +251,17 @@ async fn the_lanes_of_a_place_are_read_by_one_node_and_by_another_when_that_does
     assert!(other.stats().relayed > relayed);
 }
 
+/// Each stream has its events in its own partition.
+async fn with_40_copied_events() -> (ModelTables, CassandraStores, WriterId) {
+    let model = ModelTables::new();
+    let stores = open(&model, Duration::from_secs(3600));
+    let writer = WriterId::new("w@1").expect("a name");
+    stores.open_writer(&writer).await.expect("a new writer");
+    write(&stores, &writer, 1, 40).await;
+    sleep(Duration::from_secs(5)).await;
+    (model, stores, writer)
+}
+
 async fn numbers(stores: &CassandraStores, first: u64, count_max: usize) -> Vec<u64> {
     let page = stores.replay(&stream(0), SequenceNr::new(first), SequenceNr::MAX, count_max).await;
     page.expect("events").iter().map(|event| event.sequence_nr.value()).collect()
@@ -256,13 +269,7 @@ async fn numbers(stores: &CassandraStores, first: u64, count_max: usize) -> Vec<
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_that_goes_on_looks_at_the_lanes_only_where_it_ends() {
-    let model = ModelTables::new();
-    let writing = open(&model, Duration::from_secs(3600));
-    let writer = WriterId::new("w@1").expect("a name");
-    writing.open_writer(&writer).await.expect("a new writer");
-    write(&writing, &writer, 1, 40).await;
-    sleep(Duration::from_secs(5)).await;
-
+    let (model, writing, writer) = with_40_copied_events().await;
     let reading = open(&model, Duration::from_secs(3600));
     let looks = || reading.stats().refreshes;
     assert_eq!(numbers(&reading, 1, 10).await, (1..=10).collect::<Vec<_>>());
@@ -285,13 +292,7 @@ async fn a_replay_that_goes_on_looks_at_the_lanes_only_where_it_ends() {
 #[tokio::test(start_paused = true)]
 async fn the_next_page_of_a_replay_is_asked_for_before_its_reader_comes_and_forgotten_when_nobody_does()
  {
-    let model = ModelTables::new();
-    let writing = open(&model, Duration::from_secs(3600));
-    let writer = WriterId::new("w@1").expect("a name");
-    writing.open_writer(&writer).await.expect("a new writer");
-    write(&writing, &writer, 1, 40).await;
-    sleep(Duration::from_secs(5)).await;
-
+    let (model, _writing, _) = with_40_copied_events().await;
     let reading = open(&model, Duration::from_secs(3600));
     let read = || (reading.stats().pages_ahead, reading.stats().pages_ahead_unused);
     assert_eq!(numbers(&reading, 1, 10).await, (1..=10).collect::<Vec<_>>());
@@ -310,16 +311,25 @@ async fn the_next_page_of_a_replay_is_asked_for_before_its_reader_comes_and_forg
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_that_goes_on_does_not_return_what_was_deleted_meanwhile() {
-    let model = ModelTables::new();
-    let stores = open(&model, Duration::from_secs(3600));
-    let writer = WriterId::new("w@1").expect("a name");
-    stores.open_writer(&writer).await.expect("a new writer");
-    write(&stores, &writer, 1, 40).await;
-    sleep(Duration::from_secs(5)).await;
-
+    let (_, stores, _) = with_40_copied_events().await;
     assert_eq!(numbers(&stores, 1, 10).await, (1..=10).collect::<Vec<_>>());
     // the next page has come, and is not read yet
     sleep(Duration::from_millis(100)).await;
     stores.delete_to(&stream(0), SequenceNr::new(15)).await.expect("a deletion");
     assert_eq!(numbers(&stores, 11, 10).await, (16..=25).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_goes_on_finds_events_in_a_row_that_begins_before_its_page() {
+    let model = ModelTables::new();
+    // as two copiers leave them, of which each cut the events differently
+    for (first, last) in [(1, 15), (5, 10), (16, 20)] {
+        let events: Vec<_> = (first..=last).map(event).collect();
+        let record = batch::encode(&events).into();
+        let row = EventRow { stream: stream(0).into(), part: 0, first, last, record };
+        model.put_events(&row).await.expect("a row");
+    }
+    let stores = open(&model, Duration::from_secs(3600));
+    assert_eq!(numbers(&stores, 1, 10).await, (1..=10).collect::<Vec<_>>());
+    assert_eq!(numbers(&stores, 11, 10).await, (11..=20).collect::<Vec<_>>());
 }

@@ -93,7 +93,8 @@ pub(crate) fn decode_events_into(
         Error::corrupt(format!("the events {first} to {last} of `{stream}` are unreadable: {why}"))
     };
     let count = batch::decode_into(events, SequenceNr::new(first), bytes).map_err(unreadable)?;
-    if first.checked_add(count) != last.checked_add(1) || count == 0 {
+    let next = first.checked_add(count);
+    if next.is_none() || next != last.checked_add(1) || count == 0 {
         return Err(unreadable("their number is another one than that of the row"));
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! is looked for as ever: events never change, so that an older page can only have fewer.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use antiphon_persistence::task;
@@ -102,15 +102,19 @@ impl ReadAhead {
         if page.is_some() {
             count(&shared.counters.pages_ahead, 1);
             if !std::mem::replace(&mut state.watched, true) {
-                task::spawn("forget what was read ahead", watch(shared.clone()));
+                task::spawn("forget what was read ahead", watch(Arc::downgrade(shared)));
             }
         }
         state.kept.push_back(Kept { stream: stream.clone(), next, page });
     }
 
     /// Forgets what was read of a stream.
-    pub(crate) fn forget(&self, stream: &Arc<str>) {
-        self.lock().kept.retain(|kept| kept.stream != *stream);
+    pub(crate) fn forget(&self, shared: &Shared, stream: &Arc<str>) {
+        self.lock().kept.retain(|kept| {
+            let other = kept.stream != *stream;
+            count(&shared.counters.pages_ahead_unused, u64::from(!other && kept.page.is_some()));
+            other
+        });
     }
 }
 
@@ -132,10 +136,11 @@ impl State {
     }
 }
 
-/// Forgets pages for which nobody comes, until there are none.
-async fn watch(shared: Arc<Shared>) {
-    loop {
-        tokio::time::sleep(shared.settings.read_ahead_age_max.max(WATCH_MIN)).await;
+/// Forgets pages for which nobody comes, until there are none. The stores may end meanwhile.
+async fn watch(shared: Weak<Shared>) {
+    while let Some(wait) = shared.upgrade().map(|shared| shared.settings.read_ahead_age_max) {
+        tokio::time::sleep(wait.max(WATCH_MIN)).await;
+        let Some(shared) = shared.upgrade() else { return };
         let mut state = shared.read_ahead.lock();
         state.forget_old(&shared);
         if state.pages() == 0 {

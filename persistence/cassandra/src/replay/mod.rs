@@ -156,8 +156,7 @@ impl CassandraStores {
         }
         loop {
             let next = key.next(&stream, &rows, newest_part, max)?;
-            let bytes: usize = rows.iter().map(|row| row.record.len()).sum();
-            let full = read.bytes + bytes >= read.bytes_max;
+            let full = read.bytes + page::bytes_of(&rows) >= read.bytes_max;
             let ends = rows.last().is_some_and(|row| row.last >= read.last);
             let mut entered = None;
             if ends && !full {

@@ -34,8 +34,7 @@ impl PageKey {
 
     /// The same page, with as many rows as `rows` let expect to be no burden.
     pub(super) fn like(self, rows: &[EventRow]) -> Self {
-        let bytes: usize = rows.iter().map(|row| row.record.len()).sum();
-        let small = !rows.is_empty() && bytes <= rows.len() * ROW_BYTES;
+        let small = !rows.is_empty() && bytes_of(rows) <= rows.len() * ROW_BYTES;
         Self { row_count_max: if small { NEXT_PAGE_ROWS } else { PAGE_ROWS }, ..self }
     }
 
@@ -89,4 +88,9 @@ impl PageKey {
             (true, _) => Ok(Some(Self { row_count_max: ROWS_MAX, ..self })),
         }
     }
+}
+
+/// The bytes of the events of `rows`.
+pub(super) fn bytes_of(rows: &[EventRow]) -> usize {
+    rows.iter().map(|row| row.record.len()).sum()
 }

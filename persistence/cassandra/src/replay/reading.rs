@@ -7,6 +7,7 @@ use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
 
+use super::page;
 use crate::log::round::{Entry, decode_events, decode_events_into};
 use crate::tables::EventRow;
 
@@ -34,8 +35,8 @@ impl Reading {
     pub(super) fn expect(&mut self, rows: &[EventRow]) {
         let Some(last) = rows.last().map(|row| row.last.min(self.last)) else { return };
         // an event has at least eight bytes: a damaged row asks for no more memory than that
-        let most = rows.iter().map(|row| row.record.len()).sum::<usize>() / 8;
-        let count = (last + 1).saturating_sub(self.next);
+        let most = page::bytes_of(rows) / 8;
+        let count = last.saturating_add(1).saturating_sub(self.next);
         self.events.reserve(usize::try_from(count).unwrap_or(usize::MAX).min(most));
     }
 
