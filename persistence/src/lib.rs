@@ -12,6 +12,7 @@
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
 //! - [`record`]: the binary records of events, for backends.
 //! - [`reply`]: answers to commands, local or remote.
+//! - [`text`]: text that others wrote, made fit for logs and errors.
 //! - [`crdt`]: operation-based replicated data types.
 
 pub mod codec;
@@ -26,6 +27,7 @@ pub mod record;
 pub mod reply;
 pub mod store;
 pub mod task;
+pub mod text;
 pub mod time;
 pub mod version;
 
