@@ -348,6 +348,13 @@ impl<E: EventSourced> Engine<E> {
         self.running().is_some()
     }
 
+    /// Whether the entity is at work, has no event, and nothing waits: it need not be there.
+    pub fn is_empty(&self) -> bool {
+        self.running().is_some_and(|running| running.newest == SequenceNr::ZERO)
+            && self.inbox.is_empty()
+            && self.stash.is_empty()
+    }
+
     fn running(&self) -> Option<&Running<E>> {
         if let Phase::Running(running) = &self.phase { Some(running) } else { None }
     }
