@@ -7,6 +7,7 @@ use std::time::Duration;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
+use antiphon_runtime::text::foreign;
 use antiphon_runtime::{MemberState, NodeId, ShutdownPhase};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -178,7 +179,10 @@ where
             match HomesAnswer::decode(&answer) {
                 Ok(HomesAnswer::Changed(homes)) => region.homes(&place, &homes),
                 Ok(HomesAnswer::NotCoordinator | HomesAnswer::Unchanged) => {}
-                Err(error) => tracing::warn!(%place, %error, "homes cannot be read"),
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(%place, error = %foreign(&error), "homes cannot be read");
+                }
             }
         });
     }
