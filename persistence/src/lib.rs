@@ -11,6 +11,7 @@
 //! - [`delivery`]: causal, exactly-once delivery of replicated events.
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
 //! - [`record`]: the binary records of events, for backends.
+//! - [`verify`]: looking at a whole store for damage.
 //! - [`reply`]: answers to commands, local or remote.
 //! - [`crdt`]: operation-based replicated data types.
 
@@ -27,6 +28,7 @@ pub mod reply;
 pub mod store;
 pub mod task;
 pub mod time;
+pub mod verify;
 pub mod version;
 
 pub use error::{Error, ErrorKind, Result};
