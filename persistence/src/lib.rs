@@ -11,6 +11,7 @@
 //! - [`delivery`]: causal, exactly-once delivery of replicated events.
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
 //! - [`record`]: the binary records of events, for backends.
+//! - [`verify`]: looking at a whole store for damage.
 //! - [`reply`]: answers to commands, local or remote.
 //! - [`text`]: text that others wrote, made fit for logs and errors.
 //! - [`crdt`]: operation-based replicated data types.
@@ -29,6 +30,7 @@ pub mod store;
 pub mod task;
 pub mod text;
 pub mod time;
+pub mod verify;
 pub mod version;
 
 pub use error::{Error, ErrorKind, Result};

@@ -119,7 +119,8 @@ impl<E: EventSourced> EntityRuntime<E> {
             inner.replicas.clone(),
             inner.settings.clone(),
             inner.counters.clone(),
-        );
+        )
+        .with_limits(inner.parts.journal.limits());
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
         let arriving = Arc::new(AtomicUsize::new(0));
         let arrivals_max = inner.settings.arrivals_max;
