@@ -191,13 +191,16 @@ where
     }
 
     fn tick(&self) {
+        let mut hosted = 0;
         for index in 0..self.slots.len() {
             self.tick_route(index);
             let mut slot = self.slot(index);
+            hosted += u32::from(slot.route.is_hosting());
             if slot.route.is_here() {
                 self.step_shard(index, &mut slot, shard::Input::Tick);
             }
         }
+        self.parts.node.report_hosted(&self.parts.entity_type, hosted);
         self.report_counters();
     }
 
