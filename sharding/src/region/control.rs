@@ -197,9 +197,11 @@ where
     }
 
     fn tick(&self) {
+        let mut hosted = 0;
         for index in 0..self.slots.len() {
             self.tick_route(index);
             let mut slot = self.slot(index);
+            hosted += u32::from(slot.route.is_hosting());
             if slot.route.is_here() {
                 self.passivate_empty(index, &mut slot);
                 self.step_shard(index, &mut slot, shard::Input::Tick);
@@ -207,6 +209,7 @@ where
         }
         self.look_at_ways();
         self.look_for_relays();
+        self.parts.node.report_hosted(&self.parts.entity_type, hosted);
         self.report_counters();
     }
 
