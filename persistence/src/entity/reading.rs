@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::codec::CodecId;
+use crate::codec::{CodecId, STATE_BYTES_MAX};
 use crate::entity::{EventSourced, EventType};
 use crate::event::Payload;
 use crate::{Error, Result};
@@ -66,5 +66,5 @@ pub(super) fn state<E: EventSourced>(behaviour: &E, payload: &Payload) -> Result
         ))
         .with_source(UnknownVersion::of(payload)));
     }
-    CodecId::from_stored(payload.codec)?.decode(&payload.bytes)
+    CodecId::from_stored(payload.codec)?.decode_within(&payload.bytes, STATE_BYTES_MAX)
 }

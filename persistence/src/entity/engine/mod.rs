@@ -23,6 +23,7 @@
 
 mod core;
 mod input;
+mod limits;
 mod persisting;
 pub(super) mod proof;
 mod recovery;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::core::Shared;
-use crate::codec::{CodecId, PAYLOAD_BYTES_MAX};
+use crate::codec::{CodecId, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
 use crate::entity::{EntityCounters, EventSourced, EventType};
 use crate::event::Payload;
 
@@ -45,7 +45,9 @@ pub(super) fn state<E: EventSourced>(
     shared: &Shared<E>,
     state: &E::State,
 ) -> Result<Payload, String> {
-    let proved = catch_unwind(AssertUnwindSafe(|| prove_state(&*shared.behaviour, state)));
+    let bytes_max = shared.limits.snapshot_bytes_max.min(STATE_BYTES_MAX);
+    let proved =
+        catch_unwind(AssertUnwindSafe(|| prove_state(&*shared.behaviour, state, bytes_max)));
     proved.unwrap_or_else(|_| {
         EntityCounters::add(&shared.counters.handler_panics, 1);
         Err(format!(
@@ -62,7 +64,7 @@ pub(in crate::entity) fn prove_event<E: EventSourced>(
 ) -> Result<Payload, String> {
     let codec = behaviour.event_codec();
     let EventType { manifest, version } = behaviour.event_type(event);
-    let payload = encode(codec, event).map(|bytes| Payload {
+    let payload = encode(codec, event, PAYLOAD_BYTES_MAX).map(|bytes| Payload {
         codec: codec as u8,
         manifest: manifest.clone(),
         version,
@@ -89,9 +91,10 @@ pub(in crate::entity) fn prove_event<E: EventSourced>(
 pub(in crate::entity) fn prove_state<E: EventSourced>(
     behaviour: &E,
     state: &E::State,
+    bytes_max: usize,
 ) -> Result<Payload, String> {
     let (codec, version) = (behaviour.snapshot_codec(), behaviour.snapshot_version());
-    let payload = encode(codec, state).map(|bytes| Payload {
+    let payload = encode(codec, state, bytes_max).map(|bytes| Payload {
         codec: codec as u8,
         manifest: "".into(),
         version,
@@ -111,18 +114,15 @@ pub(in crate::entity) fn prove_state<E: EventSourced>(
     })
 }
 
-fn encode<T: Serialize>(codec: CodecId, value: &T) -> Result<Bytes, String> {
-    codec
-        .encode_within(value, PAYLOAD_BYTES_MAX)
-        .map(Bytes::from)
-        .map_err(|error| error.to_string())
+fn encode<T: Serialize>(codec: CodecId, value: &T, bytes_max: usize) -> Result<Bytes, String> {
+    codec.encode_within(value, bytes_max).map(Bytes::from).map_err(|error| error.to_string())
 }
 
 fn reads_equal<T: Serialize>(codec: CodecId, read: &T, bytes: &[u8]) -> Result<(), String> {
     if codec.is_encoded_as(read, bytes) {
         return Ok(());
     }
-    let again = codec.encode_within(read, PAYLOAD_BYTES_MAX).map_err(|error| error.to_string())?;
+    let again = codec.encode_within(read, bytes.len()).map_err(|error| error.to_string())?;
     if CodecId::has_elements(read) && is_reordered(&again, bytes) {
         return Ok(());
     }
