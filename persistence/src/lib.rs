@@ -14,6 +14,7 @@
 //! - [`reply`]: answers to commands, local or remote.
 //! - [`crdt`]: operation-based replicated data types.
 
+pub mod bounds;
 pub mod codec;
 pub mod crdt;
 pub mod delivery;
@@ -24,6 +25,7 @@ pub mod identity;
 pub mod memory;
 pub mod record;
 pub mod reply;
+pub mod secret;
 pub mod store;
 pub mod task;
 pub mod time;

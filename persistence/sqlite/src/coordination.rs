@@ -14,6 +14,10 @@ use crate::stores::SqliteStores;
 
 #[async_trait]
 impl Coordination for SqliteStores {
+    fn replacements(&self) -> u64 {
+        self.inner.readers.replacements()
+    }
+
     async fn scan(&self, table: &str) -> Result<TableRows> {
         let table = table.to_owned();
         self.read("reading a coordination table", move |transaction| {
