@@ -1,6 +1,8 @@
 //! The graceful end of a node, phase by phase.
 
+use std::net::IpAddr;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -11,6 +13,15 @@ use crate::{Error, Result, task};
 
 pub(super) async fn leave(node: &Node) -> Result<()> {
     let timeouts = node.settings().shutdown_timeouts.clone();
+    node.inner.leaving.store(true, Ordering::Relaxed);
+    let announce = timeouts.announce.unwrap_or_else(|| announcement(node.http_address()));
+    if !announce.is_zero() {
+        tracing::info!(node = %node.id(), ?announce, "leaving: announced, and working on meanwhile");
+        tokio::select! {
+            () = tokio::time::sleep(announce) => {}
+            _ = node.fenced() => {}
+        }
+    }
     let _ = node.inner.control.send(Control::Leaving).await;
     let mut late = Vec::new();
     for (phase, limit) in [
@@ -32,6 +43,17 @@ pub(super) async fn leave(node: &Node) -> Result<()> {
         return Ok(());
     }
     Err(Error::timeout(format!("left, but these did not end in time: {}", late.join(", "))))
+}
+
+/// How long the leaving is announced unless told: whoever asks `/health/ready` every second has asked. On a machine of one's own, and
+/// without an HTTP interface, nobody asks.
+fn announcement(http_address: Option<&str>) -> Duration {
+    const ANNOUNCEMENT: Duration = Duration::from_secs(2);
+    let host = http_address.and_then(|address| address.rsplit_once(':')).map(|(host, _)| host);
+    let Some(host) = host else { return Duration::ZERO };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if is_here { Duration::ZERO } else { ANNOUNCEMENT }
 }
 
 /// The tasks of a phase at the same time; the names of those that did not end.
@@ -81,5 +103,25 @@ async fn ask(node: &Node, control: impl FnOnce(oneshot::Sender<()>) -> Control) 
     let (done, is_done) = oneshot::channel();
     if node.inner.control.send(control(done)).await.is_ok() {
         let _ = is_done.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_is_announced_where_a_load_balancer_may_ask() {
+        for (address, is_announced) in [
+            (None, false),
+            (Some("127.0.0.1:8080"), false),
+            (Some("[::1]:8080"), false),
+            (Some("localhost:8080"), false),
+            (Some("10.0.0.7:8080"), true),
+            (Some("[fd00::1]:8080"), true),
+            (Some("node-1.example:8080"), true),
+        ] {
+            assert_eq!(!announcement(address).is_zero(), is_announced, "{address:?}");
+        }
     }
 }

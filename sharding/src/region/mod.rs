@@ -5,11 +5,12 @@
 //!   hop and the order of one sender is kept (`docs/design/0002-delivery-path.md`).
 //! - `local`: the entities of a shard that lives here.
 //! - `remote`: commands to and from other nodes.
-//! - `control`: homes, ticks, shutdown.
+//! - `control`: homes, ticks, shutdown; `readiness`: whether every shard has a home.
 
 mod control;
 mod host;
 mod local;
+mod readiness;
 mod remote;
 mod route;
 mod shared;
