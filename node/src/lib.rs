@@ -6,6 +6,7 @@
 //! - [`client`]: a small HTTP client for the demo, the status command and tests.
 //! - [`cluster`]: starts node processes on this machine.
 //! - [`demo`]: the demo.
+//! - [`verify`]: looking at a journal for damage.
 
 pub mod client;
 pub mod cluster;
@@ -17,3 +18,4 @@ mod journal;
 pub mod run;
 pub mod schema;
 pub mod status;
+pub mod verify;

@@ -11,7 +11,9 @@
 //! - [`delivery`]: causal, exactly-once delivery of replicated events.
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
 //! - [`record`]: the binary records of events, for backends.
+//! - [`verify`]: looking at a whole store for damage.
 //! - [`reply`]: answers to commands, local or remote.
+//! - [`text`]: text that others wrote, made fit for logs and errors.
 //! - [`crdt`]: operation-based replicated data types.
 
 pub mod bounds;
@@ -28,7 +30,9 @@ pub mod reply;
 pub mod secret;
 pub mod store;
 pub mod task;
+pub mod text;
 pub mod time;
+pub mod verify;
 pub mod version;
 
 pub use error::{Error, ErrorKind, Result};

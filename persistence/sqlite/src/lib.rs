@@ -23,6 +23,8 @@ mod settings;
 mod snapshots;
 mod stats;
 mod stores;
+mod sums;
+mod verify;
 mod writer;
 
 pub use file::check_name;

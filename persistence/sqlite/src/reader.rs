@@ -119,12 +119,16 @@ impl SqliteStores {
         let permit = permit.map_err(|_| Error::unavailable("the store is closed"))?;
         let (path, settings) = (readers.path.clone(), readers.settings.clone());
         let (shared, watch) = (readers.shared.clone(), self.inner.watch.clone());
+        let counters = self.inner.counters.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let watch = watch.as_deref();
             watch.map_or(Ok(()), Watch::known)?;
             let mut open = shared.connection(&path, &settings, watch)?;
             let outcome = in_transaction(&mut open.connection, work);
+            if matches!(outcome, Err(Unread::Row(_))) {
+                count(&counters.rows_damaged, 1);
+            }
             if outcome.is_ok() {
                 shared.keep(open);
             }

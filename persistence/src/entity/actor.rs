@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
@@ -38,6 +38,7 @@ impl<E> EntityActor<E> {
 pub(super) struct Arguments<E: EventSourced> {
     pub(super) id: ReplicationId,
     pub(super) arriving: Arc<AtomicUsize>,
+    pub(super) is_empty: Arc<AtomicBool>,
     pub(super) engine: Engine<E>,
     pub(super) runtime: Arc<Inner<E>>,
 }
@@ -45,6 +46,7 @@ pub(super) struct Arguments<E: EventSourced> {
 pub(super) struct State<E: EventSourced> {
     id: ReplicationId,
     arriving: Arc<AtomicUsize>,
+    is_empty: Arc<AtomicBool>,
     engine: Engine<E>,
     runtime: Arc<Inner<E>>,
     permit: Option<OwnedSemaphorePermit>,
@@ -76,10 +78,11 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         _myself: ActorRef<Self::Msg>,
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
-        let Arguments { id, arriving, engine, runtime } = arguments;
+        let Arguments { id, arriving, is_empty, engine, runtime } = arguments;
         Ok(State {
             id,
             arriving,
+            is_empty,
             engine,
             runtime,
             permit: None,
@@ -114,6 +117,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         for action in state.engine.step(now, input) {
             run(&myself, state, action);
         }
+        state.is_empty.store(state.engine.is_empty(), Ordering::Relaxed);
         Ok(())
     }
 }

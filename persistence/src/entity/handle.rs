@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ractor::{ActorRef, MessagingErr};
 use serde::Serialize;
@@ -29,6 +29,7 @@ pub struct EntityHandle<E: EventSourced> {
     pub(super) taken: Arc<AtomicUsize>,
     pub(super) mailbox_max: usize,
     pub(super) arriving: Arc<AtomicUsize>,
+    pub(super) is_empty: Arc<AtomicBool>,
     pub(super) arrivals_max: usize,
     pub(super) counters: Arc<EntityCounters>,
 }
@@ -40,6 +41,7 @@ impl<E: EventSourced> Clone for EntityHandle<E> {
             taken: self.taken.clone(),
             mailbox_max: self.mailbox_max,
             arriving: self.arriving.clone(),
+            is_empty: self.is_empty.clone(),
             arrivals_max: self.arrivals_max,
             counters: self.counters.clone(),
         }
@@ -113,6 +115,11 @@ impl<E: EventSourced> EntityHandle<E> {
     /// Stops the entity at once, as if its process had been killed.
     pub fn kill(&self) {
         self.send(Input::Kill);
+    }
+
+    /// Whether it is at work without any event: nothing would be lost if it were not there.
+    pub fn is_empty(&self) -> bool {
+        self.is_empty.load(Ordering::Relaxed) && self.command_count() == 0
     }
 
     /// How many commands it has taken and not answered.

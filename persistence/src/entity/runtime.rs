@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use ractor::ActorRuntime;
 use tokio::sync::Semaphore;
@@ -119,15 +119,24 @@ impl<E: EventSourced> EntityRuntime<E> {
             inner.replicas.clone(),
             inner.settings.clone(),
             inner.counters.clone(),
-        );
+        )
+        .with_limits(inner.parts.journal.limits());
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
         let arriving = Arc::new(AtomicUsize::new(0));
         let arrivals_max = inner.settings.arrivals_max;
-        let arguments = Arguments { id, arriving: arriving.clone(), engine, runtime: inner };
+        let is_empty = Arc::new(AtomicBool::new(false));
+        let arguments = Arguments {
+            id,
+            arriving: arriving.clone(),
+            is_empty: is_empty.clone(),
+            engine,
+            runtime: inner,
+        };
         let (actor, _started) = ActorRuntime::spawn_instant(None, EntityActor::new(), arguments)
             .map_err(|error| Error::bug(format!("the entity's actor cannot start: {error}")))?;
         let taken = Arc::new(AtomicUsize::new(0));
-        let handle = EntityHandle { actor, taken, mailbox_max, arriving, arrivals_max, counters };
+        let handle =
+            EntityHandle { actor, taken, mailbox_max, arriving, is_empty, arrivals_max, counters };
         let _ = handle.actor.send_message(EntityMessage::Input(Input::Start));
         Ok(handle)
     }

@@ -19,6 +19,8 @@ pub struct EntitySettings {
     pub append_events_max: usize,
     /// Most events that are applied and not durable. Beyond, commands and pulls wait.
     pub unpersisted_events_max: usize,
+    /// Most encoded bytes of such events; as `unpersisted_events_max` when it is reached.
+    pub unpersisted_bytes_max: usize,
     /// Most events of one command, stored together or not at all; beyond, the command is rejected.
     pub command_events_max: usize,
     /// Most events of other replicas that wait for their causes. Beyond, they are dropped and read again.
@@ -63,6 +65,7 @@ impl Default for EntitySettings {
             stash_max: 1000,
             append_events_max: 1000,
             unpersisted_events_max: 4000,
+            unpersisted_bytes_max: 32 << 20,
             command_events_max: 1000,
             waiting_events_max: 1000,
             arrivals_max: 4000,
@@ -93,6 +96,7 @@ impl EntitySettings {
         bounds::count("stash_max", self.stash_max, 0..=MOST)?;
         bounds::count("append_events_max", self.append_events_max, 1..=MOST)?;
         bounds::count("unpersisted_events_max", self.unpersisted_events_max, 1..=MOST)?;
+        bounds::count("unpersisted_bytes_max", self.unpersisted_bytes_max, 1..=1 << 32)?;
         bounds::count("command_events_max", self.command_events_max, 1..=MOST)?;
         bounds::count("waiting_events_max", self.waiting_events_max, 0..=MOST)?;
         bounds::count("arrivals_max", self.arrivals_max, 0..=MOST)?;

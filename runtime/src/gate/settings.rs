@@ -26,6 +26,17 @@ pub struct GateSettings {
     pub asks_max: usize,
     /// Most frames that arrived too early and wait for those before them. Beyond, the link starts anew.
     pub reorder_frames_max: usize,
+    /// Most bytes from one peer that have arrived and are not with their receivers yet: frames that came too early, the
+    /// parts of a long message, messages that wait behind it. Beyond, the link starts anew.
+    pub received_peer_bytes_max: usize,
+    /// The same of all peers together.
+    pub received_bytes_max: usize,
+    /// How long the parts of one message may take to arrive; then the link starts anew.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub unfinished_timeout: Duration,
+    /// A message up to so many bytes is handed to its receiver where it arrives. A longer one, and those behind it, are
+    /// handed over by a task of their own, so that probes and answers do not wait for them.
+    pub direct_bytes_max: usize,
     /// How long a missing frame is waited for. Then the link starts anew: what was under way is lost, and its asks
     /// fail with `Unreachable`.
     #[serde(with = "antiphon_persistence::time::text")]
@@ -48,6 +59,10 @@ impl Default for GateSettings {
             window_frames_max: 4_096,
             asks_max: 65_536,
             reorder_frames_max: 256,
+            received_peer_bytes_max: 32 * 1024 * 1024,
+            received_bytes_max: 256 * 1024 * 1024,
+            unfinished_timeout: Duration::from_secs(60),
+            direct_bytes_max: 64 * 1024,
             gap_timeout: Duration::from_millis(250),
             stall_timeout: Duration::from_secs(5),
             tick_interval: Duration::from_millis(100),
@@ -68,6 +83,11 @@ impl GateSettings {
         bounds::count("window_frames_max", self.window_frames_max, 64..=1 << 20)?;
         bounds::count("asks_max", self.asks_max, 1..=1 << 24)?;
         bounds::count("reorder_frames_max", self.reorder_frames_max, 0..=1 << 20)?;
+        let received_peer = self.received_peer_bytes_max;
+        bounds::count("received_peer_bytes_max", received_peer, 1024..=1 << 33)?;
+        bounds::count("received_bytes_max", self.received_bytes_max, 1024..=1 << 36)?;
+        bounds::count("direct_bytes_max", self.direct_bytes_max, 0..=1 << 30)?;
+        bounds::duration("unfinished_timeout", self.unfinished_timeout, Duration::ZERO..=HOUR)?;
         bounds::duration("gap_timeout", self.gap_timeout, Duration::ZERO..=HOUR)?;
         bounds::duration("stall_timeout", self.stall_timeout, Duration::ZERO..=HOUR)?;
         bounds::duration("tick_interval", self.tick_interval, Duration::ZERO..=HOUR)?;
@@ -83,6 +103,19 @@ impl GateSettings {
         at_least("queue_bytes_max", self.queue_bytes_max, self.message_bytes_max, messages)?;
         let frames = "two frames";
         at_least("window_bytes_max", self.window_bytes_max, 2 * FRAME_BYTES_MAX, frames)?;
+        let two_messages =
+            self.message_bytes_max.saturating_add(self.window_bytes_max).saturating_mul(2);
+        let other = "`message_bytes_max` and `window_bytes_max` twice";
+        let received = self.received_peer_bytes_max;
+        at_least("received_peer_bytes_max", received, two_messages, other)?;
+        let other = "`received_peer_bytes_max`";
+        at_least("received_bytes_max", self.received_bytes_max, received, other)?;
+        if self.unfinished_timeout < self.stall_timeout {
+            return Err(Error::rejected(format!(
+                "`unfinished_timeout`: expected at least `stall_timeout` ({:?}), actual {:?}",
+                self.stall_timeout, self.unfinished_timeout
+            )));
+        }
         if self.stall_timeout < self.gap_timeout {
             return Err(Error::rejected(format!(
                 "`stall_timeout`: expected at least `gap_timeout` ({:?}), actual {:?}",

@@ -141,6 +141,8 @@ where
                 self.tick_route(index);
             }
         }
+        drop(versions);
+        self.look_at_ways();
     }
 
     fn ask_homes(&self) {
@@ -195,10 +197,13 @@ where
             self.tick_route(index);
             let mut slot = self.slot(index);
             if slot.route.is_here() {
+                self.passivate_empty(index, &mut slot);
                 self.step_shard(index, &mut slot, shard::Input::Tick);
             }
         }
         self.note_homes();
+        self.look_at_ways();
+        self.look_for_relays();
         self.report_counters();
     }
 
@@ -224,6 +229,15 @@ where
             Some(coordinator) => coordinator.ask(from, known, is_host, responder),
             None => responder.reply(HomesAnswer::NotCoordinator.encode()),
         }
+    }
+
+    pub(crate) fn has_place(&self, place: &str) -> bool {
+        self.parts.places.values().any(|known| **known == *place)
+    }
+
+    /// Counts a message of another node that is refused.
+    pub(crate) fn refused(&self, reason: &str) {
+        self.count(reason);
     }
 
     pub(crate) fn coordinator_told(&self, input: CoordinatorInput) {

@@ -5,15 +5,21 @@
 //!   hop and the order of one sender is kept (`docs/design/0002-delivery-path.md`).
 //! - `local`: the entities of a shard that lives here.
 //! - `remote`: commands to and from other nodes.
+//! - `relay`: members that pass commands on to homes which this node is not connected to.
+//! - `ways`: tells the homes of other replicas' shards to read what direct replication may have lost.
+//! - `room`: how many entities the node may have.
 //! - `control`: homes, ticks, shutdown; `readiness`: whether every shard has a home.
 
 mod control;
 mod host;
 mod local;
 mod readiness;
+mod relay;
 mod remote;
+mod room;
 mod route;
 mod shared;
+mod ways;
 
 pub(crate) use host::Host;
 pub use route::{Effect, Input, Route, RouteSettings};

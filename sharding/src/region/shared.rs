@@ -1,6 +1,7 @@
 //! The shared handle of a region.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas, TellError};
@@ -15,8 +16,11 @@ use tokio::time::Instant;
 
 use super::local::LocalShard;
 use super::readiness::Readiness;
+use super::relay::Relays;
+use super::room::Room;
 use super::route::{Effect, Input, Route, RouteSettings};
 use crate::coordinator::{CoordinatorHandle, HomesVersion};
+use crate::replication::Way;
 use crate::{ShardId, ShardingSettings};
 
 /// What a region is built from.
@@ -48,6 +52,8 @@ pub(crate) enum Message<C> {
 pub(super) struct Slot<E: EventSourced> {
     pub(super) route: Route<Envelope<E::Command>>,
     pub(super) shard: Option<LocalShard<E>>,
+    /// Direct replication from this node to the shard, when it lives elsewhere.
+    pub(super) way: Way,
 }
 
 pub(super) struct RegionMetrics {
@@ -69,6 +75,10 @@ pub(crate) struct Region<E: EventSourced> {
     /// How new the homes of each place are that this region knows.
     pub(super) versions: Mutex<BTreeMap<Arc<str>, HomesVersion>>,
     pub(super) metrics: RegionMetrics,
+    /// For each slot: a shard of another replica with that number began here.
+    pub(super) began: Vec<AtomicBool>,
+    pub(super) relays: Mutex<Relays>,
+    pub(super) room: Arc<Room>,
     /// What of the entities' counters was passed on to the metrics.
     pub(super) reported: Mutex<BTreeMap<&'static str, u64>>,
     pub(super) readiness: Mutex<Readiness>,
@@ -86,7 +96,8 @@ where
         };
         let slot = || {
             let route = Route::new(parts.node.id().clone(), settings.clone());
-            Mutex::new(Slot { route, shard: None })
+            let way = Way::new(parts.settings.loop_wake_interval);
+            Mutex::new(Slot { route, shard: None, way })
         };
         let count = parts.replicas.len() * usize::from(shard_count);
         let slots = (0..count).map(|_| slot()).collect();
@@ -98,6 +109,9 @@ where
             entities: OnceLock::new(),
             versions: Mutex::default(),
             metrics,
+            began: (0..count).map(|_| AtomicBool::new(false)).collect(),
+            relays: Mutex::new(Relays::new(parts.settings.relay_interval)),
+            room: Room::of(&parts.node),
             reported: Mutex::default(),
             readiness: Mutex::default(),
             parts,
@@ -126,8 +140,13 @@ where
     pub(crate) fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize> {
         let slice = Slice::of(&self.parts.entity_type, entity);
         let number = ShardId::number_of(slice, self.shard_count);
+        self.index_of(replica, number)
+    }
+
+    /// The slot of a shard; `None` when there is no such replica or number.
+    pub(super) fn index_of(&self, replica: &ReplicaId, number: u16) -> Option<usize> {
         let first = self.replica_index(replica)? * usize::from(self.shard_count);
-        Some(first + usize::from(number))
+        (number < self.shard_count).then(|| first + usize::from(number))
     }
 
     pub(super) fn slot(&self, index: usize) -> MutexGuard<'_, Slot<E>> {
@@ -135,7 +154,9 @@ where
     }
 
     fn is_reachable(&self, slot: &Slot<E>) -> bool {
-        slot.route.remote().is_some_and(|node| self.parts.node.gate().is_connected(node))
+        slot.route.remote().is_some_and(|node| {
+            self.parts.node.gate().is_connected(node) || self.relay_to(node).is_some()
+        })
     }
 
     /// Takes a command. Whoever asked with it gets an answer in every case.
@@ -152,7 +173,7 @@ where
         let mut slot = self.slot(index);
         let now = self.parts.node.clock().now();
         // what `step` would do, without its effects: most commands go this way
-        let Slot { route, shard } = &mut *slot;
+        let Slot { route, shard, .. } = &mut *slot;
         let envelope = match shard {
             Some(shard) if route.passes() => match self.hand_over(now, shard, envelope) {
                 Some(envelope) => envelope,

@@ -81,6 +81,11 @@ impl Follower {
         let _ = self.inputs.try_send(Input::CaughtUp(id, highest));
     }
 
+    /// The peer may have events that direct replication lost. If the queue is full the loop is at work anyway.
+    pub(crate) fn way_opened(&self) {
+        let _ = self.inputs.try_send(Input::WayOpened);
+    }
+
     pub(crate) fn progress(&self, now: tokio::time::Instant) -> LoopProgress {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let behind = core.behind();

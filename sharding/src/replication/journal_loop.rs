@@ -6,6 +6,9 @@
 //!                          +---- nothing ----+                          +-- not in time: told again
 //! ```
 //!
+//! Direct replication's way to this shard may open after events were lost on it: then the next read is due now
+//! (`WayOpened`), at most one each `wake_interval`.
+//!
 //! Invariants: the position moves only over changes that the entities have durably, or to the end of an empty page; at most one
 //! page of entities is under way.
 
@@ -26,6 +29,8 @@ pub struct LoopSettings {
     pub interval_max: Duration,
     /// When an entity is told again.
     pub retell: Duration,
+    /// Shortest time between the beginnings of two reads of which the second was asked for by `WayOpened`.
+    pub wake_interval: Duration,
     /// How long the first read waits, so that the shards of a node do not all read at the same time.
     pub first_wait: Duration,
 }
@@ -41,6 +46,8 @@ pub enum Input {
     Page(Option<ChangesPage>),
     /// The entity has all that the peer had up to this number.
     CaughtUp(PersistenceId, SequenceNr),
+    /// The peer may have events that direct replication lost: the next read is due now.
+    WayOpened,
     /// Time has passed.
     Tick,
 }
@@ -83,6 +90,9 @@ pub struct JournalLoop {
     wait: Duration,
     state: State,
     last_read: Option<Instant>,
+    read_began_at: Option<Instant>,
+    /// The way opened while the loop could not read.
+    is_woken: bool,
 }
 
 impl JournalLoop {
@@ -95,6 +105,8 @@ impl JournalLoop {
             wait,
             state: State::Loading { asked_at: now },
             last_read: None,
+            read_began_at: None,
+            is_woken: false,
         }
     }
 
@@ -137,6 +149,7 @@ impl JournalLoop {
             Input::Loaded(offset) => self.loaded(now, offset),
             Input::Page(page) => self.page(now, page),
             Input::CaughtUp(id, highest) => self.caught_up(now, &id, highest),
+            Input::WayOpened => self.way_opened(now),
             Input::Tick => self.tick(now),
         }
     }
@@ -145,8 +158,30 @@ impl JournalLoop {
         if let (State::Loading { .. }, Some(offset)) = (&self.state, offset) {
             self.position = offset;
             self.state = State::Resting { until: now + self.settings.first_wait };
+            if self.is_woken {
+                return self.way_opened(now);
+            }
         }
         Vec::new()
+    }
+
+    fn way_opened(&mut self, now: Instant) -> Vec<Effect> {
+        self.wait = self.settings.interval;
+        let State::Resting { until } = &mut self.state else {
+            // what is read now may have been asked for before the events were there
+            self.is_woken = true;
+            return Vec::new();
+        };
+        let earliest = self.read_began_at.map_or(now, |at| at + self.settings.wake_interval);
+        *until = (*until).min(earliest.max(now));
+        self.tick(now)
+    }
+
+    fn read(&mut self, now: Instant) -> Effect {
+        self.is_woken = false;
+        self.read_began_at = Some(now);
+        self.state = State::Reading;
+        Effect::Read(self.position.clone())
     }
 
     fn page(&mut self, now: Instant, page: Option<ChangesPage>) -> Vec<Effect> {
@@ -154,18 +189,15 @@ impl JournalLoop {
             return Vec::new();
         }
         let Some(page) = page else {
-            self.rest(now, true);
-            return Vec::new();
+            return self.rest(now, true);
         };
         self.last_read = Some(now);
         if page.changes.is_empty() {
             self.position = page.through.clone();
             if page.more {
-                self.state = State::Reading;
-                return vec![Effect::Read(self.position.clone())];
+                return vec![self.read(now)];
             }
-            self.rest(now, true);
-            return Vec::new();
+            return self.rest(now, true);
         }
         let left: BTreeMap<_, _> = page
             .changes
@@ -189,20 +221,23 @@ impl JournalLoop {
         let more = page.more;
         let mut effects = vec![Effect::Save(self.position.clone())];
         if more {
-            self.state = State::Reading;
-            effects.push(Effect::Read(self.position.clone()));
+            effects.push(self.read(now));
         } else {
             self.wait = self.settings.interval;
-            self.rest(now, false);
+            effects.extend(self.rest(now, false));
         }
         effects
     }
 
-    fn rest(&mut self, now: Instant, slower: bool) {
+    fn rest(&mut self, now: Instant, slower: bool) -> Vec<Effect> {
         self.state = State::Resting { until: now + self.wait };
+        if self.is_woken {
+            return self.way_opened(now);
+        }
         if slower {
             self.wait = (self.wait * 2).min(self.settings.interval_max);
         }
+        Vec::new()
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Effect> {
@@ -211,10 +246,7 @@ impl JournalLoop {
                 *asked_at = now;
                 vec![Effect::Load]
             }
-            State::Resting { until } if now >= *until => {
-                self.state = State::Reading;
-                vec![Effect::Read(self.position.clone())]
-            }
+            State::Resting { until } if now >= *until => vec![self.read(now)],
             State::Waiting { left, told_at, .. } if now >= *told_at + self.settings.retell => {
                 *told_at = now;
                 left.values().cloned().map(Effect::Tell).collect()

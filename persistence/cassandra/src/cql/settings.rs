@@ -77,6 +77,9 @@ pub struct ServerSettings {
     pub serial_consistency: String,
     /// Statements that are under way at the same time; more wait. Default: 256.
     pub requests_max: usize,
+    /// Statements of coordination (members, leases, homes) that are under way at the same time, beside `requests_max`, on connections of their
+    /// own; more wait. Default: 64.
+    pub coordination_requests_max: usize,
     /// How long a statement may take; then its outcome is unknown. Longer than the server's own limits. Default: 5 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub request_timeout: Duration,
@@ -111,6 +114,7 @@ impl Default for ServerSettings {
             consistency: "local_quorum".into(),
             serial_consistency: "local_serial".into(),
             requests_max: 256,
+            coordination_requests_max: 64,
             request_timeout: Duration::from_secs(5),
             repeat_timeout: Duration::from_secs(10),
             trace_interval: Duration::from_secs(10),
@@ -151,6 +155,8 @@ impl ServerSettings {
             bounds::duration(name, actual, Duration::from_millis(1)..=HOUR)?;
         }
         bounds::duration("trace_interval", self.trace_interval, Duration::ZERO..=HOUR)?;
+        let coordination = self.coordination_requests_max;
+        bounds::count("coordination_requests_max", coordination, 1..=1 << 16)?;
         self.parsed_consistency()?;
         self.parsed_serial_consistency()?;
         if let Some(tls) = &self.tls {

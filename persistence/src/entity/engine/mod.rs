@@ -22,6 +22,7 @@
 
 mod core;
 mod input;
+mod limits;
 mod persisting;
 mod recovery;
 mod replication;

@@ -10,11 +10,11 @@ use super::running::{Failure, Running};
 use super::{Action, Release};
 use crate::Result;
 use crate::entity::effect::CommandFuture;
-use crate::entity::{EntityCounters, EventSourced, Signal};
+use crate::entity::{EntityCounters, EntitySettings, EventSourced, Signal};
 use crate::event::{Payload, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
-use crate::store::{Append, Snapshot};
+use crate::store::{Append, Limits, Snapshot};
 use crate::time::Timestamp;
 use crate::version::VersionVector;
 
@@ -29,19 +29,27 @@ pub(super) enum Due<E: EventSourced> {
 
 struct InFlight {
     last: SequenceNr,
+    bytes: usize,
     /// Those that are to be passed on.
     own: Vec<StoredEvent>,
     /// The times of those of other replicas.
     others: Vec<Timestamp>,
 }
 
+/// Events that are stored together or not at all.
+struct Group {
+    events: Vec<StoredEvent>,
+    /// As the store counts them.
+    bytes: usize,
+}
+
 /// What is on its way to the disk, and what waits for it.
 pub(super) struct Persisting<E: EventSourced> {
     durable: SequenceNr,
     in_flight: Option<InFlight>,
-    /// Groups that are stored together or not at all.
-    collected: VecDeque<Vec<StoredEvent>>,
+    collected: VecDeque<Group>,
     collected_count: usize,
+    collected_bytes: usize,
     waiting: VecDeque<(SequenceNr, Due<E>)>,
     pub(super) snapshot_due: bool,
     snapshot_under_way: bool,
@@ -57,6 +65,7 @@ impl<E: EventSourced> Persisting<E> {
             in_flight: None,
             collected: VecDeque::new(),
             collected_count: 0,
+            collected_bytes: 0,
             waiting: VecDeque::new(),
             snapshot_due: false,
             snapshot_under_way: false,
@@ -73,6 +82,13 @@ impl<E: EventSourced> Persisting<E> {
         self.collected_count + in_flight
     }
 
+    /// Whether there is room for more events that are applied and not durable.
+    pub(super) fn has_room(&self, settings: &EntitySettings) -> bool {
+        let bytes = self.collected_bytes + self.in_flight.as_ref().map_or(0, |append| append.bytes);
+        self.unpersisted_count() < settings.unpersisted_events_max
+            && bytes < settings.unpersisted_bytes_max
+    }
+
     /// Whether nothing is on its way and nothing waits.
     pub(super) fn is_settled(&self) -> bool {
         self.in_flight.is_none() && self.collected.is_empty() && self.waiting.is_empty()
@@ -80,8 +96,10 @@ impl<E: EventSourced> Persisting<E> {
 
     pub(super) fn collect(&mut self, group: Vec<StoredEvent>) {
         if !group.is_empty() {
+            let bytes = Limits::append_bytes(&group);
             self.collected_count += group.len();
-            self.collected.push_back(group);
+            self.collected_bytes += bytes;
+            self.collected.push_back(Group { events: group, bytes });
         }
     }
 
@@ -106,14 +124,19 @@ impl<E: EventSourced> Persisting<E> {
         if self.in_flight.is_some() || self.collected.is_empty() {
             return None;
         }
-        let mut events = self.collected.pop_front().expect("not empty");
+        let Group { mut events, mut bytes } = self.collected.pop_front().expect("not empty");
         while let Some(next) = self.collected.front() {
-            if events.len() + next.len() > shared.settings.append_events_max {
+            if events.len() + next.events.len() > shared.settings.append_events_max
+                || bytes + next.bytes > shared.limits.append_bytes_max
+            {
                 break;
             }
-            events.extend(self.collected.pop_front().expect("just seen"));
+            let next = self.collected.pop_front().expect("just seen");
+            events.extend(next.events);
+            bytes += next.bytes;
         }
         self.collected_count -= events.len();
+        self.collected_bytes -= bytes;
         let me = shared.id.replica_id();
         let own = if shared.replicas.len() > 1 {
             events.iter().filter(|event| event.meta.origin == *me).cloned().collect()
@@ -123,7 +146,7 @@ impl<E: EventSourced> Persisting<E> {
         let last = events.last().expect("not empty").sequence_nr;
         let others = events.iter().filter(|event| event.meta.origin != *me);
         let others = others.map(|event| event.meta.timestamp).collect();
-        self.in_flight = Some(InFlight { last, own, others });
+        self.in_flight = Some(InFlight { last, bytes, own, others });
         Some(Append { persistence_id: shared.id.persistence_id(), expected: self.durable, events })
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::core::{Shared, merge_news};
+use super::limits;
 use super::persisting::Due;
 use super::running::{Failure, Running};
 use super::{Action, Now};
@@ -151,12 +152,10 @@ impl<E: EventSourced> Running<E> {
         Ok(offered)
     }
 
-    fn collect_others(&mut self, shared: &Shared<E>, mut group: Vec<StoredEvent>) {
-        while group.len() > shared.settings.append_events_max {
-            let rest = group.split_off(shared.settings.append_events_max);
-            self.persisting.collect(std::mem::replace(&mut group, rest));
+    fn collect_others(&mut self, shared: &Shared<E>, events: Vec<StoredEvent>) {
+        for group in limits::cut(&shared.limits, shared.settings.append_events_max, events) {
+            self.persisting.collect(group);
         }
-        self.persisting.collect(group);
         self.snapshot_if_due(shared);
     }
 
@@ -213,7 +212,7 @@ impl<E: EventSourced> Running<E> {
             return;
         }
         self.answer_news(shared, actions);
-        if self.persisting.unpersisted_count() >= shared.settings.unpersisted_events_max {
+        if !self.persisting.has_room(&shared.settings) {
             return;
         }
         let gaps = self.delivery.waiting_origins();

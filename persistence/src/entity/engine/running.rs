@@ -174,7 +174,7 @@ impl<E: EventSourced> Running<E> {
     pub(super) fn takes_commands(&self, shared: &Shared<E>) -> bool {
         let settings = &shared.settings;
         self.asynchronous.is_none()
-            && self.persisting.unpersisted_count() < settings.unpersisted_events_max
+            && self.persisting.has_room(settings)
             && (settings.pipelined || self.persisting.is_settled())
     }
 
@@ -234,7 +234,10 @@ impl<E: EventSourced> Running<E> {
         stash: &VecDeque<Queued<E::Command>>,
     ) -> Result<Option<Queued<E::Command>>, Failure> {
         match kind {
-            Kind::Persist(events) => match self.encode(shared, events) {
+            Kind::Persist(events) => match self
+                .encode(shared, events)
+                .and_then(|events| self.within_limits(shared, events))
+            {
                 Ok(events) => self.own_events(shared, time, events)?,
                 Err(reason) => {
                     tracing::warn!(id = %shared.id, %reason, "command rejected");

@@ -1,6 +1,7 @@
 //! The engine by its actions: what it persists when, what it answers when, and what it asks for.
 
 mod failure;
+mod limits;
 mod recovery;
 mod replication;
 mod world;
