@@ -79,7 +79,11 @@ impl CausalDelivery {
     /// Takes an event of another replica. When it is ready, it and everything that waited for it comes from
     /// [`Self::take_ready`]; the caller calls that until it returns `None`.
     pub fn offer(&mut self, event: StoredEvent) -> Offered {
-        if self.is_duplicate(&event) || self.waits(&event) {
+        if self.is_duplicate(&event) {
+            return Offered::Duplicate;
+        }
+        if self.waits(&event) {
+            self.replace_older(event);
             return Offered::Duplicate;
         }
         if self.next.is_none() && self.is_ready(&event) {
@@ -100,6 +104,16 @@ impl CausalDelivery {
             |other: &StoredEvent| other.meta.origin == *origin && other.meta.origin_nr() == number;
         self.next.as_deref().is_some_and(is_it)
             || (!self.waiting.is_empty() && self.waiting.contains_key(&(origin.clone(), number)))
+    }
+
+    /// An origin whose journal went back, and which an operator let go on, writes its numbers anew: what waits and is older is lost there.
+    fn replace_older(&mut self, event: StoredEvent) {
+        let key = (event.meta.origin.clone(), event.meta.origin_nr());
+        if let Some(waiting) = self.waiting.get_mut(&key)
+            && waiting.meta.timestamp < event.meta.timestamp
+        {
+            *waiting = event;
+        }
     }
 
     /// The next event that can be applied now, noted as seen. Its concurrent flag says whether this replica had, until now, events

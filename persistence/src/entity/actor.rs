@@ -16,7 +16,7 @@ use super::{EntityCounters, EventSourced, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicationId;
 use crate::reply::ReplyError;
-use crate::store::Append;
+use crate::store::{Append, Snapshot};
 use crate::task;
 
 /// What an entity's actor is sent.
@@ -116,11 +116,23 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         }
         let clock = &state.runtime.parts.clock;
         let now = Now { instant: clock.now(), wall: clock.wall() };
+        let is_retry = matches!(input, Input::Wake | Input::Pulled(..));
         for action in state.engine.step(now, input) {
             run(&myself, state, action);
         }
         state.is_empty.store(state.engine.is_empty(), Ordering::Relaxed);
+        if is_retry && !state.has_stopped && !state.engine.doubts().is_empty() {
+            look_at_doubts(&myself, state);
+        }
         Ok(())
+    }
+}
+
+/// Somebody may have decided meanwhile that a replica need not be asked.
+fn look_at_doubts<E: EventSourced>(myself: &ActorRef<EntityMessage<E>>, state: &State<E>) {
+    let still = state.runtime.parts.host.doubts(&state.id);
+    for replica in state.engine.doubts().iter().filter(|replica| !still.contains(replica)) {
+        let _ = myself.send_message(EntityMessage::Input(Input::Vouched(replica.clone())));
     }
 }
 
@@ -174,6 +186,8 @@ fn run<E: EventSourced>(
                 let _ = myself.send_message(EntityMessage::Input(Input::Stop));
             }
         }
+        Action::WentBack => parts.host.went_back(&state.id),
+        Action::Reclaimed => parts.host.reclaimed(&state.id),
         Action::Fenced(error) => parts.host.fenced(&state.id, &error),
         Action::Stopped(reason) => {
             state.has_stopped = true;
@@ -187,6 +201,7 @@ fn run<E: EventSourced>(
         | Action::Append(..)
         | Action::Pull(..)
         | Action::SaveSnapshot(..)
+        | Action::VoidSnapshot(_)
         | Action::DeleteSnapshots(_)
         | Action::DeleteEvents(_)) => store(myself, state, action),
     }
@@ -265,6 +280,10 @@ fn store<E: EventSourced>(
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
             });
         }
+        Action::VoidSnapshot(number) => {
+            let void = Snapshot::void(number);
+            delete("void a snapshot", async move { snapshots.save_snapshot(&id, &void).await });
+        }
         Action::DeleteSnapshots(last) => {
             delete(
                 "delete snapshots",
@@ -283,6 +302,8 @@ fn store<E: EventSourced>(
         | Action::RunAsynchronous(..)
         | Action::WakeAfter(_)
         | Action::Passivate
+        | Action::WentBack
+        | Action::Reclaimed
         | Action::Fenced(_)
         | Action::Stopped(_) => unreachable!("`run` passes on the actions of the stores only"),
     }

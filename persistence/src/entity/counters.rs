@@ -36,6 +36,12 @@ counters! {
     events_direct,
     /// Events of other replicas that were persisted, having been read from a journal.
     events_pulled,
+    /// Events of this replica that the journal had lost and that were taken back from other replicas.
+    events_reclaimed,
+    /// Events of this replica whose numbers other replicas know for other events; the replicas differ for ever.
+    events_forked,
+    /// Commands refused because the journal may have gone back and a replica could not be asked yet.
+    commands_doubted,
     /// Events that were offered again and dropped.
     events_duplicate,
     /// Events dropped because too many waited for their causes (`waiting_events_max`); they are read again.

@@ -39,6 +39,18 @@ pub trait EntityHost: Send + Sync + 'static {
         true
     }
 
+    /// The replicas that must be asked for events of this one before the entity takes a command, because the journal of this place may
+    /// have gone back. Asked before an entity starts and while it waits; must not take a lock that is held while one is started.
+    fn doubts(&self, _id: &ReplicationId) -> Vec<ReplicaId> {
+        Vec::new()
+    }
+
+    /// All replicas that were doubted have been read to their ends, and what they had is durable.
+    fn reclaimed(&self, _id: &ReplicationId) {}
+
+    /// Another replica has events of this one that the journal has not.
+    fn went_back(&self, _id: &ReplicationId) {}
+
     /// Events of this replica are durable.
     fn published(&self, _id: &ReplicationId, _events: &[StoredEvent]) {}
 

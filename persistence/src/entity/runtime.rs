@@ -145,6 +145,7 @@ impl<E: EventSourced> EntityRuntime<E> {
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
         let arriving = Arc::new(AtomicUsize::new(0));
         let arrivals_max = inner.settings.arrivals_max;
+        let doubts = inner.parts.host.doubts(&id);
         let is_empty = Arc::new(AtomicBool::new(false));
         let arguments = Arguments {
             id,
@@ -158,6 +159,9 @@ impl<E: EventSourced> EntityRuntime<E> {
         let taken = Arc::new(AtomicUsize::new(0));
         let handle =
             EntityHandle { actor, taken, mailbox_max, arriving, is_empty, arrivals_max, counters };
+        if !doubts.is_empty() {
+            let _ = handle.actor.send_message(EntityMessage::Input(Input::Doubted(doubts)));
+        }
         let _ = handle.actor.send_message(EntityMessage::Input(Input::Start));
         Ok(handle)
     }

@@ -40,6 +40,10 @@ pub struct EntitySettings {
     /// Longest such wait.
     #[serde(with = "crate::time::text")]
     pub pull_retry_max: Duration,
+    /// How long commands wait for the other replicas' journals when the own one may have gone back; beyond, they are refused with
+    /// `Unavailable` until these were read.
+    #[serde(with = "crate::time::text")]
+    pub reclaim_wait: Duration,
     /// First wait before a failed entity restarts; it doubles up to `restart_max`.
     #[serde(with = "crate::time::text")]
     pub restart_min: Duration,
@@ -74,6 +78,7 @@ impl Default for EntitySettings {
             pull_at_start: true,
             pull_retry_min: Duration::from_millis(200),
             pull_retry_max: Duration::from_secs(10),
+            reclaim_wait: Duration::from_secs(2),
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
             recoveries_max: 64,
@@ -106,6 +111,7 @@ impl EntitySettings {
         for (name, actual) in [
             ("pull_retry_min", self.pull_retry_min),
             ("pull_retry_max", self.pull_retry_max),
+            ("reclaim_wait", self.reclaim_wait),
             ("restart_min", self.restart_min),
             ("restart_max", self.restart_max),
         ] {

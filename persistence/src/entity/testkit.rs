@@ -216,6 +216,9 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::RunAsynchronous(..)
             | Action::WakeAfter(_)
             | Action::Fenced(_)
+            | Action::WentBack
+            | Action::Reclaimed
+            | Action::VoidSnapshot(_)
             | Action::Stopped(_) => None,
         }
     }

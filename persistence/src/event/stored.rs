@@ -28,7 +28,8 @@ pub struct EventMeta {
     pub origin: ReplicaId,
     /// Events by origin that precede or equal this one; `version[origin]` is its own number, dense.
     pub version: VersionVector,
-    /// Its sequence number in its origin's journal: every earlier row there causally precedes it.
+    /// Its sequence number in its origin's journal when it was written: every earlier row there causally precedes it. A journal that went
+    /// back numbers anew; the event keeps this number, and at least so many events stand before it.
     pub source_seq: SequenceNr,
     /// Whether the replica had, when the event arrived, events that it does not know. Decided once, at
     /// arrival, and stored, so that replay gives the same flag; always false at the origin.

@@ -53,6 +53,8 @@ pub struct Engine<E: EventSourced> {
     stopping: bool,
     /// The highest number that was ever durable in this engine: a journal that has less has lost data.
     durable_ever: SequenceNr,
+    /// Whose word is missing before commands are taken.
+    pub(super) doubted: Vec<ReplicaId>,
     /// An append of an earlier generation has not ended yet; recovery waits for it.
     append_outstanding: bool,
 }
@@ -84,6 +86,7 @@ impl<E: EventSourced> Engine<E> {
             attempts: 0,
             stopping: false,
             durable_ever: SequenceNr::ZERO,
+            doubted: Vec::new(),
             append_outstanding: false,
         }
     }
@@ -107,9 +110,14 @@ impl<E: EventSourced> Engine<E> {
     fn take(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
         match input {
             Input::Start => self.begin(actions),
+            Input::Doubted(replicas) => self.doubted(now, replicas, actions),
+            Input::Vouched(replica) => self.vouched(&replica),
             Input::Command(queued) => self.inbox.push_back(queued),
             Input::Replicated(events) => self.arrived(now, events, actions),
-            Input::PeerHas(news) => self.heard(news),
+            Input::PeerHas(news) => {
+                self.heard(news);
+                self.found_behind(now, actions);
+            }
             Input::Stop => self.stop(actions),
             Input::Kill => self.end(StopReason::Killed, actions),
             Input::Wake => self.wake(now, actions),
@@ -143,8 +151,9 @@ impl<E: EventSourced> Engine<E> {
                 }
             }
             (Phase::Recovering(recovery), Input::HighestFound(g, result)) if g == current => {
-                match recovery.highest_found(shared, result) {
-                    Ok(()) => return self.recovered(now, actions),
+                match recovery.highest_found(shared, result, actions) {
+                    Ok(false) => Ok(()),
+                    Ok(true) => return self.recovered(now, actions),
                     Err(failure) => Err(failure),
                 }
             }
@@ -204,11 +213,13 @@ impl<E: EventSourced> Engine<E> {
         EntityCounters::add(&self.shared.counters.recoveries, 1);
         self.durable_ever = running.durable();
         self.phase = Phase::Running(Box::new(running));
+        self.doubt_again(now, actions);
         let arrivals = std::mem::take(&mut self.arrivals);
         self.arrived(now, arrivals, actions);
         for news in std::mem::take(&mut self.news).into_values() {
             self.heard(news);
         }
+        self.found_behind(now, actions);
     }
 
     fn arrived(&mut self, now: Now, events: Vec<StoredEvent>, actions: &mut Vec<Action<E>>) {
@@ -259,6 +270,8 @@ impl<E: EventSourced> Engine<E> {
 
     /// Does everything that can be done now.
     fn drive(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        self.found_behind(now, actions);
+        self.reclaim(now, actions);
         let Phase::Running(running) = &mut self.phase else { return };
         // what became durable is let out first
         running.persist(&self.shared, actions);
@@ -347,6 +360,27 @@ impl<E: EventSourced> Engine<E> {
         refuse(std::mem::take(&mut self.inbox), answer.clone());
         refuse(std::mem::take(&mut self.stash), answer);
         actions.push(Action::Stopped(reason));
+    }
+
+    /// What is at work, with what all parts share.
+    pub(super) fn parts(&mut self) -> Option<(&Shared<E>, &mut Running<E>)> {
+        if let Phase::Running(running) = &mut self.phase {
+            Some((&self.shared, running))
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn take_inbox(&mut self) -> VecDeque<Queued<E::Command>> {
+        std::mem::take(&mut self.inbox)
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    pub(super) fn counters(&self) -> &EntityCounters {
+        &self.shared.counters
     }
 
     fn check(&self) {

@@ -65,6 +65,10 @@ pub struct Queued<C> {
 pub enum Input<E: EventSourced> {
     /// Begin; the first input.
     Start,
+    /// The journal may have gone back: these replicas are asked for own events before a command is taken.
+    Doubted(Vec<ReplicaId>),
+    /// Nobody doubts any more because of that replica.
+    Vouched(ReplicaId),
     /// The entity may recover.
     PermitGranted(Generation),
     /// A command.
@@ -113,6 +117,8 @@ pub enum Action<E: EventSourced> {
     Pull(Generation, ReplicaId, SequenceNr),
     /// Store it, read it back, and answer with `SnapshotSaved`.
     SaveSnapshot(Generation, Box<Snapshot>),
+    /// Replace the snapshot with this number by one that cannot be used. No answer.
+    VoidSnapshot(SequenceNr),
     /// Delete snapshots up to this number. No answer.
     DeleteSnapshots(SequenceNr),
     /// Delete events up to this number. No answer.
@@ -131,6 +137,10 @@ pub enum Action<E: EventSourced> {
     WakeAfter(Duration),
     /// Ask the host to stop this entity.
     Passivate,
+    /// Another replica has own events that the journal has not.
+    WentBack,
+    /// Every replica that was doubted was read to its end, and what it had is durable.
+    Reclaimed,
     /// Another writer owns the stream.
     Fenced(Error),
     /// The last action.
@@ -173,6 +183,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             }
             Self::Pull(_, replica, after) => write!(f, "Pull({replica}, {after})"),
             Self::SaveSnapshot(_, snapshot) => write!(f, "SaveSnapshot({})", snapshot.sequence_nr),
+            Self::VoidSnapshot(number) => write!(f, "VoidSnapshot({number})"),
             Self::DeleteSnapshots(last) => write!(f, "DeleteSnapshots({last})"),
             Self::DeleteEvents(last) => write!(f, "DeleteEvents({last})"),
             Self::Release(releases) => write!(f, "Release({})", releases.len()),
@@ -182,6 +193,8 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::RunAsynchronous(..) => f.write_str("RunAsynchronous"),
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
             Self::Passivate => f.write_str("Passivate"),
+            Self::WentBack => f.write_str("WentBack"),
+            Self::Reclaimed => f.write_str("Reclaimed"),
             Self::Fenced(error) => write!(f, "Fenced({error})"),
             Self::Stopped(reason) => write!(f, "Stopped({reason:?})"),
         }

@@ -14,7 +14,8 @@
 //! - `running`: commands against the newest state;
 //! - `persisting`: output commit: one append under way, the next one collecting, answers let out when durable;
 //! - `proof`: nothing is stored that could not be read again;
-//! - `replication`: events of other replicas, pulls, positions.
+//! - `replication`: events of other replicas, pulls, positions;
+//! - `reclaim`: doubt about the own journal, and own events that come back.
 //!
 //! Every phase takes events of other replicas: they are kept within a bound, or dropped and read again.
 //!
@@ -26,6 +27,7 @@ mod input;
 mod limits;
 mod persisting;
 pub(super) mod proof;
+mod reclaim;
 mod recovery;
 mod replication;
 mod running;

@@ -1,12 +1,14 @@
 //! Recovery: the newest snapshot that can be used, then the events after it.
 //!
 //! A snapshot that cannot be used is passed over, loudly, for an older one or for the events. Recovery never ends below the journal's
-//! highest number, above it, or with a hole: what cannot be recovered whole is an error that names what is missing.
+//! highest number, above it, or with a hole: what cannot be recovered whole is an error that names what is missing. A replicated entity whose
+//! snapshot is above the journal has lost events, which the other replicas are asked for (`reclaim`); alone, it stops.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::core::{Shared, store_failure};
+use super::reclaim::Doubts;
 use super::running::{Applier, Failure, Running};
 use super::{Action, Generation};
 use crate::Result;
@@ -30,6 +32,9 @@ pub(super) struct Recovery<E: EventSourced> {
     has_replayed: bool,
     /// Why the newest snapshot was not used.
     passed_over: Option<String>,
+    /// The journal's highest number, which a snapshot was above.
+    ends_at: Option<SequenceNr>,
+    doubts: Doubts,
 }
 
 impl<E: EventSourced> Recovery<E> {
@@ -47,6 +52,8 @@ impl<E: EventSourced> Recovery<E> {
             positions: BTreeMap::new(),
             has_replayed: false,
             passed_over: None,
+            ends_at: None,
+            doubts: Doubts::default(),
         }
     }
 
@@ -58,6 +65,10 @@ impl<E: EventSourced> Recovery<E> {
     ) -> Result<(), Failure> {
         let snapshot = result.map_err(|error| store_failure("reading the snapshot", error))?;
         if let Some(snapshot) = snapshot {
+            if self.ends_at.is_some_and(|highest| snapshot.sequence_nr > highest) {
+                self.void(snapshot.sequence_nr, actions);
+                return Ok(());
+            }
             match read_state(shared, &snapshot) {
                 Ok(state) => self.adopt(shared, state, snapshot),
                 Err(reason) => {
@@ -116,18 +127,47 @@ impl<E: EventSourced> Recovery<E> {
         &mut self,
         shared: &Shared<E>,
         result: Result<SequenceNr>,
-    ) -> Result<(), Failure> {
+        actions: &mut Vec<Action<E>>,
+    ) -> Result<bool, Failure> {
         let highest = result.map_err(|error| store_failure("reading the highest number", error))?;
         if self.newest < highest {
             return Err(self.missing(shared, highest));
         }
         if self.newest > highest {
+            if shared.replicas.len() > 1 {
+                self.begin_below(shared, highest, actions);
+                return Ok(false);
+            }
             return Err(Failure::Failed(format!(
                 "recovering `{}`: the snapshot has the events up to {}, the journal only those up to {highest}: the journal has lost events",
                 shared.id, self.newest
             )));
         }
-        self.each_event_is_named(shared)
+        self.each_event_is_named(shared).map(|()| true)
+    }
+
+    /// The journal went back, and the snapshot did not: an older one, or the events, are read in its place. What is missing then is asked
+    /// of the other replicas before a command is taken.
+    fn begin_below(
+        &mut self,
+        shared: &Shared<E>,
+        highest: SequenceNr,
+        actions: &mut Vec<Action<E>>,
+    ) {
+        let number = self.newest;
+        tracing::error!(id = %shared.id, %number, %highest, "a snapshot is newer than the journal, which has lost events: it is not used");
+        EntityCounters::add(&shared.counters.snapshots_passed_over, 1);
+        let why = format!("snapshot {number}: the journal ends at {highest}");
+        *self = Self { passed_over: Some(why), ends_at: Some(highest), ..Self::new(shared) };
+        self.doubts.found_behind();
+        self.void(number, actions);
+    }
+
+    /// Other events will have the numbers that a snapshot of lost ones has: it is made unusable, and the one before it is read.
+    fn void(&self, number: SequenceNr, actions: &mut Vec<Action<E>>) {
+        actions.push(Action::VoidSnapshot(number));
+        let older = SequenceNr::new(number.value().saturating_sub(1));
+        actions.push(Action::LoadSnapshot(self.generation, older));
     }
 
     fn replay(&mut self, shared: &Shared<E>, event: &StoredEvent) -> Result<(), Failure> {
@@ -146,6 +186,8 @@ impl<E: EventSourced> Recovery<E> {
                 Some(position) => *position = (*position).max(number),
                 None => drop(self.positions.insert(origin.clone(), number)),
             }
+        } else {
+            self.doubts.note_own(event.meta.origin_nr(), event.meta.timestamp);
         }
         self.applier.apply_stored(shared, &mut self.state, event, true)
     }
@@ -176,7 +218,10 @@ impl<E: EventSourced> Recovery<E> {
     }
 
     pub(super) fn finish(self, shared: &Shared<E>) -> Running<E> {
-        Running::new(shared, self.state, self.delivery, self.clock, self.newest, self.positions)
+        let Self { state, delivery, clock, newest, positions, doubts, .. } = self;
+        let mut running = Running::new(shared, state, delivery, clock, newest, positions);
+        running.doubts = doubts;
+        running
     }
 }
 

@@ -26,6 +26,8 @@ struct Peer {
     /// Its journal is to be read because the entity has started.
     at_start: bool,
     reading: bool,
+    /// The position was found to be of another history at this number of the stream, and begun anew.
+    anew_at: SequenceNr,
     attempts: u32,
     retry_at: Option<Instant>,
     /// What it is known to have: for deleting events, never for delivery.
@@ -80,12 +82,41 @@ impl Peers {
         self.peers.iter().all(|(_, peer)| version.is_included_in(&peer.has))
     }
 
+    pub(super) fn is_reading(&self, replica: &ReplicaId) -> bool {
+        self.get(replica).is_some_and(|peer| peer.reading)
+    }
+
+    pub(super) fn look_again(&mut self) {
+        self.is_calm = false;
+    }
+
+    /// Whether one of them has events of this replica that are not in `seen`.
+    pub(super) fn knows_more<E: EventSourced>(
+        &self,
+        shared: &Shared<E>,
+        seen: &VersionVector,
+    ) -> bool {
+        let own = shared.id.replica_id();
+        self.news.values().any(|news| news.seen.get(own) > seen.get(own))
+    }
+
     fn get(&self, replica: &ReplicaId) -> Option<&Peer> {
         self.peers.iter().find(|(name, _)| name == replica).map(|(_, peer)| peer)
     }
 
     fn get_mut(&mut self, replica: &ReplicaId) -> Option<&mut Peer> {
         self.peers.iter_mut().find(|(name, _)| name == replica).map(|(_, peer)| peer)
+    }
+
+    /// Everything up to the position should be included in what this entity has seen, and is not: the other replica's journal went back,
+    /// and has other events in these rows now. It is read from its beginning, once for each length that it has.
+    fn begin_anew(&mut self, replica: &ReplicaId, highest: SequenceNr) {
+        if let Some(peer) = self.get_mut(replica)
+            && peer.anew_at < highest
+            && !peer.reading
+        {
+            (peer.anew_at, peer.position) = (highest, SequenceNr::ZERO);
+        }
     }
 
     fn reached(&mut self, replica: &ReplicaId, position: SequenceNr) {
@@ -119,14 +150,21 @@ impl<E: EventSourced> Running<E> {
         group: &mut Vec<StoredEvent>,
     ) -> Result<Offered, Failure> {
         let origin = &event.meta.origin;
-        if origin == shared.id.replica_id() || self.peers.get(origin).is_none() {
+        let is_own = origin == shared.id.replica_id();
+        if is_own || self.peers.get(origin).is_none() {
             // one's own event comes back, or one of a replica that this entity does not know
             if self.delivery.is_duplicate(&event) {
+                if is_own {
+                    self.compare_own(shared, &event);
+                }
                 EntityCounters::add(&shared.counters.events_duplicate, 1);
                 return Ok(Offered::Duplicate);
             }
-            tracing::warn!(id = %shared.id, %origin, "an event of an unknown replica, or of an own event that is not in the journal, is ignored");
-            return Ok(Offered::Full);
+            if !is_own {
+                tracing::warn!(id = %shared.id, %origin, "an event of an unknown replica is ignored");
+                return Ok(Offered::Full);
+            }
+            self.doubts.found_behind();
         }
         let offered = self.delivery.offer(event);
         match offered {
@@ -143,6 +181,9 @@ impl<E: EventSourced> Running<E> {
                         && let Some(peer) = self.peers.get_mut(&origin)
                     {
                         peer.has.merge(&ready.meta.version);
+                    }
+                    if origin == *shared.id.replica_id() {
+                        EntityCounters::add(&shared.counters.events_reclaimed, 1);
                     }
                     group.push(self.other_event(shared, ready)?);
                     self.peers.reached(&origin, source);
@@ -177,12 +218,15 @@ impl<E: EventSourced> Running<E> {
                 tracing::debug!(id = %shared.id, %replica, %error, "reading its journal failed");
                 peer.retry_at = Some(now.instant + retry_wait(shared, peer.attempts));
                 peer.attempts += 1;
+                self.doubts.failed(replica, &error.to_string());
                 return Ok(());
             }
         };
         peer.attempts = 0;
-        if events.is_empty() {
+        let is_end = events.is_empty();
+        if is_end {
             peer.at_start = false;
+            self.doubts.answered(replica, self.newest);
         }
         let (mut group, mut moved) = (Vec::new(), false);
         for event in events {
@@ -199,6 +243,9 @@ impl<E: EventSourced> Running<E> {
         EntityCounters::add(&shared.counters.events_pulled, group.len());
         self.collect_others(shared, group);
         if !moved {
+            if !is_end {
+                self.doubts.failed(replica, CAUSES_MISSING);
+            }
             let peer = self.peers.get_mut(replica).expect("seen above");
             peer.retry_at = Some(now.instant + retry_wait(shared, peer.attempts));
             peer.attempts += 1;
@@ -220,8 +267,11 @@ impl<E: EventSourced> Running<E> {
         let mut is_calm = true;
         for (replica, peer) in &mut *self.peers.peers {
             let replica = &*replica;
-            let due =
-                peer.at_start || self.peers.news.contains_key(replica) || gaps.contains(replica);
+            let due = peer.at_start
+                || self.peers.news.contains_key(replica)
+                || gaps.contains(replica)
+                || gaps.contains(shared.id.replica_id())
+                || self.doubts.is_asked(replica);
             if !due {
                 // a later need is not delayed by an earlier one
                 (peer.retry_at, peer.attempts) = (None, 0);
@@ -260,9 +310,13 @@ impl<E: EventSourced> Running<E> {
         let mut all = std::mem::take(&mut self.peers.news);
         let mut covered = Vec::new();
         all.retain(|replica, news| {
-            let peer = self.peers.get(replica);
-            let has = peer.is_some_and(|peer| peer.position >= news.highest)
-                || (news.seen.event_count() > 0 && news.seen.is_included_in(seen));
+            let is_passed = |peer: &Peer| peer.position >= news.highest;
+            let is_passed = self.peers.get(replica).is_some_and(is_passed);
+            let is_named = news.seen.event_count() > 0;
+            let has = if is_named { news.seen.is_included_in(seen) } else { is_passed };
+            if is_passed && !has {
+                self.peers.begin_anew(replica, news.highest);
+            }
             if has {
                 covered.push((replica.clone(), news.highest));
             }
@@ -277,6 +331,10 @@ impl<E: EventSourced> Running<E> {
         self.persist(shared, actions);
     }
 }
+
+/// Why a read that gave events is not enough.
+const CAUSES_MISSING: &str =
+    "its events wait for others that were deleted there, or that only another replica has";
 
 fn retry_wait<E: EventSourced>(shared: &Shared<E>, attempts: u32) -> std::time::Duration {
     let settings = &shared.settings;

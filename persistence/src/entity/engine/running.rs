@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::core::{Shared, merge_news};
 use super::persisting::{Due, Persisting};
+use super::reclaim::Doubts;
 use super::replication::Peers;
 use super::{Now, Queued, Release, Slot, proof};
 use crate::delivery::CausalDelivery;
@@ -116,6 +117,7 @@ pub(super) struct Running<E: EventSourced> {
     pub(super) newest: SequenceNr,
     pub(super) persisting: Persisting<E>,
     pub(super) peers: Peers,
+    pub(super) doubts: Doubts,
     applier: Applier,
     context: CommandContext,
     /// The place of the command whose future is under way.
@@ -140,6 +142,7 @@ impl<E: EventSourced> Running<E> {
             newest,
             persisting: Persisting::new(newest),
             peers: Peers::new(shared, positions),
+            doubts: Doubts::default(),
             applier: Applier::new(shared),
             context: CommandContext { common },
             asynchronous: None,
@@ -171,6 +174,7 @@ impl<E: EventSourced> Running<E> {
     pub(super) fn takes_commands(&self, shared: &Shared<E>) -> bool {
         let settings = &shared.settings;
         self.asynchronous.is_none()
+            && !self.doubts.is_open()
             && self.persisting.has_room(settings)
             && (settings.pipelined || self.persisting.is_settled())
     }
@@ -303,6 +307,7 @@ impl<E: EventSourced> Running<E> {
                 concurrent: false,
                 timestamp: time,
             };
+            self.doubts.note_own(meta.origin_nr(), time);
             let stored = StoredEvent { sequence_nr: self.newest, meta, payload };
             let context = self.applier.context(&stored, false);
             apply(shared, context, &mut self.state, &event)?;
@@ -316,7 +321,7 @@ impl<E: EventSourced> Running<E> {
         Ok(())
     }
 
-    /// Applies an event of another replica that is ready, and returns it as it will be stored.
+    /// Applies an event that another replica has and that is ready, and returns it as it will be stored.
     pub(super) fn other_event(
         &mut self,
         shared: &Shared<E>,
@@ -325,6 +330,9 @@ impl<E: EventSourced> Running<E> {
         self.newest = self.newest.next();
         event.sequence_nr = self.newest;
         self.clock.observe(event.meta.timestamp);
+        if event.meta.origin == *shared.id.replica_id() {
+            self.doubts.note_own(event.meta.origin_nr(), event.meta.timestamp);
+        }
         self.applier.apply_stored(shared, &mut self.state, &event, false)?;
         Ok(event)
     }

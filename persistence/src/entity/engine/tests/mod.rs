@@ -2,6 +2,7 @@
 
 mod failure;
 mod limits;
+mod reclaim;
 mod recovery;
 mod replication;
 mod world;

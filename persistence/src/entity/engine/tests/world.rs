@@ -98,6 +98,9 @@ pub(super) struct Replica {
     pub(super) stopped: Option<StopReason>,
     pub(super) published: Vec<StoredEvent>,
     pub(super) append_count: usize,
+    pub(super) went_back: usize,
+    pub(super) reclaimed: usize,
+    pub(super) voided: Vec<SequenceNr>,
     deleted: SequenceNr,
     id: ReplicationId,
 }
@@ -152,6 +155,9 @@ impl World {
                 stopped: None,
                 published: Vec::new(),
                 append_count: 0,
+                went_back: 0,
+                reclaimed: 0,
+                voided: Vec::new(),
                 deleted: SequenceNr::ZERO,
                 id,
             };
@@ -223,6 +229,8 @@ impl World {
                     self.feed(other, Input::Replicated(events.clone()));
                 }
             }
+            Action::WentBack => self.replica(name).went_back += 1,
+            Action::Reclaimed => self.replica(name).reclaimed += 1,
             Action::ReleasePermit | Action::Fenced(_) | Action::Received(_) => {}
             Action::Passivate => self.feed(name, Input::Stop),
             action => {
@@ -282,6 +290,11 @@ impl World {
                 let number = snapshot.sequence_nr;
                 replica.snapshot = Some(*snapshot);
                 Some(Input::SnapshotSaved(generation, number, Ok(())))
+            }
+            Action::VoidSnapshot(number) => {
+                let snapshot = replica.snapshot.take_if(|held| held.sequence_nr == number);
+                replica.voided.extend(snapshot.map(|snapshot| snapshot.sequence_nr));
+                None
             }
             Action::DeleteEvents(last) => {
                 replica.deleted = last;

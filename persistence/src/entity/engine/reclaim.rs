@@ -1,0 +1,242 @@
+//! Doubt about the own journal, and the own events that come back from other replicas.
+//!
+//! A journal that was restored from a backup, or lost with its disk, has fewer events of its own replica than the other replicas have.
+//! Commands that were taken on it would use numbers again that others know already, and those would drop the new events as duplicates. So
+//! an entity in doubt reads the journals of the replicas that are doubted to their ends before it takes a command, and takes its own events
+//! back on the way, through causal delivery like any other:
+//!
+//! ```text
+//!   Doubted([B, C])          B at its end, C at its end, all of it durable
+//!   ---------------> in doubt --------------------------------------------> Reclaimed
+//!                      |  ^
+//!                      +--+ a read fails, or `reclaim_wait` is over: commands are refused without effect, reads go on
+//! ```
+//!
+//! An event of one's own that a peer has and the journal has not is the proof, whoever brings it: it puts an entity in doubt that was not.
+//!
+//! Invariants: no command is handled in doubt; what was read counts when it is durable, so that a restart begins the doubt anew.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::core::{Engine, Shared};
+use super::running::Running;
+use super::{Action, Now, Queued};
+use crate::entity::{EntityCounters, EventSourced};
+use crate::event::{SequenceNr, StoredEvent};
+use crate::identity::ReplicaId;
+use crate::reply::{ReplyError, refuse};
+use crate::time::Timestamp;
+
+/// So many of the newest own events are remembered by number and time, to find numbers that were used twice.
+const OWN_TIMES_MAX: usize = 64;
+
+/// A replica whose word is missing.
+#[derive(Debug)]
+struct Open {
+    replica: ReplicaId,
+    /// A read was under way when the doubt began: the next answer does not count.
+    is_early: bool,
+    /// Why the last read gave less than all.
+    failed: Option<String>,
+}
+
+/// Whose word an entity waits for before it takes commands.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    open: Vec<Open>,
+    /// Everything up to this number was read in doubt.
+    needed: SequenceNr,
+    /// Commands wait until then.
+    wait_until: Option<Instant>,
+    /// An own event came that the journal has not.
+    is_behind: bool,
+    is_told: bool,
+    own_times: VecDeque<(u64, Timestamp)>,
+    is_forked: bool,
+}
+
+impl Doubts {
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub(super) fn is_asked(&self, replica: &ReplicaId) -> bool {
+        self.open.iter().any(|open| open.replica == *replica)
+    }
+
+    /// The replica's journal was read to its end.
+    pub(super) fn answered(&mut self, replica: &ReplicaId, newest: SequenceNr) {
+        self.needed = newest;
+        self.open.retain_mut(|open| {
+            let is_it = open.replica == *replica;
+            let stays = !is_it || open.is_early;
+            open.is_early &= !is_it;
+            stays
+        });
+    }
+
+    /// A read gave no more, and not the end either.
+    pub(super) fn failed(&mut self, replica: &ReplicaId, reason: &str) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.replica == *replica) {
+            open.is_early = false;
+            open.failed = Some(format!("`{replica}`: {reason}"));
+        }
+    }
+
+    /// An own event came that the journal has not.
+    pub(super) fn found_behind(&mut self) {
+        self.is_behind = true;
+    }
+
+    /// Notes an own event, whether written or read.
+    pub(super) fn note_own(&mut self, number: u64, time: Timestamp) {
+        if self.own_times.len() >= OWN_TIMES_MAX {
+            self.own_times.pop_front();
+        }
+        self.own_times.push_back((number, time));
+    }
+
+    /// The time of the own event with the number of `event`, if that is another event.
+    fn other_time(&self, event: &StoredEvent) -> Option<Timestamp> {
+        let number = event.meta.origin_nr();
+        let known = self.own_times.iter().find(|(known, _)| *known == number)?.1;
+        (known != event.meta.timestamp).then_some(known)
+    }
+}
+
+impl<E: EventSourced> Running<E> {
+    /// From now on, commands wait for the word of these replicas.
+    pub(super) fn doubt(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        replicas: &[ReplicaId],
+        actions: &mut Vec<Action<E>>,
+    ) {
+        let before = self.doubts.open.len();
+        for replica in replicas {
+            let is_early = self.peers.is_reading(replica);
+            if replica == shared.id.replica_id() || self.doubts.is_asked(replica) {
+                continue;
+            }
+            self.doubts.open.push(Open { replica: replica.clone(), is_early, failed: None });
+        }
+        if self.doubts.open.len() > before {
+            let wait = shared.settings.reclaim_wait;
+            self.doubts.wait_until = Some(now.instant + wait);
+            self.peers.look_again();
+            actions.push(Action::WakeAfter(wait));
+        }
+    }
+
+    /// There is no doubt about that replica any more: somebody else has decided.
+    pub(super) fn vouched(&mut self, replica: &ReplicaId) {
+        self.doubts.open.retain(|open| open.replica != *replica);
+    }
+
+    /// An own event that the journal has already: it must be the same one.
+    pub(super) fn compare_own(&mut self, shared: &Shared<E>, event: &StoredEvent) {
+        let Some(known) = self.doubts.other_time(event) else { return };
+        EntityCounters::add(&shared.counters.events_forked, 1);
+        if !std::mem::replace(&mut self.doubts.is_forked, true) {
+            let (id, number, other) = (&shared.id, event.meta.origin_nr(), event.meta.timestamp);
+            tracing::error!(%id, number, ?known, ?other, "another replica has an own event with a number that was used again after a loss was accepted: the replicas of this entity differ for ever");
+        }
+    }
+
+    fn is_reclaimed(&self) -> bool {
+        !self.doubts.is_open() && self.durable() >= self.doubts.needed
+    }
+
+    /// Why commands are refused now, if they are not to wait.
+    fn refusal(&self, now: Now) -> Option<String> {
+        let is_over = self.doubts.wait_until.is_some_and(|until| now.instant >= until);
+        let names: Vec<&str> = self.doubts.open.iter().map(|open| open.replica.as_str()).collect();
+        let failed = self.doubts.open.iter().find_map(|open| open.failed.as_ref());
+        let why = match failed {
+            Some(why) => why.clone(),
+            None if is_over => format!("no answer from {names:?} yet"),
+            None => return None,
+        };
+        Some(format!(
+            "the journal may have gone back, and commands wait until {names:?} were asked for own events: {why}"
+        ))
+    }
+}
+
+impl<E: EventSourced> Engine<E> {
+    /// The journal may have gone back: these replicas are asked before the next command.
+    pub(super) fn doubted(
+        &mut self,
+        now: Now,
+        replicas: Vec<ReplicaId>,
+        actions: &mut Vec<Action<E>>,
+    ) {
+        for replica in replicas {
+            if !self.doubted.contains(&replica) {
+                self.doubted.push(replica);
+            }
+        }
+        self.doubt_again(now, actions);
+    }
+
+    /// What was read in doubt before a restart may not be durable: it is read again.
+    pub(super) fn doubt_again(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        let doubted = std::mem::take(&mut self.doubted);
+        if let Some((shared, running)) = self.parts() {
+            running.doubt(shared, now, &doubted, actions);
+        }
+        self.doubted = doubted;
+    }
+
+    pub(super) fn vouched(&mut self, replica: &ReplicaId) {
+        self.doubted.retain(|doubted| doubted != replica);
+        if let Some((_, running)) = self.parts() {
+            running.vouched(replica);
+        }
+    }
+
+    /// A peer has events of this replica that the journal has not: that is the proof, and every peer is asked.
+    pub(super) fn found_behind(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        let Some((shared, running)) = self.parts() else { return };
+        let is_behind =
+            running.doubts.is_behind || running.peers.knows_more(shared, running.delivery.seen());
+        if running.doubts.is_told || !is_behind {
+            return;
+        }
+        running.doubts.is_told = true;
+        tracing::debug!(id = %shared.id, "another replica has events of this one that the journal has not");
+        let replicas: Vec<ReplicaId> = shared.replicas.iter().cloned().collect();
+        actions.push(Action::WentBack);
+        let own = shared.id.replica_id().clone();
+        self.doubted(now, replicas.into_iter().filter(|one| *one != own).collect(), actions);
+    }
+
+    /// Ends the doubt when everything that was read is durable; refuses the commands that should not wait.
+    pub(super) fn reclaim(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        if self.doubted.is_empty() {
+            return;
+        }
+        let stopping = self.is_stopping();
+        let Some((_, running)) = self.parts() else { return };
+        if running.is_reclaimed() {
+            self.doubted.clear();
+            return actions.push(Action::Reclaimed);
+        }
+        let why = match running.refusal(now) {
+            Some(why) if running.doubts.is_open() => why,
+            None if stopping && running.doubts.is_open() => "the entity is stopping".into(),
+            Some(_) | None => return,
+        };
+        let waiting: VecDeque<Queued<E::Command>> = self.take_inbox();
+        EntityCounters::add(&self.counters().commands_doubted, waiting.len());
+        refuse(waiting, ReplyError::Unavailable(why));
+    }
+
+    /// Whose word is missing. The shell asks the host now and then whether it still is.
+    pub fn doubts(&self) -> &[ReplicaId] {
+        &self.doubted
+    }
+}
