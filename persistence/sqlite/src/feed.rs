@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use antiphon_persistence::Result;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{PersistenceId, ReplicationId};
-use antiphon_persistence::store::{Change, ChangesPage, ChangesQuery, Offset, ReadJournal};
+use antiphon_persistence::store::{Change, ChangesPage, ChangesQuery, ReadJournal};
 use antiphon_persistence::version::VersionVector;
-use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::position::Position;
 use crate::record_error::Unread;
 use crate::stats::count;
 use crate::stores::SqliteStores;
@@ -28,6 +29,7 @@ const ROWS_MAX: i64 = 4096;
 #[derive(Clone)]
 struct Entry {
     ordinal: i64,
+    checksum: i64,
     stream: Arc<ReplicationId>,
     last: i64,
     seen: VersionVector,
@@ -46,6 +48,8 @@ struct State {
     end: i64,
     entries: VecDeque<Entry>,
     streams: HashMap<i64, Named>,
+    /// A position that was found good last: an idle reader asks with it again and again.
+    good: Option<Position>,
     /// How often the file was replaced before all this was read.
     replacements: u64,
 }
@@ -103,31 +107,33 @@ struct Rows {
 #[async_trait]
 impl ReadJournal for SqliteStores {
     async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage> {
-        let after = position(&query.after)?;
+        let of = self.inner.feed.state().replacements;
+        let asked = self.known(Position::parse(&query.after)?).await?;
+        let after = asked.ordinal;
         let (start, end) = {
             let state = self.inner.feed.state();
             (state.start, state.end)
         };
         // a reader that is far behind reads for itself; the others share what is at the end
         if start.is_some_and(|start| after < start) {
-            return self.own_page(query, after).await;
+            return self.own_page(query, asked, of).await;
         }
         let from = if start.is_some() { end } else { self.newest().await?.max(after) };
         let rows = self.rows(from).await?;
-        self.inner.feed.extend(from, &rows);
-        if after > rows.through && !rows.more {
-            return Err(lost(after, rows.through));
+        if rows.replacements != of {
+            return self.own_page(query, asked, of).await;
         }
+        self.inner.feed.extend(from, &rows);
         let shared = {
             let state = self.inner.feed.state();
             // other readers may have moved the entries on meanwhile
             let covered = state.start.is_some_and(|start| start <= after && after <= state.end);
             covered.then(|| {
                 let first = state.entries.partition_point(|entry| entry.ordinal <= after);
-                page(query, after, state.entries.range(first..), state.end, rows.more)
+                page(query, asked, state.entries.range(first..), rows.more)
             })
         };
-        let Some(shared) = shared else { return self.own_page(query, after).await };
+        let Some(shared) = shared else { return self.own_page(query, asked, of).await };
         count(&self.inner.counters.feed_cache_hits, 1);
         Ok(shared)
     }
@@ -166,10 +172,44 @@ impl ReadJournal for SqliteStores {
 }
 
 impl SqliteStores {
-    /// A page read from the file, without the shared entries.
-    async fn own_page(&self, query: &ChangesQuery, after: i64) -> Result<ChangesPage> {
-        let rows = self.rows(after).await?;
-        Ok(page(query, after, rows.entries.iter(), rows.through, rows.more))
+    /// A page read from the file, without the shared entries. The position was found good when the file had been replaced `of` times.
+    async fn own_page(
+        &self,
+        query: &ChangesQuery,
+        mut after: Position,
+        of: u64,
+    ) -> Result<ChangesPage> {
+        let mut rows = self.rows(after.ordinal).await?;
+        if rows.replacements != of {
+            after = self.known(after).await?;
+            rows = self.rows(after.ordinal).await?;
+        }
+        Ok(page(query, after, rows.entries.iter(), rows.more))
+    }
+
+    /// The position, or the start when it is of a history that was lost, because the file was replaced by an older copy.
+    async fn known(&self, asked: Position) -> Result<Position> {
+        let held = {
+            let state = self.inner.feed.state();
+            let at = state.entries.partition_point(|entry| entry.ordinal < asked.ordinal);
+            let entry = state.entries.get(at).filter(|entry| entry.ordinal == asked.ordinal);
+            let is_good = || (state.good == Some(asked)).then_some(true);
+            entry.map(|entry| asked.is(entry.checksum)).or_else(is_good)
+        };
+        let is_known = match held {
+            Some(is_known) => is_known,
+            None if asked.ordinal == 0 => true,
+            None => self.read("reading the feed", move |t| asked.is_of(t)).await?,
+        };
+        if !is_known {
+            let position = asked.offset();
+            tracing::warn!(%position, path = %self.inner.path.display(), "a position in the change feed is of another history: the journal went back, and the feed is read from its beginning");
+            return Ok(Position::START);
+        }
+        if held.is_none() {
+            self.inner.feed.state().good = Some(asked);
+        }
+        Ok(asked)
     }
 
     async fn newest(&self) -> Result<i64> {
@@ -207,7 +247,7 @@ fn read_rows(
         let seen = version::decode(&header.seen).map_err(|why| {
             Unread::Row(format!("the version of batch {ordinal} is unreadable: {why}"))
         })?;
-        read.entries.push(Entry { ordinal, stream, last, seen });
+        read.entries.push(Entry { ordinal, checksum: header.checksum, stream, last, seen });
         read.through = ordinal;
     }
     read.more = i64::try_from(read.entries.len()).is_ok_and(|count| count == ROWS_MAX);
@@ -269,9 +309,8 @@ fn checked_name(name: String, hash: i64) -> std::result::Result<String, Unread> 
 
 fn page<'a>(
     query: &ChangesQuery,
-    after: i64,
+    after: Position,
     entries: impl Iterator<Item = &'a Entry>,
-    through: i64,
     more: bool,
 ) -> ChangesPage {
     let mut positions: BTreeMap<&ReplicationId, usize> = BTreeMap::new();
@@ -289,34 +328,14 @@ fn page<'a>(
                 change.highest = change.highest.max(highest);
                 change.seen.merge(&entry.seen);
             } else if changes.len() >= query.change_count_max.max(1) {
-                return ChangesPage { changes, through: offset(covered), more: true };
+                return ChangesPage { changes, through: covered.offset(), more: true };
             } else {
                 positions.insert(stream, changes.len());
                 let (persistence_id, seen) = (stream.persistence_id(), entry.seen.clone());
                 changes.push(Change { persistence_id, highest, seen });
             }
         }
-        covered = entry.ordinal;
+        covered = Position { ordinal: entry.ordinal, checksum: Some(entry.checksum) };
     }
-    ChangesPage { changes, through: offset(through.max(after)), more }
-}
-
-/// The newest row is never removed, so a position beyond it was given by a journal that had more.
-fn lost(after: i64, newest: i64) -> Error {
-    Error::corrupt(format!(
-        "change feed: expected a position up to {newest}, actual {after}: the journal has lost data, or is another one"
-    ))
-}
-
-fn offset(ordinal: i64) -> Offset {
-    if ordinal == 0 { Offset::start() } else { Offset::new(ordinal.to_string()) }
-}
-
-fn position(offset: &Offset) -> Result<i64> {
-    if offset.is_start() {
-        return Ok(0);
-    }
-    offset.as_str().parse().ok().filter(|ordinal| *ordinal >= 0).ok_or_else(|| {
-        Error::rejected(format!("offset `{offset}`: expected a row number of an SQLite journal"))
-    })
+    ChangesPage { changes, through: covered.offset(), more }
 }

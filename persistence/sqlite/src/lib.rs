@@ -16,6 +16,7 @@ mod feed;
 mod file;
 mod journal;
 mod offsets;
+mod position;
 mod reader;
 mod record_error;
 mod schema;

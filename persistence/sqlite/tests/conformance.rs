@@ -2,10 +2,11 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use antiphon_persistence::store::Stores;
-use antiphon_persistence_tck::{DamagedRows, Place};
+use antiphon_persistence_tck::{Capabilities, DamagedRows, Place};
 use antiphon_sqlite::{Durability, SqliteSettings, SqliteStores};
 use async_trait::async_trait;
 use tempfile::TempDir;
@@ -33,6 +34,18 @@ impl Place for Sqlite {
         SqliteStores::open(path, settings).expect("the file opens").stores()
     }
 
+    async fn keep(&self) {
+        copy(self.folder.path(), &self.folder.path().join("kept"));
+    }
+
+    async fn go_back(&self) {
+        copy(&self.folder.path().join("kept"), self.folder.path());
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { goes_back: true, ..Capabilities::default() }
+    }
+
     async fn damaged_session(&self, rows: DamagedRows, choice: u64) -> Option<(String, Stores)> {
         let mut flipper = self.flipper.lock().expect("no case panics here");
         let flipper = flipper.get_or_insert_with(|| Flipper::of(self.folder.path()));
@@ -41,6 +54,18 @@ impl Place for Sqlite {
             SqliteSettings { durability: Durability::Relaxed, ..SqliteSettings::default() };
         let stores = SqliteStores::open(path, settings).expect("the damaged file opens");
         Some((what, stores.stores()))
+    }
+}
+
+/// The file and those beside it, in place of what is there.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for end in ["", "-wal", "-shm"] {
+        let name = format!("journal.db{end}");
+        let _ = std::fs::remove_file(to.join(&name));
+        if from.join(&name).exists() {
+            std::fs::copy(from.join(&name), to.join(&name)).expect("copied");
+        }
     }
 }
 

@@ -12,12 +12,12 @@ use crate::store::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct CoordinationState {
     tables: BTreeMap<Arc<str>, Table>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Table {
     token: FencingToken,
     rows: BTreeMap<Arc<str>, Row>,

@@ -1,7 +1,8 @@
 //! The change feed in memory: one entry an append, in the order in which the appends took effect.
 //!
-//! The text of an offset is the decimal ordinal of the last entry that it covers, from one. Entries
-//! whose events are all deleted are dropped; ordinals are never given out again.
+//! The text of an offset is the decimal ordinal of the last entry that it covers, from one, and the mark of
+//! that entry, `17@2f`. Entries whose events are all deleted are dropped; ordinals are never given out again,
+//! unless the stores go back to an earlier copy: then another entry has another mark, and its reader begins anew.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
@@ -16,17 +17,20 @@ use crate::store::{Change, ChangesPage, ChangesQuery, Offset, ReadJournal};
 use crate::version::VersionVector;
 use crate::{Error, Result};
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct FeedState {
     last: u64,
+    last_mark: u64,
     entries: BTreeMap<u64, Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     persistence_id: PersistenceId,
     first: SequenceNr,
     last: SequenceNr,
+    /// Differs from that of any other append, most likely: made of its ids and times.
+    mark: u64,
 }
 
 impl FeedState {
@@ -35,9 +39,11 @@ impl FeedState {
         persistence_id: PersistenceId,
         first: SequenceNr,
         last: SequenceNr,
+        mark: u64,
     ) {
         self.last += 1;
-        self.entries.insert(self.last, Entry { persistence_id, first, last });
+        self.last_mark = mark;
+        self.entries.insert(self.last, Entry { persistence_id, first, last, mark });
     }
 
     pub(super) fn delete_to(&mut self, persistence_id: &PersistenceId, last: SequenceNr) {
@@ -45,18 +51,36 @@ impl FeedState {
             .retain(|_, entry| entry.persistence_id != *persistence_id || entry.last > last);
     }
 
-    /// The ordinal of an offset of this store.
+    /// The ordinal of an offset of this store; zero when the store went back since, and the offset is of what was lost.
     fn ordinal(&self, offset: &Offset) -> Result<u64> {
         if offset.is_start() {
             return Ok(0);
         }
-        let ordinal = offset.as_str().parse::<u64>().ok();
-        ordinal.filter(|ordinal| (1..=self.last).contains(ordinal)).ok_or_else(|| {
-            Error::rejected(format!(
-                "offset `{offset}`: expected a number up to {}, the last change of this store",
-                self.last
-            ))
-        })
+        let parts = offset.as_str().split_once('@');
+        let parsed = parts.and_then(|(ordinal, mark)| {
+            Some((ordinal.parse::<u64>().ok()?, u64::from_str_radix(mark, 16).ok()?))
+        });
+        let Some((ordinal, mark)) = parsed.filter(|(ordinal, _)| *ordinal > 0) else {
+            return Err(Error::rejected(format!(
+                "offset `{offset}`: expected a number and a mark of this store"
+            )));
+        };
+        let there = match self.entries.get(&ordinal) {
+            Some(entry) => Some(entry.mark),
+            None if ordinal == self.last => Some(self.last_mark),
+            None => None,
+        };
+        // an entry that was deleted cannot be compared
+        let is_known = there.map_or(ordinal < self.last, |there| there == mark);
+        if !is_known {
+            tracing::warn!(%offset, "a position in the change feed is of another history: the store went back, and the feed is read from its beginning");
+        }
+        Ok(if is_known { ordinal } else { 0 })
+    }
+
+    fn offset(&self, ordinal: u64) -> Offset {
+        let mark = self.entries.get(&ordinal).map_or(self.last_mark, |entry| entry.mark);
+        Offset::new(format!("{ordinal}@{mark:x}"))
     }
 }
 
@@ -110,8 +134,11 @@ impl ReadJournal for MemoryStores {
                 break;
             }
         }
-        let through =
-            if through == after { query.after.clone() } else { Offset::new(through.to_string()) };
+        let through = match through {
+            0 => Offset::start(),
+            _ if through == after => query.after.clone(),
+            _ => state.feed.offset(through),
+        };
         Ok(ChangesPage { changes: page.changes.into_values().collect(), through, more })
     }
 

@@ -35,6 +35,10 @@ pub struct MemoryStores {
     state: Arc<Mutex<State>>,
 }
 
+/// What stores in memory had at one moment.
+#[derive(Debug, Clone)]
+pub struct MemoryCopy(State);
+
 /// How often the stores were used, since the beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryCounts {
@@ -46,7 +50,7 @@ pub struct MemoryCounts {
     pub reads: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     journal: journal::JournalState,
     feed: feed::FeedState,
@@ -64,6 +68,17 @@ impl MemoryStores {
     /// These stores behind the traits.
     pub fn stores(&self) -> Stores {
         Stores::from_backend(Arc::new(self.clone()))
+    }
+
+    /// A copy of everything, as a backup is; [`Self::restore`] goes back to it.
+    #[must_use]
+    pub fn copy(&self) -> MemoryCopy {
+        MemoryCopy(self.lock().clone())
+    }
+
+    /// Goes back to a copy, or to nothing, under all handles at once: as a restored backup, or a new disk.
+    pub fn restore(&self, copy: Option<&MemoryCopy>) {
+        *self.lock() = copy.map_or_else(State::default, |copy| copy.0.clone());
     }
 
     /// How often the stores were used.

@@ -10,7 +10,7 @@ use crate::event::SequenceNr;
 use crate::identity::PersistenceId;
 use crate::store::{Journal, Offset, OffsetKey, OffsetStore, Snapshot, SnapshotStore};
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct SnapshotState {
     snapshots: BTreeMap<PersistenceId, BTreeMap<SequenceNr, Snapshot>>,
     offsets: BTreeMap<OffsetKey, Offset>,

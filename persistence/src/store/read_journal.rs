@@ -55,6 +55,8 @@ pub struct ChangesPage {
 /// - `changes` must return only durable events, and each event in a page exactly once when pages follow each other.
 /// - `changes` from [`Offset::start`] must cover every event that is not deleted.
 /// - `changes` must move `through` forward also over events that do not match, so that an idle reader stays cheap.
+/// - `changes` must begin anew, as from the start, when the position was given before the store went back to an earlier state and is of
+///   what was lost, as far as the store can tell; never pass over what took its place.
 /// - `persistence_ids` must return each stream of the type once, sorted by text, after `after` (exclusive), at most `count_max`.
 #[async_trait]
 pub trait ReadJournal: Send + Sync + 'static {

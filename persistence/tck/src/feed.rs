@@ -295,6 +295,52 @@ pub async fn positions_are_never_used_again(kit: Kit) {
     assert_eq!(follower.covered.len(), 2);
 }
 
+/// A position of a history that was lost must begin anew: the store went back to an earlier copy, and what is written then takes the
+/// places of what was lost. Nothing of it may be passed over, and a position beyond the end is no error.
+pub async fn a_position_of_a_history_that_was_lost_begins_anew(kit: Kit) {
+    if !kit.can(kit.capabilities.goes_back, "goes_back") {
+        return;
+    }
+    let pen = kit.writer("writer-1").await;
+    for stream in 1..=3 {
+        pen.append(&id(&format!("cart|c-{stream}|DC-A")), 0, 2).await;
+    }
+    kit.keep().await;
+    for number in 2..8 {
+        pen.append(&id("cart|c-1|DC-A"), number, 1).await;
+    }
+    let mut follower = Follower::new(&kit, &kit.stores, 10);
+    let mut positions = Vec::new();
+    follower.drain().await;
+    positions.push(follower.query.after.clone());
+    pen.append(&id("cart|c-1|DC-A"), 8, 1).await;
+    follower.drain().await;
+    positions.push(follower.query.after.clone());
+    drop((pen, follower));
+
+    let kit = kit.go_back().await;
+    let pen = kit.writer("writer-2").await;
+    for number in 2..12 {
+        let other = id("cart|c-2|DC-A");
+        pen.append(&other, number, 1).await;
+        for after in &positions {
+            let mut query = Follower::new(&kit, &kit.stores, 10).query;
+            query.after = after.clone();
+            let mut highest = SequenceNr::ZERO;
+            loop {
+                let page = kit.stores.read_journal.changes(&query).await.expect("changes");
+                let named = page.changes.iter().filter(|change| change.persistence_id == other);
+                highest = named.map(|change| change.highest).fold(highest, SequenceNr::max);
+                if page.changes.is_empty() && !page.more {
+                    break;
+                }
+                query.after = page.through;
+            }
+            assert_eq!(highest, nr(number + 1), "after {after}");
+        }
+    }
+}
+
 /// A position is good in every session of the place.
 pub async fn a_position_is_good_in_another_session(kit: Kit) {
     let pen = kit.writer("writer-1").await;

@@ -80,6 +80,19 @@ impl Kit {
         Self::open(place).await
     }
 
+    /// Keeps a copy of everything.
+    pub(crate) async fn keep(&self) {
+        self.place.keep().await;
+    }
+
+    /// Drops the session, and opens the place with what was kept. The caller keeps nothing of the old session.
+    pub(crate) async fn go_back(self) -> Self {
+        let Self { place, stores, .. } = self;
+        drop(stores);
+        place.go_back().await;
+        Self::open(place).await
+    }
+
     /// Whether the case can run; says so when not.
     pub(crate) fn can(&self, capability: bool, name: &str) -> bool {
         if !capability {

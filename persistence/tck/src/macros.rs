@@ -141,6 +141,7 @@ macro_rules! read_journal_tests {
             an_offset_of_another_store_is_rejected,
             deleted_events_do_not_hide_others_from_the_feed,
             positions_are_never_used_again,
+            a_position_of_a_history_that_was_lost_begins_anew,
             a_position_is_good_in_another_session,
         }
         $crate::tests_of_group! {

@@ -11,6 +11,12 @@ pub trait Place: Send + Sync + 'static {
     /// Opens the stores once more. Panics when that fails, with the reason.
     async fn session(&self) -> Stores;
 
+    /// Keeps a copy of everything as it is now, in place of the one before. No write is under way.
+    async fn keep(&self) {}
+
+    /// Replaces everything by the copy. No session is open.
+    async fn go_back(&self) {}
+
     /// Opens the stores with one bit flipped in one of these rows, which follows from `choice`, and says which one. Each call begins with sound
     /// rows again. `None` when that cannot be done, as in memory: then the cases of damage are skipped.
     async fn damaged_session(&self, _rows: DamagedRows, _choice: u64) -> Option<(String, Stores)> {
@@ -36,7 +42,7 @@ pub enum DamagedRows {
     Offsets,
 }
 
-/// What stores can do beyond the least. The default is everything.
+/// What stores can do beyond the least. The default is everything but to go back, for which the place has to help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     /// Events keep their replication metadata. Without it, entities cannot be replicated.
@@ -49,6 +55,8 @@ pub struct Capabilities {
     /// the cluster alone sees to it that a stream has one writer at a time; a stream that moves from one open writer to another is
     /// tested in any case.
     pub shared_streams: bool,
+    /// [`Place::keep`] and [`Place::go_back`] do something: as an operator who makes a backup and brings it back.
+    pub goes_back: bool,
     /// The largest payload that is tested, in bytes.
     pub payload_bytes_max: usize,
 }
@@ -60,6 +68,7 @@ impl Default for Capabilities {
             reopens: true,
             multi_process: true,
             shared_streams: true,
+            goes_back: false,
             payload_bytes_max: 1 << 20,
         }
     }

@@ -1,20 +1,38 @@
 //! The stores in memory keep every contract.
 
-use antiphon_persistence::memory::MemoryStores;
+use std::sync::Mutex;
+
+use antiphon_persistence::memory::{MemoryCopy, MemoryStores};
 use antiphon_persistence::store::Stores;
 use antiphon_persistence_tck::{Capabilities, Place};
 use async_trait::async_trait;
 
-struct InMemory(MemoryStores);
+#[derive(Default)]
+struct InMemory {
+    stores: MemoryStores,
+    kept: Mutex<Option<MemoryCopy>>,
+}
 
 #[async_trait]
 impl Place for InMemory {
     async fn session(&self) -> Stores {
-        self.0.stores()
+        self.stores.stores()
+    }
+
+    async fn keep(&self) {
+        *self.kept.lock().expect("no test panics in it") = Some(self.stores.copy());
+    }
+
+    async fn go_back(&self) {
+        self.stores.restore(self.kept.lock().expect("no test panics in it").as_ref());
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { goes_back: true, ..Capabilities::default() }
     }
 }
 
-antiphon_persistence_tck::all_tests!(InMemory(MemoryStores::new()));
+antiphon_persistence_tck::all_tests!(InMemory::default());
 
 /// A place that claims nothing, to see that the cases can be skipped.
 struct Modest;
@@ -31,6 +49,7 @@ impl Place for Modest {
             metadata: false,
             reopens: false,
             multi_process: false,
+            goes_back: false,
             payload_bytes_max: 1000,
         }
     }
