@@ -26,7 +26,7 @@ pub(crate) const COORDINATOR: &str = "coordinator";
 pub struct LeaseRow {
     /// Who has it; `None` after a release.
     pub holder: Option<NodeId>,
-    /// Grows by one each time it is taken.
+    /// Grows each time it is taken.
     pub token: u64,
     /// Members that have to go although they renew their rows; they stay here until they are dead.
     #[serde(default)]
@@ -222,7 +222,9 @@ impl LeaseCore {
             (self.may_take && is_free && !is_mine && !is_condemned).then(|| Some(self.me.clone()))
         };
         if let Some(holder) = next {
-            let token = if holder.is_some() { token + 1 } else { token };
+            // an incarnation is above every token that was given before the store went back to an older state
+            let taken = (token + 1).max(self.me.incarnation());
+            let token = if holder.is_some() { taken } else { token };
             self.change(version, LeaseRow { holder, token, condemned }, effects);
         }
     }

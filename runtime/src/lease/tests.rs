@@ -121,3 +121,25 @@ fn who_is_condemned_neither_condemns_nor_takes_the_lease() {
     let taken = Effect::Change(Some(6), row(Some("me"), 4));
     assert_eq!(step(&mut core, Input::Read(Some((6, free)))), [Effect::Publish, taken]);
 }
+
+/// Others remember the tokens of a store that was replaced by an older one: those given from then on must be newer for them.
+#[test]
+fn a_token_is_above_those_that_a_store_forgot() {
+    let later = NodeId::new("me", 900).unwrap();
+    let mut core = LeaseCore::new(later.clone(), Duration::from_secs(2));
+    let me = Member {
+        id: later.clone(),
+        place: "p".into(),
+        roles: Vec::new(),
+        address: String::new(),
+        http_address: None,
+        state: MemberState::Up,
+        sealed: false,
+    };
+    step(&mut core, Input::Members(Membership::new([me]), true));
+    let taken = LeaseRow { holder: Some(later), ..row(None, 900) };
+    assert_eq!(
+        step(&mut core, Input::Read(Some((3, row(None, 7))))),
+        [Effect::Change(Some(3), taken)]
+    );
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::driver::Control;
-use super::{Liveness, Node, ShutdownPhase};
+use super::{Liveness, Node, ShutdownPhase, continuity};
 use crate::{Error, Result, task};
 
 /// Waits between two tries to seal the own writer: the first, and the longest.
@@ -49,6 +49,9 @@ pub(super) async fn leave(node: &Node) -> Result<()> {
             ShutdownPhase::LeaveTable => {
                 if declared_dead.is_none() {
                     is_sealed = tokio::time::timeout(limit, seal(node)).await.is_ok();
+                    if is_sealed {
+                        close_session(node).await;
+                    }
                 }
                 true
             }
@@ -169,6 +172,14 @@ async fn seal(node: &Node) {
         tracing::warn!(%error, ?delay, "the own writer cannot be sealed, trying again");
         tokio::time::sleep(delay).await;
         delay = (delay * 2).min(SEAL_DELAYS.1);
+    }
+}
+
+/// What fails leaves the session of the place open, which is safe.
+async fn close_session(node: &Node) {
+    let store = &*node.stores().coordination;
+    if let Err(error) = continuity::leave(node.id(), node.settings(), store).await {
+        tracing::warn!(%error, "the session of the place stays open: the next start asks the other places");
     }
 }
 

@@ -3,10 +3,12 @@
 //! - `cluster_row`, `peer_stores`: a store is the one that it is taken for, the own one and those of the other places;
 //! - `start`: checks the store, waits out an earlier incarnation, joins the table;
 //! - `driver`: the task that steps membership, failure detector and lease, and does their I/O;
+//! - `continuity`: whether the journal is the newest one of the place;
 //! - `reach`: which other places are cut off, and since when;
 //! - `leave`: the phases of a graceful end.
 
 mod cluster_row;
+mod continuity;
 mod driver;
 mod hosted;
 mod leave;
@@ -29,6 +31,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_persistence::store::{Stores, WriterId};
+pub use continuity::{
+    Accepted, Continuity, Doubt, DoubtKind, Previous, SessionRow, accept_loss, session,
+};
 pub use liveness::Liveness;
 pub use parts::{NodeParts, PeerPlace};
 pub use reach::{PlaceReach, PlaceState};
@@ -55,6 +60,8 @@ struct Inner {
     gate: Gate,
     members: watch::Receiver<Arc<Membership>>,
     leases: watch::Receiver<LeaseState>,
+    continuity: watch::Receiver<Arc<Continuity>>,
+    suspicions: mpsc::Sender<()>,
     liveness: Arc<liveness::LivenessCell>,
     control: mpsc::Sender<driver::Control>,
     hosted: Arc<hosted::HostedCell>,
@@ -186,6 +193,17 @@ impl Node {
     /// The coordinator leases of all places, and whether this node holds the one of its own.
     pub fn coordinator_lease(&self) -> watch::Receiver<LeaseState> {
         self.inner.leases.clone()
+    }
+
+    /// Whether the journal of the place is the one that its nodes wrote last, as far as this node knows.
+    pub fn continuity(&self) -> watch::Receiver<Arc<Continuity>> {
+        self.inner.continuity.clone()
+    }
+
+    /// Puts the place in doubt: another place has events of this one that the journal has not, although nothing spoke against it.
+    pub fn suspect_journal(&self) {
+        // one suspicion says it all
+        let _ = self.inner.suspicions.try_send(());
     }
 
     /// Says how many shards of an entity type this node hosts. The members of a place judge by the sum which of two that are cut from each

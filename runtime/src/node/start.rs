@@ -8,6 +8,7 @@ use antiphon_persistence::ErrorKind;
 use tokio::sync::{mpsc, watch};
 
 use super::cluster_row::ClusterRow;
+use super::continuity::{Continuity, FollowParts, follow};
 use super::driver::{Driver, DriverParts};
 use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
@@ -97,14 +98,7 @@ fn run(
         parts.clock.clone(),
         &parts.metrics,
     );
-    gate.register(
-        PROBE,
-        Arc::new(|_: &NodeId, _: bytes::Bytes, responder: Option<Responder>| {
-            if let Some(responder) = responder {
-                responder.reply(bytes::Bytes::new());
-            }
-        }),
-    );
+    answer_probes(&gate);
     let peer_stores: BTreeMap<_, _> =
         peers.iter().map(|(place, peer)| (place.clone(), peer.stores())).collect();
     let (members, members_seen) = watch::channel(Arc::new(Membership::default()));
@@ -127,6 +121,8 @@ fn run(
         joined,
         joined_at,
     });
+    let (follow_parts, continuity_seen, suspicions) =
+        continuity(&id, &settings, &parts, &peer_stores);
     let node = Node {
         inner: Arc::new(Inner {
             writer: id.writer(),
@@ -138,6 +134,8 @@ fn run(
             gate,
             members: members_seen,
             leases: leases_seen,
+            continuity: continuity_seen,
+            suspicions,
             liveness,
             control,
             hosted,
@@ -151,7 +149,44 @@ fn run(
     };
     node.spawn("node", driver.run(inputs));
     node.spawn("reach", reach::watch(Arc::downgrade(&node.inner)));
+    node.spawn("continuity", follow(follow_parts));
     node
+}
+
+fn answer_probes(gate: &Gate) {
+    gate.register(
+        PROBE,
+        Arc::new(|_: &NodeId, _: bytes::Bytes, responder: Option<Responder>| {
+            if let Some(responder) = responder {
+                responder.reply(bytes::Bytes::new());
+            }
+        }),
+    );
+}
+
+fn continuity(
+    id: &NodeId,
+    settings: &NodeSettings,
+    parts: &NodeParts,
+    peers: &BTreeMap<Arc<str>, antiphon_persistence::store::Stores>,
+) -> (FollowParts, watch::Receiver<Arc<Continuity>>, mpsc::Sender<()>) {
+    let (state, seen) = watch::channel(Arc::new(Continuity::default()));
+    let (suspicions, suspected) = mpsc::channel(1);
+    let follow_parts = FollowParts {
+        id: id.clone(),
+        settings: settings.clone(),
+        clock: parts.clock.clone(),
+        own: parts.stores.clone(),
+        peers: peers.clone(),
+        state,
+        suspicions: suspected,
+        doubts: parts.metrics.gauges(
+            "antiphon_journal_doubt",
+            "Whether another place may have events that the journal of this one has lost: 0 no, 1 maybe, 2 yes",
+            &["place"],
+        ),
+    };
+    (follow_parts, seen, suspicions)
 }
 
 fn own_row(id: &NodeId, settings: &NodeSettings, parts: &NodeParts) -> MemberRow {
