@@ -1,5 +1,6 @@
 //! The cluster node and its command line.
 //!
+//! - [`accept_loss`]: the operator lets a place go on without the word of another one.
 //! - [`config`]: TOML and environment, with errors that name the key.
 //! - [`run`]: one node, from its configuration to its end.
 //! - [`http`]: entities as JSON; [`header`]: names in its headers.
@@ -8,6 +9,7 @@
 //! - [`demo`]: the demo.
 //! - [`verify`]: looking at a journal for damage.
 
+pub mod accept_loss;
 pub mod client;
 pub mod cluster;
 pub mod config;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use antiphon_node::{config, demo, run, schema, status, verify};
+use antiphon_node::{accept_loss, config, demo, run, schema, status, verify};
 use clap::{Parser, Subcommand};
 
 /// Event-sourced entities with a replica in each place.
@@ -53,6 +53,18 @@ enum Command {
 
 #[derive(Subcommand)]
 enum JournalCommand {
+    /// Lets a place whose journal may have gone back go on without asking another place for what was lost.
+    AcceptLoss {
+        /// The configuration of a node.
+        #[arg(long)]
+        config: PathBuf,
+        /// A place that cannot be asked, or `all`; may be repeated.
+        #[arg(long, required = true)]
+        peer: Vec<String>,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Looks at every row for damage and prints what it finds; nothing is changed, and nodes may run. Exit code 0: nothing is damaged.
     Verify {
         /// The configuration of a node.
@@ -103,6 +115,9 @@ fn main() -> ExitCode {
                 schema::apply(&config).await
             }
             Command::Schema { command: SchemaCommand::Show { config } } => schema::show(&config),
+            Command::Journal { command: JournalCommand::AcceptLoss { config, peer, yes } } => {
+                accept_loss::accept(&config, &peer, yes).await
+            }
             Command::Status { node } => status::status(&node).await,
             Command::Demo(arguments) => demo::demo(arguments).await,
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use antiphon::prelude::*;
 use antiphon::runtime::ShutdownPhase;
 use antiphon::runtime::admin::AdminServer;
-use antiphon::sharding::ShardingSection;
+use antiphon::sharding::{ContinuitySection, ShardingSection};
 use antiphon::{Embedded, Repeats};
 use serde_json::json;
 use std::sync::Arc;
@@ -67,6 +67,7 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     let entities = http::entities(&node, config).await?;
     let sections: Vec<Arc<dyn antiphon::runtime::admin::ClusterSection>> = vec![
         Arc::new(ShardingSection::new(&node)),
+        Arc::new(ContinuitySection::new(&node)),
         Arc::new(JournalSection::new(embedded.journal.clone(), embedded.peers.clone())),
     ];
     let server = AdminServer::start(listener, node.clone(), sections, entities).await?;

@@ -30,7 +30,7 @@ mod wire;
 pub use entity_ref::EntityRef;
 pub use error::AskError;
 pub use policy::RoutingPolicy;
-pub use progress::ShardingSection;
+pub use progress::{ContinuitySection, ShardingSection};
 pub use provider::{ReplicatedEntityProvider, ReplicationMode};
 pub use replicated::ReplicatedSharding;
 pub use settings::ShardingSettings;

@@ -1,10 +1,10 @@
-//! Shards, their homes and how far replication is, for the operator.
+//! Shards, their homes, how far replication is, and whether the journal went back, for the operator.
 
 use std::sync::Arc;
 
 use antiphon_runtime::Node;
 use antiphon_runtime::admin::ClusterSection;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::registry::Registry;
 
@@ -33,5 +33,42 @@ impl ClusterSection for ShardingSection {
 
     fn ready(&self) -> Result<(), String> {
         self.registry.all().values().try_for_each(|region| region.ready())
+    }
+}
+
+/// The part of `/cluster` that is about the journal of the place: whether it may have gone back, whose word is missing, and what an
+/// operator has accepted. While a place that has to be asked cannot be, or own events are still taken back, the node is not ready.
+pub struct ContinuitySection {
+    node: Node,
+    registry: Arc<Registry>,
+}
+
+impl ContinuitySection {
+    /// The section of a node.
+    pub fn new(node: &Node) -> Self {
+        Self { node: node.clone(), registry: Registry::of(node) }
+    }
+}
+
+impl ClusterSection for ContinuitySection {
+    fn name(&self) -> &str {
+        "continuity"
+    }
+
+    fn json(&self) -> Value {
+        let continuity = self.node.continuity().borrow().clone();
+        let regions = self.registry.all();
+        let types: serde_json::Map<String, Value> =
+            regions.iter().map(|(name, region)| (name.to_string(), region.doubts_json())).collect();
+        json!({
+            "session": continuity.session(),
+            "doubts": continuity.doubts(),
+            "accepted": continuity.accepted(),
+            "types": types,
+        })
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.registry.all().values().try_for_each(|region| region.ready_to_write())
     }
 }

@@ -24,6 +24,8 @@ pub(crate) trait RegionPort: Send + Sync {
     fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>);
     fn json(&self) -> Value;
     fn ready(&self) -> std::result::Result<(), String>;
+    fn doubts_json(&self) -> Value;
+    fn ready_to_write(&self) -> std::result::Result<(), String>;
 }
 
 impl<E: EventSourced> RegionPort for Region<E>
@@ -67,6 +69,14 @@ where
 
     fn ready(&self) -> std::result::Result<(), String> {
         Self::ready(self)
+    }
+
+    fn doubts_json(&self) -> Value {
+        Self::doubts_json(self)
+    }
+
+    fn ready_to_write(&self) -> std::result::Result<(), String> {
+        Self::ready_to_write(self)
     }
 }
 

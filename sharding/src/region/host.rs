@@ -45,6 +45,22 @@ where
         }
     }
 
+    fn doubts(&self, id: &ReplicationId) -> Vec<ReplicaId> {
+        self.region.upgrade().map_or_else(Vec::new, |region| region.doubts(id))
+    }
+
+    fn reclaimed(&self, id: &ReplicationId) {
+        if let Some(region) = self.region.upgrade() {
+            region.reclaimed(id);
+        }
+    }
+
+    fn went_back(&self, id: &ReplicationId) {
+        if let Some(region) = self.region.upgrade() {
+            region.went_back(id);
+        }
+    }
+
     fn caught_up(&self, id: &ReplicationId, replica: &ReplicaId, highest: SequenceNr) {
         if let Some(region) = self.region.upgrade() {
             region.entity_caught_up(id, replica, highest);

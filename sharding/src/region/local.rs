@@ -87,6 +87,7 @@ where
                 }
             }),
             reads: self.metrics.loop_reads.clone(),
+            witness: self.feed_witness(index, peer),
         })
     }
 

@@ -8,9 +8,11 @@
 //! - `relay`: members that pass commands on to homes which this node is not connected to.
 //! - `ways`: tells the homes of other replicas' shards to read what direct replication may have lost.
 //! - `room`: how many entities the node may have.
-//! - `control`: homes, ticks, shutdown; `readiness`: whether every shard has a home.
+//! - `control`: homes, ticks, shutdown; `readiness`: whether every shard has a home;
+//! - `doubts`: entities that may miss own events, because the journal may have gone back.
 
 mod control;
+mod doubts;
 mod host;
 mod local;
 mod readiness;
@@ -21,6 +23,7 @@ mod route;
 mod shared;
 mod ways;
 
+pub(crate) use doubts::FeedWitness;
 pub(crate) use host::Host;
 pub use route::{Effect, Input, Route, RouteSettings};
 pub(crate) use shared::{Envelope, Region, RegionParts};

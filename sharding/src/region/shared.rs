@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::doubts::DoubtBook;
 use super::local::LocalShard;
 use super::readiness::Readiness;
 use super::relay::Relays;
@@ -81,6 +82,7 @@ pub(crate) struct Region<E: EventSourced> {
     pub(super) room: Arc<Room>,
     /// What of the entities' counters was passed on to the metrics.
     pub(super) reported: Mutex<BTreeMap<&'static str, u64>>,
+    pub(super) doubts: DoubtBook,
     pub(super) readiness: Mutex<Readiness>,
 }
 
@@ -113,6 +115,7 @@ where
             relays: Mutex::new(Relays::new(parts.settings.relay_interval)),
             room: Room::of(&parts.node),
             reported: Mutex::default(),
+            doubts: DoubtBook::default(),
             readiness: Mutex::default(),
             parts,
         })

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Effect, Input, JournalLoop, LoopSettings};
+use crate::region::FeedWitness;
 
 /// Tells an entity what the peer has.
 type Tell = Box<dyn Fn(&ReplicaId, Change) + Send + Sync>;
@@ -36,6 +37,8 @@ pub(crate) struct FollowerParts {
     pub(crate) reads: IntCounterVec,
     /// A failure is logged once, until a read succeeds again.
     pub(crate) failing: AtomicBool,
+    /// Whether the own journal may miss what the peer has.
+    pub(crate) witness: Arc<FeedWitness>,
 }
 
 /// How far a shard has followed one peer.
@@ -110,10 +113,13 @@ async fn follow(
     let step = |input: Input| {
         let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
         let effects = core.step(parts.clock.now(), input);
-        (effects, core.due())
+        (effects, core.due(), core.is_at_end())
     };
-    let (mut effects, mut due) = step(Input::Start);
+    let (mut effects, mut due, mut is_at_end) = step(Input::Start);
     loop {
+        if is_at_end {
+            save_end(&parts).await;
+        }
         let mut answer = None;
         for effect in effects {
             answer = run(&parts, effect).await.or(answer);
@@ -133,17 +139,26 @@ async fn follow(
                 None => return,
             },
         };
-        (effects, due) = step(input);
+        (effects, due, is_at_end) = step(input);
     }
 }
 
 async fn run(parts: &FollowerParts, effect: Effect) -> Option<Input> {
     match effect {
         Effect::Load => {
+            if let Ok(stored) = parts.offsets.load_offset(&end_key(parts)).await {
+                parts.witness.loaded(&stored);
+            }
             let loaded = parts.offsets.load_offset(&key(parts)).await;
             Some(Input::Loaded(loaded.inspect_err(|error| warn(parts, "load", error)).ok()))
         }
-        Effect::Read(after) => Some(Input::Page(read(parts, after).await)),
+        Effect::Read(after) => {
+            let page = read(parts, parts.witness.reads(after)).await;
+            if page.is_some() {
+                parts.witness.has_read();
+            }
+            Some(Input::Page(page))
+        }
         Effect::Tell(change) => {
             (parts.tell)(&parts.peer, change);
             None
@@ -175,6 +190,20 @@ async fn read(
         tracing::info!(reader = %parts.reader, peer = %parts.peer, "journal loop: goes on");
     }
     page.inspect_err(|error| warn(parts, "read", error)).ok()
+}
+
+/// What the peer has is here: that is remembered, if it was in doubt.
+async fn save_end(parts: &FollowerParts) {
+    if let Some(end) = parts.witness.ended()
+        && let Err(error) = parts.offsets.save_offset(&end_key(parts), &end).await
+    {
+        warn(parts, "save", &error);
+    }
+}
+
+/// The session in which the feed was followed to its end, beside the position.
+fn end_key(parts: &FollowerParts) -> OffsetKey {
+    OffsetKey { reader: parts.reader.clone(), part: format!("{}/sure", parts.peer).into() }
 }
 
 fn key(parts: &FollowerParts) -> OffsetKey {

@@ -90,6 +90,8 @@ pub struct JournalLoop {
     wait: Duration,
     state: State,
     last_read: Option<Instant>,
+    /// The feed was followed to its end by the last read.
+    at_end: bool,
     read_began_at: Option<Instant>,
     /// The way opened while the loop could not read.
     is_woken: bool,
@@ -105,6 +107,7 @@ impl JournalLoop {
             wait,
             state: State::Loading { asked_at: now },
             last_read: None,
+            at_end: false,
             read_began_at: None,
             is_woken: false,
         }
@@ -122,6 +125,11 @@ impl JournalLoop {
         } else {
             None
         }
+    }
+
+    /// Whether the last read came to the end of the feed, and the entities have everything in it.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end
     }
 
     /// When the feed was read last.
@@ -188,12 +196,14 @@ impl JournalLoop {
         if !matches!(self.state, State::Reading) {
             return Vec::new();
         }
+        self.at_end = false;
         let Some(page) = page else {
             return self.rest(now, true);
         };
         self.last_read = Some(now);
         if page.changes.is_empty() {
             self.position = page.through.clone();
+            self.at_end = !page.more;
             if page.more {
                 return vec![self.read(now)];
             }
@@ -219,6 +229,7 @@ impl JournalLoop {
         }
         self.position = page.through.clone();
         let more = page.more;
+        self.at_end = !more;
         let mut effects = vec![Effect::Save(self.position.clone())];
         if more {
             effects.push(self.read(now));

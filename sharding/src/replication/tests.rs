@@ -161,3 +161,24 @@ fn a_way_that_opens_before_the_position_is_known_is_read_for_at_once() {
     let effects = journal_loop.step(t1, Input::Loaded(Some(Offset::new("5"))));
     assert_eq!(effects, [Effect::Read(Offset::new("5"))]);
 }
+
+#[test]
+fn the_end_of_the_feed_is_said_when_everything_in_it_is_here() {
+    let (mut journal_loop, t0) = started();
+    assert!(!journal_loop.is_at_end(), "nothing was read");
+    journal_loop.step(t0, page(&[("a", 3)], "9", false));
+    assert!(!journal_loop.is_at_end(), "the entity has not answered");
+    journal_loop.step(t0, caught_up("a", 3));
+    assert!(journal_loop.is_at_end());
+
+    let t1 = t0 + Duration::from_secs(3);
+    journal_loop.step(t1, Input::Tick);
+    journal_loop.step(t1, Input::Page(None));
+    assert!(!journal_loop.is_at_end(), "the read failed");
+    let t2 = t1 + Duration::from_secs(3);
+    journal_loop.step(t2, Input::Tick);
+    journal_loop.step(t2, page(&[], "10", true));
+    assert!(!journal_loop.is_at_end(), "more is there");
+    journal_loop.step(t2, page(&[], "11", false));
+    assert!(journal_loop.is_at_end());
+}

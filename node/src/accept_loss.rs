@@ -1,0 +1,78 @@
+//! The operator's decision that a place goes on without the word of another one: what `antiphon journal accept-loss` does.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+use antiphon::persistence::time::{Clock, SystemClock};
+use antiphon::prelude::*;
+use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
+
+use crate::config;
+
+/// Accepts that the places `peers` are not asked for events of the own one; `all` stands for every place in doubt. Says what that means, and asks
+/// unless `is_confirmed`. Returns whether it was done.
+///
+/// # Errors
+/// `Rejected` when a place is in no doubt; `Unavailable` when the journal cannot be reached.
+pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result<bool> {
+    let config = config::load(path)?;
+    let place = config.node.place.clone();
+    let journal = config.own_journal().open(false).await?;
+    let store = journal.stores().coordination;
+    let Some(row) = session(&*store).await? else {
+        return Err(Error::rejected(format!(
+            "the journal of `{place}` has no session: start a node of the place first"
+        )));
+    };
+    if row.doubts.is_empty() {
+        println!("Place `{place}` is in no doubt about any other place: nothing to accept.");
+        return Ok(true);
+    }
+    let named = |peer: &&String| peers.iter().any(|name| name == "all" || name == *peer);
+    let chosen: Vec<String> = row.doubts.keys().filter(named).cloned().collect();
+    if let Some(unknown) =
+        peers.iter().find(|peer| *peer != "all" && !row.doubts.contains_key(*peer))
+    {
+        let doubted: Vec<&String> = row.doubts.keys().collect();
+        return Err(Error::rejected(format!(
+            "`--peer`: expected a place whose word is missing ({doubted:?}), actual {unknown:?}"
+        )));
+    }
+    for peer in &chosen {
+        println!("{}", meaning(&place, peer, row.doubts[peer]));
+    }
+    if !is_confirmed && !confirmed()? {
+        println!("Nothing was changed.");
+        return Ok(false);
+    }
+    for peer in &chosen {
+        accept_loss(&*store, peer, SystemClock.wall().as_micros()).await?;
+        println!("Accepted: place `{place}` goes on without the word of `{peer}`.");
+    }
+    Ok(true)
+}
+
+fn meaning(place: &str, peer: &str, doubt: Doubt) -> String {
+    let why = match doubt.kind {
+        Some(DoubtKind::WentBack) => "certainly went back",
+        Some(DoubtKind::Unclean) | None => "may have gone back",
+    };
+    format!(
+        "The journal of place `{place}` {why} (since session {}), and place `{peer}` was not asked for everything yet.\n\
+         Events of `{place}` that only `{peer}` has will be missing here, and their numbers will be used again. If `{peer}` ever comes back with\n\
+         them, its replicas of these entities differ from those here for ever: that is logged as an error and counted (`events_forked`),\n\
+         and one of the two places has to be made anew. Do this only when `{peer}` is gone for ever, or when you know that it has nothing more.",
+        doubt.since
+    )
+}
+
+fn confirmed() -> Result<bool> {
+    print!("Type `yes` to accept this: ");
+    let cannot = |error: std::io::Error| {
+        Error::rejected(format!("no answer can be read: {error}: use --yes to confirm"))
+    };
+    std::io::stdout().flush().map_err(cannot)?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(cannot)?;
+    Ok(line.trim() == "yes")
+}

@@ -1,0 +1,250 @@
+//! Which entities may miss own events that another place has, because the journal of this place may have gone back.
+//!
+//! The place is in doubt about a peer since a session (`antiphon_runtime::node::Continuity`). A shard is sure of that peer when it has
+//! followed the peer's feed to its end since then: what the peer had of this place's events is here now. Until then each entity asks by itself before its
+//! first command, and is sure from then on.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::store::Offset;
+use antiphon_runtime::Node;
+use antiphon_runtime::node::{Doubt, DoubtKind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::shared::Region;
+
+/// Entities that are remembered as sure, at most; over it all are forgotten and ask once more.
+const SURE_MAX: usize = 100_000;
+
+/// What one journal loop knows of the doubt about its peer.
+pub(crate) struct FeedWitness {
+    node: Node,
+    place: Arc<str>,
+    /// The session in which the peer's feed was read to its end.
+    sure_since: AtomicU64,
+    /// The session for whose doubt the feed was begun anew, and the one for which it is being.
+    anew_since: AtomicU64,
+    beginning_anew: AtomicU64,
+    /// The session in which the read under way began.
+    reading_in: AtomicU64,
+}
+
+impl FeedWitness {
+    fn new(node: Node, place: Arc<str>) -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            node,
+            place,
+            sure_since: zero(),
+            anew_since: zero(),
+            beginning_anew: zero(),
+            reading_in: zero(),
+        }
+    }
+
+    fn doubt(&self) -> Option<Doubt> {
+        self.node.continuity().borrow().doubt(&self.place)
+    }
+
+    /// Whether the shard is sure, in face of that doubt.
+    fn is_sure(&self, doubt: Doubt) -> bool {
+        self.sure_since.load(Ordering::Relaxed) >= doubt.since
+    }
+
+    /// What was stored when the shard was sure last.
+    pub(crate) fn loaded(&self, stored: &Offset) {
+        let number = stored.as_str().parse().unwrap_or(0);
+        self.sure_since.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// A read of the feed begins after `position`. When the journal certainly went back, so may have the stored positions: all is read once.
+    pub(crate) fn reads(&self, position: Offset) -> Offset {
+        let session = self.node.continuity().borrow().session();
+        self.reading_in.store(session, Ordering::Relaxed);
+        match self.doubt() {
+            Some(Doubt { back_since, .. })
+                if self.sure_since.load(Ordering::Relaxed) < back_since
+                    && self.anew_since.load(Ordering::Relaxed) < back_since =>
+            {
+                self.beginning_anew.store(back_since, Ordering::Relaxed);
+                Offset::start()
+            }
+            Some(_) | None => position,
+        }
+    }
+
+    /// The read that began last gave a page.
+    pub(crate) fn has_read(&self) {
+        self.anew_since.fetch_max(self.beginning_anew.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The feed was read to its end, and everything in it is here. Returns what is to be stored, if that ends a doubt.
+    pub(crate) fn ended(&self) -> Option<Offset> {
+        let doubt = self.doubt()?;
+        let session = self.reading_in.load(Ordering::Relaxed);
+        if self.is_sure(doubt) || session < doubt.since {
+            return None;
+        }
+        self.sure_since.fetch_max(session, Ordering::Relaxed);
+        Some(Offset::new(session.to_string()))
+    }
+}
+
+/// What is known of an entity in doubt.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// The session in which it began to ask.
+    began_in: u64,
+    /// Everybody has answered.
+    is_sure: bool,
+}
+
+/// What a region knows of doubts.
+#[derive(Default)]
+pub(super) struct DoubtBook {
+    feeds: Mutex<BTreeMap<(usize, ReplicaId), Arc<FeedWitness>>>,
+    /// By shard and entity.
+    entities: Mutex<BTreeMap<(usize, Arc<str>), Asked>>,
+    went_back: AtomicU64,
+}
+
+impl<E: EventSourced> Region<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    /// A new book for the loop of a shard.
+    pub(super) fn feed_witness(&self, index: usize, peer: &ReplicaId) -> Arc<FeedWitness> {
+        let node = self.parts.node.clone();
+        let feed = Arc::new(FeedWitness::new(node, self.parts.places[peer].clone()));
+        let mut feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        feeds.insert((index, peer.clone()), feed.clone());
+        feed
+    }
+
+    /// The replicas that an entity has to ask. Takes no lock of a shard: one is held while an entity is started.
+    pub(super) fn doubts(&self, id: &ReplicationId) -> Vec<ReplicaId> {
+        let continuity = self.parts.node.continuity().borrow().clone();
+        let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return Vec::new() };
+        let mut doubted = Vec::new();
+        for replica in self.parts.replicas.iter().filter(|replica| *replica != id.replica_id()) {
+            let place = &self.parts.places[replica];
+            if **place == *self.parts.node.place() {
+                continue;
+            }
+            if let Some(doubt) = continuity.doubt(place)
+                && !self.is_shard_sure(index, replica, doubt)
+                && !self.is_entity_sure(index, id.entity_id(), doubt)
+            {
+                doubted.push(replica.clone());
+            }
+        }
+        if !doubted.is_empty() {
+            self.asks(index, id.entity_id(), continuity.session());
+        }
+        doubted
+    }
+
+    fn is_shard_sure(&self, index: usize, peer: &ReplicaId, doubt: Doubt) -> bool {
+        let feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        feeds.get(&(index, peer.clone())).is_some_and(|feed| feed.is_sure(doubt))
+    }
+
+    fn is_entity_sure(&self, index: usize, entity: &Arc<str>, doubt: Doubt) -> bool {
+        let entities = self.doubts.entities.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = entities.get(&(index, entity.clone()));
+        asked.is_some_and(|asked| asked.is_sure && asked.began_in >= doubt.since)
+    }
+
+    fn asks(&self, index: usize, entity: &Arc<str>, session: u64) {
+        let mut entities = self.doubts.entities.lock().unwrap_or_else(PoisonError::into_inner);
+        if entities.len() >= SURE_MAX {
+            entities.clear();
+        }
+        let asked = Asked { began_in: session, is_sure: false };
+        let known = entities.entry((index, entity.clone())).or_insert(asked);
+        if known.is_sure {
+            // a newer doubt
+            *known = asked;
+        }
+    }
+
+    /// The entity has asked everybody, and has what they had.
+    pub(super) fn reclaimed(&self, id: &ReplicationId) {
+        let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return };
+        let key = (index, id.entity_id().clone());
+        let mut entities = self.doubts.entities.lock().unwrap_or_else(PoisonError::into_inner);
+        match entities.get_mut(&key) {
+            // the session was not known when it began: it asks once more when it is started again
+            Some(asked) if asked.began_in == 0 => drop(entities.remove(&key)),
+            Some(asked) => asked.is_sure = true,
+            None => {}
+        }
+    }
+
+    /// An entity found own events elsewhere that the journal has not.
+    pub(super) fn went_back(&self, id: &ReplicationId) {
+        let count = self.doubts.went_back.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::error!(%id, count, "another place has events of this entity that the journal has lost: they are taken back");
+        }
+        if self.doubts(id).is_empty() {
+            self.parts.node.suspect_journal();
+        }
+    }
+
+    /// For each peer place, how many shards here are not sure yet.
+    fn unsure(&self) -> BTreeMap<Arc<str>, usize> {
+        let continuity = self.parts.node.continuity().borrow().clone();
+        let mut found = Vec::new();
+        {
+            let feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+            for ((index, peer), feed) in &*feeds {
+                let place = &self.parts.places[peer];
+                if continuity.doubt(place).is_some_and(|doubt| !feed.is_sure(doubt)) {
+                    found.push((*index, place.clone()));
+                }
+            }
+        }
+        // the lock of a shard is not taken under that of the book, since it is the other way round when an entity starts
+        found.retain(|(index, _)| self.slot(*index).route.is_hosting());
+        let mut unsure: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for (_, place) in found {
+            *unsure.entry(place).or_default() += 1;
+        }
+        unsure
+    }
+
+    /// For `/cluster`.
+    pub(crate) fn doubts_json(&self) -> Value {
+        json!({
+            "shards_in_doubt": self.unsure(),
+            "entities_that_had_lost_events": self.doubts.went_back.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Whether no shard waits for a place that cannot be asked, or for the end of a restore.
+    pub(crate) fn ready_to_write(&self) -> Result<(), String> {
+        let continuity = self.parts.node.continuity().borrow().clone();
+        for (place, count) in self.unsure() {
+            let Some(doubt) = continuity.doubt(&place) else { continue };
+            let entity_type = &self.parts.entity_type;
+            if doubt.kind == Some(DoubtKind::WentBack) {
+                return Err(format!(
+                    "the journal went back: {count} shards of `{entity_type}` are asking place `{place}` for own events"
+                ));
+            }
+            if let Some(why) = continuity.unreachable(&place) {
+                return Err(format!(
+                    "the journal may have gone back: {count} shards of `{entity_type}` have to ask place `{place}`, which cannot be read: {why}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
