@@ -8,4 +8,5 @@ mod history;
 mod kill;
 mod leaving;
 mod refusals;
+mod restore;
 mod support;

@@ -22,6 +22,8 @@ pub(crate) struct History {
     pub(crate) stale: Vec<String>,
     /// By entity and replica, how many own lines were acknowledged.
     pub(crate) own: BTreeMap<(String, ReplicaId), u64>,
+    /// How often a journal went back: what was read before does not bind reads that end after.
+    pub(crate) rewinds: u64,
     pub(crate) failed: usize,
     /// Lines of commands that were answered as without effect, and how.
     pub(crate) without_effect: Vec<(u64, String)>,
@@ -55,15 +57,19 @@ pub(crate) fn request(
         match kind {
             0 => reference.tell(Command::Stop),
             1..=5 => {
-                let before = {
+                let (before, rewinds) = {
                     let history = history.borrow();
                     let own = history.own.get(&key).copied().unwrap_or(0);
-                    own.max(history.read.get(&key).copied().unwrap_or(0))
+                    let read = history.read.get(&key).copied().unwrap_or(0);
+                    (own.max(read), history.rewinds)
                 };
                 let answer = reference.ask(|reply_to| Command::Read { reply_to }).await;
                 trace.say(format!("read {entity} at {replica}: {answer:?}"));
                 let Ok(seen) = answer else { return };
                 let mut history = history.borrow_mut();
+                if history.rewinds != rewinds {
+                    return;
+                }
                 if seen < before {
                     let what = format!("{entity} at {replica}: read {seen}, {before} were there");
                     history.stale.push(what);

@@ -170,6 +170,12 @@ impl Cluster {
         }
     }
 
+    /// Whether a node of the place is being started, or any stands still: what it began may still take effect after it was killed.
+    pub(crate) fn is_unsettled(&self, place: usize) -> bool {
+        !self.pauses.is_empty()
+            || self.members.iter().any(|member| member.place == place && member.starting.is_some())
+    }
+
     /// Kills a node without a word.
     pub(crate) fn crash(&mut self, index: usize) {
         if let Some(running) = self.members[index].running.take() {

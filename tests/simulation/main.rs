@@ -8,6 +8,7 @@ mod faults;
 mod invariants;
 mod ledger;
 mod place;
+mod rewind;
 mod run;
 mod scenarios;
 mod scenarios_of_faults;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::clients::{self, History};
 use crate::cluster::Cluster;
 use crate::place::Kind;
+use crate::rewind::Rewinds;
 use crate::user::PLANNED;
 use crate::{faults, invariants};
 
@@ -114,7 +115,8 @@ async fn run(seed: u64) -> Outcome {
         cluster.begin_start(index);
     }
     let history = Rc::new(RefCell::new(History::default()));
-    let mut verdict = trouble(&mut cluster, &mut random, &history, &trace, start).await;
+    let rewinds = Rewinds::new(seed, &cluster, start);
+    let mut verdict = trouble(&mut cluster, &mut random, rewinds, &history, &trace, start).await;
     let mut took = (Duration::ZERO, Duration::ZERO);
     if verdict.is_ok() {
         verdict = calm(&mut cluster, &history, &trace, &mut took).await;
@@ -130,6 +132,7 @@ async fn run(seed: u64) -> Outcome {
 async fn trouble(
     cluster: &mut Cluster,
     random: &mut SplitMix64,
+    mut rewinds: Rewinds,
     history: &Rc<RefCell<History>>,
     trace: &Trace,
     start: Instant,
@@ -140,6 +143,7 @@ async fn trouble(
         cluster.restart_fenced();
         cluster.end_pauses();
         clients::request(cluster, random, history, trace);
+        rewinds.step(cluster, history, trace).await;
         invariants::single_home::check(cluster)?;
         if SystemClock.now() >= strike_at {
             faults::strike(cluster, random, trace);
@@ -180,6 +184,7 @@ async fn calm(
     trace.say("well".into());
     invariants::single_writer::check(cluster)?;
     invariants::exactly_once::check(cluster).await?;
+    invariants::no_fork::check(cluster).await?;
     invariants::causal_order::check(cluster).await?;
     let history = std::mem::take(&mut *history.borrow_mut());
     invariants::no_lost_ack::check(cluster, &history).await?;

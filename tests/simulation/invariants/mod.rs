@@ -3,6 +3,7 @@
 pub(crate) mod causal_order;
 pub(crate) mod convergence;
 pub(crate) mod exactly_once;
+pub(crate) mod no_fork;
 pub(crate) mod no_lost_ack;
 pub(crate) mod no_stale_read;
 pub(crate) mod single_home;
