@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn numbers_and_durations_beyond_their_bounds_are_refused_by_name() {
-        let numbers: [(&str, Change<u64>); 6] = [
+        let numbers: [(&str, Change<u64>); 5] = [
             ("shard_count", |s, n| s.shard_count = u32::try_from(n).unwrap_or(u32::MAX)),
             ("probe_misses_max", |s, n| s.probe_misses_max = u32::try_from(n).unwrap_or(u32::MAX)),
             ("probe_neighbours_max", |s, n| s.probe_neighbours_max = n as usize),
