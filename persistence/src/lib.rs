@@ -11,6 +11,7 @@
 //! - [`delivery`]: causal, exactly-once delivery of replicated events.
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
 //! - [`record`]: the binary records of events, for backends.
+//! - [`shape`]: the shapes of events and states, so that a changed type is noticed.
 //! - [`verify`]: looking at a whole store for damage.
 //! - [`reply`]: answers to commands, local or remote.
 //! - [`text`]: text that others wrote, made fit for logs and errors.
@@ -28,6 +29,7 @@ pub mod memory;
 pub mod record;
 pub mod reply;
 pub mod secret;
+pub mod shape;
 pub mod store;
 pub mod task;
 pub mod text;

@@ -1,5 +1,7 @@
 //! What several tests share.
 
+pub mod history;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;

@@ -15,9 +15,11 @@ mod effect;
 pub mod engine;
 mod handle;
 mod host;
+mod reading;
 mod runtime;
 mod settings;
 pub mod testkit;
+mod writing;
 
 pub use behaviour::{EventSourced, EventType, Signal};
 pub use context::{CommandContext, EventContext, ReplicationContext};
@@ -25,6 +27,7 @@ pub use counters::EntityCounters;
 pub use effect::Effect;
 pub use handle::{EntityHandle, TellError};
 pub use host::{EntityHost, PeerHas, StandaloneHost, StopReason};
+pub use reading::UnknownVersion;
 pub use runtime::{EntityParts, EntityRuntime};
 pub use settings::EntitySettings;
 

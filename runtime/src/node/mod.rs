@@ -8,8 +8,10 @@
 
 mod cluster_row;
 mod driver;
+mod hosted;
 mod leave;
 mod liveness;
+mod measures;
 mod parts;
 mod peer_stores;
 mod places;
@@ -55,6 +57,7 @@ struct Inner {
     leases: watch::Receiver<LeaseState>,
     liveness: Arc<liveness::LivenessCell>,
     control: mpsc::Sender<driver::Control>,
+    hosted: Arc<hosted::HostedCell>,
     tasks: tasks::Tasks,
     shutdown: Mutex<Vec<(ShutdownPhase, &'static str, ShutdownTask)>>,
     crash: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
@@ -70,13 +73,15 @@ pub struct Node {
 }
 
 impl Node {
-    /// Joins the members table of its place, opens its journal writer and connects to the nodes of all places.
+    /// Joins the members table of its place, opens its journal writer and connects to the nodes of all places. It is up when this returns:
+    /// every member of its place has answered it. Dropping the call before that ends the node.
     ///
     /// If an earlier incarnation of the same name is still in the table, it is watched for `renew_timeout` and then sealed.
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, a live node has the same name, or the store belongs to another cluster;
-    /// `Unavailable` when the store cannot be reached.
+    /// `Unavailable` when the store, or a member of the place, could not be reached within `join_timeout`: this incarnation is over, and another
+    /// one may try.
     pub async fn start(settings: NodeSettings, parts: NodeParts) -> Result<Self> {
         start::start(settings, parts).await
     }
@@ -181,6 +186,12 @@ impl Node {
     /// The coordinator leases of all places, and whether this node holds the one of its own.
     pub fn coordinator_lease(&self) -> watch::Receiver<LeaseState> {
         self.inner.leases.clone()
+    }
+
+    /// Says how many shards of an entity type this node hosts. The members of a place judge by the sum which of two that are cut from each
+    /// other stays.
+    pub fn report_hosted(&self, entity_type: &Arc<str>, shards: u32) {
+        self.inner.hosted.set(entity_type, shards);
     }
 
     /// Runs `task` in that phase of [`Self::leave`]. The tasks of one phase run at the same time.

@@ -5,14 +5,16 @@ use std::time::Duration;
 use antiphon_persistence::bounds::{self, HOUR, YEAR};
 use antiphon_persistence::identity::SLICE_COUNT;
 
+use crate::failure_detector::DetectorSettings;
 use crate::gate::GateSettings;
+use crate::membership::MembershipSettings;
 use crate::{Error, NodeId, Result};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a node.
 ///
-/// With the defaults, a node that is killed is declared dead after about a second, and sealed after `renew_timeout`
-/// and a tenth; a node that cannot reach its store stops answering after `renew_timeout`.
+/// With the defaults, a node that is killed, frozen or cut from its store is declared dead and sealed after `renew_timeout` and a
+/// tenth, and it stops answering after `renew_timeout`. Of two nodes that are cut from each other one gives way within 4 s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeSettings {
@@ -32,19 +34,28 @@ pub struct NodeSettings {
     /// How long an answer to a probe is waited for; then the probe counts as missed.
     #[serde(with = "antiphon_persistence::time::text")]
     pub probe_timeout: Duration,
-    /// So many missed probes in a row become a vote against the neighbour.
+    /// After so many missed probes in a row the node says in its row that it cannot reach the neighbour.
     pub probe_misses_max: u32,
-    /// How many neighbours each node probes, at most.
+    /// How many neighbours each node probes, at most; while it joins it probes all members.
     pub probe_neighbours_max: usize,
-    /// How many votes make a node dead; fewer do when fewer others are alive.
+    /// When so many members say that they cannot reach a node which renews its row, it is out although it reaches them itself.
     pub votes_required: usize,
-    /// A vote expires when the node has renewed its row so many times since.
-    pub vote_renewals_max: u64,
+    /// How long two members may be cut from each other before one of them gives way: the one that does not hold the coordinator
+    /// lease, hosts fewer shards, or is younger.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub cut_timeout: Duration,
+    /// The same when a third member reaches both.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub bridged_cut_timeout: Duration,
+    /// How long a node that starts tries to reach every member of its place; then its start fails, and nobody was harmed. It
+    /// tries for twice `renew_timeout` at least, since a member may have died that has not been declared dead yet.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub join_timeout: Duration,
     /// Time between two renewals of the node's own row.
     #[serde(with = "antiphon_persistence::time::text")]
     pub renew_interval: Duration,
-    /// A node that has not renewed its row for so long answers nothing any more; and so long the others wait before they take
-    /// over from a dead node.
+    /// A node that has not renewed its row for so long answers nothing any more, and others who can read and write declare it dead; and
+    /// so long they wait before they take over from it.
     #[serde(with = "antiphon_persistence::time::text")]
     pub renew_timeout: Duration,
     /// Time between two reads of the table of the own place.
@@ -56,6 +67,10 @@ pub struct NodeSettings {
     /// How long a call of the coordination store may take; then it counts as failed with an unknown outcome.
     #[serde(with = "antiphon_persistence::time::text")]
     pub store_timeout: Duration,
+    /// The longest wait before a change of a member, of the lease or of shards' homes that failed is tried again. Waits begin with 100 ms
+    /// and double; a half of each is added by chance.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub retry_delay_max: Duration,
     /// How often the node looks at its clocks.
     #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
@@ -124,12 +139,15 @@ impl Default for NodeSettings {
             probe_misses_max: 3,
             probe_neighbours_max: 3,
             votes_required: 2,
-            vote_renewals_max: 10,
+            cut_timeout: Duration::from_secs(1),
+            bridged_cut_timeout: Duration::from_secs(5),
+            join_timeout: Duration::from_secs(10),
             renew_interval: Duration::from_millis(500),
             renew_timeout: Duration::from_secs(2),
             scan_interval: Duration::from_millis(300),
             peer_scan_interval: Duration::from_secs(1),
             store_timeout: Duration::from_secs(1),
+            retry_delay_max: Duration::from_secs(2),
             tick_interval: Duration::from_millis(50),
             dead_retention: Duration::from_secs(3600),
             dead_rows_max: 64,
@@ -156,7 +174,6 @@ impl NodeSettings {
         bounds::count("probe_misses_max", self.probe_misses_max as usize, 1..=1000)?;
         bounds::count("probe_neighbours_max", self.probe_neighbours_max, 1..=1000)?;
         bounds::count("votes_required", self.votes_required, 1..=1000)?;
-        bounds::number("vote_renewals_max", self.vote_renewals_max, 1..=1_000_000)?;
         bounds::count("dead_rows_max", self.dead_rows_max, 1..=100_000)?;
         let tick = self.tick_interval;
         bounds::duration("tick_interval", tick, Duration::from_millis(1)..=HOUR)?;
@@ -168,6 +185,10 @@ impl NodeSettings {
             ("scan_interval", self.scan_interval),
             ("peer_scan_interval", self.peer_scan_interval),
             ("store_timeout", self.store_timeout),
+            ("cut_timeout", self.cut_timeout),
+            ("bridged_cut_timeout", self.bridged_cut_timeout),
+            ("join_timeout", self.join_timeout),
+            ("retry_delay_max", self.retry_delay_max),
         ] {
             bounds::duration(name, actual, tick..=HOUR)?;
         }
@@ -188,8 +209,34 @@ impl NodeSettings {
             renew_timeout,
             (renewal, "`store_timeout` and `renew_interval` together"),
         )?;
+        let bridged = ("bridged_cut_timeout", self.bridged_cut_timeout);
+        bounds::at_least(bridged, (self.cut_timeout, "`cut_timeout`"))?;
         // a node that looks more rarely finds out too late that it was declared dead
         bounds::below(("scan_interval", self.scan_interval), renew_timeout)
+    }
+
+    pub(super) fn membership(&self) -> MembershipSettings {
+        MembershipSettings {
+            renew_interval: self.renew_interval,
+            renew_timeout: self.renew_timeout,
+            scan_interval: self.scan_interval,
+            votes_required: self.votes_required,
+            cut_timeout: self.cut_timeout,
+            bridged_cut_timeout: self.bridged_cut_timeout,
+            join_timeout: self.join_timeout.max(self.renew_timeout * 2),
+            retry_delay_max: self.retry_delay_max,
+            dead_retention: self.dead_retention,
+            dead_rows_max: self.dead_rows_max,
+        }
+    }
+
+    pub(super) fn detector(&self) -> DetectorSettings {
+        DetectorSettings {
+            interval: self.probe_interval,
+            misses_max: self.probe_misses_max,
+            neighbours_max: self.probe_neighbours_max,
+            grace: self.probe_grace,
+        }
     }
 }
 
@@ -273,12 +320,11 @@ mod tests {
 
     #[test]
     fn numbers_and_durations_beyond_their_bounds_are_refused_by_name() {
-        let numbers: [(&str, Change<u64>); 6] = [
+        let numbers: [(&str, Change<u64>); 5] = [
             ("shard_count", |s, n| s.shard_count = u32::try_from(n).unwrap_or(u32::MAX)),
             ("probe_misses_max", |s, n| s.probe_misses_max = u32::try_from(n).unwrap_or(u32::MAX)),
             ("probe_neighbours_max", |s, n| s.probe_neighbours_max = n as usize),
             ("votes_required", |s, n| s.votes_required = n as usize),
-            ("vote_renewals_max", |s, n| s.vote_renewals_max = n),
             ("dead_rows_max", |s, n| s.dead_rows_max = n as usize),
         ];
         for (name, change) in numbers {

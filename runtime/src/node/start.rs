@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::cluster_row::ClusterRow;
 use super::driver::{Driver, DriverParts};
+use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
 use super::peer_stores::PeerStores;
 use super::places::{self, limited};
@@ -48,7 +49,37 @@ pub(super) async fn start(settings: NodeSettings, parts: NodeParts) -> Result<No
             )));
         }
     };
-    Ok(run(id, settings, parts, peers, (row, version), joined_at))
+    let node = Starting(Some(run(id, settings, parts, peers, (row, version), joined_at)));
+    node.up().await
+}
+
+/// A node that is not up yet; it ends when it is dropped.
+struct Starting(Option<Node>);
+
+impl Starting {
+    async fn up(mut self) -> Result<Node> {
+        let node = self.0.as_ref().expect("until the end of this call");
+        let (mut members, fenced) = (node.members(), node.fenced());
+        let is_up = |members: &Arc<Membership>| {
+            members.get(node.id()).is_some_and(|own| own.state > MemberState::Joining)
+        };
+        tokio::select! {
+            biased;
+            reason = fenced => return Err(Error::unavailable(reason)),
+            up = members.wait_for(is_up) => {
+                drop(up.map_err(|_| Error::bug("the driver of the node ended"))?);
+            }
+        }
+        Ok(self.0.take().expect("taken once"))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(node) = self.0.take() {
+            node.crash();
+        }
+    }
 }
 
 fn run(
@@ -81,6 +112,7 @@ fn run(
     let liveness = Arc::new(LivenessCell::new(joined_at + settings.renew_timeout));
     // at most a few results of each kind are under way at once
     let (control, inputs) = mpsc::channel(1024);
+    let hosted = Arc::new(HostedCell::default());
     let driver = Driver::new(DriverParts {
         id: id.clone(),
         settings: settings.clone(),
@@ -91,6 +123,7 @@ fn run(
         members,
         leases,
         control: control.clone(),
+        hosted: hosted.clone(),
         joined,
         joined_at,
     });
@@ -107,6 +140,7 @@ fn run(
             leases: leases_seen,
             liveness,
             control,
+            hosted,
             tasks: Tasks::new(),
             shutdown: Mutex::default(),
             crash: Mutex::default(),
@@ -132,7 +166,9 @@ fn own_row(id: &NodeId, settings: &NodeSettings, parts: &NodeParts) -> MemberRow
         state: MemberState::Joining,
         sealed: false,
         renewals: 0,
-        votes: Vec::new(),
+        unreachable: Vec::new(),
+        hosted: 0,
+        ended_why: String::new(),
         ended_micros: 0,
     }
 }
@@ -213,6 +249,7 @@ async fn end_namesake(
     tracing::info!(%id, "an earlier incarnation is sealed");
     let store = &*parts.stores.coordination;
     row.state = MemberState::Dead;
+    row.ended_why = "by the next incarnation of its name: it did not renew its row".into();
     let changed = places::change_member(store, &id, Some(version), Some(&row));
     let changed = limited(settings.store_timeout, "ending an earlier incarnation", changed).await?;
     let Outcome::Applied(version) = changed else {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
+use antiphon_runtime::text::foreign;
 use antiphon_runtime::{MemberState, NodeId, ShutdownPhase};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -178,7 +179,10 @@ where
             match HomesAnswer::decode(&answer) {
                 Ok(HomesAnswer::Changed(homes)) => region.homes(&place, &homes),
                 Ok(HomesAnswer::NotCoordinator | HomesAnswer::Unchanged) => {}
-                Err(error) => tracing::warn!(%place, %error, "homes cannot be read"),
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(%place, error = %foreign(&error), "homes cannot be read");
+                }
             }
         });
     }
@@ -193,9 +197,11 @@ where
     }
 
     fn tick(&self) {
+        let mut hosted = 0;
         for index in 0..self.slots.len() {
             self.tick_route(index);
             let mut slot = self.slot(index);
+            hosted += u32::from(slot.route.is_hosting());
             if slot.route.is_here() {
                 self.passivate_empty(index, &mut slot);
                 self.step_shard(index, &mut slot, shard::Input::Tick);
@@ -204,6 +210,7 @@ where
         self.note_homes();
         self.look_at_ways();
         self.look_for_relays();
+        self.parts.node.report_hosted(&self.parts.entity_type, hosted);
         self.report_counters();
     }
 

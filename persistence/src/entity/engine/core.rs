@@ -120,6 +120,7 @@ impl<E: EventSourced> Engine<E> {
             Input::PermitGranted(generation) => self.permitted(generation, actions),
             input @ (Input::SnapshotLoaded(..)
             | Input::Replayed(..)
+            | Input::HighestFound(..)
             | Input::Appended(..)
             | Input::Pulled(..)
             | Input::SnapshotSaved(..)
@@ -138,6 +139,12 @@ impl<E: EventSourced> Engine<E> {
                 match recovery.replayed(shared, result, actions) {
                     Ok(false) => Ok(()),
                     Ok(true) => return self.recovered(now, actions),
+                    Err(failure) => Err(failure),
+                }
+            }
+            (Phase::Recovering(recovery), Input::HighestFound(g, result)) if g == current => {
+                match recovery.highest_found(shared, result) {
+                    Ok(()) => return self.recovered(now, actions),
                     Err(failure) => Err(failure),
                 }
             }
@@ -174,7 +181,7 @@ impl<E: EventSourced> Engine<E> {
             return actions.push(Action::ReleasePermit);
         }
         self.phase = Phase::Recovering(Box::new(Recovery::new(&self.shared)));
-        actions.push(Action::LoadSnapshot(generation));
+        actions.push(Action::LoadSnapshot(generation, SequenceNr::MAX));
     }
 
     fn recovered(&mut self, now: Now, actions: &mut Vec<Action<E>>) {

@@ -13,6 +13,7 @@
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
 //! - `persisting`: output commit: one append under way, the next one collecting, answers let out when durable;
+//! - `proof`: nothing is stored that could not be read again;
 //! - `replication`: events of other replicas, pulls, positions.
 //!
 //! Every phase takes events of other replicas: they are kept within a bound, or dropped and read again.
@@ -24,6 +25,7 @@ mod core;
 mod input;
 mod limits;
 mod persisting;
+pub(super) mod proof;
 mod recovery;
 mod replication;
 mod running;

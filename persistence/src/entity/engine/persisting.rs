@@ -3,15 +3,13 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use super::core::{Shared, store_failure};
 use super::running::{Failure, Running};
-use super::{Action, Release};
+use super::{Action, Release, proof};
 use crate::Result;
 use crate::entity::effect::CommandFuture;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, Signal};
-use crate::event::{Payload, SequenceNr, StoredEvent};
+use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
 use crate::store::{Append, Limits, Snapshot};
@@ -239,22 +237,16 @@ impl<E: EventSourced> Running<E> {
         }
         self.persisting.snapshot_due = false;
         self.persisting.last_snapshot = self.newest;
-        let codec = shared.behaviour.snapshot_codec();
-        let bytes = match codec.encode(&self.state) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) => return self.snapshot_failed(shared, &error.to_string()),
+        let state = match proof::state(shared, &self.state) {
+            Ok(state) => state,
+            Err(reason) => return self.snapshot_failed(shared, &reason),
         };
         let snapshot = Snapshot {
             sequence_nr: self.newest,
             version: self.delivery.seen().clone(),
             positions: self.peers.positions(),
             timestamp: self.clock.last(),
-            state: Payload {
-                codec: codec as u8,
-                manifest: "".into(),
-                version: shared.behaviour.snapshot_version(),
-                bytes,
-            },
+            state,
         };
         self.persisting.snapshot_under_way = true;
         self.persisting.defer(self.newest, Due::Snapshot(Box::new(snapshot)));
