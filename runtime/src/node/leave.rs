@@ -100,17 +100,6 @@ fn outcome(
     Err(Error::timeout(format!("left, but these did not end in time: {}", late.join(", "))))
 }
 
-/// How long the leaving is announced unless told: whoever asks `/health/ready` every second has asked. On a machine of one's own, and
-/// without an HTTP interface, nobody asks.
-fn announcement(http_address: Option<&str>) -> Duration {
-    const ANNOUNCEMENT: Duration = Duration::from_secs(2);
-    let host = http_address.and_then(|address| address.rsplit_once(':')).map(|(host, _)| host);
-    let Some(host) = host else { return Duration::ZERO };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    if is_here { Duration::ZERO } else { ANNOUNCEMENT }
-}
-
 fn fenced(node: &Node) -> Option<String> {
     match &*node.inner.liveness.subscribe().borrow() {
         Liveness::Fenced(reason) => Some(reason.to_string()),
@@ -123,6 +112,17 @@ async fn no_longer_live(node: &Node) {
     let mut liveness = node.inner.liveness.subscribe();
     // the cell lives as long as the node
     let _ = liveness.wait_for(|now| *now != Liveness::Live).await;
+}
+
+/// How long the leaving is announced unless told: whoever asks `/health/ready` every second has asked. On a machine of one's own, and
+/// without an HTTP interface, nobody asks.
+fn announcement(http_address: Option<&str>) -> Duration {
+    const ANNOUNCEMENT: Duration = Duration::from_secs(2);
+    let host = http_address.and_then(|address| address.rsplit_once(':')).map(|(host, _)| host);
+    let Some(host) = host else { return Duration::ZERO };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if is_here { Duration::ZERO } else { ANNOUNCEMENT }
 }
 
 /// The tasks of a phase at the same time; the names of those that did not end.

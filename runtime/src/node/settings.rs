@@ -199,22 +199,6 @@ impl NodeSettings {
         self.gate.validate()
     }
 
-    /// The rules between settings.
-    fn fit(&self) -> Result<()> {
-        let renew_timeout = ("renew_timeout", self.renew_timeout);
-        bounds::at_least(renew_timeout, (self.renew_interval * 2, "`renew_interval` twice"))?;
-        // a renewal that takes as long as a call may must be there in time
-        let renewal = self.store_timeout + self.renew_interval;
-        bounds::at_least(
-            renew_timeout,
-            (renewal, "`store_timeout` and `renew_interval` together"),
-        )?;
-        let bridged = ("bridged_cut_timeout", self.bridged_cut_timeout);
-        bounds::at_least(bridged, (self.cut_timeout, "`cut_timeout`"))?;
-        // a node that looks more rarely finds out too late that it was declared dead
-        bounds::below(("scan_interval", self.scan_interval), renew_timeout)
-    }
-
     pub(super) fn membership(&self) -> MembershipSettings {
         MembershipSettings {
             renew_interval: self.renew_interval,
@@ -237,6 +221,22 @@ impl NodeSettings {
             neighbours_max: self.probe_neighbours_max,
             grace: self.probe_grace,
         }
+    }
+
+    /// The rules between settings.
+    fn fit(&self) -> Result<()> {
+        let renew_timeout = ("renew_timeout", self.renew_timeout);
+        bounds::at_least(renew_timeout, (self.renew_interval * 2, "`renew_interval` twice"))?;
+        // a renewal that takes as long as a call may must be there in time
+        let renewal = self.store_timeout + self.renew_interval;
+        bounds::at_least(
+            renew_timeout,
+            (renewal, "`store_timeout` and `renew_interval` together"),
+        )?;
+        let cut_timeout = (self.cut_timeout, "`cut_timeout`");
+        bounds::at_least(("bridged_cut_timeout", self.bridged_cut_timeout), cut_timeout)?;
+        // a node that looks more rarely finds out too late that it was declared dead
+        bounds::below(("scan_interval", self.scan_interval), renew_timeout)
     }
 }
 
@@ -320,11 +320,12 @@ mod tests {
 
     #[test]
     fn numbers_and_durations_beyond_their_bounds_are_refused_by_name() {
-        let numbers: [(&str, Change<u64>); 5] = [
+        let numbers: [(&str, Change<u64>); 6] = [
             ("shard_count", |s, n| s.shard_count = u32::try_from(n).unwrap_or(u32::MAX)),
             ("probe_misses_max", |s, n| s.probe_misses_max = u32::try_from(n).unwrap_or(u32::MAX)),
             ("probe_neighbours_max", |s, n| s.probe_neighbours_max = n as usize),
             ("votes_required", |s, n| s.votes_required = n as usize),
+            ("vote_renewals_max", |s, n| s.vote_renewals_max = n),
             ("dead_rows_max", |s, n| s.dead_rows_max = n as usize),
         ];
         for (name, change) in numbers {
