@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) store: Store,
     /// Whether journals go back to older copies.
     pub(crate) rewinds: bool,
+    /// What the names of all faults have in common.
+    pub(crate) only: &'static str,
 }
 
 /// Rounds that use the same entities.
@@ -121,7 +123,8 @@ impl Campaign {
             println!("left out: full disks need root, who can mount some");
         }
         let server = !is_on_files && std::env::var_os("CASSANDRA_DIR").is_some();
-        Menu { disks, rewinds: self.settings.rewinds && is_on_files, server }
+        let (rewinds, only) = (self.settings.rewinds && is_on_files, self.settings.only);
+        Menu { disks, rewinds, server, only }
     }
 
     /// Copies the folder of the run to where it can be looked at.

@@ -5,6 +5,8 @@
 //! make soak-chaos ROUNDS=500                                     # more of them
 //! make soak-chaos ROUNDS=100 STORE=cassandra SEED=7              # on Cassandra, with the faults of a seed
 //! REWIND=1                                                       # and journals that go back to an older copy
+//! ONLY=disk                                                      # only faults in whose names this stands
+//! NODE_BINARY=target/release/antiphon                            # nodes of a binary that is there
 //! ```
 //!
 //! A seed gives the faults and their times; the processes are as they are, so a run is not the same twice.
@@ -51,6 +53,7 @@ fn settings() -> Settings {
         seed: number("SEED").unwrap_or(now),
         store,
         rewinds: text("REWIND").is_some(),
+        only: text("ONLY").unwrap_or_default().leak(),
     }
 }
 

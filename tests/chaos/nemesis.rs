@@ -51,6 +51,8 @@ pub(crate) struct Menu {
     pub(crate) rewinds: bool,
     /// Whether there is a database's server that can be stopped.
     pub(crate) server: bool,
+    /// What the names of all faults have in common.
+    pub(crate) only: &'static str,
 }
 
 /// What happens in a round, and in which order.
@@ -88,9 +90,18 @@ pub(crate) fn plan(random: &mut SplitMix64, menu: Menu) -> Plan {
     let mut dice = Dice(random);
     let count = 1 + dice.below(3);
     for _ in 0..count {
-        let at = dice.millis(100, 2500);
-        let lasts = if dice.chance(50) { dice.millis(200, 2200) } else { dice.millis(2200, 6500) };
-        fault(&mut plan, &mut dice, menu, at, lasts);
+        for attempt in 0.. {
+            assert!(attempt < 10_000, "ONLY: no fault has {:?} in its name", menu.only);
+            let mut one = Plan { names: Vec::new(), steps: Vec::new() };
+            let (at, short) = (dice.millis(100, 2500), dice.chance(50));
+            let lasts = if short { dice.millis(200, 2200) } else { dice.millis(2200, 6500) };
+            fault(&mut one, &mut dice, menu, at, lasts);
+            if one.to_string().contains(menu.only) {
+                plan.names.extend(one.names);
+                plan.steps.extend(one.steps);
+                break;
+            }
+        }
     }
     if menu.server && dice.chance(30) {
         let (at, lasts, kills) = (dice.millis(100, 2500), dice.millis(200, 6000), dice.chance(20));

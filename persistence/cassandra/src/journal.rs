@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::store::{Append, Journal, Limits, WriterId, room_for};
+use antiphon_persistence::store::{Append, Journal, Limits, WriterId};
 use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 
@@ -130,7 +130,7 @@ impl CassandraStores {
         let Ok(room) = queue.clone().acquire_owned().await else {
             return Err(Error::bug("the queue of the journal is closed"));
         };
-        let bytes = room_for(&self.inner.queue_bytes, Limits::append_bytes(&append.events)).await?;
+        let bytes = self.inner.queue_bytes.take(Limits::append_bytes(&append.events)).await?;
         let room = Room { _place: room, _bytes: bytes };
         let encoded = encode_entry(&append);
         writer.ended()?;

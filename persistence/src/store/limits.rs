@@ -106,23 +106,32 @@ impl Append {
     }
 }
 
-/// Room for the bytes of appends that wait, in units of 1024 bytes.
-pub fn queue_room(queue_bytes_max: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new((queue_bytes_max / ROOM_UNIT).clamp(1, ROOM_MAX)))
+/// Room for the bytes of appends that wait.
+#[derive(Debug)]
+pub struct QueueRoom {
+    units: Arc<Semaphore>,
+    unit_count: u32,
 }
 
-/// Waits for room for so many bytes; more than there is at all count as all of it. Dropped, it
-/// takes none.
-///
-/// # Errors
-/// `Bug` when the room was closed.
-pub async fn room_for(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit> {
-    let units = u32::try_from(bytes.div_ceil(ROOM_UNIT).max(1)).unwrap_or(u32::MAX);
-    // a setting is never less than one append, so that it can be had
-    room.clone()
-        .acquire_many_owned(units)
-        .await
-        .map_err(|_| Error::bug("the room for appends that wait is closed"))
+impl QueueRoom {
+    /// Room for so many bytes, in units of 1024.
+    pub fn new(queue_bytes_max: usize) -> Self {
+        let units = (queue_bytes_max / ROOM_UNIT).clamp(1, ROOM_MAX);
+        let unit_count = u32::try_from(units).unwrap_or(u32::MAX);
+        Self { units: Arc::new(Semaphore::new(units)), unit_count }
+    }
+
+    /// Waits for room for so many bytes, first come, first served; more than there is at all count
+    /// as all of it. A cancelled call takes none.
+    ///
+    /// # Errors
+    /// `Bug` when the room was closed.
+    pub async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
+        let units = units.clamp(1, self.unit_count);
+        let taken = self.units.clone().acquire_many_owned(units).await;
+        taken.map_err(|_| Error::bug("the room for appends that wait is closed"))
+    }
 }
 
 /// Checks the setting `queue_bytes_max` of a store.
@@ -162,10 +171,10 @@ mod tests {
 
     #[tokio::test]
     async fn appends_wait_for_room_by_their_bytes() {
-        let room = queue_room(10 * ROOM_UNIT);
-        let large = room_for(&room, 9 * ROOM_UNIT).await.unwrap();
-        let small = room_for(&room, 1).await.unwrap();
-        let next = room_for(&room, 2 * ROOM_UNIT);
+        let room = QueueRoom::new(10 * ROOM_UNIT);
+        let large = room.take(9 * ROOM_UNIT).await.unwrap();
+        let small = room.take(1).await.unwrap();
+        let next = room.take(2 * ROOM_UNIT);
         tokio::pin!(next);
         tokio::select! {
             biased;
@@ -174,9 +183,11 @@ mod tests {
         }
         drop(large);
         let next = next.await.unwrap();
-        assert_eq!(room.available_permits(), 7);
+        assert_eq!(room.units.available_permits(), 7);
         drop((small, next));
-        assert_eq!(room.available_permits(), 10);
+        let all = room.take(usize::MAX).await.unwrap();
+        assert_eq!(room.units.available_permits(), 0, "more than there is counts as all of it");
+        drop(all);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! A node that is declared dead meanwhile, or cannot reach its store, has nothing to hand over any more: it skips what would only wait.
 //! Its row says sealed only after its writer was sealed; when that did not succeed, the others declare it dead and seal it.
 
+use std::net::IpAddr;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -17,6 +19,15 @@ const SEAL_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::
 
 pub(super) async fn leave(node: &Node) -> Result<()> {
     let timeouts = node.settings().shutdown_timeouts.clone();
+    node.inner.leaving.store(true, Ordering::Relaxed);
+    let announce = timeouts.announce.unwrap_or_else(|| announcement(node.http_address()));
+    if !announce.is_zero() {
+        tracing::info!(node = %node.id(), ?announce, "leaving: announced, and working on meanwhile");
+        tokio::select! {
+            () = tokio::time::sleep(announce) => {}
+            _ = node.fenced() => {}
+        }
+    }
     let _ = node.inner.control.send(Control::Leaving).await;
     let mut late = Vec::new();
     let mut declared_dead = None;
@@ -103,6 +114,17 @@ async fn no_longer_live(node: &Node) {
     let _ = liveness.wait_for(|now| *now != Liveness::Live).await;
 }
 
+/// How long the leaving is announced unless told: whoever asks `/health/ready` every second has asked. On a machine of one's own, and
+/// without an HTTP interface, nobody asks.
+fn announcement(http_address: Option<&str>) -> Duration {
+    const ANNOUNCEMENT: Duration = Duration::from_secs(2);
+    let host = http_address.and_then(|address| address.rsplit_once(':')).map(|(host, _)| host);
+    let Some(host) = host else { return Duration::ZERO };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if is_here { Duration::ZERO } else { ANNOUNCEMENT }
+}
+
 /// The tasks of a phase at the same time; the names of those that did not end.
 async fn registered(node: &Node, phase: ShutdownPhase, limit: Duration) -> Vec<String> {
     let tasks = {
@@ -160,5 +182,25 @@ async fn ask(node: &Node, control: impl FnOnce(oneshot::Sender<()>) -> Control) 
     let (done, is_done) = oneshot::channel();
     if node.inner.control.send(control(done)).await.is_ok() {
         let _ = is_done.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_is_announced_where_a_load_balancer_may_ask() {
+        for (address, is_announced) in [
+            (None, false),
+            (Some("127.0.0.1:8080"), false),
+            (Some("[::1]:8080"), false),
+            (Some("localhost:8080"), false),
+            (Some("10.0.0.7:8080"), true),
+            (Some("[fd00::1]:8080"), true),
+            (Some("node-1.example:8080"), true),
+        ] {
+            assert_eq!(!announcement(address).is_zero(), is_announced, "{address:?}");
+        }
     }
 }

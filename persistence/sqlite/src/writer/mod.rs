@@ -18,13 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use antiphon_persistence::store::{Append, Limits, WriterId, queue_room, room_for};
+use antiphon_persistence::store::{Append, Limits, QueueRoom, WriterId};
 use antiphon_persistence::{Error, Result};
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::SqliteSettings;
+use crate::file::Watch;
 use crate::record_error::Unread;
 use crate::stats::{Counters, count};
 
@@ -55,7 +56,7 @@ pub(crate) struct Writer {
     counters: Arc<Counters>,
     path: PathBuf,
     /// For the bytes of the appends in the queue.
-    room: Arc<Semaphore>,
+    room: QueueRoom,
 }
 
 impl Writer {
@@ -64,15 +65,21 @@ impl Writer {
         path: &Path,
         settings: &SqliteSettings,
         counters: Arc<Counters>,
+        watch: Arc<Watch>,
     ) -> Result<Self> {
         let (queue, writes) = mpsc::channel(settings.queue_max);
-        let mut groups =
-            group::Groups::new(connection, path, settings.clone(), counters.clone(), writes);
+        let groups = group::Groups::new(
+            connection,
+            path,
+            settings.clone(),
+            counters.clone(),
+            (writes, watch),
+        );
         let thread = std::thread::Builder::new()
             .name("antiphon-sqlite".into())
             .spawn(move || groups.run())
             .map_err(|error| Error::unavailable("no thread for the writer").with_source(error))?;
-        let room = queue_room(settings.queue_bytes_max);
+        let room = QueueRoom::new(settings.queue_bytes_max);
         let path = path.to_path_buf();
         Ok(Self { queue: Some(queue), thread: Some(thread), counters, path, room })
     }
@@ -80,7 +87,7 @@ impl Writer {
     /// Appends, and returns when it is durable or refused.
     pub(crate) async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        let room = room_for(&self.room, Limits::append_bytes(&append.events)).await?;
+        let room = self.room.take(Limits::append_bytes(&append.events)).await?;
         self.submit(Write::Append(EncodedAppend::new(writer, append, answer, room))).await?;
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
