@@ -23,7 +23,7 @@ pub(super) struct Shared<E: EventSourced> {
     pub(super) settings: Arc<EntitySettings>,
     pub(super) counters: Arc<EntityCounters>,
     pub(super) generation: Generation,
-    /// What the journal takes.
+    /// The limits of the journal.
     pub(super) limits: Limits,
 }
 
