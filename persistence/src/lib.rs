@@ -17,6 +17,7 @@
 //! - [`text`]: text that others wrote, made fit for logs and errors.
 //! - [`crdt`]: operation-based replicated data types.
 
+pub mod bounds;
 pub mod codec;
 pub mod crdt;
 pub mod delivery;
@@ -27,6 +28,7 @@ pub mod identity;
 pub mod memory;
 pub mod record;
 pub mod reply;
+pub mod secret;
 pub mod shape;
 pub mod store;
 pub mod task;

@@ -218,6 +218,7 @@ fn coordinator<E: EventSourced>(
             join_wait: settings.join_wait,
             rebalance_interval: settings.rebalance_interval,
             rebalance_moves_max: settings.rebalance_moves_max,
+            retry_delay_max: node.settings().retry_delay_max,
         },
         tick_interval: settings.tick_interval,
     })

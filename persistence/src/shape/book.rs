@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::compare::difference;
 use super::form::Shape;
-use super::kinds::{Kind, Kinds, Shapes};
+use super::kinds::{Kind, Kinds};
 use crate::codec::CodecId;
 use crate::event::{Payload, StoredEvent};
 use crate::identity::ReplicaId;
@@ -162,12 +162,8 @@ impl ShapeBook {
                 == (is_state, &*payload.manifest, payload.version)
         };
         let known = kinds.known.iter().find(is_it);
-        let kind = known.cloned().unwrap_or_else(|| Kind {
-            is_state,
-            manifest: payload.manifest.to_string(),
-            version: payload.version,
-            shapes: Shapes::clone(&kinds.any_event),
-            type_name: kinds.event_type_name,
+        let kind = known.cloned().unwrap_or_else(|| {
+            kinds.of_other_version(is_state, &payload.manifest, payload.version)
         });
         self.write(&key, &kind, codec).await?;
         let mut recorded = self.recorded();

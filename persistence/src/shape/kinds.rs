@@ -44,6 +44,20 @@ pub struct Kinds {
     pub(super) event_type_name: &'static str,
 }
 
+impl Kinds {
+    /// The kind of an event or a state that is stored under a manifest or version which the behaviour
+    /// did not name when the type started.
+    pub(super) fn of_other_version(&self, is_state: bool, manifest: &str, version: u16) -> Kind {
+        let state = self.known.iter().find(|kind| kind.is_state);
+        let (shapes, type_name) = match state {
+            Some(state) if is_state => (&state.shapes, state.type_name),
+            Some(_) | None => (&self.any_event, self.event_type_name),
+        };
+        let (manifest, shapes) = (manifest.to_owned(), shapes.clone());
+        Kind { is_state, manifest, version, shapes, type_name }
+    }
+}
+
 /// Finds out the kinds of events that a behaviour writes, with their shapes, and its state's. Calls `event_type` with made-up events.
 pub fn kinds<E: EventSourced>(behaviour: &E) -> Kinds {
     let mut found = BTreeMap::<(String, u16), BTreeSet<Option<u32>>>::new();

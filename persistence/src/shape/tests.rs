@@ -271,3 +271,17 @@ async fn another_shape_under_the_same_version_is_refused_with_the_difference_and
     }
     first.check("A", &*stores.coordination).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_state_of_a_version_that_was_not_named_at_the_start_is_recorded_as_a_state() {
+    let stores = MemoryStores::new().stores();
+    let book = |version| {
+        let kinds = kinds(&account::<first::Event>(version));
+        ShapeBook::new(Arc::from("account"), kinds, stores.coordination.clone())
+    };
+    book(1).record_state(&payload("", 7)).await.unwrap();
+
+    let rows = stores.coordination.scan(SHAPES).await.unwrap().rows;
+    let stored = String::from_utf8_lossy(&rows[0].value).into_owned();
+    assert!(stored.contains("Chain") && !stored.contains("Deposited"), "{stored}");
+}

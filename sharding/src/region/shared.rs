@@ -8,13 +8,14 @@ use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas, TellErr
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::{ReplicaId, Slice};
 use antiphon_persistence::reply::{ReplyError, refuse};
-use antiphon_runtime::metrics::{Histogram, IntCounterVec};
+use antiphon_runtime::metrics::{Histogram, IntCounterVec, IntGauge};
 use antiphon_runtime::{Node, NodeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::local::LocalShard;
+use super::readiness::Readiness;
 use super::relay::Relays;
 use super::room::Room;
 use super::route::{Effect, Input, Route, RouteSettings};
@@ -61,6 +62,7 @@ pub(super) struct RegionMetrics {
     pub(super) loop_reads: IntCounterVec,
     pub(super) latency: Histogram,
     pub(super) entities: IntCounterVec,
+    pub(super) homeless: IntGauge,
 }
 
 /// The region of one entity type on one node.
@@ -79,6 +81,7 @@ pub(crate) struct Region<E: EventSourced> {
     pub(super) room: Arc<Room>,
     /// What of the entities' counters was passed on to the metrics.
     pub(super) reported: Mutex<BTreeMap<&'static str, u64>>,
+    pub(super) readiness: Mutex<Readiness>,
 }
 
 impl<E: EventSourced> Region<E>
@@ -110,6 +113,7 @@ where
             relays: Mutex::new(Relays::new(parts.settings.relay_interval)),
             room: Room::of(&parts.node),
             reported: Mutex::default(),
+            readiness: Mutex::default(),
             parts,
         })
     }
@@ -298,6 +302,13 @@ impl RegionMetrics {
                 "What entities have done",
                 &["type", "what"],
             ),
+            homeless: metrics
+                .gauges(
+                    "antiphon_shards_homeless",
+                    "Shards of the own place that no living member hosts, as this node knows",
+                    &["type"],
+                )
+                .with_label_values(&[&parts.entity_type]),
         }
     }
 }
