@@ -1,4 +1,5 @@
-//! The operator's decision that a place goes on without the word of another one: what `antiphon journal accept-loss` does.
+//! The operator's decision that a place goes on without the word of another one: what `antiphon
+//! journal accept-loss` does.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -9,8 +10,9 @@ use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
 
 use crate::config;
 
-/// Accepts that the places `peers` are not asked for events of the own one; `all` stands for every place in doubt. Says what that means, and asks
-/// unless `is_confirmed`. Returns whether it was done.
+/// Accepts that the places `peers` are not asked for events of the own one; `all` stands for every
+/// place in doubt. Says what that means, and asks unless `is_confirmed`. Returns whether it was
+/// done.
 ///
 /// # Errors
 /// `Rejected` when a place is in no doubt; `Unavailable` when the journal cannot be reached.

@@ -1,4 +1,5 @@
-//! Shards, their homes, how far replication is, and whether the journal went back, for the operator.
+//! Shards, their homes, how far replication is, and whether the journal went back, for the
+//! operator.
 
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::registry::Registry;
 
-/// The part of `/cluster` that is about entities: for each type its shards with their homes, and for each shard that lives on this
-/// node how far it has followed each peer: its position, how many entities are behind, and since when.
+/// The part of `/cluster` that is about entities: for each type its shards with their homes, and
+/// for each shard that lives on this node how far it has followed each peer: its position, how many
+/// entities are behind, and since when.
 pub struct ShardingSection {
     registry: Arc<Registry>,
 }
@@ -36,8 +38,9 @@ impl ClusterSection for ShardingSection {
     }
 }
 
-/// The part of `/cluster` that is about the journal of the place: whether it may have gone back, whose word is missing, and what an
-/// operator has accepted. While a place that has to be asked cannot be, or own events are still taken back, the node is not ready.
+/// The part of `/cluster` that is about the journal of the place: whether it may have gone back,
+/// whose word is missing, and what an operator has accepted. While a place that has to be asked
+/// cannot be, or own events are still taken back, the node is not ready.
 pub struct ContinuitySection {
     node: Node,
     registry: Arc<Registry>,

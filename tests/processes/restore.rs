@@ -1,5 +1,5 @@
-//! The journal of a place is replaced by an older backup, or by nothing, between two starts: nothing is lost that the other place has, and the
-//! places stay one world.
+//! The journal of a place is replaced by an older backup, or by nothing, between two starts:
+//! nothing is lost that the other place has, and the places stay one world.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,7 +29,8 @@ async fn stop(processes: &mut Processes, name: &str) {
     assert!(processes.cluster.ended(name, Duration::from_secs(60)).await.expect("it ends"));
 }
 
-/// Adds one as soon as the node takes it. Returns the value, and how many adds before are of unknown outcome.
+/// Adds one as soon as the node takes it. Returns the value, and how many adds before are of
+/// unknown outcome.
 async fn add_at_once(client: &mut Client, id: &str, replica: &str) -> (i64, i64) {
     let (mut added, mut unknown) = (None, 0);
     wait_for("the first add", async || {

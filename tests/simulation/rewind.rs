@@ -1,6 +1,8 @@
-//! The journal of a place goes back to an earlier copy, or to nothing, while none of its nodes runs: a restored backup, a new disk.
+//! The journal of a place goes back to an earlier copy, or to nothing, while none of its nodes
+//! runs: a restored backup, a new disk.
 //!
-//! What may be lost by that: an acknowledged line that no place has afterwards. Everything that one place still has must come back.
+//! What may be lost by that: an acknowledged line that no place has afterwards. Everything that one
+//! place still has must come back.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +26,8 @@ use crate::run::Trace;
 /// What was under way when the nodes ended has ended too after so long.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Backups, and when a journal goes back. It has random numbers of its own, so that the rest of a run is as without it.
+/// Backups, and when a journal goes back. It has random numbers of its own, so that the rest of a
+/// run is as without it.
 pub(crate) struct Rewinds {
     random: SplitMix64,
     backups: Vec<(usize, MemoryCopy)>,

@@ -1,7 +1,8 @@
 //! Positions in the change feed: a row number, and the checksum that the row had: `17@2f3a`.
 //!
-//! Row numbers are given out again when the file is replaced by an older copy. The checksum covers everything in a row, so that a position of what was lost
-//! is found out: its reader begins anew, and misses nothing. A row that was deleted cannot be compared; the newest row never is.
+//! Row numbers are given out again when the file is replaced by an older copy. The checksum covers
+//! everything in a row, so that a position of what was lost is found out: its reader begins anew,
+//! and misses nothing. A row that was deleted cannot be compared; the newest row never is.
 
 use antiphon_persistence::store::Offset;
 use antiphon_persistence::{Error, Result};

@@ -1,7 +1,9 @@
-//! Which entities may miss own events that another place has, because the journal of this place may have gone back.
+//! Which entities may miss own events that another place has, because the journal of this place may
+//! have gone back.
 //!
-//! The place is in doubt about a peer since a session (`antiphon_runtime::node::Continuity`). A shard is sure of that peer when it has
-//! followed the peer's feed to its end since then: what the peer had of this place's events is here now. Until then each entity asks by itself before its
+//! The place is in doubt about a peer since a session (`antiphon_runtime::node::Continuity`). A
+//! shard is sure of that peer when it has followed the peer's feed to its end since then: what the
+//! peer had of this place's events is here now. Until then each entity asks by itself before its
 //! first command, and is sure from then on.
 
 use std::collections::BTreeMap;
@@ -63,7 +65,8 @@ impl FeedWitness {
         self.sure_since.fetch_max(number, Ordering::Relaxed);
     }
 
-    /// A read of the feed begins after `position`. When the journal certainly went back, so may have the stored positions: all is read once.
+    /// A read of the feed begins after `position`. When the journal certainly went back, so may
+    /// have the stored positions: all is read once.
     pub(crate) fn reads(&self, position: Offset) -> Offset {
         let session = self.node.continuity().borrow().session();
         self.reading_in.store(session, Ordering::Relaxed);
@@ -84,7 +87,8 @@ impl FeedWitness {
         self.anew_since.fetch_max(self.beginning_anew.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// The feed was read to its end, and everything in it is here. Returns what is to be stored, if that ends a doubt.
+    /// The feed was read to its end, and everything in it is here. Returns what is to be stored, if
+    /// that ends a doubt.
     pub(crate) fn ended(&self) -> Option<Offset> {
         let doubt = self.doubt()?;
         let session = self.reading_in.load(Ordering::Relaxed);
@@ -127,7 +131,8 @@ where
         feed
     }
 
-    /// The replicas that an entity has to ask. Takes no lock of a shard: one is held while an entity is started.
+    /// The replicas that an entity has to ask. Takes no lock of a shard: one is held while an
+    /// entity is started.
     pub(super) fn doubts(&self, id: &ReplicationId) -> Vec<ReplicaId> {
         let continuity = self.parts.node.continuity().borrow().clone();
         let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return Vec::new() };
@@ -211,7 +216,8 @@ where
                 }
             }
         }
-        // the lock of a shard is not taken under that of the book, since it is the other way round when an entity starts
+        // the lock of a shard is not taken under that of the book, since it is the other way round
+        // when an entity starts
         found.retain(|(index, _)| self.slot(*index).route.is_hosting());
         let mut unsure: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (_, place) in found {

@@ -1,9 +1,10 @@
 //! Doubt about the own journal, and the own events that come back from other replicas.
 //!
-//! A journal that was restored from a backup, or lost with its disk, has fewer events of its own replica than the other replicas have.
-//! Commands that were taken on it would use numbers again that others know already, and those would drop the new events as duplicates. So
-//! an entity in doubt reads the journals of the replicas that are doubted to their ends before it takes a command, and takes its own events
-//! back on the way, through causal delivery like any other:
+//! A journal that was restored from a backup, or lost with its disk, has fewer events of its own
+//! replica than the other replicas have. Commands that were taken on it would use numbers again
+//! that others know already, and those would drop the new events as duplicates. So an entity in
+//! doubt reads the journals of the replicas that are doubted to their ends before it takes a
+//! command, and takes its own events back on the way, through causal delivery like any other:
 //!
 //! ```text
 //!   Doubted([B, C])          B at its end, C at its end, all of it durable
@@ -12,9 +13,11 @@
 //!                      +--+ a read fails, or `reclaim_wait` is over: commands are refused without effect, reads go on
 //! ```
 //!
-//! An event of one's own that a peer has and the journal has not is the proof, whoever brings it: it puts an entity in doubt that was not.
+//! An event of one's own that a peer has and the journal has not is the proof, whoever brings it:
+//! it puts an entity in doubt that was not.
 //!
-//! Invariants: no command is handled in doubt; what was read counts when it is durable, so that a restart begins the doubt anew.
+//! Invariants: no command is handled in doubt; what was read counts when it is durable, so that a
+//! restart begins the doubt anew.
 
 use std::collections::VecDeque;
 
@@ -29,7 +32,8 @@ use crate::identity::ReplicaId;
 use crate::reply::{ReplyError, refuse};
 use crate::time::Timestamp;
 
-/// So many of the newest own events are remembered by number and time, to find numbers that were used twice.
+/// So many of the newest own events are remembered by number and time, to find numbers that were
+/// used twice.
 const OWN_TIMES_MAX: usize = 64;
 
 /// A replica whose word is missing.
@@ -198,7 +202,8 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// A peer has events of this replica that the journal has not: that is the proof, and every peer is asked.
+    /// A peer has events of this replica that the journal has not: that is the proof, and every
+    /// peer is asked.
     pub(super) fn found_behind(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
         let Some((shared, running)) = self.parts() else { return };
         let is_behind =
@@ -214,7 +219,8 @@ impl<E: EventSourced> Engine<E> {
         self.doubted(now, replicas.into_iter().filter(|one| *one != own).collect(), actions);
     }
 
-    /// Ends the doubt when everything that was read is durable; refuses the commands that should not wait.
+    /// Ends the doubt when everything that was read is durable; refuses the commands that should
+    /// not wait.
     pub(super) fn reclaim(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
         if self.doubted.is_empty() {
             return;

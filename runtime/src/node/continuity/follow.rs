@@ -1,4 +1,5 @@
-//! The task that opens or joins the session of the place, reads the witnesses, and is one for the other places.
+//! The task that opens or joins the session of the place, reads the witnesses, and is one for the
+//! other places.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -155,7 +156,8 @@ impl FollowParts {
         });
     }
 
-    /// Reads the own session, and the witnesses whose word is missing. Returns whether what changed was written.
+    /// Reads the own session, and the witnesses whose word is missing. Returns whether what changed
+    /// was written.
     async fn look(&self, suspicion: bool) -> Result<bool> {
         let Some((version, mut row)) = self.read().await? else { return Ok(false) };
         let mut changed = false;
@@ -267,7 +269,8 @@ fn tell(place: &Arc<str>, row: &SessionRow, witness: Option<&Witness>) {
     }
 }
 
-/// Takes the node off the session, whose writer is sealed; the last one closes it. What fails leaves the session open, which is safe.
+/// Takes the node off the session, whose writer is sealed; the last one closes it. What fails
+/// leaves the session open, which is safe.
 pub(in crate::node) async fn leave(
     id: &NodeId,
     settings: &NodeSettings,

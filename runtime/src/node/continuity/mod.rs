@@ -1,13 +1,16 @@
-//! Whether the journal of a place is the one that its nodes wrote last, or an older one: a backup, a new disk.
+//! Whether the journal of a place is the one that its nodes wrote last, or an older one: a backup,
+//! a new disk.
 //!
 //! - `session`: the rows, and all rules about them;
 //! - `follow`: the task that opens or joins the session of the place and keeps the rows.
 //!
-//! While one node of a place lives it vouches for the journal: nobody can have replaced it. The first node to start when none lives opens a
-//! *session*, in a row of its own store. The nodes of the other places see it there, and write down in their own stores which one they saw
-//! last: they are its *witnesses*. The last node to leave closes it. A session begins in *doubt* about every other place: its entities ask
-//! that one for own events before they write, until their shard has followed its feed to the end once. A witness that has seen a newer session than
-//! the journal knows is the proof that it went back (`docs/design/0005-journal-that-went-back.md`).
+//! While one node of a place lives it vouches for the journal: nobody can have replaced it. The
+//! first node to start when none lives opens a *session*, in a row of its own store. The nodes of
+//! the other places see it there, and write down in their own stores which one they saw last: they
+//! are its *witnesses*. The last node to leave closes it. A session begins in *doubt* about every
+//! other place: its entities ask that one for own events before they write, until their shard has
+//! followed its feed to the end once. A witness that has seen a newer session than the journal
+//! knows is the proof that it went back (`docs/design/0005-journal-that-went-back.md`).
 
 mod follow;
 mod session;
@@ -37,7 +40,8 @@ impl Continuity {
         self.row.as_ref().map_or(0, |row| row.number)
     }
 
-    /// What may be missing of what another place has; `None` when nothing may. While the session is not known, everything may.
+    /// What may be missing of what another place has; `None` when nothing may. While the session is
+    /// not known, everything may.
     pub fn doubt(&self, place: &str) -> Option<Doubt> {
         match &self.row {
             Some(row) => row.doubts.get(place).copied(),
@@ -61,11 +65,12 @@ impl Continuity {
     }
 }
 
-/// Lets a place go on without the word of `peer`: own events that only that place has are given up. `now_micros` is written down. Returns
-/// the doubt that was there.
+/// Lets a place go on without the word of `peer`: own events that only that place has are given up.
+/// `now_micros` is written down. Returns the doubt that was there.
 ///
 /// # Errors
-/// `Rejected` when no session is open, or the place is in no doubt about that peer; `Unavailable` when the store cannot be reached.
+/// `Rejected` when no session is open, or the place is in no doubt about that peer; `Unavailable`
+/// when the store cannot be reached.
 pub async fn accept_loss(store: &dyn Coordination, peer: &str, now_micros: u64) -> Result<Doubt> {
     loop {
         let row = store.read(SESSIONS, OWN).await?;

@@ -5,11 +5,13 @@
 //! | `own` | the session of the place, a [`SessionRow`] |
 //! | `seen/PLACE` | the session of another place that was seen last, a [`Witness`] |
 //!
-//! Invariants: the number of a session is above that of every one before it that the place or a witness knows, as soon as the witness was
-//! read; a witness is never replaced by an older session, nor before the place has read it.
+//! Invariants: the number of a session is above that of every one before it that the place or a
+//! witness knows, as soon as the witness was read; a witness is never replaced by an older session,
+//! nor before the place has read it.
 //!
-//! Whether the session before was closed, and which one the witnesses saw, does not end a doubt: events of a session can reach another
-//! place before its witness has seen that. It only tells what is to be said, and what is to be read from the beginning.
+//! Whether the session before was closed, and which one the witnesses saw, does not end a doubt:
+//! events of a session can reach another place before its witness has seen that. It only tells what
+//! is to be said, and what is to be read from the beginning.
 
 use std::collections::BTreeMap;
 
@@ -32,21 +34,25 @@ pub(super) fn seen_key(place: &str) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DoubtKind {
-    /// The nodes of the place ended without closing their session, or it has its first one: the journal may have gone back.
+    /// The nodes of the place ended without closing their session, or it has its first one: the
+    /// journal may have gone back.
     Unclean,
     /// The other place has seen a newer session than the journal has: it went back.
     WentBack,
 }
 
-/// What a place does not know of what another place has of it. Each session begins with one for each other place.
+/// What a place does not know of what another place has of it. Each session begins with one for
+/// each other place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
-    /// The number of the session in which it began. A shard that has read the other place's feed to its end since is sure.
+    /// The number of the session in which it began. A shard that has read the other place's feed to
+    /// its end since is sure.
     pub since: u64,
     /// `None` when nothing speaks against the journal but that nobody has vouched for it.
     pub kind: Option<DoubtKind>,
-    /// The number of the newest session that began with a journal that certainly went back; zero when there was none. A shard that was not
-    /// sure since reads the other place's feed from its beginning, because its stored positions may be wrong too.
+    /// The number of the newest session that began with a journal that certainly went back; zero
+    /// when there was none. A shard that was not sure since reads the other place's feed from its
+    /// beginning, because its stored positions may be wrong too.
     pub back_since: u64,
     /// The witness was not read yet.
     pub unread: bool,
@@ -93,7 +99,8 @@ pub struct SessionRow {
     pub previous: Option<Previous>,
     /// By place, what may be missing.
     pub doubts: BTreeMap<String, Doubt>,
-    /// By place, that an operator accepted that its word is missing. It holds until that place is reached in a later session.
+    /// By place, that an operator accepted that its word is missing. It holds until that place is
+    /// reached in a later session.
     pub accepted: BTreeMap<String, Accepted>,
 }
 
@@ -141,7 +148,8 @@ impl SessionRow {
         }
     }
 
-    /// Takes the word of a witness, which is `None` when that place has never seen a session of this one. Returns whether anything changed.
+    /// Takes the word of a witness, which is `None` when that place has never seen a session of
+    /// this one. Returns whether anything changed.
     pub(super) fn judge(&mut self, place: &str, witness: Option<&Witness>) -> bool {
         let Some(doubt) = self.doubts.get_mut(place).filter(|doubt| doubt.unread) else {
             return false;
@@ -164,7 +172,8 @@ impl SessionRow {
         true
     }
 
-    /// An entity found own events elsewhere that the journal has not, although nothing spoke against that: every place is in doubt.
+    /// An entity found own events elsewhere that the journal has not, although nothing spoke
+    /// against that: every place is in doubt.
     pub(super) fn suspect(&mut self, peers: impl IntoIterator<Item = String>) {
         self.number += 1;
         let (since, back_since) = (self.number, self.number);
@@ -180,8 +189,8 @@ impl SessionRow {
         Some(doubt)
     }
 
-    /// A place is reached whose word an operator did without: if that was in an earlier session, it is asked again. Returns whether anything
-    /// changed.
+    /// A place is reached whose word an operator did without: if that was in an earlier session, it
+    /// is asked again. Returns whether anything changed.
     pub(super) fn returned(&mut self, place: &str) -> bool {
         let is_old = |accepted: &Accepted| accepted.session_of != self.opened_by;
         if !self.accepted.get(place).is_some_and(is_old) {
@@ -201,13 +210,15 @@ impl SessionRow {
         }
     }
 
-    /// Takes a member off that has written its last, and those that can write nothing any more. The last one closes the session.
+    /// Takes a member off that has written its last, and those that can write nothing any more. The
+    /// last one closes the session.
     pub(super) fn leave(&mut self, me: &NodeId, has_ended: impl Fn(&NodeId) -> bool) {
         self.members.retain(|member| member != me && !has_ended(member));
         self.closed = self.members.is_empty();
     }
 
-    /// What a node of the place `here` writes down of this session of another place; `None` when it stays as it is.
+    /// What a node of the place `here` writes down of this session of another place; `None` when it
+    /// stays as it is.
     pub(super) fn witness(&self, here: &str, known: Option<&Witness>) -> Option<Witness> {
         // that place has to read first what was written down before
         if self.doubts.get(here).is_some_and(|doubt| doubt.unread) {

@@ -9,7 +9,8 @@ use crate::entity::engine::Input;
 use crate::event::SequenceNr;
 use crate::reply::ReplyError;
 
-/// A and B with three events each, of which A's journal has the first `kept` only; A is in doubt and its I/O is held.
+/// A and B with three events each, of which A's journal has the first `kept` only; A is in doubt
+/// and its I/O is held.
 fn rewound(kept: usize) -> World {
     let mut world = World::new(&["A", "B"]);
     for (a, b) in [("a1", "b1"), ("a2", "b2"), ("a3", "b3")] {
