@@ -25,6 +25,10 @@ pub struct ShardingSettings {
     /// How long a command waits for a home at most; then it is refused with `NotHere`.
     #[serde(with = "antiphon_persistence::time::text")]
     pub home_timeout: Duration,
+    /// How long an entity may take to stop: because its shard moves, its node goes, or it is passivated. Then it is killed and named in the
+    /// log, so that a shard always drains.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub stop_timeout: Duration,
     /// An entity without a command for so long is passivated; zero: never.
     #[serde(with = "antiphon_persistence::time::text")]
     pub passivate_after: Duration,
@@ -59,6 +63,11 @@ pub struct ShardingSettings {
     /// When an entity has not answered the journal loop for so long, it is told again.
     #[serde(with = "antiphon_persistence::time::text")]
     pub loop_retell: Duration,
+    /// When an entity that holds events back, because one cannot be applied here, is told again.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub held_retell: Duration,
+    /// Most entities of one shard that hold back events of one peer. Beyond, the shard's position in that peer's feed stands still.
+    pub held_entities_max: usize,
 }
 
 impl Default for ShardingSettings {
@@ -70,6 +79,7 @@ impl Default for ShardingSettings {
             shard_buffer_max: 1000,
             entity_buffer_max: 1000,
             home_timeout: Duration::from_secs(20),
+            stop_timeout: Duration::from_secs(10),
             passivate_after: Duration::from_secs(120),
             shard_entities_max: 0,
             tick_interval: Duration::from_millis(200),
@@ -83,6 +93,8 @@ impl Default for ShardingSettings {
             loop_interval_max: Duration::from_secs(15),
             loop_changes_max: 200,
             loop_retell: Duration::from_secs(10),
+            held_retell: Duration::from_secs(60),
+            held_entities_max: 10_000,
         }
     }
 }
@@ -98,11 +110,13 @@ impl ShardingSettings {
             ("ask_timeout", self.ask_timeout),
             ("remote_ask_timeout", self.remote_ask_timeout),
             ("home_timeout", self.home_timeout),
+            ("stop_timeout", self.stop_timeout),
             ("tick_interval", self.tick_interval),
             ("homes_interval", self.homes_interval),
             ("rebalance_interval", self.rebalance_interval),
             ("loop_interval", self.loop_interval),
             ("loop_retell", self.loop_retell),
+            ("held_retell", self.held_retell),
         ] {
             if actual < Duration::from_millis(1) {
                 return Err(Error::rejected(format!(
@@ -115,6 +129,7 @@ impl ShardingSettings {
             ("entity_buffer_max", self.entity_buffer_max),
             ("rebalance_moves_max", self.rebalance_moves_max),
             ("loop_changes_max", self.loop_changes_max),
+            ("held_entities_max", self.held_entities_max),
         ] {
             if actual == 0 {
                 return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));

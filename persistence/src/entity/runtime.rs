@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use ractor::ActorRuntime;
 use tokio::sync::Semaphore;
@@ -11,9 +11,9 @@ use super::actor::{Arguments, EntityActor, EntityMessage};
 use super::engine::{Engine, Input};
 use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced};
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::store::{Journal, SnapshotStore, WriterId};
+use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
 use crate::time::Clock;
-use crate::{Error, Result};
+use crate::{Error, Result, guard};
 
 /// The components that entities are built from.
 #[derive(Clone)]
@@ -30,9 +30,11 @@ pub struct EntityParts {
     pub clock: Arc<dyn Clock>,
     /// Who is told what happens.
     pub host: Arc<dyn EntityHost>,
+    /// Where an operator records which events are to be skipped; `None`: none are.
+    pub coordination: Option<Arc<dyn Coordination>>,
 }
 
-type Factory<E> = Arc<dyn Fn(&ReplicationId) -> E + Send + Sync>;
+type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
 
 pub(super) struct Inner<E: EventSourced> {
     pub(super) parts: EntityParts,
@@ -55,13 +57,27 @@ impl<E: EventSourced> Clone for EntityRuntime<E> {
 }
 
 impl<E: EventSourced> EntityRuntime<E> {
-    /// Entities with these replicas, whose behaviour `factory` makes.
+    /// Entities with these replicas, whose behaviour `factory` makes. It is called in the entity's own task.
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, there is no replica, or a replica is named twice.
     pub fn new(
         replicas: impl IntoIterator<Item = ReplicaId>,
         factory: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+        settings: EntitySettings,
+        parts: EntityParts,
+    ) -> Result<Self> {
+        Self::try_new(replicas, move |id: &ReplicationId| Ok(factory(id)), settings, parts)
+    }
+
+    /// The same with a factory that may fail: then the commands that are there get `Failed` with its reason, and the next one starts the entity
+    /// anew.
+    ///
+    /// # Errors
+    /// `Rejected` when a setting is wrong, there is no replica, or a replica is named twice.
+    pub fn try_new(
+        replicas: impl IntoIterator<Item = ReplicaId>,
+        factory: impl Fn(&ReplicationId) -> Result<E> + Send + Sync + 'static,
         settings: EntitySettings,
         parts: EntityParts,
     ) -> Result<Self> {
@@ -113,22 +129,57 @@ impl<E: EventSourced> EntityRuntime<E> {
             )));
         }
         let inner = self.inner.clone();
-        let engine = Engine::new(
-            Arc::new((inner.factory)(&id)),
-            id.clone(),
-            inner.replicas.clone(),
-            inner.settings.clone(),
-            inner.counters.clone(),
-        );
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
-        let arriving = Arc::new(AtomicUsize::new(0));
+        let (arriving, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let arrivals_max = inner.settings.arrivals_max;
-        let arguments = Arguments { id, arriving: arriving.clone(), engine, runtime: inner };
+        let gone = Arc::new(AtomicBool::new(false));
+        let arguments = Arguments {
+            id,
+            arriving: arriving.clone(),
+            killed: killed.clone(),
+            gone: gone.clone(),
+            runtime: inner,
+        };
         let (actor, _started) = ActorRuntime::spawn_instant(None, EntityActor::new(), arguments)
             .map_err(|error| Error::bug(format!("the entity's actor cannot start: {error}")))?;
         let taken = Arc::new(AtomicUsize::new(0));
-        let handle = EntityHandle { actor, taken, mailbox_max, arriving, arrivals_max, counters };
+        let handle = EntityHandle {
+            actor,
+            taken,
+            mailbox_max,
+            arriving,
+            arrivals_max,
+            killed,
+            gone,
+            counters,
+        };
         let _ = handle.actor.send_message(EntityMessage::Input(Input::Start));
         Ok(handle)
+    }
+}
+
+impl<E: EventSourced> Inner<E> {
+    /// The engine of an entity, with the behaviour that the application makes.
+    ///
+    /// # Errors
+    /// Why the application could not make one.
+    pub(super) fn engine(&self, id: &ReplicationId) -> std::result::Result<Engine<E>, String> {
+        let made = guard::call("factory", id, || (self.factory)(id));
+        let behaviour = match made {
+            Ok(Ok(behaviour)) => behaviour,
+            Ok(Err(error)) => {
+                let why = guard::escape(&error.to_string());
+                tracing::error!(%id, %why, "the factory of an entity failed");
+                return Err(format!("the factory of `{id}` failed: {why}"));
+            }
+            Err(failure) => return Err(format!("{failure} for `{id}`")),
+        };
+        Ok(Engine::new(
+            Arc::new(behaviour),
+            id.clone(),
+            self.replicas.clone(),
+            self.settings.clone(),
+            self.counters.clone(),
+        ))
     }
 }

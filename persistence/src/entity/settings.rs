@@ -37,7 +37,17 @@ pub struct EntitySettings {
     /// Longest such wait.
     #[serde(with = "crate::time::text")]
     pub pull_retry_max: Duration,
-    /// First wait before a failed entity restarts; it doubles up to `restart_max`.
+    /// First wait before an event of another replica is tried again that cannot be applied here; it doubles up to `held_retry_max`.
+    #[serde(with = "crate::time::text")]
+    pub held_retry_min: Duration,
+    /// Longest such wait.
+    #[serde(with = "crate::time::text")]
+    pub held_retry_max: Duration,
+    /// How long the future of an asynchronous effect may take. Then it is dropped, and the entity goes on without it.
+    #[serde(with = "crate::time::text")]
+    pub asynchronous_timeout: Duration,
+    /// First wait before a failed entity restarts; it doubles up to `restart_max`, and begins anew when the entity has stored something
+    /// since, or has worked for `restart_max`.
     #[serde(with = "crate::time::text")]
     pub restart_min: Duration,
     /// Longest such wait.
@@ -70,6 +80,9 @@ impl Default for EntitySettings {
             pull_at_start: true,
             pull_retry_min: Duration::from_millis(200),
             pull_retry_max: Duration::from_secs(10),
+            held_retry_min: Duration::from_secs(1),
+            held_retry_max: Duration::from_secs(60),
+            asynchronous_timeout: Duration::from_secs(30),
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
             recoveries_max: 64,
@@ -121,6 +134,7 @@ impl EntitySettings {
         }
         for (name, min, max) in [
             ("pull_retry_max", self.pull_retry_min, self.pull_retry_max),
+            ("held_retry_max", self.held_retry_min, self.held_retry_max),
             ("restart_max", self.restart_min, self.restart_max),
         ] {
             if min.is_zero() || max < min {
@@ -128,6 +142,9 @@ impl EntitySettings {
                     "`{name}`: expected at least the first wait ({min:?}), which is above zero, actual {max:?}"
                 )));
             }
+        }
+        if self.asynchronous_timeout.is_zero() {
+            return Err(Error::rejected("`asynchronous_timeout`: expected above zero, actual 0"));
         }
         if self.snapshots_keep == 0 {
             return Err(Error::rejected("`snapshots_keep`: expected at least 1, actual 0"));

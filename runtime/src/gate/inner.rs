@@ -148,7 +148,7 @@ impl Inner {
         let asks = if *to == self.local {
             self.local_asks.clone()
         } else {
-            let not_connected = || AskError::Unreachable(format!("`{to}` is not connected"));
+            let not_connected = || AskError::NotConnected(format!("`{to}` is not connected"));
             self.peer(to).ok_or_else(not_connected)?.asks.clone()
         };
         let ticket = asks.register()?;
@@ -326,7 +326,7 @@ impl Inner {
 fn decode_error(payload: &[u8]) -> AskError {
     let decoded = bincode::serde::decode_from_slice(payload, bincode::config::standard());
     decoded.map_or_else(
-        |error| AskError::Rejected(format!("an error that cannot be read: {error}")),
+        |error| AskError::Unanswered(format!("an error that cannot be read: {error}")),
         |(error, _)| error,
     )
 }
@@ -352,7 +352,8 @@ impl AnswerSink for Inner {
         let Err(error) = sent else { return };
         self.metrics.drop_counted("answer", 1);
         if let SendError::TooLarge { .. } = error {
-            let error = failure(&error.into());
+            // the request was handled: that its answer is too large does not undo it
+            let error = failure(&AskError::Unanswered(AskError::from(error).to_string()));
             let _ = self.send(to, MessageKind::Failure, service, correlation, error);
         }
     }

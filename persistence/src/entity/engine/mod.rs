@@ -13,7 +13,10 @@
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
 //! - `persisting`: output commit: one append under way, the next one collecting, answers let out when durable;
+//! - `holding`: events of other replicas that cannot be applied here;
 //! - `replication`: events of other replicas, pulls, positions.
+//!
+//! Application code is called through [`crate::guard`] only; `docs/user-code.md` says what follows from its failures.
 //!
 //! Every phase takes events of other replicas: they are kept within a bound, or dropped and read again.
 //!
@@ -21,6 +24,7 @@
 //! collected are dense after the one under way.
 
 mod core;
+mod holding;
 mod input;
 mod persisting;
 mod recovery;

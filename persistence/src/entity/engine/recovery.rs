@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::core::{Shared, store_failure};
-use super::running::{Applier, Failure, Running};
+use super::running::{Applier, Failure, Running, describe};
 use super::{Action, Generation};
 use crate::Result;
 use crate::codec::CodecId;
 use crate::delivery::CausalDelivery;
 use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
+use crate::guard;
 use crate::identity::ReplicaId;
 use crate::store::Snapshot;
 use crate::time::HybridClock;
+use crate::version::VersionVector;
 
 /// What has been recovered so far.
 pub(super) struct Recovery<E: EventSourced> {
@@ -23,22 +25,29 @@ pub(super) struct Recovery<E: EventSourced> {
     clock: HybridClock,
     newest: SequenceNr,
     positions: BTreeMap<ReplicaId, SequenceNr>,
+    /// The snapshot that it began with.
+    snapshot: Option<(SequenceNr, VersionVector)>,
 }
 
 impl<E: EventSourced> Recovery<E> {
-    pub(super) fn new(shared: &Shared<E>) -> Self {
-        Self {
+    pub(super) fn new(shared: &Shared<E>) -> Result<Self, Failure> {
+        let state = guard::call("State::default", &shared.id, E::State::default)
+            .map_err(|failure| Failure::Failed(failure.to_string()))?;
+        Ok(Self {
             generation: shared.generation,
-            state: E::State::default(),
+            state,
             applier: Applier::new(shared),
-            delivery: CausalDelivery::new(
-                crate::version::VersionVector::new(),
-                shared.settings.waiting_events_max,
-            ),
+            delivery: CausalDelivery::new(VersionVector::new(), shared.settings.waiting_events_max),
             clock: HybridClock::default(),
             newest: SequenceNr::ZERO,
             positions: BTreeMap::new(),
-        }
+            snapshot: None,
+        })
+    }
+
+    /// The application's state is dropped in its guarded place.
+    pub(super) fn end(self, shared: &Shared<E>) {
+        let _ = guard::call("Drop of a state", &shared.id, || drop(self.state));
     }
 
     pub(super) fn snapshot_loaded(
@@ -64,6 +73,7 @@ impl<E: EventSourced> Recovery<E> {
 
     fn adopt(&mut self, shared: &Shared<E>, state: E::State, snapshot: Snapshot) {
         self.state = state;
+        self.snapshot = Some((snapshot.sequence_nr, snapshot.version.clone()));
         self.newest = snapshot.sequence_nr;
         self.clock.observe(snapshot.timestamp);
         self.positions = snapshot.positions;
@@ -106,7 +116,11 @@ impl<E: EventSourced> Recovery<E> {
                 None => drop(self.positions.insert(origin.clone(), number)),
             }
         }
-        self.applier.apply_stored(shared, &mut self.state, event, true)
+        let events = Applier::read(shared, event).map_err(Failure::Failed)?;
+        self.applier
+            .apply(shared, &mut self.state, event, events, true)
+            .map(drop)
+            .map_err(|failure| Failure::Failed(describe(shared, event, &failure.to_string())))
     }
 
     /// A stream whose versions name more or fewer events than it has cannot take part in replication: others would wait for ever, or miss some.
@@ -122,11 +136,21 @@ impl<E: EventSourced> Recovery<E> {
     }
 
     pub(super) fn finish(self, shared: &Shared<E>) -> Running<E> {
-        Running::new(shared, self.state, self.delivery, self.clock, self.newest, self.positions)
+        let Self { state, delivery, clock, newest, positions, snapshot, .. } = self;
+        Running::new(shared, state, delivery, clock, newest, positions, snapshot)
     }
 }
 
 fn decode_state<E: EventSourced>(
+    shared: &Shared<E>,
+    snapshot: &Snapshot,
+) -> Result<E::State, String> {
+    let decode = || decode_guarded(shared, snapshot);
+    guard::call("Deserialize of a state", &shared.id, decode)
+        .unwrap_or_else(|failure| Err(failure.to_string()))
+}
+
+fn decode_guarded<E: EventSourced>(
     shared: &Shared<E>,
     snapshot: &Snapshot,
 ) -> Result<E::State, String> {

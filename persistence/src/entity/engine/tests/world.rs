@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::entity::engine::{Action, Engine, Input, Now, Queued, Slot};
+use crate::codec::CodecId;
+use crate::entity::engine::{Action, Engine, Input, Now, Queued};
 use crate::entity::{
-    CommandContext, Effect, EntityCounters, EntitySettings, EventContext, EventSourced, PeerHas,
-    StopReason,
+    AsynchronousFailure, CommandContext, Effect, EntityCounters, EntitySettings, EventContext,
+    EventSourced, EventType, HeldEvent, PeerHas, Signal, StopReason,
 };
-use crate::event::{SequenceNr, StoredEvent};
+use crate::event::{Payload, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
 use crate::store::Snapshot;
@@ -29,7 +30,14 @@ pub(super) enum Command {
     Unstash,
     Later(ReplyTo<usize>),
     LaterDone(ReplyTo<usize>),
-    Panic,
+    LaterOr(ReplyTo<usize>),
+    Panic(ReplyTo<usize>),
+    /// Persists, and its answer cannot be made.
+    ThenPanics(ReplyTo<usize>),
+    /// Persists, and answers from a side effect that panics.
+    RunPanics(ReplyTo<usize>),
+    /// Reads, and its answer cannot be made.
+    ReadPanics(ReplyTo<usize>),
     Stop,
 }
 
@@ -43,7 +51,17 @@ pub(super) struct Line {
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
+    /// `on_event` panics at it.
     pub(super) poison: Option<&'static str>,
+    /// `from_journal` does not know it.
+    pub(super) unknown: Option<&'static str>,
+    /// `event_type` panics at it.
+    pub(super) untyped: Option<&'static str>,
+    /// `snapshot_when` panics at it.
+    pub(super) unsnapped: Option<&'static str>,
+    /// `snapshot_when` wants a snapshot after it.
+    pub(super) snapped: Option<&'static str>,
+    pub(super) signals: std::sync::Mutex<Vec<(Signal, u64, Timestamp)>>,
 }
 
 impl EventSourced for Log {
@@ -68,10 +86,26 @@ impl EventSourced for Log {
             Command::Later(reply_to) => {
                 Effect::asynchronous(async move { Command::LaterDone(reply_to) })
             }
+            Command::LaterOr(reply_to) => {
+                Effect::asynchronous_or(std::future::pending(), |_: AsynchronousFailure| {
+                    Command::LaterDone(reply_to)
+                })
+            }
             Command::LaterDone(reply_to) => {
                 Effect::persist("later".to_owned()).then_reply(reply_to, Vec::len)
             }
-            Command::Panic => panic!("the test wants it"),
+            Command::Panic(_reply_to) => panic!("the test wants it"),
+            Command::ThenPanics(reply_to) => Effect::persist("then".to_owned())
+                .then_reply(reply_to, |_| panic!("the test wants it")),
+            Command::RunPanics(reply_to) => {
+                Effect::persist("run".to_owned()).then_run(Vec::len, move |_| {
+                    let _reply_to = reply_to;
+                    panic!("the test wants it")
+                })
+            }
+            Command::ReadPanics(reply_to) => {
+                Effect::none().then_reply(reply_to, |_| panic!("the test wants it"))
+            }
             Command::Stop => Effect::none().then_stop(),
         }
     }
@@ -84,6 +118,29 @@ impl EventSourced for Log {
             concurrent: context.concurrent(),
             time: context.current_time(),
         });
+    }
+
+    fn event_type(&self, event: &String) -> EventType {
+        assert!(self.untyped != Some(event.as_str()), "the test wants it");
+        EventType { manifest: "".into(), version: 1 }
+    }
+
+    fn from_journal(&self, payload: &Payload) -> crate::Result<Vec<String>> {
+        let event: String = CodecId::from_stored(payload.codec)?.decode(&payload.bytes)?;
+        if self.unknown == Some(event.as_str()) {
+            return Err(crate::Error::corrupt("the test wants it"));
+        }
+        Ok(vec![event])
+    }
+
+    fn snapshot_when(&self, _: &Vec<Line>, event: &String, _: SequenceNr) -> bool {
+        assert!(self.unsnapped != Some(event.as_str()), "the test wants it");
+        self.snapped == Some(event.as_str())
+    }
+
+    fn on_signal(&self, context: &CommandContext, _: &Vec<Line>, signal: &Signal) {
+        let told = (signal.clone(), context.sequence_nr().value(), context.current_time());
+        self.signals.lock().unwrap().push(told);
     }
 }
 
@@ -98,6 +155,11 @@ pub(super) struct Replica {
     pub(super) stopped: Option<StopReason>,
     pub(super) published: Vec<StoredEvent>,
     pub(super) append_count: usize,
+    /// What the host was told of events that are held back.
+    pub(super) held_back: Vec<(String, u64, HeldEvent)>,
+    /// What an operator wants skipped: origins and numbers.
+    pub(super) skips: Vec<(&'static str, u64)>,
+    pub(super) deleted_snapshots: SequenceNr,
     deleted: SequenceNr,
     id: ReplicationId,
 }
@@ -140,7 +202,7 @@ impl World {
         for name in names {
             let id = ReplicationId::new("log", "l-1", replica_id(name)).unwrap();
             let replica = Replica {
-                engine: world.engine(names, &id, Log::default(), Arc::default()),
+                engine: world.engine(names, &id, Arc::default(), Arc::default()),
                 counters: Arc::default(),
                 journal: Vec::new(),
                 snapshot: None,
@@ -149,6 +211,9 @@ impl World {
                 stopped: None,
                 published: Vec::new(),
                 append_count: 0,
+                held_back: Vec::new(),
+                skips: Vec::new(),
+                deleted_snapshots: SequenceNr::ZERO,
                 deleted: SequenceNr::ZERO,
                 id,
             };
@@ -164,12 +229,12 @@ impl World {
         &self,
         names: &[&'static str],
         id: &ReplicationId,
-        log: Log,
+        log: Arc<Log>,
         counters: Arc<EntityCounters>,
     ) -> Engine<Log> {
         let replicas: Vec<_> = names.iter().map(|name| replica_id(name)).collect();
         let settings = Arc::new(self.settings.clone());
-        Engine::new(Arc::new(log), id.clone(), replicas.into(), settings, counters)
+        Engine::new(log, id.clone(), replicas.into(), settings, counters)
     }
 
     /// Kills the engine, with all that it had under way, and starts another one.
@@ -178,6 +243,10 @@ impl World {
     }
 
     pub(super) fn restart_as(&mut self, name: &'static str, log: Log) {
+        self.restart_with(name, Arc::new(log));
+    }
+
+    pub(super) fn restart_with(&mut self, name: &'static str, log: Arc<Log>) {
         let names: Vec<_> = self.replicas.keys().copied().collect();
         let replica = self.replica(name);
         replica.held.clear();
@@ -209,6 +278,10 @@ impl World {
             }
             Action::CaughtUp(replica, highest) => {
                 self.replica(name).caught_up.push((replica.to_string(), highest.value()));
+            }
+            Action::Held(replica, highest, held) => {
+                let told = (replica.to_string(), highest.value(), held);
+                self.replica(name).held_back.push(told);
             }
             Action::Stopped(reason) => self.replica(name).stopped = Some(reason),
             Action::Publish(events) => {
@@ -283,12 +356,20 @@ impl World {
                 let mut context = std::task::Context::from_waker(waker);
                 match future.as_mut().poll(&mut context) {
                     std::task::Poll::Ready(command) => {
-                        Some(Input::AsynchronousDone(generation, command))
+                        Some(Input::AsynchronousDone(generation, Ok(command)))
                     }
                     std::task::Poll::Pending => panic!("the tests' futures are ready"),
                 }
             }
-            Action::WakeAfter(_) | Action::DeleteSnapshots(_) => None,
+            Action::AskSkip(generation, origin, number) => replica
+                .skips
+                .contains(&(name_of(&origin), number))
+                .then_some(Input::Skip(generation, origin, number)),
+            Action::DeleteSnapshots(last) => {
+                replica.deleted_snapshots = last;
+                None
+            }
+            Action::WakeAfter(_) => None,
             other => panic!("{other:?} is no I/O"),
         }
     }
@@ -324,7 +405,7 @@ impl World {
         command: impl FnOnce(ReplyTo<usize>) -> Command,
     ) -> PendingReply<usize> {
         let (reply_to, reply) = reply_channel();
-        let queued = Queued { command: command(reply_to), slot: Slot::default() };
+        let queued = Queued::unlimited(command(reply_to));
         self.feed(name, Input::Command(queued));
         reply
     }
@@ -334,7 +415,7 @@ impl World {
     }
 
     pub(super) fn just(&mut self, name: &'static str, command: Command) {
-        self.feed(name, Input::Command(Queued { command, slot: Slot::default() }));
+        self.feed(name, Input::Command(Queued::unlimited(command)));
     }
 
     /// Tells `name` what the journal of `other` has, as the journal loop does.
@@ -373,6 +454,10 @@ impl World {
 
 fn from(journal: &[StoredEvent], first: SequenceNr) -> Vec<StoredEvent> {
     journal.iter().filter(|event| event.sequence_nr >= first).cloned().collect()
+}
+
+fn name_of(replica: &ReplicaId) -> &'static str {
+    ["A", "B", "C"].into_iter().find(|name| *name == replica.as_str()).unwrap_or("")
 }
 
 pub(super) fn replica_id(name: &str) -> ReplicaId {
