@@ -1,8 +1,15 @@
-//! Payload codecs.
+//! Payload codecs, and the one bounded decoder of everything that comes from a disk or a network.
 //!
 //! bincode is the default: smallest and fastest, but it breaks on any change of a type, so that events
 //! need an adapter. CBOR and JSON live through added fields. The stored number says which one wrote a
 //! payload, so that the setting can change at any time.
+//!
+//! A limit of size is always one of encoded bytes. Decoding allocates in proportion to the bytes that are there, never to what
+//! they claim; it ends after a number of steps that the bytes bound; and values nested deeper than [`DEPTH_MAX`] are an error,
+//! since a deeper recursion would overflow the stack. The encoders refuse what the decoders would.
+
+mod binary;
+mod limited;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,6 +18,12 @@ use crate::{Error, Result};
 
 /// Largest encoded event, command, reply or snapshot that is accepted, in bytes, unless a setting says otherwise.
 pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Deepest nesting of a value: each option, structure, tuple, sequence, map and variant with a content counts one.
+pub const DEPTH_MAX: usize = 128;
+
+/// Most elements of sequences in one value that take no bytes in bincode, such as units.
+pub const EMPTY_ELEMENTS_MAX: usize = 4096;
 
 /// Which codec a payload is encoded with; the numbers are stored and never change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -41,58 +54,128 @@ impl CodecId {
         }
     }
 
-    /// Encodes a value.
+    /// The codec's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bincode => "bincode",
+            Self::Cbor => "CBOR",
+            Self::Json => "JSON",
+        }
+    }
+
+    /// Encodes a value, without a limit of size.
     ///
     /// # Errors
     /// `Rejected` when the value cannot be encoded.
-    pub fn encode<T: Serialize>(self, value: &T) -> Result<Vec<u8>> {
-        match self {
-            Self::Bincode => bincode::serde::encode_to_vec(value, bincode::config::standard())
-                .map_err(|error| not_encoded("bincode", error)),
-            Self::Cbor => {
-                let mut bytes = Vec::new();
-                ciborium::into_writer(value, &mut bytes)
-                    .map_err(|error| not_encoded("CBOR", error))?;
-                Ok(bytes)
-            }
-            Self::Json => serde_json::to_vec(value).map_err(|error| not_encoded("JSON", error)),
-        }
+    pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>> {
+        self.encode_within(value, usize::MAX)
     }
 
-    /// Decodes a value; allocates at most in proportion to the bytes.
+    /// Encodes a value in at most `bytes_max` bytes; takes no more memory than that.
     ///
     /// # Errors
-    /// `Corrupt` when the bytes are not such a value, or when something is left over.
-    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T> {
+    /// `Rejected` when the value cannot be encoded, or is larger.
+    pub fn encode_within<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>> {
         match self {
-            Self::Bincode => decode_bincode(bytes),
+            Self::Bincode => {
+                binary::encode(value, bytes_max).map_err(|error| self.not_encoded(error))
+            }
             Self::Cbor => {
-                ciborium::from_reader(bytes).map_err(|error| not_decoded("CBOR", bytes, error))
+                binary::check_named(value, false).map_err(|error| self.not_encoded(error))?;
+                let mut bytes = limited::Bytes::new(bytes_max);
+                ciborium::into_writer(value, &mut bytes)
+                    .map_err(|error| self.not_encoded(cbor_not_written(error)))?;
+                Ok(bytes.into_inner())
             }
             Self::Json => {
-                serde_json::from_slice(bytes).map_err(|error| not_decoded("JSON", bytes, error))
+                binary::check_named(value, true).map_err(|error| self.not_encoded(error))?;
+                let mut bytes = limited::Bytes::new(bytes_max);
+                serde_json::to_writer(&mut bytes, value)
+                    .map_err(|error| self.not_encoded(error))?;
+                Ok(bytes.into_inner())
             }
         }
     }
-}
 
-fn decode_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let config = bincode::config::standard().with_limit::<PAYLOAD_BYTES_MAX>();
-    let (value, read) = bincode::serde::decode_from_slice(bytes, config)
-        .map_err(|error| not_decoded("bincode", bytes, error))?;
-    if read != bytes.len() {
-        return Err(Error::corrupt(format!(
-            "bincode: expected {read} bytes, actual {}",
-            bytes.len()
-        )));
+    /// Decodes a value of at most [`PAYLOAD_BYTES_MAX`] bytes; see [`Self::decode_within`].
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are not such a value, when something is left over, or when they are too many.
+    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T> {
+        self.decode_within(bytes, PAYLOAD_BYTES_MAX)
     }
-    Ok(value)
+
+    /// Decodes a value that takes all of `bytes`, which are at most `bytes_max`. The bytes may be anything and come from anybody.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are not such a value, when something is left over, or when they are too many.
+    pub fn decode_within<T: DeserializeOwned>(self, bytes: &[u8], bytes_max: usize) -> Result<T> {
+        if bytes.len() > bytes_max {
+            let why = format!("expected at most {bytes_max}");
+            return Err(self.not_decoded(bytes, why));
+        }
+        match self {
+            Self::Bincode => binary::decode(bytes).map_err(|error| self.not_decoded(bytes, error)),
+            Self::Cbor => {
+                let mut rest = bytes;
+                let value = ciborium::from_reader(&mut rest)
+                    .map_err(|error| self.not_decoded(bytes, cbor_not_read(error)))?;
+                match rest.len() {
+                    0 => Ok(value),
+                    left => Err(self.not_decoded(bytes, format!("{left} bytes are left over"))),
+                }
+            }
+            Self::Json => {
+                serde_json::from_slice(bytes).map_err(|error| self.not_decoded(bytes, error))
+            }
+        }
+    }
+
+    /// Whether the value is encoded as exactly these bytes. Cheaper than encoding it.
+    pub(crate) fn is_encoded_as<T: Serialize + ?Sized>(self, value: &T, bytes: &[u8]) -> bool {
+        match self {
+            Self::Bincode => binary::is_encoded_as(value, bytes),
+            Self::Cbor | Self::Json => {
+                self.encode_within(value, bytes.len()).is_ok_and(|encoded| encoded == bytes)
+            }
+        }
+    }
+
+    /// Whether the value has a sequence or a map of more than one element, so that another order is another encoding.
+    pub(crate) fn has_elements<T: Serialize + ?Sized>(value: &T) -> bool {
+        binary::has_elements(value)
+    }
+
+    fn not_encoded(self, error: impl std::fmt::Display) -> Error {
+        Error::rejected(format!("value cannot be encoded as {}: {error}", self.name()))
+    }
+
+    fn not_decoded(self, bytes: &[u8], error: impl std::fmt::Display) -> Error {
+        let name = self.name();
+        Error::corrupt(format!("{} bytes are not the expected {name}: {error}", bytes.len()))
+    }
 }
 
-fn not_encoded(codec: &str, error: impl std::fmt::Display) -> Error {
-    Error::rejected(format!("value cannot be encoded as {codec}: {error}"))
+fn cbor_not_written(error: ciborium::ser::Error<std::io::Error>) -> String {
+    match error {
+        ciborium::ser::Error::Io(error) => error.to_string(),
+        ciborium::ser::Error::Value(why) => why,
+    }
 }
 
-fn not_decoded(codec: &str, bytes: &[u8], error: impl std::fmt::Display) -> Error {
-    Error::corrupt(format!("{} bytes are not the expected {codec}: {error}", bytes.len()))
+fn cbor_not_read(error: ciborium::de::Error<std::io::Error>) -> String {
+    match error {
+        ciborium::de::Error::Io(error) => error.to_string(),
+        ciborium::de::Error::Syntax(at) => format!("no CBOR at byte {at}"),
+        ciborium::de::Error::Semantic(Some(at), why) => format!("{why} at byte {at}"),
+        ciborium::de::Error::Semantic(None, why) => why,
+        ciborium::de::Error::RecursionLimitExceeded => "nested too deeply".to_owned(),
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@
 //! - `core`: phases and what leads from one to the other;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
+//! - `applying`: stored events, read and applied;
 //! - `persisting`: output commit: one append under way, the next one collecting, answers let out when durable;
 //! - `holding`: events of other replicas that cannot be applied here;
 //! - `replication`: events of other replicas, pulls, positions.
@@ -23,6 +24,7 @@
 //! Invariants: `durable <= newest`; what is released has `needed <= durable`; at most one append is under way; the events
 //! collected are dense after the one under way.
 
+mod applying;
 mod core;
 mod holding;
 mod input;

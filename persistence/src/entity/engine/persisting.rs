@@ -171,7 +171,7 @@ fn append_failure(error: crate::Error) -> Failure {
         Failure::Failed(reason) if is_refusal => {
             Failure::Restart { answer: ReplyError::Rejected(reason.clone()), reason }
         }
-        failure => failure,
+        failure @ (Failure::Restart { .. } | Failure::Fenced(_) | Failure::Failed(_)) => failure,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::applying::{Applier, describe};
 use super::core::{Shared, store_failure};
-use super::running::{Applier, Failure, Running, describe};
+use super::running::{Failure, Running};
 use super::{Action, Generation};
 use crate::Result;
 use crate::codec::CodecId;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{Command, Log, Mode, World, unavailable};
+use super::log::{Command, Log};
+use super::world::{Mode, World, unavailable};
 use crate::Error;
 use crate::entity::engine::Input;
 use crate::entity::{EntitySettings, StopReason};

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::world::{Command, Log, Mode, World};
+use super::log::{Command, Log};
+use super::world::{Mode, World};
 use crate::entity::{EntitySettings, StopReason};
 
 fn logs() -> [fn() -> Log; 2] {

@@ -2,6 +2,7 @@
 
 mod failure;
 mod holding;
+mod log;
 mod recovery;
 mod replication;
 mod true_answers;

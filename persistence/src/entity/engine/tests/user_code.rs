@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::world::{Command, Log, Mode, World};
+use super::log::{Command, Log};
+use super::world::{Mode, World};
 use crate::entity::engine::{Action, Input};
 use crate::entity::{AsynchronousFailure, EntitySettings, Signal};
 use crate::event::SequenceNr;

@@ -1,6 +1,7 @@
 //! Output commit, batches, stash, asynchronous effects, stopping.
 
-use super::world::{Command, Mode, World};
+use super::log::Command;
+use super::world::{Mode, World};
 use crate::entity::{EntitySettings, StopReason};
 use crate::reply::ReplyError;
 

@@ -1,0 +1,91 @@
+//! The binary format: bincode 2 with its standard configuration, written and read here.
+//!
+//! The bytes are those of the `bincode` crate (a test compares them). Its decoder is not used, because it allocates a text's
+//! claimed length before it reads it, loops as often as a sequence claims, recurses as deep as the bytes say, and its limit counts
+//! the size in memory. This one keeps to four rules, and the encoder keeps to the same ones, so that what was written can be read:
+//!
+//! - Nothing is allocated for bytes that are not there.
+//! - A value is nested at most [`DEPTH_MAX`](super::DEPTH_MAX) deep.
+//! - At most [`EMPTY_ELEMENTS_MAX`](super::EMPTY_ELEMENTS_MAX) elements of sequences take no bytes.
+//! - Each field is written. The format has no names, so that a field that is left out shifts all that follow it.
+
+mod decoder;
+mod encoder;
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use encoder::{Compare, Count, Encoder, Limited, Rules};
+
+/// Why a value cannot be written or read.
+#[derive(Debug)]
+pub(super) struct Failed(Box<str>);
+
+impl Failed {
+    fn new(why: impl Into<String>) -> Self {
+        Self(why.into().into_boxed_str())
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl serde::ser::Error for Failed {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string())
+    }
+}
+
+impl serde::de::Error for Failed {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string())
+    }
+}
+
+/// Encodes a value in at most `bytes_max` bytes.
+pub(super) fn encode<T: Serialize + ?Sized>(
+    value: &T,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Failed> {
+    let mut encoder = Encoder::new(Limited::new(bytes_max), Rules::Binary);
+    value.serialize(&mut encoder)?;
+    Ok(encoder.into_sink().bytes)
+}
+
+/// Whether the value is encoded as exactly these bytes.
+pub(super) fn is_encoded_as<T: Serialize + ?Sized>(value: &T, bytes: &[u8]) -> bool {
+    let mut encoder = Encoder::new(Compare::new(bytes), Rules::Binary);
+    value.serialize(&mut encoder).is_ok() && encoder.into_sink().is_at_end()
+}
+
+/// Checks that a value which a format with names writes is not nested too deeply, and that no `Some` in it would be read as `None`.
+pub(super) fn check_named<T: Serialize + ?Sized>(
+    value: &T,
+    human_readable: bool,
+) -> Result<(), Failed> {
+    let mut encoder = Encoder::new(Count::default(), Rules::Named { human_readable });
+    value.serialize(&mut encoder)
+}
+
+/// Whether there is a sequence or a map of more than one element.
+pub(super) fn has_elements<T: Serialize + ?Sized>(value: &T) -> bool {
+    let mut encoder = Encoder::new(Count::default(), Rules::Named { human_readable: false });
+    value.serialize(&mut encoder).is_ok() && encoder.has_elements()
+}
+
+/// Decodes a value that takes all of the bytes.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failed> {
+    let mut decoder = decoder::Decoder::new(bytes);
+    let value = T::deserialize(&mut decoder)?;
+    match decoder.rest().len() {
+        0 => Ok(value),
+        left => Err(Failed::new(format!("{left} bytes are left over"))),
+    }
+}

@@ -1,0 +1,33 @@
+//! Bytes up to a limit, for encoders that write into a stream.
+
+use std::io;
+
+/// What was written; a write beyond the limit is an error.
+pub(super) struct Bytes {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Bytes {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { bytes: Vec::new(), bytes_max }
+    }
+
+    pub(super) fn into_inner(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl io::Write for Bytes {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        if more.len() > self.bytes_max - self.bytes.len() {
+            return Err(io::Error::other(format!("expected at most {} bytes", self.bytes_max)));
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
