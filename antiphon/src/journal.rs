@@ -99,7 +99,7 @@ impl OpenJournal {
     /// What the store has counted, each with its name and description. Empty where the store counts nothing.
     pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
         match self {
-            Self::Sqlite(_) => Vec::new(),
+            Self::Sqlite(stores) => stores.stats().named(),
             #[cfg(feature = "cassandra")]
             Self::Cassandra(stores) => stores.stats().named(),
         }

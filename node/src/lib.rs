@@ -7,6 +7,7 @@
 //! - [`client`]: a small HTTP client for the demo, the status command and tests.
 //! - [`cluster`]: starts node processes on this machine.
 //! - [`demo`]: the demo.
+//! - [`verify`]: looking at a journal for damage.
 
 pub mod client;
 pub mod cluster;
@@ -18,3 +19,4 @@ pub mod run;
 pub mod schema;
 pub mod skip;
 pub mod status;
+pub mod verify;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use antiphon_node::{config, demo, run, schema, skip, status};
+use antiphon_node::{config, demo, run, schema, skip, status, verify};
 use clap::{Parser, Subcommand};
 
 /// Event-sourced entities with a replica in each place.
@@ -31,6 +31,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Looks after the journal of a place.
+    Journal {
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
     /// Makes, or prints, the tables of a Cassandra journal.
     Schema {
         #[command(subcommand)]
@@ -56,6 +61,19 @@ enum EntityCommand {
     /// Has one event of another replica skipped that this place holds back because it cannot be applied: it keeps its place in the stream
     /// without its content. The state of that entity differs between the places from then on; docs/user-code.md says more.
     SkipEvent(skip::SkipArguments),
+}
+
+#[derive(Subcommand)]
+enum JournalCommand {
+    /// Looks at every row for damage and prints what it finds; nothing is changed, and nodes may run. Exit code 0: nothing is damaged.
+    Verify {
+        /// The configuration of a node.
+        #[arg(long)]
+        config: PathBuf,
+        /// How the report is printed.
+        #[arg(long, value_enum, default_value_t)]
+        output: verify::Output,
+    },
 }
 
 #[derive(Subcommand)]
@@ -90,6 +108,9 @@ fn main() -> ExitCode {
                 print!("{}", toml::to_string(&config).unwrap_or_default());
                 true
             }),
+            Command::Journal { command: JournalCommand::Verify { config, output } } => {
+                Box::pin(verify::verify(&config, output)).await
+            }
             Command::Schema { command: SchemaCommand::Apply { config } } => {
                 schema::apply(&config).await
             }

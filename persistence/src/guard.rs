@@ -2,7 +2,7 @@
 //!
 //! Every handler, codec implementation, closure, factory, future and destructor of an application runs inside [`call`] (or
 //! [`Guarded`], for futures). What each of them may do, and what follows from its failure, is in `docs/user-code.md`. The text of a panic is the
-//! application's, and may hold what a stranger sent: it is escaped, cut at [`TEXT_BYTES_MAX`] bytes, and goes to the log only.
+//! application's, and may hold what a stranger sent: it is made fit to be shown ([`foreign`]), and goes to the log only.
 
 use std::fmt;
 use std::future::Future;
@@ -10,8 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Most bytes of a panic's text that are logged.
-pub const TEXT_BYTES_MAX: usize = 300;
+use crate::text::foreign;
 
 /// Application code has panicked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,32 +51,13 @@ fn failure(
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let text = escape(text.unwrap_or("a panic without a text"));
+    let text = foreign(text.unwrap_or("a panic without a text")).to_string();
     // the payload is the application's too, and so is its destructor
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }
     tracing::error!(%subject, %text, "`{what}` panicked");
     UserFailure { what, text }
-}
-
-/// A text of others as it may stand in a log: without control characters, at most [`TEXT_BYTES_MAX`] bytes.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        let before = escaped.len();
-        match character {
-            ' '..='~' if character != '\\' => escaped.push(character),
-            _ if character.is_alphanumeric() => escaped.push(character),
-            _ => escaped.extend(character.escape_default()),
-        }
-        if escaped.len() > TEXT_BYTES_MAX {
-            escaped.truncate(before);
-            escaped.push_str("..");
-            break;
-        }
-    }
-    escaped
 }
 
 /// A future of an application: each poll is guarded, and after a panic it is not polled again.
@@ -138,8 +118,8 @@ mod tests {
     fn a_panic_is_a_failure_whose_text_is_escaped_and_cut() {
         let failure = call("on_command", &"c-1", || panic!("a\n\x1b[31mb {}", "x".repeat(1000)));
         let failure: UserFailure = failure.map(|()| ()).unwrap_err();
-        assert!(failure.text.starts_with(r"a\n\u{1b}[31mb xxx"), "{}", failure.text);
-        assert!(failure.text.len() <= TEXT_BYTES_MAX + 2, "{}", failure.text.len());
+        assert!(failure.text.starts_with(r"a\u{a}\u{1b}[31mb xxx"), "{}", failure.text);
+        assert!(failure.text.len() < 600, "{}", failure.text.len());
         assert_eq!(failure.to_string(), "`on_command` panicked");
     }
 

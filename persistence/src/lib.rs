@@ -12,7 +12,9 @@
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
 //! - [`guard`]: the one place where application code is called.
 //! - [`record`]: the binary records of events, for backends.
+//! - [`verify`]: looking at a whole store for damage.
 //! - [`reply`]: answers to commands, local or remote.
+//! - [`text`]: text that others wrote, made fit for logs and errors.
 //! - [`crdt`]: operation-based replicated data types.
 
 pub mod codec;
@@ -28,7 +30,9 @@ pub mod record;
 pub mod reply;
 pub mod store;
 pub mod task;
+pub mod text;
 pub mod time;
+pub mod verify;
 pub mod version;
 
 pub use error::{Error, ErrorKind, Result};

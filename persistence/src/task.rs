@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -15,4 +16,13 @@ where
     F::Output: Send + 'static,
 {
     tokio::spawn(future.instrument(tracing::debug_span!("task", name)))
+}
+
+/// Runs a long computation inside a task. On a runtime with several threads the other tasks go on meanwhile, those too that wait
+/// for the network: the worker thread that watches the sockets may be the one that computes.
+pub fn long_computation<R>(compute: impl FnOnce() -> R) -> R {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(compute),
+        Ok(_) | Err(_) => compute(),
+    }
 }

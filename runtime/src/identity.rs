@@ -1,7 +1,7 @@
 //! The identity of a node: a name that people choose, and an incarnation that tells a restarted node
 //! from the one before.
 //!
-//! Text form `name@incarnation`. A name may not contain `@`, `|`, a slash, white space or control characters, so
+//! Text form `name@incarnation`. A name may not contain `@`, `|`, a slash, white space or hidden characters, so
 //! that the text form can be parsed, used as a key of a table, as the name of a journal writer and in a URL.
 
 use std::fmt;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use antiphon_persistence::store::WriterId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::text::{foreign, is_hidden};
 use crate::{Error, Result};
 
 /// Longest name of a node, in bytes.
@@ -39,11 +40,11 @@ impl NodeId {
                 name.len()
             )));
         }
-        let forbidden =
-            |c: char| matches!(c, '@' | '|' | '/') || c.is_whitespace() || c.is_control();
+        let forbidden = |c: char| matches!(c, '@' | '|' | '/') || c.is_whitespace() || is_hidden(c);
         if name.contains(forbidden) {
             return Err(Error::rejected(format!(
-                "node name {name:?}: expected no `@`, `|`, `/`, white space or control character"
+                "node name `{}`: expected no `@`, `|`, `/`, white space or hidden character",
+                foreign(name)
             )));
         }
         Ok(Self { name: name.into(), incarnation })
@@ -85,7 +86,8 @@ impl FromStr for NodeId {
         let parsed = parts.and_then(|(name, number)| Some((name, number.parse().ok()?)));
         let Some((name, incarnation)) = parsed else {
             return Err(Error::rejected(format!(
-                "node id {text:?}: expected `name@incarnation` with a number after the `@`"
+                "node id `{}`: expected `name@incarnation` with a number after the `@`",
+                foreign(text)
             )));
         };
         Self::new(name, incarnation)
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn bad_names_and_texts_are_refused() {
-        for name in ["", "a@b", "a|b", "a b", "a/b", "a\n", &"x".repeat(129)] {
+        for name in ["", "a@b", "a|b", "a b", "a/b", "a\n", "a\u{202e}b", &"x".repeat(129)] {
             assert!(NodeId::new(name, 1).is_err(), "{name:?}");
         }
         for text in ["", "a", "a@", "@1", "a@-1", "a@1x", "a@18446744073709551616"] {

@@ -23,6 +23,8 @@ pub mod transport;
 
 /// The one place that starts background tasks.
 pub use antiphon_persistence::task;
+/// How text that others wrote is shown.
+pub use antiphon_persistence::text;
 /// The clock seam of the persistence crate.
 pub use antiphon_persistence::time as clock;
 pub use antiphon_persistence::{Error, ErrorKind, Result};

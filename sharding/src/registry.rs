@@ -1,9 +1,11 @@
 //! The entity types of one node, so that messages of other nodes find their region.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use antiphon_persistence::entity::EventSourced;
+use antiphon_runtime::metrics::IntCounterVec;
+use antiphon_runtime::text::foreign;
 use antiphon_runtime::{AskError, Error, Node, NodeId, Responder};
 use bytes::Bytes;
 use serde::Serialize;
@@ -34,7 +36,11 @@ where
 
     fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>) {
         match message {
-            Wire::Homes { place, homes, .. } => self.homes(&place, &homes),
+            // a place that no replica lives in would be remembered for ever
+            Wire::Homes { place, homes, .. } if self.has_place(&place) => {
+                self.homes(&place, &homes);
+            }
+            Wire::Homes { .. } => self.refused("unknown_place"),
             Wire::AskHomes { known, is_host, .. } => {
                 if let Some(responder) = responder {
                     self.coordinator_asked(from, known, is_host, responder);
@@ -45,6 +51,12 @@ where
             }
             Wire::Replicate { entity_id, replica, events, .. } => {
                 self.replicated(&replica, entity_id, events);
+            }
+            Wire::WayOpened { shard, peer, .. } => self.way_opened(&shard, &peer),
+            Wire::AskReach { node, .. } => {
+                if let Some(responder) = responder {
+                    self.reach_asked(&node, responder);
+                }
             }
         }
     }
@@ -59,28 +71,37 @@ where
 }
 
 /// The entity types of one node.
-#[derive(Default)]
 pub(crate) struct Registry {
     regions: RwLock<BTreeMap<Arc<str>, Arc<dyn RegionPort>>>,
+    refused: IntCounterVec,
 }
 
 impl Registry {
     /// The registry of a node; the first call begins to take messages of other nodes.
     pub(crate) fn of(node: &Node) -> Arc<Self> {
         node.extension(|| {
-            let registry = Arc::new(Self::default());
+            let refused = node.metrics().counters(
+                "antiphon_wire_refused_total",
+                "Messages of other nodes that were refused before a region saw them, by reason",
+                &["reason"],
+            );
+            let registry = Arc::new(Self { regions: RwLock::default(), refused });
             let this = Arc::downgrade(&registry);
             node.gate().register(
                 COMMANDS,
                 Arc::new(move |_: &NodeId, message: Bytes, responder: Option<Responder>| {
-                    Self::command(&this, message, responder);
+                    if let Some(registry) = this.upgrade() {
+                        registry.command(message, responder);
+                    }
                 }),
             );
             let this = Arc::downgrade(&registry);
             node.gate().register(
                 SHARDING,
                 Arc::new(move |from: &NodeId, message: Bytes, responder: Option<Responder>| {
-                    Self::control(&this, from, &message, responder);
+                    if let Some(registry) = this.upgrade() {
+                        registry.control(from, &message, responder);
+                    }
                 }),
             );
             registry
@@ -102,36 +123,47 @@ impl Registry {
         self.regions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn get(this: &Weak<Self>, entity_type: &str) -> Option<Arc<dyn RegionPort>> {
-        let registry = this.upgrade()?;
-        let regions = registry.regions.read().unwrap_or_else(PoisonError::into_inner);
+    fn get(&self, entity_type: &str) -> Option<Arc<dyn RegionPort>> {
+        let regions = self.regions.read().unwrap_or_else(PoisonError::into_inner);
         regions.get(entity_type).cloned()
     }
 
-    fn command(this: &Weak<Self>, message: Bytes, responder: Option<Responder>) {
+    fn command(&self, message: Bytes, responder: Option<Responder>) {
         let command = match WireCommand::decode(message) {
             Ok(command) => command,
-            Err(error) => return fail(responder, AskError::Rejected(error.to_string())),
+            Err(error) => return self.malformed(&error, responder),
         };
-        match Self::get(this, &command.entity_type) {
+        match self.get(&command.entity_type) {
             Some(region) => region.command(command, responder),
-            None => fail(responder, AskError::NotHere(format!("type `{}`", command.entity_type))),
+            None => self.unknown_type(&command.entity_type, responder),
         }
     }
 
-    fn control(this: &Weak<Self>, from: &NodeId, message: &[u8], responder: Option<Responder>) {
+    fn control(&self, from: &NodeId, message: &[u8], responder: Option<Responder>) {
         let message = match Wire::decode(message) {
             Ok(message) => message,
-            Err(error) => return fail(responder, AskError::Rejected(error.to_string())),
+            Err(error) => return self.malformed(&error, responder),
         };
         let (Wire::Homes { entity_type, .. }
         | Wire::AskHomes { entity_type, .. }
         | Wire::ShardStopped { entity_type, .. }
-        | Wire::Replicate { entity_type, .. }) = &message;
-        match Self::get(this, entity_type) {
+        | Wire::Replicate { entity_type, .. }
+        | Wire::WayOpened { entity_type, .. }
+        | Wire::AskReach { entity_type, .. }) = &message;
+        match self.get(entity_type) {
             Some(region) => region.control(from, message, responder),
-            None => fail(responder, AskError::NotHere(format!("type `{entity_type}`"))),
+            None => self.unknown_type(entity_type, responder),
         }
+    }
+
+    fn malformed(&self, error: &Error, responder: Option<Responder>) {
+        self.refused.with_label_values(&["malformed"]).inc();
+        fail(responder, AskError::Rejected(foreign(&error.to_string()).to_string()));
+    }
+
+    fn unknown_type(&self, entity_type: &str, responder: Option<Responder>) {
+        self.refused.with_label_values(&["unknown_type"]).inc();
+        fail(responder, AskError::NotHere(format!("type `{}`", foreign(entity_type))));
     }
 }
 

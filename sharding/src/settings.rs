@@ -32,11 +32,23 @@ pub struct ShardingSettings {
     /// An entity without a command for so long is passivated; zero: never.
     #[serde(with = "antiphon_persistence::time::text")]
     pub passivate_after: Duration,
+    /// An entity without any event and without a command for so long is passivated: somebody only asked for it; zero: as the
+    /// others.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub passivate_empty_after: Duration,
+    /// Most entities at work on the node, of all types together. Beyond, those that were used least recently are passivated, and
+    /// while an eighth more are busy, commands for others are refused with `Overloaded`; zero: no limit.
+    pub entities_max: usize,
     /// Most entities at work in one shard. Beyond, those that were used least recently are passivated; zero: no limit.
     pub shard_entities_max: usize,
     /// How often regions look after their shards.
     #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
+    /// How often a region asks others for a way to a home that it is not connected to.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub relay_interval: Duration,
+    /// How many nodes it asks, at most.
+    pub relay_candidates_max: usize,
     /// How often a region asks for changed homes, beside being told.
     #[serde(with = "antiphon_persistence::time::text")]
     pub homes_interval: Duration,
@@ -58,6 +70,10 @@ pub struct ShardingSettings {
     /// Longest such time, while nothing changes: it doubles from `loop_interval`.
     #[serde(with = "antiphon_persistence::time::text")]
     pub loop_interval_max: Duration,
+    /// Shortest time between two reads of a change feed by one shard that a signal asked for: the way of direct replication is open
+    /// again. The first reads of shards that begin together are spread over it.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub loop_wake_interval: Duration,
     /// Most entities that one read of a change feed names.
     pub loop_changes_max: usize,
     /// When an entity has not answered the journal loop for so long, it is told again.
@@ -81,8 +97,12 @@ impl Default for ShardingSettings {
             home_timeout: Duration::from_secs(20),
             stop_timeout: Duration::from_secs(10),
             passivate_after: Duration::from_secs(120),
+            passivate_empty_after: Duration::from_secs(1),
+            entities_max: 100_000,
             shard_entities_max: 0,
             tick_interval: Duration::from_millis(200),
+            relay_interval: Duration::from_millis(500),
+            relay_candidates_max: 3,
             homes_interval: Duration::from_secs(1),
             join_wait: Duration::from_millis(500),
             rebalance_interval: Duration::from_secs(2),
@@ -91,6 +111,7 @@ impl Default for ShardingSettings {
             direct_replication: true,
             loop_interval: Duration::from_secs(3),
             loop_interval_max: Duration::from_secs(15),
+            loop_wake_interval: Duration::from_millis(100),
             loop_changes_max: 200,
             loop_retell: Duration::from_secs(10),
             held_retell: Duration::from_secs(60),
@@ -117,6 +138,8 @@ impl ShardingSettings {
             ("loop_interval", self.loop_interval),
             ("loop_retell", self.loop_retell),
             ("held_retell", self.held_retell),
+            ("loop_wake_interval", self.loop_wake_interval),
+            ("relay_interval", self.relay_interval),
         ] {
             if actual < Duration::from_millis(1) {
                 return Err(Error::rejected(format!(

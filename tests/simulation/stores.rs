@@ -9,8 +9,8 @@ use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Offset, OffsetKey, OffsetStore, ReadJournal, Row, RowVersion, Snapshot, SnapshotStore,
-    Stores, TableRows, WriterId,
+    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, Row, RowVersion, Snapshot,
+    SnapshotStore, Stores, TableRows, WriterId,
 };
 use antiphon_persistence::{Error, Result};
 use antiphon_runtime::transport::memory::SplitMix64;
@@ -105,6 +105,10 @@ impl FaultyStores {
 
 #[async_trait]
 impl Journal for FaultyStores {
+    fn limits(&self) -> Limits {
+        self.inner.journal.limits()
+    }
+
     async fn open_writer(&self, writer: &WriterId) -> Result<()> {
         self.inner.journal.open_writer(writer).await
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_persistence::record::cell;
 use antiphon_persistence::store::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
@@ -10,14 +11,26 @@ use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::damaged::damaged;
 use crate::stores::CassandraStores;
 use crate::tables::{Cell, CellWrite, Cells};
 
 /// Times that a write is tried anew because its table changed between its read and its write.
 const ATTEMPTS_MAX: u32 = 100;
 
-fn row(cell: Cell) -> Row {
-    Row { key: cell.key, version: cell.version, value: cell.value }
+/// The row of a cell, whose value has the checksum of all of it.
+fn row(table: &str, cell: Cell) -> Result<Row> {
+    let Cell { key, version, value } = cell;
+    match cell::decode(table, &key, version, &value) {
+        Ok(value) => Ok(Row { key, version, value }),
+        Err(why) => {
+            Err(damaged("cells", &format!("row `{}` of `{table}`", key.escape_debug()), why))
+        }
+    }
+}
+
+fn value_of(table: &str, key: &str, version: RowVersion, value: &Bytes) -> (u64, Bytes) {
+    (version, cell::encode(table, key, version, value).into())
 }
 
 #[async_trait]
@@ -26,12 +39,12 @@ impl Coordination for CassandraStores {
         let cells = self.tables().cells(table).await?;
         Ok(TableRows {
             token: FencingToken(cells.token.unwrap_or(0)),
-            rows: cells.rows.into_iter().map(row).collect(),
+            rows: cells.rows.into_iter().map(|cell| row(table, cell)).collect::<Result<_>>()?,
         })
     }
 
     async fn read(&self, table: &str, key: &str) -> Result<Option<Row>> {
-        Ok(self.tables().cell(table, key).await?.map(row))
+        self.tables().cell(table, key).await?.map(|cell| row(table, cell)).transpose()
     }
 
     async fn compare_and_set(
@@ -46,12 +59,12 @@ impl Coordination for CassandraStores {
             if expected.is_none() && value.is_none() {
                 let found = self.tables().cell(table, key).await?;
                 return Ok(match found {
-                    Some(cell) => CasOutcome::Conflict(Some(row(cell))),
+                    Some(cell) => CasOutcome::Conflict(Some(row(table, cell)?)),
                     None => CasOutcome::Applied(0),
                 });
             }
             let version = if value.is_some() { expected.unwrap_or(0) + 1 } else { 0 };
-            let value = value.clone().map(|value| (version, value));
+            let value = value.as_ref().map(|value| value_of(table, key, version, value));
             let write = CellWrite { key: key.into(), expected, value };
             if self.tables().write_cells(table, None, &[write]).await? {
                 return Ok(CasOutcome::Applied(version));
@@ -59,7 +72,8 @@ impl Coordination for CassandraStores {
             let found = self.tables().cell(table, key).await?;
             // it may have become the expected one between the two statements
             if found.as_ref().map(|cell| cell.version) != expected {
-                return Ok(CasOutcome::Conflict(found.map(row)));
+                let found = found.map(|cell| row(table, cell)).transpose()?;
+                return Ok(CasOutcome::Conflict(found));
             }
         }
         Err(contended(table))
@@ -93,7 +107,10 @@ impl Coordination for CassandraStores {
             if actual > given {
                 return Ok(FencedOutcome::Refused(actual));
             }
-            let writes = writes(&cells, rows);
+            for cell in &cells.rows {
+                row(table, cell.clone())?;
+            }
+            let writes = writes(table, &cells, rows);
             if self.tables().write_cells(table, Some((cells.token, given.0)), &writes).await? {
                 return Ok(FencedOutcome::Applied);
             }
@@ -103,7 +120,7 @@ impl Coordination for CassandraStores {
 }
 
 /// What the rows become, one after the other: a key may come more than once.
-fn writes(cells: &Cells, rows: &[(Arc<str>, Option<Bytes>)]) -> Vec<CellWrite> {
+fn writes(table: &str, cells: &Cells, rows: &[(Arc<str>, Option<Bytes>)]) -> Vec<CellWrite> {
     let mut writes: BTreeMap<Arc<str>, CellWrite> = BTreeMap::new();
     for (key, value) in rows {
         let write = writes.entry(key.clone()).or_insert_with(|| {
@@ -112,7 +129,7 @@ fn writes(cells: &Cells, rows: &[(Arc<str>, Option<Bytes>)]) -> Vec<CellWrite> {
             CellWrite { key: key.clone(), expected: there.map(|cell| cell.version), value }
         });
         let version = write.value.as_ref().map_or(0, |(version, _)| *version);
-        write.value = value.clone().map(|value| (version + 1, value));
+        write.value = value.as_ref().map(|value| value_of(table, key, version + 1, value));
     }
     let nothing = |write: &CellWrite| write.expected.is_none() && write.value.is_none();
     writes.into_values().filter(|write| !nothing(write)).collect()

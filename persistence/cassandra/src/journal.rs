@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::store::{Append, Journal, WriterId};
+use antiphon_persistence::store::{Append, Journal, Limits, WriterId};
 use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 
@@ -42,8 +42,14 @@ impl Journal for CassandraStores {
         }
     }
 
+    fn limits(&self) -> Limits {
+        let append_bytes_max = self.inner.shared.settings.append_bytes_max;
+        Limits { append_bytes_max, snapshot_bytes_max: append_bytes_max, ..Limits::default() }
+    }
+
     async fn append(&self, id: &WriterId, append: Append) -> Result<()> {
         append.check()?;
+        append.check_size(&self.limits())?;
         let Some(writer) = self.open_here(id) else { return Err(self.not_open(id).await?) };
         let outcome = self.append_with(&writer, append).await;
         if outcome.as_ref().is_err_and(|e| e.kind() == antiphon_persistence::ErrorKind::Fenced) {
@@ -115,17 +121,8 @@ impl CassandraStores {
     }
 
     async fn append_with(&self, writer: &Writer, append: Append) -> Result<()> {
-        let settings = &self.inner.shared.settings;
         writer.ended()?;
         let encoded = encode_entry(&append);
-        if encoded.record_bytes() > settings.append_bytes_max {
-            return Err(Error::rejected(format!(
-                "append to `{}`: expected at most {} bytes (`append_bytes_max`), actual {}",
-                append.persistence_id,
-                settings.append_bytes_max,
-                encoded.record_bytes()
-            )));
-        }
         writer.room_to_copy().await;
         let queue = &self.inner.queue;
         if queue.available_permits() == 0 {

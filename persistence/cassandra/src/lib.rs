@@ -9,6 +9,7 @@
 
 mod coordination;
 pub mod cql;
+mod damaged;
 mod health;
 mod journal;
 mod log;
@@ -21,6 +22,7 @@ mod snapshots;
 mod stats;
 mod stores;
 pub mod tables;
+mod verify;
 
 pub use log::relay::LaneRelay;
 pub use settings::{CassandraSettings, Role};

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::log::copy::BUCKETS;
 use crate::log::round::Entry;
 use crate::log::view::LanePage;
-use crate::log::view::look::{decode, hole};
+use crate::log::view::look::{decode_stored, hole};
 use crate::stats::count;
 use crate::stores::CassandraStores;
 use crate::tables::{LaneId, LanePosition};
@@ -224,7 +224,8 @@ impl CassandraStores {
                     return self.gone_or_hole(lane, part, nr, *at).await;
                 }
                 nr = *at;
-                rounds.push((LanePosition { part, nr }, decode(lane, nr, record)?));
+                let at = LanePosition { part, nr };
+                rounds.push((at, decode_stored(lane, at, record)?));
             }
             let ended = page.state.head.is_none_or(|head| head <= nr);
             if !ended && rounds.is_empty() {

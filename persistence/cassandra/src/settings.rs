@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use antiphon_persistence::store::check_append_bytes_max;
 use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,8 @@ pub struct CassandraSettings {
     pub lanes: u16,
     /// Appends that are under way or wait; callers over it wait for room. Default: 8192.
     pub queue_max: usize,
-    /// Bytes of one append; a larger one is refused. Below the server's limit of a request, 16 MiB. Default: 4 MiB.
+    /// Encoded bytes of one append, and of one snapshot's state; larger ones are refused. At least the largest event, some 4 MiB, and at most half of
+    /// what the server takes in a request, 8 MiB. Default: 5 MiB.
     pub append_bytes_max: usize,
     /// Bytes in one conditional write; at least one append is taken. Default: 256 KiB.
     pub round_bytes_max: usize,
@@ -85,7 +87,7 @@ impl Default for CassandraSettings {
             role: Role::Owner,
             lanes: 2,
             queue_max: 8192,
-            append_bytes_max: 4 << 20,
+            append_bytes_max: 5 << 20,
             round_bytes_max: 256 << 10,
             round_appends_max: 4096,
             part_bytes_max: 16 << 20,
@@ -116,7 +118,6 @@ impl CassandraSettings {
         for (name, value) in [
             ("lanes", usize::from(self.lanes)),
             ("queue_max", self.queue_max),
-            ("append_bytes_max", self.append_bytes_max),
             ("round_bytes_max", self.round_bytes_max),
             ("round_appends_max", self.round_appends_max),
             ("part_bytes_max", self.part_bytes_max),
@@ -136,12 +137,7 @@ impl CassandraSettings {
                 self.read_ahead_pages_max
             )));
         }
-        if self.append_bytes_max > APPEND_BYTES_LIMIT {
-            return Err(Error::rejected(format!(
-                "`append_bytes_max`: expected at most {APPEND_BYTES_LIMIT}, because the server refuses larger requests, actual {}",
-                self.append_bytes_max
-            )));
-        }
+        check_append_bytes_max(self.append_bytes_max, APPEND_BYTES_LIMIT)?;
         self.server.validate()
     }
 }

@@ -1,32 +1,24 @@
-//! Snapshots: one row each, the record in bincode behind a format byte.
+//! Snapshots: one row each. One that is damaged is passed over for the newest one before it that is not.
 
-use antiphon_persistence::codec::CodecId;
+use antiphon_persistence::Result;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::store::{Snapshot, SnapshotStore};
-use antiphon_persistence::{Error, Result};
+use antiphon_persistence::record::snapshot;
+use antiphon_persistence::store::{Journal, Snapshot, SnapshotStore};
 use async_trait::async_trait;
+use bytes::Bytes;
 
+use crate::stats::count;
 use crate::stores::CassandraStores;
-
-/// The first byte of a record: bincode of [`Snapshot`], first form.
-const FORMAT: u8 = 1;
 
 #[async_trait]
 impl SnapshotStore for CassandraStores {
     async fn save_snapshot(&self, id: &PersistenceId, snapshot: &Snapshot) -> Result<()> {
         self.require_owner()?;
-        let mut record = vec![FORMAT];
-        record.extend(CodecId::Bincode.encode(snapshot)?);
-        let limit = self.inner.shared.settings.append_bytes_max;
-        if record.len() > limit {
-            return Err(Error::rejected(format!(
-                "snapshot of `{id}`: expected at most {limit} bytes (`append_bytes_max`), actual {}",
-                record.len()
-            )));
-        }
+        snapshot.check_size(id, &self.limits())?;
         let number = snapshot.sequence_nr.value();
-        Ok(self.tables().put_snapshot(id.as_str(), number, &record.into()).await?)
+        let record = Bytes::from(snapshot::encode(id, snapshot));
+        Ok(self.tables().put_snapshot(id.as_str(), number, &record).await?)
     }
 
     async fn latest_snapshot(
@@ -34,20 +26,21 @@ impl SnapshotStore for CassandraStores {
         id: &PersistenceId,
         last: SequenceNr,
     ) -> Result<Option<Snapshot>> {
-        let found = self.tables().snapshot(id.as_str(), last.value()).await?;
-        let Some((number, record)) = found else { return Ok(None) };
-        let unreadable = |why: String| {
-            Error::corrupt(format!("snapshot {number} of `{id}` is unreadable: {why}"))
-        };
-        match record.split_first() {
-            Some((&FORMAT, rest)) => CodecId::Bincode
-                .decode(rest)
-                .map(Some)
-                .map_err(|error| unreadable(error.to_string())),
-            Some((format, _)) => {
-                Err(unreadable(format!("expected format {FORMAT}, actual {format}")))
+        let mut last = last.value();
+        loop {
+            let found = self.tables().snapshot(id.as_str(), last).await?;
+            let Some((number, record)) = found else { return Ok(None) };
+            match snapshot::decode(id.as_str(), SequenceNr::new(number), &record) {
+                Ok(snapshot) => return Ok(Some(snapshot)),
+                Err(why) => {
+                    count(&self.inner.shared.counters.snapshots_damaged, 1);
+                    tracing::error!(
+                        "table `snapshots`, snapshot {number} of `{id}` is passed over for an older one, or the events: {why}"
+                    );
+                }
             }
-            None => Err(unreadable("it is empty".into())),
+            let Some(before) = number.checked_sub(1) else { return Ok(None) };
+            last = before;
         }
     }
 

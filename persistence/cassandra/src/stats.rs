@@ -72,6 +72,8 @@ counters! {
     statements,
     /// Waits of appends for room in the queue.
     queue_full,
+    /// Damaged snapshots that were passed over for older ones. Must be zero.
+    snapshots_damaged,
 }
 
 /// Adds to a counter.

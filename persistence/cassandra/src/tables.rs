@@ -258,6 +258,9 @@ pub trait Tables: Send + Sync + 'static {
         count_max: usize,
     ) -> Outcome<Vec<Arc<str>>>;
 
+    /// The types of which streams are listed. Reads the whole table.
+    async fn entity_types(&self) -> Outcome<Vec<Arc<str>>>;
+
     /// Plain: a snapshot.
     async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()>;
     /// The newest snapshot at or before `last`.
@@ -267,9 +270,13 @@ pub trait Tables: Send + Sync + 'static {
 
     /// Plain: a position of a reader.
     async fn put_offset(&self, reader: &str, part: &str, position: &str) -> Outcome<()>;
+    /// All positions, as `(reader, part, position)`. Reads the whole table.
+    async fn offsets(&self) -> Outcome<Vec<(String, String, String)>>;
     /// The position of a reader.
     async fn offset(&self, reader: &str, part: &str) -> Outcome<Option<String>>;
 
+    /// The names of the coordination tables. Reads the whole table.
+    async fn cell_tables(&self) -> Outcome<Vec<Arc<str>>>;
     /// Serial: a whole coordination table.
     async fn cells(&self, table: &str) -> Outcome<Cells>;
     /// Serial: one row.

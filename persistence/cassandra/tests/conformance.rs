@@ -2,29 +2,52 @@
 //!
 //! All cases share a keyspace; each has a place of its own in it.
 
+#[path = "support/flip.rs"]
+mod flip;
 mod support;
 
 use std::time::Duration;
 
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::store::Stores;
-use antiphon_persistence_tck::{Capabilities, Place};
+use antiphon_persistence_tck::{Capabilities, DamagedRows, Place};
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
-struct Cassandra(CassandraSettings);
+use flip::Flipper;
+
+struct Cassandra {
+    settings: CassandraSettings,
+    damaged: Mutex<Option<(Flipper, Stores)>>,
+}
 
 impl Cassandra {
     fn new(settings: CassandraSettings) -> Self {
         let server = support::server();
-        Self(CassandraSettings { server, feed_poll_interval: Duration::ZERO, ..settings })
+        let settings = CassandraSettings { server, feed_poll_interval: Duration::ZERO, ..settings };
+        Self { settings, damaged: Mutex::default() }
     }
 }
 
 #[async_trait]
 impl Place for Cassandra {
     async fn session(&self) -> Stores {
-        let stores = CassandraStores::open(self.0.clone()).await;
+        let stores = CassandraStores::open(self.settings.clone()).await;
         stores.unwrap_or_else(|error| panic!("{error}")).stores()
+    }
+
+    async fn damaged_session(&self, rows: DamagedRows, choice: u64) -> Option<(String, Stores)> {
+        let mut damaged = self.damaged.lock().await;
+        let (mut flipper, mut stores) = match damaged.take() {
+            Some(damaged) => damaged,
+            None => (Flipper::new(&self.settings.server).await, self.session().await),
+        };
+        let (what, is_seen) = flipper.flip(rows, choice).await;
+        if !is_seen {
+            stores = self.session().await;
+        }
+        *damaged = Some((flipper, stores.clone()));
+        Some((what, stores))
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use antiphon_cassandra::model::ModelTables;
+use antiphon_cassandra::model::{Damage, ModelTables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::store::Stores;
-use antiphon_persistence_tck::{Capabilities, Place};
+use antiphon_persistence_tck::{Capabilities, DamagedRows, Place};
 use async_trait::async_trait;
 
 struct Model {
@@ -25,6 +25,18 @@ impl Place for Model {
     async fn session(&self) -> Stores {
         let tables = std::sync::Arc::new(self.tables.clone());
         CassandraStores::on(tables, self.settings.clone(), 7).stores()
+    }
+
+    async fn damaged_session(&self, rows: DamagedRows, choice: u64) -> Option<(String, Stores)> {
+        let damage = match rows {
+            DamagedRows::Journal => Damage::Journal,
+            DamagedRows::Snapshots => Damage::Snapshots,
+            DamagedRows::Coordination => Damage::Cells,
+            DamagedRows::Offsets => Damage::Offsets,
+        };
+        let (what, tables) = self.tables.damaged(damage, choice)?;
+        let stores = CassandraStores::on(std::sync::Arc::new(tables), self.settings.clone(), 7);
+        Some((what, stores.stores()))
     }
 
     fn capabilities(&self) -> Capabilities {

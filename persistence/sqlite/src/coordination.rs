@@ -1,8 +1,14 @@
 //! Coordination tables: rows with versions, and a fencing token a table.
+//!
+//! Each row has a checksum, and each table the sum of those of its rows: a row that is gone, or lies under another key, is found when the
+//! table is read as a whole, and when a row is asked for that is not there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antiphon_persistence::Result;
+use antiphon_persistence::record::cell;
+use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::store::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
@@ -10,27 +16,30 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::record_error::Unread;
 use crate::stores::SqliteStores;
+use crate::sums::of_token;
+
+type Read<T> = std::result::Result<T, Unread>;
 
 #[async_trait]
 impl Coordination for SqliteStores {
     async fn scan(&self, table: &str) -> Result<TableRows> {
         let table = table.to_owned();
         self.read("reading a coordination table", move |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "SELECT cell_key, version, value FROM cells WHERE cell_table = ?1 ORDER BY cell_key",
-            )?;
-            let rows = statement
-                .query_map([&table], |row| row_of(row.get(0)?, row.get(1)?, row.get(2)?))?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok(TableRows { token: token(transaction, &table)?, rows })
+            let (head, rows) = Head::read_with_rows(transaction, &table)?;
+            let rows = rows.into_values().map(|cell| cell.row).collect();
+            Ok(TableRows { token: head.token(), rows })
         })
         .await
     }
 
     async fn read(&self, table: &str, key: &str) -> Result<Option<Row>> {
         let (table, key) = (table.to_owned(), key.to_owned());
-        Self::read(self, "reading a coordination row", move |t| Ok(cell(t, &table, &key)?)).await
+        let found = Self::read(self, "reading a coordination row", move |transaction| {
+            sure_cell(transaction, &table, &key)
+        });
+        Ok(found.await?.map(|cell| cell.row))
     }
 
     async fn compare_and_set(
@@ -42,13 +51,15 @@ impl Coordination for SqliteStores {
     ) -> Result<CasOutcome> {
         let (table, key) = (table.to_owned(), key.to_owned());
         self.writer()?
-            .run(move |connection| {
-                let row = cell(connection, &table, &key)?;
-                let actual = row.as_ref().map(|row| row.version);
-                if actual != expected {
-                    return Ok(CasOutcome::Conflict(row));
+            .run_reading(move |connection| {
+                let found = sure_cell(connection, &table, &key)?;
+                if found.as_ref().map(|cell| cell.row.version) != expected {
+                    return Ok(CasOutcome::Conflict(found.map(|cell| cell.row)));
                 }
-                put(connection, &table, &key, actual, value.as_deref()).map(CasOutcome::Applied)
+                let mut head = Head::read(connection, &table)?;
+                let version = head.put(connection, &key, found.as_ref(), value.as_deref())?;
+                head.save(connection)?;
+                Ok(CasOutcome::Applied(version))
             })
             .await
     }
@@ -56,12 +67,13 @@ impl Coordination for SqliteStores {
     async fn raise_token(&self, table: &str, to: FencingToken) -> Result<FencingToken> {
         let table = table.to_owned();
         self.writer()?
-            .run(move |connection| {
-                let actual = token(connection, &table)?;
-                if to > actual {
-                    set_token(connection, &table, to)?;
+            .run_reading(move |connection| {
+                let mut head = Head::read(connection, &table)?;
+                if to > head.token() {
+                    head.token = signed(to.0);
+                    head.save(connection)?;
                 }
-                Ok(to.max(actual))
+                Ok(head.token())
             })
             .await
     }
@@ -74,67 +86,162 @@ impl Coordination for SqliteStores {
     ) -> Result<FencedOutcome> {
         let (table, rows) = (table.to_owned(), rows.to_vec());
         self.writer()?
-            .run(move |connection| {
-                let actual = token(connection, &table)?;
-                if actual > given {
-                    return Ok(FencedOutcome::Refused(actual));
+            .run_reading(move |connection| {
+                let (mut head, mut there) = Head::read_with_rows(connection, &table)?;
+                if head.token() > given {
+                    return Ok(FencedOutcome::Refused(head.token()));
                 }
-                if actual < given {
-                    set_token(connection, &table, given)?;
-                }
+                head.token = signed(given.0);
                 for (key, value) in rows {
-                    let version = cell(connection, &table, &key)?.map(|row| row.version);
-                    put(connection, &table, &key, version, value.as_deref())?;
+                    let before = there.remove(&key);
+                    let version = head.put(connection, &key, before.as_ref(), value.as_deref())?;
+                    if let Some(value) = value {
+                        // the same key may come again
+                        let sum = cell::checksum(&cell::encode(&table, &key, version, &value));
+                        let row = Row { key: key.clone(), version, value };
+                        there.insert(key, Cell { row, sum });
+                    }
                 }
+                head.save(connection)?;
                 Ok(FencedOutcome::Applied)
             })
             .await
     }
 }
 
-fn cell(connection: &Connection, table: &str, key: &str) -> rusqlite::Result<Option<Row>> {
-    connection
+/// A row with its checksum.
+struct Cell {
+    row: Row,
+    sum: u64,
+}
+
+fn decode(table: &str, key: String, version: i64, record: Vec<u8>) -> Read<Cell> {
+    let number = u64::try_from(version).unwrap_or(u64::MAX);
+    let (sum, record) = (cell::checksum(&record), Bytes::from(record));
+    match cell::decode(table, &key, number, &record) {
+        Ok(value) => Ok(Cell { row: Row { key: key.into(), version: number, value }, sum }),
+        Err(why) => {
+            let key = key.escape_debug();
+            Err(Unread::Row(format!("table `cells`, row `{key}` of `{table}`: {why}")))
+        }
+    }
+}
+
+/// A row; when it is not there, the whole table is checked, so that a row whose key is damaged is not taken for none.
+fn sure_cell(connection: &Connection, table: &str, key: &str) -> Read<Option<Cell>> {
+    let found: Option<(i64, Vec<u8>)> = connection
         .prepare_cached("SELECT version, value FROM cells WHERE cell_table = ?1 AND cell_key = ?2")?
-        .query_row([table, key], |row| row_of(key.to_owned(), row.get(0)?, row.get(1)?))
-        .optional()
-}
-
-fn row_of(key: String, version: i64, value: Vec<u8>) -> rusqlite::Result<Row> {
-    Ok(Row { key: key.into(), version: version.unsigned_abs(), value: value.into() })
-}
-
-/// Writes or deletes the row whose version is `actual`, and returns its new version.
-fn put(
-    connection: &Connection,
-    table: &str,
-    key: &str,
-    actual: Option<RowVersion>,
-    value: Option<&[u8]>,
-) -> rusqlite::Result<RowVersion> {
-    let Some(value) = value else {
-        connection
-            .prepare_cached("DELETE FROM cells WHERE cell_table = ?1 AND cell_key = ?2")?
-            .execute([table, key])?;
-        return Ok(0);
-    };
-    let version = actual.unwrap_or(0) + 1;
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO cells VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![table, key, i64::try_from(version).unwrap_or(i64::MAX), value])?;
-    Ok(version)
-}
-
-fn token(connection: &Connection, table: &str) -> rusqlite::Result<FencingToken> {
-    let token: Option<i64> = connection
-        .prepare_cached("SELECT token FROM tokens WHERE cell_table = ?1")?
-        .query_row([table], |row| row.get(0))
+        .query_row([table, key], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(FencingToken(token.unwrap_or(0).unsigned_abs()))
+    match found {
+        Some((version, record)) => decode(table, key.to_owned(), version, record).map(Some),
+        None => Head::read_with_rows(connection, table).map(|_| None),
+    }
 }
 
-fn set_token(connection: &Connection, table: &str, token: FencingToken) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO tokens VALUES (?1, ?2)")?
-        .execute(params![table, i64::try_from(token.0).unwrap_or(i64::MAX)])?;
+/// What a table has beside its rows.
+struct Head {
+    table: String,
+    token: i64,
+    /// All its rows' checksums, one upon the other.
+    digest: u64,
+}
+
+impl Head {
+    fn token(&self) -> FencingToken {
+        FencingToken(self.token.unsigned_abs())
+    }
+
+    fn read(connection: &Connection, table: &str) -> Read<Self> {
+        let found: Option<(i64, i64, i64)> = connection
+            .prepare_cached("SELECT token, digest, checksum FROM tokens WHERE cell_table = ?1")?
+            .query_row([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((token, digest, sum)) = found else {
+            check_all(connection)?;
+            return Ok(Self { table: table.to_owned(), token: 0, digest: 0 });
+        };
+        if sum != of_token(table, token, digest) {
+            return Err(Unread::Row(format!("table `tokens`, `{table}`: {DAMAGED}")));
+        }
+        Ok(Self { table: table.to_owned(), token, digest: digest.cast_unsigned() })
+    }
+
+    /// The head and all rows by key, which must add up.
+    fn read_with_rows(
+        connection: &Connection,
+        table: &str,
+    ) -> Read<(Self, BTreeMap<Arc<str>, Cell>)> {
+        let head = Self::read(connection, table)?;
+        let mut statement = connection
+            .prepare_cached("SELECT cell_key, version, value FROM cells WHERE cell_table = ?1")?;
+        let mut rows = statement.query([table])?;
+        let (mut cells, mut digest) = (BTreeMap::new(), 0);
+        while let Some(row) = rows.next()? {
+            let cell = decode(table, row.get(0)?, row.get(1)?, row.get(2)?)?;
+            digest ^= cell.sum;
+            cells.insert(cell.row.key.clone(), cell);
+        }
+        if digest != head.digest {
+            return Err(Unread::Row(format!(
+                "table `cells`, rows of `{table}`: they do not add up to what was written: a row is missing, or lies under another key"
+            )));
+        }
+        Ok((head, cells))
+    }
+
+    /// Writes or deletes a row, of which this is there, and returns its new version.
+    fn put(
+        &mut self,
+        connection: &Connection,
+        key: &str,
+        before: Option<&Cell>,
+        value: Option<&[u8]>,
+    ) -> rusqlite::Result<RowVersion> {
+        let table = &*self.table;
+        self.digest ^= before.map_or(0, |cell| cell.sum);
+        let Some(value) = value else {
+            connection
+                .prepare_cached("DELETE FROM cells WHERE cell_table = ?1 AND cell_key = ?2")?
+                .execute([table, key])?;
+            return Ok(0);
+        };
+        let version = before.map_or(0, |cell| cell.row.version) + 1;
+        let record = cell::encode(table, key, version, value);
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO cells VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![table, key, signed(version), record])?;
+        self.digest ^= cell::checksum(&record);
+        Ok(version)
+    }
+
+    fn save(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let Self { table, token, digest } = self;
+        let digest = digest.cast_signed();
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO tokens VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![table, token, digest, of_token(table, *token, digest)])?;
+        Ok(())
+    }
+}
+
+/// A table without a head is new, unless the head of another one is damaged: then it may be this one's.
+fn check_all(connection: &Connection) -> Read<()> {
+    let mut statement = connection
+        .prepare_cached("SELECT CAST(cell_table AS BLOB), token, digest, checksum FROM tokens")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name: Vec<u8> = row.get(0)?;
+        let (token, digest, sum): (i64, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let name = String::from_utf8_lossy(&name);
+        if sum != of_token(&name, token, digest) {
+            let name = name.escape_debug();
+            return Err(Unread::Row(format!("table `tokens`, `{name}`: {DAMAGED}")));
+        }
+    }
     Ok(())
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -12,11 +12,13 @@ use antiphon_persistence::store::{Change, ChangesPage, ChangesQuery, Offset, Rea
 use antiphon_persistence::version::VersionVector;
 use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::record_error::Unread;
 use crate::stats::count;
 use crate::stores::SqliteStores;
+use crate::sums::{BATCH_COLUMNS, BatchHeader, name_hash};
+use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::record::version;
 
 /// Rows that one read takes from the file.
@@ -43,7 +45,7 @@ struct State {
     start: Option<i64>,
     end: i64,
     entries: VecDeque<Entry>,
-    streams: HashMap<i64, Arc<ReplicationId>>,
+    streams: HashMap<i64, Named>,
 }
 
 impl FeedCache {
@@ -73,6 +75,9 @@ impl FeedCache {
         }
     }
 }
+
+/// A stream, by its parts and by its name.
+type Named = (Arc<ReplicationId>, Arc<str>);
 
 struct Rows {
     entries: Vec<Entry>,
@@ -125,15 +130,19 @@ impl ReadJournal for SqliteStores {
         let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
         self.read("listing streams", move |transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT persistence_id FROM streams
+                "SELECT persistence_id, hash FROM streams
                  WHERE persistence_id > ?1 AND persistence_id >= ?2 AND persistence_id < ?3
                  ORDER BY persistence_id LIMIT ?4",
             )?;
             let mut rows = statement.query((after, first, end, count_max))?;
             let mut ids = Vec::new();
             while let Some(row) = rows.next()? {
-                let text: String = row.get(0)?;
+                let text = checked_name(row.get(0)?, row.get(1)?)?;
                 ids.push(PersistenceId::parse(&text).map_err(Unread::Other)?);
+            }
+            if i64::try_from(ids.len()).is_ok_and(|count| count < count_max) {
+                // the list ends here: a damaged name would be missing in it
+                check_names(transaction)?;
             }
             Ok(ids)
         })
@@ -167,19 +176,20 @@ fn read_rows(
     cache: &FeedCache,
     after: i64,
 ) -> std::result::Result<Rows, Unread> {
-    let mut statement = connection.prepare_cached(
-        "SELECT ordinal, stream, last, seen FROM batches WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2",
-    )?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {BATCH_COLUMNS} FROM batches WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2"
+    ))?;
     let mut rows = statement.query([after, ROWS_MAX])?;
     let mut read = Rows { entries: Vec::new(), through: after, more: false };
     while let Some(row) = rows.next()? {
-        let ordinal: i64 = row.get(0)?;
-        let seen: Vec<u8> = row.get(3)?;
-        let seen = version::decode(&seen).map_err(|why| {
+        let header = BatchHeader::read(row)?;
+        let BatchHeader { ordinal, last, .. } = header;
+        let (stream, name) = stream_name(connection, cache, header.stream)?;
+        header.check(&name).map_err(Unread::Row)?;
+        let seen = version::decode(&header.seen).map_err(|why| {
             Unread::Row(format!("the version of batch {ordinal} is unreadable: {why}"))
         })?;
-        let stream = stream_name(connection, cache, row.get(1)?)?;
-        read.entries.push(Entry { ordinal, stream, last: row.get(2)?, seen });
+        read.entries.push(Entry { ordinal, stream, last, seen });
         read.through = ordinal;
     }
     read.more = i64::try_from(read.entries.len()).is_ok_and(|count| count == ROWS_MAX);
@@ -191,20 +201,45 @@ fn stream_name(
     connection: &Connection,
     cache: &FeedCache,
     stream: i64,
-) -> std::result::Result<Arc<ReplicationId>, Unread> {
+) -> std::result::Result<Named, Unread> {
     if let Some(known) = cache.state().streams.get(&stream) {
         return Ok(known.clone());
     }
-    let text: String = connection
-        .prepare_cached("SELECT persistence_id FROM streams WHERE stream = ?1")?
-        .query_row([stream], |row| row.get(0))?;
-    let name = Arc::new(ReplicationId::parse(&text).map_err(Unread::Other)?);
+    let found: Option<(String, i64)> = connection
+        .prepare_cached("SELECT persistence_id, hash FROM streams WHERE stream = ?1")?
+        .query_row([stream], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((text, hash)) = found else {
+        return Err(Unread::Row(format!("table `streams`, stream {stream}: its row is missing")));
+    };
+    let text: Arc<str> = checked_name(text, hash)?.into();
+    let name = (Arc::new(ReplicationId::parse(&text).map_err(Unread::Other)?), text);
     let mut state = cache.state();
     if state.streams.len() >= cache.entry_count_max {
         state.streams.clear();
     }
     state.streams.insert(stream, name.clone());
     Ok(name)
+}
+
+/// Whether every stream has the name that was written.
+fn check_names(connection: &Connection) -> std::result::Result<(), Unread> {
+    let sql = "SELECT CAST(persistence_id AS BLOB), hash FROM streams";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name: Vec<u8> = row.get(0)?;
+        checked_name(String::from_utf8_lossy(&name).into_owned(), row.get(1)?)?;
+    }
+    Ok(())
+}
+
+/// The name of a stream, if it is the one that was written.
+fn checked_name(name: String, hash: i64) -> std::result::Result<String, Unread> {
+    if hash == name_hash(&name) {
+        return Ok(name);
+    }
+    Err(Unread::Row(format!("table `streams`, `{}`: {DAMAGED}", name.escape_debug())))
 }
 
 fn page<'a>(

@@ -4,15 +4,19 @@ use std::collections::VecDeque;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::store::{Append, Journal, WriterId};
+use antiphon_persistence::record::checksum::DAMAGED;
+use antiphon_persistence::store::{Append, Journal, Limits, WriterId};
 use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::record_error::Unread;
+use crate::record_error::{Unread, damaged};
 use crate::stores::SqliteStores;
-use crate::writer::{End, WriterState, seal_writer, stream_end, writer_state};
+use crate::sums::{BATCH_COLUMNS, BatchHeader, of_events, of_head};
+use crate::writer::{
+    End, WriterState, damaged_writer, insert_writer, seal_writer, stream_end, writer_state,
+};
 use antiphon_persistence::record::batch;
 
 #[async_trait]
@@ -24,7 +28,7 @@ impl Journal for SqliteStores {
             .run(move |connection| {
                 let before = writer_state(connection, &name)?;
                 if before == WriterState::Unknown {
-                    connection.execute("INSERT INTO writers VALUES (?1, 0)", [&name])?;
+                    insert_writer(connection, &name)?;
                 }
                 Ok(before)
             })
@@ -37,11 +41,19 @@ impl Journal for SqliteStores {
             WriterState::Sealed => {
                 Err(Error::rejected(format!("writer `{writer}` is sealed: use a new name")))
             }
+            WriterState::Damaged => {
+                Err(damaged(&self.inner.path, "opening a writer", &damaged_writer(writer)))
+            }
         }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { append_bytes_max: self.inner.settings.append_bytes_max, ..Limits::default() }
     }
 
     async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
         append.check()?;
+        append.check_size(&self.limits())?;
         self.writer()?.append(writer, append).await
     }
 
@@ -60,11 +72,11 @@ impl Journal for SqliteStores {
         let id = persistence_id.clone();
         let bytes_max = self.inner.settings.replay_bytes_max;
         self.read("replaying", move |transaction| {
-            let Some(end) = stream_end(transaction, &id)? else { return Ok(Vec::new()) };
+            let Some(end) = stream_end(transaction, &id)?.end()? else { return Ok(Vec::new()) };
             let Some(range) = Range::new(first, last, event_count_max, end) else {
                 return Ok(Vec::new());
             };
-            let batches = batches(transaction, end, range, bytes_max)?;
+            let batches = batches(transaction, &id, end, range, bytes_max)?;
             decode(&id, range, batches)
         })
         .await
@@ -72,17 +84,17 @@ impl Journal for SqliteStores {
 
     async fn highest(&self, persistence_id: &PersistenceId) -> Result<SequenceNr> {
         let id = persistence_id.clone();
-        let end = self.read("reading the highest", move |t| Ok(stream_end(t, &id)?)).await?;
+        let end = self.read("reading the highest", move |t| stream_end(t, &id)?.end()).await?;
         Ok(end.map_or(SequenceNr::ZERO, |end| SequenceNr::new(end.highest.unsigned_abs())))
     }
 
     async fn delete_to(&self, persistence_id: &PersistenceId, last: SequenceNr) -> Result<()> {
         let id = persistence_id.clone();
         self.writer()?
-            .run(move |connection| {
-                let Some(end) = stream_end(connection, &id)? else { return Ok(()) };
+            .run_reading(move |connection| {
+                let Some(end) = stream_end(connection, &id)?.end()? else { return Ok(()) };
                 let last = i64::try_from(last.value()).unwrap_or(i64::MAX).min(end.highest);
-                if last > end.deleted { delete(connection, end, last) } else { Ok(()) }
+                if last > end.deleted { delete(connection, &id, end, last) } else { Ok(()) }
             })
             .await
     }
@@ -113,57 +125,102 @@ struct Batch {
 /// The batches that overlap the range, in order; from the front, so many as the limit allows and at least one.
 fn batches(
     connection: &Connection,
+    id: &PersistenceId,
     end: End,
     range: Range,
     bytes_max: usize,
 ) -> std::result::Result<VecDeque<Batch>, Unread> {
+    let start = start(connection, id, end, range.last)?;
     let mut found = VecDeque::new();
     let mut bytes = 0;
-    let mut ordinal = start(connection, end, range.last)?;
-    let mut statement = connection.prepare_cached(
-        "SELECT stream, first, last, previous, events FROM batches WHERE ordinal = ?1",
-    )?;
+    let mut statement = connection.prepare_cached(&batch_statement())?;
+    let mut ordinal = start;
     while ordinal != 0 {
         let mut rows = statement.query([ordinal])?;
-        let Some(row) = rows.next()? else {
-            return Err(Unread::Row(format!(
-                "batch {ordinal} of stream {} is missing",
-                end.stream
-            )));
-        };
-        let (stream, first, last, previous): (i64, i64, i64, i64) =
-            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-        if stream != end.stream || previous >= ordinal || first > last {
-            return Err(Unread::Row(format!(
-                "batch {ordinal} is no batch of stream {}",
-                end.stream
-            )));
-        }
-        if first <= range.last {
-            let events: Vec<u8> = row.get(4)?;
+        let Some(row) = rows.next()? else { return Err(lost(id, ordinal)) };
+        let header = BatchHeader::read(row)?;
+        check(&header, id, end, ordinal).map_err(Unread::Row)?;
+        if header.first <= range.last {
+            let events: Vec<u8> = row.get(EVENTS_COLUMN)?;
+            if of_events(&events) != header.events_checksum {
+                return Err(Unread::Row(format!(
+                    "table `batches`, ordinal {ordinal}, events {} to {} of `{id}`: {DAMAGED}",
+                    header.first, header.last
+                )));
+            }
             bytes += events.len();
-            found.push_front(Batch { first, events: events.into() });
+            found.push_front(Batch { first: header.first, events: events.into() });
         }
         while bytes > bytes_max && found.len() > 1 {
             bytes -= found.pop_back().map_or(0, |batch: Batch| batch.events.len());
         }
-        if first <= range.first {
+        if header.first <= range.first {
             break;
         }
-        ordinal = previous;
+        ordinal = header.previous;
     }
     Ok(found)
 }
 
-/// The first marked batch after `last`, or the newest batch of the stream.
-fn start(connection: &Connection, end: End, last: i64) -> rusqlite::Result<i64> {
+/// Where [`batch_statement`] has the events.
+const EVENTS_COLUMN: usize = 8;
+
+fn batch_statement() -> String {
+    format!("SELECT {BATCH_COLUMNS}, events FROM batches WHERE ordinal = ?1")
+}
+
+/// A batch without its events; `None` when it is not there.
+fn header(connection: &Connection, ordinal: i64) -> rusqlite::Result<Option<BatchHeader>> {
+    connection
+        .prepare_cached(&format!("SELECT {BATCH_COLUMNS} FROM batches WHERE ordinal = ?1"))?
+        .query_row([ordinal], BatchHeader::read)
+        .optional()
+}
+
+fn check(
+    header: &BatchHeader,
+    id: &PersistenceId,
+    end: End,
+    ordinal: i64,
+) -> std::result::Result<(), String> {
+    header.check(id.as_str())?;
+    let BatchHeader { stream, first, last, previous, .. } = header;
+    let sound = *stream == end.stream
+        && (0..ordinal).contains(previous)
+        && 0 < *first
+        && first <= last
+        && *last <= end.highest;
+    if sound { Ok(()) } else { Err(format!("batch {ordinal} is no batch of `{id}`")) }
+}
+
+fn lost(id: &PersistenceId, ordinal: i64) -> Unread {
+    Unread::Row(format!("table `batches`, ordinal {ordinal}, of `{id}`: its row is missing"))
+}
+
+/// The first marked batch after `last`, or the newest batch of the stream. A mark is only a hint: one that does not lead to a later batch of the
+/// stream is passed over.
+fn start(
+    connection: &Connection,
+    id: &PersistenceId,
+    end: End,
+    last: i64,
+) -> rusqlite::Result<i64> {
     let marked: Option<i64> = connection
         .prepare_cached(
             "SELECT ordinal FROM marks WHERE stream = ?1 AND first > ?2 ORDER BY first LIMIT 1",
         )?
         .query_row([end.stream, last], |row| row.get(0))
         .optional()?;
-    Ok(marked.unwrap_or(end.newest))
+    let Some(ordinal) = marked else { return Ok(end.newest) };
+    let leads = match header(connection, ordinal)? {
+        Some(header) => check(&header, id, end, ordinal).is_ok() && header.last >= last,
+        None => false,
+    };
+    if !leads {
+        tracing::error!(%id, ordinal, "table `marks`: a row leads nowhere: the stream is read from its end; `antiphon journal verify` lists all damage");
+        return Ok(end.newest);
+    }
+    Ok(ordinal)
 }
 
 fn decode(
@@ -194,24 +251,33 @@ fn decode(
 
 /// Moves the mark of what is deleted, and removes the batches that lie wholly before it. The newest batch of the file
 /// stays, deleted or not, so that row numbers only grow.
-fn delete(connection: &Connection, end: End, last: i64) -> rusqlite::Result<()> {
-    connection.execute("UPDATE heads SET deleted = ?2 WHERE stream = ?1", [end.stream, last])?;
-    let mut ordinal = start(connection, end, last)?;
+fn delete(
+    connection: &Connection,
+    id: &PersistenceId,
+    end: End,
+    last: i64,
+) -> std::result::Result<(), Unread> {
+    let mut ordinal = start(connection, id, end, last)?;
+    let mut gone = Vec::new();
     while ordinal != 0 {
-        let row: Option<(i64, i64)> = connection
-            .prepare_cached("SELECT last, previous FROM batches WHERE ordinal = ?1")?
-            .query_row([ordinal], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
         // an earlier deletion ended here
-        let Some((batch_last, previous)) = row else { break };
-        if batch_last <= last {
-            connection
-                .prepare_cached(
-                    "DELETE FROM batches WHERE ordinal = ?1 AND ordinal < (SELECT max(ordinal) FROM batches)",
-                )?
-                .execute([ordinal])?;
+        let Some(header) = header(connection, ordinal)? else { break };
+        check(&header, id, end, ordinal).map_err(Unread::Row)?;
+        if header.last <= last {
+            gone.push(ordinal);
         }
-        ordinal = previous;
+        ordinal = header.previous;
+    }
+    let deleted = End { deleted: last, ..end };
+    connection.execute(
+        "UPDATE heads SET deleted = ?2, checksum = ?3 WHERE stream = ?1",
+        params![end.stream, last, of_head(id.as_str(), deleted)],
+    )?;
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM batches WHERE ordinal = ?1 AND ordinal < (SELECT max(ordinal) FROM batches)",
+    )?;
+    for ordinal in gone {
+        statement.execute([ordinal])?;
     }
     connection.execute(
         "DELETE FROM marks WHERE stream = ?1 AND first <= ?2",

@@ -20,6 +20,8 @@ mod settings;
 mod snapshots;
 mod stats;
 mod stores;
+mod sums;
+mod verify;
 mod writer;
 
 pub use settings::{Durability, Role, SqliteSettings};

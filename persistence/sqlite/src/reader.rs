@@ -44,7 +44,7 @@ impl SqliteStores {
         let permit = readers.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Error::unavailable("the store is closed"))?;
         let (path, settings) = (readers.path.clone(), readers.settings.clone());
-        let idle = readers.idle.clone();
+        let (idle, counters) = (readers.idle.clone(), self.inner.counters.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let unused = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -53,6 +53,9 @@ impl SqliteStores {
                 None => open(&path, &settings)?,
             };
             let outcome = in_transaction(&mut connection, work);
+            if matches!(outcome, Err(Unread::Row(_))) {
+                count(&counters.rows_damaged, 1);
+            }
             if outcome.is_ok() {
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             }

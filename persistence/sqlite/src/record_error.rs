@@ -22,12 +22,20 @@ impl From<rusqlite::Error> for Unread {
     }
 }
 
+/// What an operator does about a damaged row.
+const REMEDY: &str = "`antiphon journal verify` lists all damage; restore the file from a backup, or let the place take its events from the others";
+
 impl Unread {
     pub(crate) fn into_error(self, path: &Path, doing: &str) -> Error {
         match self {
             Self::Sqlite(error) => from_sqlite(path, doing, error),
-            Self::Row(what) => Error::corrupt(format!("{doing} in `{}`: {what}", path.display())),
+            Self::Row(what) => damaged(path, doing, &what),
             Self::Other(error) => error,
         }
     }
+}
+
+/// The error of a damaged row.
+pub(crate) fn damaged(path: &Path, doing: &str, what: &str) -> Error {
+    Error::corrupt(format!("{doing} in `{}`: {what}: {REMEDY}", path.display()))
 }

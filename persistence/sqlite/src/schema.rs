@@ -2,11 +2,16 @@
 //!
 //! | table | what |
 //! |---|---|
-//! | `streams` | one row a stream, never changed: its number and its name |
+//! | `streams` | one row a stream, never changed: its number, its name, and a hash of that |
 //! | `heads` | one small row a stream: highest number, newest batch, deleted up to |
 //! | `batches` | one row an append, in the order of commits; each names the one before it in its stream |
-//! | `marks` | every 64th batch of a stream, so that a replay need not follow the chain from its end |
-//! | `writers`, `snapshots`, `offsets`, `cells`, `tokens` | as their names say |
+//! | `marks` | every 64th batch of a stream, so that a replay need not follow the chain from its end; only a hint |
+//! | `writers`, `snapshots`, `offsets`, `cells` | as their names say |
+//! | `tokens` | of each coordination table: the fencing token, and the sum of its rows' checksums, so that a row that is missing is noticed |
+//!
+//! Every row has a checksum of its key and all its columns (`sums.rs`, and at the end of the values of `snapshots`, `offsets` and `cells`),
+//! compared at each read. A stream's name has a hash beside it, by which its row is found when the name is damaged: a damaged stream is
+//! an error and not an empty one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,8 +22,8 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::from_sqlite;
 use crate::{Durability, Role, SqliteSettings};
 
-/// The version of the tables below; a file with a newer one is refused.
-const VERSION: i64 = 1;
+/// The version of the tables below; a file with another one is refused. Version 1 was written before the first release, without checksums.
+const VERSION: i64 = 2;
 
 /// "Anti", marks the file as ours (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x416e_7469;
@@ -26,14 +31,17 @@ const APPLICATION_ID: i64 = 0x416e_7469;
 const TABLES: &str = "
 CREATE TABLE streams (
   stream INTEGER PRIMARY KEY,
-  persistence_id TEXT NOT NULL UNIQUE
+  persistence_id TEXT NOT NULL UNIQUE,
+  hash INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX streams_by_hash ON streams (hash);
 CREATE TABLE heads (
   stream INTEGER PRIMARY KEY,
   highest INTEGER NOT NULL,
   newest INTEGER NOT NULL,
   deleted INTEGER NOT NULL,
-  depth INTEGER NOT NULL
+  depth INTEGER NOT NULL,
+  checksum INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE batches (
   ordinal INTEGER PRIMARY KEY,
@@ -42,6 +50,8 @@ CREATE TABLE batches (
   last INTEGER NOT NULL,
   previous INTEGER NOT NULL,
   seen BLOB NOT NULL,
+  events_checksum INTEGER NOT NULL,
+  checksum INTEGER NOT NULL,
   events BLOB NOT NULL
 ) STRICT;
 CREATE TABLE marks (
@@ -50,7 +60,11 @@ CREATE TABLE marks (
   ordinal INTEGER NOT NULL,
   PRIMARY KEY (stream, first)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE writers (writer TEXT PRIMARY KEY, sealed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE writers (
+  writer TEXT PRIMARY KEY,
+  sealed INTEGER NOT NULL,
+  checksum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE snapshots (
   persistence_id TEXT NOT NULL,
   sequence_nr INTEGER NOT NULL,
@@ -70,7 +84,12 @@ CREATE TABLE cells (
   value BLOB NOT NULL,
   PRIMARY KEY (cell_table, cell_key)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE tokens (cell_table TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE tokens (
+  cell_table TEXT PRIMARY KEY,
+  token INTEGER NOT NULL,
+  digest INTEGER NOT NULL,
+  checksum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Opens the file with the pragmas of the settings, and creates or checks the tables.
@@ -145,6 +164,10 @@ fn check_version(path: &Path, connection: &Connection, owner: bool) -> Result<()
             Err(Error::unavailable(format!("`{shown}` has no tables yet: its owner creates them")))
         }
         _ if id != APPLICATION_ID => Err(not_ours(path)),
+        1 => Err(Error::rejected(format!(
+            "journal `{shown}`: expected schema version {VERSION}, actual 1: it was written before version 0.1.0, without checksums, and \
+             is not read any more; use another path, and let the place take its events from the others"
+        ))),
         _ => Err(Error::rejected(format!(
             "journal `{shown}`: expected schema version {VERSION}, actual {version}: it was written by a newer \
              Antiphon; use that one, or another path"

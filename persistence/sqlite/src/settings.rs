@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use antiphon_persistence::store::check_append_bytes_max;
 use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,8 @@ pub struct SqliteSettings {
     pub group_writes_max: usize,
     /// Encoded bytes in one transaction; at least one write is taken. Default: 4 MiB.
     pub group_bytes_max: usize,
+    /// Encoded bytes of one append; a larger one is refused. At least the largest event, some 4 MiB, and at most 100 MiB. Default: 16 MiB.
+    pub append_bytes_max: usize,
     /// How long a transaction waits for another process; then its writes fail with `Unavailable`. Default: 5 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub busy_timeout: Duration,
@@ -66,6 +69,7 @@ impl Default for SqliteSettings {
             queue_max: 8192,
             group_writes_max: 2048,
             group_bytes_max: 4 << 20,
+            append_bytes_max: 16 << 20,
             busy_timeout: Duration::from_secs(5),
             reader_count: 2,
             stream_cache_max: 100_000,
@@ -101,6 +105,9 @@ impl SqliteSettings {
                 return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
             }
         }
-        Ok(())
+        check_append_bytes_max(self.append_bytes_max, APPEND_BYTES_LIMIT)
     }
 }
+
+/// A tenth of what one SQLite row can hold.
+const APPEND_BYTES_LIMIT: usize = 100 << 20;

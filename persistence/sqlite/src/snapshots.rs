@@ -1,24 +1,21 @@
-//! Snapshots: one row each, the record in bincode behind a format byte.
+//! Snapshots: one row each. One that is damaged is passed over for the newest one before it that is not.
 
 use antiphon_persistence::Result;
-use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::store::{Snapshot, SnapshotStore};
+use antiphon_persistence::record::snapshot;
+use antiphon_persistence::store::{Journal, Snapshot, SnapshotStore};
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
-use crate::record_error::Unread;
+use crate::stats::count;
 use crate::stores::SqliteStores;
-
-/// The first byte of a record: bincode of [`Snapshot`], first form.
-const FORMAT: u8 = 1;
 
 #[async_trait]
 impl SnapshotStore for SqliteStores {
     async fn save_snapshot(&self, id: &PersistenceId, snapshot: &Snapshot) -> Result<()> {
-        let mut record = vec![FORMAT];
-        record.extend(CodecId::Bincode.encode(snapshot)?);
+        snapshot.check_size(id, &self.limits())?;
+        let record = snapshot::encode(id, snapshot);
         let (id, sequence_nr) = (id.as_str().to_owned(), number(snapshot.sequence_nr));
         self.writer()?
             .run(move |connection| {
@@ -36,18 +33,27 @@ impl SnapshotStore for SqliteStores {
         last: SequenceNr,
     ) -> Result<Option<Snapshot>> {
         let (name, last) = (id.as_str().to_owned(), number(last));
+        let counters = self.inner.counters.clone();
         self.read("reading a snapshot", move |transaction| {
-            let record: Option<(i64, Vec<u8>)> = transaction
-                .prepare_cached(
-                    "SELECT sequence_nr, snapshot FROM snapshots
-                     WHERE persistence_id = ?1 AND sequence_nr <= ?2 ORDER BY sequence_nr DESC LIMIT 1",
-                )?
-                .query_row(params![name, last], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let Some((sequence_nr, record)) = record else { return Ok(None) };
-            decode(&record).map(Some).map_err(|why| {
-                Unread::Row(format!("snapshot {sequence_nr} of `{name}` is unreadable: {why}"))
-            })
+            let mut statement = transaction.prepare_cached(
+                "SELECT sequence_nr, snapshot FROM snapshots
+                 WHERE persistence_id = ?1 AND sequence_nr <= ?2 ORDER BY sequence_nr DESC",
+            )?;
+            let mut rows = statement.query(params![name, last])?;
+            while let Some(row) = rows.next()? {
+                let (number, record): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                let sequence_nr = SequenceNr::new(u64::try_from(number).unwrap_or(0));
+                match snapshot::decode(&name, sequence_nr, &record.into()) {
+                    Ok(snapshot) => return Ok(Some(snapshot)),
+                    Err(why) => {
+                        count(&counters.snapshots_damaged, 1);
+                        tracing::error!(
+                            "table `snapshots`, snapshot {number} of `{name}` is passed over for an older one, or the events: {why}"
+                        );
+                    }
+                }
+            }
+            Ok(None)
         })
         .await
     }
@@ -64,14 +70,6 @@ impl SnapshotStore for SqliteStores {
                 Ok(())
             })
             .await
-    }
-}
-
-fn decode(record: &[u8]) -> std::result::Result<Snapshot, String> {
-    match record.split_first() {
-        Some((&FORMAT, rest)) => CodecId::Bincode.decode(rest).map_err(|error| error.to_string()),
-        Some((format, _)) => Err(format!("expected format {FORMAT}, actual {format}")),
-        None => Err("it is empty".into()),
     }
 }
 

@@ -2,57 +2,59 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts since the store was opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SqliteStats {
-    /// Transactions, each with one sync.
-    pub groups: u64,
-    /// Appends that were stored.
-    pub appends: u64,
-    /// Events that were stored.
-    pub events: u64,
-    /// Writes refused because the writer was sealed or the stream had another end.
-    pub fenced: u64,
-    /// Transactions that failed as a whole: another process held the file too long, full disk, I/O error.
-    pub groups_failed: u64,
-    /// Reads of any kind.
-    pub reads: u64,
-    /// Reads of the change feed that were answered without touching the file's rows.
-    pub feed_cache_hits: u64,
-    /// Writes that had to wait for room in the queue.
-    pub queue_full: u64,
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
+        /// Counts since the store was opened.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct SqliteStats {
+            $($(#[doc = $doc])+ pub $name: u64,)*
+        }
+
+        impl SqliteStats {
+            /// Each count with its name and description, for metrics.
+            pub fn named(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name),)*]
+            }
+        }
+
+        /// The same, while they grow.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> SqliteStats {
+                SqliteStats { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
 }
 
-/// The same, while they grow.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) groups: AtomicU64,
-    pub(crate) appends: AtomicU64,
-    pub(crate) events: AtomicU64,
-    pub(crate) fenced: AtomicU64,
-    pub(crate) groups_failed: AtomicU64,
-    pub(crate) reads: AtomicU64,
-    pub(crate) feed_cache_hits: AtomicU64,
-    pub(crate) queue_full: AtomicU64,
+counters! {
+    /// Transactions, each with one sync.
+    groups,
+    /// Appends that were stored.
+    appends,
+    /// Events that were stored.
+    events,
+    /// Writes refused because the writer was sealed or the stream had another end.
+    fenced,
+    /// Transactions that failed as a whole: another process held the file too long, full disk, I/O error.
+    groups_failed,
+    /// Reads of any kind.
+    reads,
+    /// Reads of the change feed that were answered without touching the file's rows.
+    feed_cache_hits,
+    /// Writes that had to wait for room in the queue.
+    queue_full,
+    /// Reads and writes that met a damaged row and failed. Must be zero.
+    rows_damaged,
+    /// Damaged snapshots that were passed over for older ones. Must be zero.
+    snapshots_damaged,
 }
 
 /// Adds to a counter.
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
-}
-
-impl Counters {
-    pub(crate) fn snapshot(&self) -> SqliteStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        SqliteStats {
-            groups: read(&self.groups),
-            appends: read(&self.appends),
-            events: read(&self.events),
-            fenced: read(&self.fenced),
-            groups_failed: read(&self.groups_failed),
-            reads: read(&self.reads),
-            feed_cache_hits: read(&self.feed_cache_hits),
-            queue_full: read(&self.queue_full),
-        }
-    }
 }

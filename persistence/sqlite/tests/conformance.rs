@@ -1,19 +1,27 @@
 //! The stores in one SQLite file keep every contract, with and without a sync at each group.
 
+mod support;
+
+use std::sync::Mutex;
+
 use antiphon_persistence::store::Stores;
-use antiphon_persistence_tck::Place;
+use antiphon_persistence_tck::{DamagedRows, Place};
 use antiphon_sqlite::{Durability, SqliteSettings, SqliteStores};
 use async_trait::async_trait;
 use tempfile::TempDir;
 
+use support::flip::Flipper;
+
 struct Sqlite {
     folder: TempDir,
     durability: Durability,
+    flipper: Mutex<Option<Flipper>>,
 }
 
 impl Sqlite {
     fn new(durability: Durability) -> Self {
-        Self { folder: TempDir::new().expect("a temporary folder"), durability }
+        let folder = TempDir::new().expect("a temporary folder");
+        Self { folder, durability, flipper: Mutex::default() }
     }
 }
 
@@ -23,6 +31,25 @@ impl Place for Sqlite {
         let settings = SqliteSettings { durability: self.durability, ..SqliteSettings::default() };
         let path = self.folder.path().join("journal.db");
         SqliteStores::open(path, settings).expect("the file opens").stores()
+    }
+
+    async fn damaged_session(&self, rows: DamagedRows, choice: u64) -> Option<(String, Stores)> {
+        let mut flipper = self.flipper.lock().expect("no case panics here");
+        let flipper = flipper.get_or_insert_with(|| Flipper::of(self.folder.path()));
+        let (what, path) = flipper.flip(tables(rows), choice);
+        let settings =
+            SqliteSettings { durability: Durability::Relaxed, ..SqliteSettings::default() };
+        let stores = SqliteStores::open(path, settings).expect("the damaged file opens");
+        Some((what, stores.stores()))
+    }
+}
+
+fn tables(rows: DamagedRows) -> &'static [&'static str] {
+    match rows {
+        DamagedRows::Journal => &["streams", "heads", "batches", "marks", "writers"],
+        DamagedRows::Snapshots => &["snapshots"],
+        DamagedRows::Coordination => &["cells", "tokens"],
+        DamagedRows::Offsets => &["offsets"],
     }
 }
 

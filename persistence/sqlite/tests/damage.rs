@@ -6,8 +6,9 @@ use std::sync::Arc;
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
-use antiphon_persistence::store::{Append, Journal, WriterId};
+use antiphon_persistence::store::{Append, Journal, SnapshotStore, WriterId};
 use antiphon_persistence::time::Timestamp;
+use antiphon_persistence::verify::Damage;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -62,10 +63,25 @@ async fn a_journal_of_a_newer_version_is_refused_and_not_changed() {
     assert!(message.contains("actual 99") && message.contains("a.db"), "{message}");
 
     let again = Connection::open(&path).expect("as the test expects");
-    again.pragma_update(None, "user_version", 1).expect("as the test expects");
+    again.pragma_update(None, "user_version", 2).expect("as the test expects");
     drop(again);
     let stores = SqliteStores::open(&path, SqliteSettings::default()).expect("as the test expects");
     assert_eq!(stores.highest(&id("good")).await.expect("as the test expects"), SequenceNr::new(1));
+}
+
+#[tokio::test]
+async fn a_journal_without_checksums_is_refused_and_not_changed() {
+    let folder = TempDir::new().expect("as the test expects");
+    let path = folder.path().join("a.db");
+    write(&path).await;
+    let older = Connection::open(&path).expect("as the test expects");
+    older.pragma_update(None, "user_version", 1).expect("as the test expects");
+
+    let error =
+        SqliteStores::open(&path, SqliteSettings::default()).err().expect("as the test expects");
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    let message = error.to_string();
+    assert!(message.contains("actual 1") && message.contains("without checksums"), "{message}");
 }
 
 #[tokio::test]
@@ -84,6 +100,74 @@ async fn a_corrupt_row_is_an_error_of_its_stream_only() {
     assert_eq!(replay("good").await.expect("as the test expects").len(), 1);
     let error = replay("bad").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    let message = error.to_string();
+    for part in ["a.db", "table `batches`", "ordinal 2", "cart|bad|A", "journal verify"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(stores.stats().rows_damaged, 1);
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_passed_over_for_an_older_one_and_counted() {
+    let folder = TempDir::new().expect("as the test expects");
+    let path = folder.path().join("a.db");
+    write(&path).await;
+    let stores = SqliteStores::open(&path, SqliteSettings::default()).expect("as the test expects");
+    let mut random = antiphon_persistence_tck::Generator::new(1);
+    let snapshots = [1, 2, 3].map(|number| random.snapshot(SequenceNr::new(number), 50));
+    for snapshot in &snapshots {
+        stores.save_snapshot(&id("good"), snapshot).await.expect("as the test expects");
+    }
+    let other = Connection::open(&path).expect("as the test expects");
+    let sql =
+        "UPDATE snapshots SET snapshot = CAST(snapshot || x'00' AS BLOB) WHERE sequence_nr > ?1";
+    let latest = async || {
+        let latest = stores.latest_snapshot(&id("good"), SequenceNr::MAX).await;
+        latest.expect("as the test expects")
+    };
+
+    assert_eq!(latest().await.as_ref(), Some(&snapshots[2]));
+    other.execute(sql, [1]).expect("as the test expects");
+    assert_eq!(latest().await.as_ref(), Some(&snapshots[0]));
+    assert_eq!(stores.stats().snapshots_damaged, 2);
+    other.execute(sql, [0]).expect("as the test expects");
+    assert_eq!(latest().await, None, "the events are left");
+}
+
+#[tokio::test]
+async fn a_verification_names_each_damage_and_changes_nothing() {
+    let folder = TempDir::new().expect("as the test expects");
+    let path = folder.path().join("a.db");
+    write(&path).await;
+    let stores = SqliteStores::open(&path, SqliteSettings::reader()).expect("as the test expects");
+    let report = stores.verify().await.expect("as the test expects");
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.streams, report.event_rows, report.events), (2, 2, 2));
+
+    let other = Connection::open(&path).expect("as the test expects");
+    for (damage, table, key) in [
+        ("UPDATE batches SET events = x'ff00ff' WHERE ordinal = 2", "batches", "ordinal 2"),
+        ("UPDATE heads SET highest = 7 WHERE stream = 1", "heads", "stream 1"),
+        ("UPDATE streams SET persistence_id = 'cart|x|A' WHERE stream = 1", "streams", "stream 1"),
+        ("UPDATE writers SET sealed = 1", "writers", "n@1"),
+        ("DELETE FROM batches WHERE ordinal = 1", "batches", "cart|good|A"),
+        ("INSERT INTO snapshots VALUES ('cart|good|A', 1, x'02')", "snapshots", "snapshot 1"),
+        ("INSERT INTO cells VALUES ('t', 'k', 1, x'00')", "cells", "row `k`"),
+        ("INSERT INTO offsets VALUES ('r', 'p', '1')", "offsets", "reader `r`"),
+        ("INSERT INTO marks VALUES (1, 1, 9)", "marks", "stream 1"),
+    ] {
+        let copy = folder.path().join(format!("{table}-{}.db", damage.len()));
+        other.execute("VACUUM INTO ?1", [copy.to_str()]).expect("as the test expects");
+        let damaged = Connection::open(&copy).expect("as the test expects");
+        damaged.execute(damage, []).expect("as the test expects");
+        drop(damaged);
+
+        let stores =
+            SqliteStores::open(&copy, SqliteSettings::reader()).expect("as the test expects");
+        let report = stores.verify().await.expect("as the test expects");
+        let named = |found: &Damage| found.table == table && found.key.contains(key);
+        assert!(report.damages.iter().any(named), "{damage}: {report:?}");
+    }
 }
 
 #[tokio::test]

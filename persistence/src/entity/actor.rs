@@ -42,6 +42,7 @@ impl<E> EntityActor<E> {
 pub(super) struct Arguments<E: EventSourced> {
     pub(super) id: ReplicationId,
     pub(super) arriving: Arc<AtomicUsize>,
+    pub(super) is_empty: Arc<AtomicBool>,
     pub(super) killed: Arc<AtomicBool>,
     pub(super) gone: Arc<AtomicBool>,
     pub(super) runtime: Arc<Inner<E>>,
@@ -50,6 +51,7 @@ pub(super) struct Arguments<E: EventSourced> {
 pub(super) struct State<E: EventSourced> {
     id: ReplicationId,
     arriving: Arc<AtomicUsize>,
+    is_empty: Arc<AtomicBool>,
     /// Set from outside: nothing that the entity still wants is carried out.
     killed: Arc<AtomicBool>,
     gone: Arc<AtomicBool>,
@@ -87,7 +89,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         myself: ActorRef<Self::Msg>,
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
-        let Arguments { id, arriving, killed, gone, runtime } = arguments;
+        let Arguments { id, arriving, is_empty, killed, gone, runtime } = arguments;
         let (engine, failure) = match runtime.engine(&id) {
             Ok(engine) => (Some(engine), None),
             Err(why) => (None, Some(why)),
@@ -95,6 +97,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         let mut state = State {
             id,
             arriving,
+            is_empty,
             killed,
             gone,
             engine,
@@ -152,6 +155,8 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         for action in actions {
             run(&myself, state, action);
         }
+        let is_empty = state.engine.as_ref().is_some_and(Engine::is_empty);
+        state.is_empty.store(is_empty, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -29,6 +29,7 @@ pub struct EntityHandle<E: EventSourced> {
     pub(super) taken: Arc<AtomicUsize>,
     pub(super) mailbox_max: usize,
     pub(super) arriving: Arc<AtomicUsize>,
+    pub(super) is_empty: Arc<AtomicBool>,
     pub(super) arrivals_max: usize,
     pub(super) killed: Arc<AtomicBool>,
     pub(super) gone: Arc<AtomicBool>,
@@ -42,6 +43,7 @@ impl<E: EventSourced> Clone for EntityHandle<E> {
             taken: self.taken.clone(),
             mailbox_max: self.mailbox_max,
             arriving: self.arriving.clone(),
+            is_empty: self.is_empty.clone(),
             arrivals_max: self.arrivals_max,
             killed: self.killed.clone(),
             gone: self.gone.clone(),
@@ -136,6 +138,11 @@ impl<E: EventSourced> EntityHandle<E> {
     /// Whether it is gone; its host was told, or is about to be.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
+    }
+
+    /// Whether it is at work without any event: nothing would be lost if it were not there.
+    pub fn is_empty(&self) -> bool {
+        self.is_empty.load(Ordering::Relaxed) && self.command_count() == 0
     }
 
     /// How many commands it has taken and not answered.

@@ -12,6 +12,7 @@ use super::engine::{Engine, Input};
 use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
+use crate::text::foreign;
 use crate::time::Clock;
 use crate::{Error, Result, guard};
 
@@ -133,9 +134,11 @@ impl<E: EventSourced> EntityRuntime<E> {
         let (arriving, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let arrivals_max = inner.settings.arrivals_max;
         let gone = Arc::new(AtomicBool::new(false));
+        let is_empty = Arc::new(AtomicBool::new(false));
         let arguments = Arguments {
             id,
             arriving: arriving.clone(),
+            is_empty: is_empty.clone(),
             killed: killed.clone(),
             gone: gone.clone(),
             runtime: inner,
@@ -148,6 +151,7 @@ impl<E: EventSourced> EntityRuntime<E> {
             taken,
             mailbox_max,
             arriving,
+            is_empty,
             arrivals_max,
             killed,
             gone,
@@ -168,7 +172,7 @@ impl<E: EventSourced> Inner<E> {
         let behaviour = match made {
             Ok(Ok(behaviour)) => behaviour,
             Ok(Err(error)) => {
-                let why = guard::escape(&error.to_string());
+                let why = foreign(&error.to_string()).to_string();
                 tracing::error!(%id, %why, "the factory of an entity failed");
                 return Err(format!("the factory of `{id}` failed: {why}"));
             }
@@ -180,6 +184,7 @@ impl<E: EventSourced> Inner<E> {
             self.replicas.clone(),
             self.settings.clone(),
             self.counters.clone(),
-        ))
+        )
+        .with_limits(self.parts.journal.limits()))
     }
 }

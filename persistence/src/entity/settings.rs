@@ -18,6 +18,8 @@ pub struct EntitySettings {
     pub append_events_max: usize,
     /// Most events that are applied and not durable. Beyond, commands and pulls wait.
     pub unpersisted_events_max: usize,
+    /// Most encoded bytes of such events; as `unpersisted_events_max` when it is reached.
+    pub unpersisted_bytes_max: usize,
     /// Most events of one command, stored together or not at all; beyond, the command is rejected.
     pub command_events_max: usize,
     /// Most events of other replicas that wait for their causes. Beyond, they are dropped and read again.
@@ -72,6 +74,7 @@ impl Default for EntitySettings {
             stash_max: 1000,
             append_events_max: 1000,
             unpersisted_events_max: 4000,
+            unpersisted_bytes_max: 32 << 20,
             command_events_max: 1000,
             waiting_events_max: 1000,
             arrivals_max: 4000,
@@ -103,6 +106,7 @@ impl EntitySettings {
         for (name, actual) in [
             ("mailbox_max", self.mailbox_max),
             ("append_events_max", self.append_events_max),
+            ("unpersisted_bytes_max", self.unpersisted_bytes_max),
             ("command_events_max", self.command_events_max),
             ("replay_events_max", self.replay_events_max),
             ("pull_events_max", self.pull_events_max),

@@ -10,6 +10,7 @@ pub use replica_id::ReplicaId;
 pub use replication_id::ReplicationId;
 pub use slice::{SLICE_COUNT, Slice, SliceRange};
 
+use crate::text::foreign;
 use crate::{Error, Result};
 
 /// Longest part of an identifier, in bytes.
@@ -22,11 +23,15 @@ pub const SEPARATOR: char = '|';
 fn check_part(what: &str, text: &str) -> Result<()> {
     if text.contains(SEPARATOR) {
         return Err(Error::rejected(format!(
-            "{what} `{text}`: expected a name without `|`, which separates the parts of an id"
+            "{what} `{}`: expected a name without `|`, which separates the parts of an id",
+            foreign(text)
         )));
     }
     if text.chars().any(char::is_control) {
-        return Err(Error::rejected(format!("{what} {text:?}: expected no control characters")));
+        return Err(Error::rejected(format!(
+            "{what} `{}`: expected no control characters",
+            foreign(text)
+        )));
     }
     if text.len() > NAME_BYTES_MAX {
         return Err(Error::rejected(format!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{PersistenceId, ReplicaId, SEPARATOR, Slice, check_name};
+use crate::text::foreign;
 use crate::{Error, Result};
 
 /// Entity type, entity id and replica id.
@@ -52,7 +53,8 @@ impl ReplicationId {
                 Self::new(entity_type, entity_id, ReplicaId::new(replica)?)
             }
             _ => Err(Error::rejected(format!(
-                "persistence id `{text}`: expected `type|entity` or `type|entity|replica`, actual {} parts",
+                "persistence id `{}`: expected `type|entity` or `type|entity|replica`, actual {} parts",
+                foreign(text),
                 parts.len()
             ))),
         }

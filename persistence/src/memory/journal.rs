@@ -105,6 +105,7 @@ impl Journal for MemoryStores {
 
     async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
         append.check()?;
+        append.check_size(&self.limits())?;
         let state = &mut *self.lock();
         state.journal.check_writer(writer)?;
         let highest = state.journal.highest(&append.persistence_id);

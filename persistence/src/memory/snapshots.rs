@@ -8,7 +8,7 @@ use super::MemoryStores;
 use crate::Result;
 use crate::event::SequenceNr;
 use crate::identity::PersistenceId;
-use crate::store::{Offset, OffsetKey, OffsetStore, Snapshot, SnapshotStore};
+use crate::store::{Journal, Offset, OffsetKey, OffsetStore, Snapshot, SnapshotStore};
 
 #[derive(Debug, Default)]
 pub(super) struct SnapshotState {
@@ -23,6 +23,7 @@ impl SnapshotStore for MemoryStores {
         persistence_id: &PersistenceId,
         snapshot: &Snapshot,
     ) -> Result<()> {
+        snapshot.check_size(persistence_id, &self.limits())?;
         let all = &mut self.lock().snapshots.snapshots;
         let stream = all.entry(persistence_id.clone()).or_default();
         stream.insert(snapshot.sequence_nr, snapshot.clone());

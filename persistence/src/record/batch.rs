@@ -19,7 +19,7 @@ use crate::identity::ReplicaId;
 use crate::time::Timestamp;
 use bytes::Bytes;
 
-use super::bytes::{Reader, Unreadable, put_bytes, put_number};
+use super::bytes::{Reader, Unreadable, number_bytes, put_bytes, put_number, text_bytes};
 use super::version;
 
 const FORMAT: u8 = 1;
@@ -35,6 +35,27 @@ pub fn encode(events: &[StoredEvent]) -> Vec<u8> {
 pub fn room(events: &[StoredEvent]) -> usize {
     events.iter().map(|event| event.payload.bytes.len() + 48).sum()
 }
+
+/// The bytes of one event within a record: the unit in which all limits of events and appends are counted. An event has the
+/// same size at every replica.
+pub fn event_bytes(meta: &EventMeta, payload: &Payload) -> usize {
+    1 + text_bytes(meta.origin.as_str().len())
+        + version::encoded_bytes(&meta.version)
+        + number_bytes(meta.source_seq.value())
+        + number_bytes(meta.timestamp.as_micros())
+        + 1
+        + text_bytes(payload.manifest.len())
+        + number_bytes(u64::from(payload.version))
+        + text_bytes(payload.bytes.len())
+}
+
+/// The bytes of events within a record, without the [head](HEAD_BYTES_MAX) of the record.
+pub fn events_bytes(events: &[StoredEvent]) -> usize {
+    events.iter().map(|event| event_bytes(&event.meta, &event.payload)).sum()
+}
+
+/// The most bytes that a record has beside its events.
+pub const HEAD_BYTES_MAX: usize = 11;
 
 /// Adds the record of `events` to others.
 pub fn put(out: &mut Vec<u8>, events: &[StoredEvent]) {
@@ -201,6 +222,20 @@ mod tests {
     fn a_batch_is_read_back_as_it_was_written() {
         let events = vec![event(5), event(6)];
         assert_eq!(decode(SequenceNr::new(5), &encode(&events).into()), Ok(events));
+    }
+
+    #[test]
+    fn the_size_of_events_is_known_without_encoding_them() {
+        let mut events: Vec<_> = (1..=300).map(event).collect();
+        for (index, event) in (0_u64..).zip(&mut events) {
+            event.meta.timestamp = Timestamp::from_micros(1 << (index % 64));
+            event.payload.bytes = vec![7; usize::try_from(index).unwrap()].into();
+        }
+        for count in [0, 1, 127, 128, 300] {
+            let head = 1 + number_bytes(count as u64);
+            assert_eq!(head + events_bytes(&events[..count]), encode(&events[..count]).len());
+            assert!(head <= HEAD_BYTES_MAX);
+        }
     }
 
     #[test]

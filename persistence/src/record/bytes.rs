@@ -21,6 +21,17 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// How many bytes [`put_number`] adds.
+pub fn number_bytes(number: u64) -> usize {
+    // seven bits a byte, and one byte for zero
+    (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// How many bytes [`put_bytes`] adds for so many bytes.
+pub fn text_bytes(length: usize) -> usize {
+    number_bytes(length as u64) + length
+}
+
 /// Reads a record from front to back.
 #[derive(Debug)]
 pub struct Reader<'a>(pub &'a [u8]);

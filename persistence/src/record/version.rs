@@ -8,7 +8,7 @@
 use crate::identity::ReplicaId;
 use crate::version::VersionVector;
 
-use super::bytes::{Reader, Unreadable, put_bytes, put_number};
+use super::bytes::{Reader, Unreadable, number_bytes, put_bytes, put_number, text_bytes};
 
 /// The record of a version.
 pub fn encode(version: &VersionVector) -> Vec<u8> {
@@ -35,6 +35,14 @@ pub fn put(out: &mut Vec<u8>, version: &VersionVector) {
         put_bytes(out, replica.as_str().as_bytes());
         put_number(out, counter);
     }
+}
+
+/// How many bytes [`put`] adds.
+pub fn encoded_bytes(version: &VersionVector) -> usize {
+    let entry = |(replica, counter): (&ReplicaId, u64)| {
+        text_bytes(replica.as_str().len()) + number_bytes(counter)
+    };
+    number_bytes(version.iter().count() as u64) + version.iter().map(entry).sum::<usize>()
 }
 
 /// Reads a version within a record.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Offset, OffsetKey, OffsetStore, ReadJournal, Row, RowVersion, Snapshot, SnapshotStore,
-    Stores, TableRows, WriterId,
+    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, Row, RowVersion, Snapshot,
+    SnapshotStore, Stores, TableRows, WriterId,
 };
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
@@ -60,6 +60,10 @@ impl DeferredStores {
 
 #[async_trait]
 impl Journal for DeferredStores {
+    fn limits(&self) -> Limits {
+        self.get().map_or_else(|_| Limits::default(), |stores| stores.journal.limits())
+    }
+
     async fn open_writer(&self, writer: &WriterId) -> Result<()> {
         self.get()?.journal.open_writer(writer).await
     }

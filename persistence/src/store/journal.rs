@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::Limits;
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
 use crate::{Error, Result};
@@ -96,6 +97,10 @@ impl Append {
 /// - `highest` must include deleted events: deleting never resets it. It is zero for an unknown stream.
 /// - `delete_to` must be idempotent, and must also accept a number above the highest: all events that exist now are deleted.
 /// - A stored event must be read back equal, metadata and payload, to the bit.
+/// - `append` must take every append within `limits`, and must fail with `Rejected`, storing nothing, when an event or the append is larger.
+///   The size is counted in encoded bytes, see [`Limits`]; the limit of an event must be [`EVENT_BYTES_MAX`](super::EVENT_BYTES_MAX).
+/// - A damaged row must be found whenever it is read: the call fails with `Corrupt`, naming table and key. It must never return another value,
+///   and never take the damaged row for one that is not there.
 ///
 /// A cancelled (dropped) `append` may or may not take effect.
 #[async_trait]
@@ -105,6 +110,11 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// `Rejected` when it was opened before or is sealed.
     async fn open_writer(&self, writer: &WriterId) -> Result<()>;
+
+    /// How large appends and their events may be. Constant as long as the store is open.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
 
     /// Appends to the end of one stream. Concurrent calls are grouped by the store where that helps.
     ///

@@ -7,6 +7,7 @@
 mod coordination;
 mod deferred;
 mod journal;
+mod limits;
 mod offset;
 mod read_journal;
 mod snapshot;
@@ -18,6 +19,7 @@ pub use coordination::{
 };
 pub use deferred::DeferredStores;
 pub use journal::{Append, Journal, WriterId};
+pub use limits::{EVENT_BYTES_MAX, Limits, check_append_bytes_max};
 pub use offset::{Offset, OffsetKey, OffsetStore};
 pub use read_journal::{Change, ChangesPage, ChangesQuery, ReadJournal};
 pub use snapshot::{Snapshot, SnapshotStore};

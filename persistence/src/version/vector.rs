@@ -27,9 +27,24 @@ pub enum Causality {
     Concurrent,
 }
 
-/// Events by origin; sorted by replica, no zero entries.
+type Entries = SmallVec<[(ReplicaId, u64); INLINE]>;
+
+/// Events by origin; sorted by replica, no zero entries: bytes that say otherwise are not decoded.
 #[derive(Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VersionVector(SmallVec<[(ReplicaId, u64); INLINE]>);
+#[serde(try_from = "Entries")]
+pub struct VersionVector(Entries);
+
+impl TryFrom<Entries> for VersionVector {
+    type Error = &'static str;
+
+    fn try_from(entries: Entries) -> Result<Self, Self::Error> {
+        let is_sorted = entries.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        if !is_sorted || entries.iter().any(|(_, counter)| *counter == 0) {
+            return Err("version: expected origins in order, each once and above zero");
+        }
+        Ok(Self(entries))
+    }
+}
 
 /// As many origins as most systems have need no memory of their own: each event carries a vector.
 const INLINE: usize = 2;
@@ -88,7 +103,7 @@ impl VersionVector {
 
     /// Adds one to the counter of `origin` and returns the new value.
     pub fn increment(&mut self, origin: &ReplicaId) -> u64 {
-        let counter = self.get(origin) + 1;
+        let counter = self.get(origin).saturating_add(1);
         self.set(origin, counter);
         counter
     }
@@ -129,7 +144,7 @@ impl VersionVector {
 
     /// The number of events that the vector names.
     pub fn event_count(&self) -> u64 {
-        self.0.iter().map(|(_, counter)| counter).sum()
+        self.0.iter().fold(0, |sum: u64, (_, counter)| sum.saturating_add(*counter))
     }
 
     fn position(&self, origin: &ReplicaId) -> Result<usize, usize> {
@@ -186,6 +201,18 @@ mod tests {
                 assert_eq!(target, source);
             }
         }
+    }
+
+    #[test]
+    fn a_vector_out_of_order_or_with_a_zero_is_not_decoded() {
+        let read = |text: &str| serde_json::from_str::<VersionVector>(text);
+        assert_eq!(read(r#"[["A",3],["B",4]]"#).unwrap(), vector(3, 4));
+        for bad in [r#"[["B",4],["A",3]]"#, r#"[["A",3],["A",4]]"#, r#"[["A",0]]"#] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let highest = vector(u64::MAX, u64::MAX);
+        assert_eq!(highest.event_count(), u64::MAX, "no overflow");
+        assert_eq!(highest.clone().increment(&ReplicaId::new("A").unwrap()), u64::MAX);
     }
 
     #[test]

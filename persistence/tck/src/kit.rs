@@ -12,7 +12,7 @@ use antiphon_persistence::time::Timestamp;
 use antiphon_persistence::{Error, ErrorKind, Result};
 use bytes::Bytes;
 
-use crate::{Capabilities, Place};
+use crate::{Capabilities, DamagedRows, Place};
 
 /// How long one case may take; over it, it fails.
 const CASE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -57,6 +57,15 @@ impl Kit {
     /// Another session on the same place.
     pub(crate) async fn session(&self) -> Stores {
         self.place.session().await
+    }
+
+    /// A session on damaged rows.
+    pub(crate) async fn damaged_session(
+        &self,
+        rows: DamagedRows,
+        choice: u64,
+    ) -> Option<(String, Stores)> {
+        self.place.damaged_session(rows, choice).await
     }
 
     /// Another session if the place can, else the same one.

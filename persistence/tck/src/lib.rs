@@ -10,11 +10,14 @@
 
 pub mod append;
 pub mod coordination;
+pub mod damage;
 pub mod deletes;
+pub mod entities;
 pub mod feed;
 mod follower;
 mod generator;
 mod kit;
+pub mod limits;
 mod macros;
 pub mod model;
 pub mod offsets;
@@ -27,4 +30,4 @@ pub mod writers;
 
 pub use generator::Generator;
 pub use kit::{Kit, run};
-pub use place::{Capabilities, Place};
+pub use place::{Capabilities, DamagedRows, Place};

@@ -90,6 +90,14 @@ macro_rules! journal_tests {
             a_cancelled_append_takes_effect_as_a_whole_or_not,
         }
         $crate::tests_of_group! {
+            limits,
+            $new_place,
+            the_largest_event_is_the_same_in_every_store,
+            what_fits_to_the_byte_is_stored,
+            what_is_a_byte_too_large_is_rejected_and_not_stored,
+            pages_of_every_size_of_event_can_be_stored_elsewhere,
+        }
+        $crate::tests_of_group! {
             writers,
             $new_place,
             an_append_of_a_writer_that_was_never_opened_is_rejected,
@@ -162,6 +170,7 @@ macro_rules! snapshot_store_tests {
             snapshots_are_deleted_up_to_a_number,
             all_snapshots_can_be_deleted_again_and_again,
             snapshots_are_read_back_to_the_bit,
+            a_snapshot_over_its_limit_is_rejected_and_not_stored,
             many_snapshots_can_be_saved_at_once,
         }
     };
@@ -218,6 +227,20 @@ macro_rules! whole_place_tests {
             other_stores_are_as_before_after_reopening,
         }
         $crate::tests_of_group! {
+            entities,
+            $new_place,
+            backlogs_of_events_of_every_size_catch_up,
+            a_command_with_more_than_an_append_is_rejected,
+        }
+        $crate::tests_of_group! {
+            damage,
+            $new_place,
+            a_flipped_bit_of_the_journal_is_found_or_harmless,
+            a_flipped_bit_of_a_snapshot_is_found_or_harmless,
+            a_flipped_bit_of_coordination_is_found_or_harmless,
+            a_flipped_bit_of_an_offset_is_found_or_harmless,
+        }
+        $crate::tests_of_group! {
             model,
             $new_place,
             random_journal_operations_answer_as_the_model,
@@ -243,6 +266,9 @@ mod tests {
             include_str!("offsets.rs"),
             include_str!("coordination.rs"),
             include_str!("model.rs"),
+            include_str!("limits.rs"),
+            include_str!("damage.rs"),
+            include_str!("entities.rs"),
         ] {
             let cases = source.lines().filter_map(|line| {
                 line.strip_prefix("pub async fn ")?.split_once('(').map(|(name, _)| name)

@@ -11,10 +11,29 @@ pub trait Place: Send + Sync + 'static {
     /// Opens the stores once more. Panics when that fails, with the reason.
     async fn session(&self) -> Stores;
 
+    /// Opens the stores with one bit flipped in one of these rows, which follows from `choice`, and says which one. Each call begins with sound
+    /// rows again. `None` when that cannot be done, as in memory: then the cases of damage are skipped.
+    async fn damaged_session(&self, _rows: DamagedRows, _choice: u64) -> Option<(String, Stores)> {
+        None
+    }
+
     /// What the stores can do; cases that need more are skipped, with a line on stderr.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
+}
+
+/// Rows that are damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamagedRows {
+    /// Events, and all that leads to them: streams, feed, writers.
+    Journal,
+    /// Snapshots.
+    Snapshots,
+    /// Coordination: members, homes, leases, tokens.
+    Coordination,
+    /// Positions of readers.
+    Offsets,
 }
 
 /// What stores can do beyond the least. The default is everything.

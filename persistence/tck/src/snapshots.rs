@@ -1,10 +1,11 @@
 //! Cases of [`SnapshotStore`](antiphon_persistence::store::SnapshotStore). Most start with snapshots at 11 to 15.
 
+use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::store::Snapshot;
 use antiphon_persistence::task::spawn;
 
-use crate::kit::{id, nr};
+use crate::kit::{assert_kind, id, nr};
 use crate::{Generator, Kit};
 
 const NAME: &str = "cart|c-1|DC-A";
@@ -115,6 +116,15 @@ pub async fn snapshots_are_read_back_to_the_bit(kit: Kit) {
         save(&kit, &snapshot).await;
         assert_eq!(latest(&kit, nr(99)).await, Some(snapshot));
     }
+}
+
+/// `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than the limits say.
+pub async fn a_snapshot_over_its_limit_is_rejected_and_not_stored(kit: Kit) {
+    let mut snapshot = Generator::new(10).snapshot(nr(1), 10);
+    snapshot.state.bytes = vec![0; kit.stores.journal.limits().snapshot_bytes_max + 1].into();
+    let outcome = kit.stores.snapshots.save_snapshot(&id(NAME), &snapshot).await;
+    assert_kind(outcome, ErrorKind::Rejected);
+    assert_eq!(latest(&kit, SequenceNr::MAX).await, None);
 }
 
 /// Snapshots of many streams saved at once are all there, in every session.

@@ -2,9 +2,17 @@
 
 use std::fmt;
 
+use antiphon_persistence::codec::CodecId;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::text::{cut, foreign};
 use crate::transport::SendError;
+
+/// Longest encoded error that is read.
+const ERROR_BYTES_MAX: usize = 4096;
+/// Longest text that is sent in one.
+const WHY_BYTES_MAX: usize = 1024;
 
 /// Why an ask has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +62,36 @@ impl AskError {
             Self::Unanswered(_) => "unanswered",
         }
     }
+
+    /// The same with its text, if it has one, put through `change`.
+    fn with_text(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::NotHere(what) => Self::NotHere(change(what)),
+            Self::Overloaded(what) => Self::Overloaded(change(what)),
+            Self::Stopped(what) => Self::Stopped(change(what)),
+            Self::Unreachable(why) => Self::Unreachable(change(why)),
+            Self::TooLarge { actual, limit, setting } => {
+                Self::TooLarge { actual, limit, setting: change(setting) }
+            }
+            Self::Rejected(why) => Self::Rejected(change(why)),
+            Self::NotConnected(why) => Self::NotConnected(change(why)),
+            Self::Unanswered(why) => Self::Unanswered(change(why)),
+            error @ (Self::Timeout | Self::NoReply) => error,
+        }
+    }
+
+    /// The bytes of the error, its text cut to a length that every node reads.
+    pub(super) fn encode(self) -> Bytes {
+        let error = self.with_text(|text| cut(&text, WHY_BYTES_MAX).to_owned());
+        let bytes = CodecId::Bincode.encode(&error);
+        bytes.expect("an ask error has nothing that cannot be encoded").into()
+    }
+
+    /// Reads an error of another node; its text is made fit to be shown. `None` when the bytes are no error.
+    pub(super) fn decode(payload: &[u8]) -> Option<Self> {
+        let error: Self = CodecId::Bincode.decode_within(payload, ERROR_BYTES_MAX).ok()?;
+        Some(error.with_text(|text| foreign(&text).to_string()))
+    }
 }
 
 impl From<SendError> for AskError {
@@ -91,3 +129,73 @@ impl fmt::Display for AskError {
 }
 
 impl std::error::Error for AskError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all() -> Vec<AskError> {
+        let text = || "x".to_owned();
+        vec![
+            AskError::Timeout,
+            AskError::NotConnected(text()),
+            AskError::Unanswered(text()),
+            AskError::NotHere(text()),
+            AskError::Overloaded(text()),
+            AskError::Stopped(text()),
+            AskError::Unreachable(text()),
+            AskError::NoReply,
+            AskError::TooLarge { actual: 2, limit: 1, setting: text() },
+            AskError::Rejected(text()),
+        ]
+    }
+
+    #[test]
+    fn every_error_is_read_back() {
+        for error in all() {
+            assert_eq!(AskError::decode(&error.clone().encode()), Some(error));
+        }
+    }
+
+    /// A length takes nine bytes: 2^46 aborted the process, 2^63 panicked, when memory was taken before it was looked at.
+    #[test]
+    fn a_text_that_claims_to_be_longer_than_what_was_sent_is_no_error_and_takes_no_memory() {
+        for length in [5000, 1u64 << 46, 1 << 63, u64::MAX] {
+            let mut bytes = vec![1, 253];
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(b"short");
+            assert_eq!(AskError::decode(&bytes), None, "{length}");
+        }
+        assert_eq!(AskError::decode(&vec![0; ERROR_BYTES_MAX + 1]), None);
+    }
+
+    #[test]
+    fn a_text_is_cut_when_it_is_sent_and_escaped_when_it_is_read() {
+        let long = AskError::Rejected("x".repeat(100_000)).encode();
+        assert!(long.len() < ERROR_BYTES_MAX);
+        assert!(AskError::decode(&long).is_some());
+
+        let bytes = AskError::NotHere("a\n\u{1b}[2J".to_owned()).encode();
+        assert_eq!(AskError::decode(&bytes), Some(AskError::NotHere(r"a\u{a}\u{1b}[2J".into())));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_error_or_none(
+            index in 0..8usize,
+            cut in 0..16usize,
+            (at, byte) in (0..16usize, any::<u8>()),
+            noise in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let _ = AskError::decode(&noise);
+            let mut bytes = all()[index].clone().encode().to_vec();
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            if let Some(changed) = bytes.get_mut(at) {
+                *changed = byte;
+            }
+            let _ = AskError::decode(&bytes);
+        }
+    }
+}

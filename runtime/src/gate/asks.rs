@@ -1,6 +1,6 @@
 //! The asks to one peer that wait for an answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -57,6 +57,7 @@ impl Asks {
 
     /// Fails all asks except these.
     pub(super) fn fail_except(&self, unsent: &[u64], error: &AskError) -> usize {
+        let unsent: BTreeSet<u64> = unsent.iter().copied().collect();
         let mut waiting = self.lock();
         let all = std::mem::take(&mut waiting.senders);
         let (kept, lost): (BTreeMap<_, _>, BTreeMap<_, _>) =

@@ -1,7 +1,6 @@
-//! Runs the effects of the links: frames to the transport, messages to services, answers to asks.
+//! Runs the effects of the links: frames to the transport, messages to `deliver`, the ends of asks.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -10,36 +9,34 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::asks::{Asks, Ticket};
-use super::link::{Effect, Input, Message, MessageKind};
+use super::deliver::Handler;
+use super::link::{Budget, Effect, Input, Message, MessageKind};
 use super::metrics::GateMetrics;
 use super::peer::Peer;
-use super::service::AnswerSink;
-use super::{AskError, GateSettings, Responder, Service, ServiceId};
+use super::{AskError, GateSettings, Service, ServiceId};
 use crate::NodeId;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::task;
-use crate::transport::{SendError, Transport, TransportHandler};
+use crate::transport::{SendError, Transport};
 
 pub(super) struct Inner {
     pub(super) local: NodeId,
     pub(super) metrics: GateMetrics,
     pub(super) link_changes: watch::Sender<u64>,
     transport: Arc<dyn Transport>,
-    settings: GateSettings,
-    clock: Arc<dyn Clock>,
+    pub(super) settings: GateSettings,
+    pub(super) clock: Arc<dyn Clock>,
+    budget: Arc<Budget>,
     peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
-    services: RwLock<BTreeMap<ServiceId, Arc<dyn Service>>>,
+    pub(super) services: RwLock<BTreeMap<ServiceId, Arc<dyn Service>>>,
     local_queue: mpsc::Sender<Message>,
     local_asks: Arc<Asks>,
-    generations: AtomicU64,
+    numbers: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    closed: AtomicBool,
-    this: Weak<Self>,
+    pub(super) closed: AtomicBool,
+    pub(super) this: Weak<Self>,
 }
-
-/// What the transport holds: not the gate itself, or neither would ever be dropped.
-struct Handler(Weak<Inner>);
 
 impl Inner {
     pub(super) fn start(
@@ -55,11 +52,12 @@ impl Inner {
             link_changes: watch::Sender::new(0),
             transport,
             clock,
+            budget: Budget::new(settings.received_bytes_max),
             peers: RwLock::default(),
             services: RwLock::default(),
             local_queue,
             local_asks: Arc::new(Asks::new(settings.asks_max)),
-            generations: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
             tasks: Mutex::default(),
             closed: AtomicBool::new(false),
             this: this.clone(),
@@ -162,7 +160,7 @@ impl Inner {
 
     pub(super) fn connect(&self, peer: &NodeId, address: &str) {
         if *peer != self.local && !self.closed.load(Ordering::Acquire) {
-            self.peer_or_new(peer);
+            self.peer_or_new(peer).want();
             self.transport.connect(peer, address);
         }
     }
@@ -203,7 +201,7 @@ impl Inner {
         }
     }
 
-    fn link_changed(&self, up: i64) {
+    pub(super) fn link_changed(&self, up: i64) {
         self.metrics.links_up.add(up);
         self.link_changes.send_modify(|count| *count += 1);
     }
@@ -211,31 +209,55 @@ impl Inner {
     fn tick(&self) {
         let peers: Vec<_> = self.peers().values().cloned().collect();
         for peer in peers {
-            let effects = peer.core().step(self.clock.now(), Input::Tick);
-            self.run(&peer, effects);
+            self.guarded(&peer.id, "tick", || {
+                let effects = peer.core().step(self.clock.now(), Input::Tick);
+                self.run(&peer, effects);
+            });
         }
+    }
+
+    pub(super) fn connection(&self, node: &NodeId) -> Option<u64> {
+        let peer = self.peer(node)?;
+        let is_up = peer.core().is_up();
+        is_up.then(|| peer.connection.load(Ordering::Acquire))
+    }
+
+    /// A number that was not given before.
+    pub(super) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn peers(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<NodeId, Arc<Peer>>> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
+    pub(super) fn peer_count(&self) -> usize {
+        self.peers().len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
     fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn peer(&self, id: &NodeId) -> Option<Arc<Peer>> {
+    pub(super) fn peer(&self, id: &NodeId) -> Option<Arc<Peer>> {
         self.peers().get(id).cloned()
     }
 
-    fn peer_or_new(&self, id: &NodeId) -> Arc<Peer> {
+    pub(super) fn peer_or_new(&self, id: &NodeId) -> Arc<Peer> {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = peers.get(id) {
             return peer.clone();
         }
         // the upper half tells the links of one peer apart, the lower half counts the streams of one link
-        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
-        let peer = Arc::new(Peer::new(id.clone(), &self.settings, generation << 32));
+        let generation = self.next_number();
+        let peer =
+            Arc::new(Peer::new(id.clone(), &self.settings, self.budget.clone(), generation << 32));
         let (gate, flushed) = (self.this.clone(), peer.clone());
         peer.set_flusher(task::spawn("gate flush", async move {
             loop {
@@ -249,16 +271,30 @@ impl Inner {
         peer
     }
 
-    fn flush(&self, peer: &Arc<Peer>) {
-        let effects = peer.core().step(self.clock.now(), Input::Flush);
-        self.run(peer, effects);
+    /// Lets go of a peer whose connection has ended, if this node never asked for the link: strangers must not fill the memory
+    /// with their names.
+    pub(super) fn forget(&self, peer: &Arc<Peer>) {
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        let is_known = peers.get(&peer.id).is_some_and(|known| Arc::ptr_eq(known, peer));
+        if is_known && !peer.is_wanted() && !peer.core().is_up() {
+            peers.remove(&peer.id);
+            peer.stop_flusher();
+        }
     }
 
-    fn run(&self, peer: &Arc<Peer>, effects: Vec<Effect>) {
+    fn flush(&self, peer: &Arc<Peer>) {
+        self.guarded(&peer.id, "flush", || {
+            let effects = peer.core().step(self.clock.now(), Input::Flush);
+            self.run(peer, effects);
+        });
+    }
+
+    pub(super) fn run(&self, peer: &Arc<Peer>, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Send(frame) => self.transmit(peer, frame),
                 Effect::Deliver(message) => self.deliver(&peer.id, &peer.asks, message),
+                Effect::DeliverLater(message) => self.deliver_later(peer, message),
                 Effect::Wake => peer.wake.notify_one(),
                 Effect::AsksLost { unsent } => {
                     let error = AskError::Unreachable(format!("the link to `{}` broke", peer.id));
@@ -283,114 +319,5 @@ impl Inner {
             // the transport reports the end of the connection by itself, and the link begins anew then
             Err(error) => self.metrics.drop_counted(error.reason(), 1),
         }
-    }
-
-    fn deliver(&self, from: &NodeId, asks: &Arc<Asks>, message: Message) {
-        self.metrics.received.inc();
-        let Message { kind, service, correlation, payload } = message;
-        let responder = match kind {
-            MessageKind::Tell => None,
-            MessageKind::Ask => {
-                let Some(sink) = self.this.upgrade() else { return };
-                Some(Responder::new(sink, from.clone(), service, correlation))
-            }
-            MessageKind::Answer => return self.answered(asks, correlation, Ok(payload)),
-            MessageKind::Failure => {
-                let error = decode_error(&payload);
-                return self.answered(asks, correlation, Err(error));
-            }
-        };
-        let receiver =
-            self.services.read().unwrap_or_else(PoisonError::into_inner).get(&service).cloned();
-        let Some(receiver) = receiver else {
-            self.metrics.drop_counted("no_service", 1);
-            if let Some(responder) = responder {
-                responder.fail(AskError::NotHere(format!("service {}", service.0)));
-            }
-            return;
-        };
-        let call = AssertUnwindSafe(|| receiver.receive(from, payload, responder));
-        if catch_unwind(call).is_err() {
-            tracing::error!(service = service.0, %from, "a service panicked; this is a bug");
-            self.metrics.panics.inc();
-        }
-    }
-
-    fn answered(&self, asks: &Asks, correlation: u64, answer: Result<Bytes, AskError>) {
-        if !asks.finish(correlation, answer) {
-            self.metrics.drop_counted("late_answer", 1);
-        }
-    }
-}
-
-fn decode_error(payload: &[u8]) -> AskError {
-    let decoded = bincode::serde::decode_from_slice(payload, bincode::config::standard());
-    decoded.map_or_else(
-        |error| AskError::Unanswered(format!("an error that cannot be read: {error}")),
-        |(error, _)| error,
-    )
-}
-
-impl AnswerSink for Inner {
-    fn answer(
-        &self,
-        to: &NodeId,
-        service: ServiceId,
-        correlation: u64,
-        outcome: Result<Bytes, AskError>,
-    ) {
-        let failure = |error: &AskError| {
-            let bytes = bincode::serde::encode_to_vec(error, bincode::config::standard());
-            Bytes::from(bytes.expect("an ask error has nothing that cannot be encoded"))
-        };
-        let sent = match outcome {
-            Ok(payload) => self.send(to, MessageKind::Answer, service, correlation, payload),
-            Err(error) => {
-                self.send(to, MessageKind::Failure, service, correlation, failure(&error))
-            }
-        };
-        let Err(error) = sent else { return };
-        self.metrics.drop_counted("answer", 1);
-        if let SendError::TooLarge { .. } = error {
-            // the request was handled: that its answer is too large does not undo it
-            let error = failure(&AskError::Unanswered(AskError::from(error).to_string()));
-            let _ = self.send(to, MessageKind::Failure, service, correlation, error);
-        }
-    }
-}
-
-impl TransportHandler for Handler {
-    fn up(&self, peer: &NodeId) {
-        let Some(gate) = self.0.upgrade() else { return };
-        if gate.closed.load(Ordering::Acquire) {
-            return;
-        }
-        let link = gate.peer_or_new(peer);
-        if link.core().is_up() {
-            return;
-        }
-        let effects = link.core().step(gate.clock.now(), Input::Up);
-        gate.run(&link, effects);
-        gate.link_changed(1);
-    }
-
-    fn down(&self, peer: &NodeId) {
-        let Some(gate) = self.0.upgrade() else { return };
-        let Some(link) = gate.peer(peer) else { return };
-        if !link.core().is_up() {
-            return;
-        }
-        let effects = link.core().step(gate.clock.now(), Input::Down);
-        gate.run(&link, effects);
-        gate.link_changed(-1);
-    }
-
-    fn frame(&self, peer: &NodeId, frame: Bytes) {
-        let Some(gate) = self.0.upgrade() else { return };
-        let Some(link) = gate.peer(peer) else { return };
-        gate.metrics.frames_received.inc();
-        gate.metrics.bytes_received.inc_by(frame.len() as u64);
-        let effects = link.core().step(gate.clock.now(), Input::Frame(frame));
-        gate.run(&link, effects);
     }
 }

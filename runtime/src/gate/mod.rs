@@ -7,10 +7,11 @@
 //! ```
 //!
 //! The rules of a link (batching, credit, order, loss) are in `link::core`; this module is its shell:
-//! [`Gate`] is the handle, `inner` runs the effects, `shell` has the tasks.
+//! [`Gate`] is the handle, `inner` runs the effects, `deliver` hands over what arrived.
 
 mod ask_error;
 mod asks;
+mod deliver;
 mod inner;
 mod link;
 mod metrics;
@@ -82,7 +83,7 @@ impl Gate {
         service: ServiceId,
         message: Bytes,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Bytes, AskError>> + Send + 'static {
+    ) -> impl Future<Output = Result<Bytes, AskError>> + Send + use<> {
         let asked = self.inner.ask(to, service, message);
         let metrics = self.inner.metrics.clone();
         async move {
@@ -106,6 +107,12 @@ impl Gate {
         self.inner.is_connected(node)
     }
 
+    /// The number of the connection to another node, which differs for each connection of this process; `None` while there is
+    /// none, and for the local node. Whatever was sent over a connection with another number may be lost.
+    pub fn connection(&self, node: &NodeId) -> Option<u64> {
+        self.inner.connection(node)
+    }
+
     /// Keeps a connection to `peer` until [`Self::disconnect`].
     pub fn connect(&self, peer: &NodeId, address: &str) {
         self.inner.connect(peer, address);
@@ -119,6 +126,12 @@ impl Gate {
     /// A number that changes whenever a link goes up or down.
     pub fn link_changes(&self) -> watch::Receiver<u64> {
         self.inner.link_changes.subscribe()
+    }
+
+    /// Peers that are known, and bytes of theirs that have arrived and are not with their receivers.
+    #[cfg(test)]
+    pub(crate) fn holds(&self) -> (usize, usize) {
+        (self.inner.peer_count(), self.inner.held_bytes())
     }
 
     /// Ends everything at once, for good: the transport, the tasks, all asks. Idempotent.

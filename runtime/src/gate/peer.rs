@@ -1,8 +1,11 @@
-//! The shell of one link: its core behind a lock, its asks, and the task that flushes it.
+//! The shell of one link: its core behind a lock, its asks, the task that flushes it, and the one that hands over long
+//! messages.
 //!
 //! The flusher waits to be woken, lets every other task that is ready run first (so that what they send goes into the
 //! same frame), and then sends all that waits. An idle link costs no timer and a lone message no delay.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -10,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::GateSettings;
 use super::asks::Asks;
-use super::link::LinkCore;
+use super::link::{Budget, LinkCore, Message};
 use crate::NodeId;
 
 pub(super) struct Peer {
@@ -19,16 +22,36 @@ pub(super) struct Peer {
     pub(super) wake: Notify,
     core: Mutex<LinkCore>,
     flusher: Mutex<Option<JoinHandle<()>>>,
+    later: Mutex<Later>,
+    /// Another number for each connection, from one.
+    pub(super) connection: AtomicU64,
+    /// Whether this node asked for the link; if not, the peer is forgotten when its connection ends.
+    wanted: AtomicBool,
+}
+
+/// Messages that are handed over by a task, which is there while there are any.
+#[derive(Default)]
+struct Later {
+    messages: VecDeque<Message>,
+    is_running: bool,
 }
 
 impl Peer {
-    pub(super) fn new(id: NodeId, settings: &GateSettings, first_stream: u64) -> Self {
+    pub(super) fn new(
+        id: NodeId,
+        settings: &GateSettings,
+        budget: Arc<Budget>,
+        first_stream: u64,
+    ) -> Self {
         Self {
             id,
             asks: Arc::new(Asks::new(settings.asks_max)),
             wake: Notify::new(),
-            core: Mutex::new(LinkCore::new(settings.clone(), first_stream)),
+            core: Mutex::new(LinkCore::new(settings.clone(), budget, first_stream)),
             flusher: Mutex::default(),
+            later: Mutex::default(),
+            connection: AtomicU64::new(0),
+            wanted: AtomicBool::new(false),
         }
     }
 
@@ -44,5 +67,34 @@ impl Peer {
         if let Some(task) = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take() {
             task.abort();
         }
+    }
+
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+
+    /// Keeps a message for the task that hands them over. Returns whether that must be started.
+    pub(super) fn keep(&self, message: Message) -> bool {
+        let mut later = self.later();
+        later.messages.push_back(message);
+        !std::mem::replace(&mut later.is_running, true)
+    }
+
+    /// The next message that was kept; without one the task ends.
+    pub(super) fn next_kept(&self) -> Option<Message> {
+        let mut later = self.later();
+        let next = later.messages.pop_front();
+        if next.is_none() {
+            *later = Later::default();
+        }
+        next
+    }
+
+    fn later(&self) -> MutexGuard<'_, Later> {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,6 +24,17 @@ pub struct GateSettings {
     pub asks_max: usize,
     /// Most frames that arrived too early and wait for those before them. Beyond, the link starts anew.
     pub reorder_frames_max: usize,
+    /// Most bytes from one peer that have arrived and are not with their receivers yet: frames that came too early, the
+    /// parts of a long message, messages that wait behind it. Beyond, the link starts anew.
+    pub received_peer_bytes_max: usize,
+    /// The same of all peers together.
+    pub received_bytes_max: usize,
+    /// How long the parts of one message may take to arrive; then the link starts anew.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub unfinished_timeout: Duration,
+    /// A message up to so many bytes is handed to its receiver where it arrives. A longer one, and those behind it, are
+    /// handed over by a task of their own, so that probes and answers do not wait for them.
+    pub direct_bytes_max: usize,
     /// How long a missing frame is waited for. Then the link starts anew: what was under way is lost, and its asks
     /// fail with `Unreachable`.
     #[serde(with = "antiphon_persistence::time::text")]
@@ -46,6 +57,10 @@ impl Default for GateSettings {
             window_frames_max: 4_096,
             asks_max: 65_536,
             reorder_frames_max: 256,
+            received_peer_bytes_max: 32 * 1024 * 1024,
+            received_bytes_max: 256 * 1024 * 1024,
+            unfinished_timeout: Duration::from_secs(60),
+            direct_bytes_max: 64 * 1024,
             gap_timeout: Duration::from_millis(250),
             stall_timeout: Duration::from_secs(5),
             tick_interval: Duration::from_millis(100),
@@ -73,6 +88,16 @@ impl GateSettings {
         at_least("window_bytes_max", self.window_bytes_max, 2 * FRAME_BYTES_MAX)?;
         at_least("window_frames_max", self.window_frames_max, 64)?;
         at_least("asks_max", self.asks_max, 1)?;
+        let two_messages =
+            self.message_bytes_max.saturating_add(self.window_bytes_max).saturating_mul(2);
+        at_least("received_peer_bytes_max", self.received_peer_bytes_max, two_messages)?;
+        at_least("received_bytes_max", self.received_bytes_max, self.received_peer_bytes_max)?;
+        if self.unfinished_timeout < self.stall_timeout {
+            return Err(Error::rejected(format!(
+                "`unfinished_timeout`: expected at least `stall_timeout` ({:?}), actual {:?}",
+                self.stall_timeout, self.unfinished_timeout
+            )));
+        }
         if self.stall_timeout < self.gap_timeout {
             return Err(Error::rejected(format!(
                 "`stall_timeout`: expected at least `gap_timeout` ({:?}), actual {:?}",

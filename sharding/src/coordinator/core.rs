@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use super::{Home, Homes, HomesVersion, MoveId};
 use crate::ShardId;
 
+/// So many nodes may have made themselves known before those that are no members are forgotten.
+const HOSTS_MAX: usize = 1024;
+
 /// Limits of the coordinator.
 #[derive(Debug, Clone)]
 pub struct CoordinatorSettings {
@@ -118,6 +121,10 @@ impl CoordinatorCore {
             Input::Loaded(token, homes) => self.loaded(now, token, homes),
             Input::Host(node) => {
                 if let State::Active(active) = &mut self.state {
+                    if active.hosts.len() >= HOSTS_MAX {
+                        // strangers must not fill the memory with their names
+                        active.hosts.retain(|host| self.members.get(host).is_some());
+                    }
                     active.hosts.insert(node);
                 }
             }

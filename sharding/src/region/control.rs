@@ -147,6 +147,7 @@ where
         drop(versions);
         // what was put aside is done without a lock
         (0..self.slots.len()).for_each(|index| drop(self.slot(index)));
+        self.look_at_ways();
     }
 
     fn ask_homes(&self) {
@@ -200,11 +201,16 @@ where
         for index in 0..self.slots.len() {
             self.tick_route(index);
             let mut slot = self.slot(index);
+            if slot.route.is_here() {
+                self.passivate_empty(index, &mut slot);
+            }
             // one that drains too: its entities have a limit of time
             if slot.route.is_hosting() {
                 self.step_shard(index, &mut slot, shard::Input::Tick);
             }
         }
+        self.look_at_ways();
+        self.look_for_relays();
         self.report_counters();
     }
 
@@ -237,6 +243,15 @@ where
             Some(coordinator) => coordinator.ask(from, known, is_host, responder),
             None => responder.reply(HomesAnswer::NotCoordinator.encode()),
         }
+    }
+
+    pub(crate) fn has_place(&self, place: &str) -> bool {
+        self.parts.places.values().any(|known| **known == *place)
+    }
+
+    /// Counts a message of another node that is refused.
+    pub(crate) fn refused(&self, reason: &str) {
+        self.count(reason);
     }
 
     pub(crate) fn coordinator_told(&self, input: CoordinatorInput) {

@@ -92,9 +92,12 @@ where
             return;
         }
         for replica in self.parts.replicas.iter().filter(|replica| *replica != id.replica_id()) {
-            let home = self.home_of(replica, id.entity_id());
-            let outcome = match home {
-                None => "no_home",
+            let Some(index) = self.index(replica, id.entity_id()) else { continue };
+            let outcome = match self.home_of(replica, id.entity_id()) {
+                None => {
+                    self.way_used(index, false);
+                    "no_home"
+                }
                 Some(node) if node == *self.parts.node.id() => {
                     self.replicated(replica, id.entity_id().clone(), events.to_vec());
                     "local"
@@ -107,6 +110,7 @@ where
                         events: events.to_vec(),
                     };
                     let sent = self.parts.node.gate().tell(&node, SHARDING, message.encode());
+                    self.way_used(index, sent.is_ok());
                     sent.map_or_else(|error| error.reason(), |()| "sent")
                 }
             };

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use antiphon_persistence::entity::{EntityHandle, EventSourced, HeldEvent, PeerHas, TellError};
 use antiphon_persistence::event::StoredEvent;
-use antiphon_persistence::guard::escape;
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{ReplyError, refuse};
 use antiphon_persistence::store::Change;
+use antiphon_persistence::text::foreign;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::room::Share;
 use super::route;
 use super::shared::{Envelope, Message, Region};
 use super::slot::Slot;
+use crate::ShardingSettings;
 use crate::replication::{Follower, FollowerParts, HeldRecords, LoopSettings};
 use crate::shard::{Effect, Input, Lifecycle, LifecycleSettings};
 
@@ -24,6 +26,11 @@ pub(super) struct LocalShard<E: EventSourced> {
     pub(super) lifecycle: Lifecycle<Message<E::Command>>,
     pub(super) handles: BTreeMap<Arc<str>, EntityHandle<E>>,
     pub(super) followers: Vec<Follower>,
+    share: Share,
+}
+
+fn first_wait(settings: &ShardingSettings) -> Duration {
+    settings.loop_wake_interval.min(settings.loop_interval)
 }
 
 impl<E: EventSourced> LocalShard<E> {
@@ -62,9 +69,10 @@ where
             passivate_after: settings.passivate_after,
             entities_max: settings.shard_entities_max,
         });
+        self.shard_began(&shard);
         let peers = self.parts.replicas.iter().filter(|replica| **replica != shard.replica);
         let followers = peers.map(|peer| self.follow(index, peer)).collect();
-        LocalShard { lifecycle, handles: BTreeMap::new(), followers }
+        LocalShard { lifecycle, handles: BTreeMap::new(), followers, share: self.room.share() }
     }
 
     fn follow(&self, index: usize, peer: &ReplicaId) -> Follower {
@@ -92,8 +100,9 @@ where
                 held_retell: settings.held_retell,
                 held_max: settings.held_entities_max,
                 held_tells_max: settings.loop_changes_max,
-                // spread over the interval, so that the shards do not all read at the same time
-                first_wait: Duration::from_secs_f64(settings.loop_interval.as_secs_f64() * share),
+                wake_interval: settings.loop_wake_interval,
+                // at once, since events may have found no home until now; the shards that begin together are spread
+                first_wait: first_wait(settings).mul_f64(share),
             },
             failing: std::sync::atomic::AtomicBool::new(false),
             tell: Box::new(move |peer, change| {
@@ -121,6 +130,7 @@ where
     ) {
         let outcome = match self.index(replica, &entity) {
             _ if !self.parts.settings.direct_replication => "switched_off",
+            _ if !self.may_be_replicated(replica, &entity, &events) => "malformed",
             None => "unknown_replica",
             Some(index) => {
                 let mut slot = self.slot(index);
@@ -133,6 +143,17 @@ where
             }
         };
         self.metrics.direct.with_label_values(&[&self.parts.entity_type, outcome]).inc();
+    }
+
+    /// Whether these events can be what another node says: of an entity that may exist, from other replicas of the type.
+    fn may_be_replicated(&self, replica: &ReplicaId, entity: &str, events: &[StoredEvent]) -> bool {
+        let is_known = |event: &StoredEvent| {
+            let origin = &event.meta.origin;
+            origin != replica && self.replica_index(origin).is_some() && event.meta.origin_nr() > 0
+        };
+        ReplicationId::new(&self.parts.entity_type, entity, replica.clone()).is_ok()
+            && !events.is_empty()
+            && events.iter().all(is_known)
     }
 
     /// Hands a message to an entity of a shard that is here; if it is not any more, commands are refused and the rest comes again.
@@ -161,7 +182,11 @@ where
                 continue;
             };
             let mut drained = false;
-            for effect in shard.lifecycle.step(now, input) {
+            let pressure = shard.share.pressure(self.parts.settings.entities_max);
+            shard.lifecycle.set_pressure(pressure);
+            let effects = shard.lifecycle.step(now, input);
+            shard.share.set(shard.lifecycle.entity_count());
+            for effect in effects {
                 let Some(shard) = &mut slot.shard else { break };
                 match effect {
                     Effect::Start(entity) => {
@@ -179,6 +204,7 @@ where
                     }
                     Effect::Kill(entity) => self.kill_entity(index, shard, &entity),
                     Effect::Refuse(message) => self.refuse_message(slot, message),
+                    Effect::RefuseFull(message) => self.refuse_full(slot, message),
                     Effect::RefuseFailed(message, why) => {
                         self.count("refused_failed");
                         refuse_with(slot, message, ReplyError::Unavailable(why.to_string()));
@@ -223,7 +249,7 @@ where
                 true
             }
             Err(error) => {
-                tracing::error!(entity = %escape(entity), %error, "entity cannot start");
+                tracing::error!(entity = %foreign(entity), %error, "entity cannot start");
                 false
             }
         }
@@ -232,7 +258,7 @@ where
     fn kill_entity(&self, index: usize, shard: &LocalShard<E>, entity: &str) {
         self.count("killed");
         let (shard_id, limit) = (self.shard(index), self.parts.settings.stop_timeout);
-        tracing::error!(entity_type = %self.parts.entity_type, entity = %escape(entity), shard = %shard_id, ?limit, "an entity has not stopped within `stop_timeout` and is killed");
+        tracing::error!(entity_type = %self.parts.entity_type, entity = %foreign(entity), shard = %shard_id, ?limit, "an entity has not stopped within `stop_timeout` and is killed");
         if let Some(handle) = shard.handles.get(entity) {
             handle.kill();
         }
@@ -287,6 +313,27 @@ where
         let limit = self.parts.settings.entity_buffer_max;
         let why = format!("the entity is stopping: `entity_buffer_max` {limit}");
         refuse_with(slot, message, ReplyError::Overloaded(why));
+    }
+
+    fn refuse_full(&self, slot: &mut Slot<E>, message: Message<E::Command>) {
+        self.count("refused_entities");
+        let limit = self.parts.settings.entities_max;
+        let why = format!("all entities of the node are busy: `entities_max` {limit}");
+        refuse_with(slot, message, ReplyError::Overloaded(why));
+    }
+
+    /// Lets go of entities that have no event and are not used: somebody only asked for them.
+    pub(super) fn passivate_empty(&self, index: usize, slot: &mut Slot<E>) {
+        let after = self.parts.settings.passivate_empty_after;
+        let Some(shard) = slot.shard.as_ref().filter(|_| !after.is_zero()) else { return };
+        let now = self.parts.node.clock().now();
+        let is_empty =
+            |entity: &&Arc<str>| shard.handles.get(*entity).is_some_and(EntityHandle::is_empty);
+        let empty: Vec<Arc<str>> =
+            shard.lifecycle.idle(now, after).filter(is_empty).cloned().collect();
+        for entity in empty {
+            self.step_shard(index, slot, Input::Passivate(entity));
+        }
     }
 
     pub(super) fn entity_input(&self, id: &ReplicationId, input: Input<Message<E::Command>>) {

@@ -6,15 +6,21 @@
 //! - `slot`: the lock of one shard, under which no application code runs.
 //! - `local`: the entities of a shard that lives here.
 //! - `remote`: commands to and from other nodes.
+//! - `relay`: members that pass commands on to homes which this node is not connected to.
+//! - `ways`: tells the homes of other replicas' shards to read what direct replication may have lost.
+//! - `room`: how many entities the node may have.
 //! - `control`: homes, ticks, shutdown.
 
 mod control;
 mod host;
 mod local;
+mod relay;
 mod remote;
+mod room;
 mod route;
 mod shared;
 mod slot;
+mod ways;
 
 pub(crate) use host::Host;
 pub use route::{Effect, Input, Route, RouteSettings};

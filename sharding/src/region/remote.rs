@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use antiphon_persistence::entity::EventSourced;
-use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{
     Claim, ReplyError, ReplySender, decode_command, encode_command, refuse,
 };
@@ -14,10 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::shared::{Envelope, Region};
 use crate::error::reply_error;
-use crate::wire::{Answers, COMMANDS, Completions, WireCommand, complete};
-
-/// So many nodes may pass a command on; then it is refused, and its asker tries again.
-const HOPS_MAX: u8 = 4;
+use crate::wire::{Answers, COMMANDS, Completions, REPLIES_MAX, WireCommand, complete, hops};
 
 impl<E: EventSourced> Region<E>
 where
@@ -26,11 +23,16 @@ where
     /// Sends a command to the home of its shard. The lock of the shard's slot is held, which keeps the order.
     pub(super) fn send(&self, index: usize, node: &NodeId, envelope: Envelope<E::Command>) {
         let Envelope { entity, command, hops, claim } = envelope;
-        if hops >= HOPS_MAX {
+        if hops::is_spent(hops) {
             self.count("refused_hops");
             let why = format!("the home of `{entity}` is changing");
             return refuse(command, ReplyError::NotHere(why));
         }
+        let Some((next, next_hops)) = self.next_node(node, hops) else {
+            self.count("refused_relayed");
+            let why = format!("`{node}` cannot be reached from here");
+            return refuse(command, ReplyError::NotHere(why));
+        };
         let now = self.parts.node.clock().now();
         if !claim.take(now) {
             self.count("expired");
@@ -47,8 +49,14 @@ where
                 return refuse(command, reason);
             }
         };
+        if completions.count() > REPLIES_MAX as usize {
+            let actual = completions.count();
+            let why =
+                format!("places for answers: expected at most {REPLIES_MAX}, actual {actual}");
+            return completions.fail(&ReplyError::Rejected(why));
+        }
         let message = WireCommand {
-            hops: hops + 1,
+            hops: next_hops,
             replies: u32::try_from(completions.count()).unwrap_or(u32::MAX),
             time_left: claim.time_left(now),
             entity_type: self.parts.entity_type.clone(),
@@ -58,7 +66,7 @@ where
         };
         let gate = self.parts.node.gate();
         if completions.count() == 0 {
-            if let Err(error) = gate.tell(node, COMMANDS, message.encode()) {
+            if let Err(error) = gate.tell(&next, COMMANDS, message.encode()) {
                 self.count("tell_dropped");
                 tracing::debug!(%entity, %error, "a command without an answer is dropped");
             }
@@ -66,8 +74,8 @@ where
         }
         // queued before this returns, in order with what was sent before
         let timeout = self.parts.settings.remote_ask_timeout;
-        let asked = gate.ask(node, COMMANDS, message.encode(), timeout);
-        let region = self.this.clone();
+        let asked = gate.ask(&next, COMMANDS, message.encode(), timeout);
+        let (region, home) = (self.this.clone(), node.clone());
         task::spawn("remote ask", async move {
             match asked.await {
                 Ok(answers) => complete(&completions, answers),
@@ -77,13 +85,44 @@ where
                 {
                     claim.give_back();
                     if let Some(region) = region.upgrade() {
-                        let again = Again { entity, hops: hops + 1, claim };
+                        region.relay_lost(&home, &next);
+                        let again = Again { entity, hops: hops::next(hops), claim };
                         region.again(&replica, again, &encoded, &completions);
                     }
                 }
                 Err(error) => completions.fail(&reply_error(error)),
             }
         });
+    }
+
+    /// Where a command for the home `node` goes, and with which hops: there, or to a relay; `None` when it came to this node as
+    /// a relay that cannot reach the home.
+    fn next_node(&self, node: &NodeId, hops: u8) -> Option<(NodeId, u8)> {
+        let is_relay = hops::is_for_relay(hops);
+        if self.parts.node.gate().is_connected(node) {
+            let next = if is_relay { hops::next_from_relay(hops) } else { hops::next(hops) };
+            return Some((node.clone(), next));
+        }
+        if is_relay {
+            return None;
+        }
+        match self.relay_to(node) {
+            Some(relay) => {
+                self.count("through_relay");
+                Some((relay, hops::next_for_relay(hops)))
+            }
+            None => Some((node.clone(), hops::next(hops))),
+        }
+    }
+
+    /// Whether a command that took a relay can go on from here: to the shard if it lives here, or to its home if this node is the
+    /// relay and connected to it.
+    fn takes(&self, index: usize, hops: u8) -> bool {
+        let slot = self.slot(index);
+        let is_connected = |node| self.parts.node.gate().is_connected(node);
+        slot.route.is_hosting()
+            || (hops::is_for_relay(hops) && slot.route.remote().is_some_and(is_connected))
+            || !(hops::is_for_relay(hops) || hops::is_from_relay(hops))
     }
 
     fn again(
@@ -101,32 +140,52 @@ where
         }
     }
 
-    /// Takes a command from another node.
+    /// Takes a command from another node, which may be anything: it is checked before it is handed on.
     pub(crate) fn receive(&self, wire: WireCommand, responder: Option<Responder>) {
         self.count("received");
-        // each place for an answer is a byte of the command at least
-        if wire.replies as usize > wire.command.len() {
-            return reject(responder, "more places for answers than bytes");
+        let id = ReplicaId::try_from(wire.replica.clone())
+            .and_then(|replica| ReplicationId::new(&wire.entity_type, &wire.entity_id, replica));
+        let id = match id {
+            Ok(id) => id,
+            Err(error) => {
+                self.count("received_malformed");
+                return fail(responder, AskError::Rejected(error.to_string()));
+            }
+        };
+        let Some(index) = self.index(id.replica_id(), id.entity_id()) else {
+            self.count("received_malformed");
+            let why = format!("replica `{}` of `{}`", id.replica_id(), self.parts.entity_type);
+            return fail(responder, AskError::NotHere(why));
+        };
+        if !self.takes(index, wire.hops) {
+            self.count("refused_relayed");
+            let why = format!("shard {} cannot be reached from here", self.shard(index));
+            return fail(responder, AskError::NotHere(why));
         }
-        let replica =
-            ReplicaId::try_from(wire.replica.clone()).unwrap_or_else(|_| ReplicaId::empty());
-        let answers: Arc<dyn ReplySender> = match responder {
-            Some(responder) => Arc::new(Answers::new(wire.replies, responder)),
+        let answers = responder.map(|responder| Arc::new(Answers::new(wire.replies, responder)));
+        let sender: Arc<dyn ReplySender> = match &answers {
+            Some(answers) => answers.clone(),
             None => Arc::new(Nobody),
         };
         let claim = wire.time_left.map_or_else(Claim::unlimited, |time| {
             // a little late: the way of the command is not counted
             Claim::lasting(self.parts.node.clock().now(), time)
         });
-        match decode_command(&wire.command, answers.clone()) {
+        match decode_command(&wire.command, sender) {
             Ok(command) => {
+                // not needed any more, while the command itself may wait
+                drop(wire.command);
+                if let Some(answers) = answers {
+                    answers.open();
+                }
                 let envelope = Envelope { entity: wire.entity_id, command, hops: wire.hops, claim };
-                self.deliver(&replica, envelope);
+                self.deliver_to(index, envelope);
             }
             Err(error) => {
-                tracing::warn!(%error, entity_type = %wire.entity_type, "a command of another node cannot be read");
-                for id in 0..u64::from(wire.replies) {
-                    answers.send(id, Err(ReplyError::Rejected(error.to_string())));
+                self.count("received_malformed");
+                tracing::debug!(%error, %id, "a command of another node cannot be read");
+                if let Some(answers) = answers {
+                    answers.reject(error.to_string());
                 }
             }
         }
@@ -140,9 +199,9 @@ struct Again {
     claim: Claim,
 }
 
-fn reject(responder: Option<Responder>, why: &str) {
+fn fail(responder: Option<Responder>, error: AskError) {
     if let Some(responder) = responder {
-        responder.fail(AskError::Rejected(why.to_owned()));
+        responder.fail(error);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shared handle of a region.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas, TellError};
@@ -13,9 +14,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::relay::Relays;
+use super::room::Room;
 use super::route::{Effect, Input, Route, RouteSettings};
 use super::slot::{Later, Slot};
 use crate::coordinator::{CoordinatorHandle, HomesVersion};
+use crate::replication::Way;
 use crate::{ShardId, ShardingSettings};
 
 /// What a region is built from.
@@ -65,6 +69,10 @@ pub(crate) struct Region<E: EventSourced> {
     /// How new the homes of each place are that this region knows.
     pub(super) versions: Mutex<BTreeMap<Arc<str>, HomesVersion>>,
     pub(super) metrics: RegionMetrics,
+    /// For each slot: a shard of another replica with that number began here.
+    pub(super) began: Vec<AtomicBool>,
+    pub(super) relays: Mutex<Relays>,
+    pub(super) room: Arc<Room>,
     /// What of the entities' counters was passed on to the metrics.
     pub(super) reported: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -81,7 +89,8 @@ where
         };
         let slot = || {
             let route = Route::new(parts.node.id().clone(), settings.clone());
-            Mutex::new(Slot::new(route))
+            let way = Way::new(parts.settings.loop_wake_interval);
+            Mutex::new(Slot::new(route, way))
         };
         let count = parts.replicas.len() * usize::from(shard_count);
         let slots = (0..count).map(|_| slot()).collect();
@@ -93,6 +102,9 @@ where
             entities: OnceLock::new(),
             versions: Mutex::default(),
             metrics,
+            began: (0..count).map(|_| AtomicBool::new(false)).collect(),
+            relays: Mutex::new(Relays::new(parts.settings.relay_interval)),
+            room: Room::of(&parts.node),
             reported: Mutex::default(),
             parts,
         })
@@ -120,12 +132,19 @@ where
     pub(crate) fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize> {
         let slice = Slice::of(&self.parts.entity_type, entity);
         let number = ShardId::number_of(slice, self.shard_count);
+        self.index_of(replica, number)
+    }
+
+    /// The slot of a shard; `None` when there is no such replica or number.
+    pub(super) fn index_of(&self, replica: &ReplicaId, number: u16) -> Option<usize> {
         let first = self.replica_index(replica)? * usize::from(self.shard_count);
-        Some(first + usize::from(number))
+        (number < self.shard_count).then(|| first + usize::from(number))
     }
 
     fn is_reachable(&self, slot: &Slot<E>) -> bool {
-        slot.route.remote().is_some_and(|node| self.parts.node.gate().is_connected(node))
+        slot.route.remote().is_some_and(|node| {
+            self.parts.node.gate().is_connected(node) || self.relay_to(node).is_some()
+        })
     }
 
     /// Takes a command. Whoever asked with it gets an answer in every case.

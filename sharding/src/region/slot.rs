@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use super::local::LocalShard;
 use super::route::Route;
 use super::shared::{Envelope, Region};
+use crate::replication::Way;
 
 /// What is done without the lock.
 pub(super) enum Later<E: EventSourced> {
@@ -33,14 +34,16 @@ pub(super) enum Later<E: EventSourced> {
 pub(super) struct Slot<E: EventSourced> {
     pub(super) route: Route<Envelope<E::Command>>,
     pub(super) shard: Option<LocalShard<E>>,
+    /// Direct replication from this node to the shard, when it lives elsewhere.
+    pub(super) way: Way,
     later: VecDeque<Later<E>>,
     /// Somebody does what was put aside.
     is_busy: bool,
 }
 
 impl<E: EventSourced> Slot<E> {
-    pub(super) fn new(route: Route<Envelope<E::Command>>) -> Self {
-        Self { route, shard: None, later: VecDeque::new(), is_busy: false }
+    pub(super) fn new(route: Route<Envelope<E::Command>>, way: Way) -> Self {
+        Self { route, shard: None, way, later: VecDeque::new(), is_busy: false }
     }
 
     /// Puts aside what must not be done under the lock.

@@ -139,6 +139,11 @@ impl Follower {
         self.core.lock().unwrap_or_else(PoisonError::into_inner).held().count()
     }
 
+    /// The peer may have events that direct replication lost. If the queue is full the loop is at work anyway.
+    pub(crate) fn way_opened(&self) {
+        let _ = self.inputs.try_send(Input::WayOpened);
+    }
+
     pub(crate) fn progress(&self, now: tokio::time::Instant) -> LoopProgress {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let behind = core.behind();

@@ -10,6 +10,9 @@
 //! then the position moves on without it: nobody else waits. Those that hold back are told again from time to time, and all of them after a
 //! start, so that they come to life and try; when one has caught up its record is deleted.
 //!
+//! Direct replication's way to this shard may open after events were lost on it: then the next read is due now
+//! (`WayOpened`), at most one each `wake_interval`.
+//!
 //! Invariants: the position moves only over changes that the entities have durably or whose holding back is recorded, or to the end of an
 //! empty page; at most one page of entities is under way; an entity's record is deleted only when it has all that it was told of.
 
@@ -38,6 +41,8 @@ pub struct LoopSettings {
     pub held_max: usize,
     /// Most of them that are told at the same time; the next ones follow after `interval`.
     pub held_tells_max: usize,
+    /// Shortest time between the beginnings of two reads of which the second was asked for by `WayOpened`.
+    pub wake_interval: Duration,
     /// How long the first read waits, so that the shards of a node do not all read at the same time.
     pub first_wait: Duration,
 }
@@ -57,6 +62,8 @@ pub enum Input {
     Held(PersistenceId, SequenceNr),
     /// The record of an entity that holds back is stored.
     Recorded(PersistenceId, SequenceNr),
+    /// The peer may have events that direct replication lost: the next read is due now.
+    WayOpened,
     /// Time has passed.
     Tick,
 }
@@ -107,6 +114,9 @@ pub struct JournalLoop {
     /// When the next of them are told, and after which one they come.
     held_due: Instant,
     held_told: Option<PersistenceId>,
+    read_began_at: Option<Instant>,
+    /// The way opened while the loop could not read.
+    is_woken: bool,
 }
 
 /// An entity that holds back.
@@ -131,6 +141,8 @@ impl JournalLoop {
             held: BTreeMap::new(),
             held_due: now,
             held_told: None,
+            read_began_at: None,
+            is_woken: false,
         }
     }
 
@@ -188,6 +200,7 @@ impl JournalLoop {
             }
             Input::Held(id, highest) => self.hold(now, id, highest),
             Input::Recorded(id, highest) => self.recorded(now, &id, highest),
+            Input::WayOpened => self.way_opened(now),
             Input::Tick => {
                 let mut effects = self.tick_held(now);
                 effects.extend(self.tick(now));
@@ -209,7 +222,11 @@ impl JournalLoop {
         let held = held.into_iter();
         self.held = held.map(|(id, highest)| (id, Held { highest, recorded: highest })).collect();
         self.held_due = now;
-        self.tick_held(now)
+        let mut effects = self.tick_held(now);
+        if self.is_woken {
+            effects.extend(self.way_opened(now));
+        }
+        effects
     }
 
     /// Tells the next ones of those that hold back.
@@ -269,23 +286,39 @@ impl JournalLoop {
         }
     }
 
+    fn way_opened(&mut self, now: Instant) -> Vec<Effect> {
+        self.wait = self.settings.interval;
+        let State::Resting { until } = &mut self.state else {
+            // what is read now may have been asked for before the events were there
+            self.is_woken = true;
+            return Vec::new();
+        };
+        let earliest = self.read_began_at.map_or(now, |at| at + self.settings.wake_interval);
+        *until = (*until).min(earliest.max(now));
+        self.tick(now)
+    }
+
+    fn read(&mut self, now: Instant) -> Effect {
+        self.is_woken = false;
+        self.read_began_at = Some(now);
+        self.state = State::Reading;
+        Effect::Read(self.position.clone())
+    }
+
     fn page(&mut self, now: Instant, page: Option<ChangesPage>) -> Vec<Effect> {
         if !matches!(self.state, State::Reading) {
             return Vec::new();
         }
         let Some(page) = page else {
-            self.rest(now, true);
-            return Vec::new();
+            return self.rest(now, true);
         };
         self.last_read = Some(now);
         if page.changes.is_empty() {
             self.position = page.through.clone();
             if page.more {
-                self.state = State::Reading;
-                return vec![Effect::Read(self.position.clone())];
+                return vec![self.read(now)];
             }
-            self.rest(now, true);
-            return Vec::new();
+            return self.rest(now, true);
         }
         let left: BTreeMap<_, _> = page
             .changes
@@ -310,20 +343,23 @@ impl JournalLoop {
         let more = page.more;
         let mut effects = vec![Effect::Save(self.position.clone())];
         if more {
-            self.state = State::Reading;
-            effects.push(Effect::Read(self.position.clone()));
+            effects.push(self.read(now));
         } else {
             self.wait = self.settings.interval;
-            self.rest(now, false);
+            effects.extend(self.rest(now, false));
         }
         effects
     }
 
-    fn rest(&mut self, now: Instant, slower: bool) {
+    fn rest(&mut self, now: Instant, slower: bool) -> Vec<Effect> {
         self.state = State::Resting { until: now + self.wait };
+        if self.is_woken {
+            return self.way_opened(now);
+        }
         if slower {
             self.wait = (self.wait * 2).min(self.settings.interval_max);
         }
+        Vec::new()
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Effect> {
@@ -332,10 +368,7 @@ impl JournalLoop {
                 *asked_at = now;
                 vec![Effect::Load]
             }
-            State::Resting { until } if now >= *until => {
-                self.state = State::Reading;
-                vec![Effect::Read(self.position.clone())]
-            }
+            State::Resting { until } if now >= *until => vec![self.read(now)],
             State::Waiting { left, told_at, .. } if now >= *told_at + self.settings.retell => {
                 *told_at = now;
                 left.values().cloned().map(Effect::Tell).collect()

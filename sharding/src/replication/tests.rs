@@ -30,6 +30,7 @@ fn started() -> (JournalLoop, Instant) {
         interval: Duration::from_secs(3),
         interval_max: Duration::from_secs(12),
         retell: Duration::from_secs(10),
+        wake_interval: Duration::from_millis(100),
         first_wait: Duration::ZERO,
         held_retell: Duration::from_secs(60),
         held_max: 2,
@@ -178,4 +179,65 @@ fn beyond_the_limit_of_those_that_hold_back_the_position_stands_still() {
     journal_loop.step(t0, caught_up("a", 1));
     assert_eq!(journal_loop.step(t0, held("c", 1)).len(), 1);
     assert_eq!(journal_loop.step(t0, recorded("c", 1)), [Effect::Save(Offset::new("9"))]);
+}
+
+#[test]
+fn a_way_that_opens_makes_the_next_read_due_now() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[], "9", false));
+    let t1 = t0 + Duration::from_secs(1);
+    let read = [Effect::Read(Offset::new("9"))];
+    assert_eq!(journal_loop.step(t1, Input::WayOpened), read);
+    assert_eq!(journal_loop.step(t1, page(&[], "9", false)), []);
+    assert_eq!(
+        journal_loop.due(),
+        Some(t1 + Duration::from_secs(3)),
+        "the loop is not slower for it"
+    );
+}
+
+#[test]
+fn a_way_that_flaps_causes_one_read_in_each_interval() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[], "9", false));
+    let mut reads = 0;
+    for step in 0..1000 {
+        let now = t0 + Duration::from_millis(step);
+        for input in [Input::WayOpened, Input::Tick] {
+            for effect in journal_loop.step(now, input) {
+                assert_eq!(effect, Effect::Read(Offset::new("9")));
+                reads += 1;
+                journal_loop.step(now, page(&[], "9", false));
+            }
+        }
+    }
+    assert_eq!(reads, 9, "the first of ten was before the first signal");
+}
+
+#[test]
+fn a_way_that_opens_while_the_loop_is_busy_is_read_for_afterwards() {
+    let (mut journal_loop, t0) = started();
+    let t1 = t0 + Duration::from_secs(1);
+    assert_eq!(journal_loop.step(t1, Input::WayOpened), [], "a read is under way");
+    assert_eq!(journal_loop.step(t1, page(&[], "9", false)), [Effect::Read(Offset::new("9"))]);
+    assert_eq!(
+        journal_loop.step(t1, page(&[("a", 3)], "10", false)),
+        [Effect::Tell(change("a", 3))]
+    );
+
+    assert_eq!(journal_loop.step(t1, Input::WayOpened), [], "an entity is told");
+    assert_eq!(journal_loop.step(t1, caught_up("a", 3)), [Effect::Save(Offset::new("10"))]);
+    let due = t1 + Duration::from_millis(100);
+    assert_eq!(journal_loop.due(), Some(due), "as soon as the interval lets it");
+    assert_eq!(journal_loop.step(due, Input::Tick), [Effect::Read(Offset::new("10"))]);
+}
+
+#[test]
+fn a_way_that_opens_before_the_position_is_known_is_read_for_at_once() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, Input::Start);
+    assert_eq!(journal_loop.step(t0, Input::WayOpened), []);
+    let t1 = t0 + Duration::from_secs(1);
+    let effects = journal_loop.step(t1, loaded(&[]));
+    assert_eq!(effects, [Effect::Read(Offset::new("5"))]);
 }

@@ -39,6 +39,15 @@ pub struct LifecycleSettings {
     pub entities_max: usize,
 }
 
+/// How full the node is, of which the shard is a part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// So many entities of this shard should go.
+    pub surplus: usize,
+    /// No entity may be started.
+    pub is_full: bool,
+}
+
 /// A fact for the shard.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input<T> {
@@ -80,6 +89,8 @@ pub enum Effect<T> {
     Refuse(T),
     /// Nobody will handle the message, because the entity cannot go on, and why.
     RefuseFailed(T, Arc<str>),
+    /// Nobody will handle the message: the node has no room for another entity.
+    RefuseFull(T),
     /// All entities have stopped.
     Drained,
 }
@@ -110,13 +121,15 @@ enum State<T> {
 pub struct Lifecycle<T> {
     settings: LifecycleSettings,
     entities: BTreeMap<Arc<str>, State<T>>,
+    pressure: Pressure,
     draining: bool,
 }
 
 impl<T> Lifecycle<T> {
     /// A shard without entities.
     pub fn new(settings: LifecycleSettings) -> Self {
-        Self { settings, entities: BTreeMap::new(), draining: false }
+        let pressure = Pressure::default();
+        Self { settings, entities: BTreeMap::new(), pressure, draining: false }
     }
 
     /// Entities that are there, stopping ones too.
@@ -133,6 +146,23 @@ impl<T> Lifecycle<T> {
             }
         }
         all
+    }
+
+    /// How full the node is, for the inputs that follow.
+    pub fn set_pressure(&mut self, pressure: Pressure) {
+        self.pressure = pressure;
+    }
+
+    /// The active entities that were not used for so long.
+    pub fn idle(&self, now: Instant, time: Duration) -> impl Iterator<Item = &Arc<str>> {
+        self.active().filter(move |(used, _)| now.duration_since(*used) >= time).map(|(_, id)| id)
+    }
+
+    fn active(&self) -> impl Iterator<Item = (Instant, &Arc<str>)> {
+        self.entities.iter().filter_map(|(entity, state)| match state {
+            State::Active { used, .. } => Some((*used, entity)),
+            State::Stopping { .. } | State::Failed { .. } => None,
+        })
     }
 
     /// Notes the use of an entity. Returns whether it is active: then a message may be handed to it at once, as `Deliver` would.
@@ -193,9 +223,15 @@ impl<T> Lifecycle<T> {
                     Some(State::Failed { failures, .. }) => *failures,
                     Some(State::Active { .. } | State::Stopping { .. }) | None => 0,
                 };
+                let mut effects = self.evict(now, self.pressure.surplus);
+                if self.pressure.is_full {
+                    effects.push(Effect::RefuseFull(message));
+                    return effects;
+                }
                 let active = State::Active { used: now, since: now, failures };
                 self.entities.insert(entity.clone(), active);
-                vec![Effect::Start(entity.clone()), Effect::Forward(entity, message)]
+                effects.extend([Effect::Start(entity.clone()), Effect::Forward(entity, message)]);
+                effects
             }
         }
     }
@@ -299,26 +335,32 @@ impl<T> Lifecycle<T> {
         effects
     }
 
+    /// Stops so many of those that were used least recently.
+    fn evict(&mut self, now: Instant, count: usize) -> Vec<Effect<T>> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let mut active: Vec<(Instant, Arc<str>)> =
+            self.active().map(|(used, entity)| (used, entity.clone())).collect();
+        if count < active.len() {
+            active.select_nth_unstable(count);
+            active.truncate(count);
+        }
+        active.sort();
+        active.into_iter().flat_map(|(_, entity)| self.passivate(now, entity)).collect()
+    }
+
     fn tick(&mut self, now: Instant) -> Vec<Effect<T>> {
-        let mut active: Vec<(Instant, Arc<str>)> = Vec::new();
-        for (entity, state) in &self.entities {
-            if let State::Active { used, .. } = state {
-                active.push((*used, entity.clone()));
-            }
-        }
         let (after, max) = (self.settings.passivate_after, self.settings.entities_max);
-        let mut surplus = if max == 0 { 0 } else { active.len().saturating_sub(max) };
-        if surplus > 0 {
-            active.sort();
-        }
-        let mut effects = Vec::new();
-        for (used, entity) in active {
-            let is_idle = !after.is_zero() && now.duration_since(used) >= after;
-            if is_idle || surplus > 0 {
-                surplus = surplus.saturating_sub(1);
-                effects.extend(self.passivate(now, entity));
-            }
-        }
+        let idle: Vec<Arc<str>> = match after.is_zero() {
+            true => Vec::new(),
+            false => self.idle(now, after).cloned().collect(),
+        };
+        let of_shard = if max == 0 { 0 } else { self.active().count().saturating_sub(max) };
+        let surplus = of_shard.max(self.pressure.surplus).saturating_sub(idle.len());
+        let mut effects: Vec<_> =
+            idle.into_iter().flat_map(|entity| self.passivate(now, entity)).collect();
+        effects.extend(self.evict(now, surplus));
         effects
     }
 

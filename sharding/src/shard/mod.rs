@@ -2,7 +2,7 @@
 
 mod lifecycle;
 
-pub use lifecycle::{Effect, Input, Lifecycle, LifecycleSettings};
+pub use lifecycle::{Effect, Input, Lifecycle, LifecycleSettings, Pressure};
 
 #[cfg(test)]
 mod tests;

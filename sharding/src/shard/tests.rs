@@ -6,7 +6,7 @@ use std::time::Duration;
 use antiphon_persistence::time::{Clock, SystemClock};
 use tokio::time::Instant;
 
-use super::{Effect, Input, Lifecycle, LifecycleSettings};
+use super::{Effect, Input, Lifecycle, LifecycleSettings, Pressure};
 
 fn shard() -> (Lifecycle<u32>, Instant) {
     let settings = LifecycleSettings {
@@ -156,4 +156,30 @@ fn a_failed_entity_does_not_keep_a_shard_from_draining_and_is_forgotten() {
     other.step(t0 + Duration::from_secs(4), Input::Tick);
     assert_eq!(shard.step(t0, Input::Drain), [Effect::Drained]);
     assert_eq!(other.step(t0 + Duration::from_secs(4), deliver("a", 1))[0], Effect::Start(id("a")));
+}
+
+#[test]
+fn a_full_node_makes_room_with_those_used_least_recently() {
+    let (mut shard, t0) = shard();
+    for (second, name) in [(0, "a"), (1, "b"), (2, "a")] {
+        shard.step(t0 + Duration::from_secs(second), deliver(name, 1));
+    }
+    shard.set_pressure(Pressure { surplus: 1, is_full: false });
+    let t3 = t0 + Duration::from_secs(3);
+    let effects = shard.step(t3, deliver("c", 1));
+    assert_eq!(effects, [Effect::Stop(id("b")), Effect::Start(id("c")), forward("c", 1)]);
+    assert_eq!(shard.step(t3, deliver("a", 2)), [forward("a", 2)], "nothing new, nothing goes");
+    assert_eq!(shard.step(t3, Input::Tick), [Effect::Stop(id("a"))]);
+}
+
+#[test]
+fn without_room_an_entity_is_refused_and_those_at_work_go_on() {
+    let (mut shard, t0) = shard();
+    shard.step(t0, deliver("a", 1));
+    shard.set_pressure(Pressure { surplus: 9, is_full: true });
+    assert_eq!(shard.step(t0, deliver("a", 2)), [forward("a", 2)]);
+    let effects = shard.step(t0, deliver("b", 3));
+    assert_eq!(effects, [Effect::Stop(id("a")), Effect::RefuseFull(3)]);
+    assert_eq!(shard.step(t0, Input::Stopped(id("a"))), []);
+    assert_eq!(shard.entity_count(), 0);
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! command                                  answers, one after the other
-//!  0 u8   hops: nodes that passed it on     0 u8   0: ok, else the kind of the error
+//!  0 u8   hops, see `hops`                  0 u8   0: ok, else the kind of the error
 //!  1 u32  places for answers in it          1 u32  length
 //!  5 u32  milliseconds that the asker       5 ...  encoded answer, or the error's text
 //!         still waits; all ones: no limit
@@ -12,12 +12,14 @@
 //! 15 ...  type, id, replica, command
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use antiphon_persistence::reply::{RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender};
 use antiphon_persistence::{Error, Result};
-use antiphon_runtime::Responder;
+use antiphon_runtime::text::{cut, foreign};
+use antiphon_runtime::{AskError, Responder};
 use bytes::{Buf, Bytes};
 
 /// The bytes before the names.
@@ -25,6 +27,10 @@ const HEADER: usize = 15;
 
 /// The asker's time has no limit.
 const NO_LIMIT: u32 = u32::MAX;
+/// Most places for answers in one command.
+pub(crate) const REPLIES_MAX: u32 = 1024;
+/// Longest text of an error that is sent.
+const WHY_BYTES_MAX: usize = 1024;
 
 type Answer = std::result::Result<Bytes, ReplyError>;
 
@@ -72,6 +78,12 @@ impl WireCommand {
         let time_left =
             (time_left != NO_LIMIT).then(|| Duration::from_millis(u64::from(time_left)));
         let lengths = [bytes.get_u16_le(), bytes.get_u16_le(), bytes.get_u16_le()];
+        if replies > REPLIES_MAX {
+            return Err(malformed("at most 1024 places for answers (`REPLIES_MAX`)"));
+        }
+        if !super::hops::is_valid(hops) {
+            return Err(malformed("a number of nodes that passed it on"));
+        }
         let mut text = |length: u16| {
             if bytes.len() < usize::from(length) {
                 return Err(malformed("three names"));
@@ -166,7 +178,8 @@ fn write_error(error: &ReplyError) -> (u8, &str) {
 }
 
 fn read_error(kind: u8, text: &[u8]) -> ReplyError {
-    let why = String::from_utf8_lossy(text).into_owned();
+    let text = &text[..text.len().min(WHY_BYTES_MAX)];
+    let why = foreign(&String::from_utf8_lossy(text)).to_string();
     match kind {
         1 => ReplyError::NoReply,
         2 => ReplyError::Timeout,
@@ -183,49 +196,91 @@ fn read_error(kind: u8, text: &[u8]) -> ReplyError {
     }
 }
 
-/// Collects the answers of one command and sends them back together.
+/// Collects the answers of one command and sends them back together, at once when the last one is there. It takes memory for
+/// the answers that are given, not for those that the command claims.
 pub(crate) struct Answers {
-    state: Mutex<(Vec<Option<Answer>>, Option<Responder>)>,
+    count: u32,
+    state: Mutex<Collected>,
+}
+
+struct Collected {
+    answers: BTreeMap<u64, Answer>,
+    /// Whether the command was read: until then nothing is sent, since a command that cannot be read drops what was read of it.
+    is_open: bool,
+    responder: Option<Responder>,
 }
 
 impl Answers {
     pub(crate) fn new(count: u32, responder: Responder) -> Self {
-        // each place for an answer takes a byte of the command at least, so that the count is bounded by its length
-        Self { state: Mutex::new((vec![None; count as usize], Some(responder))) }
+        let answers = BTreeMap::new();
+        let state = Collected { answers, is_open: false, responder: Some(responder) };
+        Self { count, state: Mutex::new(state) }
+    }
+
+    /// The command was read: its answers may go.
+    pub(crate) fn open(&self) {
+        let mut state = self.lock();
+        state.is_open = true;
+        self.finish(state);
+    }
+
+    /// The command cannot be read, so that nothing was done; no answer of it goes any more.
+    pub(crate) fn reject(&self, why: String) {
+        let responder = self.lock().responder.take();
+        if let Some(responder) = responder {
+            responder.fail(AskError::Rejected(why));
+        }
+    }
+
+    fn finish(&self, mut state: MutexGuard<'_, Collected>) {
+        if !state.is_open || state.answers.len() < self.count as usize {
+            return;
+        }
+        let Some(responder) = state.responder.take() else { return };
+        let answers = std::mem::take(&mut state.answers);
+        drop(state);
+        responder.reply(write_answers(answers.values()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Collected> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ReplySender for Answers {
     fn send(&self, id: u64, answer: Answer) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::try_from(id).unwrap_or(usize::MAX);
-        let Some(slot) = state.0.get_mut(index) else { return };
-        *slot = Some(answer);
-        if state.0.iter().any(Option::is_none) {
-            return;
+        if id < u64::from(self.count) {
+            let mut state = self.lock();
+            state.answers.entry(id).or_insert(answer);
+            self.finish(state);
         }
-        let Some(responder) = state.1.take() else { return };
-        let mut bytes = Vec::new();
-        for answer in state.0.drain(..).flatten() {
-            let (kind, content) = match &answer {
-                Ok(content) => (0, &content[..]),
-                Err(error) => {
-                    let (kind, why) = write_error(error);
-                    (kind, why.as_bytes())
-                }
-            };
-            bytes.push(kind);
-            let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
-            bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(content);
-        }
-        drop(state);
-        responder.reply(bytes.into());
     }
+}
+
+fn write_answers<'a>(answers: impl Iterator<Item = &'a Answer> + Clone) -> Bytes {
+    let content = |answer: &'a Answer| match answer {
+        Ok(content) => (0, &content[..]),
+        Err(error) => {
+            let (kind, why) = write_error(error);
+            (kind, cut(why, WHY_BYTES_MAX).as_bytes())
+        }
+    };
+    let length = answers.clone().map(|answer| 5 + content(answer).1.len()).sum();
+    let mut bytes = Vec::with_capacity(length);
+    for answer in answers {
+        let (kind, content) = content(answer);
+        bytes.push(kind);
+        let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(content);
+    }
+    bytes.into()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -283,6 +338,72 @@ mod tests {
         ] {
             let (kind, why) = write_error(&error);
             assert_eq!(read_error(kind, why.as_bytes()), error);
+        }
+    }
+
+    fn command(replies: u32) -> WireCommand {
+        WireCommand {
+            hops: 0,
+            replies,
+            time_left: None,
+            entity_type: "t".into(),
+            entity_id: "i".into(),
+            replica: "A".into(),
+            command: Bytes::from_static(b"x"),
+        }
+    }
+
+    /// A count of 8 millions in a command of 8 MB took 335 MB and hung the node.
+    #[test]
+    fn a_command_that_claims_too_many_answers_is_refused() {
+        assert!(WireCommand::decode(command(REPLIES_MAX).encode()).is_ok());
+        for replies in [REPLIES_MAX + 1, u32::MAX] {
+            let error = WireCommand::decode(command(replies).encode()).unwrap_err();
+            assert!(error.to_string().contains("REPLIES_MAX"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_another_nodes_error_is_escaped_and_bounded() {
+        let ReplyError::NotHere(why) = read_error(3, "a\n\u{1b}[2J".as_bytes()) else { panic!() };
+        assert_eq!(why, r"a\u{a}\u{1b}[2J");
+        let ReplyError::NotHere(why) = read_error(3, &vec![b'x'; 1_000_000]) else { panic!() };
+        assert!(why.len() < 1000, "{}", why.len());
+        let _ = read_error(3, &[0xff; 3]);
+    }
+
+    #[test]
+    fn answers_that_end_in_the_middle_fail_the_rest() {
+        let completions = Completions::default();
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        for _ in 0..3 {
+            let answers = answers.clone();
+            completions.register(Box::new(move |answer| answers.lock().unwrap().push(answer)));
+        }
+        let sent = [Ok(Bytes::from_static(b"a")), Err(ReplyError::NoReply)];
+        let mut bytes = write_answers(sent.iter()).to_vec();
+        bytes.extend_from_slice(&[0, 255, 255, 255, 255, 1]);
+        complete(&completions, bytes.into());
+        let answers = answers.lock().unwrap();
+        assert_eq!(answers[..2], sent);
+        assert!(answers[2].is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_command_or_an_error(
+            noise in prop::collection::vec(any::<u8>(), 0..64),
+            cut in 0..18usize,
+            (at, byte) in (0..18usize, any::<u8>()),
+        ) {
+            complete(&Completions::default(), noise.clone().into());
+            let _ = WireCommand::decode(noise.into());
+            let mut bytes = command(1).encode().to_vec();
+            bytes.truncate(bytes.len() - cut.min(bytes.len()));
+            if let Some(changed) = bytes.get_mut(at) {
+                *changed = byte;
+            }
+            let _ = WireCommand::decode(bytes.into());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::ReplicaId;
-use antiphon_runtime::Result;
+use antiphon_runtime::{NodeId, Result};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,27 @@ pub(crate) enum Wire {
         replica: ReplicaId,
         events: Vec<StoredEvent>,
     },
+    /// The way of direct replication from `peer` to a shard is open, after events may have been lost on it.
+    WayOpened { entity_type: Arc<str>, shard: ShardId, peer: ReplicaId },
+    /// Whether the asked node is connected to another one. The answer is a [`ReachAnswer`].
+    AskReach { entity_type: Arc<str>, node: NodeId },
+}
+
+/// The answer to [`Wire::AskReach`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ReachAnswer {
+    NotConnected,
+    Connected,
+}
+
+impl ReachAnswer {
+    pub(crate) fn encode(self) -> Bytes {
+        encode(&self)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        decode(bytes)
+    }
 }
 
 /// The answer to [`Wire::AskHomes`].
@@ -70,8 +91,6 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_runtime::NodeId;
-
     use super::*;
     use crate::coordinator::Home;
 

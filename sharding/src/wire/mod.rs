@@ -2,10 +2,11 @@
 
 mod command;
 mod control;
+pub(crate) mod hops;
 
 use antiphon_runtime::ServiceId;
-pub(crate) use command::{Answers, Completions, WireCommand, complete};
-pub(crate) use control::{HomesAnswer, Wire};
+pub(crate) use command::{Answers, Completions, REPLIES_MAX, WireCommand, complete};
+pub(crate) use control::{HomesAnswer, ReachAnswer, Wire};
 
 /// Commands for entities, and their answers.
 pub(crate) const COMMANDS: ServiceId = ServiceId(16);

@@ -38,6 +38,18 @@ impl Answers {
         *since = Some((first, error));
     }
 
+    /// Whether nothing was answered since a statement failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+
+    /// Whether that is so for long.
+    pub(super) fn is_silent(&self) -> bool {
+        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = since.as_ref().map(|(since, _)| *since);
+        since.is_some_and(|since| SystemClock.now().duration_since(since) >= PATIENCE)
+    }
+
     /// What the database does not do, if it has not answered for long.
     pub(super) fn trouble(&self) -> Option<String> {
         let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);

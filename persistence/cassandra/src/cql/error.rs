@@ -12,6 +12,16 @@ pub(super) fn failed(statement: &str, error: ExecutionError) -> Failed {
     Failed { unknown, error: Error::new(kind, message).with_source(error) }
 }
 
+/// Whether there is no connection to send on, or it broke.
+pub(super) fn is_disconnected(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::EmptyPlan
+            | ExecutionError::ConnectionPoolError(_)
+            | ExecutionError::LastAttemptError(RequestAttemptError::BrokenConnectionError(_))
+    )
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "what the driver adds later is unknown, which is safe"

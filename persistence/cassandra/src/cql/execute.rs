@@ -1,10 +1,10 @@
 //! How a statement is sent: with a bound, counted, and its failure noted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{ErrorKind, Result};
-use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
 use scylla::response::query_result::{QueryResult, QueryRowsResult};
@@ -15,13 +15,14 @@ use tokio::sync::Semaphore;
 
 use super::answers::Answers;
 use super::counts::Counts;
-use super::error::{failed, unreadable};
+use super::error::{failed, is_disconnected, unreadable};
 use super::probe::Probe;
 use super::schema::Schema;
+use super::sessions::{Sessions, Use};
 use super::statements::{Named, Statements};
 use super::tables::unsigned;
 use super::traces::{self, Traces};
-use super::{ServerSettings, schema, session};
+use super::{ServerSettings, schema};
 use crate::tables::Outcome;
 
 /// The first wait before a statement is repeated; it doubles.
@@ -29,18 +30,22 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 /// The longest wait.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// The longest that a failure is held back while nothing is answered, so that whoever tries again at once does not do it thousands of times a second.
+const HOLD_MAX: Duration = Duration::from_millis(200);
+
 /// The tables of one place on a server.
 pub struct CqlTables {
-    pub(super) session: Session,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) statements: Statements,
     /// Of the conditional batch, which is prepared of several statements.
     pub(super) write_cells: Counts,
     pub(super) place: String,
-    /// Statements that may be under way.
+    /// Statements that may be under way; those of coordination have room of their own.
     room: Semaphore,
+    coordination_room: Semaphore,
     repeat_timeout: Duration,
     traces: Traces,
-    pub(super) answers: Answers,
+    pub(super) answers: Arc<Answers>,
 }
 
 impl CqlTables {
@@ -50,20 +55,22 @@ impl CqlTables {
     /// `Rejected` when the tables are missing or of another version, with the command to run; `Unavailable` when no server answers.
     pub async fn open(settings: &ServerSettings) -> Result<(Self, Schema)> {
         settings.validate()?;
-        let session = session::connect(settings).await?;
+        let sessions = Sessions::open(settings).await?;
+        let session = sessions.get(Use::Data);
         let schema = schema::check(&session, settings).await?;
         if let Some(weakness) = Probe::of(&session, settings).await.weakness() {
             tracing::warn!(keyspace = settings.keyspace, "{weakness}");
         }
         let tables = Self {
             statements: Statements::prepare(&session, settings).await?,
-            session,
+            sessions,
             write_cells: Counts::default(),
             place: settings.place.clone(),
             room: Semaphore::new(settings.requests_max),
+            coordination_room: Semaphore::new(settings.coordination_requests_max),
             repeat_timeout: settings.repeat_timeout,
             traces: Traces::every(settings.trace_interval),
-            answers: Answers::default(),
+            answers: Arc::default(),
         };
         Ok((tables, schema))
     }
@@ -73,9 +80,14 @@ impl CqlTables {
         &self,
         name: &str,
         counts: &Counts,
+        of: Use,
         statement: impl Future<Output = std::result::Result<T, ExecutionError>>,
     ) -> Outcome<T> {
-        let _room = self.room.acquire().await.ok();
+        let room = match of {
+            Use::Coordination => &self.coordination_room,
+            Use::Data => &self.room,
+        };
+        let _room = room.acquire().await.ok();
         let began = SystemClock.now();
         let outcome = statement.await;
         counts.add(SystemClock.now().duration_since(began), outcome.is_err());
@@ -85,8 +97,13 @@ impl CqlTables {
                 Ok(value)
             }
             Err(error) => {
+                let disconnected = is_disconnected(&error);
                 let failed = failed(name, error);
                 self.answers.failed(failed.to_string());
+                if disconnected && self.answers.is_silent() {
+                    self.sessions.renew(&self.answers);
+                    tokio::time::sleep(HOLD_MAX).await;
+                }
                 Err(failed)
             }
         }
@@ -99,7 +116,7 @@ impl CqlTables {
     {
         let (until, mut wait) = (SystemClock.now() + self.repeat_timeout, RETRY_MIN);
         loop {
-            let failed = match self.noted(of.name, &of.counts, statement()).await {
+            let failed = match self.noted(of.name, &of.counts, of.session, statement()).await {
                 Ok(value) => return Ok(value),
                 Err(failed) => failed,
             };
@@ -122,7 +139,10 @@ impl CqlTables {
         of: &Named,
         values: impl SerializeRow,
     ) -> Outcome<QueryResult> {
-        let send = async || self.session.execute_unpaged(&self.traces.next(of), &values).await;
+        let send = async || {
+            let session = self.sessions.get(of.session);
+            session.execute_unpaged(&self.traces.next(of), &values).await
+        };
         let answer = self.repeated(of, send).await?;
         traces::tell(of.name, &answer);
         Ok(answer)
@@ -150,7 +170,8 @@ impl CqlTables {
         loop {
             let page = async || {
                 let statement = self.traces.next(of);
-                self.session.execute_single_page(&statement, &values, state.clone()).await
+                let session = self.sessions.get(of.session);
+                session.execute_single_page(&statement, &values, state.clone()).await
             };
             let (page, next) = self.repeated(of, page).await?;
             traces::tell(of.name, &page);

@@ -7,6 +7,7 @@ mod execute;
 mod probe;
 mod schema;
 mod session;
+mod sessions;
 mod settings;
 mod statements;
 mod tables;

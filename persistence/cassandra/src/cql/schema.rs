@@ -6,8 +6,8 @@ use scylla::client::session::Session;
 use super::probe::Probe;
 use super::{Replication, ServerSettings, session};
 
-/// The version of the tables that this build reads and writes.
-const VERSION: i32 = 1;
+/// The version of the tables that this build reads and writes. Version 1 was written before the first release, without checksums.
+const VERSION: i32 = 2;
 
 /// What is fixed when the tables are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ const TABLES: &[&str] = &[
     "snapshots (place text, stream text, sequence_nr bigint, record blob, PRIMARY KEY ((place, stream), sequence_nr))
         WITH CLUSTERING ORDER BY (sequence_nr DESC)",
     "offsets (place text, reader text, part text, position text, PRIMARY KEY ((place, reader), part))",
-    "cells (place text, cell_table text, cell_key text, fencing_token bigint STATIC, version bigint, value blob,
+    "cells (place text, cell_table text, cell_key text, fencing_token bigint STATIC, fencing_checksum bigint STATIC, version bigint, value blob,
         PRIMARY KEY ((place, cell_table), cell_key))",
 ];
 
@@ -170,6 +170,11 @@ async fn find(session: &Session, settings: &ServerSettings) -> Result<Schema> {
     let Some((version, partition_events_max)) = row else {
         return Err(missing("its tables are not complete"));
     };
+    if version == 1 {
+        return Err(Error::rejected(format!(
+            "keyspace `{keyspace}`: expected tables of version {VERSION}, actual 1: they were made before version 0.1.0, without checksums, and are not read any more: drop the keyspace, or use another one, and run `antiphon schema apply`"
+        )));
+    }
     if version != VERSION {
         return Err(Error::rejected(format!(
             "keyspace `{keyspace}`: expected tables of version {VERSION}, actual {version}: use a build of Antiphon that knows them"

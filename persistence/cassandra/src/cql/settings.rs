@@ -75,6 +75,9 @@ pub struct ServerSettings {
     pub serial_consistency: String,
     /// Statements that are under way at the same time; more wait. Default: 256.
     pub requests_max: usize,
+    /// Statements of coordination (members, leases, homes) that are under way at the same time, beside `requests_max`, on connections of their
+    /// own; more wait. Default: 64.
+    pub coordination_requests_max: usize,
     /// How long a statement may take; then its outcome is unknown. Longer than the server's own limits. Default: 5 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub request_timeout: Duration,
@@ -109,6 +112,7 @@ impl Default for ServerSettings {
             consistency: "local_quorum".into(),
             serial_consistency: "local_serial".into(),
             requests_max: 256,
+            coordination_requests_max: 64,
             request_timeout: Duration::from_secs(5),
             repeat_timeout: Duration::from_secs(10),
             trace_interval: Duration::from_secs(10),
@@ -143,6 +147,9 @@ impl ServerSettings {
         }
         if self.requests_max == 0 {
             return bad("requests_max", "at least 1", "0");
+        }
+        if self.coordination_requests_max == 0 {
+            return bad("coordination_requests_max", "at least 1", "0");
         }
         self.parsed_consistency()?;
         self.parsed_serial_consistency()?;

@@ -8,6 +8,7 @@ use scylla::statement::unprepared::Statement;
 
 use super::ServerSettings;
 use super::counts::Counts;
+use super::sessions::Use;
 use crate::tables::StatementCounts;
 
 /// A statement with the name that metrics and errors use.
@@ -16,6 +17,8 @@ pub(super) struct Named {
     pub(super) prepared: PreparedStatement,
     /// Repeating it has no other effect than sending it once.
     pub(super) repeatable: bool,
+    /// On which session it is sent.
+    pub(super) session: Use,
     pub(super) counts: Counts,
 }
 
@@ -77,14 +80,17 @@ statements! {
     put_stream_deleted: Idempotent "INSERT INTO streams (place, stream, deleted) VALUES (?, ?, ?) USING TIMESTAMP ?",
     put_stream_id: Idempotent "INSERT INTO stream_ids (place, entity_type, bucket, stream) VALUES (?, ?, ?, ?)",
     stream_ids: Idempotent "SELECT stream FROM stream_ids WHERE place = ? AND entity_type = ? AND bucket = ? AND stream > ? LIMIT ?",
+    entity_types: Idempotent "SELECT DISTINCT place, entity_type, bucket FROM stream_ids",
+    offsets: Idempotent "SELECT place, reader, part, position FROM offsets",
+    cell_tables: Idempotent "SELECT DISTINCT place, cell_table FROM cells",
     put_snapshot: Idempotent "INSERT INTO snapshots (place, stream, sequence_nr, record) VALUES (?, ?, ?, ?)",
     snapshot: Idempotent "SELECT sequence_nr, record FROM snapshots WHERE place = ? AND stream = ? AND sequence_nr <= ? LIMIT 1",
     delete_snapshots: Idempotent "DELETE FROM snapshots WHERE place = ? AND stream = ? AND sequence_nr <= ?",
     put_offset: Idempotent "INSERT INTO offsets (place, reader, part, position) VALUES (?, ?, ?, ?)",
     offset: Idempotent "SELECT position FROM offsets WHERE place = ? AND reader = ? AND part = ?",
-    cells: Serial "SELECT cell_key, fencing_token, version, value FROM cells WHERE place = ? AND cell_table = ?",
+    cells: Serial "SELECT cell_key, fencing_token, fencing_checksum, version, value FROM cells WHERE place = ? AND cell_table = ?",
     cell: Serial "SELECT cell_key, version, value FROM cells WHERE place = ? AND cell_table = ? AND cell_key = ?",
-    set_token: Conditional "UPDATE cells SET fencing_token = ? WHERE place = ? AND cell_table = ? IF fencing_token = ?",
+    set_token: Conditional "UPDATE cells SET fencing_token = ?, fencing_checksum = ? WHERE place = ? AND cell_table = ? IF fencing_token = ?",
     insert_cell: Conditional "INSERT INTO cells (place, cell_table, cell_key, version, value) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS",
     update_cell: Conditional "UPDATE cells SET version = ?, value = ? WHERE place = ? AND cell_table = ? AND cell_key = ? IF version = ?",
     delete_cell: Conditional "DELETE FROM cells WHERE place = ? AND cell_table = ? AND cell_key = ? IF version = ?",
@@ -123,5 +129,6 @@ async fn prepare(
         Error::unavailable(format!("cassandra: preparing `{name}`: {error}")).with_source(error)
     })?;
     let repeatable = kind != Kind::Conditional;
-    Ok(Named { name, prepared, repeatable, counts: Counts::default() })
+    let session = if cql.contains(" cells ") { Use::Coordination } else { Use::Data };
+    Ok(Named { name, prepared, repeatable, session, counts: Counts::default() })
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use antiphon_persistence::record::checksum::{Checksum, DAMAGED};
 use async_trait::async_trait;
 use bytes::Bytes;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::CqlValue;
 
 use super::execute::{CqlTables, refusal};
+use super::sessions::Use;
 use super::statements::Statements;
+use crate::damaged::damaged;
 use crate::tables::{
-    Cell, CellWrite, Cells, EventRow, LaneId, LanePosition, LaneState, Outcome, PartState,
+    Cell, CellWrite, Cells, EventRow, Failed, LaneId, LanePosition, LaneState, Outcome, PartState,
     RoundAnswer, RoundPage, RoundWrite, StatementCounts, StreamRow, Tables, WriterRow,
 };
 
@@ -237,6 +240,29 @@ impl Tables for CqlTables {
         Ok(rows.into_iter().map(|(stream,)| stream.into()).collect())
     }
 
+    async fn entity_types(&self) -> Outcome<Vec<Arc<str>>> {
+        let rows: Vec<(String, String, i32)> =
+            self.all_rows(&self.statements.entity_types, ()).await?;
+        let own = rows.into_iter().filter(|(place, ..)| *place == self.place);
+        let mut types: Vec<Arc<str>> = own.map(|(_, entity_type, _)| entity_type.into()).collect();
+        types.sort_unstable();
+        types.dedup();
+        Ok(types)
+    }
+
+    async fn offsets(&self) -> Outcome<Vec<(String, String, String)>> {
+        let rows: Vec<(String, String, String, String)> =
+            self.all_rows(&self.statements.offsets, ()).await?;
+        let own = rows.into_iter().filter(|(place, ..)| *place == self.place);
+        Ok(own.map(|(_, reader, part, position)| (reader, part, position)).collect())
+    }
+
+    async fn cell_tables(&self) -> Outcome<Vec<Arc<str>>> {
+        let rows: Vec<(String, String)> = self.all_rows(&self.statements.cell_tables, ()).await?;
+        let own = rows.into_iter().filter(|(place, _)| *place == self.place);
+        Ok(own.map(|(_, table)| table.into()).collect())
+    }
+
     async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
         let values = (&self.place, stream, signed(sequence_nr), record);
         self.run(&self.statements.put_snapshot, values).await
@@ -264,11 +290,15 @@ impl Tables for CqlTables {
     }
 
     async fn cells(&self, table: &str) -> Outcome<Cells> {
-        type Columns = (Option<String>, Option<i64>, Option<i64>, Option<Bytes>);
+        type Columns = (Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<Bytes>);
         let rows: Vec<Columns> =
             self.all_rows(&self.statements.cells, (&self.place, table)).await?;
         let mut cells = Cells::default();
-        for (key, token, version, value) in rows {
+        for (key, token, sum, version, value) in rows {
+            if sum != token.map(|token| token_sum(table, token)) {
+                let error = damaged("cells", &format!("`fencing_token` of `{table}`"), DAMAGED);
+                return Err(Failed { unknown: false, error });
+            }
             cells.token = token.map(unsigned);
             // a partition with a token and no rows returns one row without a key
             if let (Some(key), Some(version)) = (key, version) {
@@ -300,10 +330,12 @@ impl Tables for CqlTables {
         let mut values: Vec<Vec<Option<CqlValue>>> = Vec::new();
         let text = |text: &str| Some(CqlValue::Text(text.to_owned()));
         let number = |number: u64| Some(CqlValue::BigInt(signed(number)));
-        let (place, table) = (text(&self.place), text(table));
+        let (name, place, table) = (table, text(&self.place), text(table));
         if let Some((expected, new)) = token {
             batch.append_statement(self.statements.set_token.prepared.clone());
-            values.push(vec![number(new), place.clone(), table.clone(), expected.and_then(number)]);
+            let sum = Some(CqlValue::BigInt(token_sum(name, signed(new))));
+            let expected = expected.and_then(number);
+            values.push(vec![number(new), sum, place.clone(), table.clone(), expected]);
         }
         for CellWrite { key, expected, value } in writes {
             let key = text(key);
@@ -333,10 +365,17 @@ impl Tables for CqlTables {
             batch.append_statement(of.prepared.clone());
             values.push(bound);
         }
-        let batch = self.session.batch(&batch, values);
-        let outcome = self.noted("write_cells", &self.write_cells, batch).await?;
+        let session = self.sessions.get(Use::Coordination);
+        let batch = session.batch(&batch, values);
+        let outcome =
+            self.noted("write_cells", &self.write_cells, Use::Coordination, batch).await?;
         Ok(refusal("write_cells", outcome)?.is_none())
     }
+}
+
+/// The checksum of a table's fencing token.
+fn token_sum(table: &str, token: i64) -> i64 {
+    Checksum::of("tokens").text(table).signed(token).stored()
 }
 
 fn part_state((head, closed, sealed): (Option<i64>, Option<bool>, Option<bool>)) -> PartState {

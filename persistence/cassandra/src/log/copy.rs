@@ -10,10 +10,12 @@ use std::time::Duration;
 use antiphon_persistence::Result;
 use antiphon_persistence::identity::ReplicationId;
 use antiphon_persistence::record::batch;
+use antiphon_persistence::record::checksum::{Checksum, open, seal};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 
 use super::round::Entry;
+use crate::damaged::damaged;
 use crate::settings::CassandraSettings;
 use crate::stats::{Counters, count};
 use crate::tables::{EventRow, LaneId, LanePosition, LaneState, Outcome, StreamRow, Tables};
@@ -36,6 +38,33 @@ pub(crate) fn bucket_of(stream: &ReplicationId) -> u16 {
 /// Partitions in which the streams of a type are listed.
 pub(crate) const BUCKETS: u16 = 16;
 
+fn key(row: &EventRow) -> Checksum {
+    let sum = Checksum::of("events").text(&row.stream).number(row.part);
+    sum.number(row.first).number(row.last)
+}
+
+/// A row with these events, to be stored with its checksum.
+fn sealed(mut row: EventRow, mut events: Vec<u8>) -> EventRow {
+    seal(key(&row), &mut events);
+    row.record = events.into();
+    row
+}
+
+/// The events of a row that was read.
+pub(crate) fn events_of(row: &EventRow) -> Result<Bytes> {
+    match open(key(row), &row.record) {
+        Ok(events) => Ok(row.record.slice_ref(events)),
+        Err(why) => {
+            let EventRow { stream, part, first, last, .. } = row;
+            Err(damaged(
+                "events",
+                &format!("stream `{stream}`, part {part}, events {first} to {last}"),
+                why,
+            ))
+        }
+    }
+}
+
 /// The rows for one stream; `entries` follow each other.
 pub(crate) fn rows(
     stream: &Arc<str>,
@@ -47,13 +76,14 @@ pub(crate) fn rows(
     let mut held_bytes = 0;
     let flush = |held: &mut Vec<&Entry>, rows: &mut Vec<EventRow>| {
         if let (Some(first), Some(last)) = (held.first(), held.last()) {
-            rows.push(EventRow {
+            let row = EventRow {
                 stream: stream.clone(),
                 part: part_of(first.first, partition_events_max),
                 first: first.first,
                 last: last.last,
-                record: Bytes::from(batch::join(held.iter().map(|entry| &*entry.events))),
-            });
+                record: Bytes::new(),
+            };
+            rows.push(sealed(row, batch::join(held.iter().map(|entry| &*entry.events))));
         }
         held.clear();
     };
@@ -98,13 +128,14 @@ fn split(
         let in_part = (part + 1).saturating_mul(partition_events_max) - first + 1;
         let limit = usize::try_from(in_part.min(ROW_EVENTS_MAX)).unwrap_or(usize::MAX);
         let (now, later) = rest.split_at(limit.min(rest.len()));
-        rows.push(EventRow {
+        let row = EventRow {
             stream: stream.clone(),
             part,
             first,
             last: first + now.len() as u64 - 1,
-            record: Bytes::from(batch::encode(now)),
-        });
+            record: Bytes::new(),
+        };
+        rows.push(sealed(row, batch::encode(now)));
         rest = later;
     }
     Ok(())
@@ -222,10 +253,39 @@ mod tests {
     fn bounds(entries: &[Entry], partition_events_max: u64) -> Vec<(u64, u64, u64)> {
         let rows = rows(&"c|1|A".into(), entries, partition_events_max).unwrap();
         for row in &rows {
-            let events = decode_events("c|1|A", row.first, row.last, &row.record).unwrap();
+            let events = decode_events("c|1|A", row.first, row.last, &events_of(row).unwrap());
+            let events = events.unwrap();
             assert_eq!(events.len() as u64, row.last - row.first + 1);
         }
         rows.iter().map(|row| (row.part, row.first, row.last)).collect()
+    }
+
+    #[test]
+    fn the_bytes_of_a_row_of_events_never_change() {
+        let rows = rows(&"c|1|A".into(), &[entry(1, 1)], 100).unwrap();
+        let mut golden = vec![1, 1, 0, 1, b'A', 0, 1, 1, 1, 0, 1, 0];
+        golden.extend([119, 54, 177, 131, 24, 142, 240, 109]);
+        assert_eq!(rows[0].record, golden);
+    }
+
+    #[test]
+    fn a_row_of_events_under_another_key_or_with_a_flipped_bit_is_found() {
+        let row = rows(&"c|1|A".into(), &[entry(1, 1)], 100).unwrap().remove(0);
+        assert!(events_of(&row).is_ok());
+        for other in [
+            EventRow { stream: "c|2|A".into(), ..row.clone() },
+            EventRow { part: 1, ..row.clone() },
+            EventRow { first: 2, ..row.clone() },
+            EventRow { last: 2, ..row.clone() },
+        ] {
+            assert!(events_of(&other).is_err(), "{other:?}");
+        }
+        for bit in 0..row.record.len() * 8 {
+            let mut record = row.record.to_vec();
+            record[bit / 8] ^= 1 << (bit % 8);
+            let damaged = EventRow { record: record.into(), ..row.clone() };
+            assert!(events_of(&damaged).is_err(), "bit {bit}");
+        }
     }
 
     #[test]

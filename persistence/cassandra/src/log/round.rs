@@ -8,17 +8,21 @@
 //! | first sequence number, event count | numbers |
 //! | merged version of the events | [version vector](version) |
 //! | events | blob, a [batch](batch) |
+//! | in the database: checksum of writer, lane, part, round and all of the above | 8 bytes, lowest first |
 
 use std::sync::Arc;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::ReplicationId;
 use antiphon_persistence::record::bytes::{Reader, put_bytes, put_number};
+use antiphon_persistence::record::checksum::{Checksum, SEAL_BYTES, open, seal};
 use antiphon_persistence::record::{batch, version};
 use antiphon_persistence::store::Append;
 use antiphon_persistence::version::VersionVector;
 use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
+
+use crate::tables::{LaneId, LanePosition};
 
 const FORMAT: u8 = 1;
 
@@ -55,7 +59,22 @@ impl Entry {
     }
 }
 
-/// The record of a round that was read.
+fn key(lane: &LaneId, at: LanePosition) -> Checksum {
+    let sum = Checksum::of("log").text(&lane.writer).number(u64::from(lane.lane));
+    sum.number(at.part).number(at.nr)
+}
+
+/// The entries of a round that lies there in the database.
+pub(crate) fn decode_stored(
+    lane: &LaneId,
+    at: LanePosition,
+    record: &Bytes,
+) -> std::result::Result<Vec<Entry>, String> {
+    let bytes = open(key(lane, at), record)?;
+    decode(&record.slice_ref(bytes))
+}
+
+/// The record of a round that was read, without its checksum: for other nodes.
 pub(crate) fn encode_read(entries: &[Entry]) -> Vec<u8> {
     let mut out = vec![FORMAT];
     put_number(&mut out, entries.len() as u64);
@@ -108,16 +127,12 @@ pub(crate) struct EncodedAppend {
     pub(crate) seen: VersionVector,
     /// How many bytes at the end of the record are the events.
     events_bytes: usize,
+    /// The bytes of the record, also when it was taken.
     record_bytes: usize,
     record: Vec<u8>,
 }
 
 impl EncodedAppend {
-    /// The bytes of the record, also when it was taken.
-    pub(crate) fn record_bytes(&self) -> usize {
-        self.record_bytes
-    }
-
     /// The record, once.
     pub(crate) fn take_record(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.record)
@@ -153,13 +168,18 @@ pub(crate) fn encode_entry(append: &Append) -> EncodedAppend {
     }
 }
 
-/// The record of a round from those of its appends.
-pub(crate) fn encode<'a>(entries: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
+/// The record of a round from those of its appends, for its place in the database.
+pub(crate) fn encode<'a>(
+    lane: &LaneId,
+    at: LanePosition,
+    entries: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Vec<u8> {
     let mut out = vec![FORMAT];
     put_number(&mut out, entries.len() as u64);
     for entry in entries {
         out.extend_from_slice(entry);
     }
+    seal(key(lane, at), &mut out);
     out
 }
 
@@ -185,7 +205,7 @@ pub(crate) fn entries<'a>(
             events: bytes.slice(end - append.events_bytes..end),
         });
     }
-    (end == bytes.len()).then_some(entries)
+    (end + SEAL_BYTES == bytes.len()).then_some(entries)
 }
 
 /// Reads a round; the events stay where they are, as parts of `bytes`.
@@ -220,6 +240,12 @@ mod tests {
 
     use super::*;
 
+    const AT: LanePosition = LanePosition { part: 2, nr: 7 };
+
+    fn lane() -> LaneId {
+        LaneId { writer: "n".into(), lane: 1 }
+    }
+
     fn append() -> Append {
         let replica = ReplicaId::new("A").unwrap();
         let meta = EventMeta {
@@ -248,29 +274,34 @@ mod tests {
         let batch = [1, 1, 0, 1, b'A', 1, 1, b'A', 3, 7, 1, 1, 1, b'm', 2, 2, b'x', b'y'];
         let mut golden = vec![1, 1, 5, b'c', b'|', b'1', b'|', b'A', 7, 1, 1, 1, b'A', 3, 18];
         golden.extend(batch);
-        assert_eq!(encode([entry.as_slice()].into_iter()), golden);
+        golden.extend([212, 159, 57, 194, 11, 27, 95, 254]);
+        assert_eq!(encode(&lane(), AT, [entry.as_slice()].into_iter()), golden);
     }
 
     #[test]
     fn a_round_is_read_back_as_it_was_written() {
         let entry = encode_entry(&append()).take_record();
-        let bytes = Bytes::from(encode([entry.as_slice(), entry.as_slice()].into_iter()));
-        let entries = decode(&bytes).unwrap();
+        let bytes =
+            Bytes::from(encode(&lane(), AT, [entry.as_slice(), entry.as_slice()].into_iter()));
+        let entries = decode_stored(&lane(), AT, &bytes).unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!((entries[1].first, entries[1].last), (7, 7));
         assert_eq!(entries[1].decode().unwrap(), append().events);
-        assert_eq!(encode_read(&entries), bytes, "it can be passed on");
+        assert_eq!(encode_read(&entries), bytes[..bytes.len() - 8], "it can be passed on");
+        let elsewhere = LanePosition { nr: 8, ..AT };
+        assert!(decode_stored(&lane(), elsewhere, &bytes).is_err(), "under another number");
     }
 
     #[test]
     fn the_entries_of_a_round_are_known_without_reading_it() {
         let mut encoded = encode_entry(&append());
         let record = encoded.take_record();
-        let bytes = Bytes::from(encode([record.as_slice(), record.as_slice()].into_iter()));
+        let bytes =
+            Bytes::from(encode(&lane(), AT, [record.as_slice(), record.as_slice()].into_iter()));
         let stream = Stream::parse("c|1|A").unwrap();
 
         let known = entries(&bytes, [(&stream, &encoded), (&stream, &encoded)].into_iter());
-        let read = decode(&bytes).unwrap();
+        let read = decode_stored(&lane(), AT, &bytes).unwrap();
         for (known, read) in known.unwrap().iter().zip(&read) {
             assert_eq!((known.first, known.last), (read.first, read.last));
             assert_eq!((&known.seen, &known.events), (&read.seen, &read.events));
@@ -282,16 +313,22 @@ mod tests {
     #[test]
     fn damaged_bytes_are_an_error_and_no_panic() {
         let entry = encode_entry(&append()).take_record();
-        let bytes = encode([entry.as_slice()].into_iter());
+        let stored = encode(&lane(), AT, [entry.as_slice()].into_iter());
+        let bytes = &stored[..stored.len() - 8];
         for end in 0..bytes.len() {
             assert!(decode(&Bytes::copy_from_slice(&bytes[..end])).is_err(), "cut at {end}");
         }
         for index in 0..bytes.len() {
-            let mut damaged = bytes.clone();
+            let mut damaged = bytes.to_vec();
             damaged[index] ^= 0xff;
             for entry in decode(&damaged.into()).unwrap_or_default() {
                 let _ = entry.decode();
             }
+        }
+        for bit in 0..stored.len() * 8 {
+            let mut damaged = stored.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode_stored(&lane(), AT, &damaged.into()).is_err(), "bit {bit}");
         }
     }
 }

@@ -66,7 +66,8 @@ impl Sealing<'_> {
                     return Err(hole(lane, nr, *at));
                 }
                 nr = *at;
-                let decoded: Arc<[Entry]> = look::decode(lane, nr, record)?;
+                let at = LanePosition { part, nr };
+                let decoded: Arc<[Entry]> = look::decode_stored(lane, at, record)?;
                 entries.extend(decoded.iter().cloned());
             }
             if !entries.is_empty() {

@@ -228,6 +228,18 @@ impl Tables for FaultyTables {
         self.read(self.tables.stream_ids(entity_type, bucket, after, count_max)).await
     }
 
+    async fn entity_types(&self) -> Outcome<Vec<Arc<str>>> {
+        self.read(self.tables.entity_types()).await
+    }
+
+    async fn offsets(&self) -> Outcome<Vec<(String, String, String)>> {
+        self.read(self.tables.offsets()).await
+    }
+
+    async fn cell_tables(&self) -> Outcome<Vec<Arc<str>>> {
+        self.read(self.tables.cell_tables()).await
+    }
+
     async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
         write!(self, (stream = stream.to_owned(), record = record.clone()), |tables| tables
             .put_snapshot(&stream, sequence_nr, &record))

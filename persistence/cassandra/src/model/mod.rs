@@ -3,12 +3,14 @@
 //! A conditional write is atomic in its partition. With [`FaultyTables`] in front, any statement may be slow, fail before or after it took
 //! effect, and a conditional or plain write whose outcome is unknown may take effect later, after others. All by a seed.
 
+mod damage;
 mod faulty;
 mod tables;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use damage::Damage;
 pub use faulty::{Faults, FaultyTables};
 
 use crate::tables::{Cells, EventRow, LaneId, LaneState, Outcome, PartState, StreamRow, WriterRow};
@@ -23,7 +25,7 @@ struct Part {
 /// Rows of a part of a stream, by their first and last event.
 type EventRows = BTreeMap<(u64, u64), EventRow>;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Data {
     writers: BTreeMap<Arc<str>, WriterRow>,
     parts: BTreeMap<(LaneId, u64), Part>,

@@ -184,6 +184,27 @@ impl Tables for ModelTables {
         })
     }
 
+    async fn entity_types(&self) -> Outcome<Vec<Arc<str>>> {
+        self.step(|data| {
+            let mut types: Vec<Arc<str>> =
+                data.ids.keys().map(|(entity_type, _)| entity_type.as_str().into()).collect();
+            types.dedup();
+            types
+        })
+    }
+
+    async fn offsets(&self) -> Outcome<Vec<(String, String, String)>> {
+        self.step(|data| {
+            let rows = data.offsets.iter();
+            rows.map(|((reader, part), position)| (reader.clone(), part.clone(), position.clone()))
+                .collect()
+        })
+    }
+
+    async fn cell_tables(&self) -> Outcome<Vec<Arc<str>>> {
+        self.step(|data| data.cells.keys().map(|table| table.as_str().into()).collect())
+    }
+
     async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
         let (key, record) = ((stream.to_owned(), sequence_nr), record.clone());
         self.step(|data| {

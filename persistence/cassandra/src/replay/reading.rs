@@ -8,6 +8,7 @@ use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
 
 use super::page;
+use crate::log::copy::events_of;
 use crate::log::round::{Entry, decode_events, decode_events_into};
 use crate::tables::EventRow;
 
@@ -42,7 +43,7 @@ impl Reading {
 
     pub(super) fn add_row(&mut self, row: &EventRow) -> Result<()> {
         self.add_tail(row.first)?;
-        self.add(row.first, row.last, &row.record)
+        self.add(row.first, row.last, &events_of(row)?)
     }
 
     /// Adds what is not copied and begins before `end`.

@@ -1,6 +1,7 @@
 //! One append within a transaction: its writer must be open, and the stream must end where it expects.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::store::{Append, WriterId};
@@ -9,7 +10,11 @@ use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use super::streams::{End, Streams, stream_end};
+use crate::record_error::damaged;
+
+use super::streams::{End, Found, Streams, stream_end};
+use crate::sums::{BatchHeader, of_events, of_head, of_writer};
+use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::record::{batch, version};
 
 /// Every so many batches of a stream one is marked: a replay follows the chain at most so far beyond what it returns.
@@ -21,28 +26,42 @@ pub(crate) enum WriterState {
     Unknown,
     Open,
     Sealed,
+    /// Its row is not as it was written.
+    Damaged,
+}
+
+/// What is wrong with the row of a [`WriterState::Damaged`].
+pub(crate) fn damaged_writer(writer: &WriterId) -> String {
+    format!("table `writers`, `{writer}`: {DAMAGED}")
 }
 
 /// Reads the state of a writer.
 pub(crate) fn writer_state(connection: &Connection, writer: &str) -> rusqlite::Result<WriterState> {
-    let sealed: Option<bool> = connection
-        .prepare_cached("SELECT sealed FROM writers WHERE writer = ?1")?
-        .query_row([writer], |row| row.get(0))
+    let found: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT sealed, checksum FROM writers WHERE writer = ?1")?
+        .query_row([writer], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(match sealed {
+    Ok(match found {
         None => WriterState::Unknown,
-        Some(false) => WriterState::Open,
-        Some(true) => WriterState::Sealed,
+        Some((sealed, sum)) if sum != of_writer(writer, sealed) => WriterState::Damaged,
+        Some((0, _)) => WriterState::Open,
+        Some(_) => WriterState::Sealed,
     })
 }
 
-/// Seals a writer, known or not.
+/// Registers a writer that was not there.
+pub(crate) fn insert_writer(connection: &Connection, writer: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO writers VALUES (?1, 0, ?2)")?
+        .execute(params![writer, of_writer(writer, 0)])?;
+    Ok(())
+}
+
+/// Seals a writer, known or not, damaged or not: a seal is never wrong.
 pub(crate) fn seal_writer(connection: &Connection, writer: &str) -> rusqlite::Result<()> {
     connection
-        .prepare_cached(
-            "INSERT INTO writers VALUES (?1, 1) ON CONFLICT (writer) DO UPDATE SET sealed = 1",
-        )?
-        .execute([writer])?;
+        .prepare_cached("INSERT OR REPLACE INTO writers VALUES (?1, 1, ?2)")?
+        .execute(params![writer, of_writer(writer, 1)])?;
     Ok(())
 }
 
@@ -72,11 +91,13 @@ pub(super) enum Refusal {
     Sealed(WriterId),
     NeverOpened(WriterId),
     OtherEnd { persistence_id: String, expected: SequenceNr, actual: i64 },
+    Damaged(String),
 }
 
 impl Refusal {
-    pub(super) fn into_error(self) -> Error {
+    pub(super) fn into_error(self, path: &Path) -> Error {
         match self {
+            Self::Damaged(what) => damaged(path, "appending", &what),
             Self::Sealed(writer) => {
                 Error::fenced(format!("writer `{writer}` is sealed: its node was declared dead"))
             }
@@ -97,6 +118,7 @@ pub(crate) struct EncodedAppend {
     append: Append,
     seen: Vec<u8>,
     events: Vec<u8>,
+    events_checksum: i64,
     answer: oneshot::Sender<Result<()>>,
 }
 
@@ -111,9 +133,10 @@ impl EncodedAppend {
             seen.merge(&event.meta.version);
         }
         let (seen, events) = (version::encode(&seen), batch::encode(&append.events));
+        let events_checksum = of_events(&events);
         // only their number is needed from here on
         append.events.iter_mut().for_each(|event| event.payload.bytes = bytes::Bytes::new());
-        Self { writer: writer.clone(), append, seen, events, answer }
+        Self { writer: writer.clone(), append, seen, events, events_checksum, answer }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -140,6 +163,9 @@ impl EncodedAppend {
             WriterState::Open => {}
             WriterState::Sealed => return Ok(Err(Refusal::Sealed(self.writer.clone()))),
             WriterState::Unknown => return Ok(Err(Refusal::NeverOpened(self.writer.clone()))),
+            WriterState::Damaged => {
+                return Ok(Err(Refusal::Damaged(damaged_writer(&self.writer))));
+            }
         }
         let id = &self.append.persistence_id;
         let guess = streams.guess(id).filter(|end| self.follows(*end));
@@ -150,12 +176,13 @@ impl EncodedAppend {
         let moved = match moved {
             Some(end) => end,
             None => {
-                let end = match self.append.expected {
-                    SequenceNr::ZERO => Streams::read(connection, id)?,
-                    _ => match stream_end(connection, id)? {
-                        Some(end) => end,
-                        None => return Ok(Err(self.other_end(0))),
-                    },
+                let end = match stream_end(connection, id)? {
+                    Found::End(end) => end,
+                    Found::Damaged(what) => return Ok(Err(Refusal::Damaged(what))),
+                    Found::Nothing if self.append.expected == SequenceNr::ZERO => {
+                        Streams::create(connection, id)?
+                    }
+                    Found::Nothing => return Ok(Err(self.other_end(0))),
                 };
                 if !self.follows(end) {
                     streams.remember(id, end);
@@ -185,7 +212,8 @@ impl EncodedAppend {
         }
     }
 
-    /// Moves the head if it is the expected one; the second guard against two writers, beside the seal.
+    /// Moves the head if it is the expected one; the second guard against two writers, beside the seal. Every column of it is compared, so
+    /// that a damaged head is never built upon.
     fn move_head(
         &self,
         connection: &Connection,
@@ -200,18 +228,23 @@ impl EncodedAppend {
             depth: end.depth + 1,
             ..end
         };
+        let name = self.append.persistence_id.as_str();
         let changed = connection
             .prepare_cached(
-                "UPDATE heads SET highest = ?2, newest = ?3, depth = ?4
-                 WHERE stream = ?1 AND highest = ?5 AND newest = ?6",
+                "UPDATE heads SET highest = ?2, newest = ?3, depth = ?4, checksum = ?5
+                 WHERE stream = ?1 AND highest = ?6 AND newest = ?7 AND deleted = ?8 AND depth = ?9 AND checksum = ?10",
             )?
             .execute(params![
                 end.stream,
                 moved.highest,
                 moved.newest,
                 moved.depth,
+                of_head(name, moved),
                 end.highest,
-                end.newest
+                end.newest,
+                end.deleted,
+                end.depth,
+                of_head(name, end)
             ])?;
         Ok((changed == 1).then_some(moved))
     }
@@ -219,15 +252,27 @@ impl EncodedAppend {
     fn insert(&self, connection: &Connection, end: End) -> rusqlite::Result<()> {
         let count = i64::try_from(self.append.events.len()).unwrap_or(i64::MAX);
         let first = end.highest - count + 1;
+        let header = BatchHeader {
+            ordinal: end.newest,
+            stream: end.stream,
+            first,
+            last: end.highest,
+            previous: end.previous,
+            seen: Vec::new(),
+            events_checksum: self.events_checksum,
+            checksum: 0,
+        };
         connection
-            .prepare_cached("INSERT INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .prepare_cached("INSERT INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
             .execute(params![
-                end.newest,
-                end.stream,
-                first,
-                end.highest,
-                end.previous,
+                header.ordinal,
+                header.stream,
+                header.first,
+                header.last,
+                header.previous,
                 self.seen,
+                header.events_checksum,
+                header.sum(self.append.persistence_id.as_str(), &self.seen),
                 self.events
             ])?;
         if end.depth % MARK_EVERY == 0 {

@@ -89,10 +89,11 @@ impl Groups {
                     count(&self.counters.appends, 1);
                     count(&self.counters.events, append.event_count());
                 }
+                Err(Refusal::Damaged(_)) => count(&self.counters.rows_damaged, 1),
                 Err(_) => count(&self.counters.fenced, 1),
             }
         }
-        write.finish(outcome.map_err(Refusal::into_error));
+        write.finish(outcome.map_err(|refusal| refusal.into_error(&self.path)));
     }
 
     fn transaction(&mut self, group: &mut [Write]) -> Result<Outcomes> {

@@ -14,7 +14,7 @@ mod append;
 mod group;
 mod streams;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -25,9 +25,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::SqliteSettings;
+use crate::record_error::Unread;
 use crate::stats::{Counters, count};
 
-pub(crate) use append::{EncodedAppend, WriterState, seal_writer, writer_state};
+pub(crate) use append::{
+    EncodedAppend, WriterState, damaged_writer, insert_writer, seal_writer, writer_state,
+};
 pub(crate) use streams::{End, stream_end};
 
 /// One write that waits for its transaction.
@@ -50,6 +53,7 @@ pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Write>>,
     thread: Option<JoinHandle<()>>,
     counters: Arc<Counters>,
+    path: PathBuf,
 }
 
 impl Writer {
@@ -66,7 +70,7 @@ impl Writer {
             .name("antiphon-sqlite".into())
             .spawn(move || groups.run())
             .map_err(|error| Error::unavailable("no thread for the writer").with_source(error))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), counters })
+        Ok(Self { queue: Some(queue), thread: Some(thread), counters, path: path.to_path_buf() })
     }
 
     /// Appends, and returns when it is durable or refused.
@@ -86,6 +90,35 @@ impl Writer {
         let job = JobOf { work: Some(work), value: None, answer };
         self.submit(Write::Job(Box::new(job))).await?;
         answered.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// The same for work that reads rows first: one that is damaged fails this work only, and nothing of it takes effect.
+    pub(crate) async fn run_reading<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> std::result::Result<T, Unread> + Send + 'static,
+    {
+        let outcome = self
+            .run(move |connection| {
+                connection.execute_batch("SAVEPOINT work")?;
+                match work(connection) {
+                    Ok(value) => {
+                        connection.execute_batch("RELEASE work")?;
+                        Ok(Ok(value))
+                    }
+                    // that of SQLite itself rolls back the group
+                    Err(Unread::Sqlite(error)) if error.sqlite_error_code().is_some() => Err(error),
+                    Err(unread) => {
+                        connection.execute_batch("ROLLBACK TO work; RELEASE work")?;
+                        Ok(Err(unread))
+                    }
+                }
+            })
+            .await?;
+        outcome.map_err(|unread| {
+            count(&self.counters.rows_damaged, 1);
+            unread.into_error(&self.path, "writing")
+        })
     }
 
     async fn submit(&self, write: Write) -> Result<()> {

@@ -6,7 +6,11 @@
 use std::collections::HashMap;
 
 use antiphon_persistence::identity::PersistenceId;
-use rusqlite::{Connection, OptionalExtension};
+use antiphon_persistence::record::checksum::DAMAGED;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::record_error::Unread;
+use crate::sums::{name_hash, of_head};
 
 /// The end of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,27 +29,87 @@ pub(crate) struct End {
     pub(crate) depth: i64,
 }
 
-/// Reads the end of a stream; `None` when it does not exist.
+/// What is there of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    End(End),
+    /// Its rows are not as they were written: which one, and why.
+    Damaged(String),
+}
+
+impl Found {
+    /// For reads.
+    pub(crate) fn end(self) -> Result<Option<End>, Unread> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::End(end) => Ok(Some(end)),
+            Self::Damaged(what) => Err(Unread::Row(what)),
+        }
+    }
+}
+
+/// Reads the end of a stream.
 pub(crate) fn stream_end(
     connection: &Connection,
     persistence_id: &PersistenceId,
-) -> rusqlite::Result<Option<End>> {
-    connection
+) -> rusqlite::Result<Found> {
+    let name = persistence_id.as_str();
+    let found: Option<(i64, Option<(End, i64)>)> = connection
         .prepare_cached(
-            "SELECT stream, highest, newest, deleted, depth FROM streams JOIN heads USING (stream)
-             WHERE persistence_id = ?1",
+            "SELECT streams.stream, hash, highest, newest, deleted, depth, heads.checksum
+             FROM streams LEFT JOIN heads USING (stream) WHERE persistence_id = ?1",
         )?
-        .query_row([persistence_id.as_str()], |row| {
-            Ok(End {
-                stream: row.get(0)?,
-                highest: row.get(1)?,
-                newest: row.get(2)?,
-                previous: 0,
-                deleted: row.get(3)?,
-                depth: row.get(4)?,
-            })
+        .query_row([name], |row| {
+            let highest: Option<i64> = row.get(2)?;
+            let head = match highest {
+                None => None,
+                Some(highest) => {
+                    let end = End {
+                        stream: row.get(0)?,
+                        highest,
+                        newest: row.get(3)?,
+                        previous: 0,
+                        deleted: row.get(4)?,
+                        depth: row.get(5)?,
+                    };
+                    Some((end, row.get(6)?))
+                }
+            };
+            Ok((row.get(1)?, head))
         })
-        .optional()
+        .optional()?;
+    Ok(match found {
+        None => return missing(connection, name),
+        Some((hash, _)) if hash != name_hash(name) => {
+            Found::Damaged(format!("table `streams`, `{name}`: {DAMAGED}"))
+        }
+        Some((_, None)) => Found::Damaged(format!("table `heads`, `{name}`: its row is missing")),
+        Some((_, Some((end, sum)))) if sum != of_head(name, end) => {
+            Found::Damaged(format!("table `heads`, stream {} (`{name}`): {DAMAGED}", end.stream))
+        }
+        Some((_, Some((end, _)))) => Found::End(end),
+    })
+}
+
+/// A stream that is not found by its name: its name may be damaged, and then its hash is still there.
+fn missing(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
+    let mut statement = connection.prepare_cached(
+        "SELECT stream, CAST(persistence_id AS BLOB) FROM streams WHERE hash = ?1",
+    )?;
+    let mut rows = statement.query([name_hash(name)])?;
+    while let Some(row) = rows.next()? {
+        let (stream, there): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        // another name may have the same hash
+        let sound =
+            std::str::from_utf8(&there).is_ok_and(|text| name_hash(text) == name_hash(name));
+        if !sound {
+            return Ok(Found::Damaged(format!(
+                "table `streams`, stream {stream} (`{name}`): {DAMAGED}"
+            )));
+        }
+    }
+    Ok(Found::Nothing)
 }
 
 pub(super) struct Streams {
@@ -78,21 +142,20 @@ impl Streams {
         self.ends.insert(persistence_id.clone(), end);
     }
 
-    /// Reads the end, or creates the stream.
-    pub(super) fn read(
+    /// Creates a stream.
+    pub(super) fn create(
         connection: &Connection,
         persistence_id: &PersistenceId,
     ) -> rusqlite::Result<End> {
-        if let Some(end) = stream_end(connection, persistence_id)? {
-            return Ok(end);
-        }
+        let name = persistence_id.as_str();
         connection
-            .prepare_cached("INSERT INTO streams (persistence_id) VALUES (?1)")?
-            .execute([persistence_id.as_str()])?;
+            .prepare_cached("INSERT INTO streams (persistence_id, hash) VALUES (?1, ?2)")?
+            .execute(params![name, name_hash(name)])?;
         let stream = connection.last_insert_rowid();
+        let end = End { stream, highest: 0, newest: 0, previous: 0, deleted: 0, depth: 0 };
         connection
-            .prepare_cached("INSERT INTO heads VALUES (?1, 0, 0, 0, 0)")?
-            .execute([stream])?;
-        Ok(End { stream, highest: 0, newest: 0, previous: 0, deleted: 0, depth: 0 })
+            .prepare_cached("INSERT INTO heads VALUES (?1, 0, 0, 0, 0, ?2)")?
+            .execute([stream, of_head(name, end)])?;
+        Ok(end)
     }
 }

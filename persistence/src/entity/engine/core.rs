@@ -14,6 +14,7 @@ use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopR
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{ReplyError, refuse};
+use crate::store::Limits;
 
 /// What does not change in the life of an entity, shared by all parts of its engine.
 pub(super) struct Shared<E: EventSourced> {
@@ -23,6 +24,8 @@ pub(super) struct Shared<E: EventSourced> {
     pub(super) settings: Arc<EntitySettings>,
     pub(super) counters: Arc<EntityCounters>,
     pub(super) generation: Generation,
+    /// What the journal takes.
+    pub(super) limits: Limits,
 }
 
 enum Phase<E: EventSourced> {
@@ -69,7 +72,15 @@ impl<E: EventSourced> Engine<E> {
         counters: Arc<EntityCounters>,
     ) -> Self {
         Self {
-            shared: Shared { behaviour, id, replicas, settings, counters, generation: 0 },
+            shared: Shared {
+                behaviour,
+                id,
+                replicas,
+                settings,
+                counters,
+                generation: 0,
+                limits: Limits::default(),
+            },
             phase: Phase::Permit,
             inbox: VecDeque::new(),
             stash: VecDeque::new(),
@@ -82,6 +93,13 @@ impl<E: EventSourced> Engine<E> {
             recovered_at: None,
             holding: Holding::default(),
         }
+    }
+
+    /// The same engine on a journal with these limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.shared.limits = limits;
+        self
     }
 
     /// Advances the entity by one input.
@@ -389,6 +407,13 @@ impl<E: EventSourced> Engine<E> {
     /// Whether the entity is at work.
     pub fn is_running(&self) -> bool {
         self.running().is_some()
+    }
+
+    /// Whether the entity is at work, has no event, and nothing waits: it need not be there.
+    pub fn is_empty(&self) -> bool {
+        self.running().is_some_and(|running| running.newest == SequenceNr::ZERO)
+            && self.inbox.is_empty()
+            && self.stash.is_empty()
     }
 
     fn running(&self) -> Option<&Running<E>> {

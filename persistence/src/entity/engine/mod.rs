@@ -28,6 +28,7 @@ mod applying;
 mod core;
 mod holding;
 mod input;
+mod limits;
 mod persisting;
 mod recovery;
 mod replication;

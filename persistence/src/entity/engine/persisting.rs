@@ -9,12 +9,12 @@ use super::core::{Shared, store_failure};
 use super::running::{Failure, Running};
 use super::{Action, Release};
 use crate::entity::effect::CommandFuture;
-use crate::entity::{EntityCounters, EventSourced, Signal};
+use crate::entity::{EntityCounters, EntitySettings, EventSourced, Signal};
 use crate::event::{Payload, SequenceNr, StoredEvent};
 use crate::guard;
 use crate::identity::ReplicaId;
 use crate::reply::{ReplyError, refuse};
-use crate::store::{Append, Snapshot};
+use crate::store::{Append, Limits, Snapshot};
 use crate::time::Timestamp;
 use crate::version::VersionVector;
 use crate::{ErrorKind, Result};
@@ -30,10 +30,18 @@ pub(super) enum Due<E: EventSourced> {
 
 struct InFlight {
     last: SequenceNr,
+    bytes: usize,
     /// Those that are to be passed on.
     own: Vec<StoredEvent>,
     /// The times of those of other replicas.
     others: Vec<Timestamp>,
+}
+
+/// Events that are stored together or not at all.
+struct Group {
+    events: Vec<StoredEvent>,
+    /// As the store counts them.
+    bytes: usize,
 }
 
 /// What is on its way to the disk, and what waits for it.
@@ -42,9 +50,9 @@ pub(super) struct Persisting<E: EventSourced> {
     in_flight: Option<InFlight>,
     /// The last event of the append that failed: the failure's answer is about what is in it.
     failed: Option<SequenceNr>,
-    /// Groups that are stored together or not at all.
-    collected: VecDeque<Vec<StoredEvent>>,
+    collected: VecDeque<Group>,
     collected_count: usize,
+    collected_bytes: usize,
     waiting: VecDeque<(SequenceNr, Due<E>)>,
     pub(super) snapshot_due: bool,
     snapshot_under_way: bool,
@@ -63,6 +71,7 @@ impl<E: EventSourced> Persisting<E> {
             failed: None,
             collected: VecDeque::new(),
             collected_count: 0,
+            collected_bytes: 0,
             waiting: VecDeque::new(),
             snapshot_due: false,
             snapshot_under_way: false,
@@ -79,6 +88,13 @@ impl<E: EventSourced> Persisting<E> {
         self.collected_count + in_flight
     }
 
+    /// Whether there is room for more events that are applied and not durable.
+    pub(super) fn has_room(&self, settings: &EntitySettings) -> bool {
+        let bytes = self.collected_bytes + self.in_flight.as_ref().map_or(0, |append| append.bytes);
+        self.unpersisted_count() < settings.unpersisted_events_max
+            && bytes < settings.unpersisted_bytes_max
+    }
+
     /// Whether nothing is on its way and nothing waits.
     pub(super) fn is_settled(&self) -> bool {
         self.in_flight.is_none() && self.collected.is_empty() && self.waiting.is_empty()
@@ -86,8 +102,10 @@ impl<E: EventSourced> Persisting<E> {
 
     pub(super) fn collect(&mut self, group: Vec<StoredEvent>) {
         if !group.is_empty() {
+            let bytes = Limits::append_bytes(&group);
             self.collected_count += group.len();
-            self.collected.push_back(group);
+            self.collected_bytes += bytes;
+            self.collected.push_back(Group { events: group, bytes });
         }
     }
 
@@ -131,14 +149,19 @@ impl<E: EventSourced> Persisting<E> {
         if self.in_flight.is_some() || self.collected.is_empty() {
             return None;
         }
-        let mut events = self.collected.pop_front().expect("not empty");
+        let Group { mut events, mut bytes } = self.collected.pop_front().expect("not empty");
         while let Some(next) = self.collected.front() {
-            if events.len() + next.len() > shared.settings.append_events_max {
+            if events.len() + next.events.len() > shared.settings.append_events_max
+                || bytes + next.bytes > shared.limits.append_bytes_max
+            {
                 break;
             }
-            events.extend(self.collected.pop_front().expect("just seen"));
+            let next = self.collected.pop_front().expect("just seen");
+            events.extend(next.events);
+            bytes += next.bytes;
         }
         self.collected_count -= events.len();
+        self.collected_bytes -= bytes;
         let me = shared.id.replica_id();
         let own = if shared.replicas.len() > 1 {
             events.iter().filter(|event| event.meta.origin == *me).cloned().collect()
@@ -148,7 +171,7 @@ impl<E: EventSourced> Persisting<E> {
         let last = events.last().expect("not empty").sequence_nr;
         let others = events.iter().filter(|event| event.meta.origin != *me);
         let others = others.map(|event| event.meta.timestamp).collect();
-        self.in_flight = Some(InFlight { last, own, others });
+        self.in_flight = Some(InFlight { last, bytes, own, others });
         Some(Append { persistence_id: shared.id.persistence_id(), expected: self.durable, events })
     }
 

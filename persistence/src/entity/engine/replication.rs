@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::core::{Shared, merge_news};
 use super::holding::is_skipped;
+use super::limits;
 use super::persisting::Due;
 use super::running::Running;
 use super::{Action, Now};
@@ -176,12 +177,10 @@ impl<E: EventSourced> Running<E> {
         offered
     }
 
-    fn collect_others(&mut self, shared: &Shared<E>, mut group: Vec<StoredEvent>) {
-        while group.len() > shared.settings.append_events_max {
-            let rest = group.split_off(shared.settings.append_events_max);
-            self.persisting.collect(std::mem::replace(&mut group, rest));
+    fn collect_others(&mut self, shared: &Shared<E>, events: Vec<StoredEvent>) {
+        for group in limits::cut(&shared.limits, shared.settings.append_events_max, events) {
+            self.persisting.collect(group);
         }
-        self.persisting.collect(group);
         self.snapshot_if_due(shared);
     }
 
@@ -246,7 +245,7 @@ impl<E: EventSourced> Running<E> {
         }
         self.try_held(shared, now, actions);
         self.answer_news(shared, actions);
-        if self.persisting.unpersisted_count() >= shared.settings.unpersisted_events_max {
+        if !self.persisting.has_room(&shared.settings) {
             return;
         }
         let gaps = self.delivery.waiting_origins();

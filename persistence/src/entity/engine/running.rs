@@ -121,7 +121,7 @@ impl<E: EventSourced> Running<E> {
         let settings = &shared.settings;
         self.asynchronous.is_none()
             && self.spoilt.is_none()
-            && self.persisting.unpersisted_count() < settings.unpersisted_events_max
+            && self.persisting.has_room(settings)
             && (settings.pipelined || self.persisting.is_settled())
     }
 
@@ -262,7 +262,7 @@ impl<E: EventSourced> Running<E> {
         events: Vec<E::Event>,
     ) -> Result<Option<SequenceNr>, ReplyError> {
         let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
-            self.encode(shared, events)
+            self.encode(shared, events).and_then(|events| self.within_limits(shared, events))
         });
         let events = match encoded {
             Ok(Ok(events)) => events,

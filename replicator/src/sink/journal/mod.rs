@@ -102,13 +102,17 @@ impl JournalSink {
             return Ok(outcomes);
         }
         let mut outcomes = vec![Outcome::Duplicate; there];
-        let rest = &events[there..];
-        if !rest.is_empty() {
-            let written = self.append(stores, writer, &id, rest).await;
-            outcomes.extend(match written {
-                Ok(()) => rest.iter().map(|_| Outcome::Written(None)).collect(),
-                Err(error) => first(failure(&error), rest.len()),
-            });
+        let (mut rest, limits) = (&events[there..], stores.journal.limits());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(limits.fitting(rest, rest.len()));
+            match self.append(stores, writer, &id, now).await {
+                Ok(()) => outcomes.extend(now.iter().map(|_| Outcome::Written(None))),
+                Err(error) => {
+                    outcomes.extend(first(failure(&error), rest.len()));
+                    break;
+                }
+            }
+            rest = later;
         }
         Ok(outcomes)
     }

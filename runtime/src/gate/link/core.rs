@@ -16,19 +16,24 @@
 //!
 //! Invariants:
 //! - messages of one service arrive in the order in which they were sent, each at most once;
-//! - the queue, the window and the early frames never exceed their limits; urgent messages have a small
+//! - the queue, the window and what has arrived never exceed their limits; urgent messages have a small
 //!   window of their own beyond it.
+//!
+//! A message over `direct_bytes_max`, and each of its lane behind it, is handed over by another task, in order. The frame that
+//! brought it is acknowledged when its receiver has it, so that the peer's window bounds what waits here.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::incoming::{Arrival, Incoming};
+use super::budget::{Budget, Held};
+use super::incoming::{Arrival, Incoming, OVERHEAD_BYTES};
 use super::queue::Queue;
-use super::record::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, Message};
+use super::record::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, Message, MessageKind};
 use crate::gate::GateSettings;
-use crate::transport::SendError;
+use crate::transport::{FRAME_BYTES_MAX, SendError};
 
 /// An acknowledgement travels by itself after so many bytes or frames.
 const ACK_BYTES: usize = 128 * 1024;
@@ -47,6 +52,8 @@ pub(in crate::gate) enum Input {
     Flush,
     /// A frame has arrived.
     Frame(Bytes),
+    /// The receiver has the first of the messages that were to be handed over later.
+    Delivered,
     /// Time passes.
     Tick,
 }
@@ -58,6 +65,8 @@ pub(in crate::gate) enum Effect {
     Send(Bytes),
     /// Hand this message to its receiver.
     Deliver(Message),
+    /// Hand this message to its receiver after those before it, on another task; answered by `Delivered`.
+    DeliverLater(Message),
     /// Flush soon.
     Wake,
     /// Requests, or answers, were lost: fail all asks that wait for an answer, except those that have not been sent.
@@ -66,6 +75,15 @@ pub(in crate::gate) enum Effect {
     Dropped { reason: &'static str, count: usize },
     /// The link begins anew.
     Restarted { reason: &'static str },
+}
+
+/// A message that is handed over later.
+#[derive(Debug)]
+struct Deferred {
+    stream: u64,
+    /// The frame that brought its end.
+    number: u64,
+    cost: usize,
 }
 
 #[derive(Debug)]
@@ -81,6 +99,9 @@ pub(in crate::gate) struct LinkCore {
     queue: Queue,
     woken: bool,
     incoming: Incoming,
+    /// In the order in which they arrived.
+    deferred: VecDeque<Deferred>,
+    deferred_held: Held,
     /// Since the link is up the peer has begun no stream: its next one is no sign of a loss.
     expects_stream: bool,
 }
@@ -88,8 +109,15 @@ pub(in crate::gate) struct LinkCore {
 impl LinkCore {
     /// A link that is down. Its streams are numbered above `first_stream`, which must be higher than any stream of an earlier
     /// link from this node to that peer.
-    pub(in crate::gate) fn new(settings: GateSettings, first_stream: u64) -> Self {
+    pub(in crate::gate) fn new(
+        settings: GateSettings,
+        budget: Arc<Budget>,
+        first_stream: u64,
+    ) -> Self {
         Self {
+            incoming: Incoming::new(budget.clone(), &settings),
+            deferred: VecDeque::new(),
+            deferred_held: Held::new(budget, settings.received_peer_bytes_max),
             settings,
             up: false,
             stream: first_stream,
@@ -99,7 +127,6 @@ impl LinkCore {
             progress_at: None,
             queue: Queue::default(),
             woken: false,
-            incoming: Incoming::default(),
             expects_stream: true,
         }
     }
@@ -129,6 +156,7 @@ impl LinkCore {
             Input::Down => self.on_down(&mut effects),
             Input::Flush => self.on_flush(now, &mut effects),
             Input::Frame(frame) => self.on_frame(now, frame, &mut effects),
+            Input::Delivered => self.on_delivered(&mut effects),
             Input::Tick => self.on_tick(now, &mut effects),
         }
         if cfg!(debug_assertions) {
@@ -150,6 +178,8 @@ impl LinkCore {
             return;
         }
         self.up = false;
+        // what has not arrived whole never will: the peer begins another stream
+        self.incoming.refuse();
         let count = self.queue.clear();
         if count > 0 {
             effects.push(Effect::Dropped { reason: "link_down", count });
@@ -212,11 +242,50 @@ impl LinkCore {
     fn header(&mut self, kind: FrameKind, stream: u64, number: u64) -> Vec<u8> {
         self.incoming.unreported_frames = 0;
         self.incoming.unreported_bytes = 0;
-        let (ack_stream, ack_next) = (self.incoming.stream, self.incoming.next);
+        let (ack_stream, ack_next) = (self.incoming.stream, self.acknowledgeable());
         let room = if kind == FrameKind::Data { 1024 } else { FRAME_HEADER_BYTES };
         let mut frame = Vec::with_capacity(room);
         FrameHeader { kind, stream, number, ack_stream, ack_next }.write(&mut frame);
         frame
+    }
+
+    /// Frames below this number are acknowledged: they have arrived, and their messages are with their receivers.
+    fn acknowledgeable(&self) -> u64 {
+        let mut deferred = self.deferred.iter();
+        let first = deferred.find(|deferred| deferred.stream == self.incoming.stream);
+        first.map_or(self.incoming.next, |first| first.number)
+    }
+
+    fn on_delivered(&mut self, effects: &mut Vec<Effect>) {
+        let before = self.acknowledgeable();
+        let Some(delivered) = self.deferred.pop_front() else { return };
+        self.deferred_held.shrink(delivered.cost);
+        if self.up && self.acknowledgeable() > before {
+            let ack = self.header(FrameKind::Ack, self.stream, 0);
+            effects.push(Effect::Send(ack.into()));
+        }
+    }
+
+    /// Hands a message over, now or later. Returns false when no more may wait.
+    fn hand_over(&mut self, number: u64, mut message: Message, effects: &mut Vec<Effect>) -> bool {
+        let size = message.payload.len();
+        let is_answer = matches!(message.kind, MessageKind::Answer | MessageKind::Failure);
+        let is_direct = self.deferred.is_empty() && size <= self.settings.direct_bytes_max;
+        if is_answer || message.service.is_urgent() || is_direct {
+            effects.push(Effect::Deliver(message));
+            return true;
+        }
+        let cost = size + OVERHEAD_BYTES;
+        if !self.deferred_held.grow(cost) {
+            return false;
+        }
+        if size <= FRAME_BYTES_MAX {
+            // a small message must not keep its whole frame in memory
+            message.payload = Bytes::copy_from_slice(&message.payload);
+        }
+        self.deferred.push_back(Deferred { stream: self.incoming.stream, number, cost });
+        effects.push(Effect::DeliverLater(message));
+        true
     }
 
     fn on_frame(&mut self, now: Instant, mut frame: Bytes, effects: &mut Vec<Effect>) {
@@ -284,7 +353,11 @@ impl LinkCore {
         let mut messages = Vec::new();
         let arrival =
             self.incoming.frame(now, header.number, records, &self.settings, &mut messages);
-        effects.extend(messages.into_iter().map(Effect::Deliver));
+        for (number, message) in messages {
+            if !self.hand_over(number, message, effects) {
+                return self.refuse("received_bytes_max", effects);
+            }
+        }
         match arrival {
             Arrival::Taken => self.report(effects),
             Arrival::Dropped(reason) => effects.push(Effect::Dropped { reason, count: 1 }),
@@ -312,8 +385,8 @@ impl LinkCore {
         if !self.up {
             return;
         }
-        if self.incoming.has_gap(now, &self.settings) {
-            self.refuse("gap", effects);
+        if let Some(reason) = self.incoming.overdue(now, &self.settings) {
+            self.refuse(reason, effects);
         }
         let is_blocked = !self.queue.is_empty() && !self.has_credit();
         let is_late = |at: Instant| now.duration_since(at) >= self.settings.stall_timeout;

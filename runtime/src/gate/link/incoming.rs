@@ -2,27 +2,45 @@
 //!
 //! Each frame belongs to a stream of the peer and has a dense number there. A higher stream replaces the one
 //! before; lower ones are stale. A frame that comes too early waits, within a bound, for those before it.
+//!
+//! Early frames and the parts of a message that has not arrived whole are in the budget of the peer; there is at most
+//! one such message, and it has a limit of time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
+use super::budget::{Budget, Held};
 use super::record::{Malformed, Message, Part, Record, read_record};
 use crate::gate::GateSettings;
 
-/// What became of a frame.
+/// Memory that a frame or a message takes beside its bytes.
+pub(super) const OVERHEAD_BYTES: usize = 128;
+
+/// The fate of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// It belongs to a stream that was replaced or refused, or came twice.
     Dropped(&'static str),
     /// It waits, or its records were taken.
     Taken,
-    /// The stream cannot go on: something is missing or malformed.
+    /// The stream cannot go on: something is missing, malformed or over a limit.
     Broken(&'static str),
 }
 
-#[derive(Debug, Default)]
+/// A whole message, with the number of the frame that brought its end.
+pub(super) type Arrived = (u64, Message);
+
+#[derive(Debug)]
+struct Unfinished {
+    message: Message,
+    payload: BytesMut,
+    since: Instant,
+}
+
+#[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) stream: u64,
     pub(super) next: u64,
@@ -30,16 +48,36 @@ pub(super) struct Incoming {
     pub(super) refused: bool,
     early: BTreeMap<u64, Bytes>,
     early_since: Option<Instant>,
-    reassembly: Option<(Message, BytesMut)>,
+    unfinished: Option<Unfinished>,
+    held: Held,
     /// Frames and bytes that arrived since the last acknowledgement.
     pub(super) unreported_frames: usize,
     pub(super) unreported_bytes: usize,
 }
 
 impl Incoming {
+    pub(super) fn new(budget: Arc<Budget>, settings: &GateSettings) -> Self {
+        Self {
+            stream: 0,
+            next: 0,
+            refused: false,
+            early: BTreeMap::new(),
+            early_since: None,
+            unfinished: None,
+            held: Held::new(budget, settings.received_peer_bytes_max),
+            unreported_frames: 0,
+            unreported_bytes: 0,
+        }
+    }
+
     /// Begins another stream of the peer.
     pub(super) fn begin(&mut self, stream: u64) {
-        *self = Self { stream, ..Self::default() };
+        self.refuse();
+        self.refused = false;
+        self.stream = stream;
+        self.next = 0;
+        self.unreported_frames = 0;
+        self.unreported_bytes = 0;
     }
 
     /// Gives the stream up until the peer begins another.
@@ -47,7 +85,8 @@ impl Incoming {
         self.refused = true;
         self.early.clear();
         self.early_since = None;
-        self.reassembly = None;
+        self.unfinished = None;
+        self.held.clear();
     }
 
     pub(super) fn frame(
@@ -56,59 +95,96 @@ impl Incoming {
         number: u64,
         records: Bytes,
         settings: &GateSettings,
-        messages: &mut Vec<Message>,
+        messages: &mut Vec<Arrived>,
     ) -> Arrival {
         if number < self.next || self.early.contains_key(&number) {
             return Arrival::Dropped("duplicate_frame");
         }
         if number > self.next {
-            self.early.insert(number, records);
-            self.early_since.get_or_insert(now);
-            if self.early.len() > settings.reorder_frames_max {
-                return Arrival::Broken("reorder_frames_max");
-            }
-            return Arrival::Taken;
+            return self.wait(now, number, records, settings);
         }
         let mut ready = Some(records);
         while let Some(records) = ready {
+            let number = self.next;
             self.next += 1;
             self.unreported_frames += 1;
             self.unreported_bytes += records.len();
-            if let Err(Malformed) = self.records(records, settings, messages) {
-                return Arrival::Broken("malformed_frame");
+            if let Err(reason) = self.records(now, number, records, settings, messages) {
+                return Arrival::Broken(reason);
             }
             ready = self.early.remove(&self.next);
+            if let Some(records) = &ready {
+                self.held.shrink(records.len() + OVERHEAD_BYTES);
+            }
         }
         self.early_since = if self.early.is_empty() { None } else { Some(now) };
         Arrival::Taken
     }
 
-    /// Whether a missing frame has been waited for too long.
-    pub(super) fn has_gap(&self, now: Instant, settings: &GateSettings) -> bool {
-        self.early_since.is_some_and(|since| now.duration_since(since) >= settings.gap_timeout)
+    fn wait(
+        &mut self,
+        now: Instant,
+        number: u64,
+        records: Bytes,
+        settings: &GateSettings,
+    ) -> Arrival {
+        if self.early.len() >= settings.reorder_frames_max {
+            return Arrival::Broken("reorder_frames_max");
+        }
+        if !self.held.grow(records.len() + OVERHEAD_BYTES) {
+            return Arrival::Broken("received_bytes_max");
+        }
+        self.early.insert(number, records);
+        self.early_since.get_or_insert(now);
+        Arrival::Taken
+    }
+
+    /// Why the stream cannot go on any more, if so: a missing frame, or the rest of a message, was waited for too long.
+    pub(super) fn overdue(&self, now: Instant, settings: &GateSettings) -> Option<&'static str> {
+        let is_late = |since: Instant, limit| now.duration_since(since) >= limit;
+        if self.early_since.is_some_and(|since| is_late(since, settings.gap_timeout)) {
+            return Some("gap");
+        }
+        let since = self.unfinished.as_ref().map(|unfinished| unfinished.since);
+        let is_overdue = since.is_some_and(|since| is_late(since, settings.unfinished_timeout));
+        is_overdue.then_some("unfinished_timeout")
     }
 
     fn records(
         &mut self,
+        now: Instant,
+        number: u64,
         mut records: Bytes,
         settings: &GateSettings,
-        messages: &mut Vec<Message>,
-    ) -> Result<(), Malformed> {
-        while let Some(Record { part, message }) = read_record(&mut records)? {
+        messages: &mut Vec<Arrived>,
+    ) -> Result<(), &'static str> {
+        let next =
+            |records: &mut Bytes| read_record(records).map_err(|Malformed| "malformed_frame");
+        while let Some(Record { part, message }) = next(&mut records)? {
             if part == Part::Whole {
-                messages.push(message);
+                messages.push((number, message));
                 continue;
             }
-            let (_, payload) = self.reassembly.get_or_insert_with(|| {
-                (Message { payload: Bytes::new(), ..message.clone() }, BytesMut::new())
+            // the parts of one message follow each other: nothing else of its lane comes between
+            let unfinished = self.unfinished.get_or_insert_with(|| Unfinished {
+                message: Message { payload: Bytes::new(), ..message.clone() },
+                payload: BytesMut::new(),
+                since: now,
             });
-            if payload.len() + message.payload.len() > settings.message_bytes_max {
-                return Err(Malformed);
+            if !unfinished.message.is_continued_by(&message)
+                || unfinished.payload.len() + message.payload.len() > settings.message_bytes_max
+            {
+                return Err("malformed_frame");
             }
-            payload.extend_from_slice(&message.payload);
+            if !self.held.grow(message.payload.len()) {
+                return Err("received_bytes_max");
+            }
+            unfinished.payload.extend_from_slice(&message.payload);
             if part == Part::Last {
-                let (whole, payload) = self.reassembly.take().expect("inserted above");
-                messages.push(Message { payload: payload.freeze(), ..whole });
+                let Unfinished { message, payload, .. } =
+                    self.unfinished.take().expect("inserted above");
+                self.held.shrink(payload.len());
+                messages.push((number, Message { payload: payload.freeze(), ..message }));
             }
         }
         Ok(())
@@ -120,6 +196,7 @@ impl Incoming {
             self.early.first_key_value().is_none_or(|(first, _)| *first > self.next),
             "an early frame is not early"
         );
-        assert!(!self.refused || self.early.is_empty(), "a refused stream keeps frames");
+        let keeps_nothing = self.early.is_empty() && self.unfinished.is_none();
+        assert!(!self.refused || keeps_nothing, "a refused stream keeps frames or parts");
     }
 }

@@ -55,6 +55,13 @@ pub(super) enum FrameKind {
     Reset,
 }
 
+impl Message {
+    /// Whether `part` goes on with the message whose first part this is.
+    pub(super) fn is_continued_by(&self, part: &Self) -> bool {
+        (self.kind, self.service, self.correlation) == (part.kind, part.service, part.correlation)
+    }
+}
+
 /// The start of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameHeader {

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::TcpSettings;
+use crate::text::foreign;
 use crate::{Error, NodeId, Result};
 
 const MAGIC: &[u8; 8] = b"ANTIPHON";
@@ -58,8 +59,9 @@ where
     let id = read_text(stream, u16::from_le_bytes([head[28], head[29]])).await?;
     if cluster != settings.cluster_name {
         return Err(Error::rejected(format!(
-            "`cluster_name`: expected {:?}, actual {cluster:?}",
-            settings.cluster_name
+            "`cluster_name`: expected `{}`, actual `{}`",
+            settings.cluster_name,
+            foreign(&cluster)
         )));
     }
     write(stream, &proof(&settings.cookie, &head[10..26], &own_id)).await?;
@@ -67,7 +69,10 @@ where
     read(stream, &mut other).await?;
     // the nonce is used once, so that the time of the comparison tells nothing of use
     if other != proof(&settings.cookie, &nonce, &id) {
-        return Err(Error::rejected(format!("`cookie`: that of `{id}` is another one")));
+        return Err(Error::rejected(format!(
+            "`cookie`: that of `{}` is another one",
+            foreign(&id)
+        )));
     }
     id.parse()
 }

@@ -64,12 +64,17 @@ impl Peer {
     }
 }
 
+/// Most peers that are remembered as refused; over it some are forgotten.
+const REFUSED_MAX: usize = 4096;
+
 /// All peers.
 #[derive(Default)]
 pub(super) struct Peers {
     pub(super) peers: BTreeMap<NodeId, Arc<Peer>>,
     /// The tasks that keep up the connections which this node dials, with their addresses.
     pub(super) dialing: BTreeMap<NodeId, (String, JoinHandle<()>)>,
+    /// Those that this node asked for. Others are forgotten when their connection ends.
+    pub(super) wanted: BTreeSet<NodeId>,
     /// Disconnected, and to be refused until they are wanted again.
     pub(super) refused: BTreeSet<NodeId>,
     pub(super) has_stopped: bool,
@@ -78,5 +83,22 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn peer(&mut self, id: &NodeId) -> Arc<Peer> {
         self.peers.entry(id.clone()).or_default().clone()
+    }
+
+    pub(super) fn refuse(&mut self, id: &NodeId) {
+        self.wanted.remove(id);
+        self.refused.insert(id.clone());
+        if self.refused.len() > REFUSED_MAX {
+            self.refused.pop_first();
+        }
+    }
+
+    /// Lets go of a peer that nobody asked for, when `peer` is the last to hold it.
+    pub(super) fn forget(&mut self, id: &NodeId, peer: &Arc<Peer>) {
+        let is_known = self.peers.get(id).is_some_and(|known| Arc::ptr_eq(known, peer));
+        // this map and the caller: a connection that waits for its turn would be a third
+        if is_known && !self.wanted.contains(id) && Arc::strong_count(peer) == 2 {
+            self.peers.remove(id);
+        }
     }
 }

@@ -4,10 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::peers::Peer;
 use crate::NodeId;
@@ -16,39 +17,55 @@ use crate::transport::{FRAME_BYTES_MAX, TransportHandler};
 
 /// Bytes that are gathered into one write while more frames wait.
 const WRITE_BYTES_TARGET: usize = 256 * 1024;
+/// Bytes that are made room for before the first byte of a frame is there.
+const FRAME_BYTES_FIRST: usize = 64 * 1024;
 
 /// Runs a connection to its end, in its turn.
 pub(super) async fn run(
     stream: TcpStream,
-    id: NodeId,
-    peer: Arc<Peer>,
+    id: &NodeId,
+    peer: &Peer,
     handler: Arc<dyn TransportHandler>,
     queue_frames_max: usize,
 ) {
     // a newer connection takes the place of an older one
     peer.close();
-    let turn = peer.turn.clone().lock_owned().await;
+    let _turn = peer.turn.clone().lock_owned().await;
     let (frames, queue) = mpsc::channel(queue_frames_max);
     let (close, mut closed) = watch::channel(false);
     if !peer.set(frames, close) {
         return;
     }
-    handler.up(&id);
+    handler.up(id);
     let (reader, writer) = stream.into_split();
     let writing = task::spawn("tcp write", write_all(writer, queue));
-    let reading = read_all(reader, &id, &*handler);
+    let _running = Running { id, peer, handler: &*handler, writing };
+    let reading = read_all(reader, id, &*handler);
     let ended = tokio::select! {
         ended = reading => ended,
         _ = closed.wait_for(|closed| *closed) => Ok(()),
-        _ = writing_ended(&peer) => Ok(()),
+        _ = writing_ended(peer) => Ok(()),
     };
-    writing.abort();
     if let Err(error) = ended {
         tracing::debug!(peer = %id, %error, "connection ended");
     }
-    peer.clear();
-    handler.down(&id);
-    drop(turn);
+}
+
+/// A connection that runs. However it ends, also by a panic or because its task is aborted, its end is reported; the turn
+/// goes to the next connection after that.
+struct Running<'a> {
+    id: &'a NodeId,
+    peer: &'a Peer,
+    handler: &'a dyn TransportHandler,
+    writing: JoinHandle<()>,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.writing.abort();
+        self.peer.clear();
+        self.handler.down(self.id);
+    }
 }
 
 /// The writer drops its queue when the connection breaks.
@@ -72,10 +89,20 @@ async fn read_all(
                 format!("frame: expected at most {FRAME_BYTES_MAX} bytes, actual {length}"),
             ));
         }
-        let mut frame = BytesMut::zeroed(length);
-        reader.read_exact(&mut frame).await?;
-        handler.frame(id, frame.freeze());
+        handler.frame(id, read_frame(&mut reader, length).await?);
     }
+}
+
+/// Memory is taken as the bytes come: a length alone costs at most `FRAME_BYTES_FIRST`, which holds most frames.
+async fn read_frame(reader: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<Bytes> {
+    let mut frame = BytesMut::with_capacity(length.min(FRAME_BYTES_FIRST));
+    let mut bytes = reader.take(length as u64);
+    while frame.len() < length {
+        if bytes.read_buf(&mut frame).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(frame.freeze())
 }
 
 async fn write_all(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 
-use super::peers::Peers;
+use super::peers::{Peer, Peers};
 use super::{TcpSettings, hello, stream};
 use crate::transport::{SendError, Transport, TransportHandler};
 use crate::{Error, NodeId, Result, task};
@@ -79,18 +79,17 @@ impl TcpTransport {
                     continue;
                 }
             };
-            let count = transport.accepted.clone();
-            if count.fetch_add(1, Ordering::AcqRel) >= transport.settings.connections_max {
-                count.fetch_sub(1, Ordering::AcqRel);
-                tracing::warn!(%from, limit = transport.settings.connections_max, "`connections_max` reached, a connection is closed");
+            let limit = transport.settings.connections_max;
+            let Some(slot) = Slot::take(&transport.accepted, limit) else {
+                tracing::warn!(%from, limit, "`connections_max` reached, a connection is closed");
                 continue;
-            }
+            };
             // each in a task of its own, so that a silent one holds up nobody
             task::spawn("tcp accepted", async move {
+                let _slot = slot;
                 if let Err(error) = transport.connection(stream, None).await {
                     tracing::warn!(%from, %error, "a connection is refused");
                 }
-                count.fetch_sub(1, Ordering::AcqRel);
             });
         }
     }
@@ -119,7 +118,8 @@ impl TcpTransport {
             (peers.peer(&id), self.handler.get().cloned())
         };
         let handler = handler.ok_or_else(|| Error::bug("the transport was not started"))?;
-        stream::run(stream, id, peer, handler, self.settings.queue_frames_max).await;
+        let _known = Known { transport: self, id: &id, peer: &peer };
+        stream::run(stream, &id, &peer, handler, self.settings.queue_frames_max).await;
         Ok(())
     }
 
@@ -150,6 +150,36 @@ impl TcpTransport {
     }
 }
 
+/// The place of an accepted connection, given back however its task ends.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn take(count: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let slot = Self(count.clone());
+        // the slot gives back what it has taken, also when that was too much
+        (count.fetch_add(1, Ordering::AcqRel) < limit).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The peer of a connection: forgotten at its end if nobody asked for it.
+struct Known<'a> {
+    transport: &'a TcpTransport,
+    id: &'a NodeId,
+    peer: &'a Arc<Peer>,
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        self.transport.peers().forget(self.id, self.peer);
+    }
+}
+
 /// A connection works without these too; on systems that do not know them they are left out.
 fn tune(stream: &TcpStream, user_timeout: Duration) {
     let _ = stream.set_nodelay(true);
@@ -177,6 +207,7 @@ impl Transport for TcpTransport {
     fn connect(&self, peer: &NodeId, address: &str) {
         let mut peers = self.peers();
         peers.refused.remove(peer);
+        peers.wanted.insert(peer.clone());
         if peers.has_stopped || self.me > *peer {
             return;
         }
@@ -193,7 +224,7 @@ impl Transport for TcpTransport {
 
     fn disconnect(&self, peer: &NodeId) {
         let mut peers = self.peers();
-        peers.refused.insert(peer.clone());
+        peers.refuse(peer);
         // the connection runs in the dial task: it is closed, which reports its end, and not aborted
         let dialing = peers.dialing.remove(peer);
         let connected = peers.peers.remove(peer);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 
 use super::{LaneView, Refreshed, View};
+use crate::damaged::damaged;
 use crate::log::relay::LaneRelay;
 use crate::log::round::{self, Entry};
 use crate::stats::{Counters, count};
@@ -107,7 +108,7 @@ impl View {
                     return Err(hole(lane, nr, at));
                 }
                 nr = at;
-                let entries = decode(lane, at, &record)?;
+                let entries = decode_stored(lane, LanePosition { part, nr }, &record)?;
                 self.push(lane, LanePosition { part, nr }, entries);
             }
             if page.state.head.is_some_and(|head| head > nr) {
@@ -130,11 +131,28 @@ impl View {
     }
 }
 
-/// The entries of a round.
-pub(crate) fn decode(lane: &LaneId, nr: u64, record: &Bytes) -> Result<Arc<[Entry]>> {
+/// The entries of a round that was read from the database.
+pub(crate) fn decode_stored(
+    lane: &LaneId,
+    at: LanePosition,
+    record: &Bytes,
+) -> Result<Arc<[Entry]>> {
+    let LanePosition { part, nr } = at;
+    let entries = round::decode_stored(lane, at, record).map_err(|why| {
+        damaged(
+            "log",
+            &format!("writer `{}`, lane {}, part {part}, round {nr}", lane.writer, lane.lane),
+            &why,
+        )
+    })?;
+    Ok(entries.into())
+}
+
+/// The entries of a round that another node told.
+pub(super) fn decode_told(lane: &LaneId, nr: u64, record: &Bytes) -> Result<Arc<[Entry]>> {
     let entries = round::decode(record).map_err(|why| {
         Error::corrupt(format!(
-            "round {nr} of lane {} of writer `{}` is unreadable: {why}",
+            "round {nr} of lane {} of writer `{}`, as another node told it, is unreadable: {why}",
             lane.lane, lane.writer
         ))
     })?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use antiphon_persistence::Result;
 use bytes::Bytes;
 
-use super::look::decode;
+use super::look::decode_told;
 use super::{LaneView, State, View};
 use crate::log::relay::{self, LaneNews, LaneRelay, NEWS_BYTES_MAX, News, Question, SETTLED};
 use crate::log::round;
@@ -71,7 +71,7 @@ impl View {
             }
         }
         for (part, nr, record) in &news.rounds {
-            let entries = decode(&lane, *nr, &Bytes::copy_from_slice(record))?;
+            let entries = decode_told(&lane, *nr, &Bytes::copy_from_slice(record))?;
             self.push(&lane, LanePosition { part: *part, nr: *nr }, entries);
         }
         let end = news.rounds.last().map_or(0, |(_, nr, _)| *nr);

@@ -2,6 +2,7 @@
 
 mod failure;
 mod holding;
+mod limits;
 mod log;
 mod recovery;
 mod replication;

@@ -13,7 +13,7 @@ use crate::entity::{EntityCounters, EntitySettings, HeldEvent, PeerHas, StopReas
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
-use crate::store::Snapshot;
+use crate::store::{Limits, Snapshot};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 pub(super) struct Replica {
@@ -48,6 +48,8 @@ pub(super) enum Mode {
 pub(super) struct World {
     pub(super) replicas: BTreeMap<&'static str, Replica>,
     pub(super) settings: EntitySettings,
+    /// What the journals take.
+    pub(super) limits: Limits,
     pub(super) mode: Mode,
     pub(super) wall: u64,
     /// Whether own events go to the other replicas at once.
@@ -65,6 +67,7 @@ impl World {
         let mut world = Self {
             replicas: BTreeMap::new(),
             settings,
+            limits: Limits::default(),
             mode: Mode::Flow,
             wall: 1_000_000,
             direct: true,
@@ -106,7 +109,8 @@ impl World {
     ) -> Engine<Log> {
         let replicas: Vec<_> = names.iter().map(|name| replica_id(name)).collect();
         let settings = Arc::new(self.settings.clone());
-        Engine::new(log, id.clone(), replicas.into(), settings, counters)
+        let engine = Engine::new(log, id.clone(), replicas.into(), settings, counters);
+        engine.with_limits(self.limits)
     }
 
     /// Kills the engine, with all that it had under way, and starts another one.
@@ -200,6 +204,7 @@ impl World {
             }
             Action::Append(generation, append) => {
                 append.check().unwrap();
+                append.check_size(&self.limits).unwrap();
                 let last = replica.journal.last().map_or(SequenceNr::ZERO, |e| e.sequence_nr);
                 let highest = last.max(replica.deleted);
                 assert_eq!(append.expected, highest, "{name}");

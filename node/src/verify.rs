@@ -1,0 +1,115 @@
+//! Looking at the journal of a place for damage: what `antiphon journal verify` does. Nothing is changed, and nodes may run meanwhile.
+
+use std::path::Path;
+
+use antiphon::Journal;
+use antiphon::cassandra::{CassandraSettings, CassandraStores, Role};
+use antiphon::persistence::verify::Report;
+use antiphon::prelude::*;
+use antiphon::sqlite::{SqliteSettings, SqliteStores};
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::config;
+
+/// How the report is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Looks at every row of the journal of the configured place, and prints what is damaged. Returns whether nothing is.
+///
+/// # Errors
+/// Those of the configuration; `Unavailable` when the journal is not there or does not answer; `Rejected` when it is of another version.
+pub async fn verify(config: &Path, output: Output) -> Result<bool> {
+    let (name, report) = match config::load(config)?.own_journal() {
+        Journal::Sqlite { path, settings } => {
+            let settings = SqliteSettings { role: antiphon::sqlite::Role::Reader, ..settings };
+            let stores = SqliteStores::open(&path, settings)?;
+            (path.display().to_string(), stores.verify().await?)
+        }
+        Journal::Cassandra(settings) => {
+            let name = format!("{}/{}", settings.server.keyspace, settings.server.place);
+            let settings = CassandraSettings { role: Role::Reader, ..*settings };
+            (name, CassandraStores::open(settings).await?.verify().await?)
+        }
+    };
+    print!("{}", text(&name, &report, output)?);
+    Ok(report.is_sound())
+}
+
+fn text(name: &str, report: &Report, output: Output) -> Result<String> {
+    if output == Output::Json {
+        let report = json!({ "journal": name, "sound": report.is_sound(), "report": report });
+        return Ok(format!("{report}\n"));
+    }
+    let Report { streams, event_rows, events, snapshots, other_rows, damages, damage_count } =
+        report;
+    let mut text = format!(
+        "journal `{name}`: {streams} streams, {event_rows} rows with {events} events, {snapshots} snapshots, {other_rows} other rows\n"
+    );
+    for damage in damages {
+        text += &format!("damaged: {damage}\n");
+    }
+    text += &match damage_count {
+        0 => "nothing is damaged\n".to_owned(),
+        count if *count > damages.len() as u64 => {
+            format!("{count} damages, of which the first {} are listed\n", damages.len())
+        }
+        count => format!("{count} damages\n"),
+    };
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon::persistence::store::{Offset, OffsetKey, OffsetStore};
+
+    use super::*;
+
+    #[test]
+    fn a_report_names_each_damage_and_says_when_there_is_none() {
+        let mut report = Report { streams: 2, events: 7, ..Report::default() };
+        let sound = text("a.db", &report, Output::Text).unwrap();
+        assert!(
+            sound.starts_with("journal `a.db`: 2 streams")
+                && sound.ends_with("nothing is damaged\n")
+        );
+
+        report.damaged("batches", "ordinal 3", "its checksum is another one");
+        let damaged = text("a.db", &report, Output::Text).unwrap();
+        assert!(damaged.contains("damaged: batches: ordinal 3: its checksum"), "{damaged}");
+        let json = text("a.db", &report, Output::Json).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["sound"], false);
+        assert_eq!(json["report"]["damages"][0]["key"], "ordinal 3");
+    }
+
+    #[tokio::test]
+    async fn a_bit_that_flipped_in_the_file_is_found_and_the_file_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, path) = (folder.path().join("node.toml"), folder.path().join("journal.db"));
+        std::fs::write(&config, format!("journal = {path:?}\n")).unwrap();
+        assert!(verify(&config, Output::Text).await.is_err(), "there is no journal");
+
+        let stores = SqliteStores::open(&path, SqliteSettings::default()).unwrap();
+        let key = OffsetKey { reader: "the reader".into(), part: "all".into() };
+        stores.save_offset(&key, &Offset::new("the position of the reader")).await.unwrap();
+        assert!(verify(&config, Output::Text).await.unwrap(), "while a node has it open");
+        drop(stores);
+        assert!(verify(&config, Output::Json).await.unwrap());
+
+        let mut bytes = std::fs::read(&path).unwrap();
+        let text = b"the position of the reader";
+        let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(!verify(&config, Output::Text).await.unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing is mended");
+    }
+}

@@ -1,0 +1,92 @@
+//! Damaged rows of the model: a bit of what a row holds is another one.
+
+use bytes::Bytes;
+
+use super::{Data, ModelTables};
+
+/// Which rows are damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// Rounds of the log and rows of events.
+    Journal,
+    /// Snapshots.
+    Snapshots,
+    /// Coordination.
+    Cells,
+    /// Positions of readers.
+    Offsets,
+}
+
+impl ModelTables {
+    /// A copy of the data in which one bit is another one, and which; `None` when there is no such row. `choice` decides on it.
+    pub fn damaged(&self, damage: Damage, choice: u64) -> Option<(String, Self)> {
+        let mut data = self.data().clone();
+        let (what, record) = match damage {
+            Damage::Journal => pick(journal(&mut data), choice),
+            Damage::Snapshots => {
+                let rows = data.snapshots.iter_mut();
+                pick(rows.map(|(key, record)| (format!("snapshot {key:?}"), record)), choice)
+            }
+            Damage::Cells => {
+                let tables = data.cells.iter_mut();
+                let rows = tables.flat_map(|(table, cells)| {
+                    cells.rows.iter_mut().map(move |cell| {
+                        (format!("row `{}` of `{table}`", cell.key), &mut cell.value)
+                    })
+                });
+                pick(rows, choice)
+            }
+            Damage::Offsets => {
+                return data.damage_offset(choice).map(|what| (what, Self::of(data)));
+            }
+        }?;
+        let mut bytes = record.to_vec();
+        let bit = usize::try_from(choice >> 20).unwrap_or(0) % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        *record = bytes.into();
+        Some((format!("bit {bit} of {what}"), Self::of(data)))
+    }
+
+    fn of(data: Data) -> Self {
+        Self { data: std::sync::Arc::new(std::sync::Mutex::new(data)) }
+    }
+}
+
+fn journal(data: &mut Data) -> impl Iterator<Item = (String, &mut Bytes)> {
+    let Data { parts, events, .. } = data;
+    let rounds = parts.iter_mut().flat_map(|((lane, part), of)| {
+        of.rounds
+            .iter_mut()
+            .map(move |(nr, record)| (format!("round {lane:?}/{part}/{nr}"), record))
+    });
+    let events = events.values_mut().flat_map(|rows| {
+        rows.values_mut().map(|row| {
+            (format!("events {} to {} of `{}`", row.first, row.last, row.stream), &mut row.record)
+        })
+    });
+    rounds.chain(events)
+}
+
+fn pick<'a>(
+    rows: impl Iterator<Item = (String, &'a mut Bytes)>,
+    choice: u64,
+) -> Option<(String, &'a mut Bytes)> {
+    let mut rows: Vec<_> = rows.filter(|(_, record)| !record.is_empty()).collect();
+    let count = u64::try_from(rows.len()).ok().filter(|count| *count > 0)?;
+    let index = usize::try_from(choice % count).ok()?;
+    Some(rows.swap_remove(index))
+}
+
+impl Data {
+    /// Of a text only the bits that leave it one.
+    fn damage_offset(&mut self, choice: u64) -> Option<String> {
+        let count = u64::try_from(self.offsets.len()).ok().filter(|count| *count > 0)?;
+        let index = usize::try_from(choice % count).ok()?;
+        let (key, position) = self.offsets.iter_mut().nth(index)?;
+        let mut bytes = position.clone().into_bytes();
+        let bit = usize::try_from(choice >> 20).unwrap_or(0) % (bytes.len() * 7);
+        bytes[bit / 7] ^= 1 << (bit % 7);
+        *position = String::from_utf8(bytes).ok()?;
+        Some(format!("bit {bit} of the position of {key:?}"))
+    }
+}

@@ -1,0 +1,76 @@
+//! A server that was away is used again at once, however long it was away; the driver alone waits up to 10 s. On a real server, see
+//! `conformance.rs`, through a proxy that can be closed.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_cassandra::{CassandraSettings, CassandraStores};
+use antiphon_persistence::store::Coordination;
+use antiphon_persistence::time::{Clock, SystemClock};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Takes connections to the server, until it is dropped; then none, and those that are there break.
+struct Proxy(JoinSet<()>);
+
+impl Proxy {
+    async fn open(address: &str, server: Arc<str>) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the port is free");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let server = server.clone();
+                connections.spawn(async move {
+                    let Ok(mut server) = TcpStream::connect(&*server).await else { return };
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+        Self(tasks)
+    }
+
+    async fn close(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// A port of this machine that nobody listens at.
+async fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_are_answered_two_seconds_after_the_server_is_back_at_the_latest() {
+    let mut server = support::server();
+    let real: Arc<str> = server.contact_points[0].as_str().into();
+    let address = free_address().await;
+    server.contact_points = vec![address.clone()];
+    server.repeat_timeout = Duration::from_millis(100);
+    let proxy = Proxy::open(&address, real.clone()).await;
+    let settings = CassandraSettings { server, ..CassandraSettings::default() };
+    let stores = CassandraStores::open(settings).await.unwrap_or_else(|error| panic!("{error}"));
+    stores.read("members", "a").await.expect("an answer");
+
+    proxy.close().await;
+    // so long that the driver waits long between two of its attempts
+    let away = SystemClock.now() + Duration::from_secs(15);
+    let mut failures = 0;
+    while SystemClock.now() < away {
+        assert!(stores.read("members", "a").await.is_err(), "nobody is there");
+        failures += 1;
+    }
+    assert!(failures < 200, "{failures} attempts in 15 s: a failure is not answered faster");
+    let proxy = Proxy::open(&address, real).await;
+    let back = SystemClock.now();
+    while let Err(error) = stores.read("members", "a").await {
+        let waited = SystemClock.now().duration_since(back);
+        assert!(waited < Duration::from_secs(2), "after {waited:?}: {error}");
+    }
+    let waited = SystemClock.now().duration_since(back);
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    proxy.close().await;
+}

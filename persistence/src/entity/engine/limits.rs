@@ -1,0 +1,78 @@
+//! How many bytes go into one append: groups are formed by the same measure by which the store refuses them.
+//!
+//! The events of one command are stored together or not at all, so a command whose events do not fit is rejected before anything happens.
+//! Events of other replicas need not be stored together: they are cut where an append is full.
+
+use super::core::Shared;
+use super::running::Running;
+use crate::entity::EventSourced;
+use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::identity::NAME_BYTES_MAX;
+use crate::store::Limits;
+use crate::time::Timestamp;
+
+/// Cuts events into groups that each fit one append, of at most `event_count_max` events.
+pub(super) fn cut(
+    limits: &Limits,
+    event_count_max: usize,
+    mut events: Vec<StoredEvent>,
+) -> Vec<Vec<StoredEvent>> {
+    let mut groups = Vec::new();
+    while !events.is_empty() {
+        let count = limits.fitting(&events, event_count_max);
+        let rest = events.split_off(count);
+        groups.push(std::mem::replace(&mut events, rest));
+    }
+    groups
+}
+
+impl<E: EventSourced> Running<E> {
+    /// The encoded events of a command, if the store takes them; else why not.
+    pub(super) fn within_limits(
+        &self,
+        shared: &Shared<E>,
+        events: Vec<(E::Event, Payload)>,
+    ) -> Result<Vec<(E::Event, Payload)>, String> {
+        let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
+        let payloads = || events.iter().map(|(_, payload)| payload);
+        let bytes: usize =
+            payloads().map(|payload| payload.bytes.len() + payload.manifest.len()).sum();
+        // far below the limits nothing has to be counted exactly
+        let meta = 64 + (shared.replicas.len() + 1) * (NAME_BYTES_MAX + 16);
+        if bytes + events.len() * meta <= event_bytes_max {
+            return Ok(events);
+        }
+        let largest = self.largest_meta(shared);
+        let mut all = 0;
+        for payload in payloads() {
+            let actual = Limits::event_bytes(&largest, payload);
+            if actual > event_bytes_max {
+                return Err(format!(
+                    "event of {actual} bytes, encoded: expected at most {event_bytes_max}"
+                ));
+            }
+            all += actual;
+        }
+        if all > append_bytes_max.saturating_sub(Limits::append_bytes(&[])) {
+            return Err(format!(
+                "{} events of one command with {all} bytes, encoded: expected at most {append_bytes_max} (`append_bytes_max`)",
+                events.len()
+            ));
+        }
+        Ok(events)
+    }
+
+    /// The metadata of the next own events, with the largest numbers.
+    fn largest_meta(&self, shared: &Shared<E>) -> EventMeta {
+        let me = shared.id.replica_id();
+        let mut version = self.seen().clone();
+        version.set(me, u64::MAX);
+        EventMeta {
+            origin: me.clone(),
+            version,
+            source_seq: SequenceNr::MAX,
+            concurrent: false,
+            timestamp: Timestamp::from_micros(u64::MAX),
+        }
+    }
+}

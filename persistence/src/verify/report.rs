@@ -1,0 +1,81 @@
+//! What was looked at, and what is damaged.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Damages that a report lists; more are only counted.
+pub const DAMAGE_COUNT_MAX: usize = 1000;
+
+/// One damage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The table of the database.
+    pub table: &'static str,
+    /// Which row of it, or which stream.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.table, self.key, self.what)
+    }
+}
+
+/// What a store has, and what is damaged of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Streams.
+    pub streams: u64,
+    /// Rows that hold events.
+    pub event_rows: u64,
+    /// Events, those in rows that are partly deleted too.
+    pub events: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Rows of coordination, positions and writers.
+    pub other_rows: u64,
+    /// What is damaged, the first [`DAMAGE_COUNT_MAX`] of it.
+    pub damages: Vec<Damage>,
+    /// How much is damaged.
+    pub damage_count: u64,
+}
+
+impl Report {
+    /// Whether nothing is damaged.
+    pub fn is_sound(&self) -> bool {
+        self.damage_count == 0
+    }
+
+    /// Adds a damage.
+    pub fn damaged(
+        &mut self,
+        table: &'static str,
+        key: impl Into<String>,
+        what: impl Into<String>,
+    ) {
+        self.damage_count += 1;
+        if self.damages.len() < DAMAGE_COUNT_MAX {
+            self.damages.push(Damage { table, key: key.into(), what: what.into() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_counts_more_damage_than_it_lists() {
+        let mut report = Report::default();
+        assert!(report.is_sound());
+        for row in 0..DAMAGE_COUNT_MAX + 5 {
+            report.damaged("events", format!("row {row}"), "gone");
+        }
+        assert_eq!((report.damages.len(), report.damage_count), (DAMAGE_COUNT_MAX, 1005));
+        assert!(!report.is_sound());
+        assert_eq!(report.damages[7].to_string(), "events: row 7: gone");
+    }
+}

@@ -1,0 +1,119 @@
+//! Cases of whole entities, of which one replica catches up with what another one has stored: groups and pages are formed by the unit in which the
+//! store has its limits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antiphon_persistence::entity::{
+    CommandContext, Effect, EntityHandle, EntityParts, EntityRuntime, EntitySettings, EventContext,
+    EventSourced, StandaloneHost,
+};
+use antiphon_persistence::identity::ReplicationId;
+use antiphon_persistence::reply::{ReplyError, ReplyTo};
+use antiphon_persistence::store::Stores;
+use antiphon_persistence::task::spawn;
+use antiphon_persistence::time::SystemClock;
+
+use crate::Kit;
+use crate::kit::{replica, writer_id};
+
+const PLACES: [&str; 2] = ["DC-A", "DC-B"];
+
+struct Notes;
+
+enum Command {
+    Add(Vec<String>, ReplyTo<u64>),
+    Count(ReplyTo<u64>),
+}
+
+impl EventSourced for Notes {
+    type Command = Command;
+    type Event = String;
+    type State = u64;
+
+    fn on_command(&self, _: &CommandContext, count: &u64, command: Command) -> Effect<Self> {
+        match command {
+            Command::Add(notes, reply_to) => {
+                Effect::persist_all(notes).then_reply(reply_to, |count| *count)
+            }
+            Command::Count(reply_to) => Effect::reply(reply_to, *count),
+        }
+    }
+
+    fn on_event(&self, _: &EventContext, count: &mut u64, _: &String) {
+        *count += 1;
+    }
+}
+
+/// The entities of a place, whose streams and those of the other place are in the same stores.
+async fn place(stores: &Stores, name: &str) -> EntityRuntime<Notes> {
+    let writer = writer_id(&format!("writer-{name}"));
+    stores.journal.open_writer(&writer).await.expect("a new writer");
+    let peers = PLACES.into_iter().filter(|other| *other != name);
+    let peers: BTreeMap<_, _> =
+        peers.map(|other| (replica(other), stores.journal.clone())).collect();
+    let parts = EntityParts {
+        journal: stores.journal.clone(),
+        snapshots: stores.snapshots.clone(),
+        writer,
+        peers,
+        clock: Arc::new(SystemClock),
+        host: Arc::new(StandaloneHost),
+    };
+    let settings = EntitySettings::default();
+    EntityRuntime::new(PLACES.map(replica), |_| Notes, settings, parts).expect("the settings fit")
+}
+
+fn entity(runtime: &EntityRuntime<Notes>, id: &str, place: &str) -> EntityHandle<Notes> {
+    let id = ReplicationId::new("note", id, replica(place)).expect("the kit's names are allowed");
+    runtime.spawn(id).expect("an entity")
+}
+
+/// `append` must take every append within `limits`: entities form their appends, and read the backlogs of others, so that each of them fits.
+pub async fn backlogs_of_events_of_every_size_catch_up(kit: Kit) {
+    if !kit.can(kit.capabilities.metadata, "metadata") {
+        return;
+    }
+    let (a, b) =
+        (place(&kit.stores, "DC-A").await, place(&kit.other_session().await, "DC-B").await);
+    for (bytes, count) in [
+        (1 << 10, 300),
+        (20 << 10, 300),
+        (100 << 10, 60),
+        (400_000, 20),
+        (1 << 20, 12),
+        (4 << 20, 3),
+    ] {
+        let id = format!("n-{bytes}");
+        let writing = entity(&a, &id, "DC-A");
+        let asks: Vec<_> = (0..count)
+            .map(|_| {
+                let (writing, note) = (writing.clone(), "x".repeat(bytes));
+                spawn("tck", async move { writing.ask(|to| Command::Add(vec![note], to)).await })
+            })
+            .collect();
+        for ask in asks {
+            let answer = ask.await.expect("no panic");
+            assert!(answer.is_ok(), "events of {bytes} bytes, all at once: {answer:?}");
+        }
+        let reading = entity(&b, &id, "DC-B");
+        // the kit has a limit of time
+        while reading.ask(Command::Count).await != Ok(count) {
+            tokio::task::yield_now().await;
+        }
+        writing.stop();
+        reading.stop();
+    }
+}
+
+/// The events of one command are stored together or not at all: what does not fit one append is rejected, and the entity goes on.
+pub async fn a_command_with_more_than_an_append_is_rejected(kit: Kit) {
+    let runtime = place(&kit.stores, "DC-A").await;
+    let writing = entity(&runtime, "n-1", "DC-A");
+    let half = kit.stores.journal.limits().append_bytes_max / 2;
+    let part = "x".repeat(half.min(1 << 20));
+    let notes = vec![part.clone(); half / part.len() * 2 + 1];
+    let answer = writing.ask(|to| Command::Add(notes, to)).await;
+    assert!(matches!(answer, Err(ReplyError::Rejected(_))), "{answer:?}");
+    assert_eq!(writing.ask(|to| Command::Add(vec![part], to)).await, Ok(1));
+}

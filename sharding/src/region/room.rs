@@ -1,0 +1,91 @@
+//! Room for entities on a node: all shards of all types share it.
+//!
+//! From `entities_max` on each start makes others go that were used least recently; they finish what they have first. Until they
+//! are gone an eighth more may be there. Beyond that every entity is busy, and what would start another one is refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use antiphon_runtime::Node;
+
+use crate::shard::Pressure;
+
+/// The entities of one node.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    count: AtomicUsize,
+}
+
+/// The entities of one shard in it, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    room: Arc<Room>,
+    count: usize,
+}
+
+impl Room {
+    pub(crate) fn of(node: &Node) -> Arc<Self> {
+        node.extension(|| Arc::new(Self::default()))
+    }
+
+    pub(super) fn share(self: &Arc<Self>) -> Share {
+        Share { room: self.clone(), count: 0 }
+    }
+}
+
+impl Share {
+    /// The shard has so many entities now.
+    pub(super) fn set(&mut self, count: usize) {
+        if count >= self.count {
+            self.room.count.fetch_add(count - self.count, Ordering::AcqRel);
+        } else {
+            self.room.count.fetch_sub(self.count - count, Ordering::AcqRel);
+        }
+        self.count = count;
+    }
+
+    /// How the shard should take part when the node may have `entities_max`; zero: no limit.
+    pub(super) fn pressure(&self, entities_max: usize) -> Pressure {
+        let all = self.room.count.load(Ordering::Acquire);
+        if entities_max == 0 || all < entities_max {
+            return Pressure::default();
+        }
+        // in proportion to what the shard has, with room for one more
+        let over = all - entities_max + 1;
+        let surplus = (self.count as u128 * over as u128).div_ceil(all as u128);
+        let busy = entities_max.saturating_add((entities_max / 8).max(1));
+        Pressure { surplus: usize::try_from(surplus).unwrap_or(usize::MAX), is_full: all >= busy }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_take_part_in_proportion_and_a_share_is_given_back() {
+        let room = Arc::new(Room::default());
+        let (mut large, mut small) = (room.share(), room.share());
+        large.set(79);
+        small.set(20);
+        assert_eq!(large.pressure(100), Pressure::default());
+        large.set(80);
+        assert_eq!(large.pressure(100), Pressure { surplus: 1, is_full: false });
+        large.set(90);
+        assert_eq!(large.pressure(100), Pressure { surplus: 9, is_full: false });
+        assert_eq!(small.pressure(100), Pressure { surplus: 2, is_full: false });
+        large.set(92);
+        assert!(large.pressure(100).is_full);
+        assert_eq!(large.pressure(0), Pressure::default(), "no limit");
+        drop(large);
+        assert_eq!(room.count.load(Ordering::Acquire), 20);
+        small.set(0);
+        assert_eq!(small.pressure(1), Pressure::default());
+    }
+}

@@ -1,0 +1,66 @@
+//! The first byte of a command: how many nodes it has passed, and what the next one may do with it.
+//!
+//! ```text
+//! bits 0-5  nodes that passed it on
+//! bit  6    `FOR_RELAY`: the next node may pass it on once, to a node that it is connected to itself
+//! bit  7    `FROM_RELAY`: the next node must handle it; if it is not the home, nothing is done
+//! ```
+//!
+//! So a command takes one relay at most, and a relay never asks another one.
+
+/// So many nodes may pass a command on; then it is refused, and its asker tries again.
+pub(crate) const HOPS_MAX: u8 = 4;
+
+const FOR_RELAY: u8 = 0x40;
+const FROM_RELAY: u8 = 0x80;
+const COUNT: u8 = 0x3f;
+
+/// One more node passes it on.
+pub(crate) fn next(hops: u8) -> u8 {
+    (hops & COUNT).saturating_add(1).min(COUNT)
+}
+
+/// One more node passes it on, to a relay.
+pub(crate) fn next_for_relay(hops: u8) -> u8 {
+    next(hops) | FOR_RELAY
+}
+
+/// The relay passes it on.
+pub(crate) fn next_from_relay(hops: u8) -> u8 {
+    next(hops) | FROM_RELAY
+}
+
+pub(crate) fn is_for_relay(hops: u8) -> bool {
+    hops & FOR_RELAY != 0
+}
+
+pub(crate) fn is_from_relay(hops: u8) -> bool {
+    hops & FROM_RELAY != 0
+}
+
+/// Whether no node may pass it on any more.
+pub(crate) fn is_spent(hops: u8) -> bool {
+    hops & COUNT >= HOPS_MAX
+}
+
+/// Whether some node wrote it: not more nodes than may be, and not both marks.
+pub(crate) fn is_valid(hops: u8) -> bool {
+    hops & COUNT <= HOPS_MAX && !(is_for_relay(hops) && is_from_relay(hops))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_passes_a_command_on_once_and_every_node_counts() {
+        let sent = next_for_relay(0);
+        assert!(is_for_relay(sent) && !is_from_relay(sent));
+        let relayed = next_from_relay(sent);
+        assert!(is_from_relay(relayed) && !is_for_relay(relayed));
+        assert_eq!(next(relayed), 3, "an ordinary command again");
+        assert!(is_spent(next(next(relayed))));
+        assert!(!is_valid(0xff) && !is_valid(0xc1) && !is_valid(0x3f) && is_valid(relayed));
+        assert_eq!(next(COUNT), COUNT, "no overflow");
+    }
+}
