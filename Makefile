@@ -1,7 +1,7 @@
 # `make check` is what CI runs; it changes nothing. `make fix` rewrites what can be rewritten.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: check fix bench soak soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
+.PHONY: check fix bench soak soak-chaos soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
 
 # the server of `make check`, beside that of `make cassandra-up`
 CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=$(or $(CASSANDRA_HEAP),1g) deploy/cassandra
@@ -42,6 +42,20 @@ bench-replicator:
 # the replicator killed in a loop while both sides fail: `make soak-replicator KILL_ROUNDS=200`
 soak-replicator:
 	REPLICATOR_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --locked -p antiphon-replicator --test processes -- kills --nocapture
+
+# rounds of faults on real processes, with a checker of all answers: `make soak-chaos ROUNDS=500`, on Cassandra with
+# STORE=cassandra, with the faults of one seed with SEED=7, with journals that go back with REWIND=1 (tests/chaos/main.rs)
+ROUNDS ?= 100
+STORE ?= sqlite
+soak-chaos:
+ifeq ($(STORE),cassandra)
+	$(CHECK_SERVER) up
+	STORE=cassandra ROUNDS=$(ROUNDS) SEED=$(SEED) TEST_CASSANDRA=127.0.8.1:9042 \
+	CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check \
+	cargo test --locked -p antiphon-tests --test chaos -- --nocapture; tested=$$?; $(CHECK_SERVER) down; exit $$tested
+else
+	ROUNDS=$(ROUNDS) SEED=$(SEED) REWIND=$(REWIND) cargo test --locked -p antiphon-tests --test chaos -- --nocapture
+endif
 
 # a longer simulation: `make soak SEEDS=10000`
 SEEDS ?= 10000

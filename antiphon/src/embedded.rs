@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use antiphon_persistence::ErrorKind;
 use antiphon_persistence::store::DeferredStores;
 use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_persistence::{ErrorKind, bounds};
 use antiphon_runtime::transport::tcp::{TcpSettings, TcpTransport};
 use antiphon_runtime::{Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result};
 use tokio::time::Instant;
@@ -43,6 +43,68 @@ pub struct EmbeddedSettings {
     pub start_timeout: Duration,
 }
 
+impl EmbeddedSettings {
+    /// Checks every value and how they fit each other, and looks at the files that are named. Nothing is made, changed or connected to:
+    /// [`Embedded::start`] does it before anything else.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` when a file cannot be looked at.
+    pub fn validate(&self) -> Result<()> {
+        self.node.validate()?;
+        self.tcp.validate()?;
+        bounds::duration("start_timeout", self.start_timeout, Duration::ZERO..=bounds::YEAR)?;
+        if self.bind.ip().is_unspecified() && self.advertised_host.is_none() {
+            return Err(Error::rejected(format!(
+                "`advertised_host`: expected a host that other nodes can reach, since `bind` is {}",
+                self.bind
+            )));
+        }
+        if let Some(host) = &self.advertised_host
+            && (host.is_empty()
+                || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/'))
+        {
+            return Err(Error::rejected(format!(
+                "`advertised_host`: expected a name or an address without a port, actual {host:?}"
+            )));
+        }
+        self.journal.check(false)?;
+        for (index, peer) in self.peers.iter().enumerate() {
+            let of_peer = |expected: &str| {
+                let place = &peer.place;
+                Err(Error::rejected(format!("`peers`: place {place:?}: expected {expected}")))
+            };
+            if peer.place == self.node.place {
+                return of_peer("another place, actual the own one (`node.place`)");
+            }
+            let others = &self.peers[..index];
+            if others.iter().any(|other| other.place == peer.place) {
+                return of_peer("each place once, actual twice");
+            }
+            if peer.journal.is_same_file(&self.journal) {
+                return of_peer("its own journal, actual that of this node (`journal`)");
+            }
+            if others.iter().any(|other| other.journal.is_same_file(&peer.journal)) {
+                return of_peer("its own journal, actual that of another peer");
+            }
+            peer.journal.check(true).map_err(|error| {
+                Error::new(error.kind(), format!("`peers`: place {:?}: {error}", peer.place))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Fails while the port is taken, before a journal is made. Another program may still be faster.
+    fn probe_port(&self) -> Result<()> {
+        let probed = std::net::TcpListener::bind(self.bind).map(drop);
+        probed.map_err(|error| {
+            Error::rejected(format!(
+                "`bind`: cannot listen on {}: {error}: choose a free port, or 0 for any",
+                self.bind
+            ))
+        })
+    }
+}
+
 /// A node with the journal that it opened.
 pub struct Embedded {
     /// The node.
@@ -74,6 +136,8 @@ impl Peer {
 
 /// Between two tries to reach a store.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two looks at the journal's file.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Embedded {
     /// Opens the stores, takes the port and starts the node.
@@ -96,7 +160,8 @@ impl Embedded {
         settings: EmbeddedSettings,
         waits: impl Fn(&str) + Send + Sync,
     ) -> Result<Self> {
-        settings.node.validate()?;
+        settings.validate()?;
+        settings.probe_port()?;
         let limit = settings.start_timeout;
         let patience = Patience { until: SystemClock.now() + limit, limit, waits };
         let open = || settings.journal.open(false);
@@ -113,7 +178,7 @@ impl Embedded {
                 stores: DeferredStores::default(),
                 journal: Arc::default(),
             };
-            try_peer(peer, &known).await;
+            try_peer(peer, &known).await?;
             peers.push(known);
         }
         // each try is a new incarnation: what became of the one before may be unknown
@@ -129,7 +194,7 @@ impl Embedded {
                 #[cfg(feature = "cassandra")]
                 let this = node.clone();
                 node.spawn("peer stores", async move {
-                    while !try_peer(&settings, &peer).await {
+                    while !matches!(try_peer(&settings, &peer).await, Ok(true)) {
                         tokio::time::sleep(RETRY_INTERVAL).await;
                     }
                     #[cfg(feature = "cassandra")]
@@ -138,17 +203,35 @@ impl Embedded {
                 });
             }
         }
+        watch(&node, journal.clone());
         Ok(Self { node, journal, peers, address })
     }
 }
 
-/// Opens the journal of another place; says whether it is open.
-async fn try_peer(settings: &PeerSettings, peer: &Peer) -> bool {
+/// Ends the node when its journal is not the one any more that it opened.
+fn watch(node: &Node, journal: OpenJournal) {
+    let this = node.clone();
+    node.spawn("journal watch", async move {
+        loop {
+            let journal = journal.clone();
+            // a disk that does not answer must not hold up anything else
+            let checked = tokio::task::spawn_blocking(move || journal.check()).await;
+            if let Ok(Err(error)) = checked {
+                this.fence(&error.to_string());
+                return;
+            }
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
+    });
+}
+
+/// Opens the journal of another place; says whether it is open. Fails when that can never be.
+async fn try_peer(settings: &PeerSettings, peer: &Peer) -> Result<bool> {
     match settings.journal.open(true).await {
         Ok(journal) => {
             peer.stores.arrived(journal.stores());
             let _ = peer.journal.set(journal);
-            true
+            Ok(true)
         }
         Err(error) => {
             let place = &peer.place;
@@ -156,7 +239,11 @@ async fn try_peer(settings: &PeerSettings, peer: &Peer) -> bool {
                 tracing::warn!(place, %error, "the journal of the place is out of reach; it is tried again");
             }
             peer.stores.waits(error.to_string());
-            false
+            // a database without tables yet may get them, a file of another program may be replaced, but not before somebody was told
+            if error.kind() == ErrorKind::Rejected && !settings.journal.is_remote() {
+                return Err(error);
+            }
+            Ok(false)
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Antiphon: event-sourced entities that live in several places at once.
 //!
 //! An application needs this crate only. [`prelude`] has what its code uses; [`LocalPlace`] is a whole place in one process, for
-//! tests and first steps; [`Embedded`] is a node on a journal and TCP, as the `antiphon` binary runs it.
+//! tests and first steps; [`Embedded`] is a node on a journal and TCP, as the `antiphon` binary runs it;
+//! [`Repeats`] keeps a log from filling a disk.
 //!
 //! ```
 //! use antiphon::prelude::*;
@@ -45,6 +46,7 @@ mod journal;
 mod local;
 #[cfg(feature = "cassandra")]
 mod relay;
+mod repeats;
 
 #[cfg(feature = "cassandra")]
 pub use antiphon_cassandra as cassandra;
@@ -55,6 +57,7 @@ pub use antiphon_sqlite as sqlite;
 pub use embedded::{Embedded, EmbeddedSettings, Peer, PeerSettings};
 pub use journal::{Journal, OpenJournal};
 pub use local::LocalPlace;
+pub use repeats::{LimitedLayer, RepeatSettings, Repeats};
 
 /// What application code uses.
 pub mod prelude {

@@ -7,7 +7,7 @@ use antiphon_cassandra::{CassandraStores, LaneRelay};
 use antiphon_runtime::{Gate, Membership, Node, NodeId, Responder, ServiceId, ShutdownPhase, task};
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{OpenJournal, Peer};
 
@@ -15,6 +15,9 @@ use crate::{OpenJournal, Peer};
 const LANES: ServiceId = ServiceId(24);
 /// How long the reading node may take, which may have to look first; then this one looks itself.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// So many questions are answered at the same time; the askers of others look themselves.
+const ANSWERS_MAX: usize = 64;
 
 /// Holds no node, which holds the stores that hold this.
 struct GateRelay {
@@ -68,10 +71,13 @@ pub(crate) fn follow_through(node: &Node, peer: &Peer) {
 /// Answers the other nodes of the place.
 pub(crate) fn answer(node: &Node, peers: &[Peer]) {
     let peers = peers.to_vec();
+    let room = Arc::new(Semaphore::new(ANSWERS_MAX));
     let answers = move |_: &NodeId, message: Bytes, responder: Option<Responder>| {
         let Some(responder) = responder else { return };
         let Some((stores, question)) = addressed(&peers, message) else { return };
+        let Ok(place) = room.clone().try_acquire_owned() else { return };
         task::spawn("lanes", async move {
+            let _place = place;
             // without an answer the asker looks itself
             match stores.lane_news(&question).await {
                 Ok(news) => responder.reply(news),

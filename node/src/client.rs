@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::header::{POLICY, REPLICA, encode};
+
 /// A client of one node.
 #[derive(Debug)]
 pub struct Client {
@@ -86,7 +88,11 @@ impl Client {
     ) -> Result<(StatusCode, Bytes)> {
         let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = match *name {
+                // the names of replicas may have any character
+                REPLICA | POLICY => request.header(*name, encode(value)),
+                _ => request.header(*name, *value),
+            };
         }
         let request = request
             .body(Full::new(body))

@@ -1,7 +1,7 @@
 //! Entities as JSON: `GET` and `POST /entities/{type}/{id}`.
 //!
 //! The header `antiphon-replica` names a replica; `antiphon-policy` (`nearest`, `sticky:TEXT`, `fail-over`) lets one be chosen, and `fail-over`
-//! is the default. The answer's `antiphon-replica` says which one it was.
+//! is the default. The answer's `antiphon-replica` says which one it was. Characters that a header cannot carry are percent-encoded in both.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -24,9 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::config::Config;
-
-const REPLICA: &str = "antiphon-replica";
-const POLICY: &str = "antiphon-policy";
+use crate::header::{POLICY, REPLICA, decode as decode_header, encode as encode_header};
 
 type Answer = Pin<Box<dyn Future<Output = std::result::Result<Value, AskError>> + Send>>;
 
@@ -225,7 +223,8 @@ fn refuse(status: StatusCode, error: &str, expected: &str) -> Response {
 fn answer(status: StatusCode, body: &Value, replica: Option<&ReplicaId>) -> Response {
     let mut response =
         (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response();
-    if let Some(value) = replica.and_then(|replica| replica.as_str().parse().ok()) {
+    let value = replica.and_then(|replica| encode_header(replica.as_str()).parse().ok());
+    if let Some(value) = value {
         response.headers_mut().insert(REPLICA, value);
     }
     response
@@ -233,17 +232,16 @@ fn answer(status: StatusCode, body: &Value, replica: Option<&ReplicaId>) -> Resp
 
 fn target(headers: &HeaderMap) -> std::result::Result<Target, String> {
     let text = |name: &str| {
-        headers
-            .get(name)
-            .map(|value| value.to_str().map_err(|_| format!("header `{name}` is no text")))
+        let value = headers.get(name)?;
+        Some(decode_header(value.as_bytes()).map_err(|error| format!("header `{name}`: {error}")))
     };
     if let Some(replica) = text(REPLICA) {
         let replica = replica?;
-        return ReplicaId::new(replica)
+        return ReplicaId::new(&replica)
             .map(Target::Replica)
             .map_err(|error| format!("header `{REPLICA}: {replica}`: {error}"));
     }
-    let policy = match text(POLICY).transpose()? {
+    let policy = match text(POLICY).transpose()?.as_deref() {
         None | Some("fail-over") => RoutingPolicy::FailOver,
         Some("nearest") => RoutingPolicy::Nearest,
         Some(other) => match other.strip_prefix("sticky:") {

@@ -37,6 +37,14 @@ impl ClusterSection for JournalSection {
     fn ready(&self) -> std::result::Result<(), String> {
         self.journal.trouble().map_or(Ok(()), Err)
     }
+
+    fn warnings(&self) -> Vec<String> {
+        let out_of_reach = |peer: &Peer| {
+            let (place, reason) = (&peer.place, peer.stores.reason()?);
+            Some(format!("the journal of place {place:?} is out of reach: {reason}"))
+        };
+        self.peers.iter().filter_map(out_of_reach).collect()
+    }
 }
 
 /// Makes what the journal counts part of the node's metrics.

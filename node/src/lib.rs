@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: TOML and environment, with errors that name the key.
 //! - [`run`]: one node, from its configuration to its end.
-//! - [`http`]: entities as JSON.
+//! - [`http`]: entities as JSON; [`header`]: names in its headers.
 //! - [`skip`]: events that an operator has skipped.
 //! - [`client`]: a small HTTP client for the demo, the status command and tests.
 //! - [`cluster`]: starts node processes on this machine.
@@ -13,6 +13,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod header;
 pub mod http;
 mod journal;
 pub mod run;

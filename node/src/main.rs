@@ -25,7 +25,7 @@ enum Command {
         #[arg(long)]
         exit_with_stdin: bool,
     },
-    /// Checks a configuration and prints it with all defaults.
+    /// Checks a configuration as `node` does, and prints it with all defaults, without secrets.
     Check {
         /// The configuration.
         #[arg(long)]
@@ -104,7 +104,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Node { config, exit_with_stdin } => run::run(&config, exit_with_stdin).await,
-            Command::Check { config } => config::load(&config).map(|config| {
+            Command::Check { config } => config::load_checked(&config).map(|config| {
                 print!("{}", toml::to_string(&config).unwrap_or_default());
                 true
             }),

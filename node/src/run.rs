@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use antiphon::Embedded;
 use antiphon::prelude::*;
 use antiphon::runtime::ShutdownPhase;
 use antiphon::runtime::admin::AdminServer;
 use antiphon::sharding::ShardingSection;
+use antiphon::{Embedded, Repeats};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{self, Config};
 use crate::http;
@@ -22,15 +23,14 @@ use crate::journal::{self, JournalSection};
 /// # Errors
 /// Those of the configuration and of [`Embedded::start`].
 pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
-    let config = config::load(path)?;
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| {
-        Error::rejected(format!(
-            "`log`: expected a filter such as \"info\", actual {:?}: {error}",
-            config.log
-        ))
-    })?;
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let config = config::load_checked(path)?;
+    let repeats = Repeats::new(config.log_repeats.clone());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry()
+        .with(config::filter(&config.log)?)
+        .with(repeats.limit(lines));
+    let _ = log.try_init();
+    antiphon::persistence::task::spawn("repeated lines", repeats.flush_always());
     // signals that come during the start end it too
     let ended = end(exit_with_stdin)?;
     tokio::pin!(ended);
@@ -46,7 +46,7 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
             return Ok(false);
         }
     }
-    tracing::info!("draining");
+    tracing::info!("leaving: not ready any more, then draining");
     // the HTTP interface goes on until the shards are gone: other nodes answer through it
     let left = node.leave().await;
     tokio::select! {

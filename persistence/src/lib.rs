@@ -12,11 +12,13 @@
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
 //! - [`guard`]: the one place where application code is called.
 //! - [`record`]: the binary records of events, for backends.
+//! - [`shape`]: the shapes of events and states, so that a changed type is noticed.
 //! - [`verify`]: looking at a whole store for damage.
 //! - [`reply`]: answers to commands, local or remote.
 //! - [`text`]: text that others wrote, made fit for logs and errors.
 //! - [`crdt`]: operation-based replicated data types.
 
+pub mod bounds;
 pub mod codec;
 pub mod crdt;
 pub mod delivery;
@@ -28,6 +30,8 @@ pub mod identity;
 pub mod memory;
 pub mod record;
 pub mod reply;
+pub mod secret;
+pub mod shape;
 pub mod store;
 pub mod task;
 pub mod text;

@@ -16,7 +16,8 @@ use crate::entity_ref::CommandPort;
 use crate::provider::{ReplicatedEntityProvider, ReplicationMode};
 use crate::region::{Envelope, Host, Region, RegionParts};
 use crate::registry::Registry;
-use crate::{EntityRef, RoutingPolicy, ShardId};
+use crate::round_trip::as_between_nodes;
+use crate::{EntityRef, RoutingPolicy, ShardId, shapes};
 
 /// The entities of one type, as seen from one node. Cheap to clone.
 pub struct ReplicatedSharding<E: EventSourced> {
@@ -38,7 +39,9 @@ where
     }
 
     fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
-        self.deliver_to(index, Envelope { entity, command, hops: 0, claim });
+        if let Some(command) = as_between_nodes(command) {
+            self.deliver_to(index, Envelope { entity, command, hops: 0, claim });
+        }
     }
 
     fn now(&self) -> Instant {
@@ -54,7 +57,8 @@ where
     /// so with the same provider.
     ///
     /// # Errors
-    /// `Rejected` when a setting is wrong, the node has the type already, or the place of a replica is not known to the node.
+    /// `Rejected` when a setting is wrong, the node has the type already, the place of a replica is not known to the node, or a place has
+    /// stored events or snapshots under the same version with another shape (see [`antiphon_persistence::shape`]).
     pub async fn init(node: &Node, provider: ReplicatedEntityProvider<E>) -> Result<Self> {
         provider.settings.validate()?;
         // fails early when the type's name is not allowed
@@ -72,6 +76,10 @@ where
             replicas.iter().filter(|replica| *places[*replica] == *node.place()).cloned().collect();
         let coordinator =
             if hosted.is_empty() { None } else { Some(coordinator(node, &provider, &hosted)?) };
+        let shapes = match hosted.first() {
+            Some(replica) => shapes::compare(node, &provider, replica).await?,
+            None => None,
+        };
         let region = Region::new(RegionParts {
             node: node.clone(),
             entity_type: provider.entity_type.clone(),
@@ -80,7 +88,10 @@ where
             settings: provider.settings.clone(),
             coordinator,
         });
-        let entities = entities(&region, &provider, replicas)?;
+        let mut entities = entities(&region, &provider, replicas)?;
+        if let Some(shapes) = shapes {
+            entities = entities.with_shapes(shapes);
+        }
         if !hosted.is_empty() {
             region.set_entities(entities);
         }
@@ -213,6 +224,7 @@ fn coordinator<E: EventSourced>(
             join_wait: settings.join_wait,
             rebalance_interval: settings.rebalance_interval,
             rebalance_moves_max: settings.rebalance_moves_max,
+            retry_delay_max: node.settings().retry_delay_max,
         },
         tick_interval: settings.tick_interval,
     })

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use antiphon_persistence::Result;
+use antiphon_persistence::bounds::{self, HOUR, YEAR};
 use antiphon_persistence::entity::EntitySettings;
-use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Limits of one entity type on one node. Plain values; the defaults fit most.
@@ -22,11 +23,12 @@ pub struct ShardingSettings {
     pub shard_buffer_max: usize,
     /// Most commands that wait for an entity that is stopping. Beyond, they are refused with `Overloaded`.
     pub entity_buffer_max: usize,
-    /// How long a command waits for a home at most; then it is refused with `NotHere`.
+    /// How long a command waits for a home at most; then it is refused with `NotHere`, which says that nothing took effect. Shorter than
+    /// `ask_timeout`, so that the asker hears it.
     #[serde(with = "antiphon_persistence::time::text")]
     pub home_timeout: Duration,
     /// How long an entity may take to stop: because its shard moves, its node goes, or it is passivated. Then it is killed and named in the
-    /// log, so that a shard always drains.
+    /// log, so that a shard always drains. At most 1h.
     #[serde(with = "antiphon_persistence::time::text")]
     pub stop_timeout: Duration,
     /// An entity without a command for so long is passivated; zero: never.
@@ -55,6 +57,9 @@ pub struct ShardingSettings {
     /// How long a new coordinator waits for nodes to make themselves known before it gives shards to those that have.
     #[serde(with = "antiphon_persistence::time::text")]
     pub join_wait: Duration,
+    /// How long a shard may be without a home before a node that was ready says that it is not.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub homeless_grace: Duration,
     /// How often the coordinator looks for nodes with too many shards.
     #[serde(with = "antiphon_persistence::time::text")]
     pub rebalance_interval: Duration,
@@ -79,10 +84,11 @@ pub struct ShardingSettings {
     /// When an entity has not answered the journal loop for so long, it is told again.
     #[serde(with = "antiphon_persistence::time::text")]
     pub loop_retell: Duration,
-    /// When an entity that holds events back, because one cannot be applied here, is told again.
+    /// When an entity that holds events back, because one cannot be applied here, is told again. At most 1h.
     #[serde(with = "antiphon_persistence::time::text")]
     pub held_retell: Duration,
     /// Most entities of one shard that hold back events of one peer. Beyond, the shard's position in that peer's feed stands still.
+    /// At most 16777216.
     pub held_entities_max: usize,
 }
 
@@ -94,7 +100,7 @@ impl Default for ShardingSettings {
             remote_ask_timeout: Duration::from_secs(30),
             shard_buffer_max: 1000,
             entity_buffer_max: 1000,
-            home_timeout: Duration::from_secs(20),
+            home_timeout: Duration::from_secs(4),
             stop_timeout: Duration::from_secs(10),
             passivate_after: Duration::from_secs(120),
             passivate_empty_after: Duration::from_secs(1),
@@ -105,6 +111,7 @@ impl Default for ShardingSettings {
             relay_candidates_max: 3,
             homes_interval: Duration::from_secs(1),
             join_wait: Duration::from_millis(500),
+            homeless_grace: Duration::from_secs(5),
             rebalance_interval: Duration::from_secs(2),
             rebalance_moves_max: 8,
             event_publishing: true,
@@ -127,6 +134,7 @@ impl ShardingSettings {
     /// `Rejected`, naming the setting, its value and what was expected.
     pub fn validate(&self) -> Result<()> {
         self.entity.validate()?;
+        let millisecond = Duration::from_millis(1);
         for (name, actual) in [
             ("ask_timeout", self.ask_timeout),
             ("remote_ask_timeout", self.remote_ask_timeout),
@@ -136,34 +144,72 @@ impl ShardingSettings {
             ("homes_interval", self.homes_interval),
             ("rebalance_interval", self.rebalance_interval),
             ("loop_interval", self.loop_interval),
+            ("loop_interval_max", self.loop_interval_max),
             ("loop_retell", self.loop_retell),
             ("held_retell", self.held_retell),
             ("loop_wake_interval", self.loop_wake_interval),
             ("relay_interval", self.relay_interval),
         ] {
-            if actual < Duration::from_millis(1) {
-                return Err(Error::rejected(format!(
-                    "`{name}`: expected at least 1ms, actual {actual:?}"
-                )));
+            bounds::duration(name, actual, millisecond..=HOUR)?;
+        }
+        bounds::duration("join_wait", self.join_wait, Duration::ZERO..=HOUR)?;
+        bounds::duration("homeless_grace", self.homeless_grace, Duration::ZERO..=HOUR)?;
+        bounds::duration("passivate_after", self.passivate_after, Duration::ZERO..=YEAR)?;
+        let empty_after = self.passivate_empty_after;
+        bounds::duration("passivate_empty_after", empty_after, Duration::ZERO..=YEAR)?;
+        bounds::count("entities_max", self.entities_max, 0..=1 << 32)?;
+        bounds::count("relay_candidates_max", self.relay_candidates_max, 0..=1000)?;
+        bounds::count("shard_buffer_max", self.shard_buffer_max, 1..=1 << 24)?;
+        bounds::count("entity_buffer_max", self.entity_buffer_max, 1..=1 << 24)?;
+        bounds::count("shard_entities_max", self.shard_entities_max, 0..=1 << 32)?;
+        bounds::count("rebalance_moves_max", self.rebalance_moves_max, 1..=1 << 16)?;
+        bounds::count("loop_changes_max", self.loop_changes_max, 1..=1 << 20)?;
+        bounds::count("held_entities_max", self.held_entities_max, 1..=1 << 24)?;
+        // who waits longer for a home than its asker waits for an answer cannot say any more that nothing took effect
+        let ask_timeout = ("ask_timeout", self.ask_timeout);
+        let waiting = self.home_timeout + self.tick_interval;
+        bounds::at_least(ask_timeout, (waiting, "`home_timeout` and `tick_interval` together"))?;
+        let loop_interval_max = ("loop_interval_max", self.loop_interval_max);
+        bounds::at_least(loop_interval_max, (self.loop_interval, "`loop_interval`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        ShardingSettings::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_command_does_not_wait_for_a_home_longer_than_its_asker() {
+        let home_timeout = Duration::from_secs(20);
+        let settings = ShardingSettings { home_timeout, ..ShardingSettings::default() };
+        let message = settings.validate().unwrap_err().to_string();
+        for part in ["`ask_timeout`", "`home_timeout`", "20.2s", "5s"] {
+            assert!(message.contains(part), "{part:?} is not in {message:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_their_bounds_are_refused_by_name() {
+        type Change = fn(&mut ShardingSettings, usize);
+        let numbers: [(&str, Change); 5] = [
+            ("shard_buffer_max", |s, n| s.shard_buffer_max = n),
+            ("entity_buffer_max", |s, n| s.entity_buffer_max = n),
+            ("rebalance_moves_max", |s, n| s.rebalance_moves_max = n),
+            ("loop_changes_max", |s, n| s.loop_changes_max = n),
+            ("recoveries_max", |s, n| s.entity.recoveries_max = n),
+        ];
+        for (name, change) in numbers {
+            for n in [0, usize::MAX / 2, usize::MAX] {
+                let mut settings = ShardingSettings::default();
+                change(&mut settings, n);
+                let message = settings.validate().unwrap_err().to_string();
+                assert!(message.contains(&format!("`{name}`")), "{name} = {n}: {message}");
             }
         }
-        for (name, actual) in [
-            ("shard_buffer_max", self.shard_buffer_max),
-            ("entity_buffer_max", self.entity_buffer_max),
-            ("rebalance_moves_max", self.rebalance_moves_max),
-            ("loop_changes_max", self.loop_changes_max),
-            ("held_entities_max", self.held_entities_max),
-        ] {
-            if actual == 0 {
-                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
-            }
-        }
-        if self.loop_interval_max < self.loop_interval {
-            return Err(Error::rejected(format!(
-                "`loop_interval_max`: expected at least `loop_interval` ({:?}), actual {:?}",
-                self.loop_interval, self.loop_interval_max
-            )));
-        }
-        Ok(())
     }
 }

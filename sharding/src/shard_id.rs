@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use antiphon_persistence::identity::{ReplicaId, SLICE_COUNT, Slice, SliceRange};
+use antiphon_persistence::text::foreign;
 use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +43,8 @@ impl FromStr for ShardId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::corrupt(format!("shard `{text}`: expected `replica/number`"));
+        let bad =
+            || Error::corrupt(format!("shard `{}`: expected `replica/number`", foreign(text)));
         let (replica, number) = text.rsplit_once('/').ok_or_else(bad)?;
         let replica =
             if replica.is_empty() { ReplicaId::empty() } else { ReplicaId::new(replica)? };

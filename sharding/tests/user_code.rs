@@ -313,7 +313,8 @@ async fn an_answer_that_cannot_be_sent_is_not_without_effect() {
 async fn a_command_that_nobody_could_take_in_time_is_void() {
     let mut world = World::new();
     let a = world.start("a", 0, Trouble::default()).await.ready().await;
-    let error = a.add("l-1", "B", "late").await.unwrap_err();
+    let hasty = a.log("l-1", "B").with_ask_timeout(Duration::from_secs(1));
+    let error = hasty.ask(|reply_to| Command::Add("late".to_owned(), reply_to)).await.unwrap_err();
     assert!(matches!(error, AskError::Expired(_)), "place B is not there: {error}");
     assert!(error.is_without_effect());
 

@@ -3,7 +3,9 @@
 //! `KILL_ROUNDS=n` sets the number of kill -9 rounds (10 in `make check`).
 
 mod database;
+mod files;
 mod history;
 mod kill;
+mod leaving;
 mod refusals;
 mod support;

@@ -23,6 +23,8 @@ pub(crate) struct History {
     /// By entity and replica, how many own lines were acknowledged.
     pub(crate) own: BTreeMap<(String, ReplicaId), u64>,
     pub(crate) failed: usize,
+    /// Lines of commands that were answered as without effect, and how.
+    pub(crate) without_effect: Vec<(u64, String)>,
     next_line: u64,
 }
 
@@ -80,8 +82,12 @@ pub(crate) fn request(
                 let answer = reference.ask(|reply_to| Command::Add { lines: sent, reply_to }).await;
                 trace.say(format!("add {lines:?} to {entity} at {replica}: {answer:?}"));
                 let mut history = history.borrow_mut();
-                if answer.is_err() {
+                if let Err(error) = answer {
                     history.failed += 1;
+                    if error.is_without_effect() {
+                        let refused = lines.into_iter().map(|line| (line, error.to_string()));
+                        history.without_effect.extend(refused);
+                    }
                     return;
                 }
                 *history.own.entry(key).or_default() += lines.len() as u64;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
+use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, task};
 use antiphon_sharding::{ReplicatedSharding, ShardingSettings};
@@ -15,6 +16,7 @@ use crate::clock::SkewedClock;
 use crate::ledger::{self, Ledger};
 use crate::place::{Kind, PlaceStores};
 use crate::stores::{Audit, FaultyStores};
+use crate::user::UserFaults;
 
 pub(crate) const SHARDS: u32 = 4;
 
@@ -40,6 +42,10 @@ pub(crate) struct Cluster {
     pub(crate) places: Vec<(String, PlaceStores)>,
     pub(crate) audits: Vec<Arc<Mutex<Audit>>>,
     pub(crate) members: Vec<Member>,
+    /// What the application's code does wrong.
+    pub(crate) user: UserFaults,
+    /// Nodes that stand still, and until when.
+    pauses: Vec<(Instant, NodeId)>,
     settings: ShardingSettings,
     seed: u64,
     incarnations: u64,
@@ -74,6 +80,8 @@ impl Cluster {
                 .collect(),
             audits: places.iter().map(|_| Arc::default()).collect(),
             members,
+            user: UserFaults::default(),
+            pauses: Vec::new(),
             settings,
             seed,
             incarnations: 0,
@@ -130,7 +138,7 @@ impl Cluster {
             incarnation: self.incarnations,
             metrics: Arc::new(Metrics::new()),
         };
-        let provider = ledger::provider(self.replicas(), self.settings.clone());
+        let provider = ledger::provider(self.replicas(), self.settings.clone(), self.user.clone());
         let (done, started) = oneshot::channel();
         task::spawn("simulated start", async move {
             let running = start(settings, parts, provider).await.map(|(node, sharding)| Running {
@@ -167,6 +175,41 @@ impl Cluster {
         if let Some(running) = self.members[index].running.take() {
             self.network.crash(running.node.id());
             running.node.crash();
+        }
+    }
+
+    /// A node hears nothing, says nothing, and its stores do not answer, for so long.
+    pub(crate) fn pause(&mut self, index: usize, lasts: Duration) {
+        let Some(running) = &self.members[index].running else { return };
+        let until = SystemClock.now() + lasts;
+        for stores in &running.stores {
+            stores.stand_still(until);
+        }
+        self.network.isolate(running.node.id());
+        self.pauses.push((until, running.node.id().clone()));
+    }
+
+    /// Ends the pauses whose time is over.
+    pub(crate) fn end_pauses(&mut self) {
+        let now = SystemClock.now();
+        let ended: Vec<NodeId> =
+            self.pauses.extract_if(.., |(until, _)| *until <= now).map(|(_, id)| id).collect();
+        let all: Vec<NodeId> =
+            self.running().map(|(_, running)| running.node.id().clone()).collect();
+        for id in ended {
+            for other in all.iter().filter(|other| **other != id) {
+                self.network.heal(&id, other);
+            }
+        }
+    }
+
+    /// Ends all pauses.
+    pub(crate) fn end_all_pauses(&mut self) {
+        self.pauses.clear();
+        for (_, running) in self.running() {
+            for stores in &running.stores {
+                stores.stand_still(SystemClock.now());
+            }
         }
     }
 

@@ -3,11 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+use antiphon_persistence::event::Payload;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::ReplyTo;
+use antiphon_persistence::{Error, Result};
 use antiphon_sharding::{ReplicatedEntityProvider, ShardingSettings};
 use serde::{Deserialize, Serialize};
+
+use crate::user::UserFaults;
 
 /// What a ledger is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,6 +23,8 @@ pub(crate) enum Command {
     Read { reply_to: ReplyTo<u64> },
     /// Stops the entity.
     Stop,
+    /// Begins something that never ends.
+    Hang,
 }
 
 /// A line was added.
@@ -36,7 +43,10 @@ pub(crate) struct State {
     pub(crate) lines: Vec<u64>,
 }
 
-pub(crate) struct Ledger;
+pub(crate) struct Ledger {
+    place: ReplicaId,
+    faults: UserFaults,
+}
 
 impl EventSourced for Ledger {
     type Command = Command;
@@ -51,6 +61,9 @@ impl EventSourced for Ledger {
     ) -> Effect<Self> {
         match command {
             Command::Add { lines, reply_to } => {
+                for line in &lines {
+                    self.faults.command(&self.place, *line);
+                }
                 let mut causes = state.seen.clone();
                 let events = lines.into_iter().map(move |line| {
                     let event = Added { line, causes: causes.clone() };
@@ -65,12 +78,26 @@ impl EventSourced for Ledger {
                 Effect::reply(reply_to, own)
             }
             Command::Stop => Effect::none().then_stop(),
+            Command::Hang => Effect::asynchronous(std::future::pending()),
         }
     }
 
     fn on_event(&self, context: &EventContext, state: &mut State, event: &Added) {
+        self.faults.event(&self.place, event.line);
         *state.seen.entry(context.origin().clone()).or_default() += 1;
         state.lines.push(event.line);
+    }
+
+    fn from_journal(&self, payload: &Payload) -> Result<Vec<Added>> {
+        let added: Added = CodecId::from_stored(payload.codec)?.decode(&payload.bytes)?;
+        if self.faults.is_unreadable(&self.place, added.line) {
+            return Err(Error::corrupt(format!("line {}: the simulation wants it", added.line)));
+        }
+        Ok(vec![added])
+    }
+
+    fn snapshot_version(&self) -> u16 {
+        self.faults.snapshot_version(&self.place)
     }
 }
 
@@ -79,7 +106,11 @@ pub(crate) const TYPE: &str = "ledger";
 pub(crate) fn provider(
     replicas: Vec<ReplicaId>,
     settings: ShardingSettings,
+    faults: UserFaults,
 ) -> ReplicatedEntityProvider<Ledger> {
-    ReplicatedEntityProvider::per_role(TYPE, replicas, |_: &ReplicationId| Ledger)
-        .with_settings(settings)
+    ReplicatedEntityProvider::per_role(TYPE, replicas, move |id: &ReplicationId| Ledger {
+        place: id.replica_id().clone(),
+        faults: faults.clone(),
+    })
+    .with_settings(settings)
 }

@@ -10,52 +10,68 @@ mod ledger;
 mod place;
 mod run;
 mod scenarios;
+mod scenarios_of_faults;
 mod stores;
+mod user;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use run::{Outcome, simulate};
 
 /// So many seeds in `make check`; `SEEDS=n` for more, `SEED=n` for one.
 const SEEDS: u64 = 500;
 
+/// After so many seeds that failed, no more are begun.
+const FAILURES_MAX: usize = 10;
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-fn run_seed(seed: u64) -> Outcome {
-    let outcome = simulate(seed);
-    if let Err(reason) = &outcome.verdict {
-        panic!(
-            "seed {seed}: {reason}\nreproduce with: SEED={seed} cargo test -p antiphon-tests --test simulation seeds -- --nocapture"
-        );
-    }
-    outcome
+fn told(seed: u64, outcome: &Outcome) -> Option<String> {
+    let reason = outcome.verdict.as_ref().err()?;
+    Some(format!(
+        "seed {seed}: {reason}\nreproduce with: SEED={seed} cargo test -p antiphon-tests --test simulation seeds -- --nocapture"
+    ))
 }
 
 #[test]
 fn all_invariants_hold_for_all_seeds() {
     if let Some(seed) = number("SEED") {
-        let outcome = run_seed(seed);
+        let outcome = simulate(seed);
         println!("{}", outcome.trace.join("\n"));
+        assert_eq!(told(seed, &outcome), None);
         return;
     }
     let seeds = number("SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
+    let (next, failures) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let slowest = Mutex::new((Duration::ZERO, Duration::ZERO));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds || failures.lock().expect("no worker panics").len() >= FAILURES_MAX {
+                return;
+            }
+            let outcome = simulate(seed);
+            let mut slowest = slowest.lock().expect("no worker panics");
+            *slowest = (slowest.0.max(outcome.took.0), slowest.1.max(outcome.took.1));
+            failures.lock().expect("no worker panics").extend(told(seed, &outcome));
+        }
+    };
     std::thread::scope(|scope| {
         let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
-                        return;
-                    }
-                    run_seed(seed);
-                }
-            });
+            scope.spawn(work);
         }
     });
+    let (answers, equal) = *slowest.lock().expect("no worker panics");
+    println!(
+        "after the last fault all answered within {answers:?}, and were equal within {equal:?}"
+    );
+    let failures = failures.into_inner().expect("no worker panics");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]

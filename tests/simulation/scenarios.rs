@@ -13,13 +13,13 @@ use crate::place::Kind;
 use crate::run::settings;
 use crate::stores::StoreFaults;
 
-struct Story {
-    cluster: Cluster,
-    lines: u64,
+pub(crate) struct Story {
+    pub(crate) cluster: Cluster,
+    pub(crate) lines: u64,
 }
 
 impl Story {
-    async fn begin(places: &[&str], nodes: usize, settings: ShardingSettings) -> Self {
+    pub(crate) async fn begin(places: &[&str], nodes: usize, settings: ShardingSettings) -> Self {
         let mut cluster = Cluster::new(1, SystemClock.now(), places, nodes, Kind::Memory, settings);
         for index in 0..cluster.members.len() {
             cluster.begin_start(index);
@@ -39,23 +39,23 @@ impl Story {
         story
     }
 
-    fn node(&self, index: usize) -> &Running {
+    pub(crate) fn node(&self, index: usize) -> &Running {
         self.cluster.members[index].running.as_ref().expect("a node that runs")
     }
 
-    fn ledger(&self, index: usize, replica: &ReplicaId) -> EntityRef<Command> {
+    pub(crate) fn ledger(&self, index: usize, replica: &ReplicaId) -> EntityRef<Command> {
         self.node(index).sharding.entity_ref_for("l-0", replica).expect("a known replica")
     }
 
     /// Adds a line at a replica through a node.
-    async fn add(&mut self, index: usize, replica: &ReplicaId) {
+    pub(crate) async fn add(&mut self, index: usize, replica: &ReplicaId) {
         self.lines += 1;
         let (ledger, lines) = (self.ledger(index, replica), vec![self.lines]);
         let answer = ledger.ask(|reply_to| Command::Add { lines, reply_to }).await;
         assert!(answer.is_ok(), "{replica}: {answer:?}");
     }
 
-    async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let until = SystemClock.now() + Duration::from_secs(120);
         while !holds(self) {
             assert!(SystemClock.now() < until, "{what}: not after two minutes");
@@ -64,7 +64,7 @@ impl Story {
         }
     }
 
-    async fn converge(&self) {
+    pub(crate) async fn converge(&self) {
         let until = SystemClock.now() + Duration::from_secs(120);
         while let Err(reason) = invariants::convergence::check(&self.cluster).await {
             assert!(SystemClock.now() < until, "{reason}");
@@ -74,12 +74,12 @@ impl Story {
         invariants::exactly_once::check(&self.cluster).await.expect("exactly once");
     }
 
-    async fn count(&self, place: usize) -> usize {
+    pub(crate) async fn count(&self, place: usize) -> usize {
         let replica = &self.cluster.replicas()[place];
         invariants::stream(&self.cluster, "l-0", place, replica).await.len()
     }
 
-    fn cut_places(&self, a: usize, b: usize) {
+    pub(crate) fn cut_places(&self, a: usize, b: usize) {
         for (one, first) in self.cluster.running() {
             for (other, second) in self.cluster.running() {
                 if one.place == a && other.place == b {
@@ -90,7 +90,7 @@ impl Story {
     }
 
     /// Makes the journals of all places unreadable from one place.
-    fn blind(&self, place: usize, blind: bool) {
+    pub(crate) fn blind(&self, place: usize, blind: bool) {
         let refuse_percent = if blind { 100 } else { 0 };
         for (member, running) in self.cluster.running() {
             if member.place == place {
@@ -101,16 +101,16 @@ impl Story {
         }
     }
 
-    fn counter(&self, name: &str) -> u64 {
+    pub(crate) fn counter(&self, name: &str) -> u64 {
         self.cluster.running().map(|(_, running)| running.sharding.counter(name)).sum()
     }
 }
 
-fn replica(name: &str) -> ReplicaId {
+pub(crate) fn replica(name: &str) -> ReplicaId {
     ReplicaId::new(name).expect("a name")
 }
 
-fn story(run: impl Future<Output = ()>) {
+pub(crate) fn story(run: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

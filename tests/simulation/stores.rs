@@ -16,6 +16,7 @@ use antiphon_persistence::{Error, Result};
 use antiphon_runtime::transport::memory::SplitMix64;
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 /// How often calls fail, and how slow they are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +41,8 @@ pub(crate) struct Audit {
 struct State {
     random: SplitMix64,
     faults: StoreFaults,
+    /// No call begins or ends before.
+    still_until: Option<Instant>,
 }
 
 /// The stores of a place as one node sees them.
@@ -52,12 +55,28 @@ pub(crate) struct FaultyStores {
 
 impl FaultyStores {
     pub(crate) fn new(inner: Stores, seed: u64, audit: Arc<Mutex<Audit>>) -> Self {
-        let state = State { random: SplitMix64::new(seed), faults: StoreFaults::default() };
+        let state = State {
+            random: SplitMix64::new(seed),
+            faults: StoreFaults::default(),
+            still_until: None,
+        };
         Self { inner, state: Arc::new(Mutex::new(state)), audit }
     }
 
     pub(crate) fn set(&self, faults: StoreFaults) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).faults = faults;
+    }
+
+    /// Holds all calls, those under way too.
+    pub(crate) fn stand_still(&self, until: Instant) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).still_until = Some(until);
+    }
+
+    async fn still(&self) {
+        let until = self.state.lock().unwrap_or_else(PoisonError::into_inner).still_until;
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     pub(crate) fn stores(&self) -> Stores {
@@ -74,11 +93,13 @@ impl FaultyStores {
         };
         let faults = self.state.lock().unwrap_or_else(PoisonError::into_inner).faults;
         tokio::time::sleep(Duration::from_micros(200 + before * 1000)).await;
+        self.still().await;
         if fate < faults.refuse_percent {
             return Err(Error::unavailable("the simulation wants it"));
         }
         let result = call.await;
         tokio::time::sleep(Duration::from_micros(200 + after * 1000)).await;
+        self.still().await;
         if fate < faults.refuse_percent + faults.lose_percent {
             return Err(Error::timeout("the simulation wants it"));
         }

@@ -1,10 +1,12 @@
 //! What several tests share.
 
+pub mod history;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The path of the `antiphon` binary, built once for all tests of a run.
+/// The path of the `antiphon` binary, built once for all tests of a run; `NODE_BINARY=path` names one that is there.
 ///
 /// # Panics
 /// When it cannot be built.
@@ -14,6 +16,9 @@ pub fn antiphon_binary() -> PathBuf {
 }
 
 fn build() -> PathBuf {
+    if let Some(path) = std::env::var_os("NODE_BINARY") {
+        return PathBuf::from(path);
+    }
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--locked", "-p", "antiphon-node", "--bin", "antiphon"]);
     command.args(["--message-format", "json"]);

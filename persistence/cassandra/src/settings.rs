@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use antiphon_persistence::bounds::{self, HOUR, YEAR};
 use antiphon_persistence::store::check_append_bytes_max;
 use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -115,22 +116,30 @@ impl CassandraSettings {
     /// # Errors
     /// `Rejected`, naming the setting, its value and what was expected.
     pub fn validate(&self) -> Result<()> {
-        for (name, value) in [
-            ("lanes", usize::from(self.lanes)),
-            ("queue_max", self.queue_max),
-            ("round_bytes_max", self.round_bytes_max),
-            ("round_appends_max", self.round_appends_max),
-            ("part_bytes_max", self.part_bytes_max),
-            ("part_rounds_max", usize::try_from(self.part_rounds_max).unwrap_or(usize::MAX)),
-            ("uncopied_bytes_max", self.uncopied_bytes_max),
-            ("copies_in_flight_max", self.copies_in_flight_max),
-            ("stream_cache_max", self.stream_cache_max),
-            ("replay_bytes_max", self.replay_bytes_max),
+        const BYTES: usize = 1 << 32;
+        bounds::count("lanes", self.lanes.into(), 1..=64)?;
+        bounds::count("queue_max", self.queue_max, 1..=1 << 20)?;
+        bounds::count("round_bytes_max", self.round_bytes_max, 1..=APPEND_BYTES_LIMIT)?;
+        bounds::count("round_appends_max", self.round_appends_max, 1..=1 << 20)?;
+        bounds::count("part_bytes_max", self.part_bytes_max, 1..=BYTES)?;
+        bounds::number("part_rounds_max", self.part_rounds_max, 1..=1 << 24)?;
+        bounds::count("uncopied_bytes_max", self.uncopied_bytes_max, 1..=BYTES)?;
+        bounds::count("copies_in_flight_max", self.copies_in_flight_max, 1..=1 << 16)?;
+        bounds::count("stream_cache_max", self.stream_cache_max, 1..=100_000_000)?;
+        bounds::count("feed_cache_bytes_max", self.feed_cache_bytes_max, 0..=BYTES)?;
+        bounds::count("replay_bytes_max", self.replay_bytes_max, 1..=BYTES)?;
+        for (name, actual) in [
+            ("copy_delay", self.copy_delay),
+            ("feed_poll_interval", self.feed_poll_interval),
+            ("read_ahead_age_max", self.read_ahead_age_max),
+            ("retry_min", self.retry_min),
+            ("retry_max", self.retry_max),
+            ("give_up_after", self.give_up_after),
         ] {
-            if value == 0 {
-                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
-            }
+            bounds::duration(name, actual, Duration::ZERO..=HOUR)?;
         }
+        bounds::duration("log_retention", self.log_retention, Duration::ZERO..=YEAR)?;
+        bounds::at_least(("retry_max", self.retry_max), (self.retry_min, "`retry_min`"))?;
         if self.read_ahead_pages_max > READ_AHEAD_PAGES_LIMIT {
             return Err(Error::rejected(format!(
                 "`read_ahead_pages_max`: expected at most {READ_AHEAD_PAGES_LIMIT}, because each may hold some megabytes, actual {}",

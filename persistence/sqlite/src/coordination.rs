@@ -24,6 +24,10 @@ type Read<T> = std::result::Result<T, Unread>;
 
 #[async_trait]
 impl Coordination for SqliteStores {
+    fn replacements(&self) -> u64 {
+        self.inner.readers.replacements()
+    }
+
     async fn scan(&self, table: &str) -> Result<TableRows> {
         let table = table.to_owned();
         self.read("reading a coordination table", move |transaction| {

@@ -46,6 +46,8 @@ struct State {
     end: i64,
     entries: VecDeque<Entry>,
     streams: HashMap<i64, Named>,
+    /// How often the file was replaced before all this was read.
+    replacements: u64,
 }
 
 impl FeedCache {
@@ -57,9 +59,20 @@ impl FeedCache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds rows that were read after `after`, unless another reader was faster.
+    /// Forgets what was read from another file than the one that is read now.
+    fn fit(&self, replacements: u64) {
+        let mut state = self.state();
+        if state.replacements < replacements {
+            *state = State { replacements, ..State::default() };
+        }
+    }
+
+    /// Adds rows that were read after `after`, unless another reader was faster, or the file was replaced.
     fn extend(&self, after: i64, read: &Rows) {
         let mut state = self.state();
+        if state.replacements != read.replacements {
+            return;
+        }
         if state.start.is_none() {
             state.start = Some(after);
             state.end = after;
@@ -83,6 +96,8 @@ struct Rows {
     entries: Vec<Entry>,
     through: i64,
     more: bool,
+    /// Of which file they are.
+    replacements: u64,
 }
 
 #[async_trait]
@@ -165,7 +180,9 @@ impl SqliteStores {
     async fn rows(&self, after: i64) -> Result<Rows> {
         let stores = self.clone();
         self.read("reading the feed", move |transaction| {
-            read_rows(transaction, &stores.inner.feed, after)
+            let replacements = stores.inner.readers.replacements();
+            stores.inner.feed.fit(replacements);
+            read_rows(transaction, &stores.inner.feed, after, replacements)
         })
         .await
     }
@@ -175,16 +192,17 @@ fn read_rows(
     connection: &Connection,
     cache: &FeedCache,
     after: i64,
+    replacements: u64,
 ) -> std::result::Result<Rows, Unread> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {BATCH_COLUMNS} FROM batches WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2"
     ))?;
     let mut rows = statement.query([after, ROWS_MAX])?;
-    let mut read = Rows { entries: Vec::new(), through: after, more: false };
+    let mut read = Rows { entries: Vec::new(), through: after, more: false, replacements };
     while let Some(row) = rows.next()? {
         let header = BatchHeader::read(row)?;
         let BatchHeader { ordinal, last, .. } = header;
-        let (stream, name) = stream_name(connection, cache, header.stream)?;
+        let (stream, name) = stream_name(connection, cache, header.stream, replacements)?;
         header.check(&name).map_err(Unread::Row)?;
         let seen = version::decode(&header.seen).map_err(|why| {
             Unread::Row(format!("the version of batch {ordinal} is unreadable: {why}"))
@@ -201,9 +219,14 @@ fn stream_name(
     connection: &Connection,
     cache: &FeedCache,
     stream: i64,
+    replacements: u64,
 ) -> std::result::Result<Named, Unread> {
-    if let Some(known) = cache.state().streams.get(&stream) {
-        return Ok(known.clone());
+    {
+        let state = cache.state();
+        let known = state.streams.get(&stream).filter(|_| state.replacements == replacements);
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
     }
     let found: Option<(String, i64)> = connection
         .prepare_cached("SELECT persistence_id, hash FROM streams WHERE stream = ?1")?
@@ -218,7 +241,9 @@ fn stream_name(
     if state.streams.len() >= cache.entry_count_max {
         state.streams.clear();
     }
-    state.streams.insert(stream, name.clone());
+    if state.replacements == replacements {
+        state.streams.insert(stream, name.clone());
+    }
     Ok(name)
 }
 

@@ -20,6 +20,7 @@ use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::from_sqlite;
+use crate::file::{Owner, check_path, owner};
 use crate::{Durability, Role, SqliteSettings};
 
 /// The version of the tables below; a file with another one is refused. Version 1 was written before the first release, without checksums.
@@ -92,25 +93,50 @@ CREATE TABLE tokens (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens the file with the pragmas of the settings, and creates or checks the tables.
+/// Opens the file with the pragmas of the settings, and creates or checks the tables. A path that can keep no journal, and a file that
+/// is another program's, are refused before anything is changed.
 pub(crate) fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection> {
     let owner = settings.role == Role::Owner;
+    check_path(path, settings.role)?;
+    look(path, settings.role)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, owner);
     let connection = Connection::open_with_flags(path, flags)
         .map_err(|error| from_sqlite(path, "opening", error))?;
-    prepare(&connection, settings).map_err(|error| from_sqlite(path, "opening", error))?;
+    let sqlite = |error| from_sqlite(path, "opening", error);
+    connection.busy_timeout(settings.busy_timeout.max(Duration::from_millis(1))).map_err(sqlite)?;
+    // the tables are made before the write-ahead log, so that the file itself says whose it is from its first byte on
     check_version(path, &connection, owner)?;
+    prepare(&connection, settings).map_err(sqlite)?;
     if !owner {
-        connection
-            .pragma_update(None, "query_only", true)
-            .map_err(|error| from_sqlite(path, "opening", error))?;
+        connection.pragma_update(None, "query_only", true).map_err(sqlite)?;
     }
     Ok(connection)
 }
 
+/// Looks at the file before SQLite opens it to write.
+fn look(path: &Path, role: Role) -> Result<()> {
+    match (owner(path, APPLICATION_ID)?, role) {
+        (Owner::Antiphon, _) | (Owner::Nobody, Role::Owner) => Ok(()),
+        (Owner::Nobody, Role::Reader) => Err(no_tables(path)),
+        (Owner::Other, _) => Err(not_ours(path)),
+    }
+}
+
+/// What stands at a path, without making or changing anything: whether a journal can be opened there, or made.
+///
+/// # Errors
+/// `Rejected` when the path can keep no journal, or the file is another program's; `Unavailable` when it cannot be looked at, or has no
+/// tables yet and is only read.
+pub fn check_file(path: &Path, role: Role) -> Result<()> {
+    check_path(path, role)?;
+    if role == Role::Reader && !path.exists() {
+        return Ok(());
+    }
+    look(path, role)
+}
+
 fn prepare(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Result<()> {
-    connection.busy_timeout(settings.busy_timeout.max(Duration::from_millis(1)))?;
     connection.set_prepared_statement_cache_capacity(64);
     if settings.role == Role::Owner {
         use_wal(connection, settings.busy_timeout)?;
@@ -124,7 +150,9 @@ fn prepare(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Resu
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -16_000)?;
-    connection.pragma_update(None, "wal_autocheckpoint", settings.wal_pages_max)
+    connection.pragma_update(None, "wal_autocheckpoint", settings.wal_pages_max)?;
+    // the first read makes the two files beside
+    read(connection, "schema_version").map(drop)
 }
 
 /// Two processes may make the same file at the same time. SQLite answers "busy" to one of them at once, since its own waiting could be a
@@ -160,9 +188,7 @@ fn check_version(path: &Path, connection: &Connection, owner: bool) -> Result<()
     let shown = path.display();
     match version {
         VERSION if id == APPLICATION_ID => Ok(()),
-        0 => {
-            Err(Error::unavailable(format!("`{shown}` has no tables yet: its owner creates them")))
-        }
+        0 => Err(no_tables(path)),
         _ if id != APPLICATION_ID => Err(not_ours(path)),
         1 => Err(Error::rejected(format!(
             "journal `{shown}`: expected schema version {VERSION}, actual 1: it was written before version 0.1.0, without checksums, and \
@@ -203,6 +229,10 @@ fn create_in_transaction(path: &Path, connection: &Connection) -> Result<()> {
 
 fn read(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, pragma, |row| row.get(0))
+}
+
+fn no_tables(path: &Path) -> Error {
+    Error::unavailable(format!("`{}` has no tables yet: its owner creates them", path.display()))
 }
 
 fn not_ours(path: &Path) -> Error {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use antiphon_persistence::store::check_append_bytes_max;
-use antiphon_persistence::{Error, Result};
+use antiphon_persistence::{Result, bounds};
 use serde::{Deserialize, Serialize};
 
 /// What "durable" means when an append is acknowledged.
@@ -90,20 +90,20 @@ impl SqliteSettings {
     /// Checks every limit.
     ///
     /// # Errors
-    /// `Rejected`, naming the first setting that is zero.
+    /// `Rejected`, naming the setting, its value and what was expected.
     pub fn validate(&self) -> Result<()> {
-        for (name, value) in [
-            ("queue_max", self.queue_max),
-            ("group_writes_max", self.group_writes_max),
-            ("group_bytes_max", self.group_bytes_max),
-            ("reader_count", self.reader_count),
-            ("stream_cache_max", self.stream_cache_max),
-            ("feed_cache_max", self.feed_cache_max),
-            ("replay_bytes_max", self.replay_bytes_max),
-        ] {
-            if value == 0 {
-                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
-            }
+        bounds::count("queue_max", self.queue_max, 1..=1 << 20)?;
+        bounds::count("group_writes_max", self.group_writes_max, 1..=1 << 20)?;
+        bounds::count("group_bytes_max", self.group_bytes_max, 1..=1 << 30)?;
+        bounds::duration("busy_timeout", self.busy_timeout, Duration::ZERO..=bounds::HOUR)?;
+        bounds::count("reader_count", self.reader_count, 1..=1024)?;
+        bounds::count("stream_cache_max", self.stream_cache_max, 1..=100_000_000)?;
+        bounds::count("feed_cache_max", self.feed_cache_max, 1..=100_000_000)?;
+        bounds::count("replay_bytes_max", self.replay_bytes_max, 1..=1 << 30)?;
+        bounds::count("wal_pages_max", self.wal_pages_max as usize, 1..=1 << 24)?;
+        if let Some(pages) = self.file_pages_max {
+            // an empty journal has some pages already
+            bounds::count("file_pages_max", pages as usize, 64..=u32::MAX as usize - 1)?;
         }
         check_append_bytes_max(self.append_bytes_max, APPEND_BYTES_LIMIT)
     }

@@ -1,6 +1,11 @@
 //! What the store counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use antiphon_persistence::time::{Clock, SystemClock};
+use tokio::time::Instant;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
@@ -21,6 +26,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: AtomicU64,)*
+            /// When and why a transaction failed; none when appends succeeded since.
+            trouble: Mutex<Option<(Instant, String)>>,
         }
 
         impl Counters {
@@ -52,6 +59,29 @@ counters! {
     rows_damaged,
     /// Damaged snapshots that were passed over for older ones. Must be zero.
     snapshots_damaged,
+}
+
+/// How long a failure is said when nobody tries again: whoever sends elsewhere because of it would never find out that it is over.
+const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
+
+impl Counters {
+    /// Takes note of why a transaction failed.
+    pub(crate) fn failed(&self, why: String) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = Some((SystemClock.now(), why));
+    }
+
+    /// Takes note of appends that were stored. Other writes say nothing: on a full disk the small ones succeed for long.
+    pub(crate) fn appended(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Why nothing can be appended now, as far as is known.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, why) = trouble.as_ref()?;
+        (SystemClock.now() - *at < TROUBLE_SHOWN).then(|| why.clone())
+    }
 }
 
 /// Adds to a counter.

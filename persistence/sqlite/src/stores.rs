@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use antiphon_persistence::store::Stores;
-use antiphon_persistence::{Error, Result};
+use antiphon_persistence::{Error, ErrorKind, Result};
 
 use crate::feed::FeedCache;
+use crate::file::Watch;
 use crate::reader::Readers;
 use crate::stats::Counters;
 use crate::writer::Writer;
@@ -19,7 +20,9 @@ pub struct SqliteStores {
 }
 
 pub(crate) struct Inner {
-    /// Declared first, so dropped first: the writer ends before the readers' connections close.
+    /// Whether the file is still the one that was opened; `None` for a reader, which opens whatever is there.
+    pub(crate) watch: Option<Arc<Watch>>,
+    /// Declared before the readers, so dropped before: the writer ends before the readers' connections close.
     pub(crate) writer: Option<Writer>,
     pub(crate) readers: Readers,
     pub(crate) feed: FeedCache,
@@ -31,25 +34,51 @@ pub(crate) struct Inner {
 impl SqliteStores {
     /// Opens the file at `path`, or creates it ([`Role::Owner`]).
     ///
-    /// A [`Role::Reader`] opens it at the first read, so that it may appear later.
+    /// A [`Role::Reader`] opens it at the first read, so that it may appear later, and opens it anew when it was replaced.
     ///
     /// # Errors
-    /// `Rejected` when a setting is wrong, or when the file is another program's or a newer Antiphon's; `Unavailable` when it
+    /// `Rejected` when a setting is wrong, when the path can keep no journal (an empty one, `:memory:`, a folder, a device, a missing
+    /// folder), or when the file is another program's or a newer Antiphon's, of which no byte is changed; `Unavailable` when it
     /// cannot be opened or written; `Corrupt` when it is damaged. Each names the path.
     pub fn open(path: impl AsRef<Path>, settings: SqliteSettings) -> Result<Self> {
         settings.validate()?;
         let path = path.as_ref().to_path_buf();
         let counters = Arc::new(Counters::default());
-        let writer = match settings.role {
+        let (watch, writer) = match settings.role {
             Role::Owner => {
                 let connection = schema::open(&path, &settings)?;
-                Some(Writer::start(connection, &path, &settings, counters.clone())?)
+                let watch = Arc::new(Watch::start(&path)?);
+                let counters = counters.clone();
+                let writer = Writer::start(connection, &path, &settings, counters, watch.clone())?;
+                (Some(watch), Some(writer))
             }
-            Role::Reader => None,
+            Role::Reader => {
+                schema::check_file(&path, Role::Reader).or_else(|error| match error.kind() {
+                    // it may be another one at the first read
+                    ErrorKind::Unavailable => Ok(()),
+                    ErrorKind::Rejected
+                    | ErrorKind::Fenced
+                    | ErrorKind::Timeout
+                    | ErrorKind::Corrupt
+                    | ErrorKind::Bug => Err(error),
+                })?;
+                (None, None)
+            }
         };
         let readers = Readers::new(&path, &settings);
         let feed = FeedCache::new(settings.feed_cache_max);
-        Ok(Self { inner: Arc::new(Inner { writer, readers, feed, counters, path, settings }) })
+        let inner = Inner { watch, writer, readers, feed, counters, path, settings };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Looks whether the file is still the one that was opened. Every commit looks too; call this now and then, so that it is noticed
+    /// while nothing is written. It asks the operating system three times, and blocks as long as that does.
+    ///
+    /// # Errors
+    /// `Fenced`, with what was found, from the first time on that the file or one beside it was moved, deleted or replaced: this store
+    /// takes nothing any more. Never for a [`Role::Reader`].
+    pub fn check_file(&self) -> Result<()> {
+        self.inner.watch.as_ref().map_or(Ok(()), |watch| watch.check())
     }
 
     /// Every trait of the store, on this file.
@@ -60,6 +89,13 @@ impl SqliteStores {
     /// What was counted since the file was opened.
     pub fn stats(&self) -> SqliteStats {
         self.inner.counters.snapshot()
+    }
+
+    /// Why nothing can be appended now, such as a full disk, as far as is known; `None` when appends succeeded since, or when nobody has
+    /// tried for 10 s.
+    pub fn trouble(&self) -> Option<String> {
+        let lost = self.inner.watch.as_ref().and_then(|watch| watch.known().err());
+        lost.map(|error| error.to_string()).or_else(|| self.inner.counters.trouble())
     }
 
     /// The path of the file.

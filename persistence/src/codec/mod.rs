@@ -19,6 +19,9 @@ use crate::{Error, Result};
 /// Largest encoded event, command, reply or snapshot that is accepted, in bytes, unless a setting says otherwise.
 pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Largest encoded state of a snapshot that is accepted, in bytes; a store may take less.
+pub const STATE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Deepest nesting of a value: each option, structure, tuple, sequence, map and variant with a content counts one.
 pub const DEPTH_MAX: usize = 128;
 

@@ -12,11 +12,13 @@ use tokio::task::JoinHandle;
 use super::engine::{Action, Engine, Generation, Input, Now, Release};
 use super::runtime::Inner;
 use super::skip::SkippedEvent;
+use super::writing::{append_with_shapes, save_and_read_back};
 use super::{AsynchronousFailure, EntityCounters, EventSourced, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::guard::Guarded;
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{ReplyError, refuse};
+use crate::store::Append;
 use crate::task;
 
 /// What an entity's actor is sent.
@@ -242,8 +244,9 @@ fn run<E: EventSourced>(
             };
             stopped(myself, state, reason, ReplyError::NotHere(why));
         }
-        action @ (Action::LoadSnapshot(_)
+        action @ (Action::LoadSnapshot(..)
         | Action::Replay(..)
+        | Action::FindHighest(_)
         | Action::Append(..)
         | Action::Pull(..)
         | Action::SaveSnapshot(..)
@@ -320,29 +323,28 @@ fn store<E: EventSourced>(
 ) {
     let (parts, id) = (&state.runtime.parts, state.id.persistence_id());
     let (journal, snapshots) = (parts.journal.clone(), parts.snapshots.clone());
-    let settings = &state.runtime.settings;
     match action {
-        Action::LoadSnapshot(generation) => {
+        Action::LoadSnapshot(generation, last) => {
             start("load snapshot", myself, async move {
-                let loaded = snapshots.latest_snapshot(&id, SequenceNr::MAX).await;
+                let loaded = snapshots.latest_snapshot(&id, last).await;
                 Input::SnapshotLoaded(generation, loaded)
             });
         }
         Action::Replay(generation, first) => {
-            let count_max = settings.replay_events_max;
+            let count_max = state.runtime.settings.replay_events_max;
             start("replay", myself, async move {
                 let events = journal.replay(&id, first, SequenceNr::MAX, count_max).await;
                 Input::Replayed(generation, events)
             });
         }
-        Action::Append(generation, append) => {
-            let writer = parts.writer.clone();
-            start("append", myself, async move {
-                Input::Appended(generation, journal.append(&writer, append).await)
+        Action::FindHighest(generation) => {
+            start("find highest", myself, async move {
+                Input::HighestFound(generation, journal.highest(&id).await)
             });
         }
+        Action::Append(generation, append) => start_append(myself, state, generation, append),
         Action::Pull(generation, replica, after) => {
-            let count_max = settings.pull_events_max;
+            let count_max = state.runtime.settings.pull_events_max;
             let other = state.id.with_replica(replica.clone()).persistence_id();
             let journal = parts.peers.get(&replica).cloned();
             start("pull", myself, async move {
@@ -358,8 +360,9 @@ fn store<E: EventSourced>(
             });
         }
         Action::SaveSnapshot(generation, snapshot) => {
+            let shapes = state.runtime.shapes_of_states();
             start("save snapshot", myself, async move {
-                let saved = snapshots.save_snapshot(&id, &snapshot).await;
+                let saved = save_and_read_back(&*snapshots, shapes, &id, &snapshot).await;
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
             });
         }
@@ -386,6 +389,22 @@ fn store<E: EventSourced>(
         | Action::Fenced(_)
         | Action::Stopped(_) => unreachable!("`run` passes on the actions of the stores only"),
     }
+}
+
+fn start_append<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    state: &State<E>,
+    generation: Generation,
+    append: Append,
+) {
+    let parts = &state.runtime.parts;
+    let (journal, writer) = (parts.journal.clone(), parts.writer.clone());
+    let me = state.id.replica_id().clone();
+    let shapes = state.runtime.shapes_of_events().map(|shapes| (shapes, me));
+    start("append", myself, async move {
+        let appended = append_with_shapes(&*journal, &writer, shapes, append).await;
+        Input::Appended(generation, appended)
+    });
 }
 
 /// Deleting is repeated after the next snapshot anyway, so that a failure is only logged.

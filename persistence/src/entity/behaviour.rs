@@ -1,12 +1,12 @@
 //! What an application writes.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CommandContext, Effect, EventContext};
+use super::{CommandContext, Effect, EventContext, reading};
 use crate::Result;
 use crate::codec::CodecId;
 use crate::event::{Payload, SequenceNr};
@@ -20,6 +20,9 @@ pub struct EventType {
     pub version: u16,
 }
 
+/// Of most events, so that it is not made anew for each.
+static NO_MANIFEST: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+
 /// What happens to an entity besides commands and events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
@@ -27,7 +30,7 @@ pub enum Signal {
     RecoveryCompleted,
     /// A snapshot up to this number was stored.
     SnapshotSaved(SequenceNr),
-    /// A snapshot could not be stored; the entity goes on without.
+    /// A snapshot could not be stored, or could not have been read again: the entity goes on without, and nothing is deleted for it.
     SnapshotFailed(String),
 }
 
@@ -86,37 +89,60 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     fn on_event(&self, context: &EventContext, state: &mut Self::State, event: &Self::Event);
 
     /// Which codec writes events. Stored events name theirs, so it can be changed at any time.
+    ///
+    /// Each event is read back, through [`Self::from_journal`], before it is stored; one that is not read as what it was makes its command
+    /// fail with `Rejected`. bincode cannot read types that ask the bytes what they are (`untagged`, `tag`, `flatten`, `serde_json::Value`),
+    /// nor fields that are sometimes left out (`skip_serializing_if`): for these choose CBOR or JSON.
     fn event_codec(&self) -> CodecId {
         CodecId::Bincode
     }
 
-    /// The stored kind of an event, for [`Self::from_journal`].
+    /// The stored kind of an event, for [`Self::from_journal`]. With bincode, whatever changes the form of events needs another version;
+    /// only variants that are added at the end do not.
     fn event_type(&self, _event: &Self::Event) -> EventType {
-        EventType { manifest: Arc::from(""), version: 1 }
+        EventType { manifest: NO_MANIFEST.clone(), version: 1 }
     }
 
-    /// Reads a stored event as none, one or several of today's: this is where old versions are carried forward.
+    /// Reads a stored event as none, one or several of today's: this is where old versions are carried forward. An event that today's code
+    /// writes must be read as itself.
+    ///
+    /// Without an implementation, an event is read only if today's code would store it under the manifest and the version that it has, or,
+    /// with CBOR and JSON, under a higher version.
     ///
     /// # Errors
-    /// `Corrupt` when the payload cannot be understood. An event of another replica is then held back and tried again later; one that
-    /// stands in this replica's journal already stops the entity, loudly.
+    /// `Corrupt` when the payload cannot be understood, from [`super::UnknownVersion`] when its kind is not known. An event of another
+    /// replica is then held back and tried again later; one that stands in this replica's journal already stops the entity, loudly.
     #[expect(
         clippy::wrong_self_convention,
         reason = "the field's word; the adapter may be configured"
     )]
     fn from_journal(&self, payload: &Payload) -> Result<Vec<Self::Event>> {
-        Ok(vec![CodecId::from_stored(payload.codec)?.decode(&payload.bytes)?])
+        Ok(vec![reading::event(self, payload)?])
     }
 
-    /// Which codec writes snapshots.
+    /// Which codec writes snapshots. A state that would not be read back as what it was is not stored, see [`Signal::SnapshotFailed`].
     fn snapshot_codec(&self) -> CodecId {
         CodecId::Bincode
     }
 
-    /// The version of the state's type, stored with each snapshot. Snapshots of other versions are ignored, and
-    /// the events are replayed instead.
+    /// The version of the state's type, stored with each snapshot. Whatever changes the form of the state needs another one.
     fn snapshot_version(&self) -> u16 {
         1
+    }
+
+    /// Reads the state of a snapshot: this is where old versions are carried forward. Where it cannot, an older snapshot, or the events,
+    /// are read in its place; if those were deleted (`delete_events`), the entity stops, and its commands fail with what is missing.
+    ///
+    /// Without an implementation, only [`Self::snapshot_version`] is read.
+    ///
+    /// # Errors
+    /// `Corrupt` when the payload cannot be understood, from [`super::UnknownVersion`] when its version is not known.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "the field's word; the adapter may be configured"
+    )]
+    fn from_snapshot(&self, payload: &Payload) -> Result<Self::State> {
+        reading::state(self, payload)
     }
 
     /// Whether to store a snapshot after this event, besides those by count (`snapshot_every`). Is asked after each event, those of

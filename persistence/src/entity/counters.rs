@@ -68,8 +68,12 @@ counters! {
     starts_failed,
     /// Snapshots that were stored.
     snapshots_saved,
-    /// Snapshots that could not be stored, or not be read.
+    /// Snapshots that could not be stored, or that could not have been read again.
     snapshots_failed,
+    /// Snapshots that a recovery could not use; an older one, or the events, were read in their place.
+    snapshots_passed_over,
+    /// Own events that were refused before they were stored, because they could not have been read again.
+    events_rejected,
     /// Entities that stopped because another writer owned their stream.
     fenced,
     /// Answers that were held back because the node was not live.

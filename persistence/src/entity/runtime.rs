@@ -1,8 +1,8 @@
 //! Starts the entities of one type at one node.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 
 use ractor::ActorRuntime;
 use tokio::sync::Semaphore;
@@ -11,6 +11,7 @@ use super::actor::{Arguments, EntityActor, EntityMessage};
 use super::engine::{Engine, Input};
 use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced};
 use crate::identity::{ReplicaId, ReplicationId};
+use crate::shape::ShapeBook;
 use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
 use crate::text::foreign;
 use crate::time::Clock;
@@ -42,8 +43,20 @@ pub(super) struct Inner<E: EventSourced> {
     pub(super) settings: Arc<EntitySettings>,
     pub(super) counters: Arc<EntityCounters>,
     pub(super) permits: Arc<Semaphore>,
+    shapes: OnceLock<ShapeBook>,
     replicas: Arc<[ReplicaId]>,
     factory: Factory<E>,
+}
+
+impl<E: EventSourced> Inner<E> {
+    /// Where shapes are to be recorded; `None` when none is left.
+    pub(super) fn shapes_of_events(&self) -> Option<ShapeBook> {
+        self.shapes.get().filter(|shapes| !shapes.is_complete()).cloned()
+    }
+
+    pub(super) fn shapes_of_states(&self) -> Option<ShapeBook> {
+        self.shapes.get().cloned()
+    }
 }
 
 /// Starts the entities of one type at one node. Cheap to clone.
@@ -101,10 +114,18 @@ impl<E: EventSourced> EntityRuntime<E> {
                 settings: Arc::new(settings),
                 counters: Arc::default(),
                 permits,
+                shapes: OnceLock::new(),
                 replicas: replicas.into(),
                 factory: Arc::new(factory),
             }),
         })
+    }
+
+    /// Records the shape of each kind of event and of the state before the first one is stored. Called again, it changes nothing.
+    #[must_use]
+    pub fn with_shapes(self, shapes: ShapeBook) -> Self {
+        let _ = self.inner.shapes.set(shapes);
+        self
     }
 
     /// What the entities have done.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::bounds::{self, HOUR};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -103,18 +104,28 @@ impl EntitySettings {
     /// # Errors
     /// `Rejected`, naming the setting, its value and what was expected.
     pub fn validate(&self) -> Result<()> {
+        const MOST: usize = 1 << 24;
+        bounds::count("mailbox_max", self.mailbox_max, 1..=MOST)?;
+        bounds::count("stash_max", self.stash_max, 0..=MOST)?;
+        bounds::count("append_events_max", self.append_events_max, 1..=MOST)?;
+        bounds::count("unpersisted_events_max", self.unpersisted_events_max, 1..=MOST)?;
+        bounds::count("unpersisted_bytes_max", self.unpersisted_bytes_max, 1..=1 << 32)?;
+        bounds::count("command_events_max", self.command_events_max, 1..=MOST)?;
+        bounds::count("waiting_events_max", self.waiting_events_max, 0..=MOST)?;
+        bounds::count("arrivals_max", self.arrivals_max, 0..=MOST)?;
+        bounds::count("replay_events_max", self.replay_events_max, 1..=MOST)?;
+        bounds::count("pull_events_max", self.pull_events_max, 1..=MOST)?;
+        bounds::count("recoveries_max", self.recoveries_max, 1..=1 << 16)?;
         for (name, actual) in [
-            ("mailbox_max", self.mailbox_max),
-            ("append_events_max", self.append_events_max),
-            ("unpersisted_bytes_max", self.unpersisted_bytes_max),
-            ("command_events_max", self.command_events_max),
-            ("replay_events_max", self.replay_events_max),
-            ("pull_events_max", self.pull_events_max),
-            ("recoveries_max", self.recoveries_max),
+            ("pull_retry_min", self.pull_retry_min),
+            ("pull_retry_max", self.pull_retry_max),
+            ("held_retry_min", self.held_retry_min),
+            ("held_retry_max", self.held_retry_max),
+            ("asynchronous_timeout", self.asynchronous_timeout),
+            ("restart_min", self.restart_min),
+            ("restart_max", self.restart_max),
         ] {
-            if actual == 0 {
-                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
-            }
+            bounds::duration(name, actual, Duration::from_millis(1)..=HOUR)?;
         }
         for (name, actual, limit_name, limit) in [
             (
@@ -136,23 +147,13 @@ impl EntitySettings {
                 )));
             }
         }
-        for (name, min, max) in [
-            ("pull_retry_max", self.pull_retry_min, self.pull_retry_max),
-            ("held_retry_max", self.held_retry_min, self.held_retry_max),
-            ("restart_max", self.restart_min, self.restart_max),
-        ] {
-            if min.is_zero() || max < min {
-                return Err(Error::rejected(format!(
-                    "`{name}`: expected at least the first wait ({min:?}), which is above zero, actual {max:?}"
-                )));
-            }
-        }
-        if self.asynchronous_timeout.is_zero() {
-            return Err(Error::rejected("`asynchronous_timeout`: expected above zero, actual 0"));
-        }
-        if self.snapshots_keep == 0 {
-            return Err(Error::rejected("`snapshots_keep`: expected at least 1, actual 0"));
-        }
-        Ok(())
+        let held_retry_min = (self.held_retry_min, "`held_retry_min`");
+        bounds::at_least(("held_retry_max", self.held_retry_max), held_retry_min)?;
+        let pull_retry_min = (self.pull_retry_min, "`pull_retry_min`");
+        bounds::at_least(("pull_retry_max", self.pull_retry_max), pull_retry_min)?;
+        let restart_min = (self.restart_min, "`restart_min`");
+        bounds::at_least(("restart_max", self.restart_max), restart_min)?;
+        bounds::number("snapshot_every", self.snapshot_every, 0..=1 << 48)?;
+        bounds::number("snapshots_keep", self.snapshots_keep, 1..=1 << 20)
     }
 }

@@ -183,7 +183,13 @@ impl<E: EventSourced> EntityTest<E> {
     fn run(&mut self, action: Action<E>) -> Option<Input<E>> {
         match action {
             Action::RequestPermit(generation) => Some(Input::PermitGranted(generation)),
-            Action::LoadSnapshot(generation) => Some(Input::SnapshotLoaded(generation, Ok(None))),
+            Action::LoadSnapshot(generation, _) => {
+                Some(Input::SnapshotLoaded(generation, Ok(None)))
+            }
+            Action::FindHighest(generation) => {
+                let highest = self.journal.last().map_or(SequenceNr::ZERO, |e| e.sequence_nr);
+                Some(Input::HighestFound(generation, Ok(highest)))
+            }
             Action::Replay(generation, first) => {
                 let events = self.journal.iter().filter(|event| event.sequence_nr >= first);
                 Some(Input::Replayed(generation, Ok(events.cloned().collect())))

@@ -73,6 +73,13 @@ pub enum FencedOutcome {
 /// - A damaged row must be found whenever it is read, by `scan` or by its key: the call fails with `Corrupt`, naming table and key.
 #[async_trait]
 pub trait Coordination: Send + Sync + 'static {
+    /// How often another store was found behind this handle than the one before, such as a file that was replaced. What was checked of
+    /// the store must be checked again when it has grown. A read that came from another store than an earlier one must return after
+    /// this has grown.
+    fn replacements(&self) -> u64 {
+        0
+    }
+
     /// The whole table.
     ///
     /// # Errors

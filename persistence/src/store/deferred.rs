@@ -143,6 +143,10 @@ impl OffsetStore for DeferredStores {
 
 #[async_trait]
 impl Coordination for DeferredStores {
+    fn replacements(&self) -> u64 {
+        self.inner.stores.get().map_or(0, |stores| stores.coordination.replacements())
+    }
+
     async fn scan(&self, table: &str) -> Result<TableRows> {
         self.get()?.coordination.scan(table).await
     }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::node::Liveness;
+use crate::node::{Liveness, PlaceReach, PlaceState};
 use crate::{Error, MemberState, Node, Result, task};
 
 /// A part of `/cluster`, and of the readiness.
@@ -31,6 +31,11 @@ pub trait ClusterSection: Send + Sync + 'static {
     /// Why not.
     fn ready(&self) -> std::result::Result<(), String> {
         Ok(())
+    }
+
+    /// What an operator has to know, although the part is ready. Shown in `/health/ready`, which stays 200.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -169,6 +174,9 @@ async fn live(State(shared): State<Shared>) -> Response {
 
 async fn ready(State(shared): State<Shared>) -> Response {
     let mut reasons = Vec::new();
+    if shared.node.is_leaving() {
+        reasons.push("leaving: the node goes down; send to another one".to_owned());
+    }
     if !shared.node.is_live() {
         reasons.push("the node may not answer now: it could not renew its row".to_owned());
     }
@@ -178,10 +186,60 @@ async fn ready(State(shared): State<Shared>) -> Response {
         state => reasons.push(format!("the node is not up: {state:?}")),
     }
     reasons.extend(shared.sections.iter().filter_map(|section| section.ready().err()));
-    if reasons.is_empty() {
-        return answer(StatusCode::OK, &json!({ "ready": true }));
+    let mut warnings = warnings(&shared.node);
+    warnings.extend(shared.sections.iter().flat_map(|section| section.warnings()));
+    let (status, is_ready) = match reasons.is_empty() {
+        true => (StatusCode::OK, true),
+        false => (StatusCode::SERVICE_UNAVAILABLE, false),
+    };
+    let mut body = json!({ "ready": is_ready });
+    for (key, lines) in [("reasons", reasons), ("warnings", warnings)] {
+        if !lines.is_empty() {
+            body[key] = lines.into();
+        }
     }
-    answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reasons": reasons }))
+    answer(status, &body)
+}
+
+/// What an operator has to know of the other places.
+fn warnings(node: &Node) -> Vec<String> {
+    let refused = node.refused_peers().into_iter().map(|(place, why)| {
+        format!("nothing is taken from place {place:?}, whose journal is another one: {why}")
+    });
+    let now = node.clock().now();
+    let lost = node.reach().into_iter().filter_map(|(place, reach)| {
+        let seconds = (now - reach.since).as_secs();
+        match reach.state {
+            PlaceState::Reached => None,
+            PlaceState::Cut => Some(format!(
+                "place {place:?} is cut off for {seconds} s: none of its {} nodes is linked",
+                reach.up
+            )),
+            PlaceState::Gone => {
+                Some(format!("place {place:?} is gone for {seconds} s: it has no member"))
+            }
+        }
+    });
+    refused.chain(lost).collect()
+}
+
+fn refused_peers(node: &Node) -> Value {
+    let text = |(place, why): (Arc<str>, Arc<str>)| (place.to_string(), Value::from(&*why));
+    Value::Object(node.refused_peers().into_iter().map(text).collect())
+}
+
+fn places(node: &Node) -> Value {
+    let now = node.clock().now();
+    let shown = |(place, reach): (Arc<str>, PlaceReach)| {
+        let value = json!({
+            "state": reach.state,
+            "for_seconds": (now - reach.since).as_secs(),
+            "up": reach.up,
+            "linked": reach.linked,
+        });
+        (place.to_string(), value)
+    };
+    Value::Object(node.reach().into_iter().map(shown).collect())
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
@@ -201,10 +259,19 @@ async fn cluster(State(shared): State<Shared>) -> Response {
             (place.to_string(), json!({ "holder": holder, "token": lease.token.0 }))
         })
         .collect();
+    let linked: Vec<String> = members
+        .all()
+        .filter(|member| node.gate().is_connected(&member.id))
+        .map(|member| member.id.to_string())
+        .collect();
     let mut body = json!({
         "node": node.id().to_string(),
         "place": node.place(),
         "live": node.is_live(),
+        "leaving": node.is_leaving(),
+        "refused_peers": refused_peers(node),
+        "places": places(node),
+        "linked": linked,
         "members": members.all().collect::<Vec<_>>(),
         "leases": holders,
     });

@@ -4,7 +4,7 @@
 //!   trusted --`probe_misses_max` missed in a row--> suspected --one answer--> trusted
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -27,8 +27,8 @@ pub struct DetectorSettings {
 /// A fact for the detector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// All members of the place that are not dead.
-    Members(Vec<NodeId>),
+    /// All members of the place that are not dead, and those of them that are to be probed although they are no neighbours.
+    Members(Vec<NodeId>, BTreeSet<NodeId>),
     /// A probe was answered or not.
     Probed(NodeId, bool),
     /// Time has passed.
@@ -40,6 +40,8 @@ pub enum Input {
 pub enum Effect {
     /// Probe; answered by `Probed`.
     Probe(NodeId),
+    /// It has answered for the first time, or again after it was suspected.
+    Reached(NodeId),
     /// It is suspected now, or not any more.
     Suspect(NodeId, bool),
 }
@@ -49,6 +51,7 @@ struct Neighbour {
     since: Instant,
     probe_at: Instant,
     probing: bool,
+    is_reached: bool,
     misses: u32,
 }
 
@@ -69,19 +72,25 @@ impl FailureDetector {
     /// Advances by one input.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
         match input {
-            Input::Members(members) => self.members(now, members),
+            Input::Members(members, wanted) => self.members(now, members, &wanted),
             Input::Probed(node, answered) => self.probed(now, node, answered),
             Input::Tick => self.tick(now),
         }
     }
 
-    fn members(&mut self, now: Instant, mut members: Vec<NodeId>) -> Vec<Effect> {
+    fn members(
+        &mut self,
+        now: Instant,
+        mut members: Vec<NodeId>,
+        wanted: &BTreeSet<NodeId>,
+    ) -> Vec<Effect> {
         members.retain(|member| *member != self.me);
         members.sort();
         // the ring begins after this node
         let start = members.partition_point(|member| *member < self.me);
         members.rotate_left(start);
-        members.truncate(self.settings.neighbours_max);
+        let rest = members.split_off(members.len().min(self.settings.neighbours_max));
+        members.extend(rest.into_iter().filter(|member| wanted.contains(member)));
         let gone: Vec<NodeId> =
             self.neighbours.keys().filter(|id| !members.contains(id)).cloned().collect();
         let mut effects = Vec::new();
@@ -92,7 +101,13 @@ impl FailureDetector {
             }
         }
         for id in members {
-            let new = Neighbour { since: now, probe_at: now, probing: false, misses: 0 };
+            let new = Neighbour {
+                since: now,
+                probe_at: now,
+                probing: false,
+                is_reached: false,
+                misses: 0,
+            };
             self.neighbours.entry(id).or_insert(new);
         }
         effects
@@ -105,13 +120,24 @@ impl FailureDetector {
         if answered {
             let was_suspected = neighbour.misses >= max;
             neighbour.misses = 0;
-            return if was_suspected { vec![Effect::Suspect(node, false)] } else { Vec::new() };
+            let mut effects = Vec::new();
+            if was_suspected {
+                effects.push(Effect::Suspect(node.clone(), false));
+            }
+            if !std::mem::replace(&mut neighbour.is_reached, true) {
+                effects.push(Effect::Reached(node));
+            }
+            return effects;
         }
         if now.duration_since(neighbour.since) < self.settings.grace {
             return Vec::new();
         }
         neighbour.misses = neighbour.misses.saturating_add(1);
-        if neighbour.misses == max { vec![Effect::Suspect(node, true)] } else { Vec::new() }
+        if neighbour.misses != max {
+            return Vec::new();
+        }
+        neighbour.is_reached = false;
+        vec![Effect::Suspect(node, true)]
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Effect> {

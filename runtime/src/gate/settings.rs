@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use antiphon_persistence::bounds::{self, HOUR};
+
 use crate::transport::FRAME_BYTES_MAX;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -74,24 +76,40 @@ impl GateSettings {
     /// # Errors
     /// `Rejected`, naming the setting, its value and what was expected.
     pub fn validate(&self) -> Result<()> {
-        let at_least = |name: &str, actual: usize, limit: usize| {
+        bounds::count("message_bytes_max", self.message_bytes_max, 1024..=1 << 30)?;
+        bounds::count("queue_bytes_max", self.queue_bytes_max, 1024..=1 << 32)?;
+        bounds::count("queue_messages_max", self.queue_messages_max, 1..=1 << 24)?;
+        bounds::count("window_bytes_max", self.window_bytes_max, 1..=1 << 30)?;
+        bounds::count("window_frames_max", self.window_frames_max, 64..=1 << 20)?;
+        bounds::count("asks_max", self.asks_max, 1..=1 << 24)?;
+        bounds::count("reorder_frames_max", self.reorder_frames_max, 0..=1 << 20)?;
+        let received_peer = self.received_peer_bytes_max;
+        bounds::count("received_peer_bytes_max", received_peer, 1024..=1 << 33)?;
+        bounds::count("received_bytes_max", self.received_bytes_max, 1024..=1 << 36)?;
+        bounds::count("direct_bytes_max", self.direct_bytes_max, 0..=1 << 30)?;
+        bounds::duration("unfinished_timeout", self.unfinished_timeout, Duration::ZERO..=HOUR)?;
+        bounds::duration("gap_timeout", self.gap_timeout, Duration::ZERO..=HOUR)?;
+        bounds::duration("stall_timeout", self.stall_timeout, Duration::ZERO..=HOUR)?;
+        bounds::duration("tick_interval", self.tick_interval, Duration::ZERO..=HOUR)?;
+        let at_least = |name: &str, actual: usize, limit: usize, other: &str| {
             if actual < limit {
                 return Err(Error::rejected(format!(
-                    "`{name}`: expected at least {limit}, actual {actual}"
+                    "`{name}`: expected at least {other} ({limit}), actual {actual}"
                 )));
             }
             Ok(())
         };
-        at_least("message_bytes_max", self.message_bytes_max, 1024)?;
-        at_least("queue_bytes_max", self.queue_bytes_max, self.message_bytes_max)?;
-        at_least("queue_messages_max", self.queue_messages_max, 1)?;
-        at_least("window_bytes_max", self.window_bytes_max, 2 * FRAME_BYTES_MAX)?;
-        at_least("window_frames_max", self.window_frames_max, 64)?;
-        at_least("asks_max", self.asks_max, 1)?;
+        let messages = "`message_bytes_max`";
+        at_least("queue_bytes_max", self.queue_bytes_max, self.message_bytes_max, messages)?;
+        let frames = "two frames";
+        at_least("window_bytes_max", self.window_bytes_max, 2 * FRAME_BYTES_MAX, frames)?;
         let two_messages =
             self.message_bytes_max.saturating_add(self.window_bytes_max).saturating_mul(2);
-        at_least("received_peer_bytes_max", self.received_peer_bytes_max, two_messages)?;
-        at_least("received_bytes_max", self.received_bytes_max, self.received_peer_bytes_max)?;
+        let other = "`message_bytes_max` and `window_bytes_max` twice";
+        let received = self.received_peer_bytes_max;
+        at_least("received_peer_bytes_max", received, two_messages, other)?;
+        let other = "`received_peer_bytes_max`";
+        at_least("received_bytes_max", self.received_bytes_max, received, other)?;
         if self.unfinished_timeout < self.stall_timeout {
             return Err(Error::rejected(format!(
                 "`unfinished_timeout`: expected at least `stall_timeout` ({:?}), actual {:?}",

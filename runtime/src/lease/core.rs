@@ -2,6 +2,11 @@
 //!
 //! A lease has no end of its own: its holder is judged by the members table. Whoever takes it raises the token, and whoever
 //! lost it can write nothing that is fenced by it. Two nodes may believe to be the holder for a moment; only one of them can act.
+//!
+//! The verdicts about members are in the same row, so that they and the changes of the lease are in one order: a verdict counts
+//! on who holds the lease, and whoever is condemned neither condemns nor takes it.
+
+use std::time::Duration;
 
 use antiphon_persistence::store::{FencingToken, RowVersion};
 use serde::{Deserialize, Serialize};
@@ -9,7 +14,7 @@ use tokio::time::Instant;
 
 use super::LeaseHolder;
 use crate::NodeId;
-use crate::membership::{MemberState, Membership};
+use crate::membership::{Backoff, MemberState, Membership, Verdict, Verdicts};
 
 /// The table of leases.
 pub(crate) const LEASES: &str = "leases";
@@ -23,10 +28,25 @@ pub struct LeaseRow {
     pub holder: Option<NodeId>,
     /// Grows by one each time it is taken.
     pub token: u64,
+    /// Members that have to go although they renew their rows; they stay here until they are dead.
+    #[serde(default)]
+    pub condemned: Vec<Verdict>,
 }
+
+/// Most verdicts that are kept; the oldest go first. Each is about a member that was alive, so there are never so many.
+const CONDEMNED_MAX: usize = 64;
 
 /// The row as it was read; `None` before the first time.
 pub type VersionedLease = Option<(RowVersion, LeaseRow)>;
+
+/// What the row says about members.
+pub fn verdicts(row: &VersionedLease) -> Verdicts {
+    row.as_ref().map_or_else(Verdicts::default, |(version, row)| Verdicts {
+        version: Some(*version),
+        holder: row.holder.clone(),
+        condemned: row.condemned.clone(),
+    })
+}
 
 /// A fact for the lease.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +57,8 @@ pub enum Input {
     Changed(Option<VersionedLease>),
     /// Who is there, and whether this node may take the lease.
     Members(Membership, bool),
+    /// Add a verdict, if the row still has this version.
+    Condemn(Verdict, Option<RowVersion>),
     /// Give it back, and do not take it again.
     Release,
 }
@@ -60,11 +82,13 @@ pub struct LeaseCore {
     changing: Option<(Option<RowVersion>, LeaseRow)>,
     releasing: bool,
     has_read: bool,
+    retry: Backoff,
+    retry_delay_max: Duration,
 }
 
 impl LeaseCore {
     /// A lease of which nothing is known.
-    pub fn new(me: NodeId) -> Self {
+    pub fn new(me: NodeId, retry_delay_max: Duration) -> Self {
         Self {
             me,
             row: None,
@@ -73,6 +97,8 @@ impl LeaseCore {
             changing: None,
             releasing: false,
             has_read: false,
+            retry: Backoff::default(),
+            retry_delay_max,
         }
     }
 
@@ -89,26 +115,38 @@ impl LeaseCore {
         Some(LeaseHolder { holder: row.holder.clone(), token: FencingToken(row.token) })
     }
 
+    /// What the row says about members; `None` before it was read.
+    pub fn verdicts(&self) -> Option<Verdicts> {
+        self.has_read.then(|| verdicts(&self.row))
+    }
+
     /// Advances by one input.
-    pub fn step(&mut self, _now: Instant, input: Input) -> Vec<Effect> {
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
             Input::Read(row) => self.learn(row, &mut effects),
             Input::Changed(outcome) => {
                 self.changing = None;
                 match outcome {
-                    Some(row) => self.learn(row, &mut effects),
+                    Some(row) => {
+                        self.retry.reset();
+                        self.learn(row, &mut effects);
+                    }
                     // of unknown outcome: what is in the store now has to be read first
-                    None => self.has_read = false,
+                    None => {
+                        self.has_read = false;
+                        self.retry.failed(now, self.retry_delay_max, &self.me);
+                    }
                 }
             }
             Input::Members(members, may_take) => {
                 self.members = members;
                 self.may_take = may_take;
             }
+            Input::Condemn(verdict, version) => self.condemn(now, verdict, version, &mut effects),
             Input::Release => self.releasing = true,
         }
-        self.act(&mut effects);
+        self.act(now, &mut effects);
         effects
     }
 
@@ -123,26 +161,69 @@ impl LeaseCore {
         }
     }
 
-    fn act(&mut self, effects: &mut Vec<Effect>) {
-        if self.changing.is_some() || !self.has_read {
+    fn may_change(&self, now: Instant) -> bool {
+        self.changing.is_none() && self.has_read && self.retry.is_due(now)
+    }
+
+    /// The row as it is now; the dead need no verdict any more.
+    fn current(&self) -> (Option<RowVersion>, LeaseRow) {
+        let Some((version, row)) = &self.row else {
+            return (None, LeaseRow { holder: None, token: 0, condemned: Vec::new() });
+        };
+        let is_dead = |id: &NodeId| {
+            self.members.get(id).is_some_and(|member| member.state == MemberState::Dead)
+        };
+        let mut row = row.clone();
+        row.condemned.retain(|verdict| !is_dead(&verdict.id));
+        (Some(*version), row)
+    }
+
+    fn condemn(
+        &mut self,
+        now: Instant,
+        verdict: Verdict,
+        expected: Option<RowVersion>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (version, mut row) = self.current();
+        let is_known = |id: &NodeId| row.condemned.iter().any(|verdict| verdict.id == *id);
+        if !self.may_change(now)
+            || version != expected
+            || is_known(&self.me)
+            || is_known(&verdict.id)
+        {
             return;
         }
-        let (version, token) =
-            self.row.as_ref().map_or((None, 0), |(v, row)| (Some(*v), row.token));
-        let holder = self.row.as_ref().and_then(|(_, row)| row.holder.clone());
+        let surplus = (row.condemned.len() + 1).saturating_sub(CONDEMNED_MAX);
+        row.condemned.drain(..surplus);
+        row.condemned.push(verdict);
+        self.change(version, row, effects);
+    }
+
+    fn change(&mut self, version: Option<RowVersion>, row: LeaseRow, effects: &mut Vec<Effect>) {
+        self.changing = Some((version, row.clone()));
+        effects.push(Effect::Change(version, row));
+    }
+
+    fn act(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !self.may_change(now) {
+            return;
+        }
+        let (version, row) = self.current();
+        let LeaseRow { holder, token, condemned } = row;
         let is_mine = holder.as_ref() == Some(&self.me);
+        let is_condemned = condemned.iter().any(|verdict| verdict.id == self.me);
         let next = if self.releasing {
-            is_mine.then_some(LeaseRow { holder: None, token })
+            is_mine.then_some(None)
         } else {
             let is_free = holder.is_none_or(|holder| {
                 self.members.get(&holder).is_none_or(|member| member.state == MemberState::Dead)
             });
-            (self.may_take && is_free && !is_mine)
-                .then(|| LeaseRow { holder: Some(self.me.clone()), token: token + 1 })
+            (self.may_take && is_free && !is_mine && !is_condemned).then(|| Some(self.me.clone()))
         };
-        if let Some(row) = next {
-            self.changing = Some((version, row.clone()));
-            effects.push(Effect::Change(version, row));
+        if let Some(holder) = next {
+            let token = if holder.is_some() { token + 1 } else { token };
+            self.change(version, LeaseRow { holder, token, condemned }, effects);
         }
     }
 }

@@ -4,7 +4,7 @@ mod core;
 mod state;
 
 pub(crate) use self::core::{COORDINATOR, LEASES};
-pub use self::core::{Effect, Input, LeaseCore, LeaseRow, VersionedLease};
+pub use self::core::{Effect, Input, LeaseCore, LeaseRow, VersionedLease, verdicts};
 pub use self::state::{LeaseHolder, LeaseState};
 
 #[cfg(test)]

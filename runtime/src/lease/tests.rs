@@ -1,11 +1,13 @@
 //! The lease by effects.
 
+use std::time::Duration;
+
 use antiphon_persistence::store::FencingToken;
 use antiphon_persistence::time::{Clock, SystemClock};
 
 use super::{Effect, Input, LeaseCore, LeaseRow};
 use crate::NodeId;
-use crate::membership::{Member, MemberState, Membership};
+use crate::membership::{Member, MemberState, Membership, Verdict};
 
 fn id(name: &str) -> NodeId {
     NodeId::new(name, 1).unwrap()
@@ -24,7 +26,7 @@ fn members(states: &[(&str, MemberState)]) -> Membership {
 }
 
 fn row(holder: Option<&str>, token: u64) -> LeaseRow {
-    LeaseRow { holder: holder.map(id), token }
+    LeaseRow { holder: holder.map(id), token, condemned: Vec::new() }
 }
 
 fn step(core: &mut LeaseCore, input: Input) -> Vec<Effect> {
@@ -33,7 +35,7 @@ fn step(core: &mut LeaseCore, input: Input) -> Vec<Effect> {
 
 #[test]
 fn a_free_lease_is_taken_with_a_higher_token() {
-    let mut core = LeaseCore::new(id("me"));
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     let both = members(&[("me", MemberState::Up), ("b", MemberState::Up)]);
     assert_eq!(step(&mut core, Input::Members(both.clone(), true)), [], "nothing was read yet");
     assert_eq!(step(&mut core, Input::Read(Some((3, row(Some("b"), 7))))), [Effect::Publish]);
@@ -48,21 +50,74 @@ fn a_free_lease_is_taken_with_a_higher_token() {
 
 #[test]
 fn after_an_unknown_outcome_the_row_is_read_before_anything_else() {
-    let mut core = LeaseCore::new(id("me"));
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     let me = members(&[("me", MemberState::Up)]);
     step(&mut core, Input::Members(me, true));
     assert_eq!(step(&mut core, Input::Read(None)), [Effect::Change(None, row(Some("me"), 1))]);
     assert_eq!(step(&mut core, Input::Changed(None)), []);
+    assert_eq!(step(&mut core, Input::Read(None)), [], "not again at once");
     step(&mut core, Input::Read(Some((1, row(Some("me"), 1)))));
     assert_eq!(core.held(), Some(FencingToken(1)));
 }
 
 #[test]
 fn a_released_lease_has_no_holder_and_is_not_taken_again() {
-    let mut core = LeaseCore::new(id("me"));
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     step(&mut core, Input::Members(members(&[("me", MemberState::Leaving)]), true));
     step(&mut core, Input::Read(Some((1, row(Some("me"), 1)))));
     assert_eq!(step(&mut core, Input::Release), [Effect::Change(Some(1), row(None, 1))]);
     assert_eq!(core.held(), None);
     assert_eq!(step(&mut core, Input::Changed(Some(Some((2, row(None, 1)))))), [Effect::Publish]);
+}
+
+fn verdict(name: &str) -> Verdict {
+    Verdict { id: id(name), by: id("me"), why: "a reason".into() }
+}
+
+#[test]
+fn a_verdict_is_written_only_into_the_row_that_it_was_found_by() {
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
+    let all = [("me", MemberState::Up), ("b", MemberState::Up), ("c", MemberState::Dead)];
+    step(&mut core, Input::Members(members(&all), true));
+    let before = LeaseRow { condemned: vec![verdict("c")], ..row(Some("me"), 3) };
+    step(&mut core, Input::Read(Some((5, before))));
+    assert_eq!(step(&mut core, Input::Condemn(verdict("b"), Some(4))), [], "an older row");
+    let after = LeaseRow { condemned: vec![verdict("b")], ..row(Some("me"), 3) };
+    let change = [Effect::Change(Some(5), after)];
+    assert_eq!(step(&mut core, Input::Condemn(verdict("b"), Some(5))), change, "c is dead");
+    assert_eq!(step(&mut core, Input::Condemn(verdict("b"), Some(5))), [], "under way");
+}
+
+#[test]
+fn of_two_that_condemn_each_other_the_second_finds_itself_condemned() {
+    let both = [("me", MemberState::Up), ("b", MemberState::Up)];
+    let start = |name: &str| {
+        let mut core = LeaseCore::new(id(name), Duration::from_secs(2));
+        step(&mut core, Input::Members(members(&both), true));
+        step(&mut core, Input::Read(Some((5, row(Some("x"), 3)))));
+        core
+    };
+    let (mut me, mut b) = (start("me"), start("b"));
+    let by_me = step(&mut me, Input::Condemn(verdict("b"), Some(5)));
+    let by_b = step(&mut b, Input::Condemn(verdict("me"), Some(5)));
+    let [Effect::Change(Some(5), stored)] = &by_me[..] else { panic!("{by_me:?}") };
+    assert!(matches!(&by_b[..], [Effect::Change(Some(5), _)]), "{by_b:?}");
+
+    // the store takes the first one, and tells the second what is there
+    step(&mut b, Input::Changed(Some(Some((6, stored.clone())))));
+    let verdicts = b.verdicts().unwrap();
+    assert!(verdicts.about(&id("b")).is_some() && verdicts.about(&id("me")).is_none());
+    assert_eq!(step(&mut b, Input::Condemn(verdict("me"), Some(6))), []);
+}
+
+#[test]
+fn who_is_condemned_neither_condemns_nor_takes_the_lease() {
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
+    step(&mut core, Input::Members(members(&[("me", MemberState::Up)]), true));
+    let condemned = LeaseRow { condemned: vec![verdict("me")], ..row(None, 3) };
+    assert_eq!(step(&mut core, Input::Read(Some((5, condemned)))), [Effect::Publish]);
+    assert_eq!(step(&mut core, Input::Condemn(verdict("b"), Some(5))), []);
+    let free = LeaseRow { condemned: Vec::new(), ..row(None, 3) };
+    let taken = Effect::Change(Some(6), row(Some("me"), 4));
+    assert_eq!(step(&mut core, Input::Read(Some((6, free)))), [Effect::Publish, taken]);
 }

@@ -1,7 +1,7 @@
-//! The rules of membership for one node: renew the own row, vote against silent ones, seal the dead.
+//! The rules of membership for one node: join, renew the own row, give way, end. `others` has the rules about the others.
 //!
-//! Invariants: a row changes by compare-and-set only; a node that finds its row dead or gone is fenced for ever; nobody is sealed
-//! before `renew_timeout` and a tenth have passed since its row was last seen to change.
+//! Invariants: a row changes by compare-and-set only; a node that finds its row dead or gone, or itself condemned, is out for ever;
+//! nobody is sealed before `renew_timeout` and a tenth have passed since its row was last seen to change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,8 +10,10 @@ use antiphon_persistence::store::RowVersion;
 use antiphon_persistence::time::Timestamp;
 use tokio::time::Instant;
 
-use super::row::{MemberRow, Versioned, Vote};
-use super::{MemberState, Membership};
+use super::others::Known;
+use super::row::{MemberRow, Versioned};
+use super::verdict::{Pair, Verdict, Verdicts};
+use super::{Backoff, MemberState, Membership};
 use crate::NodeId;
 
 /// Limits, from the node's settings.
@@ -23,10 +25,16 @@ pub struct MembershipSettings {
     pub renew_timeout: Duration,
     /// Time between two reads of the table.
     pub scan_interval: Duration,
-    /// Votes that make a node dead.
+    /// So many members that cannot reach one put it out, although it reaches them itself.
     pub votes_required: usize,
-    /// Renewals after which a vote expires.
-    pub vote_renewals_max: u64,
+    /// How long a link may be broken before one of its ends gives way.
+    pub cut_timeout: Duration,
+    /// The same when a third member reaches both.
+    pub bridged_cut_timeout: Duration,
+    /// How long a node tries to reach everybody before it gives up joining.
+    pub join_timeout: Duration,
+    /// Longest wait before what failed is tried again.
+    pub retry_delay_max: Duration,
     /// How long a dead row is kept.
     pub dead_retention: Duration,
     /// Most dead rows that are kept.
@@ -40,8 +48,8 @@ pub enum Purpose {
     Renew,
     /// The own row, at the end.
     End,
-    /// A vote against another.
-    Vote,
+    /// Another is declared dead.
+    Declare,
     /// Another was sealed.
     Sealed,
     /// An old row goes.
@@ -66,16 +74,22 @@ pub enum Input {
     Tick(Timestamp),
     /// The table, or `None` when it could not be read.
     Scanned(Option<Vec<Versioned>>),
+    /// What the row of the lease says.
+    Verdicts(Verdicts),
     /// A change has ended.
     Changed(NodeId, Purpose, Outcome),
-    /// The failure detector thinks that it is dead, or not any more.
+    /// The member has answered a probe.
+    Reached(NodeId),
+    /// The member does not answer its probes, or not is it so any more.
     Suspect(NodeId, bool),
-    /// The writer of a dead node was sealed or not.
+    /// The writer of a dead node, or the own one, was sealed or not.
     SealDone(NodeId, bool),
     /// Whether this node holds the coordinator lease.
     Lease(bool),
-    /// Show this state in the own row.
-    Become(MemberState),
+    /// How many shards this node hosts.
+    Hosted(u32),
+    /// Show in the own row that this node leaves.
+    Leave,
     /// The own writer is sealed: the row is to say dead and sealed.
     End,
 }
@@ -83,51 +97,58 @@ pub enum Input {
 /// A request of the core.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Read the table.
+    /// Read the table, and the row of the lease before it.
     Scan,
     /// Change a row that has this version; `None` deletes it.
     Change(NodeId, Purpose, RowVersion, Option<Box<MemberRow>>),
-    /// Seal the writer of a dead node.
+    /// Add the verdict to the row of the lease, if it has this version.
+    Condemn(Verdict, Option<RowVersion>),
+    /// Seal the writer of a dead node, or the own one.
     Seal(NodeId),
     /// What is known of the members has changed.
     Publish,
+    /// This node answers nothing any more; it will say when it is out.
+    Retire(String),
     /// This node is out for ever.
     Fenced(String),
     /// The own row says dead and sealed.
     Ended,
 }
 
+/// This node gives way: its writer is sealed, then its row says so, and then it is out.
 #[derive(Debug)]
-struct Known {
-    version: RowVersion,
-    row: MemberRow,
-    /// When its number of renewals was last seen to change.
-    seen_at: Instant,
-    /// Reads of the table since then. Reads are counted and not time, so that a node that was frozen itself, or could not read, does
-    /// not take the others for silent.
-    silent_scans: u32,
-    changing: bool,
+struct Retiring {
+    why: String,
+    since: Instant,
     sealing: bool,
 }
 
 /// The membership of one node in its place.
 #[derive(Debug)]
 pub struct MembershipCore {
-    me: NodeId,
-    settings: MembershipSettings,
-    own: MemberRow,
+    pub(super) me: NodeId,
+    pub(super) settings: MembershipSettings,
+    pub(super) own: MemberRow,
     own_version: RowVersion,
+    joined: Instant,
     renewing_since: Option<Instant>,
     renewed: Instant,
-    renew_at: Instant,
+    pub(super) renew_at: Instant,
+    pub(super) retry: Backoff,
     scanning: bool,
-    scan_at: Instant,
-    known: BTreeMap<NodeId, Known>,
-    suspects: BTreeSet<NodeId>,
-    holds_lease: bool,
+    pub(super) scan_at: Instant,
+    pub(super) has_scanned: bool,
+    pub(super) known: BTreeMap<NodeId, Known>,
+    pub(super) suspects: BTreeSet<NodeId>,
+    pub(super) reached: BTreeSet<NodeId>,
+    pub(super) verdicts: Option<Verdicts>,
+    /// Broken links, and since when this node knows of them.
+    pub(super) cuts: BTreeMap<Pair, Instant>,
+    pub(super) holds_lease: bool,
+    retiring: Option<Retiring>,
     ending: bool,
     is_over: bool,
-    wall: Timestamp,
+    pub(super) wall: Timestamp,
 }
 
 impl MembershipCore {
@@ -143,14 +164,21 @@ impl MembershipCore {
             settings,
             own,
             own_version: version,
+            joined: now,
             renewing_since: None,
             renewed: now,
             renew_at: now,
+            retry: Backoff::default(),
             scanning: false,
             scan_at: now,
+            has_scanned: false,
             known: BTreeMap::new(),
             suspects: BTreeSet::new(),
+            reached: BTreeSet::new(),
+            verdicts: None,
+            cuts: BTreeMap::new(),
             holds_lease: false,
+            retiring: None,
             ending: false,
             is_over: false,
             wall: Timestamp::default(),
@@ -162,10 +190,35 @@ impl MembershipCore {
         self.renewed + self.settings.renew_timeout
     }
 
+    /// Whether this node is out, for ever.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Where this node is in its life, as far as it has decided.
+    pub fn state(&self) -> MemberState {
+        self.own.state
+    }
+
     /// The members of this place.
     pub fn members(&self) -> Vec<super::Member> {
         let others = self.known.values().filter(|known| known.row.id != self.me);
         others.map(|known| known.row.member()).chain([self.own.member()]).collect()
+    }
+
+    /// The members of this place as one value, with who cannot reach whom.
+    pub fn view(&self) -> Membership {
+        Membership::new(self.members()).with_unreachable(self.words())
+    }
+
+    /// Whom the failure detector has to probe, besides the neighbours on the ring: while joining everybody who is there, and those
+    /// who say that they cannot reach this node, so that there are two words about one link.
+    pub fn to_probe(&self) -> BTreeSet<NodeId> {
+        let required = self.to_reach().map(|row| row.id.clone());
+        let accusers = self.known.values().map(|known| &known.row);
+        let accusers = accusers
+            .filter(|row| row.state != MemberState::Dead && row.unreachable.contains(&self.me));
+        required.chain(accusers.map(|row| row.id.clone())).collect()
     }
 
     /// Advances by one input.
@@ -177,23 +230,20 @@ impl MembershipCore {
         match input {
             Input::Tick(wall) => self.wall = wall,
             Input::Scanned(rows) => self.scanned(now, rows, &mut effects),
+            Input::Verdicts(verdicts) => self.judged(now, verdicts, &mut effects),
             Input::Changed(id, _, outcome) if id == self.me => {
                 self.own_changed(now, outcome, &mut effects);
             }
             Input::Changed(id, purpose, outcome) => {
                 self.other_changed(now, &id, purpose, outcome, &mut effects);
             }
-            Input::Suspect(id, true) => drop(self.suspects.insert(id)),
-            Input::Suspect(id, false) => drop(self.suspects.remove(&id)),
-            Input::SealDone(id, done) => self.seal_done(&id, done, &mut effects),
+            Input::Reached(id) => drop(self.reached.insert(id)),
+            Input::Suspect(id, on) => self.suspect(now, id, on),
+            Input::SealDone(id, done) if id == self.me => self.own_sealed(now, done),
+            Input::SealDone(id, done) => self.seal_done(now, &id, done, &mut effects),
             Input::Lease(held) => self.holds_lease = held,
-            Input::Become(state) => {
-                if state > self.own.state {
-                    self.own.state = state;
-                    self.renew_at = now;
-                    effects.push(Effect::Publish);
-                }
-            }
+            Input::Hosted(count) => self.own.hosted = count,
+            Input::Leave => self.become_state(now, MemberState::Leaving, &mut effects),
             Input::End => {
                 self.ending = true;
                 self.renew_at = now;
@@ -208,30 +258,98 @@ impl MembershipCore {
         if self.is_over {
             return;
         }
-        if self.renewing_since.is_none() && now >= self.renew_at {
+        self.join(now, effects);
+        if self.retiring.is_some() {
+            self.retire_further(now, effects);
+        }
+        if self.is_over {
+            return;
+        }
+        let may_renew = self.retiring.is_none() || self.ending;
+        if may_renew && self.renewing_since.is_none() && now >= self.renew_at {
             self.renew(now, effects);
+        }
+        if self.retiring.is_some() {
+            // whoever has to go says nothing about others
+            return;
         }
         if !self.scanning && now >= self.scan_at {
             self.scanning = true;
             self.scan_at = now + self.settings.scan_interval;
             effects.push(Effect::Scan);
         }
-        self.vote(effects);
+        self.declare(now, effects);
         if self.holds_lease {
             self.seal(now, effects);
-            self.clean(effects);
+            self.clean(now, effects);
         }
+    }
+
+    fn become_state(&mut self, now: Instant, state: MemberState, effects: &mut Vec<Effect>) {
+        if state > self.own.state {
+            self.own.state = state;
+            self.renew_at = now;
+            effects.push(Effect::Publish);
+        }
+    }
+
+    /// Those whom a node must have reached to join: all who have joined and renew their rows, and of those who
+    /// are joining too the older ones.
+    fn to_reach(&self) -> impl Iterator<Item = &MemberRow> {
+        let is_joining = self.own.state == MemberState::Joining;
+        let age = |id: &NodeId| (id.incarnation(), id.clone());
+        self.known
+            .values()
+            .filter(move |known| {
+                is_joining
+                    && known.row.id != self.me
+                    && known.row.state != MemberState::Dead
+                    && (known.row.has_joined() || age(&known.row.id) < age(&self.me))
+                    && !self.is_silent(known)
+                    && !self.is_condemned(&known.row.id)
+            })
+            .map(|known| &known.row)
+    }
+
+    fn join(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.own.state != MemberState::Joining || self.is_going() {
+            return;
+        }
+        let missing: Vec<&MemberRow> =
+            self.to_reach().filter(|row| !self.reached.contains(&row.id)).collect();
+        if self.has_scanned && missing.is_empty() {
+            return self.become_state(now, MemberState::Up, effects);
+        }
+        let limit = self.settings.join_timeout;
+        if now.duration_since(self.joined) < limit {
+            return;
+        }
+        let why = match missing.first() {
+            None => format!("the members table could not be read within {limit:?}"),
+            Some(first) => format!(
+                "cannot reach `{}` at `{}` within {limit:?} (`join_timeout`; {} of {} members do not answer): check that \
+                 `advertised_host`, the cookie and the firewalls let both nodes connect to each other",
+                first.id,
+                first.address,
+                missing.len(),
+                self.to_reach().count()
+            ),
+        };
+        self.retire(now, format!("`{}` cannot join: {why}", self.me), effects);
     }
 
     fn renew(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.renewing_since = Some(now);
         self.renew_at = now + self.settings.renew_interval;
+        self.own.unreachable = self.own_words();
         let mut row = self.own.clone();
         row.renewals += 1;
         let mut purpose = Purpose::Renew;
         if self.ending {
             (row.state, row.sealed, row.ended_micros) =
                 (MemberState::Dead, true, self.wall.as_micros());
+            row.ended_why =
+                self.retiring.as_ref().map_or("it has left", |retiring| &retiring.why).into();
             purpose = Purpose::End;
         }
         effects.push(Effect::Change(
@@ -249,31 +367,48 @@ impl MembershipCore {
                 self.own_version = version;
                 self.own.renewals += 1;
                 self.renewed = began;
+                self.retry.reset();
+                for known in self.known.values_mut() {
+                    known.own_renewals = known.own_renewals.saturating_add(1);
+                }
                 if self.ending {
                     self.is_over = true;
-                    effects.push(Effect::Ended);
+                    effects.push(match self.retiring.take() {
+                        Some(retiring) => Effect::Fenced(retiring.why),
+                        None => Effect::Ended,
+                    });
                 }
             }
             Outcome::Failed => {}
-            Outcome::Conflict(Some((version, row))) if row.state != MemberState::Dead => {
-                // votes were added, or a write of unknown outcome was done after all
+            // a write of unknown outcome was done after all; at the end, others may have declared it dead and not sealed it yet
+            Outcome::Conflict(Some((version, row)))
+                if row.state != MemberState::Dead || (self.is_going() && !row.sealed) =>
+            {
                 self.own_version = version;
                 self.own.renewals = self.own.renewals.max(row.renewals);
-                self.own.votes = row.votes;
-                self.renew_at = now;
+                self.retry_later(now);
             }
             Outcome::Conflict(row) => self.fence(row.as_ref().map(|(_, row)| row), effects),
         }
     }
 
-    fn fence(&mut self, row: Option<&MemberRow>, effects: &mut Vec<Effect>) {
-        let why = match row {
-            Some(row) => {
-                let voters: Vec<String> =
-                    row.votes.iter().map(|vote| vote.by.to_string()).collect();
-                format!("`{}` was declared dead by {voters:?}", self.me)
-            }
-            None => format!("the row of `{}` is gone", self.me),
+    fn is_going(&self) -> bool {
+        self.retiring.is_some() || self.ending
+    }
+
+    fn retry_later(&mut self, now: Instant) {
+        // the first time at once, since most often that is enough
+        if self.retry.is_due(now) {
+            self.renew_at = now;
+        }
+        self.retry.failed(now, self.settings.retry_delay_max, &self.me);
+    }
+
+    pub(super) fn fence(&mut self, row: Option<&MemberRow>, effects: &mut Vec<Effect>) {
+        let why = match (&self.retiring, row) {
+            (Some(retiring), _) => retiring.why.clone(),
+            (None, Some(row)) => format!("`{}` was declared dead {}", self.me, row.ended_why),
+            (None, None) => format!("the row of `{}` is gone", self.me),
         };
         self.is_over = true;
         effects.push(Effect::Fenced(why));
@@ -284,180 +419,62 @@ impl MembershipCore {
         let Some(rows) = rows else { return };
         if let Some((_, own)) = rows.iter().find(|(_, row)| row.id == self.me)
             && own.state == MemberState::Dead
-            && !self.ending
+            && !self.is_going()
         {
-            // it must not vote any more: those who declared it dead may be counting
+            // it must not judge any more: those who declared it dead may be counting
             return self.fence(Some(own), effects);
         }
-        let before = self.members();
-        let present: BTreeSet<NodeId> = rows.iter().map(|(_, row)| row.id.clone()).collect();
-        self.known.retain(|id, _| present.contains(id));
-        for (version, row) in rows {
-            if let Some(known) = self.known.get_mut(&row.id) {
-                known.silent_scans = known.silent_scans.saturating_add(1);
-            }
-            self.learn(now, version, row);
-        }
-        if self.members() != before {
+        let before = self.view();
+        self.has_scanned = true;
+        self.learn_all(now, rows);
+        self.reached.retain(|id| self.known.contains_key(id));
+        self.judge(now, effects);
+        if self.view() != before {
             effects.push(Effect::Publish);
         }
     }
 
-    fn learn(&mut self, now: Instant, version: RowVersion, row: MemberRow) {
-        match self.known.get_mut(&row.id) {
-            Some(known) => {
-                if known.row.renewals != row.renewals {
-                    known.seen_at = now;
-                    known.silent_scans = 0;
-                }
-                if version > known.version {
-                    known.changing = false;
-                }
-                if version >= known.version {
-                    (known.version, known.row) = (version, row);
-                }
-            }
-            None => {
-                let known = Known {
-                    version,
-                    seen_at: now,
-                    silent_scans: 0,
-                    changing: false,
-                    sealing: false,
-                    row,
-                };
-                self.known.insert(known.row.id.clone(), known);
-            }
+    fn judged(&mut self, now: Instant, verdicts: Verdicts, effects: &mut Vec<Effect>) {
+        let own = verdicts.about(&self.me).cloned();
+        self.verdicts = Some(verdicts);
+        if let Some(Verdict { by, why, .. }) = own
+            && !self.is_going()
+        {
+            self.retire(now, format!("`{}` was declared dead by `{by}`: {why}", self.me), effects);
         }
     }
 
-    fn vote(&mut self, effects: &mut Vec<Effect>) {
-        let alive: Vec<NodeId> = self
-            .known
-            .values()
-            .filter(|known| known.row.state != MemberState::Dead)
-            .map(|known| known.row.id.clone())
-            .chain([self.me.clone()])
-            .collect();
-        for id in self.suspects.clone() {
-            // who does not renew its row will not vote either: several may have died at once
-            let voters = alive.iter().filter(|other| **other != id && !self.is_silent(other));
-            let voters = voters.collect::<BTreeSet<_>>().len();
-            let required = self.settings.votes_required.min(voters);
-            let Some(known) = self.known.get_mut(&id) else { continue };
-            if known.changing || known.row.state == MemberState::Dead || id == self.me {
-                continue;
-            }
-            let mut row = known.row.clone();
-            let max = self.settings.vote_renewals_max;
-            // votes of the dead do not count, nor do old ones
-            row.votes.retain(|vote| {
-                row.renewals.saturating_sub(vote.at) <= max && alive.contains(&vote.by)
-            });
-            let has_voted = row.votes.iter().any(|vote| vote.by == self.me);
-            if !has_voted {
-                row.votes.push(Vote { by: self.me.clone(), at: row.renewals });
-            }
-            let is_dead = row.valid_votes(max) >= required;
-            if has_voted && !is_dead {
-                continue;
-            }
-            if is_dead {
-                row.state = MemberState::Dead;
-            }
-            known.changing = true;
-            effects.push(Effect::Change(id, Purpose::Vote, known.version, Some(Box::new(row))));
-        }
+    fn retire(&mut self, now: Instant, why: String, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Retire(why.clone()));
+        self.retry.reset();
+        self.retiring = Some(Retiring { why, since: now, sealing: false });
     }
 
-    /// Whether its row did not change over so many reads that it should have been renewed for `renew_timeout`.
-    fn is_silent(&self, id: &NodeId) -> bool {
-        let scans = self.settings.renew_timeout.as_millis()
-            / self.settings.scan_interval.as_millis().max(1);
-        *id != self.me
-            && self.known.get(id).is_some_and(|known| u128::from(known.silent_scans) > scans)
-    }
-
-    fn seal(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let wait = self.settings.renew_timeout + self.settings.renew_timeout / 10;
-        for (id, known) in &mut self.known {
-            let is_due = known.row.state == MemberState::Dead
-                && !known.row.sealed
-                && !known.sealing
-                && !known.changing
-                && now.duration_since(known.seen_at) >= wait;
-            if is_due && *id != self.me {
-                known.sealing = true;
-                effects.push(Effect::Seal(id.clone()));
-            }
-        }
-    }
-
-    fn seal_done(&mut self, id: &NodeId, done: bool, effects: &mut Vec<Effect>) {
-        let Some(known) = self.known.get_mut(id) else { return };
-        known.sealing = false;
-        if !done || known.changing {
+    fn retire_further(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(retiring) = &mut self.retiring else { return };
+        if now.duration_since(retiring.since) >= self.settings.renew_timeout {
+            // the others seal it then
+            let why = retiring.why.clone();
+            self.is_over = true;
+            effects.push(Effect::Fenced(why));
             return;
         }
-        let mut row = known.row.clone();
-        (row.sealed, row.ended_micros) = (true, self.wall.as_micros());
-        known.changing = true;
-        effects.push(Effect::Change(
-            id.clone(),
-            Purpose::Sealed,
-            known.version,
-            Some(Box::new(row)),
-        ));
-    }
-
-    /// Rows of the long dead go, the oldest first.
-    fn clean(&mut self, effects: &mut Vec<Effect>) {
-        let mut ended: Vec<(u64, NodeId)> = self
-            .known
-            .values()
-            .filter(|known| known.row.sealed && !known.changing)
-            .map(|known| (known.row.ended_micros, known.row.id.clone()))
-            .collect();
-        ended.sort();
-        let surplus = ended.len().saturating_sub(self.settings.dead_rows_max);
-        let retention = u64::try_from(self.settings.dead_retention.as_micros()).unwrap_or(u64::MAX);
-        for (index, (micros, id)) in ended.into_iter().enumerate() {
-            let is_old = micros.saturating_add(retention) <= self.wall.as_micros();
-            if index < surplus || is_old {
-                let known = self.known.get_mut(&id).expect("listed above");
-                known.changing = true;
-                effects.push(Effect::Change(id, Purpose::Clean, known.version, None));
-            }
+        if !self.ending && !retiring.sealing && self.retry.is_due(now) {
+            retiring.sealing = true;
+            effects.push(Effect::Seal(self.me.clone()));
         }
     }
 
-    fn other_changed(
-        &mut self,
-        now: Instant,
-        id: &NodeId,
-        purpose: Purpose,
-        outcome: Outcome,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(known) = self.known.get_mut(id) else { return };
-        match outcome {
-            Outcome::Applied(_) if purpose == Purpose::Clean => drop(self.known.remove(id)),
-            Outcome::Conflict(None) => drop(self.known.remove(id)),
-            Outcome::Conflict(Some((version, row))) => {
-                known.changing = false;
-                self.learn(now, version, row);
-            }
-            Outcome::Failed => known.changing = false,
-            // what it is now is read; until then nothing else is changed in it
-            Outcome::Applied(_) => {}
+    fn own_sealed(&mut self, now: Instant, done: bool) {
+        let Some(retiring) = &mut self.retiring else { return };
+        retiring.sealing = false;
+        if done {
+            self.ending = true;
+            self.renew_at = now;
+            self.retry.reset();
+        } else {
+            self.retry.failed(now, self.settings.retry_delay_max, &self.me);
         }
-        self.scan_at = now;
-        effects.push(Effect::Publish);
-    }
-
-    /// The members of this place as one value.
-    pub fn view(&self) -> Membership {
-        Membership::new(self.members())
     }
 
     fn check(&self) {

@@ -9,15 +9,6 @@ use crate::NodeId;
 /// The table of the members.
 pub(crate) const MEMBERS: &str = "members";
 
-/// A vote against a member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vote {
-    /// Who voted.
-    pub by: NodeId,
-    /// How often the member had renewed its row then.
-    pub at: u64,
-}
-
 /// A row of the members table; its key is the text of `id`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRow {
@@ -37,19 +28,20 @@ pub struct MemberRow {
     pub sealed: bool,
     /// How often it has renewed the row.
     pub renewals: u64,
-    /// Who thinks that it is dead.
-    pub votes: Vec<Vote>,
+    /// The members that do not answer its probes, sorted. Its own word, so it ends with the row's renewals.
+    #[serde(default)]
+    pub unreachable: Vec<NodeId>,
+    /// How many shards it hosts.
+    #[serde(default)]
+    pub hosted: u32,
+    /// Why it is dead; empty before.
+    #[serde(default)]
+    pub ended_why: String,
     /// When it was sealed, in microseconds since 1970; zero before.
     pub ended_micros: u64,
 }
 
 impl MemberRow {
-    /// The voters whose votes have not expired.
-    pub fn valid_votes(&self, renewals_max: u64) -> usize {
-        let valid = |vote: &&Vote| self.renewals.saturating_sub(vote.at) <= renewals_max;
-        self.votes.iter().filter(valid).count()
-    }
-
     /// What others see of it.
     pub fn member(&self) -> Member {
         Member {
@@ -61,6 +53,11 @@ impl MemberRow {
             state: self.state,
             sealed: self.sealed,
         }
+    }
+
+    /// Whether it has joined and is not dead.
+    pub(super) fn has_joined(&self) -> bool {
+        matches!(self.state, MemberState::Up | MemberState::Leaving)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a node knows about all members of all places, as one value that does not change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,18 +11,18 @@ use crate::NodeId;
 ///
 /// ```text
 ///   Joining --> Up --> Leaving --> Dead
-///      +--------+---------------------^   (declared dead by votes)
+///      +--------+---------------------^   (declared dead by others)
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
-    /// In the table, not at work yet.
+    /// In the table, not at work yet: it has not reached every member that is there.
     Joining,
     /// At work.
     Up,
     /// On its way out: it still serves what it has, and takes nothing new.
     Leaving,
-    /// Out for ever, by its own will or by votes.
+    /// Out for ever, by its own will or declared by others.
     Dead,
 }
 
@@ -63,12 +63,33 @@ impl Member {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Membership {
     members: BTreeMap<NodeId, Member>,
+    unreachable: BTreeSet<(NodeId, NodeId)>,
 }
 
 impl Membership {
     /// These members.
     pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
-        Self { members: members.into_iter().map(|member| (member.id.clone(), member)).collect() }
+        let members = members.into_iter().map(|member| (member.id.clone(), member)).collect();
+        Self { members, unreachable: BTreeSet::new() }
+    }
+
+    /// The same, with pairs of which the first cannot reach the second.
+    #[must_use]
+    pub fn with_unreachable(self, pairs: impl IntoIterator<Item = (NodeId, NodeId)>) -> Self {
+        Self { unreachable: pairs.into_iter().collect(), ..self }
+    }
+
+    /// Pairs of members of the own place of which the first says that the second does not answer its probes, sorted. As
+    /// far as the table says it: a member probes its neighbours only, and the word is as old as its last renewal.
+    pub fn unreachable(&self) -> impl Iterator<Item = &(NodeId, NodeId)> {
+        self.unreachable.iter()
+    }
+
+    /// Whether one of the two says that it cannot reach the other.
+    pub fn is_cut(&self, a: &NodeId, b: &NodeId) -> bool {
+        self.unreachable
+            .iter()
+            .any(|(by, about)| (by == a && about == b) || (by == b && about == a))
     }
 
     /// The member, if it is (still) in its table. One that is not there any more was dead and sealed.

@@ -4,22 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use antiphon_persistence::store::{Coordination, Stores};
+use antiphon_persistence::store::{Coordination, RowVersion, Stores};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
+use super::measures::DriverMetrics;
 use super::places::{self, PlaceView, limited};
 use super::start::PROBE;
 use super::{NodeParts, NodeSettings};
-use crate::failure_detector::{self as detector, DetectorSettings, FailureDetector};
+use crate::failure_detector::{self as detector, FailureDetector};
 use crate::gate::Gate;
 use crate::lease::{self, LeaseCore, LeaseState, VersionedLease};
 use crate::membership::{
-    self, Member, MemberRow, MemberState, Membership, MembershipCore, MembershipSettings, Outcome,
-    Purpose,
+    self, Member, MemberRow, MemberState, Membership, MembershipCore, Outcome, Purpose, Verdict,
 };
-use crate::metrics::{IntCounterVec, IntGauge, IntGaugeVec};
 use crate::{NodeId, Result, task};
 
 /// What the driver is told.
@@ -48,6 +48,7 @@ pub(super) struct DriverParts {
     pub(super) members: watch::Sender<Arc<Membership>>,
     pub(super) leases: watch::Sender<LeaseState>,
     pub(super) control: mpsc::Sender<Control>,
+    pub(super) hosted: Arc<HostedCell>,
     pub(super) joined: (MemberRow, u64),
     pub(super) joined_at: Instant,
 }
@@ -59,14 +60,6 @@ struct Peer {
     scanning: bool,
 }
 
-struct DriverMetrics {
-    members: IntGaugeVec,
-    changes: IntCounterVec,
-    probes_missed: IntCounterVec,
-    live: IntGauge,
-    token: IntGauge,
-}
-
 pub(super) struct Driver {
     env: DriverParts,
     membership: MembershipCore,
@@ -76,47 +69,29 @@ pub(super) struct Driver {
     connected: BTreeSet<NodeId>,
     released: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Sender<()>>,
+    /// A verdict waits until the lease has learned the row that it is about.
+    condemned: Option<(Verdict, Option<RowVersion>)>,
     metrics: DriverMetrics,
-    state: MemberState,
 }
 
 impl Driver {
     pub(super) fn new(env: DriverParts) -> Self {
         let settings = &env.settings;
-        let membership = MembershipCore::new(
-            env.joined_at,
-            MembershipSettings {
-                renew_interval: settings.renew_interval,
-                renew_timeout: settings.renew_timeout,
-                scan_interval: settings.scan_interval,
-                votes_required: settings.votes_required,
-                vote_renewals_max: settings.vote_renewals_max,
-                dead_retention: settings.dead_retention,
-                dead_rows_max: settings.dead_rows_max,
-            },
-            env.joined.0.clone(),
-            env.joined.1,
-        );
-        let detector = FailureDetector::new(
-            env.id.clone(),
-            DetectorSettings {
-                interval: settings.probe_interval,
-                misses_max: settings.probe_misses_max,
-                neighbours_max: settings.probe_neighbours_max,
-                grace: settings.probe_grace,
-            },
-        );
+        let (row, version) = env.joined.clone();
+        let membership = MembershipCore::new(env.joined_at, settings.membership(), row, version);
+        let detector = FailureDetector::new(env.id.clone(), settings.detector());
+        let lease = LeaseCore::new(env.id.clone(), settings.retry_delay_max);
         let peer = || Peer { members: Vec::new(), lease: None, scan_at: None, scanning: false };
         Self {
             membership,
             detector,
-            lease: LeaseCore::new(env.id.clone()),
+            lease,
             peers: env.peers.keys().map(|place| (place.clone(), peer())).collect(),
             connected: BTreeSet::new(),
             released: None,
             ended: None,
-            metrics: DriverMetrics::new(&env),
-            state: MemberState::Joining,
+            condemned: None,
+            metrics: DriverMetrics::new(&env.parts.metrics),
             env,
         }
     }
@@ -145,6 +120,7 @@ impl Driver {
     }
 
     fn tick(&mut self) {
+        self.member(membership::Input::Hosted(self.env.hosted.sum()));
         self.member(membership::Input::Tick(self.env.parts.clock.wall()));
         self.detect(detector::Input::Tick);
         let now = self.now();
@@ -182,8 +158,7 @@ impl Driver {
             Control::Sealed(id, done) => self.member(membership::Input::SealDone(id, done)),
             Control::LeaseChanged(row) => self.lease_input(lease::Input::Changed(row)),
             Control::Leaving => {
-                self.state = MemberState::Leaving;
-                self.member(membership::Input::Become(MemberState::Leaving));
+                self.member(membership::Input::Leave);
             }
             Control::Release(done) => {
                 self.released = Some(done);
@@ -194,22 +169,30 @@ impl Driver {
                 self.member(membership::Input::End);
             }
         }
+        if self.membership.is_over() {
+            self.answer_leaving();
+        }
+    }
+
+    /// Whoever ends this node waits for nothing that will not come any more.
+    fn answer_leaving(&mut self) {
+        for done in [self.released.take(), self.ended.take()].into_iter().flatten() {
+            let _ = done.send(());
+        }
     }
 
     fn scanned(&mut self, view: Option<PlaceView>) {
-        let (rows, lease) = match view {
-            Some(view) => (Some(view.members), Some(view.lease)),
-            None => (None, None),
+        let Some(PlaceView { members, lease }) = view else {
+            self.member(membership::Input::Scanned(None));
+            return self.publish();
         };
-        let has_read = rows.is_some();
-        self.member(membership::Input::Scanned(rows));
-        if has_read && self.state == MemberState::Joining {
-            self.state = MemberState::Up;
-            self.member(membership::Input::Become(MemberState::Up));
-        }
+        // the row of the lease was read before the table: its verdicts are older, and its holder is among the members
+        self.member(membership::Input::Verdicts(lease::verdicts(&lease)));
+        self.member(membership::Input::Scanned(Some(members)));
         self.publish();
-        if let Some(lease) = lease {
-            self.lease_input(lease::Input::Read(lease));
+        self.lease_input(lease::Input::Read(lease));
+        if let Some((verdict, version)) = self.condemned.take() {
+            self.lease_input(lease::Input::Condemn(verdict, version));
         }
     }
 
@@ -221,17 +204,24 @@ impl Driver {
                 membership::Effect::Change(id, purpose, version, row) => {
                     self.change(id, purpose, version, row);
                 }
+                membership::Effect::Condemn(verdict, version) => {
+                    tracing::warn!(id = %verdict.id, why = verdict.why, "a member has to give way");
+                    self.condemned = Some((verdict, version));
+                }
                 membership::Effect::Seal(id) => self.seal(id),
                 membership::Effect::Publish => self.publish(),
+                membership::Effect::Retire(reason) => {
+                    tracing::error!(%reason, "this node gives way");
+                    self.env.liveness.close();
+                }
                 membership::Effect::Fenced(reason) => {
                     tracing::error!(%reason, "this node is out");
                     self.env.liveness.fence(&reason);
+                    self.answer_leaving();
                 }
                 membership::Effect::Ended => {
                     self.env.liveness.fence("the node has left");
-                    if let Some(done) = self.ended.take() {
-                        let _ = done.send(());
-                    }
+                    self.answer_leaving();
                 }
             }
         }
@@ -242,6 +232,7 @@ impl Driver {
         for effect in effects {
             match effect {
                 detector::Effect::Probe(id) => self.probe(id),
+                detector::Effect::Reached(id) => self.member(membership::Input::Reached(id)),
                 detector::Effect::Suspect(id, on) => {
                     tracing::info!(%id, suspected = on, "failure detector");
                     self.member(membership::Input::Suspect(id, on));
@@ -269,6 +260,9 @@ impl Driver {
         let held = self.lease.held();
         self.metrics.token.set(held.map_or(0, |token| i64::try_from(token.0).unwrap_or(i64::MAX)));
         self.member(membership::Input::Lease(held.is_some()));
+        if let Some(verdicts) = self.lease.verdicts() {
+            self.member(membership::Input::Verdicts(verdicts));
+        }
         self.publish_leases();
         let is_mine =
             self.lease.holder().is_some_and(|lease| lease.holder.as_ref() == Some(&self.env.id));
@@ -297,22 +291,19 @@ impl Driver {
     }
 
     fn publish(&mut self) {
-        let own = self.membership.members();
+        let view = self.membership.view();
+        let own: Vec<Member> = view.all().cloned().collect();
         let alive = |member: &&Member| member.state != MemberState::Dead;
         let of_place: Vec<NodeId> = own.iter().filter(alive).map(|m| m.id.clone()).collect();
-        self.detect(detector::Input::Members(of_place));
+        let wanted = self.membership.to_probe();
+        self.detect(detector::Input::Members(of_place, wanted));
         let others = self.peers.values().flat_map(|peer| peer.members.iter().cloned());
-        let members = Membership::new(own.into_iter().chain(others));
+        let members = Membership::new(own.into_iter().chain(others))
+            .with_unreachable(view.unreachable().cloned());
         self.connect(&members);
-        for state in
-            [MemberState::Joining, MemberState::Up, MemberState::Leaving, MemberState::Dead]
-        {
-            let count = members.all().filter(|member| member.state == state).count();
-            let label = format!("{state:?}").to_lowercase();
-            let gauge = self.metrics.members.with_label_values(&[label.as_str()]);
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-        let may_take = self.state == MemberState::Up && self.env.liveness.is_live(self.now());
+        self.metrics.count(&members);
+        let may_take =
+            self.membership.state() == MemberState::Up && self.env.liveness.is_live(self.now());
         let own_place = members.in_place(&self.env.settings.place).cloned();
         let own_place = Membership::new(own_place);
         self.env.members.send_if_modified(|before| {
@@ -414,25 +405,4 @@ impl Driver {
 
 fn warned<T>(what: &str, result: Result<T>) -> Option<T> {
     result.inspect_err(|error| tracing::warn!(%error, "{what} failed")).ok()
-}
-
-impl DriverMetrics {
-    fn new(env: &DriverParts) -> Self {
-        let metrics = &env.parts.metrics;
-        Self {
-            members: metrics.gauges("antiphon_members", "Members of all places", &["state"]),
-            changes: metrics.counters(
-                "antiphon_member_changes_total",
-                "Changes of rows of the members table",
-                &["purpose", "outcome"],
-            ),
-            probes_missed: metrics.counters(
-                "antiphon_probes_missed_total",
-                "Probes that were not answered",
-                &["node"],
-            ),
-            live: metrics.gauge("antiphon_node_live", "Whether this node may answer"),
-            token: metrics.gauge("antiphon_lease_token", "Token of the lease, if held"),
-        }
-    }
 }

@@ -1,18 +1,37 @@
 //! The graceful end of a node, phase by phase.
+//!
+//! A node that is declared dead meanwhile, or cannot reach its store, has nothing to hand over any more: it skips what would only wait.
+//! Its row says sealed only after its writer was sealed; when that did not succeed, the others declare it dead and seal it.
 
+use std::net::IpAddr;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::driver::Control;
-use super::{Node, ShutdownPhase};
+use super::{Liveness, Node, ShutdownPhase};
 use crate::{Error, Result, task};
+
+/// Waits between two tries to seal the own writer: the first, and the longest.
+const SEAL_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 pub(super) async fn leave(node: &Node) -> Result<()> {
     let timeouts = node.settings().shutdown_timeouts.clone();
+    node.inner.leaving.store(true, Ordering::Relaxed);
+    let announce = timeouts.announce.unwrap_or_else(|| announcement(node.http_address()));
+    if !announce.is_zero() {
+        tracing::info!(node = %node.id(), ?announce, "leaving: announced, and working on meanwhile");
+        tokio::select! {
+            () = tokio::time::sleep(announce) => {}
+            _ = node.fenced() => {}
+        }
+    }
     let _ = node.inner.control.send(Control::Leaving).await;
     let mut late = Vec::new();
+    let mut declared_dead = None;
+    let mut is_sealed = false;
     for (phase, limit) in [
         (ShutdownPhase::StopAccepting, timeouts.stop_accepting),
         (ShutdownPhase::DrainShards, timeouts.drain_shards),
@@ -22,16 +41,88 @@ pub(super) async fn leave(node: &Node) -> Result<()> {
     ] {
         tracing::info!(node = %node.id(), ?phase, "leaving");
         late.extend(registered(node, phase, limit).await);
-        if tokio::time::timeout(limit, built_in(node, phase)).await.is_err() {
+        if declared_dead.is_none() && phase <= ShutdownPhase::ReleaseLease {
+            declared_dead = fenced(node);
+        }
+        let ended = match phase {
+            ShutdownPhase::StopAccepting | ShutdownPhase::DrainShards => true,
+            ShutdownPhase::LeaveTable => {
+                if declared_dead.is_none() {
+                    is_sealed = tokio::time::timeout(limit, seal(node)).await.is_ok();
+                }
+                true
+            }
+            ShutdownPhase::ReleaseLease if is_sealed => {
+                tokio::time::timeout(limit, say_goodbye(node)).await.is_ok()
+            }
+            ShutdownPhase::ReleaseLease => true,
+            ShutdownPhase::CloseLinks => {
+                node.gate().close();
+                true
+            }
+        };
+        if !ended {
             late.push(format!("{phase:?}"));
         }
     }
+    if declared_dead.is_none() && !is_sealed {
+        declared_dead = fenced(node);
+    }
     node.inner.liveness.fence("the node has left");
     node.end();
+    outcome(node, declared_dead, is_sealed, &late)
+}
+
+fn outcome(
+    node: &Node,
+    declared_dead: Option<String>,
+    is_sealed: bool,
+    late: &[String],
+) -> Result<()> {
+    if let Some(reason) = declared_dead {
+        return Err(Error::fenced(format!(
+            "the node was out before it had left, and others take over what it hosted: {reason}"
+        )));
+    }
+    if !is_sealed {
+        let timeouts = &node.settings().shutdown_timeouts;
+        return Err(Error::unavailable(format!(
+            "left without sealing the writer of `{}`: the store took nothing within {:?} \
+             (`shutdown_timeouts.leave_table`): the other nodes declare it dead and seal it, {:?} (`renew_timeout`) after its last renewal",
+            node.id(),
+            timeouts.leave_table,
+            node.settings().renew_timeout
+        )));
+    }
     if late.is_empty() {
         return Ok(());
     }
     Err(Error::timeout(format!("left, but these did not end in time: {}", late.join(", "))))
+}
+
+fn fenced(node: &Node) -> Option<String> {
+    match &*node.inner.liveness.subscribe().borrow() {
+        Liveness::Fenced(reason) => Some(reason.to_string()),
+        Liveness::Live | Liveness::Suspended => None,
+    }
+}
+
+/// Waits until the node may not answer any more: nothing can be handed over then.
+async fn no_longer_live(node: &Node) {
+    let mut liveness = node.inner.liveness.subscribe();
+    // the cell lives as long as the node
+    let _ = liveness.wait_for(|now| *now != Liveness::Live).await;
+}
+
+/// How long the leaving is announced unless told: whoever asks `/health/ready` every second has asked. On a machine of one's own, and
+/// without an HTTP interface, nobody asks.
+fn announcement(http_address: Option<&str>) -> Duration {
+    const ANNOUNCEMENT: Duration = Duration::from_secs(2);
+    let host = http_address.and_then(|address| address.rsplit_once(':')).map(|(host, _)| host);
+    let Some(host) = host else { return Duration::ZERO };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if is_here { Duration::ZERO } else { ANNOUNCEMENT }
 }
 
 /// The tasks of a phase at the same time; the names of those that did not end.
@@ -49,37 +140,67 @@ async fn registered(node: &Node, phase: ShutdownPhase, limit: Duration) -> Vec<S
         .map(|(_, name, shutdown)| (name, task::spawn("shutdown", shutdown())))
         .collect();
     let mut late = Vec::new();
-    for (name, running) in running {
-        let abort = running.abort_handle();
-        if tokio::time::timeout_at(until, running).await.is_err() {
-            abort.abort();
+    for (name, mut running) in running {
+        let is_hopeless = async {
+            match phase {
+                ShutdownPhase::DrainShards => no_longer_live(node).await,
+                ShutdownPhase::StopAccepting
+                | ShutdownPhase::LeaveTable
+                | ShutdownPhase::ReleaseLease
+                | ShutdownPhase::CloseLinks => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = tokio::time::timeout_at(until, &mut running) => ended.is_ok(),
+            () = is_hopeless => false,
+        };
+        if !ended {
+            running.abort();
             late.push(format!("{name} ({phase:?})"));
         }
     }
     late
 }
 
-async fn built_in(node: &Node, phase: ShutdownPhase) {
-    match phase {
-        ShutdownPhase::StopAccepting | ShutdownPhase::DrainShards => {}
-        ShutdownPhase::LeaveTable => {
-            while let Err(error) = node.stores().journal.seal(node.writer()).await {
-                tracing::warn!(%error, "the own writer cannot be sealed, trying again");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-        ShutdownPhase::ReleaseLease => {
-            ask(node, Control::Release).await;
-            // the last word of this node: nothing that it began can take effect any more
-            ask(node, Control::End).await;
-        }
-        ShutdownPhase::CloseLinks => node.gate().close(),
+async fn seal(node: &Node) {
+    let mut delay = SEAL_DELAYS.0;
+    while let Err(error) = node.stores().journal.seal(node.writer()).await {
+        tracing::warn!(%error, ?delay, "the own writer cannot be sealed, trying again");
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(SEAL_DELAYS.1);
     }
+}
+
+/// The last words of this node: nothing that it began can take effect any more.
+async fn say_goodbye(node: &Node) {
+    ask(node, Control::Release).await;
+    ask(node, Control::End).await;
 }
 
 async fn ask(node: &Node, control: impl FnOnce(oneshot::Sender<()>) -> Control) {
     let (done, is_done) = oneshot::channel();
     if node.inner.control.send(control(done)).await.is_ok() {
         let _ = is_done.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_is_announced_where_a_load_balancer_may_ask() {
+        for (address, is_announced) in [
+            (None, false),
+            (Some("127.0.0.1:8080"), false),
+            (Some("[::1]:8080"), false),
+            (Some("localhost:8080"), false),
+            (Some("10.0.0.7:8080"), true),
+            (Some("[fd00::1]:8080"), true),
+            (Some("node-1.example:8080"), true),
+        ] {
+            assert_eq!(!announcement(address).is_zero(), is_announced, "{address:?}");
+        }
     }
 }

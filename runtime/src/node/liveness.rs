@@ -13,7 +13,7 @@ pub enum Liveness {
     /// It may not now, because it could not renew its row within `renew_timeout`. Nobody has declared it dead as far as it
     /// knows; when a renewal succeeds it is live again, and then nobody has taken over from it.
     Suspended,
-    /// It may not, for ever: it was declared dead, its row is gone, it has left, or it was crashed. The reason.
+    /// It may not, for ever: it was declared dead, gave way, its row is gone, it has left, or it was crashed. The reason.
     Fenced(Arc<str>),
 }
 
@@ -52,10 +52,19 @@ impl LivenessCell {
         });
     }
 
+    /// Nothing is answered from here on; [`Self::fence`] says when the node is out.
+    pub(super) fn close(&self) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     pub(super) fn fence(&self, reason: &str) {
-        let before = self.until.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if before.is_some() {
-            self.told.send_replace(Liveness::Fenced(reason.into()));
-        }
+        self.close();
+        self.told.send_if_modified(|told| {
+            let is_first = !matches!(told, Liveness::Fenced(_));
+            if is_first {
+                *told = Liveness::Fenced(reason.into());
+            }
+            is_first
+        });
     }
 }

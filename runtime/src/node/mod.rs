@@ -1,14 +1,21 @@
 //! A running node.
 //!
+//! - `cluster_row`, `peer_stores`: a store is the one that it is taken for, the own one and those of the other places;
 //! - `start`: checks the store, waits out an earlier incarnation, joins the table;
 //! - `driver`: the task that steps membership, failure detector and lease, and does their I/O;
+//! - `reach`: which other places are cut off, and since when;
 //! - `leave`: the phases of a graceful end.
 
+mod cluster_row;
 mod driver;
+mod hosted;
 mod leave;
 mod liveness;
+mod measures;
 mod parts;
+mod peer_stores;
 mod places;
+mod reach;
 mod settings;
 mod shutdown;
 mod start;
@@ -18,11 +25,13 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_persistence::store::{Stores, WriterId};
 pub use liveness::Liveness;
 pub use parts::{NodeParts, PeerPlace};
+pub use reach::{PlaceReach, PlaceState};
 pub use settings::{NodeSettings, ShutdownTimeouts};
 pub use shutdown::{ShutdownPhase, ShutdownTask};
 use tokio::sync::{mpsc, watch};
@@ -41,16 +50,20 @@ struct Inner {
     settings: NodeSettings,
     parts: NodeParts,
     peers: BTreeMap<Arc<str>, Stores>,
+    checked_peers: Vec<peer_stores::PeerStores>,
     writer: WriterId,
     gate: Gate,
     members: watch::Receiver<Arc<Membership>>,
     leases: watch::Receiver<LeaseState>,
     liveness: Arc<liveness::LivenessCell>,
     control: mpsc::Sender<driver::Control>,
+    hosted: Arc<hosted::HostedCell>,
     tasks: tasks::Tasks,
     shutdown: Mutex<Vec<(ShutdownPhase, &'static str, ShutdownTask)>>,
     crash: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
     extensions: Mutex<Extensions>,
+    leaving: AtomicBool,
+    reach: Mutex<reach::Reach>,
 }
 
 /// A running node. Cheap to clone; all clones are the same node.
@@ -60,13 +73,15 @@ pub struct Node {
 }
 
 impl Node {
-    /// Joins the members table of its place, opens its journal writer and connects to the nodes of all places.
+    /// Joins the members table of its place, opens its journal writer and connects to the nodes of all places. It is up when this returns:
+    /// every member of its place has answered it. Dropping the call before that ends the node.
     ///
     /// If an earlier incarnation of the same name is still in the table, it is watched for `renew_timeout` and then sealed.
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, a live node has the same name, or the store belongs to another cluster;
-    /// `Unavailable` when the store cannot be reached.
+    /// `Unavailable` when the store, or a member of the place, could not be reached within `join_timeout`: this incarnation is over, and another
+    /// one may try.
     pub async fn start(settings: NodeSettings, parts: NodeParts) -> Result<Self> {
         start::start(settings, parts).await
     }
@@ -121,6 +136,25 @@ impl Node {
         &self.inner.peers
     }
 
+    /// The places whose journals belong elsewhere (another cluster, another place, another number of shards), and why. Nothing is taken
+    /// from them. Empty when all is well; a journal that was out of reach until now is in it from its first read on.
+    pub fn refused_peers(&self) -> BTreeMap<Arc<str>, Arc<str>> {
+        let refused = |peer: &peer_stores::PeerStores| Some((peer.place(), peer.refusal()?));
+        self.inner.checked_peers.iter().filter_map(refused).collect()
+    }
+
+    /// How the other places are reached over the links, and since when. Empty for a moment after the start.
+    pub fn reach(&self) -> BTreeMap<Arc<str>, PlaceReach> {
+        self.inner.reach.lock().unwrap_or_else(PoisonError::into_inner).places()
+    }
+
+    /// Ends this incarnation for ever, for a reason that lies outside of the cluster, such as a journal that is lost: the node answers
+    /// nothing any more, and [`Self::fenced`] returns with the reason. The others find out as when it is killed. Once is enough.
+    pub fn fence(&self, reason: &str) {
+        tracing::error!(node = %self.inner.id, reason, "this node is out");
+        self.inner.liveness.fence(reason);
+    }
+
     /// Whether this node may answer now: it has renewed its row within `renew_timeout` and was not found dead.
     /// Decided by the clock at the moment of the call; must be checked before any answer is released.
     pub fn is_live(&self) -> bool {
@@ -154,6 +188,12 @@ impl Node {
         self.inner.leases.clone()
     }
 
+    /// Says how many shards of an entity type this node hosts. The members of a place judge by the sum which of two that are cut from each
+    /// other stays.
+    pub fn report_hosted(&self, entity_type: &Arc<str>, shards: u32) {
+        self.inner.hosted.set(entity_type, shards);
+    }
+
     /// Runs `task` in that phase of [`Self::leave`]. The tasks of one phase run at the same time.
     pub fn on_shutdown(&self, phase: ShutdownPhase, name: &'static str, task: ShutdownTask) {
         let mut tasks = self.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +217,18 @@ impl Node {
         value.clone().downcast::<T>().expect("it is kept under its own type")
     }
 
-    /// Leaves the cluster: all phases in order.
+    /// Where people reach the HTTP interface, if there is one.
+    pub fn http_address(&self) -> Option<&str> {
+        self.inner.parts.http_address.as_deref()
+    }
+
+    /// Whether [`Self::leave`] was called: say so to whoever sends work, for example with a readiness check that fails. The node still
+    /// answers.
+    pub fn is_leaving(&self) -> bool {
+        self.inner.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the cluster: tells first ([`Self::is_leaving`]) and works on for `shutdown_timeouts.announce`, then all phases in order.
     ///
     /// # Errors
     /// `Timeout`, naming the tasks that did not end in time. The node has left nevertheless.

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use antiphon_persistence::bounds::{self, HOUR, YEAR};
+use antiphon_persistence::identity::SLICE_COUNT;
+
+use crate::failure_detector::DetectorSettings;
 use crate::gate::GateSettings;
+use crate::membership::MembershipSettings;
 use crate::{Error, NodeId, Result};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a node.
 ///
-/// With the defaults, a node that is killed is declared dead after about a second, and sealed after `renew_timeout`
-/// and a tenth; a node that cannot reach its store stops answering after `renew_timeout`.
+/// With the defaults, a node that is killed, frozen or cut from its store is declared dead and sealed after `renew_timeout` and a
+/// tenth, and it stops answering after `renew_timeout`. Of two nodes that are cut from each other one gives way within 4 s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeSettings {
@@ -29,19 +34,28 @@ pub struct NodeSettings {
     /// How long an answer to a probe is waited for; then the probe counts as missed.
     #[serde(with = "antiphon_persistence::time::text")]
     pub probe_timeout: Duration,
-    /// So many missed probes in a row become a vote against the neighbour.
+    /// After so many missed probes in a row the node says in its row that it cannot reach the neighbour.
     pub probe_misses_max: u32,
-    /// How many neighbours each node probes, at most.
+    /// How many neighbours each node probes, at most; while it joins it probes all members.
     pub probe_neighbours_max: usize,
-    /// How many votes make a node dead; fewer do when fewer others are alive.
+    /// When so many members say that they cannot reach a node which renews its row, it is out although it reaches them itself.
     pub votes_required: usize,
-    /// A vote expires when the node has renewed its row so many times since.
-    pub vote_renewals_max: u64,
+    /// How long two members may be cut from each other before one of them gives way: the one that does not hold the coordinator
+    /// lease, hosts fewer shards, or is younger.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub cut_timeout: Duration,
+    /// The same when a third member reaches both.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub bridged_cut_timeout: Duration,
+    /// How long a node that starts tries to reach every member of its place; then its start fails, and nobody was harmed. It
+    /// tries for twice `renew_timeout` at least, since a member may have died that has not been declared dead yet.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub join_timeout: Duration,
     /// Time between two renewals of the node's own row.
     #[serde(with = "antiphon_persistence::time::text")]
     pub renew_interval: Duration,
-    /// A node that has not renewed its row for so long answers nothing any more; and so long the others wait before they take
-    /// over from a dead node.
+    /// A node that has not renewed its row for so long answers nothing any more, and others who can read and write declare it dead; and
+    /// so long they wait before they take over from it.
     #[serde(with = "antiphon_persistence::time::text")]
     pub renew_timeout: Duration,
     /// Time between two reads of the table of the own place.
@@ -53,6 +67,10 @@ pub struct NodeSettings {
     /// How long a call of the coordination store may take; then it counts as failed with an unknown outcome.
     #[serde(with = "antiphon_persistence::time::text")]
     pub store_timeout: Duration,
+    /// The longest wait before a change of a member, of the lease or of shards' homes that failed is tried again. Waits begin with 100 ms
+    /// and double; a half of each is added by chance.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub retry_delay_max: Duration,
     /// How often the node looks at its clocks.
     #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
@@ -74,6 +92,10 @@ pub struct NodeSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownTimeouts {
+    /// How long the node says that it leaves, with `/health/ready` 503, and works on as before, so that load balancers send elsewhere
+    /// before anything is refused. Default: 2 s, or zero when the HTTP interface listens on this machine only, or is none.
+    #[serde(with = "antiphon_persistence::time::text::option")]
+    pub announce: Option<Duration>,
     /// Stop accepting work from outside.
     #[serde(with = "antiphon_persistence::time::text")]
     pub stop_accepting: Duration,
@@ -94,6 +116,7 @@ pub struct ShutdownTimeouts {
 impl Default for ShutdownTimeouts {
     fn default() -> Self {
         Self {
+            announce: None,
             stop_accepting: Duration::from_secs(5),
             drain_shards: Duration::from_secs(20),
             leave_table: Duration::from_secs(5),
@@ -116,12 +139,15 @@ impl Default for NodeSettings {
             probe_misses_max: 3,
             probe_neighbours_max: 3,
             votes_required: 2,
-            vote_renewals_max: 10,
+            cut_timeout: Duration::from_secs(1),
+            bridged_cut_timeout: Duration::from_secs(5),
+            join_timeout: Duration::from_secs(10),
             renew_interval: Duration::from_millis(500),
             renew_timeout: Duration::from_secs(2),
             scan_interval: Duration::from_millis(300),
             peer_scan_interval: Duration::from_secs(1),
             store_timeout: Duration::from_secs(1),
+            retry_delay_max: Duration::from_secs(2),
             tick_interval: Duration::from_millis(50),
             dead_retention: Duration::from_secs(3600),
             dead_rows_max: 64,
@@ -144,46 +170,105 @@ impl NodeSettings {
         for role in &self.roles {
             not_empty("roles", role)?;
         }
-        at_least_one("shard_count", self.shard_count.into())?;
-        at_least_one("probe_misses_max", self.probe_misses_max.into())?;
-        at_least_one("probe_neighbours_max", self.probe_neighbours_max as u64)?;
-        at_least_one("votes_required", self.votes_required as u64)?;
-        at_least_one("vote_renewals_max", self.vote_renewals_max)?;
-        at_least_one("dead_rows_max", self.dead_rows_max as u64)?;
+        bounds::count("shard_count", self.shard_count as usize, 1..=SLICE_COUNT.into())?;
+        bounds::count("probe_misses_max", self.probe_misses_max as usize, 1..=1000)?;
+        bounds::count("probe_neighbours_max", self.probe_neighbours_max, 1..=1000)?;
+        bounds::count("votes_required", self.votes_required, 1..=1000)?;
+        bounds::count("dead_rows_max", self.dead_rows_max, 1..=100_000)?;
         let tick = self.tick_interval;
-        at_least("tick_interval", tick, Duration::from_millis(1))?;
-        at_least("probe_interval", self.probe_interval, tick)?;
-        at_least("probe_timeout", self.probe_timeout, tick)?;
-        at_least("renew_interval", self.renew_interval, tick)?;
-        at_least("scan_interval", self.scan_interval, tick)?;
-        at_least("peer_scan_interval", self.peer_scan_interval, tick)?;
-        at_least("store_timeout", self.store_timeout, tick)?;
-        at_least("renew_timeout", self.renew_timeout, self.renew_interval * 2)?;
+        bounds::duration("tick_interval", tick, Duration::from_millis(1)..=HOUR)?;
+        for (name, actual) in [
+            ("probe_interval", self.probe_interval),
+            ("probe_timeout", self.probe_timeout),
+            ("renew_interval", self.renew_interval),
+            ("renew_timeout", self.renew_timeout),
+            ("scan_interval", self.scan_interval),
+            ("peer_scan_interval", self.peer_scan_interval),
+            ("store_timeout", self.store_timeout),
+            ("cut_timeout", self.cut_timeout),
+            ("bridged_cut_timeout", self.bridged_cut_timeout),
+            ("join_timeout", self.join_timeout),
+            ("retry_delay_max", self.retry_delay_max),
+        ] {
+            bounds::duration(name, actual, tick..=HOUR)?;
+        }
+        bounds::duration("dead_retention", self.dead_retention, Duration::ZERO..=YEAR)?;
+        bounds::duration("probe_grace", self.probe_grace, Duration::ZERO..=HOUR)?;
+        self.shutdown_timeouts.validate()?;
+        self.fit()?;
         self.gate.validate()
+    }
+
+    pub(super) fn membership(&self) -> MembershipSettings {
+        MembershipSettings {
+            renew_interval: self.renew_interval,
+            renew_timeout: self.renew_timeout,
+            scan_interval: self.scan_interval,
+            votes_required: self.votes_required,
+            cut_timeout: self.cut_timeout,
+            bridged_cut_timeout: self.bridged_cut_timeout,
+            join_timeout: self.join_timeout.max(self.renew_timeout * 2),
+            retry_delay_max: self.retry_delay_max,
+            dead_retention: self.dead_retention,
+            dead_rows_max: self.dead_rows_max,
+        }
+    }
+
+    pub(super) fn detector(&self) -> DetectorSettings {
+        DetectorSettings {
+            interval: self.probe_interval,
+            misses_max: self.probe_misses_max,
+            neighbours_max: self.probe_neighbours_max,
+            grace: self.probe_grace,
+        }
+    }
+
+    /// The rules between settings.
+    fn fit(&self) -> Result<()> {
+        let renew_timeout = ("renew_timeout", self.renew_timeout);
+        bounds::at_least(renew_timeout, (self.renew_interval * 2, "`renew_interval` twice"))?;
+        // a renewal that takes as long as a call may must be there in time
+        let renewal = self.store_timeout + self.renew_interval;
+        bounds::at_least(
+            renew_timeout,
+            (renewal, "`store_timeout` and `renew_interval` together"),
+        )?;
+        let cut_timeout = (self.cut_timeout, "`cut_timeout`");
+        bounds::at_least(("bridged_cut_timeout", self.bridged_cut_timeout), cut_timeout)?;
+        // a node that looks more rarely finds out too late that it was declared dead
+        bounds::below(("scan_interval", self.scan_interval), renew_timeout)
+    }
+}
+
+impl ShutdownTimeouts {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        for (name, actual) in [
+            ("announce", self.announce.unwrap_or_default()),
+            ("stop_accepting", self.stop_accepting),
+            ("drain_shards", self.drain_shards),
+            ("leave_table", self.leave_table),
+            ("release_lease", self.release_lease),
+            ("close_links", self.close_links),
+        ] {
+            let name = format!("shutdown_timeouts.{name}");
+            bounds::duration(&name, actual, Duration::ZERO..=HOUR)?;
+        }
+        Ok(())
     }
 }
 
 fn not_empty(name: &str, actual: &str) -> Result<()> {
-    if actual.trim().is_empty() {
-        return Err(Error::rejected(format!("`{name}`: expected a name, actual {actual:?}")));
-    }
-    Ok(())
-}
-
-fn at_least_one(name: &str, actual: u64) -> Result<()> {
-    if actual == 0 {
-        return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
-    }
-    Ok(())
-}
-
-fn at_least(name: &str, actual: Duration, limit: Duration) -> Result<()> {
-    if actual < limit {
+    if actual.trim().is_empty() || actual.chars().any(char::is_control) {
         return Err(Error::rejected(format!(
-            "`{name}`: expected at least {limit:?}, actual {actual:?}"
+            "`{name}`: expected a name without control characters, actual {actual:?}"
         )));
     }
-    Ok(())
+    // a connection to another node carries it
+    bounds::count(&format!("{name}: length"), actual.len(), 1..=1024)
 }
 
 #[cfg(test)]
@@ -201,9 +286,84 @@ mod tests {
             NodeSettings { renew_timeout: Duration::from_millis(600), ..NodeSettings::default() };
 
         let message = settings.validate().unwrap_err().to_string();
-        assert_eq!(message, "`renew_timeout`: expected at least 1s, actual 600ms");
+        assert_eq!(
+            message,
+            "`renew_timeout`: expected at least `renew_interval` twice (1s), actual 600ms"
+        );
 
         let settings = NodeSettings { name: "a@b".into(), ..NodeSettings::default() };
         assert!(settings.validate().unwrap_err().to_string().contains("a@b"));
+    }
+
+    #[test]
+    fn rules_between_settings_name_both() {
+        let second = Duration::from_secs;
+        let base = NodeSettings::default;
+        for (settings, parts) in [
+            (
+                NodeSettings { store_timeout: second(5), ..base() },
+                ["`renew_timeout`", "`store_timeout`", "5.5s", "2s"],
+            ),
+            (
+                NodeSettings { scan_interval: second(3), ..base() },
+                ["`scan_interval`", "`renew_timeout`", "3s", "2s"],
+            ),
+        ] {
+            let message = settings.validate().unwrap_err().to_string();
+            for part in parts {
+                assert!(message.contains(part), "{part:?} is not in {message:?}");
+            }
+        }
+    }
+
+    type Change<T> = fn(&mut NodeSettings, T);
+
+    #[test]
+    fn numbers_and_durations_beyond_their_bounds_are_refused_by_name() {
+        let numbers: [(&str, Change<u64>); 6] = [
+            ("shard_count", |s, n| s.shard_count = u32::try_from(n).unwrap_or(u32::MAX)),
+            ("probe_misses_max", |s, n| s.probe_misses_max = u32::try_from(n).unwrap_or(u32::MAX)),
+            ("probe_neighbours_max", |s, n| s.probe_neighbours_max = n as usize),
+            ("votes_required", |s, n| s.votes_required = n as usize),
+            ("vote_renewals_max", |s, n| s.vote_renewals_max = n),
+            ("dead_rows_max", |s, n| s.dead_rows_max = n as usize),
+        ];
+        for (name, change) in numbers {
+            for n in [0, u64::from(u32::MAX), u64::MAX] {
+                let mut settings = NodeSettings::default();
+                change(&mut settings, n);
+                let message = settings.validate().unwrap_err().to_string();
+                assert!(message.contains(&format!("`{name}`")), "{name} = {n}: {message}");
+            }
+        }
+        let durations: [(&str, Change<Duration>); 12] = [
+            ("tick_interval", |s, d| s.tick_interval = d),
+            ("probe_interval", |s, d| s.probe_interval = d),
+            ("probe_timeout", |s, d| s.probe_timeout = d),
+            ("renew_interval", |s, d| s.renew_interval = d),
+            ("renew_timeout", |s, d| s.renew_timeout = d),
+            ("scan_interval", |s, d| s.scan_interval = d),
+            ("peer_scan_interval", |s, d| s.peer_scan_interval = d),
+            ("store_timeout", |s, d| s.store_timeout = d),
+            ("dead_retention", |s, d| s.dead_retention = d),
+            ("probe_grace", |s, d| s.probe_grace = d),
+            ("announce", |s, d| s.shutdown_timeouts.announce = Some(d)),
+            ("drain_shards", |s, d| s.shutdown_timeouts.drain_shards = d),
+        ];
+        for (name, change) in durations {
+            for duration in [YEAR * 2, Duration::from_millis(u64::MAX), Duration::MAX] {
+                let mut settings = NodeSettings::default();
+                change(&mut settings, duration);
+                let message = settings.validate().unwrap_err().to_string();
+                assert!(message.contains(name), "{name} = {duration:?}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_of_shards_that_no_store_can_have_is_refused() {
+        let settings = NodeSettings { shard_count: 2000, ..NodeSettings::default() };
+        let message = settings.validate().unwrap_err().to_string();
+        assert_eq!(message, "`shard_count`: expected at most 1024, actual 2000");
     }
 }

@@ -1,17 +1,20 @@
 //! How a node joins: the store is the right one, the name is free, the writer is open.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use antiphon_persistence::store::CasOutcome;
-use serde::{Deserialize, Serialize};
+use antiphon_persistence::ErrorKind;
 use tokio::sync::{mpsc, watch};
 
+use super::cluster_row::ClusterRow;
 use super::driver::{Driver, DriverParts};
+use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
-use super::places::{self, encode, limited};
+use super::peer_stores::PeerStores;
+use super::places::{self, limited};
 use super::tasks::Tasks;
-use super::{Inner, Node, NodeParts, NodeSettings};
+use super::{Inner, Node, NodeParts, NodeSettings, reach};
 use crate::gate::{Gate, Responder, ServiceId};
 use crate::lease::LeaseState;
 use crate::membership::{MemberRow, MemberState, Membership, Outcome, Versioned};
@@ -20,33 +23,15 @@ use crate::{Error, NodeId, Result};
 /// Probes of the failure detector; answered by the gate itself.
 pub(super) const PROBE: ServiceId = ServiceId(1);
 
-/// What a store belongs to; written by its first node.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct ClusterRow {
-    name: String,
-    place: String,
-    shard_count: u32,
-    format: u32,
-}
-
-/// The version of the rows of this table and its neighbours.
-const FORMAT: u32 = 1;
+type Peers = BTreeMap<Arc<str>, PeerStores>;
 
 pub(super) async fn start(settings: NodeSettings, parts: NodeParts) -> Result<Node> {
     settings.validate()?;
     let id = NodeId::new(&settings.name, parts.incarnation)?;
-    let mut peers = BTreeMap::new();
-    for peer in &parts.peers {
-        if peer.place == settings.place {
-            return Err(Error::rejected(format!(
-                "`peers`: expected other places, actual the own one ({:?})",
-                peer.place
-            )));
-        }
-        peers.insert(Arc::from(peer.place.as_str()), peer.stores.clone());
-    }
-    limited(settings.store_timeout, "checking the cluster", check_cluster(&settings, &parts))
-        .await?;
+    let peers = check_peers(&settings, &parts).await?;
+    let own = ClusterRow::of(&settings, &settings.place);
+    let claimed = own.claim(&*parts.stores.coordination);
+    limited(settings.store_timeout, "checking the cluster", claimed).await?;
     wait_out_namesakes(&settings, &parts).await?;
 
     let writer = id.writer();
@@ -64,14 +49,44 @@ pub(super) async fn start(settings: NodeSettings, parts: NodeParts) -> Result<No
             )));
         }
     };
-    Ok(run(id, settings, parts, peers, (row, version), joined_at))
+    let node = Starting(Some(run(id, settings, parts, peers, (row, version), joined_at)));
+    node.up().await
+}
+
+/// A node that is not up yet; it ends when it is dropped.
+struct Starting(Option<Node>);
+
+impl Starting {
+    async fn up(mut self) -> Result<Node> {
+        let node = self.0.as_ref().expect("until the end of this call");
+        let (mut members, fenced) = (node.members(), node.fenced());
+        let is_up = |members: &Arc<Membership>| {
+            members.get(node.id()).is_some_and(|own| own.state > MemberState::Joining)
+        };
+        tokio::select! {
+            biased;
+            reason = fenced => return Err(Error::unavailable(reason)),
+            up = members.wait_for(is_up) => {
+                drop(up.map_err(|_| Error::bug("the driver of the node ended"))?);
+            }
+        }
+        Ok(self.0.take().expect("taken once"))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(node) = self.0.take() {
+            node.crash();
+        }
+    }
 }
 
 fn run(
     id: NodeId,
     settings: NodeSettings,
     parts: NodeParts,
-    peers: BTreeMap<Arc<str>, antiphon_persistence::store::Stores>,
+    peers: Peers,
     joined: (MemberRow, u64),
     joined_at: tokio::time::Instant,
 ) -> Node {
@@ -90,21 +105,25 @@ fn run(
             }
         }),
     );
+    let peer_stores: BTreeMap<_, _> =
+        peers.iter().map(|(place, peer)| (place.clone(), peer.stores())).collect();
     let (members, members_seen) = watch::channel(Arc::new(Membership::default()));
     let (leases, leases_seen) = watch::channel(LeaseState::default());
     let liveness = Arc::new(LivenessCell::new(joined_at + settings.renew_timeout));
     // at most a few results of each kind are under way at once
     let (control, inputs) = mpsc::channel(1024);
+    let hosted = Arc::new(HostedCell::default());
     let driver = Driver::new(DriverParts {
         id: id.clone(),
         settings: settings.clone(),
         parts: parts.clone(),
-        peers: peers.clone(),
+        peers: peer_stores.clone(),
         gate: gate.clone(),
         liveness: liveness.clone(),
         members,
         leases,
         control: control.clone(),
+        hosted: hosted.clone(),
         joined,
         joined_at,
     });
@@ -114,19 +133,24 @@ fn run(
             id,
             settings,
             parts,
-            peers,
+            peers: peer_stores,
+            checked_peers: peers.into_values().collect(),
             gate,
             members: members_seen,
             leases: leases_seen,
             liveness,
             control,
+            hosted,
             tasks: Tasks::new(),
             shutdown: Mutex::default(),
             crash: Mutex::default(),
             extensions: Mutex::default(),
+            leaving: AtomicBool::new(false),
+            reach: Mutex::default(),
         }),
     };
     node.spawn("node", driver.run(inputs));
+    node.spawn("reach", reach::watch(Arc::downgrade(&node.inner)));
     node
 }
 
@@ -142,51 +166,42 @@ fn own_row(id: &NodeId, settings: &NodeSettings, parts: &NodeParts) -> MemberRow
         state: MemberState::Joining,
         sealed: false,
         renewals: 0,
-        votes: Vec::new(),
+        unreachable: Vec::new(),
+        hosted: 0,
+        ended_why: String::new(),
         ended_micros: 0,
     }
 }
 
-async fn check_cluster(settings: &NodeSettings, parts: &NodeParts) -> Result<()> {
-    let mine = ClusterRow {
-        name: settings.cluster_name.clone(),
-        place: settings.place.clone(),
-        shard_count: settings.shard_count,
-        format: FORMAT,
-    };
-    let store = &parts.stores.coordination;
-    let row = match store.compare_and_set("cluster", "cluster", None, Some(encode(&mine))).await? {
-        CasOutcome::Applied(_) | CasOutcome::Conflict(None) => return Ok(()),
-        CasOutcome::Conflict(Some(row)) => row,
-    };
-    let stored: ClusterRow = serde_json::from_slice(&row.value).map_err(|error| {
-        Error::corrupt(format!("the store's `cluster` row cannot be read: {error}"))
-    })?;
-    if stored.format > FORMAT {
-        return Err(Error::rejected(format!(
-            "the store has format {}: expected at most {FORMAT}: it was written by a newer version",
-            stored.format
-        )));
+/// The stores of the other places. One that is there and belongs elsewhere is refused now; the others are checked when they come.
+async fn check_peers(settings: &NodeSettings, parts: &NodeParts) -> Result<Peers> {
+    let refused = parts.metrics.gauges(
+        "antiphon_peer_journal_refused",
+        "Whether the journal of a peer belongs elsewhere, so that nothing is taken from it",
+        &["place"],
+    );
+    let mut peers = Peers::new();
+    for peer in &parts.peers {
+        if peer.place == settings.place || peers.contains_key(peer.place.as_str()) {
+            return Err(Error::rejected(format!(
+                "`peers`: expected other places, each once, actual {:?}, which is there already",
+                peer.place
+            )));
+        }
+        let place: Arc<str> = peer.place.as_str().into();
+        let expected = ClusterRow::of(settings, &place);
+        let stores = PeerStores::new(place.clone(), expected, peer.stores.clone(), refused.clone());
+        peers.insert(place, stores);
     }
-    let mismatch = |setting: &str, stored: String, mine: String| {
-        Err(Error::rejected(format!(
-            "`{setting}`: the store belongs to a cluster with {stored}, actual {mine}: use another store, or the setting it was made with"
-        )))
-    };
-    if stored.name != mine.name {
-        return mismatch("cluster_name", format!("{:?}", stored.name), format!("{:?}", mine.name));
+    for peer in peers.values() {
+        let checked = limited(settings.store_timeout, "checking a peer", peer.certain()).await;
+        if let Err(error) = checked
+            && error.kind() == ErrorKind::Rejected
+        {
+            return Err(error);
+        }
     }
-    if stored.place != mine.place {
-        return mismatch("place", format!("{:?}", stored.place), format!("{:?}", mine.place));
-    }
-    if stored.shard_count != mine.shard_count {
-        return mismatch(
-            "shard_count",
-            stored.shard_count.to_string(),
-            mine.shard_count.to_string(),
-        );
-    }
-    Ok(())
+    Ok(peers)
 }
 
 /// An earlier incarnation of this name is watched for `renew_timeout`. If it renews its row it lives, and this node must not
@@ -234,6 +249,7 @@ async fn end_namesake(
     tracing::info!(%id, "an earlier incarnation is sealed");
     let store = &*parts.stores.coordination;
     row.state = MemberState::Dead;
+    row.ended_why = "by the next incarnation of its name: it did not renew its row".into();
     let changed = places::change_member(store, &id, Some(version), Some(&row));
     let changed = limited(settings.store_timeout, "ending an earlier incarnation", changed).await?;
     let Outcome::Applied(version) = changed else {

@@ -4,6 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_persistence::memory::MemoryStores;
+use antiphon_persistence::store::Stores;
+
+mod cuts;
+mod silence;
+mod store;
 
 use super::{Node, NodeParts, NodeSettings};
 use crate::clock::SystemClock;
@@ -19,7 +24,11 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self { network: MemoryNetwork::new(1), stores: MemoryStores::new() }
+        Self::seeded(1)
+    }
+
+    fn seeded(seed: u64) -> Self {
+        Self { network: MemoryNetwork::new(seed), stores: MemoryStores::new() }
     }
 
     async fn start(&self, name: &str, incarnation: u64) -> Result<Node> {
@@ -29,10 +38,19 @@ impl Place {
     }
 
     async fn start_with(&self, settings: NodeSettings, incarnation: u64) -> Result<Node> {
+        self.start_on(settings, incarnation, self.stores.stores()).await
+    }
+
+    async fn start_on(
+        &self,
+        settings: NodeSettings,
+        incarnation: u64,
+        stores: Stores,
+    ) -> Result<Node> {
         let id = NodeId::new(&settings.name, incarnation).unwrap();
         let parts = NodeParts {
             clock: Arc::new(SystemClock),
-            stores: self.stores.stores(),
+            stores,
             transport: self.network.transport(&id),
             address: id.to_string(),
             http_address: None,

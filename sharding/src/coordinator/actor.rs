@@ -180,10 +180,12 @@ fn run(myself: &ActorRef<Message>, state: &State, effect: Effect) {
     let store = state.node.stores().coordination.clone();
     let table = table(&state.entity_type);
     let myself = myself.clone();
+    // reads only: a write that is given up could take effect after a later one, so the store says when it is over
+    let limit = state.node.settings().store_timeout;
     match effect {
         Effect::Load(token) => {
             task::spawn("load homes", async move {
-                let homes = load(&*store, &table, token).await;
+                let homes = limited(limit, load(&*store, &table, token)).await;
                 let homes = homes.inspect_err(|error| {
                     tracing::warn!(%table, %error, "homes cannot be read");
                 });
@@ -215,6 +217,16 @@ fn run(myself: &ActorRef<Message>, state: &State, effect: Effect) {
         }
         Effect::Publish(homes) => publish(state, homes),
     }
+}
+
+async fn limited<T>(
+    limit: std::time::Duration,
+    call: impl Future<Output = antiphon_persistence::Result<T>>,
+) -> antiphon_persistence::Result<T> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        let why = format!("no answer within {limit:?} (`store_timeout`)");
+        Err(antiphon_persistence::Error::timeout(why))
+    })
 }
 
 async fn load(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_persistence::store::FencingToken;
+use antiphon_runtime::membership::Backoff;
 use antiphon_runtime::{MemberState, Membership, NodeId};
 use tokio::time::Instant;
 
@@ -23,6 +24,8 @@ pub struct CoordinatorSettings {
     pub rebalance_interval: Duration,
     /// How many shards move at the same time for balance, at most.
     pub rebalance_moves_max: usize,
+    /// The longest wait before a read or a write that failed is tried again.
+    pub retry_delay_max: Duration,
 }
 
 /// A fact for the coordinator.
@@ -81,7 +84,10 @@ struct Active {
     homes: BTreeMap<ShardId, NodeId>,
     moves: BTreeMap<ShardId, Move>,
     hosts: BTreeSet<NodeId>,
+    /// What has to be in the store before anything else is decided.
     writing: Option<BTreeMap<ShardId, NodeId>>,
+    under_way: bool,
+    retry: Backoff,
 }
 
 #[derive(Debug)]
@@ -89,7 +95,7 @@ enum State {
     /// Another node holds the lease.
     Idle,
     /// Reads the homes.
-    Loading { token: FencingToken, asked_at: Instant },
+    Loading { token: FencingToken, under_way: bool, retry: Backoff },
     /// Decides.
     Active(Box<Active>),
 }
@@ -116,7 +122,7 @@ impl CoordinatorCore {
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
-            Input::Lease(lease) => self.lease(now, lease, &mut effects),
+            Input::Lease(lease) => self.lease(lease, &mut effects),
             Input::Members(members) => self.members = members,
             Input::Loaded(token, homes) => self.loaded(now, token, homes),
             Input::Host(node) => {
@@ -129,7 +135,7 @@ impl CoordinatorCore {
                 }
             }
             Input::ShardStopped(shard, id) => self.stopped(&shard, id),
-            Input::Written(token, outcome) => self.written(token, outcome, &mut effects),
+            Input::Written(token, outcome) => self.written(now, token, outcome, &mut effects),
             Input::Tick => self.tick(now, &mut effects),
         }
         self.plan(now, &mut effects);
@@ -145,7 +151,7 @@ impl CoordinatorCore {
         }
     }
 
-    fn lease(&mut self, now: Instant, lease: Option<FencingToken>, effects: &mut Vec<Effect>) {
+    fn lease(&mut self, lease: Option<FencingToken>, effects: &mut Vec<Effect>) {
         let current = match &self.state {
             State::Idle => None,
             State::Loading { token, .. } => Some(*token),
@@ -157,7 +163,7 @@ impl CoordinatorCore {
         match lease {
             None => self.state = State::Idle,
             Some(token) => {
-                self.state = State::Loading { token, asked_at: now };
+                self.state = State::Loading { token, under_way: true, retry: Backoff::default() };
                 effects.push(Effect::Load(token));
             }
         }
@@ -169,8 +175,14 @@ impl CoordinatorCore {
         token: FencingToken,
         homes: Option<BTreeMap<ShardId, NodeId>>,
     ) {
-        let State::Loading { token: current, .. } = self.state else { return };
-        let Some(homes) = homes.filter(|_| current == token) else { return };
+        let State::Loading { token: current, under_way, retry } = &mut self.state else { return };
+        if *current != token {
+            return;
+        }
+        *under_way = false;
+        let Some(homes) = homes else {
+            return retry.failed(now, self.settings.retry_delay_max, &self.place);
+        };
         self.state = State::Active(Box::new(Active {
             token,
             change: 1,
@@ -180,6 +192,8 @@ impl CoordinatorCore {
             moves: BTreeMap::new(),
             hosts: BTreeSet::new(),
             writing: None,
+            under_way: false,
+            retry: Backoff::default(),
         }));
     }
 
@@ -191,16 +205,26 @@ impl CoordinatorCore {
         }
     }
 
-    fn written(&mut self, token: FencingToken, outcome: WriteOutcome, effects: &mut Vec<Effect>) {
+    fn written(
+        &mut self,
+        now: Instant,
+        token: FencingToken,
+        outcome: WriteOutcome,
+        effects: &mut Vec<Effect>,
+    ) {
         let State::Active(active) = &mut self.state else { return };
         if active.token != token {
             return;
         }
+        active.under_way = false;
         match outcome {
-            // the same write is repeated at the next tick
-            WriteOutcome::Unknown => {}
+            // the same write is repeated
+            WriteOutcome::Unknown => {
+                active.retry.failed(now, self.settings.retry_delay_max, &self.place);
+            }
             WriteOutcome::Refused => self.state = State::Idle,
             WriteOutcome::Applied => {
+                active.retry.reset();
                 let Some(written) = active.writing.take() else { return };
                 for shard in written.keys() {
                     active.moves.remove(shard);
@@ -215,14 +239,18 @@ impl CoordinatorCore {
     fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         match &mut self.state {
             State::Idle => {}
-            State::Loading { token, asked_at } => {
-                if now.duration_since(*asked_at) >= Duration::from_secs(1) {
-                    *asked_at = now;
+            State::Loading { token, under_way, retry } => {
+                if !*under_way && retry.is_due(now) {
+                    *under_way = true;
                     effects.push(Effect::Load(*token));
                 }
             }
             State::Active(active) => {
-                if let Some(writing) = &active.writing {
+                if let Some(writing) = &active.writing
+                    && !active.under_way
+                    && active.retry.is_due(now)
+                {
+                    active.under_way = true;
                     effects.push(Effect::Write(active.token, writing.clone()));
                 }
             }
@@ -247,7 +275,7 @@ impl CoordinatorCore {
         if !homeless.is_empty() {
             let written = assign(active, &homeless, &candidates);
             effects.push(Effect::Write(active.token, written.clone()));
-            active.writing = Some(written);
+            (active.writing, active.under_way) = (Some(written), true);
             return;
         }
         let mut moving = leaving(active, &self.members);

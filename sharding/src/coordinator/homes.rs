@@ -43,5 +43,6 @@ pub struct Homes {
     /// How new it is.
     pub version: HomesVersion,
     /// The homes.
+    #[serde(deserialize_with = "crate::wire::bounded::homes")]
     pub homes: BTreeMap<ShardId, Home>,
 }

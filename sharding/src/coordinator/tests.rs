@@ -52,6 +52,7 @@ impl Fixture {
             join_wait: Duration::from_secs(1),
             rebalance_interval: Duration::from_secs(2),
             rebalance_moves_max: 2,
+            retry_delay_max: Duration::from_secs(2),
         };
         let shards = (0..shard_count).map(shard).collect();
         let mut fixture = Self {
@@ -179,11 +180,31 @@ fn an_unknown_write_is_repeated_and_a_refused_one_ends_the_coordinator() {
     assert_eq!(fixture.step(Input::Written(TOKEN, WriteOutcome::Unknown)), []);
     // even if a is gone now: the first write may be in the store
     fixture.step(members(&[("a", MemberState::Dead, true), ("b", MemberState::Up, false)]));
+    assert_eq!(fixture.step(Input::Tick), [], "not at once");
+    fixture.now += Duration::from_millis(200);
     assert_eq!(fixture.step(Input::Tick), [write(&[(0, "a")])]);
+    fixture.now += Duration::from_secs(20);
+    assert_eq!(fixture.step(Input::Tick), [], "one at a time");
 
     assert_eq!(fixture.step(Input::Written(TOKEN, WriteOutcome::Refused)), []);
     assert_eq!(fixture.core.homes(), None);
     assert_eq!(fixture.step(Input::Tick), []);
+}
+
+#[test]
+fn a_store_that_refuses_is_asked_less_and_less() {
+    let mut fixture = Fixture::new(1, &[]);
+    assert_eq!(fixture.step(Input::Lease(Some(FencingToken(8)))), [Effect::Load(FencingToken(8))]);
+    let (mut reads, mut asked) = (0, 1);
+    for _ in 0..5_000 {
+        if asked > 0 {
+            fixture.step(Input::Loaded(FencingToken(8), None));
+        }
+        fixture.now += Duration::from_millis(1);
+        asked = fixture.step(Input::Tick).len();
+        reads += asked;
+    }
+    assert!((4..=7).contains(&reads), "{reads} reads in five seconds");
 }
 
 #[test]
@@ -195,6 +216,7 @@ fn a_lost_lease_ends_it_and_a_new_one_reads_again() {
     assert_eq!(fixture.step(Input::Lease(Some(next))), [Effect::Load(next)]);
     assert_eq!(fixture.step(Input::Loaded(TOKEN, Some(BTreeMap::new()))), [], "an old answer");
     assert_eq!(fixture.core.homes(), None);
+    assert_eq!(fixture.step(Input::Loaded(next, None)), []);
     fixture.now += Duration::from_secs(1);
     assert_eq!(fixture.step(Input::Tick), [Effect::Load(next)], "asked again");
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
+use antiphon_runtime::text::foreign;
 use antiphon_runtime::{MemberState, NodeId, ShutdownPhase};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -183,7 +184,10 @@ where
             match HomesAnswer::decode(&answer) {
                 Ok(HomesAnswer::Changed(homes)) => region.homes(&place, &homes),
                 Ok(HomesAnswer::NotCoordinator | HomesAnswer::Unchanged) => {}
-                Err(error) => tracing::warn!(%place, %error, "homes cannot be read"),
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(%place, error = %foreign(&error), "homes cannot be read");
+                }
             }
         });
     }
@@ -198,9 +202,11 @@ where
     }
 
     fn tick(&self) {
+        let mut hosted = 0;
         for index in 0..self.slots.len() {
             self.tick_route(index);
             let mut slot = self.slot(index);
+            hosted += u32::from(slot.route.is_hosting());
             if slot.route.is_here() {
                 self.passivate_empty(index, &mut slot);
             }
@@ -209,8 +215,10 @@ where
                 self.step_shard(index, &mut slot, shard::Input::Tick);
             }
         }
+        self.note_homes();
         self.look_at_ways();
         self.look_for_relays();
+        self.parts.node.report_hosted(&self.parts.entity_type, hosted);
         self.report_counters();
     }
 
@@ -290,24 +298,49 @@ where
                 .map(|(name, value)| (name.to_owned(), value.into()))
                 .collect::<serde_json::Map<_, Value>>()
         });
-        json!({ "replicas": self.parts.replicas.iter().map(ReplicaId::as_str).collect::<Vec<_>>(), "shards": shards, "entities": counters })
+        let homeless: Vec<String> = self.homeless().iter().map(ToString::to_string).collect();
+        json!({ "homeless": homeless, "replicas": self.parts.replicas.iter().map(ReplicaId::as_str).collect::<Vec<_>>(), "shards": shards, "entities": counters })
     }
 
-    /// Whether every shard has a home that this region knows.
-    pub(crate) fn ready(&self) -> Result<(), String> {
+    /// The shards of the own place that no living member hosts, as far as this region knows.
+    fn homeless(&self) -> Vec<ShardId> {
         let place = self.parts.node.place();
+        let members = self.parts.node.members().borrow().clone();
+        let is_dead = |home: &NodeId| {
+            members.get(home).is_none_or(|member| member.state == MemberState::Dead)
+        };
         let is_homeless = |index: &usize| {
             let shard = self.shard(*index);
             let slot = self.slot(*index);
             *self.parts.places[&shard.replica] == *place
                 && !slot.route.is_hosting()
-                && slot.route.remote().is_none()
+                && slot.route.remote().is_none_or(is_dead)
         };
-        let homeless = (0..self.slots.len()).filter(is_homeless).count();
-        if homeless == 0 {
-            return Ok(());
-        }
-        Err(format!("{homeless} shards of `{}` have no home yet", self.parts.entity_type))
+        (0..self.slots.len()).filter(is_homeless).map(|index| self.shard(index)).collect()
+    }
+
+    fn note_homes(&self) -> Vec<ShardId> {
+        let homeless = self.homeless();
+        let now = self.parts.node.clock().now();
+        let mut readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner);
+        readiness.step(now, homeless.len(), self.parts.settings.homeless_grace);
+        self.metrics.homeless.set(i64::try_from(homeless.len()).unwrap_or(i64::MAX));
+        homeless
+    }
+
+    /// Whether every shard of the own place has a home; a short time without one, as when it moves, does not count.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        let homeless = self.note_homes();
+        let now = self.parts.node.clock().now();
+        let readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        readiness.judge(now).map_err(|since| {
+            let (count, entity_type) = (homeless.len(), &self.parts.entity_type);
+            let first = homeless.first().map(ToString::to_string).unwrap_or_default();
+            format!(
+                "{count} shards of `{entity_type}` have no home for {:.1} s, the first is `{first}`",
+                since.as_secs_f64()
+            )
+        })
     }
 
     pub(crate) fn hosted(&self) -> Vec<ShardId> {

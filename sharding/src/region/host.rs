@@ -7,12 +7,13 @@ use antiphon_persistence::entity::{EntityHost, EventSourced, HeldEvent, StopReas
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::time::Timestamp;
-use antiphon_runtime::Node;
+use antiphon_runtime::{Node, NodeId, SendError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::shared::Region;
 use crate::shard::Input;
+use crate::wire::bounded::EVENTS_MAX;
 use crate::wire::{SHARDING, Wire};
 
 /// The region as its entities see it.
@@ -103,18 +104,30 @@ where
                     "local"
                 }
                 Some(node) => {
-                    let message = Wire::Replicate {
-                        entity_type: self.parts.entity_type.clone(),
-                        entity_id: id.entity_id().clone(),
-                        replica: replica.clone(),
-                        events: events.to_vec(),
-                    };
-                    let sent = self.parts.node.gate().tell(&node, SHARDING, message.encode());
+                    let sent = self.replicate(&node, replica, id, events);
                     self.way_used(index, sent.is_ok());
                     sent.map_or_else(|error| error.reason(), |()| "sent")
                 }
             };
             self.metrics.direct.with_label_values(&[&self.parts.entity_type, outcome]).inc();
         }
+    }
+
+    fn replicate(
+        &self,
+        to: &NodeId,
+        replica: &ReplicaId,
+        id: &ReplicationId,
+        events: &[StoredEvent],
+    ) -> Result<(), SendError> {
+        events.chunks(EVENTS_MAX).try_for_each(|events| {
+            let message = Wire::Replicate {
+                entity_type: self.parts.entity_type.clone(),
+                entity_id: id.entity_id().clone(),
+                replica: replica.clone(),
+                events: events.to_vec(),
+            };
+            self.parts.node.gate().tell(to, SHARDING, message.encode())
+        })
     }
 }

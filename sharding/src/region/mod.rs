@@ -9,11 +9,12 @@
 //! - `relay`: members that pass commands on to homes which this node is not connected to.
 //! - `ways`: tells the homes of other replicas' shards to read what direct replication may have lost.
 //! - `room`: how many entities the node may have.
-//! - `control`: homes, ticks, shutdown.
+//! - `control`: homes, ticks, shutdown; `readiness`: whether every shard has a home.
 
 mod control;
 mod host;
 mod local;
+mod readiness;
 mod relay;
 mod remote;
 mod room;

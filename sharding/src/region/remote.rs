@@ -7,6 +7,7 @@ use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{
     Claim, ReplyError, ReplySender, decode_command, encode_command, refuse,
 };
+use antiphon_runtime::text::foreign;
 use antiphon_runtime::{AskError, NodeId, Responder, task};
 use bytes::Bytes;
 use serde::Serialize;
@@ -183,7 +184,8 @@ where
             }
             Err(error) => {
                 self.count("received_malformed");
-                tracing::debug!(%error, %id, "a command of another node cannot be read");
+                let shown = error.to_string();
+                tracing::debug!(error = %foreign(&shown), %id, "a command of another node cannot be read");
                 if let Some(answers) = answers {
                     answers.reject(error.to_string());
                 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::readiness::Readiness;
 use super::relay::Relays;
 use super::room::Room;
 use super::route::{Effect, Input, Route, RouteSettings};
@@ -57,6 +58,7 @@ pub(super) struct RegionMetrics {
     pub(super) latency: Histogram,
     pub(super) entities: IntCounterVec,
     pub(super) held: IntGauge,
+    pub(super) homeless: IntGauge,
 }
 
 /// The region of one entity type on one node.
@@ -75,6 +77,7 @@ pub(crate) struct Region<E: EventSourced> {
     pub(super) room: Arc<Room>,
     /// What of the entities' counters was passed on to the metrics.
     pub(super) reported: Mutex<BTreeMap<&'static str, u64>>,
+    pub(super) readiness: Mutex<Readiness>,
 }
 
 impl<E: EventSourced> Region<E>
@@ -106,6 +109,7 @@ where
             relays: Mutex::new(Relays::new(parts.settings.relay_interval)),
             room: Room::of(&parts.node),
             reported: Mutex::default(),
+            readiness: Mutex::default(),
             parts,
         })
     }
@@ -316,6 +320,13 @@ impl RegionMetrics {
                 .gauges(
                     "antiphon_entities_held",
                     "Entities of this node that hold back events of another replica, because one cannot be applied here",
+                    &["type"],
+                )
+                .with_label_values(&[&parts.entity_type]),
+            homeless: metrics
+                .gauges(
+                    "antiphon_shards_homeless",
+                    "Shards of the own place that no living member hosts, as this node knows",
                     &["type"],
                 )
                 .with_label_values(&[&parts.entity_type]),

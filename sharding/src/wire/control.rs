@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::bounded;
 use crate::ShardId;
 use crate::coordinator::{Homes, HomesVersion, MoveId};
 
@@ -28,6 +29,7 @@ pub(crate) enum Wire {
         entity_id: Arc<str>,
         /// The replica that is to have them.
         replica: ReplicaId,
+        #[serde(deserialize_with = "bounded::events")]
         events: Vec<StoredEvent>,
     },
     /// The way of direct replication from `peer` to a shard is open, after events may have been lost on it.

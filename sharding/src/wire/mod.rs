@@ -1,5 +1,6 @@
 //! What nodes say to each other about shards.
 
+pub(crate) mod bounded;
 mod command;
 mod control;
 pub(crate) mod hops;

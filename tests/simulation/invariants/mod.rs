@@ -7,6 +7,7 @@ pub(crate) mod no_lost_ack;
 pub(crate) mod no_stale_read;
 pub(crate) mod single_home;
 pub(crate) mod single_writer;
+pub(crate) mod true_answer;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use antiphon_persistence::bounds::{self, HOUR};
 use antiphon_persistence::{Error, Result};
 use scylla::statement::{Consistency, SerialConsistency};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub struct Auth {
     /// Its name.
     pub user: String,
     /// Its password; never printed.
+    #[serde(deserialize_with = "antiphon_persistence::secret::deserialize")]
     pub password: String,
 }
 
@@ -141,16 +143,20 @@ impl ServerSettings {
             let expected = "a letter, then letters, digits and `_`, at most 48 in all";
             return bad("keyspace", expected, &self.keyspace);
         }
-        if self.partition_events_max < 1000 {
-            let actual = self.partition_events_max.to_string();
-            return bad("partition_events_max", "at least 1000", &actual);
+        bounds::number("partition_events_max", self.partition_events_max, 1000..=1 << 32)?;
+        bounds::count("requests_max", self.requests_max, 1..=1 << 16)?;
+        for (name, actual) in [
+            ("request_timeout", self.request_timeout),
+            ("repeat_timeout", self.repeat_timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("keepalive_interval", self.keepalive_interval),
+            ("keepalive_timeout", self.keepalive_timeout),
+        ] {
+            bounds::duration(name, actual, Duration::from_millis(1)..=HOUR)?;
         }
-        if self.requests_max == 0 {
-            return bad("requests_max", "at least 1", "0");
-        }
-        if self.coordination_requests_max == 0 {
-            return bad("coordination_requests_max", "at least 1", "0");
-        }
+        bounds::duration("trace_interval", self.trace_interval, Duration::ZERO..=HOUR)?;
+        let coordination = self.coordination_requests_max;
+        bounds::count("coordination_requests_max", coordination, 1..=1 << 16)?;
         self.parsed_consistency()?;
         self.parsed_serial_consistency()?;
         if let Some(tls) = &self.tls {

@@ -14,6 +14,7 @@ use super::append::{Refusal, WriterStates};
 use super::streams::Streams;
 use crate::SqliteSettings;
 use crate::error::{copy_of, from_sqlite};
+use crate::file::Watch;
 use crate::stats::{Counters, count};
 
 /// How long the thread sleeps before it asks again for a file that another process holds.
@@ -25,7 +26,10 @@ pub(super) struct Groups {
     settings: SqliteSettings,
     counters: Arc<Counters>,
     writes: mpsc::Receiver<Write>,
+    watch: Arc<Watch>,
     streams: Streams,
+    /// The highest batch that was ever seen. The newest one is never removed, so a lower one is another file's.
+    ordinal: i64,
 }
 
 /// What became of each write of the group, in their order, if the commit succeeds.
@@ -37,17 +41,23 @@ impl Groups {
         path: &Path,
         settings: SqliteSettings,
         counters: Arc<Counters>,
-        writes: mpsc::Receiver<Write>,
+        (writes, watch): (mpsc::Receiver<Write>, Arc<Watch>),
     ) -> Self {
         let streams = Streams::new(settings.stream_cache_max);
-        Self { connection, path: path.to_path_buf(), settings, counters, writes, streams }
+        let path = path.to_path_buf();
+        Self { connection, path, settings, counters, writes, watch, streams, ordinal: 0 }
     }
 
     /// Works until the last handle is gone and the queue is empty.
-    pub(super) fn run(&mut self) {
+    pub(super) fn run(mut self) {
         while let Some(first) = self.writes.blocking_recv() {
             let group = self.collect(first);
             self.commit(group);
+        }
+        if self.watch.check().is_err() {
+            // SQLite would remove a write-ahead log by its name, which may be that of the right file by now; as long as this connection
+            // is there, no other one of this process is the last
+            std::mem::forget(self.connection);
         }
     }
 
@@ -73,6 +83,7 @@ impl Groups {
             }
             Err(error) => {
                 count(&self.counters.groups_failed, 1);
+                self.counters.failed(copy_of(&error).to_string());
                 tracing::warn!(%error, writes = group.len(), "a group of writes failed");
                 self.streams.forget();
                 for write in group {
@@ -88,6 +99,7 @@ impl Groups {
                 Ok(()) => {
                     count(&self.counters.appends, 1);
                     count(&self.counters.events, append.event_count());
+                    self.counters.appended();
                 }
                 Err(Refusal::Damaged(_)) => count(&self.counters.rows_damaged, 1),
                 Err(_) => count(&self.counters.fenced, 1),
@@ -97,12 +109,21 @@ impl Groups {
     }
 
     fn transaction(&mut self, group: &mut [Write]) -> Result<Outcomes> {
+        self.watch.known()?;
         self.begin()?;
-        let outcomes = self.run_all(group).map_err(|error| {
-            let error = from_sqlite(&self.path, "writing", error);
+        let ran = match self.run_all(group) {
+            Ok(ran) => ran,
+            Err(error) => {
+                let error = from_sqlite(&self.path, "writing", error);
+                self.roll_back();
+                return Err(error);
+            }
+        };
+        let Some(outcomes) = ran else {
             self.roll_back();
-            error
-        })?;
+            self.watch.lose(&self.path, "went back: its newest batch is older than before")?;
+            return Err(Error::bug("a file that was lost is taken for the right one"));
+        };
         self.connection.execute_batch("COMMIT").map_err(|error| {
             let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
             self.roll_back();
@@ -116,12 +137,19 @@ impl Groups {
             ))
             .with_source(error)
         })?;
+        // what went into a file that nobody will find again is not stored; if somebody moves it back, it is
+        self.watch.check().map_err(|error| Error::timeout(error.to_string()))?;
         Ok(outcomes)
     }
 
-    fn run_all(&mut self, group: &mut [Write]) -> rusqlite::Result<Outcomes> {
+    /// `None` when the file went back to an earlier state.
+    fn run_all(&mut self, group: &mut [Write]) -> rusqlite::Result<Option<Outcomes>> {
         let mut states = WriterStates::default();
         let mut next = next_ordinal(&self.connection)?;
+        if next < self.ordinal {
+            return Ok(None);
+        }
+        self.ordinal = next;
         let mut outcomes = Vec::with_capacity(group.len());
         for write in group {
             outcomes.push(match write {
@@ -135,7 +163,7 @@ impl Groups {
                 }
             });
         }
-        Ok(outcomes)
+        Ok(Some(outcomes))
     }
 
     /// Waits for the other processes, in short steps, since SQLite's own steps grow to a tenth of a second.
@@ -144,11 +172,14 @@ impl Groups {
         reason = "this thread is the store's own, no actor waits on it"
     )]
     fn begin(&self) -> Result<()> {
-        let deadline = SystemClock.now() + self.settings.busy_timeout;
+        let began = SystemClock.now();
         loop {
             match self.connection.execute_batch("BEGIN IMMEDIATE") {
                 Ok(()) => return Ok(()),
-                Err(error) if is_busy(&error) && SystemClock.now() < deadline => {
+                Err(error)
+                    if is_busy(&error)
+                        && SystemClock.now() - began < self.settings.busy_timeout =>
+                {
                     std::thread::sleep(BUSY_PAUSE);
                 }
                 Err(error) => {

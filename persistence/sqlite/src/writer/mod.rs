@@ -25,6 +25,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::SqliteSettings;
+use crate::file::Watch;
 use crate::record_error::Unread;
 use crate::stats::{Counters, count};
 
@@ -62,10 +63,16 @@ impl Writer {
         path: &Path,
         settings: &SqliteSettings,
         counters: Arc<Counters>,
+        watch: Arc<Watch>,
     ) -> Result<Self> {
         let (queue, writes) = mpsc::channel(settings.queue_max);
-        let mut groups =
-            group::Groups::new(connection, path, settings.clone(), counters.clone(), writes);
+        let groups = group::Groups::new(
+            connection,
+            path,
+            settings.clone(),
+            counters.clone(),
+            (writes, watch),
+        );
         let thread = std::thread::Builder::new()
             .name("antiphon-sqlite".into())
             .spawn(move || groups.run())

@@ -127,6 +127,7 @@ impl<E: EventSourced> Engine<E> {
             Input::PermitGranted(generation) => self.permitted(now, generation, actions),
             input @ (Input::SnapshotLoaded(..)
             | Input::Replayed(..)
+            | Input::HighestFound(..)
             | Input::Appended(..)
             | Input::Pulled(..)
             | Input::SnapshotSaved(..)
@@ -146,6 +147,12 @@ impl<E: EventSourced> Engine<E> {
                 match recovery.replayed(shared, result, actions) {
                     Ok(false) => Ok(()),
                     Ok(true) => return self.recovered(now, actions),
+                    Err(failure) => Err(failure),
+                }
+            }
+            (Phase::Recovering(recovery), Input::HighestFound(g, result)) if g == current => {
+                match recovery.highest_found(shared, result) {
+                    Ok(()) => return self.recovered(now, actions),
                     Err(failure) => Err(failure),
                 }
             }
@@ -194,7 +201,7 @@ impl<E: EventSourced> Engine<E> {
             Ok(recovery) => self.phase = Phase::Recovering(Box::new(recovery)),
             Err(failure) => return self.settle(now, Err(failure), actions),
         }
-        actions.push(Action::LoadSnapshot(generation));
+        actions.push(Action::LoadSnapshot(generation, SequenceNr::MAX));
     }
 
     fn recovered(&mut self, now: Now, actions: &mut Vec<Action<E>>) {

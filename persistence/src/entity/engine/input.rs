@@ -90,7 +90,7 @@ pub enum Input<E: EventSourced> {
     Appended(Generation, StoreResult<()>),
     /// The next events of another replica's stream.
     Pulled(Generation, ReplicaId, StoreResult<Vec<StoredEvent>>),
-    /// The snapshot with this number was stored or not.
+    /// The snapshot with this number was stored and read back equal, or not.
     SnapshotSaved(Generation, SequenceNr, StoreResult<()>),
     /// The future of an asynchronous effect has ended with this command, or without one.
     AsynchronousDone(Generation, Result<E::Command, AsynchronousFailure>),
@@ -110,15 +110,17 @@ pub enum Action<E: EventSourced> {
     RequestPermit(Generation),
     /// Give the permit back, or take the request back.
     ReleasePermit,
-    /// Answer with `SnapshotLoaded`.
-    LoadSnapshot(Generation),
+    /// Answer with `SnapshotLoaded`, up to this number.
+    LoadSnapshot(Generation, SequenceNr),
     /// Answer with `Replayed`, from this number on.
     Replay(Generation, SequenceNr),
+    /// Answer with `HighestFound`.
+    FindHighest(Generation),
     /// Answer with `Appended`.
     Append(Generation, Append),
     /// Answer with `Pulled`, after this number of the replica's stream.
     Pull(Generation, ReplicaId, SequenceNr),
-    /// Answer with `SnapshotSaved`.
+    /// Store it, read it back, and answer with `SnapshotSaved`.
     SaveSnapshot(Generation, Box<Snapshot>),
     /// Delete snapshots up to this number. No answer.
     DeleteSnapshots(SequenceNr),
@@ -184,7 +186,9 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
         match self {
             Self::RequestPermit(_) => f.write_str("RequestPermit"),
             Self::ReleasePermit => f.write_str("ReleasePermit"),
-            Self::LoadSnapshot(_) => f.write_str("LoadSnapshot"),
+            Self::LoadSnapshot(_, SequenceNr::MAX) => f.write_str("LoadSnapshot"),
+            Self::LoadSnapshot(_, last) => write!(f, "LoadSnapshot({last})"),
+            Self::FindHighest(_) => f.write_str("FindHighest"),
             Self::Replay(_, first) => write!(f, "Replay({first})"),
             Self::Append(_, append) => {
                 write!(f, "Append({} after {})", append.events.len(), append.expected)

@@ -15,6 +15,7 @@
 //! - `applying`: stored events, read and applied;
 //! - `persisting`: output commit: one append under way, the next one collecting, answers let out when durable;
 //! - `holding`: events of other replicas that cannot be applied here;
+//! - `proof`: nothing is stored that could not be read again;
 //! - `replication`: events of other replicas, pulls, positions.
 //!
 //! Application code is called through [`crate::guard`] only; `docs/user-code.md` says what follows from its failures.
@@ -30,6 +31,7 @@ mod holding;
 mod input;
 mod limits;
 mod persisting;
+pub(super) mod proof;
 mod recovery;
 mod replication;
 mod running;

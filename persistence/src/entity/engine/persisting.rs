@@ -3,15 +3,12 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use super::core::{Shared, store_failure};
 use super::running::{Failure, Running};
-use super::{Action, Release};
+use super::{Action, Release, proof};
 use crate::entity::effect::CommandFuture;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, Signal};
-use crate::event::{Payload, SequenceNr, StoredEvent};
-use crate::guard;
+use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::{ReplyError, refuse};
 use crate::store::{Append, Limits, Snapshot};
@@ -276,21 +273,16 @@ impl<E: EventSourced> Running<E> {
         }
         self.persisting.snapshot_due = false;
         self.persisting.last_snapshot = self.newest;
-        let encoded = guard::call("Serialize of a state", &shared.id, || {
-            let codec = shared.behaviour.snapshot_codec();
-            (codec, shared.behaviour.snapshot_version(), codec.encode(&self.state))
-        });
-        let (codec, version, bytes) = match encoded {
-            Ok((codec, version, Ok(bytes))) => (codec, version, Bytes::from(bytes)),
-            Ok((_, _, Err(error))) => return self.snapshot_failed(shared, &error.to_string()),
-            Err(failure) => return self.snapshot_failed(shared, &failure.to_string()),
+        let state = match proof::state(shared, &self.state) {
+            Ok(state) => state,
+            Err(reason) => return self.snapshot_failed(shared, &reason),
         };
         let snapshot = Snapshot {
             sequence_nr: self.newest,
             version: self.delivery.seen().clone(),
             positions: self.peers.positions(),
             timestamp: self.clock.last(),
-            state: Payload { codec: codec as u8, manifest: "".into(), version, bytes },
+            state,
         };
         self.persisting.snapshot_under_way = true;
         self.persisting.defer(self.newest, Due::Snapshot(Box::new(snapshot)));

@@ -1,4 +1,7 @@
-//! Recovery: the newest snapshot, then the events after it.
+//! Recovery: the newest snapshot that can be used, then the events after it.
+//!
+//! A snapshot that cannot be used is passed over, loudly, for an older one or for the events. Recovery never ends below the journal's
+//! highest number, above it, or with a hole: what cannot be recovered whole is an error that names what is missing.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +10,6 @@ use super::core::{Shared, store_failure};
 use super::running::{Failure, Running};
 use super::{Action, Generation};
 use crate::Result;
-use crate::codec::CodecId;
 use crate::delivery::CausalDelivery;
 use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
@@ -28,6 +30,10 @@ pub(super) struct Recovery<E: EventSourced> {
     positions: BTreeMap<ReplicaId, SequenceNr>,
     /// The snapshot that it began with.
     snapshot: Option<(SequenceNr, VersionVector)>,
+    /// An event was read: those after it follow without a hole, and the last one is the journal's highest.
+    has_replayed: bool,
+    /// Why the newest snapshot was not used.
+    passed_over: Option<String>,
 }
 
 impl<E: EventSourced> Recovery<E> {
@@ -43,6 +49,8 @@ impl<E: EventSourced> Recovery<E> {
             newest: SequenceNr::ZERO,
             positions: BTreeMap::new(),
             snapshot: None,
+            has_replayed: false,
+            passed_over: None,
         })
     }
 
@@ -59,12 +67,21 @@ impl<E: EventSourced> Recovery<E> {
     ) -> Result<(), Failure> {
         let snapshot = result.map_err(|error| store_failure("reading the snapshot", error))?;
         if let Some(snapshot) = snapshot {
-            match decode_state(shared, &snapshot) {
+            match read_state(shared, &snapshot) {
                 Ok(state) => self.adopt(shared, state, snapshot),
                 Err(reason) => {
-                    // the events are the truth; if they were deleted, replay finds the hole
-                    tracing::warn!(id = %shared.id, %reason, "snapshot ignored, replaying instead");
-                    EntityCounters::add(&shared.counters.snapshots_failed, 1);
+                    let number = snapshot.sequence_nr;
+                    tracing::error!(
+                        id = %shared.id, %number, %reason,
+                        "a snapshot cannot be used: an older one, or the events, are read in its place"
+                    );
+                    EntityCounters::add(&shared.counters.snapshots_passed_over, 1);
+                    self.passed_over.get_or_insert(format!("snapshot {number}: {reason}"));
+                    if number > SequenceNr::new(1) {
+                        let older = SequenceNr::new(number.value() - 1);
+                        actions.push(Action::LoadSnapshot(self.generation, older));
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -81,7 +98,7 @@ impl<E: EventSourced> Recovery<E> {
         self.delivery = CausalDelivery::new(snapshot.version, shared.settings.waiting_events_max);
     }
 
-    /// Returns whether that was the last page.
+    /// Returns whether recovery is complete.
     pub(super) fn replayed(
         &mut self,
         shared: &Shared<E>,
@@ -90,7 +107,12 @@ impl<E: EventSourced> Recovery<E> {
     ) -> Result<bool, Failure> {
         let events = result.map_err(|error| store_failure("replaying", error))?;
         if events.is_empty() {
-            return self.each_event_is_named(shared).map(|()| true);
+            if self.has_replayed {
+                return self.each_event_is_named(shared).map(|()| true);
+            }
+            // nothing, or nothing any more?
+            actions.push(Action::FindHighest(self.generation));
+            return Ok(false);
         }
         for event in events {
             self.replay(shared, &event)?;
@@ -99,15 +121,33 @@ impl<E: EventSourced> Recovery<E> {
         Ok(false)
     }
 
+    /// Nothing was there to be replayed: compares with what the journal says of itself.
+    pub(super) fn highest_found(
+        &mut self,
+        shared: &Shared<E>,
+        result: Result<SequenceNr>,
+    ) -> Result<(), Failure> {
+        let highest = result.map_err(|error| store_failure("reading the highest number", error))?;
+        if self.newest < highest {
+            return Err(self.missing(shared, highest));
+        }
+        if self.newest > highest {
+            return Err(Failure::Failed(format!(
+                "recovering `{}`: the snapshot has the events up to {}, the journal only those up to {highest}: the journal has lost events",
+                shared.id, self.newest
+            )));
+        }
+        self.each_event_is_named(shared)
+    }
+
     fn replay(&mut self, shared: &Shared<E>, event: &StoredEvent) -> Result<(), Failure> {
         let expected = self.newest.next();
         if event.sequence_nr != expected {
-            return Err(Failure::Failed(format!(
-                "replaying `{}`: expected event {expected}, actual {}: earlier ones were deleted or lost, and no readable snapshot covers them",
-                shared.id, event.sequence_nr
-            )));
+            let last = SequenceNr::new(event.sequence_nr.value().saturating_sub(1));
+            return Err(self.missing(shared, last));
         }
         self.newest = expected;
+        self.has_replayed = true;
         self.delivery.replayed(event);
         self.clock.observe(event.meta.timestamp);
         if event.meta.origin != *shared.id.replica_id() {
@@ -122,6 +162,19 @@ impl<E: EventSourced> Recovery<E> {
             .apply(shared, &mut self.state, event, events, true)
             .map(drop)
             .map_err(|failure| Failure::Failed(describe(shared, event, &failure.to_string())))
+    }
+
+    /// The events up to `last` are not there.
+    fn missing(&self, shared: &Shared<E>, last: SequenceNr) -> Failure {
+        let snapshot = match &self.passed_over {
+            Some(why) => format!("and a snapshot that has them cannot be used ({why})"),
+            None => "and no snapshot has them".to_owned(),
+        };
+        Failure::Failed(format!(
+            "recovering `{}`: the events {} to {last} are not in the journal, {snapshot}",
+            shared.id,
+            self.newest.next()
+        ))
     }
 
     /// A stream whose versions name more or fewer events than it has cannot take part in replication: others would wait for ever, or miss some.
@@ -142,24 +195,20 @@ impl<E: EventSourced> Recovery<E> {
     }
 }
 
-fn decode_state<E: EventSourced>(
+fn read_state<E: EventSourced>(
     shared: &Shared<E>,
     snapshot: &Snapshot,
 ) -> Result<E::State, String> {
-    let decode = || decode_guarded(shared, snapshot);
-    guard::call("Deserialize of a state", &shared.id, decode)
-        .unwrap_or_else(|failure| Err(failure.to_string()))
-}
-
-fn decode_guarded<E: EventSourced>(
-    shared: &Shared<E>,
-    snapshot: &Snapshot,
-) -> Result<E::State, String> {
-    let expected = shared.behaviour.snapshot_version();
-    if snapshot.state.version != expected {
-        return Err(format!("snapshot of version {}: expected {expected}", snapshot.state.version));
+    let (named, last) = (snapshot.version.event_count(), snapshot.sequence_nr.value());
+    if named != last {
+        return Err(format!("its version names {named} events: expected {last}"));
     }
-    CodecId::from_stored(snapshot.state.codec)
-        .and_then(|codec| codec.decode(&snapshot.state.bytes))
-        .map_err(|error| error.to_string())
+    let read = || shared.behaviour.from_snapshot(&snapshot.state);
+    match guard::call("from_snapshot", &shared.id, read) {
+        Ok(state) => state.map_err(|error| error.to_string()),
+        Err(failure) => {
+            EntityCounters::add(&shared.counters.handler_panics, 1);
+            Err(failure.to_string())
+        }
+    }
 }

@@ -2,16 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-
 use super::applying::{Applier, apply, describe};
 use super::core::{Shared, merge_news};
 use super::holding::Holding;
 use super::persisting::{Due, Persisting};
 use super::replication::Peers;
-use super::{Now, Queued, Release, Slot};
+use super::{Now, Queued, Release, Slot, proof};
 use crate::Error;
-use crate::codec::PAYLOAD_BYTES_MAX;
 use crate::delivery::CausalDelivery;
 use crate::entity::context::ReplicationContext;
 use crate::entity::effect::{Kind, OnFailure, Then};
@@ -291,24 +288,7 @@ impl<E: EventSourced> Running<E> {
                 events.len()
             ));
         }
-        let codec = shared.behaviour.event_codec();
-        let encode = |event: E::Event| {
-            let bytes = codec.encode(&event).map_err(|error| error.to_string())?;
-            if bytes.len() > PAYLOAD_BYTES_MAX {
-                return Err(format!(
-                    "event of {} bytes: expected at most {PAYLOAD_BYTES_MAX}",
-                    bytes.len()
-                ));
-            }
-            let kind = shared.behaviour.event_type(&event);
-            let payload = Payload {
-                codec: codec as u8,
-                manifest: kind.manifest,
-                version: kind.version,
-                bytes: Bytes::from(bytes),
-            };
-            Ok((event, payload))
-        };
+        let encode = |event: E::Event| proof::event(shared, &event).map(|payload| (event, payload));
         events.into_iter().map(encode).collect()
     }
 

@@ -1,5 +1,7 @@
 //! Entities as actors, on the stores in memory, under paused time.
 
+mod readable;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -64,11 +64,11 @@ where
             foreign(&cluster)
         )));
     }
-    write(stream, &proof(&settings.cookie, &head[10..26], &own_id)).await?;
+    write(stream, &proof(settings.cookie.expose(), &head[10..26], &own_id)).await?;
     let mut other = [0; 32];
     read(stream, &mut other).await?;
     // the nonce is used once, so that the time of the comparison tells nothing of use
-    if other != proof(&settings.cookie, &nonce, &id) {
+    if other != proof(settings.cookie.expose(), &nonce, &id) {
         return Err(Error::rejected(format!(
             "`cookie`: that of `{}` is another one",
             foreign(&id)

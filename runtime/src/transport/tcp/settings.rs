@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{Error, Result};
+use antiphon_persistence::bounds::{self, HOUR};
+use antiphon_persistence::secret::Secret;
+
+use crate::Result;
 use serde::{Deserialize, Serialize};
 
 /// The limits of the TCP transport. Plain values.
@@ -10,8 +13,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct TcpSettings {
     /// What both sides of a connection must know; empty for none. It keeps clusters apart; it does not hide what is sent.
-    pub cookie: String,
-    /// The cluster; a connection from another one is refused.
+    pub cookie: Secret,
+    /// The cluster; a connection from another one is refused. That of the node's settings goes before it.
+    #[serde(skip)]
     pub cluster_name: String,
     /// How long a connection may take until its first frame; then it is closed.
     #[serde(with = "antiphon_persistence::time::text")]
@@ -34,7 +38,7 @@ pub struct TcpSettings {
 impl Default for TcpSettings {
     fn default() -> Self {
         Self {
-            cookie: String::new(),
+            cookie: Secret::default(),
             cluster_name: "antiphon".into(),
             handshake_timeout: Duration::from_secs(3),
             connections_max: 1024,
@@ -52,19 +56,15 @@ impl TcpSettings {
     /// # Errors
     /// `Rejected`, naming the setting, its value and what was expected.
     pub fn validate(&self) -> Result<()> {
-        for (name, actual) in
-            [("connections_max", self.connections_max), ("queue_frames_max", self.queue_frames_max)]
-        {
-            if actual == 0 {
-                return Err(Error::rejected(format!("`{name}`: expected at least 1, actual 0")));
-            }
-        }
-        if self.retry_min.is_zero() || self.retry_max < self.retry_min {
-            return Err(Error::rejected(format!(
-                "`retry_max`: expected at least `retry_min` ({:?}) above zero, actual {:?}",
-                self.retry_min, self.retry_max
-            )));
-        }
-        Ok(())
+        let second = Duration::from_secs(1);
+        let millisecond = Duration::from_millis(1);
+        bounds::duration("handshake_timeout", self.handshake_timeout, millisecond..=HOUR)?;
+        bounds::count("connections_max", self.connections_max, 1..=1 << 20)?;
+        // the operating system takes it in milliseconds, and zero for its own default of many minutes
+        bounds::duration("user_timeout", self.user_timeout, second / 10..=HOUR)?;
+        bounds::duration("retry_min", self.retry_min, millisecond..=HOUR)?;
+        bounds::duration("retry_max", self.retry_max, millisecond..=HOUR)?;
+        bounds::at_least(("retry_max", self.retry_max), (self.retry_min, "`retry_min`"))?;
+        bounds::count("queue_frames_max", self.queue_frames_max, 1..=1 << 24)
     }
 }

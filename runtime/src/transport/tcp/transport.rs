@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::peers::{Peer, Peers};
 use super::{TcpSettings, hello, stream};
+use crate::text::foreign;
 use crate::transport::{SendError, Transport, TransportHandler};
 use crate::{Error, NodeId, Result, task};
 
@@ -139,7 +140,7 @@ impl TcpTransport {
             wait = match outcome {
                 Ok(()) => None,
                 Err(error) => {
-                    tracing::debug!(peer = %id, address, %error, "no connection");
+                    tracing::debug!(peer = %id, address = %foreign(&address), %error, "no connection");
                     wait
                 }
             };

@@ -92,7 +92,7 @@ fn a_hole_in_the_journal_stops_the_entity_loudly() {
     let Some(StopReason::Failed(reason)) = &world.replica("A").stopped else {
         panic!("{:?}", world.replica("A").stopped)
     };
-    assert!(reason.contains("expected event 2, actual 3"), "{reason}");
+    assert!(reason.contains("the events 2 to 2 are not in the journal"), "{reason}");
 }
 
 #[test]

@@ -196,8 +196,13 @@ impl World {
         let replica = self.replicas.get_mut(name).unwrap();
         match action {
             Action::RequestPermit(generation) => Some(Input::PermitGranted(generation)),
-            Action::LoadSnapshot(generation) => {
-                Some(Input::SnapshotLoaded(generation, Ok(replica.snapshot.clone())))
+            Action::LoadSnapshot(generation, last) => {
+                let snapshot = replica.snapshot.clone().filter(|s| s.sequence_nr <= last);
+                Some(Input::SnapshotLoaded(generation, Ok(snapshot)))
+            }
+            Action::FindHighest(generation) => {
+                let last = replica.journal.last().map_or(SequenceNr::ZERO, |e| e.sequence_nr);
+                Some(Input::HighestFound(generation, Ok(last.max(replica.deleted))))
             }
             Action::Replay(generation, first) => {
                 Some(Input::Replayed(generation, Ok(from(&replica.journal, first))))
@@ -258,7 +263,8 @@ impl World {
             Action::Append(generation, _) => Input::Appended(generation, Err(error)),
             Action::Pull(generation, other, _) => Input::Pulled(generation, other, Err(error)),
             Action::Replay(generation, _) => Input::Replayed(generation, Err(error)),
-            Action::LoadSnapshot(generation) => Input::SnapshotLoaded(generation, Err(error)),
+            Action::LoadSnapshot(generation, _) => Input::SnapshotLoaded(generation, Err(error)),
+            Action::FindHighest(generation) => Input::HighestFound(generation, Err(error)),
             Action::SaveSnapshot(generation, snapshot) => {
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, Err(error))
             }

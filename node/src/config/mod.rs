@@ -2,6 +2,9 @@
 //!
 //! `ANTIPHON_NODE__NAME=a` sets `name` in the table `node`: two underscores are a dot. A value is read as TOML where that is possible,
 //! else as text. Unknown keys and bad values are refused with the key, the value and what was expected.
+//!
+//! - `parse`: from text to settings; no value that may be a secret is in an error;
+//! - `check`: all rules; the commands `check` and `node` have the same ones.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,12 +16,16 @@ use antiphon::prelude::*;
 use antiphon::runtime::NodeSettings;
 use antiphon::runtime::transport::tcp::TcpSettings;
 use antiphon::sqlite::SqliteSettings;
-use antiphon::{EmbeddedSettings, Journal, PeerSettings};
+use antiphon::{EmbeddedSettings, Journal, PeerSettings, RepeatSettings};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
-const PREFIX: &str = "ANTIPHON_";
+mod check;
+mod parse;
+
+pub use check::filter;
+pub use parse::parse;
 
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,8 +39,10 @@ pub struct Config {
     pub advertised_host: Option<String>,
     /// Where the HTTP interface listens; port 0 takes any.
     pub http_bind: SocketAddr,
-    /// What is logged: a filter as in `RUST_LOG`.
+    /// What is logged: a level, or levels by target, as in `RUST_LOG`.
     pub log: String,
+    /// How much one line of code may log.
+    pub log_repeats: RepeatSettings,
     /// How long the start may wait for the journal of the place, when that is out of reach over the network or slow; then it fails.
     #[serde(with = "antiphon::persistence::time::text")]
     pub start_timeout: Duration,
@@ -89,7 +98,7 @@ impl JournalConfig {
 
     fn validate(&self) -> Result<()> {
         match self {
-            Self::Sqlite(_) => Ok(()),
+            Self::Sqlite(path) => antiphon::sqlite::check_name(path),
             Self::Cassandra(server) => server
                 .validate()
                 .map_err(|error| Error::rejected(format!("in the journal: {error}"))),
@@ -122,7 +131,8 @@ impl<'de> Deserialize<'de> for JournalConfig {
         }
         let Value::Table(mut table) = value else {
             return Err(D::Error::custom(format!(
-                "`journal`: expected the path of an SQLite file, or a table with its `kind`, actual {value}"
+                "`journal`: expected the path of an SQLite file, or a table with its `kind`, actual {}",
+                value.type_str()
             )));
         };
         let kind = table.remove("kind");
@@ -151,6 +161,7 @@ impl Default for Config {
             advertised_host: None,
             http_bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
             log: "info".into(),
+            log_repeats: RepeatSettings::default(),
             start_timeout: Duration::from_secs(60),
             peers: Vec::new(),
             node: NodeSettings::default(),
@@ -206,166 +217,33 @@ impl Config {
     }
 }
 
-/// Reads a file and the environment.
+/// Reads a file and the environment, and checks all that can be checked without looking at anything else.
 ///
 /// # Errors
-/// `Rejected`, naming the file, the key, the value and what was expected.
+/// `Rejected`, naming the file, the key, the value and what was expected. Values that may be secrets are not shown.
 pub fn load(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::rejected(format!("configuration {}: cannot be read: {error}", path.display()))
     })?;
-    parse(&text, std::env::vars())
-        .map_err(|error| Error::rejected(format!("configuration {}: {error}", path.display())))
+    let variables = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into(), value.to_string_lossy().into()));
+    parse(&text, variables).map_err(|error| of_file(path, &error))
 }
 
-/// Reads a text and the variables of an environment.
+/// The same, and looks at the files and folders that are named. A node starts with exactly what this takes, and `antiphon check` says
+/// exactly what this says. Nothing is made or changed.
 ///
 /// # Errors
-/// As [`load`].
-pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config> {
-    let mut variables: Vec<(String, String)> =
-        variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
-    variables.sort();
-    let bad = |error: toml::de::Error| Error::rejected(error.to_string().trim_end().to_owned());
-    // without variables the text itself is read, so that an error shows its line
-    let config: Config = if variables.is_empty() {
-        toml::from_str(text).map_err(bad)?
-    } else {
-        let _: Config = toml::from_str(text).map_err(bad)?;
-        let mut table: Table = text.parse().map_err(bad)?;
-        for (name, value) in &variables {
-            let mut next = table.clone();
-            set(&mut next, name, value)?;
-            let checked: std::result::Result<Config, _> = next.clone().try_into();
-            checked.map_err(|error| {
-                Error::rejected(format!("environment variable `{name}={value}`: {error}"))
-            })?;
-            table = next;
-        }
-        table.try_into().map_err(bad)?
-    };
-    config.node.validate()?;
-    config.links.validate()?;
-    config.sqlite.validate()?;
-    config.cassandra.validate()?;
-    config.journal.validate()?;
-    for peer in &config.peers {
-        peer.journal.validate()?;
-    }
-    config.sharding.validate()?;
-    config.replicas()?;
+/// As [`load`]; `Unavailable` when a file cannot be looked at.
+pub fn load_checked(path: &Path) -> Result<Config> {
+    let config = load(path)?;
+    config.check_files().map_err(|error| of_file(path, &error))?;
     Ok(config)
 }
 
-fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {
-    let keys: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
-    let (last, path) = keys.split_last().expect("a split gives one part at least");
-    let mut at = table;
-    for key in path {
-        let next = at.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
-        let Value::Table(next) = next else {
-            return Err(Error::rejected(format!(
-                "environment variable `{name}`: expected a table at `{key}`, which has no keys"
-            )));
-        };
-        at = next;
-    }
-    let parsed = format!("x = {value}").parse::<Table>().ok();
-    let parsed = parsed.and_then(|mut table| table.remove("x"));
-    at.insert(last.clone(), parsed.unwrap_or_else(|| Value::String(value.to_owned())));
-    Ok(())
+fn of_file(path: &Path, error: &Error) -> Error {
+    Error::new(error.kind(), format!("configuration {}: {error}", path.display()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn the_documented_file_is_the_default_and_names_every_key() {
-        let text = include_str!("../../deploy/node.toml");
-        let config = parse(text, []).unwrap();
-        assert_eq!(config, Config::default());
-
-        let all = Table::try_from(Config::default()).unwrap();
-        let mut missing = Vec::new();
-        keys(&all, text, &mut missing);
-        assert!(missing.is_empty(), "deploy/node.toml does not document {missing:?}");
-    }
-
-    fn keys(table: &Table, text: &str, missing: &mut Vec<String>) {
-        for (key, value) in table {
-            if let Value::Table(table) = value {
-                keys(table, text, missing);
-            } else if !text.contains(&format!("{key} = ")) {
-                missing.push(key.clone());
-            }
-        }
-    }
-
-    #[test]
-    fn unknown_keys_and_bad_values_are_named_with_what_was_expected() {
-        for (text, expected) in [
-            ("jurnal = 'x'", vec!["jurnal", "expected one of", "journal"]),
-            ("[node]\nname = 5", vec!["name = 5", "expected a string"]),
-            ("[node]\nrenew_timeout = '5'", vec!["renew_timeout", "\"3s\"", "actual \"5\""]),
-            ("[sharding]\nask_timeout = '0s'", vec!["`ask_timeout`", "at least 1ms"]),
-            ("[node]\nname = 'a@b'", vec!["a@b", "expected no `@`"]),
-            ("bind = 'localhost'", vec!["bind", "socket address"]),
-            ("[[peers]]\nplace = 'x|y'\njournal = 'z'", vec!["x|y"]),
-            ("node = ", vec!["node = "]),
-            ("journal = 5", vec!["journal", "expected the path", "actual 5"]),
-            ("journal = { kind = 'oracle' }", vec!["kind", "cassandra", "oracle"]),
-            ("journal = { path = 'x' }", vec!["kind", "cassandra", "actual none"]),
-            ("journal = { kind = 'cassandra', keyspaces = 'x' }", vec!["keyspaces", "`keyspace`"]),
-            ("journal = { kind = 'cassandra', keyspace = 'a-b' }", vec!["keyspace", "a-b"]),
-            (
-                "journal = { kind = 'cassandra', consistency = 'two' }",
-                vec!["consistency", "two", "local_quorum"],
-            ),
-            ("journal = { kind = 'cassandra', contact_points = [] }", vec!["contact_points"]),
-            ("[cassandra]\nlanes = 0", vec!["lanes", "at least 1"]),
-        ] {
-            let message = parse(text, []).unwrap_err().to_string();
-            for part in expected {
-                assert!(message.contains(part), "{text:?}: {part:?} is not in {message:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn environment_variables_go_before_the_file() {
-        let set = [
-            ("ANTIPHON_NODE__NAME", "b"),
-            ("ANTIPHON_NODE__SHARD_COUNT", "8"),
-            ("ANTIPHON_NODE__RENEW_TIMEOUT", "9s"),
-            ("ANTIPHON_HTTP_BIND", "127.0.0.1:0"),
-            ("OTHER", "x"),
-        ];
-        let config = parse("[node]\nname = 'a'\nplace = 'p'", variables(&set)).unwrap();
-        assert_eq!((config.node.name.as_str(), config.node.place.as_str()), ("b", "p"));
-        assert_eq!(config.node.shard_count, 8);
-        assert_eq!(config.node.renew_timeout, Duration::from_secs(9));
-        assert_eq!(config.http_bind.port(), 0);
-    }
-
-    #[test]
-    fn others_reach_a_node_by_its_advertised_host() {
-        let everywhere = "0.0.0.0:8080".parse().unwrap();
-        let config = parse("advertised_host = 'node-1.example'", []).unwrap();
-        assert_eq!(config.advertised(everywhere), "node-1.example:8080");
-        assert_eq!(Config::default().advertised(everywhere), "0.0.0.0:8080");
-    }
-
-    #[test]
-    fn a_bad_environment_variable_is_named() {
-        for (name, value) in [("ANTIPHON_NODE__NAMES", "x"), ("ANTIPHON_NODE__SHARD_COUNT", "many")]
-        {
-            let message = parse("", variables(&[(name, value)])).unwrap_err().to_string();
-            assert!(message.contains(name) && message.contains(value), "{message}");
-        }
-    }
-}
+mod tests;

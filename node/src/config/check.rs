@@ -1,0 +1,97 @@
+//! All rules of a configuration.
+
+use std::time::Duration;
+
+use antiphon::persistence::bounds;
+use antiphon::prelude::*;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::Config;
+
+impl Config {
+    /// Checks every value and how they fit each other.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        filter(&self.log)?;
+        self.log_repeats.validate().map_err(|error| within("log_repeats", &error))?;
+        bounds::duration("start_timeout", self.start_timeout, Duration::ZERO..=bounds::YEAR)?;
+        self.node.validate()?;
+        self.links.validate()?;
+        self.sqlite.validate()?;
+        self.cassandra.validate()?;
+        self.sharding.validate()?;
+        self.journal.validate()?;
+        for peer in &self.peers {
+            let table = format!("peers: place {:?}", peer.place);
+            peer.journal.validate().map_err(|error| within(&table, &error))?;
+        }
+        self.check_ports()?;
+        self.check_places()
+    }
+
+    /// Checks the files and folders too, without making or changing one.
+    ///
+    /// # Errors
+    /// As [`Self::validate`]; `Unavailable` when a file cannot be looked at.
+    pub fn check_files(&self) -> Result<()> {
+        self.validate()?;
+        self.embedded(self.http_bind.to_string()).validate()
+    }
+
+    fn check_ports(&self) -> Result<()> {
+        let (bind, http_bind) = (self.bind, self.http_bind);
+        let is_same_host = bind.ip() == http_bind.ip()
+            || bind.ip().is_unspecified()
+            || http_bind.ip().is_unspecified();
+        if bind.port() != 0 && bind.port() == http_bind.port() && is_same_host {
+            return Err(Error::rejected(format!(
+                "`http_bind`: expected another port than that of `bind` ({bind}), actual {http_bind}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_places(&self) -> Result<()> {
+        let replicas = self.replicas()?;
+        match replicas.windows(2).find(|two| two[0] == two[1]) {
+            None => Ok(()),
+            Some(two) if two[0].as_str() == self.node.place => Err(Error::rejected(format!(
+                "`peers`: expected other places than the own one (`node.place`), actual {:?}",
+                self.node.place
+            ))),
+            Some(two) => Err(Error::rejected(format!(
+                "`peers`: expected each place once, actual {:?} twice",
+                two[0].as_str()
+            ))),
+        }
+    }
+}
+
+fn within(table: &str, error: &Error) -> Error {
+    Error::new(error.kind(), format!("`{table}`: {error}"))
+}
+
+/// The filter of the log. A word alone must be a level: `tracing` takes any other one for the name of a target, of which it then logs
+/// everything, and of all else nothing.
+///
+/// # Errors
+/// `Rejected`, naming the setting `log`, its value and what was expected.
+pub fn filter(text: &str) -> Result<EnvFilter> {
+    let refused = |expected: &str, actual: &str| {
+        Error::rejected(format!("`log`: expected {expected}, actual {actual:?}"))
+    };
+    for directive in text.split(',').map(str::trim) {
+        let is_target = directive.contains(['=', '[']);
+        if directive.is_empty() || !is_target && directive.parse::<LevelFilter>().is_err() {
+            let expected = "`error`, `warn`, `info`, `debug`, `trace`, `off` or `TARGET=LEVEL`";
+            return Err(refused(expected, directive));
+        }
+    }
+    EnvFilter::try_new(text).map_err(|error| {
+        let refused = refused("levels as in `RUST_LOG`, such as \"info,antiphon=debug\"", text);
+        refused.with_source(error)
+    })
+}

@@ -1,0 +1,101 @@
+//! From the text of a file, and the variables of an environment, to settings.
+//!
+//! An error says where and what, and never a value that may be a secret: neither the line of the file, nor a text in the wrong
+//! place, nor a variable whose name says that it is one.
+
+use antiphon::prelude::*;
+use toml::{Table, Value};
+
+use super::Config;
+
+const PREFIX: &str = "ANTIPHON_";
+
+/// Reads a text and the variables of an environment, and checks all values.
+///
+/// # Errors
+/// `Rejected`, naming the key, the value and what was expected.
+pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config> {
+    let mut variables: Vec<(String, String)> =
+        variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    variables.sort();
+    let mut table: Table = text.parse().map_err(|error| no_toml(text, &error))?;
+    let mut config: Config = toml::from_str(text).map_err(|error| wrong_value(text, &error))?;
+    for (name, value) in &variables {
+        set(&mut table, name, value)?;
+        let next: std::result::Result<Config, _> = table.clone().try_into();
+        config = next.map_err(|error| wrong_variable(name, value, &error))?;
+    }
+    config.validate()?;
+    Ok(config)
+}
+
+fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {
+    let keys: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+    let (last, path) = keys.split_last().expect("a split gives one part at least");
+    let mut at = table;
+    for key in path {
+        let next = at.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(next) = next else {
+            return Err(Error::rejected(format!(
+                "environment variable `{name}`: expected a table at `{key}`, which has no keys"
+            )));
+        };
+        at = next;
+    }
+    let parsed = format!("x = {value}").parse::<Table>().ok();
+    let parsed = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("x"));
+    at.insert(last.clone(), parsed.unwrap_or_else(|| Value::String(value.to_owned())));
+    Ok(())
+}
+
+/// The text is no TOML. Nothing of it is shown: it may be the middle of a secret whose quotes do not fit.
+fn no_toml(text: &str, error: &toml::de::Error) -> Error {
+    let Some(span) = error.span() else { return Error::rejected(error.message()) };
+    let before = text.get(..span.start).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+    Error::rejected(format!("line {line}, column {column}: {}", error.message()))
+}
+
+/// A key is unknown, or its value is wrong.
+fn wrong_value(text: &str, error: &toml::de::Error) -> Error {
+    let message = without_texts(error.message());
+    let Some(span) = error.span() else { return Error::rejected(message) };
+    let before = text.get(..span.start).unwrap_or_default();
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    let key = line.split('=').next().unwrap_or_default();
+    let key = key.trim().trim_matches(|c| matches!(c, '[' | ']' | '"' | '\'')).trim();
+    let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if key.is_empty() || !key.chars().all(is_key) {
+        return Error::rejected(format!("line {}: {message}", number + 1));
+    }
+    Error::rejected(format!("line {}: `{key}`: {message}", number + 1))
+}
+
+fn wrong_variable(name: &str, value: &str, error: &toml::de::Error) -> Error {
+    const SECRETS: [&str; 6] = ["COOKIE", "PASS", "AUTH", "SECRET", "TOKEN", "KEY"];
+    let message = without_texts(error.to_string().trim_end()).replace('\n', " ");
+    let is_secret = SECRETS.iter().any(|word| name.to_ascii_uppercase().contains(word));
+    // a slip in a name must not show what was meant for another one
+    let is_misplaced = message.starts_with("unknown field") || message.contains("expected struct");
+    if is_secret || is_misplaced {
+        return Error::rejected(format!("environment variable `{name}`: {message}"));
+    }
+    Error::rejected(format!("environment variable `{name}={value}`: {message}"))
+}
+
+/// A message of serde without the text that it found where it expected something else, and without anything that stands for a whole table.
+fn without_texts(message: &str) -> String {
+    for problem in ["invalid type: ", "invalid value: "] {
+        let rest = message.strip_prefix(problem).and_then(|rest| rest.rsplit_once(", expected "));
+        let Some((found, expected)) = rest else { continue };
+        if found.starts_with("string ") {
+            return format!("{problem}a text, expected {expected}");
+        }
+        if expected.starts_with("struct ") {
+            return format!("{problem}expected {expected}");
+        }
+    }
+    message.to_owned()
+}

@@ -1,0 +1,73 @@
+//! Texts in headers of HTTP: the name of a replica may have characters that a header cannot carry.
+//!
+//! Such characters are written as their bytes in UTF-8, each `%` and two hexadecimal digits, as in a URL; and so is `%` itself. All other
+//! names are written as they are.
+
+use std::fmt::Write;
+
+/// The header that names a replica.
+pub const REPLICA: &str = "antiphon-replica";
+/// The header that lets a replica be chosen.
+pub const POLICY: &str = "antiphon-policy";
+
+/// A text as a header carries it.
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a text takes everything");
+        }
+    }
+    encoded
+}
+
+/// The text that a header carries. One in plain UTF-8 is taken too.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode(value: &[u8]) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digit = |index: usize| rest.get(index).and_then(|byte| char::from(*byte).to_digit(16));
+        let (Some(high), Some(low)) = (digit(0), digit(1)) else {
+            return Err("expected two hexadecimal digits after `%`; `%` itself is `%25`".into());
+        };
+        bytes.push(u8::try_from(high * 16 + low).expect("two digits are a byte"));
+        rest = &rest[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| "expected a text in UTF-8".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_header_can_carry_come_through() {
+        for (name, encoded) in [
+            ("DC-A", "DC-A"),
+            ("Zürich", "Z%C3%BCrich"),
+            ("São Paulo", "S%C3%A3o%20Paulo"),
+            ("a/b:c", "a/b:c"),
+            ("100%", "100%25"),
+            ("%41", "%2541"),
+            ("a\nb", "a%0Ab"),
+            ("東京", "%E6%9D%B1%E4%BA%AC"),
+        ] {
+            assert_eq!(encode(name), encoded);
+            assert_eq!(decode(encoded.as_bytes()).unwrap(), name);
+        }
+        assert_eq!(decode("Zürich".as_bytes()).unwrap(), "Zürich");
+        for wrong in [&b"%"[..], b"%4", b"%zz", b"%FF", b"\xff"] {
+            decode(wrong).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The file of a journal: which paths may name one, whose file it is, and whether it is still the one that was opened.
+//!
+//! - `path`: refuses paths that keep nothing, such as an empty one;
+//! - `owner`: tells a journal from another program's database without changing a byte of it;
+//! - `watch`: notices that an open file was moved, deleted or replaced.
+
+mod owner;
+mod path;
+mod watch;
+
+pub(crate) use owner::{Owner, owner};
+pub use path::check_name;
+pub(crate) use path::check_path;
+pub(crate) use watch::{FileId, Identity, Watch};

@@ -1,0 +1,131 @@
+//! Whose file it is, found out without changing a byte of it, nor of what lies beside it.
+//!
+//! SQLite opens another program's database gladly, and gives it a write-ahead log when it is told to. So the file is looked at
+//! first: by SQLite as an immutable one, which takes no lock, makes no file and rolls nothing back; and by the newest copy of the
+//! first page in the write-ahead log, which such a look does not see.
+//!
+//! The database file itself is never opened by other means than SQLite: closing any descriptor of a file drops all locks that the
+//! process has on it (POSIX), also those of SQLite.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use antiphon_persistence::Result;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::from_sqlite;
+
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody's: it is not there, or a database without a table.
+    Nobody,
+    /// A journal.
+    Antiphon,
+    /// Another program's.
+    Other,
+}
+
+/// The part of the first page that tells whose database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FirstPage {
+    application_id: i64,
+    user_version: i64,
+    has_tables: bool,
+}
+
+/// Whose file is at `path`; `application_id` is the mark of a journal.
+///
+/// # Errors
+/// `Rejected` when it is no SQLite file; otherwise those of SQLite.
+pub(crate) fn owner(path: &Path, application_id: i64) -> Result<Owner> {
+    let Ok(real) = path.canonicalize() else { return Ok(Owner::Nobody) };
+    if std::fs::metadata(&real).map_or(0, |found| found.len()) == 0 {
+        return Ok(Owner::Nobody);
+    }
+    let page = in_file(&real).map_err(|error| from_sqlite(path, "looking at the file", error))?;
+    let judged = judge(application_id, page);
+    if judged != Owner::Nobody {
+        return Ok(judged);
+    }
+    // all that was written may be in the log still
+    let newest = File::open(beside(&real, "-wal")).ok().and_then(|log| in_log(&log));
+    Ok(newest.map_or(Owner::Nobody, |page| judge(application_id, page)))
+}
+
+fn judge(mark: i64, page: FirstPage) -> Owner {
+    if page.application_id == mark {
+        Owner::Antiphon
+    } else if page.application_id == 0 && page.user_version == 0 && !page.has_tables {
+        Owner::Nobody
+    } else {
+        Owner::Other
+    }
+}
+
+/// A file beside a database.
+pub(super) fn beside(real: &Path, suffix: &str) -> PathBuf {
+    let mut name = real.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn in_file(real: &Path) -> rusqlite::Result<FirstPage> {
+    let mut uri = String::from("file://");
+    for byte in real.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte));
+            }
+            _ => write!(uri, "%{byte:02X}").expect("a text takes everything"),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags)?;
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    Ok(FirstPage {
+        application_id: number("PRAGMA application_id")?,
+        user_version: number("PRAGMA user_version")?,
+        // what cannot be read now is written just now, or not ours: it is not nothing
+        has_tables: number("SELECT count(*) FROM sqlite_schema").map_or(true, |count| count > 0),
+    })
+}
+
+/// The newest copy of the first page in a write-ahead log (<https://www.sqlite.org/fileformat2.html#walformat>).
+fn in_log(log: &File) -> Option<FirstPage> {
+    const HEADER: u64 = 32;
+    const FRAME_HEADER: u64 = 24;
+    let mut header = [0; HEADER as usize];
+    log.read_exact_at(&mut header, 0).ok()?;
+    let page_bytes = u64::from(u32::from_be_bytes(part(&header, 8)));
+    if !(512..=65_536).contains(&page_bytes) {
+        return None;
+    }
+    let mut newest = None;
+    let mut at = HEADER;
+    let mut frame = [0; FRAME_HEADER as usize];
+    // a frame with other salts is left over from before the log began anew
+    while log.read_exact_at(&mut frame, at).is_ok() && frame[8..16] == header[16..24] {
+        if u32::from_be_bytes(part(&frame, 0)) == 1 {
+            newest = Some(at + FRAME_HEADER);
+        }
+        at += FRAME_HEADER + page_bytes;
+    }
+    let mut page = [0; 108];
+    log.read_exact_at(&mut page, newest?).ok()?;
+    const LEAF_OF_A_TABLE: u8 = 13;
+    Some(FirstPage {
+        application_id: i32::from_be_bytes(part(&page, 68)).into(),
+        user_version: i32::from_be_bytes(part(&page, 60)).into(),
+        has_tables: page[100] != LEAF_OF_A_TABLE || page[103..105] != [0, 0],
+    })
+}
+
+fn part(bytes: &[u8], at: usize) -> [u8; 4] {
+    bytes[at..at + 4].try_into().expect("four bytes")
+}

@@ -1,0 +1,305 @@
+//! The file under an open journal: moved, deleted, replaced, or another program's. What is acknowledged is in the file that others will find.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use antiphon_persistence::ErrorKind;
+use antiphon_persistence::store::{CasOutcome, Coordination};
+use antiphon_sqlite::{Role, SqliteSettings, SqliteStores, check_file};
+use bytes::Bytes;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+fn open(path: &Path) -> SqliteStores {
+    SqliteStores::open(path, SqliteSettings::default()).expect("as the test expects")
+}
+
+fn reader(path: &Path) -> SqliteStores {
+    SqliteStores::open(path, SqliteSettings::reader()).expect("as the test expects")
+}
+
+async fn put(stores: &SqliteStores, key: &str, value: &str) -> antiphon_persistence::Result<()> {
+    let value = Bytes::copy_from_slice(value.as_bytes());
+    let put = stores.compare_and_set("t", key, None, Some(value)).await?;
+    assert_eq!(put, CasOutcome::Applied(1));
+    Ok(())
+}
+
+async fn get(stores: &SqliteStores, key: &str) -> antiphon_persistence::Result<Option<String>> {
+    let row = Coordination::read(stores, "t", key).await?;
+    Ok(row.map(|row| String::from_utf8_lossy(&row.value).into_owned()))
+}
+
+/// All files of a folder with their bytes.
+fn bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries
+        .map(|entry| {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, std::fs::read(entry.path()).expect("a file"))
+        })
+        .collect()
+}
+
+#[test]
+fn another_programs_database_is_refused_without_a_byte_changed() {
+    for (mode, keep_log) in [("delete", false), ("wal", false), ("wal", true)] {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("their s?%#.db");
+        let theirs = Connection::open(&path).expect("a database");
+        theirs.pragma_update(None, "journal_mode", mode).expect("as the test expects");
+        theirs.execute_batch("CREATE TABLE mine (x); INSERT INTO mine VALUES (1)").expect("made");
+        let folder = if keep_log {
+            // as it looks after a crash: everything is in the log still
+            let copy = TempDir::new().expect("a folder");
+            for (name, bytes) in bytes(folder.path()) {
+                if !name.ends_with("-shm") {
+                    std::fs::write(copy.path().join(name), bytes).expect("written");
+                }
+            }
+            copy
+        } else {
+            folder
+        };
+        drop(theirs);
+        let path = folder.path().join("their s?%#.db");
+        let before = bytes(folder.path());
+
+        for role in [Role::Owner, Role::Reader] {
+            let settings = SqliteSettings { role, ..SqliteSettings::default() };
+            let error = SqliteStores::open(&path, settings).err().expect("refused");
+            assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+            assert!(error.to_string().contains("another program"), "{error}");
+            check_file(&path, role).expect_err("refused");
+        }
+        assert!(before == bytes(folder.path()), "{mode}, {keep_log}: a file was changed or made");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_without_a_byte_changed() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("text.db");
+    std::fs::write(&path, "this is a text of some length").expect("written");
+    let before = bytes(folder.path());
+    let error = SqliteStores::open(&path, SqliteSettings::default()).err().expect("refused");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    assert!(before == bytes(folder.path()), "a file was changed or made");
+}
+
+#[tokio::test]
+async fn a_journal_whose_tables_are_in_the_log_only_is_known_as_one() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("a.db");
+    // as an earlier version made it: the log first, then the tables
+    let theirs = open(&folder.path().join("model.db"));
+    drop(theirs);
+    let model = Connection::open(folder.path().join("model.db")).expect("a database");
+    let mut statement = model.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL");
+    let rows = statement.as_mut().expect("prepared").query_map([], |row| row.get(0));
+    let tables: Vec<String> = rows.expect("rows").collect::<Result<_, _>>().expect("rows");
+    let early = Connection::open(&path).expect("a database");
+    early.pragma_update(None, "journal_mode", "wal").expect("as the test expects");
+    early
+        .execute_batch(&format!(
+            "BEGIN; {}; PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+            tables.join(";"),
+            0x416e_7469,
+            model
+                .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+                .expect("a number")
+        ))
+        .expect("made");
+    let copy = TempDir::new().expect("a folder");
+    for name in ["a.db", "a.db-wal"] {
+        std::fs::copy(folder.path().join(name), copy.path().join(name)).expect("copied");
+    }
+
+    check_file(&copy.path().join("a.db"), Role::Owner).expect("a journal");
+    let stores = open(&copy.path().join("a.db"));
+    put(&stores, "k", "v").await.expect("stored");
+}
+
+/// Whatever is done to the files: nothing is acknowledged afterwards, and nothing is read.
+#[tokio::test]
+async fn a_file_that_is_moved_deleted_or_replaced_ends_the_store() {
+    type Deed = fn(&Path);
+    fn at(folder: &Path, name: &str) -> std::path::PathBuf {
+        folder.join(name)
+    }
+    let deeds: [(&str, Deed); 7] = [
+        ("deleted", |f| std::fs::remove_file(at(f, "a.db")).expect("removed")),
+        ("moved", |f| std::fs::rename(at(f, "a.db"), at(f, "b.db")).expect("moved")),
+        ("replaced", |f| std::fs::rename(at(f, "backup.db"), at(f, "a.db")).expect("moved")),
+        ("folder moved", |f| {
+            std::fs::rename(f, f.with_extension("gone")).expect("moved");
+        }),
+        ("log deleted", |f| std::fs::remove_file(at(f, "a.db-wal")).expect("removed")),
+        ("index deleted", |f| std::fs::remove_file(at(f, "a.db-shm")).expect("removed")),
+        ("copied over", |f| {
+            std::fs::write(at(f, "a.db"), "").expect("written");
+        }),
+    ];
+    for (what, deed) in deeds {
+        for notices in ["looking", "writing"] {
+            let outer = TempDir::new().expect("a folder");
+            let folder = outer.path().join("data");
+            std::fs::create_dir(&folder).expect("made");
+            drop(open(&folder.join("backup.db")));
+            let path = folder.join("a.db");
+            let stores = open(&path);
+            put(&stores, "before", "v").await.expect("stored");
+            stores.check_file().expect("as it was opened");
+
+            deed(&folder);
+            let error = match notices {
+                "looking" => stores.check_file().expect_err("it is noticed"),
+                _ => put(&stores, "after", "v").await.expect_err("it is not acknowledged"),
+            };
+            assert!(error.to_string().contains("a.db"), "{what}: {error}");
+
+            // it stays so, also when the file comes back
+            let _ = std::fs::rename(folder.join("b.db"), &path);
+            let error = put(&stores, "later", "v").await.expect_err("nothing is acknowledged");
+            assert_eq!(error.kind(), ErrorKind::Fenced, "{what}: {error}");
+            assert_eq!(
+                get(&stores, "before").await.unwrap_err().kind(),
+                ErrorKind::Fenced,
+                "{what}"
+            );
+            stores.check_file().expect_err("it stays lost");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_a_file_that_is_replaced_reads_the_new_one_and_tells() {
+    let folder = TempDir::new().expect("a folder");
+    let (path, other) = (folder.path().join("a.db"), folder.path().join("b.db"));
+    let first = open(&path);
+    put(&first, "k", "first").await.expect("stored");
+    let second = open(&other);
+    put(&second, "k", "second").await.expect("stored");
+    drop((first, second));
+
+    let reader = reader(&path);
+    assert_eq!(get(&reader, "k").await.expect("read").as_deref(), Some("first"));
+    assert_eq!(reader.replacements(), 0);
+
+    std::fs::rename(&other, &path).expect("moved");
+    assert_eq!(get(&reader, "k").await.expect("read").as_deref(), Some("second"));
+    assert_eq!(reader.replacements(), 1);
+
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(get(&reader, "k").await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+/// Copies a journal that is in use, as it is in the middle of its work: much of it is in the log still.
+fn copy_in_use(from: &Path, to: &Path) {
+    for suffix in ["", "-wal"] {
+        let beside = |path: &Path| format!("{}{suffix}", path.display());
+        std::fs::copy(beside(from), beside(to)).expect("copied");
+    }
+}
+
+/// SQLite removes a log by its name when the last connection is closed. By then it may be the log of the file that was put there.
+#[tokio::test]
+async fn whoever_had_a_file_open_that_was_replaced_does_not_touch_the_new_one() {
+    let folder = TempDir::new().expect("a folder");
+    let (path, other) = (folder.path().join("a.db"), folder.path().join("b.db"));
+    let second = open(&other);
+    put(&second, "k", "second").await.expect("stored");
+    for role in [Role::Reader, Role::Owner] {
+        let _ = std::fs::remove_file(&path);
+        let first = open(&path);
+        put(&first, "k", "first").await.expect("stored");
+        let had_it_open = match role {
+            Role::Reader => {
+                let reader = reader(&path);
+                assert_eq!(get(&reader, "k").await.expect("read").as_deref(), Some("first"));
+                drop(first);
+                reader
+            }
+            Role::Owner => {
+                assert_eq!(get(&first, "k").await.expect("read").as_deref(), Some("first"));
+                first
+            }
+        };
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+        }
+        copy_in_use(&other, &path);
+        if role == Role::Reader {
+            assert_eq!(get(&had_it_open, "k").await.expect("read").as_deref(), Some("second"));
+        }
+        drop(had_it_open);
+
+        let third = open(&path);
+        let found = get(&third, "k").await.expect("read");
+        assert_eq!(found.as_deref(), Some("second"), "{role:?}");
+        drop(third);
+    }
+}
+
+#[tokio::test]
+async fn a_read_never_makes_a_file() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("a.db");
+    let stores = open(&path);
+    std::fs::remove_file(&path).expect("removed");
+    get(&stores, "k").await.expect_err("it is gone");
+    assert!(!path.exists());
+}
+
+#[test]
+fn settings_beyond_their_bounds_are_refused_by_name_and_never_panic() {
+    let folder = TempDir::new().expect("a folder");
+    type Change = fn(&mut SqliteSettings, usize);
+    let numbers: [(&str, Change); 8] = [
+        ("queue_max", |s, n| s.queue_max = n),
+        ("group_writes_max", |s, n| s.group_writes_max = n),
+        ("group_bytes_max", |s, n| s.group_bytes_max = n),
+        ("reader_count", |s, n| s.reader_count = n),
+        ("stream_cache_max", |s, n| s.stream_cache_max = n),
+        ("feed_cache_max", |s, n| s.feed_cache_max = n),
+        ("replay_bytes_max", |s, n| s.replay_bytes_max = n),
+        ("wal_pages_max", |s, n| s.wal_pages_max = u32::try_from(n).unwrap_or(u32::MAX)),
+    ];
+    let path = |n: usize, name: &str| folder.path().join(format!("{n}-{name}.db"));
+    for (name, change) in numbers {
+        for n in [0, 1, usize::MAX / 2, usize::MAX] {
+            let mut settings = SqliteSettings::default();
+            change(&mut settings, n);
+            let opened = SqliteStores::open(path(n, name), settings);
+            if n != 1 {
+                let message = opened.err().expect("refused").to_string();
+                assert!(message.contains(&format!("`{name}`")), "{name} = {n}: {message}");
+            } else {
+                opened.expect("the least is taken");
+            }
+        }
+    }
+    for busy_timeout in [Duration::from_secs(3600 * 5_000_000), Duration::MAX] {
+        let settings = SqliteSettings { busy_timeout, ..SqliteSettings::default() };
+        let message = SqliteStores::open(path(0, "x"), settings).err().expect("refused");
+        assert!(message.to_string().contains("`busy_timeout`"), "{message}");
+    }
+    for pages in [0, 1, u32::MAX] {
+        let settings = SqliteSettings { file_pages_max: Some(pages), ..SqliteSettings::default() };
+        let message = SqliteStores::open(path(0, "x"), settings).err().expect("refused");
+        assert!(message.to_string().contains("`file_pages_max`"), "{message}");
+    }
+}
+
+#[test]
+fn a_store_does_not_open_on_a_path_that_keeps_nothing() {
+    for path in
+        ["", " ", ":memory:", "file::memory:?cache=shared", "/dev/null", "/", "/no/such/a.db"]
+    {
+        let error = SqliteStores::open(path, SqliteSettings::default()).err().expect("refused");
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{path:?}: {error}");
+        assert!(error.to_string().contains("`journal`"), "{path:?}: {error}");
+    }
+}

@@ -1,0 +1,158 @@
+//! What is stored can be read: an own event is read back as recovery will before it is stored, and a snapshot's state too.
+//!
+//! That the bytes are read without an error is not enough: a type whose two halves do not fit each other can be read as another value. So
+//! what was read is encoded again, and must give the same bytes. Where the order of elements is not fixed (a hash map), the same bytes in
+//! another order are enough.
+
+use std::any::type_name;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::core::Shared;
+use crate::codec::{CodecId, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
+use crate::entity::{EntityCounters, EventSourced, EventType};
+use crate::event::Payload;
+use crate::guard;
+
+/// The payload of an own event, which recovery will read as this event.
+///
+/// # Errors
+/// Why not, with the type and what to do.
+pub(super) fn event<E: EventSourced>(
+    shared: &Shared<E>,
+    event: &E::Event,
+) -> Result<Payload, String> {
+    let proved =
+        guard::call("event_type, from_journal or Serialize of an event", &shared.id, || {
+            prove_event(&*shared.behaviour, event)
+        });
+    let proved = proved.unwrap_or_else(|_| {
+        EntityCounters::add(&shared.counters.handler_panics, 1);
+        Err(format!(
+            "an event of type `{}` is not stored: `event_type`, `from_journal` or its encoding panicked",
+            type_name::<E::Event>()
+        ))
+    });
+    if proved.is_err() {
+        EntityCounters::add(&shared.counters.events_rejected, 1);
+    }
+    proved
+}
+
+/// The payload of a state, which recovery will read as this state.
+///
+/// # Errors
+/// Why not, with the type and what to do.
+pub(super) fn state<E: EventSourced>(
+    shared: &Shared<E>,
+    state: &E::State,
+) -> Result<Payload, String> {
+    let bytes_max = shared.limits.snapshot_bytes_max.min(STATE_BYTES_MAX);
+    let proved = guard::call("from_snapshot or Serialize of a state", &shared.id, || {
+        prove_state(&*shared.behaviour, state, bytes_max)
+    });
+    proved.unwrap_or_else(|_| {
+        EntityCounters::add(&shared.counters.handler_panics, 1);
+        Err(format!(
+            "a state of type `{}` is not stored: `from_snapshot` or its encoding panicked",
+            type_name::<E::State>()
+        ))
+    })
+}
+
+/// An event's payload, or why there is none.
+pub(in crate::entity) fn prove_event<E: EventSourced>(
+    behaviour: &E,
+    event: &E::Event,
+) -> Result<Payload, String> {
+    let codec = behaviour.event_codec();
+    let EventType { manifest, version } = behaviour.event_type(event);
+    let payload = encode(codec, event, PAYLOAD_BYTES_MAX).map(|bytes| Payload {
+        codec: codec as u8,
+        manifest: manifest.clone(),
+        version,
+        bytes,
+    });
+    let proved = payload.and_then(|payload| {
+        let read = behaviour.from_journal(&payload).map_err(|error| error.to_string())?;
+        let [read] = &*read else {
+            return Err(format!("`from_journal` reads {} events: expected this one", read.len()));
+        };
+        reads_equal(codec, read, &payload.bytes)?;
+        Ok(payload)
+    });
+    proved.map_err(|why| {
+        format!(
+            "an event of type `{}` (manifest {manifest:?}, version {version}) is not stored, because it could not be read again: {why}; {}",
+            type_name::<E::Event>(),
+            remedy("event_codec", codec)
+        )
+    })
+}
+
+/// A state's payload, or why there is none.
+pub(in crate::entity) fn prove_state<E: EventSourced>(
+    behaviour: &E,
+    state: &E::State,
+    bytes_max: usize,
+) -> Result<Payload, String> {
+    let (codec, version) = (behaviour.snapshot_codec(), behaviour.snapshot_version());
+    let payload = encode(codec, state, bytes_max).map(|bytes| Payload {
+        codec: codec as u8,
+        manifest: "".into(),
+        version,
+        bytes,
+    });
+    let proved = payload.and_then(|payload| {
+        let read = behaviour.from_snapshot(&payload).map_err(|error| error.to_string())?;
+        reads_equal(codec, &read, &payload.bytes)?;
+        Ok(payload)
+    });
+    proved.map_err(|why| {
+        format!(
+            "a state of type `{}` (version {version}) is not stored, because it could not be read again: {why}; {}",
+            type_name::<E::State>(),
+            remedy("snapshot_codec", codec)
+        )
+    })
+}
+
+fn encode<T: Serialize>(codec: CodecId, value: &T, bytes_max: usize) -> Result<Bytes, String> {
+    codec.encode_within(value, bytes_max).map(Bytes::from).map_err(|error| error.to_string())
+}
+
+fn reads_equal<T: Serialize>(codec: CodecId, read: &T, bytes: &[u8]) -> Result<(), String> {
+    if codec.is_encoded_as(read, bytes) {
+        return Ok(());
+    }
+    let again = codec.encode_within(read, bytes.len()).map_err(|error| error.to_string())?;
+    if CodecId::has_elements(read) && is_reordered(&again, bytes) {
+        return Ok(());
+    }
+    Err("it is read as another value (fields that are written and not read, or in another order?)"
+        .to_owned())
+}
+
+/// Whether these are the same bytes, in whichever order.
+fn is_reordered(one: &[u8], other: &[u8]) -> bool {
+    let counts = |bytes: &[u8]| {
+        let mut counts = [0_usize; 256];
+        for byte in bytes {
+            counts[usize::from(*byte)] += 1;
+        }
+        counts
+    };
+    one.len() == other.len() && counts(one) == counts(other)
+}
+
+fn remedy(setting: &str, codec: CodecId) -> String {
+    match codec {
+        CodecId::Bincode => format!(
+            "choose CBOR or JSON (`{setting}`), or give each field and variant the form that bincode can read, or store less at once"
+        ),
+        CodecId::Cbor | CodecId::Json => {
+            "let the type be read as it is written, or store less at once".to_owned()
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Writes events and snapshots, with what must be in the store before and after.
+
+use crate::identity::{PersistenceId, ReplicaId};
+use crate::shape::ShapeBook;
+use crate::store::{Append, Journal, Snapshot, SnapshotStore, WriterId};
+use crate::{Error, Result};
+
+/// Appends, after the shapes of one's own events are in the store: a release with other shapes is to be refused.
+///
+/// # Errors
+/// Those of the journal and of [`ShapeBook::record_events`].
+pub(super) async fn append_with_shapes(
+    journal: &dyn Journal,
+    writer: &WriterId,
+    shapes: Option<(ShapeBook, ReplicaId)>,
+    append: Append,
+) -> Result<()> {
+    if let Some((shapes, me)) = shapes {
+        shapes.record_events(&append.events, &me).await?;
+    }
+    journal.append(writer, append).await
+}
+
+/// Stores a snapshot and reads it back: older ones, and events, are deleted on the strength of it.
+///
+/// # Errors
+/// Those of the store; `Corrupt` when another one is read than was stored.
+pub(super) async fn save_and_read_back(
+    store: &dyn SnapshotStore,
+    shapes: Option<ShapeBook>,
+    id: &PersistenceId,
+    snapshot: &Snapshot,
+) -> Result<()> {
+    if let Some(shapes) = shapes {
+        shapes.record_state(&snapshot.state).await?;
+    }
+    store.save_snapshot(id, snapshot).await?;
+    let number = snapshot.sequence_nr;
+    match store.latest_snapshot(id, number).await? {
+        Some(read) if read == *snapshot => Ok(()),
+        Some(read) if read.sequence_nr == number => Err(Error::corrupt(format!(
+            "snapshot {number} of `{id}` is read back as another one: nothing is deleted for it"
+        ))),
+        Some(_) | None => Err(Error::corrupt(format!(
+            "snapshot {number} of `{id}` is not there after it was stored: nothing is deleted for it"
+        ))),
+    }
+}

@@ -1,0 +1,255 @@
+//! Finds out a type's shape: lets the type be read, again and again, from made-up values, until each variant was seen.
+//!
+//! A derived `Deserialize` names its fields and variants before it reads any. One that refuses a made-up value is offered others; when it
+//! refuses all, the option, sequence or variant around it is left out, and its form stays unknown. Everything is bounded: passes, steps and
+//! depth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::de::DeserializeOwned;
+
+use super::form::{Container, Content, Form, Shape, Variant, merge};
+use reader::Reader;
+
+mod reader;
+
+const PASSES_MAX: usize = 2000;
+const STEPS_MAX: usize = 20_000;
+const DEPTH_MAX: usize = 64;
+
+/// Texts that are offered, one after the other.
+const TEXTS: [&str; 8] = [
+    "a",
+    "",
+    "1",
+    "00000000-0000-4000-8000-000000000001",
+    "2020-01-01T00:00:00Z",
+    "2020-01-01",
+    "127.0.0.1",
+    "https://example.com/",
+];
+
+/// What is kept from pass to pass, and what a pass notes.
+#[derive(Default)]
+struct State {
+    human_readable: bool,
+    types: BTreeMap<String, Container>,
+    /// Variants that were read, with how deep they go.
+    done: BTreeMap<(String, u32), usize>,
+    /// Variants that cannot be read.
+    failed: BTreeSet<(String, u32)>,
+    /// How many made-up values were refused at a path.
+    refused: BTreeMap<String, usize>,
+    /// Options and sequences that are left empty.
+    skipped: BTreeSet<String>,
+    /// Types that are being read, outermost first.
+    open: Vec<String>,
+    /// Variants that are being read, and how deep each began.
+    variants: Vec<(String, u32)>,
+    /// Options and sequences that are being read.
+    optionals: Vec<String>,
+    depth: usize,
+    deepest: usize,
+    steps: usize,
+    root_variant: Option<u32>,
+    /// Variants of the whole type that a value was made up of.
+    sampled: BTreeSet<u32>,
+    path: String,
+    /// Where the last value was made up: it is blamed for a failure.
+    last: Option<Place>,
+}
+
+#[derive(Clone)]
+struct Place {
+    path: String,
+    variants: Vec<(String, u32)>,
+    optionals: Vec<String>,
+    /// How many values can be made up there.
+    choices: usize,
+}
+
+/// The shape of `T`; `sample` is given the values that were read, with the index of the variant when `T` is an enum.
+pub(super) fn trace<T: DeserializeOwned>(
+    human_readable: bool,
+    mut sample: impl FnMut(T, Option<u32>),
+) -> Shape {
+    let mut state = State { human_readable, ..State::default() };
+    let mut root = Form::Unknown;
+    for _ in 0..PASSES_MAX {
+        state.begin();
+        let mut form = Form::Unknown;
+        let known = state.done.len();
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            T::deserialize(Reader { state: &mut state, form: &mut form })
+        }));
+        merge(&mut root, form);
+        match read {
+            Ok(Ok(value)) => {
+                sample(value, state.root_variant);
+                let is_new = state.root_variant.is_some_and(|index| state.sampled.insert(index));
+                if state.done.len() == known && !is_new {
+                    // all was seen, or what is left cannot be reached
+                    break;
+                }
+            }
+            Ok(Err(_)) => {
+                if !state.blame() {
+                    break;
+                }
+            }
+            Err(_) => break,
+        }
+    }
+    Shape { root, types: state.types }
+}
+
+impl State {
+    fn begin(&mut self) {
+        self.open.clear();
+        self.variants.clear();
+        self.optionals.clear();
+        self.path.clear();
+        (self.depth, self.deepest, self.steps) = (0, 0, 0);
+        (self.last, self.root_variant) = (None, None);
+    }
+
+    /// Does something else at the place of the failure in the next pass; false when there is nothing else.
+    fn blame(&mut self) -> bool {
+        let Some(place) = self.last.take() else {
+            let Some((key, index)) = self.variants.pop() else { return false };
+            self.forget_names(&key, index);
+            return self.failed.insert((key, index));
+        };
+        let refused = self.refused.entry(place.path).or_default();
+        *refused += 1;
+        if *refused < place.choices {
+            return true;
+        }
+        // the innermost of both is left out; a path is longer the deeper it is
+        if let Some(optional) = place.optionals.last()
+            && self.skipped.insert(optional.clone())
+        {
+            return true;
+        }
+        let open = place.variants.into_iter().rev();
+        open.into_iter().any(|variant| self.failed.insert(variant))
+    }
+
+    /// An enum names the aliases of its variants too. One that is no variant tells so, and the names are not certain any more.
+    fn forget_names(&mut self, key: &str, index: u32) {
+        if let Some(Container::Enum(variants)) = self.types.get_mut(key)
+            && variants.get(&index).is_some_and(|variant| variant.content.is_none())
+        {
+            variants.remove(&index);
+            variants.values_mut().for_each(|variant| variant.name.clear());
+        }
+    }
+
+    /// A value is made up here, one of `choices`; returns which.
+    fn choose(&mut self, choices: usize) -> usize {
+        self.last = Some(Place {
+            path: self.path.clone(),
+            variants: self.variants.clone(),
+            optionals: self.optionals.clone(),
+            choices,
+        });
+        let refused = self.refused.get(&self.path).copied().unwrap_or(0);
+        refused.min(choices - 1)
+    }
+
+    /// A type contains itself: what may be empty is.
+    fn is_recursing(&self) -> bool {
+        let Some(last) = self.open.last() else { return false };
+        self.depth > DEPTH_MAX / 2 || self.open.iter().filter(|key| *key == last).count() > 1
+    }
+
+    fn is_at_root(&self) -> bool {
+        self.open.is_empty() && self.path.is_empty()
+    }
+
+    /// Which variant to read next.
+    fn next_variant(&self, key: &str) -> Option<u32> {
+        let Some(Container::Enum(variants)) = self.types.get(key) else { return None };
+        let entry = |index: &u32| (key.to_owned(), *index);
+        let is_left =
+            |index: &&u32| !self.sampled.contains(index) && !self.failed.contains(&entry(index));
+        if self.is_at_root()
+            && let Some(index) = variants.keys().find(is_left)
+        {
+            return Some(*index);
+        }
+        let is_open = |index: &&u32| {
+            let entry = entry(index);
+            !self.done.contains_key(&entry)
+                && !self.failed.contains(&entry)
+                && !self.variants.contains(&entry)
+        };
+        if let Some(index) = variants.keys().find(is_open) {
+            return Some(*index);
+        }
+        let done = variants.keys().filter(|index| self.done.contains_key(&entry(index)));
+        if !self.is_recursing() {
+            let leads_on = |index: &&u32| {
+                let content = variants[index].content.as_ref();
+                content.is_some_and(|content| self.content_is_open(content, &mut BTreeSet::new()))
+            };
+            if let Some(index) = done.clone().find(leads_on) {
+                return Some(*index);
+            }
+        }
+        let shallow = done.min_by_key(|index| self.done[&entry(index)]);
+        shallow
+            .or_else(|| variants.keys().find(|index| !self.failed.contains(&entry(index))))
+            .copied()
+    }
+
+    /// Whether there are variants in it that were not read.
+    fn is_open_at(&self, form: &Form, seen: &mut BTreeSet<String>) -> bool {
+        match form {
+            Form::Unknown | Form::Scalar(_) => false,
+            Form::Option(form) | Form::Sequence(form) => self.is_open_at(form, seen),
+            Form::Map(key, value) => self.is_open_at(key, seen) || self.is_open_at(value, seen),
+            Form::Tuple(forms) => forms.iter().any(|form| self.is_open_at(form, seen)),
+            Form::Type(key) => {
+                if !seen.insert(key.clone()) {
+                    return false;
+                }
+                match self.types.get(key) {
+                    None => false,
+                    Some(Container::Struct(fields)) => {
+                        fields.iter().any(|field| self.is_open_at(&field.form, seen))
+                    }
+                    Some(Container::Enum(variants)) => variants
+                        .iter()
+                        .any(|(index, variant)| self.variant_is_open(key, *index, variant, seen)),
+                }
+            }
+        }
+    }
+
+    fn variant_is_open(
+        &self,
+        key: &str,
+        index: u32,
+        variant: &Variant,
+        seen: &mut BTreeSet<String>,
+    ) -> bool {
+        let entry = (key.to_owned(), index);
+        if !self.done.contains_key(&entry) {
+            return !self.failed.contains(&entry);
+        }
+        variant.content.as_ref().is_some_and(|content| self.content_is_open(content, seen))
+    }
+
+    fn content_is_open(&self, content: &Content, seen: &mut BTreeSet<String>) -> bool {
+        match content {
+            Content::Unit => false,
+            Content::Newtype(form) => self.is_open_at(form, seen),
+            Content::Tuple(forms) => forms.iter().any(|form| self.is_open_at(form, seen)),
+            Content::Struct(fields) => {
+                fields.iter().any(|field| self.is_open_at(&field.form, seen))
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Which member gives way when members that renew their rows cannot reach each other.
+//!
+//! A broken link says that one of its two ends has to go, and not which one. So nobody is judged by one word:
+//!
+//! ```text
+//!   both ends say it (or there are `votes_required` words against one of them)  -> counts after `cut_timeout`
+//!   .. and a third member reaches both                                          -> counts after `bridged_cut_timeout`
+//!   one end says it, and nobody else is there                                   -> counts after `bridged_cut_timeout`
+//!   one end says it, and others are there                                       -> never counts
+//! ```
+//!
+//! The one with the most links that count gives way; of several, the one whose going costs least: who is leaving, then who does
+//! not hold the coordinator lease, then who hosts fewer shards, then the younger one. All members judge by the same rows, and a
+//! verdict is written into the row of the lease by compare-and-set, so verdicts are in one order, together with the
+//! changes of the lease: of two that condemn each other, the second finds itself condemned.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use antiphon_persistence::store::RowVersion;
+use serde::{Deserialize, Serialize};
+
+use super::{MemberRow, MemberState};
+use crate::NodeId;
+
+/// A member has to go, although it renews its row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Who has to go.
+    pub id: NodeId,
+    /// Who wrote it.
+    pub by: NodeId,
+    /// Why.
+    pub why: String,
+}
+
+/// What the row of the coordinator lease says about members.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// The version of the row; `None` when there is none yet.
+    pub version: Option<RowVersion>,
+    /// Who holds the lease.
+    pub holder: Option<NodeId>,
+    /// Who has to go.
+    pub condemned: Vec<Verdict>,
+}
+
+impl Verdicts {
+    /// The verdict about a member.
+    pub fn about(&self, id: &NodeId) -> Option<&Verdict> {
+        self.condemned.iter().find(|verdict| verdict.id == *id)
+    }
+}
+
+/// Two members, the smaller id first.
+pub(super) type Pair = (NodeId, NodeId);
+
+pub(super) fn pair(a: &NodeId, b: &NodeId) -> Pair {
+    if a < b { (a.clone(), b.clone()) } else { (b.clone(), a.clone()) }
+}
+
+/// How long links may be broken.
+#[derive(Debug, Clone)]
+pub(super) struct Patience {
+    pub(super) votes_required: usize,
+    pub(super) cut_timeout: Duration,
+    pub(super) bridged_cut_timeout: Duration,
+}
+
+/// The members that have joined, renew their rows and are not condemned, and who of them cannot reach whom.
+#[derive(Debug)]
+pub(super) struct Links<'a> {
+    pub(super) members: BTreeMap<&'a NodeId, &'a MemberRow>,
+    /// Who says it, about whom.
+    pub(super) words: BTreeSet<(NodeId, NodeId)>,
+}
+
+impl<'a> Links<'a> {
+    pub(super) fn new(rows: impl IntoIterator<Item = &'a MemberRow>) -> Self {
+        let members: BTreeMap<_, _> = rows.into_iter().map(|row| (&row.id, row)).collect();
+        let mut words = BTreeSet::new();
+        for row in members.values() {
+            let about = row.unreachable.iter().filter(|id| members.contains_key(id));
+            words.extend(about.map(|id| (row.id.clone(), id.clone())));
+        }
+        Self { members, words }
+    }
+
+    /// The links that at least one end calls broken.
+    pub(super) fn broken(&self) -> BTreeSet<Pair> {
+        self.words.iter().map(|(by, about)| pair(by, about)).collect()
+    }
+
+    fn counts(&self, broken: &BTreeSet<Pair>, of: &Pair, age: Duration, limits: &Patience) -> bool {
+        let (a, b) = of;
+        let says = |by: &NodeId, about: &NodeId| self.words.contains(&(by.clone(), about.clone()));
+        let is_outvoted = |id: &NodeId| {
+            self.words.iter().filter(|(_, about)| about == id).count() >= limits.votes_required
+        };
+        let others = || self.members.keys().filter(|id| **id != a && **id != b);
+        let is_bridged = || {
+            others()
+                .any(|third| !broken.contains(&pair(third, a)) && !broken.contains(&pair(third, b)))
+        };
+        let limit = if limits.votes_required > 1 && (is_outvoted(a) || is_outvoted(b)) {
+            limits.cut_timeout
+        } else if says(a, b) && says(b, a) {
+            if is_bridged() { limits.bridged_cut_timeout } else { limits.cut_timeout }
+        } else if others().next().is_none() {
+            limits.bridged_cut_timeout
+        } else {
+            return false;
+        };
+        age >= limit
+    }
+
+    /// Who gives way, and from whom it is cut off; `None` when nobody has to.
+    pub(super) fn who_gives_way(
+        &self,
+        ages: &BTreeMap<Pair, Duration>,
+        holder: Option<&NodeId>,
+        limits: &Patience,
+    ) -> Option<(NodeId, Vec<NodeId>)> {
+        let broken = self.broken();
+        let mut cut_from: BTreeMap<&NodeId, Vec<NodeId>> = BTreeMap::new();
+        for link in &broken {
+            let age = ages.get(link).copied().unwrap_or_default();
+            if self.counts(&broken, link, age, limits) {
+                cut_from.entry(&link.0).or_default().push(link.1.clone());
+                cut_from.entry(&link.1).or_default().push(link.0.clone());
+            }
+        }
+        let (id, from) = cut_from.into_iter().max_by_key(|(id, from)| {
+            let row = self.members[*id];
+            (
+                from.len(),
+                row.state == MemberState::Leaving,
+                holder != Some(*id),
+                Reverse(row.hosted),
+                row.id.incarnation(),
+                *id,
+            )
+        })?;
+        Some((id.clone(), from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> NodeId {
+        NodeId::new(name, 1).unwrap()
+    }
+
+    /// Rows by name, what they host, and whom they cannot reach.
+    fn rows(members: &[(&str, u32, &[&str])]) -> Vec<MemberRow> {
+        let row = |(name, hosted, unreachable): &(&str, u32, &[&str])| MemberRow {
+            id: id(name),
+            place: "p".into(),
+            roles: Vec::new(),
+            address: String::new(),
+            http_address: None,
+            state: MemberState::Up,
+            sealed: false,
+            renewals: 1,
+            unreachable: unreachable.iter().map(|name| id(name)).collect(),
+            hosted: *hosted,
+            ended_why: String::new(),
+            ended_micros: 0,
+        };
+        members.iter().map(row).collect()
+    }
+
+    fn gives_way(seconds: u64, holder: &str, members: &[(&str, u32, &[&str])]) -> Option<String> {
+        let rows = rows(members);
+        let links = Links::new(&rows);
+        let age = Duration::from_secs(seconds);
+        let ages = links.broken().into_iter().map(|pair| (pair, age)).collect();
+        let limits = Patience {
+            votes_required: 2,
+            cut_timeout: Duration::from_secs(1),
+            bridged_cut_timeout: Duration::from_secs(5),
+        };
+        let judged = links.who_gives_way(&ages, Some(&id(holder)), &limits);
+        judged.map(|(id, _)| id.name().to_owned())
+    }
+
+    #[test]
+    fn of_two_the_one_without_the_lease_goes_then_the_emptier_then_the_later() {
+        let cut = |a, b| [("a", a, &["b"][..]), ("b", b, &["a"][..])];
+        assert_eq!(gives_way(0, "a", &cut(0, 9)), None);
+        assert_eq!(gives_way(1, "a", &cut(0, 9)).as_deref(), Some("b"));
+        assert_eq!(gives_way(1, "b", &cut(9, 0)).as_deref(), Some("a"));
+        assert_eq!(gives_way(1, "x", &cut(0, 9)).as_deref(), Some("a"));
+        assert_eq!(gives_way(1, "x", &cut(9, 9)).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn one_that_nobody_reaches_goes_although_it_holds_the_lease_and_says_it_first() {
+        let members = [("a", 1, &[][..]), ("b", 1, &[]), ("c", 9, &["a", "b"])];
+        assert_eq!(gives_way(9, "c", &members), None, "its word alone says nothing");
+        let members = [("a", 1, &["c"][..]), ("b", 1, &["c"]), ("c", 9, &["a", "b"])];
+        assert_eq!(gives_way(1, "c", &members).as_deref(), Some("c"));
+        let members = [("a", 1, &["c"][..]), ("b", 1, &["c"]), ("c", 9, &[])];
+        assert_eq!(gives_way(1, "c", &members).as_deref(), Some("c"), "two words are enough");
+    }
+
+    #[test]
+    fn two_whom_a_third_reaches_have_more_time() {
+        let members = [("a", 1, &[][..]), ("b", 2, &["c"]), ("c", 3, &["b"])];
+        assert_eq!(gives_way(4, "a", &members), None);
+        assert_eq!(gives_way(5, "a", &members).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn one_word_about_one_of_many_never_counts() {
+        let members = [("a", 1, &[][..]), ("b", 2, &["c"]), ("c", 3, &[])];
+        assert_eq!(gives_way(1000, "a", &members), None);
+        let members = [("b", 2, &["c"][..]), ("c", 3, &[])];
+        assert_eq!(gives_way(4, "c", &members), None);
+        assert_eq!(gives_way(5, "c", &members).as_deref(), Some("b"), "with nobody else it does");
+    }
+}

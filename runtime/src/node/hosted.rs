@@ -1,0 +1,22 @@
+//! How much a node hosts, by the types of its entities. Members judge by it which of two that are cut from each other stays.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[derive(Debug, Default)]
+pub(super) struct HostedCell(Mutex<BTreeMap<Arc<str>, u32>>);
+
+impl HostedCell {
+    pub(super) fn set(&self, entity_type: &Arc<str>, shards: u32) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(entity_type) {
+            Some(known) => *known = shards,
+            None => drop(all.insert(entity_type.clone(), shards)),
+        }
+    }
+
+    pub(super) fn sum(&self) -> u32 {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().fold(0, |sum, shards| sum.saturating_add(*shards))
+    }
+}

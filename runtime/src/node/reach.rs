@@ -1,0 +1,175 @@
+//! Whether the other places are reached over the links, and since when not: a line of the log when a cut begins, and one when it ends.
+//!
+//! A core and its task. A link needs a moment to come up, so that a place counts as cut off only after `GRACE`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{Inner, Node};
+
+/// How long a place may be without a link before it is said.
+const GRACE: Duration = Duration::from_secs(2);
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How a place is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaceState {
+    /// At least one of its nodes is linked.
+    Reached,
+    /// Nodes of it are members, and none is linked.
+    Cut,
+    /// None of its nodes is a member, as far as this node knows.
+    Gone,
+}
+
+/// How a place is reached, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlaceReach {
+    /// Its state.
+    pub state: PlaceState,
+    /// Since when.
+    pub since: Instant,
+    /// Its members that are up.
+    pub up: usize,
+    /// Those of them that are linked.
+    pub linked: usize,
+    is_told: bool,
+}
+
+/// What is to be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// A place is not reached any more, for this reason.
+    Lost(Arc<str>, PlaceState),
+    /// It is reached again, after so long.
+    Found(Arc<str>, Duration),
+}
+
+/// What is known of all places.
+#[derive(Debug, Default)]
+pub(super) struct Reach(BTreeMap<Arc<str>, PlaceReach>);
+
+impl Reach {
+    /// Takes what is seen of one place: members that are up, and how many of them are linked.
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        place: &Arc<str>,
+        (up, linked): (usize, usize),
+    ) -> Option<Effect> {
+        let state = match (up, linked) {
+            (_, 1..) => PlaceState::Reached,
+            (0, 0) => PlaceState::Gone,
+            (1.., 0) => PlaceState::Cut,
+        };
+        let new = PlaceReach { state, since: now, up, linked, is_told: false };
+        let known = self.0.entry(place.clone()).or_insert(new);
+        (known.up, known.linked) = (up, linked);
+        let lost_before = known.state != PlaceState::Reached;
+        if state == PlaceState::Reached {
+            let (since, was_told) = (known.since, known.is_told);
+            if lost_before {
+                *known = new;
+            }
+            return was_told.then(|| Effect::Found(place.clone(), now - since));
+        }
+        if !lost_before {
+            *known = new;
+        }
+        known.state = state;
+        if known.is_told || now - known.since < GRACE {
+            return None;
+        }
+        known.is_told = true;
+        Some(Effect::Lost(place.clone(), state))
+    }
+
+    pub(super) fn places(&self) -> BTreeMap<Arc<str>, PlaceReach> {
+        self.0.clone()
+    }
+}
+
+/// Looks at the places as long as the node is there.
+pub(super) async fn watch(node: Weak<Inner>) {
+    loop {
+        {
+            let Some(inner) = node.upgrade() else { return };
+            look(&Node { inner });
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn look(node: &Node) {
+    let members = node.members().borrow().clone();
+    let now = node.clock().now();
+    let gauges = node.metrics().gauges(
+        "antiphon_place_reached",
+        "Whether at least one node of another place is linked",
+        &["place"],
+    );
+    for place in node.peers().keys() {
+        let up: Vec<_> = members.up_in(place).map(|member| &member.id).collect();
+        let linked = up.iter().filter(|id| node.gate().is_connected(id)).count();
+        gauges.with_label_values(&[&**place]).set(i64::from(linked > 0));
+        let effect = {
+            let mut reach = node.inner.reach.lock().unwrap_or_else(PoisonError::into_inner);
+            reach.step(now, place, (up.len(), linked))
+        };
+        match effect {
+            Some(Effect::Lost(place, PlaceState::Cut)) => {
+                tracing::warn!(%place, up = up.len(), "a place is cut off: none of its nodes is linked");
+            }
+            Some(Effect::Lost(place, PlaceState::Gone | PlaceState::Reached)) => {
+                tracing::warn!(%place, "a place is gone: none of its nodes is a member");
+            }
+            Some(Effect::Found(place, after)) => {
+                tracing::info!(%place, ?after, "a place is reached again");
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+
+    #[test]
+    fn a_cut_is_said_when_it_begins_and_when_it_ends() {
+        let (mut reach, t0) = (Reach::default(), SystemClock.now());
+        let b: Arc<str> = "B".into();
+        let at = |seconds| t0 + Duration::from_secs(seconds);
+        assert_eq!(reach.step(at(0), &b, (2, 2)), None);
+        assert_eq!(reach.step(at(10), &b, (2, 0)), None, "a link may come back at once");
+        let lost = Effect::Lost(b.clone(), PlaceState::Cut);
+        assert_eq!(reach.step(at(12), &b, (2, 0)), Some(lost));
+        assert_eq!(reach.step(at(13), &b, (2, 0)), None, "it is said once");
+        assert_eq!(reach.step(at(14), &b, (0, 0)), None);
+        assert_eq!(reach.places()[&b].state, PlaceState::Gone);
+        assert_eq!(reach.places()[&b].since, at(10));
+        let found = Effect::Found(b.clone(), Duration::from_secs(10));
+        assert_eq!(reach.step(at(20), &b, (2, 1)), Some(found));
+        assert_eq!(reach.step(at(21), &b, (2, 2)), None);
+        assert_eq!(reach.places()[&b].since, at(20));
+    }
+
+    #[test]
+    fn a_place_that_is_away_when_a_node_starts_is_said_after_a_moment() {
+        let (mut reach, t0) = (Reach::default(), SystemClock.now());
+        let b: Arc<str> = "B".into();
+        assert_eq!(reach.step(t0, &b, (0, 0)), None);
+        let lost = Effect::Lost(b.clone(), PlaceState::Gone);
+        assert_eq!(reach.step(t0 + GRACE, &b, (0, 0)), Some(lost));
+        // one that came up in time was never lost
+        assert_eq!(reach.step(t0, &"C".into(), (1, 0)), None);
+        assert_eq!(reach.step(t0 + GRACE / 2, &"C".into(), (1, 1)), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! Decides whether a region is ready: whether every shard of the own place has a home.
+//!
+//! At first it is ready when all have one. Later a shard is without a home for a moment whenever it moves, and a load balancer that
+//! was told each time would send everything elsewhere and back. So a region that was ready stays so until a shard has had no home for
+//! `homeless_grace`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What a region says of its shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Readiness {
+    is_ready: bool,
+    homeless_since: Option<Instant>,
+}
+
+impl Readiness {
+    /// Takes note of how many shards have no home now.
+    pub(super) fn step(&mut self, now: Instant, homeless: usize, grace: Duration) {
+        if homeless == 0 {
+            (self.is_ready, self.homeless_since) = (true, None);
+            return;
+        }
+        let since = *self.homeless_since.get_or_insert(now);
+        if now - since > grace {
+            self.is_ready = false;
+        }
+    }
+
+    /// Whether it is ready, and how long shards have been without a home otherwise.
+    pub(super) fn judge(&self, now: Instant) -> Result<(), Duration> {
+        if self.is_ready {
+            return Ok(());
+        }
+        Err(self.homeless_since.map_or(Duration::ZERO, |since| now - since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_persistence::time::{Clock, SystemClock};
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_region_is_ready_only_when_every_shard_had_a_home_once() {
+        let (mut readiness, t0) = (Readiness::default(), SystemClock.now());
+        assert_eq!(readiness.judge(t0), Err(Duration::ZERO));
+        readiness.step(t0, 3, GRACE);
+        assert_eq!(readiness.judge(t0), Err(Duration::ZERO));
+        readiness.step(t0 + GRACE / 5, 0, GRACE);
+        assert_eq!(readiness.judge(t0 + GRACE / 5), Ok(()));
+    }
+
+    #[test]
+    fn a_shard_that_moves_does_not_make_a_region_unready_and_one_that_stays_without_a_home_does() {
+        let (mut readiness, t0) = (Readiness::default(), SystemClock.now());
+        readiness.step(t0, 0, GRACE);
+        readiness.step(t0, 1, GRACE);
+        readiness.step(t0 + GRACE, 2, GRACE);
+        assert_eq!(readiness.judge(t0 + GRACE), Ok(()));
+
+        let later = t0 + GRACE * 2;
+        readiness.step(later, 1, GRACE);
+        assert_eq!(readiness.judge(later), Err(GRACE * 2));
+        // one with homes again is ready at once, and has its grace anew
+        readiness.step(later, 0, GRACE);
+        readiness.step(later + GRACE, 1, GRACE);
+        assert_eq!(readiness.judge(later + GRACE), Ok(()));
+    }
+}

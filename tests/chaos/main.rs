@@ -1,0 +1,66 @@
+//! Real node processes under many faults at once, with a checker of the whole history.
+//!
+//! ```bash
+//! cargo test -p antiphon-tests --test chaos                      # 10 rounds on SQLite
+//! make soak-chaos ROUNDS=500                                     # more of them
+//! make soak-chaos ROUNDS=100 STORE=cassandra SEED=7              # on Cassandra, with the faults of a seed
+//! REWIND=1                                                       # and journals that go back to an older copy
+//! ONLY=disk                                                      # only faults in whose names this stands
+//! NODE_BINARY=target/release/antiphon                            # nodes of a binary that is there
+//! ```
+//!
+//! A seed gives the faults and their times; the processes are as they are, so a run is not the same twice.
+//! Clocks that jump are faults of the simulation only: a process cannot be given a clock of its own here.
+
+mod campaign;
+mod disk;
+mod journals;
+mod load;
+mod nemesis;
+mod nodes;
+mod planted;
+mod proxy;
+
+use antiphon_persistence::time::{Clock, SystemClock};
+
+use campaign::{Campaign, Settings};
+use nodes::Store;
+
+/// So many rounds in `make check`.
+const ROUNDS: u32 = 10;
+
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
+    text(name)
+        .map(|text| text.parse().ok().unwrap_or_else(|| panic!("{name}: not a number: {text}")))
+}
+
+fn settings() -> Settings {
+    let now = SystemClock.wall().as_micros();
+    let store = match text("STORE").as_deref() {
+        None | Some("sqlite") => Store::Sqlite,
+        Some("cassandra") => {
+            let server = text("TEST_CASSANDRA").unwrap_or_else(|| "127.0.0.1:9042".into());
+            Store::Cassandra { server, run: now.to_string() }
+        }
+        Some(other) => panic!("STORE: expected `sqlite` or `cassandra`, actual `{other}`"),
+    };
+    Settings {
+        rounds: number("ROUNDS").unwrap_or(ROUNDS),
+        seed: number("SEED").unwrap_or(now),
+        store,
+        rewinds: text("REWIND").is_some(),
+        only: text("ONLY").unwrap_or_default().leak(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_each_round_of_faults_all_answers_were_true_and_nothing_is_lost_or_twice() {
+    let campaign = Campaign::start(settings()).await;
+    if let Err(reason) = campaign.run().await {
+        panic!("{reason}");
+    }
+}
