@@ -107,7 +107,8 @@ impl AnswerSink for Inner {
         let Err(error) = self.send(to, kind, service, correlation, payload) else { return };
         self.metrics.drop_counted("answer", 1);
         if let SendError::TooLarge { .. } = error {
-            let error = AskError::from(error).encode();
+            // the request was handled: that its answer is too large does not undo it
+            let error = AskError::Unanswered(AskError::from(error).to_string()).encode();
             let _ = self.send(to, MessageKind::Failure, service, correlation, error);
         }
     }
