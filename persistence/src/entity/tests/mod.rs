@@ -78,6 +78,7 @@ impl EntityHost for Host {
 struct Fixture {
     stores: Stores,
     host: Arc<Host>,
+    coordination: None,
     stopped: mpsc::Receiver<StopReason>,
     runtime: EntityRuntime<Counter>,
     writer: WriterId,
