@@ -53,7 +53,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum JournalCommand {
-    /// Looks at every row for damage and prints what it finds; nothing is changed, and nodes may run. Exit code 0: nothing is damaged.
+    /// Looks at every row for damage and prints what it finds; nothing is changed, and nodes may
+    /// run. Exit code 0: nothing is damaged.
     Verify {
         /// The configuration of a node.
         #[arg(long)]

@@ -1,4 +1,5 @@
-//! Looking at the journal of a place for damage: what `antiphon journal verify` does. Nothing is changed, and nodes may run meanwhile.
+//! Looking at the journal of a place for damage: what `antiphon journal verify` does. Nothing is
+//! changed, and nodes may run meanwhile.
 
 use std::path::Path;
 
@@ -22,25 +23,31 @@ pub enum Output {
     Json,
 }
 
-/// Looks at every row of the journal of the configured place, and prints what is damaged. Returns whether nothing is.
+/// Looks at every row of the journal of the configured place, and prints what is damaged. Returns
+/// whether nothing is.
 ///
 /// # Errors
-/// Those of the configuration; `Unavailable` when the journal is not there or does not answer; `Rejected` when it is of another version.
+/// The errors of the configuration; `Unavailable` when the journal is not there or does not answer;
+/// `Rejected` when it is of another version.
 pub async fn verify(config: &Path, output: Output) -> Result<bool> {
     let (name, report) = match config::load(config)?.own_journal() {
         Journal::Sqlite { path, settings } => {
             let settings = SqliteSettings { role: antiphon::sqlite::Role::Reader, ..settings };
             let stores = SqliteStores::open(&path, settings)?;
-            (path.display().to_string(), stores.verify().await?)
+            (path.display().to_string(), Box::pin(stores.verify()).await?)
         }
         Journal::Cassandra(settings) => {
             let name = format!("{}/{}", settings.server.keyspace, settings.server.place);
             let settings = CassandraSettings { role: Role::Reader, ..*settings };
-            (name, CassandraStores::open(settings).await?.verify().await?)
+            (name, Box::pin(cassandra(settings)).await?)
         }
     };
     print!("{}", text(&name, &report, output)?);
     Ok(report.is_sound())
+}
+
+async fn cassandra(settings: CassandraSettings) -> Result<Report> {
+    CassandraStores::open(settings).await?.verify().await
 }
 
 fn text(name: &str, report: &Report, output: Output) -> Result<String> {

@@ -149,7 +149,7 @@ where
         let is_reachable = |replica: &ReplicaId| {
             self.region
                 .home_of(replica, entity_id.as_ref())
-                .is_some_and(|home| parts.node.gate().is_connected(&home))
+                .is_some_and(|home| self.region.reaches(&home))
         };
         let replica = policy.choose(&parts.replicas, nearest, is_reachable);
         self.entity_ref_for(&entity_id, replica)

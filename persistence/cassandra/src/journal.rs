@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use crate::log::copy::part_of;
 use crate::log::round::{Entry, encode_entry};
 use crate::log::seal::Sealing;
-use crate::log::writer::{Reserved, Writer};
+use crate::log::writer::{Reserved, Room, Writer};
 use crate::stats::count;
 use crate::stores::CassandraStores;
 use crate::tables::{StreamRow, WriterRow};
@@ -122,7 +122,6 @@ impl CassandraStores {
 
     async fn append_with(&self, writer: &Writer, append: Append) -> Result<()> {
         writer.ended()?;
-        let encoded = encode_entry(&append);
         writer.room_to_copy().await;
         let queue = &self.inner.queue;
         if queue.available_permits() == 0 {
@@ -131,6 +130,9 @@ impl CassandraStores {
         let Ok(room) = queue.clone().acquire_owned().await else {
             return Err(Error::bug("the queue of the journal is closed"));
         };
+        let bytes = self.inner.queue_bytes.take(Limits::append_bytes(&append.events)).await?;
+        let room = Room { _place: room, _bytes: bytes };
+        let encoded = encode_entry(&append);
         writer.ended()?;
         let expected = append.expected;
         let stream: Arc<str> = append.persistence_id.into();

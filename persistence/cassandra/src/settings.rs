@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use antiphon_persistence::bounds::{self, HOUR, YEAR};
-use antiphon_persistence::store::check_append_bytes_max;
+use antiphon_persistence::store::{check_append_bytes_max, check_queue_bytes_max};
 use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,12 @@ pub struct CassandraSettings {
     pub lanes: u16,
     /// Appends that are under way or wait; callers over it wait for room. Default: 8192.
     pub queue_max: usize,
-    /// Encoded bytes of one append, and of one snapshot's state; larger ones are refused. At least the largest event, some 4 MiB, and at most half of
-    /// what the server takes in a request, 8 MiB. Default: 5 MiB.
+    /// Encoded bytes of those appends; as `queue_max` when it is reached. At least
+    /// `append_bytes_max`. Default: 64 MiB.
+    pub queue_bytes_max: usize,
+    /// Encoded bytes of one append, and of one snapshot's state; larger ones are refused. At least
+    /// the largest event, some 4 MiB, and at most half of what the server takes in a request, 8
+    /// MiB. Default: 5 MiB.
     pub append_bytes_max: usize,
     /// Bytes in one conditional write; at least one append is taken. Default: 256 KiB.
     pub round_bytes_max: usize,
@@ -88,6 +92,7 @@ impl Default for CassandraSettings {
             role: Role::Owner,
             lanes: 2,
             queue_max: 8192,
+            queue_bytes_max: 64 << 20,
             append_bytes_max: 5 << 20,
             round_bytes_max: 256 << 10,
             round_appends_max: 4096,
@@ -147,6 +152,7 @@ impl CassandraSettings {
             )));
         }
         check_append_bytes_max(self.append_bytes_max, APPEND_BYTES_LIMIT)?;
+        check_queue_bytes_max(self.queue_bytes_max, self.append_bytes_max)?;
         self.server.validate()
     }
 }

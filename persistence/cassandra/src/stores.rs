@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use antiphon_persistence::store::{Stores, WriterId};
+use antiphon_persistence::store::{QueueRoom, Stores, WriterId};
 use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -28,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     writers: Mutex<HashMap<WriterId, Arc<Writer>>>,
     pub(crate) queue: Arc<Semaphore>,
+    pub(crate) queue_bytes: QueueRoom,
 }
 
 impl CassandraStores {
@@ -49,6 +50,7 @@ impl CassandraStores {
         partition_events_max: u64,
     ) -> Self {
         let queue = Arc::new(Semaphore::new(settings.queue_max));
+        let queue_bytes = QueueRoom::new(settings.queue_bytes_max);
         let view = View::new(settings.feed_cache_bytes_max);
         let counters = Counters::default();
         let shared = Arc::new(Shared {
@@ -61,7 +63,7 @@ impl CassandraStores {
             read_ahead: ReadAhead::default(),
             partition_events_max,
         });
-        Self { inner: Arc::new(Inner { shared, writers: Mutex::default(), queue }) }
+        Self { inner: Arc::new(Inner { shared, writers: Mutex::default(), queue, queue_bytes }) }
     }
 
     /// Every trait of the store.

@@ -18,7 +18,8 @@ const ROWS_MAX: usize = 64;
 const EVENTS_MAX: usize = 1000;
 
 impl CassandraStores {
-    /// Looks at every row of the place for damage. Nothing is changed, also when the call is cancelled.
+    /// Looks at every row of the place for damage. Nothing is changed, also when the call is
+    /// cancelled.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout` when the server does not answer; damaged rows are in the report.

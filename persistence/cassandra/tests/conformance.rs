@@ -19,13 +19,16 @@ use flip::Flipper;
 struct Cassandra {
     settings: CassandraSettings,
     damaged: Mutex<Option<(Flipper, Stores)>>,
+    is_damaged: bool,
 }
 
 impl Cassandra {
     fn new(settings: CassandraSettings) -> Self {
         let server = support::server();
         let settings = CassandraSettings { server, feed_poll_interval: Duration::ZERO, ..settings };
-        Self { settings, damaged: Mutex::default() }
+        // once is enough: what is stored does not depend on the settings
+        let is_damaged = settings.lanes == CassandraSettings::default().lanes;
+        Self { settings, damaged: Mutex::default(), is_damaged }
     }
 }
 
@@ -37,6 +40,9 @@ impl Place for Cassandra {
     }
 
     async fn damaged_session(&self, rows: DamagedRows, choice: u64) -> Option<(String, Stores)> {
+        if !self.is_damaged {
+            return None;
+        }
         let mut damaged = self.damaged.lock().await;
         let (mut flipper, mut stores) = match damaged.take() {
             Some(damaged) => damaged,

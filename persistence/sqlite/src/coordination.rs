@@ -1,7 +1,8 @@
 //! Coordination tables: rows with versions, and a fencing token a table.
 //!
-//! Each row has a checksum, and each table the sum of those of its rows: a row that is gone, or lies under another key, is found when the
-//! table is read as a whole, and when a row is asked for that is not there.
+//! Each row has a checksum, and each table the sum of those of its rows: a row that is gone, or
+//! lies under another key, is found when the table is read as a whole, and when a row is asked for
+//! that is not there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -131,7 +132,8 @@ fn decode(table: &str, key: String, version: i64, record: Vec<u8>) -> Read<Cell>
     }
 }
 
-/// A row; when it is not there, the whole table is checked, so that a row whose key is damaged is not taken for none.
+/// A row; when it is not there, the whole table is checked, so that a row whose key is damaged is
+/// not taken for none.
 fn sure_cell(connection: &Connection, table: &str, key: &str) -> Read<Option<Cell>> {
     let found: Option<(i64, Vec<u8>)> = connection
         .prepare_cached("SELECT version, value FROM cells WHERE cell_table = ?1 AND cell_key = ?2")?
@@ -143,7 +145,7 @@ fn sure_cell(connection: &Connection, table: &str, key: &str) -> Read<Option<Cel
     }
 }
 
-/// What a table has beside its rows.
+/// The token and the sum of a table.
 struct Head {
     table: String,
     token: i64,
@@ -229,7 +231,8 @@ impl Head {
     }
 }
 
-/// A table without a head is new, unless the head of another one is damaged: then it may be this one's.
+/// A table without a head is new, unless the head of another one is damaged: then it may be this
+/// one's.
 fn check_all(connection: &Connection) -> Read<()> {
     let mut statement = connection
         .prepare_cached("SELECT CAST(cell_table AS BLOB), token, digest, checksum FROM tokens")?;

@@ -197,8 +197,8 @@ fn lost(id: &PersistenceId, ordinal: i64) -> Unread {
     Unread::Row(format!("table `batches`, ordinal {ordinal}, of `{id}`: its row is missing"))
 }
 
-/// The first marked batch after `last`, or the newest batch of the stream. A mark is only a hint: one that does not lead to a later batch of the
-/// stream is passed over.
+/// The first marked batch after `last`, or the newest batch of the stream. A mark is only a hint:
+/// one that does not lead to a later batch of the stream is passed over.
 fn start(
     connection: &Connection,
     id: &PersistenceId,

@@ -22,7 +22,7 @@ impl From<rusqlite::Error> for Unread {
     }
 }
 
-/// What an operator does about a damaged row.
+/// The way out for an operator who has a damaged row.
 const REMEDY: &str = "`antiphon journal verify` lists all damage; restore the file from a backup, or let the place take its events from the others";
 
 impl Unread {

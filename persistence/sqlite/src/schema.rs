@@ -9,9 +9,10 @@
 //! | `writers`, `snapshots`, `offsets`, `cells` | as their names say |
 //! | `tokens` | of each coordination table: the fencing token, and the sum of its rows' checksums, so that a row that is missing is noticed |
 //!
-//! Every row has a checksum of its key and all its columns (`sums.rs`, and at the end of the values of `snapshots`, `offsets` and `cells`),
-//! compared at each read. A stream's name has a hash beside it, by which its row is found when the name is damaged: a damaged stream is
-//! an error and not an empty one.
+//! Every row has a checksum of its key and all its columns (`sums.rs`, and at the end of the values
+//! of `snapshots`, `offsets` and `cells`), compared at each read. A stream's name has a hash beside
+//! it, by which its row is found when the name is damaged: a damaged stream is an error and not an
+//! empty one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use crate::error::from_sqlite;
 use crate::file::{Owner, check_path, owner};
 use crate::{Durability, Role, SqliteSettings};
 
-/// The version of the tables below; a file with another one is refused. Version 1 was written before the first release, without checksums.
+/// The version of the tables below; a file with another one is refused. Version 1 was written
+/// before the first release, without checksums.
 const VERSION: i64 = 2;
 
 /// "Anti", marks the file as ours (`PRAGMA application_id`).

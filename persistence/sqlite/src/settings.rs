@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::store::check_append_bytes_max;
+use antiphon_persistence::store::{check_append_bytes_max, check_queue_bytes_max};
 use antiphon_persistence::{Result, bounds};
 use serde::{Deserialize, Serialize};
 
@@ -38,11 +38,15 @@ pub struct SqliteSettings {
     pub durability: Durability,
     /// Appends and other writes that may wait for the writer thread; callers over it wait for room. Default: 8192.
     pub queue_max: usize,
+    /// Encoded bytes of appends that may wait for it; as `queue_max` when it is reached. At least
+    /// `append_bytes_max`. Default: 64 MiB.
+    pub queue_bytes_max: usize,
     /// Writes in one transaction; the next ones go into the next. Default: 2048.
     pub group_writes_max: usize,
     /// Encoded bytes in one transaction; at least one write is taken. Default: 4 MiB.
     pub group_bytes_max: usize,
-    /// Encoded bytes of one append; a larger one is refused. At least the largest event, some 4 MiB, and at most 100 MiB. Default: 16 MiB.
+    /// Encoded bytes of one append; a larger one is refused. At least the largest event, some 4
+    /// MiB, and at most 100 MiB. Default: 16 MiB.
     pub append_bytes_max: usize,
     /// How long a transaction waits for another process; then its writes fail with `Unavailable`. Default: 5 s.
     #[serde(with = "antiphon_persistence::time::text")]
@@ -67,6 +71,7 @@ impl Default for SqliteSettings {
             role: Role::Owner,
             durability: Durability::Full,
             queue_max: 8192,
+            queue_bytes_max: 64 << 20,
             group_writes_max: 2048,
             group_bytes_max: 4 << 20,
             append_bytes_max: 16 << 20,
@@ -105,7 +110,8 @@ impl SqliteSettings {
             // an empty journal has some pages already
             bounds::count("file_pages_max", pages as usize, 64..=u32::MAX as usize - 1)?;
         }
-        check_append_bytes_max(self.append_bytes_max, APPEND_BYTES_LIMIT)
+        check_append_bytes_max(self.append_bytes_max, APPEND_BYTES_LIMIT)?;
+        check_queue_bytes_max(self.queue_bytes_max, self.append_bytes_max)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Snapshots: one row each. One that is damaged is passed over for the newest one before it that is not.
+//! Snapshots: one row each. One that is damaged is passed over for the newest one before it that is
+//! not.
 
 use antiphon_persistence::Result;
 use antiphon_persistence::event::SequenceNr;

@@ -1,5 +1,5 @@
-//! What the checksum of each table's rows covers: the key and every column, and the name of the stream instead of its number alone, so that a
-//! damaged number is found too.
+//! The checksum of each table's rows covers the key and every column, and the name of the stream
+//! instead of its number alone, so that a damaged number is found too.
 
 use antiphon_persistence::record::checksum::Checksum;
 use xxhash_rust::xxh64::xxh64;
@@ -50,7 +50,8 @@ impl BatchHeader {
         })
     }
 
-    /// The checksum of these columns, with these instead of the own `seen`, for the stream of this name.
+    /// The checksum of these columns, with these instead of the own `seen`, for the stream of this
+    /// name.
     pub(crate) fn sum(&self, name: &str, seen: &[u8]) -> i64 {
         let Self { ordinal, stream, first, last, previous, events_checksum, .. } = self;
         let sum = Checksum::of("batches").text(name).signed(*ordinal).signed(*stream);

@@ -1,5 +1,6 @@
-//! Looks at every row of the file, in one read transaction: what is written meanwhile is not seen, and nothing is changed. As long as it runs, the
-//! write-ahead log is not copied back beyond its beginning.
+//! Looks at every row of the file, in one read transaction: what is written meanwhile is not seen,
+//! and nothing is changed. As long as it runs, the write-ahead log is not copied back beyond its
+//! beginning.
 
 use std::collections::HashMap;
 
@@ -21,7 +22,8 @@ impl SqliteStores {
     /// Looks at every row for damage. Nothing is changed; a cancelled call runs to its end, unseen.
     ///
     /// # Errors
-    /// `Unavailable` or `Corrupt` when the file cannot be read at all; damaged rows are in the report.
+    /// `Unavailable` or `Corrupt` when the file cannot be read at all; damaged rows are in the
+    /// report.
     pub async fn verify(&self) -> Result<Report> {
         self.read("verifying", |transaction| {
             let mut walk = Walk { connection: transaction, report: Report::default() };
@@ -42,7 +44,7 @@ impl SqliteStores {
 
 type Walked<T> = std::result::Result<T, Unread>;
 
-/// What is known of a stream, from its rows and then from its batches.
+/// A stream as its rows, and then its batches, show it.
 struct Stream {
     name: String,
     end: End,
@@ -278,7 +280,7 @@ impl Walk<'_> {
     }
 }
 
-/// What is wrong with a batch of a stream, and with its events.
+/// The problems of a batch of a stream, and of its events.
 fn batch_problems(
     stream: &mut Stream,
     header: &BatchHeader,

@@ -1,5 +1,6 @@
-//! A journal as this version wrote it, which later versions must read. The file is the text of a database, `fixtures/journal-2.sql`; never change it: a new
-//! schema version gets a file of its own.
+//! A journal as this version wrote it, which later versions must read. The file is the text of a
+//! database, `fixtures/journal-2.sql`; never change it: a new schema version gets a file of its
+//! own.
 
 use std::path::{Path, PathBuf};
 

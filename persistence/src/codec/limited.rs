@@ -9,8 +9,9 @@ pub(super) struct Bytes {
 }
 
 impl Bytes {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes: Vec::new(), bytes_max }
+    /// Writes into `bytes`, which is empty.
+    pub(super) fn into(bytes: Vec<u8>, bytes_max: usize) -> Self {
+        Self { bytes, bytes_max }
     }
 
     pub(super) fn into_inner(self) -> Vec<u8> {

@@ -83,20 +83,31 @@ impl CodecId {
         value: &T,
         bytes_max: usize,
     ) -> Result<Vec<u8>> {
+        self.encode_into(Vec::new(), value, bytes_max)
+    }
+
+    /// The same, in the memory of `bytes`, whose content is forgotten.
+    pub(crate) fn encode_into<T: Serialize + ?Sized>(
+        self,
+        mut bytes: Vec<u8>,
+        value: &T,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>> {
+        bytes.clear();
         match self {
             Self::Bincode => {
-                binary::encode(value, bytes_max).map_err(|error| self.not_encoded(error))
+                binary::encode(bytes, value, bytes_max).map_err(|error| self.not_encoded(error))
             }
             Self::Cbor => {
                 binary::check_named(value, false).map_err(|error| self.not_encoded(error))?;
-                let mut bytes = limited::Bytes::new(bytes_max);
+                let mut bytes = limited::Bytes::into(bytes, bytes_max);
                 ciborium::into_writer(value, &mut bytes)
                     .map_err(|error| self.not_encoded(cbor_not_written(error)))?;
                 Ok(bytes.into_inner())
             }
             Self::Json => {
                 binary::check_named(value, true).map_err(|error| self.not_encoded(error))?;
-                let mut bytes = limited::Bytes::new(bytes_max);
+                let mut bytes = limited::Bytes::into(bytes, bytes_max);
                 serde_json::to_writer(&mut bytes, value)
                     .map_err(|error| self.not_encoded(error))?;
                 Ok(bytes.into_inner())

@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::engine::{Action, Engine, Generation, Input, Now, Release};
+use super::handle::{EMPTY, FULL, UNKNOWN};
 use super::runtime::Inner;
 use super::writing::{append_with_shapes, save_and_read_back};
 use super::{EntityCounters, EventSourced, StopReason};
@@ -40,7 +41,7 @@ impl<E> EntityActor<E> {
 pub(super) struct Arguments<E: EventSourced> {
     pub(super) id: ReplicationId,
     pub(super) arriving: Arc<AtomicUsize>,
-    pub(super) is_empty: Arc<AtomicBool>,
+    pub(super) is_empty: Arc<AtomicU8>,
     pub(super) engine: Engine<E>,
     pub(super) runtime: Arc<Inner<E>>,
 }
@@ -48,7 +49,7 @@ pub(super) struct Arguments<E: EventSourced> {
 pub(super) struct State<E: EventSourced> {
     id: ReplicationId,
     arriving: Arc<AtomicUsize>,
-    is_empty: Arc<AtomicBool>,
+    is_empty: Arc<AtomicU8>,
     engine: Engine<E>,
     runtime: Arc<Inner<E>>,
     permit: Option<OwnedSemaphorePermit>,
@@ -119,7 +120,9 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         for action in state.engine.step(now, input) {
             run(&myself, state, action);
         }
-        state.is_empty.store(state.engine.is_empty(), Ordering::Relaxed);
+        let is_empty =
+            state.engine.is_empty().map_or(UNKNOWN, |is_empty| if is_empty { EMPTY } else { FULL });
+        state.is_empty.store(is_empty, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use ractor::{ActorRef, MessagingErr};
 use serde::Serialize;
@@ -23,13 +23,20 @@ pub enum TellError<C> {
     Stopped(C),
 }
 
+/// The entity is not at work.
+pub(super) const UNKNOWN: u8 = 0;
+/// The entity has no event.
+pub(super) const EMPTY: u8 = 1;
+/// The entity has events, or commands that wait.
+pub(super) const FULL: u8 = 2;
+
 /// A running entity. Cheap to clone.
 pub struct EntityHandle<E: EventSourced> {
     pub(super) actor: ActorRef<EntityMessage<E>>,
     pub(super) taken: Arc<AtomicUsize>,
     pub(super) mailbox_max: usize,
     pub(super) arriving: Arc<AtomicUsize>,
-    pub(super) is_empty: Arc<AtomicBool>,
+    pub(super) is_empty: Arc<AtomicU8>,
     pub(super) arrivals_max: usize,
     pub(super) counters: Arc<EntityCounters>,
 }
@@ -117,9 +124,12 @@ impl<E: EventSourced> EntityHandle<E> {
         self.send(Input::Kill);
     }
 
-    /// Whether it is at work without any event: nothing would be lost if it were not there.
-    pub fn is_empty(&self) -> bool {
-        self.is_empty.load(Ordering::Relaxed) && self.command_count() == 0
+    /// Whether it has no event, so that nothing would be lost if it were not there; `None` while it is not at work.
+    pub fn is_empty(&self) -> Option<bool> {
+        match self.is_empty.load(Ordering::Relaxed) {
+            UNKNOWN => None,
+            is_empty => Some(is_empty == EMPTY && self.command_count() == 0),
+        }
     }
 
     /// How many commands it has taken and not answered.

@@ -9,6 +9,7 @@
 
 mod actor;
 mod behaviour;
+mod check;
 mod context;
 mod counters;
 mod effect;

@@ -1,7 +1,7 @@
 //! Starts the entities of one type at one node.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicU8, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 
 use ractor::ActorRuntime;
@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::actor::{Arguments, EntityActor, EntityMessage};
 use super::engine::{Engine, Input};
+use super::handle::UNKNOWN;
 use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::shape::ShapeBook;
@@ -145,7 +146,7 @@ impl<E: EventSourced> EntityRuntime<E> {
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
         let arriving = Arc::new(AtomicUsize::new(0));
         let arrivals_max = inner.settings.arrivals_max;
-        let is_empty = Arc::new(AtomicBool::new(false));
+        let is_empty = Arc::new(AtomicU8::new(UNKNOWN));
         let arguments = Arguments {
             id,
             arriving: arriving.clone(),

@@ -30,6 +30,10 @@
 //! assert_eq!(counter.new_events(), [Event::Added { delta: 3 }]);
 //! assert_eq!(*counter.state(), 5);
 //! ```
+//!
+//! An application should also check that what its types become can be read again: [`check_stored`], [`check_commands`] and [`check_answers`].
+
+pub use super::check::{check_answers, check_commands, check_event, check_stored};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -75,14 +79,13 @@ impl<E: EventSourced> EntityTest<E> {
     /// Puts events into the journal, before anything else.
     ///
     /// # Panics
-    /// When the entity has started, or an event cannot be encoded.
+    /// When the entity has started, or an event could not be read again.
     #[must_use]
     pub fn given(mut self, events: impl IntoIterator<Item = E::Event>) -> Self {
         assert!(!self.started, "`given` comes first");
         for event in events {
             let number = self.journal.len() as u64 + 1;
-            let codec = self.behaviour.event_codec();
-            let kind = self.behaviour.event_type(&event);
+            let payload = super::engine::proof::prove_event(&*self.behaviour, &event);
             let mut version = VersionVector::new();
             version.set(self.id.replica_id(), number);
             self.journal.push(StoredEvent {
@@ -94,12 +97,7 @@ impl<E: EventSourced> EntityTest<E> {
                     concurrent: false,
                     timestamp: Timestamp::from_micros(number),
                 },
-                payload: crate::event::Payload {
-                    codec: codec as u8,
-                    manifest: kind.manifest,
-                    version: kind.version,
-                    bytes: codec.encode(&event).expect("an event that can be encoded").into(),
-                },
+                payload: payload.expect("an event that can be read again"),
             });
         }
         self.given = self.journal.len();

@@ -36,8 +36,8 @@ pub fn room(events: &[StoredEvent]) -> usize {
     events.iter().map(|event| event.payload.bytes.len() + 48).sum()
 }
 
-/// The bytes of one event within a record: the unit in which all limits of events and appends are counted. An event has the
-/// same size at every replica.
+/// The bytes of one event within a record: the unit in which all limits of events and appends are
+/// counted. An event has the same size at every replica.
 pub fn event_bytes(meta: &EventMeta, payload: &Payload) -> usize {
     1 + text_bytes(meta.origin.as_str().len())
         + version::encoded_bytes(&meta.version)

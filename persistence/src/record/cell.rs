@@ -1,4 +1,5 @@
-//! The value of a coordination row, and the position of a reader, as they are stored: with the checksum of their row.
+//! The value of a coordination row, and the position of a reader, as they are stored: with the
+//! checksum of their row.
 //!
 //! | record | form |
 //! |---|---|

@@ -1,14 +1,15 @@
 //! The checksum of a stored row: xxh64 over its key and everything in it.
 //!
-//! Stores compute it when they write and compare it at every read, so that a flipped bit, a row that was cut off and a row
-//! that lies under another key are found. The key is part of it, field by field with its length, so that no two keys have
-//! the same bytes. It protects against damage, not against somebody who forges rows.
+//! Stores compute it when they write and compare it at every read, so that a flipped bit, a row
+//! that was cut off and a row that lies under another key are found. The key is part of it, field
+//! by field with its length, so that no two keys have the same bytes. It protects against damage,
+//! not against somebody who forges rows.
 
 use xxhash_rust::xxh64::Xxh64;
 
 use super::bytes::Unreadable;
 
-/// What a row that does not have its checksum is said to be.
+/// The complaint about a row that does not have its checksum.
 pub const DAMAGED: Unreadable = "its checksum is another one: the row was damaged, or moved";
 
 /// Bytes that [`seal`] adds.

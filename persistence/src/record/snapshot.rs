@@ -48,7 +48,8 @@ pub fn encode(persistence_id: &PersistenceId, snapshot: &Snapshot) -> Vec<u8> {
     out
 }
 
-/// The snapshot of a record that lies under this stream and number. Its state is a part of `bytes`, not a copy.
+/// The snapshot of a record that lies under this stream and number. Its state is a part of `bytes`,
+/// not a copy.
 ///
 /// # Errors
 /// Why it cannot be used.

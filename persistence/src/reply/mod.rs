@@ -13,5 +13,7 @@ pub use scope::{
     RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_command, refuse,
 };
 
+pub(crate) use scope::with_sender;
+
 #[cfg(test)]
 mod tests;

@@ -61,6 +61,14 @@ pub fn decode_command<C: DeserializeOwned>(
     decoded
 }
 
+/// Lets `read` make commands up whose answers go to `sender`.
+pub(crate) fn with_sender<T>(sender: Arc<dyn ReplySender>, read: impl FnOnce() -> T) -> T {
+    let outer = SENDER.replace(Some(sender));
+    let made = read();
+    SENDER.replace(outer);
+    made
+}
+
 /// Drops a command that nobody will handle, so that whoever asked with it learns why.
 pub fn refuse<C>(command: C, reason: ReplyError) {
     let outer = REFUSAL.replace(Some(reason));

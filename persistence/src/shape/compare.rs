@@ -27,7 +27,7 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn forms(&mut self, at: &str, old: &'a Form, new: &'a Form) -> Option<String> {
         match (old, new) {
-            (Form::Unknown, _) | (_, Form::Unknown) => None,
+            (Form::Unknown | Form::Any, _) | (_, Form::Unknown | Form::Any) => None,
             (Form::Scalar(was), Form::Scalar(is)) => self.scalars(at, *was, *is),
             (Form::Option(was), Form::Option(is)) | (Form::Sequence(was), Form::Sequence(is)) => {
                 self.forms(at, was, is)
@@ -185,7 +185,7 @@ fn class(scalar: Scalar) -> &'static str {
 
 fn words(form: &Form) -> String {
     match form {
-        Form::Unknown => "unknown".to_owned(),
+        Form::Unknown | Form::Any => "unknown".to_owned(),
         Form::Scalar(scalar) => format!("{scalar:?}"),
         Form::Option(_) => "an option".to_owned(),
         Form::Sequence(_) => "a sequence".to_owned(),

@@ -32,6 +32,8 @@ pub(super) enum Form {
     /// Not seen: nothing is known of it, and anything fits.
     #[default]
     Unknown,
+    /// Of any type: nothing is known of it either.
+    Any,
     Scalar(Scalar),
     Option(Box<Form>),
     Sequence(Box<Form>),
@@ -103,6 +105,7 @@ pub(super) fn merge(known: &mut Form, seen: Form) {
     match (known, seen) {
         (_, Form::Unknown) => {}
         (known @ Form::Unknown, seen) => *known = seen,
+        (Form::Any, _) => {}
         (Form::Option(known), Form::Option(seen))
         | (Form::Sequence(known), Form::Sequence(seen)) => {
             merge(known, *seen);

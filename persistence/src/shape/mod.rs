@@ -21,6 +21,7 @@ mod tracer;
 
 pub use book::{SHAPES, ShapeBook};
 pub use kinds::{Kind, Kinds, kinds};
+pub(crate) use tracer::samples;
 
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,10 @@ const TEXTS: [&str; 8] = [
 #[derive(Default)]
 struct State {
     human_readable: bool,
+    /// Whatever may be empty is.
+    is_empty: bool,
+    /// A type that takes any value was seen.
+    saw_any: bool,
     types: BTreeMap<String, Container>,
     /// Variants that were read, with how deep they go.
     done: BTreeMap<(String, u32), usize>,
@@ -72,16 +76,39 @@ struct Place {
 /// The shape of `T`; `sample` is given the values that were read, with the index of the variant when `T` is an enum.
 pub(super) fn trace<T: DeserializeOwned>(
     human_readable: bool,
-    mut sample: impl FnMut(T, Option<u32>),
+    sample: impl FnMut(T, Option<u32>),
 ) -> Shape {
     let mut state = State { human_readable, ..State::default() };
+    let root = trace_in(&mut state, sample);
+    Shape { root, types: state.types }
+}
+
+/// Made-up values of each variant: with everything that may be empty filled, and with it empty. Returns whether there is a type in it that
+/// takes any value.
+pub(crate) fn samples<T: DeserializeOwned>(
+    human_readable: bool,
+    mut sample: impl FnMut(T),
+) -> bool {
+    let mut saw_any = false;
+    for is_empty in [false, true] {
+        let mut state = State { human_readable, is_empty, ..State::default() };
+        trace_in(&mut state, |value, _| sample(value));
+        saw_any |= state.saw_any;
+    }
+    saw_any
+}
+
+fn trace_in<T: DeserializeOwned>(
+    state: &mut State,
+    mut sample: impl FnMut(T, Option<u32>),
+) -> Form {
     let mut root = Form::Unknown;
     for _ in 0..PASSES_MAX {
         state.begin();
         let mut form = Form::Unknown;
         let known = state.done.len();
         let read = catch_unwind(AssertUnwindSafe(|| {
-            T::deserialize(Reader { state: &mut state, form: &mut form })
+            T::deserialize(Reader { state: &mut *state, form: &mut form })
         }));
         merge(&mut root, form);
         match read {
@@ -101,7 +128,7 @@ pub(super) fn trace<T: DeserializeOwned>(
             Err(_) => break,
         }
     }
-    Shape { root, types: state.types }
+    root
 }
 
 impl State {
@@ -207,7 +234,7 @@ impl State {
     /// Whether there are variants in it that were not read.
     fn is_open_at(&self, form: &Form, seen: &mut BTreeSet<String>) -> bool {
         match form {
-            Form::Unknown | Form::Scalar(_) => false,
+            Form::Unknown | Form::Any | Form::Scalar(_) => false,
             Form::Option(form) | Form::Sequence(form) => self.is_open_at(form, seen),
             Form::Map(key, value) => self.is_open_at(key, seen) || self.is_open_at(value, seen),
             Form::Tuple(forms) => forms.iter().any(|form| self.is_open_at(form, seen)),

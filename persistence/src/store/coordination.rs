@@ -70,7 +70,8 @@ pub enum FencedOutcome {
 /// - `put_fenced` must be refused when the table's token is higher than `token`, atomically with the write; it raises a lower one.
 /// - After `raise_token(t)` has returned, no `put_fenced` with a lower token may take effect, however late.
 /// - `put_fenced` writes all its rows or none.
-/// - A damaged row must be found whenever it is read, by `scan` or by its key: the call fails with `Corrupt`, naming table and key.
+/// - A damaged row must be found whenever it is read, by `scan` or by its key: the call fails with
+///   `Corrupt`, naming table and key.
 #[async_trait]
 pub trait Coordination: Send + Sync + 'static {
     /// How often another store was found behind this handle than the one before, such as a file that was replaced. What was checked of

@@ -97,9 +97,12 @@ impl Append {
 /// - `highest` must include deleted events: deleting never resets it. It is zero for an unknown stream.
 /// - `delete_to` must be idempotent, and must also accept a number above the highest: all events that exist now are deleted.
 /// - A stored event must be read back equal, metadata and payload, to the bit.
-/// - `append` must take every append within `limits`, and must fail with `Rejected`, storing nothing, when an event or the append is larger.
-///   The size is counted in encoded bytes, see [`Limits`]; the limit of an event must be [`EVENT_BYTES_MAX`](super::EVENT_BYTES_MAX).
-/// - A damaged row must be found whenever it is read: the call fails with `Corrupt`, naming table and key. It must never return another value,
+/// - `append` must take every append within `limits`, and must fail with `Rejected`, storing
+///   nothing, when an event or the append is larger.
+///   The size is counted in encoded bytes, see [`Limits`]; the limit of an event must be
+///   [`EVENT_BYTES_MAX`](super::EVENT_BYTES_MAX).
+/// - A damaged row must be found whenever it is read: the call fails with `Corrupt`, naming table
+///   and key. It must never return another value,
 ///   and never take the damaged row for one that is not there.
 ///
 /// A cancelled (dropped) `append` may or may not take effect.

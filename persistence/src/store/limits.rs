@@ -1,6 +1,10 @@
-//! How large events and appends may be: one unit, the bytes of the [record](crate::record::batch) that a store keeps, counted without
-//! encoding. An event has the same size at every replica, and the same limit everywhere, so that what one place has stored every other
-//! place can store.
+//! How large events and appends may be: one unit, the bytes of the [record](crate::record::batch)
+//! that a store keeps, counted without encoding. An event has the same size at every replica, and
+//! the same limit everywhere, so that what one place has stored every other place can store.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Append, Snapshot};
 use crate::event::{EventMeta, Payload, StoredEvent};
@@ -8,10 +12,11 @@ use crate::identity::PersistenceId;
 use crate::record::batch;
 use crate::{Error, Result};
 
-/// The largest event, in encoded bytes with its metadata: 4 MiB of payload and 64 KiB for the rest. The same in every store, and no setting.
+/// The largest event, in encoded bytes with its metadata: 4 MiB of payload and 64 KiB for the rest.
+/// The same in every store, and no setting.
 pub const EVENT_BYTES_MAX: usize = (4 << 20) + (64 << 10);
 
-/// What a store takes. Whoever forms groups of events, or pages of them, keeps to it.
+/// The limits of a store. Whoever forms groups of events, or pages of them, keeps to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Encoded bytes of all events of one append.
@@ -101,6 +106,51 @@ impl Append {
     }
 }
 
+/// Room for the bytes of appends that wait.
+#[derive(Debug)]
+pub struct QueueRoom {
+    units: Arc<Semaphore>,
+    unit_count: u32,
+}
+
+impl QueueRoom {
+    /// Room for so many bytes, in units of 1024.
+    pub fn new(queue_bytes_max: usize) -> Self {
+        let units = (queue_bytes_max / ROOM_UNIT).clamp(1, ROOM_MAX);
+        let unit_count = u32::try_from(units).unwrap_or(u32::MAX);
+        Self { units: Arc::new(Semaphore::new(units)), unit_count }
+    }
+
+    /// Waits for room for so many bytes, first come, first served; more than there is at all count
+    /// as all of it. A cancelled call takes none.
+    ///
+    /// # Errors
+    /// `Bug` when the room was closed.
+    pub async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
+        let units = units.clamp(1, self.unit_count);
+        let taken = self.units.clone().acquire_many_owned(units).await;
+        taken.map_err(|_| Error::bug("the room for appends that wait is closed"))
+    }
+}
+
+/// Checks the setting `queue_bytes_max` of a store.
+///
+/// # Errors
+/// `Rejected` when one append of the largest size would never find room.
+pub fn check_queue_bytes_max(actual: usize, append_bytes_max: usize) -> Result<()> {
+    if (append_bytes_max + ROOM_UNIT..=ROOM_MAX * ROOM_UNIT).contains(&actual) {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "`queue_bytes_max`: expected at least `append_bytes_max` ({append_bytes_max}) and {ROOM_UNIT}, and at most {}, actual {actual}",
+        ROOM_MAX * ROOM_UNIT
+    )))
+}
+
+const ROOM_UNIT: usize = 1024;
+const ROOM_MAX: usize = 1 << 24;
+
 /// Checks the setting `append_bytes_max` of a store whose rows can have `limit` bytes.
 ///
 /// # Errors
@@ -113,4 +163,47 @@ pub fn check_append_bytes_max(actual: usize, limit: usize) -> Result<()> {
     Err(Error::rejected(format!(
         "`append_bytes_max`: expected {least} (so that each event which another place has stored can be stored here) to {limit}, actual {actual}"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn appends_wait_for_room_by_their_bytes() {
+        let room = QueueRoom::new(10 * ROOM_UNIT);
+        let large = room.take(9 * ROOM_UNIT).await.unwrap();
+        let small = room.take(1).await.unwrap();
+        let next = room.take(2 * ROOM_UNIT);
+        tokio::pin!(next);
+        tokio::select! {
+            biased;
+            _ = &mut next => panic!("there is no room"),
+            () = std::future::ready(()) => {}
+        }
+        drop(large);
+        let next = next.await.unwrap();
+        assert_eq!(room.units.available_permits(), 7);
+        drop((small, next));
+        let all = room.take(usize::MAX).await.unwrap();
+        assert_eq!(room.units.available_permits(), 0, "more than there is counts as all of it");
+        drop(all);
+    }
+
+    #[test]
+    fn a_limit_that_would_keep_a_place_from_catching_up_is_refused() {
+        let limit = 8 << 20;
+        for (bytes, is_good) in [
+            (0, false),
+            (EVENT_BYTES_MAX, false),
+            (EVENT_BYTES_MAX + batch::HEAD_BYTES_MAX, true),
+            (limit, true),
+            (limit + 1, false),
+        ] {
+            assert_eq!(check_append_bytes_max(bytes, limit).is_ok(), is_good, "{bytes}");
+        }
+        assert!(check_queue_bytes_max(limit, limit).is_err(), "no room for the largest append");
+        assert!(check_queue_bytes_max(2 * limit, limit).is_ok());
+        assert!(check_queue_bytes_max(usize::MAX, limit).is_err());
+    }
 }

@@ -19,7 +19,9 @@ pub use coordination::{
 };
 pub use deferred::DeferredStores;
 pub use journal::{Append, Journal, WriterId};
-pub use limits::{EVENT_BYTES_MAX, Limits, check_append_bytes_max};
+pub use limits::{
+    EVENT_BYTES_MAX, Limits, QueueRoom, check_append_bytes_max, check_queue_bytes_max,
+};
 pub use offset::{Offset, OffsetKey, OffsetStore};
 pub use read_journal::{Change, ChangesPage, ChangesQuery, ReadJournal};
 pub use snapshot::{Snapshot, SnapshotStore};

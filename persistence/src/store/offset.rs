@@ -59,7 +59,8 @@ pub struct OffsetKey {
 ///
 /// # Contract
 /// - `load_offset` must return what the last `save_offset` of the key stored, or the start.
-/// - A damaged position must be found when it is loaded: the call fails with `Corrupt`, naming reader and part.
+/// - A damaged position must be found when it is loaded: the call fails with `Corrupt`, naming
+///   reader and part.
 /// - `save_offset` must be durable when it returns, or may be lost by a crash as a whole: an older position may come back, never another one.
 #[async_trait]
 pub trait OffsetStore: Send + Sync + 'static {

@@ -30,13 +30,16 @@ pub struct Snapshot {
 ///
 /// # Contract
 /// - `latest_snapshot` must return the snapshot with the highest number that is at most `last`, or `None`.
-/// - `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than the journal's
+/// - `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than
+///   the journal's
 ///   [`Limits`](super::Limits) say.
 /// - `save_snapshot` must replace a snapshot with the same stream and number.
 /// - `delete_snapshots_to` must delete the snapshots with numbers up to and including `last`, and no other; it is idempotent.
 /// - A snapshot must be read back equal, to the bit.
-/// - A snapshot that is damaged, or of a form that the store does not know, must be passed over for the newest one before it that is sound, logged
-///   and counted. Whoever cannot use the one that it got asks for the one before it, with its number less one as `last`.
+/// - A snapshot that is damaged, or of a form that the store does not know, must be passed over for
+///   the newest one before it that is sound, logged
+///   and counted. Whoever cannot use the one that it got asks for the one before it, with its
+///   number less one as `last`.
 #[async_trait]
 pub trait SnapshotStore: Send + Sync + 'static {
     /// Stores a snapshot.

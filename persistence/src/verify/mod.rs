@@ -1,4 +1,5 @@
-//! Looking at a whole store for damage: what is reported, and what must hold within a stream. Each backend brings its own walk.
+//! Looking at a whole store for damage: what is reported, and what must hold within a stream. Each
+//! backend brings its own walk.
 
 mod report;
 mod stream;

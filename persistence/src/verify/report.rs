@@ -1,4 +1,4 @@
-//! What was looked at, and what is damaged.
+//! The report of a verification: the rows that were looked at, and the damage.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Damage {
     pub table: &'static str,
     /// Which row of it, or which stream.
     pub key: String,
-    /// What is wrong.
+    /// The problem.
     pub what: String,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What a store has, and what is damaged of it.
+/// The rows of a store, and the damage.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Streams.
@@ -37,7 +37,7 @@ pub struct Report {
     pub snapshots: u64,
     /// Rows of coordination, positions and writers.
     pub other_rows: u64,
-    /// What is damaged, the first [`DAMAGE_COUNT_MAX`] of it.
+    /// The damages, the first [`DAMAGE_COUNT_MAX`] of it.
     pub damages: Vec<Damage>,
     /// How much is damaged.
     pub damage_count: u64,

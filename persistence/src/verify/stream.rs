@@ -1,5 +1,5 @@
-//! What must hold within one stream: its numbers are dense; the events of each origin are numbered densely too; no event comes before one
-//! that it knows of.
+//! The rules of one stream: its numbers are dense; the events of each origin are numbered densely
+//! too; no event comes before one that it knows of.
 
 use crate::event::StoredEvent;
 use crate::version::VersionVector;

@@ -1,7 +1,9 @@
-//! Cases of damaged rows: one flipped bit in any byte of a row is found, or harmless; it is never a wrong value.
+//! Cases of damaged rows: one flipped bit in any byte of a row is found, or harmless; it is never a
+//! wrong value.
 //!
-//! Each case flips one bit after the other, always in sound stores, and reads everything. A read must answer as without the damage or fail with `Corrupt`;
-//! a snapshot may also be an older one, and a position the start.
+//! Each case flips one bit after the other, always in sound stores, and reads all that is made of
+//! such rows. A read must answer as without the damage or fail with `Corrupt`; a snapshot may also
+//! be an older one, and a position the start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -23,7 +25,8 @@ const FLIP_COUNT: u64 = 250;
 const STREAMS: [&str; 3] = ["cart|c-1|DC-A", "cart|c-2|DC-A", "cart|c-3|DC-A"];
 const TABLES: [&str; 3] = ["members", "homes", "leases"];
 
-/// A damaged row of events, or of what leads to them, must be found whenever it is read: the call fails with `Corrupt`.
+/// A damaged row of events, or of what leads to them, must be found whenever it is read: the call
+/// fails with `Corrupt`.
 pub async fn a_flipped_bit_of_the_journal_is_found_or_harmless(kit: Kit) {
     flip_bits(kit, DamagedRows::Journal).await;
 }
@@ -48,7 +51,7 @@ async fn flip_bits(kit: Kit, rows: DamagedRows) {
         return;
     }
     write(&kit).await;
-    let sound = read_all(&kit.stores).await;
+    let sound = read_all(&kit.stores, rows).await;
     let snapshots = snapshots().into_values().flatten().map(Some).chain([None]);
     let snapshots: BTreeSet<String> = snapshots.map(|one| format!("{one:?}")).collect();
     let start = format!("{:?}", Offset::start());
@@ -59,7 +62,7 @@ async fn flip_bits(kit: Kit, rows: DamagedRows) {
             eprintln!("skipped: the place cannot be damaged");
             return;
         };
-        let read = read_all(&damaged).await;
+        let read = read_all(&damaged, rows).await;
         assert_eq!(read.len(), sound.len());
         let mut differs = false;
         for ((name, actual), (_, expected)) in read.into_iter().zip(&sound) {
@@ -74,7 +77,9 @@ async fn flip_bits(kit: Kit, rows: DamagedRows) {
             };
             assert!(passes, "{what}: {name}: expected {expected:?}, actual {actual:?}");
         }
-        assert_sealed(&damaged, &what).await;
+        if rows == DamagedRows::Journal {
+            assert_sealed(&damaged, &what).await;
+        }
         found += u64::from(differs);
     }
     assert!(found * 2 > FLIP_COUNT, "{found} of {FLIP_COUNT} flips were noticed: too few");
@@ -131,35 +136,61 @@ fn snapshots() -> BTreeMap<&'static str, Vec<Snapshot>> {
 
 type Read = (String, std::result::Result<String, ErrorKind>);
 
-/// Everything that can be read, each call with its answer.
-async fn read_all(stores: &Stores) -> Vec<Read> {
+/// Everything that is read of such rows, each call with its answer.
+async fn read_all(stores: &Stores, rows: DamagedRows) -> Vec<Read> {
+    match rows {
+        DamagedRows::Journal => read_journal(stores).await,
+        DamagedRows::Snapshots => read_snapshots(stores).await,
+        DamagedRows::Coordination => read_coordination(stores).await,
+        DamagedRows::Offsets => read_offsets(stores).await,
+    }
+}
+
+async fn read_journal(stores: &Stores) -> Vec<Read> {
     let mut all = Vec::new();
-    let mut add = |name: String, answer| all.push((name, answer));
     for stream in STREAMS {
         let journal = &stores.journal;
-        add(format!("highest of {stream}"), text(journal.highest(&id(stream)).await));
+        all.push((format!("highest of {stream}"), text(journal.highest(&id(stream)).await)));
         for (first, last) in [(1, u64::MAX), (60, 70), (130, 130)] {
             let events = journal.replay(&id(stream), nr(first), nr(last), 1000).await;
-            add(format!("replay of {stream} from {first}"), text(events));
+            all.push((format!("replay of {stream} from {first}"), text(events)));
         }
+    }
+    all.push(("feed".into(), text(feed(stores).await)));
+    let ids = stores.read_journal.persistence_ids("cart", None, 100).await;
+    all.push(("persistence ids".into(), text(ids)));
+    all
+}
+
+async fn read_snapshots(stores: &Stores) -> Vec<Read> {
+    let mut all = Vec::new();
+    for stream in STREAMS {
         for last in [SequenceNr::MAX, nr(110)] {
             let snapshot = stores.snapshots.latest_snapshot(&id(stream), last).await;
-            add(format!("snapshot of {stream} up to {last}"), text(snapshot));
+            all.push((format!("snapshot of {stream} up to {last}"), text(snapshot)));
         }
     }
-    add("feed".into(), text(feed(stores).await));
-    let ids = stores.read_journal.persistence_ids("cart", None, 100).await;
-    add("persistence ids".into(), text(ids));
+    all
+}
+
+async fn read_coordination(stores: &Stores) -> Vec<Read> {
+    let mut all = Vec::new();
     for table in TABLES {
-        add(format!("scan of {table}"), text(stores.coordination.scan(table).await));
+        all.push((format!("scan of {table}"), text(stores.coordination.scan(table).await)));
         for row in ["a@1", "c@2", "shard-0", "shard-4", "nothing"] {
             let found = stores.coordination.read(table, row).await;
-            add(format!("row {row} of {table}"), text(found));
+            all.push((format!("row {row} of {table}"), text(found)));
         }
     }
+    all
+}
+
+async fn read_offsets(stores: &Stores) -> Vec<Read> {
+    let mut all = Vec::new();
     for (reader, part) in [("loop", "0..16"), ("loop", "16..32"), ("other", "all")] {
         let key = OffsetKey { reader: reader.into(), part: part.into() };
-        add(format!("offset of {reader} {part}"), text(stores.offsets.load_offset(&key).await));
+        let offset = stores.offsets.load_offset(&key).await;
+        all.push((format!("offset of {reader} {part}"), text(offset)));
     }
     all
 }
@@ -168,7 +199,7 @@ fn text<T: Debug>(answer: Result<T>) -> std::result::Result<String, ErrorKind> {
     answer.map(|value| format!("{value:?}")).map_err(|error| error.kind())
 }
 
-/// What the feed covers, by stream.
+/// The events that the feed covers, by stream.
 async fn feed(stores: &Stores) -> Result<BTreeMap<String, String>> {
     let mut query = ChangesQuery {
         entity_type: "cart".into(),

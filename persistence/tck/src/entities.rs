@@ -1,5 +1,5 @@
-//! Cases of whole entities, of which one replica catches up with what another one has stored: groups and pages are formed by the unit in which the
-//! store has its limits.
+//! Cases of whole entities, of which one replica catches up with what another one has stored:
+//! groups and pages are formed by the unit in which the store has its limits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,7 +69,8 @@ fn entity(runtime: &EntityRuntime<Notes>, id: &str, place: &str) -> EntityHandle
     runtime.spawn(id).expect("an entity")
 }
 
-/// `append` must take every append within `limits`: entities form their appends, and read the backlogs of others, so that each of them fits.
+/// `append` must take every append within `limits`: entities form their appends, and read the
+/// backlogs of others, so that each of them fits.
 pub async fn backlogs_of_events_of_every_size_catch_up(kit: Kit) {
     if !kit.can(kit.capabilities.metadata, "metadata") {
         return;
@@ -106,7 +107,8 @@ pub async fn backlogs_of_events_of_every_size_catch_up(kit: Kit) {
     }
 }
 
-/// The events of one command are stored together or not at all: what does not fit one append is rejected, and the entity goes on.
+/// The events of one command are stored together or not at all: what does not fit one append is
+/// rejected, and the entity goes on.
 pub async fn a_command_with_more_than_an_append_is_rejected(kit: Kit) {
     let runtime = place(&kit.stores, "DC-A").await;
     let writing = entity(&runtime, "n-1", "DC-A");

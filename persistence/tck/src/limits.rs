@@ -1,4 +1,5 @@
-//! Cases of [`Limits`](antiphon_persistence::store::Limits): what fits is taken, what does not is refused, in one unit.
+//! Cases of [`Limits`](antiphon_persistence::store::Limits): what fits is taken, what does not is
+//! refused, in one unit.
 
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
@@ -21,14 +22,16 @@ fn event_of(number: u64, bytes: usize) -> StoredEvent {
     event
 }
 
-/// The limit of an event must be the same in every store, so that what one place has stored every other place can store.
+/// The limit of an event must be the same in every store, so that what one place has stored every
+/// other place can store.
 pub async fn the_largest_event_is_the_same_in_every_store(kit: Kit) {
     let limits = kit.stores.journal.limits();
     assert_eq!(limits.event_bytes_max, EVENT_BYTES_MAX);
     assert!(limits.append_bytes_max >= Limits::append_bytes(&[event_of(1, EVENT_BYTES_MAX)]));
 }
 
-/// `append` must take every append within `limits`: the largest event, and the largest append, to the byte.
+/// `append` must take every append within `limits`: the largest event, and the largest append, to
+/// the byte.
 pub async fn what_fits_to_the_byte_is_stored(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let limits = kit.stores.journal.limits();
@@ -75,7 +78,8 @@ pub async fn what_is_a_byte_too_large_is_rejected_and_not_stored(kit: Kit) {
     kit.assert_same(&kit.replay_all(&id).await, &events(1, 2));
 }
 
-/// Backlogs of every size of event can be read in pages, and each page can be stored elsewhere, cut where an append is full.
+/// Backlogs of every size of event can be read in pages, and each page can be stored elsewhere, cut
+/// where an append is full.
 pub async fn pages_of_every_size_of_event_can_be_stored_elsewhere(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let limits = kit.stores.journal.limits();

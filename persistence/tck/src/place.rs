@@ -11,8 +11,9 @@ pub trait Place: Send + Sync + 'static {
     /// Opens the stores once more. Panics when that fails, with the reason.
     async fn session(&self) -> Stores;
 
-    /// Opens the stores with one bit flipped in one of these rows, which follows from `choice`, and says which one. Each call begins with sound
-    /// rows again. `None` when that cannot be done, as in memory: then the cases of damage are skipped.
+    /// Opens the stores with one bit flipped in one of these rows, which follows from `choice`, and
+    /// says which one. Each call begins with sound rows again. `None` when that cannot be done, as
+    /// in memory: then the cases of damage are skipped.
     async fn damaged_session(&self, _rows: DamagedRows, _choice: u64) -> Option<(String, Stores)> {
         None
     }

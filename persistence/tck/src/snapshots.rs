@@ -118,7 +118,8 @@ pub async fn snapshots_are_read_back_to_the_bit(kit: Kit) {
     }
 }
 
-/// `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than the limits say.
+/// `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than the
+/// limits say.
 pub async fn a_snapshot_over_its_limit_is_rejected_and_not_stored(kit: Kit) {
     let mut snapshot = Generator::new(10).snapshot(nr(1), 10);
     snapshot.state.bytes = vec![0; kit.stores.journal.limits().snapshot_bytes_max + 1].into();

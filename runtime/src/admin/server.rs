@@ -201,7 +201,7 @@ async fn ready(State(shared): State<Shared>) -> Response {
     answer(status, &body)
 }
 
-/// What an operator has to know of the other places.
+/// What an operator has to know of the other places, and of links inside this one.
 fn warnings(node: &Node) -> Vec<String> {
     let refused = node.refused_peers().into_iter().map(|(place, why)| {
         format!("nothing is taken from place {place:?}, whose journal is another one: {why}")
@@ -220,7 +220,13 @@ fn warnings(node: &Node) -> Vec<String> {
             }
         }
     });
-    refused.chain(lost).collect()
+    let members = node.members().borrow().clone();
+    let cut = members.unreachable().map(|(by, about)| {
+        format!(
+            "`{by}` cannot reach `{about}` of its own place: one of the two gives way if that stays"
+        )
+    });
+    refused.chain(lost).chain(cut).collect()
 }
 
 fn refused_peers(node: &Node) -> Value {
@@ -273,6 +279,7 @@ async fn cluster(State(shared): State<Shared>) -> Response {
         "places": places(node),
         "linked": linked,
         "members": members.all().collect::<Vec<_>>(),
+        "unreachable": members.unreachable().collect::<Vec<_>>(),
         "leases": holders,
     });
     for section in shared.sections.iter() {

@@ -72,6 +72,25 @@ impl AskError {
         }
     }
 
+    /// One of each kind, for tests.
+    #[cfg(test)]
+    pub(super) fn each(text: &str) -> Vec<Self> {
+        let text = || text.to_owned();
+        let all = vec![
+            Self::Timeout,
+            Self::NotHere(text()),
+            Self::Overloaded(text()),
+            Self::Stopped(text()),
+            Self::Unreachable(text()),
+            Self::NoReply,
+            Self::TooLarge { actual: 1000, limit: 100, setting: text() },
+            Self::Rejected(text()),
+        ];
+        let reasons: std::collections::BTreeSet<_> = all.iter().map(Self::reason).collect();
+        assert_eq!(reasons.len(), all.len(), "one of each kind");
+        all
+    }
+
     /// The bytes of the error, its text cut to a length that every node reads.
     pub(super) fn encode(self) -> Bytes {
         let error = self.with_text(|text| cut(&text, WHY_BYTES_MAX).to_owned());
@@ -126,23 +145,9 @@ mod tests {
 
     use super::*;
 
-    fn all() -> Vec<AskError> {
-        let text = || "x".to_owned();
-        vec![
-            AskError::Timeout,
-            AskError::NotHere(text()),
-            AskError::Overloaded(text()),
-            AskError::Stopped(text()),
-            AskError::Unreachable(text()),
-            AskError::NoReply,
-            AskError::TooLarge { actual: 2, limit: 1, setting: text() },
-            AskError::Rejected(text()),
-        ]
-    }
-
     #[test]
     fn every_error_is_read_back() {
-        for error in all() {
+        for error in AskError::each("x") {
             assert_eq!(AskError::decode(&error.clone().encode()), Some(error));
         }
     }
@@ -178,7 +183,7 @@ mod tests {
             noise in prop::collection::vec(any::<u8>(), 0..64),
         ) {
             let _ = AskError::decode(&noise);
-            let mut bytes = all()[index].clone().encode().to_vec();
+            let mut bytes = AskError::each("x")[index].clone().encode().to_vec();
             bytes.truncate(bytes.len().saturating_sub(cut));
             if let Some(changed) = bytes.get_mut(at) {
                 *changed = byte;

@@ -234,7 +234,11 @@ impl Driver {
                 detector::Effect::Probe(id) => self.probe(id),
                 detector::Effect::Reached(id) => self.member(membership::Input::Reached(id)),
                 detector::Effect::Suspect(id, on) => {
-                    tracing::info!(%id, suspected = on, "failure detector");
+                    if on {
+                        tracing::warn!(%id, "a member of the place does not answer probes");
+                    } else {
+                        tracing::info!(%id, "a member that did not answer probes does, or is gone");
+                    }
                     self.member(membership::Input::Suspect(id, on));
                 }
             }

@@ -320,12 +320,11 @@ mod tests {
 
     #[test]
     fn numbers_and_durations_beyond_their_bounds_are_refused_by_name() {
-        let numbers: [(&str, Change<u64>); 6] = [
+        let numbers: [(&str, Change<u64>); 5] = [
             ("shard_count", |s, n| s.shard_count = u32::try_from(n).unwrap_or(u32::MAX)),
             ("probe_misses_max", |s, n| s.probe_misses_max = u32::try_from(n).unwrap_or(u32::MAX)),
             ("probe_neighbours_max", |s, n| s.probe_neighbours_max = n as usize),
             ("votes_required", |s, n| s.votes_required = n as usize),
-            ("vote_renewals_max", |s, n| s.vote_renewals_max = n),
             ("dead_rows_max", |s, n| s.dead_rows_max = n as usize),
         ];
         for (name, change) in numbers {

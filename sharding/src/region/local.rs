@@ -1,6 +1,6 @@
 //! The entities of a shard that lives here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use antiphon_persistence::reply::{ReplyError, refuse};
 use antiphon_persistence::store::Change;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::room::Share;
 use super::route;
@@ -25,6 +26,8 @@ pub(super) struct LocalShard<E: EventSourced> {
     pub(super) handles: BTreeMap<Arc<str>, EntityHandle<E>>,
     pub(super) followers: Vec<Follower>,
     share: Share,
+    /// Entities that have started, and when to look whether they have any event.
+    young: VecDeque<(Instant, Arc<str>)>,
 }
 
 fn first_wait(settings: &ShardingSettings) -> Duration {
@@ -55,7 +58,13 @@ where
         self.shard_began(&shard);
         let peers = self.parts.replicas.iter().filter(|replica| **replica != shard.replica);
         let followers = peers.map(|peer| self.follow(index, peer)).collect();
-        LocalShard { lifecycle, handles: BTreeMap::new(), followers, share: self.room.share() }
+        LocalShard {
+            lifecycle,
+            handles: BTreeMap::new(),
+            followers,
+            share: self.room.share(),
+            young: VecDeque::new(),
+        }
     }
 
     fn follow(&self, index: usize, peer: &ReplicaId) -> Follower {
@@ -206,7 +215,14 @@ where
         let id = ReplicationId::new(&self.parts.entity_type, &entity, replica);
         let entities = self.entities.get().expect("a node that hosts shards has entities");
         match id.and_then(|id| entities.spawn(id)) {
-            Ok(handle) => drop(shard.handles.insert(entity, handle)),
+            Ok(handle) => {
+                let after = self.parts.settings.passivate_empty_after;
+                if !after.is_zero() {
+                    let due = self.parts.node.clock().now() + after;
+                    shard.young.push_back((due, entity.clone()));
+                }
+                drop(shard.handles.insert(entity, handle));
+            }
             Err(error) => tracing::error!(%entity, %error, "entity cannot start"),
         }
     }
@@ -266,17 +282,30 @@ where
         }
     }
 
-    /// Lets go of entities that have no event and are not used: somebody only asked for them.
+    /// Lets go of entities that have no event and are not used: somebody only asked for them. Each is looked at when it is due,
+    /// so that entities with events cost nothing.
     pub(super) fn passivate_empty(&self, index: usize, slot: &mut Slot<E>) {
         let after = self.parts.settings.passivate_empty_after;
-        let Some(shard) = slot.shard.as_ref().filter(|_| !after.is_zero()) else { return };
         let now = self.parts.node.clock().now();
-        let is_empty =
-            |entity: &&Arc<str>| shard.handles.get(*entity).is_some_and(EntityHandle::is_empty);
-        let empty: Vec<Arc<str>> =
-            shard.lifecycle.idle(now, after).filter(is_empty).cloned().collect();
-        for entity in empty {
-            self.step_shard(index, slot, Input::Passivate(entity));
+        loop {
+            let Some(shard) = slot.shard.as_mut() else { return };
+            if shard.young.front().is_none_or(|(due, _)| now < *due) {
+                return;
+            }
+            let Some((_, entity)) = shard.young.pop_front() else { return };
+            let is_empty = shard.handles.get(&entity).map(EntityHandle::is_empty);
+            let used_at = shard.lifecycle.used_at(&entity);
+            let is_idle = used_at.is_some_and(|used| now.duration_since(used) >= after);
+            match is_empty {
+                Some(Some(true)) if is_idle => {
+                    self.step_shard(index, slot, Input::Passivate(entity));
+                }
+                // in use, or not at work yet; one that starts often may be in the queue more than once
+                Some(Some(true) | None) if shard.young.len() <= 2 * shard.handles.len() => {
+                    shard.young.push_back((now + after, entity));
+                }
+                Some(_) | None => {}
+            }
         }
     }
 

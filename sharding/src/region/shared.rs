@@ -154,9 +154,12 @@ where
     }
 
     fn is_reachable(&self, slot: &Slot<E>) -> bool {
-        slot.route.remote().is_some_and(|node| {
-            self.parts.node.gate().is_connected(node) || self.relay_to(node).is_some()
-        })
+        slot.route.remote().is_some_and(|node| self.reaches(node))
+    }
+
+    /// Whether commands for that node can go now, to it or through another one.
+    pub(crate) fn reaches(&self, node: &NodeId) -> bool {
+        self.parts.node.gate().is_connected(node) || self.relay_to(node).is_some()
     }
 
     /// Takes a command. Whoever asked with it gets an answer in every case.

@@ -110,9 +110,12 @@ impl<T> Lifecycle<T> {
         self.pressure = pressure;
     }
 
-    /// The active entities that were not used for so long.
-    pub fn idle(&self, now: Instant, time: Duration) -> impl Iterator<Item = &Arc<str>> {
-        self.active().filter(move |(used, _)| now.duration_since(*used) >= time).map(|(_, id)| id)
+    /// When an active entity was used last.
+    pub fn used_at(&self, entity: &str) -> Option<Instant> {
+        match self.entities.get(entity)? {
+            State::Active { used } => Some(*used),
+            State::Stopping { .. } => None,
+        }
     }
 
     fn active(&self) -> impl Iterator<Item = (Instant, &Arc<str>)> {
@@ -221,28 +224,37 @@ impl<T> Lifecycle<T> {
         std::iter::once(Effect::Start(entity.clone())).chain(forwards).collect()
     }
 
-    /// Stops so many of those that were used least recently.
+    /// Stops so many of those that were used least recently, and a sixteenth of all at least, so that a full node does not look
+    /// for each start at each entity.
     fn evict(&mut self, count: usize) -> Vec<Effect<T>> {
-        if count == 0 {
-            return Vec::new();
-        }
-        let mut active: Vec<(Instant, Arc<str>)> =
-            self.active().map(|(used, entity)| (used, entity.clone())).collect();
-        if count < active.len() {
-            active.select_nth_unstable(count);
-            active.truncate(count);
-        }
-        active.sort();
-        active.into_iter().flat_map(|(_, entity)| self.passivate(entity)).collect()
+        let mut used: Vec<Instant> = match count {
+            0 => return Vec::new(),
+            _ => self.active().map(|(used, _)| used).collect(),
+        };
+        let count = count.max(used.len() / 16).min(used.len());
+        let Some(last) = count.checked_sub(1) else { return Vec::new() };
+        let (_, newest, _) = used.select_nth_unstable(last);
+        let newest = *newest;
+        let mut oldest: Vec<(Instant, Arc<str>)> = self
+            .active()
+            .filter(|(used, _)| *used <= newest)
+            .map(|(used, entity)| (used, entity.clone()))
+            .collect();
+        oldest.sort();
+        oldest.truncate(count);
+        oldest.into_iter().flat_map(|(_, entity)| self.passivate(entity)).collect()
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Effect<T>> {
         let (after, max) = (self.settings.passivate_after, self.settings.entities_max);
-        let idle: Vec<Arc<str>> = match after.is_zero() {
-            true => Vec::new(),
-            false => self.idle(now, after).cloned().collect(),
-        };
-        let of_shard = if max == 0 { 0 } else { self.active().count().saturating_sub(max) };
+        let is_idle = |used: Instant| !after.is_zero() && now.duration_since(used) >= after;
+        let active: Vec<(Instant, &Arc<str>)> = self.active().collect();
+        let idle: Vec<Arc<str>> = active
+            .iter()
+            .filter(|(used, _)| is_idle(*used))
+            .map(|(_, entity)| (*entity).clone())
+            .collect();
+        let of_shard = if max == 0 { 0 } else { active.len().saturating_sub(max) };
         let surplus = of_shard.max(self.pressure.surplus).saturating_sub(idle.len());
         let mut effects: Vec<_> =
             idle.into_iter().flat_map(|entity| self.passivate(entity)).collect();

@@ -118,3 +118,16 @@ fn without_room_an_entity_is_refused_and_those_at_work_go_on() {
     assert_eq!(shard.step(t0, Input::Stopped(id("a"))), []);
     assert_eq!(shard.entity_count(), 0);
 }
+
+#[test]
+fn under_pressure_a_sixteenth_goes_at_once() {
+    let (mut shard, t0) = shard();
+    for second in 0..64 {
+        shard.step(t0 + Duration::from_secs(second), deliver(&format!("{second:02}"), 1));
+    }
+    shard.set_pressure(Pressure { surplus: 1, is_full: false });
+    let effects = shard.step(t0 + Duration::from_secs(64), deliver("x", 1));
+    let gone: Vec<_> = ["00", "01", "02", "03"].map(|name| Effect::Stop(id(name))).into();
+    assert_eq!(effects[..4], gone);
+    assert_eq!(effects[4..], [Effect::Start(id("x")), forward("x", 1)]);
+}

@@ -30,7 +30,8 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 /// The longest wait.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// The longest that a failure is held back while nothing is answered, so that whoever tries again at once does not do it thousands of times a second.
+/// The longest that a failure is held back while nothing is answered, so that whoever tries again
+/// at once does not do it thousands of times a second.
 const HOLD_MAX: Duration = Duration::from_millis(200);
 
 /// The tables of one place on a server.

@@ -6,7 +6,8 @@ use scylla::client::session::Session;
 use super::probe::Probe;
 use super::{Replication, ServerSettings, session};
 
-/// The version of the tables that this build reads and writes. Version 1 was written before the first release, without checksums.
+/// The version of the tables that this build reads and writes. Version 1 was written before the
+/// first release, without checksums.
 const VERSION: i32 = 2;
 
 /// What is fixed when the tables are made.

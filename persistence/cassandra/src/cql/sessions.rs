@@ -1,9 +1,10 @@
-//! The sessions on a server: one for coordination and one for all else, so that rows of megabytes are on other connections than the renewal of
-//! a node's own row.
+//! The sessions on a server: one for coordination and one for all else, so that rows of megabytes
+//! are on other connections than the renewal of a node's own row.
 //!
-//! When a server was away, the driver tries to connect again at growing intervals of up to 10 s. So while nothing is answered and connections
-//! fail, the contact points are tried here, at short and even intervals with a plain connection, and as soon as one takes it, new
-//! sessions replace the old ones.
+//! When a server was away, the driver tries to connect again at growing intervals of up to 10 s. So
+//! while nothing is answered and connections fail, the contact points are tried here, at short and
+//! even intervals with a plain connection, and as soon as one takes it, new sessions replace the
+//! old ones.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -19,14 +20,15 @@ use tokio::time::Instant;
 use super::answers::Answers;
 use super::{ServerSettings, session};
 
-/// Time between two tries; some of it is by chance, so that the nodes of a place do not come all at once.
+/// Time between two tries; some of it is by chance, so that the nodes of a place do not come all at
+/// once.
 const TRY_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a plain connection may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(1);
 /// New sessions are made at most so often: a server that has just come back has enough to do.
 const RENEW_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What a session is for.
+/// The purpose of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     Coordination,
@@ -67,7 +69,8 @@ impl Sessions {
         }
     }
 
-    /// Connections fail and nothing is answered: sees to new sessions, unless that is under way, or was done a moment ago.
+    /// Connections fail and nothing is answered: sees to new sessions, unless that is under way, or
+    /// was done a moment ago.
     pub(super) fn renew(self: &Arc<Self>, answers: &Arc<Answers>) {
         let renewed_at = *self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner);
         let rested = |at| SystemClock.now().duration_since(at) >= RENEW_INTERVAL;
@@ -94,7 +97,8 @@ async fn connect(settings: &ServerSettings) -> Result<Pair> {
     Ok(Pair { coordination: Arc::new(coordination), data: Arc::new(data) })
 }
 
-/// Runs until there are new sessions, until the old ones are answered again, or until the store is closed.
+/// Runs until there are new sessions, until the old ones are answered again, or until the store is
+/// closed.
 async fn reconnect(sessions: Weak<Sessions>, settings: ServerSettings, answers: Arc<Answers>) {
     while sessions.strong_count() > 0 && answers.is_failing() {
         if is_there(&settings.contact_points).await {

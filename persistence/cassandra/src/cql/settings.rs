@@ -77,8 +77,8 @@ pub struct ServerSettings {
     pub serial_consistency: String,
     /// Statements that are under way at the same time; more wait. Default: 256.
     pub requests_max: usize,
-    /// Statements of coordination (members, leases, homes) that are under way at the same time, beside `requests_max`, on connections of their
-    /// own; more wait. Default: 64.
+    /// Statements of coordination (members, leases, homes) that are under way at the same time,
+    /// beside `requests_max`, on connections of their own; more wait. Default: 64.
     pub coordination_requests_max: usize,
     /// How long a statement may take; then its outcome is unknown. Longer than the server's own limits. Default: 5 s.
     #[serde(with = "antiphon_persistence::time::text")]

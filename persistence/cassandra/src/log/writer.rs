@@ -59,7 +59,13 @@ pub(super) struct Job {
     pub(super) stream: Arc<Stream>,
     pub(super) append: EncodedAppend,
     pub(super) answer: oneshot::Sender<Result<()>>,
-    pub(super) _room: OwnedSemaphorePermit,
+    pub(super) _room: Room,
+}
+
+/// The room of an append that waits: a place in the queue, and its bytes.
+pub(crate) struct Room {
+    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) _bytes: OwnedSemaphorePermit,
 }
 
 /// The bookkeeping of a writer.
@@ -126,7 +132,7 @@ pub(crate) enum Reserved {
     /// It is under way; this is its answer.
     UnderWay(oneshot::Receiver<Result<()>>),
     /// The end of the stream is not known, or another one: look, and try once more with what was found.
-    Look(EncodedAppend, OwnedSemaphorePermit),
+    Look(EncodedAppend, Room),
     /// Its stream has no name that the log can hold.
     Unnamed,
     /// It does not follow the end, which is this.
@@ -217,7 +223,7 @@ impl Writer {
         &self,
         stream: &Arc<str>,
         append: EncodedAppend,
-        room: OwnedSemaphorePermit,
+        room: Room,
         found: Option<u64>,
     ) -> Reserved {
         let mut ends = self.shared.ends.lock();

@@ -18,7 +18,8 @@ pub enum Damage {
 }
 
 impl ModelTables {
-    /// A copy of the data in which one bit is another one, and which; `None` when there is no such row. `choice` decides on it.
+    /// A copy of the data in which one bit is another one, and which; `None` when there is no such
+    /// row. `choice` decides on it.
     pub fn damaged(&self, damage: Damage, choice: u64) -> Option<(String, Self)> {
         let mut data = self.data().clone();
         let (what, record) = match damage {

@@ -21,7 +21,7 @@ const SNAPSHOTS: Table =
 const CELLS: Table = Table { name: "cells", key: &["cell_table", "cell_key"], column: "value" };
 const OFFSETS: Table = Table { name: "offsets", key: &["reader", "part"], column: "position" };
 
-/// What was there before a flip.
+/// A value as it was before a flip, with its table and key.
 type Before = (&'static Table, Vec<CqlValue>, CqlValue);
 
 /// Damages rows of one place.
@@ -38,7 +38,8 @@ impl Flipper {
         Self { session, server: server.clone(), before: None }
     }
 
-    /// Flips the last bit back and another one; says which, and whether a session that is open sees it.
+    /// Flips the last bit back and another one; says which, and whether a session that is open sees
+    /// it.
     pub(crate) async fn flip(&mut self, rows: DamagedRows, choice: u64) -> (String, bool) {
         if let Some((table, key, value)) = self.before.take() {
             self.write(table, &key, value).await;

@@ -8,7 +8,7 @@ use antiphon_persistence::store::{Append, WriterId};
 use antiphon_persistence::version::VersionVector;
 use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::record_error::damaged;
 
@@ -26,11 +26,11 @@ pub(crate) enum WriterState {
     Unknown,
     Open,
     Sealed,
-    /// Its row is not as it was written.
+    /// The row is not as it was written.
     Damaged,
 }
 
-/// What is wrong with the row of a [`WriterState::Damaged`].
+/// The problem of a row that is [`WriterState::Damaged`].
 pub(crate) fn damaged_writer(writer: &WriterId) -> String {
     format!("table `writers`, `{writer}`: {DAMAGED}")
 }
@@ -120,6 +120,7 @@ pub(crate) struct EncodedAppend {
     events: Vec<u8>,
     events_checksum: i64,
     answer: oneshot::Sender<Result<()>>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl EncodedAppend {
@@ -127,6 +128,7 @@ impl EncodedAppend {
         writer: &WriterId,
         mut append: Append,
         answer: oneshot::Sender<Result<()>>,
+        room: OwnedSemaphorePermit,
     ) -> Self {
         let mut seen = VersionVector::new();
         for event in &append.events {
@@ -136,7 +138,7 @@ impl EncodedAppend {
         let events_checksum = of_events(&events);
         // only their number is needed from here on
         append.events.iter_mut().for_each(|event| event.payload.bytes = bytes::Bytes::new());
-        Self { writer: writer.clone(), append, seen, events, events_checksum, answer }
+        Self { writer: writer.clone(), append, seen, events, events_checksum, answer, _room: room }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -212,8 +214,8 @@ impl EncodedAppend {
         }
     }
 
-    /// Moves the head if it is the expected one; the second guard against two writers, beside the seal. Every column of it is compared, so
-    /// that a damaged head is never built upon.
+    /// Moves the head if it is the expected one; the second guard against two writers, beside the
+    /// seal. Every column of it is compared, so that a damaged head is never built upon.
     fn move_head(
         &self,
         connection: &Connection,

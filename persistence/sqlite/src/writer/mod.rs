@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use antiphon_persistence::store::{Append, WriterId};
+use antiphon_persistence::store::{Append, Limits, QueueRoom, WriterId};
 use antiphon_persistence::{Error, Result};
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
@@ -55,6 +55,8 @@ pub(crate) struct Writer {
     thread: Option<JoinHandle<()>>,
     counters: Arc<Counters>,
     path: PathBuf,
+    /// For the bytes of the appends in the queue.
+    room: QueueRoom,
 }
 
 impl Writer {
@@ -77,13 +79,16 @@ impl Writer {
             .name("antiphon-sqlite".into())
             .spawn(move || groups.run())
             .map_err(|error| Error::unavailable("no thread for the writer").with_source(error))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), counters, path: path.to_path_buf() })
+        let room = QueueRoom::new(settings.queue_bytes_max);
+        let path = path.to_path_buf();
+        Ok(Self { queue: Some(queue), thread: Some(thread), counters, path, room })
     }
 
     /// Appends, and returns when it is durable or refused.
     pub(crate) async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Write::Append(EncodedAppend::new(writer, append, answer))).await?;
+        let room = self.room.take(Limits::append_bytes(&append.events)).await?;
+        self.submit(Write::Append(EncodedAppend::new(writer, append, answer, room))).await?;
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
@@ -99,7 +104,8 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// The same for work that reads rows first: one that is damaged fails this work only, and nothing of it takes effect.
+    /// The same for work that reads rows first: one that is damaged fails this work only, and
+    /// nothing of it takes effect.
     pub(crate) async fn run_reading<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,

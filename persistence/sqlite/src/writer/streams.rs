@@ -29,12 +29,12 @@ pub(crate) struct End {
     pub(crate) depth: i64,
 }
 
-/// What is there of a stream.
+/// A stream that was looked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Nothing,
     End(End),
-    /// Its rows are not as they were written: which one, and why.
+    /// The rows are not as they were written: which one, and why.
     Damaged(String),
 }
 
@@ -92,7 +92,8 @@ pub(crate) fn stream_end(
     })
 }
 
-/// A stream that is not found by its name: its name may be damaged, and then its hash is still there.
+/// A stream that is not found by its name: its name may be damaged, and then its hash is still
+/// there.
 fn missing(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
     let mut statement = connection.prepare_cached(
         "SELECT stream, CAST(persistence_id AS BLOB) FROM streams WHERE hash = ?1",

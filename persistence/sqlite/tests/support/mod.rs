@@ -1,3 +1,3 @@
-//! What the tests share.
+//! Helpers that tests share.
 
 pub(crate) mod flip;

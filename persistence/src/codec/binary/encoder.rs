@@ -19,13 +19,7 @@ pub(super) trait Sink {
 /// Keeps the bytes, up to a limit.
 pub(super) struct Limited {
     pub(super) bytes: Vec<u8>,
-    bytes_max: usize,
-}
-
-impl Limited {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes: Vec::new(), bytes_max }
-    }
+    pub(super) bytes_max: usize,
 }
 
 impl Sink for Limited {

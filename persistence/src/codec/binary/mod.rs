@@ -49,12 +49,13 @@ impl serde::de::Error for Failed {
     }
 }
 
-/// Encodes a value in at most `bytes_max` bytes.
+/// Encodes a value in at most `bytes_max` bytes, into `bytes`, which is empty.
 pub(super) fn encode<T: Serialize + ?Sized>(
+    bytes: Vec<u8>,
     value: &T,
     bytes_max: usize,
 ) -> Result<Vec<u8>, Failed> {
-    let mut encoder = Encoder::new(Limited::new(bytes_max), Rules::Binary);
+    let mut encoder = Encoder::new(Limited { bytes, bytes_max }, Rules::Binary);
     value.serialize(&mut encoder)?;
     Ok(encoder.into_sink().bytes)
 }

@@ -23,7 +23,7 @@ pub(super) struct Shared<E: EventSourced> {
     pub(super) settings: Arc<EntitySettings>,
     pub(super) counters: Arc<EntityCounters>,
     pub(super) generation: Generation,
-    /// What the journal takes.
+    /// The limits of the journal.
     pub(super) limits: Limits,
 }
 
@@ -373,11 +373,11 @@ impl<E: EventSourced> Engine<E> {
         self.running().is_some()
     }
 
-    /// Whether the entity is at work, has no event, and nothing waits: it need not be there.
-    pub fn is_empty(&self) -> bool {
-        self.running().is_some_and(|running| running.newest == SequenceNr::ZERO)
-            && self.inbox.is_empty()
-            && self.stash.is_empty()
+    /// Whether the entity has no event and nothing waits, so that it need not be there; `None` while it is not at work.
+    pub fn is_empty(&self) -> Option<bool> {
+        let running = self.running()?;
+        let nothing_waits = self.inbox.is_empty() && self.stash.is_empty();
+        Some(running.newest == SequenceNr::ZERO && nothing_waits)
     }
 
     fn running(&self) -> Option<&Running<E>> {

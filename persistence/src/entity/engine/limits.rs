@@ -1,7 +1,9 @@
-//! How many bytes go into one append: groups are formed by the same measure by which the store refuses them.
+//! How many bytes go into one append: groups are formed by the same measure by which the store
+//! refuses them.
 //!
-//! The events of one command are stored together or not at all, so a command whose events do not fit is rejected before anything happens.
-//! Events of other replicas need not be stored together: they are cut where an append is full.
+//! The events of one command are stored together or not at all, so a command whose events do not
+//! fit is rejected before anything happens. Events of other replicas need not be stored together:
+//! they are cut where an append is full.
 
 use super::core::Shared;
 use super::running::Running;

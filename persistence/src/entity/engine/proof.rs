@@ -5,6 +5,7 @@
 //! another order are enough.
 
 use std::any::type_name;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -14,6 +15,13 @@ use super::core::Shared;
 use crate::codec::{CodecId, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
 use crate::entity::{EntityCounters, EventSourced, EventType};
 use crate::event::Payload;
+
+/// Most memory that a thread keeps for encoding.
+const SCRATCH_BYTES_MAX: usize = 16 * 1024;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The payload of an own event, which recovery will read as this event.
 ///
@@ -114,8 +122,16 @@ pub(in crate::entity) fn prove_state<E: EventSourced>(
     })
 }
 
+/// Encodes in memory that the thread keeps, so that a small event costs one allocation of its size.
 fn encode<T: Serialize>(codec: CodecId, value: &T, bytes_max: usize) -> Result<Bytes, String> {
-    codec.encode_within(value, bytes_max).map(Bytes::from).map_err(|error| error.to_string())
+    let encoded =
+        codec.encode_into(SCRATCH.take(), value, bytes_max).map_err(|error| error.to_string())?;
+    if encoded.capacity() > SCRATCH_BYTES_MAX {
+        return Ok(Bytes::from(encoded));
+    }
+    let bytes = Bytes::copy_from_slice(&encoded);
+    SCRATCH.set(encoded);
+    Ok(bytes)
 }
 
 fn reads_equal<T: Serialize>(codec: CodecId, read: &T, bytes: &[u8]) -> Result<(), String> {
@@ -131,7 +147,7 @@ fn reads_equal<T: Serialize>(codec: CodecId, read: &T, bytes: &[u8]) -> Result<(
 }
 
 /// Whether these are the same bytes, in whichever order.
-fn is_reordered(one: &[u8], other: &[u8]) -> bool {
+pub(in crate::entity) fn is_reordered(one: &[u8], other: &[u8]) -> bool {
     let counts = |bytes: &[u8]| {
         let mut counts = [0_usize; 256];
         for byte in bytes {

@@ -1,5 +1,6 @@
 //! Entities as actors, on the stores in memory, under paused time.
 
+mod check;
 mod readable;
 
 use std::collections::BTreeMap;

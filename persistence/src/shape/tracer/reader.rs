@@ -25,7 +25,9 @@ impl<'a> Reader<'a> {
 
     /// Whether what may be empty is to be.
     fn is_empty(&mut self) -> bool {
-        self.state.is_recursing() || self.state.skipped.contains(&self.state.path)
+        self.state.is_empty
+            || self.state.is_recursing()
+            || self.state.skipped.contains(&self.state.path)
     }
 
     /// Reads what may be empty.
@@ -146,6 +148,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         self.state.step()?;
+        self.state.saw_any = true;
+        *self.form = Form::Any;
         self.state.choose(1);
         visitor.visit_unit()
     }

@@ -12,3 +12,6 @@ mod record;
 pub(super) use self::budget::Budget;
 pub(super) use self::core::{Effect, Input, LinkCore};
 pub(super) use self::record::{Message, MessageKind};
+
+#[cfg(test)]
+mod fixtures;

@@ -32,17 +32,7 @@ where
 {
     let nonce = nonce();
     let own_id = me.to_string();
-    let mut hello = Vec::new();
-    hello.extend_from_slice(MAGIC);
-    hello.extend_from_slice(&VERSION.to_le_bytes());
-    hello.extend_from_slice(&nonce);
-    for text in [settings.cluster_name.as_str(), own_id.as_str()] {
-        let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-        hello.extend_from_slice(&length.to_le_bytes());
-    }
-    hello.extend_from_slice(settings.cluster_name.as_bytes());
-    hello.extend_from_slice(own_id.as_bytes());
-    write(stream, &hello).await?;
+    write(stream, &hello(&nonce, &settings.cluster_name, &own_id)).await?;
 
     let mut head = [0; 30];
     read(stream, &mut head).await?;
@@ -75,6 +65,20 @@ where
         )));
     }
     id.parse()
+}
+
+fn hello(nonce: &[u8; 16], cluster_name: &str, id: &str) -> Vec<u8> {
+    let mut hello = Vec::new();
+    hello.extend_from_slice(MAGIC);
+    hello.extend_from_slice(&VERSION.to_le_bytes());
+    hello.extend_from_slice(nonce);
+    for text in [cluster_name, id] {
+        let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        hello.extend_from_slice(&length.to_le_bytes());
+    }
+    hello.extend_from_slice(cluster_name.as_bytes());
+    hello.extend_from_slice(id.as_bytes());
+    hello
 }
 
 fn nonce() -> [u8; 16] {
@@ -118,4 +122,26 @@ async fn read_text<S: AsyncRead + Unpin>(stream: &mut S, length: u16) -> Result<
     let mut bytes = vec![0; usize::from(length)];
     read(stream, &mut bytes).await?;
     String::from_utf8(bytes).map_err(|_| Error::rejected("hello: expected names in UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(name: &str) -> String {
+        let lines = include_str!("../../../fixtures/wire-1.txt");
+        let mut lines = lines.lines().filter_map(|line| line.split_once(" = "));
+        lines.find(|(other, _)| *other == name).expect("a line").1.to_owned()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn hello_and_proof_are_those_of_the_fixtures() {
+        let nonce = std::array::from_fn(|index| u8::try_from(index).unwrap());
+        assert_eq!(hex(&hello(&nonce, "antiphon", "a@1")), fixture("hello"));
+        assert_eq!(hex(&proof("secret", &nonce, "a@1")), fixture("proof"));
+    }
 }

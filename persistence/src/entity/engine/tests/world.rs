@@ -114,7 +114,7 @@ pub(super) enum Mode {
 pub(super) struct World {
     pub(super) replicas: BTreeMap<&'static str, Replica>,
     pub(super) settings: EntitySettings,
-    /// What the journals take.
+    /// The limits of the journals.
     pub(super) limits: Limits,
     pub(super) mode: Mode,
     pub(super) wall: u64,

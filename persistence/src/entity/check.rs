@@ -1,0 +1,131 @@
+//! Checks an application's types in its tests: that what they become can be read again, as the same value.
+//!
+//! The values are made up by letting the types be read: with everything that may be empty filled, and with it empty. A type that refuses
+//! made-up values, or that takes values of any type, is checked with values of its own: [`check_event`].
+//!
+//! ```
+//! use antiphon_persistence::entity::testkit::{check_answers, check_commands};
+//! use antiphon_persistence::reply::ReplyTo;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, Serialize, Deserialize)]
+//! enum Command { Add { delta: i64, reply_to: ReplyTo<i64> } }
+//!
+//! check_commands::<Command>().unwrap();
+//! check_answers::<i64>().unwrap();
+//! ```
+
+use std::any::type_name;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::EventSourced;
+use super::engine::proof;
+use crate::codec::{CodecId, STATE_BYTES_MAX};
+use crate::reply::{
+    RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender, decode_command, encode_command,
+    with_sender,
+};
+use crate::shape::samples;
+
+/// Most problems that are told at once.
+const PROBLEMS_MAX: usize = 5;
+
+/// Checks that the events and the state of a behaviour can be read as what they were, with made-up values of each variant. Call it in a test
+/// of the application: what it finds would be refused when the first such event is persisted, or a snapshot would not be stored.
+///
+/// # Errors
+/// What cannot be read, with the type and the remedy.
+pub fn check_stored<E: EventSourced>(behaviour: &E) -> Result<(), String> {
+    let mut problems = Vec::new();
+    let is_readable = behaviour.event_codec() == CodecId::Json;
+    let any = samples(is_readable, |event: E::Event| {
+        problems.extend(proof::prove_event(behaviour, &event).err());
+    });
+    problems.extend(not_of_any_type::<E::Event>(any, behaviour.event_codec()));
+    let mut state = |state: &E::State| {
+        problems.extend(proof::prove_state(behaviour, state, STATE_BYTES_MAX).err());
+    };
+    state(&E::State::default());
+    let is_readable = behaviour.snapshot_codec() == CodecId::Json;
+    let any = samples(is_readable, |made_up: E::State| state(&made_up));
+    problems.extend(not_of_any_type::<E::State>(any, behaviour.snapshot_codec()));
+    all(problems)
+}
+
+/// Checks that one event of a behaviour can be read as what it was.
+///
+/// # Errors
+/// Why not, with the type and the remedy.
+pub fn check_event<E: EventSourced>(behaviour: &E, event: &E::Event) -> Result<(), String> {
+    proof::prove_event(behaviour, event).map(drop)
+}
+
+/// Checks that commands can go to another node, with made-up ones of each variant.
+///
+/// # Errors
+/// Why not, with the type.
+pub fn check_commands<C: Serialize + DeserializeOwned>() -> Result<(), String> {
+    let mut problems = Vec::new();
+    let any = with_sender(Arc::new(Nobody), || {
+        samples(false, |command: C| problems.extend(round_trip(&command).err()))
+    });
+    problems.extend(not_of_any_type::<C>(any, CodecId::Bincode));
+    all(problems)
+}
+
+/// Checks that answers of a type can come back from another node, with made-up ones of each variant.
+///
+/// # Errors
+/// Why not, with the type.
+pub fn check_answers<R: Serialize + DeserializeOwned>() -> Result<(), String> {
+    check_commands::<R>()
+}
+
+fn round_trip<C: Serialize + DeserializeOwned>(command: &C) -> Result<(), String> {
+    let encode = |command: &C| encode_command(command, Arc::new(Nobody));
+    let bytes = encode(command).map_err(|error| between_nodes::<C>(&error.to_string()))?;
+    let read: C = decode_command(&bytes, Arc::new(Nobody))
+        .map_err(|error| between_nodes::<C>(&error.to_string()))?;
+    match encode(&read) {
+        Ok(again) if proof::is_reordered(&again, &bytes) => Ok(()),
+        Ok(_) => Err(between_nodes::<C>("it is read as another value")),
+        Err(error) => Err(between_nodes::<C>(&error.to_string())),
+    }
+}
+
+fn between_nodes<C>(why: &str) -> String {
+    format!("a value of type `{}` cannot go to another node: {why}", type_name::<C>())
+}
+
+fn not_of_any_type<T>(any: bool, codec: CodecId) -> Option<String> {
+    (any && codec == CodecId::Bincode).then(|| {
+        format!(
+            "type `{}` takes values of any type somewhere (`untagged`, `tag`, `flatten`, `serde_json::Value`), which bincode cannot read: choose CBOR or JSON for events and states, and another type for commands and answers",
+            type_name::<T>()
+        )
+    })
+}
+
+fn all(mut problems: Vec<String>) -> Result<(), String> {
+    problems.sort();
+    problems.dedup();
+    problems.truncate(PROBLEMS_MAX);
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
+/// Nobody waits for the answers to made-up commands.
+struct Nobody;
+
+impl ReplyRegistrar for Nobody {
+    fn register(&self, _completion: RemoteCompletion) -> u64 {
+        0
+    }
+}
+
+impl ReplySender for Nobody {
+    fn send(&self, _id: u64, _answer: Result<Bytes, ReplyError>) {}
+}
