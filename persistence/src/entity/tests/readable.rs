@@ -124,6 +124,7 @@ impl Place {
             peers: BTreeMap::new(),
             clock: Arc::new(SystemClock),
             host: Arc::new(StandaloneHost),
+            coordination: None,
         };
         let (keeper, replica) = (keeper.clone(), ReplicaId::new("A").unwrap());
         let factory = move |_: &ReplicationId| keeper.clone();
@@ -409,6 +410,7 @@ async fn a_state_that_is_read_as_another_value_is_not_stored_and_nothing_is_dele
         peers: BTreeMap::new(),
         clock: Arc::new(SystemClock),
         host: Arc::new(StandaloneHost),
+        coordination: None,
     };
     let factory = move |_: &ReplicationId| Adder(told.clone());
     let replica = ReplicaId::new("A").unwrap();

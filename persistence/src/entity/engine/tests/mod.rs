@@ -1,8 +1,12 @@
 //! The engine by its actions: what it persists when, what it answers when, and what it asks for.
 
 mod failure;
+mod holding;
 mod limits;
+mod log;
 mod recovery;
 mod replication;
+mod true_answers;
+mod user_code;
 mod world;
 mod writing;
