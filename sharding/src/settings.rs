@@ -121,7 +121,7 @@ impl Default for ShardingSettings {
             loop_wake_interval: Duration::from_millis(100),
             loop_changes_max: 200,
             loop_retell: Duration::from_secs(10),
-            held_retell: Duration::from_secs(60),
+            held_retell: Duration::from_secs(10),
             held_entities_max: 10_000,
         }
     }

@@ -147,12 +147,18 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         }
         let clock = &state.runtime.parts.clock;
         let now = Now { instant: clock.now(), wall: clock.wall() };
-        let is_killed = state.killed.load(Ordering::Acquire);
+        let killed = state.killed.clone();
         let engine = state.engine.as_mut().expect("an entity without an engine refuses");
-        let mut actions = engine.step(now, if is_killed { Input::Kill } else { input });
-        if !is_killed && state.killed.load(Ordering::Acquire) {
+        let mut actions = if killed.load(Ordering::Acquire) {
+            if let Input::Command(queued) = input {
+                refuse(queued, ReplyError::NotHere("the entity is stopping".to_owned()));
+            }
+            engine.step(now, Input::Kill)
+        } else {
+            engine.step(now, input)
+        };
+        if killed.load(Ordering::Acquire) && engine.is_at_work() {
             // it was given up while application code ran: its shard may live elsewhere by now
-            let engine = state.engine.as_mut().expect("seen above");
             actions = engine.step(now, Input::Kill);
         }
         for action in actions {

@@ -85,7 +85,7 @@ impl Default for EntitySettings {
             pull_retry_min: Duration::from_millis(200),
             pull_retry_max: Duration::from_secs(10),
             held_retry_min: Duration::from_secs(1),
-            held_retry_max: Duration::from_secs(60),
+            held_retry_max: Duration::from_secs(10),
             asynchronous_timeout: Duration::from_secs(30),
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),

@@ -43,7 +43,7 @@ impl Inner {
                 let error = AskError::decode(&payload).unwrap_or_else(|| {
                     self.metrics.drop_counted("malformed_error", 1);
                     // it was received, and nothing more is known
-                    AskError::NoReply
+                    AskError::Unanswered("an error that cannot be read".to_owned())
                 });
                 return self.answered(asks, correlation, Err(error));
             }

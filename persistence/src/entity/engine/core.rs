@@ -411,6 +411,11 @@ impl<E: EventSourced> Engine<E> {
         self.running().map(Running::seen)
     }
 
+    /// Whether the entity has not stopped.
+    pub fn is_at_work(&self) -> bool {
+        !matches!(self.phase, Phase::Stopped)
+    }
+
     /// Whether the entity is at work.
     pub fn is_running(&self) -> bool {
         self.running().is_some()
