@@ -78,7 +78,6 @@ impl EntityHost for Host {
 struct Fixture {
     stores: Stores,
     host: Arc<Host>,
-    coordination: None,
     stopped: mpsc::Receiver<StopReason>,
     runtime: EntityRuntime<Counter>,
     writer: WriterId,
