@@ -63,7 +63,8 @@ pub use repeats::{LimitedLayer, RepeatSettings, Repeats};
 pub mod prelude {
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{
-        CommandContext, Effect, EntitySettings, EventContext, EventSourced, EventType, Signal,
+        AsynchronousFailure, CommandContext, Effect, EntitySettings, EventContext, EventSourced,
+        EventType, Signal,
     };
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
     pub use antiphon_persistence::reply::ReplyTo;

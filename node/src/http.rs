@@ -120,8 +120,9 @@ fn decode<T: DeserializeOwned>(body: Value) -> Result<T> {
 fn value<T: serde::Serialize>(
     answer: std::result::Result<T, AskError>,
 ) -> std::result::Result<Value, AskError> {
-    let to_json =
-        |value| serde_json::to_value(value).map_err(|error| AskError::Rejected(error.to_string()));
+    let to_json = |value| {
+        serde_json::to_value(value).map_err(|error| AskError::Unanswered(error.to_string()))
+    };
     answer.and_then(to_json)
 }
 
@@ -299,11 +300,15 @@ async fn serve(
 fn status(error: &AskError) -> StatusCode {
     match error {
         AskError::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        AskError::NoReply => StatusCode::INTERNAL_SERVER_ERROR,
-        AskError::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
-        AskError::Stopped(_) | AskError::NotHere(_) | AskError::Unavailable(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
+        AskError::NoReply | AskError::Unanswered(_) | AskError::Failed(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
         }
+        AskError::Unreachable(_) => StatusCode::BAD_GATEWAY,
+        AskError::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
+        AskError::Stopped(_)
+        | AskError::NotHere(_)
+        | AskError::Unavailable(_)
+        | AskError::Expired(_) => StatusCode::SERVICE_UNAVAILABLE,
         AskError::Rejected(_) => StatusCode::BAD_REQUEST,
     }
 }

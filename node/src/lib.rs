@@ -4,6 +4,7 @@
 //! - [`config`]: TOML and environment, with errors that name the key.
 //! - [`run`]: one node, from its configuration to its end.
 //! - [`http`]: entities as JSON; [`header`]: names in its headers.
+//! - [`skip`]: events that an operator has skipped.
 //! - [`client`]: a small HTTP client for the demo, the status command and tests.
 //! - [`cluster`]: starts node processes on this machine.
 //! - [`demo`]: the demo.
@@ -19,5 +20,6 @@ pub mod http;
 mod journal;
 pub mod run;
 pub mod schema;
+pub mod skip;
 pub mod status;
 pub mod verify;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use antiphon_node::{accept_loss, config, demo, run, schema, status, verify};
+use antiphon_node::{accept_loss, config, demo, run, schema, skip, status, verify};
 use clap::{Parser, Subcommand};
 
 /// Event-sourced entities with a replica in each place.
@@ -41,6 +41,11 @@ enum Command {
         #[command(subcommand)]
         command: SchemaCommand,
     },
+    /// What an operator does about single entities.
+    Entity {
+        #[command(subcommand)]
+        command: EntityCommand,
+    },
     /// Shows the members, and the shards that are behind, as a node sees them.
     Status {
         /// The HTTP address of any node.
@@ -49,6 +54,13 @@ enum Command {
     },
     /// A real two-place cluster on this machine: bids for auctions come in everywhere, and a node is killed half-way.
     Demo(demo::DemoArguments),
+}
+
+#[derive(Subcommand)]
+enum EntityCommand {
+    /// Has one event of another replica skipped that this place holds back because it cannot be applied: it keeps its place in the stream
+    /// without its content. The state of that entity differs between the places from then on; docs/user-code.md says more.
+    SkipEvent(skip::SkipArguments),
 }
 
 #[derive(Subcommand)]
@@ -118,6 +130,9 @@ fn main() -> ExitCode {
             Command::Schema { command: SchemaCommand::Show { config } } => schema::show(&config),
             Command::Journal { command: JournalCommand::AcceptLoss { config, peer, yes } } => {
                 accept_loss::accept(&config, &peer, yes).await
+            }
+            Command::Entity { command: EntityCommand::SkipEvent(arguments) } => {
+                skip::skip_event(arguments).await
             }
             Command::Status { node } => status::status(&node).await,
             Command::Demo(arguments) => demo::demo(arguments).await,

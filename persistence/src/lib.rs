@@ -10,6 +10,7 @@
 //! - [`codec`]: payload codecs with manifests and versions.
 //! - [`delivery`]: causal, exactly-once delivery of replicated events.
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
+//! - [`guard`]: the one place where application code is called.
 //! - [`record`]: the binary records of events, for backends.
 //! - [`shape`]: the shapes of events and states, so that a changed type is noticed.
 //! - [`verify`]: looking at a whole store for damage.
@@ -24,6 +25,7 @@ pub mod delivery;
 pub mod entity;
 mod error;
 pub mod event;
+pub mod guard;
 pub mod identity;
 pub mod memory;
 pub mod record;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_persistence::reply::{ReplyTo, reply_channel};
+use antiphon_persistence::reply::{Claim, ReplyTo, reply_channel};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::AskError;
 
@@ -16,7 +17,11 @@ pub(crate) trait CommandPort<C>: Send + Sync {
     /// Where the commands of an entity go; it never changes.
     fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize>;
 
-    fn tell(&self, index: usize, entity: Arc<str>, command: C);
+    /// Takes a command; whoever holds it asks `claim` before it does something with it.
+    fn tell(&self, index: usize, entity: Arc<str>, command: C, claim: Claim);
+
+    /// The monotonic time of the node.
+    fn now(&self) -> Instant;
 }
 
 /// One replica of an entity, on this node or another. Cheap to clone; it stays good when the entity moves.
@@ -63,10 +68,11 @@ impl<C: Send + 'static> EntityRef<C> {
 
     /// Sends a command, at most once. Commands of one sender to one entity arrive in order while its home stays.
     pub fn tell(&self, command: C) {
-        self.port.tell(self.index, self.id.entity_id().clone(), command);
+        self.port.tell(self.index, self.id.entity_id().clone(), command, Claim::unlimited());
     }
 
-    /// Sends a command with a place for the answer, and waits for that, at most `ask_timeout`. Dropping the future gives the answer up;
+    /// Sends a command with a place for the answer, and waits for that, at most `ask_timeout`. A command that was not handed to the entity
+    /// or to another node by then is void: nobody will handle it, and the error is `Expired`. Dropping the future gives the answer up;
     /// the command goes on.
     ///
     /// # Errors
@@ -76,9 +82,15 @@ impl<C: Send + 'static> EntityRef<C> {
         R: Serialize + DeserializeOwned + Send + 'static,
     {
         let (reply_to, reply) = reply_channel();
-        self.tell(command(reply_to));
+        let claim = Claim::lasting(self.port.now(), self.ask_timeout);
+        let entity = self.id.entity_id().clone();
+        self.port.tell(self.index, entity, command(reply_to), claim.clone());
         match tokio::time::timeout(self.ask_timeout, reply.wait()).await {
             Ok(answer) => answer.map_err(AskError::from),
+            Err(_) if claim.void() => Err(AskError::Expired(format!(
+                "nobody took the command within {:?} (`ask_timeout`)",
+                self.ask_timeout
+            ))),
             Err(_) => Err(AskError::Timeout),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_persistence::Result;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 
@@ -17,7 +18,7 @@ pub enum ReplicationMode {
     ReplicaQualified,
 }
 
-pub(crate) type Factory<E> = Arc<dyn Fn(&ReplicationId) -> E + Send + Sync>;
+pub(crate) type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
 
 /// What an entity type is: its name, its replicas and its behaviour.
 pub struct ReplicatedEntityProvider<E: EventSourced> {
@@ -37,6 +38,17 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         replicas: impl IntoIterator<Item = ReplicaId>,
         behaviour: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
     ) -> Self {
+        let behaviour = move |id: &ReplicationId| Ok(behaviour(id));
+        Self::new(ReplicationMode::PerRole, entity_type, replicas, behaviour)
+    }
+
+    /// The same with a factory that may fail, for ids that it does not want, say: then those who ask the entity get `Failed` with its
+    /// reason, and the next command calls it again. It is called in the entity's own task.
+    pub fn try_per_role(
+        entity_type: impl AsRef<str>,
+        replicas: impl IntoIterator<Item = ReplicaId>,
+        behaviour: impl Fn(&ReplicationId) -> Result<E> + Send + Sync + 'static,
+    ) -> Self {
         Self::new(ReplicationMode::PerRole, entity_type, replicas, behaviour)
     }
 
@@ -46,6 +58,16 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         replicas: impl IntoIterator<Item = ReplicaId>,
         behaviour: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
     ) -> Self {
+        let behaviour = move |id: &ReplicationId| Ok(behaviour(id));
+        Self::new(ReplicationMode::ReplicaQualified, entity_type, replicas, behaviour)
+    }
+
+    /// The same with a factory that may fail, as [`Self::try_per_role`] says.
+    pub fn try_replica_qualified(
+        entity_type: impl AsRef<str>,
+        replicas: impl IntoIterator<Item = ReplicaId>,
+        behaviour: impl Fn(&ReplicationId) -> Result<E> + Send + Sync + 'static,
+    ) -> Self {
         Self::new(ReplicationMode::ReplicaQualified, entity_type, replicas, behaviour)
     }
 
@@ -53,7 +75,7 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         mode: ReplicationMode,
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
-        behaviour: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+        behaviour: impl Fn(&ReplicationId) -> Result<E> + Send + Sync + 'static,
     ) -> Self {
         Self {
             entity_type: entity_type.as_ref().into(),

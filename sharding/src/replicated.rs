@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use antiphon_persistence::entity::{EntityParts, EntityRuntime, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::reply::Claim;
 use antiphon_runtime::{Error, Node, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::coordinator::{CoordinatorHandle, CoordinatorParts, CoordinatorSettings};
 use crate::entity_ref::CommandPort;
@@ -36,10 +38,14 @@ where
         Self::index(self, replica, entity)
     }
 
-    fn tell(&self, index: usize, entity: Arc<str>, command: E::Command) {
+    fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
         if let Some(command) = as_between_nodes(command) {
-            self.deliver_to(index, Envelope { entity, command, hops: 0 });
+            self.deliver_to(index, Envelope { entity, command, hops: 0, claim });
         }
+    }
+
+    fn now(&self) -> Instant {
+        self.parts().node.clock().now()
     }
 }
 
@@ -245,7 +251,8 @@ where
         peers,
         clock: node.clock().clone(),
         host: Arc::new(Host { region: Arc::downgrade(region), node: node.clone() }),
+        coordination: Some(node.stores().coordination.clone()),
     };
     let settings = provider.settings.entity.clone();
-    EntityRuntime::new(replicas, move |id: &ReplicationId| factory(id), settings, parts)
+    EntityRuntime::try_new(replicas, move |id: &ReplicationId| factory(id), settings, parts)
 }

@@ -27,6 +27,10 @@ pub struct ShardingSettings {
     /// `ask_timeout`, so that the asker hears it.
     #[serde(with = "antiphon_persistence::time::text")]
     pub home_timeout: Duration,
+    /// How long an entity may take to stop: because its shard moves, its node goes, or it is passivated. Then it is killed and named in the
+    /// log, so that a shard always drains. At most 1h.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub stop_timeout: Duration,
     /// An entity without a command for so long is passivated; zero: never.
     #[serde(with = "antiphon_persistence::time::text")]
     pub passivate_after: Duration,
@@ -80,6 +84,12 @@ pub struct ShardingSettings {
     /// When an entity has not answered the journal loop for so long, it is told again.
     #[serde(with = "antiphon_persistence::time::text")]
     pub loop_retell: Duration,
+    /// When an entity that holds events back, because one cannot be applied here, is told again. At most 1h.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub held_retell: Duration,
+    /// Most entities of one shard that hold back events of one peer. Beyond, the shard's position in that peer's feed stands still.
+    /// At most 16777216.
+    pub held_entities_max: usize,
 }
 
 impl Default for ShardingSettings {
@@ -91,6 +101,7 @@ impl Default for ShardingSettings {
             shard_buffer_max: 1000,
             entity_buffer_max: 1000,
             home_timeout: Duration::from_secs(4),
+            stop_timeout: Duration::from_secs(10),
             passivate_after: Duration::from_secs(120),
             passivate_empty_after: Duration::from_secs(1),
             entities_max: 100_000,
@@ -110,6 +121,8 @@ impl Default for ShardingSettings {
             loop_wake_interval: Duration::from_millis(100),
             loop_changes_max: 200,
             loop_retell: Duration::from_secs(10),
+            held_retell: Duration::from_secs(10),
+            held_entities_max: 10_000,
         }
     }
 }
@@ -126,12 +139,14 @@ impl ShardingSettings {
             ("ask_timeout", self.ask_timeout),
             ("remote_ask_timeout", self.remote_ask_timeout),
             ("home_timeout", self.home_timeout),
+            ("stop_timeout", self.stop_timeout),
             ("tick_interval", self.tick_interval),
             ("homes_interval", self.homes_interval),
             ("rebalance_interval", self.rebalance_interval),
             ("loop_interval", self.loop_interval),
             ("loop_interval_max", self.loop_interval_max),
             ("loop_retell", self.loop_retell),
+            ("held_retell", self.held_retell),
             ("loop_wake_interval", self.loop_wake_interval),
             ("relay_interval", self.relay_interval),
         ] {
@@ -149,6 +164,7 @@ impl ShardingSettings {
         bounds::count("shard_entities_max", self.shard_entities_max, 0..=1 << 32)?;
         bounds::count("rebalance_moves_max", self.rebalance_moves_max, 1..=1 << 16)?;
         bounds::count("loop_changes_max", self.loop_changes_max, 1..=1 << 20)?;
+        bounds::count("held_entities_max", self.held_entities_max, 1..=1 << 24)?;
         // who waits longer for a home than its asker waits for an answer cannot say any more that nothing took effect
         let ask_timeout = ("ask_timeout", self.ask_timeout);
         let waiting = self.home_timeout + self.tick_interval;

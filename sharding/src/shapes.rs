@@ -1,9 +1,9 @@
 //! Compares the shapes of a type's events and state with those that the places have, before the type starts.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::guard;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::shape::{ShapeBook, kinds};
 use antiphon_runtime::{ErrorKind, Node, Result};
@@ -26,8 +26,10 @@ pub(crate) async fn compare<E: EventSourced>(
     replica: &ReplicaId,
 ) -> Result<Option<ShapeBook>> {
     let id = ReplicationId::new(&provider.entity_type, EXAMPLE, replica.clone())?;
-    let made = catch_unwind(AssertUnwindSafe(|| kinds(&(provider.factory)(&id))));
-    let Ok(kinds) = made else {
+    let made = guard::call("factory or event_type", &id, || {
+        (provider.factory)(&id).map(|behaviour| kinds(&behaviour))
+    });
+    let Ok(Ok(kinds)) = made else {
         tracing::warn!(%id, "no behaviour could be made: a changed type will not be noticed");
         return Ok(None);
     };

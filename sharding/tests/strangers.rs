@@ -174,6 +174,7 @@ async fn add(running: &Running, place: &str, id: &str) -> i64 {
 fn wire(hops: u8, replies: u32, names: [&[u8]; 3], command: &[u8]) -> Bytes {
     let mut bytes = vec![hops];
     bytes.extend_from_slice(&replies.to_le_bytes());
+    bytes.extend_from_slice(&u32::MAX.to_le_bytes());
     for name in names {
         bytes.extend_from_slice(&u16::try_from(name.len()).unwrap().to_le_bytes());
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use antiphon_node::client::Client;
+use antiphon_persistence::task;
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::SplitMix64;
 use antiphon_tests::history::{History, Journals, Rewind, check_answers, check_journals};
@@ -42,7 +43,7 @@ const EQUAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long the first start may take: four processes at once.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// Entities that are asked to find out whether each shard answers.
-const PROBES: usize = 40;
+const PROBES: usize = 24;
 
 /// A campaign that runs.
 pub(crate) struct Campaign {
@@ -280,43 +281,34 @@ impl Campaign {
     async fn everything_answers(&mut self, within: Duration) -> Result<Duration, String> {
         let clock = SystemClock;
         let start = clock.now();
-        let mut last = "no node has an address".to_owned();
-        for node in 0..NODES {
-            for probe in 0..PROBES {
-                loop {
-                    self.look_after();
-                    let addresses = self.nodes.addresses();
-                    let address = addresses.into_iter().find(|(number, _, _)| *number == node);
-                    let Some((_, _, address)) = address else {
-                        self.in_time(start, within, &last, node).await?;
-                        continue;
-                    };
-                    match ask(&address, probe).await {
-                        Ok(()) => break,
-                        Err(reason) => last = reason,
-                    }
-                    self.in_time(start, within, &last, node).await?;
-                }
+        let mut silent: Vec<Vec<usize>> = vec![(0..PROBES).collect(); NODES];
+        let mut last = (0, "no node has an address".to_owned());
+        loop {
+            self.look_after();
+            let mut asked = Vec::new();
+            for (node, _, address) in self.nodes.addresses() {
+                let probes = std::mem::take(&mut silent[node]);
+                asked.push((node, task::spawn("probe of a node", ask_all(address, probes))));
             }
+            for (node, answered) in asked {
+                let (left, reason) = answered.await.map_err(|error| error.to_string())?;
+                silent[node] = left;
+                last = reason.map_or(last, |reason| (node, reason));
+            }
+            let took = clock.now() - start;
+            let is_done = silent.iter().all(Vec::is_empty);
+            if took > within {
+                let ((node, reason), name) = (&last, self.nodes.name(last.0));
+                let (log, rest) = (self.nodes.log_end(*node, 15), silent.concat().len());
+                return Err(format!(
+                    "liveness: {took:?} after the last fault, at most {within:?}: {rest} entities do not answer; {name}: {reason}\n{log}"
+                ));
+            }
+            if is_done {
+                return Ok(took);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(clock.now() - start)
-    }
-
-    async fn in_time(
-        &self,
-        start: Instant,
-        within: Duration,
-        last: &str,
-        node: usize,
-    ) -> Result<(), String> {
-        if SystemClock.now() - start > within {
-            let (name, log) = (self.nodes.name(node), self.nodes.log_end(node, 15));
-            return Err(format!(
-                "liveness: {name} does not serve every shard {within:?} after the last fault: {last}\n{log}"
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        Ok(())
     }
 
     /// Waits until both journals have the same events; the journals, and how long that took.
@@ -382,15 +374,25 @@ fn check(history: &History, journals: &Journals) -> Result<(), String> {
     Err(format!("{} rules are broken:\n{}", found.len(), lines.join("\n")))
 }
 
-/// Asks an entity at each replica through a node.
-async fn ask(address: &str, probe: usize) -> Result<(), String> {
-    let mut client = Client::new(address).with_timeout(Duration::from_secs(3));
-    for replica in PLACES {
-        let path = format!("/entities/counter/probe-{probe}");
-        let answer = client.json(&path, &[("antiphon-replica", replica)]).await;
-        answer.map_err(|error| format!("{path} at {replica}: {error}"))?;
+/// Asks entities at each replica through a node, until one does not answer. Returns those that are left, and why.
+async fn ask_all(address: String, mut probes: Vec<usize>) -> (Vec<usize>, Option<String>) {
+    while let Some(probe) = probes.last() {
+        let [first, second] = PLACES;
+        let (first, second) =
+            tokio::join!(ask(&address, *probe, first), ask(&address, *probe, second));
+        if let Err(reason) = first.and(second) {
+            return (probes, Some(reason));
+        }
+        probes.pop();
     }
-    Ok(())
+    (probes, None)
+}
+
+async fn ask(address: &str, probe: usize, replica: &str) -> Result<(), String> {
+    let mut client = Client::new(address).with_timeout(Duration::from_secs(3));
+    let path = format!("/entities/counter/probe-{probe}");
+    let answer = client.json(&path, &[("antiphon-replica", replica)]).await;
+    answer.map(drop).map_err(|error| format!("{path} at {replica}: {error}"))
 }
 
 /// Tells the server of `deploy/cassandra` something; `CASSANDRA_NET` and `CASSANDRA_DIR` say which one.

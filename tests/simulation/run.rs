@@ -1,6 +1,7 @@
 //! One run: trouble for a while, then calm, then everything must be well.
 
 use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -91,7 +92,13 @@ pub(crate) fn simulate(seed: u64) -> Outcome {
         .build()
         .expect("a runtime");
     let local = LocalSet::new();
-    let mut outcome = local.block_on(&runtime, run(seed));
+    // a panic here, for example of an invariant that cannot read a journal, is told with its seed
+    let run = AssertUnwindSafe(|| local.block_on(&runtime, run(seed)));
+    let mut outcome = std::panic::catch_unwind(run).unwrap_or_else(|_| Outcome {
+        verdict: Err("the run panicked".into()),
+        trace: Vec::new(),
+        took: (Duration::ZERO, Duration::ZERO),
+    });
     drop(local);
     if let Some(panic) = PANIC.take() {
         outcome.verdict = Err(format!("a task panicked: {panic}"));

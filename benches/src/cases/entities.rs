@@ -36,6 +36,7 @@ pub(crate) async fn counters(
         peers,
         clock: Arc::new(SystemClock),
         host,
+        coordination: None,
     };
     let replicas = replicas.iter().map(|name| replica(name));
     EntityRuntime::new(replicas, |_: &ReplicationId| Counter, settings, parts)

@@ -21,7 +21,7 @@ use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::from_sqlite;
-use crate::file::{Owner, check_path, owner};
+use crate::file::{Owner, check_path, is_log_alone, owner};
 use crate::{Durability, Role, SqliteSettings};
 
 /// The version of the tables below; a file with another one is refused. Version 1 was written
@@ -119,10 +119,22 @@ pub(crate) fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection>
 /// Looks at the file before SQLite opens it to write.
 fn look(path: &Path, role: Role) -> Result<()> {
     match (owner(path, APPLICATION_ID)?, role) {
-        (Owner::Antiphon, _) | (Owner::Nobody, Role::Owner) => Ok(()),
+        (Owner::Antiphon, _) => Ok(()),
+        (Owner::Nobody, Role::Owner) => no_log_alone(path),
         (Owner::Nobody, Role::Reader) => Err(no_tables(path)),
         (Owner::Other, _) => Err(not_ours(path)),
     }
+}
+
+/// A log without its database has the newest events of a journal. SQLite would throw it away, and begin an empty journal.
+fn no_log_alone(path: &Path) -> Result<()> {
+    if is_log_alone(path) {
+        return Err(Error::rejected(format!(
+            "`journal`: {path:?}: expected the file beside its write-ahead log, actual the log alone, which may have events: put the file back; \
+             or, to begin an empty journal, move the log (`-wal`) away too"
+        )));
+    }
+    Ok(())
 }
 
 /// What stands at a path, without making or changing anything: whether a journal can be opened there, or made.

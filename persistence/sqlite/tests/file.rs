@@ -303,3 +303,23 @@ fn a_store_does_not_open_on_a_path_that_keeps_nothing() {
         assert!(error.to_string().contains("`journal`"), "{path:?}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_log_without_its_database_is_not_thrown_away() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("a.db");
+    let stores = open(&path);
+    put(&stores, "k", "v").await.expect("stored");
+    let copy = TempDir::new().expect("a folder");
+    let (log, database) = (copy.path().join("a.db-wal"), copy.path().join("a.db"));
+    std::fs::copy(folder.path().join("a.db-wal"), &log).expect("copied");
+    let before = std::fs::read(&log).expect("a log");
+
+    let error = SqliteStores::open(&database, SqliteSettings::default()).err().expect("refused");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    assert!(error.to_string().contains("log alone"), "{error}");
+    assert!(std::fs::read(&log).expect("a log") == before && !database.exists());
+
+    std::fs::copy(&path, &database).expect("put back");
+    assert_eq!(get(&open(&database), "k").await.expect("read").as_deref(), Some("v"));
+}

@@ -17,6 +17,8 @@ pub enum Offered {
     Waiting,
     /// It would have to wait, and the buffer is full: it was dropped, and has to be read again.
     Full,
+    /// It is an event that was [held](CausalDelivery::hold), or comes after one: it was dropped, and has to be read again.
+    Held,
 }
 
 /// What an entity has seen, and what waits for its causes.
@@ -29,12 +31,14 @@ pub struct CausalDelivery {
     waiting_max: usize,
     /// What was offered last, if it is next: most events are, and need no place among those that wait.
     next: Option<Box<StoredEvent>>,
+    /// The first event of an origin that cannot be applied here, by origin: it and those after it are not taken.
+    held: BTreeMap<ReplicaId, u64>,
 }
 
 impl CausalDelivery {
     /// Starts with what was recovered; at most `waiting_max` events wait for their causes.
     pub fn new(seen: VersionVector, waiting_max: usize) -> Self {
-        Self { seen, waiting: BTreeMap::new(), waiting_max, next: None }
+        Self { seen, waiting: BTreeMap::new(), waiting_max, next: None, held: BTreeMap::new() }
     }
 
     /// The events that were applied, by origin: the version of the entity.
@@ -86,6 +90,9 @@ impl CausalDelivery {
             self.replace_older(event);
             return Offered::Duplicate;
         }
+        if self.is_held(&event.meta.origin, event.meta.origin_nr()) {
+            return Offered::Held;
+        }
         if self.next.is_none() && self.is_ready(&event) {
             self.next = Some(Box::new(event));
             return Offered::Ready;
@@ -96,6 +103,42 @@ impl CausalDelivery {
         }
         self.waiting.insert((event.meta.origin.clone(), event.meta.origin_nr()), event);
         if ready { Offered::Ready } else { Offered::Waiting }
+    }
+
+    /// Whether that event, or one before it, of the origin is held.
+    fn is_held(&self, origin: &ReplicaId, number: u64) -> bool {
+        !self.held.is_empty() && self.held.get(origin).is_some_and(|held| number >= *held)
+    }
+
+    /// From now on takes no event of `origin` from this number on. Those that wait are dropped; all have to be read again. What depends
+    /// on them waits by itself.
+    pub fn hold(&mut self, origin: &ReplicaId, number: u64) {
+        self.held.insert(origin.clone(), number);
+        self.waiting.retain(|(other, counter), _| other != origin || *counter < number);
+        if self.next.as_deref().is_some_and(|event| event.meta.origin == *origin) {
+            self.next = None;
+        }
+    }
+
+    /// Takes events of `origin` again.
+    pub fn free(&mut self, origin: &ReplicaId) {
+        self.held.remove(origin);
+    }
+
+    /// The event that came last from [`Self::take_ready`] was not applied after all.
+    pub fn put_back(&mut self, event: &StoredEvent) {
+        let origin = &event.meta.origin;
+        assert_eq!(
+            self.seen.get(origin),
+            event.meta.origin_nr(),
+            "`{origin}`: the last one comes back"
+        );
+        self.seen.set(origin, event.meta.origin_nr() - 1);
+    }
+
+    /// The newest `count` events of this replica were not applied after all.
+    pub fn forget_own(&mut self, replica: &ReplicaId, count: u64) {
+        self.seen.set(replica, self.seen.get(replica) - count);
     }
 
     fn waits(&self, event: &StoredEvent) -> bool {
@@ -152,6 +195,7 @@ impl CausalDelivery {
             assert!(self.waiting.len() <= self.waiting_max + 1, "too many events wait");
             for (origin, number) in self.waiting.keys() {
                 assert!(*number > self.seen.get(origin), "{origin}:{number} waits and was applied");
+                assert!(!self.is_held(origin, *number), "{origin}:{number} waits and is held");
             }
         }
     }

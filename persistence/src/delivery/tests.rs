@@ -120,3 +120,28 @@ proptest! {
         prop_assert_eq!(delivery.waiting_count(), 0);
     }
 }
+
+#[test]
+fn what_is_held_takes_no_room_and_holds_up_only_what_depends_on_it() {
+    let mut delivery = CausalDelivery::new(VersionVector::new(), 10);
+    let (a1, a2) = (event("A", &[("A", 1)]), event("A", &[("A", 2)]));
+    assert_eq!(delivery.offer(a2.clone()), Offered::Waiting);
+    assert_eq!(delivery.offer(a1.clone()), Offered::Ready);
+    let taken = delivery.take_ready().unwrap();
+    delivery.put_back(&taken);
+    delivery.hold(&taken.meta.origin, 1);
+    assert_eq!((delivery.take_ready(), delivery.waiting_count()), (None, 0));
+    assert_eq!(delivery.offer(a1.clone()), Offered::Held);
+    assert_eq!(delivery.offer(a2.clone()), Offered::Held);
+
+    assert_eq!(delivery.offer(event("C", &[("C", 1)])), Offered::Ready);
+    assert!(delivery.take_ready().is_some());
+    assert_eq!(delivery.offer(event("B", &[("A", 1), ("B", 1)])), Offered::Waiting);
+    assert_eq!(delivery.take_ready(), None);
+
+    delivery.free(&taken.meta.origin);
+    assert_eq!(delivery.offer(a1), Offered::Ready);
+    assert_eq!(delivery.take_ready().unwrap().meta.origin.as_str(), "A");
+    assert_eq!(delivery.take_ready().unwrap().meta.origin.as_str(), "B");
+    assert_eq!(delivery.offer(a2), Offered::Ready);
+}

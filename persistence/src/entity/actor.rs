@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,11 +12,13 @@ use tokio::task::JoinHandle;
 use super::engine::{Action, Engine, Generation, Input, Now, Release};
 use super::handle::{EMPTY, FULL, UNKNOWN};
 use super::runtime::Inner;
+use super::skip::SkippedEvent;
 use super::writing::{append_with_shapes, save_and_read_back};
-use super::{EntityCounters, EventSourced, StopReason};
+use super::{AsynchronousFailure, EntityCounters, EventSourced, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
-use crate::identity::ReplicationId;
-use crate::reply::ReplyError;
+use crate::guard::Guarded;
+use crate::identity::{ReplicaId, ReplicationId};
+use crate::reply::{ReplyError, refuse};
 use crate::store::{Append, Snapshot};
 use crate::task;
 
@@ -26,6 +28,8 @@ pub(super) enum EntityMessage<E: EventSourced> {
     /// Events of other replicas, counted in `arriving`.
     Replicated(Vec<StoredEvent>),
     Permit(Generation, OwnedSemaphorePermit),
+    /// After the last message that anybody sends: the entity is gone, and what came before this is refused.
+    End,
 }
 
 impl<E: EventSourced> ractor::Message for EntityMessage<E> {}
@@ -42,7 +46,8 @@ pub(super) struct Arguments<E: EventSourced> {
     pub(super) id: ReplicationId,
     pub(super) arriving: Arc<AtomicUsize>,
     pub(super) is_empty: Arc<AtomicU8>,
-    pub(super) engine: Engine<E>,
+    pub(super) killed: Arc<AtomicBool>,
+    pub(super) gone: Arc<AtomicBool>,
     pub(super) runtime: Arc<Inner<E>>,
 }
 
@@ -50,12 +55,17 @@ pub(super) struct State<E: EventSourced> {
     id: ReplicationId,
     arriving: Arc<AtomicUsize>,
     is_empty: Arc<AtomicU8>,
-    engine: Engine<E>,
+    /// Set from outside: nothing that the entity still wants is carried out.
+    killed: Arc<AtomicBool>,
+    gone: Arc<AtomicBool>,
+    /// `None` when it could not be started.
+    engine: Option<Engine<E>>,
     runtime: Arc<Inner<E>>,
     permit: Option<OwnedSemaphorePermit>,
     permit_request: Option<JoinHandle<()>>,
     asynchronous: Option<JoinHandle<()>>,
-    has_stopped: bool,
+    /// The entity is gone: commands get this, and everything else is dropped.
+    refusal: Option<ReplyError>,
 }
 
 impl<E: EventSourced> Drop for State<E> {
@@ -63,8 +73,9 @@ impl<E: EventSourced> Drop for State<E> {
         for task in [self.permit_request.take(), self.asynchronous.take()].into_iter().flatten() {
             task.abort();
         }
-        if !self.has_stopped {
+        if self.refusal.is_none() {
             // the actor was killed, or a bug made it panic: whoever waits for its end must hear of it
+            self.gone.store(true, Ordering::Release);
             let reason = StopReason::Failed("the entity's actor ended".into());
             self.runtime.parts.host.stopped(&self.id, reason);
         }
@@ -78,21 +89,33 @@ impl<E: EventSourced> Actor for EntityActor<E> {
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
-        let Arguments { id, arriving, is_empty, engine, runtime } = arguments;
-        Ok(State {
+        let Arguments { id, arriving, is_empty, killed, gone, runtime } = arguments;
+        let (engine, failure) = match runtime.engine(&id) {
+            Ok(engine) => (Some(engine), None),
+            Err(why) => (None, Some(why)),
+        };
+        let mut state = State {
             id,
             arriving,
             is_empty,
+            killed,
+            gone,
             engine,
             runtime,
             permit: None,
             permit_request: None,
             asynchronous: None,
-            has_stopped: false,
-        })
+            refusal: None,
+        };
+        if let Some(why) = failure {
+            EntityCounters::add(&state.runtime.counters.starts_failed, 1);
+            let refusal = ReplyError::Failed(why.clone());
+            stopped(&myself, &mut state, StopReason::NotStarted(why), refusal);
+        }
+        Ok(state)
     }
 
     async fn handle(
@@ -111,20 +134,41 @@ impl<E: EventSourced> Actor for EntityActor<E> {
                 state.permit = Some(permit);
                 Input::PermitGranted(generation)
             }
+            EntityMessage::End => {
+                myself.stop(None);
+                return Ok(());
+            }
         };
-        if state.has_stopped {
+        if let Some(refusal) = &state.refusal {
+            if let Input::Command(queued) = input {
+                refuse(queued, refusal.clone());
+            }
             return Ok(());
         }
         let clock = &state.runtime.parts.clock;
         let now = Now { instant: clock.now(), wall: clock.wall() };
         let is_retry = matches!(input, Input::Wake | Input::Pulled(..));
-        for action in state.engine.step(now, input) {
+        let killed = state.killed.clone();
+        let engine = state.engine.as_mut().expect("an entity without an engine refuses");
+        let mut actions = if killed.load(Ordering::Acquire) {
+            if let Input::Command(queued) = input {
+                refuse(queued, ReplyError::NotHere("the entity is stopping".to_owned()));
+            }
+            engine.step(now, Input::Kill)
+        } else {
+            engine.step(now, input)
+        };
+        if killed.load(Ordering::Acquire) && engine.is_at_work() {
+            // it was given up while application code ran: its shard may live elsewhere by now
+            actions = engine.step(now, Input::Kill);
+        }
+        for action in actions {
             run(&myself, state, action);
         }
-        let is_empty =
-            state.engine.is_empty().map_or(UNKNOWN, |is_empty| if is_empty { EMPTY } else { FULL });
+        let is_empty = state.engine.as_ref().and_then(Engine::is_empty);
+        let is_empty = is_empty.map_or(UNKNOWN, |is_empty| if is_empty { EMPTY } else { FULL });
         state.is_empty.store(is_empty, Ordering::Relaxed);
-        if is_retry && !state.has_stopped && !state.engine.doubts().is_empty() {
+        if is_retry && state.refusal.is_none() {
             look_at_doubts(&myself, state);
         }
         Ok(())
@@ -133,10 +177,25 @@ impl<E: EventSourced> Actor for EntityActor<E> {
 
 /// Somebody may have decided meanwhile that a replica need not be asked.
 fn look_at_doubts<E: EventSourced>(myself: &ActorRef<EntityMessage<E>>, state: &State<E>) {
+    let doubting = state.engine.as_ref().filter(|engine| !engine.doubts().is_empty());
+    let Some(engine) = doubting else { return };
     let still = state.runtime.parts.host.doubts(&state.id);
-    for replica in state.engine.doubts().iter().filter(|replica| !still.contains(replica)) {
+    for replica in engine.doubts().iter().filter(|replica| !still.contains(replica)) {
         let _ = myself.send_message(EntityMessage::Input(Input::Vouched(replica.clone())));
     }
+}
+
+/// The entity is gone. Once the host knows, nobody sends to it any more, so that what it was sent before is all there is to refuse.
+fn stopped<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    state: &mut State<E>,
+    reason: StopReason,
+    refusal: ReplyError,
+) {
+    state.refusal = Some(refusal);
+    state.gone.store(true, Ordering::Release);
+    state.runtime.parts.host.stopped(&state.id, reason);
+    let _ = myself.send_message(EntityMessage::End);
 }
 
 /// Starts I/O whose result comes back as a message.
@@ -172,9 +231,17 @@ fn run<E: EventSourced>(
         Action::CaughtUp(replica, highest) => {
             parts.host.caught_up(&state.id, &replica, highest);
         }
+        Action::Held(replica, highest, held) => {
+            parts.host.held(&state.id, &replica, highest, &held);
+        }
+        Action::AskSkip(generation, origin, number) => {
+            ask_skip(myself, state, generation, origin, number);
+        }
         Action::RunAsynchronous(generation, future) => {
+            let limit = state.runtime.settings.asynchronous_timeout;
+            let future = Guarded::new("asynchronous", state.id.to_string(), future);
             let task = start("asynchronous effect", myself, async move {
-                Input::AsynchronousDone(generation, future.await)
+                Input::AsynchronousDone(generation, asynchronous(future, limit).await)
             });
             state.asynchronous = Some(task);
         }
@@ -193,10 +260,13 @@ fn run<E: EventSourced>(
         Action::Reclaimed => parts.host.reclaimed(&state.id),
         Action::Fenced(error) => parts.host.fenced(&state.id, &error),
         Action::Stopped(reason) => {
-            state.has_stopped = true;
-            parts.host.stopped(&state.id, reason);
-            // what is in the mailbox is dropped with it, which answers
-            myself.stop(None);
+            let why = match &reason {
+                StopReason::Drained | StopReason::Killed => "the entity is stopping".to_owned(),
+                StopReason::Fenced(why) | StopReason::Failed(why) | StopReason::NotStarted(why) => {
+                    why.clone()
+                }
+            };
+            stopped(myself, state, reason, ReplyError::NotHere(why));
         }
         action @ (Action::LoadSnapshot(..)
         | Action::Replay(..)
@@ -227,9 +297,47 @@ fn release<E: EventSourced>(state: &State<E>, releases: Vec<Release>) {
         return releases.into_iter().for_each(Release::release);
     }
     EntityCounters::add(&state.runtime.counters.answers_withheld, releases.len());
-    for release in releases {
-        release.fail(&ReplyError::Timeout);
+    releases.into_iter().for_each(Release::withhold);
+}
+
+/// Waits for the future of an asynchronous effect, for so long.
+async fn asynchronous<C>(
+    mut future: Guarded<dyn Future<Output = C> + Send>,
+    limit: std::time::Duration,
+) -> Result<C, AsynchronousFailure> {
+    match tokio::time::timeout(limit, &mut future).await {
+        Ok(Ok(command)) => Ok(command),
+        Ok(Err(_)) => Err(AsynchronousFailure::Panicked),
+        Err(_) => {
+            let failure = AsynchronousFailure::TimedOut;
+            // whoever waits for an answer from it hears why there is none
+            refuse(future, ReplyError::Unanswered(failure.to_string()));
+            Err(failure)
+        }
     }
+}
+
+/// Answers only when an operator wants the event skipped; the question is repeated with each attempt.
+fn ask_skip<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    state: &State<E>,
+    generation: Generation,
+    origin: ReplicaId,
+    number: u64,
+) {
+    let Some(coordination) = state.runtime.parts.coordination.clone() else { return };
+    let (id, myself) = (state.id.clone(), myself.clone());
+    task::spawn("ask for skips", async move {
+        let event = SkippedEvent { id, origin: origin.clone(), number };
+        match event.is_recorded(&*coordination).await {
+            Ok(false) => {}
+            Ok(true) => {
+                let skip = Input::Skip(generation, origin, number);
+                let _ = myself.send_message(EntityMessage::Input(skip));
+            }
+            Err(error) => tracing::debug!(%error, "the skipped events cannot be read"),
+        }
+    });
 }
 
 /// The actions that read or write a store.
@@ -302,6 +410,8 @@ fn store<E: EventSourced>(
         | Action::Publish(_)
         | Action::Received(_)
         | Action::CaughtUp(..)
+        | Action::Held(..)
+        | Action::AskSkip(..)
         | Action::RunAsynchronous(..)
         | Action::WakeAfter(_)
         | Action::Passivate

@@ -84,7 +84,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         command: Self::Command,
     ) -> Effect<Self>;
 
-    /// Applies an event. A panic here restarts the entity from its journal, with backoff.
+    /// Applies an event. A panic here fails the command whose event it is; an event of another replica is held back and tried again
+    /// later. Either way the entity finishes what it has, forgets its state and reads it again from its journal.
     fn on_event(&self, context: &EventContext, state: &mut Self::State, event: &Self::Event);
 
     /// Which codec writes events. Stored events name theirs, so it can be changed at any time.
@@ -109,7 +110,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     /// with CBOR and JSON, under a higher version.
     ///
     /// # Errors
-    /// `Corrupt` when the payload cannot be understood, from [`super::UnknownVersion`] when its kind is not known.
+    /// `Corrupt` when the payload cannot be understood, from [`super::UnknownVersion`] when its kind is not known. An event of another
+    /// replica is then held back and tried again later; one that stands in this replica's journal already stops the entity, loudly.
     #[expect(
         clippy::wrong_self_convention,
         reason = "the field's word; the adapter may be configured"
@@ -143,7 +145,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         reading::state(self, payload)
     }
 
-    /// Whether to store a snapshot after this event, besides those by count (`snapshot_every`).
+    /// Whether to store a snapshot after this event, besides those by count (`snapshot_every`). Is asked after each event, those of
+    /// other replicas too, but not while events are replayed. A panic here means no.
     fn snapshot_when(&self, _state: &Self::State, _event: &Self::Event, _nr: SequenceNr) -> bool {
         false
     }

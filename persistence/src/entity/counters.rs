@@ -28,8 +28,18 @@ counters! {
     commands_unhandled,
     /// Commands dropped because the stash was full (`stash_max`).
     stash_overflows,
-    /// Handlers that panicked.
+    /// Application code that panicked.
     handler_panics,
+    /// Commands that were void when their turn came: their askers had given up.
+    commands_expired,
+    /// Futures of asynchronous effects that were dropped after `asynchronous_timeout`.
+    asynchronous_timeouts,
+    /// Origins that an entity began to hold back, because an event of theirs cannot be applied here.
+    origins_held,
+    /// Origins that an entity held back and has caught up with.
+    origins_freed,
+    /// Events that an operator had skipped.
+    events_skipped,
     /// Events of this replica that were persisted.
     events_persisted,
     /// Events of other replicas that were persisted, having come by direct replication.
@@ -60,6 +70,8 @@ counters! {
     recoveries,
     /// Recoveries that failed, and restarts after a failure.
     restarts,
+    /// Entities that could not be started: the application's factory failed.
+    starts_failed,
     /// Snapshots that were stored.
     snapshots_saved,
     /// Snapshots that could not be stored, or that could not have been read again.

@@ -1,33 +1,59 @@
 //! What a command does.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use serde::Serialize;
 
 use super::EventSourced;
-use crate::reply::{ReplyError, ReplyTo};
+use crate::guard;
+use crate::reply::{CommandEffect, ReplyError, ReplyTo, refuse, with_panic_reason};
 
-/// What is done when everything that the command could have seen is durable.
+/// What is done when everything that the command could have seen is durable. Neither function panics.
 pub(super) trait Prepared: Send {
     fn release(self: Box<Self>);
     fn fail(self: Box<Self>, error: ReplyError);
 }
 
-/// A side effect that has not looked at the state yet.
+/// A side effect that has not looked at the state yet. Neither function panics.
 pub(super) trait Then<S>: Send {
-    fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared>;
+    /// `effect`: of the command, should the application's part of this fail.
+    fn prepare(self: Box<Self>, state: &S, effect: CommandEffect) -> Box<dyn Prepared>;
     fn fail(self: Box<Self>, error: ReplyError);
 }
 
 pub(super) type CommandFuture<C> = Pin<Box<dyn Future<Output = C> + Send>>;
+
+/// Why an asynchronous effect has no command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsynchronousFailure {
+    /// The future has not ended in time (`asynchronous_timeout`) and was dropped; it may have done something.
+    TimedOut,
+    /// The future panicked; it may have done something before.
+    Panicked,
+}
+
+impl fmt::Display for AsynchronousFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => {
+                "an asynchronous effect has not ended in time (`asynchronous_timeout`)"
+            }
+            Self::Panicked => "an asynchronous effect panicked",
+        })
+    }
+}
+
+/// Makes a command of a failure.
+pub(super) type OnFailure<C> = Box<dyn FnOnce(AsynchronousFailure) -> C + Send>;
 
 pub(super) enum Kind<E: EventSourced> {
     Persist(Vec<E::Event>),
     None,
     Unhandled,
     Stash(E::Command),
-    Asynchronous(CommandFuture<E::Command>),
+    Asynchronous(CommandFuture<E::Command>, Option<OnFailure<E::Command>>),
 }
 
 /// What a command does: made by one of the first functions, and refined by those named `then_`.
@@ -78,9 +104,19 @@ impl<E: EventSourced> Effect<E> {
     }
 
     /// Runs a future and handles the command that it yields before all others. Other commands wait; events of
-    /// other replicas do not. If the entity stops or restarts meanwhile, the future is dropped.
+    /// other replicas do not. If the entity stops or restarts meanwhile, the future is dropped. If it panics, or has not ended after
+    /// `asynchronous_timeout`, it is dropped and counted, its askers get an error, and the entity goes on: to hear of that, use
+    /// [`Self::asynchronous_or`].
     pub fn asynchronous(future: impl Future<Output = E::Command> + Send + 'static) -> Self {
-        Self::of(Kind::Asynchronous(Box::pin(future)))
+        Self::of(Kind::Asynchronous(Box::pin(future), None))
+    }
+
+    /// The same; `failed` makes a command of a failure of the future, which is handled in place of the future's own.
+    pub fn asynchronous_or(
+        future: impl Future<Output = E::Command> + Send + 'static,
+        failed: impl FnOnce(AsynchronousFailure) -> E::Command + Send + 'static,
+    ) -> Self {
+        Self::of(Kind::Asynchronous(Box::pin(future), Some(Box::new(failed))))
     }
 
     /// Answers with a value taken from the state after the events.
@@ -118,6 +154,14 @@ impl<E: EventSourced> Effect<E> {
     }
 }
 
+/// What an asker is told whose answer the application failed to make.
+fn failed(effect: CommandEffect, failure: &guard::UserFailure) -> ReplyError {
+    match effect {
+        CommandEffect::None => ReplyError::Failed(failure.to_string()),
+        CommandEffect::Unknown => ReplyError::Unanswered(failure.to_string()),
+    }
+}
+
 struct ThenReply<R, F> {
     reply_to: ReplyTo<R>,
     value: F,
@@ -128,12 +172,16 @@ where
     R: Serialize + Send + 'static,
     F: FnOnce(&S) -> R + Send + 'static,
 {
-    fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared> {
-        Box::new(PreparedReply { reply_to: self.reply_to, value: (self.value)(state) })
+    fn prepare(self: Box<Self>, state: &S, effect: CommandEffect) -> Box<dyn Prepared> {
+        let Self { reply_to, value } = *self;
+        match guard::call("then_reply", &"an answer", || value(state)) {
+            Ok(value) => Box::new(PreparedReply { reply_to, value }),
+            Err(failure) => Box::new(PreparedFailure { reply_to, error: failed(effect, &failure) }),
+        }
     }
 
     fn fail(self: Box<Self>, error: ReplyError) {
-        self.reply_to.fail(error);
+        refuse(*self, error);
     }
 }
 
@@ -144,7 +192,25 @@ struct PreparedReply<R> {
 
 impl<R: Serialize + Send + 'static> Prepared for PreparedReply<R> {
     fn release(self: Box<Self>) {
-        self.reply_to.reply(self.value);
+        let Self { reply_to, value } = *self;
+        // an answer that nobody waits for is dropped here
+        let _ = guard::call("Drop of an answer", &"an answer", || reply_to.reply(value));
+    }
+
+    fn fail(self: Box<Self>, error: ReplyError) {
+        refuse(*self, error);
+    }
+}
+
+/// The answer could not be made; its asker hears of it when an answer would have been let out.
+struct PreparedFailure<R> {
+    reply_to: ReplyTo<R>,
+    error: ReplyError,
+}
+
+impl<R: Send + 'static> Prepared for PreparedFailure<R> {
+    fn release(self: Box<Self>) {
+        self.reply_to.fail(self.error);
     }
 
     fn fail(self: Box<Self>, error: ReplyError) {
@@ -163,11 +229,17 @@ where
     F: FnOnce(&S) -> T + Send + 'static,
     G: FnOnce(T) + Send + 'static,
 {
-    fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared> {
-        Box::new(PreparedRun { seen: (self.read)(state), run: self.run })
+    fn prepare(self: Box<Self>, state: &S, effect: CommandEffect) -> Box<dyn Prepared> {
+        let Self { read, run } = *self;
+        match guard::call("then_run", &"a side effect", || read(state)) {
+            Ok(seen) => Box::new(PreparedRun { seen, run }),
+            Err(failure) => Box::new(PreparedNothing { run, error: failed(effect, &failure) }),
+        }
     }
 
-    fn fail(self: Box<Self>, _error: ReplyError) {}
+    fn fail(self: Box<Self>, error: ReplyError) {
+        refuse(*self, error);
+    }
 }
 
 struct PreparedRun<T, G> {
@@ -181,8 +253,29 @@ where
     G: FnOnce(T) + Send + 'static,
 {
     fn release(self: Box<Self>) {
-        (self.run)(self.seen);
+        let Self { seen, run } = *self;
+        let reason = ReplyError::Unanswered("`then_run` panicked".into());
+        let _ =
+            with_panic_reason(reason, || guard::call("then_run", &"a side effect", || run(seen)));
     }
 
-    fn fail(self: Box<Self>, _error: ReplyError) {}
+    fn fail(self: Box<Self>, error: ReplyError) {
+        refuse(*self, error);
+    }
+}
+
+/// The side effect could not look at the state, and does not happen; whoever waits for an answer from it hears why.
+struct PreparedNothing<G> {
+    run: G,
+    error: ReplyError,
+}
+
+impl<G: Send + 'static> Prepared for PreparedNothing<G> {
+    fn release(self: Box<Self>) {
+        refuse(self.run, self.error);
+    }
+
+    fn fail(self: Box<Self>, error: ReplyError) {
+        refuse(self.run, error);
+    }
 }

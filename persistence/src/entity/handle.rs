@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use ractor::{ActorRef, MessagingErr};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::actor::EntityMessage;
 use super::engine::{Input, Queued, Slot};
 use super::{EntityCounters, EventSourced, PeerHas};
 use crate::event::StoredEvent;
-use crate::reply::{ReplyError, ReplyTo, reply_channel};
+use crate::reply::{Claim, ReplyError, ReplyTo, reply_channel};
 
 /// Why a command was not taken; it comes back.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub struct EntityHandle<E: EventSourced> {
     pub(super) arriving: Arc<AtomicUsize>,
     pub(super) is_empty: Arc<AtomicU8>,
     pub(super) arrivals_max: usize,
+    pub(super) killed: Arc<AtomicBool>,
+    pub(super) gone: Arc<AtomicBool>,
     pub(super) counters: Arc<EntityCounters>,
 }
 
@@ -50,6 +52,8 @@ impl<E: EventSourced> Clone for EntityHandle<E> {
             arriving: self.arriving.clone(),
             is_empty: self.is_empty.clone(),
             arrivals_max: self.arrivals_max,
+            killed: self.killed.clone(),
+            gone: self.gone.clone(),
             counters: self.counters.clone(),
         }
     }
@@ -61,11 +65,23 @@ impl<E: EventSourced> EntityHandle<E> {
     /// # Errors
     /// `Full` or `Stopped`, with the command.
     pub fn try_tell(&self, command: E::Command) -> Result<(), TellError<E::Command>> {
+        self.try_claimed(command, Claim::unlimited())
+    }
+
+    /// The same for a command that may become void: the entity takes `claim` when the command's turn comes.
+    ///
+    /// # Errors
+    /// `Full` or `Stopped`, with the command.
+    pub fn try_claimed(
+        &self,
+        command: E::Command,
+        claim: Claim,
+    ) -> Result<(), TellError<E::Command>> {
         let Some(slot) = Slot::take(&self.taken, self.mailbox_max) else {
             EntityCounters::add(&self.counters.commands_refused, 1);
             return Err(TellError::Full(command));
         };
-        let input = Input::Command(Queued { command, slot });
+        let input = Input::Command(Queued { command, slot, claim });
         match self.actor.send_message(EntityMessage::Input(input)) {
             Err(MessagingErr::SendErr(EntityMessage::Input(Input::Command(queued)))) => {
                 Err(TellError::Stopped(queued.command))
@@ -119,9 +135,16 @@ impl<E: EventSourced> EntityHandle<E> {
         self.send(Input::Stop);
     }
 
-    /// Stops the entity at once, as if its process had been killed.
+    /// Stops the entity at once, as if its process had been killed. Application code that is running ends first, and nothing that it
+    /// wants is carried out any more.
     pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
         self.send(Input::Kill);
+    }
+
+    /// Whether it is gone; its host was told, or is about to be.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// Whether it has no event, so that nothing would be lost if it were not there; `None` while it is not at work.

@@ -30,6 +30,19 @@ pub enum StopReason {
     Fenced(String),
     /// It cannot go on: its journal cannot be understood.
     Failed(String),
+    /// It could not be started: the application's factory failed.
+    NotStarted(String),
+}
+
+/// The first event of another replica that an entity cannot apply here. It waits, and those of its origin after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldEvent {
+    /// Where the event was written first.
+    pub origin: ReplicaId,
+    /// Its number among the events of its origin, from one.
+    pub number: u64,
+    /// Why it cannot be applied.
+    pub why: String,
 }
 
 /// Who runs entities. Calls come from within the entities and must not block.
@@ -59,6 +72,17 @@ pub trait EntityHost: Send + Sync + 'static {
 
     /// Everything that `replica` had up to `highest` is durable here.
     fn caught_up(&self, _id: &ReplicationId, _replica: &ReplicaId, _highest: SequenceNr) {}
+
+    /// The entity cannot catch up with what `replica` has up to `highest`, because it holds this event back. It tries again by itself as
+    /// long as it is at work, and at its next start.
+    fn held(
+        &self,
+        _id: &ReplicationId,
+        _replica: &ReplicaId,
+        _highest: SequenceNr,
+        _held: &HeldEvent,
+    ) {
+    }
 
     /// The entity asks to be stopped. A host that does so itself, after it has begun to keep what comes for the entity, returns true;
     /// otherwise the entity stops by itself.

@@ -19,18 +19,20 @@ mod host;
 mod reading;
 mod runtime;
 mod settings;
+mod skip;
 pub mod testkit;
 mod writing;
 
 pub use behaviour::{EventSourced, EventType, Signal};
 pub use context::{CommandContext, EventContext, ReplicationContext};
 pub use counters::EntityCounters;
-pub use effect::Effect;
+pub use effect::{AsynchronousFailure, Effect};
 pub use handle::{EntityHandle, TellError};
-pub use host::{EntityHost, PeerHas, StandaloneHost, StopReason};
+pub use host::{EntityHost, HeldEvent, PeerHas, StandaloneHost, StopReason};
 pub use reading::UnknownVersion;
 pub use runtime::{EntityParts, EntityRuntime};
 pub use settings::EntitySettings;
+pub use skip::SkippedEvent;
 
 #[cfg(test)]
 mod tests;

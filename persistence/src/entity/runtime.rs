@@ -1,7 +1,7 @@
 //! Starts the entities of one type at one node.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 
 use ractor::ActorRuntime;
@@ -13,9 +13,10 @@ use super::handle::UNKNOWN;
 use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::shape::ShapeBook;
-use crate::store::{Journal, SnapshotStore, WriterId};
+use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
+use crate::text::foreign;
 use crate::time::Clock;
-use crate::{Error, Result};
+use crate::{Error, Result, guard};
 
 /// The components that entities are built from.
 #[derive(Clone)]
@@ -32,9 +33,11 @@ pub struct EntityParts {
     pub clock: Arc<dyn Clock>,
     /// Who is told what happens.
     pub host: Arc<dyn EntityHost>,
+    /// Where an operator records which events are to be skipped; `None`: none are.
+    pub coordination: Option<Arc<dyn Coordination>>,
 }
 
-type Factory<E> = Arc<dyn Fn(&ReplicationId) -> E + Send + Sync>;
+type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
 
 pub(super) struct Inner<E: EventSourced> {
     pub(super) parts: EntityParts,
@@ -69,13 +72,27 @@ impl<E: EventSourced> Clone for EntityRuntime<E> {
 }
 
 impl<E: EventSourced> EntityRuntime<E> {
-    /// Entities with these replicas, whose behaviour `factory` makes.
+    /// Entities with these replicas, whose behaviour `factory` makes. It is called in the entity's own task.
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, there is no replica, or a replica is named twice.
     pub fn new(
         replicas: impl IntoIterator<Item = ReplicaId>,
         factory: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+        settings: EntitySettings,
+        parts: EntityParts,
+    ) -> Result<Self> {
+        Self::try_new(replicas, move |id: &ReplicationId| Ok(factory(id)), settings, parts)
+    }
+
+    /// The same with a factory that may fail: then the commands that are there get `Failed` with its reason, and the next one starts the entity
+    /// anew.
+    ///
+    /// # Errors
+    /// `Rejected` when a setting is wrong, there is no replica, or a replica is named twice.
+    pub fn try_new(
+        replicas: impl IntoIterator<Item = ReplicaId>,
+        factory: impl Fn(&ReplicationId) -> Result<E> + Send + Sync + 'static,
         settings: EntitySettings,
         parts: EntityParts,
     ) -> Result<Self> {
@@ -135,35 +152,65 @@ impl<E: EventSourced> EntityRuntime<E> {
             )));
         }
         let inner = self.inner.clone();
-        let engine = Engine::new(
-            Arc::new((inner.factory)(&id)),
-            id.clone(),
-            inner.replicas.clone(),
-            inner.settings.clone(),
-            inner.counters.clone(),
-        )
-        .with_limits(inner.parts.journal.limits());
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
-        let arriving = Arc::new(AtomicUsize::new(0));
+        let (arriving, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let arrivals_max = inner.settings.arrivals_max;
         let doubts = inner.parts.host.doubts(&id);
+        let gone = Arc::new(AtomicBool::new(false));
         let is_empty = Arc::new(AtomicU8::new(UNKNOWN));
         let arguments = Arguments {
             id,
             arriving: arriving.clone(),
             is_empty: is_empty.clone(),
-            engine,
+            killed: killed.clone(),
+            gone: gone.clone(),
             runtime: inner,
         };
         let (actor, _started) = ActorRuntime::spawn_instant(None, EntityActor::new(), arguments)
             .map_err(|error| Error::bug(format!("the entity's actor cannot start: {error}")))?;
         let taken = Arc::new(AtomicUsize::new(0));
-        let handle =
-            EntityHandle { actor, taken, mailbox_max, arriving, is_empty, arrivals_max, counters };
+        let handle = EntityHandle {
+            actor,
+            taken,
+            mailbox_max,
+            arriving,
+            is_empty,
+            arrivals_max,
+            killed,
+            gone,
+            counters,
+        };
         if !doubts.is_empty() {
             let _ = handle.actor.send_message(EntityMessage::Input(Input::Doubted(doubts)));
         }
         let _ = handle.actor.send_message(EntityMessage::Input(Input::Start));
         Ok(handle)
+    }
+}
+
+impl<E: EventSourced> Inner<E> {
+    /// The engine of an entity, with the behaviour that the application makes.
+    ///
+    /// # Errors
+    /// Why the application could not make one.
+    pub(super) fn engine(&self, id: &ReplicationId) -> std::result::Result<Engine<E>, String> {
+        let made = guard::call("factory", id, || (self.factory)(id));
+        let behaviour = match made {
+            Ok(Ok(behaviour)) => behaviour,
+            Ok(Err(error)) => {
+                let why = foreign(&error.to_string()).to_string();
+                tracing::error!(%id, %why, "the factory of an entity failed");
+                return Err(format!("the factory of `{id}` failed: {why}"));
+            }
+            Err(failure) => return Err(format!("{failure} for `{id}`")),
+        };
+        Ok(Engine::new(
+            Arc::new(behaviour),
+            id.clone(),
+            self.replicas.clone(),
+            self.settings.clone(),
+            self.counters.clone(),
+        )
+        .with_limits(self.parts.journal.limits()))
     }
 }

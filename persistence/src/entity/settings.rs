@@ -44,7 +44,17 @@ pub struct EntitySettings {
     /// `Unavailable` until these were read.
     #[serde(with = "crate::time::text")]
     pub reclaim_wait: Duration,
-    /// First wait before a failed entity restarts; it doubles up to `restart_max`.
+    /// First wait before an event of another replica is tried again that cannot be applied here; it doubles up to `held_retry_max`.
+    #[serde(with = "crate::time::text")]
+    pub held_retry_min: Duration,
+    /// Longest such wait.
+    #[serde(with = "crate::time::text")]
+    pub held_retry_max: Duration,
+    /// How long the future of an asynchronous effect may take. Then it is dropped, and the entity goes on without it.
+    #[serde(with = "crate::time::text")]
+    pub asynchronous_timeout: Duration,
+    /// First wait before a failed entity restarts; it doubles up to `restart_max`, and begins anew when the entity has stored something
+    /// since, or has worked for `restart_max`.
     #[serde(with = "crate::time::text")]
     pub restart_min: Duration,
     /// Longest such wait.
@@ -79,6 +89,9 @@ impl Default for EntitySettings {
             pull_retry_min: Duration::from_millis(200),
             pull_retry_max: Duration::from_secs(10),
             reclaim_wait: Duration::from_secs(2),
+            held_retry_min: Duration::from_secs(1),
+            held_retry_max: Duration::from_secs(10),
+            asynchronous_timeout: Duration::from_secs(30),
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
             recoveries_max: 64,
@@ -112,6 +125,9 @@ impl EntitySettings {
             ("pull_retry_min", self.pull_retry_min),
             ("pull_retry_max", self.pull_retry_max),
             ("reclaim_wait", self.reclaim_wait),
+            ("held_retry_min", self.held_retry_min),
+            ("held_retry_max", self.held_retry_max),
+            ("asynchronous_timeout", self.asynchronous_timeout),
             ("restart_min", self.restart_min),
             ("restart_max", self.restart_max),
         ] {
@@ -137,6 +153,8 @@ impl EntitySettings {
                 )));
             }
         }
+        let held_retry_min = (self.held_retry_min, "`held_retry_min`");
+        bounds::at_least(("held_retry_max", self.held_retry_max), held_retry_min)?;
         let pull_retry_min = (self.pull_retry_min, "`pull_retry_min`");
         bounds::at_least(("pull_retry_max", self.pull_retry_max), pull_retry_min)?;
         let restart_min = (self.restart_min, "`restart_min`");

@@ -38,7 +38,7 @@ pub use super::check::{check_answers, check_commands, check_event, check_stored}
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::engine::{Action, Engine, Input, Now, Queued, Slot};
+use super::engine::{Action, Engine, Input, Now, Queued};
 use super::{EntitySettings, EventSourced};
 use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
@@ -107,7 +107,7 @@ impl<E: EventSourced> EntityTest<E> {
     /// Handles a command and everything that follows from it. Asynchronous effects are not run.
     pub fn tell(&mut self, command: E::Command) {
         self.start();
-        self.feed(Input::Command(Queued { command, slot: Slot::default() }));
+        self.feed(Input::Command(Queued::unlimited(command)));
     }
 
     /// Handles a command and returns its answer.
@@ -211,6 +211,8 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::Publish(_)
             | Action::Received(_)
             | Action::CaughtUp(..)
+            | Action::Held(..)
+            | Action::AskSkip(..)
             | Action::RunAsynchronous(..)
             | Action::WakeAfter(_)
             | Action::Fenced(_)

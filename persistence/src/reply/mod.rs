@@ -5,10 +5,15 @@
 //! channel out and puts a number in its place; [`decode_command`] makes a `ReplyTo` of that number
 //! which sends its answer through a [`ReplySender`].
 
+mod claim;
+mod error;
 mod reply_to;
 mod scope;
 
-pub use reply_to::{PendingReply, ReplyError, ReplyTo, reply_channel};
+pub use claim::Claim;
+pub use error::{CommandEffect, ReplyError};
+pub use reply_to::{PendingReply, ReplyTo, reply_channel};
+pub(crate) use scope::with_panic_reason;
 pub use scope::{
     RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_command, refuse,
 };

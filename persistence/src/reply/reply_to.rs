@@ -7,44 +7,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::oneshot;
 
+use super::ReplyError;
 use super::scope::{self, RemoteCompletion, ReplySender};
-use crate::Error;
 use crate::codec::CodecId;
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReplyError {
-    /// The handler let go of its `ReplyTo` without an answer, or failed; the command may have taken effect.
-    NoReply,
-    /// No answer came in time; the command may have taken effect, or may still.
-    Timeout,
-    /// Nobody was there to handle the command; it has not taken effect.
-    NotHere(String),
-    /// A bound was hit; the command has not taken effect.
-    Overloaded(String),
-    /// The entity or its node stopped; the command may have taken effect.
-    Stopped(String),
-    /// The command or the answer could not be sent: too large, not encodable, or not allowed.
-    Rejected(String),
-    /// The journal could not take the events; the command has not taken effect.
-    Unavailable(String),
-}
-
-impl fmt::Display for ReplyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoReply => f.write_str("no reply: the handler let go of its `ReplyTo`"),
-            Self::Timeout => f.write_str("no reply in time: the outcome is unknown"),
-            Self::NotHere(why) => write!(f, "not here: {why}"),
-            Self::Overloaded(why) => write!(f, "overloaded: {why}"),
-            Self::Stopped(why) => write!(f, "stopped: {why}"),
-            Self::Rejected(why) => write!(f, "rejected: {why}"),
-            Self::Unavailable(why) => write!(f, "unavailable: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for ReplyError {}
+use crate::{Error, guard};
 
 type Answer<R> = Result<R, ReplyError>;
 
@@ -105,10 +71,14 @@ impl<R: Serialize> ReplyTo<R> {
         match self.take() {
             Some(Target::Local(sender)) => gone_is_logged(sender.send(Ok(value)).is_err()),
             Some(Target::Remote { id, sender }) => {
-                let answer = CodecId::Bincode
-                    .encode(&value)
-                    .map(Into::into)
-                    .map_err(|error| ReplyError::Rejected(error.to_string()));
+                // the command was handled: an answer that cannot be sent does not undo that
+                let answer = match guard::call("Serialize of an answer", &id, || {
+                    CodecId::Bincode.encode(&value)
+                }) {
+                    Ok(Ok(bytes)) => Ok(bytes.into()),
+                    Ok(Err(error)) => Err(ReplyError::Unanswered(error.to_string())),
+                    Err(failure) => Err(ReplyError::Unanswered(failure.to_string())),
+                };
                 sender.send(id, answer);
             }
             None => {}
@@ -145,9 +115,7 @@ impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let completion: RemoteCompletion = match self.take() {
             Some(Target::Local(sender)) => Box::new(move |answer| {
-                let answer =
-                    answer.and_then(|bytes| CodecId::Bincode.decode(&bytes).map_err(undecodable));
-                gone_is_logged(sender.send(answer).is_err());
+                gone_is_logged(sender.send(answer.and_then(|bytes| read(&bytes))).is_err());
             }),
             // a command that is passed on: the answer goes the same way back
             Some(Target::Remote { id, sender }) => Box::new(move |answer| sender.send(id, answer)),
@@ -157,8 +125,13 @@ impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
     }
 }
 
-fn undecodable(error: Error) -> ReplyError {
-    ReplyError::Rejected(format!("the answer cannot be read: {error}"))
+fn read<R: DeserializeOwned>(bytes: &[u8]) -> Answer<R> {
+    let unreadable =
+        |error: Error| ReplyError::Unanswered(format!("the answer cannot be read: {error}"));
+    match guard::call("Deserialize of an answer", &"an asker", || CodecId::Bincode.decode(bytes)) {
+        Ok(decoded) => decoded.map_err(unreadable),
+        Err(failure) => Err(ReplyError::Unanswered(failure.to_string())),
+    }
 }
 
 impl<'de, R> Deserialize<'de> for ReplyTo<R> {

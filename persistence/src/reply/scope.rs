@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::ReplyError;
 use crate::codec::CodecId;
-use crate::{Error, Result};
+use crate::{Error, Result, guard};
 
 /// Hands an answer that came from another node to its asker.
 pub type RemoteCompletion = Box<dyn FnOnce(std::result::Result<Bytes, ReplyError>) + Send>;
@@ -28,6 +28,7 @@ pub trait ReplySender: Send + Sync {
 }
 
 thread_local! {
+    static PANICKED: RefCell<Option<ReplyError>> = const { RefCell::new(None) };
     static REFUSAL: RefCell<Option<ReplyError>> = const { RefCell::new(None) };
     static REGISTRAR: RefCell<Option<Arc<dyn ReplyRegistrar>>> = const { RefCell::new(None) };
     static SENDER: RefCell<Option<Arc<dyn ReplySender>>> = const { RefCell::new(None) };
@@ -42,9 +43,11 @@ pub fn encode_command<C: Serialize>(
     registrar: Arc<dyn ReplyRegistrar>,
 ) -> Result<Vec<u8>> {
     let outer = REGISTRAR.replace(Some(registrar));
-    let encoded = CodecId::Bincode.encode(command);
+    let encoded = guard::call("Serialize of a command", &std::any::type_name::<C>(), || {
+        CodecId::Bincode.encode(command)
+    });
     REGISTRAR.replace(outer);
-    encoded
+    encoded.unwrap_or_else(|failure| Err(Error::rejected(failure.to_string())))
 }
 
 /// Decodes a command from another node.
@@ -56,9 +59,11 @@ pub fn decode_command<C: DeserializeOwned>(
     sender: Arc<dyn ReplySender>,
 ) -> Result<C> {
     let outer = SENDER.replace(Some(sender));
-    let decoded = CodecId::Bincode.decode(bytes);
+    let decoded = guard::call("Deserialize of a command", &std::any::type_name::<C>(), || {
+        CodecId::Bincode.decode(bytes)
+    });
     SENDER.replace(outer);
-    decoded
+    decoded.unwrap_or_else(|failure| Err(Error::corrupt(failure.to_string())))
 }
 
 /// Lets `read` make commands up whose answers go to `sender`.
@@ -69,15 +74,28 @@ pub(crate) fn with_sender<T>(sender: Arc<dyn ReplySender>, read: impl FnOnce() -
     made
 }
 
-/// Drops a command that nobody will handle, so that whoever asked with it learns why.
+/// Drops a command that nobody will handle, so that whoever asked with it learns why. A destructor that panics is logged.
 pub fn refuse<C>(command: C, reason: ReplyError) {
     let outer = REFUSAL.replace(Some(reason));
-    drop(command);
+    let _ = guard::call("Drop of a command", &std::any::type_name::<C>(), || drop(command));
     REFUSAL.replace(outer);
 }
 
+/// Runs application code; a `ReplyTo` that is dropped because the code panics answers `reason`.
+pub(crate) fn with_panic_reason<T>(reason: ReplyError, code: impl FnOnce() -> T) -> T {
+    struct Restore(Option<ReplyError>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            PANICKED.replace(self.0.take());
+        }
+    }
+    let _restore = Restore(PANICKED.replace(Some(reason)));
+    code()
+}
+
 pub(super) fn refusal() -> Option<ReplyError> {
-    REFUSAL.with_borrow(Clone::clone)
+    let reasons = if std::thread::panicking() { &PANICKED } else { &REFUSAL };
+    reasons.with_borrow(Clone::clone).or_else(|| REFUSAL.with_borrow(Clone::clone))
 }
 
 pub(super) fn register(completion: RemoteCompletion) -> Result<u64> {

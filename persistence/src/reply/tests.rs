@@ -70,7 +70,69 @@ async fn an_answer_of_another_type_is_an_error_and_no_panic() {
     let link = Arc::new(Loopback::default());
     encode_command(&reply_to, link.clone()).unwrap();
     link.send(0, Ok(Bytes::from_static(&[0xff, 0xff])));
-    assert!(matches!(pending.wait().await, Err(ReplyError::Rejected(_))));
+    let error = pending.wait().await.unwrap_err();
+    assert!(matches!(error, ReplyError::Unanswered(_)), "{error}");
+    assert!(!error.is_without_effect(), "the command was handled");
+}
+
+#[derive(Debug)]
+struct NoCodec;
+
+impl Serialize for NoCodec {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("the test wants it")
+    }
+}
+
+impl<'de> Deserialize<'de> for NoCodec {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("the test wants it")
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Ask {
+    reply_to: ReplyTo<NoCodec>,
+}
+
+#[tokio::test]
+async fn an_answer_whose_codec_panics_says_that_the_command_was_handled() {
+    let (reply_to, pending) = reply_channel();
+    let link = Arc::new(Loopback::default());
+    let bytes = encode_command(&Ask { reply_to }, link.clone()).unwrap();
+    let received: Ask = decode_command(&bytes, link).unwrap();
+    received.reply_to.reply(NoCodec);
+    assert!(matches!(pending.wait().await, Err(ReplyError::Unanswered(_))));
+
+    let (reply_to, pending) = reply_channel::<NoCodec>();
+    let link = Arc::new(Loopback::default());
+    encode_command(&Ask { reply_to }, link.clone()).unwrap();
+    link.send(0, Ok(Bytes::from_static(&[1])));
+    assert!(matches!(pending.wait().await, Err(ReplyError::Unanswered(_))));
+}
+
+#[tokio::test]
+async fn a_command_whose_codec_panics_is_rejected_and_the_next_one_is_sent() {
+    let link = Arc::new(Loopback::default());
+    assert!(encode_command(&NoCodec, link.clone()).is_err());
+    assert!(decode_command::<NoCodec>(&[1], link).is_err());
+
+    let (reply_to, pending) = reply_channel();
+    over_the_wire(Get { reply_to }).reply_to.reply(7);
+    assert_eq!(pending.wait().await, Ok(7));
+}
+
+#[tokio::test]
+async fn a_command_whose_destructor_panics_is_refused_all_the_same() {
+    struct Bomb(#[expect(dead_code, reason = "dropped with the bomb")] ReplyTo<i64>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the test wants it");
+        }
+    }
+    let (reply_to, pending) = reply_channel();
+    refuse(Bomb(reply_to), ReplyError::Overloaded("x".into()));
+    assert_eq!(pending.wait().await, Err(ReplyError::Overloaded("x".into())));
 }
 
 #[test]

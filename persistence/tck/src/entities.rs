@@ -59,6 +59,7 @@ async fn place(stores: &Stores, name: &str) -> EntityRuntime<Notes> {
         peers,
         clock: Arc::new(SystemClock),
         host: Arc::new(StandaloneHost),
+        coordination: None,
     };
     let settings = EntitySettings::default();
     EntityRuntime::new(PLACES.map(replica), |_| Notes, settings, parts).expect("the settings fit")

@@ -25,11 +25,11 @@ pub enum AskError {
     Overloaded(String),
     /// The asked one is stopping: nothing was done, ask elsewhere or later.
     Stopped(String),
-    /// There is no connection, or it broke: if it broke on the way, the request may have taken effect.
+    /// The connection broke while the request was under way: it may have taken effect, or may still.
     Unreachable(String),
     /// The request was received, and its responder was dropped.
     NoReply,
-    /// The request or its answer is over a limit.
+    /// The request is over a limit: nothing was sent.
     TooLarge {
         /// Its size in bytes.
         actual: usize,
@@ -38,8 +38,12 @@ pub enum AskError {
         /// The setting that sets it.
         setting: String,
     },
-    /// The request is wrong and will stay so.
+    /// The request is wrong and will stay so: nothing was done.
     Rejected(String),
+    /// There is no connection: nothing was sent.
+    NotConnected(String),
+    /// The request was handled, but its answer cannot be sent or read.
+    Unanswered(String),
 }
 
 impl AskError {
@@ -54,6 +58,8 @@ impl AskError {
             Self::NoReply => "no_reply",
             Self::TooLarge { .. } => "too_large",
             Self::Rejected(_) => "rejected",
+            Self::NotConnected(_) => "not_connected",
+            Self::Unanswered(_) => "unanswered",
         }
     }
 
@@ -68,6 +74,8 @@ impl AskError {
                 Self::TooLarge { actual, limit, setting: change(setting) }
             }
             Self::Rejected(why) => Self::Rejected(change(why)),
+            Self::NotConnected(why) => Self::NotConnected(change(why)),
+            Self::Unanswered(why) => Self::Unanswered(change(why)),
             error @ (Self::Timeout | Self::NoReply) => error,
         }
     }
@@ -85,6 +93,8 @@ impl AskError {
             Self::NoReply,
             Self::TooLarge { actual: 1000, limit: 100, setting: text() },
             Self::Rejected(text()),
+            Self::NotConnected(text()),
+            Self::Unanswered(text()),
         ];
         let reasons: std::collections::BTreeSet<_> = all.iter().map(Self::reason).collect();
         assert_eq!(reasons.len(), all.len(), "one of each kind");
@@ -109,7 +119,7 @@ impl From<SendError> for AskError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Full(what) => Self::Overloaded(what),
-            SendError::Unreachable(why) => Self::Unreachable(why),
+            SendError::Unreachable(why) => Self::NotConnected(why),
             SendError::TooLarge { actual, limit, setting } => {
                 Self::TooLarge { actual, limit, setting }
             }
@@ -133,6 +143,8 @@ impl fmt::Display for AskError {
                 )
             }
             Self::Rejected(why) => write!(f, "rejected: {why}"),
+            Self::NotConnected(why) => write!(f, "not connected: {why}"),
+            Self::Unanswered(why) => write!(f, "handled without an answer: {why}"),
         }
     }
 }

@@ -43,7 +43,7 @@ impl Inner {
                 let error = AskError::decode(&payload).unwrap_or_else(|| {
                     self.metrics.drop_counted("malformed_error", 1);
                     // it was received, and nothing more is known
-                    AskError::NoReply
+                    AskError::Unanswered("an error that cannot be read".to_owned())
                 });
                 return self.answered(asks, correlation, Err(error));
             }
@@ -107,7 +107,8 @@ impl AnswerSink for Inner {
         let Err(error) = self.send(to, kind, service, correlation, payload) else { return };
         self.metrics.drop_counted("answer", 1);
         if let SendError::TooLarge { .. } = error {
-            let error = AskError::from(error).encode();
+            // the request was handled: that its answer is too large does not undo it
+            let error = AskError::Unanswered(AskError::from(error).to_string()).encode();
             let _ = self.send(to, MessageKind::Failure, service, correlation, error);
         }
     }

@@ -146,7 +146,7 @@ impl Inner {
         let asks = if *to == self.local {
             self.local_asks.clone()
         } else {
-            let not_connected = || AskError::Unreachable(format!("`{to}` is not connected"));
+            let not_connected = || AskError::NotConnected(format!("`{to}` is not connected"));
             self.peer(to).ok_or_else(not_connected)?.asks.clone()
         };
         let ticket = asks.register()?;

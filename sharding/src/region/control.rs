@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::route;
 use super::shared::Region;
 use crate::coordinator::{Homes, HomesVersion, Input as CoordinatorInput, MoveId};
+use crate::replication::Follower;
 use crate::wire::{HomesAnswer, SHARDING, Wire};
 use crate::{ShardId, shard};
 
@@ -138,11 +139,15 @@ where
         for index in 0..self.slots.len() {
             let shard = self.shard(index);
             if *self.parts.places[&shard.replica] == *place {
-                self.route(index, route::Input::Home(homes.homes.get(&shard).cloned()));
-                self.tick_route(index);
+                let mut slot = self.slot(index).quiet();
+                let home = homes.homes.get(&shard).cloned();
+                self.route_in(index, &mut slot, route::Input::Home(home));
+                self.tick_route_in(index, &mut slot);
             }
         }
         drop(versions);
+        // what was put aside is done without a lock
+        (0..self.slots.len()).for_each(|index| drop(self.slot(index)));
         self.look_at_ways();
     }
 
@@ -204,6 +209,9 @@ where
             hosted += u32::from(slot.route.is_hosting());
             if slot.route.is_here() {
                 self.passivate_empty(index, &mut slot);
+            }
+            // one that drains too: its entities have a limit of time
+            if slot.route.is_hosting() {
                 self.step_shard(index, &mut slot, shard::Input::Tick);
             }
         }
@@ -222,6 +230,13 @@ where
             let labels = [&*self.parts.entity_type, name];
             self.metrics.entities.with_label_values(&labels).inc_by(value - before);
         }
+        let held = |index: usize| {
+            let slot = self.slot(index);
+            let followers = slot.shard.iter().flat_map(|shard| &shard.followers);
+            followers.map(Follower::held_count).sum::<usize>()
+        };
+        let held: usize = (0..self.slots.len()).map(held).sum();
+        self.metrics.held.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
     /// What a coordinator is asked or told by another region.

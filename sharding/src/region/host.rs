@@ -3,7 +3,7 @@
 use std::sync::Weak;
 
 use antiphon_persistence::Error;
-use antiphon_persistence::entity::{EntityHost, EventSourced, StopReason};
+use antiphon_persistence::entity::{EntityHost, EventSourced, HeldEvent, StopReason};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::time::Timestamp;
@@ -67,6 +67,12 @@ where
         }
     }
 
+    fn held(&self, id: &ReplicationId, replica: &ReplicaId, highest: SequenceNr, held: &HeldEvent) {
+        if let Some(region) = self.region.upgrade() {
+            region.entity_held(id, replica, highest, held);
+        }
+    }
+
     fn passivate(&self, id: &ReplicationId) -> bool {
         let Some(region) = self.region.upgrade() else { return false };
         region.entity_input(id, Input::Passivate(id.entity_id().clone()));
@@ -75,10 +81,17 @@ where
 
     fn stopped(&self, id: &ReplicationId, reason: StopReason) {
         let Some(region) = self.region.upgrade() else { return };
-        if let StopReason::Failed(why) = &reason {
-            tracing::error!(%id, %why, "entity failed");
-        }
-        region.entity_stopped(id);
+        let failed = match reason {
+            StopReason::Failed(why) => {
+                tracing::error!(%id, %why, "entity failed");
+                Some(why)
+            }
+            StopReason::Drained
+            | StopReason::Killed
+            | StopReason::Fenced(_)
+            | StopReason::NotStarted(_) => None,
+        };
+        region.entity_stopped(id, failed);
     }
 
     fn fenced(&self, id: &ReplicationId, error: &Error) {

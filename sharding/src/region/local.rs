@@ -4,20 +4,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::entity::{EntityHandle, EventSourced, PeerHas, TellError};
+use antiphon_persistence::entity::{EntityHandle, EventSourced, HeldEvent, PeerHas, TellError};
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{ReplyError, refuse};
 use antiphon_persistence::store::Change;
+use antiphon_persistence::text::foreign;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::room::Share;
 use super::route;
-use super::shared::{Envelope, Message, Region, Slot};
+use super::shared::{Envelope, Message, Region};
+use super::slot::Slot;
 use crate::ShardingSettings;
-use crate::replication::{Follower, FollowerParts, LoopSettings};
+use crate::replication::{Follower, FollowerParts, HeldRecords, LoopSettings};
 use crate::shard::{Effect, Input, Lifecycle, LifecycleSettings};
 
 /// The entities of a shard that lives here. Dropping it kills them.
@@ -32,6 +34,18 @@ pub(super) struct LocalShard<E: EventSourced> {
 
 fn first_wait(settings: &ShardingSettings) -> Duration {
     settings.loop_wake_interval.min(settings.loop_interval)
+}
+
+impl<E: EventSourced> LocalShard<E> {
+    /// Drops it, and tells those who wait for a stopping entity that nobody handles their commands.
+    pub(super) fn end(mut self: Box<Self>) {
+        for message in self.lifecycle.take_kept() {
+            if let Message::Command(envelope) = message {
+                let why = "the shard does not live here any more".to_owned();
+                refuse(envelope.command, ReplyError::NotHere(why));
+            }
+        }
+    }
 }
 
 impl<E: EventSourced> Drop for LocalShard<E> {
@@ -52,6 +66,9 @@ where
         let settings = &self.parts.settings;
         let lifecycle = Lifecycle::new(LifecycleSettings {
             buffer_max: settings.entity_buffer_max,
+            stop_timeout: settings.stop_timeout,
+            restart_min: settings.entity.restart_min,
+            restart_max: settings.entity.restart_max,
             passivate_after: settings.passivate_after,
             entities_max: settings.shard_entities_max,
         });
@@ -80,11 +97,18 @@ where
             reader: format!("{}/{shard}", self.parts.entity_type).into(),
             feed: stores.read_journal,
             offsets: node.stores().offsets.clone(),
+            held: HeldRecords {
+                coordination: node.stores().coordination.clone(),
+                table: format!("held {}/{shard} {peer}", self.parts.entity_type),
+            },
             clock: node.clock().clone(),
             settings: LoopSettings {
                 interval: settings.loop_interval,
                 interval_max: settings.loop_interval_max,
                 retell: settings.loop_retell,
+                held_retell: settings.held_retell,
+                held_max: settings.held_entities_max,
+                held_tells_max: settings.loop_changes_max,
                 wake_interval: settings.loop_wake_interval,
                 // at once, since events may have found no home until now; the shards that begin together are spread
                 first_wait: first_wait(settings).mul_f64(share),
@@ -164,7 +188,7 @@ where
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let Some(shard) = &mut slot.shard else {
-                self.refuse_input(input);
+                self.refuse_input(slot, input);
                 continue;
             };
             let mut drained = false;
@@ -173,18 +197,28 @@ where
             let effects = shard.lifecycle.step(now, input);
             shard.share.set(shard.lifecycle.entity_count());
             for effect in effects {
+                let Some(shard) = &mut slot.shard else { break };
                 match effect {
-                    Effect::Start(entity) => self.start_entity(index, shard, entity),
+                    Effect::Start(entity) => {
+                        if !self.start_entity(index, shard, &entity) {
+                            inputs.push(Input::Stopped(entity));
+                        }
+                    }
                     Effect::Forward(entity, message) => {
-                        inputs.extend(self.forward(shard, entity, message));
+                        inputs.extend(self.forward(slot, entity, message));
                     }
                     Effect::Stop(entity) => {
                         if let Some(handle) = shard.handles.get(&entity) {
                             handle.stop();
                         }
                     }
-                    Effect::Refuse(message) => self.refuse_message(message),
-                    Effect::RefuseFull(message) => self.refuse_full(message),
+                    Effect::Kill(entity) => self.kill_entity(index, shard, &entity),
+                    Effect::Refuse(message) => self.refuse_message(slot, message),
+                    Effect::RefuseFull(message) => self.refuse_full(slot, message),
+                    Effect::RefuseFailed(message, why) => {
+                        self.count("refused_failed");
+                        refuse_with(slot, message, ReplyError::Unavailable(why.to_string()));
+                    }
                     Effect::Drained => drained = true,
                 }
             }
@@ -198,8 +232,11 @@ where
     fn shard_drained(&self, index: usize) {
         let Some(region) = self.this.upgrade() else { return };
         self.parts.node.spawn("shard drained", async move {
-            region.slot(index).shard = None;
-            region.route(index, route::Input::Drained);
+            let mut slot = region.slot(index);
+            if slot.route.is_hosting() && !slot.route.is_here() {
+                slot.end_shard();
+                region.route_in(index, &mut slot, route::Input::Drained);
+            }
         });
     }
 
@@ -211,9 +248,10 @@ where
         self.step_shard(index, slot, Input::Drain);
     }
 
-    fn start_entity(&self, index: usize, shard: &mut LocalShard<E>, entity: Arc<str>) {
+    /// Returns whether the entity is under way. The application's factory is called in the entity's own task.
+    fn start_entity(&self, index: usize, shard: &mut LocalShard<E>, entity: &Arc<str>) -> bool {
         let replica = self.shard(index).replica;
-        let id = ReplicationId::new(&self.parts.entity_type, &entity, replica);
+        let id = ReplicationId::new(&self.parts.entity_type, entity, replica);
         let entities = self.entities.get().expect("a node that hosts shards has entities");
         match id.and_then(|id| entities.spawn(id)) {
             Ok(handle) => {
@@ -222,32 +260,48 @@ where
                     let due = self.parts.node.clock().now() + after;
                     shard.young.push_back((due, entity.clone()));
                 }
-                drop(shard.handles.insert(entity, handle));
+                shard.handles.insert(entity.clone(), handle);
+                true
             }
-            Err(error) => tracing::error!(%entity, %error, "entity cannot start"),
+            Err(error) => {
+                tracing::error!(entity = %foreign(entity), %error, "entity cannot start");
+                false
+            }
+        }
+    }
+
+    fn kill_entity(&self, index: usize, shard: &LocalShard<E>, entity: &str) {
+        self.count("killed");
+        let (shard_id, limit) = (self.shard(index), self.parts.settings.stop_timeout);
+        tracing::error!(entity_type = %self.parts.entity_type, entity = %foreign(entity), shard = %shard_id, ?limit, "an entity has not stopped within `stop_timeout` and is killed");
+        if let Some(handle) = shard.handles.get(entity) {
+            handle.kill();
         }
     }
 
     fn forward(
         &self,
-        shard: &LocalShard<E>,
+        slot: &mut Slot<E>,
         entity: Arc<str>,
         message: Message<E::Command>,
     ) -> Option<Input<Message<E::Command>>> {
-        let Some(handle) = shard.handles.get(&entity) else {
-            self.refuse_message(message);
+        let handle = slot.shard.as_ref().and_then(|shard| shard.handles.get(&entity));
+        let Some(handle) = handle else {
+            self.count("refused_start");
+            let why = "the entity cannot start here".to_owned();
+            refuse_with(slot, message, ReplyError::NotHere(why));
             return None;
         };
         match message {
             Message::Replicated(events) => handle.replicated(events),
             Message::News(news) => handle.peer_has(news),
             Message::Command(envelope) => {
-                let Envelope { command, hops, entity: _ } = envelope;
-                match handle.try_tell(command) {
+                let Envelope { command, hops, claim, entity: _ } = envelope;
+                match handle.try_claimed(command, claim.clone()) {
                     Ok(()) => {}
-                    Err(TellError::Full(command)) => self.refuse_mailbox(command),
+                    Err(TellError::Full(command)) => self.refuse_mailbox(slot, command),
                     Err(TellError::Stopped(command)) => {
-                        let envelope = Envelope { entity: entity.clone(), command, hops };
+                        let envelope = Envelope { entity: entity.clone(), command, hops, claim };
                         return Some(Input::Returned(entity, Message::Command(envelope)));
                     }
                 }
@@ -256,31 +310,31 @@ where
         None
     }
 
-    fn refuse_input(&self, input: Input<Message<E::Command>>) {
+    fn refuse_input(&self, slot: &mut Slot<E>, input: Input<Message<E::Command>>) {
         match input {
             Input::Deliver { message, .. } | Input::Returned(_, message) => {
-                self.refuse_message(message);
+                self.refuse_message(slot, message);
             }
-            Input::Passivate(_) | Input::Stopped(_) | Input::Tick | Input::Drain => {}
+            Input::Passivate(_)
+            | Input::Stopped(_)
+            | Input::Failed(..)
+            | Input::Tick
+            | Input::Drain => {}
         }
     }
 
-    fn refuse_message(&self, message: Message<E::Command>) {
-        if let Message::Command(envelope) = message {
-            self.count("refused_entity");
-            let limit = self.parts.settings.entity_buffer_max;
-            let why = format!("the entity is stopping: `entity_buffer_max` {limit}");
-            refuse(envelope, ReplyError::Overloaded(why));
-        }
+    fn refuse_message(&self, slot: &mut Slot<E>, message: Message<E::Command>) {
+        self.count("refused_entity");
+        let limit = self.parts.settings.entity_buffer_max;
+        let why = format!("the entity is stopping: `entity_buffer_max` {limit}");
+        refuse_with(slot, message, ReplyError::Overloaded(why));
     }
 
-    fn refuse_full(&self, message: Message<E::Command>) {
+    fn refuse_full(&self, slot: &mut Slot<E>, message: Message<E::Command>) {
         self.count("refused_entities");
-        if let Message::Command(envelope) = message {
-            let limit = self.parts.settings.entities_max;
-            let why = format!("all entities of the node are busy: `entities_max` {limit}");
-            refuse(envelope, ReplyError::Overloaded(why));
-        }
+        let limit = self.parts.settings.entities_max;
+        let why = format!("all entities of the node are busy: `entities_max` {limit}");
+        refuse_with(slot, message, ReplyError::Overloaded(why));
     }
 
     /// Lets go of entities that have no event and are not used: somebody only asked for them. Each is looked at when it is due,
@@ -316,13 +370,22 @@ where
         self.step_shard(index, &mut slot, input);
     }
 
-    pub(super) fn entity_stopped(&self, id: &ReplicationId) {
+    /// `failed`: why it cannot go on.
+    pub(super) fn entity_stopped(&self, id: &ReplicationId, failed: Option<String>) {
         let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return };
         let mut slot = self.slot(index);
-        if let Some(shard) = &mut slot.shard {
-            shard.handles.remove(id.entity_id());
+        let Some(shard) = &mut slot.shard else { return };
+        // the shard may have left and come back meanwhile, with another entity of that id
+        if !shard.handles.get(id.entity_id()).is_some_and(EntityHandle::is_gone) {
+            return;
         }
-        self.step_shard(index, &mut slot, Input::Stopped(id.entity_id().clone()));
+        shard.handles.remove(id.entity_id());
+        let entity = id.entity_id().clone();
+        let input = match failed {
+            Some(why) => Input::Failed(entity, why.into()),
+            None => Input::Stopped(entity),
+        };
+        self.step_shard(index, &mut slot, input);
     }
 
     pub(super) fn entity_caught_up(
@@ -331,12 +394,42 @@ where
         peer: &ReplicaId,
         highest: antiphon_persistence::event::SequenceNr,
     ) {
+        self.with_follower(id, peer, |follower, of_peer| follower.caught_up(of_peer, highest));
+    }
+
+    pub(super) fn entity_held(
+        &self,
+        id: &ReplicationId,
+        peer: &ReplicaId,
+        highest: antiphon_persistence::event::SequenceNr,
+        held: &HeldEvent,
+    ) {
+        self.with_follower(id, peer, |follower, of_peer| follower.held(of_peer, highest, held));
+    }
+
+    fn with_follower(
+        &self,
+        id: &ReplicationId,
+        peer: &ReplicaId,
+        tell: impl FnOnce(&Follower, PersistenceId),
+    ) {
         let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return };
         let slot = self.slot(index);
         let Some(shard) = &slot.shard else { return };
         let of_peer: PersistenceId = id.with_replica(peer.clone()).persistence_id();
         if let Some(follower) = shard.followers.iter().find(|follower| follower.peer == *peer) {
-            follower.caught_up(of_peer, highest);
+            tell(follower, of_peer);
         }
+    }
+}
+
+/// Only commands have somebody who waits; the rest comes again.
+fn refuse_with<E: EventSourced>(
+    slot: &mut Slot<E>,
+    message: Message<E::Command>,
+    reason: ReplyError,
+) {
+    if let Message::Command(envelope) = message {
+        slot.refuse(envelope.command, reason);
     }
 }

@@ -3,6 +3,7 @@
 //! - [`route`](Route): the rules for one shard: where it lives, what waits meanwhile. A pure core.
 //! - `shared`: the shared handle. Senders step the route of their shard themselves, under its lock, so that local delivery costs no
 //!   hop and the order of one sender is kept (`docs/design/0002-delivery-path.md`).
+//! - `slot`: the lock of one shard, under which no application code runs.
 //! - `local`: the entities of a shard that lives here.
 //! - `remote`: commands to and from other nodes.
 //! - `relay`: members that pass commands on to homes which this node is not connected to.
@@ -21,6 +22,7 @@ mod remote;
 mod room;
 mod route;
 mod shared;
+mod slot;
 mod ways;
 
 pub(crate) use doubts::FeedWitness;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{
-    ReplyError, ReplySender, decode_command, encode_command, refuse,
+    Claim, ReplyError, ReplySender, decode_command, encode_command, refuse,
 };
 use antiphon_runtime::text::foreign;
 use antiphon_runtime::{AskError, NodeId, Responder, task};
@@ -23,7 +23,7 @@ where
 {
     /// Sends a command to the home of its shard. The lock of the shard's slot is held, which keeps the order.
     pub(super) fn send(&self, index: usize, node: &NodeId, envelope: Envelope<E::Command>) {
-        let Envelope { entity, command, hops } = envelope;
+        let Envelope { entity, command, hops, claim } = envelope;
         if hops::is_spent(hops) {
             self.count("refused_hops");
             let why = format!("the home of `{entity}` is changing");
@@ -34,6 +34,12 @@ where
             let why = format!("`{node}` cannot be reached from here");
             return refuse(command, ReplyError::NotHere(why));
         };
+        let now = self.parts.node.clock().now();
+        if !claim.take(now) {
+            self.count("expired");
+            let why = "the asker's time was over before the command left its node".to_owned();
+            return refuse(command, ReplyError::Expired(why));
+        }
         let replica = self.shard(index).replica;
         let completions = Arc::new(Completions::default());
         let encoded = match encode_command(&command, completions.clone()) {
@@ -53,6 +59,7 @@ where
         let message = WireCommand {
             hops: next_hops,
             replies: u32::try_from(completions.count()).unwrap_or(u32::MAX),
+            time_left: claim.time_left(now),
             entity_type: self.parts.entity_type.clone(),
             entity_id: entity.clone(),
             replica: replica.as_str().into(),
@@ -74,10 +81,14 @@ where
             match asked.await {
                 Ok(answers) => complete(&completions, answers),
                 // nothing was done there: here after all, or wherever the shard lives by then
-                Err(AskError::NotHere(_)) if region.strong_count() > 0 => {
+                Err(AskError::NotHere(_) | AskError::NotConnected(_))
+                    if region.strong_count() > 0 =>
+                {
+                    claim.give_back();
                     if let Some(region) = region.upgrade() {
                         region.relay_lost(&home, &next);
-                        region.again(&replica, entity, hops::next(hops), &encoded, &completions);
+                        let again = Again { entity, hops: hops::next(hops), claim };
+                        region.again(&replica, again, &encoded, &completions);
                     }
                 }
                 Err(error) => completions.fail(&reply_error(error)),
@@ -118,14 +129,14 @@ where
     fn again(
         &self,
         replica: &ReplicaId,
-        entity: Arc<str>,
-        hops: u8,
+        again: Again,
         encoded: &[u8],
         completions: &Arc<Completions>,
     ) {
         self.count("sent_again");
+        let Again { entity, hops, claim } = again;
         match decode_command(encoded, completions.clone()) {
-            Ok(command) => self.deliver(replica, Envelope { entity, command, hops }),
+            Ok(command) => self.deliver(replica, Envelope { entity, command, hops, claim }),
             Err(error) => completions.fail(&ReplyError::Rejected(error.to_string())),
         }
     }
@@ -157,6 +168,10 @@ where
             Some(answers) => answers.clone(),
             None => Arc::new(Nobody),
         };
+        let claim = wire.time_left.map_or_else(Claim::unlimited, |time| {
+            // a little late: the way of the command is not counted
+            Claim::lasting(self.parts.node.clock().now(), time)
+        });
         match decode_command(&wire.command, sender) {
             Ok(command) => {
                 // not needed any more, while the command itself may wait
@@ -164,7 +179,7 @@ where
                 if let Some(answers) = answers {
                     answers.open();
                 }
-                let envelope = Envelope { entity: wire.entity_id, command, hops: wire.hops };
+                let envelope = Envelope { entity: wire.entity_id, command, hops: wire.hops, claim };
                 self.deliver_to(index, envelope);
             }
             Err(error) => {
@@ -177,6 +192,13 @@ where
             }
         }
     }
+}
+
+/// A command that came back unhandled, but for its bytes.
+struct Again {
+    entity: Arc<str>,
+    hops: u8,
+    claim: Claim,
 }
 
 fn fail(responder: Option<Responder>, error: AskError) {

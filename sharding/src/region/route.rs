@@ -125,6 +125,18 @@ impl<T> Route<T> {
         self.waiting.len()
     }
 
+    /// Takes out those that wait and need not wait any more, in order.
+    pub fn take_where(&mut self, is_over: impl Fn(&T) -> bool) -> Vec<T> {
+        if !self.waiting.iter().any(|(_, message)| is_over(message)) {
+            return Vec::new();
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let (over, left): (VecDeque<_>, VecDeque<_>) =
+            waiting.into_iter().partition(|(_, message)| is_over(message));
+        self.waiting = left;
+        over.into_iter().map(|(_, message)| message).collect()
+    }
+
     /// Advances the route by one input.
     pub fn step(&mut self, now: Instant, input: Input<T>) -> Vec<Effect<T>> {
         let mut effects = Vec::new();

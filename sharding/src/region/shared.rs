@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas, TellError};
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::{ReplicaId, Slice};
-use antiphon_persistence::reply::{ReplyError, refuse};
+use antiphon_persistence::reply::{Claim, ReplyError, refuse};
 use antiphon_runtime::metrics::{Histogram, IntCounterVec, IntGauge};
 use antiphon_runtime::{Node, NodeId};
 use serde::Serialize;
@@ -15,11 +15,11 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::doubts::DoubtBook;
-use super::local::LocalShard;
 use super::readiness::Readiness;
 use super::relay::Relays;
 use super::room::Room;
 use super::route::{Effect, Input, Route, RouteSettings};
+use super::slot::{Later, Slot};
 use crate::coordinator::{CoordinatorHandle, HomesVersion};
 use crate::replication::Way;
 use crate::{ShardId, ShardingSettings};
@@ -41,6 +41,8 @@ pub(crate) struct Envelope<C> {
     pub(crate) entity: Arc<str>,
     pub(crate) command: C,
     pub(crate) hops: u8,
+    /// Asked before the command is handed over.
+    pub(crate) claim: Claim,
 }
 
 /// What an entity is given.
@@ -50,19 +52,13 @@ pub(crate) enum Message<C> {
     News(PeerHas),
 }
 
-pub(super) struct Slot<E: EventSourced> {
-    pub(super) route: Route<Envelope<E::Command>>,
-    pub(super) shard: Option<LocalShard<E>>,
-    /// Direct replication from this node to the shard, when it lives elsewhere.
-    pub(super) way: Way,
-}
-
 pub(super) struct RegionMetrics {
     pub(super) commands: IntCounterVec,
     pub(super) direct: IntCounterVec,
     pub(super) loop_reads: IntCounterVec,
     pub(super) latency: Histogram,
     pub(super) entities: IntCounterVec,
+    pub(super) held: IntGauge,
     pub(super) homeless: IntGauge,
 }
 
@@ -99,7 +95,7 @@ where
         let slot = || {
             let route = Route::new(parts.node.id().clone(), settings.clone());
             let way = Way::new(parts.settings.loop_wake_interval);
-            Mutex::new(Slot { route, shard: None, way })
+            Mutex::new(Slot::new(route, way))
         };
         let count = parts.replicas.len() * usize::from(shard_count);
         let slots = (0..count).map(|_| slot()).collect();
@@ -152,10 +148,6 @@ where
         (number < self.shard_count).then(|| first + usize::from(number))
     }
 
-    pub(super) fn slot(&self, index: usize) -> MutexGuard<'_, Slot<E>> {
-        self.slots[index].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_reachable(&self, slot: &Slot<E>) -> bool {
         slot.route.remote().is_some_and(|node| self.reaches(node))
     }
@@ -179,13 +171,13 @@ where
         let mut slot = self.slot(index);
         let now = self.parts.node.clock().now();
         // what `step` would do, without its effects: most commands go this way
-        let Slot { route, shard, .. } = &mut *slot;
-        let envelope = match shard {
-            Some(shard) if route.passes() => match self.hand_over(now, shard, envelope) {
+        let envelope = if slot.route.passes() {
+            match self.hand_over(now, &mut slot, envelope) {
                 Some(envelope) => envelope,
                 None => return,
-            },
-            Some(_) | None => envelope,
+            }
+        } else {
+            envelope
         };
         let is_reachable = self.is_reachable(&slot);
         let effects = slot.route.step(now, Input::Send(envelope, is_reachable));
@@ -196,42 +188,61 @@ where
     fn hand_over(
         &self,
         now: Instant,
-        shard: &mut LocalShard<E>,
+        slot: &mut Slot<E>,
         envelope: Envelope<E::Command>,
     ) -> Option<Envelope<E::Command>> {
+        let Some(shard) = &mut slot.shard else { return Some(envelope) };
         if !shard.lifecycle.touch(now, &envelope.entity) {
             return Some(envelope);
         }
         let Some(handle) = shard.handles.get(&envelope.entity) else { return Some(envelope) };
-        let Envelope { entity, command, hops } = envelope;
-        match handle.try_tell(command) {
+        let Envelope { entity, command, hops, claim } = envelope;
+        match handle.try_claimed(command, claim.clone()) {
             Ok(()) => None,
             Err(TellError::Full(command)) => {
-                self.refuse_mailbox(command);
+                self.refuse_mailbox(slot, command);
                 None
             }
-            Err(TellError::Stopped(command)) => Some(Envelope { entity, command, hops }),
+            Err(TellError::Stopped(command)) => Some(Envelope { entity, command, hops, claim }),
         }
     }
 
-    pub(super) fn refuse_mailbox(&self, command: E::Command) {
+    pub(super) fn refuse_mailbox(&self, slot: &mut Slot<E>, command: E::Command) {
         self.count("refused_mailbox");
         let limit = self.parts.settings.entity.mailbox_max;
-        refuse(command, ReplyError::Overloaded(format!("`mailbox_max` {limit}")));
+        slot.refuse(command, ReplyError::Overloaded(format!("`mailbox_max` {limit}")));
     }
 
     /// Steps the route of a shard.
     pub(super) fn route(&self, index: usize, input: Input<Envelope<E::Command>>) {
-        let mut slot = self.slot(index);
+        self.route_in(index, &mut self.slot(index), input);
+    }
+
+    pub(super) fn route_in(
+        &self,
+        index: usize,
+        slot: &mut Slot<E>,
+        input: Input<Envelope<E::Command>>,
+    ) {
         let effects = slot.route.step(self.parts.node.clock().now(), input);
-        self.run(index, &mut slot, effects);
+        self.run(index, slot, effects);
     }
 
     pub(super) fn tick_route(&self, index: usize) {
-        let mut slot = self.slot(index);
-        let is_reachable = self.is_reachable(&slot);
-        let effects = slot.route.step(self.parts.node.clock().now(), Input::Tick(is_reachable));
-        self.run(index, &mut slot, effects);
+        self.tick_route_in(index, &mut self.slot(index));
+    }
+
+    pub(super) fn tick_route_in(&self, index: usize, slot: &mut Slot<E>) {
+        let is_reachable = self.is_reachable(slot);
+        let now = self.parts.node.clock().now();
+        for envelope in slot.route.take_where(|envelope| envelope.claim.is_over(now)) {
+            self.count("expired");
+            let shard = self.shard(index);
+            let why = format!("shard {shard} had no home that could be reached in time");
+            slot.refuse(envelope.command, ReplyError::Expired(why));
+        }
+        let effects = slot.route.step(now, Input::Tick(is_reachable));
+        self.run(index, slot, effects);
     }
 
     fn run(&self, index: usize, slot: &mut Slot<E>, effects: Vec<Effect<Envelope<E::Command>>>) {
@@ -241,22 +252,25 @@ where
                     let entity = envelope.entity.clone();
                     self.deliver_here(index, slot, entity, Message::Command(envelope));
                 }
-                Effect::Remote(node, envelope) => self.send(index, &node, envelope),
+                Effect::Remote(node, envelope) => slot.later(Later::Send(node, envelope)),
                 Effect::RefuseFull(envelope) => {
                     self.count("refused_full");
                     let limit = self.parts.settings.shard_buffer_max;
                     let why = format!("shard {}: `shard_buffer_max` {limit}", self.shard(index));
-                    refuse(envelope, ReplyError::Overloaded(why));
+                    slot.refuse(envelope.command, ReplyError::Overloaded(why));
                 }
                 Effect::RefuseNotHere(envelope) => {
                     self.count("refused_not_here");
                     let shard = self.shard(index);
                     let why = format!("shard {shard} has no home that can be reached");
-                    refuse(envelope, ReplyError::NotHere(why));
+                    slot.refuse(envelope.command, ReplyError::NotHere(why));
                 }
-                Effect::Start => slot.shard = Some(self.start_shard(index)),
+                Effect::Start => {
+                    slot.end_shard();
+                    slot.shard = Some(self.start_shard(index));
+                }
                 Effect::Drain => self.drain_shard(index, slot),
-                Effect::Kill => slot.shard = None,
+                Effect::Kill => slot.end_shard(),
                 Effect::ReportStopped(id) => self.report_stopped(index, id),
             }
         }
@@ -308,6 +322,13 @@ impl RegionMetrics {
                 "What entities have done",
                 &["type", "what"],
             ),
+            held: metrics
+                .gauges(
+                    "antiphon_entities_held",
+                    "Entities of this node that hold back events of another replica, because one cannot be applied here",
+                    &["type"],
+                )
+                .with_label_values(&[&parts.entity_type]),
             homeless: metrics
                 .gauges(
                     "antiphon_shards_homeless",

@@ -53,6 +53,18 @@ fn a_command_that_waits_too_long_is_refused() {
 }
 
 #[test]
+fn a_command_whose_asker_gave_up_makes_room_and_the_others_keep_their_order() {
+    let (mut route, t0) = route();
+    route.step(t0, Input::Send(1, false));
+    route.step(t0, Input::Send(2, false));
+    assert_eq!(route.take_where(|command| *command == 1), [1]);
+    assert_eq!(route.step(t0, Input::Send(3, false)), []);
+    route.step(t0, at("b"));
+    let flushed = [Effect::Remote(node("b"), 2), Effect::Remote(node("b"), 3)];
+    assert_eq!(route.step(t0, Input::Tick(true)), flushed);
+}
+
+#[test]
 fn a_shard_that_moves_is_drained_reported_until_heard_and_buffered_for() {
     let (mut route, t0) = route();
     assert_eq!(route.step(t0, at("me")), [Effect::Start]);

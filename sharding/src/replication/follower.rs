@@ -1,8 +1,10 @@
 //! The task of one journal loop: inputs from a bounded queue and a timer, effects to the stores and the shard.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use antiphon_persistence::entity::HeldEvent;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::store::{
@@ -15,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Effect, Input, JournalLoop, LoopSettings};
+use super::{Effect, HeldRecords, Input, JournalLoop, LoopSettings};
 use crate::region::FeedWitness;
 
 /// Tells an entity what the peer has.
@@ -31,6 +33,8 @@ pub(crate) struct FollowerParts {
     pub(crate) reader: Arc<str>,
     pub(crate) feed: Arc<dyn ReadJournal>,
     pub(crate) offsets: Arc<dyn OffsetStore>,
+    /// The entities that hold back.
+    pub(crate) held: HeldRecords,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: LoopSettings,
     pub(crate) tell: Tell,
@@ -52,13 +56,32 @@ pub(crate) struct LoopProgress {
     pub(crate) behind_for_seconds: f64,
     /// How long ago the peer's feed was read; `None` if never.
     pub(crate) read_before_seconds: Option<f64>,
+    /// Entities that hold events back because one cannot be applied here.
+    pub(crate) entities_held: usize,
+    /// Some of them, with the event.
+    pub(crate) held: Vec<HeldEntity>,
 }
+
+/// An entity that holds events back.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct HeldEntity {
+    pub(crate) entity: String,
+    /// The replica at which the event was written, and its number there; `None` until the entity has said so again.
+    pub(crate) origin: Option<String>,
+    pub(crate) number: Option<u64>,
+    pub(crate) why: Option<String>,
+}
+
+/// So many are listed by name.
+const HELD_LISTED_MAX: usize = 20;
 
 /// A running loop; it ends when this is dropped.
 pub(crate) struct Follower {
     pub(crate) peer: ReplicaId,
     inputs: mpsc::Sender<Input>,
     core: Arc<Mutex<JournalLoop>>,
+    /// What those that hold back have said last.
+    said: Mutex<BTreeMap<PersistenceId, HeldEvent>>,
     task: JoinHandle<()>,
 }
 
@@ -76,12 +99,47 @@ impl Follower {
         let (inputs, received) = mpsc::channel(2 * parts.change_count_max);
         let peer = parts.peer.clone();
         let task = task::spawn("journal loop", follow(parts, core.clone(), received));
-        Self { peer, inputs, core, task }
+        Self { peer, inputs, core, said: Mutex::default(), task }
     }
 
     /// If the queue is full the answer is dropped: the entity is told again later.
     pub(crate) fn caught_up(&self, id: PersistenceId, highest: SequenceNr) {
         let _ = self.inputs.try_send(Input::CaughtUp(id, highest));
+    }
+
+    /// The same for an entity that cannot catch up now.
+    pub(crate) fn held(&self, id: PersistenceId, highest: SequenceNr, held: &HeldEvent) {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= HELD_LISTED_MAX && !said.contains_key(&id) {
+            let listed: Vec<_> = core.held().take(HELD_LISTED_MAX).collect();
+            said.retain(|id, _| listed.contains(&id));
+        }
+        drop(core);
+        if said.len() < HELD_LISTED_MAX {
+            said.insert(id.clone(), held.clone());
+        }
+        drop(said);
+        let _ = self.inputs.try_send(Input::Held(id, highest));
+    }
+
+    fn listed(&self, core: &JournalLoop) -> Vec<HeldEntity> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let entity = |id: &PersistenceId| {
+            let event = said.get(id);
+            HeldEntity {
+                entity: id.to_string(),
+                origin: event.map(|event| event.origin.to_string()),
+                number: event.map(|event| event.number),
+                why: event.map(|event| event.why.clone()),
+            }
+        };
+        core.held().take(HELD_LISTED_MAX).map(entity).collect()
+    }
+
+    /// How many entities hold events of this peer back.
+    pub(crate) fn held_count(&self) -> usize {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner).held().count()
     }
 
     /// The peer may have events that direct replication lost. If the queue is full the loop is at work anyway.
@@ -93,6 +151,8 @@ impl Follower {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let behind = core.behind();
         LoopProgress {
+            entities_held: core.held().count(),
+            held: self.listed(&core),
             peer: self.peer.to_string(),
             position: core.position().to_string(),
             entities_behind: behind.map_or(0, |(count, _)| count),
@@ -149,8 +209,22 @@ async fn run(parts: &FollowerParts, effect: Effect) -> Option<Input> {
             if let Ok(stored) = parts.offsets.load_offset(&end_key(parts)).await {
                 parts.witness.loaded(&stored);
             }
-            let loaded = parts.offsets.load_offset(&key(parts)).await;
+            let loaded = load(parts).await;
             Some(Input::Loaded(loaded.inspect_err(|error| warn(parts, "load", error)).ok()))
+        }
+        Effect::Record(id, highest) => match parts.held.record(&id, highest).await {
+            Ok(()) => Some(Input::Recorded(id, highest)),
+            Err(error) => {
+                // the entity is told again, and answers again
+                warn(parts, "record", &error);
+                None
+            }
+        },
+        Effect::Forget(id, highest) => {
+            if let Err(error) = parts.held.forget(&id, highest).await {
+                warn(parts, "forget", &error);
+            }
+            None
         }
         Effect::Read(after) => {
             let page = read(parts, parts.witness.reads(after)).await;
@@ -170,6 +244,13 @@ async fn run(parts: &FollowerParts, effect: Effect) -> Option<Input> {
             None
         }
     }
+}
+
+async fn load(
+    parts: &FollowerParts,
+) -> antiphon_persistence::Result<(Offset, BTreeMap<PersistenceId, SequenceNr>)> {
+    let held = parts.held.load().await?;
+    Ok((parts.offsets.load_offset(&key(parts)).await?, held))
 }
 
 async fn read(

@@ -6,18 +6,24 @@
 //!                          +---- nothing ----+                          +-- not in time: told again
 //! ```
 //!
+//! An entity that cannot apply an event of the peer *holds back*. That is recorded durably, with the number up to which the entity should be, and
+//! then the position moves on without it: nobody else waits. Those that hold back are told again from time to time, and all of them after a
+//! start, so that they come to life and try; when one has caught up its record is deleted.
+//!
 //! Direct replication's way to this shard may open after events were lost on it: then the next read is due now
 //! (`WayOpened`), at most one each `wake_interval`.
 //!
-//! Invariants: the position moves only over changes that the entities have durably, or to the end of an empty page; at most one
-//! page of entities is under way.
+//! Invariants: the position moves only over changes that the entities have durably or whose holding back is recorded, or to the end of an
+//! empty page; at most one page of entities is under way; an entity's record is deleted only when it has all that it was told of.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Duration;
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Change, ChangesPage, Offset};
+use antiphon_persistence::version::VersionVector;
 use tokio::time::Instant;
 
 /// Limits of the loop.
@@ -29,6 +35,12 @@ pub struct LoopSettings {
     pub interval_max: Duration,
     /// When an entity is told again.
     pub retell: Duration,
+    /// When an entity that holds back is told again.
+    pub held_retell: Duration,
+    /// Most entities that hold back. Beyond, the position stands still until one has caught up.
+    pub held_max: usize,
+    /// Most of them that are told at the same time; the next ones follow after `interval`.
+    pub held_tells_max: usize,
     /// Shortest time between the beginnings of two reads of which the second was asked for by `WayOpened`.
     pub wake_interval: Duration,
     /// How long the first read waits, so that the shards of a node do not all read at the same time.
@@ -40,12 +52,16 @@ pub struct LoopSettings {
 pub enum Input {
     /// Begin.
     Start,
-    /// The stored position; `None` when it could not be read.
-    Loaded(Option<Offset>),
+    /// The stored position, and the entities that hold back; `None` when they could not be read.
+    Loaded(Option<(Offset, BTreeMap<PersistenceId, SequenceNr>)>),
     /// A page of the feed; `None` when it could not be read.
     Page(Option<ChangesPage>),
     /// The entity has all that the peer had up to this number.
     CaughtUp(PersistenceId, SequenceNr),
+    /// The entity cannot have what the peer has up to this number, for now.
+    Held(PersistenceId, SequenceNr),
+    /// The record of an entity that holds back is stored.
+    Recorded(PersistenceId, SequenceNr),
     /// The peer may have events that direct replication lost: the next read is due now.
     WayOpened,
     /// Time has passed.
@@ -55,12 +71,16 @@ pub enum Input {
 /// A request of the loop.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Read the stored position; answered by `Loaded`.
+    /// Read the stored position and records; answered by `Loaded`.
     Load,
     /// Read the feed after this position; answered by `Page`.
     Read(Offset),
     /// Tell the entity; answered, some time, by `CaughtUp`.
     Tell(Change),
+    /// Record durably that the entity holds back, and up to where it should be; answered by `Recorded` when that succeeds.
+    Record(PersistenceId, SequenceNr),
+    /// Delete the record, unless it names a higher number: the entity has caught up. If that fails, it is told once more after a restart.
+    Forget(PersistenceId, SequenceNr),
     /// Store the position. If that fails, more is read again after a restart, which does no harm.
     Save(Offset),
 }
@@ -92,9 +112,22 @@ pub struct JournalLoop {
     last_read: Option<Instant>,
     /// The feed was followed to its end by the last read.
     at_end: bool,
+    held: BTreeMap<PersistenceId, Held>,
+    /// When the next of them are told, and after which one they come.
+    held_due: Instant,
+    held_told: Option<PersistenceId>,
     read_began_at: Option<Instant>,
     /// The way opened while the loop could not read.
     is_woken: bool,
+}
+
+/// An entity that holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    /// It should be here.
+    highest: SequenceNr,
+    /// Up to here that is recorded; zero: not at all.
+    recorded: SequenceNr,
 }
 
 impl JournalLoop {
@@ -108,9 +141,17 @@ impl JournalLoop {
             state: State::Loading { asked_at: now },
             last_read: None,
             at_end: false,
+            held: BTreeMap::new(),
+            held_due: now,
+            held_told: None,
             read_began_at: None,
             is_woken: false,
         }
+    }
+
+    /// The entities that hold back.
+    pub fn held(&self) -> impl Iterator<Item = &PersistenceId> {
+        self.held.keys()
     }
 
     /// How far the feed has been followed.
@@ -139,12 +180,16 @@ impl JournalLoop {
 
     /// When the next tick is needed.
     pub fn due(&self) -> Option<Instant> {
-        match &self.state {
-            State::Loading { asked_at } => Some(*asked_at + self.settings.interval),
+        let due = match &self.state {
+            State::Loading { asked_at } => return Some(*asked_at + self.settings.interval),
             State::Resting { until } => Some(*until),
             State::Reading => None,
             State::Waiting { told_at, .. } => Some(*told_at + self.settings.retell),
+        };
+        if self.held.is_empty() {
+            return due;
         }
+        Some(due.map_or(self.held_due, |due| due.min(self.held_due)))
     }
 
     /// Advances the loop by one input.
@@ -154,23 +199,99 @@ impl JournalLoop {
                 self.state = State::Loading { asked_at: now };
                 vec![Effect::Load]
             }
-            Input::Loaded(offset) => self.loaded(now, offset),
+            Input::Loaded(loaded) => self.loaded(now, loaded),
             Input::Page(page) => self.page(now, page),
-            Input::CaughtUp(id, highest) => self.caught_up(now, &id, highest),
+            Input::CaughtUp(id, highest) => {
+                let mut effects = self.free(&id, highest);
+                effects.extend(self.covered(now, &id, highest));
+                effects
+            }
+            Input::Held(id, highest) => self.hold(now, id, highest),
+            Input::Recorded(id, highest) => self.recorded(now, &id, highest),
             Input::WayOpened => self.way_opened(now),
-            Input::Tick => self.tick(now),
+            Input::Tick => {
+                let mut effects = self.tick_held(now);
+                effects.extend(self.tick(now));
+                effects
+            }
         }
     }
 
-    fn loaded(&mut self, now: Instant, offset: Option<Offset>) -> Vec<Effect> {
-        if let (State::Loading { .. }, Some(offset)) = (&self.state, offset) {
-            self.position = offset;
-            self.state = State::Resting { until: now + self.settings.first_wait };
-            if self.is_woken {
-                return self.way_opened(now);
-            }
+    fn loaded(
+        &mut self,
+        now: Instant,
+        loaded: Option<(Offset, BTreeMap<PersistenceId, SequenceNr>)>,
+    ) -> Vec<Effect> {
+        let (State::Loading { .. }, Some((offset, held))) = (&self.state, loaded) else {
+            return Vec::new();
+        };
+        self.position = offset;
+        self.state = State::Resting { until: now + self.settings.first_wait };
+        let held = held.into_iter();
+        self.held = held.map(|(id, highest)| (id, Held { highest, recorded: highest })).collect();
+        self.held_due = now;
+        let mut effects = self.tick_held(now);
+        if self.is_woken {
+            effects.extend(self.way_opened(now));
         }
-        Vec::new()
+        effects
+    }
+
+    /// Tells the next ones of those that hold back.
+    fn tick_held(&mut self, now: Instant) -> Vec<Effect> {
+        if self.held.is_empty() || now < self.held_due {
+            return Vec::new();
+        }
+        let after = self.held_told.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut next = self.held.range((after, Bound::Unbounded));
+        let told: Vec<_> = next.by_ref().take(self.settings.held_tells_max).collect();
+        let tell = |(id, held): &(&PersistenceId, &Held)| {
+            let seen = VersionVector::new();
+            Effect::Tell(Change { persistence_id: (*id).clone(), highest: held.highest, seen })
+        };
+        let effects = told.iter().map(tell).collect();
+        let is_round_over = next.next().is_none();
+        let last = told.last().map(|(id, _)| (*id).clone());
+        self.held_told = if is_round_over { None } else { last };
+        let wait = if is_round_over { self.settings.held_retell } else { self.settings.interval };
+        self.held_due = now + wait;
+        effects
+    }
+
+    /// What is recorded already is no news.
+    fn hold(&mut self, now: Instant, id: PersistenceId, highest: SequenceNr) -> Vec<Effect> {
+        if !self.held.contains_key(&id) && self.held.len() >= self.settings.held_max {
+            return Vec::new();
+        }
+        if self.held.is_empty() {
+            self.held_due = now + self.settings.held_retell;
+        }
+        let new = Held { highest, recorded: SequenceNr::ZERO };
+        let held = self.held.entry(id.clone()).or_insert(new);
+        held.highest = held.highest.max(highest);
+        if held.recorded < held.highest {
+            return vec![Effect::Record(id, held.highest)];
+        }
+        self.covered(now, &id, highest)
+    }
+
+    fn recorded(&mut self, now: Instant, id: &PersistenceId, highest: SequenceNr) -> Vec<Effect> {
+        match self.held.get_mut(id) {
+            Some(held) => held.recorded = held.recorded.max(highest),
+            // it has caught up meanwhile, and the record came after its deletion
+            None => return vec![Effect::Forget(id.clone(), highest)],
+        }
+        self.covered(now, id, highest)
+    }
+
+    fn free(&mut self, id: &PersistenceId, highest: SequenceNr) -> Vec<Effect> {
+        match self.held.get(id) {
+            Some(held) if held.highest <= highest => {
+                self.held.remove(id);
+                vec![Effect::Forget(id.clone(), highest)]
+            }
+            Some(_) | None => Vec::new(),
+        }
     }
 
     fn way_opened(&mut self, now: Instant) -> Vec<Effect> {
@@ -219,7 +340,8 @@ impl JournalLoop {
         effects
     }
 
-    fn caught_up(&mut self, now: Instant, id: &PersistenceId, highest: SequenceNr) -> Vec<Effect> {
+    /// The loop need not wait any more for what the entity was told up to this number.
+    fn covered(&mut self, now: Instant, id: &PersistenceId, highest: SequenceNr) -> Vec<Effect> {
         let State::Waiting { page, left, .. } = &mut self.state else { return Vec::new() };
         if left.get(id).is_some_and(|change| change.highest <= highest) {
             left.remove(id);

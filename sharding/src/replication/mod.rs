@@ -5,10 +5,12 @@
 //! ([`JournalLoop`]) and tells the entities how far they should be; its position moves when they have answered.
 
 mod follower;
+mod held;
 mod journal_loop;
 mod way;
 
 pub(crate) use follower::{Follower, FollowerParts};
+pub(crate) use held::HeldRecords;
 pub use journal_loop::{Effect, Input, JournalLoop, LoopSettings};
 pub use way::{Connection, Effect as WayEffect, Input as WayInput, Way};
 

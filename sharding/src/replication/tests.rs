@@ -32,13 +32,29 @@ fn started() -> (JournalLoop, Instant) {
         retell: Duration::from_secs(10),
         wake_interval: Duration::from_millis(100),
         first_wait: Duration::ZERO,
+        held_retell: Duration::from_secs(60),
+        held_max: 2,
+        held_tells_max: 1,
     };
     let t0 = SystemClock.now();
     let mut journal_loop = JournalLoop::new(t0, settings);
     assert_eq!(journal_loop.step(t0, Input::Start), [Effect::Load]);
-    assert_eq!(journal_loop.step(t0, Input::Loaded(Some(Offset::new("5")))), []);
+    assert_eq!(journal_loop.step(t0, loaded(&[])), []);
     assert_eq!(journal_loop.step(t0, Input::Tick), [Effect::Read(Offset::new("5"))]);
     (journal_loop, t0)
+}
+
+fn loaded(held: &[(&str, u64)]) -> Input {
+    let held = held.iter().map(|(name, highest)| (id(name), SequenceNr::new(*highest)));
+    Input::Loaded(Some((Offset::new("5"), held.collect())))
+}
+
+fn held(name: &str, highest: u64) -> Input {
+    Input::Held(id(name), SequenceNr::new(highest))
+}
+
+fn recorded(name: &str, highest: u64) -> Input {
+    Input::Recorded(id(name), SequenceNr::new(highest))
 }
 
 fn caught_up(name: &str, highest: u64) -> Input {
@@ -102,6 +118,70 @@ fn failed_reads_are_repeated() {
 }
 
 #[test]
+fn an_entity_that_holds_back_is_recorded_and_then_nobody_waits_for_it() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[("a", 3), ("b", 1)], "9", false));
+    journal_loop.step(t0, caught_up("b", 1));
+    let record = Effect::Record(id("a"), SequenceNr::new(3));
+    assert_eq!(journal_loop.step(t0, held("a", 3)), [record]);
+    assert_eq!(journal_loop.position(), &Offset::new("5"), "not before it is recorded");
+    let moved = [Effect::Save(Offset::new("9"))];
+    assert_eq!(journal_loop.step(t0, recorded("a", 3)), moved);
+
+    let forget = Effect::Forget(id("a"), SequenceNr::new(3));
+    assert_eq!(journal_loop.step(t0, caught_up("a", 3)), [forget]);
+    assert_eq!(journal_loop.held().count(), 0);
+}
+
+#[test]
+fn more_from_a_peer_that_is_held_back_is_recorded_too_and_forgotten_only_as_a_whole() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[("a", 3)], "9", false));
+    journal_loop.step(t0, held("a", 3));
+    journal_loop.step(t0, recorded("a", 3));
+    journal_loop.step(t0 + Duration::from_secs(3), Input::Tick);
+    journal_loop.step(t0 + Duration::from_secs(3), page(&[("a", 5)], "11", false));
+    let record = Effect::Record(id("a"), SequenceNr::new(5));
+    assert_eq!(journal_loop.step(t0, held("a", 5)), [record]);
+    journal_loop.step(t0, recorded("a", 5));
+    assert_eq!(journal_loop.position(), &Offset::new("11"));
+    assert_eq!(journal_loop.step(t0, caught_up("a", 3)), [], "there is more");
+    let forget = Effect::Forget(id("a"), SequenceNr::new(5));
+    assert_eq!(journal_loop.step(t0, caught_up("a", 5)), [forget]);
+}
+
+#[test]
+fn those_that_hold_back_are_told_at_the_start_and_from_time_to_time_a_few_at_once() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, Input::Start);
+    let told = journal_loop.step(t0, loaded(&[("a", 3), ("b", 4)]));
+    assert_eq!(told, [Effect::Tell(change("a", 3))]);
+    let t1 = t0 + Duration::from_secs(3);
+    let told = journal_loop.step(t1, Input::Tick);
+    assert_eq!(told, [Effect::Tell(change("b", 4)), Effect::Read(Offset::new("5"))]);
+    assert_eq!(journal_loop.step(t1, held("b", 4)), [], "recorded already");
+
+    let t2 = t1 + Duration::from_secs(60);
+    assert_eq!(journal_loop.due(), Some(t2));
+    assert_eq!(journal_loop.step(t2, Input::Tick), [Effect::Tell(change("a", 3))]);
+}
+
+#[test]
+fn beyond_the_limit_of_those_that_hold_back_the_position_stands_still() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[("a", 1), ("b", 1), ("c", 1)], "9", false));
+    for name in ["a", "b"] {
+        journal_loop.step(t0, held(name, 1));
+        journal_loop.step(t0, recorded(name, 1));
+    }
+    assert_eq!(journal_loop.step(t0, held("c", 1)), []);
+    assert_eq!(journal_loop.position(), &Offset::new("5"));
+    journal_loop.step(t0, caught_up("a", 1));
+    assert_eq!(journal_loop.step(t0, held("c", 1)).len(), 1);
+    assert_eq!(journal_loop.step(t0, recorded("c", 1)), [Effect::Save(Offset::new("9"))]);
+}
+
+#[test]
 fn a_way_that_opens_makes_the_next_read_due_now() {
     let (mut journal_loop, t0) = started();
     journal_loop.step(t0, page(&[], "9", false));
@@ -158,7 +238,7 @@ fn a_way_that_opens_before_the_position_is_known_is_read_for_at_once() {
     journal_loop.step(t0, Input::Start);
     assert_eq!(journal_loop.step(t0, Input::WayOpened), []);
     let t1 = t0 + Duration::from_secs(1);
-    let effects = journal_loop.step(t1, Input::Loaded(Some(Offset::new("5"))));
+    let effects = journal_loop.step(t1, loaded(&[]));
     assert_eq!(effects, [Effect::Read(Offset::new("5"))]);
 }
 

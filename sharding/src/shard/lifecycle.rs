@@ -5,8 +5,13 @@
 //!   absent ------------> Active -----------------------------------------> Stopping
 //!      ^     Start        |  ^                                           (keeps commands)
 //!      +---- Stopped -----+  +--------- Stopped, something kept: Start -------+
+//!      |                  |  +---------------- Deliver, the wait is over ------- Failed
+//!      |                  +---- Failed ---------------------------------------> (refuses)
 //!      +------------------------------- Stopped, nothing kept ---------------+
 //! ```
+//!
+//! An entity that fails is not started again before a wait that grows with each failure; what comes meanwhile is refused with the reason.
+//! One that has not stopped within `stop_timeout` is killed; a shard that drains does not wait for it any more then.
 //!
 //! Invariants: each message ends in exactly one `Forward` or `Refuse`, in arrival order for each entity; only an active entity
 //! receives messages; a draining shard starts nothing.
@@ -22,6 +27,12 @@ use tokio::time::Instant;
 pub struct LifecycleSettings {
     /// Most messages that wait for an entity that is stopping.
     pub buffer_max: usize,
+    /// How long an entity may take to stop; then it is killed.
+    pub stop_timeout: Duration,
+    /// First wait before an entity that failed is started again; it doubles at each failure.
+    pub restart_min: Duration,
+    /// Longest such wait. An entity that was at work for so long begins anew with the first one.
+    pub restart_max: Duration,
     /// An entity without a command for so long is stopped; zero: never.
     pub passivate_after: Duration,
     /// Most active entities; zero: no limit.
@@ -55,6 +66,8 @@ pub enum Input<T> {
     Passivate(Arc<str>),
     /// The entity is gone.
     Stopped(Arc<str>),
+    /// The entity is gone because it cannot go on, and why.
+    Failed(Arc<str>, Arc<str>),
     /// Time has passed.
     Tick,
     /// Stop all entities, for good.
@@ -70,8 +83,12 @@ pub enum Effect<T> {
     Forward(Arc<str>, T),
     /// Let the entity finish and stop; answered by `Stopped`.
     Stop(Arc<str>),
+    /// Stop the entity at once; it has taken too long.
+    Kill(Arc<str>),
     /// Nobody will handle the message.
     Refuse(T),
+    /// Nobody will handle the message, because the entity cannot go on, and why.
+    RefuseFailed(T, Arc<str>),
     /// Nobody will handle the message: the node has no room for another entity.
     RefuseFull(T),
     /// All entities have stopped.
@@ -80,8 +97,23 @@ pub enum Effect<T> {
 
 #[derive(Debug)]
 enum State<T> {
-    Active { used: Instant },
-    Stopping { kept: VecDeque<T> },
+    Active {
+        used: Instant,
+        since: Instant,
+        /// How often it has failed, one time after the other.
+        failures: u32,
+    },
+    Stopping {
+        kept: VecDeque<T>,
+        since: Instant,
+        is_killed: bool,
+    },
+    /// It is not there, and is not started before that time.
+    Failed {
+        until: Instant,
+        failures: u32,
+        why: Arc<str>,
+    },
 }
 
 /// The entities of one shard.
@@ -102,7 +134,18 @@ impl<T> Lifecycle<T> {
 
     /// Entities that are there, stopping ones too.
     pub fn entity_count(&self) -> usize {
-        self.entities.len()
+        self.entities.values().filter(|state| !matches!(state, State::Failed { .. })).count()
+    }
+
+    /// Takes out all messages that wait, when the shard ends.
+    pub fn take_kept(&mut self) -> Vec<T> {
+        let mut all = Vec::new();
+        for state in self.entities.values_mut() {
+            if let State::Stopping { kept, .. } = state {
+                all.extend(kept.drain(..));
+            }
+        }
+        all
     }
 
     /// How full the node is, for the inputs that follow.
@@ -113,26 +156,26 @@ impl<T> Lifecycle<T> {
     /// When an active entity was used last.
     pub fn used_at(&self, entity: &str) -> Option<Instant> {
         match self.entities.get(entity)? {
-            State::Active { used } => Some(*used),
-            State::Stopping { .. } => None,
+            State::Active { used, .. } => Some(*used),
+            State::Stopping { .. } | State::Failed { .. } => None,
         }
     }
 
     fn active(&self) -> impl Iterator<Item = (Instant, &Arc<str>)> {
         self.entities.iter().filter_map(|(entity, state)| match state {
-            State::Active { used } => Some((*used, entity)),
-            State::Stopping { .. } => None,
+            State::Active { used, .. } => Some((*used, entity)),
+            State::Stopping { .. } | State::Failed { .. } => None,
         })
     }
 
     /// Notes the use of an entity. Returns whether it is active: then a message may be handed to it at once, as `Deliver` would.
     pub fn touch(&mut self, now: Instant, entity: &str) -> bool {
         match self.entities.get_mut(entity) {
-            Some(State::Active { used }) => {
+            Some(State::Active { used, .. }) => {
                 *used = now;
                 true
             }
-            Some(State::Stopping { .. }) | None => false,
+            Some(State::Stopping { .. } | State::Failed { .. }) | None => false,
         }
     }
 
@@ -142,11 +185,16 @@ impl<T> Lifecycle<T> {
             Input::Deliver { entity, message, is_use } => {
                 self.deliver(now, entity, message, is_use)
             }
-            Input::Returned(entity, message) => self.returned(entity, message),
-            Input::Passivate(entity) => self.passivate(entity),
+            Input::Returned(entity, message) => self.returned(now, entity, message),
+            Input::Passivate(entity) => self.passivate(now, entity),
             Input::Stopped(entity) => self.stopped(now, &entity),
-            Input::Tick => self.tick(now),
-            Input::Drain => self.drain(),
+            Input::Failed(entity, why) => self.failed(now, &entity, &why),
+            Input::Tick => {
+                let mut effects = self.kill_late(now);
+                effects.extend(self.tick(now));
+                effects
+            }
+            Input::Drain => self.drain(now),
         }
     }
 
@@ -158,56 +206,67 @@ impl<T> Lifecycle<T> {
         is_use: bool,
     ) -> Vec<Effect<T>> {
         match self.entities.get_mut(&entity) {
-            Some(State::Active { used }) => {
+            Some(State::Active { used, .. }) => {
                 if is_use {
                     *used = now;
                 }
                 vec![Effect::Forward(entity, message)]
             }
-            Some(State::Stopping { kept }) if kept.len() < self.settings.buffer_max => {
+            Some(State::Failed { until, why, .. }) if now < *until => {
+                vec![Effect::RefuseFailed(message, why.clone())]
+            }
+            Some(State::Stopping { kept, .. }) if kept.len() < self.settings.buffer_max => {
                 kept.push_back(message);
                 Vec::new()
             }
             Some(State::Stopping { .. }) => vec![Effect::Refuse(message)],
-            None if self.draining => vec![Effect::Refuse(message)],
-            None => {
-                let mut effects = self.evict(self.pressure.surplus);
+            Some(State::Failed { .. }) | None if self.draining => vec![Effect::Refuse(message)],
+            state @ (Some(State::Failed { .. }) | None) => {
+                let failures = match state {
+                    Some(State::Failed { failures, .. }) => *failures,
+                    Some(State::Active { .. } | State::Stopping { .. }) | None => 0,
+                };
+                let mut effects = self.evict(now, self.pressure.surplus);
                 if self.pressure.is_full {
                     effects.push(Effect::RefuseFull(message));
                     return effects;
                 }
-                self.entities.insert(entity.clone(), State::Active { used: now });
+                let active = State::Active { used: now, since: now, failures };
+                self.entities.insert(entity.clone(), active);
                 effects.extend([Effect::Start(entity.clone()), Effect::Forward(entity, message)]);
                 effects
             }
         }
     }
 
-    fn returned(&mut self, entity: Arc<str>, message: T) -> Vec<Effect<T>> {
+    fn returned(&mut self, now: Instant, entity: Arc<str>, message: T) -> Vec<Effect<T>> {
         match self.entities.get_mut(&entity) {
-            Some(State::Stopping { kept }) => kept.push_front(message),
+            Some(State::Stopping { kept, .. }) => kept.push_front(message),
             Some(state @ State::Active { .. }) => {
-                *state = State::Stopping { kept: VecDeque::from([message]) };
+                let kept = VecDeque::from([message]);
+                *state = State::Stopping { kept, since: now, is_killed: false };
             }
-            None => return vec![Effect::Refuse(message)],
+            Some(State::Failed { .. }) | None => return vec![Effect::Refuse(message)],
         }
         Vec::new()
     }
 
-    fn passivate(&mut self, entity: Arc<str>) -> Vec<Effect<T>> {
+    fn passivate(&mut self, now: Instant, entity: Arc<str>) -> Vec<Effect<T>> {
         match self.entities.get_mut(&entity) {
             Some(state @ State::Active { .. }) => {
-                *state = State::Stopping { kept: VecDeque::new() };
+                *state = State::Stopping { kept: VecDeque::new(), since: now, is_killed: false };
                 vec![Effect::Stop(entity)]
             }
-            Some(State::Stopping { .. }) | None => Vec::new(),
+            Some(State::Stopping { .. } | State::Failed { .. }) | None => Vec::new(),
         }
     }
 
     fn stopped(&mut self, now: Instant, entity: &Arc<str>) -> Vec<Effect<T>> {
         let kept = match self.entities.remove(entity) {
-            Some(State::Stopping { kept }) => kept,
-            Some(State::Active { .. }) | None => VecDeque::new(),
+            Some(State::Stopping { kept, .. }) => kept,
+            Some(State::Active { .. } | State::Failed { .. }) => VecDeque::new(),
+            // it was killed, and the shard has not waited for it
+            None => return Vec::new(),
         };
         if self.draining {
             let mut effects: Vec<_> = kept.into_iter().map(Effect::Refuse).collect();
@@ -219,14 +278,69 @@ impl<T> Lifecycle<T> {
         if kept.is_empty() {
             return Vec::new();
         }
-        self.entities.insert(entity.clone(), State::Active { used: now });
+        let active = State::Active { used: now, since: now, failures: 0 };
+        self.entities.insert(entity.clone(), active);
         let forwards = kept.into_iter().map(|message| Effect::Forward(entity.clone(), message));
         std::iter::once(Effect::Start(entity.clone())).chain(forwards).collect()
     }
 
+    fn failed(&mut self, now: Instant, entity: &Arc<str>, why: &Arc<str>) -> Vec<Effect<T>> {
+        if self.draining {
+            return self.stopped(now, entity);
+        }
+        let (before, kept) = match self.entities.remove(entity) {
+            Some(State::Active { since, failures, .. }) => {
+                let has_worked = now.duration_since(since) >= self.settings.restart_max;
+                (if has_worked { 0 } else { failures }, VecDeque::new())
+            }
+            Some(State::Stopping { kept, .. }) => (0, kept),
+            Some(State::Failed { failures, .. }) => (failures, VecDeque::new()),
+            None => return Vec::new(),
+        };
+        let LifecycleSettings { restart_min, restart_max, .. } = self.settings;
+        let wait = restart_min.saturating_mul(1 << before.min(16)).min(restart_max);
+        let failures = before.saturating_add(1);
+        let state = State::Failed { until: now + wait, failures, why: why.clone() };
+        self.entities.insert(entity.clone(), state);
+        kept.into_iter().map(|message| Effect::RefuseFailed(message, why.clone())).collect()
+    }
+
+    /// Gives up those that have not stopped in time, and forgets failures that are long ago.
+    fn kill_late(&mut self, now: Instant) -> Vec<Effect<T>> {
+        let LifecycleSettings { stop_timeout, restart_max, .. } = self.settings;
+        let mut effects = Vec::new();
+        for (entity, state) in &mut self.entities {
+            if let State::Stopping { since, is_killed, .. } = state
+                && !*is_killed
+                && now.duration_since(*since) >= stop_timeout
+            {
+                *is_killed = true;
+                effects.push(Effect::Kill(entity.clone()));
+            }
+        }
+        self.entities.retain(|_, state| match state {
+            State::Failed { until, .. } => now < *until + restart_max,
+            State::Active { .. } | State::Stopping { .. } => true,
+        });
+        if !self.draining || effects.is_empty() {
+            return effects;
+        }
+        // application code that does not end holds nobody up: nothing of what it still wants is carried out
+        for state in self.entities.values_mut() {
+            if let State::Stopping { kept, is_killed: true, .. } = state {
+                effects.extend(kept.drain(..).map(Effect::Refuse));
+            }
+        }
+        self.entities.retain(|_, state| !matches!(state, State::Stopping { is_killed: true, .. }));
+        if self.entities.is_empty() {
+            effects.push(Effect::Drained);
+        }
+        effects
+    }
+
     /// Stops so many of those that were used least recently, and a sixteenth of all at least, so that a full node does not look
     /// for each start at each entity.
-    fn evict(&mut self, count: usize) -> Vec<Effect<T>> {
+    fn evict(&mut self, now: Instant, count: usize) -> Vec<Effect<T>> {
         let mut used: Vec<Instant> = match count {
             0 => return Vec::new(),
             _ => self.active().map(|(used, _)| used).collect(),
@@ -242,7 +356,7 @@ impl<T> Lifecycle<T> {
             .collect();
         oldest.sort();
         oldest.truncate(count);
-        oldest.into_iter().flat_map(|(_, entity)| self.passivate(entity)).collect()
+        oldest.into_iter().flat_map(|(_, entity)| self.passivate(now, entity)).collect()
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Effect<T>> {
@@ -257,17 +371,18 @@ impl<T> Lifecycle<T> {
         let of_shard = if max == 0 { 0 } else { active.len().saturating_sub(max) };
         let surplus = of_shard.max(self.pressure.surplus).saturating_sub(idle.len());
         let mut effects: Vec<_> =
-            idle.into_iter().flat_map(|entity| self.passivate(entity)).collect();
-        effects.extend(self.evict(surplus));
+            idle.into_iter().flat_map(|entity| self.passivate(now, entity)).collect();
+        effects.extend(self.evict(now, surplus));
         effects
     }
 
-    fn drain(&mut self) -> Vec<Effect<T>> {
+    fn drain(&mut self, now: Instant) -> Vec<Effect<T>> {
         self.draining = true;
+        self.entities.retain(|_, state| !matches!(state, State::Failed { .. }));
         if self.entities.is_empty() {
             return vec![Effect::Drained];
         }
         let entities: Vec<Arc<str>> = self.entities.keys().cloned().collect();
-        entities.into_iter().flat_map(|entity| self.passivate(entity)).collect()
+        entities.into_iter().flat_map(|entity| self.passivate(now, entity)).collect()
     }
 }

@@ -11,6 +11,9 @@ use super::{Effect, Input, Lifecycle, LifecycleSettings, Pressure};
 fn shard() -> (Lifecycle<u32>, Instant) {
     let settings = LifecycleSettings {
         buffer_max: 2,
+        stop_timeout: Duration::from_secs(10),
+        restart_min: Duration::from_secs(1),
+        restart_max: Duration::from_secs(3),
         passivate_after: Duration::from_secs(60),
         entities_max: 2,
     };
@@ -91,6 +94,68 @@ fn a_message_to_an_entity_that_died_waits_for_its_end() {
 fn an_empty_shard_is_drained_at_once() {
     let (mut shard, t0) = shard();
     assert_eq!(shard.step(t0, Input::Drain), [Effect::Drained]);
+}
+
+#[test]
+fn a_shard_drains_although_an_entity_does_not_stop() {
+    let (mut shard, t0) = shard();
+    shard.step(t0, deliver("a", 1));
+    shard.step(t0, deliver("b", 1));
+    shard.step(t0, Input::Drain);
+    assert_eq!(shard.step(t0, deliver("a", 2)), []);
+    assert_eq!(shard.step(t0, Input::Stopped(id("b"))), []);
+    assert_eq!(shard.step(t0 + Duration::from_secs(9), Input::Tick), []);
+    let killed = [Effect::Kill(id("a")), Effect::Refuse(2), Effect::Drained];
+    assert_eq!(shard.step(t0 + Duration::from_secs(10), Input::Tick), killed);
+    assert_eq!(shard.step(t0 + Duration::from_secs(11), Input::Tick), [], "said once");
+    assert_eq!(shard.step(t0 + Duration::from_secs(12), Input::Stopped(id("a"))), [], "too late");
+}
+
+#[test]
+fn an_entity_that_is_passivated_and_does_not_stop_is_killed_and_waited_for() {
+    let (mut shard, t0) = shard();
+    shard.step(t0, deliver("a", 1));
+    shard.step(t0, Input::Passivate(id("a")));
+    shard.step(t0, deliver("a", 2));
+    let t1 = t0 + Duration::from_secs(10);
+    assert_eq!(shard.step(t1, Input::Tick), [Effect::Kill(id("a"))]);
+    let effects = shard.step(t1, Input::Stopped(id("a")));
+    assert_eq!(effects, [Effect::Start(id("a")), forward("a", 2)]);
+}
+
+#[test]
+fn an_entity_that_fails_is_not_started_before_a_wait_that_grows() {
+    let (mut shard, t0) = shard();
+    let why: Arc<str> = "event 7".into();
+    let failed = || Input::Failed(id("a"), why.clone());
+    let mut now = t0;
+    for wait in [1, 2, 3, 3] {
+        assert_eq!(shard.step(now, deliver("a", 1))[0], Effect::Start(id("a")));
+        assert_eq!(shard.step(now, failed()), []);
+        let early = now + Duration::from_millis(wait * 1000 - 1);
+        let refused = [Effect::RefuseFailed(2, why.clone())];
+        assert_eq!(shard.step(early, deliver("a", 2)), refused, "{wait}");
+        now += Duration::from_secs(wait);
+    }
+    assert_eq!(shard.entity_count(), 0);
+    shard.step(now, deliver("a", 1));
+    let later = now + Duration::from_secs(3);
+    assert_eq!(shard.step(later, failed()), []);
+    let again = shard.step(later + Duration::from_secs(1), deliver("a", 1));
+    assert_eq!(again[0], Effect::Start(id("a")), "it had worked meanwhile");
+}
+
+#[test]
+fn a_failed_entity_does_not_keep_a_shard_from_draining_and_is_forgotten() {
+    let (mut shard, t0) = shard();
+    shard.step(t0, deliver("a", 1));
+    shard.step(t0, Input::Failed(id("a"), "x".into()));
+    let (mut other, _) = self::shard();
+    other.step(t0, deliver("a", 1));
+    other.step(t0, Input::Failed(id("a"), "x".into()));
+    other.step(t0 + Duration::from_secs(4), Input::Tick);
+    assert_eq!(shard.step(t0, Input::Drain), [Effect::Drained]);
+    assert_eq!(other.step(t0 + Duration::from_secs(4), deliver("a", 1))[0], Effect::Start(id("a")));
 }
 
 #[test]

@@ -4,14 +4,17 @@
 //! command                                  answers, one after the other
 //!  0 u8   hops, see `hops`                  0 u8   0: ok, else the kind of the error
 //!  1 u32  places for answers in it          1 u32  length
-//!  5 u16  length of the entity type         5 ...  encoded answer, or the error's text
-//!  7 u16  length of the entity id
-//!  9 u16  length of the replica
-//! 11 ...  type, id, replica, command
+//!  5 u32  milliseconds that the asker       5 ...  encoded answer, or the error's text
+//!         still waits; all ones: no limit
+//!  9 u16  length of the entity type
+//! 11 u16  length of the entity id
+//! 13 u16  length of the replica
+//! 15 ...  type, id, replica, command
 //! ```
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use antiphon_persistence::reply::{RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender};
 use antiphon_persistence::{Error, Result};
@@ -19,6 +22,11 @@ use antiphon_runtime::text::{cut, foreign};
 use antiphon_runtime::{AskError, Responder};
 use bytes::{Buf, Bytes};
 
+/// The bytes before the names.
+const HEADER: usize = 15;
+
+/// The asker's time has no limit.
+const NO_LIMIT: u32 = u32::MAX;
 /// Most places for answers in one command.
 pub(crate) const REPLIES_MAX: u32 = 1024;
 /// Longest text of an error that is sent.
@@ -31,6 +39,8 @@ type Answer = std::result::Result<Bytes, ReplyError>;
 pub(crate) struct WireCommand {
     pub(crate) hops: u8,
     pub(crate) replies: u32,
+    /// How long the asker still waits; when it is over the command is void. `None`: without a limit.
+    pub(crate) time_left: Option<Duration>,
     pub(crate) entity_type: Arc<str>,
     pub(crate) entity_id: Arc<str>,
     pub(crate) replica: Arc<str>,
@@ -41,9 +51,14 @@ impl WireCommand {
     pub(crate) fn encode(&self) -> Bytes {
         let texts = [&self.entity_type, &self.entity_id, &self.replica];
         let length: usize = texts.iter().map(|text| text.len()).sum();
-        let mut bytes = Vec::with_capacity(11 + length + self.command.len());
+        let mut bytes = Vec::with_capacity(HEADER + length + self.command.len());
         bytes.push(self.hops);
         bytes.extend_from_slice(&self.replies.to_le_bytes());
+        let time_left = self.time_left.map_or(NO_LIMIT, |time| {
+            // rounded up, so that time that is left is not lost
+            u32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(NO_LIMIT)
+        });
+        bytes.extend_from_slice(&time_left.to_le_bytes());
         for text in texts {
             let length = u16::try_from(text.len()).expect("names are limited");
             bytes.extend_from_slice(&length.to_le_bytes());
@@ -56,10 +71,12 @@ impl WireCommand {
     }
 
     pub(crate) fn decode(mut bytes: Bytes) -> Result<Self> {
-        if bytes.len() < 11 {
-            return Err(malformed("11 bytes at least"));
+        if bytes.len() < HEADER {
+            return Err(malformed("15 bytes at least"));
         }
-        let (hops, replies) = (bytes.get_u8(), bytes.get_u32_le());
+        let (hops, replies, time_left) = (bytes.get_u8(), bytes.get_u32_le(), bytes.get_u32_le());
+        let time_left =
+            (time_left != NO_LIMIT).then(|| Duration::from_millis(u64::from(time_left)));
         let lengths = [bytes.get_u16_le(), bytes.get_u16_le(), bytes.get_u16_le()];
         if replies > REPLIES_MAX {
             return Err(malformed("at most 1024 places for answers (`REPLIES_MAX`)"));
@@ -76,7 +93,7 @@ impl WireCommand {
         };
         let (entity_type, entity_id, replica) =
             (text(lengths[0])?, text(lengths[1])?, text(lengths[2])?);
-        Ok(Self { hops, replies, entity_type, entity_id, replica, command: bytes })
+        Ok(Self { hops, replies, time_left, entity_type, entity_id, replica, command: bytes })
     }
 }
 
@@ -141,7 +158,7 @@ pub(crate) fn complete(completions: &Completions, mut answers: Bytes) {
         let answer = if kind == 0 { Ok(bytes) } else { Err(read_error(kind, &bytes)) };
         completions.finish(id, answer);
     }
-    completions.fail(&ReplyError::Rejected("the other node's answer cannot be read".into()));
+    completions.fail(&ReplyError::Unanswered("the other node's answer cannot be read".into()));
 }
 
 fn write_error(error: &ReplyError) -> (u8, &str) {
@@ -153,6 +170,10 @@ fn write_error(error: &ReplyError) -> (u8, &str) {
         ReplyError::Stopped(why) => (5, why),
         ReplyError::Rejected(why) => (6, why),
         ReplyError::Unavailable(why) => (7, why),
+        ReplyError::Unreachable(why) => (8, why),
+        ReplyError::Unanswered(why) => (9, why),
+        ReplyError::Expired(why) => (10, why),
+        ReplyError::Failed(why) => (11, why),
     }
 }
 
@@ -165,8 +186,13 @@ fn read_error(kind: u8, text: &[u8]) -> ReplyError {
         3 => ReplyError::NotHere(why),
         4 => ReplyError::Overloaded(why),
         5 => ReplyError::Stopped(why),
+        6 => ReplyError::Rejected(why),
         7 => ReplyError::Unavailable(why),
-        _ => ReplyError::Rejected(why),
+        8 => ReplyError::Unreachable(why),
+        10 => ReplyError::Expired(why),
+        11 => ReplyError::Failed(why),
+        // a kind of a later version: nothing is known of the effect
+        _ => ReplyError::Unanswered(why),
     }
 }
 
@@ -262,18 +288,37 @@ mod tests {
         let command = WireCommand {
             hops: 1,
             replies: 2,
+            time_left: Some(Duration::from_millis(258)),
             entity_type: "ty".into(),
             entity_id: "i".into(),
             replica: "".into(),
             command: Bytes::from_static(b"xy"),
         };
         let bytes = command.encode();
-        let golden = [1, 2, 0, 0, 0, 2, 0, 1, 0, 0, 0, b't', b'y', b'i', b'x', b'y'];
+        let golden = [1, 2, 0, 0, 0, 2, 1, 0, 0, 2, 0, 1, 0, 0, 0, b't', b'y', b'i', b'x', b'y'];
         assert_eq!(&bytes[..], golden);
         assert_eq!(WireCommand::decode(bytes).unwrap(), command);
-        for length in 0..14 {
+        for length in 0..18 {
             assert!(WireCommand::decode(Bytes::copy_from_slice(&golden[..length])).is_err());
         }
+    }
+
+    #[test]
+    fn time_that_is_left_is_rounded_up_and_a_kind_of_a_later_version_is_no_promise() {
+        let mut command = WireCommand {
+            hops: 0,
+            replies: 1,
+            time_left: Some(Duration::from_micros(1)),
+            entity_type: "t".into(),
+            entity_id: "i".into(),
+            replica: "A".into(),
+            command: Bytes::new(),
+        };
+        let read = |command: &WireCommand| WireCommand::decode(command.encode()).unwrap().time_left;
+        assert_eq!(read(&command), Some(Duration::from_millis(1)));
+        command.time_left = Some(Duration::MAX);
+        assert_eq!(read(&command), None);
+        assert!(!read_error(200, b"x").is_without_effect());
     }
 
     #[test]
@@ -286,6 +331,10 @@ mod tests {
             ReplyError::Stopped("x".into()),
             ReplyError::Rejected("x".into()),
             ReplyError::Unavailable("x".into()),
+            ReplyError::Unreachable("x".into()),
+            ReplyError::Unanswered("x".into()),
+            ReplyError::Expired("x".into()),
+            ReplyError::Failed("x".into()),
         ] {
             let (kind, why) = write_error(&error);
             assert_eq!(read_error(kind, why.as_bytes()), error);
@@ -296,6 +345,7 @@ mod tests {
         WireCommand {
             hops: 0,
             replies,
+            time_left: None,
             entity_type: "t".into(),
             entity_id: "i".into(),
             replica: "A".into(),

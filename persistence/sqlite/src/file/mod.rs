@@ -8,7 +8,7 @@ mod owner;
 mod path;
 mod watch;
 
-pub(crate) use owner::{Owner, owner};
+pub(crate) use owner::{Owner, is_log_alone, owner};
 pub use path::check_name;
 pub(crate) use path::check_path;
 pub(crate) use watch::{FileId, Identity, Watch};

@@ -55,6 +55,12 @@ pub(crate) fn owner(path: &Path, application_id: i64) -> Result<Owner> {
     Ok(newest.map_or(Owner::Nobody, |page| judge(application_id, page)))
 }
 
+/// Whether there is a write-ahead log at `path`, and no database.
+pub(crate) fn is_log_alone(path: &Path) -> bool {
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    bytes(path) == 0 && bytes(&beside(path, "-wal")) > 0
+}
+
 fn judge(mark: i64, page: FirstPage) -> Owner {
     if page.application_id == mark {
         Owner::Antiphon

@@ -11,13 +11,15 @@
 
 mod decoder;
 mod encoder;
+mod sink;
 
 use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use encoder::{Compare, Count, Encoder, Limited, Rules};
+use encoder::{Encoder, Rules};
+use sink::{Compare, Count, Limited};
 
 /// Why a value cannot be written or read.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::holding::Holding;
 use super::recovery::Recovery;
 use super::running::{Failure, Running};
 use super::{Action, Generation, Input, Now, Queued};
@@ -57,6 +58,10 @@ pub struct Engine<E: EventSourced> {
     pub(super) doubted: Vec<ReplicaId>,
     /// An append of an earlier generation has not ended yet; recovery waits for it.
     append_outstanding: bool,
+    /// When the entity began to work.
+    recovered_at: Option<Instant>,
+    /// What is held back, while the entity is not at work.
+    holding: Holding,
 }
 
 impl<E: EventSourced> Engine<E> {
@@ -88,6 +93,8 @@ impl<E: EventSourced> Engine<E> {
             durable_ever: SequenceNr::ZERO,
             doubted: Vec::new(),
             append_outstanding: false,
+            recovered_at: None,
+            holding: Holding::default(),
         }
     }
 
@@ -113,7 +120,7 @@ impl<E: EventSourced> Engine<E> {
             Input::Doubted(replicas) => self.doubted(now, replicas, actions),
             Input::Vouched(replica) => self.vouched(&replica),
             Input::Command(queued) => self.inbox.push_back(queued),
-            Input::Replicated(events) => self.arrived(now, events, actions),
+            Input::Replicated(events) => self.arrived(now, events),
             Input::PeerHas(news) => {
                 self.heard(news);
                 self.found_behind(now, actions);
@@ -125,13 +132,14 @@ impl<E: EventSourced> Engine<E> {
                 drop(result);
                 self.append_outstanding = false;
             }
-            Input::PermitGranted(generation) => self.permitted(generation, actions),
+            Input::PermitGranted(generation) => self.permitted(now, generation, actions),
             input @ (Input::SnapshotLoaded(..)
             | Input::Replayed(..)
             | Input::HighestFound(..)
             | Input::Appended(..)
             | Input::Pulled(..)
             | Input::SnapshotSaved(..)
+            | Input::Skip(..)
             | Input::AsynchronousDone(..)) => self.result(now, input, actions),
         }
     }
@@ -159,19 +167,28 @@ impl<E: EventSourced> Engine<E> {
             }
             (Phase::Running(running), Input::Appended(g, result)) if g == current => {
                 let outcome = running.appended(shared, result, actions);
+                if outcome.is_ok() {
+                    // it works: the next failure is a new one
+                    self.attempts = 0;
+                }
                 self.durable_ever = self.durable_ever.max(running.durable());
                 outcome
             }
             (Phase::Running(running), Input::Pulled(g, replica, result)) if g == current => {
-                running.pulled(shared, now, &replica, result)
+                running.pulled(shared, now, &replica, result);
+                Ok(())
+            }
+            (Phase::Running(running), Input::Skip(g, origin, number)) if g == current => {
+                running.skip_event(now, &origin, number);
+                Ok(())
             }
             (Phase::Running(running), Input::SnapshotSaved(g, number, result)) if g == current => {
                 running.snapshot_saved(shared, number, result, actions);
                 Ok(())
             }
-            (Phase::Running(running), Input::AsynchronousDone(g, command)) if g == current => {
-                if let Some(slot) = running.asynchronous_done() {
-                    self.inbox.push_front(Queued { command, slot });
+            (Phase::Running(running), Input::AsynchronousDone(g, result)) if g == current => {
+                if let Some(queued) = running.asynchronous_done(shared, result) {
+                    self.inbox.push_front(queued);
                 }
                 Ok(())
             }
@@ -185,11 +202,14 @@ impl<E: EventSourced> Engine<E> {
         actions.push(Action::RequestPermit(self.shared.generation));
     }
 
-    fn permitted(&mut self, generation: Generation, actions: &mut Vec<Action<E>>) {
+    fn permitted(&mut self, now: Now, generation: Generation, actions: &mut Vec<Action<E>>) {
         if generation != self.shared.generation || !matches!(self.phase, Phase::Permit) {
             return actions.push(Action::ReleasePermit);
         }
-        self.phase = Phase::Recovering(Box::new(Recovery::new(&self.shared)));
+        match Recovery::new(&self.shared) {
+            Ok(recovery) => self.phase = Phase::Recovering(Box::new(recovery)),
+            Err(failure) => return self.settle(now, Err(failure), actions),
+        }
         actions.push(Action::LoadSnapshot(generation, SequenceNr::MAX));
     }
 
@@ -198,7 +218,7 @@ impl<E: EventSourced> Engine<E> {
         let Phase::Recovering(recovery) = std::mem::replace(&mut self.phase, Phase::Stopped) else {
             panic!("recovered without recovery");
         };
-        let running = recovery.finish(&self.shared);
+        let mut running = recovery.finish(&self.shared);
         if running.durable() < self.durable_ever {
             let reason = format!(
                 "journal of `{}`: expected events up to {}, actual {}: the store has lost data",
@@ -209,34 +229,35 @@ impl<E: EventSourced> Engine<E> {
             tracing::error!(%reason, "entity stops");
             return self.end(StopReason::Failed(reason), actions);
         }
-        self.attempts = 0;
         EntityCounters::add(&self.shared.counters.recoveries, 1);
         self.durable_ever = running.durable();
+        self.recovered_at = Some(now.instant);
+        running.begin(&self.shared, now, std::mem::take(&mut self.holding));
         self.phase = Phase::Running(Box::new(running));
         self.doubt_again(now, actions);
         let arrivals = std::mem::take(&mut self.arrivals);
-        self.arrived(now, arrivals, actions);
+        self.arrived(now, arrivals);
         for news in std::mem::take(&mut self.news).into_values() {
             self.heard(news);
         }
         self.found_behind(now, actions);
     }
 
-    fn arrived(&mut self, now: Now, events: Vec<StoredEvent>, actions: &mut Vec<Action<E>>) {
-        let outcome = match &mut self.phase {
+    fn arrived(&mut self, now: Now, events: Vec<StoredEvent>) {
+        match &mut self.phase {
             // what comes too late is read from the journal when the entity starts again
-            Phase::Running(_) if self.stopping => Ok(()),
-            Phase::Running(running) => running.arrived(&self.shared, events),
-            Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => {
+            Phase::Running(_) if self.stopping => {}
+            Phase::Running(running) if running.spoilt.is_none() => {
+                running.arrived(&self.shared, now, events);
+            }
+            Phase::Running(_) | Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => {
                 let room = self.shared.settings.arrivals_max - self.arrivals.len();
                 let dropped = events.len().saturating_sub(room);
                 EntityCounters::add(&self.shared.counters.arrival_overflows, dropped);
                 self.arrivals.extend(events.into_iter().take(room));
-                Ok(())
             }
-            Phase::Stopped => Ok(()),
-        };
-        self.settle(now, outcome, actions);
+            Phase::Stopped => {}
+        }
     }
 
     fn heard(&mut self, news: PeerHas) {
@@ -275,24 +296,35 @@ impl<E: EventSourced> Engine<E> {
         let Phase::Running(running) = &mut self.phase else { return };
         // what became durable is let out first
         running.persist(&self.shared, actions);
-        let mut outcome = Ok(());
-        while outcome.is_ok() && running.takes_commands(&self.shared) {
+        while running.takes_commands(&self.shared) {
             let Some(queued) = self.inbox.pop_front() else { break };
-            outcome = running.command(&self.shared, now, queued, &mut self.stash, &mut self.inbox);
-            if outcome.is_ok() && !self.shared.settings.pipelined {
+            running.command(&self.shared, now, queued, &mut self.stash, &mut self.inbox);
+            if !self.shared.settings.pipelined {
                 running.persist(&self.shared, actions);
             }
         }
-        if outcome.is_ok() {
-            running.persist(&self.shared, actions);
-            if !self.stopping {
-                running.pull(&self.shared, now, actions);
-            }
-            if self.stopping && self.inbox.is_empty() && running.is_idle() {
-                return self.end(StopReason::Drained, actions);
-            }
+        running.persist(&self.shared, actions);
+        if !self.stopping && running.spoilt.is_none() {
+            running.pull(&self.shared, now, actions);
         }
-        self.settle(now, outcome, actions);
+        if !running.is_idle() {
+            return;
+        }
+        if self.stopping && self.inbox.is_empty() {
+            return self.end(StopReason::Drained, actions);
+        }
+        if let Some(reason) = running.spoilt.take() {
+            self.start_over(&reason, actions);
+        }
+    }
+
+    /// Reads a state again that application code has spoilt. Everything before is answered, nothing is lost, so it need not wait.
+    fn start_over(&mut self, reason: &str, actions: &mut Vec<Action<E>>) {
+        tracing::warn!(id = %self.shared.id, %reason, "entity reads its state again");
+        EntityCounters::add(&self.shared.counters.restarts, 1);
+        self.leave_phase(&ReplyError::Unavailable(reason.to_owned()), actions);
+        self.shared.generation += 1;
+        self.begin(actions);
     }
 
     fn settle(&mut self, now: Now, outcome: Result<(), Failure>, actions: &mut Vec<Action<E>>) {
@@ -323,13 +355,17 @@ impl<E: EventSourced> Engine<E> {
         actions: &mut Vec<Action<E>>,
     ) {
         let settings = &self.shared.settings;
+        let worked = self.recovered_at.take().map(|at| now.instant.saturating_duration_since(at));
+        if worked.is_some_and(|time| time >= settings.restart_max) {
+            self.attempts = 0;
+        }
         let wait = settings.restart_min.saturating_mul(1 << self.attempts.min(16));
         let wait = wait.min(settings.restart_max);
-        tracing::warn!(id = %self.shared.id, %reason, ?wait, "entity restarts");
+        tracing::warn!(id = %self.shared.id, %reason, ?wait, attempt = self.attempts + 1, "entity restarts");
         EntityCounters::add(&self.shared.counters.restarts, 1);
         self.leave_phase(answer, actions);
         self.shared.generation += 1;
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         if self.stopping {
             return self.end(StopReason::Drained, actions);
         }
@@ -339,11 +375,15 @@ impl<E: EventSourced> Engine<E> {
 
     fn leave_phase(&mut self, answer: &ReplyError, actions: &mut Vec<Action<E>>) {
         match std::mem::replace(&mut self.phase, Phase::Stopped) {
-            Phase::Permit | Phase::Recovering(_) => actions.push(Action::ReleasePermit),
+            Phase::Permit => actions.push(Action::ReleasePermit),
+            Phase::Recovering(recovery) => {
+                recovery.end(&self.shared);
+                actions.push(Action::ReleasePermit);
+            }
             Phase::Running(running) => {
                 self.append_outstanding |= running.is_appending();
                 // whoever told them waits for the answer
-                self.news = running.fail(answer);
+                (self.news, self.holding) = running.fail(&self.shared, answer);
             }
             Phase::Backoff { .. } | Phase::Stopped => {}
         }
@@ -352,13 +392,16 @@ impl<E: EventSourced> Engine<E> {
     fn end(&mut self, reason: StopReason, actions: &mut Vec<Action<E>>) {
         let why = match &reason {
             StopReason::Drained | StopReason::Killed => "the entity is stopping".to_owned(),
-            StopReason::Fenced(why) | StopReason::Failed(why) => why.clone(),
+            StopReason::Fenced(why) | StopReason::Failed(why) | StopReason::NotStarted(why) => {
+                why.clone()
+            }
         };
-        let answer = ReplyError::Stopped(why);
-        self.leave_phase(&answer, actions);
+        self.leave_phase(&ReplyError::Stopped(why.clone()), actions);
         self.shared.generation += 1;
-        refuse(std::mem::take(&mut self.inbox), answer.clone());
-        refuse(std::mem::take(&mut self.stash), answer);
+        // no handler has stored anything for these
+        for queued in self.inbox.drain(..).chain(self.stash.drain(..)) {
+            refuse(queued, ReplyError::NotHere(why.clone()));
+        }
         actions.push(Action::Stopped(reason));
     }
 
@@ -402,6 +445,11 @@ impl<E: EventSourced> Engine<E> {
         self.running().map(Running::seen)
     }
 
+    /// Whether the entity has not stopped.
+    pub fn is_at_work(&self) -> bool {
+        !matches!(self.phase, Phase::Stopped)
+    }
+
     /// Whether the entity is at work.
     pub fn is_running(&self) -> bool {
         self.running().is_some()
@@ -434,9 +482,11 @@ pub(super) fn merge_news(all: &mut BTreeMap<ReplicaId, PeerHas>, news: PeerHas) 
 pub(super) fn store_failure(what: &str, error: crate::Error) -> Failure {
     let reason = format!("{what}: {error}");
     match error.kind() {
-        ErrorKind::Unavailable | ErrorKind::Bug => {
+        ErrorKind::Unavailable => {
             Failure::Restart { answer: ReplyError::Unavailable(reason.clone()), reason }
         }
+        // nothing can be said of what the store has done
+        ErrorKind::Bug => Failure::Restart { answer: ReplyError::Stopped(reason.clone()), reason },
         ErrorKind::Timeout => Failure::Restart { answer: ReplyError::Timeout, reason },
         ErrorKind::Fenced => Failure::Fenced(error),
         ErrorKind::Rejected | ErrorKind::Corrupt => Failure::Failed(reason),

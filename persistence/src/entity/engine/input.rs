@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::entity::effect::{CommandFuture, Prepared};
-use crate::entity::{EventSourced, PeerHas, StopReason};
+use crate::entity::effect::{AsynchronousFailure, CommandFuture, Prepared};
+use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::ReplyError;
+use crate::reply::{Claim, ReplyError};
 use crate::store::{Append, Snapshot};
 use crate::time::Timestamp;
-use crate::{Error, Result};
+use crate::{Error, Result as StoreResult};
 
 /// Counts the restarts of an engine; results of I/O that began before one are ignored.
 pub type Generation = u64;
@@ -58,6 +58,15 @@ pub struct Queued<C> {
     pub command: C,
     /// Its place.
     pub slot: Slot,
+    /// Taken before the command is handled; a void command is dropped.
+    pub claim: Claim,
+}
+
+impl<C> Queued<C> {
+    /// A command without a place, whose asker waits for ever.
+    pub fn unlimited(command: C) -> Self {
+        Self { command, slot: Slot::default(), claim: Claim::unlimited() }
+    }
 }
 
 /// A fact for the engine.
@@ -77,20 +86,22 @@ pub enum Input<E: EventSourced> {
     Replicated(Vec<StoredEvent>),
     /// What another replica has.
     PeerHas(PeerHas),
-    /// The newest snapshot up to the number that was asked for.
-    SnapshotLoaded(Generation, Result<Option<Snapshot>>),
+    /// The newest snapshot.
+    SnapshotLoaded(Generation, StoreResult<Option<Snapshot>>),
     /// The next events of this replica's stream.
-    Replayed(Generation, Result<Vec<StoredEvent>>),
+    Replayed(Generation, StoreResult<Vec<StoredEvent>>),
     /// The highest number of this replica's stream.
-    HighestFound(Generation, Result<SequenceNr>),
+    HighestFound(Generation, StoreResult<SequenceNr>),
     /// The append under way has ended.
-    Appended(Generation, Result<()>),
+    Appended(Generation, StoreResult<()>),
     /// The next events of another replica's stream.
-    Pulled(Generation, ReplicaId, Result<Vec<StoredEvent>>),
+    Pulled(Generation, ReplicaId, StoreResult<Vec<StoredEvent>>),
     /// The snapshot with this number was stored and read back equal, or not.
-    SnapshotSaved(Generation, SequenceNr, Result<()>),
-    /// The future of an asynchronous effect has ended with this command.
-    AsynchronousDone(Generation, E::Command),
+    SnapshotSaved(Generation, SequenceNr, StoreResult<()>),
+    /// The future of an asynchronous effect has ended with this command, or without one.
+    AsynchronousDone(Generation, Result<E::Command, AsynchronousFailure>),
+    /// An operator wants the event with this number of that origin skipped.
+    Skip(Generation, ReplicaId, u64),
     /// Some time has passed that was asked for.
     Wake,
     /// Finish what is there, then stop.
@@ -131,7 +142,11 @@ pub enum Action<E: EventSourced> {
     Received(Vec<Timestamp>),
     /// All that the replica had up to this number is durable here.
     CaughtUp(ReplicaId, SequenceNr),
-    /// Answer with `AsynchronousDone`.
+    /// What the replica has up to this number cannot be had, because this event is held back.
+    Held(ReplicaId, SequenceNr, HeldEvent),
+    /// Answer with `Skip` if an operator wants this event skipped.
+    AskSkip(Generation, ReplicaId, u64),
+    /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
     RunAsynchronous(Generation, CommandFuture<E::Command>),
     /// Answer with `Wake` after that time.
     WakeAfter(Duration),
@@ -150,6 +165,8 @@ pub enum Action<E: EventSourced> {
 /// What a command does visibly, ready to be let out.
 pub struct Release {
     pub(super) prepared: Vec<Box<dyn Prepared>>,
+    /// The last event of the command itself; `None` when it stored nothing, so that it is certainly without effect.
+    pub(super) stored: Option<SequenceNr>,
     pub(super) _slot: Slot,
 }
 
@@ -159,6 +176,13 @@ impl Release {
         for prepared in self.prepared {
             prepared.release();
         }
+    }
+
+    /// Tells the askers that the node may not answer now: what the command stored is durable.
+    pub fn withhold(self) {
+        let error = ReplyError::Timeout;
+        let error = if self.stored.is_none() { error.without_effect() } else { error };
+        self.fail(&error);
     }
 
     /// Tells the askers why not.
@@ -190,6 +214,10 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::Publish(events) => write!(f, "Publish({})", events.len()),
             Self::Received(times) => write!(f, "Received({})", times.len()),
             Self::CaughtUp(replica, highest) => write!(f, "CaughtUp({replica}, {highest})"),
+            Self::Held(replica, highest, held) => {
+                write!(f, "Held({replica}, {highest}, {}:{})", held.origin, held.number)
+            }
+            Self::AskSkip(_, origin, number) => write!(f, "AskSkip({origin}, {number})"),
             Self::RunAsynchronous(..) => f.write_str("RunAsynchronous"),
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
             Self::Passivate => f.write_str("Passivate"),

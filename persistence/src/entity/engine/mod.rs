@@ -12,17 +12,23 @@
 //! - `core`: phases and what leads from one to the other;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
+//! - `applying`: stored events, read and applied;
 //! - `persisting`: output commit: one append under way, the next one collecting, answers let out when durable;
+//! - `holding`: events of other replicas that cannot be applied here;
 //! - `proof`: nothing is stored that could not be read again;
 //! - `replication`: events of other replicas, pulls, positions;
 //! - `reclaim`: doubt about the own journal, and own events that come back.
+//!
+//! Application code is called through [`crate::guard`] only; `docs/user-code.md` says what follows from its failures.
 //!
 //! Every phase takes events of other replicas: they are kept within a bound, or dropped and read again.
 //!
 //! Invariants: `durable <= newest`; what is released has `needed <= durable`; at most one append is under way; the events
 //! collected are dense after the one under way.
 
+mod applying;
 mod core;
+mod holding;
 mod input;
 mod limits;
 mod persisting;

@@ -6,15 +6,15 @@ use std::collections::VecDeque;
 use super::core::{Shared, store_failure};
 use super::running::{Failure, Running};
 use super::{Action, Release, proof};
-use crate::Result;
 use crate::entity::effect::CommandFuture;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, Signal};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::ReplyError;
+use crate::reply::{ReplyError, refuse};
 use crate::store::{Append, Limits, Snapshot};
 use crate::time::Timestamp;
 use crate::version::VersionVector;
+use crate::{ErrorKind, Result};
 
 /// Something that waits for the disk.
 pub(super) enum Due<E: EventSourced> {
@@ -45,6 +45,8 @@ struct Group {
 pub(super) struct Persisting<E: EventSourced> {
     durable: SequenceNr,
     in_flight: Option<InFlight>,
+    /// The last event of the append that failed: the failure's answer is about what is in it.
+    failed: Option<SequenceNr>,
     collected: VecDeque<Group>,
     collected_count: usize,
     collected_bytes: usize,
@@ -57,18 +59,21 @@ pub(super) struct Persisting<E: EventSourced> {
 }
 
 impl<E: EventSourced> Persisting<E> {
-    pub(super) fn new(durable: SequenceNr) -> Self {
+    /// `snapshot`: the newest one that is stored, with its version.
+    pub(super) fn new(durable: SequenceNr, snapshot: Option<(SequenceNr, VersionVector)>) -> Self {
+        let last_snapshot = snapshot.as_ref().map_or(SequenceNr::ZERO, |(number, _)| *number);
         Self {
             durable,
             in_flight: None,
+            failed: None,
             collected: VecDeque::new(),
             collected_count: 0,
             collected_bytes: 0,
             waiting: VecDeque::new(),
             snapshot_due: false,
             snapshot_under_way: false,
-            last_snapshot: durable,
-            snapshots: VecDeque::new(),
+            last_snapshot,
+            snapshots: snapshot.into_iter().collect(),
         }
     }
 
@@ -105,14 +110,33 @@ impl<E: EventSourced> Persisting<E> {
         self.waiting.push_back((needed, due));
     }
 
-    /// Fails the answers, and returns what the journal loop was to be told.
+    /// Fails the answers, each by where its command was, and returns what the journal loop was to be told.
     pub(super) fn fail(self, answer: &ReplyError) -> Vec<(ReplicaId, SequenceNr)> {
+        let in_flight = self.in_flight.as_ref().map(|append| append.last);
+        let error = |stored: Option<SequenceNr>| {
+            let Some(last) = stored else { return answer.clone().without_effect() };
+            if self.failed.is_some_and(|failed| last <= failed) {
+                // what the store said of its append
+                return answer.clone();
+            }
+            if last <= in_flight.unwrap_or(self.durable) {
+                // its append was under way when something else failed
+                return answer.clone().with_unknown_effect();
+            }
+            // it was collected, and never handed to the store
+            answer.clone().without_effect()
+        };
         let mut untold = Vec::new();
         for (_, due) in self.waiting {
             match due {
-                Due::Release(release) => release.fail(answer),
+                Due::Release(release) => {
+                    let error = error(release.stored);
+                    release.fail(&error);
+                }
                 Due::CaughtUp(replica, highest) => untold.push((replica, highest)),
-                Due::Asynchronous(_) | Due::Snapshot(_) | Due::Passivate => {}
+                // it has not begun
+                Due::Asynchronous(future) => refuse(future, answer.clone().without_effect()),
+                Due::Snapshot(_) | Due::Passivate => {}
             }
         }
         untold
@@ -159,6 +183,18 @@ impl<E: EventSourced> Persisting<E> {
     }
 }
 
+/// What a failed append means for the entity, and for the commands whose events were in it.
+fn append_failure(error: crate::Error) -> Failure {
+    let is_refusal = error.kind() == ErrorKind::Rejected;
+    match store_failure("appending", error) {
+        // the store refuses these events only: the entity goes on without them
+        Failure::Failed(reason) if is_refusal => {
+            Failure::Restart { answer: ReplyError::Rejected(reason.clone()), reason }
+        }
+        failure @ (Failure::Restart { .. } | Failure::Fenced(_) | Failure::Failed(_)) => failure,
+    }
+}
+
 impl<E: EventSourced> Running<E> {
     pub(super) fn durable(&self) -> SequenceNr {
         self.persisting.durable
@@ -185,8 +221,8 @@ impl<E: EventSourced> Running<E> {
         if let Err(error) = result {
             EntityCounters::add(&shared.counters.appends_failed, 1);
             // it has ended: recovery need not wait for it
-            self.persisting.in_flight = None;
-            return Err(store_failure("appending", error));
+            self.persisting.failed = self.persisting.in_flight.take().map(|append| append.last);
+            return Err(append_failure(error));
         }
         EntityCounters::add(&shared.counters.appends, 1);
         let append = self.persisting.in_flight.take().expect("an append was under way");
@@ -232,7 +268,7 @@ impl<E: EventSourced> Running<E> {
         let every = shared.settings.snapshot_every;
         let since = self.newest.value() - self.persisting.last_snapshot.value();
         let due = self.persisting.snapshot_due || (every > 0 && since >= every);
-        if !due || self.persisting.snapshot_under_way {
+        if self.spoilt.is_some() || !due || self.persisting.snapshot_under_way {
             return;
         }
         self.persisting.snapshot_due = false;

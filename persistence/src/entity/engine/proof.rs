@@ -6,7 +6,6 @@
 
 use std::any::type_name;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -15,6 +14,7 @@ use super::core::Shared;
 use crate::codec::{CodecId, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
 use crate::entity::{EntityCounters, EventSourced, EventType};
 use crate::event::Payload;
+use crate::guard;
 
 /// Most memory that a thread keeps for encoding.
 const SCRATCH_BYTES_MAX: usize = 16 * 1024;
@@ -31,7 +31,10 @@ pub(super) fn event<E: EventSourced>(
     shared: &Shared<E>,
     event: &E::Event,
 ) -> Result<Payload, String> {
-    let proved = catch_unwind(AssertUnwindSafe(|| prove_event(&*shared.behaviour, event)));
+    let proved =
+        guard::call("event_type, from_journal or Serialize of an event", &shared.id, || {
+            prove_event(&*shared.behaviour, event)
+        });
     let proved = proved.unwrap_or_else(|_| {
         EntityCounters::add(&shared.counters.handler_panics, 1);
         Err(format!(
@@ -54,8 +57,9 @@ pub(super) fn state<E: EventSourced>(
     state: &E::State,
 ) -> Result<Payload, String> {
     let bytes_max = shared.limits.snapshot_bytes_max.min(STATE_BYTES_MAX);
-    let proved =
-        catch_unwind(AssertUnwindSafe(|| prove_state(&*shared.behaviour, state, bytes_max)));
+    let proved = guard::call("from_snapshot or Serialize of a state", &shared.id, || {
+        prove_state(&*shared.behaviour, state, bytes_max)
+    });
     proved.unwrap_or_else(|_| {
         EntityCounters::add(&shared.counters.handler_panics, 1);
         Err(format!(

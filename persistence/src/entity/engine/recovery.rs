@@ -5,19 +5,21 @@
 //! snapshot is above the journal has lost events, which the other replicas are asked for (`reclaim`); alone, it stops.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::applying::{Applier, describe};
 use super::core::{Shared, store_failure};
 use super::reclaim::Doubts;
-use super::running::{Applier, Failure, Running};
+use super::running::{Failure, Running};
 use super::{Action, Generation};
 use crate::Result;
 use crate::delivery::CausalDelivery;
 use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
+use crate::guard;
 use crate::identity::ReplicaId;
 use crate::store::Snapshot;
 use crate::time::HybridClock;
+use crate::version::VersionVector;
 
 /// What has been recovered so far.
 pub(super) struct Recovery<E: EventSourced> {
@@ -28,6 +30,8 @@ pub(super) struct Recovery<E: EventSourced> {
     clock: HybridClock,
     newest: SequenceNr,
     positions: BTreeMap<ReplicaId, SequenceNr>,
+    /// The snapshot that it began with.
+    snapshot: Option<(SequenceNr, VersionVector)>,
     /// An event was read: those after it follow without a hole, and the last one is the journal's highest.
     has_replayed: bool,
     /// Why the newest snapshot was not used.
@@ -38,23 +42,27 @@ pub(super) struct Recovery<E: EventSourced> {
 }
 
 impl<E: EventSourced> Recovery<E> {
-    pub(super) fn new(shared: &Shared<E>) -> Self {
-        Self {
+    pub(super) fn new(shared: &Shared<E>) -> Result<Self, Failure> {
+        let state = guard::call("State::default", &shared.id, E::State::default)
+            .map_err(|failure| Failure::Failed(failure.to_string()))?;
+        Ok(Self {
             generation: shared.generation,
-            state: E::State::default(),
+            state,
             applier: Applier::new(shared),
-            delivery: CausalDelivery::new(
-                crate::version::VersionVector::new(),
-                shared.settings.waiting_events_max,
-            ),
+            delivery: CausalDelivery::new(VersionVector::new(), shared.settings.waiting_events_max),
             clock: HybridClock::default(),
             newest: SequenceNr::ZERO,
             positions: BTreeMap::new(),
+            snapshot: None,
             has_replayed: false,
             passed_over: None,
-            ends_at: None,
             doubts: Doubts::default(),
-        }
+        })
+    }
+
+    /// The application's state is dropped in its guarded place.
+    pub(super) fn end(self, shared: &Shared<E>) {
+        let _ = guard::call("Drop of a state", &shared.id, || drop(self.state));
     }
 
     pub(super) fn snapshot_loaded(
@@ -93,6 +101,7 @@ impl<E: EventSourced> Recovery<E> {
 
     fn adopt(&mut self, shared: &Shared<E>, state: E::State, snapshot: Snapshot) {
         self.state = state;
+        self.snapshot = Some((snapshot.sequence_nr, snapshot.version.clone()));
         self.newest = snapshot.sequence_nr;
         self.clock.observe(snapshot.timestamp);
         self.positions = snapshot.positions;
@@ -189,7 +198,11 @@ impl<E: EventSourced> Recovery<E> {
         } else {
             self.doubts.note_own(event.meta.origin_nr(), event.meta.timestamp);
         }
-        self.applier.apply_stored(shared, &mut self.state, event, true)
+        let events = Applier::read(shared, event).map_err(Failure::Failed)?;
+        self.applier
+            .apply(shared, &mut self.state, event, events, true)
+            .map(drop)
+            .map_err(|failure| Failure::Failed(describe(shared, event, &failure.to_string())))
     }
 
     /// The events up to `last` are not there.
@@ -218,8 +231,9 @@ impl<E: EventSourced> Recovery<E> {
     }
 
     pub(super) fn finish(self, shared: &Shared<E>) -> Running<E> {
-        let Self { state, delivery, clock, newest, positions, doubts, .. } = self;
-        let mut running = Running::new(shared, state, delivery, clock, newest, positions);
+        let Self { state, delivery, clock, newest, positions, snapshot, doubts, .. } = self;
+        let mut running =
+            Running::new(shared, state, delivery, clock, newest, positions, snapshot);
         running.doubts = doubts;
         running
     }
@@ -233,12 +247,12 @@ fn read_state<E: EventSourced>(
     if named != last {
         return Err(format!("its version names {named} events: expected {last}"));
     }
-    let read = catch_unwind(AssertUnwindSafe(|| shared.behaviour.from_snapshot(&snapshot.state)));
-    match read {
+    let read = || shared.behaviour.from_snapshot(&snapshot.state);
+    match guard::call("from_snapshot", &shared.id, read) {
         Ok(state) => state.map_err(|error| error.to_string()),
-        Err(_) => {
+        Err(failure) => {
             EntityCounters::add(&shared.counters.handler_panics, 1);
-            Err("`from_snapshot` panicked".to_owned())
+            Err(failure.to_string())
         }
     }
 }

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::core::{Shared, merge_news};
+use super::holding::is_skipped;
 use super::limits;
 use super::persisting::Due;
-use super::running::{Failure, Running};
+use super::running::Running;
 use super::{Action, Now};
 use crate::Result;
 use crate::delivery::Offered;
@@ -30,6 +31,10 @@ struct Peer {
     anew_at: SequenceNr,
     attempts: u32,
     retry_at: Option<Instant>,
+    /// Its journal cannot be read on because of an event that this origin's events wait for.
+    held: Option<ReplicaId>,
+    /// The host was told so up to this number.
+    held_told: SequenceNr,
     /// What it is known to have: for deleting events, never for delivery.
     has: VersionVector,
 }
@@ -51,7 +56,8 @@ impl Peers {
         positions: BTreeMap<ReplicaId, SequenceNr>,
     ) -> Self {
         let others = shared.replicas.iter().filter(|replica| *replica != shared.id.replica_id());
-        let at_start = shared.settings.pull_at_start;
+        // what came before a restart and was not stored has to be read again
+        let at_start = shared.settings.pull_at_start || shared.generation > 0;
         let peer = |replica: &ReplicaId| Peer {
             position: positions.get(replica).copied().unwrap_or_default(),
             at_start,
@@ -69,7 +75,16 @@ impl Peers {
         self.is_calm = false;
         if let Some(peer) = self.get_mut(&news.replica) {
             peer.has.merge(&news.seen);
+            peer.held_told = SequenceNr::ZERO;
             merge_news(&mut self.news, news);
+        }
+    }
+
+    /// Whatever waits for its time is read again.
+    pub(super) fn retry_now(&mut self) {
+        self.is_calm = false;
+        for (_, peer) in &mut *self.peers {
+            peer.retry_at = None;
         }
     }
 
@@ -128,27 +143,27 @@ impl Peers {
 
 impl<E: EventSourced> Running<E> {
     /// Events by direct replication.
-    pub(super) fn arrived(
-        &mut self,
-        shared: &Shared<E>,
-        events: Vec<StoredEvent>,
-    ) -> Result<(), Failure> {
+    pub(super) fn arrived(&mut self, shared: &Shared<E>, now: Now, events: Vec<StoredEvent>) {
         let mut group = Vec::new();
         for event in events {
-            self.offer(shared, event, &mut group)?;
+            self.offer(shared, now, event, &mut group);
         }
         EntityCounters::add(&shared.counters.events_direct, group.len());
         self.collect_others(shared, group);
-        Ok(())
     }
 
     /// Takes one event, and everything that becomes ready with it into `group`.
     fn offer(
         &mut self,
         shared: &Shared<E>,
+        now: Now,
         event: StoredEvent,
         group: &mut Vec<StoredEvent>,
-    ) -> Result<Offered, Failure> {
+    ) -> Offered {
+        if self.spoilt.is_some() {
+            // read again after the restart
+            return Offered::Full;
+        }
         let origin = &event.meta.origin;
         let is_own = origin == shared.id.replica_id();
         if is_own || self.peers.get(origin).is_none() {
@@ -158,13 +173,17 @@ impl<E: EventSourced> Running<E> {
                     self.compare_own(shared, &event);
                 }
                 EntityCounters::add(&shared.counters.events_duplicate, 1);
-                return Ok(Offered::Duplicate);
+                return Offered::Duplicate;
             }
             if !is_own {
                 tracing::warn!(id = %shared.id, %origin, "an event of an unknown replica is ignored");
-                return Ok(Offered::Full);
+                return Offered::Full;
             }
             self.doubts.found_behind();
+        }
+        if is_skipped(&event) && !self.delivery.is_duplicate(&event) {
+            // another replica skipped it: its origin's journal has it with its content
+            return Offered::Full;
         }
         let offered = self.delivery.offer(event);
         match offered {
@@ -173,10 +192,16 @@ impl<E: EventSourced> Running<E> {
                 self.peers.is_calm = false;
                 EntityCounters::add(&shared.counters.waiting_overflows, 1);
             }
-            Offered::Waiting => self.peers.is_calm = false,
+            Offered::Waiting | Offered::Held => self.peers.is_calm = false,
             Offered::Ready => {
-                while let Some(ready) = self.delivery.take_ready() {
+                while self.spoilt.is_none()
+                    && let Some(mut ready) = self.delivery.take_ready()
+                {
                     let (origin, source) = (ready.meta.origin.clone(), ready.meta.source_seq);
+                    if !self.apply_or_hold(shared, now, &mut ready) {
+                        self.peers.is_calm = false;
+                        continue;
+                    }
                     if shared.settings.delete_events
                         && let Some(peer) = self.peers.get_mut(&origin)
                     {
@@ -185,12 +210,12 @@ impl<E: EventSourced> Running<E> {
                     if origin == *shared.id.replica_id() {
                         EntityCounters::add(&shared.counters.events_reclaimed, 1);
                     }
-                    group.push(self.other_event(shared, ready)?);
+                    group.push(ready);
                     self.peers.reached(&origin, source);
                 }
             }
         }
-        Ok(offered)
+        offered
     }
 
     fn collect_others(&mut self, shared: &Shared<E>, events: Vec<StoredEvent>) {
@@ -207,9 +232,9 @@ impl<E: EventSourced> Running<E> {
         now: Now,
         replica: &ReplicaId,
         result: Result<Vec<StoredEvent>>,
-    ) -> Result<(), Failure> {
+    ) {
         self.peers.is_calm = false;
-        let Some(peer) = self.peers.get_mut(replica) else { return Ok(()) };
+        let Some(peer) = self.peers.get_mut(replica) else { return };
         peer.reading = false;
         let events = match result {
             Ok(events) => events,
@@ -219,38 +244,45 @@ impl<E: EventSourced> Running<E> {
                 peer.retry_at = Some(now.instant + retry_wait(shared, peer.attempts));
                 peer.attempts += 1;
                 self.doubts.failed(replica, &error.to_string());
-                return Ok(());
+                return;
             }
         };
-        peer.attempts = 0;
+        (peer.attempts, peer.held) = (0, None);
         let is_end = events.is_empty();
         if is_end {
             peer.at_start = false;
             self.doubts.answered(replica, self.newest);
         }
         let (mut group, mut moved) = (Vec::new(), false);
+        let mut held = None;
         for event in events {
-            let row = event.sequence_nr;
-            match self.offer(shared, event, &mut group)? {
-                Offered::Duplicate | Offered::Ready => {
-                    self.peers.reached(replica, row);
-                    moved = true;
-                }
-                // its causes are not in that journal any more, or there is no room: later again
-                Offered::Waiting | Offered::Full => break,
+            let (row, origin, number) =
+                (event.sequence_nr, event.meta.origin.clone(), event.meta.origin_nr());
+            self.offer(shared, now, event, &mut group);
+            if number <= self.delivery.seen().get(&origin) {
+                self.peers.reached(replica, row);
+                moved = true;
+                continue;
             }
+            // it cannot be applied, its causes are not in that journal any more, or there is no room: later again
+            held = self.holding.holds(&origin).then_some(origin);
+            break;
         }
         EntityCounters::add(&shared.counters.events_pulled, group.len());
         self.collect_others(shared, group);
-        if !moved {
-            if !is_end {
-                self.doubts.failed(replica, CAUSES_MISSING);
-            }
-            let peer = self.peers.get_mut(replica).expect("seen above");
+        if !moved && !is_end {
+            self.doubts.failed(replica, CAUSES_MISSING);
+        }
+        let retry_at = held.as_ref().and_then(|origin| self.holding.retry_at(origin));
+        let peer = self.peers.get_mut(replica).expect("seen above");
+        if let Some(at) = retry_at {
+            // never at once: it may have to wait until the entity is idle
+            peer.retry_at = Some(at.max(now.instant + shared.settings.held_retry_min));
+        } else if !moved {
             peer.retry_at = Some(now.instant + retry_wait(shared, peer.attempts));
             peer.attempts += 1;
         }
-        Ok(())
+        peer.held = held;
     }
 
     /// Answers news that are covered, and reads on where something is missing.
@@ -258,6 +290,7 @@ impl<E: EventSourced> Running<E> {
         if self.peers.is_calm {
             return;
         }
+        self.try_held(shared, now, actions);
         self.answer_news(shared, actions);
         if !self.persisting.has_room(&shared.settings) {
             return;
@@ -271,7 +304,8 @@ impl<E: EventSourced> Running<E> {
                 || self.peers.news.contains_key(replica)
                 || gaps.contains(replica)
                 || gaps.contains(shared.id.replica_id())
-                || self.doubts.is_asked(replica);
+                || self.doubts.is_asked(replica)
+                || self.holding.holds(replica);
             if !due {
                 // a later need is not delayed by an earlier one
                 (peer.retry_at, peer.attempts) = (None, 0);
@@ -322,6 +356,16 @@ impl<E: EventSourced> Running<E> {
             }
             !has
         });
+        for (replica, news) in &all {
+            let Some(peer) = self.peers.get_mut(replica) else { continue };
+            let held = peer.held.as_ref().and_then(|origin| self.holding.event(origin));
+            if let Some(held) = held
+                && peer.held_told < news.highest
+            {
+                peer.held_told = news.highest;
+                actions.push(Action::Held(replica.clone(), news.highest, held.clone()));
+            }
+        }
         if !all.is_empty() {
             self.peers.news = all;
         }

@@ -1,25 +1,27 @@
 //! At work: commands are handled against the newest state, durable or not.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::applying::{Applier, apply, describe};
 use super::core::{Shared, merge_news};
+use super::holding::Holding;
 use super::persisting::{Due, Persisting};
 use super::reclaim::Doubts;
 use super::replication::Peers;
 use super::{Now, Queued, Release, Slot, proof};
+use crate::Error;
 use crate::delivery::CausalDelivery;
 use crate::entity::context::ReplicationContext;
-use crate::entity::effect::{Kind, Then};
+use crate::entity::effect::{Kind, OnFailure, Then};
 use crate::entity::{
-    CommandContext, Effect, EntityCounters, EventContext, EventSourced, PeerHas, Signal,
+    AsynchronousFailure, CommandContext, Effect, EntityCounters, EventSourced, PeerHas, Signal,
 };
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::guard::{self, UserFailure};
 use crate::identity::ReplicaId;
-use crate::reply::{ReplyError, refuse};
+use crate::reply::{Claim, CommandEffect, ReplyError, refuse, with_panic_reason};
 use crate::time::{HybridClock, Timestamp};
 use crate::version::VersionVector;
-use crate::{Error, Result};
 
 /// Why an entity cannot simply go on.
 #[derive(Debug)]
@@ -32,81 +34,10 @@ pub(super) enum Failure {
     Failed(String),
 }
 
-/// Applies events to the state, with the context that the handler may see.
-pub(super) struct Applier {
-    /// Of the last event: most that follow each other have the same names.
-    context: EventContext,
-}
-
-impl Applier {
-    pub(super) fn new<E: EventSourced>(shared: &Shared<E>) -> Self {
-        let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
-        let meta = EventMeta {
-            origin: shared.id.replica_id().clone(),
-            version: VersionVector::new(),
-            source_seq: SequenceNr::ZERO,
-            concurrent: false,
-            timestamp: Timestamp::default(),
-        };
-        Self { context: EventContext { common, meta, recovery_running: true } }
-    }
-
-    /// Applies a stored event, carried forward by the behaviour.
-    pub(super) fn apply_stored<E: EventSourced>(
-        &mut self,
-        shared: &Shared<E>,
-        state: &mut E::State,
-        event: &StoredEvent,
-        recovery_running: bool,
-    ) -> Result<(), Failure> {
-        let read = catch_unwind(AssertUnwindSafe(|| shared.behaviour.from_journal(&event.payload)));
-        let events = match read {
-            Ok(Ok(events)) => events,
-            Ok(Err(error)) => return Err(unreadable(shared, event, &error.to_string())),
-            Err(_) => return Err(unreadable(shared, event, "`from_journal` panicked")),
-        };
-        let context = self.context(event, recovery_running);
-        for event in &events {
-            apply(shared, context, state, event)?;
-        }
-        Ok(())
-    }
-
-    fn context(&mut self, event: &StoredEvent, recovery_running: bool) -> &EventContext {
-        let EventContext { common, meta, recovery_running: running } = &mut self.context;
-        common.at(event.meta.timestamp, event.sequence_nr);
-        let EventMeta { origin, version, source_seq, concurrent, timestamp } = &event.meta;
-        if meta.origin != *origin {
-            meta.origin = origin.clone();
-        }
-        meta.version.clone_from(version);
-        (meta.source_seq, meta.concurrent, meta.timestamp) = (*source_seq, *concurrent, *timestamp);
-        *running = recovery_running;
-        &self.context
-    }
-}
-
-fn unreadable<E: EventSourced>(shared: &Shared<E>, event: &StoredEvent, why: &str) -> Failure {
-    Failure::Failed(format!(
-        "event {} of `{}` (manifest {:?}, version {}): {why}",
-        event.sequence_nr, shared.id, event.payload.manifest, event.payload.version
-    ))
-}
-
-fn apply<E: EventSourced>(
-    shared: &Shared<E>,
-    context: &EventContext,
-    state: &mut E::State,
-    event: &E::Event,
-) -> Result<(), Failure> {
-    let applied =
-        catch_unwind(AssertUnwindSafe(|| shared.behaviour.on_event(context, state, event)));
-    applied.map_err(|_| {
-        EntityCounters::add(&shared.counters.handler_panics, 1);
-        let number = context.sequence_nr();
-        let reason = format!("`on_event` panicked at event {number} of `{}`", shared.id);
-        Failure::Restart { answer: ReplyError::Unavailable(reason.clone()), reason }
-    })
+/// The command whose future is under way.
+struct Asynchronous<C> {
+    slot: Slot,
+    on_failure: Option<OnFailure<C>>,
 }
 
 /// An entity at work.
@@ -120,9 +51,12 @@ pub(super) struct Running<E: EventSourced> {
     pub(super) doubts: Doubts,
     applier: Applier,
     context: CommandContext,
-    /// The place of the command whose future is under way.
-    asynchronous: Option<Slot>,
+    asynchronous: Option<Asynchronous<E::Command>>,
     passivating: bool,
+    /// `on_event` panicked, and the state may be half-changed: nothing looks at it any more. What is under way is finished, then
+    /// the entity begins again from the journal.
+    pub(super) spoilt: Option<String>,
+    pub(super) holding: Holding,
 }
 
 impl<E: EventSourced> Running<E> {
@@ -133,23 +67,32 @@ impl<E: EventSourced> Running<E> {
         clock: HybridClock,
         newest: SequenceNr,
         positions: BTreeMap<ReplicaId, SequenceNr>,
+        snapshot: Option<(SequenceNr, VersionVector)>,
     ) -> Self {
         let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
-        let running = Self {
+        Self {
             state,
             delivery,
             clock,
             newest,
-            persisting: Persisting::new(newest),
+            persisting: Persisting::new(newest, snapshot),
             peers: Peers::new(shared, positions),
             doubts: Doubts::default(),
             applier: Applier::new(shared),
             context: CommandContext { common },
             asynchronous: None,
             passivating: false,
-        };
-        running.signal(shared, &Signal::RecoveryCompleted);
-        running
+            spoilt: None,
+            holding: Holding::default(),
+        }
+    }
+
+    /// Begins to work; what was held back before the restart is still held back.
+    pub(super) fn begin(&mut self, shared: &Shared<E>, now: Now, holding: Holding) {
+        self.holding = holding;
+        self.hold_again();
+        self.clock.tick(now.wall);
+        self.signal(shared, &Signal::RecoveryCompleted);
     }
 
     pub(super) fn state(&self) -> &E::State {
@@ -161,13 +104,16 @@ impl<E: EventSourced> Running<E> {
     }
 
     /// Tells the behaviour; a panic there is logged and changes nothing.
-    pub(super) fn signal(&self, shared: &Shared<E>, signal: &Signal) {
-        let told = catch_unwind(AssertUnwindSafe(|| {
+    pub(super) fn signal(&mut self, shared: &Shared<E>, signal: &Signal) {
+        if self.spoilt.is_some() {
+            return;
+        }
+        self.context.common.at(self.clock.last(), self.newest);
+        let told = guard::call("on_signal", &shared.id, || {
             shared.behaviour.on_signal(&self.context, &self.state, signal);
-        }));
+        });
         if told.is_err() {
             EntityCounters::add(&shared.counters.handler_panics, 1);
-            tracing::error!(id = %shared.id, ?signal, "`on_signal` panicked");
         }
     }
 
@@ -175,6 +121,7 @@ impl<E: EventSourced> Running<E> {
         let settings = &shared.settings;
         self.asynchronous.is_none()
             && !self.doubts.is_open()
+            && self.spoilt.is_none()
             && self.persisting.has_room(settings)
             && (settings.pipelined || self.persisting.is_settled())
     }
@@ -184,8 +131,34 @@ impl<E: EventSourced> Running<E> {
         self.asynchronous.is_none() && self.persisting.is_settled()
     }
 
-    pub(super) fn asynchronous_done(&mut self) -> Option<Slot> {
-        self.asynchronous.take()
+    /// The command that comes first now, if there is one.
+    pub(super) fn asynchronous_done(
+        &mut self,
+        shared: &Shared<E>,
+        result: Result<E::Command, AsynchronousFailure>,
+    ) -> Option<Queued<E::Command>> {
+        let Asynchronous { slot, on_failure } = self.asynchronous.take()?;
+        let command = match (result, on_failure) {
+            (Ok(command), on_failure) => {
+                let _ = guard::call("Drop of an effect", &shared.id, || drop(on_failure));
+                command
+            }
+            (Err(failure), on_failure) => {
+                let counter = match failure {
+                    AsynchronousFailure::TimedOut => &shared.counters.asynchronous_timeouts,
+                    AsynchronousFailure::Panicked => &shared.counters.handler_panics,
+                };
+                EntityCounters::add(counter, 1);
+                tracing::warn!(id = %shared.id, %failure, "an asynchronous effect ended without a command");
+                let on_failure = on_failure?;
+                let reason = ReplyError::Unanswered(failure.to_string());
+                let made = with_panic_reason(reason, || {
+                    guard::call("asynchronous_or", &shared.id, || on_failure(failure))
+                });
+                made.ok()?
+            }
+        };
+        Some(Queued { slot, ..Queued::unlimited(command) })
     }
 
     pub(super) fn command(
@@ -195,22 +168,32 @@ impl<E: EventSourced> Running<E> {
         queued: Queued<E::Command>,
         stash: &mut VecDeque<Queued<E::Command>>,
         inbox: &mut VecDeque<Queued<E::Command>>,
-    ) -> Result<(), Failure> {
+    ) {
+        let Queued { command, slot, claim } = queued;
+        if !claim.take(now.instant) {
+            EntityCounters::add(&shared.counters.commands_expired, 1);
+            let why = "the asker's time was over before the entity took the command".to_owned();
+            return refuse(command, ReplyError::Expired(why));
+        }
         EntityCounters::add(&shared.counters.commands_handled, 1);
-        let Queued { command, slot } = queued;
         let time = self.clock.tick(now.wall);
         self.context.common.at(time, self.newest);
-        let decided = catch_unwind(AssertUnwindSafe(|| {
-            shared.behaviour.on_command(&self.context, &self.state, command)
-        }));
+        // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the way out
+        let reason = ReplyError::Failed("`on_command` panicked".into());
+        let decided = with_panic_reason(reason, || {
+            guard::call("on_command", &shared.id, || {
+                shared.behaviour.on_command(&self.context, &self.state, command)
+            })
+        });
         let Ok(Effect { kind, then, stop, unstash }) = decided else {
-            // the command's `ReplyTo` was dropped on the way out, which answers; the state is as it was
             EntityCounters::add(&shared.counters.handler_panics, 1);
-            tracing::error!(id = %shared.id, "`on_command` panicked, the command is dropped");
-            return Ok(());
+            return;
         };
-        if let Some(slot) = self.run_effect(shared, time, kind, then, slot, stash)? {
-            stash.push_back(slot);
+        let queued = self.run_effect(shared, time, kind, then, (slot, claim), stash);
+        if let Some(queued) = queued {
+            // nothing was done yet: an asker that gives up makes it void
+            queued.claim.give_back();
+            stash.push_back(queued);
         }
         if unstash {
             for queued in std::mem::take(stash).into_iter().rev() {
@@ -221,7 +204,6 @@ impl<E: EventSourced> Running<E> {
             self.passivating = true;
             self.persisting.defer(self.newest, Due::Passivate);
         }
-        Ok(())
     }
 
     /// Returns the command if it is to be stashed.
@@ -231,21 +213,17 @@ impl<E: EventSourced> Running<E> {
         time: Timestamp,
         kind: Kind<E>,
         then: Vec<Box<dyn Then<E::State>>>,
-        slot: Slot,
+        (slot, claim): (Slot, Claim),
         stash: &VecDeque<Queued<E::Command>>,
-    ) -> Result<Option<Queued<E::Command>>, Failure> {
+    ) -> Option<Queued<E::Command>> {
+        let mut stored = None;
         match kind {
-            Kind::Persist(events) => match self
-                .encode(shared, events)
-                .and_then(|events| self.within_limits(shared, events))
-            {
-                Ok(events) => self.own_events(shared, time, events)?,
-                Err(reason) => {
-                    tracing::warn!(id = %shared.id, %reason, "command rejected");
-                    for then in then {
-                        then.fail(ReplyError::Rejected(reason.clone()));
-                    }
-                    return Ok(None);
+            Kind::Persist(events) => match self.persist_own(shared, time, events) {
+                Ok(last) => stored = last,
+                Err(error) => {
+                    tracing::warn!(id = %shared.id, reason = %error, "command rejected");
+                    then.into_iter().for_each(|then| then.fail(error.clone()));
+                    return None;
                 }
             },
             Kind::None => {}
@@ -255,23 +233,51 @@ impl<E: EventSourced> Running<E> {
             }
             Kind::Stash(command) => {
                 if stash.len() < shared.settings.stash_max {
-                    return Ok(Some(Queued { command, slot }));
+                    return Some(Queued { command, slot, claim });
                 }
                 EntityCounters::add(&shared.counters.stash_overflows, 1);
                 let limit = shared.settings.stash_max;
                 tracing::warn!(id = %shared.id, limit, "`stash_max` reached, a command is dropped");
                 refuse(command, ReplyError::Overloaded(format!("`stash_max` {limit}")));
-                return Ok(None);
+                return None;
             }
-            Kind::Asynchronous(future) => {
-                self.asynchronous = Some(slot);
+            Kind::Asynchronous(future, on_failure) => {
+                self.asynchronous = Some(Asynchronous { slot, on_failure });
                 self.persisting.defer(self.newest, Due::Asynchronous(future));
-                return Ok(None);
+                return None;
             }
         }
-        let prepared = then.into_iter().map(|then| then.prepare(&self.state)).collect();
-        self.persisting.defer(self.newest, Due::Release(Release { prepared, _slot: slot }));
-        Ok(None)
+        let effect = if stored.is_some() { CommandEffect::Unknown } else { CommandEffect::None };
+        let prepared = then.into_iter().map(|then| then.prepare(&self.state, effect)).collect();
+        let release = Release { prepared, stored, _slot: slot };
+        self.persisting.defer(self.newest, Due::Release(release));
+        None
+    }
+
+    /// Applies the events of a command and hands them to the next append. Returns the number of the last one, if there is one. On an error
+    /// nothing of the command is stored, ever.
+    fn persist_own(
+        &mut self,
+        shared: &Shared<E>,
+        time: Timestamp,
+        events: Vec<E::Event>,
+    ) -> Result<Option<SequenceNr>, ReplyError> {
+        let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
+            self.encode(shared, events).and_then(|events| self.within_limits(shared, events))
+        });
+        let events = match encoded {
+            Ok(Ok(events)) => events,
+            Ok(Err(reason)) => return Err(ReplyError::Rejected(reason)),
+            Err(failure) => {
+                EntityCounters::add(&shared.counters.handler_panics, 1);
+                return Err(ReplyError::Failed(failure.to_string()));
+            }
+        };
+        self.own_events(shared, time, events).map_err(|failure| {
+            let reason = format!("{failure} at an event of a command");
+            self.spoilt = Some(reason.clone());
+            ReplyError::Failed(reason)
+        })
     }
 
     fn encode(
@@ -295,8 +301,9 @@ impl<E: EventSourced> Running<E> {
         shared: &Shared<E>,
         time: Timestamp,
         events: Vec<(E::Event, Payload)>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<SequenceNr>, UserFailure> {
         let mut group = Vec::with_capacity(events.len());
+        let before = self.newest;
         for (event, payload) in events {
             let version = self.delivery.record_own(shared.id.replica_id());
             self.newest = self.newest.next();
@@ -310,46 +317,67 @@ impl<E: EventSourced> Running<E> {
             self.doubts.note_own(meta.origin_nr(), time);
             let stored = StoredEvent { sequence_nr: self.newest, meta, payload };
             let context = self.applier.context(&stored, false);
-            apply(shared, context, &mut self.state, &event)?;
-            let wanted = shared.behaviour.snapshot_when(&self.state, &event, self.newest);
+            let applied = apply(shared, context, &mut self.state, event);
+            let wanted = applied.inspect_err(|_| {
+                let count = self.newest.value() - before.value();
+                self.delivery.forget_own(shared.id.replica_id(), count);
+                self.newest = before;
+            })?;
             group.push(stored);
             self.persisting.snapshot_due |= wanted;
         }
         EntityCounters::add(&shared.counters.events_persisted, group.len());
         self.persisting.collect(group);
         self.snapshot_if_due(shared);
-        Ok(())
+        Ok((self.newest > before).then_some(self.newest))
     }
 
-    /// Applies an event that another replica has and that is ready, and returns it as it will be stored.
+    /// Applies an event that another replica has and that is ready, and numbers it as it will be stored.
+    ///
+    /// # Errors
+    /// Why it cannot be applied: nothing was changed, or the state is spoilt.
     pub(super) fn other_event(
         &mut self,
         shared: &Shared<E>,
-        mut event: StoredEvent,
-    ) -> Result<StoredEvent, Failure> {
-        self.newest = self.newest.next();
-        event.sequence_nr = self.newest;
+        event: &mut StoredEvent,
+    ) -> Result<(), String> {
+        event.sequence_nr = self.newest.next();
+        let events = Applier::read(shared, event)?;
+        let applied = self.applier.apply(shared, &mut self.state, event, events, false);
+        let wanted = applied.map_err(|failure| {
+            let reason = describe(shared, event, &failure.to_string());
+            self.spoilt = Some(reason.clone());
+            reason
+        })?;
+        self.persisting.snapshot_due |= wanted;
+        self.newest = event.sequence_nr;
         self.clock.observe(event.meta.timestamp);
         if event.meta.origin == *shared.id.replica_id() {
             self.doubts.note_own(event.meta.origin_nr(), event.meta.timestamp);
         }
-        self.applier.apply_stored(shared, &mut self.state, &event, false)?;
-        Ok(event)
+        Ok(())
     }
 
     pub(super) fn heard(&mut self, news: PeerHas) {
         self.peers.heard(news);
     }
 
-    /// Fails what waits for the disk, and returns the news that were not answered.
-    pub(super) fn fail(self, answer: &ReplyError) -> BTreeMap<ReplicaId, PeerHas> {
-        let mut news = self.peers.into_news();
-        for (replica, highest) in self.persisting.fail(answer) {
+    /// Fails what waits for the disk, and returns the news that were not answered and what is held back.
+    pub(super) fn fail(
+        self,
+        shared: &Shared<E>,
+        answer: &ReplyError,
+    ) -> (BTreeMap<ReplicaId, PeerHas>, Holding) {
+        let Self { state, persisting, peers, asynchronous, holding, .. } = self;
+        let mut news = peers.into_news();
+        for (replica, highest) in persisting.fail(answer) {
             // it was covered by events that are not durable: to be covered again
             let seen = VersionVector::new();
             merge_news(&mut news, PeerHas { replica, highest, seen });
         }
-        news
+        let _ = guard::call("Drop of an effect", &shared.id, || drop(asynchronous));
+        let _ = guard::call("Drop of a state", &shared.id, || drop(state));
+        (news, holding)
     }
 
     pub(super) fn check(&self, shared: &Shared<E>) {

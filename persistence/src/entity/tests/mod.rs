@@ -97,6 +97,7 @@ async fn fixture(settings: EntitySettings) -> Fixture {
         peers: BTreeMap::new(),
         clock: Arc::new(SystemClock),
         host: host.clone(),
+        coordination: Some(stores.coordination.clone()),
     };
     let b = ReplicaId::new("B").unwrap();
     let runtime = EntityRuntime::new([a, b], |_: &ReplicationId| Counter, settings, parts).unwrap();

@@ -10,7 +10,7 @@
 //! are its *witnesses*. The last node to leave closes it. A session begins in *doubt* about every
 //! other place: its entities ask that one for own events before they write, until their shard has
 //! followed its feed to the end once. A witness that has seen a newer session than the journal
-//! knows is the proof that it went back (`docs/design/0005-journal-that-went-back.md`).
+//! knows is the proof that it went back (`docs/design/0006-journal-that-went-back.md`).
 
 mod follow;
 mod session;

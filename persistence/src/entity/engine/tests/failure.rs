@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{Command, Log, Mode, World, unavailable};
+use super::log::{Command, Log};
+use super::world::{Mode, World, unavailable};
 use crate::Error;
 use crate::entity::engine::Input;
 use crate::entity::{EntitySettings, StopReason};
@@ -39,7 +40,7 @@ fn after_a_failed_append_nothing_that_followed_is_answered() {
     let read = world.command("A", Command::Read);
     world.fail_io("A", unavailable());
 
-    assert!(matches!(first.now(), Err(ReplyError::Unavailable(_))));
+    assert!(matches!(first.now(), Err(ReplyError::Unavailable(_))), "the store has not taken it");
     assert!(matches!(second.now(), Err(ReplyError::Unavailable(_))));
     assert!(matches!(read.now(), Err(ReplyError::Unavailable(_))));
 
@@ -54,8 +55,14 @@ fn an_append_with_an_unknown_outcome_is_answered_as_unknown_and_recovered() {
     let mut world = World::new(&["A"]);
     world.mode = Mode::Hold;
     let answer = world.add("A", "1");
+    let collected = world.add("A", "2");
+    let read = world.command("A", Command::Read);
     world.fail_io("A", Error::timeout("the test wants it"));
     assert_eq!(answer.now(), Err(ReplyError::Timeout));
+    let error = collected.now().unwrap_err();
+    assert!(error.is_without_effect(), "never handed to the store: {error}");
+    let error = read.now().unwrap_err();
+    assert!(error.is_without_effect(), "a read has no effect: {error}");
 
     world.pass(Duration::from_secs(1));
     world.io("A");
@@ -123,7 +130,7 @@ fn waits_between_restarts_grow_up_to_their_limit() {
 #[test]
 fn an_event_handler_that_panics_does_not_persist_its_event() {
     let mut world = World::new(&["A"]);
-    world.restart_as("A", Log { poison: Some("bad") });
+    world.restart_as("A", Log { poison: Some("bad"), ..Log::default() });
     world.add("A", "good");
     let bad = world.add("A", "bad");
     assert!(bad.now().is_err());

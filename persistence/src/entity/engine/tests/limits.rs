@@ -1,6 +1,7 @@
 //! Groups and pages by bytes: what a store takes is what the engine sends.
 
-use super::world::{Command, Mode, World};
+use super::log::Command;
+use super::world::{Mode, World};
 use crate::entity::EntitySettings;
 use crate::reply::ReplyError;
 use crate::store::{EVENT_BYTES_MAX, Limits};

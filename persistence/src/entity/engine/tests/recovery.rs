@@ -1,6 +1,7 @@
 //! What an entity knows after it starts again.
 
-use super::world::{Command, Mode, World};
+use super::log::Command;
+use super::world::{Mode, World};
 use crate::entity::{EntitySettings, StopReason};
 use crate::event::SequenceNr;
 

@@ -7,85 +7,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::entity::engine::{Action, Engine, Input, Now, Queued, Slot};
-use crate::entity::{
-    CommandContext, Effect, EntityCounters, EntitySettings, EventContext, EventSourced, PeerHas,
-    StopReason,
-};
+use super::log::{Command, Line, Log};
+use crate::entity::engine::{Action, Engine, Input, Now, Queued};
+use crate::entity::{EntityCounters, EntitySettings, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
 use crate::store::{Limits, Snapshot};
 use crate::time::{Clock, SystemClock, Timestamp};
-
-/// A list of what happened, with the flags of each event as they were seen.
-#[derive(Debug)]
-pub(super) enum Command {
-    Add(Vec<&'static str>, ReplyTo<usize>),
-    Read(ReplyTo<usize>),
-    Stash(Vec<&'static str>, ReplyTo<usize>),
-    Unstash,
-    Later(ReplyTo<usize>),
-    LaterDone(ReplyTo<usize>),
-    Panic,
-    Stop,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Line {
-    pub(super) text: String,
-    pub(super) origin: String,
-    pub(super) concurrent: bool,
-    pub(super) time: Timestamp,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Log {
-    pub(super) poison: Option<&'static str>,
-}
-
-impl EventSourced for Log {
-    type Command = Command;
-    type Event = String;
-    type State = Vec<Line>;
-
-    fn on_command(&self, _: &CommandContext, state: &Vec<Line>, command: Command) -> Effect<Self> {
-        let is_open = state.iter().any(|line| line.text == "open");
-        match command {
-            Command::Add(texts, reply_to) => {
-                Effect::persist_all(texts.into_iter().map(str::to_owned))
-                    .then_reply(reply_to, Vec::len)
-            }
-            Command::Stash(texts, reply_to) if is_open => {
-                Effect::persist_all(texts.into_iter().map(str::to_owned))
-                    .then_reply(reply_to, Vec::len)
-            }
-            command @ Command::Stash(..) => Effect::stash(command),
-            Command::Unstash => Effect::persist("open".to_owned()).then_unstash_all(),
-            Command::Read(reply_to) => Effect::reply(reply_to, state.len()),
-            Command::Later(reply_to) => {
-                Effect::asynchronous(async move { Command::LaterDone(reply_to) })
-            }
-            Command::LaterDone(reply_to) => {
-                Effect::persist("later".to_owned()).then_reply(reply_to, Vec::len)
-            }
-            Command::Panic => panic!("the test wants it"),
-            Command::Stop => Effect::none().then_stop(),
-        }
-    }
-
-    fn on_event(&self, context: &EventContext, state: &mut Vec<Line>, event: &String) {
-        assert!(self.poison != Some(event.as_str()), "the test wants it");
-        state.push(Line {
-            text: event.clone(),
-            origin: context.origin().to_string(),
-            concurrent: context.concurrent(),
-            time: context.current_time(),
-        });
-    }
-}
 
 pub(super) struct Replica {
     pub(super) engine: Engine<Log>,
@@ -101,6 +30,11 @@ pub(super) struct Replica {
     pub(super) went_back: usize,
     pub(super) reclaimed: usize,
     pub(super) voided: Vec<SequenceNr>,
+    /// What the host was told of events that are held back.
+    pub(super) held_back: Vec<(String, u64, HeldEvent)>,
+    /// What an operator wants skipped: origins and numbers.
+    pub(super) skips: Vec<(&'static str, u64)>,
+    pub(super) deleted_snapshots: SequenceNr,
     deleted: SequenceNr,
     id: ReplicationId,
 }
@@ -146,7 +80,7 @@ impl World {
         for name in names {
             let id = ReplicationId::new("log", "l-1", replica_id(name)).unwrap();
             let replica = Replica {
-                engine: world.engine(names, &id, Log::default(), Arc::default()),
+                engine: world.engine(names, &id, Arc::default(), Arc::default()),
                 counters: Arc::default(),
                 journal: Vec::new(),
                 snapshot: None,
@@ -158,6 +92,9 @@ impl World {
                 went_back: 0,
                 reclaimed: 0,
                 voided: Vec::new(),
+                held_back: Vec::new(),
+                skips: Vec::new(),
+                deleted_snapshots: SequenceNr::ZERO,
                 deleted: SequenceNr::ZERO,
                 id,
             };
@@ -173,12 +110,12 @@ impl World {
         &self,
         names: &[&'static str],
         id: &ReplicationId,
-        log: Log,
+        log: Arc<Log>,
         counters: Arc<EntityCounters>,
     ) -> Engine<Log> {
         let replicas: Vec<_> = names.iter().map(|name| replica_id(name)).collect();
         let settings = Arc::new(self.settings.clone());
-        let engine = Engine::new(Arc::new(log), id.clone(), replicas.into(), settings, counters);
+        let engine = Engine::new(log, id.clone(), replicas.into(), settings, counters);
         engine.with_limits(self.limits)
     }
 
@@ -188,6 +125,10 @@ impl World {
     }
 
     pub(super) fn restart_as(&mut self, name: &'static str, log: Log) {
+        self.restart_with(name, Arc::new(log));
+    }
+
+    pub(super) fn restart_with(&mut self, name: &'static str, log: Arc<Log>) {
         let names: Vec<_> = self.replicas.keys().copied().collect();
         let replica = self.replica(name);
         replica.held.clear();
@@ -219,6 +160,10 @@ impl World {
             }
             Action::CaughtUp(replica, highest) => {
                 self.replica(name).caught_up.push((replica.to_string(), highest.value()));
+            }
+            Action::Held(replica, highest, held) => {
+                let told = (replica.to_string(), highest.value(), held);
+                self.replica(name).held_back.push(told);
             }
             Action::Stopped(reason) => self.replica(name).stopped = Some(reason),
             Action::Publish(events) => {
@@ -306,12 +251,20 @@ impl World {
                 let mut context = std::task::Context::from_waker(waker);
                 match future.as_mut().poll(&mut context) {
                     std::task::Poll::Ready(command) => {
-                        Some(Input::AsynchronousDone(generation, command))
+                        Some(Input::AsynchronousDone(generation, Ok(command)))
                     }
                     std::task::Poll::Pending => panic!("the tests' futures are ready"),
                 }
             }
-            Action::WakeAfter(_) | Action::DeleteSnapshots(_) => None,
+            Action::AskSkip(generation, origin, number) => replica
+                .skips
+                .contains(&(name_of(&origin), number))
+                .then_some(Input::Skip(generation, origin, number)),
+            Action::DeleteSnapshots(last) => {
+                replica.deleted_snapshots = last;
+                None
+            }
+            Action::WakeAfter(_) => None,
             other => panic!("{other:?} is no I/O"),
         }
     }
@@ -348,7 +301,7 @@ impl World {
         command: impl FnOnce(ReplyTo<usize>) -> Command,
     ) -> PendingReply<usize> {
         let (reply_to, reply) = reply_channel();
-        let queued = Queued { command: command(reply_to), slot: Slot::default() };
+        let queued = Queued::unlimited(command(reply_to));
         self.feed(name, Input::Command(queued));
         reply
     }
@@ -358,7 +311,7 @@ impl World {
     }
 
     pub(super) fn just(&mut self, name: &'static str, command: Command) {
-        self.feed(name, Input::Command(Queued { command, slot: Slot::default() }));
+        self.feed(name, Input::Command(Queued::unlimited(command)));
     }
 
     /// Tells `name` what the journal of `other` has, as the journal loop does.
@@ -397,6 +350,10 @@ impl World {
 
 fn from(journal: &[StoredEvent], first: SequenceNr) -> Vec<StoredEvent> {
     journal.iter().filter(|event| event.sequence_nr >= first).cloned().collect()
+}
+
+fn name_of(replica: &ReplicaId) -> &'static str {
+    ["A", "B", "C"].into_iter().find(|name| *name == replica.as_str()).unwrap_or("")
 }
 
 pub(super) fn replica_id(name: &str) -> ReplicaId {

@@ -1,6 +1,7 @@
 //! Output commit, batches, stash, asynchronous effects, stopping.
 
-use super::world::{Command, Mode, World};
+use super::log::Command;
+use super::world::{Mode, World};
 use crate::entity::{EntitySettings, StopReason};
 use crate::reply::ReplyError;
 
@@ -124,11 +125,12 @@ fn a_handler_that_panics_fails_its_command_only() {
     let mut world = World::new(&["A"]);
     world.mode = Mode::Hold;
     let before = world.add("A", "x");
-    world.just("A", Command::Panic);
+    let panicked = world.command("A", Command::Panic);
     let after = world.add("A", "y");
     world.io("A");
 
     assert_eq!((before.now(), after.now()), (Ok(1), Ok(2)));
+    assert_eq!(panicked.now(), Err(ReplyError::Failed("`on_command` panicked".into())));
 }
 
 #[test]

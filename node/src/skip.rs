@@ -1,0 +1,56 @@
+//! What an operator wants skipped: what `antiphon entity skip-event` does.
+
+use std::path::PathBuf;
+
+use antiphon::persistence::entity::SkippedEvent;
+use antiphon::prelude::*;
+use clap::Args;
+
+use crate::config;
+
+/// Records that one event of another replica is never applied at this place.
+#[derive(Debug, Args)]
+pub struct SkipArguments {
+    /// The configuration of a node of the place that is to skip the event.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// The entity, with the replica that skips: `type|entity|replica`, as the log and `/cluster` name it.
+    pub id: String,
+    /// The replica at which the event was written first.
+    #[arg(long)]
+    pub origin: String,
+    /// The number of the event among those of its origin, as the log and `/cluster` name it.
+    #[arg(long)]
+    pub number: u64,
+    /// Why, for whoever reads the record later.
+    #[arg(long)]
+    pub note: String,
+}
+
+/// Records it. The entity skips the event at its next attempt. Returns whether the record is there.
+///
+/// # Errors
+/// `Rejected` when the configuration, the id or the origin is wrong; those of the store.
+pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
+    let SkipArguments { config, id, origin, number, note } = arguments;
+    let config = config::load(&config)?;
+    let id = ReplicationId::parse(&id)?;
+    let event = SkippedEvent { origin: ReplicaId::new(&origin)?, number, id };
+    let replicas = config.replicas()?;
+    let is_own = event.id.replica_id().as_str() == config.node.place;
+    if !is_own
+        || !replicas.contains(&event.origin)
+        || event.origin == *event.id.replica_id()
+        || number == 0
+    {
+        return Err(Error::rejected(format!(
+            "event {number} of `{origin}` for `{}`: expected the replica `{}` of this place, the replica of another one as `origin`, and a number from 1",
+            event.id, config.node.place
+        )));
+    }
+    let journal = config.own_journal().open(false).await?;
+    let is_new = event.record(&*journal.stores().coordination, &note).await?;
+    let what = if is_new { "recorded" } else { "was recorded before" };
+    println!("{what}: event {number} of `{origin}` is skipped for `{}`", event.id);
+    Ok(true)
+}

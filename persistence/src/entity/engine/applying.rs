@@ -1,0 +1,118 @@
+//! Reads stored events as the behaviour understands them today, and applies them to the state.
+
+use super::core::Shared;
+use super::holding::is_skipped;
+use crate::entity::context::ReplicationContext;
+use crate::entity::{EntityCounters, EventContext, EventSourced};
+use crate::event::{EventMeta, SequenceNr, StoredEvent};
+use crate::guard::{self, UserFailure};
+use crate::time::Timestamp;
+use crate::version::VersionVector;
+
+/// Applies events to the state, with the context that the handler may see.
+pub(super) struct Applier {
+    /// Of the last event: most that follow each other have the same names.
+    context: EventContext,
+}
+
+impl Applier {
+    pub(super) fn new<E: EventSourced>(shared: &Shared<E>) -> Self {
+        let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
+        let meta = EventMeta {
+            origin: shared.id.replica_id().clone(),
+            version: VersionVector::new(),
+            source_seq: SequenceNr::ZERO,
+            concurrent: false,
+            timestamp: Timestamp::default(),
+        };
+        Self { context: EventContext { common, meta, recovery_running: true } }
+    }
+
+    /// Reads a stored event as the behaviour understands it today. Nothing is changed.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(super) fn read<E: EventSourced>(
+        shared: &Shared<E>,
+        event: &StoredEvent,
+    ) -> Result<Vec<E::Event>, String> {
+        if is_skipped(event) {
+            return Ok(Vec::new());
+        }
+        let read = || shared.behaviour.from_journal(&event.payload);
+        match guard::call("from_journal", &shared.id, read) {
+            Ok(events) => events.map_err(|error| describe(shared, event, &error.to_string())),
+            Err(failure) => Err(describe(shared, event, &failure.to_string())),
+        }
+    }
+
+    /// Applies a stored event that was read. Returns whether the behaviour wants a snapshot.
+    ///
+    /// # Errors
+    /// When `on_event` panicked: the state may be half-changed then.
+    pub(super) fn apply<E: EventSourced>(
+        &mut self,
+        shared: &Shared<E>,
+        state: &mut E::State,
+        event: &StoredEvent,
+        events: Vec<E::Event>,
+        recovery_running: bool,
+    ) -> Result<bool, UserFailure> {
+        let context = self.context(event, recovery_running);
+        let mut wanted = false;
+        for event in events {
+            wanted |= apply(shared, context, state, event)?;
+        }
+        Ok(wanted)
+    }
+
+    pub(super) fn context(&mut self, event: &StoredEvent, recovery_running: bool) -> &EventContext {
+        let EventContext { common, meta, recovery_running: running } = &mut self.context;
+        common.at(event.meta.timestamp, event.sequence_nr);
+        let EventMeta { origin, version, source_seq, concurrent, timestamp } = &event.meta;
+        if meta.origin != *origin {
+            meta.origin = origin.clone();
+        }
+        meta.version.clone_from(version);
+        (meta.source_seq, meta.concurrent, meta.timestamp) = (*source_seq, *concurrent, *timestamp);
+        *running = recovery_running;
+        &self.context
+    }
+}
+
+/// Names an event and what is wrong with it.
+pub(super) fn describe<E: EventSourced>(
+    shared: &Shared<E>,
+    event: &StoredEvent,
+    why: &str,
+) -> String {
+    format!(
+        "event {} of `{}` (manifest {:?}, version {}): {why}",
+        event.sequence_nr, shared.id, event.payload.manifest, event.payload.version
+    )
+}
+
+/// Applies an event, drops it, and returns whether the behaviour wants a snapshot.
+pub(super) fn apply<E: EventSourced>(
+    shared: &Shared<E>,
+    context: &EventContext,
+    state: &mut E::State,
+    event: E::Event,
+) -> Result<bool, UserFailure> {
+    let applied = guard::call("on_event", &shared.id, || {
+        shared.behaviour.on_event(context, state, &event);
+        event
+    });
+    let event = applied.inspect_err(|_| EntityCounters::add(&shared.counters.handler_panics, 1))?;
+    if context.recovery_running {
+        return guard::call("Drop of an event", &shared.id, || drop(event)).map(|()| false);
+    }
+    let wanted = guard::call("snapshot_when", &shared.id, || {
+        shared.behaviour.snapshot_when(state, &event, context.sequence_nr())
+    });
+    // the event was applied: a failure here means no
+    Ok(wanted.unwrap_or_else(|_| {
+        EntityCounters::add(&shared.counters.handler_panics, 1);
+        false
+    }))
+}

@@ -1,0 +1,134 @@
+//! The behaviour of the tests: a list of what happened, with code that fails on demand.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::CodecId;
+use crate::entity::{
+    AsynchronousFailure, CommandContext, Effect, EventContext, EventSourced, EventType, Signal,
+};
+use crate::event::{Payload, SequenceNr};
+use crate::reply::ReplyTo;
+use crate::time::Timestamp;
+
+/// A list of what happened, with the flags of each event as they were seen.
+#[derive(Debug)]
+pub(super) enum Command {
+    Add(Vec<&'static str>, ReplyTo<usize>),
+    Read(ReplyTo<usize>),
+    Stash(Vec<&'static str>, ReplyTo<usize>),
+    Unstash,
+    Later(ReplyTo<usize>),
+    LaterDone(ReplyTo<usize>),
+    LaterOr(ReplyTo<usize>),
+    Panic(ReplyTo<usize>),
+    /// Persists, and its answer cannot be made.
+    ThenPanics(ReplyTo<usize>),
+    /// Persists, and answers from a side effect that panics.
+    RunPanics(ReplyTo<usize>),
+    /// Reads, and its answer cannot be made.
+    ReadPanics(ReplyTo<usize>),
+    Stop,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub(super) text: String,
+    pub(super) origin: String,
+    pub(super) concurrent: bool,
+    pub(super) time: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// `on_event` panics at it.
+    pub(super) poison: Option<&'static str>,
+    /// `from_journal` does not know it.
+    pub(super) unknown: Option<&'static str>,
+    /// `event_type` panics at it.
+    pub(super) untyped: Option<&'static str>,
+    /// `snapshot_when` panics at it.
+    pub(super) unsnapped: Option<&'static str>,
+    /// `snapshot_when` wants a snapshot after it.
+    pub(super) snapped: Option<&'static str>,
+    pub(super) signals: std::sync::Mutex<Vec<(Signal, u64, Timestamp)>>,
+}
+
+impl EventSourced for Log {
+    type Command = Command;
+    type Event = String;
+    type State = Vec<Line>;
+
+    fn on_command(&self, _: &CommandContext, state: &Vec<Line>, command: Command) -> Effect<Self> {
+        let is_open = state.iter().any(|line| line.text == "open");
+        match command {
+            Command::Add(texts, reply_to) => {
+                Effect::persist_all(texts.into_iter().map(str::to_owned))
+                    .then_reply(reply_to, Vec::len)
+            }
+            Command::Stash(texts, reply_to) if is_open => {
+                Effect::persist_all(texts.into_iter().map(str::to_owned))
+                    .then_reply(reply_to, Vec::len)
+            }
+            command @ Command::Stash(..) => Effect::stash(command),
+            Command::Unstash => Effect::persist("open".to_owned()).then_unstash_all(),
+            Command::Read(reply_to) => Effect::reply(reply_to, state.len()),
+            Command::Later(reply_to) => {
+                Effect::asynchronous(async move { Command::LaterDone(reply_to) })
+            }
+            Command::LaterOr(reply_to) => {
+                Effect::asynchronous_or(std::future::pending(), |_: AsynchronousFailure| {
+                    Command::LaterDone(reply_to)
+                })
+            }
+            Command::LaterDone(reply_to) => {
+                Effect::persist("later".to_owned()).then_reply(reply_to, Vec::len)
+            }
+            Command::Panic(_reply_to) => panic!("the test wants it"),
+            Command::ThenPanics(reply_to) => Effect::persist("then".to_owned())
+                .then_reply(reply_to, |_| panic!("the test wants it")),
+            Command::RunPanics(reply_to) => {
+                Effect::persist("run".to_owned()).then_run(Vec::len, move |_| {
+                    let _reply_to = reply_to;
+                    panic!("the test wants it")
+                })
+            }
+            Command::ReadPanics(reply_to) => {
+                Effect::none().then_reply(reply_to, |_| panic!("the test wants it"))
+            }
+            Command::Stop => Effect::none().then_stop(),
+        }
+    }
+
+    fn on_event(&self, context: &EventContext, state: &mut Vec<Line>, event: &String) {
+        assert!(self.poison != Some(event.as_str()), "the test wants it");
+        state.push(Line {
+            text: event.clone(),
+            origin: context.origin().to_string(),
+            concurrent: context.concurrent(),
+            time: context.current_time(),
+        });
+    }
+
+    fn event_type(&self, event: &String) -> EventType {
+        assert!(self.untyped != Some(event.as_str()), "the test wants it");
+        EventType { manifest: "".into(), version: 1 }
+    }
+
+    fn from_journal(&self, payload: &Payload) -> crate::Result<Vec<String>> {
+        let event: String = CodecId::from_stored(payload.codec)?.decode(&payload.bytes)?;
+        if self.unknown == Some(event.as_str()) {
+            return Err(crate::Error::corrupt("the test wants it"));
+        }
+        Ok(vec![event])
+    }
+
+    fn snapshot_when(&self, _: &Vec<Line>, event: &String, _: SequenceNr) -> bool {
+        assert!(self.unsnapped != Some(event.as_str()), "the test wants it");
+        self.snapped == Some(event.as_str())
+    }
+
+    fn on_signal(&self, context: &CommandContext, _: &Vec<Line>, signal: &Signal) {
+        let told = (signal.clone(), context.sequence_nr().value(), context.current_time());
+        self.signals.lock().unwrap().push(told);
+    }
+}

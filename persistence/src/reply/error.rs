@@ -1,0 +1,146 @@
+//! Why there is no answer, and what is known of the command's effect.
+
+use std::fmt;
+
+/// What is known of the effect of a command that was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandEffect {
+    /// It is certain that the command has not taken effect and never will: it can be sent again.
+    None,
+    /// The command may have taken effect, or may still.
+    Unknown,
+}
+
+/// Why there is no answer.
+///
+/// The kind is chosen by *where the command was* when it failed, never by what went wrong: each kind belongs to one
+/// [`CommandEffect`], and whoever makes an error of a kind without effect must know that nothing of the command was stored and that nobody
+/// will handle it. An error that is met later (an answer that cannot be sent, say) has a kind whose effect is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplyError {
+    /// The handler let go of its `ReplyTo` without an answer; the command may have taken effect.
+    NoReply,
+    /// No answer came in time, and the command had been handed over; it may have taken effect, or may still.
+    Timeout,
+    /// Nobody was there to handle the command; it has not taken effect.
+    NotHere(String),
+    /// A bound was hit; the command has not taken effect.
+    Overloaded(String),
+    /// The entity or its node ended while the command's events were on their way to the journal; the command may have taken effect.
+    Stopped(String),
+    /// The command cannot be handled as it is: too large, not encodable, or not allowed; it has not taken effect.
+    Rejected(String),
+    /// The journal could not take the events, or the entity cannot take commands now; the command has not taken effect.
+    Unavailable(String),
+    /// The link to the other node broke while the command was under way; it may have taken effect, or may still.
+    Unreachable(String),
+    /// The command was handled, but its answer could not be made, sent or read; the command may have taken effect.
+    Unanswered(String),
+    /// The asker's time was over before the command was handed over: it is void, and has not taken effect.
+    Expired(String),
+    /// The application's code failed before anything of the command was stored; the command has not taken effect.
+    Failed(String),
+}
+
+impl ReplyError {
+    /// What is known of the command's effect.
+    pub fn effect(&self) -> CommandEffect {
+        match self {
+            Self::NotHere(_)
+            | Self::Overloaded(_)
+            | Self::Rejected(_)
+            | Self::Unavailable(_)
+            | Self::Expired(_)
+            | Self::Failed(_) => CommandEffect::None,
+            Self::NoReply
+            | Self::Timeout
+            | Self::Stopped(_)
+            | Self::Unreachable(_)
+            | Self::Unanswered(_) => CommandEffect::Unknown,
+        }
+    }
+
+    /// Whether it is certain that the command has not taken effect and never will.
+    pub fn is_without_effect(&self) -> bool {
+        self.effect() == CommandEffect::None
+    }
+
+    /// The same for a command that may have taken effect: the kind becomes one whose effect is unknown.
+    #[must_use]
+    pub fn with_unknown_effect(self) -> Self {
+        match self {
+            Self::NotHere(why) | Self::Unavailable(why) | Self::Expired(why) => Self::Stopped(why),
+            Self::Overloaded(why) | Self::Rejected(why) | Self::Failed(why) => {
+                Self::Unanswered(why)
+            }
+            unknown @ (Self::NoReply
+            | Self::Timeout
+            | Self::Stopped(_)
+            | Self::Unreachable(_)
+            | Self::Unanswered(_)) => unknown,
+        }
+    }
+
+    /// The same for a command of which it is certain that nothing was stored and that nobody will handle it.
+    #[must_use]
+    pub fn without_effect(self) -> Self {
+        match self {
+            Self::NoReply | Self::Timeout => Self::Unavailable(self.to_string()),
+            Self::Stopped(why) | Self::Unreachable(why) | Self::Unanswered(why) => {
+                Self::Unavailable(why)
+            }
+            none @ (Self::NotHere(_)
+            | Self::Overloaded(_)
+            | Self::Rejected(_)
+            | Self::Unavailable(_)
+            | Self::Expired(_)
+            | Self::Failed(_)) => none,
+        }
+    }
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoReply => f.write_str("no reply: the handler let go of its `ReplyTo`"),
+            Self::Timeout => f.write_str("no reply in time: the outcome is unknown"),
+            Self::NotHere(why) => write!(f, "not here: {why}"),
+            Self::Overloaded(why) => write!(f, "overloaded: {why}"),
+            Self::Stopped(why) => write!(f, "stopped, the outcome is unknown: {why}"),
+            Self::Rejected(why) => write!(f, "rejected: {why}"),
+            Self::Unavailable(why) => write!(f, "unavailable: {why}"),
+            Self::Unreachable(why) => write!(f, "unreachable, the outcome is unknown: {why}"),
+            Self::Unanswered(why) => write!(f, "handled without an answer: {why}"),
+            Self::Expired(why) => write!(f, "expired: {why}"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ReplyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_is_moved_past_the_effect_is_never_without_effect() {
+        let why = || "x".to_owned();
+        for error in [
+            ReplyError::NoReply,
+            ReplyError::Timeout,
+            ReplyError::NotHere(why()),
+            ReplyError::Overloaded(why()),
+            ReplyError::Stopped(why()),
+            ReplyError::Rejected(why()),
+            ReplyError::Unavailable(why()),
+            ReplyError::Unreachable(why()),
+            ReplyError::Unanswered(why()),
+            ReplyError::Expired(why()),
+            ReplyError::Failed(why()),
+        ] {
+            assert!(!error.clone().with_unknown_effect().is_without_effect(), "{error}");
+            assert!(error.clone().without_effect().is_without_effect(), "{error}");
+        }
+    }
+}
