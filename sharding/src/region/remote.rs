@@ -21,7 +21,7 @@ impl<E: EventSourced> Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// Sends a command to the home of its shard. The lock of the shard's slot is held, which keeps the order.
+    /// Sends a command to the home of its shard. No lock is held, since the command's code runs; the slot calls this in order.
     pub(super) fn send(&self, index: usize, node: &NodeId, envelope: Envelope<E::Command>) {
         let Envelope { entity, command, hops, claim } = envelope;
         if hops::is_spent(hops) {
