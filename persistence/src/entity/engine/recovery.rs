@@ -56,6 +56,7 @@ impl<E: EventSourced> Recovery<E> {
             snapshot: None,
             has_replayed: false,
             passed_over: None,
+            ends_at: None,
             doubts: Doubts::default(),
         })
     }
@@ -144,7 +145,7 @@ impl<E: EventSourced> Recovery<E> {
         }
         if self.newest > highest {
             if shared.replicas.len() > 1 {
-                self.begin_below(shared, highest, actions);
+                self.begin_below(shared, highest, actions)?;
                 return Ok(false);
             }
             return Err(Failure::Failed(format!(
@@ -162,14 +163,16 @@ impl<E: EventSourced> Recovery<E> {
         shared: &Shared<E>,
         highest: SequenceNr,
         actions: &mut Vec<Action<E>>,
-    ) {
+    ) -> Result<(), Failure> {
         let number = self.newest;
         tracing::error!(id = %shared.id, %number, %highest, "a snapshot is newer than the journal, which has lost events: it is not used");
         EntityCounters::add(&shared.counters.snapshots_passed_over, 1);
         let why = format!("snapshot {number}: the journal ends at {highest}");
-        *self = Self { passed_over: Some(why), ends_at: Some(highest), ..Self::new(shared) };
+        let anew = Self { passed_over: Some(why), ends_at: Some(highest), ..Self::new(shared)? };
+        std::mem::replace(self, anew).end(shared);
         self.doubts.found_behind();
         self.void(number, actions);
+        Ok(())
     }
 
     /// Other events will have the numbers that a snapshot of lost ones has: it is made unusable, and the one before it is read.

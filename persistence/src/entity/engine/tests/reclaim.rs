@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::world::{Command, Mode, World, replica_id, unavailable};
+use super::log::Command;
+use super::world::{Mode, World, replica_id, unavailable};
 use crate::entity::EntitySettings;
 use crate::entity::engine::Input;
 use crate::event::SequenceNr;
