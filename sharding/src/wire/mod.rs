@@ -13,3 +13,6 @@ pub(crate) use control::{HomesAnswer, ReachAnswer, Wire};
 pub(crate) const COMMANDS: ServiceId = ServiceId(16);
 /// Homes and events.
 pub(crate) const SHARDING: ServiceId = ServiceId(17);
+
+#[cfg(test)]
+mod fixtures;

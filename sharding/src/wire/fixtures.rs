@@ -1,0 +1,137 @@
+//! The bytes of this version of the control messages, as they stand in `sharding/fixtures/wire-1.txt`: each line a name and the
+//! bytes.
+//!
+//! Later versions read them: a line is never changed, and a new message gets a line of its own.
+
+use std::collections::BTreeMap;
+
+use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::time::Timestamp;
+use antiphon_runtime::NodeId;
+use bytes::Bytes;
+
+use super::{HomesAnswer, ReachAnswer, Wire};
+use crate::ShardId;
+use crate::coordinator::{Home, Homes, HomesVersion};
+
+fn fixtures() -> BTreeMap<&'static str, Bytes> {
+    let lines = include_str!("../../fixtures/wire-1.txt").lines();
+    lines
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, hex)| {
+            let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+            (name, (0..hex.len()).step_by(2).map(byte).collect())
+        })
+        .collect()
+}
+
+/// Compares what this version writes with the fixtures, which must be all of it.
+fn check(prefix: &str, written: &[(&str, Bytes)]) {
+    let fixtures = fixtures();
+    for (name, bytes) in written {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(fixtures.get(*name), Some(bytes), "expected the line\n{name} = {hex}\n");
+    }
+    let of_prefix = fixtures.keys().filter(|name| name.starts_with(prefix)).count();
+    assert_eq!(of_prefix, written.len(), "a line of `{prefix}` that this version does not read");
+}
+
+fn replica(name: &str) -> ReplicaId {
+    ReplicaId::new(name).unwrap()
+}
+
+fn shard(number: u16) -> ShardId {
+    ShardId { replica: replica("A"), number }
+}
+
+fn homes() -> Homes {
+    let at = Home::At(NodeId::new("n", 4).unwrap());
+    let moving = Home::Moving(NodeId::new("m", 5).unwrap(), HomesVersion { token: 7, change: 8 });
+    Homes {
+        version: HomesVersion { token: 7, change: 1000 },
+        homes: [(shard(3), at), (shard(300), moving)].into(),
+    }
+}
+
+fn event() -> StoredEvent {
+    StoredEvent {
+        sequence_nr: SequenceNr::new(5),
+        meta: EventMeta {
+            origin: replica("A"),
+            version: [(replica("A"), 2), (replica("B"), 1)].into_iter().collect(),
+            source_seq: SequenceNr::new(4),
+            concurrent: false,
+            timestamp: Timestamp::from_micros(1_000_000),
+        },
+        payload: Payload {
+            codec: 1,
+            manifest: "added".into(),
+            version: 1,
+            bytes: Bytes::from_static(b"xy"),
+        },
+    }
+}
+
+/// One of each, by the name of its line.
+fn messages() -> Vec<Wire> {
+    vec![
+        Wire::Homes { entity_type: "counter".into(), place: "A".into(), homes: homes() },
+        Wire::AskHomes { entity_type: "counter".into(), known: homes().version, is_host: true },
+        Wire::ShardStopped {
+            entity_type: "counter".into(),
+            shard: shard(300),
+            id: HomesVersion { token: 7, change: 8 },
+        },
+        Wire::Replicate {
+            entity_type: "counter".into(),
+            entity_id: "c-1".into(),
+            replica: replica("B"),
+            events: vec![event()],
+        },
+        Wire::WayOpened { entity_type: "counter".into(), shard: shard(300), peer: replica("B") },
+        Wire::AskReach { entity_type: "counter".into(), node: NodeId::new("n", 4).unwrap() },
+    ]
+}
+
+fn name(message: &Wire) -> &'static str {
+    match message {
+        Wire::Homes { .. } => "control.homes",
+        Wire::AskHomes { .. } => "control.ask_homes",
+        Wire::ShardStopped { .. } => "control.shard_stopped",
+        Wire::Replicate { .. } => "control.replicate",
+        Wire::WayOpened { .. } => "control.way_opened",
+        Wire::AskReach { .. } => "control.ask_reach",
+    }
+}
+
+#[test]
+fn control_messages_are_those_of_the_fixtures() {
+    let written: Vec<_> =
+        messages().iter().map(|message| (name(message), message.encode())).collect();
+    check("control.", &written);
+    for message in messages() {
+        assert_eq!(Wire::decode(&fixtures()[name(&message)]).unwrap(), message);
+    }
+}
+
+#[test]
+fn answers_are_those_of_the_fixtures() {
+    let all = [
+        ("homes.not_coordinator", HomesAnswer::NotCoordinator),
+        ("homes.unchanged", HomesAnswer::Unchanged),
+        ("homes.changed", HomesAnswer::Changed(homes())),
+    ];
+    check("homes.", &all.each_ref().map(|(name, answer)| (*name, answer.encode())));
+    for (name, answer) in all {
+        assert_eq!(HomesAnswer::decode(&fixtures()[name]).unwrap(), answer);
+    }
+    let all = [
+        ("reach.not_connected", ReachAnswer::NotConnected),
+        ("reach.connected", ReachAnswer::Connected),
+    ];
+    check("reach.", &all.map(|(name, answer)| (name, answer.encode())));
+    for (name, answer) in all {
+        assert_eq!(ReachAnswer::decode(&fixtures()[name]).unwrap(), answer);
+    }
+}
