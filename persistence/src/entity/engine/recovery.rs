@@ -235,8 +235,7 @@ impl<E: EventSourced> Recovery<E> {
 
     pub(super) fn finish(self, shared: &Shared<E>) -> Running<E> {
         let Self { state, delivery, clock, newest, positions, snapshot, doubts, .. } = self;
-        let mut running =
-            Running::new(shared, state, delivery, clock, newest, positions, snapshot);
+        let mut running = Running::new(shared, state, delivery, clock, newest, positions, snapshot);
         running.doubts = doubts;
         running
     }
