@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_panic_is_a_failure_whose_text_is_escaped_and_cut() {
         let failure = call("on_command", &"c-1", || panic!("a\n\x1b[31mb {}", "x".repeat(1000)));
-        let failure: UserFailure = failure.map(|()| ()).unwrap_err();
+        let failure: UserFailure = failure.unwrap_err();
         assert!(failure.text.starts_with(r"a\u{a}\u{1b}[31mb xxx"), "{}", failure.text);
         assert!(failure.text.len() < 600, "{}", failure.text.len());
         assert_eq!(failure.to_string(), "`on_command` panicked");

@@ -71,6 +71,6 @@ mod tests {
         let (reply_to, reply) = reply_channel::<serde_json::Value>();
         let command = through_the_codec(Put { note: Some(1), reply_to }).unwrap();
         command.reply_to.reply(serde_json::json!({ "a": 1 }));
-        assert!(matches!(reply.wait().await, Err(ReplyError::Rejected(_))));
+        assert!(matches!(reply.wait().await, Err(ReplyError::Unanswered(_))));
     }
 }

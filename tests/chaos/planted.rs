@@ -70,7 +70,7 @@ fn double_apply(history: &History, journals: &Journals) -> Option<Planted> {
         journals.iter_mut().filter(|((entity, _), _)| *entity == operation.entity)
     {
         let mut again = stream.iter().find(|event| event.id == Some(id))?.clone();
-        let last = stream.iter().filter(|event| event.origin == again.origin).next_back()?;
+        let last = stream.iter().rfind(|event| event.origin == again.origin)?;
         again.origin_nr = last.origin_nr + 1;
         stream.push(again);
     }

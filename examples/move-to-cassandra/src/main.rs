@@ -44,7 +44,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    match Box::pin(run(Arguments::parse())).await {
         Ok(same) => {
             println!("{same} events are the same in both journals");
             ExitCode::SUCCESS

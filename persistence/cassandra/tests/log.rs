@@ -13,6 +13,7 @@ use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::record::batch;
+use antiphon_persistence::record::checksum::{Checksum, seal};
 use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
 use antiphon_persistence::time::Timestamp;
 use async_trait::async_trait;
@@ -325,8 +326,10 @@ async fn a_replay_that_goes_on_finds_events_in_a_row_that_begins_before_its_page
     // as two copiers leave them, of which each cut the events differently
     for (first, last) in [(1, 15), (5, 10), (16, 20)] {
         let events: Vec<_> = (first..=last).map(event).collect();
-        let record = batch::encode(&events).into();
-        let row = EventRow { stream: stream(0).into(), part: 0, first, last, record };
+        let mut record = batch::encode(&events);
+        let name: Arc<str> = stream(0).into();
+        seal(Checksum::of("events").text(&name).number(0).number(first).number(last), &mut record);
+        let row = EventRow { stream: name, part: 0, first, last, record: record.into() };
         model.put_events(&row).await.expect("a row");
     }
     let stores = open(&model, Duration::from_secs(3600));

@@ -13,13 +13,12 @@ use super::engine::{Action, Engine, Generation, Input, Now, Release};
 use super::handle::{EMPTY, FULL, UNKNOWN};
 use super::runtime::Inner;
 use super::skip::SkippedEvent;
-use super::writing::{append_with_shapes, save_and_read_back};
+use super::storing::store;
 use super::{AsynchronousFailure, EntityCounters, EventSourced, StopReason};
-use crate::event::{SequenceNr, StoredEvent};
+use crate::event::StoredEvent;
 use crate::guard::Guarded;
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{ReplyError, refuse};
-use crate::store::{Append, Snapshot};
 use crate::task;
 
 /// What an entity's actor is sent.
@@ -52,7 +51,7 @@ pub(super) struct Arguments<E: EventSourced> {
 }
 
 pub(super) struct State<E: EventSourced> {
-    id: ReplicationId,
+    pub(super) id: ReplicationId,
     arriving: Arc<AtomicUsize>,
     is_empty: Arc<AtomicU8>,
     /// Set from outside: nothing that the entity still wants is carried out.
@@ -60,7 +59,7 @@ pub(super) struct State<E: EventSourced> {
     gone: Arc<AtomicBool>,
     /// `None` when it could not be started.
     engine: Option<Engine<E>>,
-    runtime: Arc<Inner<E>>,
+    pub(super) runtime: Arc<Inner<E>>,
     permit: Option<OwnedSemaphorePermit>,
     permit_request: Option<JoinHandle<()>>,
     asynchronous: Option<JoinHandle<()>>,
@@ -199,7 +198,7 @@ fn stopped<E: EventSourced>(
 }
 
 /// Starts I/O whose result comes back as a message.
-fn start<E: EventSourced>(
+pub(super) fn start<E: EventSourced>(
     name: &'static str,
     myself: &ActorRef<EntityMessage<E>>,
     input: impl Future<Output = Input<E>> + Send + 'static,
@@ -336,113 +335,6 @@ fn ask_skip<E: EventSourced>(
                 let _ = myself.send_message(EntityMessage::Input(skip));
             }
             Err(error) => tracing::debug!(%error, "the skipped events cannot be read"),
-        }
-    });
-}
-
-/// The actions that read or write a store.
-fn store<E: EventSourced>(
-    myself: &ActorRef<EntityMessage<E>>,
-    state: &State<E>,
-    action: Action<E>,
-) {
-    let (parts, id) = (&state.runtime.parts, state.id.persistence_id());
-    let (journal, snapshots) = (parts.journal.clone(), parts.snapshots.clone());
-    match action {
-        Action::LoadSnapshot(generation, last) => {
-            start("load snapshot", myself, async move {
-                let loaded = snapshots.latest_snapshot(&id, last).await;
-                Input::SnapshotLoaded(generation, loaded)
-            });
-        }
-        Action::Replay(generation, first) => {
-            let count_max = state.runtime.settings.replay_events_max;
-            start("replay", myself, async move {
-                let events = journal.replay(&id, first, SequenceNr::MAX, count_max).await;
-                Input::Replayed(generation, events)
-            });
-        }
-        Action::FindHighest(generation) => {
-            start("find highest", myself, async move {
-                Input::HighestFound(generation, journal.highest(&id).await)
-            });
-        }
-        Action::Append(generation, append) => start_append(myself, state, generation, append),
-        Action::Pull(generation, replica, after) => {
-            let count_max = state.runtime.settings.pull_events_max;
-            let other = state.id.with_replica(replica.clone()).persistence_id();
-            let journal = parts.peers.get(&replica).cloned();
-            start("pull", myself, async move {
-                let events = match journal {
-                    Some(journal) => {
-                        journal.replay(&other, after.next(), SequenceNr::MAX, count_max).await
-                    }
-                    None => Err(crate::Error::rejected(format!(
-                        "replica `{replica}`: its journal is not known here"
-                    ))),
-                };
-                Input::Pulled(generation, replica, events)
-            });
-        }
-        Action::SaveSnapshot(generation, snapshot) => {
-            let shapes = state.runtime.shapes_of_states();
-            start("save snapshot", myself, async move {
-                let saved = save_and_read_back(&*snapshots, shapes, &id, &snapshot).await;
-                Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
-            });
-        }
-        Action::VoidSnapshot(number) => {
-            let void = Snapshot::void(number);
-            delete("void a snapshot", async move { snapshots.save_snapshot(&id, &void).await });
-        }
-        Action::DeleteSnapshots(last) => {
-            delete(
-                "delete snapshots",
-                async move { snapshots.delete_snapshots_to(&id, last).await },
-            );
-        }
-        Action::DeleteEvents(last) => {
-            delete("delete events", async move { journal.delete_to(&id, last).await });
-        }
-        Action::RequestPermit(_)
-        | Action::ReleasePermit
-        | Action::Release(_)
-        | Action::Publish(_)
-        | Action::Received(_)
-        | Action::CaughtUp(..)
-        | Action::Held(..)
-        | Action::AskSkip(..)
-        | Action::RunAsynchronous(..)
-        | Action::WakeAfter(_)
-        | Action::Passivate
-        | Action::WentBack
-        | Action::Reclaimed
-        | Action::Fenced(_)
-        | Action::Stopped(_) => unreachable!("`run` passes on the actions of the stores only"),
-    }
-}
-
-fn start_append<E: EventSourced>(
-    myself: &ActorRef<EntityMessage<E>>,
-    state: &State<E>,
-    generation: Generation,
-    append: Append,
-) {
-    let parts = &state.runtime.parts;
-    let (journal, writer) = (parts.journal.clone(), parts.writer.clone());
-    let me = state.id.replica_id().clone();
-    let shapes = state.runtime.shapes_of_events().map(|shapes| (shapes, me));
-    start("append", myself, async move {
-        let appended = append_with_shapes(&*journal, &writer, shapes, append).await;
-        Input::Appended(generation, appended)
-    });
-}
-
-/// Deleting is repeated after the next snapshot anyway, so that a failure is only logged.
-fn delete(what: &'static str, deletion: impl Future<Output = crate::Result<()>> + Send + 'static) {
-    task::spawn(what, async move {
-        if let Err(error) = deletion.await {
-            tracing::warn!(%error, "{what} failed");
         }
     });
 }

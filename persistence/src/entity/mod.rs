@@ -20,6 +20,7 @@ mod reading;
 mod runtime;
 mod settings;
 mod skip;
+mod storing;
 pub mod testkit;
 mod writing;
 

@@ -90,7 +90,7 @@ fn a_verdict_is_written_only_into_the_row_that_it_was_found_by() {
 
 #[test]
 fn of_two_that_condemn_each_other_the_second_finds_itself_condemned() {
-    let both = [("me", MemberState::Up), ("b", MemberState::Up)];
+    let both = [("me", MemberState::Up), ("b", MemberState::Up), ("x", MemberState::Up)];
     let start = |name: &str| {
         let mut core = LeaseCore::new(id(name), Duration::from_secs(2));
         step(&mut core, Input::Members(members(&both), true));

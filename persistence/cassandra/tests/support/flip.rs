@@ -46,7 +46,7 @@ impl Flipper {
         }
         let table = match rows {
             // sessions remember what they have read of the log
-            DamagedRows::Journal if choice % 8 == 0 => &LOG,
+            DamagedRows::Journal if choice.is_multiple_of(8) => &LOG,
             DamagedRows::Journal => &EVENTS,
             DamagedRows::Snapshots => &SNAPSHOTS,
             DamagedRows::Coordination => &CELLS,
@@ -57,19 +57,16 @@ impl Flipper {
         let row = rows.swap_remove(pick(rows.len(), 8));
         let (key, value) = row.split_at(table.key.len());
         let value = value[0].clone();
-        let (damaged, bit) = match value.clone() {
-            CqlValue::Blob(mut bytes) => {
-                let bit = pick(bytes.len() * 8, 24);
-                bytes[bit / 8] ^= 1 << (bit % 8);
-                (CqlValue::Blob(bytes), bit)
-            }
-            CqlValue::Text(text) => {
-                let mut bytes = text.into_bytes();
-                let bit = pick(bytes.len() * 7, 24);
-                bytes[bit / 7] ^= 1 << (bit % 7);
-                (CqlValue::Text(String::from_utf8(bytes).expect("seven bits")), bit)
-            }
-            other => panic!("{other:?}"),
+        let (damaged, bit) = if let CqlValue::Blob(mut bytes) = value.clone() {
+            let bit = pick(bytes.len() * 8, 24);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            (CqlValue::Blob(bytes), bit)
+        } else {
+            let CqlValue::Text(text) = value.clone() else { panic!("{value:?}") };
+            let mut bytes = text.into_bytes();
+            let bit = pick(bytes.len() * 7, 24);
+            bytes[bit / 7] ^= 1 << (bit % 7);
+            (CqlValue::Text(String::from_utf8(bytes).expect("seven bits")), bit)
         };
         self.write(table, key, damaged).await;
         let what = format!("bit {bit} of `{}` of row {key:?} of `{}`", table.column, table.name);

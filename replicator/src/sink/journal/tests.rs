@@ -158,8 +158,10 @@ fn sink_on(tables: Arc<dyn Tables>, name: &str, write_timeout: Duration) -> Jour
 }
 
 async fn writer_in_table(tables: &ModelTables, name: &str) -> Option<String> {
-    let cell = tables.cell("replicator_writers", name).await.unwrap()?;
-    Some(String::from_utf8(cell.value.to_vec()).unwrap())
+    let tables = Arc::new(tables.clone());
+    let stores = CassandraStores::on(tables, CassandraSettings::default(), 1000).stores();
+    let row = stores.coordination.read("replicator_writers", name).await.unwrap()?;
+    Some(String::from_utf8(row.value.to_vec()).unwrap())
 }
 
 async fn numbers(tables: &ModelTables, entity: &str) -> Vec<u64> {
