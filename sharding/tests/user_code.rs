@@ -108,7 +108,7 @@ struct Running {
 const PLACES: [&str; 2] = ["A", "B"];
 
 fn replica(name: &str) -> ReplicaId {
-    ReplicaId::new(name).unwrap()
+    ReplicaId::new(name).expect("a good name")
 }
 
 impl World {
@@ -119,7 +119,7 @@ impl World {
 
     async fn start(&mut self, name: &str, place: usize, trouble: Trouble) -> Running {
         self.incarnations += 1;
-        let id = NodeId::new(name, self.incarnations).unwrap();
+        let id = NodeId::new(name, self.incarnations).expect("a good name");
         let settings = NodeSettings {
             name: name.to_owned(),
             place: PLACES[place].to_owned(),
@@ -139,7 +139,7 @@ impl World {
             incarnation: self.incarnations,
             metrics: Arc::new(Metrics::new()),
         };
-        let node = Node::start(settings, parts).await.unwrap();
+        let node = Node::start(settings, parts).await.expect("a node");
         let trouble = Arc::new(trouble);
         let known = trouble.clone();
         let take = |count: &AtomicUsize| {
@@ -161,14 +161,14 @@ impl World {
         };
         let provider = ReplicatedEntityProvider::try_per_role("log", PLACES.map(replica), factory)
             .with_settings(settings);
-        let sharding = ReplicatedSharding::init(&node, provider).await.unwrap();
+        let sharding = ReplicatedSharding::init(&node, provider).await.expect("a good provider");
         Running { node, sharding, trouble }
     }
 }
 
 impl Running {
     fn log(&self, id: &str, place: &str) -> EntityRef<Command> {
-        self.sharding.entity_ref_for(id, &replica(place)).unwrap()
+        self.sharding.entity_ref_for(id, &replica(place)).expect("a replica")
     }
 
     async fn add(&self, id: &str, place: &str, text: &str) -> std::result::Result<usize, AskError> {
