@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use antiphon_node::cluster::LocalJournals;
 use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_tests::antiphon_binary;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -175,8 +176,25 @@ async fn a_node_starts_and_works_while_the_database_of_another_place_is_away() {
     drop(nobody);
     let peer = format!("{{ kind = 'cassandra', contact_points = ['{point}'] }}");
     let extra = format!("[[peers]]\nplace = 'DC-B'\njournal = {peer}\n");
-    let processes = Processes::start(&["DC-A"], 1, &extra).await;
+    let mut processes = Processes::start(&["DC-A"], 1, "").await;
+    let name = processes.name(0);
+    processes.cluster.kill(&name).await.expect("a node");
+    let path = processes.folder.path().join(format!("{name}.toml"));
+    let text = std::fs::read_to_string(&path).expect("the configuration");
+    std::fs::write(&path, format!("{text}\n{extra}")).expect("written");
+    processes.cluster.begin_restart(&name).await.expect("it starts");
 
+    // nobody knows what DC-B has of this place: an operator decides
+    wait_for("the loss is accepted", async || {
+        let accepted = Command::new(antiphon_binary())
+            .args(["journal", "accept-loss", "--peer", "DC-B", "--yes", "--config"])
+            .arg(&path)
+            .output()
+            .await;
+        accepted.expect("the binary runs").status.success()
+    })
+    .await;
+    processes.ready(0).await;
     let mut client = processes.client(0);
     wait_for("a command is taken", async || add(&mut client, "c-1", "DC-A", 1).await.is_some())
         .await;

@@ -58,6 +58,8 @@ pub(crate) fn settings() -> ShardingSettings {
         loop_interval_max: Duration::from_secs(3),
         loop_retell: Duration::from_secs(3),
         home_timeout: Duration::from_secs(4),
+        // what hangs is killed well within the time in which every shard has to answer again
+        stop_timeout: Duration::from_secs(3),
         ..ShardingSettings::default()
     }
 }

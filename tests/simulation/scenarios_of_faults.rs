@@ -107,7 +107,6 @@ fn a_command_to_a_place_that_is_down_is_without_effect() {
 }
 
 #[test]
-#[ignore = "not yet: the entity restarts for the event again and again, and answers little between"]
 fn an_event_that_one_place_cannot_apply_holds_up_that_origin_of_that_entity_only() {
     story(async {
         let mut story = Story::begin(&["A", "B"], 1, settings()).await;
@@ -141,7 +140,6 @@ fn an_event_that_one_place_cannot_apply_holds_up_that_origin_of_that_entity_only
 }
 
 #[test]
-#[ignore = "not yet: no shard moves"]
 fn something_that_never_ends_in_one_entity_stops_neither_its_neighbours_nor_a_move_of_its_shard() {
     story(async {
         let mut story = Story::begin(&["A"], 2, settings()).await;

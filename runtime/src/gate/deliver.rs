@@ -2,7 +2,7 @@
 //! counted, and costs neither the link nor its task.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -36,6 +36,7 @@ impl Inner {
             MessageKind::Tell => None,
             MessageKind::Ask => {
                 let Some(sink) = self.this.upgrade() else { return };
+                self.serving.fetch_add(1, Ordering::AcqRel);
                 Some(Responder::new(sink, from.clone(), service, correlation))
             }
             MessageKind::Answer => return self.answered(asks, correlation, Ok(payload)),
@@ -92,6 +93,15 @@ impl Inner {
     }
 }
 
+/// Counts a request as answered once its answer is in the queue.
+struct Served<'a>(&'a AtomicUsize);
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl AnswerSink for Inner {
     fn answer(
         &self,
@@ -100,6 +110,7 @@ impl AnswerSink for Inner {
         correlation: u64,
         outcome: Result<Bytes, AskError>,
     ) {
+        let _served = Served(&self.serving);
         let (kind, payload) = match outcome {
             Ok(payload) => (MessageKind::Answer, payload),
             Err(error) => (MessageKind::Failure, error.encode()),

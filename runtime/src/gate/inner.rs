@@ -1,7 +1,7 @@
 //! Runs the effects of the links: frames to the transport, messages to `deliver`, the ends of asks.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub(super) struct Inner {
     numbers: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     pub(super) closed: AtomicBool,
+    /// Requests of other nodes that have no answer yet.
+    pub(super) serving: AtomicUsize,
     pub(super) this: Weak<Self>,
 }
 
@@ -60,6 +62,7 @@ impl Inner {
             numbers: AtomicU64::new(0),
             tasks: Mutex::default(),
             closed: AtomicBool::new(false),
+            serving: AtomicUsize::new(0),
             this: this.clone(),
             local,
             settings,
@@ -171,6 +174,15 @@ impl Inner {
         if let Some(peer) = removed {
             self.end(&peer);
         }
+    }
+
+    /// Whether every request of another node was answered, and every answer has arrived.
+    pub(super) fn is_quiet(&self) -> bool {
+        let is_settled = |peer: &Arc<Peer>| {
+            let core = peer.core();
+            !core.is_up() || core.is_settled()
+        };
+        self.serving.load(Ordering::Acquire) == 0 && self.peers().values().all(is_settled)
     }
 
     pub(super) fn close(&self) {

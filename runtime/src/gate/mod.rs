@@ -134,6 +134,15 @@ impl Gate {
         (self.inner.peer_count(), self.inner.held_bytes())
     }
 
+    /// Waits until every request of another node was answered and every answer has arrived, so that a
+    /// node which leaves breaks no link under an answer. Dropping the future changes nothing.
+    pub async fn quiesce(&self) {
+        const INTERVAL: Duration = Duration::from_millis(10);
+        while !self.inner.is_quiet() {
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
     /// Ends everything at once, for good: the transport, the tasks, all asks. Idempotent.
     pub fn close(&self) {
         self.inner.close();

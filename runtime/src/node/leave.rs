@@ -60,6 +60,8 @@ pub(super) async fn leave(node: &Node) -> Result<()> {
             }
             ShutdownPhase::ReleaseLease => true,
             ShutdownPhase::CloseLinks => {
+                // what others asked for is answered first, what was passed on to new homes too
+                let _ = tokio::time::timeout(limit, node.gate().quiesce()).await;
                 node.gate().close();
                 true
             }

@@ -168,9 +168,10 @@ impl JournalLoop {
         }
     }
 
-    /// Whether the last read came to the end of the feed, and the entities have everything in it.
+    /// Whether the last read came to the end of the feed, and the entities have everything in it. Events
+    /// that are held back are not there yet, and one's own may come after them.
     pub fn is_at_end(&self) -> bool {
-        self.at_end
+        self.at_end && self.held.is_empty()
     }
 
     /// When the feed was read last.

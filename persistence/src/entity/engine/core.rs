@@ -28,7 +28,7 @@ pub(super) struct Shared<E: EventSourced> {
     pub(super) limits: Limits,
 }
 
-enum Phase<E: EventSourced> {
+pub(super) enum Phase<E: EventSourced> {
     /// Waits for its turn to recover.
     Permit,
     /// Reads the snapshot and then the events.
@@ -44,9 +44,9 @@ enum Phase<E: EventSourced> {
 /// The engine of one entity.
 pub struct Engine<E: EventSourced> {
     shared: Shared<E>,
-    phase: Phase<E>,
-    inbox: VecDeque<Queued<E::Command>>,
-    stash: VecDeque<Queued<E::Command>>,
+    pub(super) phase: Phase<E>,
+    pub(super) inbox: VecDeque<Queued<E::Command>>,
+    pub(super) stash: VecDeque<Queued<E::Command>>,
     /// Events of other replicas that came before the entity was at work.
     arrivals: Vec<StoredEvent>,
     news: BTreeMap<ReplicaId, PeerHas>,
@@ -433,37 +433,6 @@ impl<E: EventSourced> Engine<E> {
         let settings = &self.shared.settings;
         debug_assert!(self.stash.len() <= settings.stash_max, "the stash is over its limit");
         debug_assert!(self.arrivals.len() <= settings.arrivals_max, "too many arrivals");
-    }
-
-    /// The state, while the entity is at work. For tests.
-    pub fn state(&self) -> Option<&E::State> {
-        self.running().map(Running::state)
-    }
-
-    /// The version of the newest state, while the entity is at work. For tests.
-    pub fn seen(&self) -> Option<&crate::version::VersionVector> {
-        self.running().map(Running::seen)
-    }
-
-    /// Whether the entity has not stopped.
-    pub fn is_at_work(&self) -> bool {
-        !matches!(self.phase, Phase::Stopped)
-    }
-
-    /// Whether the entity is at work.
-    pub fn is_running(&self) -> bool {
-        self.running().is_some()
-    }
-
-    /// Whether the entity has no event and nothing waits, so that it need not be there; `None` while it is not at work.
-    pub fn is_empty(&self) -> Option<bool> {
-        let running = self.running()?;
-        let nothing_waits = self.inbox.is_empty() && self.stash.is_empty();
-        Some(running.newest == SequenceNr::ZERO && nothing_waits)
-    }
-
-    fn running(&self) -> Option<&Running<E>> {
-        if let Phase::Running(running) = &self.phase { Some(running) } else { None }
     }
 }
 

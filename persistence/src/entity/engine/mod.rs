@@ -31,6 +31,7 @@ mod core;
 mod holding;
 mod input;
 mod limits;
+mod observe;
 mod persisting;
 pub(super) mod proof;
 mod reclaim;

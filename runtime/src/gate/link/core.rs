@@ -147,6 +147,11 @@ impl LinkCore {
         Ok(!std::mem::replace(&mut self.woken, true))
     }
 
+    /// Whether nothing waits for the peer, or for its acknowledgement.
+    pub(in crate::gate) fn is_settled(&self) -> bool {
+        self.queue.is_empty() && self.under_way.is_empty()
+    }
+
     /// Advances the link by one input.
     #[expect(unreachable_pub, reason = "`pub fn step(` is how the tidy test finds the cores")]
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {

@@ -1,0 +1,40 @@
+//! What can be seen of an engine from outside.
+
+use super::Engine;
+use super::core::Phase;
+use super::running::Running;
+use crate::entity::EventSourced;
+use crate::event::SequenceNr;
+
+impl<E: EventSourced> Engine<E> {
+    /// The state, while the entity is at work. For tests.
+    pub fn state(&self) -> Option<&E::State> {
+        self.running().map(Running::state)
+    }
+
+    /// The version of the newest state, while the entity is at work. For tests.
+    pub fn seen(&self) -> Option<&crate::version::VersionVector> {
+        self.running().map(Running::seen)
+    }
+
+    /// Whether the entity has not stopped.
+    pub fn is_at_work(&self) -> bool {
+        !matches!(self.phase, Phase::Stopped)
+    }
+
+    /// Whether the entity is at work.
+    pub fn is_running(&self) -> bool {
+        self.running().is_some()
+    }
+
+    /// Whether the entity has no event and nothing waits, so that it need not be there; `None` while it is not at work.
+    pub fn is_empty(&self) -> Option<bool> {
+        let running = self.running()?;
+        let nothing_waits = self.inbox.is_empty() && self.stash.is_empty();
+        Some(running.newest == SequenceNr::ZERO && nothing_waits)
+    }
+
+    fn running(&self) -> Option<&Running<E>> {
+        if let Phase::Running(running) = &self.phase { Some(running) } else { None }
+    }
+}
