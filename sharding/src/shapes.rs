@@ -13,6 +13,11 @@ use crate::provider::ReplicatedEntityProvider;
 /// How long another place is waited for: its events are compared when they were stored here, too.
 const PEER_WAIT: Duration = Duration::from_secs(1);
 
+/// Tries to read the shapes of the own place, at most, and the first wait between two; it doubles up to
+/// `retry_delay_max`.
+const ATTEMPTS_MAX: u32 = 8;
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+
 /// The entity that a behaviour is made for to ask it which kinds of events it writes.
 const EXAMPLE: &str = "example";
 
@@ -35,7 +40,7 @@ pub(crate) async fn compare<E: EventSourced>(
     };
     let store = node.stores().coordination.clone();
     let book = ShapeBook::new(provider.entity_type.clone(), kinds, store.clone());
-    book.check(node.place(), &*store).await?;
+    check_own(node, &book).await?;
     for (place, stores) in node.peers() {
         let check = book.check(place, &*stores.coordination);
         match tokio::time::timeout(PEER_WAIT, check).await {
@@ -46,4 +51,21 @@ pub(crate) async fn compare<E: EventSourced>(
         }
     }
     Ok(Some(book))
+}
+
+/// Compares with the own place. A store that fails for a moment does not end the start of a type.
+async fn check_own(node: &Node, book: &ShapeBook) -> Result<()> {
+    let store = &*node.stores().coordination;
+    let mut wait = RETRY_DELAY_MIN;
+    for _ in 1..ATTEMPTS_MAX {
+        match book.check(node.place(), store).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
+                tracing::info!(place = %node.place(), %error, ?wait, "the shapes cannot be read yet");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(node.settings().retry_delay_max);
+            }
+            checked => return checked,
+        }
+    }
+    book.check(node.place(), store).await
 }

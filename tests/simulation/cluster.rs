@@ -7,7 +7,9 @@ use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, task};
+use antiphon_runtime::{
+    ErrorKind, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, task,
+};
 use antiphon_sharding::{ReplicatedSharding, ShardingSettings};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -258,6 +260,13 @@ async fn start(
             return None;
         }
     };
-    let sharding = ReplicatedSharding::init(&node, provider).await.expect("a good provider");
-    Some((node, sharding))
+    match ReplicatedSharding::init(&node, provider).await {
+        Ok(sharding) => Some((node, sharding)),
+        // its store failed all the time
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            node.crash();
+            None
+        }
+        Err(error) => panic!("a good provider is refused: {error}"),
+    }
 }

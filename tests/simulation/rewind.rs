@@ -23,8 +23,9 @@ use crate::ledger::Added;
 use crate::place::PlaceStores;
 use crate::run::Trace;
 
-/// What was under way when the nodes ended has ended too after so long.
-const SETTLE: Duration = Duration::from_secs(1);
+/// What was under way when the nodes ended has ended too after so long, events that another place was
+/// about to store included (docs/restore.md asks an operator to wait as well).
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Backups, and when a journal goes back. It has random numbers of its own, so that the rest of a
 /// run is as without it.
