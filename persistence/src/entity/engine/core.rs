@@ -43,7 +43,7 @@ pub(super) enum Phase<E: EventSourced> {
 
 /// The engine of one entity.
 pub struct Engine<E: EventSourced> {
-    shared: Shared<E>,
+    pub(super) shared: Shared<E>,
     pub(super) phase: Phase<E>,
     pub(super) inbox: VecDeque<Queued<E::Command>>,
     pub(super) stash: VecDeque<Queued<E::Command>>,
@@ -51,7 +51,7 @@ pub struct Engine<E: EventSourced> {
     arrivals: Vec<StoredEvent>,
     news: BTreeMap<ReplicaId, PeerHas>,
     attempts: u32,
-    stopping: bool,
+    pub(super) stopping: bool,
     /// The highest number that was ever durable in this engine: a journal that has less has lost data.
     durable_ever: SequenceNr,
     /// Whose word is missing before commands are taken.
@@ -416,14 +416,6 @@ impl<E: EventSourced> Engine<E> {
 
     pub(super) fn take_inbox(&mut self) -> VecDeque<Queued<E::Command>> {
         std::mem::take(&mut self.inbox)
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping
-    }
-
-    pub(super) fn counters(&self) -> &EntityCounters {
-        &self.shared.counters
     }
 
     fn check(&self) {

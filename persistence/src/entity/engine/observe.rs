@@ -3,7 +3,7 @@
 use super::Engine;
 use super::core::Phase;
 use super::running::Running;
-use crate::entity::EventSourced;
+use crate::entity::{EntityCounters, EventSourced};
 use crate::event::SequenceNr;
 
 impl<E: EventSourced> Engine<E> {
@@ -36,5 +36,13 @@ impl<E: EventSourced> Engine<E> {
 
     fn running(&self) -> Option<&Running<E>> {
         if let Phase::Running(running) = &self.phase { Some(running) } else { None }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    pub(super) fn counters(&self) -> &EntityCounters {
+        &self.shared.counters
     }
 }
