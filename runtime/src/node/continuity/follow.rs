@@ -41,7 +41,11 @@ pub(in crate::node) async fn follow(mut parts: FollowParts) {
     let mut is_suspected = false;
     loop {
         is_suspected |= tokio::select! {
-            suspicion = parts.suspicions.recv() => suspicion.is_some(),
+            suspicion = parts.suspicions.recv() => match suspicion {
+                Some(()) => true,
+                // the node is gone
+                None => return,
+            },
             () = tokio::time::sleep(parts.settings.peer_scan_interval) => false,
         };
         match parts.look(is_suspected).await {
