@@ -1,4 +1,4 @@
-//! Cases of [`Limits`](antiphon_persistence::store::Limits): what fits is taken, what does not is
+//! Cases of [`Limits`]: what fits is taken, what does not is
 //! refused, in one unit.
 
 use antiphon_persistence::ErrorKind;
