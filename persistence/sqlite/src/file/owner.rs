@@ -11,11 +11,16 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use antiphon_persistence::Result;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::from_sqlite;
+
+/// Looks at a file that is being written, at most, and the time between two.
+const LOOKS_MAX: u32 = 50;
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +50,7 @@ pub(crate) fn owner(path: &Path, application_id: i64) -> Result<Owner> {
     if std::fs::metadata(&real).map_or(0, |found| found.len()) == 0 {
         return Ok(Owner::Nobody);
     }
-    let page = in_file(&real).map_err(|error| from_sqlite(path, "looking at the file", error))?;
+    let page = settled(&real).map_err(|error| from_sqlite(path, "looking at the file", error))?;
     let judged = judge(application_id, page);
     if judged != Owner::Nobody {
         return Ok(judged);
@@ -53,6 +58,23 @@ pub(crate) fn owner(path: &Path, application_id: i64) -> Result<Owner> {
     // all that was written may be in the log still
     let newest = File::open(beside(&real, "-wal")).ok().and_then(|log| in_log(&log));
     Ok(newest.map_or(Owner::Nobody, |page| judge(application_id, page)))
+}
+
+/// The first page, once two looks agree. A look takes no lock, so that it may come amid a write of another process that
+/// makes the file.
+fn settled(real: &Path) -> rusqlite::Result<FirstPage> {
+    let mut before = in_file(real);
+    for _ in 1..LOOKS_MAX {
+        std::thread::park_timeout(LOOK_INTERVAL);
+        let now = in_file(real);
+        if let (Ok(one), Ok(other)) = (&before, &now)
+            && one == other
+        {
+            return now;
+        }
+        before = now;
+    }
+    before
 }
 
 /// Whether there is a write-ahead log at `path`, and no database.
