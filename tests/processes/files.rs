@@ -116,7 +116,8 @@ async fn a_node_whose_journal_is_deleted_or_moved_acknowledges_nothing_and_ends(
         let ended_well = processes.cluster.ended(&name, Duration::from_secs(10)).await;
         assert!(!ended_well.expect("it ends by itself"), "{deed}");
         let took = SystemClock.now() - began;
-        assert!(took < Duration::from_secs(3), "{deed}: noticed and ended after {took:?}");
+        // the command that came meanwhile is not answered before `ask_timeout`
+        assert!(took < Duration::from_secs(9), "{deed}: noticed and ended after {took:?}");
         let log = std::fs::read_to_string(processes.cluster.log(&name)).expect("a log");
         assert!(log.contains("this node is out") && log.contains(".db"), "{deed}: {log}");
         if deed == "deleted" {
