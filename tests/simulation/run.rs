@@ -45,7 +45,7 @@ pub(crate) struct Outcome {
 /// How long trouble lasts.
 const TROUBLE: Duration = Duration::from_secs(12);
 /// How long after that each replica of each entity answers through each node.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
 /// How long after that all replicas have the same events.
 const EQUAL_WITHIN: Duration = Duration::from_secs(30);
 
