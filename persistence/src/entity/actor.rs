@@ -14,7 +14,7 @@ use super::handle::{EMPTY, FULL, UNKNOWN};
 use super::runtime::Inner;
 use super::skip::SkippedEvent;
 use super::storing::store;
-use super::{AsynchronousFailure, EntityCounters, EventSourced, StopReason};
+use super::{AsynchronousFailure, EntityCounters, EventSourced, StopReason, Writes};
 use crate::event::StoredEvent;
 use crate::guard::Guarded;
 use crate::identity::{ReplicaId, ReplicationId};
@@ -45,7 +45,7 @@ pub(super) struct Arguments<E: EventSourced> {
     pub(super) id: ReplicationId,
     pub(super) arriving: Arc<AtomicUsize>,
     pub(super) is_empty: Arc<AtomicU8>,
-    pub(super) killed: Arc<AtomicBool>,
+    pub(super) writes: Arc<Writes>,
     pub(super) gone: Arc<AtomicBool>,
     pub(super) runtime: Arc<Inner<E>>,
 }
@@ -54,8 +54,8 @@ pub(super) struct State<E: EventSourced> {
     pub(super) id: ReplicationId,
     arriving: Arc<AtomicUsize>,
     is_empty: Arc<AtomicU8>,
-    /// Set from outside: nothing that the entity still wants is carried out.
-    killed: Arc<AtomicBool>,
+    /// Closed from outside when the entity is killed: nothing that it still wants is carried out.
+    pub(super) writes: Arc<Writes>,
     gone: Arc<AtomicBool>,
     /// `None` when it could not be started.
     engine: Option<Engine<E>>,
@@ -67,6 +67,29 @@ pub(super) struct State<E: EventSourced> {
     refusal: Option<ReplyError>,
 }
 
+impl<E: EventSourced> State<E> {
+    /// Tells the host that the entity is gone, then does `after`. While an append is under way that waits for its end: another
+    /// incarnation that reads the journal before it would not see what is stored then.
+    fn tell_gone(&self, reason: StopReason, after: impl FnOnce() + Send + 'static) {
+        self.writes.close();
+        self.gone.store(true, Ordering::Release);
+        let (id, runtime, writes) = (self.id.clone(), self.runtime.clone(), self.writes.clone());
+        if writes.count() == 0 {
+            runtime.parts.host.stopped(&id, reason);
+            return after();
+        }
+        if tokio::runtime::Handle::try_current().is_err() {
+            // the process ends, and nobody takes its place in it
+            return;
+        }
+        task::spawn("the last append of an entity", async move {
+            writes.none().await;
+            runtime.parts.host.stopped(&id, reason);
+            after();
+        });
+    }
+}
+
 impl<E: EventSourced> Drop for State<E> {
     fn drop(&mut self) {
         for task in [self.permit_request.take(), self.asynchronous.take()].into_iter().flatten() {
@@ -74,9 +97,7 @@ impl<E: EventSourced> Drop for State<E> {
         }
         if self.refusal.is_none() {
             // the actor was killed, or a bug made it panic: whoever waits for its end must hear of it
-            self.gone.store(true, Ordering::Release);
-            let reason = StopReason::Failed("the entity's actor ended".into());
-            self.runtime.parts.host.stopped(&self.id, reason);
+            self.tell_gone(StopReason::Failed("the entity's actor ended".into()), || {});
         }
     }
 }
@@ -91,7 +112,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         myself: ActorRef<Self::Msg>,
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
-        let Arguments { id, arriving, is_empty, killed, gone, runtime } = arguments;
+        let Arguments { id, arriving, is_empty, writes, gone, runtime } = arguments;
         let (engine, failure) = match runtime.engine(&id) {
             Ok(engine) => (Some(engine), None),
             Err(why) => (None, Some(why)),
@@ -100,7 +121,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             id,
             arriving,
             is_empty,
-            killed,
+            writes,
             gone,
             engine,
             runtime,
@@ -147,9 +168,9 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         let clock = &state.runtime.parts.clock;
         let now = Now { instant: clock.now(), wall: clock.wall() };
         let is_retry = matches!(input, Input::Wake | Input::Pulled(..));
-        let killed = state.killed.clone();
+        let writes = state.writes.clone();
         let engine = state.engine.as_mut().expect("an entity without an engine refuses");
-        let mut actions = if killed.load(Ordering::Acquire) {
+        let mut actions = if writes.is_closed() {
             if let Input::Command(queued) = input {
                 refuse(queued, ReplyError::NotHere("the entity is stopping".to_owned()));
             }
@@ -157,7 +178,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         } else {
             engine.step(now, input)
         };
-        if killed.load(Ordering::Acquire) && engine.is_at_work() {
+        if writes.is_closed() && engine.is_at_work() {
             // it was given up while application code ran: its shard may live elsewhere by now
             actions = engine.step(now, Input::Kill);
         }
@@ -192,9 +213,10 @@ fn stopped<E: EventSourced>(
     refusal: ReplyError,
 ) {
     state.refusal = Some(refusal);
-    state.gone.store(true, Ordering::Release);
-    state.runtime.parts.host.stopped(&state.id, reason);
-    let _ = myself.send_message(EntityMessage::End);
+    let myself = myself.clone();
+    state.tell_gone(reason, move || {
+        let _ = myself.send_message(EntityMessage::End);
+    });
 }
 
 /// Starts I/O whose result comes back as a message.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::actor::EntityMessage;
 use super::engine::{Input, Queued, Slot};
-use super::{EntityCounters, EventSourced, PeerHas};
+use super::{EntityCounters, EventSourced, PeerHas, Writes};
 use crate::event::StoredEvent;
 use crate::reply::{Claim, ReplyError, ReplyTo, reply_channel};
 
@@ -38,7 +38,7 @@ pub struct EntityHandle<E: EventSourced> {
     pub(super) arriving: Arc<AtomicUsize>,
     pub(super) is_empty: Arc<AtomicU8>,
     pub(super) arrivals_max: usize,
-    pub(super) killed: Arc<AtomicBool>,
+    pub(super) writes: Arc<Writes>,
     pub(super) gone: Arc<AtomicBool>,
     pub(super) counters: Arc<EntityCounters>,
 }
@@ -52,7 +52,7 @@ impl<E: EventSourced> Clone for EntityHandle<E> {
             arriving: self.arriving.clone(),
             is_empty: self.is_empty.clone(),
             arrivals_max: self.arrivals_max,
-            killed: self.killed.clone(),
+            writes: self.writes.clone(),
             gone: self.gone.clone(),
             counters: self.counters.clone(),
         }
@@ -136,9 +136,10 @@ impl<E: EventSourced> EntityHandle<E> {
     }
 
     /// Stops the entity at once, as if its process had been killed. Application code that is running ends first, and nothing that it
-    /// wants is carried out any more.
+    /// wants is carried out any more. An append that is under way may still be stored: the host is told that the entity is gone
+    /// after that append has ended.
     pub fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+        self.writes.close();
         self.send(Input::Kill);
     }
 

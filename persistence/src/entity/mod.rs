@@ -22,6 +22,7 @@ mod settings;
 mod skip;
 mod storing;
 pub mod testkit;
+mod writes;
 mod writing;
 
 pub use behaviour::{EventSourced, EventType, Signal};
@@ -34,6 +35,7 @@ pub use reading::UnknownVersion;
 pub use runtime::{EntityParts, EntityRuntime};
 pub use settings::EntitySettings;
 pub use skip::SkippedEvent;
+pub use writes::Writes;
 
 #[cfg(test)]
 mod tests;

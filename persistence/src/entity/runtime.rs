@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::actor::{Arguments, EntityActor, EntityMessage};
 use super::engine::{Engine, Input};
 use super::handle::UNKNOWN;
-use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced};
+use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced, Writes};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::shape::ShapeBook;
 use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
@@ -144,6 +144,18 @@ impl<E: EventSourced> EntityRuntime<E> {
     /// # Errors
     /// `Rejected` when the replica is not one of those of the runtime; `Bug` when the actor cannot be started.
     pub fn spawn(&self, id: ReplicationId) -> Result<EntityHandle<E>> {
+        self.start(id, None)
+    }
+
+    /// The same for an entity of a shard, whose appends are counted in `writes`.
+    ///
+    /// # Errors
+    /// See [`EntityRuntime::spawn`].
+    pub fn spawn_in(&self, id: ReplicationId, writes: Arc<Writes>) -> Result<EntityHandle<E>> {
+        self.start(id, Some(writes))
+    }
+
+    fn start(&self, id: ReplicationId, shard: Option<Arc<Writes>>) -> Result<EntityHandle<E>> {
         if !self.inner.replicas.contains(id.replica_id()) {
             return Err(Error::rejected(format!(
                 "replica `{}` of `{id}`: expected one of {:?}",
@@ -153,7 +165,7 @@ impl<E: EventSourced> EntityRuntime<E> {
         }
         let inner = self.inner.clone();
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
-        let (arriving, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (arriving, writes) = (Arc::new(AtomicUsize::new(0)), Writes::of_entity(shard));
         let arrivals_max = inner.settings.arrivals_max;
         let doubts = inner.parts.host.doubts(&id);
         let gone = Arc::new(AtomicBool::new(false));
@@ -162,7 +174,7 @@ impl<E: EventSourced> EntityRuntime<E> {
             id,
             arriving: arriving.clone(),
             is_empty: is_empty.clone(),
-            killed: killed.clone(),
+            writes: writes.clone(),
             gone: gone.clone(),
             runtime: inner,
         };
@@ -176,7 +188,7 @@ impl<E: EventSourced> EntityRuntime<E> {
             arriving,
             is_empty,
             arrivals_max,
-            killed,
+            writes,
             gone,
             counters,
         };

@@ -113,8 +113,11 @@ fn start_append<E: EventSourced>(
     let (journal, writer) = (parts.journal.clone(), parts.writer.clone());
     let me = state.id.replica_id().clone();
     let shapes = state.runtime.shapes_of_events().map(|shapes| (shapes, me));
+    // an entity that was killed a moment ago writes nothing: its shard may live elsewhere by now
+    let Some(write) = state.writes.begin() else { return };
     start("append", myself, async move {
         let appended = append_with_shapes(&*journal, &writer, shapes, append).await;
+        drop(write);
         Input::Appended(generation, appended)
     });
 }

@@ -132,7 +132,8 @@ pub struct MembershipCore {
     own_version: RowVersion,
     joined: Instant,
     renewing_since: Option<Instant>,
-    renewed: Instant,
+    /// When the last renewal that was stored began.
+    pub(super) renewed: Instant,
     pub(super) renew_at: Instant,
     pub(super) retry: Backoff,
     scanning: bool,

@@ -1,13 +1,14 @@
 //! The rules about the other members: learn their rows, judge broken links, declare the silent and the condemned dead, seal, clean.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use antiphon_persistence::store::RowVersion;
 use tokio::time::Instant;
 
 use super::core::{Effect, MembershipCore, Outcome, Purpose};
 use super::row::{MemberRow, Versioned};
-use super::verdict::{Links, Patience, Verdict};
+use super::verdict::{Links, Pair, Patience, Verdict};
 use super::{Backoff, MemberState};
 use crate::NodeId;
 
@@ -75,7 +76,7 @@ impl MembershipCore {
 
     /// Whether its row was not renewed for `renew_timeout`, while this node could read and write.
     pub(super) fn is_silent(&self, known: &Known) -> bool {
-        let times = |interval: std::time::Duration| {
+        let times = |interval: Duration| {
             self.settings.renew_timeout.as_millis() / interval.as_millis().max(1)
         };
         u128::from(known.silent_scans) > times(self.settings.scan_interval)
@@ -127,6 +128,18 @@ impl MembershipCore {
         judge(&Links::new(others.map(|known| &known.row).chain(own)))
     }
 
+    /// The age of a broken link: the time from when it was first seen until the last renewal of both its ends.
+    ///
+    /// A member that has died renews nothing, so its links do not age: nobody gives way to the dead. Time without the store does
+    /// not count either, since nobody renews meanwhile.
+    fn cut_age(&self, (a, b): &Pair, since: Instant) -> Duration {
+        let renewed = |id: &NodeId| {
+            if *id == self.me { Some(self.renewed) } else { Some(self.known.get(id)?.seen_at) }
+        };
+        let until = renewed(a).zip(renewed(b)).map(|(a, b)| a.min(b));
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(since))
+    }
+
     /// Judges the broken links, by the table as it was just read.
     pub(super) fn judge(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let broken = self.with_links(|links| links.broken());
@@ -138,7 +151,7 @@ impl MembershipCore {
         if self.cuts.is_empty() || !self.own.has_joined() || self.is_condemned(&self.me) {
             return;
         }
-        let ages = self.cuts.iter().map(|(pair, since)| (pair.clone(), now.duration_since(*since)));
+        let ages = self.cuts.iter().map(|(pair, since)| (pair.clone(), self.cut_age(pair, *since)));
         let ages = ages.collect();
         let limits = Patience {
             votes_required: self.settings.votes_required,

@@ -231,8 +231,11 @@ fn two_that_cannot_reach_each_other_are_judged_once_by_the_version_of_the_lease(
     fixture.step(Input::Suspect(id("b"), true));
     let mut b = cut_from("b", "me");
     assert_eq!(condemned(&fixture.second(&Outcome::Applied(3), &[(5, b.clone())])), []);
+    // a link grows older with the renewals of both its ends
     b.renewals += 1;
-    let effects = fixture.second(&Outcome::Applied(4), &[(6, b)]);
+    assert_eq!(condemned(&fixture.second(&Outcome::Applied(4), &[(6, b.clone())])), []);
+    b.renewals += 1;
+    let effects = fixture.second(&Outcome::Applied(5), &[(7, b)]);
     assert_eq!(condemned(&effects), [(id("me"), Some(9))], "b holds the lease");
 }
 
@@ -248,6 +251,45 @@ fn the_word_of_one_about_a_member_that_renews_its_row_puts_nobody_out() {
     }
     let words: Vec<_> = fixture.core.view().unreachable().cloned().collect();
     assert_eq!(words, [(id("me"), id("b"))], "it is shown");
+}
+
+/// The other node was killed while the store was away: its row says for a while that it lives.
+#[test]
+fn nobody_gives_way_to_a_member_that_renews_its_row_no_more() {
+    let mut fixture = watching();
+    fixture.core.settings.bridged_cut_timeout = Duration::from_millis(1500);
+    fixture.scanned(&[(4, row("b"))]);
+    let lease = Verdicts { version: Some(9), holder: Some(id("b")), condemned: Vec::new() };
+    fixture.step(Input::Verdicts(lease));
+    fixture.step(Input::Suspect(id("b"), true));
+    for second in 1..=4 {
+        let effects = fixture.second(&Outcome::Applied(3), &[(4, row("b"))]);
+        assert_eq!(condemned(&effects), [], "after {second} s");
+        assert_eq!(declared(&effects).len(), usize::from(second == 4), "after {second} s");
+    }
+}
+
+#[test]
+fn time_without_the_store_makes_no_broken_link_older() {
+    let mut fixture = watching();
+    fixture.scanned(&[(4, row("b"))]);
+    let lease = Verdicts { version: Some(9), holder: Some(id("b")), condemned: Vec::new() };
+    fixture.step(Input::Verdicts(lease));
+    fixture.step(Input::Suspect(id("b"), true));
+    let mut b = cut_from("b", "me");
+    let mut renewed = |fixture: &mut Fixture, store: Outcome| {
+        b.renewals += u64::from(store != Outcome::Failed);
+        condemned(&fixture.second(&store, &[(b.renewals, b.clone())]))
+    };
+    assert_eq!(renewed(&mut fixture, Outcome::Applied(3)), []);
+    for _ in 0..20 {
+        assert_eq!(renewed(&mut fixture, Outcome::Failed), []);
+    }
+    assert_eq!(
+        renewed(&mut fixture, Outcome::Applied(4)),
+        [(id("me"), Some(9))],
+        "both are back, and still cut"
+    );
 }
 
 #[test]

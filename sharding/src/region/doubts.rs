@@ -8,10 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use antiphon_persistence::entity::EventSourced;
-use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
 use antiphon_persistence::store::Offset;
 use antiphon_runtime::Node;
 use antiphon_runtime::node::{Doubt, DoubtKind};
@@ -35,10 +35,12 @@ pub(crate) struct FeedWitness {
     beginning_anew: AtomicU64,
     /// The session in which the read under way began.
     reading_in: AtomicU64,
+    index: usize,
+    entities: Arc<EntityBook>,
 }
 
 impl FeedWitness {
-    fn new(node: Node, place: Arc<str>) -> Self {
+    fn new(node: Node, place: Arc<str>, index: usize, entities: Arc<EntityBook>) -> Self {
         let zero = AtomicU64::default;
         Self {
             node,
@@ -47,6 +49,8 @@ impl FeedWitness {
             anew_since: zero(),
             beginning_anew: zero(),
             reading_in: zero(),
+            index,
+            entities,
         }
     }
 
@@ -87,12 +91,17 @@ impl FeedWitness {
         self.anew_since.fetch_max(self.beginning_anew.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// The feed was read to its end, and everything in it is here. Returns what is to be stored, if
+    /// The feed was read to its end, and everything in it is here but for the events that `held`
+    /// hold back: each of these entities must have asked by itself. Returns the value to store, if
     /// that ends a doubt.
-    pub(crate) fn ended(&self) -> Option<Offset> {
+    pub(crate) fn ended(&self, held: &[PersistenceId]) -> Option<Offset> {
         let doubt = self.doubt()?;
         let session = self.reading_in.load(Ordering::Relaxed);
-        if self.is_sure(doubt) || session < doubt.since {
+        let has_asked = |id: &PersistenceId| {
+            ReplicationId::parse(id.as_str())
+                .is_ok_and(|id| self.entities.is_sure(self.index, id.entity_id(), doubt))
+        };
+        if self.is_sure(doubt) || session < doubt.since || !held.iter().all(has_asked) {
             return None;
         }
         self.sure_since.fetch_max(session, Ordering::Relaxed);
@@ -109,12 +118,50 @@ struct Asked {
     is_sure: bool,
 }
 
+/// The entities that ask, or have asked, by shard and entity.
+#[derive(Default)]
+struct EntityBook(Mutex<BTreeMap<(usize, Arc<str>), Asked>>);
+
+impl EntityBook {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(usize, Arc<str>), Asked>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_sure(&self, index: usize, entity: &Arc<str>, doubt: Doubt) -> bool {
+        let asked = self.lock().get(&(index, entity.clone())).copied();
+        asked.is_some_and(|asked| asked.is_sure && asked.began_in >= doubt.since)
+    }
+
+    fn asks(&self, index: usize, entity: &Arc<str>, session: u64) {
+        let mut entities = self.lock();
+        if entities.len() >= SURE_MAX {
+            entities.clear();
+        }
+        let asked = Asked { began_in: session, is_sure: false };
+        let known = entities.entry((index, entity.clone())).or_insert(asked);
+        if known.is_sure {
+            // a newer doubt
+            *known = asked;
+        }
+    }
+
+    fn reclaimed(&self, index: usize, entity: &Arc<str>) {
+        let key = (index, entity.clone());
+        let mut entities = self.lock();
+        match entities.get_mut(&key) {
+            // the session was not known when it began: it asks once more when it is started again
+            Some(asked) if asked.began_in == 0 => drop(entities.remove(&key)),
+            Some(asked) => asked.is_sure = true,
+            None => {}
+        }
+    }
+}
+
 /// What a region knows of doubts.
 #[derive(Default)]
 pub(super) struct DoubtBook {
     feeds: Mutex<BTreeMap<(usize, ReplicaId), Arc<FeedWitness>>>,
-    /// By shard and entity.
-    entities: Mutex<BTreeMap<(usize, Arc<str>), Asked>>,
+    entities: Arc<EntityBook>,
     went_back: AtomicU64,
 }
 
@@ -125,7 +172,8 @@ where
     /// A new book for the loop of a shard.
     pub(super) fn feed_witness(&self, index: usize, peer: &ReplicaId) -> Arc<FeedWitness> {
         let node = self.parts.node.clone();
-        let feed = Arc::new(FeedWitness::new(node, self.parts.places[peer].clone()));
+        let (place, entities) = (self.parts.places[peer].clone(), self.doubts.entities.clone());
+        let feed = Arc::new(FeedWitness::new(node, place, index, entities));
         let mut feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         feeds.insert((index, peer.clone()), feed.clone());
         feed
@@ -144,13 +192,13 @@ where
             }
             if let Some(doubt) = continuity.doubt(place)
                 && !self.is_shard_sure(index, replica, doubt)
-                && !self.is_entity_sure(index, id.entity_id(), doubt)
+                && !self.doubts.entities.is_sure(index, id.entity_id(), doubt)
             {
                 doubted.push(replica.clone());
             }
         }
         if !doubted.is_empty() {
-            self.asks(index, id.entity_id(), continuity.session());
+            self.doubts.entities.asks(index, id.entity_id(), continuity.session());
         }
         doubted
     }
@@ -160,35 +208,10 @@ where
         feeds.get(&(index, peer.clone())).is_some_and(|feed| feed.is_sure(doubt))
     }
 
-    fn is_entity_sure(&self, index: usize, entity: &Arc<str>, doubt: Doubt) -> bool {
-        let entities = self.doubts.entities.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = entities.get(&(index, entity.clone()));
-        asked.is_some_and(|asked| asked.is_sure && asked.began_in >= doubt.since)
-    }
-
-    fn asks(&self, index: usize, entity: &Arc<str>, session: u64) {
-        let mut entities = self.doubts.entities.lock().unwrap_or_else(PoisonError::into_inner);
-        if entities.len() >= SURE_MAX {
-            entities.clear();
-        }
-        let asked = Asked { began_in: session, is_sure: false };
-        let known = entities.entry((index, entity.clone())).or_insert(asked);
-        if known.is_sure {
-            // a newer doubt
-            *known = asked;
-        }
-    }
-
     /// The entity has asked everybody, and has what they had.
     pub(super) fn reclaimed(&self, id: &ReplicationId) {
-        let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return };
-        let key = (index, id.entity_id().clone());
-        let mut entities = self.doubts.entities.lock().unwrap_or_else(PoisonError::into_inner);
-        match entities.get_mut(&key) {
-            // the session was not known when it began: it asks once more when it is started again
-            Some(asked) if asked.began_in == 0 => drop(entities.remove(&key)),
-            Some(asked) => asked.is_sure = true,
-            None => {}
+        if let Some(index) = self.index(id.replica_id(), id.entity_id()) {
+            self.doubts.entities.reclaimed(index, id.entity_id());
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::entity::{EntityHandle, EventSourced, HeldEvent, PeerHas, TellError};
+use antiphon_persistence::entity::{
+    EntityHandle, EventSourced, HeldEvent, PeerHas, TellError, Writes,
+};
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{ReplyError, refuse};
@@ -28,6 +30,8 @@ pub(super) struct LocalShard<E: EventSourced> {
     pub(super) handles: BTreeMap<Arc<str>, EntityHandle<E>>,
     pub(super) followers: Vec<Follower>,
     share: Share,
+    /// The appends of the entities that are under way, those of killed ones included.
+    writes: Arc<Writes>,
     /// Entities that have started, and when to look whether they have any event.
     young: VecDeque<(Instant, Arc<str>)>,
 }
@@ -60,7 +64,7 @@ impl<E: EventSourced> Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    pub(super) fn start_shard(&self, index: usize) -> LocalShard<E> {
+    pub(super) fn start_shard(&self, index: usize, writes: Arc<Writes>) -> LocalShard<E> {
         let shard = self.shard(index);
         tracing::debug!(entity_type = %self.parts.entity_type, %shard, "shard starts");
         let settings = &self.parts.settings;
@@ -80,6 +84,7 @@ where
             handles: BTreeMap::new(),
             followers,
             share: self.room.share(),
+            writes,
             young: VecDeque::new(),
         }
     }
@@ -223,15 +228,17 @@ where
                 }
             }
             if drained {
-                self.shard_drained(index);
+                self.shard_drained(index, slot.writes.clone());
             }
         }
     }
 
-    /// The route hears of it from a task, since its lock is held here.
-    fn shard_drained(&self, index: usize) {
+    /// The route hears of it from a task, since its lock is held here, and when no append of an entity that was killed is under
+    /// way: the next home would not see what such an append stores.
+    fn shard_drained(&self, index: usize, writes: Arc<Writes>) {
         let Some(region) = self.this.upgrade() else { return };
         self.parts.node.spawn("shard drained", async move {
+            writes.none().await;
             let mut slot = region.slot(index);
             if slot.route.is_hosting() && !slot.route.is_here() {
                 slot.end_shard();
@@ -253,7 +260,7 @@ where
         let replica = self.shard(index).replica;
         let id = ReplicationId::new(&self.parts.entity_type, entity, replica);
         let entities = self.entities.get().expect("a node that hosts shards has entities");
-        match id.and_then(|id| entities.spawn(id)) {
+        match id.and_then(|id| entities.spawn_in(id, shard.writes.clone())) {
             Ok(handle) => {
                 let after = self.parts.settings.passivate_empty_after;
                 if !after.is_zero() {

@@ -267,10 +267,12 @@ where
                 }
                 Effect::Start => {
                     slot.end_shard();
-                    slot.shard = Some(self.start_shard(index));
+                    slot.shard = Some(self.start_shard(index, slot.writes.clone()));
                 }
                 Effect::Drain => self.drain_shard(index, slot),
                 Effect::Kill => slot.end_shard(),
+                // an append of an entity that was killed may still be stored; the report is repeated at each tick
+                Effect::ReportStopped(_) if slot.writes.count() > 0 => {}
                 Effect::ReportStopped(id) => self.report_stopped(index, id),
             }
         }

@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::entity::{EventSourced, Writes};
 use antiphon_persistence::guard;
 use antiphon_persistence::reply::{ReplyError, refuse};
 use antiphon_runtime::NodeId;
@@ -34,6 +34,8 @@ pub(super) enum Later<E: EventSourced> {
 pub(super) struct Slot<E: EventSourced> {
     pub(super) route: Route<Envelope<E::Command>>,
     pub(super) shard: Option<LocalShard<E>>,
+    /// The appends of its entities that are under way at this node, those of killed entities included.
+    pub(super) writes: Arc<Writes>,
     /// Direct replication from this node to the shard, when it lives elsewhere.
     pub(super) way: Way,
     later: VecDeque<Later<E>>,
@@ -43,7 +45,14 @@ pub(super) struct Slot<E: EventSourced> {
 
 impl<E: EventSourced> Slot<E> {
     pub(super) fn new(route: Route<Envelope<E::Command>>, way: Way) -> Self {
-        Self { route, shard: None, way, later: VecDeque::new(), is_busy: false }
+        Self {
+            route,
+            shard: None,
+            writes: Arc::default(),
+            way,
+            later: VecDeque::new(),
+            is_busy: false,
+        }
     }
 
     /// Puts aside what must not be done under the lock.

@@ -173,12 +173,14 @@ async fn follow(
     let step = |input: Input| {
         let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
         let effects = core.step(parts.clock.now(), input);
-        (effects, core.due(), core.is_at_end())
+        let ended_but_for: Option<Vec<PersistenceId>> =
+            core.is_at_end().then(|| core.held().cloned().collect());
+        (effects, core.due(), ended_but_for)
     };
-    let (mut effects, mut due, mut is_at_end) = step(Input::Start);
+    let (mut effects, mut due, mut ended_but_for) = step(Input::Start);
     loop {
-        if is_at_end {
-            save_end(&parts).await;
+        if let Some(held) = ended_but_for {
+            save_end(&parts, &held).await;
         }
         let mut answer = None;
         for effect in effects {
@@ -199,7 +201,7 @@ async fn follow(
                 None => return,
             },
         };
-        (effects, due, is_at_end) = step(input);
+        (effects, due, ended_but_for) = step(input);
     }
 }
 
@@ -273,9 +275,9 @@ async fn read(
     page.inspect_err(|error| warn(parts, "read", error)).ok()
 }
 
-/// What the peer has is here: that is remembered, if it was in doubt.
-async fn save_end(parts: &FollowerParts) {
-    if let Some(end) = parts.witness.ended()
+/// Everything that the peer has is here, but for the events that `held` hold back: that is remembered, if it was in doubt.
+async fn save_end(parts: &FollowerParts, held: &[PersistenceId]) {
+    if let Some(end) = parts.witness.ended(held)
         && let Err(error) = parts.offsets.save_offset(&end_key(parts), &end).await
     {
         warn(parts, "save", &error);

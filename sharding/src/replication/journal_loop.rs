@@ -168,10 +168,10 @@ impl JournalLoop {
         }
     }
 
-    /// Whether the last read came to the end of the feed, and the entities have everything in it. Events
-    /// that are held back are not there yet, and one's own may come after them.
+    /// Whether the last read came to the end of the feed, and the entities have everything in it, but for those that hold back
+    /// ([`JournalLoop::held`]): own events may come after the events that they hold.
     pub fn is_at_end(&self) -> bool {
-        self.at_end && self.held.is_empty()
+        self.at_end
     }
 
     /// When the feed was read last.

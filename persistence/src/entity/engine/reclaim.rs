@@ -81,6 +81,13 @@ impl Doubts {
         });
     }
 
+    /// A read of the replica's journal begins now: its end will be an answer.
+    pub(super) fn asks(&mut self, replica: &ReplicaId) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.replica == *replica) {
+            open.is_early = false;
+        }
+    }
+
     /// A read gave no more, and not the end either.
     pub(super) fn failed(&mut self, replica: &ReplicaId, reason: &str) {
         if let Some(open) = self.open.iter_mut().find(|open| open.replica == *replica) {

@@ -35,8 +35,22 @@ struct Peer {
     held: Option<ReplicaId>,
     /// The host was told so up to this number.
     held_told: SequenceNr,
+    /// How far its journal was looked through behind a held event, in doubt.
+    beyond: Option<Beyond>,
     /// What it is known to have: for deleting events, never for delivery.
     has: VersionVector,
+}
+
+/// A look for own events behind an event that is held back.
+///
+/// The word of a replica is needed before the first command, when the own journal may have gone back. An event that cannot be
+/// applied here must not keep that word away: the stream is read to its end, and only an own event that is new, and has to wait
+/// for the held one, keeps the doubt open.
+#[derive(Debug, Default)]
+struct Beyond {
+    position: SequenceNr,
+    /// An own event that the journal has not, and that cannot be taken yet.
+    waiting_own: Option<u64>,
 }
 
 /// The other replicas.
@@ -247,6 +261,9 @@ impl<E: EventSourced> Running<E> {
                 return;
             }
         };
+        if peer.beyond.is_some() {
+            return self.looked_beyond(shared, now, replica, events);
+        }
         (peer.attempts, peer.held) = (0, None);
         let is_end = events.is_empty();
         if is_end {
@@ -270,12 +287,17 @@ impl<E: EventSourced> Running<E> {
         }
         EntityCounters::add(&shared.counters.events_pulled, group.len());
         self.collect_others(shared, group);
-        if !moved && !is_end {
+        if !moved && !is_end && held.is_none() {
             self.doubts.failed(replica, CAUSES_MISSING);
         }
         let retry_at = held.as_ref().and_then(|origin| self.holding.retry_at(origin));
+        let is_asked = self.doubts.is_asked(replica);
         let peer = self.peers.get_mut(replica).expect("seen above");
-        if let Some(at) = retry_at {
+        if held.is_some() && is_asked {
+            // a read that begins now, so that its end is an answer
+            self.doubts.asks(replica);
+            peer.beyond = Some(Beyond { position: peer.position, waiting_own: None });
+        } else if let Some(at) = retry_at {
             // never at once: it may have to wait until the entity is idle
             peer.retry_at = Some(at.max(now.instant + shared.settings.held_retry_min));
         } else if !moved {
@@ -283,6 +305,43 @@ impl<E: EventSourced> Running<E> {
             peer.attempts += 1;
         }
         peer.held = held;
+    }
+
+    /// The next events behind one that is held back, of a replica whose word is needed. The position stays before the held event.
+    fn looked_beyond(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        replica: &ReplicaId,
+        events: Vec<StoredEvent>,
+    ) {
+        let own = shared.id.replica_id();
+        let peer = self.peers.get_mut(replica).expect("it was read");
+        let mut beyond = peer.beyond.take().unwrap_or_default();
+        let Some(last) = events.last().map(|event| event.sequence_nr) else {
+            let origin = peer.held.clone();
+            let held_at = origin.and_then(|origin| self.holding.retry_at(&origin));
+            peer.retry_at = held_at.map(|at| at.max(now.instant + shared.settings.held_retry_min));
+            // the host hears anew that the entity holds back: its doubt may be over now
+            peer.held_told = SequenceNr::ZERO;
+            match beyond.waiting_own {
+                None => self.doubts.answered(replica, self.newest),
+                Some(number) => self.doubts.failed(replica, &own_waits(number)),
+            }
+            return;
+        };
+        beyond.position = last;
+        let mut group = Vec::new();
+        for event in events {
+            let number = (event.meta.origin == *own).then(|| event.meta.origin_nr());
+            self.offer(shared, now, event, &mut group);
+            if number.is_some_and(|number| number > self.delivery.seen().get(own)) {
+                beyond.waiting_own = beyond.waiting_own.or(number);
+            }
+        }
+        EntityCounters::add(&shared.counters.events_pulled, group.len());
+        self.collect_others(shared, group);
+        self.peers.get_mut(replica).expect("it was read").beyond = Some(beyond);
     }
 
     /// Answers news that are covered, and reads on where something is missing.
@@ -323,7 +382,8 @@ impl<E: EventSourced> Running<E> {
             }
             peer.reading = true;
             EntityCounters::add(&shared.counters.pulls, 1);
-            actions.push(Action::Pull(shared.generation, replica.clone(), peer.position));
+            let after = peer.beyond.as_ref().map_or(peer.position, |beyond| beyond.position);
+            actions.push(Action::Pull(shared.generation, replica.clone(), after));
         }
         self.peers.is_calm = is_calm;
         // every input comes by here, so that a timer that is set already is enough
@@ -379,6 +439,12 @@ impl<E: EventSourced> Running<E> {
 /// Why a read that gave events is not enough.
 const CAUSES_MISSING: &str =
     "its events wait for others that were deleted there, or that only another replica has";
+
+fn own_waits(number: u64) -> String {
+    format!(
+        "its journal has event {number} of this replica, which waits for an event that cannot be applied here: run a version that can, or `antiphon entity skip-event`"
+    )
+}
 
 fn retry_wait<E: EventSourced>(shared: &Shared<E>, attempts: u32) -> std::time::Duration {
     let settings = &shared.settings;
