@@ -1,17 +1,18 @@
-//! Every key of the configuration, with its default, what it takes and what it does: the source of `docs/replicator/settings.md`.
+//! Every key of the configuration, with its default, its accepted values and its effect: the source
+//! of `docs/replicator/settings.md`.
 //!
-//! `*` stands for an index or a name. Tests hold this list, the code that reads and the page together.
+//! `*` stands for an index or a name. Tests keep this list, the code that reads and the page equal.
 
-/// One key.
+/// A key of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// Its path.
+    /// The path, with `*` for an index or a name.
     pub key: &'static str,
-    /// Its default as it would be written; empty is none.
+    /// The default as it would be written; empty is none.
     pub default: &'static str,
-    /// What it takes.
+    /// The accepted values.
     pub expected: &'static str,
-    /// What it does.
+    /// The effect.
     pub about: &'static str,
 }
 
@@ -196,7 +197,7 @@ pub const KEYS: &[Key] = &[
     key("Health:StallTime", "00:01:00", "TimeSpan, 1 second to 1 day", "How long a subscription may be behind without moving before it is not ready."),
 ];
 
-/// The page's table.
+/// The table of the page.
 pub fn markdown_table() -> String {
     let mut table = String::from("| Key | Default | Takes | What it does |\n|---|---|---|---|\n");
     for key in KEYS {
