@@ -80,7 +80,8 @@ pub struct Settings {
     pub provenance: bool,
     /// Keeps events from going round between two places.
     pub loops: LoopSettings,
-    /// Copies the metadata of streams: ACL, `$maxAge`, `$maxCount`, `$tb`, `$cacheControl`, own keys.
+    /// Copies the metadata of streams: ACL, `$maxAge`, `$maxCount`, `$tb`, `$cacheControl`, own
+    /// keys.
     pub copy_stream_metadata: bool,
     /// Deletes at the destination the streams that were deleted at the source.
     pub copy_deletes: bool,

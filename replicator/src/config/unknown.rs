@@ -106,8 +106,7 @@ mod tests {
             ("AWS:ServiceUri", "AWS:ServiceURL"),
             ("Settings:BufferSize", "Settings:PersistentSubscriptionBufferSize"),
         ] {
-            // an abbreviation may be too far away for a guess, but the guess must never be another
-            // key
+            // an abbreviation may get no guess, but never a wrong one
             match nearest(wrong) {
                 Some(found) => assert_eq!(found, meant, "{wrong}"),
                 None => {
