@@ -102,7 +102,7 @@ pub enum Effect {
     SaveCheckpoint(Position),
     /// Ask the sink if it is reachable again.
     Probe,
-    /// This many deliveries are no longer held: continue reading.
+    /// Continue reading: the given number of deliveries is no longer held.
     Release(usize),
     /// Information for the log and the metrics.
     Note(Note),

@@ -133,7 +133,8 @@ pub trait Source: Send + Sync + 'static {
     /// keeps its own position and ignores `position`.
     ///
     /// # Errors
-    /// `Unavailable`: try again. `Rejected`: the settings are wrong (no such group, wrong credentials).
+    /// The position of the newest event; none when there is none, or the source cannot tell which
+    /// it is.
     async fn open(&self, position: Option<Position>) -> Result<Opened>;
 
     /// The position of the newest event; none when there is none, or the source cannot tell.

@@ -1,4 +1,5 @@
-//! One running subscription: the actor around a [`Pipeline`](crate::pipeline::Pipeline), and the
+//! A running subscription: the actor around a [`Pipeline`](crate::pipeline::Pipeline), and the
+//! tasks that carry out its effects.
 //! tasks that carry out its effects.
 //!
 //! ```text
