@@ -56,7 +56,7 @@ pub struct NodeAddress {
 pub struct Credentials {
     /// The user.
     pub user: String,
-    /// Its password.
+    /// The password of the user.
     pub password: String,
 }
 

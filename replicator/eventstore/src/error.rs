@@ -8,7 +8,8 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The server cannot be reached, is not ready, or ended a stream. Nothing was written: try again.
+    /// The server cannot be reached, is not ready, or ended a stream. Nothing was written: try
+    /// again.
     Unavailable,
     /// No answer came in time, or the connection broke before the answer. The outcome of a write is
     /// unknown: read it from the store, or repeat it with the same ids and revision.

@@ -76,7 +76,8 @@ impl RunningSubscription {
     /// Starts a subscription at its checkpoint.
     ///
     /// # Errors
-    /// `Unavailable` or `Corrupt` when the checkpoint cannot be read; `Rejected` when a setting is wrong.
+    /// `Unavailable` or `Corrupt` when the checkpoint cannot be read; `Rejected` when a setting is
+    /// out of range.
     pub async fn start(parts: Parts) -> Result<Self> {
         let position = match parts.source.settles() {
             true => None,

@@ -55,7 +55,7 @@ impl Faults {
 /// Accepts commands at a listener until the process ends.
 ///
 /// # Errors
-/// When the listener fails.
+/// The error of the listener.
 pub async fn serve(listener: TcpListener, faults: Faults) -> std::io::Result<()> {
     loop {
         let (connection, _) = listener.accept().await?;
