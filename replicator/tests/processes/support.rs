@@ -64,7 +64,7 @@ pub(crate) async fn count(client: &es::EventStoreClient, stream: &str) -> usize 
     read(client, stream).await.len()
 }
 
-/// Settings of a replicator by `Ditto_` variables, and the folder in which it runs.
+/// Settings of a replicator, as `Ditto_` variables, and its working folder.
 pub(crate) struct Setup {
     pub(crate) folder: TempDir,
     pub(crate) variables: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! One run of a server: the state that its services share.
+//! State shared by the services of one run of a server.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

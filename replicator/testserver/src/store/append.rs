@@ -45,7 +45,7 @@ impl Store {
     /// Appends events to a stream, all or none.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn append(
         &mut self,
         name: &str,
@@ -80,7 +80,7 @@ impl Store {
     /// Deletes a stream.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn delete(
         &mut self,
         name: &str,

@@ -54,7 +54,7 @@ impl Store {
     /// Stores a group, or its deletion.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn store_group(&mut self, record: GroupRecord) -> Result<()> {
         self.persist_group(&record)?;
         self.apply_group(record);
@@ -73,7 +73,7 @@ impl Store {
     /// Parks a message, as a link to it.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn park(
         &mut self,
         record: &GroupRecord,
@@ -92,7 +92,7 @@ impl Store {
     /// Forgets parked messages below a number.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn forget_parked(&mut self, record: &GroupRecord, below: u64) -> Result<()> {
         let name = record.parked_stream();
         let stream = self.id_of(&name);
