@@ -154,7 +154,8 @@ impl Pipeline {
         Judgement::Done
     }
 
-    /// Parks an event. The later events of its stream are parked too if [`Followers`] says so.
+    /// Parks an event. The later events of its stream are parked too if the setting `followers`
+    /// says so.
     pub(super) fn park(&mut self, now: Now, item: Item, reason: String, out: &mut Out) {
         let seq = item.seq;
         let until = now.at + self.settings.broken_memory;

@@ -63,7 +63,7 @@ pub struct PipelineSettings {
     pub lane_order: LaneOrder,
     /// Effect of a blocked stream on the others of its lane.
     pub neighbours: Neighbours,
-    /// Writes under way at once in a lane; one when the order is [`LaneOrder::Arrival`].
+    /// Largest number of simultaneous writes in a lane; one for the order [`LaneOrder::Arrival`].
     pub lane_writes_max: usize,
     /// Largest number of events in one write.
     pub batch_count_max: usize,
