@@ -1,4 +1,5 @@
-//! What travels through the replicator: an event as its source holds it, and where it stands there.
+//! The event that travels through the replicator: its content at the source, and its position
+//! there.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,26 +12,27 @@ use crate::source::{Position, Token};
 /// An event of a stream, exactly as the source holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// The id that the writer gave it; kept at the destination.
+    /// The id given by the writer; kept at the destination.
     pub id: Uuid,
-    /// The stream that it was appended to, never the one that a link to it stands in.
+    /// The stream to which the event was appended, never the stream of a link to it.
     pub stream: Arc<str>,
-    /// Its number in `stream`, from zero.
+    /// The number in `stream`, from zero.
     pub revision: u64,
-    /// Its type.
+    /// The event type.
     pub event_type: Arc<str>,
-    /// Whether the source calls `data` JSON. Kept at the destination; says nothing about whether it parses.
+    /// True when the source calls `data` JSON. Kept at the destination; says nothing about whether
+    /// `data` parses.
     pub is_json: bool,
     /// The payload; may be empty.
     pub data: Bytes,
     /// The metadata; may be empty.
     pub metadata: Bytes,
-    /// When the source stored it, as exactly as the source says.
+    /// Time at which the source stored the event, as exactly as the source says.
     pub created: SystemTime,
 }
 
 impl Event {
-    /// Bytes that it takes in a buffer: payload, metadata and a bit for the rest.
+    /// Bytes of the event in a buffer: payload, metadata, type, and 64 for the rest.
     pub fn size(&self) -> usize {
         self.data.len() + self.metadata.len() + self.event_type.len() + 64
     }
@@ -39,9 +41,9 @@ impl Event {
 /// The link event through which an event was reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
-    /// The stream that the link stands in: `$ce-customer`, say.
+    /// The stream of the link: `$ce-customer`, say.
     pub stream: Arc<str>,
-    /// The link's number in it.
+    /// The number of the link in `stream`.
     pub revision: u64,
 }
 
@@ -50,14 +52,15 @@ pub struct Link {
 pub struct Envelope {
     /// The event itself.
     pub event: Event,
-    /// The link to it, when it was read through one.
+    /// The link to the event, when the event was read through one.
     pub link: Option<Link>,
-    /// Where the source goes on when everything up to this event is done; none when the source has no such position
-    /// (a group keeps its own; a page of a journal has one at its end only).
+    /// Position from which the source goes on when everything up to this event is done; none when
+    /// the source has no such position (a group keeps its own; a page of a journal has one at its
+    /// end only).
     pub position: Option<Position>,
-    /// How often the source has delivered it before, as the source counts.
+    /// Earlier deliveries of the event, as the source counts.
     pub retry_count: u32,
-    /// What settles it at the source; none where the source keeps no account.
+    /// The token that settles the event at the source; none where the source keeps no account.
     pub token: Option<Token>,
 }
 

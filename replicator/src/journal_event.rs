@@ -6,11 +6,12 @@
 //! | `revision`      | sequence number - 1 |
 //! | `event_type`    | manifest; `event` when it is empty |
 //! | `data`          | the payload's bytes |
-//! | `is_json`       | whether the payload's codec is JSON |
-//! | `id`            | made from persistence id, origin and origin's number: the same at every reading |
-//! | `metadata`      | JSON `{"antiphon": {codec, manifest, version, meta}}`, from which the stored event is made again |
+//! | `is_json`       | true when the payload's codec is JSON |
+//! | `id`            | hash of persistence id, origin and origin's number: always the same |
+//! | `metadata`      | JSON `{"antiphon": {codec, manifest, version, meta}}`, for the way back |
 //!
-//! Only events that came from a journal can go into one: a stream of an event store knows neither an entity type nor versions.
+//! Only events that came from a journal can go into a journal: a stream of an event store knows
+//! neither an entity type nor versions.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,10 +40,10 @@ struct Header {
     meta: EventMeta,
 }
 
-/// The event of a stream that stands for a stored event.
+/// Makes the event of a stream that stands for a stored event.
 ///
 /// # Errors
-/// `Bug` when its metadata cannot be written as JSON.
+/// `Bug` when the metadata cannot be written as JSON.
 pub(crate) fn to_event(id: &PersistenceId, stored: StoredEvent) -> Result<Event> {
     let revision = stored.sequence_nr.value().saturating_sub(1);
     let manifest = stored.payload.manifest.clone();
@@ -70,7 +71,7 @@ pub(crate) fn to_event(id: &PersistenceId, stored: StoredEvent) -> Result<Event>
     })
 }
 
-/// The stored event that [`to_event`] was given.
+/// Makes the stored event again from an event made by [`to_event`].
 ///
 /// # Errors
 /// `Rejected` when the event does not come from a journal.
@@ -90,7 +91,7 @@ pub(crate) fn to_stored(event: &Event) -> Result<StoredEvent> {
     })
 }
 
-/// The time of day as the wire of a file has it: microseconds since 1970.
+/// Microseconds since 1970, as files store a time; zero for an earlier time.
 pub(crate) fn micros(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

@@ -1,9 +1,9 @@
 //! Event store to event store replication.
 //!
-//! - [`event`]: what travels.
-//! - [`source`], [`sink`]: where it comes from and goes to.
-//! - [`pipeline`]: the rules of what is written when, as a pure core.
-//! - [`checkpoint`]: where it goes on after a restart.
+//! - [`event`]: the event that travels.
+//! - [`source`], [`sink`]: the ends that events come from and go to.
+//! - [`pipeline`]: the rules for the order and the time of writes, as a pure core.
+//! - [`checkpoint`]: the position to go on from after a restart.
 
 pub mod checkpoint;
 pub mod cli;

@@ -1,6 +1,8 @@
-//! The stores of a journal that may be out of reach: opened when they are first needed, and again until that succeeds.
+//! Stores of a journal that may be unreachable: opened at the first use, and tried again at each
+//! use until that succeeds.
 //!
-//! So a source or a sink whose database is away at the start waits as for an event store, with the reason in `/health/ready`.
+//! So a source or a sink whose database is unreachable at the start waits as it does for an event
+//! store, with the reason in `/health/ready`.
 
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use crate::{Error, ErrorKind, Result};
 
 type Open = dyn Fn() -> BoxFuture<'static, Result<Stores>> + Send + Sync;
 
-/// Stores that are opened when they are first needed. Cheap to clone; clones share them.
+/// Stores that are opened at the first use. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub struct StoresOnDemand {
     name: Arc<str>,
@@ -33,7 +35,7 @@ impl StoresOnDemand {
         }
     }
 
-    /// Stores that `open` opens; `name` says in messages which they are.
+    /// Stores that `open` opens. Error messages begin with `name`.
     pub fn new(
         name: &str,
         open: impl Fn() -> BoxFuture<'static, Result<Stores>> + Send + Sync + 'static,
@@ -41,13 +43,14 @@ impl StoresOnDemand {
         Self { name: name.into(), open: Arc::new(open), stores: Arc::default() }
     }
 
-    /// The stores. Cancelling it leaves them as they were.
+    /// The stores, opened if needed. A cancelled call changes nothing.
     ///
     /// # Errors
-    /// `Rejected` when trying again cannot help, such as for missing tables; `Unavailable` when nobody answers.
+    /// `Rejected` when a retry cannot help, for example when tables are missing; `Unavailable` when
+    /// the database does not answer.
     pub async fn get(&self) -> Result<&Stores> {
         self.stores.get_or_try_init(|| (self.open)()).await.map_err(|error| {
-            // nothing was changed by an attempt to open, so its timeout leaves nothing unknown
+            // opening changes nothing, so a timeout leaves no outcome unknown
             let kind = match error.kind() {
                 ErrorKind::Timeout => ErrorKind::Unavailable,
                 kind @ (ErrorKind::Unavailable

@@ -15,13 +15,14 @@ use crate::wire::streams::{AppendReq, AppendResp, DeleteReq, DeleteResp, append_
 impl EventStoreClient {
     /// Appends `events` to `stream`, all or none, in order.
     ///
-    /// Repeated with the same ids and the same exact revision it writes nothing and answers as the
-    /// first time. A cancelled call may have written.
+    /// A repeated call with the same ids and the same exact revision writes nothing and returns the
+    /// first outcome. A cancelled call may have written.
     ///
     /// # Errors
-    /// `Timeout` when it is unknown whether the events were written; `Unavailable` or `NotLeader` when they were
-    /// not; `Rejected` for an event over the server's limit, without a type, or no event at all;
-    /// `StreamDeleted`; `AccessDenied`. An unexpected revision is an outcome, not an error.
+    /// `Timeout` when it is unknown whether the events were written; `Unavailable` or `NotLeader`
+    /// when they were not; `Rejected` for an event above the server's limit, an event without a
+    /// type, or an empty list; `StreamDeleted`; `AccessDenied`. An unexpected revision is an
+    /// outcome, not an error.
     pub async fn append(
         &self,
         stream: &str,
@@ -35,7 +36,7 @@ impl EventStoreClient {
             expected: Some(expected_to_wire(expected)),
         };
         let first = AppendReq { content: Some(append_req::Content::Options(options)) };
-        // built anew for a second attempt at another node, event by event as they are sent
+        // rebuilt for a second attempt at another node; each event is encoded when it is sent
         let events: Arc<[NewEvent]> = events.into();
         let answer = self.call(&doing, |link| {
             let (first, events) = (first.clone(), Arc::clone(&events));
@@ -48,10 +49,10 @@ impl EventStoreClient {
         outcome(&doing, answer.await?)
     }
 
-    /// Deletes `stream` so that it can be written again: numbers go on where they were.
+    /// Deletes `stream` such that it can be written again: its numbers continue.
     ///
     /// # Errors
-    /// As of an append; `Rejected` when the stream is not at the expected revision.
+    /// The errors of an append; `Rejected` when the stream is not at the expected revision.
     pub async fn delete_stream(
         &self,
         stream: &str,
@@ -66,10 +67,10 @@ impl EventStoreClient {
         Ok(deleted_at(answer.await?))
     }
 
-    /// Deletes `stream` for ever: nothing can be written to it again.
+    /// Deletes `stream` for ever: it cannot be written again.
     ///
     /// # Errors
-    /// As of an append; `Rejected` when the stream is not at the expected revision.
+    /// The errors of an append; `Rejected` when the stream is not at the expected revision.
     pub async fn tombstone_stream(
         &self,
         stream: &str,
@@ -85,7 +86,7 @@ impl EventStoreClient {
     }
 }
 
-/// What the server would refuse in words that name no event, or not refuse at all.
+/// Rejects appends that the server would refuse without naming the event, or would accept.
 pub(crate) fn check(stream: &str, events: &[NewEvent]) -> Result<()> {
     let doing = || format!("append to stream `{stream}`");
     if stream.is_empty() {
@@ -105,7 +106,7 @@ pub(crate) fn check(stream: &str, events: &[NewEvent]) -> Result<()> {
     Ok(())
 }
 
-/// What a success says; none when it says nothing.
+/// The outcome in a success message; none when it has no revision.
 pub(crate) fn success(written: append_resp::Success) -> Option<AppendOutcome> {
     let Some(success::Current::CurrentRevision(next_revision)) = written.current else {
         return None;

@@ -1,8 +1,8 @@
-//! Many appends on their way at once: one stream of requests, answered one by one.
+//! Many appends in flight at once: one stream of requests, with an answer to each.
 //!
-//! The server does the appends of one appender in the order in which they were given, so an append
-//! need not wait for the answer to the one before it. A single [`EventStoreClient::append`] costs a
-//! call of its own each time.
+//! The server executes the appends of one appender in the order in which they were given, so an
+//! append need not wait for the answer to the one before. [`EventStoreClient::append`], in
+//! contrast, makes a separate call each time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,8 +30,7 @@ use crate::wire::streams::{BatchAppendReq, BatchAppendResp};
 
 /// Appends without waiting for each other. Cheap to clone; clones share the stream of requests.
 ///
-/// When it fails, it has failed for good: every append that is not answered ends with `Timeout`, and
-/// a new appender is needed.
+/// A failure is final: every unanswered append ends with `Timeout`, and a new appender is needed.
 #[derive(Clone)]
 pub struct Appender {
     client: EventStoreClient,
@@ -40,14 +39,14 @@ pub struct Appender {
     waiting: Arc<Mutex<Waiting>>,
 }
 
-/// Who waits for an answer; none when there are none to come.
+/// The appends that wait for an answer.
 #[derive(Default)]
 struct Waiting {
     asked: BTreeMap<Uuid, oneshot::Sender<Result<AppendOutcome>>>,
     over: bool,
 }
 
-/// One append under way: its place, and its entry among those who wait.
+/// An append in progress: its permit, and its entry in [`Waiting`].
 struct Asked {
     id: Uuid,
     waiting: Arc<Mutex<Waiting>>,
@@ -56,13 +55,13 @@ struct Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        // one that was given up waits no more
+        // a cancelled append waits no more
         lock(&self.waiting).asked.remove(&self.id);
     }
 }
 
 impl EventStoreClient {
-    /// Opens an appender with at most `in_flight_max` appends under way; a further one waits.
+    /// Opens an appender with at most `in_flight_max` appends in flight; further ones wait.
     ///
     /// # Errors
     /// `Rejected` when `in_flight_max` is zero or the server is older than 21.10; `Unavailable`,
@@ -96,16 +95,17 @@ impl EventStoreClient {
 }
 
 impl Appender {
-    /// Whether it has failed: nothing more is sent, and a new one is needed.
+    /// True when the appender has failed: it sends nothing more, and a new one is needed.
     pub fn has_failed(&self) -> bool {
         lock(&self.waiting).over
     }
 
-    /// As [`EventStoreClient::append`]. The append is on its way when the first poll that did not
-    /// wait for a place returns; a cancelled call may have written.
+    /// Appends like [`EventStoreClient::append`]. The append has been sent when the first poll that
+    /// did not wait for a permit returns. A cancelled call may have written.
     ///
     /// # Errors
-    /// As there. The whole append has to fit one message of the server (16 MiB on most).
+    /// The errors of [`EventStoreClient::append`]. The whole append must fit into one message of
+    /// the server (16 MiB on most).
     pub async fn append(
         &self,
         stream: &str,
@@ -165,7 +165,7 @@ impl fmt::Debug for Appender {
     }
 }
 
-/// Hands the answers out until the stream ends.
+/// Passes the answers to their appends until the stream ends.
 async fn take_answers(
     client: EventStoreClient,
     mut answers: Streaming<BatchAppendResp>,
@@ -178,7 +178,7 @@ async fn take_answers(
                 let id = answer.correlation_id.clone().and_then(uuid_from_wire);
                 let asked = id.and_then(|id| lock(&waiting).asked.remove(&id));
                 if let Some(asked) = asked {
-                    // whoever asked may have given up
+                    // the caller may have given up
                     let _ = asked.send(outcome(answer));
                 }
             }
@@ -239,7 +239,7 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Nothing was sent.
+/// The error of an append that was not sent.
 fn ended(stream: &str) -> Error {
     let message = format!("append to stream `{stream}`: the appender has failed, open a new one");
     Error::new(ErrorKind::Unavailable, message)

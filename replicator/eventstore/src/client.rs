@@ -1,5 +1,5 @@
-//! The client: a handle that is cheap to clone. Its calls stand in `append`, `read`, `subscribe`,
-//! `metadata` and `group`; here is what they have in common.
+//! The client, a handle that is cheap to clone. Its calls are in `append`, `read`, `subscribe`,
+//! `metadata` and `group`; this module has the parts common to all calls.
 
 use std::fmt;
 use std::future::Future;
@@ -18,8 +18,8 @@ use crate::settings::ClientSettings;
 use crate::status::failure;
 use crate::tls;
 
-/// A client of one store. Clones share one connection, which is made when it is first needed and
-/// made anew whenever it breaks.
+/// A client of one store. Clones share one connection, which is opened at first use and reopened
+/// after a failure.
 ///
 /// ```no_run
 /// use antiphon_eventstore::{
@@ -49,17 +49,18 @@ struct Shared {
     shown: String,
 }
 
-/// What a call that is answered by a stream gives.
+/// The opened answer stream of a call.
 pub(crate) struct Opened<T> {
     pub(crate) messages: tonic::Streaming<T>,
     pub(crate) link: Link,
 }
 
 impl EventStoreClient {
-    /// A client of the store that `connection` names. Nothing is sent yet.
+    /// Creates a client of the store that `connection` names. Sends nothing yet.
     ///
     /// # Errors
-    /// `Rejected` when a setting cannot work, or a certificate of the connection string cannot be used.
+    /// `Rejected` when a setting is out of range, or a certificate of the connection string cannot
+    /// be used.
     pub fn new(connection: ConnectionString, settings: ClientSettings) -> Result<Self> {
         let settings = connection.applied_to(settings);
         settings.validate()?;
@@ -87,15 +88,15 @@ impl EventStoreClient {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The settings in force, those of the connection string included.
+    /// The settings in force, including those of the connection string.
     pub fn settings(&self) -> &ClientSettings {
         &self.shared.settings
     }
 
-    /// Whether the store answers: asks for one entry of its log.
+    /// Checks that the store answers, by reading one entry of its log.
     ///
     /// # Errors
-    /// As of any read.
+    /// The errors of a read.
     pub async fn ping(&self) -> Result<()> {
         let from = crate::read::ReadFrom::End;
         let mut newest = self.read_all(crate::read::Direction::Backwards, from, 1, false).await?;
@@ -107,7 +108,7 @@ impl EventStoreClient {
         SystemClock.now()
     }
 
-    /// `message` with what every request carries.
+    /// `message` with the headers that every request has.
     pub(crate) fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         let headers = request.metadata_mut();
@@ -121,8 +122,8 @@ impl EventStoreClient {
         request
     }
 
-    /// Makes a call that has one answer. When the node is not the leader and says who is, the call
-    /// is made there, once: nothing was written.
+    /// Makes a call with a single answer. When the node is not the leader and names the leader, the
+    /// call is repeated there, once: nothing was written before.
     pub(crate) async fn call<T, F, A>(&self, doing: &str, make: F) -> Result<T>
     where
         F: Fn(Link) -> A,
@@ -136,7 +137,7 @@ impl EventStoreClient {
         }
     }
 
-    /// Makes a call that is answered by a stream; the bound is on the stream's opening.
+    /// Makes a call that is answered by a stream. The timeout applies to the opening of the stream.
     pub(crate) async fn open<T, F, A>(&self, doing: &str, make: F) -> Result<Opened<T>>
     where
         F: Fn(Link) -> A,
@@ -168,7 +169,7 @@ impl EventStoreClient {
         }
     }
 
-    /// Tells what `status` means, and gives up the connection if it is of no more use.
+    /// Converts `status` into an error, and drops the connection if it is unusable.
     pub(crate) fn failed(&self, doing: &str, status: Status, link: &Link) -> Error {
         let failure = failure(doing, status);
         if failure.broken {
@@ -177,7 +178,8 @@ impl EventStoreClient {
         failure.error
     }
 
-    /// As [`Self::failed`], for a stream that only reads: there is no outcome to be unsure about.
+    /// Does the same as [`Self::failed`] for a stream that only reads, whose outcome is never
+    /// unknown.
     pub(crate) fn ended(&self, doing: &str, status: Option<Status>, link: &Link) -> Error {
         let Some(status) = status else {
             return Error::new(

@@ -1,9 +1,9 @@
 //! Connection strings: `esdb://user:password@host:2113,other:2113?tls=false`.
 //!
 //! Schemes `esdb`, `kurrentdb`, `kdb`, each also with `+discover` (one DNS name that stands for all
-//! nodes of a cluster). Several hosts, or `+discover`, mean a cluster: its members are asked who
-//! leads. One host is a single node. Parameter names are compared without case, as the vendor's
-//! clients do; durations are milliseconds, `-1` means never.
+//! nodes of a cluster). Several hosts, or `+discover`, mean a cluster: its members are asked for
+//! the leader. A single host is a single node. Parameter names are case-insensitive, as in the
+//! vendor's clients. Durations are in milliseconds; `-1` means never.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,30 +12,32 @@ use crate::error::{Error, Result};
 use crate::legacy;
 use crate::settings::ClientSettings;
 
-/// Where the store is, how to get in, and how to behave. `Debug` and `Display` hide the password.
+/// Address, credentials and options of a store. `Debug` and `Display` hide the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectionString {
     /// The nodes, in the order in which they are tried.
     pub nodes: Vec<NodeAddress>,
-    /// Whether the nodes are asked for the members of their cluster (`+discover`, or several nodes).
+    /// True when the nodes are asked for the members of their cluster (`+discover`, or several
+    /// nodes).
     pub cluster: bool,
     /// User and password.
     pub credentials: Option<Credentials>,
-    /// Whether the connection is encrypted; true unless `tls=false`.
+    /// True when the connection is encrypted; the default. False for `tls=false`.
     pub tls: bool,
-    /// Whether the server's certificate is verified; true unless `tlsVerifyCert=false`.
+    /// True when the server's certificate is verified; the default. False for
+    /// `tlsVerifyCert=false`.
     pub tls_verify_cert: bool,
-    /// A file with the certificates of the authorities to trust, instead of those of the machine.
+    /// A file with the certificates of the trusted authorities, instead of those of the machine.
     pub tls_ca_file: Option<String>,
-    /// A file with the user's certificate, for a server that asks for one.
+    /// A file with the user's certificate, for a server that requires one.
     pub user_cert_file: Option<String>,
-    /// The key that belongs to `user_cert_file`.
+    /// A file with the key for `user_cert_file`.
     pub user_key_file: Option<String>,
-    /// Which member of a cluster is used.
+    /// The preferred member of a cluster.
     pub node_preference: NodePreference,
     /// The name of the connection, shown by the server.
     pub connection_name: Option<String>,
-    /// What was said in the string that has no effect; for a warning.
+    /// Parameters of the string that have no effect; for a warning.
     pub unknown_parameters: Vec<String>,
     times: Times,
 }
@@ -43,7 +45,7 @@ pub struct ConnectionString {
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NodeAddress {
-    /// A name or an address; one of IPv6 without brackets.
+    /// A host name or an IP address; IPv6 without brackets.
     pub host: String,
     /// The port of the HTTP interface.
     pub port: u16,
@@ -54,25 +56,25 @@ pub struct NodeAddress {
 pub struct Credentials {
     /// The user.
     pub user: String,
-    /// Its password.
+    /// The password of the user.
     pub password: String,
 }
 
-/// Which member of a cluster is used. Writes need the leader.
+/// The preferred member of a cluster. Writes need the leader.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum NodePreference {
     /// The leader.
     #[default]
     Leader,
-    /// A follower, else whichever is there.
+    /// A follower, else any member that is alive.
     Follower,
-    /// A read-only replica, else whichever is there.
+    /// A read-only replica, else any member that is alive.
     ReadOnlyReplica,
-    /// Any that is alive.
+    /// Any member that is alive.
     Random,
 }
 
-/// What the string says about times; `None` where it is silent, zero where it says "never".
+/// Times in the string; `None` where it has none, zero for "never".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Times {
     keep_alive_interval: Option<Duration>,
@@ -84,16 +86,16 @@ struct Times {
 }
 
 const PORT: u16 = 2113;
-/// Longer than any process lives, and short enough to be added to a time.
+/// Longer than the life of any process, and short enough to be added to a time.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl ConnectionString {
-    /// Reads a connection string.
+    /// Parses a connection string.
     ///
     /// # Errors
-    /// `Rejected`, naming the part, its value and what was expected. The forms of the old TCP client
-    /// (`ConnectTo=..`, `GossipSeeds=..`, `tcp://`, `discover://`) are refused with the string to
-    /// write instead.
+    /// `Rejected`, naming the part, its value and the expected form. The forms of the old TCP
+    /// client (`ConnectTo=..`, `GossipSeeds=..`, `tcp://`, `discover://`) are refused with the
+    /// string to use instead.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         legacy::refuse(text)?;
@@ -136,7 +138,7 @@ impl ConnectionString {
         Ok(parsed)
     }
 
-    /// `settings` with what this string says about times and attempts.
+    /// `settings` with the times and attempts of this string.
     pub(crate) fn applied_to(&self, settings: ClientSettings) -> ClientSettings {
         let times = &self.times;
         ClientSettings {
@@ -238,7 +240,7 @@ fn discovers(scheme: &str) -> Result<bool> {
     )))
 }
 
-/// The text before the `@` is not repeated in messages: it holds the password.
+/// Parses the text before the `@`. Messages never repeat it, because it has the password.
 fn credentials(text: &str) -> Result<Credentials> {
     let (user, password) = text.split_once(':').ok_or_else(|| {
         Error::rejected(
@@ -321,7 +323,7 @@ fn unexpected(name: &str, expected: &str, actual: &str) -> Error {
     Error::rejected(format!("connection string: `{name}`: expected {expected}, actual `{actual}`"))
 }
 
-/// Resolves `%41` and the like.
+/// Resolves percent-encoded bytes such as `%41`.
 fn decoded(text: &str) -> Result<String> {
     let wrong = || {
         Error::rejected(

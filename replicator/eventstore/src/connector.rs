@@ -1,4 +1,4 @@
-//! Opens connections: TCP without delay, then TLS if asked, within a bound.
+//! Opens connections: TCP without delay, then TLS if asked, within a timeout.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,11 +19,11 @@ use tower_service::Service;
 
 use crate::connection_string::NodeAddress;
 
-/// What a connection is made of: TCP, or TLS over it.
+/// The byte stream of a connection: TCP, or TLS over it.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Connects to one node, whatever the URI says.
+/// Connects to one node and ignores the URI.
 #[derive(Clone)]
 pub(crate) struct Connector {
     node: NodeAddress,
@@ -31,7 +31,7 @@ pub(crate) struct Connector {
     timeout: Duration,
 }
 
-/// No connection came to be, so nothing was sent either.
+/// The connection could not be opened, so nothing was sent.
 #[derive(Debug)]
 pub(crate) struct ConnectFailed {
     node: NodeAddress,
@@ -60,7 +60,7 @@ impl Connector {
 
 async fn open(node: &NodeAddress, tls: Option<Arc<ClientConfig>>) -> io::Result<Box<dyn Io>> {
     let tcp = TcpStream::connect((node.host.as_str(), node.port)).await?;
-    // small appends wait for a delayed acknowledgement otherwise: 40 ms each
+    // otherwise small appends wait for a delayed acknowledgement, 40 ms each
     tcp.set_nodelay(true)?;
     let Some(tls) = tls else { return Ok(Box::new(tcp)) };
     let name = ServerName::try_from(node.host.clone()).map_err(io::Error::other)?;

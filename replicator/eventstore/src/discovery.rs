@@ -1,11 +1,11 @@
-//! Which member of a cluster is used, told from what its members say about each other.
+//! Choice of a cluster member, by the states that the members report.
 
 use crate::connection_string::{NodeAddress, NodePreference};
 use crate::wire::gossip::{Member, member::State};
 
-/// The member to use; none when no member that is alive may serve clients.
+/// The member to use; none when no member that is alive can serve clients.
 ///
-/// `turn` spreads those who have no reason to prefer one over another.
+/// `turn` spreads clients over equally suitable members.
 pub(crate) fn choose(
     members: &[Member],
     preference: NodePreference,
@@ -31,7 +31,7 @@ pub(crate) fn choose(
     }
 }
 
-/// A member that can be asked, with its address.
+/// The state and address of a member that can be asked; none for others.
 fn serving(member: &Member) -> Option<(State, NodeAddress)> {
     let endpoint = member.http_end_point.as_ref().filter(|_| member.is_alive)?;
     let port = u16::try_from(endpoint.port).ok().filter(|port| *port != 0)?;

@@ -1,36 +1,38 @@
-//! The one error of this crate: a kind that says what to do, a message, and what was underneath.
+//! The only error type of this crate: a kind that tells the caller how to react, a message and a
+//! source.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What a caller can do about an [`Error`].
+/// Classes of an [`Error`], by the reaction of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The server cannot be reached, is not ready, or ended a stream. Nothing was written: try again.
+    /// The server cannot be reached, is not ready, or ended a stream. Nothing was written: try
+    /// again.
     Unavailable,
-    /// No answer came in time, or the connection broke while the answer was awaited. Whether a
-    /// write took place is unknown: ask the store, or repeat it with the same ids and revision.
+    /// No answer came in time, or the connection broke before the answer. The outcome of a write is
+    /// unknown: read it from the store, or repeat it with the same ids and revision.
     Timeout,
     /// The stream, the group or the event does not exist.
     NotFound,
     /// The group exists already.
     AlreadyExists,
-    /// The user or the password is wrong, or the user may not do this.
+    /// The user or the password is wrong, or the user has no permission.
     AccessDenied,
     /// The node is not the leader, and the leader could not be reached either: try again.
     NotLeader,
     /// The stream was deleted for ever (tombstone).
     StreamDeleted,
-    /// The request can never succeed as it is: change it.
+    /// The request can never succeed unchanged: change it.
     Rejected,
-    /// What the server sent makes no sense: a person has to look.
+    /// The server's message is invalid: an operator has to look.
     Corrupt,
     /// A defect of this crate or of the server: report it.
     Bug,
 }
 
-/// Why a call of the event store failed.
+/// The failure of a call of the event store.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -47,23 +49,23 @@ impl Error {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// The same error with what was underneath.
+    /// The same error with its source.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..self }
     }
 
-    /// What the caller can do.
+    /// The kind of the error, which says how to react.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What happened, in one sentence without the source.
+    /// The message, in one sentence without the source.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Whether the same request may succeed later, unchanged.
+    /// True when the same request may succeed later, unchanged.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::NotLeader)
     }

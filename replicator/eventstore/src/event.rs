@@ -9,40 +9,40 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::wire;
 
-/// The stream that stands for everything.
+/// The name of the stream of all events.
 pub const ALL: &str = "$all";
 
-/// A place in the log of the whole store. Ordered; the numbers have no other meaning.
+/// A position in the log of the whole store. Ordered; the numbers have no other meaning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// Of the commit.
+    /// The position of the commit.
     pub commit: u64,
-    /// Of the event's own record; the same as `commit` since servers have no transactions.
+    /// The position of the event's own record; equal to `commit` on servers without transactions.
     pub prepare: u64,
 }
 
-/// What an append or a delete expects of its stream.
+/// The state that an append or a delete expects of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedRevision {
-    /// Nothing. A repeated append is recognised by its event ids for as long as the server
+    /// Any state. The server recognises a repeated append by its event ids for as long as it
     /// remembers them, which is not guaranteed.
     Any,
     /// The stream has no event, or was deleted but not tombstoned.
     NoStream,
     /// The stream has an event.
     StreamExists,
-    /// The last event of the stream has this number. A repeated append is recognised for ever.
+    /// The last event of the stream has this number. A repeated append is always recognised.
     Exact(u64),
 }
 
-/// An event that is to be appended.
+/// An event to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Tells a repeated append from a new one.
+    /// The id, which tells a repeated append from a new one.
     pub id: Uuid,
     /// The type; must not be empty.
     pub event_type: Arc<str>,
-    /// Whether the store is told that `data` is JSON. It does not check it, and neither does the client.
+    /// True when `data` is marked as JSON. Neither the store nor the client checks it.
     pub is_json: bool,
     /// The payload, kept byte by byte.
     pub data: Bytes,
@@ -62,7 +62,7 @@ impl NewEvent {
         }
     }
 
-    /// An event with anything in `data` and a new random id.
+    /// An event with arbitrary bytes in `data` and a new random id.
     pub fn binary(event_type: impl Into<Arc<str>>, data: impl Into<Bytes>) -> Self {
         Self { is_json: false, ..Self::json(event_type, data) }
     }
@@ -92,14 +92,15 @@ impl NewEvent {
     }
 }
 
-/// How an append ended, when the server could tell.
+/// The outcome of an append, if the server reported one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppendOutcome {
     /// The events are in the store, now or since an earlier attempt.
     Written {
         /// The number of the last event of this append.
         next_revision: u64,
-        /// Where it is in the log; none when the server does not say, as for a repeated append.
+        /// The position in the log; none when the server does not report it, as for a repeated
+        /// append.
         position: Option<Position>,
     },
     /// Nothing was written.
@@ -109,37 +110,37 @@ pub enum AppendOutcome {
     },
 }
 
-/// An event of a stream, as the store has it.
+/// An event of a stream as recorded by the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedEvent {
-    /// The id that the writer gave it.
+    /// The id given by the writer.
     pub id: Uuid,
-    /// The stream that it was appended to.
+    /// The stream to which it was appended.
     pub stream: Arc<str>,
-    /// Its number in the stream, from zero.
+    /// The number in the stream, from zero.
     pub revision: u64,
-    /// Its type.
+    /// The type.
     pub event_type: Arc<str>,
-    /// Whether the store calls `data` JSON.
+    /// True when the store marks `data` as JSON.
     pub is_json: bool,
     /// The payload.
     pub data: Bytes,
     /// The metadata.
     pub metadata: Bytes,
-    /// When the store wrote it, exact to 100 ns.
+    /// The time at which the store wrote it, exact to 100 ns.
     pub created: SystemTime,
-    /// Its place in the log. Both numbers are `u64::MAX` where a server does not tell.
+    /// The position in the log. Both numbers are `u64::MAX` if the server does not report it.
     pub position: Position,
 }
 
-/// An event as it was read: itself, or what a link points to.
+/// An event of a read: the event itself, or the target of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedEvent {
-    /// The event; none when a link points to an event that is gone.
+    /// The event; none when the target of the link is gone.
     pub event: Option<RecordedEvent>,
-    /// The link through which it was reached.
+    /// The link through which it was read.
     pub link: Option<RecordedEvent>,
-    /// Where the reader is in the log; none where the server does not say.
+    /// The reader's position in the log; none if the server does not report it.
     pub commit_position: Option<u64>,
 }
 
@@ -192,7 +193,7 @@ fn recorded(event: wire::RecordedEvent) -> Result<RecordedEvent> {
     })
 }
 
-/// The time that is `ticks` of 100 ns after 1970.
+/// The time `ticks` after 1970, in units of 100 ns.
 fn from_ticks(ticks: u64) -> Option<SystemTime> {
     let nanos = (ticks % TICKS_PER_SECOND) * 100;
     let since = Duration::new(ticks / TICKS_PER_SECOND, u32::try_from(nanos).ok()?);
@@ -205,7 +206,7 @@ pub(crate) fn uuid_to_wire(id: Uuid) -> wire::Uuid {
     wire::Uuid { form: Some(wire::uuid::Form::Structured(structured)) }
 }
 
-/// The id, in whichever form it came; none when it is missing or no id.
+/// The id in either form of the wire; none when it is missing or invalid.
 pub(crate) fn uuid_from_wire(id: wire::Uuid) -> Option<Uuid> {
     match id.form? {
         wire::uuid::Form::Structured(structured) => Some(Uuid::from_u64_pair(

@@ -1,4 +1,5 @@
-//! Persistent subscription groups: the server keeps the place, the consumer answers each message.
+//! Persistent subscription groups: the server keeps the position, the consumer answers each
+//! message.
 
 use std::fmt;
 
@@ -19,39 +20,39 @@ use crate::wire::persistent_subscriptions as groups;
 use crate::wire::persistent_subscriptions::persistent_subscriptions_client::PersistentSubscriptionsClient;
 use crate::wire::persistent_subscriptions::{ReadReq, ReadResp, read_req, read_resp};
 
-/// The server refuses more ids in one answer.
+/// Largest number of ids in one answer; the server refuses more.
 const IDS_MAX: usize = 2000;
 
-/// What is to be done with a message that was not handled.
+/// The treatment of a message that was not handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NackAction {
-    /// Put it aside, to be replayed when somebody asks.
+    /// Park it, to be replayed on request.
     Park,
-    /// Deliver it again; after `max_retry_count` times it is parked.
+    /// Deliver it again. After `max_retry_count` retries it is parked.
     Retry,
-    /// Forget it.
+    /// Skip it.
     Skip,
-    /// Drop this consumer.
+    /// Disconnect this consumer.
     Stop,
 }
 
-/// A message of a group. It has to be answered by [`Self::answer_id`].
+/// A message of a group. The consumer must answer it by [`Self::answer_id`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupEvent {
     /// The event.
     pub resolved: ResolvedEvent,
-    /// How often it was delivered before.
+    /// Number of earlier deliveries.
     pub retry_count: u32,
 }
 
 impl GroupEvent {
-    /// The id to acknowledge: of the link if there is one, else of the event.
+    /// The id to answer with: of the link if there is one, else of the event.
     pub fn answer_id(&self) -> Option<Uuid> {
         self.resolved.original().map(|event| event.id)
     }
 }
 
-/// A consumer of a group. Dropping it gives its unanswered messages back.
+/// A consumer of a group. Dropping it returns its unanswered messages to the group.
 pub struct GroupSubscription {
     client: EventStoreClient,
     doing: String,
@@ -61,7 +62,7 @@ pub struct GroupSubscription {
     confirmed_by: Option<Instant>,
 }
 
-/// The answering side of a [`GroupSubscription`], for tasks beside the one that receives.
+/// The answering side of a [`GroupSubscription`], for use by other tasks.
 #[derive(Clone)]
 pub struct GroupAnswers {
     client: EventStoreClient,
@@ -70,11 +71,13 @@ pub struct GroupAnswers {
 }
 
 impl EventStoreClient {
-    /// Becomes a consumer of `group` on `stream` (or `$all`), with at most `buffer_size` messages unanswered.
+    /// Becomes a consumer of `group` on `stream` (or `$all`), with at most `buffer_size` unanswered
+    /// messages.
     ///
     /// # Errors
-    /// `NotFound` when the group does not exist, `Rejected` when it has all the consumers it may have,
-    /// `Unavailable`, `NotLeader`, `AccessDenied`; here or from the first [`GroupSubscription::next`].
+    /// `NotFound` when the group does not exist, `Rejected` when it has no room for another
+    /// consumer, `Unavailable`, `NotLeader`, `AccessDenied`; here or from the first
+    /// [`GroupSubscription::next`].
     pub async fn subscribe_group(
         &self,
         stream: &str,
@@ -103,7 +106,7 @@ impl EventStoreClient {
         };
         let first = ReadReq { content: Some(read_req::Content::Options(options)) };
         let bytes_max = self.settings().message_bytes_max;
-        // the channel of the attempt that succeeds is kept: each has its own
+        // each attempt has its own channel; the channel of the successful one is kept
         let kept = std::sync::Mutex::new(None);
         let opened = self.open(&doing, |link| {
             let (sender, receiver) = mpsc::channel(self.settings().group_answers_max);
@@ -129,7 +132,8 @@ impl EventStoreClient {
     /// Creates a group.
     ///
     /// # Errors
-    /// `AlreadyExists`, `AccessDenied`, `Rejected` for settings that cannot work, and those of any call.
+    /// `AlreadyExists`, `AccessDenied`, `Rejected` for settings out of range, and the errors of any
+    /// call.
     pub async fn create_group(
         &self,
         stream: &str,
@@ -145,10 +149,10 @@ impl EventStoreClient {
         answer.await.map(|_| ())
     }
 
-    /// Changes the settings of a group; its consumers are dropped. The filter stays as it is.
+    /// Changes the settings of a group and disconnects its consumers. The filter cannot be changed.
     ///
     /// # Errors
-    /// `NotFound`, and those of [`Self::create_group`].
+    /// `NotFound`, and the errors of [`Self::create_group`].
     pub async fn update_group(
         &self,
         stream: &str,
@@ -164,10 +168,10 @@ impl EventStoreClient {
         answer.await.map(|_| ())
     }
 
-    /// Deletes a group and its place. Its parked messages stay in their stream.
+    /// Deletes a group and its position. Its parked messages stay in their stream.
     ///
     /// # Errors
-    /// `NotFound`, `AccessDenied`, and those of any call.
+    /// `NotFound`, `AccessDenied`, and the errors of any call.
     pub async fn delete_group(&self, stream: &str, group: &str) -> Result<()> {
         use groups::delete_req::{Options, options::What};
         let doing = format!("delete group `{group}` of stream `{stream}`");
@@ -181,10 +185,10 @@ impl EventStoreClient {
         answer.await.map(|_| ())
     }
 
-    /// What the server knows of a group. Needs server 22.6 or newer.
+    /// The state of a group. Needs server 22.6 or newer.
     ///
     /// # Errors
-    /// `NotFound`, `AccessDenied`, `Rejected` by an older server, and those of any call.
+    /// `NotFound`, `AccessDenied`, `Rejected` by an older server, and the errors of any call.
     pub async fn group_info(&self, stream: &str, group: &str) -> Result<GroupInfo> {
         use groups::get_info_req::{Options, options::What};
         let doing = format!("info of group `{group}` of stream `{stream}`");
@@ -203,7 +207,7 @@ impl EventStoreClient {
     /// All groups of the store. Needs server 22.6 or newer.
     ///
     /// # Errors
-    /// `AccessDenied`, `Rejected` by an older server, and those of any call.
+    /// `AccessDenied`, `Rejected` by an older server, and the errors of any call.
     pub async fn list_groups(&self) -> Result<Vec<GroupInfo>> {
         use groups::list_req::{Options, options::What};
         let options = Options { what: Some(What::Everything(wire::Empty {})) };
@@ -214,7 +218,7 @@ impl EventStoreClient {
         });
         match answer.await {
             Ok(answer) => Ok(answer.groups.into_iter().map(GroupInfo::from_wire).collect()),
-            // the server says so when it has no group at all
+            // the server's answer when it has no group at all
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -223,7 +227,7 @@ impl EventStoreClient {
     /// Delivers the parked messages of a group again, at most `limit` of them.
     ///
     /// # Errors
-    /// `NotFound`, `AccessDenied`, and those of any call.
+    /// `NotFound`, `AccessDenied`, and the errors of any call.
     pub async fn replay_parked(&self, stream: &str, group: &str, limit: Option<u64>) -> Result<()> {
         use groups::replay_parked_req::{Options, options::Limit, options::What};
         let doing = format!("replay parked messages of group `{group}` of stream `{stream}`");
@@ -255,9 +259,9 @@ impl GroupSubscription {
     /// The next message. Cancel-safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// `Unavailable` when the server ended the stream or dropped the consumer, or the connection
-    /// broke; `NotFound` when the group does not exist; `Rejected` when it has all the consumers it
-    /// may have. After an error a new subscription is needed.
+    /// `Unavailable` when the server ended the stream or disconnected the consumer, or the
+    /// connection broke; `NotFound` when the group does not exist; `Rejected` when it has no room
+    /// for another consumer. After an error a new subscription is needed.
     pub async fn next(&mut self) -> Result<GroupEvent> {
         loop {
             let message = self.message().await?;
@@ -269,25 +273,25 @@ impl GroupSubscription {
         }
     }
 
-    /// Acknowledges messages by their [`GroupEvent::answer_id`]. The protocol has no answer to this:
-    /// when the connection breaks first, they are delivered again.
+    /// Acknowledges messages by their [`GroupEvent::answer_id`]. The protocol has no reply to this:
+    /// if the connection breaks first, the messages are delivered again.
     ///
     /// # Errors
-    /// `Unavailable` when the subscription has ended, or `group_answers_max` answers wait for longer
-    /// than `request_timeout`. A cancelled call may have sent some.
+    /// `Unavailable` when the subscription has ended, or `group_answers_max` answers wait for
+    /// longer than `request_timeout`. A cancelled call may have sent some of the answers.
     pub async fn ack(&self, ids: Vec<Uuid>) -> Result<()> {
         self.answers.ack(ids).await
     }
 
-    /// Refuses messages, for a reason that the server shows with those that it parks.
+    /// Refuses messages, for a reason that the server stores with parked ones.
     ///
     /// # Errors
-    /// As of [`Self::ack`].
+    /// The errors of [`Self::ack`].
     pub async fn nack(&self, ids: Vec<Uuid>, action: NackAction, reason: &str) -> Result<()> {
         self.answers.nack(ids, action, reason).await
     }
 
-    /// The answering side, to be used from elsewhere.
+    /// The answering side, for use by another task.
     pub fn answers(&self) -> GroupAnswers {
         self.answers.clone()
     }
@@ -312,10 +316,10 @@ impl GroupSubscription {
 }
 
 impl GroupAnswers {
-    /// As [`GroupSubscription::ack`].
+    /// Acknowledges like [`GroupSubscription::ack`].
     ///
     /// # Errors
-    /// As there.
+    /// The errors of [`GroupSubscription::ack`].
     pub async fn ack(&self, ids: Vec<Uuid>) -> Result<()> {
         for ids in ids.chunks(IDS_MAX) {
             let ack = read_req::Ack { ids: to_wire(ids), ..Default::default() };
@@ -324,10 +328,10 @@ impl GroupAnswers {
         Ok(())
     }
 
-    /// As [`GroupSubscription::nack`].
+    /// Refuses like [`GroupSubscription::nack`].
     ///
     /// # Errors
-    /// As there.
+    /// The errors of [`GroupSubscription::nack`].
     pub async fn nack(&self, ids: Vec<Uuid>, action: NackAction, reason: &str) -> Result<()> {
         let action = match action {
             NackAction::Park => read_req::nack::Action::Park,

@@ -1,4 +1,4 @@
-//! How a persistent subscription group behaves, and what the server tells about it.
+//! Settings of a persistent subscription group, and the state that the server reports of it.
 
 use std::time::Duration;
 
@@ -11,52 +11,52 @@ use crate::wire;
 use crate::wire::persistent_subscriptions::settings::{CheckpointAfter, MessageTimeout};
 use crate::wire::persistent_subscriptions::{CreateReq, Settings, create_req};
 
-/// How events are spread over the consumers of a group.
+/// The distribution of events over the consumers of a group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ConsumerStrategy {
-    /// One consumer gets all that it can take, then the next.
+    /// As many as possible to one consumer, then to the next.
     DispatchToSingle,
-    /// In turn.
+    /// To each consumer in turn.
     #[default]
     RoundRobin,
-    /// By the stream that an event was written to, so that a stream has one consumer.
+    /// By the stream to which an event was written, so that a stream has one consumer.
     Pinned,
-    /// By the `$correlationId` of the metadata.
+    /// By the `$correlationId` in the metadata.
     PinnedByCorrelation,
 }
 
-/// The settings of a group, at the server's own defaults.
+/// The settings of a group, with the server's own defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSettings {
-    /// Whether links are resolved to what they point to. A group on `$ce-..` wants that.
+    /// True when links are resolved to their targets, as a group on `$ce-..` needs.
     pub resolve_links: bool,
-    /// Where a new group begins in a stream; the place itself is included.
+    /// The start of a new group in a stream, inclusive.
     pub from: ReadFrom<u64>,
-    /// Where a new group begins in `$all`.
+    /// The start of a new group in `$all`.
     pub from_position: ReadFrom<Position>,
-    /// Which events of `$all` a new group gets.
+    /// The filter of a new group on `$all`.
     pub filter: Filter,
-    /// How often a message is delivered again before it is parked.
+    /// Number of redeliveries of a message before it is parked.
     pub max_retry_count: u32,
-    /// How long a consumer may take before a message is delivered again.
+    /// Time for a consumer to answer. After it the message is delivered again.
     pub message_timeout: Duration,
-    /// How long the server waits before it stores the group's place.
+    /// Interval at which the server stores the group's position.
     pub checkpoint_after: Duration,
-    /// With fewer new messages than this it does not store it.
+    /// Smallest number of new messages for which the position is stored.
     pub min_checkpoint_count: u32,
-    /// With more it does not wait.
+    /// Number of new messages above which the position is stored at once.
     pub max_checkpoint_count: u32,
-    /// How many consumers may be there; 0 is any number.
+    /// Largest number of consumers; 0 for no limit.
     pub max_subscriber_count: u32,
-    /// How many live events are held for slow consumers.
+    /// Number of live events held for slow consumers.
     pub live_buffer_size: u32,
-    /// How many events are read at once.
+    /// Number of events read at once.
     pub read_batch_size: u32,
-    /// How many events of the past are held.
+    /// Number of past events held.
     pub history_buffer_size: u32,
-    /// How events are spread over consumers.
+    /// The distribution of events over consumers.
     pub strategy: ConsumerStrategy,
-    /// Whether the server measures how long consumers take.
+    /// True when the server measures the latency of consumers.
     pub extra_statistics: bool,
 }
 
@@ -82,32 +82,32 @@ impl Default for GroupSettings {
     }
 }
 
-/// What the server tells about a group.
+/// The state of a group as reported by the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupInfo {
     /// The stream, or `$all`.
     pub stream: String,
     /// The group.
     pub group: String,
-    /// `Live`, or what the server says else.
+    /// `Live`, or another word of the server.
     pub status: String,
-    /// How many consumers are connected.
+    /// Number of connected consumers.
     pub consumers: usize,
-    /// Messages that are with a consumer.
+    /// Number of messages sent to a consumer and not answered.
     pub in_flight: u64,
-    /// Messages that are to be delivered again.
+    /// Number of messages to be delivered again.
     pub retrying: u64,
-    /// Messages that were parked and not replayed.
+    /// Number of messages that are parked and not replayed.
     pub parked: u64,
-    /// The stored place: a revision, or `C:n/P:n` in `$all`; empty before the first.
+    /// The stored position: a revision, or `C:n/P:n` in `$all`; empty before the first save.
     pub checkpoint: String,
-    /// The newest event that the group knows of, in the same form.
+    /// The position of the newest event known to the group, in the same form.
     pub last_known: String,
-    /// Whether links are resolved.
+    /// True when links are resolved.
     pub resolve_links: bool,
-    /// How often a message is delivered again before it is parked.
+    /// Number of redeliveries of a message before it is parked.
     pub max_retry_count: u32,
-    /// How long a consumer may take.
+    /// Time for a consumer to answer.
     pub message_timeout: Duration,
     /// The server's name of the strategy.
     pub strategy: String,
@@ -132,7 +132,7 @@ impl GroupSettings {
         } else {
             What::Stream(stream_from(stream, self.from))
         };
-        // servers before 20.10 read the stream and its revision from the fields of their time
+        // servers before 20.10 read the stream and its revision from these older fields
         let stream_old = (stream != ALL).then(|| stream_name(stream));
         let options = create_req::Options {
             stream_old,

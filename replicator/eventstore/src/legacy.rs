@@ -1,5 +1,6 @@
-//! The connection strings of the TCP client that ended with EventStoreDB 5: recognised, to say what
-//! to write instead. A TCP port says nothing about the HTTP port, so the usual one is proposed.
+//! Connection strings of the TCP client that ended with EventStoreDB 5. They are recognised, so
+//! that the error can name the string to use instead. A TCP port does not tell the HTTP port, so
+//! the error proposes the usual one.
 
 use crate::connection_string::{NodeAddress, node};
 use crate::error::{Error, Result};
@@ -8,7 +9,7 @@ const PORT: u16 = 2113;
 const KEYS: [&str; 5] =
     ["connectto=", "gossipseeds=", "heartbeattimeout=", "defaultusercredentials=", "clusterdns="];
 
-/// Fails for an old string, with the new one in the message. The password is not repeated.
+/// Fails for an old string, with the new one in the message. Never repeats the password.
 pub(crate) fn refuse(text: &str) -> Result<()> {
     let lower = text.to_ascii_lowercase();
     let bare = lower.starts_with("tcp://") || lower.starts_with("discover://");

@@ -1,4 +1,4 @@
-//! The client, module by module: how to connect, then what to call.
+//! The client, module by module: connecting first, then the calls.
 //!
 #![doc = include_str!("../README.md")]
 

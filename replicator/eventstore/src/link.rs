@@ -1,5 +1,6 @@
-//! The one connection that the clones of a client share: made when first needed, dropped when it
-//! breaks, made anew by the next request. A single node is tried again for ever, request by request.
+//! The single connection shared by the clones of a client. It is opened at first use and dropped
+//! when it breaks; the next request opens a new one. A single node is retried without end, once per
+//! request.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -20,30 +21,30 @@ use crate::status::LeaderAt;
 use crate::wire;
 use crate::wire::gossip::gossip_client::GossipClient;
 
-/// A connection that stands, or stood when it was handed out.
+/// A connection that is open, or was open when it was handed out.
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) channel: Channel,
     node: NodeAddress,
-    /// Tells this connection from those before and after it.
+    /// The number of this connection among all connections of the client.
     generation: u64,
 }
 
-/// Makes links, and keeps the current one.
+/// Opens connections and keeps the current one.
 pub(crate) struct Links {
     connection: ConnectionString,
     settings: ClientSettings,
     tls: Option<Arc<ClientConfig>>,
     authorization: Option<AsciiMetadataValue>,
     known: Mutex<Known>,
-    /// Held while a connection is made, so that one request makes it and the others wait.
+    /// Held while a connection is opened, so that a single request opens it and the others wait.
     making: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Known {
     link: Option<Link>,
-    /// The leader, as a node said that is not.
+    /// The leader's address, as reported by another node.
     leader: Option<NodeAddress>,
     generation: u64,
 }
@@ -62,7 +63,7 @@ impl Links {
     /// The current connection, or a new one.
     ///
     /// # Errors
-    /// `Unavailable` when no node is reached within the attempts and the time of the settings;
+    /// `Unavailable` when no node is reached within the attempts and times of the settings;
     /// `AccessDenied` when the members of a cluster do not accept the credentials.
     pub(crate) async fn get(&self, doing: &str) -> Result<Link> {
         if let Some(link) = self.current() {
@@ -77,7 +78,7 @@ impl Links {
         })
     }
 
-    /// Gives up `link`: requests from now on make a new one, at `leader` if that is known.
+    /// Drops `link`: later requests open a new connection, to `leader` if it is known.
     pub(crate) fn discard(&self, link: &Link, leader: Option<LeaderAt>) {
         let mut known = self.known();
         if known.link.as_ref().is_some_and(|current| current.generation == link.generation) {
@@ -118,7 +119,7 @@ impl Links {
         match last {
             Some(error) => {
                 let attempts = self.settings.discover_attempts_max;
-                // writing into a text cannot fail
+                // writing into a string cannot fail
                 let _ = write!(message, "{error} ({attempts} attempts)");
                 Err(Error::new(ErrorKind::Unavailable, message).with_source(error))
             }
@@ -135,7 +136,7 @@ impl Links {
         link
     }
 
-    /// One round over the nodes that are known.
+    /// Tries each known node once.
     async fn round(&self, attempt: u32) -> Result<(NodeAddress, Channel)> {
         let leader = self.known().leader.take();
         if let Some(leader) = leader {
@@ -159,7 +160,7 @@ impl Links {
         Err(last.unwrap_or_else(|| Error::rejected("the connection string names no node")))
     }
 
-    /// Asks one node for the members of its cluster and connects to the one to use.
+    /// Asks a node for the members of its cluster, and connects to the chosen member.
     async fn ask(&self, seed: &NodeAddress, attempt: u32) -> Result<(NodeAddress, Channel)> {
         let channel = self.connect(seed).await?;
         let mut request = Request::new(wire::Empty {});

@@ -12,51 +12,52 @@ use crate::read::{Direction, ReadFrom};
 
 const TYPE: &str = "$metadata";
 
-/// The metadata of one stream, unknown properties included.
+/// The metadata of one stream, including unknown properties.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StreamMetadata {
-    /// The number of this version, to be expected by the next one; none when there never was one.
+    /// The number of this version, for the expected revision of the next write; none when no
+    /// metadata was ever written.
     pub revision: Option<u64>,
-    /// Everything that it says.
+    /// All properties of the object.
     pub properties: Map<String, Value>,
 }
 
 impl StreamMetadata {
-    /// `$maxAge`: older events are not read, and removed in time.
+    /// `$maxAge`: older events are not read, and are removed in time.
     pub fn max_age(&self) -> Option<Duration> {
         self.number("$maxAge").map(Duration::from_secs)
     }
 
-    /// `$maxCount`: only so many of the last events are kept.
+    /// `$maxCount`: the number of last events that are kept.
     pub fn max_count(&self) -> Option<u64> {
         self.number("$maxCount")
     }
 
-    /// `$tb`: events below this number are not read, and removed in time. The number of a deleted
-    /// stream is `i64::MAX`.
+    /// `$tb`: events below this number are not read, and are removed in time. A deleted stream has
+    /// `i64::MAX` here.
     pub fn truncate_before(&self) -> Option<u64> {
         self.number("$tb")
     }
 
-    /// The same with another `$maxAge`, in whole seconds.
+    /// The same metadata with another `$maxAge`, in whole seconds.
     #[must_use]
     pub fn with_max_age(self, age: Duration) -> Self {
         self.with("$maxAge", age.as_secs().into())
     }
 
-    /// The same with another `$maxCount`.
+    /// The same metadata with another `$maxCount`.
     #[must_use]
     pub fn with_max_count(self, count: u64) -> Self {
         self.with("$maxCount", count.into())
     }
 
-    /// The same with another `$tb`.
+    /// The same metadata with another `$tb`.
     #[must_use]
     pub fn with_truncate_before(self, revision: u64) -> Self {
         self.with("$tb", revision.into())
     }
 
-    /// The same with another value of `name`.
+    /// The same metadata with another value of `name`.
     #[must_use]
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.properties.insert(name.to_owned(), value);
@@ -69,10 +70,10 @@ impl StreamMetadata {
 }
 
 impl EventStoreClient {
-    /// The metadata of a stream; empty when none was ever set.
+    /// The metadata of a stream; empty when none was ever written.
     ///
     /// # Errors
-    /// As of a read; `Corrupt` when it is no JSON object.
+    /// The errors of a read; `Corrupt` when the metadata is not a JSON object.
     pub async fn stream_metadata(&self, stream: &str) -> Result<StreamMetadata> {
         let name = format!("$${stream}");
         let newest = self.read_stream(&name, Direction::Backwards, ReadFrom::End, 1, false).await?;
@@ -94,11 +95,11 @@ impl EventStoreClient {
         Ok(StreamMetadata { revision: Some(newest.revision), properties })
     }
 
-    /// Replaces the metadata of a stream, which need not exist. `expected` is about the metadata's
+    /// Replaces the metadata of a stream, which need not exist. `expected` refers to the metadata's
     /// own number, [`StreamMetadata::revision`].
     ///
     /// # Errors
-    /// As of an append.
+    /// The errors of an append.
     pub async fn set_stream_metadata(
         &self,
         stream: &str,

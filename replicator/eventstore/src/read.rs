@@ -1,4 +1,4 @@
-//! Reading what is there, forwards or backwards, up to a count.
+//! Reads of existing events, forwards or backwards, up to a count.
 
 use std::fmt;
 
@@ -21,18 +21,18 @@ pub enum Direction {
     Backwards,
 }
 
-/// Where a read begins; the place itself is included.
+/// The start of a read, inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadFrom<P> {
     /// The oldest event.
     Start,
-    /// The newest event (backwards), or behind it (forwards).
+    /// The newest event (backwards), or the position behind it (forwards).
     End,
     /// A revision of a stream, or a position of `$all`.
     At(P),
 }
 
-/// The events of a read, as they come.
+/// The events of a read, in the order of arrival.
 pub struct EventStream {
     client: EventStoreClient,
     doing: String,
@@ -41,10 +41,11 @@ pub struct EventStream {
 }
 
 impl EventStoreClient {
-    /// Reads at most `count` events of a stream, links resolved to what they point to if asked.
+    /// Reads at most `count` events of a stream. With `resolve_links`, links are resolved to their
+    /// targets.
     ///
     /// # Errors
-    /// As of [`EventStream::next`], where a missing stream shows.
+    /// The errors of [`EventStream::next`], which also reports a missing stream.
     pub async fn read_stream(
         &self,
         stream: &str,
@@ -58,10 +59,11 @@ impl EventStoreClient {
         self.read(doing, options::What::Stream(what), direction, count, resolve_links).await
     }
 
-    /// Reads at most `count` events of the whole store. Backwards, the position itself is not included.
+    /// Reads at most `count` events of the whole store. A backward read excludes the position
+    /// itself.
     ///
     /// # Errors
-    /// As of [`EventStream::next`].
+    /// The errors of [`EventStream::next`].
     pub async fn read_all(
         &self,
         direction: Direction,
@@ -123,8 +125,8 @@ impl EventStream {
     /// The next event; none when the read is complete. Cancel-safe.
     ///
     /// # Errors
-    /// `NotFound` when the stream does not exist, `StreamDeleted`, `AccessDenied`; `Unavailable` when the
-    /// connection breaks or nothing comes for the time of `request_timeout`.
+    /// `NotFound` when the stream does not exist, `StreamDeleted`, `AccessDenied`; `Unavailable`
+    /// when the connection breaks or no event arrives within `request_timeout`.
     pub async fn next(&mut self) -> Result<Option<ResolvedEvent>> {
         let limit = self.client.settings().request_timeout;
         loop {
@@ -141,16 +143,16 @@ impl EventStream {
                     let message = format!("{}: the stream does not exist", self.doing);
                     return Err(Error::new(ErrorKind::NotFound, message));
                 }
-                // positions and notes that a read does not need
+                // positions and notices that a read does not need
                 _ => {}
             }
         }
     }
 
-    /// All events that are left. A cancelled call has lost those that it had read.
+    /// All remaining events. A cancelled call loses the events that it had read.
     ///
     /// # Errors
-    /// As of [`Self::next`].
+    /// The errors of [`Self::next`].
     pub async fn collect(mut self) -> Result<Vec<ResolvedEvent>> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await? {
@@ -160,7 +162,7 @@ impl EventStream {
     }
 }
 
-/// What opening a stream that only reads means by an unknown outcome.
+/// Turns a timeout into `Unavailable`, for opening a stream that only reads.
 pub(crate) fn not_a_write(doing: &str, error: Error) -> Error {
     if error.kind() != ErrorKind::Timeout {
         return error;
@@ -169,7 +171,7 @@ pub(crate) fn not_a_write(doing: &str, error: Error) -> Error {
     Error::new(ErrorKind::Unavailable, message).with_source(error)
 }
 
-/// What all reads say alike.
+/// The options common to all reads.
 pub(crate) fn common() -> Options {
     let structured = wire::uuid_form::Form::Structured(wire::Empty {});
     Options {

@@ -1,39 +1,40 @@
-//! What a connection string cannot say, or does not.
+//! Settings that a connection string does not have, and defaults of those that it has.
 
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// Limits and times of a client. What the connection string says itself wins.
+/// Limits and times of a client. Values in the connection string take precedence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
-    /// How long one request may take, from the moment the connection stands; also how long a read may go without
-    /// an event and how long a new subscription may stay unconfirmed. `defaultDeadline` in the connection string.
+    /// Timeout of a request, counted from the open connection; also the longest pause between two
+    /// events of a read, and the longest wait for the confirmation of a subscription.
+    /// `defaultDeadline` in the connection string.
     pub request_timeout: Duration,
-    /// How long one attempt to connect to one node may take, TLS included.
+    /// Timeout of one attempt to connect to one node, including TLS.
     pub connect_timeout: Duration,
-    /// How often an idle connection is probed. With `keep_alive_timeout` it bounds how long a frozen
-    /// server or a half-open connection stays unnoticed. `keepAliveInterval`.
+    /// Interval at which an idle connection is probed. A frozen server or a half-open connection is
+    /// noticed within this time plus `keep_alive_timeout`. `keepAliveInterval`.
     pub keep_alive_interval: Duration,
-    /// How long the answer to a probe may take. `keepAliveTimeout`.
+    /// Timeout of the answer to a probe. `keepAliveTimeout`.
     pub keep_alive_timeout: Duration,
-    /// How often a node is looked for before a request fails. `maxDiscoverAttempts`.
+    /// Number of rounds in search of a node before a request fails. `maxDiscoverAttempts`.
     pub discover_attempts_max: u32,
-    /// The pause between two rounds of that. `discoveryInterval`.
+    /// Pause between two rounds. `discoveryInterval`.
     pub discovery_interval: Duration,
-    /// How long one node may take to say who is in the cluster. `gossipTimeout`.
+    /// Time for a node to report the members of its cluster. `gossipTimeout`.
     pub gossip_timeout: Duration,
-    /// The largest message that is accepted from the server. A larger event ends its read as rejected.
+    /// The largest message accepted from the server. A larger event ends its read with `Rejected`.
     pub message_bytes_max: usize,
-    /// What a server may send ahead on one stream before it has to wait.
+    /// Number of bytes that a server may send ahead on one stream.
     pub stream_window_bytes: u32,
-    /// What a server may send ahead on one connection before it has to wait.
+    /// Number of bytes that a server may send ahead on one connection.
     pub connection_window_bytes: u32,
-    /// How many events the server looks at for one page of a filtered subscription.
+    /// Number of events that the server examines per page of a filtered subscription.
     pub filter_window_max: u32,
-    /// After how many such pages it reports how far it is.
+    /// Number of pages after which the server reports its position.
     pub filter_checkpoint_windows: u32,
-    /// Acks and nacks that wait for the connection of a group; when full, the next one waits.
+    /// Largest number of acks and nacks that wait to be sent; when full, the next one waits.
     pub group_answers_max: usize,
 }
 
@@ -58,10 +59,10 @@ impl Default for ClientSettings {
 }
 
 impl ClientSettings {
-    /// Checks that the values can work.
+    /// Checks that every value is in range.
     ///
     /// # Errors
-    /// `Rejected`, naming the first setting that cannot.
+    /// `Rejected`, naming the first setting that is not.
     pub fn validate(&self) -> Result<()> {
         let positive = [
             ("request_timeout", !self.request_timeout.is_zero()),

@@ -1,5 +1,5 @@
-//! What a gRPC status means: the server names its refusals in the trailer `exception`, the rest is
-//! told by the code, and by whether the status came from the server at all.
+//! Meaning of a gRPC status. The server names its refusals in the trailer `exception`. Other errors
+//! are classified by the code, and by their origin: the server or the connection.
 
 use std::error::Error as StdError;
 
@@ -13,24 +13,24 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::AppendOutcome;
 use crate::wire;
 
-/// Where the server says that its leader is.
+/// The leader's address as reported by the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeaderAt {
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-/// A status, told apart.
+/// A classified status.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    /// The connection is of no more use.
+    /// True when the connection is unusable.
     pub(crate) broken: bool,
-    /// Set when another node is to be asked.
+    /// Set when another node must be asked.
     pub(crate) leader: Option<LeaderAt>,
 }
 
-/// Tells what `status` means for `doing`, which reads like "append to stream `a`".
+/// Classifies `status`. The error begins with `doing`, for example "append to stream `a`".
 pub(crate) fn failure(doing: &str, status: Status) -> Failure {
     if status.source().is_some() {
         return local(doing, status);
@@ -44,7 +44,7 @@ pub(crate) fn failure(doing: &str, status: Status) -> Failure {
     Failure { error, broken, leader }
 }
 
-/// Tells what the error of one append of many means: its details are a message named by its type.
+/// Classifies the error of one append of a batch. The type of the details names the error.
 pub(crate) fn batch_failure(
     code: Code,
     message: &str,
@@ -92,13 +92,13 @@ fn too_large(limit: &str) -> String {
     format!("the events are larger than the server's limit of {limit} bytes ({setting})")
 }
 
-/// The connection failed, not the request.
+/// The failure of a connection, not of the request.
 fn local(doing: &str, status: Status) -> Failure {
     if let Some(refused) = connect_failure(&status) {
         let error = Error::new(ErrorKind::Unavailable, format!("{doing}: {refused}"));
         return Failure { error, broken: true, leader: None };
     }
-    // what the server did with the request before the connection broke is unknown
+    // the server may have executed the request before the connection broke
     let error = Error::new(
         ErrorKind::Timeout,
         format!("{doing}: the connection broke before the answer came, the outcome is unknown"),
@@ -107,7 +107,7 @@ fn local(doing: &str, status: Status) -> Failure {
     Failure { error, broken: true, leader: None }
 }
 
-/// What the connector says, if it was the one that failed.
+/// The message of the connector, if the connector failed.
 pub(crate) fn connect_failure(error: &(dyn StdError + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -141,7 +141,8 @@ fn exception_kind(trailers: &MetadataMap) -> Option<ErrorKind> {
     })
 }
 
-/// What a bare code says; the text decides only where old servers say "unknown" for everything.
+/// The kind for a bare code. The text is used only because old servers return "unknown" for
+/// everything.
 fn code_kind(code: Code, message: &str) -> ErrorKind {
     match code {
         Code::Unavailable | Code::ResourceExhausted => ErrorKind::Unavailable,

@@ -1,4 +1,4 @@
-//! Catch-up subscriptions: everything after a place, and then whatever is written.
+//! Catch-up subscriptions: all events after a position, then live events.
 
 use std::fmt;
 
@@ -15,51 +15,51 @@ use crate::wire::filter::{Expression, Subject, Window};
 use crate::wire::streams::read_req::{Options, options};
 use crate::wire::streams::{ReadResp, read_resp};
 
-/// Which events of `$all` the server sends. It reads the others too, and reports how far it is.
+/// The events of `$all` that the server sends. It reads the others too, and reports its position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Filter {
-    /// All.
+    /// All events.
     #[default]
     None,
-    /// Those whose stream begins with one of these.
+    /// Events whose stream begins with one of these prefixes.
     StreamPrefix(Vec<String>),
-    /// Those whose stream matches.
+    /// Events whose stream matches.
     StreamRegex(String),
-    /// Those whose type begins with one of these.
+    /// Events whose type begins with one of these prefixes.
     TypePrefix(Vec<String>),
-    /// Those whose type matches.
+    /// Events whose type matches.
     TypeRegex(String),
 }
 
-/// What a subscription tells.
+/// A message of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every message is an event")]
 pub enum SubscriptionMessage {
-    /// The server has taken the subscription; always first.
+    /// The server has accepted the subscription; always first.
     Confirmed,
     /// An event.
     Event(ResolvedEvent),
-    /// Everything up to here was read, whether it was sent or filtered out.
+    /// Position up to which all events are read, both sent and filtered ones.
     Checkpoint(Position),
-    /// What follows is live.
+    /// The events that follow are live.
     CaughtUp,
-    /// What follows is history again, because the reader was too slow.
+    /// The events that follow are past ones again, because the reader was too slow.
     FellBehind,
 }
 
-/// A subscription that goes on until it fails: it has no other end.
+/// A subscription that continues until it fails; it has no other end.
 pub struct Subscription {
     client: EventStoreClient,
     doing: String,
     messages: tonic::Streaming<ReadResp>,
     link: Link,
-    /// Until when the server has to confirm; none when it has.
+    /// Deadline for the server's confirmation; none after it arrived.
     confirmed_by: Option<Instant>,
 }
 
 impl EventStoreClient {
-    /// Subscribes to a stream, which may not exist yet: everything after revision `from`, or
-    /// everything.
+    /// Subscribes to a stream, which may not exist yet: all events after revision `from`, or from
+    /// the start if `None`.
     ///
     /// # Errors
     /// `Unavailable`, `NotLeader`, `AccessDenied`, `StreamDeleted`, here or from the first
@@ -80,10 +80,10 @@ impl EventStoreClient {
         self.subscribe(format!("subscription to stream `{stream}`"), options).await
     }
 
-    /// Subscribes to the whole store: everything after `from`, or everything, that `filter` lets
-    /// through.
+    /// Subscribes to the whole store: all events that pass `filter`, after `from`, or from the
+    /// start if `None`.
     ///
-    /// # Errors
+    /// The errors of [`Self::subscribe_stream`]; `Rejected` for an invalid regular expression.
     /// As of [`Self::subscribe_stream`]; `Rejected` for an expression that the server cannot read.
     pub async fn subscribe_all(
         &self,
@@ -123,8 +123,8 @@ impl Subscription {
     ///
     /// # Errors
     /// `Unavailable` when the server ended the subscription, the connection broke or the
-    /// subscription was not confirmed in time; `StreamDeleted`, `AccessDenied`, `NotLeader`,
-    /// `Rejected`. After an error a new subscription is needed.
+    /// confirmation did not come in time; `StreamDeleted`, `AccessDenied`, `NotLeader`, `Rejected`.
+    /// After an error a new subscription is needed.
     pub async fn next(&mut self) -> Result<SubscriptionMessage> {
         loop {
             let message = self.message().await?;
@@ -147,7 +147,7 @@ impl Subscription {
                     let message = format!("{}: the stream does not exist", self.doing);
                     return Err(Error::new(ErrorKind::NotFound, message));
                 }
-                // positions of the stream's ends, and what newer servers may add
+                // positions of the stream's ends, and messages of newer servers
                 _ => {}
             }
         }
@@ -176,7 +176,7 @@ fn subscription() -> Options {
     Options { amount: Some(options::Amount::Subscription(wire::Empty {})), ..common() }
 }
 
-/// The filter on the wire; none lets everything through.
+/// The filter on the wire; none when all events pass.
 pub(crate) fn filter_to_wire(
     filter: Filter,
     settings: &ClientSettings,

@@ -1,4 +1,4 @@
-//! The TLS side of a connection: which authorities are trusted, and whether that is checked at all.
+//! The TLS side of a connection: the trusted authorities, and the option to verify nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use crate::connection_string::ConnectionString;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The configuration for what the connection string says; none without TLS.
+/// The TLS configuration of a connection string; none without TLS.
 pub(crate) fn config(connection: &ConnectionString) -> Result<Option<Arc<ClientConfig>>> {
     if !connection.tls {
         return Ok(None);
@@ -82,7 +82,7 @@ fn unreadable(
     Error::rejected(format!("`{name}`: cannot use `{path}`: {error}")).with_source(error)
 }
 
-/// Trusts any certificate: what `tlsVerifyCert=false` asks for. The handshake's signatures are still checked.
+/// Trusts any certificate, for `tlsVerifyCert=false`. Still checks the signatures of the handshake.
 struct Unverified(Arc<CryptoProvider>);
 
 impl fmt::Debug for Unverified {

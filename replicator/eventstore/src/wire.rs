@@ -1,7 +1,6 @@
-//! The messages and services as the wire has them, generated from `proto/`.
+//! The messages and services of the wire, generated from `proto/`.
 //!
-//! Users of the client do not need them; a server that speaks the same protocol does (feature
-//! `server`).
+//! Users of the client do not need them. A server of the same protocol does (feature `server`).
 
 #![allow(missing_docs, unreachable_pub, reason = "generated; the .proto files have the docs")]
 #![allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
@@ -24,7 +23,7 @@ pub mod gossip {
     tonic::include_proto!("event_store.client.gossip");
 }
 
-/// What a server can do.
+/// The features of a server.
 pub mod server_features {
     tonic::include_proto!("event_store.client.server_features");
 }

@@ -1,7 +1,8 @@
-//! How fast the replicator is, beside a loop over the vendor's Rust crate and beside a bare client: `make bench-replicator`.
+//! Measures the replicator, a loop over the vendor's Rust crate, and a bare client:
+//! `make bench-replicator`.
 //!
-//! Both event stores are test servers in this process, in memory; the replicator is a process of its own. `BENCH_EVENTS` sets how many events the
-//! large case has (default 200,000).
+//! Both event stores are in-memory test servers in this process; the replicator is a separate
+//! process. `BENCH_EVENTS` is the number of events of the large case (default 200,000).
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -16,7 +17,7 @@ use tokio::process::{Child, Command};
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 const SMALL: &[u8] = br#"{"amount":1,"currency":"EUR","reference":"0123456789abcdef"}"#;
-/// How long the loops that append one by one run.
+/// Duration of the loops that append one by one.
 const LOOP: Duration = Duration::from_secs(3);
 
 #[tokio::main]
@@ -114,7 +115,7 @@ async fn copy(
     let started = SystemClock.now();
     let replicator = replicator(&source, &destination, stream, settings, folder.path())?;
     let process = replicator.id().ok_or("the replicator has ended")?;
-    // half of the log are links to the category
+    // half of the log are links in the category
     while destination.log_length() < events {
         wait(&started)?;
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -174,7 +175,8 @@ fn memory(process: u32) -> Fallible<u64> {
     Ok(kib.parse()?)
 }
 
-/// From an event's append at the source to its arrival at the source's own subscriber, and at the destination's.
+/// Measures the time from an event's append to its arrival at a subscriber, of the source and of
+/// the destination.
 async fn latency() -> Fallible<()> {
     let (source, destination) = (server().await?, server().await?);
     source.append("order-0", vec![event(0)])?;

@@ -1,8 +1,9 @@
 //! A checkpoint in a stream of the destination, in the form that Ditto had in 2018.
 //!
-//! Stream `Ditto_ReplicatingConsumer_<name without $, - as _>_Checkpoint` with `$maxCount` 10, events `Checkpoint` with
-//! `{"LastEventProcessed":N}`; -1 starts over. A position in `$all` has `CommitPosition` and `PreparePosition` beside it, and
-//! `LastEventProcessed` is the commit position; a journal's offset is `Offset`.
+//! Stream `Ditto_ReplicatingConsumer_<name without $, - as _>_Checkpoint` with `$maxCount` 10,
+//! events `Checkpoint` with `{"LastEventProcessed":N}`; -1 starts over. A position in `$all` has
+//! `CommitPosition` and `PreparePosition` beside `LastEventProcessed`, which is then the commit
+//! position; a journal's offset is `Offset`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,7 +45,7 @@ impl DestinationCheckpoint {
         Self { client, stream, is_limited: AtomicBool::new(false) }
     }
 
-    /// Once, before the first checkpoint: only the last few are kept.
+    /// Limits the stream to its last few checkpoints, once, before the first checkpoint.
     async fn limit(&self) -> Result<()> {
         if self.is_limited.load(Ordering::Acquire) {
             return Ok(());

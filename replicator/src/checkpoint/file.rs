@@ -1,4 +1,4 @@
-//! A checkpoint in a file: written beside, synced, renamed, and the folder synced.
+//! A checkpoint in a file: written to a temporary file, synced, renamed, and the folder synced.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -47,10 +47,10 @@ impl From<Record> for Position {
 }
 
 impl FileCheckpoint {
-    /// The checkpoint of the subscription `name` in `folder`, which is made when it is not there.
+    /// The checkpoint of the subscription `name` in `folder`, which is created when it is missing.
     ///
     /// # Errors
-    /// `Unavailable`, naming the folder, when it cannot be made.
+    /// `Unavailable`, naming the folder, when it cannot be created.
     pub fn new(folder: impl AsRef<Path>, name: &str) -> Result<Self> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|error| unavailable(folder, error))?;
@@ -58,7 +58,7 @@ impl FileCheckpoint {
     }
 }
 
-/// A name that is a file name everywhere, and different for different names.
+/// A file name made from `name`: valid everywhere, and different for different names.
 pub(crate) fn file_name(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! A checkpoint that ends with the process: for tests and for dry runs, which save nothing.
+//! A checkpoint that ends with the process: for tests, and for dry runs, which save nothing.
 
 use std::sync::{Mutex, PoisonError};
 

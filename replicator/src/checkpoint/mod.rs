@@ -1,7 +1,8 @@
-//! Where a catch-up goes on after a restart.
+//! The position from which a catch-up goes on after a restart.
 //!
-//! A checkpoint is the contiguous low watermark: every event up to it is at the destination, or was put aside with a reason. It is saved
-//! after the events and never before, and it never goes backwards; so a crash leads to events being read twice, never to one being missed.
+//! A checkpoint is the contiguous low watermark: every event up to it is at the destination, was
+//! skipped, or was parked with a reason. The checkpoint is saved after the events and never before,
+//! and it never goes backwards; so after a crash an event may be read twice, but none is missed.
 
 mod destination;
 mod file;
@@ -19,15 +20,16 @@ use crate::source::Position;
 /// Keeps the position of one subscription.
 ///
 /// # Contract
-/// - `load` must return the last saved position, or an older one after a crash; none only when nothing was ever saved. It must never take
-///   a checkpoint that cannot be read for none: that would start over silently.
+/// - `load` must return the last saved position, or an older one after a crash; `None` only when
+///   nothing was ever saved. A checkpoint that cannot be read must be an error: taken for `None`,
+///   the subscription would start over silently.
 /// - `save` must replace the old position as a whole or not at all, and be durable when it returns.
 #[async_trait]
 pub trait CheckpointStore: Send + Sync + 'static {
-    /// The saved position.
+    /// The saved position; `None` without one.
     ///
     /// # Errors
-    /// `Unavailable`, or `Corrupt` when it cannot be read.
+    /// `Unavailable`, or `Corrupt` when the checkpoint cannot be read.
     async fn load(&self) -> Result<Option<Position>>;
 
     /// Saves a position.

@@ -1,4 +1,4 @@
-//! One GET, for `status`.
+//! The HTTP GET of the command `status`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The status code and the body.
+/// Sends a GET; returns the status code and the body.
 pub(super) async fn get(address: &str, path: &str) -> Result<(u16, String)> {
     let url = format!("http://{address}{path}");
     let failed = |why: String| {

@@ -1,7 +1,8 @@
 //! The command line.
 //!
-//! Without a command it runs, as Ditto's program does. It exits with 0 when all is well, with 1 when it failed or `verify` or `demo` found a
-//! difference, and with 2 for arguments that it does not know.
+//! Without a command the program runs the replicator, as Ditto's program does. The exit code is 0
+//! when all is well, 1 after a failure, when `verify` or `demo` found a difference or `status`
+//! found the replicator not ready, and 2 for unknown arguments.
 
 mod http;
 mod park;
@@ -32,33 +33,33 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Replicate until it is told to stop (the default)
+    /// Replicate until the program is stopped (the default)
     Run,
-    /// Read the configuration, show what is in effect, and end
+    /// Read the configuration, show the values in effect, and end
     CheckConfig,
     /// Compare the destination with the source, stream by stream
     Verify,
-    /// Ask a running replicator how it is
+    /// Ask a running replicator for its status
     Status {
-        /// Where it serves HTTP
+        /// Address of its HTTP interface
         #[arg(long, default_value = "127.0.0.1:5000")]
         address: String,
     },
-    /// Look at events that were put aside, replay or drop them
+    /// List events that were put aside, replay or drop them
     Park {
         #[command(subcommand)]
         command: park::ParkCommand,
     },
-    /// Write customers into an event store
+    /// Write events of customers into an event store
     Seed(SeedArguments),
-    /// Two event stores in this process, replicated by another one that is killed half-way, and compared
+    /// Replicate between two event stores of this process, kill the replicator half-way, compare
     Demo,
 }
 
-/// Does what the arguments say. `Ok(false)` is a "no" that was already said.
+/// Executes the command of the arguments. `Ok(false)` is a "no" that was already printed.
 ///
 /// # Errors
-/// What went wrong, for a person.
+/// The failure, worded for a person.
 pub async fn execute(arguments: Arguments) -> Result<bool> {
     let load = || config::load(&arguments.directory, std::env::vars());
     match arguments.command.unwrap_or(Command::Run) {
@@ -96,7 +97,7 @@ async fn run(loaded: &Loaded) -> Result<()> {
     ended
 }
 
-/// Ready at SIGINT or SIGTERM.
+/// Completes at SIGINT or SIGTERM.
 async fn shutdown() {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = |kind| async move {
@@ -104,7 +105,7 @@ async fn shutdown() {
             Ok(mut signal) => {
                 signal.recv().await;
             }
-            // without the signal there is still the other one
+            // without this signal, the other one still works
             Err(error) => {
                 tracing::error!(%error, "a signal cannot be listened for");
                 std::future::pending::<()>().await;
@@ -121,7 +122,7 @@ fn check_config(loaded: &Loaded) -> Result<()> {
     for warning in &loaded.warnings {
         say(&format!("warning: {warning}"))?;
     }
-    // what is read lazily is checked here too: connection strings, filters
+    // connection strings and filters are read lazily; they are checked here too
     let config = &loaded.config;
     let subscriptions = &config.settings.subscriptions;
     subscriptions.iter().try_for_each(|one| crate::run::source_of(config, one).map(|_| ()))?;
@@ -141,7 +142,7 @@ fn check_config(loaded: &Loaded) -> Result<()> {
     say("the configuration is valid")
 }
 
-/// A line for the user; a closed standard output ends the program.
+/// Prints a line for the user; a closed standard output ends the program.
 pub(crate) fn say(text: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{text}")
         .map_err(|error| Error::unavailable("standard output").with_source(error))

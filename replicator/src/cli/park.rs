@@ -18,14 +18,14 @@ use crate::{Error, Result};
 pub(super) enum ParkCommand {
     /// Show parked events, with their reasons
     List(Which),
-    /// Write parked events to the destination, in the order of their streams; what is written is removed. A group's own parked messages are
-    /// delivered again by the server
+    /// Write parked events to the destination, in the order of their streams, and remove the
+    /// written ones. A group's own parked messages are delivered again by the server
     Replay(Which),
     /// Remove parked events for ever
     Drop {
         #[command(flatten)]
         which: Which,
-        /// Yes, they are to be lost
+        /// Confirm that the events are lost
         #[arg(long)]
         yes: bool,
     },
@@ -33,13 +33,13 @@ pub(super) enum ParkCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct Which {
-    /// The subscription, by `Name`, or by stream and group; all without it
+    /// The subscription, by `Name`, or by stream and group; all subscriptions without it
     #[arg(long)]
     subscription: Option<String>,
     /// Only events of this stream
     #[arg(long)]
     stream: Option<String>,
-    /// Only these events
+    /// Only events with these ids
     #[arg(long = "id")]
     ids: Vec<Uuid>,
 }
@@ -110,7 +110,7 @@ async fn replay(which: &Which, config: &Config) -> Result<()> {
             lot.list()?.into_iter().filter(|event| which.has(event)).collect();
         if !events.is_empty() {
             let count = events.len();
-            // a name of its own, because a running replicator must keep its writer
+            // a name of its own, so that a running replicator keeps its writer
             let sink = sink_of(config, &format!("park replay {name}")).await?;
             let written = replay_events(sink.clone(), events).await;
             sink.close().await?;
@@ -132,7 +132,8 @@ async fn replay(which: &Which, config: &Config) -> Result<()> {
     Err(Error::rejected(format!("{left} events could not be replayed and stay parked")))
 }
 
-/// Writes events stream by stream, in order; the ids of those that are at the destination now.
+/// Writes events stream by stream, in order; a stream ends at its first failure. Returns the ids of
+/// the events that are at the destination or were dropped on purpose.
 async fn replay_events(sink: Arc<dyn Sink>, events: Vec<ParkedEvent>) -> Result<BTreeSet<Uuid>> {
     let mut streams: BTreeMap<String, Vec<ParkedEvent>> = BTreeMap::new();
     for event in events {

@@ -1,4 +1,4 @@
-//! Live progress on a terminal: a line a subscription, on the standard error.
+//! Live progress on a terminal: a line per subscription, on the standard error.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::health::Board;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Draws until it is aborted.
+/// Starts a task that prints the progress every second until the task is aborted.
 pub(super) fn show(board: Arc<Board>) -> JoinHandle<()> {
     task::spawn("progress", async move {
         let mut before = Value::Null;
@@ -22,14 +22,14 @@ pub(super) fn show(board: Arc<Board>) -> JoinHandle<()> {
             interval.tick().await;
             let now = board.json();
             let lines = render(&before, &now, INTERVAL);
-            // a terminal that is gone needs no progress
+            // a closed terminal needs no progress
             let _ = write!(std::io::stderr(), "{lines}");
             before = now;
         }
     })
 }
 
-/// One line a subscription: how many, how fast, how far behind, when it will be done.
+/// Renders a line per subscription: events, rate, gap, and time until the gap is closed.
 fn render(before: &Value, now: &Value, interval: Duration) -> String {
     let none = Vec::new();
     let subscriptions = now["subscriptions"].as_array().unwrap_or(&none);

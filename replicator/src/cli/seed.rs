@@ -1,4 +1,4 @@
-//! `seed`: customers, so that there is something to replicate.
+//! The command `seed`: writes customers, so that there is something to replicate.
 
 use antiphon_eventstore as es;
 use bytes::Bytes;
@@ -12,13 +12,13 @@ use crate::{Error, Result};
 /// Arguments of `seed`.
 #[derive(Debug, Clone, Args)]
 pub struct SeedArguments {
-    /// Where to write: `esdb://host:port?tls=false`
+    /// Connection string of the event store that is written: `esdb://host:port?tls=false`
     #[arg(long)]
     pub connection: String,
-    /// How many customers, each a stream `customer-1`, `customer-2` and so on
+    /// Number of customers, each a stream `customer-1`, `customer-2` and so on
     #[arg(long, default_value_t = 10)]
     pub customers: u32,
-    /// How many events each of them gets
+    /// Number of events of each customer
     #[arg(long, default_value_t = 1)]
     pub events: u32,
 }
@@ -43,7 +43,7 @@ pub(super) async fn execute(arguments: SeedArguments) -> Result<()> {
     ))
 }
 
-/// Event `number` of a customer; the same at every seeding, but for its id.
+/// Event `number` of a customer; the same at every seeding, except its id.
 pub(crate) fn customer_event(customer: u32, number: u32) -> es::NewEvent {
     let (event_type, data) = match number {
         0 => ("CustomerCreated", format!(r#"{{"id":{customer},"name":"Customer {customer}"}}"#)),

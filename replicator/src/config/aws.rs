@@ -6,13 +6,14 @@ use super::reader::{Reader, choice};
 /// The section `Kinesis`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KinesisSettings {
-    /// The stream that is written; none when the sink is another one.
+    /// The stream that is written; none with another sink.
     pub stream_name: Option<String>,
     /// Records of one request; the service takes 500.
     pub batch_records_max: u32,
     /// Bytes of one request, keys included; the service takes 5 MiB.
     pub batch_bytes_max: u64,
-    /// Bytes of one record, key included; the service took 1 MiB for long, newer streams can be set to 10 MiB.
+    /// Bytes of one record, key included; the service allowed 1 MiB for a long time, newer streams
+    /// can allow up to 10 MiB.
     pub record_bytes_max: u64,
 }
 
@@ -57,33 +58,34 @@ impl KinesisSettings {
 }
 
 choice! {
-    /// How the AWS SDK repeats requests.
+    /// The way in which the AWS SDK repeats requests.
     RetryMode {
         /// With exponential pauses; the default, as Ditto's.
         Standard = "Standard",
-        /// The same, with a limit on the rate of requests.
+        /// As `Standard`, with a limit on the rate of requests.
         Adaptive = "Adaptive",
-        /// The oldest mode of .NET's SDK, which is taken for `Standard`.
+        /// The oldest mode of .NET's SDK; treated as `Standard`.
         Legacy = "Legacy",
     }
 }
 
-/// The section `AWS`; credentials come from the environment, the profile or the machine, and never from here.
+/// The section `AWS`. Credentials come from the environment, the profile or the machine, never from
+/// this section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsSettings {
     /// The profile in the files of the AWS command line.
     pub profile: Option<String>,
-    /// The file that the profile stands in.
+    /// The file that contains the profile.
     pub profiles_location: Option<String>,
     /// The region.
     pub region: Option<String>,
-    /// Another endpoint than that of the region, for a stand-in of the service.
+    /// Another endpoint than the region's, for a stand-in of the service.
     pub service_url: Option<String>,
-    /// How requests are repeated.
+    /// The way in which requests are repeated.
     pub retry_mode: RetryMode,
-    /// How often a request is repeated.
+    /// Repetitions of a failed request.
     pub retry_count_max: u32,
-    /// How long one request may take, its repetitions not counted.
+    /// Longest time of one request, its repetitions not counted.
     pub timeout: std::time::Duration,
 }
 

@@ -1,6 +1,7 @@
-//! The sections `Settings:Journal` and `Settings:Subscriptions:*:Journal`: where an Antiphon journal is, an SQLite file or a Cassandra.
+//! The sections `Settings:Journal` and `Settings:Subscriptions:*:Journal`: the location of an
+//! Antiphon journal, an SQLite file or a Cassandra.
 //!
-//! The keys are those of a node's table `journal`, written as all others here.
+//! The keys are the keys of a node's table `journal`, in the spelling of the replicator's keys.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::secret::Secret;
 use crate::{Error, Result};
 
 choice! {
-    /// What a journal is kept in.
+    /// The kind of store that holds a journal.
     JournalKind {
         /// A file, named by `JournalPath`.
         Sqlite = "sqlite",
@@ -25,67 +26,68 @@ choice! {
 choice! {
     /// Copies that must answer a write or read.
     Consistency {
-        /// Most of those in the data centre.
+        /// A majority of the copies in the data centre.
         LocalQuorum = "local_quorum",
-        /// Most of all.
+        /// A majority of all copies.
         Quorum = "quorum",
-        /// Any one.
+        /// Any copy.
         One = "one",
-        /// Any one in the data centre.
+        /// Any copy in the data centre.
         LocalOne = "local_one",
-        /// Every one.
+        /// All copies.
         All = "all",
     }
 }
 
 choice! {
-    /// Where conditional writes are decided.
+    /// The copies among which conditional writes are decided.
     SerialConsistency {
-        /// In the data centre.
+        /// The copies in the data centre.
         LocalSerial = "local_serial",
-        /// Among all.
+        /// All copies.
         Serial = "serial",
     }
 }
 
-/// Where a journal is. Everything but the kind belongs to Cassandra.
+/// The location of a journal. All fields but `kind` apply to Cassandra only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalSettings {
-    /// What it is kept in.
+    /// The kind of store that holds the journal.
     pub kind: JournalKind,
     /// Some nodes of the cluster, `host` or `host:port`.
     pub contact_points: Vec<String>,
     /// The keyspace.
     pub keyspace: String,
-    /// The place whose journal it is: places may share a keyspace.
+    /// The place that the journal belongs to: several places may share a keyspace.
     pub place: String,
-    /// The data centre whose nodes are used; without it any.
+    /// The data centre whose nodes are used; without it, nodes of any data centre.
     pub local_dc: Option<String>,
     /// The user; none without a log-in.
     pub user: Option<String>,
     /// The user's password.
     pub password: Secret,
-    /// PEM file with the authorities that may have signed the servers' certificates; none without encryption.
+    /// PEM file with the authorities that may have signed the servers' certificates; none without
+    /// encryption.
     pub ca_file: Option<String>,
-    /// PEM file with the own certificate, for servers that ask for one.
+    /// PEM file with the client's own certificate, for servers that ask for one.
     pub cert_file: Option<String>,
-    /// PEM file with its private key.
+    /// PEM file with the private key of `cert_file`.
     pub key_file: Option<String>,
-    /// Copies that must answer.
+    /// Copies that must answer a write or read.
     pub consistency: Consistency,
-    /// Where conditional writes are decided.
+    /// The copies among which conditional writes are decided.
     pub serial_consistency: SerialConsistency,
-    /// Statements under way at the same time; more wait.
+    /// Statements under way at the same time; further ones wait.
     pub requests_max: usize,
-    /// How long a statement may take; then its outcome is unknown.
+    /// Longest time of a statement; then its outcome is unknown.
     pub request_timeout: Duration,
-    /// How long what may be repeated is.
+    /// Retry budget of a statement that may be repeated, such as a read.
     pub repeat_timeout: Duration,
-    /// How long a connection may take.
+    /// Longest time to open a connection.
     pub connect_timeout: Duration,
-    /// How often an idle connection is probed.
+    /// Interval at which an idle connection is probed.
     pub keepalive_interval: Duration,
-    /// How long the answer may take.
+    /// Longest wait for the answer to such a probe.
     pub keepalive_timeout: Duration,
 }
 
@@ -116,7 +118,7 @@ impl Default for JournalSettings {
 }
 
 impl JournalSettings {
-    /// Where the server is, as its client takes it.
+    /// The settings of the Cassandra client.
     pub fn server(&self) -> ServerSettings {
         let password = self.password.expose().to_owned();
         ServerSettings {
@@ -142,10 +144,10 @@ impl JournalSettings {
         }
     }
 
-    /// Reads the files that it names, as a connection will.
+    /// Reads the certificate and key files, as a connection will.
     ///
     /// # Errors
-    /// `Rejected`, naming the key, the file and what was expected.
+    /// `Rejected`, naming the key, the file and the expected content.
     pub fn check_files(&self, key: &str) -> Result<()> {
         let Some(tls) = self.server().tls else { return Ok(()) };
         tls.check_files().map_err(|error| {
@@ -189,7 +191,8 @@ impl JournalSettings {
         }
     }
 
-    /// Checks the section `key` and the path, which is the one of an SQLite file, of a journal that is used.
+    /// Checks the section `key` of a journal that is used. `path` is the path of its SQLite file,
+    /// if given.
     pub(super) fn check(&self, key: &str, path: Option<&str>, problems: &mut Problems) {
         let (kind_key, path_key) = (format!("{key}:Kind"), format!("{key}Path"));
         match self.kind {
@@ -253,7 +256,7 @@ impl JournalSettings {
         }
     }
 
-    /// A password needs a user, and a key a certificate.
+    /// Checks that a user and a password, and a certificate and its key, come together.
     fn check_access(&self, key: &str, problems: &mut Problems) {
         let at = |name: &str| format!("{key}:{name}");
         let mut goes_with = |name: &str, is_there: bool, other: &str, other_is_there: bool| {

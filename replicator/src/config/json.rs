@@ -1,17 +1,20 @@
-//! A JSON file as .NET's configuration reads it: flat, with `:` between the keys and array elements by their index.
+//! Reads a JSON file as .NET's configuration does: flat, with `:` between the keys and array
+//! elements by their index.
 //!
-//! Comments and trailing commas are allowed, a key that stands twice (in any case) is refused: as there. Scalars become
-//! texts; `null` and an empty object or array give nothing.
+//! As in .NET, comments and trailing commas are allowed, and a key that occurs twice, compared
+//! without case, is refused. Scalars become texts; `null` and an empty object or array give
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// The values of a file: path as it is written, and its text.
+/// The values of a file: the path as it is written, and the text.
 pub(super) type Flat = BTreeMap<String, String>;
 
-/// Reads a file's text; the keys are `Settings:Subscriptions:0:StreamName`, in the case of the file.
+/// Reads the text of a file; the keys are such as `Settings:Subscriptions:0:StreamName`, in the
+/// case of the file.
 pub(super) fn flatten(text: &str) -> Result<Flat, String> {
     let plain = plain_json(text.trim_start_matches('\u{feff}'));
     let mut flat = Flat::new();
@@ -109,7 +112,8 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// Blanks comments and trailing commas, so that lines and columns of later errors stay those of the file.
+/// Replaces comments and trailing commas by blanks, so that the lines and columns of later errors
+/// are those of the file.
 fn plain_json(text: &str) -> String {
     let mut out: Vec<char> = Vec::with_capacity(text.len());
     let mut comma: Option<usize> = None;

@@ -1,17 +1,18 @@
-//! Every key of the configuration, with its default, what it takes and what it does: the source of `docs/replicator/settings.md`.
+//! Every key of the configuration, with its default, its accepted values and its effect: the source
+//! of `docs/replicator/settings.md`.
 //!
-//! `*` stands for an index or a name. Tests hold this list, the code that reads and the page together.
+//! `*` stands for an index or a name. Tests keep this list, the code that reads and the page equal.
 
-/// One key.
+/// A key of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// Its path.
+    /// The path, with `*` for an index or a name.
     pub key: &'static str,
-    /// Its default as it would be written; empty is none.
+    /// The default as it would be written; empty is none.
     pub default: &'static str,
-    /// What it takes.
+    /// The accepted values.
     pub expected: &'static str,
-    /// What it does.
+    /// The effect.
     pub about: &'static str,
 }
 
@@ -121,7 +122,7 @@ pub const KEYS: &[Key] = &[
     key("Kinesis:BatchRecordsMax", "500", "1 to 500", "Records of one request."),
     key("Kinesis:BatchBytesMax", "5242880", "1024 to 10485760", "Bytes of one request."),
     key("Kinesis:RecordBytesMax", "1048576", "1024 to 10485760", "Bytes of one record with its key. A larger event is parked."),
-    // what is replicated
+    // selection of events
     key("Settings:Filters:*:Action", "exclude", "include, exclude", "An exclude wins; with any include of a field only what one of them matches passes."),
     key("Settings:Filters:*:Field", "stream", "stream, type", "What the filter looks at."),
     key("Settings:Filters:*:Match", "exact", "exact, prefix, regex", "How it compares."),
@@ -143,7 +144,7 @@ pub const KEYS: &[Key] = &[
     key("Settings:Transform:AttemptsMax", "3", "0 to 1000", "How often a request is repeated that failed for now; then the event counts as failed once."),
     key("Settings:Transform:ConcurrencyMax", "16", "1 to 1024", "Requests at the same time; further ones wait."),
     key("Settings:Transform:AnswerBytesMax", "16777216", "1024 to 1073741824", "Bytes of an answer; a larger one is an error."),
-    // how it works
+    // ways of working
     key("Settings:ConflictPolicy", "park", "park, skip, stop", "What is done when another event stands at an event's number at the destination."),
     key("Settings:Lanes", "1", "1 to 256", "Writers at the same time. A stream stays in one lane; 1 keeps the order across streams as Ditto."),
     key("Settings:LaneOrder", "arrival", "arrival, stream", "`arrival` writes a lane's events in the order in which they came, one write at a time; `stream` keeps the order within each stream only, and is faster."),
@@ -196,7 +197,7 @@ pub const KEYS: &[Key] = &[
     key("Health:StallTime", "00:01:00", "TimeSpan, 1 second to 1 day", "How long a subscription may be behind without moving before it is not ready."),
 ];
 
-/// The page's table.
+/// The table of the page.
 pub fn markdown_table() -> String {
     let mut table = String::from("| Key | Default | Takes | What it does |\n|---|---|---|---|\n");
     for key in KEYS {

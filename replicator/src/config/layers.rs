@@ -1,11 +1,15 @@
-//! The layers of the configuration, as Ditto had them; a later one goes before an earlier one, key by key.
+//! The layers of the configuration, as Ditto had them; a later layer overrides an earlier one, key
+//! by key.
 //!
 //! ```text
-//!   appsettings.json  <  appsettings.{ASPNETCORE_ENVIRONMENT}.json  <  environment variables `Ditto_..`
+//!   appsettings.json
+//!     <  appsettings.{ASPNETCORE_ENVIRONMENT}.json
+//!     <  environment variables `Ditto_..`
 //! ```
 //!
-//! Both files are optional and are looked for in the current directory. In a variable's name two underscores, or a
-//! colon, separate the keys. Keys are compared without case, array elements are merged by their index.
+//! Both files are optional and are looked for in the directory of `--directory`, by default the
+//! current one. In a variable's name two underscores, or a colon, separate the keys. Keys are
+//! compared without case, array elements are merged by their index.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,13 +20,13 @@ use crate::{Error, Result};
 const PREFIX: &str = "ditto_";
 const ENVIRONMENT: &str = "ASPNETCORE_ENVIRONMENT";
 
-/// One value of the configuration, before it is understood.
+/// A value of the configuration, before it is parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Raw {
     /// The key as it was written.
     pub(super) key: String,
     pub(super) text: String,
-    /// Which layer said it.
+    /// The layer that the value comes from.
     pub(super) from: String,
 }
 
@@ -34,7 +38,7 @@ impl Layers {
     /// Reads the two files of `directory` and `variables`.
     ///
     /// # Errors
-    /// `Rejected` when a file cannot be read or is no JSON.
+    /// `Rejected` when a file cannot be read or is not JSON.
     pub(super) fn read(directory: &Path, variables: &[(String, String)]) -> Result<Self> {
         let mut layers = Self::default();
         layers.add_file(directory, "appsettings.json")?;
@@ -69,7 +73,7 @@ impl Layers {
     /// Adds the text of a file.
     ///
     /// # Errors
-    /// `Rejected` when it is no JSON object.
+    /// `Rejected` when the text is not a JSON object.
     pub(super) fn add_json(&mut self, name: &str, text: &str) -> Result<()> {
         let flat =
             json::flatten(text).map_err(|error| Error::rejected(format!("{name}: {error}")))?;
@@ -101,7 +105,8 @@ impl Layers {
         self.0.get(&key.to_ascii_lowercase()).filter(|raw| !raw.text.trim().is_empty())
     }
 
-    /// The names one level below `key` as they are written, numbers first and by their value, then the others.
+    /// The names one level below `key` as they are written: numbers first, by their value, then the
+    /// others.
     pub(super) fn children(&self, key: &str) -> Vec<String> {
         let prefix = format!("{}:", key.to_ascii_lowercase());
         let mut names: Vec<String> = Vec::new();

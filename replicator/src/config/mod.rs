@@ -1,7 +1,8 @@
-//! The configuration: Ditto's own files and environment variables, unchanged, and keys for what Ditto never had.
+//! The configuration: Ditto's own files and environment variables, unchanged, and keys for features
+//! that Ditto never had.
 //!
-//! [`load`] reads the layers, binds them to plain structs, checks them, and says what it did not understand. Everything that
-//! is shown of it is without secrets.
+//! [`load`] reads the layers, binds them to plain structs, checks them, and warns about keys that
+//! it did not understand. All output about the configuration is without secrets.
 
 mod aws;
 mod journal;
@@ -50,17 +51,17 @@ use crate::Result;
 /// The whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
-    /// What is replicated, and how.
+    /// Source, destination, subscriptions, and all rules of replication.
     pub settings: Settings,
     /// The HTTP interface.
     pub metrics: MetricsSettings,
-    /// When the replicator is not ready.
+    /// The limits beyond which the replicator is not ready.
     pub health: HealthSettings,
     /// The Kinesis stream.
     pub kinesis: KinesisSettings,
-    /// How AWS is reached.
+    /// Access to AWS.
     pub aws: AwsSettings,
-    /// What is logged.
+    /// Levels and format of the log.
     pub serilog: SerilogSettings,
 }
 
@@ -78,7 +79,7 @@ impl Config {
     /// Checks every value.
     ///
     /// # Errors
-    /// `Rejected` with one line a problem: the key, what was expected, the value.
+    /// `Rejected` with a line per problem: the key, the expected value, the actual value.
     pub fn validate(&self) -> Result<()> {
         self.check(Problems::default())
     }
@@ -96,18 +97,19 @@ impl Config {
 /// A configuration that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// It.
+    /// The configuration.
     pub config: Config,
-    /// Keys that have no effect, for a person to look at.
+    /// Warnings for a person: keys without effect, and settings that are seldom meant.
     pub warnings: Vec<String>,
-    /// Every key that was asked for with the value in effect and its layer, sorted, without secrets.
+    /// Every key that was read, with the value in effect and its layer, sorted by key, without
+    /// secrets.
     pub effective: Vec<Effective>,
 }
 
 /// Reads the files of `directory` and the environment's `variables`.
 ///
 /// # Errors
-/// `Rejected`, naming the file or the variable, the key, the value and what was expected.
+/// `Rejected`, naming the file or the variable, the key, the value and the expected value.
 pub fn load(
     directory: &Path,
     variables: impl IntoIterator<Item = (String, String)>,
@@ -148,7 +150,7 @@ fn bind(layers: &Layers) -> Result<Loaded> {
     Ok(Loaded { config, warnings, effective: asked.into_values().collect() })
 }
 
-/// What is allowed and seldom meant.
+/// Warnings about settings that are allowed and seldom meant.
 fn advice(config: &Config) -> Vec<String> {
     let mut advice = Vec::new();
     let settings = &config.settings;

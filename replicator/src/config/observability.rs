@@ -9,9 +9,9 @@ use super::reader::{Reader, choice};
 /// The section `Metrics`: the HTTP interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsSettings {
-    /// Whether metrics are served.
+    /// True when metrics are served.
     pub enabled: bool,
-    /// The address that is listened on; `+`, as .NET writes it, is every one.
+    /// The address to listen on; `+`, as .NET writes it, is every address.
     pub host: String,
     /// The port; 0 takes any.
     pub port: u16,
@@ -36,12 +36,12 @@ impl MetricsSettings {
         }
     }
 
-    /// The path with one slash before it and none behind.
+    /// The path with one slash before it and none after it.
     pub fn route(&self) -> String {
         format!("/{}", self.path.trim_matches('/'))
     }
 
-    /// The address to listen on; none when `host` is no IP address.
+    /// The address to listen on; none when `host` is not an IP address.
     pub fn address(&self) -> Option<SocketAddr> {
         let ip: IpAddr = match self.host.as_str() {
             "+" | "*" => Ipv4Addr::UNSPECIFIED.into(),
@@ -65,12 +65,13 @@ impl MetricsSettings {
     }
 }
 
-/// The section `Health`: when the replicator says that it is not ready.
+/// The section `Health`: the limits beyond which the replicator is not ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthSettings {
-    /// Whether `/health/live`, `/health/ready` and `/status` are served, on the port of the metrics.
+    /// True when `/health/live`, `/health/ready` and `/status` are served, on the port of the
+    /// metrics.
     pub enabled: bool,
-    /// How long a subscription may be behind without moving on.
+    /// Longest time that a subscription may be behind without progress.
     pub stall_time: Duration,
 }
 
@@ -95,45 +96,47 @@ impl HealthSettings {
 }
 
 choice! {
-    /// From which level on something is logged, in Serilog's words.
+    /// The lowest level that is logged, in Serilog's words.
     Level {
         /// Everything.
         Verbose = "Verbose",
-        /// One line an event, and more important ones.
+        /// A line per event, and all higher levels.
         Debug = "Debug",
-        /// What happens to subscriptions and connections.
+        /// Starts, stops and connections of subscriptions, and all higher levels.
         Information = "Information",
-        /// What a person should look at some day.
+        /// Problems that a person should look at some day, and all higher levels.
         Warning = "Warning",
-        /// What failed.
+        /// Failures.
         Error = "Error",
-        /// What ends the replicator.
+        /// Failures that end the replicator; logs the same lines as `Error`.
         Fatal = "Fatal",
     }
 }
 
-/// How a log line looks.
+/// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// `[12:00:00 DBG] text`.
     #[default]
     Plain,
-    /// One JSON object a line as Serilog's `JsonFormatter` writes: `Timestamp`, `Level`, `MessageTemplate`, `Properties`.
+    /// A JSON object per line as Serilog's `JsonFormatter` writes: `Timestamp`, `Level`,
+    /// `MessageTemplate`, `Properties`.
     Json,
-    /// One JSON object a line as Serilog's `CompactJsonFormatter` writes: `@t`, `@m`, `@l`.
+    /// A JSON object per line as Serilog's `CompactJsonFormatter` writes: `@t`, `@m`, `@l`.
     CompactJson,
 }
 
-/// The section `Serilog`, as far as it means something here: levels, console, plain or JSON, fixed properties.
+/// The supported part of the section `Serilog`: levels, console, plain or JSON lines, fixed
+/// properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SerilogSettings {
     /// `MinimumLevel`, or `MinimumLevel:Default`.
     pub level: Level,
     /// `MinimumLevel:Override`: a target's prefix and its level.
     pub overrides: Vec<(String, Level)>,
-    /// The level of the console, which is at least `level`.
+    /// The level of the console; the stricter of this level and `level` counts.
     pub console_level: Level,
-    /// How a line looks.
+    /// The form of a line.
     pub format: LogFormat,
     /// Fixed properties of every JSON line.
     pub properties: Vec<(String, String)>,
@@ -152,7 +155,8 @@ impl Default for SerilogSettings {
 }
 
 impl SerilogSettings {
-    /// Reads the section; sinks that are not there are a warning, because their logs would be missed.
+    /// Reads the section. A sink other than the console gives a warning, because its logs would be
+    /// missed.
     pub(super) fn read(reader: &Reader<'_>, warnings: &mut Vec<String>) -> Self {
         let mut settings = Self::default();
         let level_key = if reader.has("Serilog:MinimumLevel") {
@@ -172,7 +176,8 @@ impl SerilogSettings {
             let value = reader.text(&format!("Serilog:Properties:{name}"), "");
             settings.properties.push((name, value));
         }
-        // names of .NET assemblies and enrichers, which say nothing here: read so that they are no unknown keys
+        // names of .NET assemblies and enrichers have no effect; they are read so that their keys
+        // are not unknown
         let _ = (reader.texts("Serilog:Using"), reader.texts("Serilog:Enrich"));
         settings
     }

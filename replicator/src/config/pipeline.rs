@@ -1,10 +1,10 @@
-//! What the settings mean to the pipeline of one subscription.
+//! The settings of one subscription's pipeline, made from the configuration.
 
 use super::{Config, SubscriptionKind, SubscriptionSettings};
 use crate::pipeline::{Parking, PipelineSettings};
 
 impl Config {
-    /// The settings of a subscription's pipeline; `mixes_streams` as its sink says.
+    /// The settings of a subscription's pipeline; `mixes_streams` is the answer of its sink.
     pub fn pipeline(
         &self,
         subscription: &SubscriptionSettings,

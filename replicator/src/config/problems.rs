@@ -1,4 +1,4 @@
-//! Collects what is wrong with settings: each problem names the key, the value and what was expected.
+//! Collects the problems of settings: each problem names the key, the value and the expected value.
 
 use std::time::Duration;
 
@@ -44,10 +44,10 @@ impl Problems {
         }
     }
 
-    /// `Ok` when nothing is wrong.
+    /// `Ok` without problems.
     ///
     /// # Errors
-    /// `Rejected` with one line a problem.
+    /// `Rejected` with a line per problem.
     pub(super) fn into_result(self) -> Result<()> {
         match self.0.len() {
             0 => Ok(()),

@@ -1,7 +1,7 @@
-//! Turns raw values into typed ones, and keeps a record of every key that was asked for.
+//! Turns raw values into typed ones, and records every key that the program reads.
 //!
-//! The record is the list that `check-config` prints, and what is not in it is an unknown key. All problems are
-//! collected, so that a person sees them at once and not one by one.
+//! The record is the list that `check-config` prints; a key outside the record is an unknown key.
+//! All problems are collected, so that a person sees them at once and not one by one.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::{secret, timespan};
 
-/// A key, its value in effect, and where that came from.
+/// A key, its value in effect, and the layer that gave the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effective {
     /// The key, with array indexes.
     pub key: String,
-    /// Its value without secrets; empty when there is none.
+    /// The value without secrets; empty when there is none.
     pub value: String,
     /// The layer, or `default`.
     pub from: String,
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
         Self { layers, asked: RefCell::default(), problems: RefCell::default() }
     }
 
-    /// Everything that was asked for by its lower-cased key, and what could not be understood.
+    /// Returns the keys that were read, by lower-cased key, and the problems of their values.
     pub(super) fn finish(self) -> (BTreeMap<String, Effective>, Vec<String>) {
         (self.asked.into_inner(), self.problems.into_inner())
     }
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         self.layers.get(key).is_some()
     }
 
-    /// A text, if one was given.
+    /// A text; `None` when none was given.
     pub(super) fn optional(&self, key: &str) -> Option<String> {
         self.value(key, "", "a text", |text| Some(text.to_owned()))
     }
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         self.value(key, "", timespan::EXPECTED, timespan::parse)
     }
 
-    /// One of some words, compared without case.
+    /// A choice by its word, compared without case.
     pub(super) fn choice<T: Choice>(&self, key: &str, default: T) -> T {
         let shown = default.word();
         let parse = |text: &str| {
@@ -96,13 +96,13 @@ impl<'a> Reader<'a> {
         self.value(key, shown, &one_of::<T>(), parse).unwrap_or(default)
     }
 
-    /// A list of texts, by its indexes.
+    /// The texts of a list, in the order of its indexes.
     pub(super) fn texts(&self, key: &str) -> Vec<String> {
         let items = self.children(key);
         items.iter().filter_map(|index| self.optional(&format!("{key}:{index}"))).collect()
     }
 
-    /// A value by a parser of one's own.
+    /// A value parsed by `parse`; `None` when none was given or `parse` refused it.
     pub(super) fn value<T>(
         &self,
         key: &str,
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A setting that is one word of a few.
+/// A setting whose values are a few words.
 pub trait Choice: Copy + 'static {
     /// Every value.
     const ALL: &'static [Self];

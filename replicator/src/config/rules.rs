@@ -1,19 +1,19 @@
-//! Settings of what is replicated and under which name: filters and renames.
+//! Settings of filters and renames.
 
 use super::reader::{Reader, choice};
 
 choice! {
-    /// Which part of an event a rule looks at.
+    /// The part of an event that a rule looks at.
     Field {
-        /// The name of its original stream.
+        /// The name of the event's original stream.
         Stream = "stream",
-        /// Its event type.
+        /// The event type.
         Type = "type",
     }
 }
 
 choice! {
-    /// How a rule compares.
+    /// The comparison of a rule.
     Matching {
         /// The whole text.
         Exact = "exact",
@@ -25,38 +25,39 @@ choice! {
 }
 
 choice! {
-    /// What a filter does with what it matches.
+    /// The effect of a filter on the events that it matches.
     Action {
-        /// Keeps it, and with it only what some `include` of the same field matches.
+        /// Keeps the event. With such a filter, only events that match some `include` of the same
+        /// field pass.
         Include = "include",
-        /// Drops it, whatever else matches.
+        /// Drops the event, even if other filters match it.
         Exclude = "exclude",
     }
 }
 
-/// One filter.
+/// A filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterRule {
-    /// What happens to what matches.
+    /// The effect on matching events.
     pub action: Action,
-    /// What is looked at.
+    /// The part of the event that is compared.
     pub field: Field,
-    /// How it is compared.
+    /// The comparison.
     pub matching: Matching,
-    /// With what it is compared.
+    /// The text to compare with.
     pub value: String,
 }
 
-/// One rename; the first that matches is taken.
+/// A rename; the first rename that matches is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenameRule {
-    /// What is renamed.
+    /// The part of the event that is renamed.
     pub field: Field,
-    /// How it is found.
+    /// The comparison.
     pub matching: Matching,
-    /// What is found: the whole name, its prefix, or a regular expression.
+    /// The text to find: the whole name, its prefix, or a regular expression.
     pub from: String,
-    /// What stands there afterwards; for `regex` with `$1` or `${name}` for its groups.
+    /// The text that replaces `from`; for `regex`, `$1` or `${name}` stand for its groups.
     pub to: String,
 }
 
@@ -86,7 +87,7 @@ pub(super) fn read_renames(reader: &Reader<'_>, key: &str) -> Vec<RenameRule> {
     reader.children(key).into_iter().map(rule).collect()
 }
 
-/// What is wrong with one pattern, if anything is.
+/// The problem of a pattern; `None` for a valid one.
 pub(super) fn pattern_problem(key: &str, matching: Matching, pattern: &str) -> Option<String> {
     if pattern.is_empty() {
         return Some(format!("`{key}`: expected a text to compare with, actual none"));

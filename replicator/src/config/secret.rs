@@ -12,12 +12,12 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text as it is, to use it and not to show it.
+    /// The text in clear, for use and not for display.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether nothing was given.
+    /// Returns whether no text was given.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -47,18 +47,20 @@ const SECRET_WORDS: [&str; 9] = [
     "pwd",
 ];
 
-/// Whether a key by its name holds something that must not be shown.
+/// Returns whether the name of a key means a value that must not be shown.
 pub fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace(['_', '-'], "");
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
-/// How the value of `key` is shown: not at all when the key names a secret, else without the passwords inside.
+/// The printable value of `key`: `***` when the key names a secret, else the text without the
+/// passwords inside.
 pub fn redact(key: &str, text: &str) -> String {
     if is_secret_key(key) && !text.is_empty() { "***".to_owned() } else { redact_text(text) }
 }
 
-/// Replaces the password of every `scheme://user:password@host`, and every `password=..` of a parameter list.
+/// Replaces the password of every `scheme://user:password@host`, and the value of every secret
+/// parameter such as `password=..`.
 pub fn redact_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -66,7 +68,8 @@ pub fn redact_text(text: &str) -> String {
         let (head, tail) = rest.split_at(at + 3);
         out += head;
         let end = tail.find(['/', ';', '?', ' ', ',', '"']).unwrap_or(tail.len());
-        // a password may hold the characters that end an authority, the last @ before the next blank decides then
+        // a password may hold characters that end an authority; then the last @ before the next
+        // blank or quote ends the password
         let wide = tail.find([' ', '"']).unwrap_or(tail.len());
         let sign = tail[..end].rfind('@').or_else(|| tail[..wide].rfind('@'));
         match sign {

@@ -1,4 +1,5 @@
-//! The section `Settings`: Ditto's keys with Ditto's defaults, and what Ditto never had, off by default.
+//! The section `Settings`: Ditto's keys with Ditto's defaults, and keys that Ditto never had, off
+//! by default.
 
 use std::time::Duration;
 
@@ -13,15 +14,16 @@ use super::tuning::{CheckpointSettings, RetrySettings, TransformSettings, WorkSe
 use crate::pipeline::ConflictPolicy;
 
 choice! {
-    /// Where events go.
+    /// The destination of events.
     SinkKind {
-        /// `DestinationEventStoreConnectionString`.
+        /// The event store of `DestinationEventStoreConnectionString`.
         EventStore = "eventstore",
         /// The Kinesis stream `Kinesis:StreamName`; needs a build with the feature `kinesis`.
         Kinesis = "kinesis",
         /// Lines of JSON, to `Settings:NdjsonPath`.
         Ndjson = "ndjson",
-        /// An Antiphon journal: the SQLite file `Settings:JournalPath`, or the Cassandra of `Settings:Journal`.
+        /// An Antiphon journal: the SQLite file `Settings:JournalPath`, or the Cassandra of
+        /// `Settings:Journal`.
         Journal = "journal",
     }
 }
@@ -29,28 +31,29 @@ choice! {
 /// Loop prevention for two links between the same two places, one each way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoopSettings {
-    /// Whether it is on.
+    /// True when loop prevention is on.
     pub enabled: bool,
-    /// The name of the place that is read; it is added to `$origin` of each event.
+    /// The name of the source's place; it is added to `$origin` of each event.
     pub source_name: String,
-    /// The name of the place that is written; events that have it in `$origin` came from there and are dropped.
+    /// The name of the destination's place; an event with this name in `$origin` came from there
+    /// and is dropped.
     pub destination_name: String,
 }
 
 /// The section `Settings`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where events are read.
+    /// Connection string of the event store that is read.
     pub source: Secret,
-    /// Where events are written, when the sink is an event store.
+    /// Connection string of the event store that is written, when the sink is an event store.
     pub destination: Secret,
-    /// What is read.
+    /// The subscriptions that are read.
     pub subscriptions: Vec<SubscriptionSettings>,
     /// Events of a group that the server sends ahead of their acknowledgement.
     pub buffer_size: u32,
     /// A pause after each event, per subscription; zero is none.
     pub throttle_interval: Duration,
-    /// Appends whatever the destination's version is.
+    /// Appends at any version of the destination's stream.
     pub skip_version_check: bool,
     /// `$maxAge` of streams that are new at the destination.
     pub time_to_live: Option<Duration>,
@@ -62,29 +65,32 @@ pub struct Settings {
     pub ndjson_path: Option<String>,
     /// The SQLite file of the sink `journal`.
     pub journal_path: Option<String>,
-    /// What kind of journal the sink `journal` writes to, and where a Cassandra is.
+    /// The kind of journal of the sink `journal`, and the settings of a Cassandra.
     pub journal: JournalSettings,
-    /// What is done about a destination that has another event.
+    /// The reaction to another event at an event's number at the destination.
     pub conflict_policy: ConflictPolicy,
-    /// Which events are replicated; empty is all.
+    /// The filters of events; empty is all events.
     pub filters: Vec<FilterRule>,
-    /// Whether streams and types whose name starts with `$` are replicated too.
+    /// True when streams and types whose names start with `$` are replicated too.
     pub system_events: bool,
-    /// New names.
+    /// New names of streams and types.
     pub renames: Vec<RenameRule>,
-    /// Adds `$originalStream`, `$originalEventNumber`, `$originalCreated` to the metadata.
+    /// Adds `$originalStream`, `$originalEventNumber`, `$originalEventType` and
+    /// `$originalCreatedDate` to the metadata.
     pub provenance: bool,
-    /// Keeps events from going round.
+    /// Keeps events from going round between two places.
     pub loops: LoopSettings,
-    /// Copies the metadata of streams: ACL, `$maxAge`, `$maxCount`, `$tb`, `$cacheControl`, own keys.
+    /// Copies the metadata of streams: ACL, `$maxAge`, `$maxCount`, `$tb`, `$cacheControl`, own
+    /// keys.
     pub copy_stream_metadata: bool,
-    /// Deletes at the destination what was deleted at the source.
+    /// Deletes at the destination the streams that were deleted at the source.
     pub copy_deletes: bool,
-    /// Ends when everything that was there at the start is replicated.
+    /// Ends when all events that existed at the start are replicated.
     pub run_once: bool,
-    /// Reads catch-ups and says what would be written; saves no checkpoint, settles nothing.
+    /// Reads catch-ups and shows the events that would be written; saves no checkpoint, settles
+    /// nothing.
     pub dry_run: bool,
-    /// How long a subscription may take to stop.
+    /// Longest time that a subscription may take to stop.
     pub stop_timeout: Duration,
     /// Lanes, batches and waiting times.
     pub work: WorkSettings,

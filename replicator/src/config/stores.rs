@@ -12,11 +12,11 @@ use crate::sink::{EventStoreSinkSettings, Versions};
 /// Limits of the client and of the sink `eventstore`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// The client's limits, for both sides; what a connection string says itself wins.
+    /// Limits of the client, for source and destination; a value in a connection string wins.
     pub client: es::ClientSettings,
-    /// Ids of a destination stream that are read to find what was written before.
+    /// Ids of a destination stream that are read to find events that were written before.
     pub look_back_max: u64,
-    /// Ids of all streams together that are kept.
+    /// Ids of all streams together that are kept in memory.
     pub known_ids_max: u64,
 }
 
@@ -39,7 +39,7 @@ impl StoreSettings {
         let span = |name: &str, default| reader.span(&at(name), default);
         Self {
             client: es::ClientSettings {
-                // it is `WriteTimeout`, see [`Config::client`]
+                // set from `WriteTimeout` by [`Config::client`]
                 request_timeout: client.request_timeout,
                 connect_timeout: span("ConnectTimeout", client.connect_timeout),
                 keep_alive_interval: span("KeepAliveInterval", client.keep_alive_interval),
@@ -94,7 +94,8 @@ impl StoreSettings {
 }
 
 impl Config {
-    /// Whether single events can be left out of a stream, so that later ones have other numbers at the destination.
+    /// Returns whether single events can be left out of a stream, so that later ones have other
+    /// numbers at the destination.
     pub fn leaves_out_single_events(&self) -> bool {
         let settings = &self.settings;
         settings.transform.url.is_some()
@@ -110,8 +111,8 @@ impl Config {
         }
     }
 
-    /// The settings of the sink `eventstore`. Exact numbers need every event of a stream; where single ones are left out, events are found again
-    /// by their ids.
+    /// The settings of the sink `eventstore`. Exact numbers need every event of a stream; where
+    /// single events are left out, written events are found by their ids instead.
     pub fn event_store_sink(&self) -> EventStoreSinkSettings {
         let looks_back = self.settings.skip_version_check || self.leaves_out_single_events();
         let stores = &self.settings.stores;

@@ -1,4 +1,4 @@
-//! Settings of one subscription: what is read, how, and from where.
+//! Settings of one subscription: its source, its way of reading, and its start.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use super::problems::Problems;
 use super::reader::{Choice, Reader, choice};
 
 choice! {
-    /// How a subscription reads.
+    /// The way in which a subscription reads.
     SubscriptionKind {
-        /// A persistent subscription group, whose position the server keeps; Ditto's way and the default.
+        /// A persistent subscription group, whose position the server keeps; Ditto's way and the
+        /// default.
         Group = "group",
         /// A catch-up on one stream, links resolved.
         Stream = "stream",
@@ -23,19 +24,19 @@ choice! {
 }
 
 choice! {
-    /// How a group that is made here hands events to its consumers.
+    /// The way in which a group that is created here hands events to its consumers.
     ConsumerStrategy {
-        /// A stream stays with one consumer as long as it can.
+        /// A stream stays with one consumer as long as possible.
         Pinned = "Pinned",
-        /// One event after the other goes to the next consumer.
+        /// Each next event goes to the next consumer.
         RoundRobin = "RoundRobin",
-        /// One consumer gets all, until it is gone.
+        /// All events go to one consumer, until it is gone.
         DispatchToSingle = "DispatchToSingle",
     }
 }
 
 choice! {
-    /// What a filter at the server looks at.
+    /// The part of an event that a filter at the server looks at.
     ServerFilterBy {
         /// The stream's name.
         Stream = "stream",
@@ -44,32 +45,32 @@ choice! {
     }
 }
 
-/// Where a reader without a position starts.
+/// The start of a reader without a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StartFrom {
     /// At the first event.
     #[default]
     Start,
-    /// After the last event that there is at that time.
+    /// After the last event that exists at that time.
     End,
     /// At this event number of the subscribed stream, inclusive.
     Revision(u64),
 }
 
-/// How a group is made when it is not there; used only with `CreateGroup`.
+/// Settings of a group that is created when it is missing; used only with `CreateGroup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSettings {
-    /// Whether it is made.
+    /// True when the group is created.
     pub create: bool,
-    /// Where it starts.
+    /// The start of the group.
     pub start_from: StartFrom,
-    /// How it hands out events.
+    /// The way in which the group hands out events.
     pub strategy: ConsumerStrategy,
-    /// After which time without an answer the server delivers an event again.
+    /// Time without an answer after which the server delivers an event again.
     pub message_timeout: Duration,
-    /// How often it does so before it parks the event.
+    /// Repeated deliveries of an event before the server parks it.
     pub max_retry_count: u32,
-    /// How often the server stores the group's position.
+    /// Interval at which the server stores the group's position.
     pub checkpoint_after: Duration,
 }
 
@@ -86,14 +87,15 @@ impl Default for GroupSettings {
     }
 }
 
-/// A filter that the server applies to `$all`; without prefixes and regex there is none.
+/// A filter that the server applies to `$all`. Without prefixes and regex, only `exclude_system`
+/// applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFilterSettings {
-    /// What it looks at.
+    /// The part of an event that is compared.
     pub by: ServerFilterBy,
-    /// Passes what starts with one of these.
+    /// Passes names that start with one of these prefixes.
     pub prefixes: Vec<String>,
-    /// Passes what matches; the server's dialect (.NET), so it is not checked here.
+    /// Passes names that match; the dialect is the server's (.NET), so it is not checked here.
     pub regex: Option<String>,
     /// Passes no system events, when there are neither prefixes nor a regex.
     pub exclude_system: bool,
@@ -105,34 +107,35 @@ impl Default for ServerFilterSettings {
     }
 }
 
-/// One subscription.
+/// A subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionSettings {
-    /// How it reads.
+    /// The way in which the subscription reads.
     pub kind: SubscriptionKind,
     /// The stream or category; empty for `$all` and a journal.
     pub stream_name: String,
     /// The group; empty for everything but a group.
     pub group_name: String,
-    /// How the group is made.
+    /// Settings for the creation of the group.
     pub group: GroupSettings,
-    /// Where a catch-up without a checkpoint starts.
+    /// The start of a catch-up without a checkpoint.
     pub start_from: StartFrom,
-    /// What the server lets through of `$all`.
+    /// The server's filter of `$all`.
     pub filter: ServerFilterSettings,
     /// The journal's SQLite file.
     pub journal_path: Option<String>,
-    /// What kind of journal it is, and where a Cassandra is.
+    /// The kind of the journal, and the settings of a Cassandra.
     pub journal: JournalSettings,
-    /// Which entities of the journal: their type.
+    /// The type of the journal's entities that are read.
     pub journal_entity_type: Option<String>,
-    /// Which of its replicas; empty is that of entities without replicas.
+    /// The replica of these entities; empty is the replica of entities without replicas.
     pub journal_replica: String,
-    /// How long to wait before the journal is asked again when nothing is new.
+    /// Pause before the journal is asked again when nothing is new.
     pub journal_poll_interval: Duration,
     /// Entities in one page of the journal's feed.
     pub journal_changes_max: u32,
-    /// Under which name its checkpoint is kept, and its label `group` where there is no group; none takes one from kind and stream.
+    /// The name of the checkpoint, and the label `group` where there is no group; none makes a name
+    /// from kind and stream.
     pub name: Option<String>,
 }
 
@@ -157,7 +160,8 @@ impl Default for SubscriptionSettings {
 }
 
 impl SubscriptionSettings {
-    /// The stream that is read: `$ce-customer` for the category `customer`, `$all` for all, a journal by its entity type.
+    /// The stream that is read: `$ce-customer` for the category `customer`, `$all` for all,
+    /// `journal:` and the entity type for a journal.
     pub fn subscribed_stream(&self) -> String {
         match self.kind {
             SubscriptionKind::Group | SubscriptionKind::Stream => self.stream_name.clone(),
@@ -172,7 +176,8 @@ impl SubscriptionSettings {
         }
     }
 
-    /// The name of its checkpoint and of its parked events: `Name`, or the group, or the stream.
+    /// The name of the checkpoint and of the parked events: `Name`, or stream and group, or the
+    /// stream.
     pub fn display_name(&self) -> String {
         let by_kind = || match self.kind {
             SubscriptionKind::Group => format!("{}::{}", self.stream_name, self.group_name),

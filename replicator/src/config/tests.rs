@@ -1,4 +1,4 @@
-//! What the configuration must do, on whole files and environments.
+//! Tests of the configuration, on whole files and environments.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -302,12 +302,12 @@ fn pattern(key: &str) -> String {
 fn the_list_of_keys_holds_exactly_what_is_read_with_its_default() {
     let loaded = everything();
     let mut read: BTreeSet<String> = loaded.effective.iter().map(|one| pattern(&one.key)).collect();
-    // these two stand for others: the short form of the level, and the arguments that only warn
+    // these keys stand for others: the short form of the level, and the arguments that only warn
     read.extend(["Serilog:MinimumLevel".to_owned()]);
     for warned in ["outputTemplate", "theme"] {
         read.remove(&format!("Serilog:WriteTo:*:Args:{warned}"));
     }
-    // the sink is asked for when it is given only
+    // the key of the sink is read only when it is given
     read.insert("Settings:Sink".to_owned());
 
     let listed: BTreeSet<String> = KEYS.iter().map(|key| key.key.to_owned()).collect();

@@ -1,15 +1,16 @@
-//! Durations as .NET writes them: `[d.]hh:mm[:ss[.fffffff]]`, and a bare number, which is a number of days.
+//! Durations as .NET writes them: `[d.]hh:mm[:ss[.fffffff]]`, or a bare number, which is a number
+//! of days.
 //!
-//! Ditto's settings are bound by .NET, so that `00:01:00` is a minute and `7` is a week; both are kept. Negative
-//! durations have no use here and are refused.
+//! Ditto's settings are bound by .NET, so that `00:01:00` is a minute and `7` is a week; both are
+//! kept. Negative durations have no use here and are refused.
 
 use std::time::Duration;
 
-/// What a duration looks like, for messages.
+/// The form of a duration, for messages.
 pub const EXPECTED: &str =
     "a TimeSpan `[d.]hh:mm:ss[.f]` such as `00:00:30` or `7.00:00:00` (a bare number is days)";
 
-/// Reads a duration; `None` when it is none, is negative, or has a part out of its range.
+/// Reads a duration; `None` for another text, a negative duration, or a part out of its range.
 pub fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     if !text.contains(':') {

@@ -1,4 +1,5 @@
-//! Settings of how the replicator works: lanes, batches, retries, parking, checkpoints, the transform hook.
+//! Settings of the replicator's work: lanes, batches, retries, parking, checkpoints, the transform
+//! hook.
 
 use std::time::Duration;
 
@@ -59,45 +60,51 @@ impl Choice for ConflictPolicy {
 /// Lanes, batches and waiting times of one subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkSettings {
-    /// Writers that work at the same time; a stream always stays in one of them. One is Ditto's order.
+    /// Lanes, which write at the same time; a stream stays in one lane. With one lane, the order
+    /// across streams is kept, as Ditto keeps it.
     pub lanes: u32,
-    /// In which order a lane writes.
+    /// The order in which a lane writes.
     pub lane_order: LaneOrder,
     /// Writes under way at once in a lane.
     pub lane_writes_max: u32,
-    /// What the other streams of a lane do while one is blocked.
+    /// The behaviour of the other streams of a lane while one stream is blocked.
     pub when_blocked: Neighbours,
     /// Events of one append.
     pub batch_events_max: u32,
     /// Bytes of one append; a single larger event goes alone.
     pub batch_bytes_max: u64,
-    /// Events that are held at once; when there are so many, reading pauses.
+    /// Events that are held at once; when full, reading pauses.
     pub held_events_max: u32,
-    /// Bytes of the same.
+    /// Bytes of the held events; when full, reading pauses.
     pub held_bytes_max: u64,
-    /// Events that may wait behind failing ones, before the worst stream is given up.
+    /// Events that may wait behind failing events; when full, the stream with the most is given up:
+    /// its failing event is parked early.
     pub blocked_events_max: u32,
-    /// How long an event must have been failing before its stream is given up early.
+    /// Shortest time that an event must have been failing before its stream is given up early.
     pub blocked_wait_max: Duration,
-    /// How long an event waits for those before it to appear at the destination.
+    /// Longest wait of an event for the events before it to appear at the destination; then it is
+    /// parked.
     pub missing_wait_max: Duration,
-    /// What happens to the events of a stream after a parked one.
+    /// The handling of the later events of a stream with a parked event.
     pub after_parked: Followers,
-    /// Streams with a parked event that are remembered.
+    /// Streams with a parked event that are remembered; when full, the oldest is forgotten.
     pub parked_streams_max: u32,
-    /// For how long they are.
+    /// Time for which such a stream is remembered; then one event of the stream is tried again.
     pub parked_streams_memory: Duration,
-    /// After how long a waiting event is handed back to its group and asked for again; zero is never.
+    /// Time after which a waiting event is handed back to its group and asked for again; zero is
+    /// never.
     pub renew_after: Duration,
-    /// How long it is waited for then.
+    /// Longest wait for the event to come again after that.
     pub redelivery_wait_max: Duration,
-    /// How long the destination may be away before a group is left, so that its retries are not used up; zero is for ever.
+    /// Time that the destination may be away before a group is left, so that its retries are not
+    /// used up; zero is for ever.
     pub suspend_after: Duration,
     /// The first pause before a lost source is opened again.
     pub reopen_delay: Duration,
     /// The longest such pause.
     pub reopen_delay_max: Duration,
-    /// How long one append may take; then its outcome is unknown and is found out.
+    /// Longest time of one append, or of another request to a store; then its outcome is unknown
+    /// and is found out.
     pub write_timeout: Duration,
 }
 
@@ -192,18 +199,20 @@ impl WorkSettings {
     }
 }
 
-/// Retries, and events that are put aside.
+/// Retries, and limits of parked events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetrySettings {
-    /// The pause before the first repetition of a failed event, and before a lost connection is made again.
+    /// The pause before the first repetition of a failed event, a transform request or a throttled
+    /// Kinesis request.
     pub delay: Duration,
-    /// The longest pause: each is about twice the one before.
+    /// The longest such pause: each pause is about twice the one before.
     pub delay_max: Duration,
-    /// How often one event is repeated before it is parked; a destination that is not reachable does not count.
+    /// Repetitions of one event before it is parked; a destination that is not reachable does not
+    /// count.
     pub attempts_max: u32,
-    /// Events that may be parked; when there are so many, the subscription stops with an error.
+    /// Events that may be parked; one more stops the subscription with an error.
     pub parked_max: u32,
-    /// Where parked events are kept: a directory.
+    /// The directory of parked events.
     pub park_directory: String,
 }
 
@@ -245,11 +254,12 @@ impl RetrySettings {
 }
 
 choice! {
-    /// Where the checkpoints of catch-ups are kept.
+    /// The store of the checkpoints of catch-ups.
     CheckpointKind {
-        /// A file a subscription.
+        /// A file per subscription.
         File = "file",
-        /// A stream a subscription at the destination event store, in the format of Ditto of 2018.
+        /// A stream per subscription at the destination event store, in the format of Ditto of
+        /// 2018.
         Destination = "destination",
     }
 }
@@ -257,13 +267,13 @@ choice! {
 /// Checkpoints of catch-ups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointSettings {
-    /// Where they are kept.
+    /// The store of the checkpoints.
     pub kind: CheckpointKind,
     /// The directory of the files.
     pub directory: String,
-    /// The longest time between two of them while events come.
+    /// The longest time between two checkpoints while events come.
     pub interval: Duration,
-    /// Saves one earlier after so many events.
+    /// Saves a checkpoint earlier after so many events.
     pub events_max: u64,
 }
 
@@ -298,13 +308,13 @@ impl CheckpointSettings {
 /// The HTTP hook that may change or drop an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransformSettings {
-    /// Where each event is posted; none is no transform.
+    /// The URL that each event is posted to; none is no transform.
     pub url: Option<Secret>,
-    /// The value of the header `Authorization`; none sends none.
+    /// The value of the header `Authorization`; none sends no such header.
     pub authorization: Option<Secret>,
-    /// How long one request may take.
+    /// Longest time of one request.
     pub timeout: Duration,
-    /// How often a request is repeated that got no answer, a 5xx, a 408 or a 429.
+    /// Repetitions of a request that got no answer, a 5xx, a 408 or a 429.
     pub attempts_max: u32,
     /// Requests under way at the same time; further ones wait.
     pub concurrency_max: u32,

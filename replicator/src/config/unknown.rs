@@ -1,6 +1,8 @@
-//! Keys that nothing reads: most are misspelt, so each gets a warning with the known key that is nearest.
+//! Keys that the program does not read: most are misspelt, so each gets a warning with the nearest
+//! known key.
 //!
-//! Ditto's own compose file sets `Settings:Streams:0:..`, which never existed; it took effect nowhere and said nothing.
+//! Ditto's own compose file sets `Settings:Streams:0:..`, which never existed; Ditto ignored it
+//! silently.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +10,10 @@ use super::keys::KEYS;
 use super::layers::Layers;
 use super::reader::Effective;
 
-/// What one wrong part costs at most, so that a right path around one wrong name still wins.
+/// The highest cost of one wrong part, so that a right path around one wrong name still wins.
 const PART_COST_MAX: usize = 400;
 
-/// One warning an unknown key, and none for the elements of an array when its name is unknown already.
+/// A warning per unknown key.
 pub(super) fn warnings(layers: &Layers, asked: &BTreeMap<String, Effective>) -> Vec<String> {
     let mut warnings = Vec::new();
     for (key, raw) in &layers.0 {
@@ -27,7 +29,7 @@ pub(super) fn warnings(layers: &Layers, asked: &BTreeMap<String, Effective>) -> 
     warnings
 }
 
-/// The known key that is nearest to `key`, with its own indexes; none when none is near.
+/// The known key that is nearest to `key`, with the indexes of `key`; none when no key is near.
 fn nearest(key: &str) -> Option<String> {
     let indexes: Vec<&str> = key.split(':').filter(|part| is_index(part)).collect();
     let pattern: Vec<String> = key
@@ -49,7 +51,8 @@ fn is_index(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Hundredths of a letter to change, summed over the parts; an index where there is none counts as six letters.
+/// The distance of two keys in hundredths of a changed letter, summed over the parts; an index
+/// opposite a name counts as six letters.
 fn distance(pattern: &[String], known: &str) -> usize {
     let known: Vec<String> = known.split(':').map(str::to_lowercase).collect();
     let pairs = pattern.len().max(known.len());
@@ -60,7 +63,7 @@ fn distance(pattern: &[String], known: &str) -> usize {
             if (ours == "*") != (theirs == "*") {
                 return 600;
             }
-            // a name that is only a piece of the known one was shortened, not misspelt
+            // a name that is only a piece of the known name was shortened, not misspelt
             if ours != theirs && ours.len() >= 4 && theirs.contains(&ours) {
                 return 150;
             }
@@ -103,7 +106,7 @@ mod tests {
             ("AWS:ServiceUri", "AWS:ServiceURL"),
             ("Settings:BufferSize", "Settings:PersistentSubscriptionBufferSize"),
         ] {
-            // an abbreviation may be too far away to guess, but it must never lead elsewhere
+            // an abbreviation may get no guess, but never a wrong one
             match nearest(wrong) {
                 Some(found) => assert_eq!(found, meant, "{wrong}"),
                 None => {

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub(super) struct Child(tokio::process::Child);
 
 impl Child {
-    /// Starts `run` in a folder, with nothing of this process's own settings.
+    /// Starts `run` in a folder, without the settings of this process's environment.
     pub(super) fn start(folder: &Path, variables: &[(String, String)]) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::unavailable(format!("the replicator's process: {error}")).with_source(error)
@@ -27,14 +27,14 @@ impl Child {
         command.spawn().map(Self).map_err(failed)
     }
 
-    /// Kills it as a power cut would.
+    /// Kills the process without a warning, as a power cut would.
     pub(super) async fn kill(mut self) -> Result<()> {
         self.0.kill().await.map_err(|error| {
             Error::unavailable("the replicator's process cannot be killed").with_source(error)
         })
     }
 
-    /// Asks it to stop; whether it did so in time and was content.
+    /// Asks the process to stop; returns whether it stopped in time and with success.
     pub(super) async fn terminate(mut self, patience: Duration) -> Result<bool> {
         let Some(id) = self.0.id() else { return Ok(false) };
         let asked = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await;

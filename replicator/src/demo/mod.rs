@@ -1,8 +1,9 @@
-//! The demonstration: what a user should see before trusting it.
+//! The demonstration, for a user who wants to see the replicator at work before trusting it.
 //!
-//! Two event stores run in this process. A second process of this program replicates `$ce-customer` from one to the other, through a
-//! persistent subscription group as Ditto does. It is killed half-way, without a chance to say goodbye, and started again. In the end every
-//! stream is compared.
+//! Two event stores run in this process. A second process of this program replicates `$ce-customer`
+//! from one to the other, through a persistent subscription group as Ditto does. The second process
+//! is killed half-way, without a chance to clean up, and started again. In the end every stream is
+//! compared.
 
 mod child;
 
@@ -19,10 +20,10 @@ use crate::{Error, Result};
 
 const CUSTOMERS: u32 = 20;
 const EVENTS: u32 = 100;
-/// How long each phase may take.
+/// Longest time of each phase.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs it; whether every check passed.
+/// Runs the demonstration; returns whether every check passed.
 ///
 /// # Errors
 /// `Unavailable` when a server or the other process cannot be started.

@@ -1,4 +1,5 @@
-//! Adds keys to an event's metadata and leaves the rest of it as it was written: the order of keys, and every value byte by byte.
+//! Adds keys to an event's metadata and keeps the rest of it as written: the order of keys, and
+//! every value byte by byte.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Metadata that is neither empty nor a JSON object, so that nothing can be added to it.
+/// Metadata that is neither empty nor a JSON object: no key can be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAnObject;
 
@@ -18,7 +19,7 @@ impl Metadata {
     /// Reads metadata; empty (or only blanks) is an object without keys.
     ///
     /// # Errors
-    /// When it is something else.
+    /// `NotAnObject` for anything else.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAnObject> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
@@ -31,7 +32,7 @@ impl Metadata {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.get())
     }
 
-    /// Sets a key to a JSON value, in its place when it is there.
+    /// Sets a key to a JSON value; an existing key keeps its place.
     pub fn set(&mut self, key: &str, value: &serde_json::Value) {
         let Ok(value) = serde_json::value::to_raw_value(value) else { return };
         match self.0.iter_mut().find(|(name, _)| name == key) {
@@ -40,7 +41,7 @@ impl Metadata {
         }
     }
 
-    /// Writes it.
+    /// Writes the metadata as JSON.
     pub fn to_bytes(&self) -> Bytes {
         let mut text = String::from("{");
         for (index, (key, value)) in self.0.iter().enumerate() {

@@ -1,11 +1,15 @@
-//! What is replicated, under which name, and with which additions to its metadata. Pure functions.
+//! Selects the events to replicate, and shapes their names and metadata for the destination. Pure
+//! functions.
 //!
 //! ```text
-//!   arrival:  system events -> filters -> loop prevention        => replicated, or excluded with the reason
-//!   writing:  renames -> `$origin` -> `$original..`              => the event as the destination gets it
+//!   arrival:  system events -> filters -> loop prevention
+//!             => replicated, or excluded with the reason
+//!   writing:  renames -> `$origin` -> `$original..`
+//!             => the event as the destination gets it
 //! ```
 //!
-//! The second half happens as late as possible, so that what is parked is the event of the source, and lanes are by its original stream.
+//! Shaping happens as late as possible, so that a parked event is the event of the source, and
+//! lanes are chosen by its original stream.
 
 mod metadata;
 mod pattern;

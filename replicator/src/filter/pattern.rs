@@ -1,4 +1,4 @@
-//! One comparison with a name.
+//! A comparison with a name.
 
 use regex::Regex;
 
@@ -20,7 +20,7 @@ impl Pattern {
     /// Compiles a comparison; `key` names the setting in the error.
     ///
     /// # Errors
-    /// `Rejected` when the regular expression is none.
+    /// `Rejected` when the regular expression is invalid.
     pub fn compile(key: &str, matching: Matching, text: &str) -> Result<Self> {
         Ok(match matching {
             Matching::Exact => Self::Exact(text.to_owned()),
@@ -32,7 +32,7 @@ impl Pattern {
         })
     }
 
-    /// Whether a name matches.
+    /// Returns whether a name matches.
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::Exact(text) => name == text,
@@ -41,7 +41,7 @@ impl Pattern {
         }
     }
 
-    /// The name with what matches replaced by `to`; `None` when nothing matches.
+    /// The name with the matching part replaced by `to`; `None` when nothing matches.
     pub fn replace(&self, name: &str, to: &str) -> Option<String> {
         match self {
             Self::Exact(text) => (name == text).then(|| to.to_owned()),

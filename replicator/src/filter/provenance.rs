@@ -1,7 +1,9 @@
-//! Where an event came from, in its metadata: `$original..` for people, `$origin` so that no event goes round.
+//! The origin of an event, in its metadata: `$original..` for people, `$origin` so that no event
+//! goes round.
 //!
-//! `$origin` is the list of the places that an event has been in before. A link adds the name of its source and drops what has its
-//! destination in the list already. An event that was written in a place itself has no list.
+//! `$origin` is the list of the places that an event has been in before. A replicator adds the name
+//! of its source, and drops an event whose list has the name of its destination. An event that was
+//! written in a place itself has no list.
 
 use serde_json::{Value, json};
 
@@ -12,16 +14,16 @@ use crate::logging::iso_timestamp;
 /// The key of the list of places.
 pub const ORIGIN: &str = "$origin";
 
-/// Whether an event was in `place` before.
+/// Returns whether an event was in `place` before.
 ///
 /// # Errors
-/// When its metadata can hold no list, so that it would go round for ever.
+/// `NotAnObject` when the metadata can hold no list, so that the event would go round for ever.
 pub fn came_from(metadata: &[u8], place: &str) -> Result<bool, NotAnObject> {
     Ok(origins(&Metadata::parse(metadata)?).iter().any(|origin| origin == place))
 }
 
 fn origins(metadata: &Metadata) -> Vec<String> {
-    // another tool may have written a single name there
+    // another tool may have written a single name as `$origin`
     match metadata.get(ORIGIN).and_then(|raw| serde_json::from_str(raw).ok()) {
         Some(Value::Array(places)) => {
             places.into_iter().filter_map(|place| place.as_str().map(str::to_owned)).collect()
@@ -40,7 +42,8 @@ pub(super) fn add_origin(metadata: &mut Metadata, place: &str) {
     metadata.set(ORIGIN, &json!(origins));
 }
 
-/// Adds what an event was at its source. Keys that are there stay: they tell of the first source.
+/// Adds the stream, number, type and date of the event at its source. Existing keys stay: they
+/// describe the first source.
 pub(super) fn add_original(metadata: &mut Metadata, event: &Event) {
     for (key, value) in [
         ("$originalStream", json!(&*event.stream)),

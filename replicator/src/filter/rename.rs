@@ -1,4 +1,4 @@
-//! New names for streams and types: the first rule that matches is taken.
+//! New names for streams and types: the first rule that matches is applied.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl Renames {
     /// Compiles the rules in their order.
     ///
     /// # Errors
-    /// `Rejected`, naming the rule whose regular expression is none.
+    /// `Rejected`, naming the rule whose regular expression is invalid.
     pub fn compile(rules: &[RenameRule]) -> Result<Self> {
         let mut renames = Self::default();
         for (index, rule) in rules.iter().enumerate() {
@@ -32,7 +32,8 @@ impl Renames {
         Ok(renames)
     }
 
-    /// The name of a stream at the destination. The stream of a stream's metadata, `$$name`, follows that of the stream.
+    /// The name of a stream at the destination. The stream `$$name`, which holds a stream's
+    /// metadata, is renamed with `name`.
     pub fn stream(&self, name: &Arc<str>) -> Arc<str> {
         match name.strip_prefix("$$") {
             Some(inner) => match rename(&self.stream, inner) {
@@ -50,7 +51,7 @@ impl Renames {
 }
 
 fn rename(rules: &[(Pattern, String)], name: &str) -> Option<String> {
-    // a name must not become empty: no store takes that
+    // a name must not become empty: no store accepts an empty name
     let renamed = rules.iter().find_map(|(pattern, to)| pattern.replace(name, to));
     renamed.filter(|name| !name.is_empty())
 }

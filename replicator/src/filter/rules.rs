@@ -21,7 +21,7 @@ impl Filters {
     /// Compiles the rules in their order.
     ///
     /// # Errors
-    /// `Rejected`, naming the rule whose regular expression is none.
+    /// `Rejected`, naming the rule whose regular expression is invalid.
     pub fn compile(rules: &[FilterRule]) -> Result<Self> {
         let mut filters = Self::default();
         for (index, rule) in rules.iter().enumerate() {
@@ -39,12 +39,12 @@ impl Filters {
         Ok(filters)
     }
 
-    /// Why a stream as a whole is left out; `None` when it passes.
+    /// The reason why a stream as a whole is excluded; `None` when it passes.
     pub fn excludes_stream(&self, stream: &str) -> Option<String> {
         self.stream.excludes("stream", stream)
     }
 
-    /// Why an event is left out; `None` when it passes.
+    /// The reason why an event is excluded; `None` when it passes.
     pub fn excludes(&self, stream: &str, event_type: &str) -> Option<String> {
         self.excludes_stream(stream).or_else(|| self.event_type.excludes("type", event_type))
     }

@@ -1,4 +1,4 @@
-//! All rules together: whether an event is replicated, and what the destination gets.
+//! All rules together: the selection of events, and their form for the destination.
 
 use super::{Filters, Metadata, Renames, came_from, provenance};
 use crate::Result;
@@ -22,12 +22,12 @@ pub struct Shaping {
     provenance: bool,
 }
 
-/// What the destination gets of an event.
+/// The form of an event for the destination.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shaped {
-    /// This.
+    /// The event as the destination gets it.
     Event(Event),
-    /// Nothing, for this reason, which will stay: the event is put aside.
+    /// No event, for this lasting reason: the event is parked.
     Refused(String),
 }
 
@@ -48,7 +48,7 @@ impl Shaping {
         })
     }
 
-    /// Why an event is left out; `None` when it is replicated.
+    /// The reason why an event is excluded; `None` when it is replicated.
     pub fn excludes(&self, event: &Event) -> Option<String> {
         let is_deletion = is_deletion(event);
         let is_copied = match &*event.event_type {
@@ -57,7 +57,7 @@ impl Shaping {
             _ => false,
         };
         if is_copied {
-            // the stream's own filters decide; the type is the server's and not the user's
+            // the stream's own filters decide; the type is the server's, not the user's
             let stream = event.stream.strip_prefix("$$").unwrap_or(&event.stream);
             let system = stream.starts_with('$') && !self.system_events;
             return system
@@ -65,7 +65,8 @@ impl Shaping {
                 .or_else(|| self.filters.excludes_stream(stream));
         }
         if is_deletion || &*event.event_type == METADATA_TYPE {
-            // as an event of its own it would be refused, or do something else than it says
+            // written as a plain event, it would be refused, or have another effect than at the
+            // source
             return Some(format!(
                 "type `{}` is copied only by `Settings:CopyStreamMetadata` and `Settings:CopyDeletes`",
                 event.event_type
@@ -87,7 +88,7 @@ impl Shaping {
         came_back.then(|| format!("it was at `{destination}` before"))
     }
 
-    /// What the destination gets.
+    /// Renames the event and adds to its metadata, as the destination gets it.
     pub fn shape(&self, event: &Event) -> Shaped {
         let mut shaped = event.clone();
         shaped.stream = self.renames.stream(&event.stream);
@@ -116,7 +117,8 @@ impl Shaping {
     }
 }
 
-/// Whether an event says that its stream was deleted, for ever or until it is written again.
+/// Returns whether an event records the deletion of its stream, for ever or until the stream is
+/// written again.
 fn is_deletion(event: &Event) -> bool {
     if &*event.event_type == DELETED_TYPE {
         return true;
@@ -124,7 +126,7 @@ fn is_deletion(event: &Event) -> bool {
     if &*event.event_type != METADATA_TYPE {
         return false;
     }
-    // a soft delete is a truncation before the largest number there is
+    // a soft delete is a truncation before the largest possible number
     let Ok(metadata) = Metadata::parse(&event.data) else { return false };
     metadata.get("$tb").and_then(|raw| raw.parse::<i64>().ok()) == Some(i64::MAX)
 }

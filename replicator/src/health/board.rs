@@ -17,7 +17,8 @@ pub struct Board {
 }
 
 impl Board {
-    /// A board without subscriptions, whose ages are set whenever `metrics` are rendered.
+    /// Creates a board without subscriptions; its subscriptions' gauges are refreshed whenever
+    /// `metrics` are rendered.
     pub fn new(metrics: &Metrics) -> Arc<Self> {
         let clock = metrics.clock().clone();
         let started = clock.now();
@@ -37,20 +38,20 @@ impl Board {
         self.lock().clone()
     }
 
-    /// Whether a subscription is left that has not ended.
+    /// Succeeds until every subscription has ended; a board without subscriptions is live.
     ///
     /// # Errors
-    /// The reasons of the ends.
+    /// A reason per subscription.
     pub fn live(&self) -> Result<(), Vec<String>> {
         let monitors = self.monitors();
         let ended = monitors.iter().filter(|one| one.status().0 == Status::Ended).count();
         if monitors.is_empty() || ended < monitors.len() { Ok(()) } else { Err(self.reasons()) }
     }
 
-    /// Whether every subscription is connected and moves.
+    /// Succeeds when every subscription is connected and makes progress.
     ///
     /// # Errors
-    /// What is wrong, one reason a subscription.
+    /// A reason per subscription that is not ready, or one reason without any subscription.
     pub fn ready(&self) -> Result<(), Vec<String>> {
         let mut reasons = self.reasons();
         if self.lock().is_empty() {
@@ -74,7 +75,7 @@ impl Board {
         self.monitors().iter().filter_map(reason).collect()
     }
 
-    /// Everything that is known.
+    /// The state of the replicator and of all subscriptions, for `/status`.
     pub fn json(&self) -> Value {
         let reasons = self.ready().err().unwrap_or_default();
         json!({

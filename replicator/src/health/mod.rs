@@ -1,10 +1,12 @@
-//! Whether the replicator works, said so that a machine can act on it.
+//! The health of the replicator, in a form that a machine can act on.
 //!
-//! Each subscription has a [`Monitor`], which is told everything that happens and keeps the metrics, the log lines and the
-//! [`Progress`]; the [`Board`] has them all and is what the HTTP interface shows:
+//! Each subscription has a [`Monitor`], which receives everything that happens and keeps the
+//! metrics, the log lines and the [`Progress`]. The [`Board`] has all monitors; the HTTP interface
+//! shows it:
 //!
-//! - `/health/live`: 200 while there is a subscription that has not ended;
-//! - `/health/ready`: 200 while every subscription is connected on both sides and moves, else 503 and the reasons;
+//! - `/health/live`: 200 until every subscription has ended, then 503 and the reasons;
+//! - `/health/ready`: 200 while every subscription is connected on both sides and makes progress,
+//!   else 503 and the reasons;
 //! - `/status`: everything, for `antiphon-replicator status`;
 //! - Ditto's `/metrics/`.
 

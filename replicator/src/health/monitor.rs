@@ -1,4 +1,4 @@
-//! Told everything that happens to one subscription; keeps its metrics, log lines and progress.
+//! Receives everything that happens to one subscription; keeps its metrics, log lines and progress.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,21 +15,21 @@ use crate::metrics::{Metrics, SubscriptionMetrics};
 use crate::pipeline::Note;
 use crate::source::{Delivery, Position};
 
-/// What names a subscription wherever it shows.
+/// The names and labels of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// The name of its checkpoint and its parked events.
+    /// The name of the checkpoint and of the parked events.
     pub name: String,
     /// The subscribed stream.
     pub stream: String,
     /// The group; for a catch-up its name, so that the label is never empty.
     pub group: String,
-    /// How it is read.
+    /// The way in which the subscription reads.
     pub kind: SubscriptionKind,
 }
 
 impl Subscription {
-    /// As the settings say.
+    /// The names of the subscription of the settings.
     pub fn new(settings: &SubscriptionSettings) -> Self {
         let name = settings.display_name();
         let group = match settings.kind {
@@ -87,7 +87,7 @@ impl Monitor {
         }
     }
 
-    /// What it watches.
+    /// The subscription that is monitored.
     pub fn subscription(&self) -> &Subscription {
         &self.subscription
     }
@@ -104,7 +104,7 @@ impl Monitor {
         self.lines.stopping();
     }
 
-    /// The subscription ended: with a reason when it was not asked to.
+    /// The subscription ended; `failure` is the reason when it was not asked to.
     pub fn ended(&self, failure: Option<&str>) {
         if let Some(reason) = failure {
             self.lines.failed(reason);
@@ -131,12 +131,12 @@ impl Monitor {
                     state.progress.reached(now, Some(position.clone()));
                 }
             }
-            // they come as notes too, when everything before them is done
+            // `note` handles them, when everything before them is done
             Delivery::CaughtUp | Delivery::FellBehind => {}
         }
     }
 
-    /// So many deliveries are no longer held.
+    /// `count` deliveries are no longer held.
     pub fn released(&self, count: usize) {
         let now = self.clock.now();
         self.lock().progress.released(now, u64::try_from(count).unwrap_or(u64::MAX));
@@ -148,7 +148,7 @@ impl Monitor {
         self.lock().progress.head(now, position.clone());
     }
 
-    /// Something that the pipeline says.
+    /// A note of the pipeline.
     pub fn note(&self, note: &Note) {
         self.lines.note(note);
         let now = self.clock.now();
@@ -232,16 +232,16 @@ impl Monitor {
 
     fn age(&self, envelope: &Envelope) -> Duration {
         let now = UNIX_EPOCH + Duration::from_micros(self.clock.wall().as_micros());
-        // the clock of the source may be ahead of ours
+        // the clock of the source may be ahead of the clock here
         SystemTime::duration_since(&now, envelope.event.created).unwrap_or_default()
     }
 
-    /// How it is, and why it is not well.
+    /// The status, and the reason unless the status is `Up`.
     pub fn status(&self) -> (Status, Option<String>) {
         self.lock().progress.status(self.clock.now(), self.stall_time)
     }
 
-    /// Sets the gauges that change by themselves.
+    /// Sets the gauges that change with time.
     pub fn refresh(&self) {
         let now = self.clock.now();
         let state = self.lock();
@@ -262,7 +262,7 @@ impl Monitor {
         }
     }
 
-    /// Everything that is known, for `/status`.
+    /// The state of the subscription, for `/status`.
     pub fn json(&self) -> Value {
         let (status, reason) = self.status();
         let now = self.clock.now();
@@ -305,7 +305,7 @@ fn gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The number of a position, for a gauge; a journal's has none.
+/// The number of a position, for a gauge; -1 for a journal's, which has none.
 fn number(position: &Position) -> i64 {
     match position {
         Position::Stream(number) => gauge(*number),

@@ -1,12 +1,13 @@
-//! Decides whether a subscription is ready: connected on both sides, and moving while there is something to do.
+//! Decides whether a subscription is ready: connected on both sides, and making progress while
+//! there is something to do.
 //!
 //! ```text
 //!   behind = events are held, or the source has newer ones (where that can be known)
 //!   stalled = behind, and nothing got done for the stall time
 //! ```
 //!
-//! A retry is no progress: an event that is tried for ever is what this is to find. An event that got done in any way is: written, there
-//! already, passed over, or put aside.
+//! A retry is not progress, because the check must find an event that is retried for ever. Progress
+//! is an event that is done: written, already at the destination, skipped, or parked.
 
 use std::time::Duration;
 
@@ -15,18 +16,20 @@ use tokio::time::Instant;
 
 use crate::source::Position;
 
-/// What a newest event at the source says about being behind.
+/// The use of the newest event at the source to decide whether a subscription is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
-    /// Nothing: other consumers of the group may have taken the events between.
+    /// Ignored: other consumers of a group may have taken the events between, and a journal's
+    /// offsets have no distance.
     HeldOnly,
-    /// Every event up to the newest is delivered here: a stream, a category.
+    /// Used: every event up to the newest is delivered here, as for a stream or a category.
     Head,
-    /// Until the subscription is live; then what the server's filter leaves out is not told at once.
+    /// Used until the subscription is live; after that the source does not report at once the
+    /// events that the server's filter leaves out.
     HeadUntilLive,
 }
 
-/// How far a subscription is, and whether it is well.
+/// The progress and the health of a subscription.
 #[derive(Debug, Clone)]
 pub struct Progress {
     watch: Watch,
@@ -41,15 +44,15 @@ pub struct Progress {
     behind_since: Option<Instant>,
 }
 
-/// How a subscription is, in one word.
+/// The status of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Connected, and moving or done.
+    /// Connected, and making progress or done.
     Up,
     /// Not connected.
     Down,
-    /// Connected, behind and not moving.
+    /// Connected, behind and without progress.
     Stalled,
     /// Ended.
     Ended,
@@ -72,13 +75,13 @@ impl Progress {
         }
     }
 
-    /// The source is there, or is not and why.
+    /// The source is connected, or is not, with the reason.
     pub fn source(&mut self, now: Instant, state: Result<(), String>) {
         self.source = state;
         self.update(now);
     }
 
-    /// The sink is there, or is not and why.
+    /// The sink is connected, or is not, with the reason.
     pub fn sink(&mut self, now: Instant, state: Result<(), String>) {
         self.sink = state;
         self.update(now);
@@ -90,19 +93,19 @@ impl Progress {
         self.update(now);
     }
 
-    /// So many events are no longer held.
+    /// `count` events are no longer held.
     pub fn released(&mut self, now: Instant, count: u64) {
         self.held = self.held.saturating_sub(count);
         self.update(now);
     }
 
-    /// An event got done, in whatever way.
+    /// An event is done, in any way.
     pub fn done(&mut self, now: Instant, position: Option<Position>) {
         self.moved_at = now;
         self.reached(now, position);
     }
 
-    /// Everything up to here is done, without an event of it.
+    /// Everything up to `position` is done, without an event.
     pub fn reached(&mut self, now: Instant, position: Option<Position>) {
         if let Some(position) = position
             && !self.done.as_ref().is_some_and(|done| position.is_before(done))
@@ -118,14 +121,14 @@ impl Progress {
         self.update(now);
     }
 
-    /// Events are live, or are not any more.
+    /// The subscription became live, or fell behind.
     pub fn live(&mut self, now: Instant, caught_up: bool) {
         self.caught_up = caught_up;
         self.moved_at = now;
         self.update(now);
     }
 
-    /// The subscription ended, and why.
+    /// The subscription ended, with the reason.
     pub fn ended(&mut self, reason: String) {
         self.ended = Some(reason);
     }
@@ -144,9 +147,10 @@ impl Progress {
         counts && self.gap().is_some_and(|gap| gap > 0)
     }
 
-    /// What lies between what is done and the newest event: events, or bytes in `$all`; `None` when it is not known.
+    /// The distance from the last event done to the newest event: events, or bytes in `$all`;
+    /// `None` when it is not known.
     pub fn gap(&self) -> Option<u64> {
-        // what the server's filter leaves out at the end of `$all` is nothing that could be behind
+        // events at the end of `$all` that the server's filter leaves out do not count as behind
         if self.watch == Watch::HeadUntilLive && self.caught_up && self.held == 0 {
             return self.head.as_ref().map(|_| 0);
         }
@@ -162,7 +166,7 @@ impl Progress {
         }
     }
 
-    /// How it is, and why it is not well.
+    /// The status, and the reason unless the status is `Up`.
     pub fn status(&self, now: Instant, stall_time: Duration) -> (Status, Option<String>) {
         if let Some(reason) = &self.ended {
             return (Status::Ended, Some(reason.clone()));
@@ -187,7 +191,7 @@ impl Progress {
         (Status::Stalled, Some(reason))
     }
 
-    /// Since when nothing got done.
+    /// The time since the last progress.
     pub fn idle(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.moved_at)
     }
@@ -197,12 +201,12 @@ impl Progress {
         self.held
     }
 
-    /// Whether events are live.
+    /// Returns whether the subscription is live.
     pub fn is_caught_up(&self) -> bool {
         self.caught_up
     }
 
-    /// Up to where everything that was told is done, and the newest event at the source.
+    /// The position up to which everything is done, and the newest event at the source.
     pub fn positions(&self) -> (Option<&Position>, Option<&Position>) {
         (self.done.as_ref(), self.head.as_ref())
     }

@@ -34,7 +34,7 @@ pub struct HealthServer {
 }
 
 impl HealthServer {
-    /// Serves what the settings ask for; `None` when that is nothing.
+    /// Serves the enabled parts; `None` when metrics and health are both disabled.
     ///
     /// # Errors
     /// `Rejected`, naming the settings, when the address cannot be listened on.
@@ -74,12 +74,12 @@ impl HealthServer {
         Ok(Some(Self { address, stop, task }))
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn local_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Takes no new requests and waits for those that are there.
+    /// Takes no new requests and waits for the requests under way.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = self.task.await;

@@ -1,4 +1,4 @@
-//! When a subscription is ready, and what the HTTP interface says about it.
+//! Tests of the readiness of a subscription, and of the HTTP interface.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! Makes the AWS client of the settings, as Ditto's SDK would have: profile, region, endpoint, retries, credentials from AWS's usual chain.
+//! Makes the AWS client of the settings, as Ditto's SDK did: profile, region, endpoint, retries,
+//! credentials from AWS's usual chain.
 
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
@@ -11,7 +12,8 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use crate::config::{AwsSettings, RetryMode};
 
-/// A client; `variable` reads the environment, for the one variable that only .NET's SDK knows.
+/// Makes a client; `variable` reads the environment, for the only variable that only .NET's SDK
+/// knows.
 pub async fn connect(settings: &AwsSettings, variable: impl Fn(&str) -> Option<String>) -> Client {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let attempts = settings.retry_count_max.saturating_add(1);
@@ -49,7 +51,8 @@ pub async fn connect(settings: &AwsSettings, variable: impl Fn(&str) -> Option<S
     Client::new(&loader.load().await)
 }
 
-/// Credentials by `AWS_SECRET_KEY`, the older name of `AWS_SECRET_ACCESS_KEY`, which the SDK of Ditto took too.
+/// Credentials by `AWS_SECRET_KEY`, the older name of `AWS_SECRET_ACCESS_KEY`, which the SDK of
+/// Ditto accepted too.
 fn old_credentials(variable: impl Fn(&str) -> Option<String>) -> Option<Credentials> {
     if variable("AWS_SECRET_ACCESS_KEY").is_some() {
         return None;

@@ -1,4 +1,5 @@
-//! A stand-in of the service in this process: stores what it takes, and throttles, fails in part or as a whole, or stays silent on demand.
+//! A stand-in of the service in this process: stores records, and throttles, fails in part or as a
+//! whole, or stays silent on demand.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,20 +14,20 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// A record as the service sees it.
+/// A record as the service gets it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stored {
     pub(super) key: String,
     pub(super) data: Value,
 }
 
-/// What the stand-in does with a request.
+/// The reaction of the stand-in to a request.
 pub(super) enum Reaction {
     /// Stores the records for which there is no error code.
     Each(Vec<Option<&'static str>>),
     /// Refuses the request.
     Refuse(u16, &'static str),
-    /// Stores everything and says nothing for ever.
+    /// Stores everything and never answers.
     Silence,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// `script` decides by the number of the request and its records.
+    /// Starts a stand-in. `script` decides by the number of the request and its records.
     pub(super) async fn start(
         script: impl Fn(usize, &[Stored]) -> Reaction + Send + Sync + 'static,
     ) -> Self {
@@ -64,7 +65,7 @@ impl Fake {
         Self { url, log }
     }
 
-    /// What is stored, in order.
+    /// The stored records, in order.
     pub(super) fn stored(&self) -> Vec<Stored> {
         self.log.lock().unwrap().stored.clone()
     }

@@ -5,8 +5,9 @@
 //!   key b: b0            request 2: a1 b0      ...
 //! ```
 //!
-//! At most one record of a key is under way, and the next one goes only after it was stored: so the order of a stream holds, whatever the service
-//! refuses. Only what was refused is sent again. A record that cannot be stored ends its key for this batch.
+//! At most one record of a key is under way, and the next one goes only after it was stored: so the
+//! order of a stream holds, whatever the service refuses. Only refused records are sent again. A
+//! record that cannot be stored ends its key for this batch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
@@ -15,10 +16,10 @@ use super::Record;
 use crate::event::Envelope;
 use crate::sink::Outcome;
 
-/// Bounds of a request.
+/// Limits of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Records.
+    /// Records of a request.
     pub records_max: usize,
     /// Bytes of all records, keys included.
     pub bytes_max: u64,
@@ -26,18 +27,18 @@ pub struct Limits {
     pub record_bytes_max: u64,
 }
 
-/// What became of one record of a request.
+/// The outcome of one record of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is stored.
+    /// The record is stored.
     Stored,
     /// The shard is busy: the record stays at the head of its key.
     Throttled(String),
-    /// The service failed on it.
+    /// The service failed on the record.
     Failed(String),
-    /// The service will never take it.
+    /// The service will never accept the record.
     Refused(String),
-    /// The service is away, or the whole request was refused: it says nothing about the record.
+    /// The service is away, or refused the whole request; nothing is known about the record.
     Away(String),
 }
 
@@ -45,7 +46,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Plan {
     records: Vec<Record>,
-    /// Indices that are not stored yet, by key, in order.
+    /// Indices of records that are not stored yet, by key, in order.
     waiting: BTreeMap<String, VecDeque<usize>>,
     /// The last reason why a key's head was throttled.
     throttled: BTreeMap<String, String>,
@@ -54,7 +55,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a batch. What is too large is refused here, and with it what follows of its key.
+    /// Plans a batch. A record that is too large is rejected here; later records of its key stay
+    /// untried.
     pub fn new(batch: &[Envelope], limits: Limits, replicated_on: SystemTime) -> Self {
         let mut plan = Self {
             records: Vec::with_capacity(batch.len()),
@@ -101,7 +103,7 @@ impl Plan {
         &self.records[index]
     }
 
-    /// Takes note of what became of a record of the last request.
+    /// Notes the outcome of a record of the last request.
     pub fn settle(&mut self, index: usize, verdict: Verdict) {
         let key = self.records[index].key.clone();
         let head = self.waiting.get(&key).and_then(|queue| queue.front().copied());
@@ -134,12 +136,12 @@ impl Plan {
         }
     }
 
-    /// Whether the service was too busy for a record.
+    /// Returns whether the service was too busy for a record.
     pub fn is_throttled(&self) -> bool {
         !self.throttled.is_empty()
     }
 
-    /// Gives up what was throttled: the shard is away for now.
+    /// Gives up the throttled records: their shard counts as away for now.
     pub fn give_up_throttled(&mut self) {
         for (key, reason) in std::mem::take(&mut self.throttled) {
             let head = self.waiting.remove(&key).and_then(|mut queue| queue.pop_front());
@@ -149,7 +151,7 @@ impl Plan {
         }
     }
 
-    /// One outcome an event, in their order.
+    /// An outcome per event, in the order of the batch.
     pub fn into_outcomes(self) -> Vec<Outcome> {
         self.outcomes
     }
@@ -252,7 +254,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any answers: each stored once, in order by key, nothing stored behind a failure, and it ends.
+        /// For any answers: each record is stored at most once, in order by key, none after a
+        /// failure of its key; and the plan ends.
         #[test]
         fn the_order_of_a_key_holds_whatever_the_service_answers(
             keys in proptest::collection::vec(0..4_usize, 1..30), answers in proptest::collection::vec(0..6_u8, 200),

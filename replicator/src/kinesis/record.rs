@@ -1,13 +1,15 @@
-//! One record: Ditto's envelope.
+//! A record: Ditto's envelope.
 //!
 //! ```text
 //! {"stream_id":"customer-1","event_id":"..","event_number":0,"event_type":"CustomerCreated",
-//!  "event_timestamp":"2020-01-01T10:00:00.1234567Z","replicated_on":"2020-01-01T10:00:01Z","data":{..},"metadata":{..}}
+//!  "event_timestamp":"2020-01-01T10:00:00.1234567Z","replicated_on":"2020-01-01T10:00:01Z",
+//!  "data":{..},"metadata":{..}}
 //! ```
 //!
-//! Data and metadata stand as they were written when they are JSON. Empty ones are absent, and anything else is base64 with
-//! `"data_encoding":"base64"` or `"metadata_encoding":"base64"` behind it. Ditto pasted the bytes as they were, so that empty metadata and
-//! binary data made records that no consumer could read.
+//! Data and metadata are kept as written when they are JSON. Empty ones are absent, and anything
+//! else is base64, followed by `"data_encoding":"base64"` or `"metadata_encoding":"base64"`. Ditto
+//! pasted the bytes as they were, so that empty metadata and binary data made records that no
+//! consumer could read.
 
 use std::time::SystemTime;
 
@@ -24,12 +26,12 @@ use crate::logging::iso_timestamp;
 /// The longest partition key that the service takes, in characters.
 pub const PARTITION_KEY_CHARS_MAX: usize = 256;
 
-/// What is put into the stream for one event.
+/// The record of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Decides the shard.
+    /// The partition key; decides the shard.
     pub key: String,
-    /// The envelope.
+    /// The envelope as JSON.
     pub data: Bytes,
 }
 
@@ -52,7 +54,7 @@ impl Record {
         Self { key: partition_key(&event.stream), data: data.into() }
     }
 
-    /// What the service counts against its limits.
+    /// Bytes that the service counts against its limits.
     pub fn size(&self) -> u64 {
         u64::try_from(self.key.len() + self.data.len()).unwrap_or(u64::MAX)
     }
@@ -71,7 +73,7 @@ fn part(out: &mut String, name: &str, bytes: &[u8]) {
     }
 }
 
-/// The stream's name, or a hash of it when the service would refuse it as too long (or as empty).
+/// The stream's name, or a hash of it when the service would refuse it as too long or empty.
 pub fn partition_key(stream: &str) -> String {
     if (1..=PARTITION_KEY_CHARS_MAX).contains(&stream.chars().count()) {
         return stream.to_owned();

@@ -1,4 +1,4 @@
-//! The sink: sends what the plan says, and tells it what became of it.
+//! The sink: sends the requests of the plan, and tells the plan the outcome of each record.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -24,18 +24,19 @@ use crate::{Error, Result};
 pub struct KinesisSinkSettings {
     /// The stream that is written.
     pub stream_name: String,
-    /// Bounds of a request.
+    /// Limits of a request.
     pub limits: Limits,
-    /// The first pause after a throttled request; it doubles.
+    /// The first pause after a throttled request; each next pause is twice as long.
     pub retry_delay: Duration,
     /// The longest such pause.
     pub retry_delay_max: Duration,
-    /// Requests in a row that stored nothing because of throttling, before the sink says that it is away.
+    /// Requests in a row that stored nothing because of throttling, before the sink says that it is
+    /// away.
     pub throttled_max: u32,
 }
 
 impl KinesisSinkSettings {
-    /// As the settings say.
+    /// The settings of the sink, from the configuration.
     pub fn new(kinesis: &KinesisSettings, retry: &RetrySettings) -> Self {
         Self {
             stream_name: kinesis.stream_name.clone().unwrap_or_default(),
@@ -70,13 +71,14 @@ impl KinesisSink {
         Self { client, settings, clock, duration }
     }
 
-    /// One request, and what became of each of its records.
+    /// Sends a request; returns a verdict per record. A request that is refused as invalid is sent
+    /// again record by record.
     async fn put(&self, plan: &Plan, request: &[usize]) -> Vec<Verdict> {
         match self.ask(plan, request).await {
             Answer::Each(verdicts) => verdicts,
             Answer::All(verdict) => vec![verdict; request.len()],
             Answer::Invalid(message) if request.len() == 1 => vec![Verdict::Refused(message)],
-            // one of the records is meant, and the service does not say which
+            // one of the records is invalid, and the service does not say which
             Answer::Invalid(_) => {
                 let mut verdicts = Vec::with_capacity(request.len());
                 for index in request {
@@ -161,11 +163,11 @@ impl KinesisSink {
     }
 }
 
-/// What a request came to.
+/// The answer to a request.
 enum Answer {
-    /// A verdict a record.
+    /// A verdict per record.
     Each(Vec<Verdict>),
-    /// The same for all.
+    /// The same verdict for all records.
     All(Verdict),
     /// Something in the request is not allowed.
     Invalid(String),

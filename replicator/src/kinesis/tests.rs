@@ -1,6 +1,7 @@
-//! The sink against the stand-in, over HTTP and the AWS SDK.
+//! Tests of the sink against the stand-in, over HTTP and the AWS SDK.
 //!
-//! `TEST_KINESIS_URL` (and a stream `ditto` there) runs one of them against kinesalite or another server too: see deploy/replicator/kinesalite.
+//! `TEST_KINESIS_URL` (and a stream `ditto` there) runs one test against kinesalite or another
+//! server instead: see deploy/replicator/kinesalite.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -46,7 +47,7 @@ async fn client(url: &str) -> Client {
     connect(&aws, credentials).await
 }
 
-/// The sink of the settings of Ditto, with short pauses.
+/// A sink with Ditto's stream and short pauses.
 async fn sink(url: &str, change: impl FnOnce(&mut KinesisSinkSettings)) -> KinesisSink {
     let kinesis =
         KinesisSettings { stream_name: Some("ditto".into()), ..KinesisSettings::default() };
@@ -194,7 +195,7 @@ async fn the_probe_finds_the_stream_or_says_that_it_is_missing() {
     assert_eq!(error, "kinesis stream `other`: ResourceNotFoundException: on demand");
 }
 
-/// Everything in the first shard, over the SDK.
+/// Reads everything in the first shard, over the SDK.
 async fn read_back(url: &str) -> Vec<String> {
     let client = client(url).await;
     let shards = client.list_shards().stream_name("ditto").send().await.unwrap();
@@ -221,7 +222,8 @@ async fn read_back(url: &str) -> Vec<String> {
     names
 }
 
-/// Runs against a server of its own when there is one, else against the stand-in: the test cannot pass without a server.
+/// Runs against the server of `TEST_KINESIS_URL` when it is set, else against the stand-in: the
+/// test cannot pass without a server.
 #[tokio::test]
 async fn a_whole_batch_arrives_also_at_a_server_that_is_not_ours() {
     let fake = Fake::start(|_, records| all(records)).await;

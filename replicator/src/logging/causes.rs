@@ -1,6 +1,7 @@
 //! An error in one line.
 
-/// An error with its causes, because the outermost one often only says that something went wrong. What a cause says again is left out.
+/// An error with its causes, because the outermost one often only says that something went wrong. A
+/// cause whose text ends the line already is left out.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Writes one log event as Serilog's console does.
+//! Writes a log event as Serilog's console does.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub struct SerilogFormat {
 }
 
 impl SerilogFormat {
-    /// As the settings say.
+    /// The format of the settings.
     pub fn new(settings: &SerilogSettings) -> Self {
         Self { format: settings.format, properties: settings.properties.clone() }
     }
@@ -75,7 +75,7 @@ impl SerilogFormat {
             line.insert("@l".to_owned(), words(level).1.into());
         }
         for (name, value) in properties {
-            // a name that starts with @ is doubled, because single ones are the format's own
+            // a name that starts with @ gets a second @, because single ones are the format's own
             let name = if name.starts_with('@') { format!("@{name}") } else { name };
             line.insert(name, value);
         }

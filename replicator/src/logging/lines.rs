@@ -1,4 +1,4 @@
-//! Ditto's lines: what it said, at the level at which it said it.
+//! Ditto's log lines, with Ditto's words and at Ditto's levels.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Lines of a subscription whose events go to Kinesis, or not.
+    /// Lines of a subscription; `sink` decides Ditto's words for the consumer and the destination.
     pub fn new(stream: impl Into<String>, group: impl Into<String>, sink: SinkKind) -> Self {
         let (consumer, suffix, destination) = match sink {
             SinkKind::Kinesis => ("KinesisConsumer", " to Kinesis", "Kinesis"),
@@ -51,7 +51,7 @@ impl Lines {
             "{consumer} subscribed to {stream} in group {group} ended: {reason}");
     }
 
-    /// Something that the pipeline says.
+    /// The line of a note of the pipeline.
     pub fn note(&self, note: &Note) {
         match note {
             Note::Completed { envelope, elapsed, .. } => self.replicating(envelope, *elapsed),

@@ -1,7 +1,8 @@
-//! Log lines as Ditto wrote them: Serilog's console, plain or as JSON, and the same words for the same events.
+//! Log lines as Ditto wrote them: Serilog's console, plain or as JSON, and the same words for the
+//! same events.
 //!
-//! The lines go to the standard output. The program's own modules log from the configured level on; those of libraries at `Information` at most,
-//! unless `Serilog:MinimumLevel:Override` names them.
+//! The lines go to the standard output. The program's own modules log from the configured level on;
+//! libraries log at `Information` at most, unless `Serilog:MinimumLevel:Override` names them.
 
 mod causes;
 mod format;
@@ -37,7 +38,7 @@ pub fn init(settings: &SerilogSettings) -> Result<()> {
         .map_err(|error| Error::bug("logging was started twice").with_source(error))
 }
 
-/// A subscriber that writes where `writer` says.
+/// A subscriber that writes to `writer`.
 pub fn subscriber<W>(
     settings: &SerilogSettings,
     writer: W,

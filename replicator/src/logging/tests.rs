@@ -1,4 +1,4 @@
-//! Lines as they leave the process.
+//! Tests of the lines as they leave the process.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A time in UTC with at most seven digits of a second, zeros at the end left out.
+/// A time in UTC with at most seven digits after the second, zeros at the end left out.
 pub fn iso_timestamp(time: SystemTime) -> String {
     let (date, [hour, minute, second], ticks) = parts(time);
     let (year, month, day) = date;
@@ -33,15 +33,15 @@ fn parts(time: SystemTime) -> ((i64, u32, u32), [u32; 3], u32) {
             }
         }
     };
-    // the years that four digits can show are enough, and no addition below overflows
+    // years of four digits are enough, and no addition below overflows
     seconds = seconds.clamp(-62_167_219_200, 253_402_300_799);
     let of_day = u32::try_from(seconds.rem_euclid(86_400)).unwrap_or_default();
     let clock = [of_day / 3600, of_day % 3600 / 60, of_day % 60];
     (civil(seconds.div_euclid(86_400)), clock, nanos / 100)
 }
 
-/// The date of a number of days since 1970-01-01, by the calendar of 400 years that begins on 1 March (Howard Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms").
+/// The date of a number of days since 1970-01-01, by the calendar of 400 years that begins on 1
+/// March (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 fn civil(days: i64) -> (i64, u32, u32) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -1,11 +1,11 @@
-//! The list of metrics. The dashboard and the operator's page are held against it by tests.
+//! The list of metrics. Tests compare the dashboard and the operator's page with it.
 
-/// What a family measures with.
+/// The kind of measurement of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows.
+    /// A number that only grows.
     Counter,
-    /// Goes up and down.
+    /// A number that goes up and down.
     Gauge,
     /// Counts by bucket.
     Histogram,
@@ -13,16 +13,16 @@ pub enum Kind {
     Summary,
 }
 
-/// One family of series.
+/// A family of series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What it is measured with.
+    /// The kind of measurement.
     pub kind: Kind,
-    /// The names of its labels.
+    /// The names of the labels.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// The meaning, in a few words.
     pub help: &'static str,
 }
 

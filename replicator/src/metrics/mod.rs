@@ -1,7 +1,9 @@
-//! The metrics of one replicator: Ditto's eight series with their names, labels and quantiles, and those that it lacked.
+//! The metrics of one replicator: Ditto's eight series with their names, labels and quantiles, and
+//! the series that Ditto lacked.
 //!
-//! Each instance has a registry of its own, so that several can live in one process. Label values are names of streams and groups of the
-//! configuration, never of events, so their number is bounded by it.
+//! Each instance has a registry of its own, so that several can live in one process. Label values
+//! are names of streams and groups of the configuration, never of events; so the configuration
+//! bounds their number.
 
 mod families;
 mod summary;
@@ -44,7 +46,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// An empty registry with every family of [`FAMILIES`].
+    /// A registry with every family of [`FAMILIES`].
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let registry = Registry::new();
         let mut vectors = BTreeMap::new();
@@ -97,7 +99,8 @@ impl Metrics {
         }
     }
 
-    /// The time of one kind of call: (`eventstore`, `ditto-destination`, `append_to_stream`), say.
+    /// The summary of one kind of call: (`eventstore`, `ditto-destination`, `append_to_stream`),
+    /// say.
     pub fn io(&self, kind: &str, resource: &str, operation: &str) -> Summary {
         self.summary("ditto_io_duration_seconds", &[APP, kind, resource, operation])
     }
@@ -112,7 +115,7 @@ impl Metrics {
         &self.clock
     }
 
-    /// Everything in the text format of Prometheus.
+    /// All metrics in the text format of Prometheus.
     pub fn text(&self) -> String {
         for refresh in self.refresh.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             refresh();
@@ -173,7 +176,7 @@ pub struct SubscriptionMetrics {
     pub received: IntCounter,
     /// Links without a target.
     pub unresolved: IntCounter,
-    /// Events that were passed over.
+    /// Events that were skipped.
     pub skipped: IntCounter,
     /// Events that are at the destination.
     pub processed: IntCounter,
@@ -181,7 +184,7 @@ pub struct SubscriptionMetrics {
     pub failed: IntCounter,
     /// Events that were at the destination already; they count as processed too.
     pub duplicates: IntCounter,
-    /// Repetitions.
+    /// Repeated tries.
     pub retries: IntCounter,
     /// Events that were put aside.
     pub parked: IntCounter,
@@ -191,26 +194,26 @@ pub struct SubscriptionMetrics {
     pub current_event: IntGauge,
     /// The number (in `$all` the commit position) of the newest event at the source.
     pub source_head: IntGauge,
-    /// Events between the last one that is done and the newest.
+    /// Events between the last one that is done and the newest one.
     pub gap_events: IntGauge,
-    /// The same for `$all`, in bytes of the log.
+    /// Bytes of the log between the last event that is done and the newest one, for `$all`.
     pub gap_bytes: IntGauge,
     /// The saved position.
     pub checkpoint: IntGauge,
-    /// Seconds since it was saved.
+    /// Seconds since a position was saved; -1 when none was saved in this run.
     pub checkpoint_age: IntGauge,
-    /// Seconds since anything got done.
+    /// Seconds since an event got done.
     pub progress_age: IntGauge,
     /// Events that arrived and are not settled.
     pub held: IntGauge,
-    /// Whether the source is open.
+    /// 1 while the source is open, else 0.
     pub up: IntGauge,
-    /// Whether the sink takes events.
+    /// 1 while the sink takes events, else 0.
     pub sink_up: IntGauge,
-    /// Whether events are live.
+    /// 1 while the subscription is live, else 0.
     pub caught_up: IntGauge,
-    /// From an event's creation to its arrival.
+    /// Time from the creation of an event to its arrival.
     pub replication_delay: Summary,
-    /// From an event's arrival to its being at the destination.
+    /// Time from the arrival of an event until it is at the destination.
     pub write_duration: Histogram,
 }

@@ -1,7 +1,9 @@
-//! Summaries, which the `prometheus` crate can render but not measure: quantiles over a sliding window, as Ditto's.
+//! Summaries, as Ditto's: quantiles over a sliding window. The `prometheus` crate can render
+//! summaries, but not measure them.
 //!
-//! A window of ten minutes is five slices of two; a value goes into the newest slice, and rendering merges all. The quantiles have an error
-//! of at most one percent. Sum and count are never reset.
+//! A window of ten minutes is five slices of two minutes; a value goes into the newest slice, and
+//! rendering merges all. The quantiles have an error of at most one percent. Sum and count are
+//! never reset.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,10 +20,10 @@ use super::Family;
 const QUANTILES: [f64; 3] = [0.75, 0.95, 0.99];
 const SLICES: usize = 5;
 const SLICE_TIME: Duration = Duration::from_secs(120);
-/// Longer times count as this one, so that a slice stays small.
+/// The longest time; longer ones count as this one, so that a slice stays small.
 const CENTURY_MICROS: u64 = 100 * 366 * 86_400 * 1_000_000;
 
-/// One summary. Cheap to clone.
+/// A summary. Cheap to clone.
 #[derive(Clone)]
 pub struct Summary {
     window: Arc<Mutex<Window>>,
@@ -29,7 +31,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The time by its clock, to measure with.
+    /// The current time of the summary's clock, to measure with.
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
@@ -48,7 +50,7 @@ impl Summary {
 
 #[derive(Default)]
 struct Window {
-    /// The newest slice is the last; each with the time at which it was begun.
+    /// The slices with their start times; the newest slice is the last.
     slices: VecDeque<(Instant, Histogram<u32>)>,
     sum: Duration,
     count: u64,
@@ -105,7 +107,7 @@ impl Window {
     }
 }
 
-/// From a microsecond to a century, two digits: grows as it is used.
+/// A histogram from a microsecond to a century, with two significant digits. Grows as it is used.
 fn slice() -> Histogram<u32> {
     let mut histogram = Histogram::new(2).expect("two digits are allowed");
     histogram.auto(true);
@@ -143,7 +145,7 @@ impl SummaryVec {
     }
 
     /// # Panics
-    /// When there are more or fewer values than labels.
+    /// With more or fewer values than labels.
     pub(super) fn with_label_values(&self, values: &[&str]) -> Summary {
         assert_eq!(values.len(), self.labels.len(), "`{}` has other labels", self.name);
         let key = values.iter().map(|value| (*value).to_owned()).collect();

@@ -1,4 +1,4 @@
-//! What a scrape must show.
+//! Tests of the text that a scrape shows.
 
 use std::sync::Mutex;
 use std::time::Duration;

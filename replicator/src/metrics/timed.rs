@@ -1,4 +1,4 @@
-//! Times the writes of a sink.
+//! Measures the writes of a sink.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl TimedSink {
         Self { inner, duration }
     }
 
-    /// The summary of appends to an event store, by Ditto's labels.
+    /// The summary of appends to an event store, with Ditto's labels.
     pub fn summary(metrics: &Metrics) -> Summary {
         metrics.io("eventstore", "ditto-destination", "append_to_stream")
     }

@@ -1,7 +1,8 @@
-//! The parking lot: events that were put aside, with the reason, in a file a subscription.
+//! The parking lot: one file per subscription, with the parked events and the reason for each.
 //!
-//! One line of JSON an event, complete, so that it can be replayed without the source. Lines are on the disk before the event counts as
-//! parked. The file may be changed by the command line while the replicator runs: both lock `<file>.lock` for each change.
+//! Each line is one complete event as JSON, so that it can be replayed without the source. A line
+//! is on the disk before its event counts as parked. The command line may change the file while the
+//! replicator runs: both lock `<file>.lock` for each change.
 
 mod record;
 
@@ -23,10 +24,11 @@ pub struct ParkingLot {
 }
 
 impl ParkingLot {
-    /// The lot of the subscription `name` in `folder`, which is made when it is not there, for at most `event_count_max` events.
+    /// The parking lot of the subscription `name` in `folder`, for at most `event_count_max`
+    /// events. Creates the folder if it is missing.
     ///
     /// # Errors
-    /// `Unavailable`, naming the folder, when it cannot be made.
+    /// `Unavailable`, naming the folder, when it cannot be created.
     pub fn new(folder: impl AsRef<Path>, name: &str, event_count_max: usize) -> Result<Self> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|error| unavailable(folder, error))?;
@@ -34,12 +36,12 @@ impl ParkingLot {
         Ok(Self { path, event_count_max })
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The events, oldest first.
+    /// The parked events, oldest first.
     ///
     /// # Errors
     /// `Unavailable`; `Corrupt`, naming the line.
@@ -48,7 +50,7 @@ impl ParkingLot {
         self.read()
     }
 
-    /// Adds an event; one that is there already stays as it is.
+    /// Adds an event. An event that is parked already stays as it is.
     ///
     /// # Errors
     /// `Unavailable`; `Rejected` when the lot is full.
@@ -79,7 +81,7 @@ impl ParkingLot {
         append().map_err(|error| unavailable(&self.path, error))
     }
 
-    /// Removes events by id; the number of those that were there.
+    /// Removes events by id. Returns the number of events that were removed.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.
@@ -112,7 +114,7 @@ impl ParkingLot {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(unavailable(&self.path, error)),
         };
-        // a line without an end was torn off by a crash; its event does not count as parked, and came or comes again
+        // a crash cut off the last line: its event does not count as parked, and is delivered again
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         if whole < text.len() {
             let cut = OpenOptions::new().write(true).open(&self.path);
@@ -133,7 +135,7 @@ impl ParkingLot {
             .collect()
     }
 
-    /// Held until it is dropped.
+    /// Locks the file until the returned handle is dropped.
     fn lock(&self) -> Result<File> {
         let path = self.path.with_extension("lock");
         let open = || -> std::io::Result<File> {

@@ -1,4 +1,4 @@
-//! A parked event, as a line of JSON.
+//! A parked event as a line of JSON.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,30 +11,31 @@ use crate::event::{Envelope, Event};
 use crate::journal_event::micros;
 use crate::{Error, Result};
 
-/// An event that was put aside.
+/// A parked event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedEvent {
-    /// Why.
+    /// The reason for parking.
     pub reason: String,
-    /// When, in microseconds since 1970.
+    /// The time of parking, in microseconds since 1970.
     pub parked_at: u64,
-    /// Its stream at the source.
+    /// The event's stream at the source.
     pub stream: String,
-    /// Its number there.
+    /// The event's number in that stream.
     pub revision: u64,
-    /// Its id.
+    /// The event's id.
     pub event_id: Uuid,
-    /// Its type.
+    /// The event's type.
     pub event_type: String,
-    /// Whether the source calls it JSON.
+    /// True when the source marks the payload as JSON.
     pub is_json: bool,
-    /// Its payload in base64.
+    /// The payload in base64.
     pub data: String,
-    /// Its metadata in base64.
+    /// The metadata in base64.
     pub metadata: String,
-    /// When the source stored it, in microseconds since 1970.
+    /// The time at which the source stored the event, in microseconds since 1970.
     pub created: u64,
-    /// The number of the link through which it was read; none when it was read from its stream.
+    /// The number of the link through which the event was read. None when it was read from its own
+    /// stream.
     pub link: Option<u64>,
 }
 
@@ -57,10 +58,10 @@ impl ParkedEvent {
         }
     }
 
-    /// The event.
+    /// Decodes the record into the event.
     ///
     /// # Errors
-    /// `Corrupt` when payload or metadata are no base64.
+    /// `Corrupt` when the payload or the metadata is not base64.
     pub fn to_event(&self) -> Result<Event> {
         let decode = |field: &str, text: &str| {
             STANDARD.decode(text).map(Bytes::from).map_err(|error| {

@@ -1,4 +1,4 @@
-//! Deliveries: new events take their place, events that come again take their old one.
+//! Deliveries: a new event is queued in order, a repeated one replaces its earlier delivery.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl Pipeline {
         deliveries: Vec<Delivery>,
         out: &mut Out,
     ) {
-        // an old opening may still have something in its queue; it will be delivered again
+        // an earlier opening may still have deliveries in its queue; the source delivers them again
         if self.source != SourceState::Open(generation) || self.phase != Phase::Running {
             return;
         }
@@ -75,13 +75,14 @@ impl Pipeline {
             self.blocked_count += 1;
         }
         if place == 0 {
-            // an earlier event than the one that fails: perhaps the one which that waits for
+            // this event is earlier than the failing one, which perhaps waits for it
             self.unblock(&key);
             self.refresh(&key);
         }
     }
 
-    /// Looks for the event among those that are held: then the new delivery replaces the old one, and nothing is written twice.
+    /// Looks for the event among the held ones. If it is held, the new delivery replaces the old
+    /// one, so that nothing is written twice.
     fn take_again(&mut self, now: Now, key: &Arc<str>, envelope: &Envelope) -> bool {
         let parked = self.parking.values_mut().find(|parked| parked.item.is_same_event(envelope));
         if let Some(parked) = parked {
@@ -119,7 +120,8 @@ impl Pipeline {
         }
     }
 
-    /// Hands an event that still waits back to the source, before the source's own timeout does it unseen. Its stream waits for it.
+    /// Hands a waiting event back to the source, before the source's own timeout does so
+    /// unnoticed. Its stream waits until the event comes again.
     pub(super) fn renew(&mut self, now: Now, key: &Arc<str>, seq: Seq, out: &mut Out) {
         let Some(renew_after) = self.settings.renew_after else { return };
         let Some(queue) = self.streams.get_mut(key) else { return };

@@ -1,4 +1,5 @@
-//! Streams of which an event was parked, so that their followers are parked without each waiting for its bound.
+//! Streams with a parked event. Their later events are parked too, without each of them waiting for
+//! its own limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ pub(super) struct BrokenStreams {
 }
 
 impl BrokenStreams {
-    /// Remembers that event `revision` is parked; the first parked one counts.
+    /// Records that event `revision` is parked. Keeps the earlier entry if the stream has one.
     pub(super) fn insert(
         &mut self,
         stream: Arc<str>,
@@ -32,7 +33,7 @@ impl BrokenStreams {
         }
     }
 
-    /// The parked event that `revision` follows, if that is remembered.
+    /// The parked event before `revision` in this stream, if there is one.
     pub(super) fn before(&self, stream: &str, revision: u64) -> Option<u64> {
         self.by_stream.get(stream).map(|(parked, _)| *parked).filter(|parked| *parked < revision)
     }
@@ -48,7 +49,7 @@ impl BrokenStreams {
         }
     }
 
-    /// Forgets what is over: the next event of such a stream is tried again.
+    /// Forgets entries that have expired: the next event of such a stream is tried again.
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some((until, _)) = self.by_time.first()
             && *until <= now

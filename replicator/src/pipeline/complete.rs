@@ -1,4 +1,4 @@
-//! What follows from the outcome of a write, and parking.
+//! Consequences of a write's outcome, and parking.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::{ConflictPolicy, Effect, Note, Now, Parking, Seq, WriteId};
 use crate::sink::{Conflict, Outcome};
 use crate::source::Verdict;
 
-/// What follows for one event.
+/// The decision about one event after a write.
 enum Judgement {
     Done,
-    /// It waits again, for its turn or for its next try.
+    /// The event waits again, for its turn or for its next try.
     Again(Box<Item>, Option<Duration>),
 }
 
@@ -38,7 +38,7 @@ impl Pipeline {
         for (item, outcome) in done.items.into_iter().zip(outcomes) {
             let key = key_of(&item.envelope);
             if let Judgement::Again(item, delay) = self.judge(now, item, outcome, out) {
-                // only the first that failed decides when the stream is tried again
+                // only the first failed event decides when the stream is tried again
                 again.entry(key).or_insert_with(|| (Vec::new(), delay)).0.push(*item);
             }
         }
@@ -58,7 +58,8 @@ impl Pipeline {
     fn put_back(&mut self, key: &Arc<str>, items: Vec<Item>) {
         let Some(queue) = self.streams.get_mut(key) else { return };
         for item in items.into_iter().rev() {
-            // an event that came late may stand at the front now: each takes its own place
+            // an event that arrived late may be first in the queue now: each event goes to its own
+            // position
             let place = queue.front_place_of(&item.envelope);
             queue.waiting.insert(place, item);
         }
@@ -93,7 +94,7 @@ impl Pipeline {
                 self.park(now, item, format!("{reason}; tried {refusals} times"), out);
             }
             Outcome::Unavailable(_) => {
-                // while the sink is away nothing can appear there
+                // while the sink is unreachable no missing event can appear there
                 item.failed_since = None;
                 return Judgement::Again(Box::new(item), None);
             }
@@ -153,7 +154,8 @@ impl Pipeline {
         Judgement::Done
     }
 
-    /// Puts an event aside. Its stream's followers are parked behind it, if so set.
+    /// Parks an event. The later events of its stream are parked too if the setting `followers`
+    /// says so.
     pub(super) fn park(&mut self, now: Now, item: Item, reason: String, out: &mut Out) {
         let seq = item.seq;
         let until = now.at + self.settings.broken_memory;
@@ -167,7 +169,7 @@ impl Pipeline {
                 out.settle(Some(token), Verdict::Park(reason.clone()));
                 out.note(Note::Parked { envelope, reason });
             }
-            // the source was lost meanwhile, and delivers the event again: then it is parked
+            // the source was lost meanwhile and delivers the event again, which is parked then
             (Parking::Source, None) => self.done(seq),
             (Parking::Own, _) => {
                 out.effects.push(Effect::Park { seq, envelope, reason: reason.clone() });
@@ -206,7 +208,8 @@ fn missing(conflict: &Conflict) -> String {
     format!("the events before it are missing: {conflict}")
 }
 
-/// A sink that does not say what became of each event has broken its contract; nothing is known then, so all are tried again.
+/// Fills in outcomes when the sink returned the wrong number of them. Such a sink breaks its
+/// contract, so nothing is known and all events are tried again.
 fn complete_outcomes(outcomes: Vec<Outcome>, count: usize) -> Vec<Outcome> {
     if outcomes.len() == count {
         return outcomes;

@@ -12,7 +12,7 @@ use super::watermark::Watermark;
 use super::{Effect, Input, Note, Now, PipelineSettings, Seq, WriteId};
 use crate::source::{Position, Token, Verdict};
 
-/// The rules of one subscription. See the [module](super).
+/// The rules of one subscription. See the [module documentation](super).
 #[derive(Debug)]
 pub struct Pipeline {
     pub(super) settings: PipelineSettings,
@@ -24,32 +24,33 @@ pub struct Pipeline {
     pub(super) broken: BrokenStreams,
     pub(super) timers: BTreeSet<(Instant, Timer)>,
     pub(super) source: SourceState,
-    /// How often the source was lost, or not opened, in a row.
+    /// Number of failures in a row to keep the source open.
     pub(super) source_failures: u32,
-    /// Whether the source ever delivered, or was open for a while: then it is known to be right, and is opened again whatever it says.
+    /// True once the source has delivered, or has stayed open for a while. Its settings are right
+    /// then, so it is opened again after any error.
     pub(super) source_was_sound: bool,
     pub(super) source_opened: Option<Instant>,
     pub(super) sink: SinkState,
     pub(super) checkpoint: Checkpoint,
     pub(super) phase: Phase,
-    /// Blocked streams, for the search of the one with the most waiting events.
+    /// Streams that are blocked. The one with the most waiting events is searched here.
     pub(super) blocked: BTreeSet<Arc<str>>,
-    /// Events that wait in blocked streams.
+    /// Number of events that wait in blocked streams.
     pub(super) blocked_count: usize,
-    /// No write starts before this, because of the throttle.
+    /// No write starts before this time, because of the throttle.
     pub(super) quiet_until: Option<Instant>,
     pub(super) next_write: u64,
     pub(super) next_generation: u64,
 }
 
-/// A write that is under way.
+/// A write in progress.
 #[derive(Debug)]
 pub(super) struct Write {
     pub(super) lane: usize,
     pub(super) items: Vec<Item>,
 }
 
-/// An event on its way into the own parking lot.
+/// An event on its way into the replicator's own parking lot.
 #[derive(Debug)]
 pub(super) struct ParkedItem {
     pub(super) item: Item,
@@ -57,7 +58,7 @@ pub(super) struct ParkedItem {
     pub(super) failures: u32,
 }
 
-/// What happens at a time. A timer says only "look": whether there is something to do is seen in the state.
+/// Reason to look at the state at a given time. The state, not the timer, says if anything is due.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     Unblock(Arc<str>),
@@ -89,7 +90,7 @@ impl Out {
 }
 
 impl Pipeline {
-    /// A pipeline that goes on after `checkpoint`.
+    /// Creates a pipeline that continues after `checkpoint`.
     ///
     /// # Errors
     /// `Rejected` when a setting is out of its range.
@@ -153,27 +154,28 @@ impl Pipeline {
         self.finish(out, released)
     }
 
-    /// When to call [`step`](Self::step) with [`Input::Tick`], if nothing else happens before.
+    /// The time at which [`step`](Self::step) must be called with [`Input::Tick`], if there is no
+    /// other input before.
     pub fn next_wake(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Events that are held: delivered, and neither written nor put aside.
+    /// Number of events that are held: delivered, but neither written nor parked.
     pub fn held_count(&self) -> usize {
         self.watermark.pending_count()
     }
 
-    /// Bytes of those events.
+    /// Number of bytes of the held events.
     pub fn held_bytes(&self) -> usize {
         self.watermark.pending_bytes()
     }
 
-    /// Everything up to here is done.
+    /// Position up to which every event is done.
     pub fn position(&self) -> Option<&Position> {
         self.watermark.position()
     }
 
-    /// Whether the source is open, the sink reachable, and nothing failed for good.
+    /// True when the source is open, the sink is reachable and the subscription has not failed.
     pub fn is_up(&self) -> bool {
         matches!(self.source, SourceState::Open(_))
             && matches!(self.sink, SinkState::Up)
@@ -220,7 +222,7 @@ impl Pipeline {
         effects
     }
 
-    /// What must hold after every step.
+    /// Asserts the invariants that hold after every step.
     pub(super) fn check(&self) {
         let waiting: usize = self.streams.values().map(|queue| queue.waiting.len()).sum();
         let writing: usize = self.writes.values().map(|write| write.items.len()).sum();

@@ -1,4 +1,4 @@
-//! What a pipeline is told, and what it asks for.
+//! Inputs and effects of a pipeline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::source::{Delivery, Position, Token, Verdict};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
-/// Names a write that is under way.
+/// The id of a write in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteId(pub u64);
 
-/// Names an opening of the source: what an older one still says is ignored.
+/// The id of one opening of the source. Messages of an earlier opening are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
-/// The time and the chance of a step.
+/// The time and the random number of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// The monotonic time.
@@ -30,150 +30,150 @@ pub struct Now {
     pub jitter: u16,
 }
 
-/// What a pipeline is told.
+/// An input of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// The subscription starts.
     Start,
     /// The source is open.
     Opened(Generation),
-    /// The source could not be opened.
+    /// Opening the source failed.
     OpenFailed {
-        /// Which opening.
+        /// The opening that failed.
         generation: Generation,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// Whether trying again as it is cannot help.
+        /// True when another try with the same settings cannot succeed.
         is_final: bool,
     },
-    /// The source delivered, in order.
+    /// The source delivered events, in order.
     Arrived(Generation, Vec<Delivery>),
-    /// The source is gone.
+    /// The source was lost.
     SourceLost {
-        /// Which opening.
+        /// The opening that was lost.
         generation: Generation,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// Whether opening it again as it is cannot help.
+        /// True when opening it again with the same settings cannot succeed.
         is_final: bool,
     },
     /// A write ended.
     Written(WriteId, Vec<Outcome>),
-    /// The own parking lot took an event, or failed to.
+    /// The replicator's own parking lot stored an event, or failed to.
     Parked(Seq, Result<(), String>),
-    /// The checkpoint was saved, or not.
+    /// The checkpoint was saved, or saving it failed.
     CheckpointSaved(Result<(), String>),
-    /// The sink was asked whether it is back.
+    /// The answer to a probe of the sink.
     Probed(Result<(), String>),
-    /// Time went on.
+    /// Time has passed.
     Tick,
-    /// Finish what can be finished, and stop.
+    /// Finish the events that can be finished, then stop.
     Drain,
 }
 
-/// What a pipeline asks for.
+/// A request of a pipeline to its shell.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Open the source, after a position where there is one.
+    /// Open the source, after the position if there is one.
     Open(Generation, Option<Position>),
     /// Close the source.
     Close,
     /// Write a batch.
     Write {
-        /// Its name.
+        /// The id of the write.
         write: WriteId,
-        /// The lane that it belongs to.
+        /// The lane of the write.
         lane: usize,
         /// The events, in order.
         batch: Vec<Envelope>,
     },
-    /// Tell the source what became of events.
+    /// Send the verdict on events to the source.
     Settle(Vec<(Token, Verdict)>),
-    /// Put an event into the own parking lot.
+    /// Put an event into the replicator's own parking lot.
     Park {
         /// The event's arrival number.
         seq: Seq,
         /// The event.
         envelope: Box<Envelope>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Save the checkpoint.
     SaveCheckpoint(Position),
-    /// Ask whether the sink is back.
+    /// Ask the sink if it is reachable again.
     Probe,
-    /// So many deliveries are no longer held: read on.
+    /// Continue reading: the given number of deliveries is no longer held.
     Release(usize),
-    /// Something that a person or a metric wants to know.
+    /// Information for the log and the metrics.
     Note(Note),
-    /// Everything that could be finished is.
+    /// Everything that could be finished is finished.
     Drained,
-    /// The subscription cannot go on: stop it and say why.
+    /// The subscription cannot continue: stop it with this reason.
     Fail(String),
 }
 
-/// Something that a person or a metric wants to know.
+/// Information for the log and the metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
-    /// An event is at the destination.
+    /// An event is stored at the destination.
     Completed {
         /// The event.
         envelope: Box<Envelope>,
-        /// Since it arrived.
+        /// Time since the event arrived.
         elapsed: Duration,
-        /// Whether it was there already.
+        /// True when the destination had the event already.
         duplicate: bool,
     },
-    /// A link without a target was passed over.
+    /// A link without a target was skipped.
     Unresolved(Box<Envelope>),
-    /// An event was passed over by a filter, a transform or the conflict policy.
+    /// A filter, a transform or the conflict policy skipped an event.
     Skipped {
         /// The event.
         envelope: Box<Envelope>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// An event failed and will be tried again.
     Retrying {
         /// The event.
         envelope: Box<Envelope>,
-        /// How often it failed.
+        /// Number of failed tries.
         attempt: u32,
-        /// When it is tried again.
+        /// Delay before the next try.
         delay: Duration,
-        /// Why it failed.
+        /// The reason of the failure.
         reason: String,
     },
-    /// An event was put aside.
+    /// An event was parked.
     Parked {
         /// The event.
         envelope: Box<Envelope>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The destination has something else.
+    /// The destination has a different event at the event's number.
     Conflict {
         /// The event.
         envelope: Box<Envelope>,
-        /// What it has.
+        /// Description of the difference.
         reason: String,
     },
-    /// The sink is away.
+    /// The sink is unreachable.
     SinkDown(String),
-    /// The sink is back.
+    /// The sink is reachable again.
     SinkUp,
     /// The source is open.
     SourceUp,
-    /// The source is away, and opened again after the delay.
+    /// The source is lost, and is opened again after the delay.
     SourceDown {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// The delay.
+        /// The delay before the next opening.
         delay: Duration,
     },
     /// An event was handed back to the source to be delivered again.
     Renewed(Arc<str>, u64),
-    /// A handed back event did not come again: its stream goes on without it.
+    /// An event that was handed back did not come again: its stream continues without it.
     NotRedelivered(Arc<str>, u64),
     /// The checkpoint is saved.
     Checkpoint(Position),
@@ -181,7 +181,7 @@ pub enum Note {
     CheckpointFailed(String),
     /// An event could not be parked, and will be tried again.
     ParkingFailed(String),
-    /// All events that the source has were delivered.
+    /// All events that the source has are delivered.
     CaughtUp,
     /// The source is behind again.
     FellBehind,

@@ -1,4 +1,4 @@
-//! The source that is opened, lost and opened again; the sink that is away; the checkpoint; the end.
+//! Opening, losing and reopening the source; the unreachable sink; the checkpoint; the end.
 //!
 //! ```text
 //!          Start            Opened               SourceLost
@@ -19,7 +19,7 @@ use super::{Effect, Generation, Note, Now};
 use crate::sink::Outcome;
 use crate::source::Position;
 
-/// A source that was open for so long is right; what it refuses later may pass.
+/// Time open after which a source counts as sound. A later refusal is treated as temporary.
 const SOUND_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub(super) enum SourceState {
     Opening(Generation),
     Open(Generation),
     Closed,
-    /// Closed because the sink is away: its messages would only use up their retries.
+    /// Closed because the sink is unreachable: redeliveries would only use up the retries of the
+    /// messages.
     Suspended,
 }
 
@@ -85,7 +86,7 @@ impl Pipeline {
         if self.source != SourceState::Opening(generation) {
             return;
         }
-        // at the start a wrong setting must be seen; later a group that is gone may come back
+        // at the start a wrong setting must be reported; later a missing group may come back
         if is_final && !self.source_was_sound {
             self.phase = Phase::Ended;
             out.effects.push(Effect::Fail(reason));
@@ -107,7 +108,7 @@ impl Pipeline {
         }
         out.effects.push(Effect::Close);
         self.forget_deliveries();
-        // some errors show only after the opening
+        // some errors show only after opening
         let opened = self.source_opened.take();
         self.source_was_sound |= opened.is_some_and(|at| at + SOUND_AFTER <= now.at);
         if is_final && !self.source_was_sound {
@@ -138,7 +139,8 @@ impl Pipeline {
         }
     }
 
-    /// A source that settles delivers everything again that was not settled, perhaps to somebody else: what only waits is forgotten.
+    /// Forgets waiting events of a lost source that settles: it delivers all unsettled events
+    /// again, perhaps to another consumer.
     fn forget_deliveries(&mut self) {
         if !self.settings.source_settles {
             return;
@@ -226,7 +228,7 @@ impl Pipeline {
         }
     }
 
-    /// Saves the checkpoint when it is time, one save at a time.
+    /// Saves the checkpoint when a save is due. Only one save is in progress at a time.
     pub(super) fn keep_checkpoint(&mut self, now: Now, out: &mut Out) {
         if self.settings.source_settles || self.checkpoint.saving.is_some() {
             return;
@@ -281,7 +283,7 @@ impl Pipeline {
         }
     }
 
-    /// Nothing is under way, and nothing could start.
+    /// True when no write and no parking is in progress, and no write could start.
     fn is_idle(&self) -> bool {
         let is_away = self.sink != SinkState::Up;
         let has_ready = self.lanes.iter().any(|lane| !lane.ready.is_empty());

@@ -1,22 +1,27 @@
 //! The rules of replication, as a pure core.
 //!
 //! ```text
-//!  source --Arrived--> lane 0: stream a [3 4 5]   --Write--> sink --Written--> Settle (Ack), watermark --> SaveCheckpoint
-//!                              stream b [7]*
-//!                      lane 1: stream c ...          * blocked: waits for its retry; its later events wait behind it
+//! source --Arrived--> lane 0: stream a [3 4 5] --Write--> sink --Written--> Settle (Ack),
+//!                             stream b [7]*                                 watermark,
+//!                     lane 1: stream c [2]                                  SaveCheckpoint
+//!
+//! * blocked: waits for its retry; its later events wait behind it
 //! ```
 //!
-//! A stream belongs to one lane for ever ([`Lanes`](PipelineSettings::lane_count), by a hash of the original stream's name). Within a stream
-//! events are written in order, one write at a time. An event that fails is tried again in place, with a growing delay; its stream waits,
-//! others go on. After a bound it is parked with the reason. What must always hold:
+//! A stream always belongs to the same lane ([`Lanes`](PipelineSettings::lane_count), by a hash of
+//! the original stream's name). Within a stream events are written in order, one write at a time.
+//! An event that fails is tried again in place, with a growing delay; its stream waits, other
+//! streams continue. After a limit it is parked with the reason. Invariants:
 //!
-//! - what was written of a stream is a prefix of what arrived, but for events which were parked or skipped with a reason;
-//! - the checkpoint never passes an event that is neither at the destination nor put aside, and never goes back;
-//! - every event is settled exactly once a delivery;
-//! - no more is held than [`held_count_max`](PipelineSettings::held_count_max).
+//! - the events written of a stream are a prefix of the arrived ones, except events that were
+//!   parked or skipped with a reason;
+//! - the checkpoint never passes an event that is neither at the destination nor parked or skipped,
+//!   and never goes back;
+//! - each delivery is settled exactly once;
+//! - at most [`held_count_max`](PipelineSettings::held_count_max) events are held.
 //!
-//! The shell calls [`Pipeline::step`] with what happened and does what it asks for; [`Pipeline::next_wake`] says when to call it with
-//! [`Input::Tick`].
+//! The shell passes each input to [`Pipeline::step`] and carries out the effects that it returns.
+//! [`Pipeline::next_wake`] is the time of the next [`Input::Tick`].
 
 mod arrive;
 mod broken;

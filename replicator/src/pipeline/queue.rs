@@ -1,4 +1,4 @@
-//! The events of one stream that wait, in order, and the lane that it belongs to.
+//! The waiting events of one stream, in order, and the stream's lane.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use xxhash_rust::xxh64::xxh64;
 use super::{Seq, WriteId};
 use crate::event::Envelope;
 
-/// An event that is not done.
+/// An event in progress.
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) seq: Seq,
     pub(super) envelope: Envelope,
     pub(super) arrived: Instant,
-    /// When the source delivered it last.
+    /// Time of the last delivery by the source.
     pub(super) delivered: Instant,
-    /// How often it failed, for whatever reason.
+    /// Number of failed tries, for any reason.
     pub(super) attempts: u32,
-    /// How often the sink refused it for now.
+    /// Number of times the sink refused the event for now.
     pub(super) refusals: u32,
     pub(super) failed_since: Option<Instant>,
-    /// Handed back to the source, until when it must have come again.
+    /// Deadline for the redelivery of an event that was handed back to the source.
     pub(super) awaited_until: Option<Instant>,
 }
 
@@ -33,12 +33,12 @@ impl Item {
     }
 }
 
-/// Why a stream does not go on.
+/// The reason for which a stream does not continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Block {
-    /// Its first event failed and waits for its next try.
+    /// The first event failed and waits for its next try.
     Retry,
-    /// Its first event was handed back and has to come again.
+    /// The first event was handed back and must be delivered again.
     Redelivery,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct StreamQueue {
     pub(super) waiting: VecDeque<Item>,
     pub(super) writing: Option<WriteId>,
     pub(super) blocked: Option<(Block, Instant)>,
-    /// Under which number it stands in its lane's ready list.
+    /// The stream's key in the ready list of its lane.
     pub(super) ready: Option<Seq>,
 }
 
@@ -57,7 +57,8 @@ impl StreamQueue {
         Self { lane, waiting: VecDeque::new(), writing: None, blocked: None, ready: None }
     }
 
-    /// Whether an event with this number can already be here: it cannot when it is newer than the newest.
+    /// True when an event with this number can be held already. False when it is newer than the
+    /// newest event.
     pub(super) fn can_hold(&self, envelope: &Envelope) -> bool {
         self.writing.is_some()
             || self.waiting.back().is_some_and(|last| {
@@ -66,7 +67,8 @@ impl StreamQueue {
             })
     }
 
-    /// Where an event belongs: before the first later event of its stream, else at the end.
+    /// Index at which to insert an event: before the first later event of its stream, else at the
+    /// end.
     pub(super) fn place_of(&self, envelope: &Envelope) -> usize {
         let event = &envelope.event;
         let is_later = |item: &Item| {
@@ -80,7 +82,8 @@ impl StreamQueue {
         self.waiting.iter().position(is_later).unwrap_or(self.waiting.len())
     }
 
-    /// Where an event that was written in vain belongs: before everything but what is earlier in its stream and came meanwhile.
+    /// Index at which to put back an event after a failed write: at the front, but behind earlier
+    /// events of its stream that arrived meanwhile.
     pub(super) fn front_place_of(&self, envelope: &Envelope) -> usize {
         let is_earlier = |other: &&Item| {
             other.envelope.event.stream == envelope.event.stream
@@ -90,16 +93,19 @@ impl StreamQueue {
     }
 }
 
-/// The streams of one lane that can be written now, by the arrival of their first waiting event.
+/// Streams of one lane that can be written now, ordered by the arrival of their first waiting
+/// event.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     pub(super) ready: BTreeMap<Seq, Arc<str>>,
     pub(super) writes: usize,
-    /// Streams that wait for the next try of their first event. One that waits for the source is not counted: it may take long.
+    /// Number of streams that wait for the next try of their first event. Streams that wait for a
+    /// redelivery are not counted: it may take long.
     pub(super) blocked: usize,
 }
 
-/// The stream by which an event is ordered: what belongs to a stream (its metadata stream) goes with it.
+/// The stream by which an event is ordered. A metadata stream is ordered with the stream that it
+/// describes.
 pub(super) fn key_of(envelope: &Envelope) -> Arc<str> {
     match envelope.event.stream.strip_prefix("$$") {
         Some(stream) => stream.into(),

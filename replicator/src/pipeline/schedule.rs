@@ -1,4 +1,4 @@
-//! Which events are written next.
+//! Choice of the events to write next.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use super::queue::{Block, Item};
 use super::{Effect, Followers, LaneOrder, Neighbours, Note, Now, Seq, WriteId};
 
 impl Pipeline {
-    /// Puts a stream into, or out of, its lane's ready list, and forgets it when nothing of it is left.
+    /// Updates a stream's entry in the ready list of its lane. Removes the stream when none of its
+    /// events is left.
     pub(super) fn refresh(&mut self, key: &Arc<str>) {
         let Some(queue) = self.streams.get_mut(key) else { return };
         let lane = &mut self.lanes[queue.lane];
@@ -43,7 +44,7 @@ impl Pipeline {
         self.refresh(key);
     }
 
-    /// The caller refreshes.
+    /// Ends the block of a stream. The caller refreshes the stream.
     pub(super) fn unblock(&mut self, key: &Arc<str>) {
         let Some(queue) = self.streams.get_mut(key) else { return };
         if let Some((block, _)) = queue.blocked.take() {
@@ -66,7 +67,8 @@ impl Pipeline {
         self.refresh(key);
     }
 
-    /// Goes on without an event that was handed back and did not come again: another consumer has it, or the source has parked it.
+    /// Continues without an event that was handed back and did not come again: another consumer has
+    /// it, or the source has parked it.
     fn drop_awaited(&mut self, key: &Arc<str>, out: &mut Out) {
         let Some(queue) = self.streams.get_mut(key) else { return };
         if queue.waiting.front().is_some_and(|item| item.awaited_until.is_some())
@@ -77,7 +79,7 @@ impl Pipeline {
         }
     }
 
-    /// Starts every write that may start now.
+    /// Starts every write that can start now.
     pub(super) fn schedule(&mut self, now: Now, out: &mut Out) {
         if self.phase == Phase::Ended {
             return;
@@ -98,7 +100,7 @@ impl Pipeline {
         let lane = &self.lanes[lane];
         let is_sink_up = match self.sink {
             SinkState::Up => true,
-            // one write finds out whether it is back
+            // a single write finds out if the sink is back
             SinkState::Down { until, .. } => until <= now.at && self.writes.is_empty(),
         };
         let is_throttle_over = self.settings.throttle.is_zero()
@@ -107,7 +109,8 @@ impl Pipeline {
         is_sink_up && is_throttle_over && !must_wait && lane.writes < self.settings.lane_writes()
     }
 
-    /// Whether the first event of a ready stream is not to be written: it was handed back, or follows a parked one.
+    /// Returns true when the first event of a ready stream must not be written: it was handed back,
+    /// or follows a parked event.
     fn set_aside(&mut self, now: Now, key: &Arc<str>, out: &mut Out) -> bool {
         let queue = self.streams.get_mut(key).expect("a ready stream is kept");
         let first = queue.waiting.front().expect("a ready stream has a waiting event");
@@ -160,7 +163,7 @@ impl Pipeline {
         out.effects.push(Effect::Write { write, lane, batch });
     }
 
-    /// Whether [`set_aside`](Self::set_aside) has to see the stream before it is written.
+    /// Returns true when [`set_aside`](Self::set_aside) must see the stream before it is written.
     fn needs_a_look(&self, key: &Arc<str>) -> bool {
         self.streams[key].waiting.front().is_some_and(|first| {
             first.awaited_until.is_some()
@@ -175,7 +178,8 @@ impl Pipeline {
         count >= self.settings.batch_count() || bytes >= self.settings.batch_bytes_max
     }
 
-    /// Moves events of a ready stream, which was taken out of the ready list, into a write; at least one, if the write is empty.
+    /// Moves events of a ready stream into a write; at least one if the write is empty. The stream
+    /// is already removed from the ready list.
     fn take_batch(
         &mut self,
         key: &Arc<str>,
@@ -205,7 +209,8 @@ impl Pipeline {
             queue.writing = Some(write);
         }
         if let Some(first) = queue.waiting.front() {
-            // while the write is put together the stream may give more to it, in its turn; the caller refreshes afterwards
+            // while the write is filled the stream may add more to it in its turn; the caller
+            // refreshes
             queue.ready = Some(first.seq);
             self.lanes[queue.lane].ready.insert(first.seq, key.clone());
         }
@@ -221,7 +226,8 @@ impl Pipeline {
         })
     }
 
-    /// Gives up the stream that holds the most, while more waits behind failing events than may.
+    /// Gives up the streams that hold the most events, as long as too many events wait behind
+    /// failing ones.
     pub(super) fn give_up_excess(&mut self, now: Now, out: &mut Out) {
         while self.blocked_count > self.settings.blocked_count_max && self.sink == SinkState::Up {
             let failing = self.blocked.iter().filter(|key| self.can_give_up(now, key));

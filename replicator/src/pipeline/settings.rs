@@ -1,48 +1,51 @@
-//! The bounds and choices of a pipeline. Plain data.
+//! Limits and choices of a pipeline, as plain data.
 
 use std::time::Duration;
 
 use crate::{Error, Result};
 
-/// In which order a lane writes.
+/// The order in which a lane writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneOrder {
-    /// In the order of arrival, over all streams of the lane, one write at a time; only neighbours of one stream share a write.
+    /// Order of arrival over all streams of the lane, one write at a time. Only adjacent events of
+    /// one stream share a write.
     Arrival,
-    /// In order within each stream; what waits of a stream goes in one write, and several streams are written at once.
+    /// Order within each stream. The waiting events of a stream go into one write, and several
+    /// streams are written at once.
     PerStream,
 }
 
-/// What the other streams of a lane do while one of its streams is blocked by a failing event.
+/// Behaviour of a lane's other streams while a failing event blocks one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Neighbours {
-    /// They go on.
+    /// The other streams continue.
     GoOn,
-    /// They wait, so that the order of the lane stays the order of arrival.
+    /// The other streams wait, so that the lane keeps the order of arrival.
     Wait,
 }
 
-/// What happens to the later events of a stream when one was parked.
+/// Behaviour of a stream after one of its events was parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followers {
-    /// They are parked as well: with exact revisions they cannot be written, and replaying the parked one keeps the order.
+    /// Later events are parked too: with exact revisions they cannot be written, and replaying the
+    /// parked events keeps the order.
     Park,
-    /// They are written: parked events that are replayed later come after them.
+    /// Later events are written. Parked events that are replayed come after them.
     GoOn,
 }
 
-/// What to do with an event at whose number the destination has another event.
+/// Reaction to a different event at the same number at the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConflictPolicy {
-    /// Put it aside with the reason.
+    /// Park the event with the reason.
     Park,
-    /// Pass over it, counted.
+    /// Skip the event and count it.
     Skip,
     /// Stop the subscription with an error.
     Stop,
 }
 
-/// Who keeps parked events.
+/// The owner of the parking lot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parking {
     /// The source: a persistent group has a parking lot of its own.
@@ -58,22 +61,23 @@ pub struct PipelineSettings {
     pub lane_count: usize,
     /// The order within a lane.
     pub lane_order: LaneOrder,
-    /// Whether a blocked stream stops the others of its lane.
+    /// Effect of a blocked stream on the others of its lane.
     pub neighbours: Neighbours,
-    /// Writes under way at once in a lane; one when the order is [`LaneOrder::Arrival`].
+    /// Largest number of simultaneous writes in a lane; one for the order [`LaneOrder::Arrival`].
     pub lane_writes_max: usize,
-    /// Events in one write at most.
+    /// Largest number of events in one write.
     pub batch_count_max: usize,
-    /// Bytes in one write at most; a single event may be larger.
+    /// Largest size of one write in bytes. A single event may be larger.
     pub batch_bytes_max: usize,
-    /// Whether a write may carry events of several streams: as the sink says.
+    /// True when a write may contain events of several streams. Depends on the sink.
     pub mixes_streams: bool,
-    /// Events that may be held at once; the shell stops reading when so many are.
+    /// Largest number of events held at once. The shell stops reading at this number.
     pub held_count_max: usize,
-    /// Events that may wait behind failing ones. Above it the stream with the most is given up: its failing event is parked early, so that a
-    /// bad stream can never fill the whole buffer for long.
+    /// Largest number of events that wait behind failing ones. Above it the stream with the most
+    /// events is given up: its failing event is parked early, so that a bad stream cannot fill the
+    /// whole buffer for long.
     pub blocked_count_max: usize,
-    /// How long an event must have been failing before it can be given up early.
+    /// Time for which an event must have been failing before its stream can be given up.
     pub blocked_wait_max: Duration,
     /// Tries of an event that the sink refused for now, before it is parked.
     pub retry_count_max: u32,
@@ -81,34 +85,39 @@ pub struct PipelineSettings {
     pub retry_delay: Duration,
     /// The longest delay before a retry.
     pub retry_delay_max: Duration,
-    /// How long an event waits for the ones before it to appear at the destination, before it is parked.
+    /// Longest wait of an event for the events before it to appear at the destination. Then the
+    /// event is parked.
     pub missing_wait_max: Duration,
-    /// What a different event at the same number leads to.
+    /// Reaction to a different event at the same number.
     pub conflict_policy: ConflictPolicy,
-    /// What happens to the followers of a parked event.
+    /// Behaviour of a stream after one of its events was parked.
     pub followers: Followers,
-    /// Who parks.
+    /// The owner of the parking lot.
     pub parking: Parking,
-    /// How long the followers of a parked event are parked unseen; then one of them is tried again.
+    /// Time in which the followers of a parked event are parked without a try. Then one of them is
+    /// tried again.
     pub broken_memory: Duration,
-    /// Streams with a parked event that are remembered; above it the oldest is forgotten, whose followers then find out themselves.
+    /// Largest number of streams remembered for a parked event. Above it the oldest entry is
+    /// forgotten, and the next event of that stream is tried again.
     pub broken_count_max: usize,
-    /// A pause after each event that was written; zero for none. With one, events go one by one.
+    /// Pause after each written event; zero for none. With a pause, events are written one by one.
     pub throttle: Duration,
-    /// After how long an event that still waits is handed back to a source which settles, and asked for again; none for never. Below the
-    /// group's message timeout.
+    /// Waiting time after which an event is handed back to a source that settles, to be delivered
+    /// again. None for never. Must be below the group's message timeout.
     pub renew_after: Option<Duration>,
-    /// How long a handed back event is waited for, before its stream goes on without it (another consumer has it).
+    /// Longest wait for an event that was handed back. Then its stream continues without it
+    /// (another consumer has it).
     pub redelivery_wait_max: Duration,
-    /// How long the sink may be away before a source which settles is closed, so that its messages do not use up their retries; none for never.
+    /// Downtime of the sink after which a source that settles is closed, so that its messages do
+    /// not use up their retries. None for never.
     pub suspend_after: Option<Duration>,
-    /// How often the checkpoint is saved.
+    /// Interval at which the checkpoint is saved.
     pub checkpoint_interval: Duration,
-    /// It is saved earlier when so many events are done.
+    /// Number of finished events after which the checkpoint is saved earlier.
     pub checkpoint_event_count: u64,
-    /// Whether the source settles, and so keeps no checkpoint here.
+    /// True when the source settles. Then no checkpoint is kept here.
     pub source_settles: bool,
-    /// The first delay before a lost source is opened again; it doubles.
+    /// The first delay before a lost source is opened again. It doubles with each failure.
     pub reopen_delay: Duration,
     /// The longest delay before a lost source is opened again.
     pub reopen_delay_max: Duration,
@@ -150,7 +159,7 @@ impl Default for PipelineSettings {
 }
 
 impl PipelineSettings {
-    /// Checks what the pipeline relies on.
+    /// Checks the ranges that the pipeline relies on.
     ///
     /// # Errors
     /// `Rejected`, naming the setting.
@@ -188,7 +197,8 @@ impl PipelineSettings {
         if self.throttle.is_zero() { self.batch_count_max } else { 1 }
     }
 
-    /// The delay before try number `attempt + 1`: capped doubling, of which the upper half is shortened by `jitter` thousandths.
+    /// The delay before try number `attempt + 1`: doubled per attempt up to the maximum, then
+    /// shortened by up to half (`jitter` in thousandths of that half).
     pub(super) fn retry_delay_of(&self, attempt: u32, jitter: u16) -> Duration {
         backoff(self.retry_delay, self.retry_delay_max, attempt, jitter)
     }

@@ -1,7 +1,8 @@
-//! The contiguous low watermark: up to where everything is done.
+//! The contiguous low watermark: the position up to which every event is done.
 //!
-//! Each pending event remembers the position before it. So the watermark is the one remembered by the oldest pending event, and memory is
-//! needed for the pending ones only, however far the others have gone ahead.
+//! Each pending event stores the position before it. So the watermark is the stored position of the
+//! oldest pending event. Memory is needed for pending events only, regardless of how far the others
+//! have advanced.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ pub(super) struct Watermark {
     /// Pending events: the position before each, and its size.
     pending: BTreeMap<Seq, (Option<Position>, usize)>,
     pending_bytes: usize,
-    /// The newest position that was delivered.
+    /// The newest delivered position.
     delivered: Option<Position>,
     next: u64,
 }
@@ -23,7 +24,7 @@ impl Watermark {
         Self { delivered: position, ..Self::default() }
     }
 
-    /// Counts an arrival as pending.
+    /// Adds an arrived event as pending.
     pub(super) fn arrived(&mut self, position: Option<&Position>, bytes: usize) -> Seq {
         let seq = Seq(self.next);
         self.next += 1;
@@ -33,7 +34,8 @@ impl Watermark {
         seq
     }
 
-    /// Counts something that needs no work. A position before the newest one says nothing new: a server's mark may lie behind its last event.
+    /// Advances over a position that needs no work. A position before the newest one is ignored: a
+    /// server's checkpoint may lie before its last event.
     pub(super) fn passed(&mut self, position: Option<&Position>) {
         if let Some(position) = position
             && !self.delivered.as_ref().is_some_and(|newest| position.is_before(newest))
@@ -52,7 +54,7 @@ impl Watermark {
         self.delivered.as_ref()
     }
 
-    /// Everything up to here is done.
+    /// Position up to which every event is done.
     pub(super) fn position(&self) -> Option<&Position> {
         match self.pending.first_key_value() {
             Some((_, (before, _))) => before.as_ref(),

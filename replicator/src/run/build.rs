@@ -1,4 +1,4 @@
-//! From a configuration to the parts of its subscriptions.
+//! Builds the parts of the subscriptions from a configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::subscription::Parts;
 use crate::transform::{Hook, ShapingSink};
 use crate::{Error, ErrorKind, Result};
 
-/// How often the newest event of a source is asked for.
+/// Interval at which the source is asked for its newest event.
 const HEAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A client of the source.
@@ -96,11 +96,11 @@ fn parts(
         metrics,
         config.health.stall_time,
     );
-    // in a mixed write the others have gone on before one is known to fail
+    // in a mixed write the other streams continue before the failure of one is known
     let mixes_streams = sink.mixes_streams() && settings.work.when_blocked == Neighbours::GoOn;
     let mut pipeline = config.pipeline(subscription, mixes_streams);
     if subscription.kind == SubscriptionKind::Group {
-        // the server sends no more than its buffer: what is blocked must leave room in it
+        // the server sends at most its buffer: blocked events must leave room in it
         let buffer = usize::try_from(settings.buffer_size).unwrap_or(usize::MAX);
         pipeline.blocked_count_max = pipeline.blocked_count_max.min((buffer / 2).max(1));
     }
@@ -186,7 +186,7 @@ fn replica(name: &str) -> Result<ReplicaId> {
     if name.is_empty() { Ok(ReplicaId::empty()) } else { ReplicaId::new(name) }
 }
 
-/// The sink of the configuration, to be used beside a running replicator under this name.
+/// The sink of the configuration under this name, for use beside a running replicator.
 ///
 /// # Errors
 /// `Rejected`, naming the setting; `Unavailable` when a file cannot be opened.
@@ -209,7 +209,7 @@ fn server_filter(config: &Config, subscription: &SubscriptionSettings) -> es::Fi
         (None, ServerFilterBy::Type) if !filter.prefixes.is_empty() => {
             es::Filter::TypePrefix(filter.prefixes.clone())
         }
-        // metadata and deletes have types with `$`, so they can pass only by their streams
+        // metadata and deletes have types with `$`, so only a filter by stream lets them pass
         (None, _) if filter.exclude_system && !config.settings.system_events => {
             let copies = config.settings.copy_stream_metadata || config.settings.copy_deletes;
             if copies {
@@ -244,11 +244,11 @@ fn group_settings(group: &config::GroupSettings) -> es::GroupSettings {
     }
 }
 
-/// What the sinks of all subscriptions share.
+/// The parts that the sinks of all subscriptions share.
 enum Sinks {
     Nothing,
     EventStore(es::EventStoreClient, EventStoreSinkSettings, Summary),
-    /// A journal, and how long an append may take.
+    /// A journal, and the timeout of an append.
     Journal(StoresOnDemand, Duration),
     Shared(Arc<dyn Sink>),
 }
@@ -275,7 +275,7 @@ impl Sinks {
         })
     }
 
-    /// The sink of one subscription: what it remembers of streams, or the writer that it has, is its own.
+    /// The sink of one subscription. Its writer, and its memory of streams, are its own.
     async fn sink(&self, name: &str) -> Result<Arc<dyn Sink>> {
         Ok(match self {
             Self::Nothing => Arc::new(NullSink),
@@ -294,7 +294,7 @@ impl Sinks {
                     {
                         tracing::warn!(%error, "the journal of the sink is away, and tried again");
                     }
-                    // such as missing tables: what is written later would fail in the same way
+                    // missing tables, for example: later writes would fail in the same way
                     Err(error) => return Err(error),
                 }
                 Arc::new(sink)

@@ -1,4 +1,4 @@
-//! The Antiphon journals of a configuration, as its source and sink open them.
+//! The Antiphon journals of a configuration, opened for its source and sink.
 
 use antiphon_cassandra::{CassandraSettings, CassandraStores, Role};
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
@@ -7,10 +7,11 @@ use crate::Result;
 use crate::config::{Config, JournalKind, JournalSettings, SubscriptionSettings};
 use crate::stores_on_demand::StoresOnDemand;
 
-/// The journal that a subscription reads. An SQLite file is opened at once, a Cassandra when it is first read.
+/// The journal that a subscription reads. An SQLite file is opened at once, Cassandra at the first
+/// read.
 ///
 /// # Errors
-/// `Rejected`, naming the file, when it is no journal.
+/// `Rejected`, naming the file, when it is not a journal.
 pub fn source_journal(subscription: &SubscriptionSettings) -> Result<StoresOnDemand> {
     let name = format!("journal of the subscription `{}`", subscription.display_name());
     let path = subscription.journal_path.as_deref();
@@ -25,10 +26,11 @@ pub fn source_journal(subscription: &SubscriptionSettings) -> Result<StoresOnDem
     }
 }
 
-/// The journal that the sink `journal` writes to, to be written or only read. An SQLite file is opened at once, a Cassandra when it is first used.
+/// The journal of the sink `journal`, for writing or only for reading. An SQLite file is opened at
+/// once, Cassandra at the first use.
 ///
 /// # Errors
-/// `Rejected`, naming the file, when it is no journal.
+/// `Rejected`, naming the file, when it is not a journal.
 pub fn sink_journal(config: &Config, role: Role) -> Result<StoresOnDemand> {
     let settings = &config.settings;
     match (settings.journal.kind, role) {

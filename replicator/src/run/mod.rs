@@ -1,4 +1,4 @@
-//! A replicator: every subscription of a configuration, the HTTP interface, and the end of it all.
+//! A replicator: all subscriptions of a configuration, the HTTP interface, and the shutdown.
 
 mod build;
 mod journals;
@@ -28,7 +28,7 @@ pub struct Replicator {
 }
 
 impl Replicator {
-    /// Starts everything that the configuration says.
+    /// Starts all parts of the configuration.
     ///
     /// # Errors
     /// `Rejected`, naming the setting; `Unavailable` or `Corrupt` when a checkpoint cannot be read.
@@ -49,20 +49,21 @@ impl Replicator {
         Ok(Self { subscriptions, board, http, stop_timeout: config.settings.stop_timeout })
     }
 
-    /// Where the HTTP interface listens; none when it is off.
+    /// The address of the HTTP interface; none when it is off.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(HealthServer::local_address)
     }
 
-    /// What is known of the subscriptions.
+    /// The state of the subscriptions.
     pub fn board(&self) -> &Arc<Board> {
         &self.board
     }
 
-    /// Runs until `shutdown` is ready, until every subscription is done, or until one fails. Then what is left is stopped.
+    /// Runs until `shutdown` is ready, every subscription is done, or one fails. Then stops the
+    /// subscriptions that still run.
     ///
     /// # Errors
-    /// `Rejected` with the reason of each subscription that failed, or did not stop in time.
+    /// `Rejected` with the reason of each subscription that failed or did not stop in time.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let mut failures = Vec::new();
         let mut running = std::mem::take(&mut self.subscriptions);

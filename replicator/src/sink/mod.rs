@@ -1,4 +1,4 @@
-//! Where events go.
+//! Destinations of events.
 
 mod event_store;
 mod journal;
@@ -17,17 +17,17 @@ use uuid::Uuid;
 use crate::Result;
 use crate::event::Envelope;
 
-/// Why an event cannot be appended where it belongs.
+/// The reason for which an event cannot be appended at its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// The destination has not the events before it: `current` is its last number, none when it has no such stream.
+    /// The destination does not have the events before this one.
     Missing {
-        /// The last number at the destination.
+        /// The last number at the destination; none when it has no such stream.
         current: Option<u64>,
     },
-    /// Another event stands at its number.
+    /// The destination has a different event at this number.
     Different {
-        /// The id of that event; none when it cannot be read any more.
+        /// The id of that event; none when it can no longer be read.
         found: Option<Uuid>,
     },
 }
@@ -49,41 +49,46 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// What became of one event of a write.
+/// The outcome of one event of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is durable at the destination. The number that it has there, where the sink has numbers.
+    /// The event is durable at the destination, with this number if the sink has numbers.
     Written(Option<u64>),
-    /// It was there already.
+    /// The event was there already.
     Duplicate,
-    /// It is meant not to be there: a transform dropped it.
+    /// A transform dropped the event on purpose.
     Dropped,
-    /// The destination's stream does not fit.
+    /// The event does not fit the destination's stream.
     Conflict(Conflict),
-    /// The sink refused this event for now: try it again, a bounded number of times.
+    /// The sink refused this event for now: retry a limited number of times.
     Retryable(String),
-    /// The sink as a whole is not reachable: it says nothing about the event, which waits as long as it takes.
+    /// The sink as a whole is unreachable. This says nothing about the event, which waits without a
+    /// limit.
     Unavailable(String),
-    /// The sink will never take it: too large, say. It is put aside at once.
+    /// The sink will never accept the event, for example because it is too large. It is parked at
+    /// once.
     Rejected(String),
-    /// Not tried, because an earlier event of the same stream in the write failed.
+    /// The event was not tried, because an earlier event of the same stream failed in this write.
     Untried,
 }
 
 /// A destination.
 ///
 /// # Contract
-/// - `write` must return one outcome an envelope, in their order.
-/// - `write` must not write an event after an earlier event of the same stream in the call failed; that one is `Untried`.
-/// - An event must be durable before `Written` is said, and `write` must never say so when it does not know: then it is `Unavailable` or
-///   `Retryable`, and the sink finds out on the next try whether the event is there.
-/// - `write` must end by itself: each call to a network in it has a timeout.
+/// - `write` must return one outcome per envelope, in their order.
+/// - `write` must not write an event after an earlier event of the same stream failed in the call;
+///   the later event is `Untried`.
+/// - An event must be durable before `write` returns `Written` for it. When `write` does not know,
+///   it must return `Unavailable` or `Retryable`, and finds out on the next try if the event is
+///   there.
+/// - `write` must end by itself: each network call in it has a timeout.
 #[async_trait]
 pub trait Sink: Send + Sync + 'static {
     /// Writes a batch.
     async fn write(&self, batch: &[Envelope]) -> Vec<Outcome>;
 
-    /// Whether the sink can be reached; asked, with pauses, while it is away and nothing is at hand to be written.
+    /// Checks that the sink can be reached. Called at intervals while it is unreachable and no
+    /// event is ready to be written.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -91,16 +96,17 @@ pub trait Sink: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Ends it: called when nothing is under way any more, and nothing will be written. What it does is a favour to others, and the sink must be
-    /// right without it, because a process may be killed.
+    /// Closes the sink. Called when no write is in progress and none will follow. Closing only
+    /// helps others: a process may be killed, so the sink must be correct without it.
     ///
     /// # Errors
-    /// What was not done, for the log.
+    /// Description of the step that failed, for the log.
     async fn close(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Whether one call may carry events of several streams (at most one write of a stream is under way at any time).
+    /// True when one call may contain events of several streams. At most one write of a stream is
+    /// in progress at any time.
     fn mixes_streams(&self) -> bool {
         false
     }

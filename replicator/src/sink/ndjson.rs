@@ -1,13 +1,15 @@
-//! Lines of JSON in a file, one an event.
+//! A file with one line of JSON per event.
 //!
 //! ```text
-//! {"stream_id":"customer-1","event_id":"..","event_number":0,"event_type":"Created","event_timestamp":1763000000000000,
-//!  "is_json":true,"data":{..},"metadata":{..}}
+//! {"stream_id":"customer-1","event_id":"..","event_number":0,"event_type":"Created",
+//!  "event_timestamp":1763000000000000,"is_json":true,"data":{..},"metadata":{..}}
 //! ```
 //!
-//! The timestamp is in microseconds since 1970. Data and metadata stand as they are when they are JSON, else as base64 in `data_base64`
-//! and `metadata_base64`; both are absent when empty. A write is on the disk before it counts. What a crash tore off at the end of the file
-//! is cut when the file is opened, and the ids in the last [`LOOK_BACK_BYTES`] are known, so that a repeated event is not written twice.
+//! The timestamp is in microseconds since 1970. Data and metadata are stored unchanged if they are
+//! JSON, else as base64 in `data_base64` and `metadata_base64`; both fields are absent when empty.
+//! A write is on the disk before it counts. When the file is opened, a line that a crash cut off is
+//! removed, and the ids in the last [`LOOK_BACK_BYTES`] are read, so that a repeated event is not
+//! written twice.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -27,10 +29,11 @@ use crate::event::{Envelope, Event};
 use crate::journal_event::micros;
 use crate::{Error, Result};
 
-/// How much of the file's end is read when it is opened, to know what is in it.
+/// Number of bytes at the end of the file that are read when it is opened, to collect the ids in
+/// it.
 pub const LOOK_BACK_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A file with a line an event.
+/// A file with one line per event.
 pub struct NdjsonSink {
     path: PathBuf,
     state: Arc<Mutex<State>>,
@@ -38,7 +41,7 @@ pub struct NdjsonSink {
 
 struct State {
     file: File,
-    /// The length up to which the file is whole.
+    /// The length of the complete lines.
     length: u64,
     known: BTreeSet<Uuid>,
 }
@@ -67,7 +70,7 @@ struct LineId {
 }
 
 impl NdjsonSink {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
     /// `Unavailable`, naming the file, when it cannot be opened or read.
@@ -100,7 +103,7 @@ impl State {
     }
 
     fn write(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        // a write that failed half way is overwritten by the next try
+        // the next try overwrites a write that failed half way
         self.file.set_len(self.length)?;
         self.file.seek(SeekFrom::Start(self.length))?;
         self.file.write_all(lines)?;
@@ -146,7 +149,7 @@ fn line(event: &Event) -> Line<'_> {
     }
 }
 
-/// The bytes as JSON where they are some and stay on one line, else as base64; neither when there are none.
+/// The bytes as JSON if they are JSON on one line, else as base64. Neither when there are no bytes.
 fn inline(bytes: &[u8]) -> (Option<&RawValue>, Option<String>) {
     if bytes.is_empty() {
         return (None, None);

@@ -1,11 +1,11 @@
-//! Nowhere: for `ReadOnly`, which reads, logs and settles.
+//! A sink without a destination: for `ReadOnly`, which reads, logs and settles.
 
 use async_trait::async_trait;
 
 use super::{Outcome, Sink};
 use crate::event::Envelope;
 
-/// Takes everything and keeps nothing.
+/// Accepts every event and stores nothing.
 #[derive(Debug, Default)]
 pub struct NullSink;
 

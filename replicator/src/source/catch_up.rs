@@ -1,4 +1,5 @@
-//! Catch-up on a stream (a category is the stream of its links) or on `$all`: the position is kept here.
+//! Catch-up on a stream (a category is the stream of its links) or on `$all`. The replicator keeps
+//! the position.
 
 use antiphon_eventstore as es;
 use async_trait::async_trait;
@@ -8,23 +9,23 @@ use super::resolve::{PositionOf, all_position, delivery, error};
 use super::{Delivery, Opened, Position, Reader, Settler, Source, Token, Verdict};
 use crate::{Error, Result};
 
-/// Where a catch-up without a checkpoint starts.
+/// The start of a catch-up without a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// At the first event.
+    /// The first event.
     Beginning,
-    /// After the last event that there is at that time.
+    /// After the last event at the time of opening.
     End,
-    /// At this number, inclusive.
+    /// The event with this number, inclusive.
     Revision(u64),
 }
 
-/// What is caught up with.
+/// The events to catch up with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// One stream, links resolved.
+    /// The events of one stream, with links resolved.
     Stream(String),
-    /// Everything that the server lets through.
+    /// The events of `$all` that pass the server's filter.
     All(es::Filter),
 }
 
@@ -36,7 +37,7 @@ pub struct CatchUpSource {
 }
 
 impl CatchUpSource {
-    /// Reads `what`, and without a position from `start`.
+    /// Reads `what`, from `start` when there is no position.
     pub fn new(client: es::EventStoreClient, what: What, start: Start) -> Self {
         Self { client, what, start }
     }
@@ -97,7 +98,7 @@ impl Source for CatchUpSource {
     }
 }
 
-/// The position of the newest event of a stream; none when it has none.
+/// The position of the newest event of a stream; none when it has no event.
 pub(super) async fn head_of(
     client: &es::EventStoreClient,
     stream: &str,
@@ -158,7 +159,7 @@ impl Reader for CatchUpReader {
         {
             match next {
                 Ok(message) => deliveries.extend(self.to_delivery(message)),
-                // what is here already is delivered first; the next call meets the error again
+                // deliveries read so far come first; the next call meets the error again
                 Err(_) => break,
             }
         }
@@ -166,7 +167,7 @@ impl Reader for CatchUpReader {
     }
 }
 
-/// Of sources that keep no account.
+/// The settler of sources that need no verdicts.
 pub(super) struct NoSettler;
 
 #[async_trait]

@@ -1,4 +1,5 @@
-//! A persistent subscription group: the server keeps the position, and wants to hear what became of each event.
+//! A persistent subscription group: the server keeps the position, and needs a verdict on each
+//! event.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use super::resolve::{PositionOf, delivery, error};
 use super::{Delivery, Opened, Position, Reader, Settler, Source, Token, Verdict};
 use crate::Result;
 
-/// A group, made on request.
+/// A group, created on request.
 pub struct GroupSource {
     client: es::EventStoreClient,
     stream: String,
@@ -20,7 +21,8 @@ pub struct GroupSource {
 }
 
 impl GroupSource {
-    /// The group `group` on `stream`, of which at most `buffer_size` events are unsettled; made with the settings in `create` when it is not there.
+    /// The group `group` on `stream`, with at most `buffer_size` unsettled events. Created with the
+    /// settings in `create` if it is missing.
     pub fn new(
         client: es::EventStoreClient,
         stream: impl Into<String>,
@@ -82,7 +84,7 @@ impl Reader for GroupReader {
         {
             match next {
                 Ok(event) => deliveries.extend(to_delivery(event)),
-                // what is here already is delivered first; the next call meets the error again
+                // events read so far come first; the next call meets the error again
                 Err(_) => break,
             }
         }

@@ -1,7 +1,10 @@
-//! An Antiphon journal as a source: the change feed says which streams changed, and each is replayed from where it was left.
+//! An Antiphon journal as a source. The change feed lists the streams that changed; each is
+//! replayed from the last delivered event.
 //!
-//! The position is the offset of the feed behind a page; it counts when every event of the page is done. Where a stream was left is kept in
-//! memory only, so after a restart each stream that changes is read once from its first event, and the sink takes what it has as duplicates.
+//! The position is the offset of the feed behind a page; it counts when every event of the page is
+//! done. The last delivered number of a stream is kept in memory only. So after a restart each
+//! stream that changes is read once from its first event, and the sink reports known events as
+//! duplicates.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -24,11 +27,11 @@ use crate::{Error, ErrorKind, Result};
 pub struct JournalSourceSettings {
     /// The type of the entities.
     pub entity_type: String,
-    /// The replica whose streams are read; the empty one is that of entities without replicas.
+    /// The replica whose streams are read; empty for entities without replicas.
     pub replica: ReplicaId,
-    /// How long to wait before the feed is asked again when nothing is new.
+    /// Pause before the feed is asked again when it has no new changes.
     pub poll_interval: Duration,
-    /// Streams in one page of the feed at most.
+    /// Largest number of streams in one page of the feed.
     pub change_count_max: usize,
 }
 
@@ -95,7 +98,7 @@ struct JournalReader {
     settings: JournalSourceSettings,
     after: Offset,
     page: Option<Page>,
-    /// The last number that was delivered of each stream.
+    /// The last delivered number of each stream.
     left_at: BTreeMap<PersistenceId, SequenceNr>,
     is_live: bool,
 }
@@ -127,7 +130,8 @@ impl JournalReader {
         Ok(Vec::new())
     }
 
-    /// Events of the first changed stream of the page; the mark behind the page when nothing is left of it.
+    /// Events of the first changed stream of the page; the mark behind the page when the page is
+    /// finished.
     async fn next_of_page(&mut self, count_max: usize) -> Result<Vec<Delivery>> {
         let Some(page) = &mut self.page else { return Ok(Vec::new()) };
         let Some(change) = page.changes.front() else {
@@ -159,7 +163,7 @@ impl JournalReader {
     }
 }
 
-/// A read that timed out changed nothing: the source is opened again.
+/// Turns a timeout into `Unavailable`: a read changes nothing, so the source is opened again.
 fn away(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Timeout => Error::unavailable(error.to_string()).with_source(error),

@@ -1,8 +1,9 @@
-//! Where events come from.
+//! Sources of events.
 //!
-//! A source is opened into two halves: a [`Reader`], which one task owns and calls in a loop, and a [`Settler`], which tells the
-//! source what became of an event. They are two because a reader that waits for the next event must never hold up, or be
-//! cancelled by, the settling of an earlier one.
+//! An opened source has two halves: a [`Reader`], which one task owns and calls in a loop, and a
+//! [`Settler`], which sends verdicts on events to the source. They are separate because a reader
+//! that waits for the next event must never delay the settling of an earlier one, and settling must
+//! never cancel a read.
 
 mod catch_up;
 mod group;
@@ -20,24 +21,25 @@ pub(crate) use resolve::{error, event as recorded_event, message};
 use crate::Result;
 use crate::event::Envelope;
 
-/// Where a source goes on reading. Only positions of one source can be compared.
+/// The position from which a source continues. Only positions of the same source can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
     /// After the event with this number in the subscribed stream (the link's number in a category).
     Stream(u64),
-    /// After the record at this place in `$all`.
+    /// After the record at this position in `$all`.
     All {
         /// The commit position.
         commit: u64,
         /// The prepare position.
         prepare: u64,
     },
-    /// The text form of a journal's offset, which only the journal can read.
+    /// The text form of a journal's offset. Only the journal can interpret it.
     Journal(String),
 }
 
 impl Position {
-    /// Whether `self` is known to lie before `other`. Journal offsets have no order of their own, so it is never known of them.
+    /// Returns true when `self` is known to lie before `other`. Always false for journal offsets,
+    /// because they have no order of their own.
     pub fn is_before(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Stream(mine), Self::Stream(theirs)) => mine < theirs,
@@ -60,35 +62,35 @@ impl fmt::Display for Position {
     }
 }
 
-/// Names a delivery, so that it can be settled: the id by which the source knows it.
+/// The source's id of a delivery, for settling it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub uuid::Uuid);
 
-/// What became of an event.
+/// The verdict on an event, sent to the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is at the destination (or was meant not to be): never deliver it again.
+    /// The event is at the destination (or was dropped on purpose): never deliver it again.
     Ack,
-    /// Deliver it again later.
+    /// Deliver the event again later, for this reason.
     Retry(String),
-    /// Put it aside, with the reason, until somebody replays it.
+    /// Park the event, with the reason, until an operator replays it.
     Park(String),
-    /// Pass over it.
+    /// Skip the event, with the reason.
     Skip(String),
 }
 
-/// What a reader has to say.
+/// A message of a reader.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delivery {
     /// An event.
     Event(Box<Envelope>),
-    /// A link whose target is gone: it is passed over, and counted.
+    /// A link whose target is gone: it is skipped and counted.
     Unresolved(Box<Envelope>),
-    /// An event that the filters leave out: it counts as done.
+    /// An event that the filters exclude: it counts as done.
     Excluded(Box<Envelope>),
-    /// Everything up to here has been delivered, and the events between were filtered out by the source.
+    /// Position up to which everything is delivered; the source filtered out the events in between.
     Mark(Position),
-    /// Everything that the source has now has been delivered: from here on events are live.
+    /// The reader has delivered all current events of the source: later events are live.
     CaughtUp,
     /// The reader is no longer live, and reads older events again.
     FellBehind,
@@ -108,41 +110,46 @@ pub trait Reader: Send {
     /// Waits for the next deliveries: at least one, at most `count_max`, in order.
     ///
     /// # Errors
-    /// `Unavailable` when the source is lost or silent for too long: open it again. `Rejected` when opening again cannot help. Nothing
-    /// follows an error. A call that is dropped may lose deliveries, so one task owns the reader and does nothing else.
+    /// `Unavailable` when the source is lost or silent for too long: open it again. `Rejected` when
+    /// opening again cannot help. After an error no delivery follows. A cancelled call may lose
+    /// deliveries, so one task owns the reader and does nothing else.
     async fn next(&mut self, count_max: usize) -> Result<Vec<Delivery>>;
 }
 
 /// The settling half of an opened source.
 #[async_trait]
 pub trait Settler: Send {
-    /// Tells the source what became of deliveries.
+    /// Sends verdicts on deliveries to the source.
     ///
     /// # Errors
-    /// `Unavailable` when the source is lost: what was not settled will be delivered again.
+    /// `Unavailable` when the source is lost: unsettled events are delivered again.
     async fn settle(&mut self, verdicts: Vec<(Token, Verdict)>) -> Result<()>;
 }
 
 /// A source of events.
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
-    /// Starts reading after `position`; from the start when there is none. A source that settles keeps its own position and ignores it.
+    /// Starts reading after `position`, or from the start if there is none. A source that settles
+    /// keeps its own position and ignores `position`.
     ///
     /// # Errors
-    /// `Unavailable`: try again. `Rejected`: the settings are wrong (no such group, wrong credentials).
+    /// The position of the newest event; none when there is none, or the source cannot tell which
+    /// it is.
     async fn open(&self, position: Option<Position>) -> Result<Opened>;
 
-    /// The position of the newest event, where the source can tell.
+    /// The position of the newest event; none when there is none, or the source cannot tell.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn head(&self) -> Result<Option<Position>>;
 
-    /// Whether [`head`](Self::head) can tell; where it cannot, a run that ends by itself ends when events are live.
+    /// True when [`head`](Self::head) works. If not, a subscription that runs once ends when events
+    /// are live.
     fn knows_head(&self) -> bool {
         true
     }
 
-    /// Whether the source keeps account of each event, so that it wants verdicts and needs no checkpoint.
+    /// True when the source keeps account of each event: it needs verdicts, and no checkpoint is
+    /// kept.
     fn settles(&self) -> bool;
 }

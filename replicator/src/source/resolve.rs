@@ -1,4 +1,4 @@
-//! From what the event store's client says to deliveries, and its errors to ours.
+//! Converts events and errors of the event store's client.
 
 use antiphon_eventstore as es;
 
@@ -9,18 +9,18 @@ use crate::{Error, ErrorKind};
 /// The type of events that point to another event.
 const LINK_TYPE: &str = "$>";
 
-/// How positions are taken from events.
+/// The way in which positions are taken from events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PositionOf {
     /// The number in the subscribed stream.
     Stream,
-    /// The place in `$all`.
+    /// The position in `$all`.
     All,
-    /// The source keeps it.
+    /// The source keeps the position.
     Nobody,
 }
 
-/// The delivery of an event; none when there is neither an event nor a link.
+/// The delivery of an event; none when the answer has neither an event nor a link.
 pub(super) fn delivery(
     resolved: es::ResolvedEvent,
     position_of: PositionOf,
@@ -47,7 +47,7 @@ pub(super) fn all_position(position: es::Position) -> Position {
     Position::All { commit: position.commit, prepare: position.prepare }
 }
 
-/// The event as the source has it.
+/// The event as recorded at the source.
 pub(crate) fn event(recorded: es::RecordedEvent) -> Event {
     Event {
         id: recorded.id,
@@ -61,7 +61,7 @@ pub(crate) fn event(recorded: es::RecordedEvent) -> Event {
     }
 }
 
-/// What an error of the client means here: try again, or change something.
+/// Converts an error of the client. The kind says if a retry helps or a setting must change.
 pub(crate) fn error(error: es::Error) -> Error {
     let kind = match error.kind() {
         es::ErrorKind::Unavailable | es::ErrorKind::Timeout | es::ErrorKind::NotLeader => {
@@ -79,7 +79,7 @@ pub(crate) fn error(error: es::Error) -> Error {
     Error::new(kind, message(&error)).with_source(error)
 }
 
-/// Settings as the client's messages name them, and the keys that a user has for them.
+/// Settings as the client's messages name them, and their keys in the configuration.
 const KEYS: [(&str, &str); 4] = [
     (
         "setting `request_timeout`",
@@ -90,7 +90,7 @@ const KEYS: [(&str, &str); 4] = [
     ("setting `message_bytes_max`", "`Settings:Client:MessageBytesMax`"),
 ];
 
-/// The message with what is underneath, for people who see no more than one line.
+/// The message with its causes, for readers who see only one line.
 pub(crate) fn message(error: &es::Error) -> String {
     let mut text = error.message().to_owned();
     let mut source = std::error::Error::source(error);

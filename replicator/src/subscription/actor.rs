@@ -1,4 +1,5 @@
-//! The actor around a pipeline: messages become inputs, effects become tasks. It decides nothing.
+//! The actor around a pipeline: messages become inputs, effects become tasks. The only rule here is
+//! the end of a subscription that runs once.
 
 use std::sync::Arc;
 
@@ -17,14 +18,14 @@ use super::tasks::{self, ToPark, Verdicts};
 use crate::pipeline::{Effect, Generation, Input, Note, Now, Pipeline};
 use crate::source::{Delivery, Position, Settler};
 
-/// What a subscription is told.
+/// A message to a subscription.
 pub(super) enum Message {
     Input(Input),
-    /// The source is open, and this settles.
+    /// The source is open; this is its settling half.
     Opened(Generation, Box<dyn Settler>),
-    /// Something without which it cannot go on failed.
+    /// The subscription cannot continue, for this reason.
     Failed(String),
-    /// The newest event at the start, when the subscription ends there.
+    /// The newest event at the start, for a subscription that runs once.
     Target(Option<Position>),
 }
 
@@ -56,7 +57,7 @@ pub(super) struct State {
     target: Option<Target>,
 }
 
-/// Where a subscription that runs once ends.
+/// The end of a subscription that runs once.
 struct Target {
     position: Option<Position>,
     reached: Option<Position>,
@@ -89,7 +90,7 @@ impl Actor for SubscriptionActor {
         }
         let held = parts.pipeline.held_count_max;
         let (wake, wakes) = watch::channel(None);
-        // never full: what is to be parked is held
+        // never full: an event to be parked is held
         let (to_park, parked) = mpsc::channel(held);
         let tasks = vec![
             tasks::park(parts.parking.clone(), parts.clock.clone(), parked, myself.clone()),
@@ -163,7 +164,7 @@ impl State {
             | Input::Probed(_)
             | Input::Tick => {}
         }
-        // xorshift: enough for delays that must not be the same everywhere
+        // xorshift: enough for delays that only have to differ between processes
         self.jitter ^= self.jitter << 13;
         self.jitter ^= self.jitter >> 7;
         self.jitter ^= self.jitter << 17;
@@ -183,7 +184,7 @@ impl State {
             Effect::Open(generation, position) => self.open(myself, generation, position),
             Effect::Close => self.close(),
             Effect::Write { write, lane, batch } => {
-                // a lane ends only with this actor
+                // a lane lives as long as this actor
                 let _ = self.lanes[lane].cast(LaneWrite { write, batch });
             }
             Effect::Settle(verdicts) => self.settle(myself, verdicts),
@@ -242,7 +243,7 @@ impl State {
         let verdicts_to = self.verdicts.as_ref().filter(|_| !self.parts.settles_nothing);
         let Some((generation, sender)) = verdicts_to else { return };
         if sender.try_send(verdicts).is_err() {
-            // what is not settled is delivered again by the next opening
+            // the next opening delivers unsettled events again
             let (generation, reason) = (*generation, "the source takes no answers".to_owned());
             let lost = Input::SourceLost { generation, reason, is_final: false };
             let _ = myself.cast(Message::Input(lost));
@@ -252,7 +253,7 @@ impl State {
     fn note(&mut self, note: &Note) {
         self.parts.monitor.note(note);
         if self.parts.run_once && *note == Note::CaughtUp {
-            // everything that was there has been delivered: what is left is what is held
+            // all events that were there are delivered: only the held ones are left
             self.target = Some(Target { position: None, reached: None });
         }
         let Some(target) = &mut self.target else { return };
@@ -265,7 +266,8 @@ impl State {
         }
     }
 
-    /// Ends a subscription that runs once, when nothing is held and the newest event of the start is done.
+    /// Ends a subscription that runs once, when no event is held and the newest event of the start
+    /// is done.
     fn end_at_target(&mut self, myself: &ActorRef<Message>) {
         let Some(target) = &self.target else { return };
         let reached = self.core.position().or(target.reached.as_ref());
@@ -280,7 +282,7 @@ impl State {
         }
     }
 
-    /// The answers that are on their way to the source are sent first.
+    /// Ends the actor after the verdicts in progress are sent to the source.
     fn end_later(&mut self, myself: &ActorRef<Message>, result: Result<(), String>) {
         self.verdicts = None;
         let settling = self.settling.take();

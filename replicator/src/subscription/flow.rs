@@ -1,17 +1,17 @@
-//! How much may be on its way from the reader into the pipeline: a number of events, and bytes.
+//! Limits on the events and bytes between the reader and the end of the pipeline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Shared between the reader and the actor.
+/// The credit that the reader and the actor share.
 #[derive(Clone)]
 pub(super) struct Flow {
     credit: Arc<Semaphore>,
-    /// Bytes that the reader has sent, since the start.
+    /// Bytes sent by the reader since the start.
     sent: Arc<AtomicUsize>,
-    /// Bytes that are done, since the start.
+    /// Bytes done since the start.
     done: watch::Sender<usize>,
     held_bytes_max: usize,
 }
@@ -23,7 +23,8 @@ impl Flow {
         Self { credit, sent: Arc::default(), done, held_bytes_max }
     }
 
-    /// Waits until at least one event may be read; gives credit for at most `count_max`. None when nothing may be read any more.
+    /// Waits until at least one event may be read. Gives credit for at most `count_max` events.
+    /// None after [`close`](Self::close).
     pub(super) async fn acquire(&self, count_max: usize) -> Option<OwnedSemaphorePermit> {
         let mut room = self.done.subscribe();
         let is_room = |done: &usize| {
@@ -39,7 +40,7 @@ impl Flow {
         Some(permit)
     }
 
-    /// Keeps `count` events' worth of a permit, whose rest goes back.
+    /// Uses `count` events' worth of a permit, and returns the rest.
     pub(super) fn sent(&self, mut permit: OwnedSemaphorePermit, count: usize, bytes: usize) {
         if let Some(used) = permit.split(count) {
             used.forget();
@@ -51,7 +52,7 @@ impl Flow {
         self.credit.add_permits(count);
     }
 
-    /// So many bytes, of all that were ever received, are done.
+    /// Records the total number of bytes that are done since the start.
     pub(super) fn done(&self, bytes: usize) {
         self.done.send_if_modified(|done| {
             let is_new = *done != bytes;
@@ -60,7 +61,7 @@ impl Flow {
         });
     }
 
-    /// Nothing is read any more.
+    /// Stops reading for good.
     pub(super) fn close(&self) {
         self.credit.close();
     }

@@ -1,4 +1,4 @@
-//! The actor of one lane: takes writes, lets the sink do them, and tells what became of them.
+//! The actor of one lane: takes writes, passes them to the sink, and reports the outcomes.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl Actor for LaneActor {
         let LaneWrite { write, batch } = message;
         let writing = task::spawn("write", async move { sink.write(&batch).await });
         task::spawn("written", async move {
-            // a sink that panics says nothing about its events: the pipeline tries them again
+            // a sink that panics reports no outcomes: the pipeline tries the events again
             let outcomes = writing.await.unwrap_or_default();
             let _ = subscription.cast(Message::Input(Input::Written(write, outcomes)));
         });

@@ -1,14 +1,17 @@
-//! One subscription as it runs: the actor around a [`Pipeline`](crate::pipeline::Pipeline), and the tasks that do what it asks for.
+//! A running subscription: the actor around a [`Pipeline`](crate::pipeline::Pipeline), and the
+//! tasks that carry out its effects.
+//! tasks that carry out its effects.
 //!
 //! ```text
 //!   reader task --Arrived--> [SubscriptionActor: pipeline] --Write--> [LaneActor] --task--> sink
 //!        ^  credit (events, bytes)  |  ^                                   |
 //!        +--------------------------+  +-------------- Written ------------+
-//!                   | Settle --> settler task      | Park --> parking task      | SaveCheckpoint --> task
+//!                  | Settle --> settler task   | Park --> parking task   | SaveCheckpoint --> task
 //! ```
 //!
-//! Mailboxes have no bound of their own, so the reader takes credit before it reads: an event holds one credit until it is done, and reading
-//! pauses while too many bytes are held. Everything else that is sent to the actor answers something that it asked for.
+//! Mailboxes are unbounded, so the reader takes credit before it reads: an event holds one credit
+//! until it is done, and reading pauses while too many bytes are held. Every other message to the
+//! actor answers a request of the actor.
 
 mod actor;
 mod flow;
@@ -33,31 +36,31 @@ use crate::sink::Sink;
 use crate::source::Source;
 use crate::{Error, Result};
 
-/// Everything that a subscription is made of.
+/// The parts of a subscription.
 pub struct Parts {
-    /// Where events come from.
+    /// The source of its events.
     pub source: Arc<dyn Source>,
-    /// Where they go.
+    /// The destination of its events.
     pub sink: Arc<dyn Sink>,
-    /// Where its position is kept.
+    /// The store of its position.
     pub checkpoints: Arc<dyn CheckpointStore>,
-    /// Where its parked events are kept.
+    /// The store of its parked events.
     pub parking: Arc<ParkingLot>,
-    /// Which events are left out.
+    /// The rules that exclude events.
     pub shaping: Arc<Shaping>,
-    /// Who is told everything.
+    /// The observer of all its events and states.
     pub monitor: Arc<Monitor>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The rules.
     pub pipeline: PipelineSettings,
-    /// Bytes that may be held; reading pauses above it.
+    /// Largest number of bytes held. Reading pauses above it.
     pub held_bytes_max: usize,
-    /// How often the source is asked for its newest event.
+    /// Interval at which the source is asked for its newest event.
     pub head_interval: Duration,
-    /// Whether it ends when everything that was there at the start is done.
+    /// True when it ends as soon as all events that were there at the start are done.
     pub run_once: bool,
-    /// Whether the source is told nothing.
+    /// True when no verdict is sent to the source.
     pub settles_nothing: bool,
 }
 
@@ -70,10 +73,11 @@ pub struct RunningSubscription {
 }
 
 impl RunningSubscription {
-    /// Starts a subscription after its checkpoint.
+    /// Starts a subscription at its checkpoint.
     ///
     /// # Errors
-    /// `Unavailable` or `Corrupt` when the checkpoint cannot be read; `Rejected` when a setting is wrong.
+    /// `Unavailable` or `Corrupt` when the checkpoint cannot be read; `Rejected` when a setting is
+    /// out of range.
     pub async fn start(parts: Parts) -> Result<Self> {
         let position = match parts.source.settles() {
             true => None,
@@ -95,7 +99,8 @@ impl RunningSubscription {
         &self.name
     }
 
-    /// Waits for its end: `Ok` when it was asked to end, or is done. May be called again after it was cancelled, not after it ended.
+    /// Waits for its end. `Ok` when it is done or was asked to end. May be called again after it
+    /// was cancelled, but not after it returned.
     ///
     /// # Errors
     /// The reason of a failure.
@@ -106,13 +111,13 @@ impl RunningSubscription {
         ended
     }
 
-    /// Asks it to finish what it holds, and waits for at most `timeout`.
+    /// Asks the subscription to finish the events that it holds, and waits at most `timeout`.
     ///
     /// # Errors
-    /// The reason of a failure, also of one before.
+    /// The reason of a failure, even of an earlier one.
     pub async fn stop(mut self, timeout: Duration) -> Result<(), String> {
         self.monitor.stopping();
-        // the mailbox is gone when it has ended already
+        // the mailbox is gone when the actor has already ended
         let _ = self.actor.cast(Message::Input(Input::Drain));
         match tokio::time::timeout(timeout, self.ended()).await {
             Ok(ended) => ended,

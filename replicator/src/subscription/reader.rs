@@ -1,4 +1,5 @@
-//! The task that opens the source and reads it. It alone polls the reader, and never inside a `select!`.
+//! The task that opens the source and reads it. No other task polls the reader, and it is never
+//! polled inside a `select!`.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::filter::Shaping;
 use crate::pipeline::{Generation, Input};
 use crate::source::{Delivery, Position, Source};
 
-/// Deliveries of one message to the actor at most.
+/// Largest number of deliveries in one message to the actor.
 const BATCH_MAX: usize = 512;
 
 pub(super) struct ReaderTask {
@@ -39,7 +40,7 @@ impl ReaderTask {
         self.tell(Message::Opened(generation, opened.settler));
         loop {
             let Some(permit) = self.flow.acquire(BATCH_MAX).await else {
-                // the subscription stops: the source stays open until its answers are sent
+                // the subscription stops: the source stays open until its verdicts are sent
                 return std::future::pending().await;
             };
             let deliveries = match reader.next(permit.num_permits()).await {
@@ -70,12 +71,12 @@ impl ReaderTask {
     }
 
     fn tell(&self, message: Message) {
-        // the actor has ended: this task ends with it
+        // when the actor has ended, this task ends with it
         let _ = self.actor.cast(message);
     }
 }
 
-/// Bytes of a delivery, as they are held.
+/// Size of a delivery in bytes, as it counts while it is held.
 pub(super) fn size(delivery: &Delivery) -> usize {
     match delivery {
         Delivery::Event(envelope)

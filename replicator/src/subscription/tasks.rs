@@ -20,7 +20,7 @@ use crate::source::{Settler, Source, Token, Verdict};
 
 pub(super) type Verdicts = Vec<(Token, Verdict)>;
 
-/// Tells the source what became of events, in order. Ends when its sender is dropped.
+/// Sends verdicts on events to the source, in order. Ends when its sender is dropped.
 pub(super) fn settle(
     generation: Generation,
     mut settler: Box<dyn Settler>,
@@ -63,7 +63,7 @@ pub(super) fn park(
             let parked = tokio::task::spawn_blocking(move || parking.park(&event)).await;
             let message = match parked {
                 Ok(Ok(())) => Message::Input(Input::Parked(seq, Ok(()))),
-                // a full lot stays full: going on would mean to lose track of what is parked
+                // a full lot stays full: continuing would lose track of parked events
                 Ok(Err(error)) if error.kind() == ErrorKind::Rejected => {
                     Message::Failed(error.to_string())
                 }
@@ -75,7 +75,7 @@ pub(super) fn park(
     })
 }
 
-/// Wakes the actor at the time that `wake` says.
+/// Wakes the actor at the time in `wake`.
 pub(super) fn wake(
     mut wake: watch::Receiver<Option<Instant>>,
     actor: ActorRef<Message>,
@@ -89,7 +89,8 @@ pub(super) fn wake(
                     Ok(changed) => changed.is_ok(),
                     Err(_) => {
                         let _ = actor.cast(Message::Input(Input::Tick));
-                        // the answer to the tick is a new time, or the same one when nothing was due
+                        // the actor answers a tick with a new time, or the same one if nothing was
+                        // due
                         wake.changed().await.is_ok()
                     }
                 },
@@ -101,7 +102,7 @@ pub(super) fn wake(
     })
 }
 
-/// Asks for the newest event from time to time.
+/// Asks for the newest event at intervals.
 pub(super) fn watch_head(
     source: Arc<dyn Source>,
     monitor: Arc<Monitor>,
@@ -112,7 +113,7 @@ pub(super) fn watch_head(
             match source.head().await {
                 Ok(Some(position)) => monitor.head(&position),
                 Ok(None) => {}
-                // the reader meets it as well, and says so
+                // the reader meets and reports this error as well
                 Err(error) => tracing::debug!(%error, "the newest event is not known"),
             }
             tokio::time::sleep(interval).await;

@@ -1,4 +1,4 @@
-//! The client of the hook: a time limit, bounded repetitions, bounded concurrency.
+//! The client of the hook, with a timeout, a limit of retries and a limit of concurrent requests.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,23 +18,23 @@ use crate::event::Event;
 use crate::logging::causes;
 use crate::{Error, Result};
 
-/// What the hook made of an event.
+/// The hook's answer for an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// This takes its place.
+    /// Write this event instead.
     Event(Box<Event>),
-    /// It is dropped.
+    /// Drop the event.
     Drop,
 }
 
-/// Why there is no answer.
+/// The reason for a missing answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HookFailure {
-    /// Nobody listens there: it says nothing about the event.
+    /// The hook is unreachable. This says nothing about the event.
     Unreachable(String),
-    /// It failed for now, repetitions included.
+    /// The hook failed for now, retries included.
     Failed(String),
-    /// The answer cannot be used, and will not become better.
+    /// The answer is unusable, and a retry cannot help.
     Bad(String),
 }
 
@@ -50,10 +50,10 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// The hook of the settings; `None` when there is none.
+    /// Creates the hook of the settings; `None` when they have no URL.
     ///
     /// # Errors
-    /// `Rejected` when the URL is none.
+    /// `Rejected` when the URL is invalid.
     pub fn new(settings: &TransformSettings, retry: &RetrySettings) -> Result<Option<Self>> {
         let Some(shown) = settings.url.clone() else { return Ok(None) };
         let url: Uri = shown.expose().parse().map_err(|error| {
@@ -79,10 +79,10 @@ impl Hook {
         }))
     }
 
-    /// Asks the hook about an event.
+    /// Sends an event to the hook and returns its answer.
     ///
     /// # Errors
-    /// After the last repetition, or at once when a repetition would change nothing.
+    /// Returned after the last retry, or at once when a retry cannot help.
     pub async fn transform(&self, event: &Event) -> Result<Answer, HookFailure> {
         let _permit =
             self.permits.acquire().await.map_err(|_| {
@@ -107,10 +107,10 @@ impl Hook {
         }
     }
 
-    /// Whether somebody listens there.
+    /// Checks that the hook accepts connections.
     ///
     /// # Errors
-    /// `Unavailable` when nobody does.
+    /// `Unavailable` when it does not.
     pub async fn probe(&self) -> Result<()> {
         let host = self.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let connecting = TcpStream::connect((host, self.url.port_u16().unwrap_or(80)));
@@ -157,7 +157,8 @@ impl Hook {
             request = request.header(header::AUTHORIZATION, authorization.expose());
         }
         let request = request.body(Full::new(body)).map_err(|_| {
-            // what is wrong is in a header, and the only header that is not ours is the secret one
+            // only a header can be invalid here, and the secret one is the only header set by the
+            // user
             let expected = "expected visible ASCII characters";
             HookFailure::Bad(format!("`Settings:Transform:Authorization`: {expected}"))
         })?;

@@ -1,6 +1,8 @@
-//! What happens to an event right before it is written: the rules of [`filter`](crate::filter), then an HTTP hook, if there is one.
+//! Changes to an event right before it is written: the rules of [`filter`](crate::filter), then an
+//! HTTP hook if there is one.
 //!
-//! Both are one [`Sink`](crate::sink::Sink) around the real one, so that the pipeline, its lanes and what it parks only know the events of the source.
+//! Both are one [`Sink`](crate::sink::Sink) around the real one. So the pipeline, its lanes and the
+//! parking lot know only the events of the source.
 
 mod hook;
 mod sink;

@@ -11,7 +11,7 @@ use crate::event::Envelope;
 use crate::filter::{Shaped, Shaping};
 use crate::sink::{Outcome, Sink};
 
-/// Renames, marks and transforms events, and hands them to the sink inside.
+/// Renames, marks and transforms events, and passes them to the inner sink.
 pub struct ShapingSink {
     shaping: Arc<Shaping>,
     hook: Option<Arc<Hook>>,
@@ -24,7 +24,7 @@ enum Prepared {
 }
 
 impl ShapingSink {
-    /// A sink around `inner`.
+    /// Creates a sink around `inner`.
     pub fn new(shaping: Arc<Shaping>, hook: Option<Arc<Hook>>, inner: Arc<dyn Sink>) -> Self {
         Self { shaping, hook, inner }
     }
@@ -96,8 +96,9 @@ impl Sink for ShapingSink {
     }
 }
 
-/// Fills the gaps with what the inner sink said. What comes after a failure in its stream is untried, also what was dropped: it is asked
-/// about again together with the others.
+/// Fills the gaps with the outcomes of the inner sink. Behind a failure of its stream, an event
+/// that was not written becomes untried, even a dropped one: the hook is asked about it again with
+/// the others.
 fn merge(
     batch: &[Envelope],
     outcomes: Vec<Option<Outcome>>,

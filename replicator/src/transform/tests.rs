@@ -28,7 +28,7 @@ struct Server {
     requests: Arc<AtomicUsize>,
 }
 
-/// A hook that answers by the number of the request and its body.
+/// Starts a hook whose reply depends on the number of the request and its body.
 async fn serve(reply: impl Fn(usize, String) -> Response + Send + Sync + 'static) -> Server {
     let requests = Arc::new(AtomicUsize::new(0));
     let state: (Arc<AtomicUsize>, Arc<Reply>) = (requests.clone(), Arc::new(reply));
@@ -75,7 +75,7 @@ fn envelope(stream: &str, revision: u64, data: &str) -> Envelope {
     Envelope { event, link: None, position: None, retry_count: 0, token: None }
 }
 
-/// A sink that keeps what it gets and refuses payloads that say `refuse`.
+/// A sink that keeps its events and refuses payloads that contain `refuse`.
 #[derive(Default)]
 struct Kept(Mutex<Vec<String>>);
 

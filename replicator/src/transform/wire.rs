@@ -1,11 +1,12 @@
-//! What is said to the hook and what it answers. Pure.
+//! Requests to the hook and its answers. Pure.
 //!
 //! ```text
 //!   { "eventType": "A", "streamName": "a-1", "metadata": {..}, "payload": {..} }
 //! ```
 //!
-//! Valid JSON goes inline as it was written. An empty part is absent. Anything else goes as base64 text, and `payloadEncoding` or
-//! `metadataEncoding` says `base64`. The answer has the same form; what is absent there stays as it was, so that an echo changes nothing.
+//! Valid JSON is included unchanged. An empty part is absent. All other bytes are base64 text, and
+//! `payloadEncoding` or `metadataEncoding` is `base64`. The answer has the same form. A part that
+//! is absent from it stays unchanged, so an echo changes nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,17 +56,17 @@ struct Wire<'a> {
     payload_encoding: Option<String>,
 }
 
-/// A `null` that is there is a value, the JSON text `null`, and not the same as nothing.
+/// Reads a present `null` as the JSON text `null`, which differs from an absent part.
 fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The event as the answer changes it.
+/// The event as changed by the answer.
 ///
 /// # Errors
-/// What is wrong with the answer.
+/// A description of the error in the answer.
 pub(super) fn changed(event: &Event, answer: &[u8]) -> Result<Event, String> {
     let wire: Wire<'_> = serde_json::from_slice(answer).map_err(|error| {
         format!(
@@ -207,7 +208,7 @@ mod tests {
         fn an_echo_changes_nothing(data in proptest::collection::vec(any::<u8>(), 0..20), is_json: bool) {
             let before = event(&data, &data, is_json);
             let after = changed(&before, request(&before).as_bytes()).unwrap();
-            // blanks around a JSON text are not part of its value
+            // whitespace around a JSON text is not part of its value
             prop_assert_eq!(after.data.trim_ascii(), before.data.trim_ascii());
         }
 

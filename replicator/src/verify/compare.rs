@@ -1,4 +1,4 @@
-//! One stream on both sides.
+//! Comparison of one stream on both sides.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -12,21 +12,21 @@ use crate::event::Event;
 use crate::filter::{Shaped, Shaping};
 use crate::source::recorded_event;
 
-/// Differences that are shown of one stream.
+/// Largest number of differences shown for one stream.
 const EXAMPLES_MAX: usize = 5;
-/// Events that are looked ahead to tell a missing one from one that is out of order.
+/// Largest number of events read ahead to tell a missing event from one that is out of order.
 const LOOK_AHEAD_MAX: usize = 10_000;
 
-/// What is wrong with one event.
+/// A difference in one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// The destination has not this event of the source.
+    /// The event of the source is missing at the destination.
     Missing(u64, Uuid),
-    /// The source has not this event of the destination.
+    /// The event of the destination is missing at the source.
     Extra(u64, Uuid),
-    /// Both have it, but a part differs.
+    /// The event is on both sides, but a part of it differs.
     Different(u64, Uuid, &'static str),
-    /// Both have it, but not in the same order.
+    /// The event is on both sides, but not in the same order.
     OutOfOrder(u64, Uuid),
 }
 
@@ -47,25 +47,26 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What a comparison of one stream found.
+/// The result of the comparison of one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamReport {
-    /// Events that are the same.
+    /// Number of equal events.
     pub same: u64,
-    /// Events of the source that the destination has not.
+    /// Number of events of the source that are missing at the destination.
     pub missing: u64,
-    /// Events of the destination, up to the last one of the source, that the source has not.
+    /// Number of events of the destination, up to the last one of the source, that are missing at
+    /// the source.
     pub extra: u64,
-    /// Events that differ.
+    /// Number of events that differ.
     pub different: u64,
-    /// Events that are the same, but in another order.
+    /// Number of equal events in another order.
     pub out_of_order: u64,
     /// A few of the differences.
     pub examples: Vec<Difference>,
 }
 
 impl StreamReport {
-    /// Whether nothing differs.
+    /// True when nothing differs.
     pub fn is_equal(&self) -> bool {
         self.missing + self.extra + self.different + self.out_of_order == 0
     }
@@ -83,7 +84,7 @@ impl StreamReport {
     }
 }
 
-/// A stream that is read in pages.
+/// Reads a stream in pages.
 struct Pages<'a> {
     client: &'a es::EventStoreClient,
     stream: String,
@@ -125,7 +126,7 @@ pub(super) async fn stream(
     let mut report = StreamReport::default();
     let mut wanted = Pages::new(source, stream);
     let mut there: Option<Pages<'_>> = None;
-    // events of the destination that were passed over on the way to a later one
+    // events of the destination that were skipped in the search for a later one
     let mut passed: BTreeMap<Uuid, Event> = BTreeMap::new();
     while let Some(event) = wanted.pop().await? {
         if shaping.excludes(&event).is_some() {
@@ -158,7 +159,7 @@ pub(super) async fn stream(
     {
         rest.push(event);
     }
-    // what the source got meanwhile is no surprise at the destination
+    // events that the source received meanwhile may be at the destination
     wanted.is_over = false;
     let mut newer = BTreeSet::new();
     while !rest.is_empty()

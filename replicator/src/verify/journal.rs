@@ -1,4 +1,4 @@
-//! The streams of one entity type in two journals.
+//! Comparison of the streams of one entity type in two journals.
 
 use antiphon_cassandra::Role;
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
@@ -12,13 +12,13 @@ use crate::filter::{Shaped, Shaping};
 use crate::run::{sink_journal, source_journal};
 use crate::{Error, Result, journal_event};
 
-/// Streams that are listed, and events that are read, at once.
+/// Largest number of streams listed, or events read, at once.
 const PAGE: usize = 256;
 
-/// Compares what a subscription of a journal replicates.
+/// Compares the streams that a journal's subscription replicates.
 ///
 /// # Errors
-/// `Rejected` when the sink is no journal; `Unavailable` when a side cannot be read.
+/// `Rejected` when the sink is not a journal; `Unavailable` when a side cannot be read.
 pub(super) async fn compare(
     config: &Config,
     subscription: &SubscriptionSettings,
@@ -54,7 +54,7 @@ pub(super) async fn compare(
     }
 }
 
-/// Both sides number their events alike, so they are read side by side.
+/// Compares one stream. Both sides use the same numbers, so they are read in parallel.
 async fn stream(
     source: &Stores,
     destination: &Stores,
@@ -92,7 +92,7 @@ async fn stream(
         }
         next = last.next();
     }
-    // what the source got meanwhile is no surprise at the destination
+    // events that the source received meanwhile may be at the destination
     let highest = source.journal.highest(id).await?;
     let mut from = next.max(highest.next());
     loop {
@@ -109,7 +109,7 @@ async fn stream(
     }
 }
 
-/// All events of a range, which one answer of a store may not hold.
+/// All events of a range. A store may need several calls for it.
 async fn replay(
     stores: &Stores,
     id: &PersistenceId,

@@ -1,9 +1,10 @@
 //! Compares the destination with the source, stream by stream.
 //!
-//! Journals are compared with journals, event stores with event stores. Streams are found by what the subscriptions read. A stream is read
-//! page by page on both sides at the same time, so memory does not depend on its length. What is written while it runs is not yet at the
-//! destination: the source is read first, up to its end at that time, and what the destination has beyond it is looked for at the source
-//! once more.
+//! Journals are compared with journals, event stores with event stores. The subscriptions determine
+//! the streams. A stream is read page by page on both sides at the same time, so memory does not
+//! depend on its length. Events written during the comparison may not yet be at the destination. So
+//! the source is read first, up to its end at that time, and any further events of the destination
+//! are then searched at the source once more.
 
 mod compare;
 mod journal;
@@ -19,20 +20,20 @@ use crate::filter::Shaping;
 use crate::run::{destination_client, source_client};
 use crate::{Error, Result};
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// By stream at the source.
+    /// The reports by stream at the source.
     pub streams: BTreeMap<String, StreamReport>,
 }
 
 impl Report {
-    /// Whether the destination has what the source has.
+    /// True when no stream differs.
     pub fn is_equal(&self) -> bool {
         self.streams.values().all(StreamReport::is_equal)
     }
 
-    /// A table for people: every stream that differs, and the sums.
+    /// A table for people: every stream that differs, and the totals.
     pub fn table(&self) -> String {
         let mut lines = Vec::new();
         for (stream, report) in self.streams.iter().filter(|(_, report)| !report.is_equal()) {
@@ -50,10 +51,10 @@ impl Report {
     }
 }
 
-/// Compares what the configuration replicates.
+/// Compares the destination of a configuration with its source.
 ///
 /// # Errors
-/// `Rejected` when the sink is nothing that can be compared; `Unavailable` when a side cannot be read.
+/// `Rejected` when the sink cannot be compared; `Unavailable` when a side cannot be read.
 pub async fn verify(config: &Config) -> Result<Report> {
     let shaping = Shaping::new(&config.settings)?;
     let mut report = Report::default();
@@ -84,7 +85,7 @@ pub async fn verify(config: &Config) -> Result<Report> {
     Ok(report)
 }
 
-/// Pages of a stream, each at most this long.
+/// Largest number of events in one page of a stream.
 pub(crate) const PAGE: u64 = 500;
 
 pub(crate) async fn page(

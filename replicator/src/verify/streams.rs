@@ -17,7 +17,7 @@ pub(super) async fn of(
 ) -> Result<BTreeSet<String>> {
     match subscription.kind {
         SubscriptionKind::All => of_all(client, shaping).await,
-        // it is compared with another journal
+        // journals are compared in `verify::journal`
         SubscriptionKind::Journal => Ok(BTreeSet::new()),
         SubscriptionKind::Group | SubscriptionKind::Stream | SubscriptionKind::Category => {
             of_stream(client, &subscription.subscribed_stream(), shaping).await
@@ -25,7 +25,7 @@ pub(super) async fn of(
     }
 }
 
-/// The streams of the events of a stream: itself, or those that its links point to.
+/// The streams of a stream's events: the stream itself, or the targets of its links.
 async fn of_stream(
     client: &es::EventStoreClient,
     stream: &str,

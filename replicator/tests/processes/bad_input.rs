@@ -1,4 +1,4 @@
-//! What is wrong, said so that somebody can put it right.
+//! Messages for wrong input, which must say how to correct it.
 
 use antiphon_eventstore::{self as es, Credentials};
 use antiphon_eventstore_testserver::ServerSettings;

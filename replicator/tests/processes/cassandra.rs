@@ -1,4 +1,5 @@
-//! An Antiphon journal moves to a Cassandra and back, by the program: on the server at `TEST_CASSANDRA` (127.0.0.1:9042 unless set).
+//! The program moves an Antiphon journal to Cassandra and back, on the server at `TEST_CASSANDRA`
+//! (127.0.0.1:9042 unless set).
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ async fn a_journal_moves_to_cassandra_and_back_while_it_is_written_and_the_mover
     read_from(&mut setup, "JournalPath", &old);
     write_to_cassandra(&mut setup, &server);
 
-    // killed four times while events come, each time when some more have arrived
+    // killed four times while events arrive, each time after some more are there
     let target = open(&server).await;
     let mut written = 0;
     for round in 1..=4 {
@@ -51,13 +52,13 @@ async fn a_journal_moves_to_cassandra_and_back_while_it_is_written_and_the_mover
     let (_, parked) = setup.execute(&["park", "list"]).await;
     assert!(parked.contains("0 events in parking lots"), "{parked}");
 
-    // nobody follows a writer that will never write again
+    // readers need not follow a writer that will never write again
     let (tables, _) = CqlTables::open(&server).await.unwrap();
     let writers = tables.writers().await.unwrap();
     assert!(writers.len() >= 5, "one for each start: {writers:?}");
     assert!(writers.iter().all(|one| one.sealed && one.copied), "{writers:?}");
 
-    // the other way, into a file that is not there yet, until everything is over
+    // back into a new file, with a run that ends when everything is copied
     let mut setup = self::setup();
     read_from_cassandra(&mut setup, &server);
     setup.set("Settings__Sink", "journal").set("Settings__JournalPath", &back);
@@ -81,7 +82,7 @@ async fn verify_names_what_differs_between_journals() {
     for number in 1..=6 {
         writer.append(number).await;
     }
-    // cart 0 has one too few, cart 1 another payload, cart 2 one too many
+    // cart 0 has an event too few, cart 1 a different payload, cart 2 an event too many
     for number in [1, 2, 3, 6, 9] {
         moved.append(number).await;
     }
@@ -127,7 +128,7 @@ async fn missing_tables_are_refused_with_the_command_that_makes_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cassandra_that_is_away_is_waited_for_and_named_in_health() {
-    // a port on which nobody listens
+    // a port without a listener
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let away = ServerSettings {
         contact_points: vec![address.to_string()],
@@ -192,7 +193,7 @@ async fn a_checked_configuration_names_every_problem_and_shows_no_password() {
     assert!(text.contains(problem), "{text}");
 }
 
-/// A place of its own on the server, with the tables made.
+/// A separate place on the server, with its tables created.
 async fn server() -> ServerSettings {
     let point = std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
     let settings = ServerSettings {
@@ -203,7 +204,7 @@ async fn server() -> ServerSettings {
         partition_events_max: 1000,
         ..ServerSettings::default()
     };
-    // tests make the same tables at the same time, which servers may take amiss once
+    // tests create the same tables at the same time, which servers may refuse once
     let mut tries = 0;
     while let Err(error) = cql::apply(&settings).await {
         tries += 1;

@@ -1,4 +1,4 @@
-//! What a user of Ditto sees, and the other kinds of subscriptions.
+//! Behaviour visible to users of Ditto, and the other kinds of subscriptions.
 
 use std::fs;
 
@@ -144,7 +144,7 @@ async fn skipping_the_version_check_finds_again_what_was_written_and_sets_the_ti
     for _ in 0..2 {
         let mut replicator = setup.start();
         assert_eq!(replicator.ended().await, Some(0), "{}", replicator.output());
-        // as if the checkpoint had been lost
+        // as if the checkpoint was lost
         fs::remove_dir_all(setup.folder.path().join("checkpoints")).unwrap();
     }
     assert_eq!(count(&to, "cart-1").await, 11);
@@ -170,7 +170,8 @@ async fn two_replicators_share_a_group_and_keep_the_order_between_them() {
     let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.group("$ce-order", "shared");
     setup.set("Settings__Subscriptions__0__GroupConsumerStrategy", "RoundRobin");
-    // an event whose predecessor is with the other one waits for it; it must not be given up meanwhile
+    // an event waits for its predecessor at the other replicator, and must not be given up
+    // meanwhile
     setup.set("Settings__BlockedWaitMax", "00:01:00");
     let mut both = [setup.start(), setup.start()];
 

@@ -1,6 +1,8 @@
-//! Killed in a loop, while both sides fail at random: nothing is lost, nothing is there twice, order is kept.
+//! Kills in a loop, with random failures on both sides: no event is lost or duplicated, and order
+//! is kept.
 //!
-//! A few rounds by default; `REPLICATOR_KILL_ROUNDS=200` is the campaign. The seed is fixed, but what a kill meets is not.
+//! A few rounds by default; `REPLICATOR_KILL_ROUNDS=200` for the campaign. The seed is fixed, but
+//! the state at each kill is not.
 
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ async fn a_catch_up_that_is_killed_in_a_loop_is_exact() {
 async fn a_group_that_is_killed_in_a_loop_is_exact() {
     campaign(2, |setup| {
         setup.group("$ce-order", "loop").set("Settings__PersistentSubscriptionBufferSize", "50");
-        // each kill and each fault costs the messages that are under way one delivery
+        // each kill and each fault costs the unanswered messages one delivery
         setup.set("Settings__Subscriptions__0__GroupRetryCountMax", "1000000");
     })
     .await;
@@ -57,7 +59,7 @@ async fn campaign(seed: u64, shape: impl Fn(&mut Setup)) {
         for server in [&source, &destination] {
             fail(server, &mut chance);
         }
-        // killed somewhere in the middle: when so much has arrived, or when it cannot get that far
+        // killed in the middle: after enough events arrived, or after a time if they cannot
         let arrived = async {
             while destination.log_length() < after {
                 tokio::time::sleep(Duration::from_millis(3)).await;
@@ -101,7 +103,7 @@ fn fail(server: &TestServer, chance: &mut Chance) {
     }
 }
 
-/// A linear congruential generator: all that a choice of faults needs.
+/// A linear congruential generator, sufficient for the choice of faults.
 struct Chance(u64);
 
 impl Chance {

@@ -1,10 +1,11 @@
-//! Servers that are frozen, and networks that swallow everything: noticed within a setting, recovered without help.
+//! Frozen servers, and networks that drop everything: noticed within the configured times,
+//! recovered without help.
 
 use crate::proxy::Proxy;
 use crate::server_process::ServerProcess;
 use crate::support::{Setup, append, client, count, event, server, signal, wait_for};
 
-/// What makes a client notice within a second.
+/// Parameters that make a client notice a failure within a second.
 const IMPATIENT: &str = "&keepAliveInterval=300&keepAliveTimeout=300&defaultDeadline=1000";
 
 #[tokio::test(flavor = "multi_thread")]

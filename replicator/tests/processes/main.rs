@@ -1,4 +1,4 @@
-//! The replicator as a process, against event store servers, with what can go wrong between them.
+//! The replicator as a process, with event store servers and failures between them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 

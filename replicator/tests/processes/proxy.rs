@@ -1,4 +1,5 @@
-//! A TCP proxy that can swallow everything while its connections live: what a network does that lost a route.
+//! A TCP proxy that can drop all data while its connections stay open, like a network that lost a
+//! route.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

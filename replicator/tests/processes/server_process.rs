@@ -1,4 +1,5 @@
-//! A server in a process of its own, so that it can be frozen by a signal: this test program again, with a variable that makes it a server.
+//! A server in a separate process, so that a signal can freeze it. The process is this test
+//! program, started with a variable that makes it a server.
 
 use std::process::Stdio;
 
@@ -8,7 +9,7 @@ use tokio::process::{Child, Command};
 
 const VARIABLE: &str = "REPLICATOR_TEST_IS_SERVER";
 
-/// Started by [`ServerProcess::start`]; as a test of its own it has nothing to do.
+/// The server process, started by [`ServerProcess::start`]. As an ordinary test it does nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn serves_when_it_is_started_as_a_server() {
     if std::env::var_os(VARIABLE).is_none() {
@@ -17,7 +18,7 @@ async fn serves_when_it_is_started_as_a_server() {
     let settings = ServerSettings { listen: "127.0.0.1:0".into(), ..ServerSettings::default() };
     let server = TestServer::start(settings).await.unwrap();
     println!("serving {}", server.connection_string());
-    // until it is killed
+    // until the process is killed
     std::future::pending::<()>().await;
 }
 

@@ -1,4 +1,4 @@
-//! Metadata and deletes, lines of JSON, an Antiphon journal, and what an operator asks.
+//! Metadata and deletes, lines of JSON, an Antiphon journal, and the commands for operators.
 
 use std::fs;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ async fn metadata_is_copied_and_what_was_deleted_is_deleted() {
     assert_eq!((count(&to, "kept-1").await, count(&to, "soft-1").await), (2, 0));
     let refused = to.append("hard-1", es::ExpectedRevision::Any, vec![event("late")]).await;
     assert_eq!(refused.unwrap_err().kind(), es::ErrorKind::StreamDeleted);
-    // a stream that is written again after it was deleted goes on with its numbers
+    // a stream that is written again after its deletion continues with its numbers
     append(&from, "soft-1", vec![event("again")]).await;
     wait_for("the stream written again", async || count(&to, "soft-1").await == 1).await;
     assert_eq!(read(&to, "soft-1").await[0].revision, 2);
@@ -118,7 +118,7 @@ pub(crate) fn id(entity: u64) -> PersistenceId {
     PersistenceId::parse(format!("cart|c-{entity}")).unwrap()
 }
 
-/// What writes a journal of carts.
+/// A writer of a journal of carts.
 pub(crate) struct Writer {
     pub(crate) stores: Stores,
     writer: WriterId,
@@ -131,12 +131,12 @@ impl Writer {
         Self { stores, writer }
     }
 
-    /// Event `number` of the application, from one; three carts take turns.
+    /// Appends event `number` of the application, from one; three carts take turns.
     pub(crate) async fn append(&self, number: u64) {
         self.append_as(number, u8::try_from(number % 251).unwrap()).await;
     }
 
-    /// The same with a payload of one's own.
+    /// Appends event `number` with `byte` in its payload.
     pub(crate) async fn append_as(&self, number: u64, byte: u8) {
         let (persistence_id, sequence) = (id((number - 1) % 3), (number - 1) / 3 + 1);
         let origin = ReplicaId::empty();

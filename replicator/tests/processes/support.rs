@@ -1,4 +1,4 @@
-//! A replicator process, servers, and waiting for what must happen.
+//! A replicator process, servers, and waiting for conditions.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// How long anything may take, on a machine that does other things too.
+/// Time limit of every step, on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn wait_for<F: Future<Output = bool>>(what: &str, is_there: impl Fn() -> F) {
@@ -36,7 +36,7 @@ pub(crate) async fn server_with(settings: ServerSettings) -> TestServer {
     TestServer::start(ServerSettings { listen: "127.0.0.1:0".into(), ..settings }).await.unwrap()
 }
 
-/// A client that notices a dead connection soon.
+/// A client with default settings.
 pub(crate) fn client(connection: &str) -> es::EventStoreClient {
     let connection = es::ConnectionString::parse(connection).unwrap();
     es::EventStoreClient::new(connection, es::ClientSettings::default()).unwrap()
@@ -64,7 +64,7 @@ pub(crate) async fn count(client: &es::EventStoreClient, stream: &str) -> usize 
     read(client, stream).await.len()
 }
 
-/// Settings of a replicator by `Ditto_` variables, and the folder in which it runs.
+/// Settings of a replicator, as `Ditto_` variables, and its working folder.
 pub(crate) struct Setup {
     pub(crate) folder: TempDir,
     pub(crate) variables: BTreeMap<String, String>,
@@ -121,7 +121,7 @@ impl Setup {
         Replicator { child, output }
     }
 
-    /// Runs a command to its end: exit code and everything that it said.
+    /// Runs a command to its end. Returns the exit code and the whole output.
     pub(crate) async fn execute(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = tokio::time::timeout(PATIENCE, self.command(arguments).output());
         let output = output.await.expect("the command ends").unwrap();
@@ -166,7 +166,7 @@ impl Replicator {
         assert!(waited.is_ok(), "waited in vain for `{text}` in:\n{}", self.output());
     }
 
-    /// Where it serves HTTP.
+    /// The address of the HTTP interface.
     pub(crate) async fn http(&self) -> String {
         self.wait_for_line("metrics and health at http://").await;
         let output = self.output();
@@ -194,13 +194,13 @@ impl Replicator {
         self.child.kill().await.unwrap();
     }
 
-    /// Waits until it ended by itself: the exit code.
+    /// Waits until the process ends by itself. Returns the exit code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         status.unwrap_or_else(|_| panic!("it does not end:\n{}", self.output())).unwrap().code()
     }
 
-    /// Sends SIGTERM: the exit code.
+    /// Sends SIGTERM. Returns the exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         signal(self.child.id().unwrap(), "TERM").await;
         self.ended().await

@@ -1,4 +1,4 @@
-// The Node client of KurrentDB against the test server. Names of streams are new in each run.
+// The Node client of KurrentDB with the test server. Stream names are new in each run.
 
 import { randomUUID } from "node:crypto";
 import {

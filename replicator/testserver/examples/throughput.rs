@@ -1,4 +1,4 @@
-//! How fast the client and the test server are together, in one process:
+//! Measures the throughput of the client and the test server in one process:
 //! `cargo run --release -p antiphon-eventstore-testserver --example throughput`.
 
 use std::time::Duration;
@@ -62,7 +62,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The same through the generated code alone: what the client costs beyond it.
+/// The same calls through the generated code alone, to show the overhead of the client.
 async fn bare(server: &TestServer) -> Result<()> {
     use antiphon_eventstore::wire::expected_stream::Expected;
     use antiphon_eventstore::wire::streams::append_req::Content;
@@ -98,7 +98,7 @@ async fn bare(server: &TestServer) -> Result<()> {
     Ok(())
 }
 
-/// The same through the vendor's client; few, because it waits 40 ms for each.
+/// The same calls through the vendor's client; few, because each waits 40 ms.
 async fn vendor(server: &TestServer) {
     let settings = server.connection_string().parse().expect("a connection string");
     let client = kurrentdb::Client::new(settings).expect("a client");
@@ -133,7 +133,7 @@ fn report(what: &str, count: usize, took: Duration) {
     println!("{what:44} {count:>9} events  {rate:>9.0}/s");
 }
 
-/// What the process has in memory, as Linux tells it.
+/// The resident memory of the process, as reported by Linux.
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS"));

@@ -1,4 +1,4 @@
-//! Accepts connections: without delay, with TLS if asked, under the control of the faults.
+//! Accepts connections: without delay, with TLS if asked, controlled by the faults.
 
 use std::io;
 use std::pin::Pin;
@@ -23,12 +23,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 type Incoming = Pin<Box<dyn Stream<Item = io::Result<ServerIo<Box<dyn Io>>>> + Send>>;
 
-/// How long a TLS handshake may take.
+/// Timeout of a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// How many handshakes go on at once.
+/// Largest number of simultaneous handshakes.
 const HANDSHAKES_MAX: usize = 64;
 
-/// The connections of a listener, as they come.
+/// The accepted connections of a listener.
 pub(crate) fn incoming(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,

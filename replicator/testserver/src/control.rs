@@ -1,4 +1,4 @@
-//! Faults by text, for those who cannot call: one command a line over TCP, one line back.
+//! Faults by text, for programs in other languages: one command per line over TCP, one line back.
 //!
 //! ```text
 //! lose-replies 3     ->  ok
@@ -15,19 +15,19 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::faults::Faults;
 
-/// The longest line that is read.
+/// Length of the longest line that is read.
 const LINE_BYTES_MAX: u64 = 4096;
 
-/// What can be asked, for a usage text.
+/// The commands, for a usage text.
 pub const COMMANDS: &str = "lose-replies N | lose-requests N | unavailable N | slow MILLIS | \
     not-leader HOST:PORT | leader | end-streams | refuse-acks N | deny STREAM | allow STREAM | \
     reset-connections | hold on|off | freeze on|off | clear";
 
 impl Faults {
-    /// Does what one line says; see [`COMMANDS`].
+    /// Executes the command in a line; see [`COMMANDS`].
     ///
     /// # Errors
-    /// `Rejected`, naming the command and what was expected.
+    /// `Rejected`, naming the command and the expected argument.
     pub fn command(&self, line: &str) -> Result<()> {
         let (name, argument) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         let argument = argument.trim();
@@ -52,10 +52,10 @@ impl Faults {
     }
 }
 
-/// Takes commands at a listener until the process ends.
+/// Accepts commands at a listener until the process ends.
 ///
 /// # Errors
-/// When the listener fails.
+/// The error of the listener.
 pub async fn serve(listener: TcpListener, faults: Faults) -> std::io::Result<()> {
     loop {
         let (connection, _) = listener.accept().await?;

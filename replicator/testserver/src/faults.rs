@@ -1,4 +1,4 @@
-//! Faults on demand: what a server, or the network before it, does to its clients.
+//! Faults on demand, of a server or of the network before it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::io::Connections;
 
-/// The switch board of a server. Cheap to clone; outlives restarts of the server.
+/// The switches of a server's faults. Cheap to clone; outlives restarts of the server.
 #[derive(Clone, Default)]
 pub struct Faults {
     shared: Arc<Shared>,
@@ -17,9 +17,9 @@ pub struct Faults {
 #[derive(Default)]
 struct Shared {
     armed: Mutex<Armed>,
-    /// Grows when all streams are to end.
+    /// A counter that grows when all streams must end.
     ended: watch::Sender<u64>,
-    /// Whether requests are held.
+    /// True while requests are held.
     held: watch::Sender<bool>,
     connections: Connections,
 }
@@ -36,43 +36,42 @@ struct Armed {
 }
 
 impl Faults {
-    /// The next `count` appends are written, and their connection is reset before the answer.
+    /// Writes the next `count` appends, and resets their connections before the answer.
     pub fn lose_replies(&self, count: u32) {
         self.armed().lost_replies = count;
     }
 
-    /// The next `count` appends are not written, and their connection is reset.
+    /// Does not write the next `count` appends, and resets their connections.
     pub fn lose_requests(&self, count: u32) {
         self.armed().lost_requests = count;
     }
 
-    /// The next `count` requests fail as unavailable. `u32::MAX` is for ever, 0 is over.
+    /// Fails the next `count` requests as unavailable. `u32::MAX` means for ever, 0 ends it.
     pub fn unavailable(&self, count: u32) {
         self.armed().unavailable = count;
     }
 
-    /// Every request waits this long before it is done. Zero is over.
+    /// Delays every request by this time. Zero ends it.
     pub fn slow(&self, delay: Duration) {
         self.armed().delay = delay;
     }
 
-    /// Requests that need the leader are told that it is at `leader`; none makes this node the
-    /// leader again.
+    /// Redirects requests that need the leader to `leader`. None makes this node the leader again.
     pub fn not_leader(&self, leader: Option<(String, u16)>) {
         self.armed().leader = leader;
     }
 
-    /// All subscriptions, of groups too, end without an error.
+    /// Ends all subscriptions, including those of groups, without an error.
     pub fn end_streams(&self) {
         self.shared.ended.send_modify(|ended| *ended += 1);
     }
 
-    /// The next `count` messages that consumers of groups acknowledge are delivered again instead.
+    /// Delivers the next `count` acknowledged messages of groups again.
     pub fn refuse_acks(&self, count: u32) {
         self.armed().refused_acks = count;
     }
 
-    /// Nobody may read or write this stream; `allow` undoes it.
+    /// Denies every user access to this stream; `allow` undoes it.
     pub fn deny(&self, stream: &str) {
         self.armed().denied.insert(stream.to_owned());
     }
@@ -82,23 +81,23 @@ impl Faults {
         self.armed().denied.remove(stream);
     }
 
-    /// All connections break.
+    /// Breaks all connections.
     pub fn reset_connections(&self) {
         self.shared.connections.reset();
     }
 
-    /// Requests get no answer while this is on, though connections live: a hung application.
+    /// Holds back all answers while this is on, with open connections: a hung application.
     pub fn hold_requests(&self, on: bool) {
         self.shared.held.send_replace(on);
     }
 
-    /// Nothing is read from or written to connections while this is on: a frozen process, or a
-    /// network that swallows everything.
+    /// Stops all reads and writes on connections while this is on: a frozen process, or a network
+    /// that drops everything.
     pub fn freeze(&self, on: bool) {
         self.shared.connections.freeze(on);
     }
 
-    /// Ends every fault that lasts.
+    /// Ends every lasting fault.
     pub fn clear(&self) {
         *self.armed() = Armed::default();
         self.hold_requests(false);
@@ -156,7 +155,7 @@ impl std::fmt::Debug for Faults {
     }
 }
 
-/// Whether one of `left` was left; the largest number never runs out.
+/// Uses up one of `left`. Returns true when there was one. `u32::MAX` never runs out.
 fn take(left: &mut u32) -> bool {
     let some = *left > 0;
     if some && *left != u32::MAX {

@@ -24,15 +24,15 @@ struct All {
 #[derive(Default)]
 struct One {
     reset: AtomicBool,
-    /// Whoever waits for this connection: its reader and its writer.
+    /// The wakers of the connection's reader and writer.
     wakers: Mutex<[Option<Waker>; 2]>,
 }
 
-/// One connection, to be reset by whoever handles a request of it.
+/// A handle with which a request can reset its connection.
 #[derive(Clone)]
 pub(crate) struct ConnectionHandle(Arc<One>);
 
-/// A connection under control.
+/// A connection that can be reset and frozen.
 pub(crate) struct ServerIo<T> {
     inner: T,
     one: Arc<One>,
@@ -43,7 +43,7 @@ const READER: usize = 0;
 const WRITER: usize = 1;
 
 impl Connections {
-    /// Takes control of a connection.
+    /// Wraps a connection, so that it can be reset and frozen.
     pub(crate) fn control<T>(&self, inner: T) -> ServerIo<T> {
         let one = Arc::new(One::default());
         let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,9 +93,9 @@ impl One {
 }
 
 impl<T> ServerIo<T> {
-    /// What the controls say before the connection itself is asked; none when they say nothing.
+    /// The result forced by a reset or a freeze; none when neither is on.
     fn controlled<R>(&self, side: usize, cx: &Context<'_>) -> Option<Poll<io::Result<R>>> {
-        // registered first, so that a change between here and the answer wakes
+        // registered first, so that a change after this point wakes the task
         self.one.wait(side, cx);
         if self.one.reset.load(Ordering::SeqCst) {
             return Some(Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())));

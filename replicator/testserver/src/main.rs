@@ -15,28 +15,28 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(after_help = format!("Commands of --control, one a line: {COMMANDS}"))]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen at; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:2113")]
     listen: String,
-    /// Keep everything in this file, and begin with what is in it
+    /// Keep all data in this file, and begin with its content
     #[arg(long)]
     file: Option<String>,
-    /// Begin with ten customers, `customer-1` to `customer-10`, unless the file holds something
+    /// Begin with ten customers, `customer-1` to `customer-10`, unless the file has data
     #[arg(long)]
     seed_customers: bool,
-    /// Let in only this user, as `user:password`
+    /// Accept only this user, as `user:password`
     #[arg(long)]
     user: Option<String>,
     /// A certificate in PEM form; needs --key
     #[arg(long, requires = "key")]
     certificate: Option<String>,
-    /// The key of the certificate
+    /// The key of the certificate, in PEM form
     #[arg(long, requires = "certificate")]
     key: Option<String>,
-    /// Take commands for faults at this address
+    /// Accept commands for faults at this address
     #[arg(long)]
     control: Option<String>,
-    /// The address that other machines reach it by, as HOST:PORT, when that is not the one to listen at
+    /// HOST:PORT by which other machines reach the server, if not the address to listen at
     #[arg(long)]
     advertise: Option<String>,
     /// The largest append in bytes
@@ -72,7 +72,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         server.seed_customers(10).map_err(|error| error.to_string())?;
     }
     say(&format!("listening at {}", server.address()))?;
-    // the first process of a container ignores the signal otherwise
+    // otherwise the first process of a container ignores the signal
     let mut terminated =
         signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
     let controlled = async {
@@ -122,7 +122,7 @@ fn member(address: &str) -> Result<ClusterMember, String> {
     Ok(ClusterMember { host: host.to_owned(), port, is_leader: true, is_alive: true })
 }
 
-/// Whoever started the process reads the addresses from its first lines.
+/// Prints a line for the parent process, which reads the addresses from the first lines.
 fn say(line: &str) -> Result<(), String> {
     let mut out = std::io::stdout();
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| error.to_string())

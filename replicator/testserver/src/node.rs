@@ -1,4 +1,4 @@
-//! One run of a server: what its services share.
+//! State shared by the services of one run of a server.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ use crate::service::group_record::filter;
 use crate::settings::ServerSettings;
 use crate::store::{GroupKey, GroupRecord, Store};
 
-/// Commands that wait for a group.
+/// Largest number of commands that wait for a group.
 const COMMANDS_MAX: usize = 1024;
 
-/// What the services of one run share.
+/// The state that the services of one run share.
 pub(crate) struct Node {
     pub(crate) settings: ServerSettings,
     pub(crate) address: SocketAddr,
@@ -54,11 +54,12 @@ impl Node {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a request in, or says why not: faults first, then credentials, then the leader.
+    /// Admits a request, or returns the refusal. Checks the faults first, then credentials, then
+    /// the leader.
     pub(crate) async fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let mut held = self.faults.held();
         let wait = async {
-            // the switch lives as long as the faults do
+            // the sender lives as long as the faults
             let _ = held.wait_for(|held| !held).await;
             tokio::time::sleep(self.faults.delay()).await;
         };
@@ -78,7 +79,7 @@ impl Node {
         Ok(())
     }
 
-    /// Whether a stream may be touched.
+    /// Checks that access to a stream is not denied.
     pub(crate) fn allow(&self, stream: &str) -> Result<(), Status> {
         if self.faults.is_denied(stream) { Err(refusal::access_denied()) } else { Ok(()) }
     }
@@ -101,7 +102,7 @@ impl Node {
         self.consumers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Starts the groups that are stored.
+    /// Starts the stored groups.
     pub(crate) fn start_groups(&self) {
         let records: Vec<GroupRecord> = self.store().groups().cloned().collect();
         for record in records {
@@ -111,7 +112,7 @@ impl Node {
 
     pub(crate) fn start_group(&self, record: GroupRecord) {
         let key = record.key();
-        // it was checked when the group was created
+        // the filter was checked when the group was created
         let filter = record.filter.clone().and_then(|given| filter(given).ok());
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let store = Arc::clone(&self.store);
@@ -124,11 +125,11 @@ impl Node {
         self.running().get(key).map(|group| group.commands.clone())
     }
 
-    /// Takes a group out of service and tells its consumers.
+    /// Stops a group and notifies its consumers.
     pub(crate) async fn drop_group(&self, key: &GroupKey) {
         let group = self.running().remove(key);
         if let Some(RunningGroup { commands, task }) = group {
-            // a task that is gone has told them already
+            // a task that has ended has notified them already
             let _ = commands.send(Command::Drop).await;
             let _ = task.await;
         }
@@ -138,7 +139,7 @@ impl Node {
         self.running().values().map(|group| group.commands.clone()).collect()
     }
 
-    /// Stops the groups as a death of the process does: nothing more is stored.
+    /// Aborts the groups as if the process died: nothing more is stored.
     pub(crate) fn abort_groups(&self) {
         let groups = std::mem::take(&mut *self.running());
         groups.values().for_each(|group| group.task.abort());
@@ -149,7 +150,7 @@ impl Node {
     }
 }
 
-/// The connection that a request came over.
+/// The connection of a request.
 pub(crate) fn connection<T>(request: &Request<T>) -> Option<ConnectionHandle> {
     request.extensions().get::<ConnectionHandle>().cloned()
 }

@@ -1,4 +1,4 @@
-//! What the server says no with: a code, words, and the trailers that clients tell refusals by.
+//! The server's refusals: a code, a message, and the trailers by which clients tell them apart.
 
 use antiphon_eventstore::Error;
 use tonic::{Code, Status};
@@ -8,7 +8,7 @@ use crate::store::Expected;
 fn refusal(code: Code, message: String, trailers: &[(&'static str, &str)]) -> Status {
     let mut status = Status::new(code, message);
     for (name, value) in trailers {
-        // a name of a stream that is no header value is left out, as the message has it too
+        // a stream name that is not a valid header value is left out; the message has it too
         if let Ok(value) = value.parse() {
             status.metadata_mut().insert(*name, value);
         }
@@ -113,7 +113,7 @@ pub(crate) fn dropped(stream: &str, group: &str) -> Status {
     of_group(Code::Cancelled, exception, stream, group, "was dropped.")
 }
 
-/// The store itself failed.
+/// The failure of the store itself.
 pub(crate) fn failed(error: &Error) -> Status {
     Status::internal(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! Customers to look at: what a demonstration or a first test replicates.
+//! Example customers, for a demonstration or a first test of replication.
 
 use antiphon_eventstore::{NewEvent, Result};
 
@@ -8,11 +8,11 @@ const NAMES: [&str; 10] =
     ["Ada", "Edsger", "Grace", "Barbara", "Alan", "Radia", "Leslie", "Frances", "Tony", "Margaret"];
 
 impl TestServer {
-    /// Appends one `CustomerCreated` to each of `count` streams `customer-1`, `customer-2` and so
-    /// on, so that `$ce-customer` links to them.
+    /// Appends a `CustomerCreated` event to each of `count` streams `customer-1`, `customer-2` and
+    /// so on, so that `$ce-customer` links to them.
     ///
     /// # Errors
-    /// As of [`Self::append`].
+    /// The errors of [`Self::append`].
     pub fn seed_customers(&self, count: usize) -> Result<()> {
         for number in 1..=count {
             let name = NAMES[(number - 1) % NAMES.len()];

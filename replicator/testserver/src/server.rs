@@ -1,4 +1,5 @@
-//! The server: a handle that starts, stops and restarts it, and reaches its faults and its data.
+//! The server: a handle that starts, stops and restarts it, and gives access to its faults and
+//! data.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,7 @@ use crate::service::streams::StreamsService;
 use crate::settings::ServerSettings;
 use crate::store::{Appended, Event, Expected, Store};
 
-/// A running event store. Dropping it stops it as a crash would.
+/// A running event store. Dropping it stops it like a crash.
 pub struct TestServer {
     settings: ServerSettings,
     address: SocketAddr,
@@ -40,17 +41,19 @@ struct Running {
     task: JoinHandle<std::result::Result<(), tonic::transport::Error>>,
 }
 
-/// What a peer may send ahead; large, so that one connection carries as much as the machine can.
+/// Number of bytes that a peer may send ahead. Large, so that one connection uses the machine's
+/// full throughput.
 const WINDOW_BYTES: u32 = 4 << 20;
 
-/// How often connections are reset until a stopping server has none.
+/// Interval at which a stopping server resets connections until it has none.
 const RESET_INTERVAL: Duration = Duration::from_millis(50);
 
 impl TestServer {
     /// Starts a server.
     ///
     /// # Errors
-    /// `Rejected` for settings that cannot work, `Unavailable` when the address or the file cannot be used.
+    /// `Rejected` for settings out of range, `Unavailable` when the address or the file cannot be
+    /// used.
     pub async fn start(settings: ServerSettings) -> Result<Self> {
         settings.validate()?;
         let store = Arc::new(Mutex::new(Store::open(&settings)?));
@@ -62,12 +65,12 @@ impl TestServer {
         Ok(server)
     }
 
-    /// Where it listens, also while it is stopped.
+    /// The address at which it listens, even while it is stopped.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The connection string of a client that fits.
+    /// A connection string for clients of this server.
     pub fn connection_string(&self) -> String {
         let user = self
             .settings
@@ -83,14 +86,14 @@ impl TestServer {
         &self.faults
     }
 
-    /// Stops as a crash would: connections break, nothing more is stored, data stays.
+    /// Stops it like a crash: connections break, nothing more is stored, the data stays.
     pub async fn stop(&mut self) {
         let Some(Running { node, stop, mut task }) = self.running.take() else { return };
         node.abort_groups();
-        // a server that is gone needs no signal
+        // a server that has ended needs no signal
         let _ = stop.send(());
         loop {
-            // connections whose handshake was under way come only later
+            // a connection in the middle of its handshake appears only later
             self.faults.reset_connections();
             match tokio::time::timeout(RESET_INTERVAL, &mut task).await {
                 Ok(Ok(Ok(()))) => return,
@@ -111,16 +114,16 @@ impl TestServer {
         self.run(listener)
     }
 
-    /// All messages that consumers of groups have not answered are delivered again.
+    /// Delivers all unanswered messages of groups again.
     pub async fn redeliver(&self) {
         let groups = self.running.iter().flat_map(|running| running.node.all_groups());
         for group in groups.collect::<Vec<_>>() {
-            // a group that was dropped has nothing to deliver
+            // a dropped group has no message to deliver
             let _ = group.send(Command::Redeliver).await;
         }
     }
 
-    /// Appends without a client, whatever the stream's number is.
+    /// Appends without a client, at any current revision of the stream.
     ///
     /// # Errors
     /// `StreamDeleted`; `Unavailable` when the file cannot be written.
@@ -135,12 +138,13 @@ impl TestServer {
         }
     }
 
-    /// Removes from `$all` what streams no longer show. Gives how many entries that were.
+    /// Removes entries from `$all` that are no longer readable in their streams. Returns their
+    /// number.
     pub fn scavenge(&self) -> usize {
         self.store().scavenge()
     }
 
-    /// How many entries the log has, links included.
+    /// Number of entries in the log, including links.
     pub fn log_length(&self) -> usize {
         self.store().len()
     }
@@ -173,7 +177,7 @@ impl TestServer {
         let (stop, stopped) = oneshot::channel();
         let connections = incoming(listener, acceptor, self.faults.connections());
         let serve = router.serve_with_incoming_shutdown(connections, async {
-            // a handle that was dropped stops the server too
+            // dropping the handle stops the server too
             let _ = stopped.await;
         });
         let task = task::spawn("event store test server", serve);

@@ -1,4 +1,4 @@
-//! How a server is set up.
+//! Settings of a server.
 
 use std::time::Duration;
 
@@ -7,50 +7,50 @@ use antiphon_eventstore::{Credentials, Error, ErrorKind, Result};
 /// Settings of a [`crate::TestServer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Where to listen; port 0 takes a free one, which a restart keeps.
+    /// Address to listen at; port 0 takes a free port, which a restart keeps.
     pub listen: String,
-    /// A file that keeps everything, so that a killed server comes back as it was. None keeps it in
-    /// memory, where it outlives a restart of the server but not of the process.
+    /// File for all data, so that a killed server continues with it. None keeps the data in memory,
+    /// where it outlives a restart of the server but not of the process.
     pub file: Option<String>,
-    /// The user and password that requests must carry; none lets everybody in.
+    /// The user and password that requests must have; none admits every client.
     pub credentials: Option<Credentials>,
-    /// A certificate and its key in PEM form; none speaks without TLS.
+    /// A certificate and its key in PEM form; none disables TLS.
     pub tls: Option<TlsFiles>,
-    /// The largest append, payloads and metadata together. A larger one is rejected.
+    /// The largest append in bytes, payloads and metadata together. A larger one is rejected.
     pub append_bytes_max: usize,
-    /// How many event ids are remembered for appends that expect nothing; older ones are forgotten.
+    /// Number of event ids remembered for appends with any revision; older ones are forgotten.
     pub remembered_ids_max: usize,
-    /// Whether events are linked to `$ce-<category>`.
+    /// True when events are linked to `$ce-<category>`.
     pub link_categories: bool,
-    /// Whether events are linked to `$et-<type>`.
+    /// True when events are linked to `$et-<type>`.
     pub link_types: bool,
-    /// The largest message that is accepted.
+    /// The largest accepted message in bytes.
     pub message_bytes_max: usize,
-    /// How long a request may be held by a fault before it fails as unavailable.
+    /// Longest time for which a fault holds a request. Then it fails as unavailable.
     pub hold_max: Duration,
-    /// The members that the server tells of; empty is itself as leader.
+    /// The members that the server reports; if empty, only itself as the leader.
     pub members: Vec<ClusterMember>,
 }
 
 /// Files in PEM form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate of the server and those that vouch for it.
+    /// The certificate of the server and its chain.
     pub certificate: String,
-    /// Its key.
+    /// The key of the certificate.
     pub key: String,
 }
 
-/// A member of a cluster, as told to those who ask.
+/// A cluster member in the server's report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterMember {
-    /// Its host.
+    /// The host.
     pub host: String,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// Whether it is the leader; else it is a follower.
+    /// True for the leader, false for a follower.
     pub is_leader: bool,
-    /// Whether it is alive.
+    /// True when it is alive.
     pub is_alive: bool,
 }
 
@@ -73,10 +73,10 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// Checks that the values can work.
+    /// Checks that every value is in range.
     ///
     /// # Errors
-    /// `Rejected`, naming the first setting that cannot.
+    /// `Rejected`, naming the first setting that is not.
     pub fn validate(&self) -> Result<()> {
         let positive = [
             ("append_bytes_max", self.append_bytes_max),

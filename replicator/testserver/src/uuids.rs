@@ -3,7 +3,7 @@
 use antiphon_eventstore::wire;
 use uuid::Uuid;
 
-/// The id; nil when it is missing or no id.
+/// The id; nil when it is missing or invalid.
 pub(crate) fn uuid(id: &wire::Uuid) -> Uuid {
     match &id.form {
         Some(wire::uuid::Form::Structured(structured)) => {
@@ -14,12 +14,12 @@ pub(crate) fn uuid(id: &wire::Uuid) -> Uuid {
     }
 }
 
-/// Whether a caller wants ids as text.
+/// Returns true when the caller wants ids as text.
 pub(crate) fn wants_text(form: Option<&wire::UuidForm>) -> bool {
     matches!(form, Some(wire::UuidForm { form: Some(wire::uuid_form::Form::Text(_)) }))
 }
 
-/// The same event with its id as text, if that is wanted.
+/// The same event, with its id as text if requested.
 pub(crate) fn formed(
     event: Option<wire::RecordedEvent>,
     as_text: bool,

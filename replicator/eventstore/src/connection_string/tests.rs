@@ -1,4 +1,4 @@
-//! What connection strings mean, and what is said about wrong ones.
+//! Tests of valid connection strings, and of the messages for invalid ones.
 
 use super::*;
 

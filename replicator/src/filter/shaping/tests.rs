@@ -1,4 +1,4 @@
-//! Whole events through whole settings.
+//! Tests of whole events with whole settings.
 
 use std::time::{Duration, UNIX_EPOCH};
 

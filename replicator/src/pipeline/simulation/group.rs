@@ -1,4 +1,5 @@
-//! The group of a simulated world: it delivers again what times out, what is handed back, and what a lost consumer had.
+//! The group of a simulated world. It redelivers events that timed out, were handed back, or
+//! belonged to a lost consumer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::World;
 use crate::event::Envelope;
 use crate::source::{Token, Verdict};
 
-/// A persistent group, as far as it matters.
+/// The parts of a persistent group that matter here.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) next: usize,
@@ -66,7 +67,7 @@ impl World {
         let index = self.log.iter().position(|event| event.id == token.0).unwrap();
         let outstanding = self.group.outstanding.remove(&token);
         if outstanding.is_none() {
-            // it timed out meanwhile; the group takes the verdict all the same
+            // the message timed out meanwhile; the group accepts the verdict all the same
             self.group.retry.retain(|(retried, _)| *retried != index);
         }
         match verdict {

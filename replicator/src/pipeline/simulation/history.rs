@@ -1,4 +1,4 @@
-//! Chance, histories and settings of simulated worlds.
+//! Random numbers, histories and settings of simulated worlds.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use super::super::*;
 use super::SourceKind;
 use crate::event::Event;
 
-/// Splitmix: all that the simulation needs of chance.
+/// A splitmix generator: the only source of randomness in the simulation.
 pub(super) struct Chance(pub(super) u64);
 
 impl Chance {

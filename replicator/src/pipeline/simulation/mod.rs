@@ -1,11 +1,14 @@
-//! Random histories, random faults, one to eight lanes, virtual time: what must always hold.
+//! Invariants under random histories, random faults, one to eight lanes and virtual time.
 //!
-//! A world is a source (a log that is caught up with, or a group which redelivers), a sink that numbers its streams, a parking lot and a
-//! checkpoint, all of which fail at random, and a process that is killed at random. A seed gives the same run for ever. After each run
-//! everything of the source must be at the destination, in order, once, or parked with a reason.
+//! A world has a source (a log for catching up, or a group that redelivers), a sink that numbers
+//! its streams, a parking lot and a checkpoint. All of them fail at random, and the process is
+//! killed at random. A seed always gives the same run. After each run every event of the source
+//! must be at the destination, once and in order, or parked with a reason.
 //!
-//! Proven by breaking the rules once: a watermark that passes pending events, an event that is taken twice when it is delivered twice, a late
-//! event behind its followers, and a failed batch behind what came meanwhile each made a test here fail at once.
+//! Proven by breaking each rule once; a test here failed at once each time. The broken rules were:
+//! a watermark that passes pending events, an event that is taken twice when it is delivered twice,
+//! a late event that is queued behind its followers, and a failed batch that is put back behind
+//! later arrivals.
 
 mod group;
 mod history;
@@ -169,7 +172,7 @@ impl World {
             }
     }
 
-    /// Lets one thing happen.
+    /// Executes one random fault or one scheduled action.
     fn once(&mut self) {
         if self.fault(2) {
             self.kill();
@@ -191,7 +194,7 @@ impl World {
         let wake = self.core.next_wake();
         let soonest = next.into_iter().chain(wake).min();
         let is_far = soonest.is_none_or(|at| at > self.now + Duration::from_secs(1));
-        // a source that has something does not wait for long
+        // a source that has events does not wait for long
         if is_far && self.read() {
             return;
         }
@@ -215,7 +218,8 @@ impl World {
         self.time_out_messages();
     }
 
-    /// A good moment to lose the source: what the sink will never take cannot be parked there then.
+    /// True when the next outcome rejects an event. Losing the source is most interesting then,
+    /// because the event cannot be parked there.
     fn refusal_is_next(&self) -> bool {
         let next = self.agenda.first_key_value().map(|(_, input)| input);
         let Some(Input::Written(_, outcomes)) = next else { return false };
@@ -224,7 +228,7 @@ impl World {
 
     fn kill(&mut self) {
         self.killed += 1;
-        // writes that are under way may still take effect; here their effect was decided when they started
+        // a write in progress may still take effect; here its effect was decided at its start
         self.agenda.clear();
         self.generation = None;
         self.disconnect();
@@ -257,7 +261,8 @@ impl World {
         assert!(self.core.held_count() <= self.settings.held_count_max, "holds too much");
     }
 
-    /// Events that the sink will never take, and that cannot be parked at the source either, because it was lost since.
+    /// Number of rejected events that cannot be parked at the source either, because it was lost
+    /// since.
     fn failing_for_good_unseen(&self, input: &Input) -> usize {
         let Input::Written(write, outcomes) = input else { return 0 };
         if self.settings.parking != Parking::Source {
@@ -329,7 +334,7 @@ impl World {
         self.feed(Input::Opened(generation));
     }
 
-    /// Delivers a few events, as far as there is credit.
+    /// Delivers a few events, within the credit.
     fn read(&mut self) -> bool {
         let Some(generation) = self.generation else { return false };
         let count = usize::try_from(1 + self.chance.below(12)).unwrap().min(self.credit);
@@ -376,7 +381,7 @@ impl World {
             outcomes.push(outcome);
         }
         if self.fault(30) {
-            // everything above was done, but the answer is lost
+            // all events above are written, but the answer is lost
             return vec![Outcome::Unavailable("no answer".into()); batch.len()];
         }
         outcomes

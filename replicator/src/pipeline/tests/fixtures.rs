@@ -1,4 +1,4 @@
-//! Short words for events, inputs and effects.
+//! Short names for events, inputs and effects.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,4 +1,5 @@
-//! Events that fail for good while their group is lost: only what a group took is parked there.
+//! Events that are rejected while their group is lost: an event is parked only by the group that
+//! takes the verdict.
 
 use super::*;
 
@@ -8,7 +9,7 @@ fn an_event_that_fails_for_good_after_its_group_was_lost_is_parked_when_it_comes
     pipeline.deliver([delivery("a", 0, 0)]);
     pipeline.step(lost(1));
 
-    // nobody is there to park it, so nothing says that it is parked, and nothing of it is held
+    // no source is open to park the event: it is neither reported as parked nor held
     let bad = || vec![Outcome::Rejected("bad".into())];
     let effects = pipeline.step(Input::Written(WriteId(0), bad()));
     assert_eq!(effects, [Effect::Release(1)]);

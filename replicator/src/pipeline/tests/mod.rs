@@ -245,7 +245,7 @@ fn an_event_that_waits_too_long_is_handed_back_and_holds_its_stream_until_it_com
             ]),
         ]
     );
-    // the later one comes first, and waits for the earlier one
+    // the later event comes first and waits for the earlier one
     assert_eq!(pipeline.deliver([delivery("a", 1, 1)]), [Effect::Release(1)]);
     let effects = pipeline.deliver([delivery("a", 0, 1)]);
     assert_eq!(

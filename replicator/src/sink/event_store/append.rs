@@ -1,4 +1,4 @@
-//! Appends at exact revisions, and what stands there when they are refused.
+//! Appends at exact revisions. After a refusal the events at the destination are compared.
 
 use antiphon_eventstore as es;
 use uuid::Uuid;
@@ -7,15 +7,16 @@ use super::{EventStoreSink, failed_first, failure, new_event};
 use crate::event::{Envelope, Event};
 use crate::sink::{Conflict, Outcome};
 
-/// A refused append looks at the destination and goes on behind what is there; more rounds than this mean that somebody else writes there.
+/// Limit of append rounds. After a refusal the sink reads the destination and continues behind the
+/// events there. More rounds mean that another client writes to the stream.
 const ROUNDS_MAX: usize = 4;
 
 impl EventStoreSink {
-    /// Appends neighbours at their own numbers.
+    /// Appends consecutive events at their own numbers.
     pub(super) async fn append_exact(&self, run: &[Envelope]) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(run.len());
         let mut rounds = 0;
-        // a run that is too large for the server is halved until the event that is too large stands alone
+        // a run that is too large for the server is halved until the too large event is alone
         let mut piece_max = run.len();
         while outcomes.len() < run.len() {
             let rest = &run[outcomes.len()..];
@@ -58,7 +59,8 @@ impl EventStoreSink {
         }
     }
 
-    /// How many events of the piece, from its first one on, are at the destination; or what became of the first.
+    /// Number of events of the piece, from its first one on, that are at the destination; or the
+    /// outcome of the first event.
     async fn compare(&self, piece: &[Envelope], current: Option<u64>) -> Result<usize, Outcome> {
         let first = &piece[0].event;
         let missing = || Outcome::Conflict(Conflict::Missing { current });
@@ -76,7 +78,7 @@ impl EventStoreSink {
                 Some((_, id)) if *id == event.id => same += 1,
                 _ if same > 0 => break,
                 Some((_, id)) => return Err(different(Some(*id))),
-                // it was there and is expired or truncated: with a time to live that is how it should be
+                // expired or truncated after it was written: expected when a time to live is set
                 None if self.settings.time_to_live.is_some() && last >= event.revision => same += 1,
                 None => return Err(different(None)),
             }
@@ -84,7 +86,8 @@ impl EventStoreSink {
         Ok(same)
     }
 
-    /// The append was refused although the destination ended right before the event: it moved in between, or was deleted.
+    /// Outcome of a refused append although the destination ended right before the event: the
+    /// stream moved in between, or was deleted.
     fn nothing_found(&self, piece: &[Envelope], current: Option<u64>, rounds: usize) -> Outcome {
         let (revision, stream) = (piece[0].event.revision, &piece[0].event.stream);
         let end = current.map_or_else(|| "no event".to_owned(), |current| format!("#{current}"));
@@ -94,7 +97,7 @@ impl EventStoreSink {
         if rounds < ROUNDS_MAX { Outcome::Retryable(text) } else { Outcome::Rejected(text) }
     }
 
-    /// Numbers and ids of the destination.
+    /// Numbers and ids of events at the destination.
     pub(super) async fn read_from(
         &self,
         stream: &str,
@@ -116,7 +119,7 @@ impl EventStoreSink {
     }
 }
 
-/// Right behind the number before the event's own.
+/// The expected revision of an event: the number before its own.
 pub(super) fn expected_revision(event: &Event) -> es::ExpectedRevision {
     match event.revision.checked_sub(1) {
         None => es::ExpectedRevision::NoStream,
@@ -135,7 +138,7 @@ fn different(found: Option<Uuid>) -> Outcome {
 
 enum Piece {
     Written,
-    /// The destination ends elsewhere.
+    /// The destination's stream ends at another number.
     Ends(Option<u64>),
     Failed(Outcome),
 }

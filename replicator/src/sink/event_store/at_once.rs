@@ -1,11 +1,14 @@
-//! Several appends on their way at once, so that a batch of mixed streams costs about one round trip and not one for each change of stream.
+//! Several appends in flight at once. A batch of mixed streams costs about one round trip instead
+//! of one for each change of stream.
 //!
-//! The appends of a batch go out in the order of arrival, over one stream of requests, which the server does in that order. Each expects its
-//! exact number: what follows a failed append of its stream is refused by the server itself, so nothing of a stream can overtake, whatever
-//! fails in the middle. The answers are looked at in the same order; an append that was refused is then tried alone, which finds out what is
-//! there. What comes after a failure in its stream is untried, also if it was written: the next try finds it.
+//! The appends of a batch are sent in the order of arrival, over one stream of requests. The server
+//! executes them in that order. Each append expects its exact number, so the server refuses every
+//! append that follows a failed one of its stream: no event can overtake another of its stream,
+//! whatever fails in between. Answers are read in the same order. A refused append is then tried
+//! alone, which finds the events that are there. The events behind a failure of their stream are
+//! reported as untried even if they were written: the next try finds them.
 //!
-//! Across streams the order of arrival holds as long as nothing is refused.
+//! Across streams the order of arrival holds as long as no append is refused.
 
 #[cfg(test)]
 mod tests;
@@ -21,25 +24,26 @@ use super::append::expected_revision;
 use super::{EventStoreSink, Run, failed_first, failure, is_done, new_event};
 use crate::sink::Outcome;
 
-/// Appends under way at once.
+/// Largest number of appends in flight.
 pub(super) const IN_FLIGHT_MAX: usize = 64;
-/// Streams whose refused appends are looked into at the same time.
+/// Largest number of streams whose refused appends are tried again at the same time.
 const LOOKS_MAX: usize = 16;
 
-/// What became of the first attempt; none when it has to be looked into.
+/// Outcomes of the first try; none when the append must be tried alone.
 type Answer = Option<Vec<Outcome>>;
 /// The outcomes of runs, with their places in the batch.
 type Found = Vec<(usize, Vec<Outcome>)>;
 
 impl EventStoreSink {
-    /// Appends plain runs, at most [`IN_FLIGHT_MAX`]; the outcomes of each. None when the server cannot do it: it is too old.
+    /// Appends plain runs, at most [`IN_FLIGHT_MAX`], and returns the outcomes of each. None when
+    /// the server is too old for it.
     pub(super) async fn append_at_once(&self, runs: &[Run<'_>]) -> Option<Vec<Vec<Outcome>>> {
         let answers = match self.appender().await {
             Ok(Some(appender)) => self.ask(appender, runs).await,
             Ok(None) => return None,
             Err(failed) => runs.iter().map(|run| Some(all_failed(&failed, run))).collect(),
         };
-        // when the server is gone, finding out once is enough
+        // when the server is unreachable, one failed call is enough
         let is_away = AtomicBool::new(answers.iter().flatten().flatten().any(says_away));
         let mut streams: BTreeMap<&str, Vec<(usize, Run<'_>, Answer)>> = BTreeMap::new();
         for (index, (run, answer)) in runs.iter().zip(answers).enumerate() {
@@ -55,7 +59,7 @@ impl EventStoreSink {
         Some(found.into_iter().map(|(_, outcomes)| outcomes).collect())
     }
 
-    /// Sends everything before it waits for anything.
+    /// Sends all appends before it waits for an answer.
     async fn ask(&self, appender: es::Appender, runs: &[Run<'_>]) -> Vec<Answer> {
         let mut asked = Vec::with_capacity(runs.len());
         for run in runs {
@@ -63,7 +67,7 @@ impl EventStoreSink {
             let events = run.iter().map(new_event).collect();
             let append = appender.append(&first.stream, expected_revision(first), events);
             let mut append = Box::pin(maybe_done(append));
-            // it has a place of its own, so the first poll sends it
+            // the append has a reserved place, so the first poll sends it
             let _ = poll!(append.as_mut());
             asked.push(append);
         }
@@ -81,7 +85,7 @@ impl EventStoreSink {
         answers
     }
 
-    /// The runs of one stream, in order: those that were refused are tried alone.
+    /// The outcomes of the runs of one stream, in order. Refused runs are tried alone.
     async fn look_into(
         &self,
         of_stream: Vec<(usize, Run<'_>, Answer)>,
@@ -112,7 +116,8 @@ fn first_answer(run: Run<'_>, answer: es::Result<es::AppendOutcome>) -> Answer {
             Some(run.iter().map(|one| Outcome::Written(Some(one.event.revision))).collect())
         }
         Ok(es::AppendOutcome::WrongExpectedRevision { .. }) => None,
-        // too large, perhaps; and a server that is no leader any more is seen by a call of its own, which looks for the leader
+        // perhaps too large, or the server is no longer the leader: a separate call looks for the
+        // leader
         Err(failed)
             if matches!(failed.kind(), es::ErrorKind::Rejected | es::ErrorKind::NotLeader) =>
         {

@@ -1,4 +1,4 @@
-//! Appends behind the last event, after a look for ids that are there already.
+//! Appends behind the last event, after a search for ids that are already there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError};
@@ -11,10 +11,11 @@ use super::{EventStoreSink, failed_first, failure, new_event};
 use crate::event::Envelope;
 use crate::sink::Outcome;
 
-/// How often somebody else may write to the stream between the look and the append, in one write.
+/// Limit of rounds in one write, when other clients write to the stream between the read and the
+/// append.
 const ROUNDS_MAX: usize = 5;
 
-/// What is known of the ends of the destination's streams.
+/// The known ends of the destination's streams.
 #[derive(Debug, Default)]
 pub(super) struct Tails {
     by_stream: BTreeMap<Arc<str>, Tail>,
@@ -62,7 +63,7 @@ impl Tails {
 impl EventStoreSink {
     pub(super) async fn append_looking_back(&self, run: &[Envelope]) -> Vec<Outcome> {
         let stream = run[0].event.stream.clone();
-        // what the source delivers again may be older than what is kept
+        // a redelivered event may be older than the kept ids
         let is_repeated = run.iter().any(|envelope| envelope.retry_count > 0);
         let mut known = self.tails.lock().unwrap_or_else(PoisonError::into_inner).take(&stream);
         if is_repeated {
@@ -111,7 +112,7 @@ impl EventStoreSink {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner).put(stream, tail, id_count_max);
     }
 
-    /// The last number after the append; none when the destination had moved.
+    /// The last number after the append; none when the destination moved in between.
     async fn append_behind(
         &self,
         stream: &str,
@@ -128,7 +129,7 @@ impl EventStoreSink {
         }
     }
 
-    /// A run that is too large as a whole: the one that is too large alone stops it.
+    /// Appends a run that is too large as a whole, event by event. Stops at an event that fails.
     async fn one_by_one(&self, run: &[Envelope]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(run.len());
         for envelope in run {

@@ -1,4 +1,4 @@
-//! Metadata of streams: copied, deleted with, and the time to live that is merged into what is there.
+//! Stream metadata: copying it, deleting a stream, and merging the time to live into it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{EventStoreSink, Versions, failure, is_done};
 use crate::event::{Envelope, Event};
 use crate::sink::Outcome;
 
-/// How often the metadata may change under us in one write.
+/// Limit of rounds in one write, when other clients change the metadata meanwhile.
 const ROUNDS_MAX: usize = 5;
 
 const MAX_AGE: &str = "$maxAge";
@@ -23,7 +23,8 @@ pub(super) fn is_tombstone(event: &Event) -> bool {
 }
 
 impl EventStoreSink {
-    /// Makes the metadata of the destination's stream that of the source's; a time to live stays where the source has none.
+    /// Replaces the metadata of the destination's stream by the source's. The configured time to
+    /// live is used if the source has none.
     pub(super) async fn write_metadata(&self, event: &Event) -> Outcome {
         let stream = event.stream.strip_prefix("$$").unwrap_or(&event.stream);
         let wanted: Map<String, Value> = match serde_json::from_slice(&event.data) {
@@ -71,7 +72,7 @@ impl EventStoreSink {
         }
     }
 
-    /// Deletes the destination's stream for ever, as the source's was.
+    /// Deletes the destination's stream for ever, because the source's stream was deleted so.
     pub(super) async fn write_tombstone(&self, event: &Event) -> Outcome {
         match self.client.tombstone_stream(&event.stream, es::ExpectedRevision::Any).await {
             Ok(_) => Outcome::Written(None),
@@ -80,7 +81,7 @@ impl EventStoreSink {
         }
     }
 
-    /// Whether the run has the event with which the destination's stream begins.
+    /// Returns true when the run has the first event of the destination's stream.
     async fn has_first(&self, run: &[Envelope], outcomes: &[Outcome]) -> Result<bool, Outcome> {
         let mut all = run.iter().zip(outcomes);
         if all.clone().any(|(_, outcome)| *outcome == Outcome::Written(Some(0))) {
@@ -93,13 +94,13 @@ impl EventStoreSink {
         if self.settings.versions == Versions::Exact {
             return Ok(true);
         }
-        // the first event of the source need not be the first one here
+        // the first event of the source may have another number at the destination
         let first = self.read_from(&envelope.event.stream, 0, 1).await?;
         Ok(first.first() == Some(&(0, envelope.event.id)))
     }
 
-    /// Sets the time to live when the run brought, or confirmed, the first event of its stream. Gives the outcome that the run has instead
-    /// when that fails.
+    /// Sets the time to live when the run wrote, or confirmed, the first event of its stream.
+    /// Returns the failure if that fails; it replaces the run's outcomes.
     pub(super) async fn set_time_to_live(
         &self,
         run: &[Envelope],

@@ -1,12 +1,14 @@
 //! The event store as a destination.
 //!
-//! Events keep id, type, content type, payload and metadata. Two ways to be idempotent:
+//! Events keep id, type, content type, payload and metadata. There are two ways to be idempotent:
 //!
-//! - [`Versions::Exact`] (Ditto's default): an event goes to the number that it has at the source. What stands there already is compared
-//!   by id, so a repeated write is a duplicate for ever, and a gap or another event is seen.
-//! - [`Versions::LookBack`] (`SkipVersionCheck`, and whenever single events of a stream are left out): an event goes behind the last one.
-//!   The ids at the end of the destination's stream are read once and kept, so that what was written before a crash is found again; the
-//!   append itself expects the end that was seen, so nobody else's event gets between the look and the write.
+//! - [`Versions::Exact`] (Ditto's default): an event keeps its number of the source. The event at
+//!   that number is compared by id, so a repeated write is always seen as a duplicate, and a gap or
+//!   a different event is detected.
+//! - [`Versions::LookBack`] (`SkipVersionCheck`, and whenever single events of a stream are left
+//!   out): an event is appended behind the last one. The ids at the end of the destination's stream
+//!   are read once and kept, so that events written before a crash are found. The append expects
+//!   the end that was read, so no event of another client gets between the read and the write.
 
 mod append;
 mod at_once;
@@ -28,25 +30,27 @@ use crate::Result;
 use crate::event::{Envelope, Event};
 use crate::source::error;
 
-/// How an append is made repeatable.
+/// The way in which an append is made repeatable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
-    /// At the number that the event has at the source.
+    /// Append at the event's number of the source.
     Exact,
-    /// Behind the last event, after a look for its id.
+    /// Append behind the last event, after a search for the event's id.
     LookBack,
 }
 
 /// Settings of the sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventStoreSinkSettings {
-    /// How an append is made repeatable.
+    /// The way in which an append is made repeatable.
     pub versions: Versions,
-    /// `$maxAge` of streams that are new at the destination.
+    /// `$maxAge` of streams that are new at the destination. None for no limit.
     pub time_to_live: Option<Duration>,
-    /// Ids of a destination stream that are read to find what was written before: more than can be unfinished at a crash.
+    /// Number of ids read from the end of a destination stream to find events written before. Must
+    /// exceed the number of events in progress at a crash.
     pub look_back_max: u64,
-    /// Ids of all streams together that are kept; above it streams are forgotten, and read again when they are written.
+    /// Largest number of ids kept for all streams together. Above it streams are forgotten, and
+    /// read again at their next write.
     pub known_ids_max: usize,
 }
 
@@ -61,7 +65,7 @@ impl Default for EventStoreSinkSettings {
     }
 }
 
-/// Neighbours of one stream, which one append can have.
+/// Consecutive events of one stream, for one append.
 type Run<'a> = &'a [Envelope];
 
 /// The event store as a destination.
@@ -69,9 +73,9 @@ pub struct EventStoreSink {
     client: es::EventStoreClient,
     settings: EventStoreSinkSettings,
     tails: Mutex<Tails>,
-    /// Appenders that are not in use: as many as there were writes at the same time.
+    /// Appenders that are idle: as many as there were simultaneous writes.
     appenders: Mutex<Vec<es::Appender>>,
-    /// The server is too old for them.
+    /// True when the server is too old for appenders.
     appends_alone: AtomicBool,
 }
 
@@ -87,12 +91,12 @@ impl EventStoreSink {
         }
     }
 
-    /// An appender of one's own; none when the server has none.
+    /// An appender for exclusive use; none when the server does not support them.
     async fn appender(&self) -> es::Result<Option<es::Appender>> {
         if self.appends_alone.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        // one that failed while nobody used it is of no use
+        // an appender that failed while idle is useless
         let kept = std::iter::from_fn(|| self.kept().pop()).find(|one| !one.has_failed());
         if kept.is_some() {
             return Ok(kept);
@@ -117,7 +121,7 @@ impl EventStoreSink {
         self.appenders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many of the runs can be written at once.
+    /// Number of runs that can be written at once.
     fn count_at_once(&self, runs: &[Run<'_>]) -> usize {
         let plain = runs.iter().take(IN_FLIGHT_MAX).take_while(|run| !is_special(&run[0].event));
         match self.settings.versions {
@@ -126,7 +130,7 @@ impl EventStoreSink {
         }
     }
 
-    /// Writes runs; the outcomes of each.
+    /// Writes runs. Returns the outcomes of each.
     async fn write_runs(&self, runs: &[Run<'_>]) -> Vec<Vec<Outcome>> {
         let at_once = if runs.len() > 1 { self.append_at_once(runs).await } else { None };
         let mut at_once = at_once.map(Vec::into_iter);
@@ -148,7 +152,7 @@ impl EventStoreSink {
         all
     }
 
-    /// Writes neighbours of one stream; one outcome each.
+    /// Writes consecutive events of one stream. Returns one outcome for each.
     async fn write_run(&self, run: Run<'_>) -> Vec<Outcome> {
         let first = &run[0].event;
         if metadata::is_metadata(first) {
@@ -168,7 +172,7 @@ impl EventStoreSink {
         if let Some(time_to_live) = self.settings.time_to_live
             && let Some(problem) = self.set_time_to_live(run, &outcomes, time_to_live).await
         {
-            // the events are there, but the stream is not as it should be: they are tried again, found, and the rest is made up for
+            // the events are written but the time to live is not: a retry finds them, and sets it
             return failed_first(problem, run.len());
         }
         outcomes
@@ -212,7 +216,7 @@ impl Sink for EventStoreSink {
     }
 }
 
-/// Whether two events can be in one append.
+/// Returns true when two events can share an append.
 fn are_neighbours(one: &Envelope, next: &Envelope, versions: Versions) -> bool {
     let (one, next) = (&one.event, &next.event);
     one.stream == next.stream
@@ -220,7 +224,7 @@ fn are_neighbours(one: &Envelope, next: &Envelope, versions: Versions) -> bool {
         && (versions == Versions::LookBack || one.revision + 1 == next.revision)
 }
 
-/// Whether an event is no event of its stream.
+/// Returns true for metadata and deletions, which are not events of the stream itself.
 fn is_special(event: &Event) -> bool {
     metadata::is_metadata(event) || metadata::is_tombstone(event)
 }
@@ -240,14 +244,14 @@ fn new_event(envelope: &Envelope) -> es::NewEvent {
     }
 }
 
-/// What a failed call means for the event that it was about.
+/// The outcome of an event whose call failed.
 fn failure(failed: &es::Error) -> Outcome {
     let reason = crate::source::message(failed);
     match failed.kind() {
         es::ErrorKind::Unavailable
         | es::ErrorKind::Timeout
         | es::ErrorKind::NotLeader
-        // a password that was changed: no event is to blame
+        // a changed password: not the fault of an event
         | es::ErrorKind::AccessDenied => Outcome::Unavailable(reason),
         es::ErrorKind::Rejected | es::ErrorKind::StreamDeleted => Outcome::Rejected(reason),
         es::ErrorKind::NotFound
@@ -258,7 +262,7 @@ fn failure(failed: &es::Error) -> Outcome {
     }
 }
 
-/// The outcomes when the first of `count` events failed.
+/// The outcomes of `count` events when the first one failed.
 fn failed_first(outcome: Outcome, count: usize) -> Vec<Outcome> {
     let mut outcomes = vec![Outcome::Untried; count];
     if let Some(first) = outcomes.first_mut() {

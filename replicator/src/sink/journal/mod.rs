@@ -1,7 +1,9 @@
-//! An Antiphon journal as a destination: with a journal as the source, a system moves from one database to another while it runs.
+//! An Antiphon journal as a destination. With a journal as the source too, a system moves from one
+//! database to another while it runs.
 //!
-//! Each stored event keeps its number, origin, version and payload. A stream must be complete: what was deleted from the head of the source's
-//! stream is missing at the destination, and the stream is parked with that reason.
+//! Each stored event keeps its number, origin, version and payload. A stream must be complete: if
+//! events were deleted from the head of the source's stream, they are missing at the destination,
+//! and the stream is parked with that reason.
 
 #[cfg(test)]
 mod tests;
@@ -21,15 +23,16 @@ use crate::event::Envelope;
 use crate::stores_on_demand::StoresOnDemand;
 use crate::{Error, ErrorKind, Result, journal_event};
 
-/// How long the writer may take to be sealed at the end; else the next one seals it.
+/// Time for sealing the writer at the end. After it the next sink seals the writer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Settings of a journal sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalSinkSettings {
-    /// The name of what is replicated: of two sinks with the same name, the later one takes over and the earlier one writes no more.
+    /// The name of the replication. A later sink with the same name takes over, and the earlier
+    /// sink stops writing.
     pub name: String,
-    /// How long one append may take; then its outcome is found out.
+    /// Timeout of one append. After it the sink finds out the outcome.
     pub write_timeout: Duration,
 }
 
@@ -41,23 +44,26 @@ pub struct JournalSink {
 }
 
 impl JournalSink {
-    /// Writes to the journal of `stores`, through a writer of its own, which is opened with the first write at the latest.
+    /// Creates a sink for the journal of `stores`. Its own writer is opened with the first write at
+    /// the latest.
     pub fn new(stores: StoresOnDemand, settings: JournalSinkSettings) -> Self {
         let writer = Mutex::new(OwnWriter::new(&settings.name));
         Self { stores, settings, writer }
     }
 
-    /// Takes over from an earlier sink of the same name: it is sealed, and a new writer is open.
+    /// Takes over from an earlier sink of the same name: seals its writer and opens a new one.
     ///
     /// # Errors
-    /// `Unavailable` or `Timeout` when the journal is away, `Fenced` when yet another sink took over; the first write does it then, or says
-    /// why not. `Rejected` when the tables are missing, or may not be written.
+    /// `Unavailable` or `Timeout` when the journal is unreachable, `Fenced` when yet another sink
+    /// took over; the first write then tries again, or reports the reason. `Rejected` when the
+    /// tables are missing or must not be written.
     pub async fn take_over(&self) -> Result<()> {
         let stores = self.stores.get().await?;
         self.writer.lock().await.get(stores).await.map(|_| ())
     }
 
-    /// Writes events of one stream whose numbers follow each other. The writer comes first: with it everything is known that an earlier one did.
+    /// Writes events of one stream with consecutive numbers. Opens the writer first: then all
+    /// effects of an earlier writer are known.
     async fn write_run(&self, run: &[Envelope]) -> Vec<Outcome> {
         let away = |error: Error| first(Outcome::Unavailable(error.to_string()), run.len());
         let stores = match self.stores.get().await {
@@ -142,14 +148,15 @@ impl JournalSink {
     }
 }
 
-/// The index of the first event that is not at the destination as it is here. What was deleted there cannot be compared and passes.
+/// The index of the first event that differs at the destination. An event that was deleted there
+/// cannot be compared, and counts as equal.
 async fn different(
     stores: &Stores,
     id: &PersistenceId,
     events: &[StoredEvent],
 ) -> Result<Option<usize>> {
     let (mut next, last) = (events[0].sequence_nr, events[events.len() - 1].sequence_nr);
-    // a store may answer with fewer events than there are
+    // a store may return only a part of the events
     loop {
         let stored = stores.journal.replay(id, next, last, events.len()).await?;
         let Some(to) = stored.last().map(|event| event.sequence_nr) else { return Ok(None) };
@@ -167,7 +174,7 @@ async fn different(
     }
 }
 
-/// A look that was refused says nothing about the event.
+/// Turns a rejected read into `Unavailable`, because it says nothing about the event.
 fn look(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Rejected => Error::unavailable(error.to_string()).with_source(error),
@@ -190,7 +197,7 @@ fn first(outcome: Outcome, count: usize) -> Vec<Outcome> {
 fn failure(error: &Error) -> Outcome {
     let reason = error.to_string();
     match error.kind() {
-        // a new writer finds out on the next try what is there
+        // on the next try a new writer finds out which events are there
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Fenced => {
             Outcome::Unavailable(reason)
         }

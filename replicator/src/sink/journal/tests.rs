@@ -1,4 +1,4 @@
-//! The sink on the Cassandra store, on the model of its server.
+//! Tests of the sink on the Cassandra store, with a model of its server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,7 @@ async fn of_two_that_run_the_later_one_writes_and_the_other_says_why_it_does_not
     first.write(&events("a", 1..=1)).await;
     second.write(&events("a", 2..=2)).await;
 
-    // it learns of it at the first write that fails, and stays away
+    // the first sink notices at its first failed write, and writes nothing more
     for _ in 0..3 {
         let refused = first.write(&events("a", 3..=3)).await;
         assert!(matches!(&refused[..], [Outcome::Unavailable(_)]), "{refused:?}");
@@ -120,7 +120,7 @@ async fn whatever_a_write_answers_each_event_is_there_once_and_in_order() {
             tries += 1;
             assert!(tries < 2000, "seed {seed}: it does not end at #{next}");
             if tries % 5 == 0 {
-                // killed: what it had under way may still take effect
+                // killed: its writes in progress may still take effect
                 sink = sink_on(Arc::new(faulty.clone()), "it", write_timeout);
             }
             let outcomes = sink.write(&events("a", next..=(next + 2).min(20))).await;
@@ -136,7 +136,7 @@ async fn whatever_a_write_answers_each_event_is_there_once_and_in_order() {
             }
         }
         assert_eq!(numbers(&tables, "a").await, (1..=20).collect::<Vec<_>>(), "seed {seed}");
-        // what is late takes effect, if it can, and then still each event is in one round only
+        // late writes may still take effect, but each event must be in exactly one round
         tokio::time::sleep(faults.late_max).await;
         let log = log(&tables).await;
         for number in 1..=20 {
@@ -150,7 +150,7 @@ fn sink(tables: &ModelTables, name: &str) -> JournalSink {
     sink_on(Arc::new(tables.clone()), name, Duration::from_secs(10))
 }
 
-/// A sink on a session of its own, as in another process.
+/// A sink with its own session, as in another process.
 fn sink_on(tables: Arc<dyn Tables>, name: &str, write_timeout: Duration) -> JournalSink {
     let stores = CassandraStores::on(tables, CassandraSettings::default(), 1000).stores();
     let settings = JournalSinkSettings { name: name.to_owned(), write_timeout };
@@ -172,7 +172,7 @@ async fn numbers(tables: &ModelTables, entity: &str) -> Vec<u64> {
     stored.iter().map(|event| event.sequence_nr.value()).collect()
 }
 
-/// The rounds of all writers, one behind the other.
+/// The rounds of all writers, concatenated.
 async fn log(tables: &ModelTables) -> Vec<u8> {
     let mut log = Vec::new();
     for row in tables.writers().await.unwrap() {

@@ -1,16 +1,18 @@
-//! The writer of a journal sink: there is one at a time for each name, whoever uses it.
+//! The writer of a journal sink: one at a time for each name, across all processes.
 //!
-//! The coordination table `replicator_writers` says which writer a name has. A sink takes it over in this order:
+//! The coordination table `replicator_writers` has the current writer of each name. A sink takes it
+//! over in this order:
 //!
 //! ```text
 //!   read the row --> seal the writer in it --> put a new writer into the row --> open that
 //! ```
 //!
-//! A crash between any two steps leaves a writer in the row, perhaps one that was never opened; the next sink seals it. So nothing of a killed
-//! replicator takes effect after its successor has looked at the streams, and no writer stays open for ever, which readers would have to follow.
+//! A crash between two steps leaves a writer in the row, perhaps one that was never opened; the
+//! next sink seals it. So no write of a killed replicator takes effect after its successor has read
+//! the streams, and no writer, which readers would have to follow, stays open for ever.
 //!
-//! A sink whose writer was taken over by another one stays away from then on: two that take turns would be slower than one, and nobody
-//! would see it.
+//! A sink whose writer was taken over stops for good. Two sinks that take turns would be slower
+//! than one, and the conflict would go unnoticed.
 
 use antiphon_persistence::store::{CasOutcome, RowVersion, Stores, WriterId};
 use bytes::Bytes;
@@ -19,22 +21,22 @@ use uuid::Uuid;
 use crate::{Error, Result};
 
 const TABLE: &str = "replicator_writers";
-/// Other sinks that may come in between while one takes over.
+/// Limit of attempts to take over, when other sinks intervene.
 const ATTEMPTS_MAX: u32 = 10;
 
-/// The writer that a sink has, if it has one.
+/// The writer of a sink, if it has one.
 #[derive(Debug)]
 pub(super) struct OwnWriter {
-    /// Under which it is in the table.
+    /// The key of the row in the table.
     name: String,
-    /// The begin of the names of all writers of this sink.
+    /// The prefix of the names of all writers of this sink.
     prefix: String,
-    /// Writers that were put, or may have been put, into the table.
+    /// Number of writers that were put, or may have been put, into the table.
     count: u64,
     current: Option<WriterId>,
-    /// Who was in the table when one was put there and no answer came.
+    /// The writer that was in the table before a put whose outcome is unknown.
     replaced: Option<Option<WriterId>>,
-    /// Who took over.
+    /// The writer that took over.
     lost_to: Option<String>,
 }
 
@@ -50,10 +52,11 @@ impl OwnWriter {
         }
     }
 
-    /// The writer that is open, or a new one after everything that an earlier one did is known.
+    /// The open writer, or a new one after all effects of an earlier writer are known.
     ///
     /// # Errors
-    /// `Fenced` when another sink took over; else what the journal says, and the next call goes on.
+    /// `Fenced` when another sink took over; else the error of the journal, and the next call
+    /// continues.
     pub(super) async fn get(&mut self, stores: &Stores) -> Result<WriterId> {
         self.not_lost()?;
         if let Some(writer) = &self.current {
@@ -79,31 +82,32 @@ impl OwnWriter {
         )))
     }
 
-    /// Nothing more is written with a writer: the next call of [`get`](Self::get) seals it before anything else is decided.
+    /// Stops writing with a writer. The next call of [`get`](Self::get) seals it before any other
+    /// decision.
     pub(super) fn retire(&mut self, writer: &WriterId) {
         if self.current.as_ref() == Some(writer) {
             self.current = None;
         }
     }
 
-    /// Whether nothing was ever to be written.
+    /// True when this sink never put a writer into the table.
     pub(super) fn is_unused(&self) -> bool {
         self.count == 0
     }
 
-    /// Seals the writer, and takes it out of the table.
+    /// Seals the writer, and removes it from the table.
     pub(super) async fn close(&mut self, stores: &Stores) -> Result<()> {
         self.current = None;
         let (version, there) = self.read(stores).await?;
         let Some(writer) = there.filter(|one| self.is_own(one)) else { return Ok(()) };
         stores.journal.seal(&writer).await?;
-        // the row stays, so that its version only grows; if another sink took over meanwhile, that one is in it
+        // the row stays, so that its version only grows; the row of a sink that took over is kept
         let none = Some(Bytes::new());
         stores.coordination.compare_and_set(TABLE, &self.name, version, none).await?;
         Ok(())
     }
 
-    /// Asks the table whether another sink took over.
+    /// Checks in the table that no other sink took over.
     pub(super) async fn look(&mut self, stores: &Stores) -> Result<()> {
         self.not_lost()?;
         let (_, there) = self.read(stores).await?;
@@ -123,7 +127,8 @@ impl OwnWriter {
         Ok((Some(row.version), Some(WriterId::new(name)?)))
     }
 
-    /// Whether `new` is in the table now. Without an answer it may be.
+    /// Puts `new` into the table. Returns true when it is there now. After an error it may be
+    /// there.
     async fn put(
         &mut self,
         stores: &Stores,
@@ -146,7 +151,7 @@ impl OwnWriter {
         writer.as_str().starts_with(&self.prefix)
     }
 
-    /// Whether what is in the table leaves it to this sink.
+    /// Fails when the writer in the table shows that another sink took over.
     fn check(&mut self, there: Option<&WriterId>) -> Result<()> {
         let is_own = there.is_some_and(|one| self.is_own(one));
         let is_as_before = self.replaced.as_ref().is_some_and(|one| one.as_ref() == there);

@@ -1,4 +1,4 @@
-//! The rules of a persistent subscription group, as EventStoreDB has them.
+//! The rules of a persistent subscription group, as in EventStoreDB.
 //!
 //! ```text
 //!             room at a consumer          Ack, Skip
@@ -10,7 +10,7 @@
 //!
 //! Invariants:
 //! - a message is with at most one consumer, and no consumer has more than its buffer size;
-//! - what waits to be delivered again goes before what is new, lowest place first;
+//! - messages to be delivered again go before new ones, lowest position first;
 //! - the checkpoint never passes a message that waits or is out.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,20 +19,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// A message: what the rules need of it. The shell keeps what is sent.
+/// The parts of a message that the rules need. The shell keeps the content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) id: Uuid,
-    /// Where it stands: a number of the stream, or a place of the log.
+    /// The position of the message: a number of the stream, or an index of the log.
     pub(crate) at: u64,
-    /// What it is pinned by.
+    /// The value by which the message is pinned to a consumer.
     pub(crate) pin: u64,
     pub(crate) retry_count: u32,
-    /// It came from the parked messages, whose place is not the group's.
+    /// True for a replayed parked message, whose position is not one of the group.
     pub(crate) replayed: bool,
 }
 
-/// How messages are spread over consumers.
+/// The distribution of messages over consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Strategy {
     DispatchToSingle,
@@ -40,23 +40,23 @@ pub(crate) enum Strategy {
     Pinned,
 }
 
-/// The settings that the rules need.
+/// The settings that the rules use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) max_retry_count: u32,
     pub(crate) message_timeout: Duration,
     pub(crate) max_subscriber_count: usize,
-    /// How many messages are kept in waiting.
+    /// Largest number of waiting messages.
     pub(crate) buffer_max: usize,
     pub(crate) strategy: Strategy,
 }
 
-/// What happens to a group.
+/// An input of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
     /// Messages were read, in order.
     Read(Vec<Message>),
-    /// Parked messages are to be delivered again.
+    /// Deliver parked messages again.
     Replay(Vec<Message>),
     Connect {
         consumer: u64,
@@ -71,12 +71,12 @@ pub(crate) enum Input {
         ids: Vec<Uuid>,
         reason: String,
     },
-    /// Everything that is out is delivered again, as if it had timed out.
+    /// Deliver all messages that are out again, as after a timeout.
     Redeliver,
     Tick,
 }
 
-/// What the shell has to do, in this order.
+/// Requests to the shell, to be executed in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     Send {
@@ -87,7 +87,7 @@ pub(crate) enum Effect {
         message: Message,
         reason: String,
     },
-    /// The group has all the consumers that it may have.
+    /// The group has no room for another consumer.
     Refuse {
         consumer: u64,
     },
@@ -116,7 +116,7 @@ pub(crate) struct Group {
     out: BTreeMap<Uuid, Out>,
     consumers: Vec<Consumer>,
     turn: usize,
-    /// The place after the last message that was read.
+    /// The position after the last message read.
     next: u64,
 }
 
@@ -161,22 +161,22 @@ impl Group {
         effects
     }
 
-    /// How many messages the shell may read.
+    /// Number of messages that the shell may read.
     pub(crate) fn room(&self) -> usize {
         self.rules.buffer_max.saturating_sub(self.waiting.len())
     }
 
-    /// The place after the last message that was read.
+    /// The position after the last message read.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Says that everything below `next` was read, though nothing of it is for this group.
+    /// Skips to `next`: no message below it is for this group.
     pub(crate) fn skip_to(&mut self, next: u64) {
         self.next = self.next.max(next);
     }
 
-    /// The place from which a restarted server reads on.
+    /// The position from which a restarted server continues to read.
     pub(crate) fn checkpoint(&self) -> u64 {
         let out = self.out.values().map(|out| &out.message);
         let open = self.waiting.iter().chain(&self.retrying).chain(out);
@@ -186,12 +186,12 @@ impl Group {
             .unwrap_or(self.next)
     }
 
-    /// When the next message times out.
+    /// The time of the next timeout of a message.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.out.values().map(|out| out.until).min()
     }
 
-    /// Messages that are with consumers, and that wait to be delivered again.
+    /// Number of messages that are with consumers, and number that wait to be delivered again.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.out.len(), self.retrying.len())
     }
@@ -222,7 +222,7 @@ impl Group {
 
     fn settle(&mut self, id: Uuid) {
         self.take(id);
-        // an answer that comes after the timeout still counts
+        // an answer after the timeout still counts
         self.retrying.retain(|message| message.id != id);
     }
 

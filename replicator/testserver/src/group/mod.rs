@@ -1,4 +1,5 @@
-//! Persistent subscription groups: the rules in [`core`], and the task that reads, sends and stores.
+//! Persistent subscription groups: the rules in [`core`], and the task that reads, sends and
+//! stores.
 
 pub(crate) mod core;
 mod task;

@@ -22,14 +22,14 @@ use crate::refusal;
 use crate::store::{EventFilter, Found, GroupRecord, Store, StreamPage, position};
 use crate::uuids::{formed, uuid};
 
-/// Where the messages of a consumer go.
+/// The destination of a consumer's messages.
 pub(crate) struct Consumer {
     pub(crate) messages: mpsc::Sender<Result<ReadResp, Status>>,
-    /// Whether it wants ids as text.
+    /// True when the consumer wants ids as text.
     pub(crate) text_ids: bool,
 }
 
-/// What a consumer says about messages.
+/// A consumer's answer for messages.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Done(Vec<Uuid>),
@@ -37,7 +37,7 @@ pub(crate) enum Answer {
     Park(Vec<Uuid>, String),
 }
 
-/// What the services ask of a group.
+/// A request of the services to a group.
 pub(crate) enum Command {
     Connect {
         id: u64,
@@ -54,11 +54,11 @@ pub(crate) enum Command {
     },
     Status(oneshot::Sender<GroupStatus>),
     Redeliver,
-    /// The group was deleted or changed: its consumers are told, and the task ends.
+    /// The group was deleted or changed: notify its consumers, and end the task.
     Drop,
 }
 
-/// What there is to tell about a group.
+/// The state of a group.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GroupStatus {
     pub(crate) consumers: usize,
@@ -67,7 +67,7 @@ pub(crate) struct GroupStatus {
     pub(crate) next: u64,
 }
 
-/// Entries of `$all` that are looked at with the store locked.
+/// Largest number of entries of `$all` examined while the store is locked.
 const SCAN: usize = 1000;
 
 struct Task {
@@ -77,14 +77,14 @@ struct Task {
     settings: Settings,
     filter: Option<EventFilter>,
     core: Group,
-    /// What is sent for the messages that the core knows.
+    /// The content of the messages that the core has.
     found: BTreeMap<Uuid, Found>,
     consumers: BTreeMap<u64, Consumer>,
-    /// When the checkpoint is stored; none while it stands.
+    /// The time at which the checkpoint is stored; none when it is up to date.
     store_at: Option<Instant>,
 }
 
-/// Runs a group until its commands end.
+/// Runs a group until its command channel closes.
 pub(crate) async fn run(
     store: Arc<Mutex<Store>>,
     faults: Faults,
@@ -145,7 +145,7 @@ impl Task {
             Command::Answer(answer) => self.answer(answer),
             Command::Replay { limit, done } => {
                 self.replay(limit);
-                // whoever asked may be gone
+                // the caller may be gone
                 let _ = done.send(());
             }
             Command::Status(to) => {
@@ -182,7 +182,7 @@ impl Task {
         self.step(Input::Tick);
     }
 
-    /// Advances the core, and does what it says until it says nothing more.
+    /// Advances the core and carries out its effects, until there are none left.
     fn step(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
@@ -200,7 +200,7 @@ impl Task {
             Effect::Refuse { consumer } => {
                 let to = self.consumers.remove(&consumer)?;
                 let refusal = refusal::too_many_consumers(&self.record.stream, &self.record.group);
-                // a consumer that cannot even be refused is gone
+                // a consumer that cannot receive the refusal is gone
                 let _ = to.messages.try_send(Err(refusal));
                 None
             }
@@ -220,7 +220,7 @@ impl Task {
         if sent {
             return None;
         }
-        // gone, or it does not take what is sent
+        // the consumer is gone, or does not receive its messages
         self.consumers.remove(&consumer);
         Some(Input::Disconnect { consumer })
     }
@@ -260,7 +260,7 @@ impl Task {
         }
     }
 
-    /// What comes next, and where to go on.
+    /// The next messages, and the position after them.
     fn read(&self, count: usize) -> (Vec<Found>, u64) {
         let (from, resolve) = (self.core.next(), self.settings.resolve_links);
         if self.record.stream == ALL {
@@ -316,7 +316,7 @@ impl Task {
         self.step(Input::Replay(messages));
     }
 
-    /// When the checkpoint is to be stored; stores it at once when enough has changed.
+    /// The time at which to store the checkpoint. Stores it at once when enough has changed.
     fn note_checkpoint(&mut self) -> Option<Instant> {
         let changed = self.core.checkpoint().saturating_sub(self.record.next);
         let most = u64::try_from(self.settings.max_checkpoint_count).unwrap_or(u64::MAX);
@@ -342,7 +342,7 @@ impl Task {
     async fn drop_consumers(self) {
         for consumer in self.consumers.values() {
             let status = refusal::dropped(&self.record.stream, &self.record.group);
-            // a consumer that takes nothing is dropped without a word
+            // a consumer that does not receive is dropped without a message
             let _ = consumer.messages.try_send(Err(status));
         }
     }
@@ -369,7 +369,7 @@ fn rules(settings: &Settings) -> Rules {
         Some(MessageTimeout::MessageTimeoutTicks(ticks)) => ticks_span(ticks),
         None => Duration::ZERO,
     };
-    // zero stands for no timeout on the wire
+    // on the wire zero means no timeout
     let never = Duration::from_secs(365 * 24 * 3600);
     Rules {
         max_retry_count: u32::try_from(settings.max_retry_count).unwrap_or_default(),

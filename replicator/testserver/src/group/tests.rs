@@ -1,4 +1,4 @@
-//! The rules of a group, one by one, as exact lists of effects.
+//! Tests of the rules of a group, as exact lists of effects.
 
 use super::*;
 
@@ -120,6 +120,6 @@ fn a_strategy_decides_which_consumer_gets_a_message() {
     };
     assert_eq!(spread(Strategy::DispatchToSingle), [1, 1, 2, 2]);
     assert_eq!(spread(Strategy::RoundRobin), [1, 2, 1, 2]);
-    // the fourth waits for its own consumer, though the other one has room
+    // the fourth message waits for its own consumer, although the other one has room
     assert_eq!(spread(Strategy::Pinned), [1, 1, 2]);
 }

@@ -1,4 +1,4 @@
-//! What the server tells about itself: the members of its cluster, and what it can do.
+//! The server's description of itself: the members of its cluster, and its features.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::settings::ClusterMember;
 use crate::store::now_ticks;
 
-/// The version that the server says it is: the behaviour that it follows.
+/// The version that the server reports, and whose behaviour it follows.
 const VERSION: &str = "24.10.0";
 
 pub(crate) struct AboutService(pub(crate) Arc<Node>);

@@ -19,7 +19,7 @@ use crate::refusal;
 use crate::store::{Appended, Event, Expected};
 use crate::uuids::uuid;
 
-/// Batches that may be open at once on one stream of requests.
+/// Largest number of incomplete batches on one stream of requests.
 const OPEN_MAX: usize = 1024;
 
 struct Session {
@@ -60,7 +60,7 @@ impl Session {
         None
     }
 
-    /// Adds a part; when it is the last one, writes and answers.
+    /// Adds a part. After the last part of a batch, writes it and returns the answer.
     fn take(&mut self, request: BatchAppendReq) -> Result<Option<BatchAppendResp>, Status> {
         let correlation = request.correlation_id.clone();
         let id =
@@ -98,7 +98,7 @@ impl Session {
             self.parts.get_mut(&id).ok_or_else(|| refusal::malformed("options"))?;
         for given in events {
             *bytes += given.data.len() + given.metadata.len();
-            // what is too large is refused at the end, and not kept until then
+            // a batch that is too large is refused at its end, but not kept until then
             if *bytes <= self.service.bytes_max() {
                 collected.push(event(given)?);
             }
@@ -142,7 +142,7 @@ impl Session {
             Ok(Appended::Tombstoned) => {
                 let status = refusal::stream_deleted(stream);
                 let stream = wire::StreamName { name: stream.to_owned().into() };
-                // the message has the stream's name in its field 1
+                // the details have the stream's name in field 1, as this message does
                 let details = wire::StreamFrom { stream: Some(stream), from: None };
                 Answer::Error(refused(&status, "StreamDeleted", &details))
             }

@@ -1,4 +1,4 @@
-//! What the server tells about a group.
+//! The server's description of a group.
 
 use antiphon_eventstore::ALL;
 use antiphon_eventstore::wire::persistent_subscriptions::settings::MessageTimeout;
@@ -54,13 +54,13 @@ impl PersistentService {
     async fn status(&self, record: &GroupRecord) -> GroupStatus {
         let Some(group) = self.0.group(&record.key()) else { return GroupStatus::default() };
         let (to, status) = oneshot::channel();
-        // a group that was dropped meanwhile has nothing to tell
+        // a group that was dropped meanwhile has no status
         let _ = group.send(Command::Status(to)).await;
         status.await.unwrap_or_default()
     }
 }
 
-/// The name of the strategy; old clients give a number.
+/// The name of the strategy. Old clients send a number instead.
 fn strategy(settings: &Settings) -> String {
     let name = match (settings.consumer_strategy.as_str(), settings.strategy_old) {
         ("", 0) => "DispatchToSingle",

@@ -1,4 +1,4 @@
-//! Groups as they are asked for: settings, beginnings, filters.
+//! Groups as requested by clients: settings, starts, filters.
 
 use antiphon_eventstore::ALL;
 use antiphon_eventstore::wire;
@@ -55,7 +55,7 @@ impl PersistentService {
         })
     }
 
-    /// Where a group begins, and how that is told.
+    /// The start of a group, as a position and as shown in its description.
     fn stream_start(&self, stream: &str, from: Option<wire::stream_from::From>) -> (u64, String) {
         use wire::stream_from::From;
         let end = || {
@@ -81,7 +81,7 @@ impl PersistentService {
     }
 }
 
-/// The filter as the wire has it.
+/// Parses a filter of the wire.
 pub(crate) fn filter(given: wire::Filter) -> Result<EventFilter, Status> {
     use wire::filter::Subject;
     let (on_type, expression) = match given.subject {
@@ -93,7 +93,7 @@ pub(crate) fn filter(given: wire::Filter) -> Result<EventFilter, Status> {
         .map_err(|why| refusal::invalid(&format!("the filter's expression cannot be read: {why}")))
 }
 
-/// What the real server refuses of the settings of a group.
+/// Refuses the same settings as the real server.
 fn check(settings: &Settings) -> Result<(), Status> {
     let positive = [
         ("read batch size", settings.read_batch_size),

@@ -1,4 +1,4 @@
-//! The services, as the wire has them.
+//! The services of the wire protocol.
 
 pub(crate) mod about;
 mod batch;
@@ -16,7 +16,7 @@ use tonic::Status;
 /// A stream of answers.
 pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// A name as text.
+/// The name of a stream as text.
 pub(crate) fn name(
     stream: Option<antiphon_eventstore::wire::StreamName>,
 ) -> Result<String, Status> {

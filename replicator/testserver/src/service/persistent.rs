@@ -23,7 +23,8 @@ use crate::uuids::{uuid, wants_text};
 
 pub(crate) struct PersistentService(pub(crate) Arc<Node>);
 
-/// Messages beyond the buffer of a consumer that its connection may hold: what a timeout sends again.
+/// Number of messages beyond a consumer's buffer that its connection can hold, for redeliveries
+/// after a timeout.
 const SPARE: usize = 256;
 
 #[tonic::async_trait]
@@ -147,7 +148,7 @@ impl PersistentSubscriptions for PersistentService {
         let key = (stream, options.group);
         let group = self.0.group(&key).ok_or_else(|| refusal::no_group(&key.0, &key.1))?;
         let (done, replayed) = oneshot::channel();
-        // a group that was dropped meanwhile replays nothing, and says so by its absence
+        // a group that was dropped meanwhile replays nothing; the missing reply says so
         let _ = group.send(Command::Replay { limit, done }).await;
         replayed.await.map_err(|_| refusal::dropped(&key.0, &key.1))?;
         Ok(Response::new(wire::Empty {}))
@@ -179,7 +180,7 @@ impl PersistentSubscriptions for PersistentService {
         Ok(Response::new(ListResp { groups }))
     }
 
-    /// Consumers are dropped, and groups go on from their checkpoints.
+    /// Drops all consumers, and restarts the groups at their checkpoints.
     async fn restart_subsystem(
         &self,
         request: Request<wire::Empty>,
@@ -195,7 +196,7 @@ impl PersistentSubscriptions for PersistentService {
 }
 
 impl PersistentService {
-    /// What is sent to a consumer, until its stream ends.
+    /// The messages to a consumer, until its stream ends.
     fn messages(&self, receiver: mpsc::Receiver<Result<ReadResp, Status>>) -> Answers<ReadResp> {
         let ended = self.0.faults.ended();
         let state = (receiver, ended, false);
@@ -222,7 +223,7 @@ impl PersistentService {
     }
 }
 
-/// Takes what a consumer answers until it goes.
+/// Takes the answers of a consumer until it disconnects.
 async fn take_answers(id: u64, mut requests: Streaming<ReadReq>, group: mpsc::Sender<Command>) {
     use read_req::nack::Action;
     while let Ok(Some(request)) = requests.message().await {
@@ -243,6 +244,6 @@ async fn take_answers(id: u64, mut requests: Streaming<ReadReq>, group: mpsc::Se
             return;
         }
     }
-    // a group that is gone has no consumers to forget
+    // a group that is gone has no consumers left
     let _ = group.send(Command::Disconnect { id }).await;
 }

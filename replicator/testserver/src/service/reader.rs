@@ -1,4 +1,4 @@
-//! A reader: a read that ends, or a subscription that does not.
+//! A reader: a read that ends, or a subscription without an end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::refusal;
 use crate::store::{EventFilter, Found, StreamPage, now_ticks, position};
 use crate::uuids::formed;
 
-/// Entries that are read with the store locked.
+/// Largest number of entries read while the store is locked.
 const PAGE: usize = 256;
 
-/// What is read.
+/// The source of a reader.
 pub(super) enum Source {
     Stream(String),
     All { filter: Option<EventFilter>, checkpoint_interval: u64 },
 }
 
-/// When a reader ends.
+/// The end of a reader.
 pub(super) enum End {
-    /// After so many events.
+    /// After this many events.
     After(u64),
     /// Never.
     Never(Live),
 }
 
-/// What a subscription waits for.
+/// The live state of a subscription.
 pub(super) struct Live {
     head: watch::Receiver<usize>,
     ended: watch::Receiver<u64>,
@@ -45,14 +45,14 @@ pub(super) struct Reader {
     pub(super) node: Arc<Node>,
     pub(super) source: Source,
     pub(super) resolve: bool,
-    /// Whether ids are sent as text.
+    /// True when ids are sent as text.
     pub(super) text_ids: bool,
     pub(super) forwards: bool,
-    /// Where to go on; none at the end of what a read can reach.
+    /// The position to continue from; none at the end of a read.
     pub(super) next: Option<u64>,
     pub(super) end: End,
     pub(super) queue: VecDeque<ReadResp>,
-    /// Entries since the last checkpoint.
+    /// Number of entries since the last checkpoint.
     pub(super) unreported: u64,
 }
 
@@ -109,13 +109,13 @@ impl Reader {
         }
     }
 
-    /// Reads a page. Whether there may be more at once.
+    /// Reads a page. Returns true when there may be another one.
     fn fill(&mut self) -> Result<bool, Status> {
         let left = match &mut self.end {
             End::After(0) => return Ok(false),
             End::After(left) => usize::try_from(*left).unwrap_or(usize::MAX),
             End::Never(live) => {
-                // seen before it is read, so that what comes later wakes
+                // marked before the read, so that later entries wake the reader
                 live.head.mark_unchanged();
                 usize::MAX
             }
@@ -192,7 +192,7 @@ impl Reader {
         }
     }
 
-    /// Says how far a filtered subscription is, when that is due.
+    /// Reports the position of a filtered subscription when a report is due.
     fn report(&mut self) {
         let Source::All { filter: Some(_), checkpoint_interval } = self.source else { return };
         let Some(at) = self.next.filter(|_| self.unreported >= checkpoint_interval) else { return };
@@ -209,7 +209,7 @@ fn content(content: read_resp::Content) -> ReadResp {
 }
 
 fn event(found: Found, text: bool) -> ReadResp {
-    // servers before 22.10 gave no position outside of `$all`
+    // servers before 22.10 sent no position outside of `$all`
     let at = read_resp::event::Position::CommitPosition(position(found.index));
     let event = read_resp::Event {
         event: formed(found.event, text),

@@ -72,7 +72,7 @@ impl streams_server::Streams for StreamsService {
 }
 
 impl StreamsService {
-    /// Writes, with the faults that belong to it: `reset` breaks the connection.
+    /// Writes, unless a fault prevents it. `reset` breaks the connection.
     pub(super) fn write(
         &self,
         stream: &str,
@@ -221,7 +221,7 @@ impl StreamsService {
     }
 }
 
-/// After how many entries a filtered subscription says how far it is.
+/// Number of entries after which a filtered subscription reports its position.
 fn checkpoint_interval(filter: &wire::Filter) -> u64 {
     let window = match filter.window {
         Some(wire::filter::Window::Max(max)) => u64::from(max),
@@ -240,7 +240,7 @@ pub(super) fn event(given: wire::NewEvent) -> Result<Event, Status> {
         id: id.ok_or_else(|| refusal::malformed("id"))?,
         event_type: event_type.as_str().into(),
         is_json: content == "application/json",
-        // a slice of the whole message otherwise, which would stay in memory
+        // copied, because a slice would keep the whole message in memory
         data: bytes::Bytes::copy_from_slice(&given.data),
         metadata: bytes::Bytes::copy_from_slice(&given.metadata),
     })
@@ -309,5 +309,5 @@ fn wrong(expected: Expected, current: Option<u64>) -> append_resp::WrongExpected
     }
 }
 
-/// Batches that are not complete, by their id.
+/// Incomplete batches by their id.
 pub(super) type Parts = BTreeMap<Uuid, (batch_append_req::Options, Vec<Event>, usize)>;

@@ -1,9 +1,10 @@
-//! Writing. The rules are those of EventStoreDB's index writer:
+//! Writes. The rules are those of EventStoreDB's index writer:
 //!
-//! - the expected number is the last one: written, whatever the ids are;
-//! - it is older: a repeated append if each event from there on has the same id, else wrong;
-//! - nothing is expected: a repeated append if the ids are remembered for this stream, written if
-//!   the first one is not, else wrong.
+//! - the expected number is the last one: written, for any ids;
+//! - the expected number is older: a repeated append if each event from there on has the same id,
+//!   else wrong;
+//! - any number is expected: a repeated append if all ids are remembered for this stream, written
+//!   if the first one is not, else wrong.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::entry::{Body, Entry, Event, StreamId, position};
 use super::metadata::{DELETED, Limits};
 use super::{Store, now_ticks};
 
-/// What the writer expects.
+/// The revision that the writer expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
     Any,
@@ -24,7 +25,7 @@ pub(crate) enum Expected {
     Exact(u64),
 }
 
-/// How an append ended.
+/// The outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Appended {
     Written { last: u64, position: u64 },
@@ -44,7 +45,7 @@ impl Store {
     /// Appends events to a stream, all or none.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn append(
         &mut self,
         name: &str,
@@ -79,7 +80,7 @@ impl Store {
     /// Deletes a stream.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn delete(
         &mut self,
         name: &str,
@@ -111,7 +112,7 @@ impl Store {
         Ok(Appended::Written { last, position: position(self.log.len().saturating_sub(1)) })
     }
 
-    /// Writes without any check: what was accepted before, or what the server itself says.
+    /// Writes without checks: events that were accepted before, or events of the server itself.
     pub(super) fn write(&mut self, stream: StreamId, created: u64, events: Vec<Event>) -> Appended {
         for mut event in events {
             event.event_type = self.interned(&event.event_type);
@@ -166,8 +167,9 @@ impl Store {
         if same { Some(Appended::Repeated { last }) } else { wrong }
     }
 
-    /// A repeated append that expects nothing: its ids are remembered for this stream. When the
-    /// first one is and another is not, the server refuses, as it would write half of it twice.
+    /// Detects a repeated append with any revision: its ids are remembered for this stream. If the
+    /// first id is remembered and another is not, the server refuses, because it would write a part
+    /// twice.
     fn repeated(&self, stream: StreamId, events: &[Event]) -> Option<Appended> {
         let mut last = None;
         for event in events {
@@ -215,7 +217,7 @@ impl Store {
         }
     }
 
-    /// Writes the metadata of `name` on the server's own account.
+    /// Writes the metadata of `name` as the server itself.
     pub(super) fn write_metadata(&mut self, name: &str, data: Vec<u8>) -> Result<()> {
         let name = format!("$${name}");
         let event = system_event("$metadata", data.into());
@@ -226,7 +228,7 @@ impl Store {
         Ok(())
     }
 
-    /// Metadata of another stream takes effect when it is written.
+    /// Applies metadata to its stream as soon as it is written.
     fn note_metadata(&mut self, stream: StreamId, event: &Event) {
         let name = Arc::clone(&self.streams[stream].name);
         if let Some(target) = name.strip_prefix("$$") {
@@ -236,7 +238,7 @@ impl Store {
     }
 }
 
-/// An event that the server itself writes.
+/// An event written by the server itself.
 pub(super) fn system_event(event_type: &str, data: Bytes) -> Event {
     let id = Uuid::new_v4();
     Event { id, event_type: event_type.into(), is_json: true, data, metadata: Bytes::new() }

@@ -10,7 +10,7 @@ use super::metadata::Limits;
 /// The index of a stream.
 pub(super) type StreamId = usize;
 
-/// An event as it was written.
+/// An event as written by a client.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event {
     pub(crate) id: Uuid,
@@ -20,7 +20,7 @@ pub(crate) struct Event {
     pub(crate) metadata: Bytes,
 }
 
-/// What stands at a place of the log.
+/// An entry of the log.
 pub(super) struct Entry {
     pub(super) stream: StreamId,
     pub(super) revision: u64,
@@ -30,7 +30,7 @@ pub(super) struct Entry {
 
 pub(super) enum Body {
     Event(Box<Event>),
-    /// A link that a projection made, to another place of the log. Its event is made when it is read.
+    /// A link of a projection to another index of the log. Its event is created when it is read.
     Link(usize),
     /// Scavenged.
     Gone,
@@ -39,28 +39,28 @@ pub(super) enum Body {
 pub(super) struct Stream {
     pub(super) name: Arc<str>,
     pub(super) wire_name: Bytes,
-    /// Places in the log, by revision.
+    /// Indexes in the log, by revision.
     pub(super) places: Vec<usize>,
     pub(super) limits: Limits,
     pub(super) tombstoned: bool,
-    /// The streams of links to it, so that they are looked up once.
+    /// The stream of links to this stream, so that it is looked up only once.
     pub(super) category: Option<StreamId>,
 }
 
-/// Distance between positions, so that nobody takes them for dense.
+/// Distance between positions, so that clients do not rely on dense ones.
 const STRIDE: u64 = 100;
 
-/// The position that the wire shows for a place of the log.
+/// The position on the wire of an index of the log.
 pub(crate) fn position(index: usize) -> u64 {
     (index as u64 + 1) * STRIDE
 }
 
-/// The first place at or after a position.
+/// The first index at or after a position.
 pub(crate) fn place_at(position: u64) -> u64 {
     position.div_ceil(STRIDE).saturating_sub(1)
 }
 
-/// The first place after a position.
+/// The first index after a position.
 pub(crate) fn place_after(position: u64) -> u64 {
     position / STRIDE
 }
@@ -78,7 +78,7 @@ impl Stream {
         }
     }
 
-    /// The number of the last event; none when there is none.
+    /// The number of the last event; none for an empty stream.
     pub(super) fn last(&self) -> Option<u64> {
         (self.places.len() as u64).checked_sub(1)
     }

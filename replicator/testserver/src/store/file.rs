@@ -1,5 +1,4 @@
-//! The file of a store: everything that was accepted, in order, so that a killed server comes back
-//! as it was.
+//! The file of a store: all accepted data, in order, so that a killed server continues with it.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -7,8 +6,8 @@
 //! | 4 | low half of xxh64 of the record |
 //! | n | the record, a [`Record`] as protobuf |
 //!
-//! It is written before an answer is sent, but not synced: it survives the death of the process,
-//! not that of the machine. A torn record at the end is what a kill leaves; it is cut off.
+//! A record is written before the answer is sent, but not synced: it survives the death of the
+//! process, not of the machine. A kill may leave an incomplete record at the end, which is cut off.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -30,7 +29,7 @@ const HEAD: usize = 8;
 pub(super) struct LogFile {
     file: File,
     path: String,
-    /// How much of it is whole records.
+    /// The length of the complete records.
     length: u64,
 }
 
@@ -67,7 +66,7 @@ struct WrittenEvent {
 }
 
 impl Store {
-    /// Reads the file, and appends to it from now on.
+    /// Loads the file, and appends to it from now on.
     pub(super) fn load(&mut self, path: &Path) -> Result<()> {
         let failed = |error| unusable(&path.display().to_string(), error);
         let mut file =
@@ -131,7 +130,7 @@ impl LogFile {
         bytes.extend_from_slice(&check(&body));
         bytes.extend_from_slice(&body);
         if let Err(error) = self.file.write_all(&bytes) {
-            // what follows half a record would be lost with it
+            // a record behind a half one would be lost with it
             self.file.set_len(self.length).map_err(|error| unusable(&self.path, error))?;
             return Err(unusable(&self.path, error));
         }
@@ -140,7 +139,7 @@ impl LogFile {
     }
 }
 
-/// The record that begins at `at`, and where it ends; none at the end or where the file is torn.
+/// The record that begins at `at`, and its end; none at the end or where the file is damaged.
 fn record_at(bytes: &Bytes, at: usize) -> Option<(Record, usize)> {
     let head = bytes.get(at..at + HEAD)?;
     let length = u32::from_le_bytes(head[..4].try_into().ok()?);
@@ -162,7 +161,7 @@ fn event(written: WrittenEvent) -> Result<Event> {
     let id = Uuid::from_slice(&written.id).map_err(|error| {
         Error::new(ErrorKind::Corrupt, "an event of the file has no id").with_source(error)
     })?;
-    // the payload is a slice of the whole file otherwise, which would stay in memory
+    // copied, because a slice would keep the whole file in memory
     let own = |bytes: Bytes| Bytes::copy_from_slice(&bytes);
     Ok(Event {
         id,

@@ -1,4 +1,4 @@
-//! Which events of `$all` a filtered reader gets.
+//! The filter on `$all` of a reader.
 
 use regex::Regex;
 
@@ -26,7 +26,7 @@ impl EventFilter {
     /// A filter on the names of streams, or on types if `on_type`.
     ///
     /// # Errors
-    /// What is wrong with the expression.
+    /// A description of the error in the expression.
     pub(crate) fn parse(on_type: bool, regex: &str, prefixes: Vec<String>) -> Result<Self, String> {
         let on = if on_type { On::Type } else { On::Stream };
         let matching =
@@ -47,8 +47,8 @@ impl EventFilter {
     }
 }
 
-/// The server's expressions know look-ahead, these here do not. The one use that clients make of it,
-/// to exclude what begins like something, is read by hand: `^(?!..)`, perhaps with `.*` behind.
+/// Parses an expression. The server's expressions have look-ahead, this crate's do not. Clients use
+/// it only to exclude a prefix, so that form is parsed here: `^(?!..)`, perhaps followed by `.*`.
 fn expression(text: &str) -> Result<Matching, String> {
     let readable = |text: &str| Regex::new(text).map_err(|error| error.to_string());
     let excluded = text.strip_prefix("^(?!").and_then(|rest| {

@@ -1,4 +1,4 @@
-//! Groups as they are stored: their settings and their place.
+//! Groups in the store: their settings and their positions.
 
 use antiphon_eventstore::Result;
 
@@ -9,7 +9,7 @@ use super::now_ticks;
 /// A stream (or `$all`) and the name of a group.
 pub(crate) type GroupKey = (String, String);
 
-/// What is stored of a group.
+/// The stored form of a group.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct GroupRecord {
     #[prost(string, tag = "1")]
@@ -18,7 +18,7 @@ pub(crate) struct GroupRecord {
     pub(crate) group: String,
     #[prost(message, optional, tag = "3")]
     pub(crate) settings: Option<antiphon_eventstore::wire::persistent_subscriptions::Settings>,
-    /// The number in the stream, or the place in the log, from which the group reads on.
+    /// The number in the stream, or the index in the log, from which the group continues.
     #[prost(uint64, tag = "4")]
     pub(crate) next: u64,
     #[prost(message, optional, tag = "5")]
@@ -27,7 +27,7 @@ pub(crate) struct GroupRecord {
     pub(crate) deleted: bool,
     #[prost(bool, tag = "7")]
     pub(crate) checkpointed: bool,
-    /// Where the group was to begin, as the server tells it.
+    /// The start of the group as shown in its description.
     #[prost(string, tag = "8")]
     pub(crate) start_from: String,
 }
@@ -51,10 +51,10 @@ impl Store {
         self.groups.values()
     }
 
-    /// Stores a group, or that it is deleted.
+    /// Stores a group, or its deletion.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn store_group(&mut self, record: GroupRecord) -> Result<()> {
         self.persist_group(&record)?;
         self.apply_group(record);
@@ -70,10 +70,10 @@ impl Store {
         }
     }
 
-    /// Puts a link to a message aside.
+    /// Parks a message, as a link to it.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn park(
         &mut self,
         record: &GroupRecord,
@@ -92,7 +92,7 @@ impl Store {
     /// Forgets parked messages below a number.
     ///
     /// # Errors
-    /// When the file of the store cannot be written.
+    /// `Unavailable` when the file of the store cannot be written.
     pub(crate) fn forget_parked(&mut self, record: &GroupRecord, below: u64) -> Result<()> {
         let name = record.parked_stream();
         let stream = self.id_of(&name);
@@ -102,7 +102,7 @@ impl Store {
         Ok(())
     }
 
-    /// The message that a parked link stands for; none when it is gone.
+    /// The message of a parked link; none when it is gone.
     pub(crate) fn parked(
         &self,
         link: &antiphon_eventstore::wire::RecordedEvent,
@@ -114,7 +114,7 @@ impl Store {
         self.found(*place, resolve)
     }
 
-    /// How many parked messages a group has.
+    /// Number of parked messages of a group.
     pub(crate) fn parked_count(&self, record: &GroupRecord) -> u64 {
         self.visible(&record.parked_stream())
             .map_or(0, |visible| (visible.last + 1).saturating_sub(visible.first))

@@ -1,4 +1,4 @@
-//! The projections: every event of `customer-7` has a link in `$ce-customer`, and, if asked, one in
+//! The projections: every event of `customer-7` has a link in `$ce-customer`, and optionally one in
 //! `$et-<its type>`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,7 +9,7 @@ use uuid::{Builder, Uuid};
 use super::Store;
 use super::entry::{Body, Event, Stream, StreamId};
 
-/// The type of an event that stands for another.
+/// The type of an event that links to another.
 pub(crate) const LINK: &str = "$>";
 
 impl Store {
@@ -41,7 +41,7 @@ impl Store {
         self.streams[stream].category
     }
 
-    /// The event that a link of a projection is.
+    /// The event of a projection's link.
     pub(super) fn link_event(&self, stream: &Stream, revision: u64, target: usize) -> Event {
         let entry = &self.log[target];
         let of = &self.streams[entry.stream].name;
@@ -59,7 +59,7 @@ impl Store {
         }
     }
 
-    /// The place of what a link event of a client names: `7@customer-1`.
+    /// The index of the target that a client's link event names: `7@customer-1`.
     pub(super) fn target_of(&self, event: &Event) -> Option<usize> {
         let text = std::str::from_utf8(&event.data).ok()?;
         let (revision, name) = text.split_once('@')?;
@@ -68,7 +68,7 @@ impl Store {
     }
 }
 
-/// The same for the same link, in every run.
+/// The id of a link, the same in every run.
 fn link_id(stream: &str, revision: u64) -> Uuid {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();

@@ -1,8 +1,8 @@
-//! What the metadata of a stream means for its readers.
+//! Effects of a stream's metadata on its readers.
 
 use serde_json::{Map, Value};
 
-/// The `$tb` of a stream that was deleted softly.
+/// The `$tb` of a softly deleted stream.
 pub(crate) const DELETED: u64 = i64::MAX as u64;
 
 /// The limits that metadata sets.
@@ -12,12 +12,12 @@ pub(super) struct Limits {
     /// In ticks of 100 ns.
     pub(super) max_age: Option<u64>,
     pub(super) truncate_before: Option<u64>,
-    /// Everything that the metadata says, to be kept when the server itself writes it anew.
+    /// All properties of the metadata, kept when the server rewrites it.
     pub(super) properties: Map<String, Value>,
 }
 
 impl Limits {
-    /// Reads metadata. What is no JSON object sets no limits, as on the real server.
+    /// Parses metadata. Data that is not a JSON object sets no limits, as on the real server.
     pub(super) fn parse(data: &[u8]) -> Self {
         let Ok(Value::Object(properties)) = serde_json::from_slice(data) else {
             return Self::default();

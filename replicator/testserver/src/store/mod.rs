@@ -1,7 +1,7 @@
-//! What the server holds: one log, and streams as lists of places in it.
+//! The data of the server: one log, and streams as lists of indexes in it.
 //!
-//! Rules that tests lean on are those of EventStoreDB: numbers, idempotency, truncation, deletion
-//! ([`append`]), links of categories ([`links`]), what a reader sees ([`read`]).
+//! Rules that tests depend on are those of EventStoreDB: numbers, idempotency, truncation, deletion
+//! ([`append`]), links of categories ([`links`]), visibility to readers ([`read`]).
 
 mod append;
 mod entry;
@@ -38,10 +38,10 @@ pub(crate) struct Store {
     streams: Vec<Stream>,
     names: HashMap<Arc<str>, StreamId>,
     types: HashMap<Arc<str>, ()>,
-    /// Where an id was last written, for appends that expect nothing. Bounded by `remembered_max`.
+    /// The last occurrence of each id, for appends with any revision. Limited by `remembered_max`.
     remembered: HashMap<Uuid, (StreamId, u64)>,
     remembered_max: usize,
-    /// Up to which place of the log ids were forgotten.
+    /// Index of the log below which ids are forgotten.
     forgotten: usize,
     groups: std::collections::BTreeMap<GroupKey, GroupRecord>,
     link_categories: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// An empty store, or what the file of the settings holds.
+    /// Opens an empty store, or loads the file of the settings.
     pub(crate) fn open(settings: &ServerSettings) -> Result<Self> {
         let mut store = Self {
             log: Vec::new(),
@@ -74,12 +74,12 @@ impl Store {
         Ok(store)
     }
 
-    /// Tells when the log grows.
+    /// Notifies of growth of the log.
     pub(crate) fn head(&self) -> watch::Receiver<usize> {
         self.head.subscribe()
     }
 
-    /// How many entries the log has, links included.
+    /// Number of entries in the log, including links.
     pub(crate) fn len(&self) -> usize {
         self.log.len()
     }
@@ -113,7 +113,7 @@ impl Store {
     }
 }
 
-/// Now, in ticks of 100 ns since 1970, as the wire has it.
+/// The current time in ticks of 100 ns since 1970, as on the wire.
 pub(crate) fn now_ticks() -> u64 {
     SystemClock.wall().as_micros() * 10
 }

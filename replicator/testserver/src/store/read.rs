@@ -1,4 +1,4 @@
-//! Reading: what a reader of a stream or of `$all` sees.
+//! Reads of a stream or of `$all`.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use super::filter::EventFilter;
 use super::links::LINK;
 use super::{Store, now_ticks};
 
-/// An entry as it is sent, with the link that led to it.
+/// An entry to be sent, with the link through which it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Found {
     pub(crate) event: Option<wire::RecordedEvent>,
     pub(crate) link: Option<wire::RecordedEvent>,
-    /// The entry that was read: its place in the log, and its number in its stream.
+    /// The read entry: its index in the log, and its number in its stream.
     pub(crate) index: usize,
     pub(crate) revision: u64,
 }
 
-/// Part of a stream.
+/// A page of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StreamPage {
     Missing,
     Tombstoned,
     Page {
         found: Vec<Found>,
-        /// The number from which to go on; none when there is no more in this direction.
+        /// The number from which to continue; none at the end in this direction.
         next: Option<u64>,
     },
 }
 
-/// The numbers of a stream that can be read.
+/// The range of numbers of a stream that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Visible {
     pub(crate) first: u64,
@@ -39,21 +39,21 @@ pub(crate) struct Visible {
 }
 
 impl Found {
-    /// The id that a consumer of a group acknowledges.
+    /// The entry whose id a consumer of a group acknowledges.
     pub(crate) fn original(&self) -> Option<&wire::RecordedEvent> {
         self.link.as_ref().or(self.event.as_ref())
     }
 }
 
 impl Store {
-    /// The numbers of a stream that can be read; none when there is nothing.
+    /// The range of numbers of a stream that can be read; none when it is empty.
     pub(crate) fn visible(&self, name: &str) -> Option<Visible> {
         let stream = self.stream(name)?;
         let last = stream.last()?;
         Some(Visible { first: self.first(stream), last })
     }
 
-    /// At most `count` events from number `from` on, or down.
+    /// At most `count` events from number `from`, upwards or downwards.
     pub(crate) fn read_stream(
         &self,
         name: &str,
@@ -87,8 +87,8 @@ impl Store {
         StreamPage::Page { found, next }
     }
 
-    /// Looks at no more than `scan` entries of the log from place `from` on, or down. Gives what the
-    /// filter lets through, and the place from which to go on.
+    /// Examines at most `scan` entries of the log from index `from`, upwards or downwards. Returns
+    /// the entries that pass the filter, and the index to continue from.
     pub(crate) fn read_all(
         &self,
         forwards: bool,
@@ -115,7 +115,8 @@ impl Store {
         (found, next)
     }
 
-    /// Removes from `$all` what streams no longer show.
+    /// Removes entries from `$all` that are no longer readable in their streams. Returns their
+    /// number.
     pub(crate) fn scavenge(&mut self) -> usize {
         let gone: Vec<usize> = (0..self.log.len())
             .filter(|index| {
@@ -141,7 +142,7 @@ impl Store {
         filter.lets_through(&self.streams[entry.stream].name, event_type)
     }
 
-    /// The first number that a reader of the stream sees.
+    /// The first readable number of the stream.
     fn first(&self, stream: &Stream) -> u64 {
         let length = stream.places.len() as u64;
         let mut first = stream.limits.truncate_before.unwrap_or_default();

@@ -55,7 +55,7 @@ async fn a_repeated_append_writes_nothing_and_succeeds() {
     assert_eq!(repeated, AppendOutcome::Written { next_revision: 2, position: None });
     assert!(written(2, before(ExpectedRevision::Any).await.unwrap()).is_some());
 
-    // part of it is there, part is not
+    // a part of the events is there already
     let mut longer = batch[2..].to_vec();
     longer.extend(events(4));
     let mixed = client.append("a", ExpectedRevision::Exact(1), longer).await.unwrap();
@@ -65,13 +65,13 @@ async fn a_repeated_append_writes_nothing_and_succeeds() {
     half.extend(events(1));
     let mixed = client.append("a", ExpectedRevision::Any, half).await.unwrap();
     assert_eq!(mixed, AppendOutcome::WrongExpectedRevision { current: Some(4) });
-    // the same ids in another stream are other events
+    // the same ids in another stream are different events
     assert!(
         written(2, client.append("b", ExpectedRevision::Any, batch.clone()).await.unwrap())
             .is_some()
     );
 
-    // the right revision is written even with an id that is there: the server's rule
+    // with the right revision even a known id is written: the server's rule
     let again = client.append("a", ExpectedRevision::Exact(4), batch[..1].to_vec()).await.unwrap();
     assert!(written(5, again).is_some());
 }

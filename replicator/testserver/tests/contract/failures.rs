@@ -1,4 +1,4 @@
-//! Failures of requests: the kind that tells what to do, and the exact message.
+//! Failures of requests: the kind, which tells how to react, and the exact message.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ async fn parked(client: &EventStoreClient, stream: &str, group: &str) -> u64 {
     client.group_info(stream, group).await.unwrap().parked
 }
 
-/// Asks until the group is as it should be.
+/// Waits until the group's info satisfies `is`.
 async fn until(
     client: &EventStoreClient,
     what: &str,
@@ -235,7 +235,7 @@ async fn every_end_of_a_group_is_an_error_that_says_which() {
     client.delete_group("a", "g").await.unwrap();
     let end = loop {
         match soon(group.next()).await {
-            // what was sent before the group was deleted
+            // sent before the group was deleted
             Ok(_) => {}
             Err(error) => break Err::<(), _>(error),
         }

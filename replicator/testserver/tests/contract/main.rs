@@ -1,4 +1,4 @@
-//! The client against the test server: what its calls promise, and what they say when they fail.
+//! The client with the test server: the promises of its calls, and their errors.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

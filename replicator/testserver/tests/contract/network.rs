@@ -1,4 +1,4 @@
-//! The network: frozen servers, swallowed packets, TLS, clusters.
+//! The network: frozen servers, dropped packets, TLS, clusters.
 
 use antiphon_eventstore::{
     Credentials, ErrorKind, ExpectedRevision, Subscription, SubscriptionMessage,
@@ -40,7 +40,7 @@ async fn a_frozen_server_is_noticed_and_used_again_when_it_thaws() {
 
     server.faults().freeze(true);
     assert_eq!(told(soon(subscription.next()).await).0, ErrorKind::Unavailable);
-    // the connection is made by the machine, not by the process: it is the answer that fails
+    // the operating system accepts the connection, not the process: the answer is missing
     let frozen = soon(client.append("a", ExpectedRevision::Any, events(1))).await;
     assert!(frozen.unwrap_err().is_transient());
 

@@ -1,4 +1,4 @@
-//! Reads: order, places, links, truncation, metadata.
+//! Reads: order, positions, links, truncation, metadata.
 
 use std::time::{Duration, SystemTime};
 
@@ -119,7 +119,7 @@ async fn metadata_is_merged_by_its_reader_and_truncates_the_stream() {
     assert_eq!(read.max_age(), Some(Duration::from_secs(3600)));
 
     let stale = client.set_stream_metadata("a", expected, &cut.properties).await.unwrap();
-    // the same revision with another id is no repetition
+    // the same revision with another id is not a repetition
     assert_eq!(stale, AppendOutcome::WrongExpectedRevision { current: Some(1) });
 }
 

@@ -1,4 +1,4 @@
-//! Restarts: of the server under its clients, and of the process that keeps a file.
+//! Restarts: of the server while clients use it, and of a process with a file.
 
 use std::process::Stdio;
 

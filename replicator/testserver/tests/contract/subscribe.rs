@@ -1,4 +1,4 @@
-//! Catch-up subscriptions: places, filters, checkpoints, ends.
+//! Catch-up subscriptions: positions, filters, checkpoints, ends.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn a_next_that_is_dropped_loses_nothing() {
     });
     let mut revisions = Vec::new();
     while revisions.len() < 100 {
-        // polled once and dropped, over and over
+        // polled once and dropped, again and again
         match subscription.next().now_or_never() {
             Some(Ok(SubscriptionMessage::Event(event))) => {
                 revisions.push(event.event.unwrap().revision);
@@ -124,7 +124,7 @@ async fn a_filter_that_lets_nothing_through_still_says_how_far_it_is() {
     }
     assert_eq!(checkpoints.len(), 2, "every ten of 25: {checkpoints:?}");
 
-    // what comes after a checkpoint is exactly what was not covered by it
+    // the events after a checkpoint are exactly those that it does not cover
     let mut rest = client.subscribe_all(Some(checkpoints[1]), Filter::None, false).await.unwrap();
     assert_eq!(next_data(&mut rest).await, "20");
 }

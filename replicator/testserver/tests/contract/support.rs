@@ -1,4 +1,4 @@
-//! What the tests share: servers, clients with short times, and a proxy that swallows packets.
+//! Shared parts of the tests: servers, clients with short times, and a proxy that drops packets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) async fn server() -> TestServer {
     TestServer::start(ServerSettings::default()).await.unwrap()
 }
 
-/// Times that a test can wait for.
+/// Client settings with short times.
 pub(crate) fn settings() -> ClientSettings {
     ClientSettings {
         request_timeout: Duration::from_secs(5),
@@ -58,7 +58,7 @@ pub(crate) async fn append(client: &EventStoreClient, stream: &str, count: usize
     client.append(stream, ExpectedRevision::Any, events(count)).await.unwrap();
 }
 
-/// The data of the next event of a subscription, other messages passed over.
+/// The data of the next event of a subscription. Skips other messages.
 pub(crate) async fn next_data(subscription: &mut Subscription) -> String {
     loop {
         if let SubscriptionMessage::Event(event) = soon(subscription.next()).await.unwrap() {
@@ -67,7 +67,7 @@ pub(crate) async fn next_data(subscription: &mut Subscription) -> String {
     }
 }
 
-/// What a future gives, which has to be soon.
+/// The output of a future that must finish soon.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("something within 20 s")
 }
@@ -80,7 +80,7 @@ pub(crate) fn told<T: std::fmt::Debug>(
     (error.kind(), error.to_string())
 }
 
-/// A proxy before a server. It can swallow everything, as a network does that has lost a route.
+/// A proxy before a server. It can drop all data, like a network that lost a route.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     swallows: Arc<watch::Sender<bool>>,

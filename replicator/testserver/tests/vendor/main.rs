@@ -1,5 +1,5 @@
-//! The vendor's own Rust client against the test server: whatever it takes for granted of the wire
-//! format has to be there.
+//! The vendor's own Rust client with the test server: the server must support everything that it
+//! relies on in the wire format.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -14,7 +14,7 @@ use crate::sink::{Conflict, EventStoreSinkSettings, Sink};
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_at_once_arrives_in_the_order_in_which_it_came() {
     let (server, sink) = started(1 << 20).await;
-    // every event changes the stream, and there are more of them than may be under way
+    // every event changes the stream, and there are more runs than may be in flight
     let batch: Vec<Envelope> = (0..200).map(|n| envelope(["a", "b", "c"][n % 3], n / 3)).collect();
 
     let outcomes = sink.write(&batch).await;
@@ -57,7 +57,7 @@ async fn what_is_there_already_is_a_duplicate_and_the_rest_is_written() {
     let (server, sink) = started(1 << 20).await;
     sink.write(&[envelope("a", 0), envelope("b", 0), envelope("a", 1)]).await;
 
-    // two runs, both of which begin before the end of their stream
+    // two runs, each of which begins before the end of its stream
     let of_a = (0..3).map(|number| envelope("a", number));
     let again: Vec<Envelope> = of_a.chain((0..2).map(|number| envelope("b", number))).collect();
     let outcomes = sink.write(&again).await;
