@@ -2,7 +2,7 @@
 //! partitions.
 //!
 //! ```text
-//! append --> lane (core) --one conditional write a round--> log --late, coalesced--> events' rows
+//! append --> lane (core) --one conditional write a round--> log --late, coalesced--> event rows
 //!               `--> answer                                  `--> change feed
 //! ```
 //!
