@@ -100,8 +100,8 @@ impl SqliteStores {
         self.inner.counters.snapshot()
     }
 
-    /// The reason why nothing can be appended now, such as a full disk, as far as known. `None` when
-    /// an append succeeded since, or when no append was tried for 10 s.
+    /// The reason why nothing can be appended now, such as a full disk, as far as known. `None`
+    /// when an append succeeded since, or when no transaction failed in the last 10 s.
     pub fn trouble(&self) -> Option<String> {
         let lost = self.inner.watch.as_ref().and_then(|watch| watch.known().err());
         lost.map(|error| error.to_string()).or_else(|| self.inner.counters.trouble())
