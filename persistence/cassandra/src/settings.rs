@@ -32,14 +32,15 @@ pub struct CassandraSettings {
     pub role: Role,
     /// Lanes of a writer's log; each has one conditional write in flight. Default: 2.
     pub lanes: u16,
-    /// Appends that are under way or wait. An append beyond it waits for room. Default: 8192.
+    /// Appends that are under way or wait. An append beyond the limit waits for room. Default:
+    /// 8192.
     pub queue_max: usize,
-    /// Encoded bytes of the appends that are under way or wait. An append beyond it waits for room.
-    /// At least `append_bytes_max`. Default: 64 MiB.
+    /// Encoded bytes of the appends that are under way or wait. An append beyond the limit waits
+    /// for room. At least `append_bytes_max`. Default: 64 MiB.
     pub queue_bytes_max: usize,
     /// Encoded bytes of one append, and of one snapshot's state; larger ones are refused. At least
-    /// the size of the largest event, some 4 MiB; at most 8 MiB, half of what the server takes in a
-    /// request. Default: 5 MiB.
+    /// the size of the largest event, some 4 MiB; at most 8 MiB, half of the server's limit for
+    /// one request. Default: 5 MiB.
     pub append_bytes_max: usize,
     /// Bytes in one conditional write, which takes at least one append. Default: 256 KiB.
     pub round_bytes_max: usize,
@@ -53,8 +54,8 @@ pub struct CassandraSettings {
     /// become one row. Default: 1 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub copy_delay: Duration,
-    /// Bytes of events that are stored and not yet copied. An append beyond it waits for the copy.
-    /// Default: 64 MiB.
+    /// Bytes of events that are stored and not yet copied. An append beyond the limit waits for the
+    /// copy. Default: 64 MiB.
     pub uncopied_bytes_max: usize,
     /// Rows that are copied at the same time. Default: 64.
     pub copies_in_flight_max: usize,
@@ -62,8 +63,8 @@ pub struct CassandraSettings {
     /// later reads the streams instead. Default: 7 days.
     #[serde(with = "antiphon_persistence::time::text")]
     pub log_retention: Duration,
-    /// Streams whose ends are remembered. Beyond it, the ends of streams without an append under
-    /// way are forgotten, and read again when needed. Default: 100,000.
+    /// Streams whose ends are remembered. Beyond the limit, the ends of streams without an append
+    /// under way are forgotten, and read again when needed. Default: 100,000.
     pub stream_cache_max: usize,
     /// Bytes of the newest rounds that are kept in memory for the readers of the change feed,
     /// beyond the rounds that are not copied. Default: 16 MiB.
@@ -75,8 +76,8 @@ pub struct CassandraSettings {
     /// Bytes in one answer to a replay, which has at least one row. Default: 4 MiB.
     pub replay_bytes_max: usize,
     /// Pages of replays that are requested ahead of their reader, each of up to 64 rows of up to
-    /// 64 KiB. Readers beyond it wait for their pages. 0 turns reading ahead off; at most 128.
-    /// Default: 32.
+    /// 64 KiB. Readers beyond the limit wait for their pages. 0 turns reading ahead off; at most
+    /// 128. Default: 32.
     pub read_ahead_pages_max: usize,
     /// Greatest age of such a page when its reader comes; an older page is read again.
     /// Default: 1 s.
@@ -169,5 +170,5 @@ impl CassandraSettings {
 /// Replays that are remembered, with or without a next page.
 pub(crate) const READ_AHEAD_PAGES_LIMIT: usize = 128;
 
-/// Half of what the server takes in one request.
+/// Half of the server's limit for one request.
 const APPEND_BYTES_LIMIT: usize = 8 << 20;

@@ -65,7 +65,7 @@ impl FeedCache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the entries of another file than the one that is read now.
+    /// Forgets the entries when they belong to an earlier file.
     fn fit(&self, replacements: u64) {
         let mut state = self.state();
         if state.replacements < replacements {

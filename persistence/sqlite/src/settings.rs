@@ -38,11 +38,11 @@ pub struct SqliteSettings {
     pub role: Role,
     /// Default: [`Durability::Full`].
     pub durability: Durability,
-    /// Appends and other writes that may wait for the writer thread. A write beyond it waits for
-    /// room. Default: 8192.
+    /// Appends and other writes that may wait for the writer thread. A write beyond the limit waits
+    /// for room. Default: 8192.
     pub queue_max: usize,
-    /// Encoded bytes of the appends that may wait for the writer thread. An append beyond it waits
-    /// for room. At least `append_bytes_max`. Default: 64 MiB.
+    /// Encoded bytes of the appends that may wait for the writer thread. An append beyond the limit
+    /// waits for room. At least `append_bytes_max`. Default: 64 MiB.
     pub queue_bytes_max: usize,
     /// Writes in one transaction; further writes go into the next. Default: 2048.
     pub group_writes_max: usize,
@@ -57,8 +57,8 @@ pub struct SqliteSettings {
     pub busy_timeout: Duration,
     /// Connections for reads; more reads wait. Default: 2.
     pub reader_count: usize,
-    /// Streams whose ends are remembered. Beyond it, all ends are forgotten, and read again when
-    /// needed. Default: 100,000.
+    /// Streams whose ends are remembered. Beyond the limit, all ends are forgotten, and read again
+    /// when needed. Default: 100,000.
     pub stream_cache_max: usize,
     /// Newest entries of the change feed that are kept in memory for all its readers. Older entries
     /// are read from the file. Default: 16,384.
@@ -68,8 +68,8 @@ pub struct SqliteSettings {
     /// Pages that the write-ahead log may have before it is copied back into the file. Default:
     /// 4000 (16 MB).
     pub wal_pages_max: u32,
-    /// Pages that the file may have; beyond it writes fail as on a full disk. `None`: no limit.
-    /// Default: `None`.
+    /// Pages that the file may have; beyond the limit writes fail as on a full disk. `None`: no
+    /// limit. Default: `None`.
     pub file_pages_max: Option<u32>,
 }
 
@@ -123,5 +123,5 @@ impl SqliteSettings {
     }
 }
 
-/// A tenth of what one SQLite row can hold.
+/// A tenth of the largest SQLite row.
 const APPEND_BYTES_LIMIT: usize = 100 << 20;

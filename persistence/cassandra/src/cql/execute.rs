@@ -187,8 +187,7 @@ impl CqlTables {
         }
     }
 
-    /// Sends a conditional statement. Returns `None` when it was applied, else the row that refused
-    /// it.
+    /// Sends a conditional statement. `None` when it was applied, else the row that refused it.
     pub(super) async fn conditional(
         &self,
         of: &Named,

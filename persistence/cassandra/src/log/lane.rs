@@ -1,4 +1,4 @@
-//! The core of a lane: decides what is written when, and what an answer means.
+//! The core of a lane: decides the content and time of each write, and judges each answer.
 //!
 //! At most one round is in flight; appends that arrive meanwhile form the next round. A round with
 //! an unknown outcome is sent again, unchanged, until it is applied or refused. Apart from the
