@@ -1,4 +1,4 @@
-//! Coordination tables: a partition each, changed by conditional writes only.
+//! Coordination tables: one partition for each table, changed by conditional writes only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::damaged::damaged;
 use crate::stores::CassandraStores;
 use crate::tables::{Cell, CellWrite, Cells};
 
-/// Times that a write is tried anew because its table changed between its read and its write.
+/// Attempts of a write whose table changed between its read and its write.
 const ATTEMPTS_MAX: u32 = 100;
 
-/// The row of a cell, whose value has the checksum of all of it.
+/// Decodes the row of a cell. The checksum in its value covers table, key, version and value.
 fn row(table: &str, cell: Cell) -> Result<Row> {
     let Cell { key, version, value } = cell;
     match cell::decode(table, &key, version, &value) {
@@ -70,7 +70,7 @@ impl Coordination for CassandraStores {
                 return Ok(CasOutcome::Applied(version));
             }
             let found = self.tables().cell(table, key).await?;
-            // it may have become the expected one between the two statements
+            // between the two statements the row may have returned to the expected version
             if found.as_ref().map(|cell| cell.version) != expected {
                 let found = found.map(|cell| row(table, cell)).transpose()?;
                 return Ok(CasOutcome::Conflict(found));
@@ -119,7 +119,7 @@ impl Coordination for CassandraStores {
     }
 }
 
-/// What the rows become, one after the other: a key may come more than once.
+/// Merges `rows`, applied in order, into one write per key. A key may occur more than once.
 fn writes(table: &str, cells: &Cells, rows: &[(Arc<str>, Option<Bytes>)]) -> Vec<CellWrite> {
     let mut writes: BTreeMap<Arc<str>, CellWrite> = BTreeMap::new();
     for (key, value) in rows {

@@ -1,15 +1,16 @@
-//! What the store waits for, if it waits: for `/health/ready`, and for the log once at the beginning and once at the end.
+//! State of the store for `/health/ready`: lanes that wait for the database, and lost data. The log
+//! gets a line when a lane begins to wait, and one when its appends go on.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Default)]
 struct State {
-    /// Each lane that waits, with the last error.
+    /// Each lane that waits, with its last error.
     waiting: std::collections::BTreeMap<String, String>,
     lost: Option<String>,
 }
 
-/// Whether appends go through.
+/// Health of the appends: the lanes that wait, and the first loss of data.
 #[derive(Default)]
 pub(crate) struct Health(Mutex<State>);
 
@@ -18,7 +19,7 @@ impl Health {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A round of a lane failed and is tried again.
+    /// Records that a round of a lane failed and is tried again.
     pub(crate) fn waits(&self, lane: &str, error: &str) {
         let before = self.state().waiting.insert(lane.to_owned(), error.to_owned());
         if before.is_none() {
@@ -26,19 +27,19 @@ impl Health {
         }
     }
 
-    /// A lane got an answer, or has ended.
+    /// Records that a lane got an answer or has ended.
     pub(crate) fn goes_on(&self, lane: &str) {
         if self.state().waiting.remove(lane).is_some() {
             tracing::info!(lane, "appends go on");
         }
     }
 
-    /// The store has less than was acknowledged.
+    /// Records that the store has less than was acknowledged. The first loss is kept.
     pub(crate) fn lost(&self, what: &str) {
         self.state().lost.get_or_insert_with(|| what.to_owned());
     }
 
-    /// What is wrong, if something is.
+    /// Describes the lost data, else the error of a waiting lane. `None` when all is well.
     pub(crate) fn trouble(&self) -> Option<String> {
         let state = self.state();
         let waiting = state.waiting.values().next();

@@ -1,4 +1,5 @@
-//! Single streams: appends go to the log, a replay joins the streams' own partitions with what is not yet copied.
+//! Single streams: an append goes to the log; a replay joins a stream's own partitions with its
+//! events that are not copied yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +98,7 @@ impl Journal for CassandraStores {
         if deleted <= row.deleted {
             return Ok(());
         }
-        // the mark first: from here on the events are gone for every reader
+        // the mark is written first: from here on the events are gone for every reader
         self.tables().put_stream(&stream, StreamRow { part: 0, deleted }).await?;
         self.inner.shared.read_ahead.forget(&self.inner.shared, &stream);
         let max = self.inner.shared.partition_events_max;
@@ -109,7 +110,7 @@ impl Journal for CassandraStores {
 }
 
 impl CassandraStores {
-    /// Why a writer that is not open here cannot append.
+    /// The error of an append by a writer that is not open here.
     async fn not_open(&self, writer: &WriterId) -> Result<Error> {
         self.require_owner()?;
         let row = self.tables().writer(writer.as_str()).await?;
@@ -168,7 +169,7 @@ impl CassandraStores {
         Ok(shared.view.tail(stream))
     }
 
-    /// The highest number of a stream, deleted ones included, and its row.
+    /// The highest sequence nr of a stream, deleted events included, and the stream's row.
     async fn end_of(&self, stream: &Arc<str>) -> Result<(u64, StreamRow)> {
         let tail = self.fresh_tail(stream).await?;
         let tables = self.tables();
@@ -176,7 +177,8 @@ impl CassandraStores {
             futures::try_join!(tables.stream(stream), tables.highest_in_part(stream, 0))?;
         let mut copied = if row.part == 0 { in_first } else { None };
         let mut part = row.part;
-        // a part is made known before it has events
+        // the copier makes a part known before it writes events into it, so a known part may be
+        // empty
         while copied.is_none() && part > 0 {
             copied = tables.highest_in_part(stream, part).await?;
             part -= 1;

@@ -1,11 +1,13 @@
 //! Every store of a place in Apache Cassandra or ScyllaDB, on one session.
 //!
-//! - Appends go to the log of the node's writer: one conditional write carries everything that is pending on the node.
-//! - A sealed writer's conditional writes fail, however late they arrive.
-//! - Behind it the events are copied into the entities' own partitions, from which entities recover.
-//! - The lanes of the logs are dense and in order: they are the change feed.
+//! - Appends go to the log of the node's writer: one conditional write carries every pending append
+//!   of a lane, up to its limits.
+//! - The conditional writes of a sealed writer fail, however late they arrive.
+//! - Events are copied later into the entities' own partitions, from which entities recover.
+//! - The lanes of the logs are dense and in order: together they are the change feed.
 //!
-//! The protocol, with what a crash between any two steps leaves behind, is in `docs/design/0004-cassandra-log.md`.
+//! `docs/design/0004-cassandra-log.md` has the protocol, and what a crash between any two steps
+//! leaves behind.
 
 mod coordination;
 pub mod cql;

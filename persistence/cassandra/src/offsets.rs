@@ -1,4 +1,4 @@
-//! Positions of readers.
+//! Stored positions of readers.
 
 use antiphon_persistence::Result;
 use antiphon_persistence::record::cell::{decode_position, encode_position};

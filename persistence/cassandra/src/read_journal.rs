@@ -1,7 +1,9 @@
-//! The change feed, which is the writers' lanes, and the listing of streams.
+//! The change feed, read from the writers' lanes, and the listing of streams.
 //!
-//! A position is one for each lane, as JSON: `{"lanes":{"node-1#5":[[0,17,0],[0,9,2]]}}` with `[part, round, appends of the next round]`. A reader whose parts are gone reads
-//! the streams themselves first (`"scan"`), from the positions that the lanes had when it began.
+//! A position has an entry for each lane, as JSON: `{"lanes":{"node-1#5":[[0,17,0],[0,9,2]]}}`. An
+//! entry is `[part, round, appends of the next round]`. A reader whose parts are gone reads the
+//! streams themselves first (`"scan"`), then the lanes from their positions at the start of that
+//! scan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,20 +30,20 @@ use crate::tables::{LaneId, LanePosition};
 
 /// Rounds of one lane in one page.
 const ROUNDS_MAX: usize = 1024;
-/// Streams that a reader without its parts reads in one page.
+/// Streams in one page of a scan.
 const SCAN_MAX: usize = 32;
 
-/// The form of an offset.
+/// The content of an offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Position {
     lanes: BTreeMap<Arc<str>, Vec<LaneOffset>>,
-    /// The streams are read; this one was the last.
+    /// The last stream that the scan read; empty at its start. `None` when no scan is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scan: Option<String>,
 }
 
-/// A part, a round of it that is read, and how many appends of the next one are read too.
+/// A part, the last round of it that was read, and the count of appends read from the next round.
 type LaneOffset = (u64, u64, usize);
 
 impl Position {
@@ -90,7 +92,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Adds the entries of a round from `done` on; returns where it stopped, if the page is full.
+    /// Adds the entries of a round from `done` on. Returns the index of the first entry without
+    /// room when the page is full.
     fn add(&mut self, entries: &[Entry], done: usize) -> Option<usize> {
         for (at, entry) in entries.iter().enumerate().skip(done) {
             if !self.wanted(&entry.stream.id) {
@@ -158,7 +161,8 @@ impl ReadJournal for CassandraStores {
             let (mut read, mut full) = (after, false);
             for (at, entries) in &rounds {
                 if let Some(stopped) = page.add(entries, done) {
-                    // the part of a round that is read in part is that of the one before: the reader goes on from there
+                    // the position keeps the round before this one; the reader continues this round
+                    // at `stopped`
                     position.set(lane, read, stopped);
                     full = true;
                     break;
@@ -208,7 +212,7 @@ impl ReadJournal for CassandraStores {
 type Rounds = Vec<(LanePosition, Arc<[Entry]>)>;
 
 impl CassandraStores {
-    /// The next rounds of a lane from the database, or `None` when they are gone.
+    /// Reads the next rounds of a lane from the database. `None` when they are gone.
     async fn read_behind(
         &self,
         lane: &LaneId,
@@ -249,7 +253,8 @@ impl CassandraStores {
         if gone { Ok(None) } else { Err(hole(lane, nr, found)) }
     }
 
-    /// Starts anew with the streams themselves: nothing is missed, and what the reader knew already comes again.
+    /// Starts a scan of the streams themselves. The reader misses nothing, and receives again the
+    /// changes that it knew already.
     async fn begin_scan(&self, query: &ChangesQuery) -> Result<ChangesPage> {
         let shared = &self.inner.shared;
         count(&shared.counters.feed_restarts, 1);
@@ -289,7 +294,7 @@ impl CassandraStores {
         loop {
             let events = self.replay(id, highest.next(), SequenceNr::MAX, 1000).await?;
             let Some(last) = events.last() else { break };
-            // deleted ones are skipped, so the first may be a later one
+            // deleted events are skipped, so the first event may have a later sequence nr
             highest = last.sequence_nr;
             for event in &events {
                 seen.merge(&event.meta.version);

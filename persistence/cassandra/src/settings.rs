@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cql::ServerSettings;
 
-/// What a process does with the store.
+/// Use of the store by a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -20,11 +20,11 @@ pub enum Role {
     Reader,
 }
 
-/// How a [`CassandraStores`](crate::CassandraStores) works.
+/// Settings of a [`CassandraStores`](crate::CassandraStores).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CassandraSettings {
-    /// Where the server is, and how it is spoken to.
+    /// Address of the server, and settings of its connections.
     #[serde(skip)]
     pub server: ServerSettings,
     /// Default: [`Role::Owner`].
@@ -32,55 +32,65 @@ pub struct CassandraSettings {
     pub role: Role,
     /// Lanes of a writer's log; each has one conditional write in flight. Default: 2.
     pub lanes: u16,
-    /// Appends that are under way or wait; callers over it wait for room. Default: 8192.
+    /// Appends that are under way or wait. An append beyond the limit waits for room. Default:
+    /// 8192.
     pub queue_max: usize,
-    /// Encoded bytes of those appends; as `queue_max` when it is reached. At least
-    /// `append_bytes_max`. Default: 64 MiB.
+    /// Encoded bytes of the appends that are under way or wait. An append beyond the limit waits
+    /// for room. At least `append_bytes_max`. Default: 64 MiB.
     pub queue_bytes_max: usize,
     /// Encoded bytes of one append, and of one snapshot's state; larger ones are refused. At least
-    /// the largest event, some 4 MiB, and at most half of what the server takes in a request, 8
-    /// MiB. Default: 5 MiB.
+    /// the size of the largest event, some 4 MiB; at most 8 MiB, half of the server's limit for
+    /// one request. Default: 5 MiB.
     pub append_bytes_max: usize,
-    /// Bytes in one conditional write; at least one append is taken. Default: 256 KiB.
+    /// Bytes in one conditional write, which takes at least one append. Default: 256 KiB.
     pub round_bytes_max: usize,
     /// Appends in one conditional write. Default: 4096.
     pub round_appends_max: usize,
-    /// Bytes in one part of a lane; then the next part goes on. Default: 16 MiB.
+    /// Bytes in one part of a lane; the next round opens a new part. Default: 16 MiB.
     pub part_bytes_max: usize,
     /// Conditional writes in one part of a lane. Default: 10,000.
     pub part_rounds_max: u64,
-    /// How long events stay in the log before they are copied, so that many of one entity become one row. Default: 1 s.
+    /// Time that events stay in the log before they are copied, so that many events of one entity
+    /// become one row. Default: 1 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub copy_delay: Duration,
-    /// Bytes of events that are stored and not yet copied; appends over it wait for the copy. Default: 64 MiB.
+    /// Bytes of events that are stored and not yet copied. An append beyond the limit waits for the
+    /// copy. Default: 64 MiB.
     pub uncopied_bytes_max: usize,
     /// Rows that are copied at the same time. Default: 64.
     pub copies_in_flight_max: usize,
-    /// How long parts of the log are kept for readers after they are copied; a reader that comes later reads the streams instead. Default: 7 days.
+    /// Time that parts of the log are kept for readers after they are copied. A reader that comes
+    /// later reads the streams instead. Default: 7 days.
     #[serde(with = "antiphon_persistence::time::text")]
     pub log_retention: Duration,
-    /// Streams whose ends are remembered; over it those that are not written to are forgotten, and read again when needed. Default: 100,000.
+    /// Streams whose ends are remembered. Beyond the limit, the ends of streams without an append
+    /// under way are forgotten, and read again when needed. Default: 100,000.
     pub stream_cache_max: usize,
-    /// Bytes of the newest rounds, beyond those that are not copied, kept in memory for all readers of the change feed. Default: 16 MiB.
+    /// Bytes of the newest rounds that are kept in memory for the readers of the change feed,
+    /// beyond the rounds that are not copied. Default: 16 MiB.
     pub feed_cache_bytes_max: usize,
-    /// How old the answer of the change feed may be: all its readers in a process share one look at the lanes. Default: 1 s.
+    /// Greatest age of an answer of the change feed. All readers in a process share one look at the
+    /// lanes. Default: 1 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub feed_poll_interval: Duration,
-    /// Bytes that one answer to a replay may have, over at least one row. Default: 4 MiB.
+    /// Bytes in one answer to a replay, which has at least one row. Default: 4 MiB.
     pub replay_bytes_max: usize,
-    /// Pages of replays that are asked for before their reader comes, each of up to 64 rows of up to 64 KiB; over it, readers wait for their pages.
-    /// 0 turns it off; at most 128. Default: 32.
+    /// Pages of replays that are requested ahead of their reader, each of up to 64 rows of up to
+    /// 64 KiB. Readers beyond the limit wait for their pages. 0 turns reading ahead off; at most
+    /// 128. Default: 32.
     pub read_ahead_pages_max: usize,
-    /// How old such a page may be when its reader comes; after that it is asked for again. Default: 1 s.
+    /// Greatest age of such a page when its reader comes; an older page is read again.
+    /// Default: 1 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub read_ahead_age_max: Duration,
-    /// The first wait before a statement is repeated; it doubles. Default: 50 ms.
+    /// First wait before a statement is repeated; it doubles each time. Default: 50 ms.
     #[serde(with = "antiphon_persistence::time::text")]
     pub retry_min: Duration,
-    /// The longest wait. Default: 2 s.
+    /// Longest wait before a statement is repeated. Default: 2 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub retry_max: Duration,
-    /// How long an append is tried of which certainly nothing was stored. One whose outcome is unknown is tried for ever. Default: 10 s.
+    /// Time after which an append fails of which certainly nothing was stored. An append whose
+    /// outcome is unknown is repeated for ever. Default: 10 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub give_up_after: Duration,
 }
@@ -119,7 +129,7 @@ impl CassandraSettings {
     /// Checks every limit.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, naming the setting, its value and the expected range.
     pub fn validate(&self) -> Result<()> {
         const BYTES: usize = 1 << 32;
         bounds::count("lanes", self.lanes.into(), 1..=64)?;
@@ -157,8 +167,8 @@ impl CassandraSettings {
     }
 }
 
-/// Replays that are kept in mind, with their next pages or without.
+/// Replays that are remembered, with or without a next page.
 pub(crate) const READ_AHEAD_PAGES_LIMIT: usize = 128;
 
-/// Half of what the server takes in one request.
+/// Half of the server's limit for one request.
 const APPEND_BYTES_LIMIT: usize = 8 << 20;

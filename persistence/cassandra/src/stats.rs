@@ -1,4 +1,4 @@
-//! What the store counts.
+//! Counters of the store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +17,7 @@ macro_rules! counters {
             }
         }
 
-        /// The same, while they grow.
+        /// The same counters while they grow.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: AtomicU64,)*
@@ -40,7 +40,7 @@ counters! {
     events,
     /// Appends refused because the writer was sealed or the stream had another end.
     fenced,
-    /// Rounds whose outcome was unknown, and that were sent again.
+    /// Rounds that were sent again because their outcome was unknown.
     rounds_unknown,
     /// Appends that failed because the server could not be reached for too long.
     given_up,
@@ -56,17 +56,18 @@ counters! {
     refreshes,
     /// Looks at the lanes that another node of the place answered.
     relayed,
-    /// Pages of the change feed that were read from the database because they are older than what is in memory.
+    /// Pages of the change feed that were read from the database because they are older than the
+    /// rounds in memory.
     feed_pages_read,
-    /// Pages of replays that were asked for before their reader came.
+    /// Pages of replays that were requested ahead of their reader.
     pages_ahead,
-    /// Such pages for which nobody came in time, or that were not the right ones then.
+    /// Pages requested ahead that no reader took in time, or that did not fit the reader's request.
     pages_ahead_unused,
     /// Parts of the log that were removed.
     parts_dropped,
-    /// Readers that came for parts that were gone, and read the streams instead.
+    /// Readers that needed parts that were gone, and read the streams instead.
     feed_restarts,
-    /// Waits of appends because too much was not yet copied.
+    /// Waits of appends because too many bytes were not yet copied.
     copy_waits,
     /// Statements that were sent to the database.
     statements,

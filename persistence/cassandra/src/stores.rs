@@ -1,4 +1,4 @@
-//! The handle, and what all its traits share.
+//! The handle of the store, and the state that its traits share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,8 @@ use crate::settings::{CassandraSettings, Role};
 use crate::stats::{CassandraStats, Counters};
 use crate::tables::{StatementCounts, Tables};
 
-/// All stores of a place in Cassandra or ScyllaDB. Cheap to clone; the last clone to go lets the writes under way end.
+/// All stores of a place in Cassandra or ScyllaDB. Cheap to clone. Dropping the last clone lets the
+/// writes under way end.
 #[derive(Clone)]
 pub struct CassandraStores {
     pub(crate) inner: Arc<Inner>,
@@ -32,18 +33,19 @@ pub(crate) struct Inner {
 }
 
 impl CassandraStores {
-    /// Connects to the server; the tables must be there.
+    /// Connects to the server. The tables must exist.
     ///
     /// # Errors
-    /// `Rejected` when a setting is wrong, or when the tables are missing or of another version, with the command to run; `Unavailable` when
-    /// no server answers.
+    /// - `Rejected` when a setting is wrong, or when the tables are missing or of another version;
+    ///   the message names the command to run.
+    /// - `Unavailable` when no server answers.
     pub async fn open(settings: CassandraSettings) -> Result<Self> {
         settings.validate()?;
         let (tables, schema) = CqlTables::open(&settings.server).await?;
         Ok(Self::on(Arc::new(tables), settings, schema.partition_events_max))
     }
 
-    /// The same stores on other tables, such as a model of a server.
+    /// Opens the stores on other tables, such as a model of a server.
     pub fn on(
         tables: Arc<dyn Tables>,
         settings: CassandraSettings,
@@ -66,25 +68,27 @@ impl CassandraStores {
         Self { inner: Arc::new(Inner { shared, writers: Mutex::default(), queue, queue_bytes }) }
     }
 
-    /// Every trait of the store.
+    /// All store traits, on this handle.
     pub fn stores(&self) -> Stores {
         Stores::from_backend(Arc::new(self.clone()))
     }
 
-    /// The settings with which it was opened.
+    /// The settings with which the store was opened.
     pub fn settings(&self) -> &CassandraSettings {
         &self.inner.shared.settings
     }
 
-    /// Follows the lanes of the place through another node from now on, as long as that answers. For stores that only read.
+    /// Follows the lanes of the place through another node from now on, as long as that node
+    /// answers. For stores that only read.
     pub fn relay_through(&self, relay: Arc<dyn LaneRelay>) {
         self.inner.shared.view.relay_through(relay);
     }
 
-    /// Answers the question of a node that [`Self::relay_through`] this one.
+    /// Answers the question of a node that uses this node in [`Self::relay_through`].
     ///
     /// # Errors
-    /// `Rejected` when it cannot be read; `Unavailable` and `Timeout` when the lanes cannot be looked at.
+    /// - `Rejected` when the question cannot be read.
+    /// - `Unavailable` or `Timeout` when the lanes cannot be looked at.
     pub async fn lane_news(&self, question: &[u8]) -> Result<Bytes> {
         let question = relay::decode_question(question)?;
         let shared = &self.inner.shared;
@@ -93,18 +97,18 @@ impl CassandraStores {
         relay::encode(&news)
     }
 
-    /// What the store waits for, or that it lost data; `None` when all is well.
+    /// Describes lost data, or why the store waits. `None` when all is well.
     pub fn trouble(&self) -> Option<String> {
         let shared = &self.inner.shared;
         shared.health.trouble().or_else(|| shared.tables.trouble())
     }
 
-    /// What was counted of each statement since the store was opened.
+    /// The counts of each statement since the store was opened.
     pub fn statements(&self) -> Vec<StatementCounts> {
         self.inner.shared.tables.statements()
     }
 
-    /// What was counted since the store was opened.
+    /// The counts of the store since it was opened.
     pub fn stats(&self) -> CassandraStats {
         let shared = &self.inner.shared;
         let statements = shared.tables.statements().iter().map(|of| of.sent).sum();

@@ -1,7 +1,8 @@
 //! The seam to the database: each call is one statement, or one page of a query.
 //!
-//! [`CqlTables`](crate::cql) sends them to a server; [`ModelTables`](crate::model) is a model of one, with its
-//! unknown outcomes and late effects, on which the same protocol runs in the simulation.
+//! [`CqlTables`](crate::cql) sends the statements to a server. [`ModelTables`](crate::model) is a
+//! model of a server, with unknown outcomes and late effects; the simulation runs the same
+//! protocol on it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use antiphon_persistence::Error;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-/// Why a statement failed.
+/// Failure of a statement.
 #[derive(Debug)]
 pub struct Failed {
-    /// Whether it may have taken effect, or may still.
+    /// True when the statement may have taken effect, or may still take effect.
     pub unknown: bool,
     /// The statement and the cause.
     pub error: Error,
@@ -32,20 +33,20 @@ impl From<Failed> for Error {
     }
 }
 
-/// What was counted of one statement since the tables were opened.
+/// Counts of one statement since the tables were opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatementCounts {
-    /// Its name.
+    /// Name of the statement.
     pub name: &'static str,
-    /// How often it was sent, repetitions and pages each by themselves.
+    /// Times that it was sent; each repetition and each page counts.
     pub sent: u64,
-    /// How often it failed.
+    /// Times that it failed.
     pub failed: u64,
-    /// How long all of it took.
+    /// Total time that it took.
     pub took: Duration,
 }
 
-/// What a statement returns.
+/// Result of a statement.
 pub type Outcome<T> = Result<T, Failed>;
 
 /// A lane of a writer's log.
@@ -57,7 +58,8 @@ pub struct LaneId {
     pub lane: u16,
 }
 
-/// A position in a lane: the part, and the last round of it that is meant. Zero is before the first round.
+/// A position in a lane: a part, and the last round up to which the position reaches. Round zero is
+/// before the first round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LanePosition {
     /// The part.
@@ -69,37 +71,38 @@ pub struct LanePosition {
 /// A writer's row in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterRow {
-    /// Its name.
+    /// Name of the writer.
     pub writer: Arc<str>,
-    /// How many lanes its log has; zero when it was sealed before it was opened.
+    /// Lanes of the writer's log. Zero when the writer was sealed before it was opened.
     pub lanes: u16,
-    /// Whether all its lanes are sealed.
+    /// True when all lanes of the writer are sealed.
     pub sealed: bool,
-    /// Whether, beyond that, all it wrote is in the entities' partitions.
+    /// True when, in addition, all events of the writer are in the entities' partitions.
     pub copied: bool,
-    /// When that was, in microseconds since 1970 by the clock of whoever did it; zero before.
+    /// Time at which `copied` was set, in microseconds since 1970 by the clock of the process that
+    /// set it. Zero before.
     pub ended_at: u64,
 }
 
-/// How far a lane is copied, and from where on its parts are there.
+/// Watermark of a lane, and the first of its parts that is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LaneState {
-    /// Everything up to here is in the entities' partitions.
+    /// Everything up to this position is in the entities' partitions.
     pub copied: LanePosition,
-    /// Rounds up to this one, in parts below `first_part`, are gone.
+    /// Parts below this one are gone.
     pub first_part: u64,
 }
 
-/// One conditional write: the next round of a lane.
+/// A conditional write: the next round of a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundWrite {
     /// The lane.
     pub lane: LaneId,
-    /// Where the round goes.
+    /// Position of the round.
     pub at: LanePosition,
-    /// The head that the part must have: `None` when the round opens it.
+    /// Head that the part must have. `None` when the round opens the part.
     pub head: Option<u64>,
-    /// Whether the round ends the part.
+    /// True when the round ends the part.
     pub closes: bool,
     /// The record.
     pub record: Bytes,
@@ -108,7 +111,7 @@ pub struct RoundWrite {
 /// The answer to a [`RoundWrite`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoundAnswer {
-    /// It is there.
+    /// The round is stored.
     Applied,
     /// Nothing was written, because the part is in this state.
     Refused(PartState),
@@ -117,24 +120,24 @@ pub enum RoundAnswer {
 /// The state of a part of a lane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PartState {
-    /// Its last round.
+    /// Last round of the part.
     pub head: Option<u64>,
-    /// Whether the next part goes on.
+    /// True when the lane continues in the next part.
     pub closed: bool,
-    /// Whether its writer was ended here.
+    /// True when the writer was ended in this part.
     pub sealed: bool,
 }
 
 /// Rounds of one part.
 #[derive(Debug, Clone, Default)]
 pub struct RoundPage {
-    /// The state of the part, as the same read saw it.
+    /// State of the part, from the same read.
     pub state: PartState,
-    /// Rounds after the asked one, in order.
+    /// Rounds after the requested one, in order.
     pub rounds: Vec<(u64, Bytes)>,
 }
 
-/// Some events of a stream in its own partitions.
+/// Consecutive events of a stream in its own partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRow {
     /// The stream.
@@ -149,10 +152,10 @@ pub struct EventRow {
     pub record: Bytes,
 }
 
-/// What is known of a stream beyond its events.
+/// Facts about a stream beyond its events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StreamRow {
-    /// The newest part that may have events.
+    /// Newest part that may have events.
     pub part: u64,
     /// Events up to this one are deleted.
     pub deleted: u64,
@@ -161,11 +164,11 @@ pub struct StreamRow {
 /// A row of a coordination table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// Its key.
+    /// Key of the row.
     pub key: Arc<str>,
-    /// Its version.
+    /// Version of the row.
     pub version: u64,
-    /// Its value.
+    /// Value of the row.
     pub value: Bytes,
 }
 
@@ -178,37 +181,39 @@ pub struct Cells {
     pub rows: Vec<Cell>,
 }
 
-/// One row in a conditional write of a coordination table.
+/// A row in a conditional write of a coordination table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellWrite {
-    /// Its key.
+    /// Key of the row.
     pub key: Arc<str>,
-    /// The version that it must have; `None`: there must be none.
+    /// Version that the row must have. `None` when the row must not exist.
     pub expected: Option<u64>,
-    /// Its new version and value, or `None` to delete it.
+    /// New version and value. `None` deletes the row.
     pub value: Option<(u64, Bytes)>,
 }
 
-/// The statements. All of one place, which the implementation knows.
+/// The statements of one place, whose name the implementation knows.
 ///
-/// "Serial" reads see every conditional write that was answered, and end those that are half done. "Plain" writes are idempotent
-/// and may be repeated; `put_lane_state`, `put_stream` and the highest number of `put_events` only ever grow, whatever the order in
-/// which they arrive.
+/// - "Serial" reads see every conditional write that was answered, and complete half-done ones.
+/// - "Plain" writes are idempotent and may be repeated.
+/// - The values of `put_lane_state` and `put_stream`, and the highest number of `put_events`, only
+///   grow, in whatever order the statements arrive.
 #[async_trait]
 pub trait Tables: Send + Sync + 'static {
-    /// What the database does not do, if it has not answered for a while.
+    /// Describes the database when it has not answered for a while. `None` when all is well.
     fn trouble(&self) -> Option<String> {
         None
     }
 
-    /// What was counted, statement by statement.
+    /// The counts of each statement.
     fn statements(&self) -> Vec<StatementCounts> {
         Vec::new()
     }
 
-    /// Conditional: registers a writer, or returns the row that is there.
+    /// Conditional: registers a writer, or returns the row that exists.
     async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>>;
-    /// Conditional: sets `sealed` of a registered writer and, when a time is given, `copied` and `ended_at`.
+    /// Conditional: sets `sealed` of a registered writer and, when a time is given, `copied` and
+    /// `ended_at`.
     async fn end_writer(&self, writer: &str, copied_at: Option<u64>) -> Outcome<()>;
     /// All registered writers, by name.
     async fn writers(&self) -> Outcome<Vec<WriterRow>>;
@@ -219,18 +224,18 @@ pub trait Tables: Send + Sync + 'static {
     async fn put_round(&self, write: &RoundWrite) -> Outcome<RoundAnswer>;
     /// Conditional: seals the part unless it is closed; returns its state afterwards.
     async fn seal_part(&self, lane: &LaneId, part: u64) -> Outcome<PartState>;
-    /// Rounds of a part after `after`, at most about `bytes_max` of them and at least one.
+    /// Rounds of a part after `after`, as many as one page takes, and at least one if there is one.
     async fn rounds(&self, lane: &LaneId, part: u64, after: u64) -> Outcome<RoundPage>;
     /// Plain: removes the rounds of a part; its state stays.
     async fn drop_part(&self, lane: &LaneId, part: u64) -> Outcome<()>;
-    /// How far a lane is copied.
+    /// The watermark of a lane, and its first part.
     async fn lane_state(&self, lane: &LaneId) -> Outcome<LaneState>;
-    /// Plain, only grows: how far a lane is copied, or which parts are gone.
+    /// Plain, only grows: sets the watermark of a lane, or its first part.
     async fn put_lane_state(&self, lane: &LaneId, state: LaneState) -> Outcome<()>;
 
     /// Plain: events of a stream.
     async fn put_events(&self, row: &EventRow) -> Outcome<()>;
-    /// The highest event of a part of a stream, deleted ones too.
+    /// The highest event of a part of a stream, deleted events included.
     async fn highest_in_part(&self, stream: &str, part: u64) -> Outcome<Option<u64>>;
     /// Rows whose first event is in `first..=last`, in order, at most `row_count_max`.
     async fn events(
@@ -241,11 +246,12 @@ pub trait Tables: Send + Sync + 'static {
         last: u64,
         row_count_max: usize,
     ) -> Outcome<Vec<EventRow>>;
-    /// Plain: removes the rows of a part whose last event is at most `last`, also those that arrive later.
+    /// Plain: removes the rows of a part whose last event is at most `last`, also rows that arrive
+    /// later.
     async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()>;
-    /// What is known of a stream.
+    /// The row of a stream. A stream without a row has the default.
     async fn stream(&self, stream: &str) -> Outcome<StreamRow>;
-    /// Plain, only grows, each field by itself; a zero changes nothing.
+    /// Plain, only grows: sets each field by itself; a zero changes nothing.
     async fn put_stream(&self, stream: &str, row: StreamRow) -> Outcome<()>;
     /// Plain: lists a stream.
     async fn put_stream_id(&self, entity_type: &str, bucket: u16, stream: &str) -> Outcome<()>;
@@ -258,7 +264,7 @@ pub trait Tables: Send + Sync + 'static {
         count_max: usize,
     ) -> Outcome<Vec<Arc<str>>>;
 
-    /// The types of which streams are listed. Reads the whole table.
+    /// The entity types that have listed streams. Reads the whole table.
     async fn entity_types(&self) -> Outcome<Vec<Arc<str>>>;
 
     /// Plain: a snapshot.
@@ -281,7 +287,8 @@ pub trait Tables: Send + Sync + 'static {
     async fn cells(&self, table: &str) -> Outcome<Cells>;
     /// Serial: one row.
     async fn cell(&self, table: &str, key: &str) -> Outcome<Option<Cell>>;
-    /// Conditional, all or nothing: changes rows, and the token when one is given as `(expected, new)`. Says whether it was applied.
+    /// Conditional, all or nothing: changes rows, and the token when one is given as
+    /// `(expected, new)`. Returns true when the write was applied.
     async fn write_cells(
         &self,
         table: &str,

@@ -1,4 +1,4 @@
-//! Looks at every row of the place, while nodes may write. Nothing is changed.
+//! Checks every row of the place, while nodes may write. Changes nothing.
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
@@ -18,8 +18,7 @@ const ROWS_MAX: usize = 64;
 const EVENTS_MAX: usize = 1000;
 
 impl CassandraStores {
-    /// Looks at every row of the place for damage. Nothing is changed, also when the call is
-    /// cancelled.
+    /// Checks every row of the place for damage. Changes nothing, also when the call is cancelled.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout` when the server does not answer; damaged rows are in the report.
@@ -94,7 +93,7 @@ impl CassandraStores {
         }
     }
 
-    /// The rows of a stream's own partitions, each by itself.
+    /// Checks each row of a stream's own partitions by itself.
     async fn verify_rows(&self, id: &PersistenceId, report: &mut Report) -> Result<()> {
         let (tables, stream) = (self.tables(), id.as_str());
         let row = tables.stream(stream).await?;
@@ -121,7 +120,7 @@ impl CassandraStores {
         Ok(())
     }
 
-    /// The events of a stream as an entity reads them; returns its highest number.
+    /// Checks the events of a stream as an entity reads them. Returns the highest sequence nr.
     async fn verify_events(&self, id: &PersistenceId, report: &mut Report) -> Result<u64> {
         let deleted = self.tables().stream(id.as_str()).await?.deleted;
         let mut check = StreamCheck::after(deleted);

@@ -1,4 +1,5 @@
-//! The stores keep every contract on a real server: one at `127.0.0.1:9042` (`make cassandra-up`), or at `TEST_CASSANDRA`.
+//! The stores keep every contract on a real server: at `TEST_CASSANDRA`, else at `127.0.0.1:9042`
+//! (`make cassandra-up`).
 //!
 //! All cases share a keyspace; each has a place of its own in it.
 
@@ -26,7 +27,7 @@ impl Cassandra {
     fn new(settings: CassandraSettings) -> Self {
         let server = support::server();
         let settings = CassandraSettings { server, feed_poll_interval: Duration::ZERO, ..settings };
-        // once is enough: what is stored does not depend on the settings
+        // once is enough: stored rows do not depend on the settings
         let is_damaged = settings.lanes == CassandraSettings::default().lanes;
         Self { settings, damaged: Mutex::default(), is_damaged }
     }

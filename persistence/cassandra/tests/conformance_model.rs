@@ -50,7 +50,8 @@ mod default_settings {
     antiphon_persistence_tck::all_tests!(Model::new(CassandraSettings::default()));
 }
 
-/// Every append is copied at once, parts are short, and nothing is cached: the events move all the time.
+/// Every append is copied at once, parts are short, and caches are tiny: the events move all the
+/// time.
 mod everything_moves {
     use super::*;
 
@@ -69,7 +70,7 @@ mod everything_moves {
     antiphon_persistence_tck::all_tests!(Model::new(settings()));
 }
 
-/// Nothing is ever copied but by a seal: everything is read from the logs.
+/// Only a seal copies: everything is read from the logs.
 mod nothing_is_copied {
     use super::*;
 

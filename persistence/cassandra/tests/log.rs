@@ -1,5 +1,5 @@
-//! What becomes of a log: parts that are old go, readers that come too late are told, a store that lost data is noticed, and a replay that goes on
-//! looks at the lanes only where it ends. On the model.
+//! The life of a log: old parts are removed, readers that come too late notice it, lost data is
+//! noticed, and a replay looks at the lanes only where it ends. On the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ async fn write(stores: &CassandraStores, writer: &WriterId, from: u64, to: u64) 
     }
 }
 
-/// What a reader has seen, and where it is.
+/// A reader of the feed, with the events that it has seen.
 struct Reader {
     query: ChangesQuery,
     seen: BTreeMap<PersistenceId, BTreeSet<u64>>,
@@ -130,7 +130,7 @@ async fn a_reader_whose_parts_are_gone_reads_the_streams_and_misses_nothing() {
     }
     assert!(other.stats().feed_restarts >= 2, "both are told");
 
-    // from here on they follow the lanes again
+    // from here on both readers follow the lanes again
     let restarts = other.stats().feed_restarts;
     write(&stores, &writer, 61, 64).await;
     for reader in [&mut late, &mut new] {
@@ -226,7 +226,7 @@ async fn the_lanes_of_a_place_are_read_by_one_node_and_by_another_when_that_does
     assert_eq!(other.stats().refreshes, 0, "only the other one looked");
     assert!(other.stats().relayed > 0 && one.stats().refreshes > 0);
 
-    // the writer ends, another one goes on, and the reading node is gone for a while
+    // the writer ends, another writer goes on, and the reading node is gone for a while
     stores.seal(&ended).await.expect("a seal");
     let next = open(&model, Duration::from_secs(3600));
     let writer = WriterId::new("w@2").expect("a name");
@@ -238,7 +238,8 @@ async fn the_lanes_of_a_place_are_read_by_one_node_and_by_another_when_that_does
     let refreshes = other.stats().refreshes;
     assert!(refreshes > 0, "it looked itself");
 
-    // it is back, and has not seen what came meanwhile: one more look, then the other one's answers are enough
+    // the reading node is back, and has not seen the rounds written meanwhile: after one more look,
+    // its answers are enough
     write(&next, &writer, 26, 40).await;
     cut.store(false, Ordering::Relaxed);
     reader.drain(&other).await;
@@ -252,7 +253,7 @@ async fn the_lanes_of_a_place_are_read_by_one_node_and_by_another_when_that_does
     assert!(other.stats().relayed > relayed);
 }
 
-/// Each stream has its events in its own partition.
+/// Writes 40 events to each stream, and waits until they are in its own partition.
 async fn with_40_copied_events() -> (ModelTables, CassandraStores, WriterId) {
     let model = ModelTables::new();
     let stores = open(&model, Duration::from_secs(3600));
@@ -300,7 +301,7 @@ async fn the_next_page_of_a_replay_is_asked_for_before_its_reader_comes_and_forg
     assert_eq!(read(), (1, 0));
     assert_eq!(numbers(&reading, 11, 10).await, (11..=20).collect::<Vec<_>>());
     assert_eq!(read(), (2, 0));
-    // another one than was asked for
+    // another page than was read ahead
     assert_eq!(numbers(&reading, 21, 7).await, (21..=27).collect::<Vec<_>>());
     assert_eq!(read(), (3, 1));
 
@@ -314,7 +315,7 @@ async fn the_next_page_of_a_replay_is_asked_for_before_its_reader_comes_and_forg
 async fn a_replay_that_goes_on_does_not_return_what_was_deleted_meanwhile() {
     let (_, stores, _) = with_40_copied_events().await;
     assert_eq!(numbers(&stores, 1, 10).await, (1..=10).collect::<Vec<_>>());
-    // the next page has come, and is not read yet
+    // the next page has arrived, and is not read yet
     sleep(Duration::from_millis(100)).await;
     stores.delete_to(&stream(0), SequenceNr::new(15)).await.expect("a deletion");
     assert_eq!(numbers(&stores, 11, 10).await, (16..=25).collect::<Vec<_>>());
@@ -323,7 +324,7 @@ async fn a_replay_that_goes_on_does_not_return_what_was_deleted_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn a_replay_that_goes_on_finds_events_in_a_row_that_begins_before_its_page() {
     let model = ModelTables::new();
-    // as two copiers leave them, of which each cut the events differently
+    // rows of two copiers that cut the events differently
     for (first, last) in [(1, 15), (5, 10), (16, 20)] {
         let events: Vec<_> = (first..=last).map(event).collect();
         let mut record = batch::encode(&events);

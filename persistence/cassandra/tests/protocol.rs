@@ -1,9 +1,12 @@
-//! The protocol of the log under faults, by seeds: statements that are slow, fail, take effect although they failed, or take effect much later,
-//! while writers are sealed and their streams move on. On the model of a server, in virtual time; and on a real one, in real time, which
-//! `make soak-cassandra` torments meanwhile.
+//! The protocol of the log under faults, by seeds: statements are slow, fail, take effect although
+//! they failed, or take effect much later, while writers are sealed and their streams move on.
 //!
-//! `PROTOCOL_SEEDS=n` and `PROTOCOL_SERVER_SEEDS=n` set how many seeds are run, `PROTOCOL_AT_ONCE=n` how many of those on the server at
-//! a time, `PROTOCOL_SEED=n` runs one on the model.
+//! Runs on the model of a server, in virtual time; and on a real server, in real time, while
+//! `make soak-cassandra` kills and freezes its nodes.
+//!
+//! - `PROTOCOL_SEEDS=n` and `PROTOCOL_SERVER_SEEDS=n` set the number of seeds.
+//! - `PROTOCOL_AT_ONCE=n` sets how many seeds run on the server at a time.
+//! - `PROTOCOL_SEED=n` runs a single seed on the model.
 
 mod support;
 
@@ -60,7 +63,8 @@ fn stream(index: usize) -> PersistenceId {
     PersistenceId::parse(format!("cart|c-{index}|DC-A")).expect("an id")
 }
 
-/// An event that names its number in its version, so that the merged versions of a page of the feed tell what it covers.
+/// An event with its number in its version, so that the merged versions of a page of the feed show
+/// which events it covers.
 fn event(nr: u64, writer: &WriterId) -> StoredEvent {
     let origin = ReplicaId::new(format!("e{nr:06}")).expect("a name");
     StoredEvent {
@@ -81,7 +85,7 @@ fn event(nr: u64, writer: &WriterId) -> StoredEvent {
     }
 }
 
-/// Repeats what may fail under faults.
+/// Repeats a call that may fail under faults.
 async fn insist<T, F>(call: impl Fn() -> F) -> T
 where
     F: Future<Output = Result<T, Error>>,
@@ -104,7 +108,7 @@ struct Node {
     writer: WriterId,
 }
 
-/// Where it runs.
+/// The tables under test.
 struct Backend {
     faulty: FaultyTables,
     /// The server; none for the model.
@@ -112,7 +116,7 @@ struct Backend {
 }
 
 impl Backend {
-    /// A session of its own.
+    /// Opens a session.
     async fn session(&self) -> Arc<dyn Tables> {
         let Some(server) = &self.server else { return Arc::new(self.faulty.clone()) };
         let (tables, _) = insist(|| Box::pin(CqlTables::open(server))).await;
@@ -123,9 +127,9 @@ impl Backend {
 struct World {
     backend: Backend,
     nodes: Mutex<Vec<Node>>,
-    /// The node of each stream; it changes only after a seal, or when its appender is told to stop.
+    /// The node of each stream; it changes only after a seal.
     homes: Mutex<Vec<usize>>,
-    /// What was acknowledged: the last number, and who wrote it.
+    /// Acknowledged appends of each stream: the last number, and its writer.
     acknowledged: Mutex<Vec<BTreeMap<u64, WriterId>>>,
     sealed: Mutex<BTreeSet<WriterId>>,
     incarnation: AtomicU64,
@@ -138,7 +142,7 @@ impl World {
         let tables = self.backend.session().await;
         let stores = CassandraStores::on(tables, settings(Role::Owner), 7);
         loop {
-            // an attempt whose outcome is unknown uses up its name, as a node's start does
+            // an attempt with an unknown outcome uses up its name, as the start of a node does
             let attempt = self.incarnation.fetch_add(1, Ordering::Relaxed);
             let writer = WriterId::new(format!("w{number}#{attempt}")).expect("a name");
             if stores.open_writer(&writer).await.is_ok() {
@@ -152,7 +156,7 @@ impl World {
         (home, self.nodes.lock().expect("no panic")[home].clone())
     }
 
-    /// One appender a stream: the entity at its home.
+    /// Appends to one stream, like the entity at its home.
     async fn write(self: Arc<Self>, index: usize, seed: u64) {
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ (index as u64) << 32);
         while !self.stop.load(Ordering::Acquire) {
@@ -191,7 +195,8 @@ impl World {
         self.acknowledged.lock().expect("no panic")[index].insert(highest, writer.clone());
     }
 
-    /// A node is taken for dead while it goes on: its writer is sealed, its streams move, and it comes back as a new incarnation.
+    /// Takes a node for dead while it goes on: seals its writer, moves its streams, and starts a
+    /// new incarnation.
     async fn take_over(&self, random: &mut ChaCha8Rng) {
         let victim = random.random_range(0..NODES);
         let by = (victim + 1) % NODES;
@@ -200,7 +205,7 @@ impl World {
             (nodes[victim].clone(), nodes[by].clone())
         };
         insist(|| other.stores.seal(&old.writer)).await;
-        // what is there now is all there will ever be of the old writer
+        // no event of the old writer can be added from here on
         let mut at_seal = Vec::new();
         for index in 0..STREAMS {
             let id = stream(index);
@@ -234,7 +239,7 @@ impl World {
     }
 }
 
-/// A node of the place that reads the lanes for others; it does not always answer.
+/// A node of the place that reads the lanes for others, and does not always answer.
 struct Hub {
     stores: CassandraStores,
     turn: AtomicU64,
@@ -250,7 +255,7 @@ impl LaneRelay for Hub {
     }
 }
 
-/// Follows the feed, through another node or not, and fails when it names an event twice.
+/// Follows the feed, through another node or not. Fails when the feed names an event twice.
 async fn follow(world: Arc<World>, seed: u64, hub: Option<Arc<Hub>>) -> Covered {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let open = async || {
@@ -295,7 +300,7 @@ async fn follow(world: Arc<World>, seed: u64, hub: Option<Arc<Hub>>) -> Covered 
 
 type Covered = BTreeMap<PersistenceId, BTreeSet<u64>>;
 
-/// One reader that looks at the lanes itself, and one that asks another node.
+/// Starts a reader that looks at the lanes itself, and a reader that asks another node.
 async fn readers(world: &Arc<World>, seed: u64) -> Vec<JoinHandle<Covered>> {
     let tables = world.backend.session().await;
     let stores = CassandraStores::on(tables, settings(Role::Reader), 7);
@@ -330,7 +335,7 @@ async fn run(seed: u64, backend: Backend) {
     for writer in writers {
         writer.await.expect("a writer ends well");
     }
-    // late effects come, and are refused
+    // late effects arrive and are refused
     sleep(FAULTS.late_max).await;
     world.backend.faulty.set_faults(Faults::default());
     let tables = world.backend.session().await;
@@ -384,7 +389,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|n| n.parse().expect("a number"))
 }
 
-/// Each seed seals six writers, while they write.
+/// Seals six writers with each seed, while they write.
 #[test]
 fn the_same_holds_on_a_real_server() {
     let at_once = number("PROTOCOL_AT_ONCE").unwrap_or(4);

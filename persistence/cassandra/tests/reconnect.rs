@@ -1,6 +1,5 @@
 //! A server that was away is used again at once, however long it was away; the driver alone waits
-//! up to 10 s. On a real server, see
-//! `conformance.rs`, through a proxy that can be closed.
+//! up to 10 s. On a real server, see `conformance.rs`, through a proxy that can be closed.
 
 mod support;
 
@@ -14,7 +13,7 @@ use antiphon_persistence::time::{Clock, SystemClock};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Takes connections to the server, until it is dropped; then none, and those that are there break.
+/// Takes connections to the server until it is dropped; then all connections break.
 struct Proxy(JoinSet<()>);
 
 impl Proxy {
@@ -39,8 +38,8 @@ impl Proxy {
     }
 }
 
-/// A port beside that of the server: the driver goes to the address that the server names, and to
-/// the port at which it was met.
+/// A free port at the host of the server: the driver connects to the address that the server names,
+/// at the port of the contact point.
 async fn free_address(server: &str) -> String {
     let (host, _) = server.rsplit_once(':').expect("host and port");
     let listener = TcpListener::bind((host, 0)).await.expect("the server is on this machine");
@@ -49,7 +48,7 @@ async fn free_address(server: &str) -> String {
 
 #[test]
 fn statements_are_answered_two_seconds_after_the_server_is_back_at_the_latest() {
-    // makes the tables in a runtime of its own
+    // outside the runtime below, because it makes the tables in a runtime of its own
     let server = support::server();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(the_server_goes_and_comes_back(server));
@@ -66,7 +65,7 @@ async fn the_server_goes_and_comes_back(mut server: ServerSettings) {
     stores.read("members", "a").await.expect("an answer");
 
     proxy.close().await;
-    // so long that the driver waits long between two of its attempts
+    // long enough for the driver to wait long between two attempts
     let away = SystemClock.now() + Duration::from_secs(15);
     let mut failures = 0;
     while SystemClock.now() < away {

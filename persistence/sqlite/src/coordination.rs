@@ -1,8 +1,8 @@
-//! Coordination tables: rows with versions, and a fencing token a table.
+//! Coordination tables: rows with versions, and a fencing token for each table.
 //!
-//! Each row has a checksum, and each table the sum of those of its rows: a row that is gone, or
-//! lies under another key, is found when the table is read as a whole, and when a row is asked for
-//! that is not there.
+//! Each row has a checksum, and each table the sum of the checksums of its rows. A missing row, or
+//! a row under another key, is found when the whole table is read, and when a requested row is
+//! missing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Coordination for SqliteStores {
                     let before = there.remove(&key);
                     let version = head.put(connection, &key, before.as_ref(), value.as_deref())?;
                     if let Some(value) = value {
-                        // the same key may come again
+                        // the same key may occur again
                         let sum = cell::checksum(&cell::encode(&table, &key, version, &value));
                         let row = Row { key: key.clone(), version, value };
                         there.insert(key, Cell { row, sum });
@@ -132,8 +132,8 @@ fn decode(table: &str, key: String, version: i64, record: Vec<u8>) -> Read<Cell>
     }
 }
 
-/// A row; when it is not there, the whole table is checked, so that a row whose key is damaged is
-/// not taken for none.
+/// Reads a row. When it is missing, checks the whole table, so that a row with a damaged key does
+/// not count as missing.
 fn sure_cell(connection: &Connection, table: &str, key: &str) -> Read<Option<Cell>> {
     let found: Option<(i64, Vec<u8>)> = connection
         .prepare_cached("SELECT version, value FROM cells WHERE cell_table = ?1 AND cell_key = ?2")?
@@ -149,7 +149,7 @@ fn sure_cell(connection: &Connection, table: &str, key: &str) -> Read<Option<Cel
 struct Head {
     table: String,
     token: i64,
-    /// All its rows' checksums, one upon the other.
+    /// The checksums of all rows of the table, combined by exclusive or.
     digest: u64,
 }
 
@@ -173,7 +173,8 @@ impl Head {
         Ok(Self { table: table.to_owned(), token, digest: digest.cast_unsigned() })
     }
 
-    /// The head and all rows by key, which must add up.
+    /// Reads the head and all rows by key. The checksums of the rows must add up to the head's
+    /// digest.
     fn read_with_rows(
         connection: &Connection,
         table: &str,
@@ -196,7 +197,8 @@ impl Head {
         Ok((head, cells))
     }
 
-    /// Writes or deletes a row, of which this is there, and returns its new version.
+    /// Writes or deletes a row. `before` is the present row. Returns the new version, zero after a
+    /// deletion.
     fn put(
         &mut self,
         connection: &Connection,
@@ -231,8 +233,8 @@ impl Head {
     }
 }
 
-/// A table without a head is new, unless the head of another one is damaged: then it may be this
-/// one's.
+/// Checks every head. A table without a head is new only if no head is damaged, because a damaged
+/// head may belong to this table.
 fn check_all(connection: &Connection) -> Read<()> {
     let mut statement = connection
         .prepare_cached("SELECT CAST(cell_table AS BLOB), token, digest, checksum FROM tokens")?;

@@ -1,4 +1,4 @@
-//! From SQLite's errors to what a caller should do.
+//! Maps errors of SQLite to kinds, which tell the caller what to do.
 
 use std::path::Path;
 
@@ -34,7 +34,8 @@ pub(crate) fn from_sqlite(path: &Path, doing: &str, error: rusqlite::Error) -> E
     Error::new(kind, format!("{doing} in `{path}`: {hint}")).with_source(error)
 }
 
-/// An error for each of many waiters: errors cannot be cloned, since they carry their cause.
+/// Copies an error for each of many waiters: errors cannot be cloned, because they carry their
+/// cause.
 pub(crate) fn copy_of(error: &Error) -> Error {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     let message = match cause {

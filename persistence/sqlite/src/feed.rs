@@ -1,7 +1,8 @@
-//! The change feed: batches in the order of their row numbers, which is the order of commits because the file has one writer at a time.
+//! The change feed: batches in the order of their row numbers. That is the order of commits,
+//! because the file has one writer at a time.
 //!
-//! Many readers follow the same feed, one for each shard. So the newest entries are kept in memory, and a reader that is
-//! near the end costs one look for newer rows.
+//! Many readers follow the same feed, one for each shard. So the newest entries are kept in memory,
+//! and a reader near the end costs one read of newer rows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,7 @@ use antiphon_persistence::record::version;
 /// Rows that one read takes from the file.
 const ROWS_MAX: i64 = 4096;
 
-/// One batch, as the feed sees it.
+/// A batch in the feed.
 #[derive(Clone)]
 struct Entry {
     ordinal: i64,
@@ -43,14 +44,15 @@ pub(crate) struct FeedCache {
 
 #[derive(Default)]
 struct State {
-    /// Entries with ordinals above this one, up to `end`, are in memory; `None` before the first read.
+    /// Entries with ordinals above this one, up to `end`, are in memory. `None` before the first
+    /// read.
     start: Option<i64>,
     end: i64,
     entries: VecDeque<Entry>,
     streams: HashMap<i64, Named>,
-    /// A position that was found good last: an idle reader asks with it again and again.
+    /// The last position that was found good: an idle reader asks with it again and again.
     good: Option<Position>,
-    /// How often the file was replaced before all this was read.
+    /// Replacements of the file before these entries were read.
     replacements: u64,
 }
 
@@ -63,7 +65,7 @@ impl FeedCache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets what was read from another file than the one that is read now.
+    /// Forgets the entries when they belong to an earlier file.
     fn fit(&self, replacements: u64) {
         let mut state = self.state();
         if state.replacements < replacements {
@@ -71,7 +73,8 @@ impl FeedCache {
         }
     }
 
-    /// Adds rows that were read after `after`, unless another reader was faster, or the file was replaced.
+    /// Adds rows that were read after `after`, unless another reader was faster or the file was
+    /// replaced.
     fn extend(&self, after: i64, read: &Rows) {
         let mut state = self.state();
         if state.replacements != read.replacements {
@@ -93,14 +96,14 @@ impl FeedCache {
     }
 }
 
-/// A stream, by its parts and by its name.
+/// A stream, with its replication id and its name.
 type Named = (Arc<ReplicationId>, Arc<str>);
 
 struct Rows {
     entries: Vec<Entry>,
     through: i64,
     more: bool,
-    /// Of which file they are.
+    /// Replacements of the file before these rows were read.
     replacements: u64,
 }
 
@@ -114,7 +117,7 @@ impl ReadJournal for SqliteStores {
             let state = self.inner.feed.state();
             (state.start, state.end)
         };
-        // a reader that is far behind reads for itself; the others share what is at the end
+        // a reader that is far behind reads for itself; the others share the newest entries
         if start.is_some_and(|start| after < start) {
             return self.own_page(query, asked, of).await;
         }
@@ -126,7 +129,7 @@ impl ReadJournal for SqliteStores {
         self.inner.feed.extend(from, &rows);
         let shared = {
             let state = self.inner.feed.state();
-            // other readers may have moved the entries on meanwhile
+            // other readers may have moved the entries meanwhile
             let covered = state.start.is_some_and(|start| start <= after && after <= state.end);
             covered.then(|| {
                 let first = state.entries.partition_point(|entry| entry.ordinal <= after);
@@ -146,7 +149,7 @@ impl ReadJournal for SqliteStores {
     ) -> Result<Vec<PersistenceId>> {
         let first = format!("{entity_type}|");
         let after = after.map_or(first.clone(), ToString::to_string);
-        // the character after the separator ends the type's range
+        // the character after the separator ends the range of the type
         let end = format!("{entity_type}}}");
         let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
         self.read("listing streams", move |transaction| {
@@ -162,7 +165,7 @@ impl ReadJournal for SqliteStores {
                 ids.push(PersistenceId::parse(&text).map_err(Unread::Other)?);
             }
             if i64::try_from(ids.len()).is_ok_and(|count| count < count_max) {
-                // the list ends here: a damaged name would be missing in it
+                // the list ends here, and a stream with a damaged name would be missing in it
                 check_names(transaction)?;
             }
             Ok(ids)
@@ -172,7 +175,8 @@ impl ReadJournal for SqliteStores {
 }
 
 impl SqliteStores {
-    /// A page read from the file, without the shared entries. The position was found good when the file had been replaced `of` times.
+    /// Reads a page from the file, without the shared entries. `of` is the number of replacements
+    /// of the file when the position was found good.
     async fn own_page(
         &self,
         query: &ChangesQuery,
@@ -187,7 +191,8 @@ impl SqliteStores {
         Ok(page(query, after, rows.entries.iter(), rows.more))
     }
 
-    /// The position, or the start when it is of a history that was lost, because the file was replaced by an older copy.
+    /// Returns the position, or the start when the position belongs to a history that was lost
+    /// because the file was replaced by an older copy.
     async fn known(&self, asked: Position) -> Result<Position> {
         let held = {
             let state = self.inner.feed.state();
@@ -254,7 +259,7 @@ fn read_rows(
     Ok(read)
 }
 
-/// The name of a stream never changes, so it is remembered.
+/// Returns the name of a stream, and remembers it, because it never changes.
 fn stream_name(
     connection: &Connection,
     cache: &FeedCache,
@@ -287,7 +292,7 @@ fn stream_name(
     Ok(name)
 }
 
-/// Whether every stream has the name that was written.
+/// Checks the name of every stream against its hash.
 fn check_names(connection: &Connection) -> std::result::Result<(), Unread> {
     let sql = "SELECT CAST(persistence_id AS BLOB), hash FROM streams";
     let mut statement = connection.prepare_cached(sql)?;
@@ -299,7 +304,7 @@ fn check_names(connection: &Connection) -> std::result::Result<(), Unread> {
     Ok(())
 }
 
-/// The name of a stream, if it is the one that was written.
+/// Returns the name of a stream if it fits its hash.
 fn checked_name(name: String, hash: i64) -> std::result::Result<String, Unread> {
     if hash == name_hash(&name) {
         return Ok(name);

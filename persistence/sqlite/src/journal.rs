@@ -1,4 +1,5 @@
-//! Single streams. A replay follows the chain of a stream's batches from its end, or from a mark near what is asked for.
+//! Single streams. A replay follows the chain of a stream's batches backwards, from its end or from
+//! a mark near the requested events.
 
 use std::collections::VecDeque;
 
@@ -100,7 +101,7 @@ impl Journal for SqliteStores {
     }
 }
 
-/// What a replay returns: numbers inclusive, never empty, without deleted ones.
+/// Events that a replay returns: inclusive bounds, never empty, without deleted events.
 #[derive(Clone, Copy)]
 struct Range {
     first: i64,
@@ -122,7 +123,8 @@ struct Batch {
     events: Bytes,
 }
 
-/// The batches that overlap the range, in order; from the front, so many as the limit allows and at least one.
+/// The batches that overlap the range, in order. Keeps the first ones, as many as `bytes_max`
+/// allows and at least one.
 fn batches(
     connection: &Connection,
     id: &PersistenceId,
@@ -162,14 +164,14 @@ fn batches(
     Ok(found)
 }
 
-/// Where [`batch_statement`] has the events.
+/// Column of the events in [`batch_statement`].
 const EVENTS_COLUMN: usize = 8;
 
 fn batch_statement() -> String {
     format!("SELECT {BATCH_COLUMNS}, events FROM batches WHERE ordinal = ?1")
 }
 
-/// A batch without its events; `None` when it is not there.
+/// Reads a batch without its events. `None` when the batch is missing.
 fn header(connection: &Connection, ordinal: i64) -> rusqlite::Result<Option<BatchHeader>> {
     connection
         .prepare_cached(&format!("SELECT {BATCH_COLUMNS} FROM batches WHERE ordinal = ?1"))?
@@ -197,8 +199,8 @@ fn lost(id: &PersistenceId, ordinal: i64) -> Unread {
     Unread::Row(format!("table `batches`, ordinal {ordinal}, of `{id}`: its row is missing"))
 }
 
-/// The first marked batch after `last`, or the newest batch of the stream. A mark is only a hint:
-/// one that does not lead to a later batch of the stream is passed over.
+/// The first marked batch after `last`, or the newest batch of the stream. A mark is only a hint: a
+/// mark that does not lead to a later batch of the stream is ignored.
 fn start(
     connection: &Connection,
     id: &PersistenceId,
@@ -249,8 +251,8 @@ fn decode(
     Ok(events)
 }
 
-/// Moves the mark of what is deleted, and removes the batches that lie wholly before it. The newest batch of the file
-/// stays, deleted or not, so that row numbers only grow.
+/// Moves the mark of deletion, and removes the batches that lie wholly before it. The newest batch
+/// of the file stays, deleted or not, so that row numbers only grow.
 fn delete(
     connection: &Connection,
     id: &PersistenceId,

@@ -1,14 +1,18 @@
-//! Antiphon's embedded default: every store of a place in one SQLite file, shared by the node processes of one machine.
+//! Antiphon's embedded default: all stores of a place in one SQLite file, shared by the node
+//! processes of one machine.
 //!
-//! - One thread writes. Whatever is pending when it is free becomes one transaction with one durable sync (*group commit*).
+//! - A single thread writes. All writes that are pending when it is free become one transaction
+//!   with one durable sync (*group commit*).
 //! - Reads run beside it on a few connections of their own (WAL mode).
-//! - A sealed writer's appends fail inside the transaction that would store them, and so does an append that does not follow
-//!   the stream's highest number, whichever process it comes from.
-//! - A path that keeps nothing is refused, and so is another program's file, without a byte of it changed. A file that is moved, deleted or
-//!   replaced while it is open ends the store: nothing is acknowledged any more.
+//! - The appends of a sealed writer fail inside the transaction that would store them. So does an
+//!   append that does not follow the stream's highest sequence nr, from any process.
+//! - A path that keeps nothing is refused, and another program's file is refused without a changed
+//!   byte.
+//! - The store ends, and acknowledges nothing any more, when its open file is moved, deleted or
+//!   replaced.
 //! - The row number of a batch is the order of commits, and with it the change feed.
 //!
-//! See `README.md` of this crate for the schema and why it is as it is.
+//! `README.md` of this crate explains the schema.
 
 mod coordination;
 mod error;

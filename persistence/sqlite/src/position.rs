@@ -1,8 +1,8 @@
-//! Positions in the change feed: a row number, and the checksum that the row had: `17@2f3a`.
+//! Positions in the change feed: a row number and the checksum of that row, as in `17@2f3a`.
 //!
-//! Row numbers are given out again when the file is replaced by an older copy. The checksum covers
-//! everything in a row, so that a position of what was lost is found out: its reader begins anew,
-//! and misses nothing. A row that was deleted cannot be compared; the newest row never is.
+//! Row numbers are used again when the file is replaced by an older copy. The checksum covers the
+//! whole row, so a position in the lost history is noticed: its reader begins anew, and misses
+//! nothing. The position of a deleted row cannot be compared; the newest row is never deleted.
 
 use antiphon_persistence::store::Offset;
 use antiphon_persistence::{Error, Result};
@@ -10,16 +10,16 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::record_error::Unread;
 
-/// A row of the feed; the ordinal zero is before all of them.
+/// A row of the feed. Ordinal zero is before all rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) ordinal: i64,
-    /// `None` in positions that were stored without.
+    /// Checksum of the row. `None` in positions that were stored without one.
     pub(crate) checksum: Option<i64>,
 }
 
 impl Position {
-    /// Before everything.
+    /// The position before all rows.
     pub(crate) const START: Self = Self { ordinal: 0, checksum: None };
 
     pub(crate) fn parse(offset: &Offset) -> Result<Self> {
@@ -52,7 +52,8 @@ impl Position {
         }
     }
 
-    /// Whether the row is the one that the position was given for, as far as that can be told.
+    /// True when the row is the one that the position names. A deleted row counts as the same when
+    /// a newer row exists.
     pub(crate) fn is_of(self, connection: &Connection) -> std::result::Result<bool, Unread> {
         if self.ordinal == 0 {
             return Ok(true);

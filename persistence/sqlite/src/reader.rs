@@ -1,4 +1,4 @@
-//! Reads: a bounded number of connections, each used by one blocking task at a time.
+//! Reads: a limited number of connections, each used by one blocking task at a time.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::stats::count;
 use crate::stores::SqliteStores;
 use crate::{Role, SqliteSettings, schema};
 
-/// The connections that no task uses, and how many there may be.
+/// The idle connections, and the limit of connections.
 pub(crate) struct Readers {
     path: PathBuf,
     settings: SqliteSettings,
@@ -26,11 +26,13 @@ pub(crate) struct Readers {
 #[derive(Default)]
 struct Shared {
     idle: Mutex<Vec<Open>>,
-    /// The file that was opened last, and how often it was another one than before.
+    /// The file that was opened last, and the number of times that it differed from the file
+    /// before.
     seen: Mutex<(Option<Identity>, u64)>,
 }
 
-/// A connection, and the files that it reads; unknown when they were moved at the same time, and then it is not used again.
+/// A connection, and the files that it reads. The files are unknown when they were moved during the
+/// opening; such a connection is not used again.
 struct Open {
     connection: Connection,
     files: Option<Identity>,
@@ -38,7 +40,7 @@ struct Open {
 
 impl Readers {
     pub(crate) fn new(path: &Path, settings: &SqliteSettings) -> Self {
-        // whoever reads makes no file
+        // readers never create a file
         let settings = SqliteSettings { role: Role::Reader, ..settings.clone() };
         Self {
             path: path.to_path_buf(),
@@ -48,14 +50,15 @@ impl Readers {
         }
     }
 
-    /// How often another file was found at the path than the one before.
+    /// Number of times that another file was found at the path.
     pub(crate) fn replacements(&self) -> u64 {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }
 
 impl Shared {
-    /// A connection to the file that is at the path now. One to a file that was moved away would go on to read it for ever.
+    /// A connection to the file that is at the path now. A connection to a file that was moved away
+    /// would read that file for ever.
     fn connection(
         &self,
         path: &Path,
@@ -76,14 +79,14 @@ impl Shared {
                 let before = FileId::of(path).ok();
                 let connection = open(path, settings)?;
                 if watch.is_none() {
-                    // whoever closes the last connection removes the write-ahead log, by its name: in another place's folder that may be
-                    // the one of a file that was put there meanwhile
+                    // the process that closes the last connection removes the write-ahead log by
+                    // its name; in another place's folder that may be the log of a new file
                     let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
                     connection
                         .set_db_config(option, true)
                         .map_err(|error| from_sqlite(path, "opening", error))?;
                 }
-                // it has read by now, so that all three files are there
+                // the connection has read by now, so that all three files exist
                 let files = Identity::of(path).ok();
                 let files = files.filter(|files| Some(files.database()) == before);
                 self.note(files);
@@ -92,7 +95,7 @@ impl Shared {
         }
     }
 
-    /// Takes note of the files that are read from now on.
+    /// Records the files that are read from now on.
     fn note(&self, files: Option<Identity>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.0.is_some() && seen.0 != files {
@@ -107,7 +110,8 @@ impl Shared {
 }
 
 impl SqliteStores {
-    /// Runs `work` in one read transaction. Cancelled, it runs to its end, unseen.
+    /// Runs `work` in one read transaction. A cancelled call runs to its end, and its result is
+    /// dropped.
     pub(crate) async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,

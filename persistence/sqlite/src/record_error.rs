@@ -1,4 +1,4 @@
-//! Why a read failed: SQLite, or a row that cannot be understood.
+//! Causes of a failed read: SQLite, or an unreadable row.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::error::from_sqlite;
 #[derive(Debug)]
 pub(crate) enum Unread {
     Sqlite(rusqlite::Error),
-    /// A row that is not as it was written: which one, and why.
+    /// A row that differs from the row that was written: its name, and the problem.
     Row(String),
     /// An error that is complete already.
     Other(Error),
@@ -22,7 +22,7 @@ impl From<rusqlite::Error> for Unread {
     }
 }
 
-/// The way out for an operator who has a damaged row.
+/// Remedy for a damaged row.
 const REMEDY: &str = "`antiphon journal verify` lists all damage; restore the file from a backup, or let the place take its events from the others";
 
 impl Unread {

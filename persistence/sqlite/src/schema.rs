@@ -1,18 +1,21 @@
-//! The tables, and who may open a file.
+//! The tables, and the check of a file before it is opened.
 //!
-//! | table | what |
+//! | table | content |
 //! |---|---|
-//! | `streams` | one row a stream, never changed: its number, its name, and a hash of that |
-//! | `heads` | one small row a stream: highest number, newest batch, deleted up to |
-//! | `batches` | one row an append, in the order of commits; each names the one before it in its stream |
-//! | `marks` | every 64th batch of a stream, so that a replay need not follow the chain from its end; only a hint |
-//! | `writers`, `snapshots`, `offsets`, `cells` | as their names say |
-//! | `tokens` | of each coordination table: the fencing token, and the sum of its rows' checksums, so that a row that is missing is noticed |
+//! | `streams` | one row for each stream, never changed: number, name, hash of the name |
+//! | `heads` | one small row for each stream: highest number, newest batch, last deleted event |
+//! | `batches` | one row for each append, in commit order, with its predecessor in the stream |
+//! | `marks` | every 64th batch of a stream |
+//! | `writers`, `snapshots`, `offsets`, `cells` | as named |
+//! | `tokens` | for each coordination table: fencing token, and sum of the rows' checksums |
 //!
-//! Every row has a checksum of its key and all its columns (`sums.rs`, and at the end of the values
-//! of `snapshots`, `offsets` and `cells`), compared at each read. A stream's name has a hash beside
-//! it, by which its row is found when the name is damaged: a damaged stream is an error and not an
-//! empty one.
+//! - A mark lets a replay enter the chain of a stream's batches near its target; it is only a hint.
+//! - The sum in `tokens` reveals a missing row.
+//!
+//! Every row except a mark has a checksum of its key and all its columns, which each read compares:
+//! in a column of its own (`sums.rs`), or at the end of the values of `snapshots`, `offsets` and
+//! `cells`. The hash of a stream's name leads to its row when the name is damaged: a damaged stream
+//! is an error, not an empty stream.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,11 +27,11 @@ use crate::error::from_sqlite;
 use crate::file::{Owner, check_path, is_log_alone, owner};
 use crate::{Durability, Role, SqliteSettings};
 
-/// The version of the tables below; a file with another one is refused. Version 1 was written
-/// before the first release, without checksums.
+/// The version of the tables below; a file with another version is refused. Version 1, without
+/// checksums, was written before the first release.
 const VERSION: i64 = 2;
 
-/// "Anti", marks the file as ours (`PRAGMA application_id`).
+/// "Anti": marks the file as a journal (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x416e_7469;
 
 const TABLES: &str = "
@@ -95,8 +98,8 @@ CREATE TABLE tokens (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens the file with the pragmas of the settings, and creates or checks the tables. A path that can keep no journal, and a file that
-/// is another program's, are refused before anything is changed.
+/// Opens the file with the pragmas of the settings, and creates or checks the tables. Refuses a
+/// path that can keep no journal, and another program's file, before anything is changed.
 pub(crate) fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection> {
     let owner = settings.role == Role::Owner;
     check_path(path, settings.role)?;
@@ -107,7 +110,8 @@ pub(crate) fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection>
         .map_err(|error| from_sqlite(path, "opening", error))?;
     let sqlite = |error| from_sqlite(path, "opening", error);
     connection.busy_timeout(settings.busy_timeout.max(Duration::from_millis(1))).map_err(sqlite)?;
-    // the tables are made before the write-ahead log, so that the file itself says whose it is from its first byte on
+    // the tables are made before the write-ahead log, so that the file names its owner from its
+    // first byte on
     check_version(path, &connection, owner)?;
     prepare(&connection, settings).map_err(sqlite)?;
     if !owner {
@@ -116,7 +120,7 @@ pub(crate) fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection>
     Ok(connection)
 }
 
-/// Looks at the file before SQLite opens it to write.
+/// Checks the owner of the file before SQLite opens it to write.
 fn look(path: &Path, role: Role) -> Result<()> {
     match (owner(path, APPLICATION_ID)?, role) {
         (Owner::Antiphon, _) => Ok(()),
@@ -126,7 +130,8 @@ fn look(path: &Path, role: Role) -> Result<()> {
     }
 }
 
-/// A log without its database has the newest events of a journal. SQLite would throw it away, and begin an empty journal.
+/// Refuses a log without its database: it has the newest events of a journal, and SQLite would
+/// delete it and begin an empty journal.
 fn no_log_alone(path: &Path) -> Result<()> {
     if is_log_alone(path) {
         return Err(Error::rejected(format!(
@@ -137,11 +142,11 @@ fn no_log_alone(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What stands at a path, without making or changing anything: whether a journal can be opened there, or made.
+/// Checks whether a journal can be opened or made at a path, without making or changing anything.
 ///
 /// # Errors
-/// `Rejected` when the path can keep no journal, or the file is another program's; `Unavailable` when it cannot be looked at, or has no
-/// tables yet and is only read.
+/// - `Rejected` when the path can keep no journal, or the file is another program's.
+/// - `Unavailable` when the file cannot be looked at, or when a reader finds no tables yet.
 pub fn check_file(path: &Path, role: Role) -> Result<()> {
     check_path(path, role)?;
     if role == Role::Reader && !path.exists() {
@@ -165,12 +170,13 @@ fn prepare(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Resu
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -16_000)?;
     connection.pragma_update(None, "wal_autocheckpoint", settings.wal_pages_max)?;
-    // the first read makes the two files beside
+    // the first read makes the two files beside the database
     read(connection, "schema_version").map(drop)
 }
 
-/// Two processes may make the same file at the same time. SQLite answers "busy" to one of them at once, since its own waiting could be a
-/// deadlock here; nothing was begun, so that it is simply tried again.
+/// Turns on the write-ahead log. When two processes make the same file at the same time, SQLite
+/// answers "busy" to one of them at once, because its own waiting could be a deadlock here. Nothing
+/// was begun, so the call is tried again.
 #[expect(
     clippy::disallowed_methods,
     reason = "opening is synchronous, and waits as SQLite itself does"

@@ -6,29 +6,31 @@ use antiphon_persistence::store::{check_append_bytes_max, check_queue_bytes_max}
 use antiphon_persistence::{Result, bounds};
 use serde::{Deserialize, Serialize};
 
-/// What "durable" means when an append is acknowledged.
+/// Durability of an acknowledged append.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// The write-ahead log was synced to the disk: survives a power failure.
+    /// The write-ahead log was synced to the disk: the append survives a power failure.
     #[default]
     Full,
-    /// Handed to the operating system: survives kill -9, and may lose the last moments at a power failure.
+    /// The append was handed to the operating system: it survives kill -9, and a power failure may
+    /// lose the last moments.
     Relaxed,
 }
 
-/// What a process does with the file.
+/// Use of the file by a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads and writes; creates the file when it is missing.
     #[default]
     Owner,
-    /// Only reads, as the nodes of the other places do; a missing file is `Unavailable` until it appears.
+    /// Only reads, as the nodes of the other places do; a missing file is `Unavailable` until it
+    /// appears.
     Reader,
 }
 
-/// How an [`SqliteStores`](crate::SqliteStores) works.
+/// Settings of an [`SqliteStores`](crate::SqliteStores).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SqliteSettings {
@@ -36,32 +38,38 @@ pub struct SqliteSettings {
     pub role: Role,
     /// Default: [`Durability::Full`].
     pub durability: Durability,
-    /// Appends and other writes that may wait for the writer thread; callers over it wait for room. Default: 8192.
+    /// Appends and other writes that may wait for the writer thread. A write beyond the limit waits
+    /// for room. Default: 8192.
     pub queue_max: usize,
-    /// Encoded bytes of appends that may wait for it; as `queue_max` when it is reached. At least
-    /// `append_bytes_max`. Default: 64 MiB.
+    /// Encoded bytes of the appends that may wait for the writer thread. An append beyond the limit
+    /// waits for room. At least `append_bytes_max`. Default: 64 MiB.
     pub queue_bytes_max: usize,
-    /// Writes in one transaction; the next ones go into the next. Default: 2048.
+    /// Writes in one transaction; further writes go into the next. Default: 2048.
     pub group_writes_max: usize,
-    /// Encoded bytes in one transaction; at least one write is taken. Default: 4 MiB.
+    /// Encoded bytes in one transaction, which takes at least one write. Default: 4 MiB.
     pub group_bytes_max: usize,
-    /// Encoded bytes of one append; a larger one is refused. At least the largest event, some 4
-    /// MiB, and at most 100 MiB. Default: 16 MiB.
+    /// Encoded bytes of one append; a larger one is refused. At least the size of the largest
+    /// event, some 4 MiB, and at most 100 MiB. Default: 16 MiB.
     pub append_bytes_max: usize,
-    /// How long a transaction waits for another process; then its writes fail with `Unavailable`. Default: 5 s.
+    /// Time that a transaction waits for another process; then its writes fail with `Unavailable`.
+    /// Default: 5 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub busy_timeout: Duration,
-    /// Connections for reads; reads over it wait. Default: 2.
+    /// Connections for reads; more reads wait. Default: 2.
     pub reader_count: usize,
-    /// Streams whose ends are remembered; over it all are forgotten and read again when needed. Default: 100,000.
+    /// Streams whose ends are remembered. Beyond the limit, all ends are forgotten, and read again
+    /// when needed. Default: 100,000.
     pub stream_cache_max: usize,
-    /// Newest entries of the change feed kept in memory for all readers of it; older ones are read from the file. Default: 16,384.
+    /// Newest entries of the change feed that are kept in memory for all its readers. Older entries
+    /// are read from the file. Default: 16,384.
     pub feed_cache_max: usize,
-    /// Bytes that one answer to a replay may have, over at least one batch. Default: 4 MiB.
+    /// Bytes in one answer to a replay, which has at least one batch. Default: 4 MiB.
     pub replay_bytes_max: usize,
-    /// Pages that the write-ahead log may have before it is copied back into the file. Default: 4000 (16 MB).
+    /// Pages that the write-ahead log may have before it is copied back into the file. Default:
+    /// 4000 (16 MB).
     pub wal_pages_max: u32,
-    /// Pages that the file may have, or `None`; over it writes fail as on a full disk. Default: `None`.
+    /// Pages that the file may have; beyond the limit writes fail as on a full disk. `None`: no
+    /// limit. Default: `None`.
     pub file_pages_max: Option<u32>,
 }
 
@@ -95,7 +103,7 @@ impl SqliteSettings {
     /// Checks every limit.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, naming the setting, its value and the expected range.
     pub fn validate(&self) -> Result<()> {
         bounds::count("queue_max", self.queue_max, 1..=1 << 20)?;
         bounds::count("group_writes_max", self.group_writes_max, 1..=1 << 20)?;
@@ -115,5 +123,5 @@ impl SqliteSettings {
     }
 }
 
-/// A tenth of what one SQLite row can hold.
+/// A tenth of the largest SQLite row.
 const APPEND_BYTES_LIMIT: usize = 100 << 20;

@@ -1,5 +1,4 @@
-//! Snapshots: one row each. One that is damaged is passed over for the newest one before it that is
-//! not.
+//! Snapshots, one row each. A read passes over damaged snapshots for the newest intact one.
 
 use antiphon_persistence::Result;
 use antiphon_persistence::event::SequenceNr;

@@ -1,4 +1,4 @@
-//! What the store counts.
+//! Counters of the store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -22,11 +22,12 @@ macro_rules! counters {
             }
         }
 
-        /// The same, while they grow.
+        /// The same counters while they grow.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: AtomicU64,)*
-            /// When and why a transaction failed; none when appends succeeded since.
+            /// Time and cause of the last failed transaction. `None` when an append succeeded
+            /// since.
             trouble: Mutex<Option<(Instant, String)>>,
         }
 
@@ -47,7 +48,8 @@ counters! {
     events,
     /// Writes refused because the writer was sealed or the stream had another end.
     fenced,
-    /// Transactions that failed as a whole: another process held the file too long, full disk, I/O error.
+    /// Transactions that failed as a whole: another process held the file too long, full disk, I/O
+    /// error.
     groups_failed,
     /// Reads of any kind.
     reads,
@@ -61,22 +63,24 @@ counters! {
     snapshots_damaged,
 }
 
-/// How long a failure is said when nobody tries again: whoever sends elsewhere because of it would never find out that it is over.
+/// Time that a failure is reported without a new attempt. A caller that sends elsewhere because of
+/// the failure would otherwise never find out that it is over.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
 
 impl Counters {
-    /// Takes note of why a transaction failed.
+    /// Records the failure of a transaction.
     pub(crate) fn failed(&self, why: String) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         *trouble = Some((SystemClock.now(), why));
     }
 
-    /// Takes note of appends that were stored. Other writes say nothing: on a full disk the small ones succeed for long.
+    /// Records that appends were stored. Other writes are not recorded: on a full disk the small
+    /// ones still succeed for long.
     pub(crate) fn appended(&self) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Why nothing can be appended now, as far as is known.
+    /// The reason why nothing can be appended now, as far as known.
     pub(crate) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, why) = trouble.as_ref()?;

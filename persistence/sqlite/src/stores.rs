@@ -13,16 +13,19 @@ use crate::stats::Counters;
 use crate::writer::Writer;
 use crate::{Role, SqliteSettings, SqliteStats, schema};
 
-/// All stores of a place in one SQLite file. Cheap to clone; the last clone to go waits for the writes under way and closes the file.
+/// All stores of a place in one SQLite file. Cheap to clone. Dropping the last clone waits for the
+/// writes under way and closes the file.
 #[derive(Clone)]
 pub struct SqliteStores {
     pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
-    /// Whether the file is still the one that was opened; `None` for a reader, which opens whatever is there.
+    /// Compares the file with the one that was opened. `None` for a reader, which opens any journal
+    /// at the path.
     pub(crate) watch: Option<Arc<Watch>>,
-    /// Declared before the readers, so dropped before: the writer ends before the readers' connections close.
+    /// Declared before the readers, so dropped first: the writer ends before the readers'
+    /// connections close.
     pub(crate) writer: Option<Writer>,
     pub(crate) readers: Readers,
     pub(crate) feed: FeedCache,
@@ -34,12 +37,17 @@ pub(crate) struct Inner {
 impl SqliteStores {
     /// Opens the file at `path`, or creates it ([`Role::Owner`]).
     ///
-    /// A [`Role::Reader`] opens it at the first read, so that it may appear later, and opens it anew when it was replaced.
+    /// A [`Role::Reader`] opens the file at the first read, so that the file may appear later, and
+    /// opens it anew when it was replaced.
     ///
     /// # Errors
-    /// `Rejected` when a setting is wrong, when the path can keep no journal (an empty one, `:memory:`, a folder, a device, a missing
-    /// folder), or when the file is another program's or a newer Antiphon's, of which no byte is changed; `Unavailable` when it
-    /// cannot be opened or written; `Corrupt` when it is damaged. Each names the path.
+    /// - `Rejected` when a setting is wrong; when the path can keep no journal (an empty path,
+    ///   `:memory:`, a folder, a device, a missing folder); or when the file is another program's
+    ///   or a newer Antiphon's, of which no byte is changed.
+    /// - `Unavailable` when the file cannot be opened or written.
+    /// - `Corrupt` when the file is damaged.
+    ///
+    /// Each error names the path.
     pub fn open(path: impl AsRef<Path>, settings: SqliteSettings) -> Result<Self> {
         settings.validate()?;
         let path = path.as_ref().to_path_buf();
@@ -54,7 +62,7 @@ impl SqliteStores {
             }
             Role::Reader => {
                 schema::check_file(&path, Role::Reader).or_else(|error| match error.kind() {
-                    // it may be another one at the first read
+                    // another file may be there at the first read
                     ErrorKind::Unavailable => Ok(()),
                     ErrorKind::Rejected
                     | ErrorKind::Fenced
@@ -71,28 +79,29 @@ impl SqliteStores {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Looks whether the file is still the one that was opened. Every commit looks too; call this now and then, so that it is noticed
-    /// while nothing is written. It asks the operating system three times, and blocks as long as that does.
+    /// Checks whether the file is still the one that was opened. Every commit checks too; call this
+    /// now and then, so that a change is noticed while nothing is written. It takes a few calls of
+    /// the operating system, and blocks as long as they take.
     ///
     /// # Errors
-    /// `Fenced`, with what was found, from the first time on that the file or one beside it was moved, deleted or replaced: this store
-    /// takes nothing any more. Never for a [`Role::Reader`].
+    /// `Fenced`, with the cause, from the first time on that the file or a file beside it was
+    /// moved, deleted or replaced: this store takes nothing any more. Never for a [`Role::Reader`].
     pub fn check_file(&self) -> Result<()> {
         self.inner.watch.as_ref().map_or(Ok(()), |watch| watch.check())
     }
 
-    /// Every trait of the store, on this file.
+    /// All store traits, on this file.
     pub fn stores(&self) -> Stores {
         Stores::from_backend(Arc::new(self.clone()))
     }
 
-    /// What was counted since the file was opened.
+    /// The counts since the file was opened.
     pub fn stats(&self) -> SqliteStats {
         self.inner.counters.snapshot()
     }
 
-    /// Why nothing can be appended now, such as a full disk, as far as is known; `None` when appends succeeded since, or when nobody has
-    /// tried for 10 s.
+    /// The reason why nothing can be appended now, such as a full disk, as far as known. `None`
+    /// when an append succeeded since, or when no transaction failed in the last 10 s.
     pub fn trouble(&self) -> Option<String> {
         let lost = self.inner.watch.as_ref().and_then(|watch| watch.known().err());
         lost.map(|error| error.to_string()).or_else(|| self.inner.counters.trouble())

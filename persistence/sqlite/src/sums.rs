@@ -1,12 +1,12 @@
-//! The checksum of each table's rows covers the key and every column, and the name of the stream
-//! instead of its number alone, so that a damaged number is found too.
+//! The checksums of rows. A checksum covers the key and every column, and the name of the stream in
+//! addition to its number, so that a damaged number is found too.
 
 use antiphon_persistence::record::checksum::Checksum;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::writer::End;
 
-/// The number under which a stream is found again when its name is damaged.
+/// The hash by which a stream is found when its name is damaged.
 pub(crate) fn name_hash(name: &str) -> i64 {
     i64::from_le_bytes(xxh64(name.as_bytes(), 0).to_le_bytes())
 }
@@ -18,7 +18,7 @@ pub(crate) fn of_head(name: &str, end: End) -> i64 {
     sum.signed(newest).signed(deleted).signed(depth).stored()
 }
 
-/// The columns of a batch, its events aside.
+/// The columns of a batch without its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BatchHeader {
     pub(crate) ordinal: i64,
@@ -31,7 +31,7 @@ pub(crate) struct BatchHeader {
     pub(crate) checksum: i64,
 }
 
-/// The columns of [`BatchHeader`], in their order.
+/// The columns of [`BatchHeader`], in order.
 pub(crate) const BATCH_COLUMNS: &str =
     "ordinal, stream, first, last, previous, seen, events_checksum, checksum";
 
@@ -50,8 +50,8 @@ impl BatchHeader {
         })
     }
 
-    /// The checksum of these columns, with these instead of the own `seen`, for the stream of this
-    /// name.
+    /// The checksum of these columns for the stream `name`, with the given `seen` instead of the
+    /// own one.
     pub(crate) fn sum(&self, name: &str, seen: &[u8]) -> i64 {
         let Self { ordinal, stream, first, last, previous, events_checksum, .. } = self;
         let sum = Checksum::of("batches").text(name).signed(*ordinal).signed(*stream);
@@ -59,7 +59,7 @@ impl BatchHeader {
         sum.signed(*events_checksum).stored()
     }
 
-    /// Why it cannot be used as a batch of the stream of this name.
+    /// Checks the checksum for the stream `name`. The error says which row is damaged.
     pub(crate) fn check(&self, name: &str) -> Result<(), String> {
         if self.checksum == self.sum(name, &self.seen) {
             return Ok(());
@@ -82,7 +82,7 @@ pub(crate) fn of_writer(name: &str, sealed: i64) -> i64 {
     Checksum::of("writers").text(name).signed(sealed).stored()
 }
 
-/// The checksum of a coordination table's row of tokens.
+/// The checksum of the `tokens` row of a coordination table.
 pub(crate) fn of_token(table: &str, token: i64, digest: i64) -> i64 {
     Checksum::of("tokens").text(table).signed(token).signed(digest).stored()
 }

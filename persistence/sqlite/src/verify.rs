@@ -1,6 +1,6 @@
-//! Looks at every row of the file, in one read transaction: what is written meanwhile is not seen,
-//! and nothing is changed. As long as it runs, the write-ahead log is not copied back beyond its
-//! beginning.
+//! Checks every row of the file, in one read transaction: later writes are not seen, and nothing is
+//! changed. While it runs, log entries that were written after its start cannot be copied back into
+//! the file.
 
 use std::collections::HashMap;
 
@@ -19,10 +19,11 @@ use crate::sums::{BATCH_COLUMNS, BatchHeader, name_hash, of_events, of_head, of_
 use crate::writer::End;
 
 impl SqliteStores {
-    /// Looks at every row for damage. Nothing is changed; a cancelled call runs to its end, unseen.
+    /// Checks every row for damage. Changes nothing. A cancelled call runs to its end, and its
+    /// result is dropped.
     ///
     /// # Errors
-    /// `Unavailable` or `Corrupt` when the file cannot be read at all; damaged rows are in the
+    /// `Unavailable` or `Corrupt` when the file cannot be read at all. Damaged rows are in the
     /// report.
     pub async fn verify(&self) -> Result<Report> {
         self.read("verifying", |transaction| {
@@ -44,14 +45,14 @@ impl SqliteStores {
 
 type Walked<T> = std::result::Result<T, Unread>;
 
-/// A stream as its rows, and then its batches, show it.
+/// A stream, as its rows and then its batches show it.
 struct Stream {
     name: String,
     end: End,
     check: StreamCheck,
     newest: i64,
     last: i64,
-    /// Something of it is damaged and reported; what follows from that is not.
+    /// True when damage in the stream is reported already; its consequences are not reported.
     is_damaged: bool,
 }
 
@@ -61,7 +62,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Calls `visit` with each row; one whose columns cannot be read is a damage.
+    /// Calls `visit` with each row. A row with unreadable columns counts as damaged.
     fn each(
         &mut self,
         table: &'static str,
@@ -83,7 +84,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The pages of the file, and whether the indexes fit the tables.
+    /// Checks the pages of the file, and that the indexes fit the tables.
     fn file(&mut self) -> Walked<()> {
         self.each("file", "PRAGMA integrity_check(100)", |report, row| {
             let what: String = row.get(0)?;
@@ -137,7 +138,8 @@ impl Walk<'_> {
         Ok(streams)
     }
 
-    /// In the order of the feed, which for each stream is that of its chain.
+    /// Checks the batches in the order of the feed, which for each stream is the order of its
+    /// chain.
     fn batches(&mut self, streams: &mut HashMap<i64, Stream>) -> Walked<()> {
         let sql = format!("SELECT {BATCH_COLUMNS}, events FROM batches ORDER BY ordinal");
         self.each("batches", &sql, |report, row| {
@@ -162,7 +164,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Whether each stream ends where its head says.
+    /// Checks that each stream ends where its head says.
     fn ends(&mut self, streams: &HashMap<i64, Stream>) {
         for stream in streams.values().filter(|stream| !stream.is_damaged) {
             let End { highest, newest, .. } = stream.end;
@@ -318,10 +320,10 @@ fn batch_problems(
         problems.push(why.to_owned());
     }
     let next = stream.check.next();
-    // events before it are deleted
+    // the events before `next` are deleted
     let left = events.iter().filter(|event| event.sequence_nr.value() >= next);
     problems.extend(left.filter_map(|event| stream.check.event(event)));
     stream.is_damaged |= !problems.is_empty();
-    // what follows from an earlier damage is not another one
+    // a consequence of earlier damage is not reported again
     if was_damaged { Vec::new() } else { problems }
 }

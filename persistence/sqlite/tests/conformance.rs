@@ -57,7 +57,7 @@ impl Place for Sqlite {
     }
 }
 
-/// The file and those beside it, in place of what is there.
+/// Copies the journal file and the files beside it, and removes those that were there.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for end in ["", "-wal", "-shm"] {

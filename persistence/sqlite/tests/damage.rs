@@ -1,4 +1,5 @@
-//! Files that are newer, another program's, damaged or cannot be written: each has an error that names the file and what to do.
+//! Files that are newer, another program's, damaged or not writable: each error names the file and
+//! the remedy.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ fn id(name: &str) -> PersistenceId {
     PersistenceId::parse(format!("cart|{name}|A")).expect("as the test expects")
 }
 
-/// Two streams with one event each.
+/// Writes two streams with one event each.
 async fn write(path: &Path) {
     let stores = SqliteStores::open(path, SqliteSettings::default()).expect("as the test expects");
     let writer = WriterId::new("n@1").expect("as the test expects");

@@ -1,4 +1,5 @@
-//! The file under an open journal: moved, deleted, replaced, or another program's. What is acknowledged is in the file that others will find.
+//! The file under an open journal is moved, deleted, replaced, or another program's. An
+//! acknowledged write is in the file that other processes find.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -52,7 +53,7 @@ fn another_programs_database_is_refused_without_a_byte_changed() {
         theirs.pragma_update(None, "journal_mode", mode).expect("as the test expects");
         theirs.execute_batch("CREATE TABLE mine (x); INSERT INTO mine VALUES (1)").expect("made");
         let folder = if keep_log {
-            // as it looks after a crash: everything is in the log still
+            // as after a crash: everything is still in the log
             let copy = TempDir::new().expect("a folder");
             for (name, bytes) in bytes(folder.path()) {
                 if !name.ends_with("-shm") {
@@ -93,7 +94,7 @@ fn a_file_that_is_no_database_is_refused_without_a_byte_changed() {
 async fn a_journal_whose_tables_are_in_the_log_only_is_known_as_one() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("a.db");
-    // as an earlier version made it: the log first, then the tables
+    // as an earlier version made the file: the log first, then the tables
     let theirs = open(&folder.path().join("model.db"));
     drop(theirs);
     let model = Connection::open(folder.path().join("model.db")).expect("a database");
@@ -122,7 +123,7 @@ async fn a_journal_whose_tables_are_in_the_log_only_is_known_as_one() {
     put(&stores, "k", "v").await.expect("stored");
 }
 
-/// Whatever is done to the files: nothing is acknowledged afterwards, and nothing is read.
+/// After any of these changes to the files, nothing is acknowledged and nothing is read.
 #[tokio::test]
 async fn a_file_that_is_moved_deleted_or_replaced_ends_the_store() {
     type Deed = fn(&Path);
@@ -160,7 +161,7 @@ async fn a_file_that_is_moved_deleted_or_replaced_ends_the_store() {
             };
             assert!(error.to_string().contains("a.db"), "{what}: {error}");
 
-            // it stays so, also when the file comes back
+            // the store stays lost, also when the file comes back
             let _ = std::fs::rename(folder.join("b.db"), &path);
             let error = put(&stores, "later", "v").await.expect_err("nothing is acknowledged");
             assert_eq!(error.kind(), ErrorKind::Fenced, "{what}: {error}");
@@ -196,7 +197,7 @@ async fn a_reader_of_a_file_that_is_replaced_reads_the_new_one_and_tells() {
     assert_eq!(get(&reader, "k").await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
-/// Copies a journal that is in use, as it is in the middle of its work: much of it is in the log still.
+/// Copies a journal in use: much of it is still in the log.
 fn copy_in_use(from: &Path, to: &Path) {
     for suffix in ["", "-wal"] {
         let beside = |path: &Path| format!("{}{suffix}", path.display());
@@ -204,7 +205,8 @@ fn copy_in_use(from: &Path, to: &Path) {
     }
 }
 
-/// SQLite removes a log by its name when the last connection is closed. By then it may be the log of the file that was put there.
+/// SQLite removes a log by its name when the last connection is closed. By then it may be the log
+/// of a new file.
 #[tokio::test]
 async fn whoever_had_a_file_open_that_was_replaced_does_not_touch_the_new_one() {
     let folder = TempDir::new().expect("a folder");

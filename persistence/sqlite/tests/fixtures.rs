@@ -1,6 +1,6 @@
-//! A journal as this version wrote it, which later versions must read. The file is the text of a
-//! database, `fixtures/journal-2.sql`; never change it: a new schema version gets a file of its
-//! own.
+//! A journal in the form of this version, which later versions must read. The fixture
+//! `fixtures/journal-2.sql` is the text of a database. Never change it: a new schema version gets a
+//! fixture of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ fn offset_key() -> OffsetKey {
     OffsetKey { reader: "loop".into(), part: "0..16".into() }
 }
 
-/// Writes what the fixture has, with this version.
+/// Writes the content of the fixture, with this version.
 async fn write(path: &Path) {
     let stores = SqliteStores::open(path, SqliteSettings::default()).expect("a new file");
     let writer = WriterId::new("node-1@1").expect("a name");

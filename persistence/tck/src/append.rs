@@ -1,4 +1,5 @@
-//! Cases of [`Journal::append`](antiphon_persistence::store::Journal::append): order, atomicity, races.
+//! Cases of [`Journal::append`](antiphon_persistence::store::Journal::append): order, atomicity,
+//! races.
 
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::task::spawn;
@@ -6,7 +7,8 @@ use antiphon_persistence::task::spawn;
 use crate::Kit;
 use crate::kit::{Pen, assert_kind, event, events, id, nr, numbers, replay_all, writer_id};
 
-/// `append` must fail with `Fenced` when the stream's highest number is not `expected`, and leave the stream as it was.
+/// `append` must fail with `Fenced` when the stream's highest number is not `expected`, and leave
+/// the stream as it was.
 pub async fn an_append_after_a_lower_number_is_fenced(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let id = id("cart|c-1|DC-A");
@@ -19,7 +21,8 @@ pub async fn an_append_after_a_lower_number_is_fenced(kit: Kit) {
     assert_eq!(numbers(&kit.replay_all(&id).await), [1, 2, 3]);
 }
 
-/// `append` must fail with `Fenced` when the stream's highest number is not `expected`: a hole is as wrong as an overlap.
+/// `append` must fail with `Fenced` when the stream's highest number is not `expected`: a hole is
+/// as wrong as an overlap.
 pub async fn an_append_after_a_higher_number_is_fenced(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let id = id("cart|c-1|DC-A");
@@ -30,7 +33,8 @@ pub async fn an_append_after_a_higher_number_is_fenced(kit: Kit) {
     assert_eq!(kit.highest(&id).await, 1);
 }
 
-/// At least one event, numbered `expected + 1` and on, dense: anything else is `Rejected`, and leaves the stream as it was.
+/// At least one event, numbered `expected + 1` and on, dense: anything else is `Rejected`, and
+/// leaves the stream as it was.
 pub async fn events_that_are_not_dense_are_rejected(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let id = id("cart|c-1|DC-A");
@@ -45,7 +49,7 @@ pub async fn events_that_are_not_dense_are_rejected(kit: Kit) {
     pen.append(&id, 1, 1).await;
 }
 
-/// A refused append must leave others alone that are under way at the same time.
+/// A refused append must not disturb others that are under way at the same time.
 pub async fn a_refused_append_does_not_fail_others(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let stranger = Pen { writer: writer_id("never-opened"), ..pen.clone() };
@@ -70,7 +74,7 @@ pub async fn a_refused_append_does_not_fail_others(kit: Kit) {
     }
 }
 
-/// `append` must be atomic, and only one of two that expect the same number can be right.
+/// `append` must be atomic: of two appends that expect the same number, exactly one succeeds.
 pub async fn of_two_appends_after_one_number_one_wins(kit: Kit) {
     if !kit.can(kit.capabilities.shared_streams, "shared_streams") {
         return;
@@ -118,7 +122,8 @@ pub async fn readers_never_see_a_part_of_an_append(kit: Kit) {
     assert_eq!(kit.highest(&id).await, 400);
 }
 
-/// `append` must not return `Ok` before the events are there: the next call, in whatever session, sees them.
+/// `append` must not return `Ok` before the events are stored: the next call in any session sees
+/// them.
 pub async fn an_acknowledged_append_is_seen_at_once(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let other = kit.other_session().await;
@@ -152,7 +157,8 @@ pub async fn a_thousand_appends_at_once_all_succeed(kit: Kit) {
     }
 }
 
-/// Writers of two sessions that take turns, and race, on the same streams lose and double nothing.
+/// Writers of two sessions that take turns, and race, on the same streams lose no event and store
+/// none twice.
 pub async fn two_sessions_can_write_the_same_streams(kit: Kit) {
     if !kit.can(kit.capabilities.shared_streams, "shared_streams") {
         return;
@@ -182,7 +188,8 @@ pub async fn two_sessions_can_write_the_same_streams(kit: Kit) {
     }
 }
 
-/// A stream may move from one open writer to another and back, as at a planned hand-off: the next one reads the stream to its end, and goes on.
+/// A stream may move from one open writer to another and back, as at a planned hand-off: the next
+/// writer reads the stream to its end, and goes on.
 pub async fn a_stream_moves_between_open_writers(kit: Kit) {
     let pens = [
         kit.writer("writer-1").await,
@@ -194,7 +201,7 @@ pub async fn a_stream_moves_between_open_writers(kit: Kit) {
     for turn in 0..12 {
         let pen = &pens[turn % pens.len()];
         for id in &ids {
-            // what a recovering entity does
+            // as a recovering entity does
             let read = replay_all(&*pen.journal, id).await;
             kit.assert_same(&read, &events(1, highest));
             pen.append(id, highest, 2).await;
@@ -209,7 +216,8 @@ pub async fn a_stream_moves_between_open_writers(kit: Kit) {
     }
 }
 
-/// A cancelled (dropped) `append` may or may not take effect, but never in part, and the stream goes on.
+/// A cancelled (dropped) `append` may or may not take effect, but never in part, and the stream
+/// goes on.
 pub async fn a_cancelled_append_takes_effect_as_a_whole_or_not(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     for index in 0..20 {

@@ -43,7 +43,8 @@ async fn put(kit: &Kit, token: u64, rows: &[(&str, Option<&str>)]) -> FencedOutc
     kit.stores.coordination.put_fenced("members", token, &rows).await.expect("put")
 }
 
-/// `compare_and_set` must create a row, with version one, only if there is none, and must return the row that is there otherwise.
+/// `compare_and_set` must create a row, with version one, only if there is none, and must return
+/// the row that is there otherwise.
 pub async fn a_row_is_created_only_if_there_is_none(kit: Kit) {
     assert_eq!(cas(&kit, "n-1", None, Some("a")).await, CasOutcome::Applied(1));
     let conflict = CasOutcome::Conflict(Some(row("n-1", 1, "a")));
@@ -51,7 +52,8 @@ pub async fn a_row_is_created_only_if_there_is_none(kit: Kit) {
     assert_eq!(read(&kit, "n-1").await, Some(row("n-1", 1, "a")));
 }
 
-/// `compare_and_set` must change the row only if its version is `expected`; the version is one more at each change.
+/// `compare_and_set` must change the row only if its version is `expected`; the version is one more
+/// at each change.
 pub async fn a_row_is_changed_only_in_the_expected_version(kit: Kit) {
     cas(&kit, "n-1", None, Some("a")).await;
     assert_eq!(cas(&kit, "n-1", Some(1), Some("b")).await, CasOutcome::Applied(2));
@@ -65,7 +67,8 @@ pub async fn a_row_is_changed_only_in_the_expected_version(kit: Kit) {
     assert_eq!(read(&kit, "n-2").await, None);
 }
 
-/// A `value` of `None` must delete the row, under the same condition; the version starts anew after a deletion.
+/// A `value` of `None` must delete the row, under the same condition; the version starts anew after
+/// a deletion.
 pub async fn a_row_is_deleted_only_in_the_expected_version(kit: Kit) {
     cas(&kit, "n-1", None, Some("a")).await;
     cas(&kit, "n-1", Some(1), Some("b")).await;
@@ -78,7 +81,8 @@ pub async fn a_row_is_deleted_only_in_the_expected_version(kit: Kit) {
     assert_eq!(cas(&kit, "n-1", None, Some("c")).await, CasOutcome::Applied(1));
 }
 
-/// `compare_and_set` must be atomic with respect to every other call on that row: none of many increments gets lost.
+/// `compare_and_set` must be atomic with respect to every other call on that row: none of many
+/// increments gets lost.
 pub async fn concurrent_changes_of_a_row_are_one_after_the_other(kit: Kit) {
     let other = kit.other_session().await;
     let mut tasks = Vec::new();
@@ -111,7 +115,8 @@ async fn increment(store: &dyn Coordination) {
     }
 }
 
-/// `scan` must see every change that returned before it was called, and must return the rows sorted by key; tables are apart.
+/// `scan` must see every change that returned before it was called, and must return the rows sorted
+/// by key; tables are apart.
 pub async fn a_scan_sees_all_rows_in_order(kit: Kit) {
     assert_eq!(scan(&kit).await, TableRows::default(), "a table exists as soon as it is named");
     let other = kit.other_session().await;
@@ -141,7 +146,8 @@ pub async fn values_are_read_back_to_the_bit(kit: Kit) {
     }
 }
 
-/// `raise_token` must set the token to `token` if that is higher than the table's, and return the table's token afterwards.
+/// `raise_token` must set the token to `token` if that is higher than the table's, and return the
+/// table's token afterwards.
 pub async fn a_token_only_grows(kit: Kit) {
     let store = &kit.stores.coordination;
     for (raise, now) in [(0, 0), (3, 3), (2, 3), (3, 3), (10, 10), (0, 10)] {
@@ -152,7 +158,8 @@ pub async fn a_token_only_grows(kit: Kit) {
     assert_eq!(store.scan("other").await.expect("scan").token, FencingToken(0), "by table");
 }
 
-/// `put_fenced` must be refused when the table's token is higher than `token`, atomically with the write; it raises a lower one.
+/// `put_fenced` must be refused when the table's token is higher than `token`, atomically with the
+/// write; it raises a lower one.
 pub async fn a_fenced_write_needs_the_newest_token(kit: Kit) {
     assert_eq!(put(&kit, 5, &[("s-1", Some("a"))]).await, FencedOutcome::Applied);
     assert_eq!(scan(&kit).await.token, FencingToken(5));
@@ -175,7 +182,8 @@ pub async fn a_fenced_write_is_all_or_nothing(kit: Kit) {
     assert_eq!(cas(&kit, "a", Some(2), Some("3")).await, CasOutcome::Applied(3), "one kind of row");
 }
 
-/// After `raise_token(t)` has returned, no `put_fenced` with a lower token may take effect, however late.
+/// After `raise_token(t)` has returned, no `put_fenced` with a lower token may take effect, however
+/// late.
 pub async fn a_raised_token_ends_older_writers(kit: Kit) {
     let other = kit.other_session().await;
     for token in 1..=10 {

@@ -1,9 +1,9 @@
-//! Cases of damaged rows: one flipped bit in any byte of a row is found, or harmless; it is never a
-//! wrong value.
+//! Cases of damaged rows: one flipped bit in any byte of a row is found or harmless, and never
+//! gives a wrong value.
 //!
-//! Each case flips one bit after the other, always in sound stores, and reads all that is made of
-//! such rows. A read must answer as without the damage or fail with `Corrupt`; a snapshot may also
-//! be an older one, and a position the start.
+//! Each case flips one bit after the other, always in sound stores, and makes every read that
+//! depends on such rows. A read must answer as without the damage, or fail with `Corrupt`. A
+//! snapshot may also be an older one, and a position the start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -25,13 +25,13 @@ const FLIP_COUNT: u64 = 250;
 const STREAMS: [&str; 3] = ["cart|c-1|DC-A", "cart|c-2|DC-A", "cart|c-3|DC-A"];
 const TABLES: [&str; 3] = ["members", "homes", "leases"];
 
-/// A damaged row of events, or of what leads to them, must be found whenever it is read: the call
-/// fails with `Corrupt`.
+/// A damaged row of events, or of the rows that lead to events, must be found whenever it is read:
+/// the call fails with `Corrupt`.
 pub async fn a_flipped_bit_of_the_journal_is_found_or_harmless(kit: Kit) {
     flip_bits(kit, DamagedRows::Journal).await;
 }
 
-/// A snapshot that is damaged must be passed over for the newest one before it that is sound.
+/// A damaged snapshot must be passed over for the newest sound one before it.
 pub async fn a_flipped_bit_of_a_snapshot_is_found_or_harmless(kit: Kit) {
     flip_bits(kit, DamagedRows::Snapshots).await;
 }
@@ -85,7 +85,7 @@ async fn flip_bits(kit: Kit, rows: DamagedRows) {
     assert!(found * 2 > FLIP_COUNT, "{found} of {FLIP_COUNT} flips were noticed: too few");
 }
 
-/// "no append of that writer may take effect": not for a damaged row of it either.
+/// "no append of that writer may take effect": also when the writer's row is damaged.
 async fn assert_sealed(stores: &Stores, what: &str) {
     let pen = Pen { journal: stores.journal.clone(), writer: writer_id("writer-1") };
     for (stream, expected) in STREAMS.into_iter().zip([3, 130, 8]).chain([("cart|new|DC-A", 0)]) {
@@ -94,7 +94,8 @@ async fn assert_sealed(stores: &Stores, what: &str) {
     }
 }
 
-/// Streams with few events, with many appends, and with deleted ones; all else has a few rows.
+/// Writes streams with few events, with many appends and with deleted events, and a few rows of all
+/// else.
 async fn write(kit: &Kit) {
     let pen = kit.writer("writer-1").await;
     for (stream, appends) in STREAMS.iter().zip([3, 130, 8]) {
@@ -104,7 +105,7 @@ async fn write(kit: &Kit) {
     }
     let Stores { journal, snapshots: store, offsets, coordination, .. } = &kit.stores;
     journal.delete_to(&id(STREAMS[2]), nr(3)).await.expect("delete");
-    // what is written late is written now
+    // a seal makes the store finish its late writes now
     seal(&**journal, &pen.writer).await;
     for (stream, snapshots) in snapshots() {
         for snapshot in snapshots {
@@ -136,7 +137,7 @@ fn snapshots() -> BTreeMap<&'static str, Vec<Snapshot>> {
 
 type Read = (String, std::result::Result<String, ErrorKind>);
 
-/// Everything that is read of such rows, each call with its answer.
+/// Makes every read of such rows, and returns each call with its answer.
 async fn read_all(stores: &Stores, rows: DamagedRows) -> Vec<Read> {
     match rows {
         DamagedRows::Journal => read_journal(stores).await,

@@ -30,7 +30,8 @@ pub async fn deleting_does_not_reset_the_highest_number(kit: Kit) {
     assert_eq!(kit.highest(&id(NAME)).await, 5);
 }
 
-/// `delete_to` must also accept a number above the highest: all events that exist now are deleted; later ones are not.
+/// `delete_to` must also accept a number above the highest: all events that exist now are deleted;
+/// later ones are not.
 pub async fn deleting_everything_keeps_the_highest_number(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     pen.append(&id(NAME), 0, 5).await;
@@ -56,7 +57,7 @@ pub async fn deleting_can_be_repeated(kit: Kit) {
     assert_eq!(numbers(&kit.replay_all(&id(NAME)).await), [5, 6]);
 }
 
-/// All events that exist now are deleted; for an unknown stream there are none, and nothing changes.
+/// All events that exist now are deleted: an unknown stream has no events, so nothing changes.
 pub async fn deleting_an_unknown_stream_changes_nothing(kit: Kit) {
     delete_to(&kit, NAME, nr(10)).await;
     assert_eq!(kit.highest(&id(NAME)).await, 0);
@@ -66,7 +67,7 @@ pub async fn deleting_an_unknown_stream_changes_nothing(kit: Kit) {
     assert_eq!(numbers(&kit.replay_all(&id(NAME)).await), [1, 2]);
 }
 
-/// Deleting goes by event, also within events that were appended together, and touches one stream.
+/// Deleting goes by event, also within an append, and affects one stream only.
 pub async fn deleting_may_end_within_an_append(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let other = id("cart|c-2|DC-A");
@@ -82,7 +83,7 @@ pub async fn deleting_may_end_within_an_append(kit: Kit) {
     kit.assert_same(&kit.replay_all(&other).await, &events(1, 40));
 }
 
-/// A stream of which events are deleted while it is written loses none of the others.
+/// A stream whose events are deleted while it is written loses none of its other events.
 pub async fn deleting_while_writing_loses_nothing(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let other = kit.other_session().await;

@@ -1,5 +1,5 @@
-//! Cases of whole entities, of which one replica catches up with what another one has stored:
-//! groups and pages are formed by the unit in which the store has its limits.
+//! Cases of whole entities, where one replica catches up with the events of another: entities form
+//! their appends and pages in the unit of the store's limits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl EventSourced for Notes {
     }
 }
 
-/// The entities of a place, whose streams and those of the other place are in the same stores.
+/// The entities of a place. The streams of both places are in the same stores.
 async fn place(stores: &Stores, name: &str) -> EntityRuntime<Notes> {
     let writer = writer_id(&format!("writer-{name}"));
     stores.journal.open_writer(&writer).await.expect("a new writer");
@@ -70,8 +70,8 @@ fn entity(runtime: &EntityRuntime<Notes>, id: &str, place: &str) -> EntityHandle
     runtime.spawn(id).expect("an entity")
 }
 
-/// `append` must take every append within `limits`: entities form their appends, and read the
-/// backlogs of others, so that each of them fits.
+/// `append` must take every append within `limits`: entities cut their appends, and the backlogs
+/// that they read from others, so that each append fits.
 pub async fn backlogs_of_events_of_every_size_catch_up(kit: Kit) {
     if !kit.can(kit.capabilities.metadata, "metadata") {
         return;
@@ -99,7 +99,7 @@ pub async fn backlogs_of_events_of_every_size_catch_up(kit: Kit) {
             assert!(answer.is_ok(), "events of {bytes} bytes, all at once: {answer:?}");
         }
         let reading = entity(&b, &id, "DC-B");
-        // the kit has a limit of time
+        // the kit has a time limit
         while reading.ask(Command::Count).await != Ok(count) {
             tokio::task::yield_now().await;
         }
@@ -108,8 +108,8 @@ pub async fn backlogs_of_events_of_every_size_catch_up(kit: Kit) {
     }
 }
 
-/// The events of one command are stored together or not at all: what does not fit one append is
-/// rejected, and the entity goes on.
+/// The events of one command are stored together or not at all: a command whose events do not fit
+/// one append is rejected, and the entity goes on.
 pub async fn a_command_with_more_than_an_append_is_rejected(kit: Kit) {
     let runtime = place(&kit.stores, "DC-A").await;
     let writing = entity(&runtime, "n-1", "DC-A");

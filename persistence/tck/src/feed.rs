@@ -1,7 +1,9 @@
-//! Cases of [`ReadJournal`](antiphon_persistence::store::ReadJournal): nothing late, nothing twice, nothing left out.
+//! Cases of [`ReadJournal`](antiphon_persistence::store::ReadJournal): nothing late, nothing twice,
+//! nothing left out.
 //!
-//! The events of these cases have a version that names only themselves, so the merged versions of a page tell exactly
-//! which events it covers. A store without the capability `metadata` is checked by the highest numbers alone.
+//! The version of each event in these cases names only that event, so the merged versions of a page
+//! tell exactly its events. A store without the capability `metadata` is checked by the highest
+//! numbers alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +32,8 @@ pub async fn the_feed_covers_every_event(kit: Kit) {
     assert_eq!(follower.covered.len(), 10);
 }
 
-/// At most so many streams, each once; each event in a page exactly once when pages follow each other.
+/// A page has at most `change_count_max` streams, each once; pages that follow each other have each
+/// event exactly once.
 pub async fn pages_follow_each_other(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     for part in 0..5 {
@@ -45,7 +48,7 @@ pub async fn pages_follow_each_other(kit: Kit) {
     }
 }
 
-/// An empty journal has an empty feed, and `through` is the asked position when nothing is new.
+/// An empty journal has an empty feed, and `through` is the requested position when nothing is new.
 pub async fn a_feed_without_news_stays_where_it_is(kit: Kit) {
     let mut follower = Follower::new(&kit, &kit.stores, 10);
     follower.drain().await;
@@ -61,7 +64,8 @@ pub async fn a_feed_without_news_stays_where_it_is(kit: Kit) {
     }
 }
 
-/// `changes` must move `through` forward also over events that do not match, so that an idle reader stays cheap.
+/// `changes` must move `through` forward also over events that do not match, so that an idle reader
+/// stays cheap.
 pub async fn the_feed_passes_over_what_does_not_match(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     for stream in 0..20 {
@@ -84,7 +88,7 @@ pub async fn the_feed_passes_over_what_does_not_match(kit: Kit) {
     }
 }
 
-/// A range of slices with none of the entities `c-0` to `c-19`.
+/// A range of slices without the entities `c-0` to `c-19`.
 fn slices_without_carts() -> SliceRange {
     let used = |slice| {
         (0..20).any(|i| {
@@ -96,7 +100,8 @@ fn slices_without_carts() -> SliceRange {
     SliceRange::new(free, free + 1).expect("one slice")
 }
 
-/// Streams of the type, of the replica, whose entity has one of the slices: parts of the feed add up to all of it.
+/// `changes` returns streams of the type and the replica whose entity has one of the slices: the
+/// parts of the feed add up to the whole feed.
 pub async fn the_feeds_of_parts_add_up(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     for stream in 0..40 {
@@ -130,8 +135,9 @@ pub async fn the_feeds_of_parts_add_up(kit: Kit) {
     assert_eq!(whole.covered.len(), 40, "streams from before replication");
 }
 
-/// `changes` must never pass over a change, however slow, concurrent or interrupted the writers are, and must return each
-/// event exactly once: readers follow while many writers append, some of whom are cancelled and some of whom are refused.
+/// `changes` must never pass over a change, however slow, concurrent or interrupted the writers
+/// are, and must return each event exactly once: readers follow while many writers append, some of
+/// them cancelled and some refused.
 pub async fn readers_amid_writers_see_every_event_once(kit: Kit) {
     let stop = Arc::new(AtomicBool::new(false));
     let mut followers = Vec::new();
@@ -182,7 +188,7 @@ async fn follow_until(
     (follower, stations)
 }
 
-/// Appends to streams of its own and, where the store can do that, to a shared one.
+/// Appends to streams of its own and, if the store allows it, to a shared stream.
 async fn write_a_lot(pen: Pen, index: u64, shared_streams: bool) {
     for round in 0..20_u64 {
         let own = id(&format!("cart|own-{index}-{}|DC-A", round % 3));
@@ -206,7 +212,8 @@ async fn write_a_lot(pen: Pen, index: u64, shared_streams: bool) {
     }
 }
 
-/// `changes` must return only durable events: what a page names can be replayed, in whatever session.
+/// `changes` must return only durable events: every event that a page names can be replayed, in any
+/// session.
 pub async fn what_the_feed_names_can_be_replayed(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let writing = spawn("tck", async move {
@@ -244,8 +251,8 @@ pub async fn an_offset_of_another_store_is_rejected(kit: Kit) {
     }
 }
 
-/// `changes` from the start must cover every event that is not deleted: deleted ones may be left out, others not, also not
-/// those that were appended together with deleted ones.
+/// `changes` from the start must cover every event that is not deleted. Deleted events may be left
+/// out; other events may not, also when they were appended together with deleted ones.
 pub async fn deleted_events_do_not_hide_others_from_the_feed(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let names = ["cart|c-1|DC-A", "cart|c-2|DC-A", "cart|c-3|DC-A"];
@@ -270,8 +277,8 @@ pub async fn deleted_events_do_not_hide_others_from_the_feed(kit: Kit) {
     }
 }
 
-/// Nothing may appear later at or below a `through` that was returned: positions are not given out again after deletions,
-/// reopening included.
+/// Nothing may appear later at or below a `through` that was returned: positions are not used again
+/// after deletions, also after reopening.
 pub async fn positions_are_never_used_again(kit: Kit) {
     let first = id("cart|c-1|DC-A");
     let pen = kit.writer("writer-1").await;
@@ -295,8 +302,9 @@ pub async fn positions_are_never_used_again(kit: Kit) {
     assert_eq!(follower.covered.len(), 2);
 }
 
-/// A position of a history that was lost must begin anew: the store went back to an earlier copy, and what is written then takes the
-/// places of what was lost. Nothing of it may be passed over, and a position beyond the end is no error.
+/// A position of a history that was lost must begin anew: the store went back to an earlier copy,
+/// and new events take the positions of the lost ones. No new event may be passed over, and a
+/// position beyond the end is no error.
 pub async fn a_position_of_a_history_that_was_lost_begins_anew(kit: Kit) {
     if !kit.can(kit.capabilities.goes_back, "goes_back") {
         return;

@@ -17,13 +17,13 @@ pub(crate) struct Follower {
     pub(crate) read_journal: Arc<dyn ReadJournal>,
     pub(crate) query: ChangesQuery,
     pub(crate) covered: Covered,
-    /// Whether numbers may be left out, because they were deleted.
+    /// True when numbers may be missing, because their events were deleted.
     pub(crate) gaps_allowed: bool,
     metadata: bool,
 }
 
 impl Follower {
-    /// From the start, over the carts of DC-A.
+    /// Follows the carts of DC-A from the start.
     pub(crate) fn new(kit: &Kit, stores: &Stores, change_count_max: usize) -> Self {
         Self {
             read_journal: stores.read_journal.clone(),
@@ -86,7 +86,7 @@ impl Follower {
         covered.extend(new);
     }
 
-    /// Reads until nothing is new.
+    /// Reads until a page has nothing new.
     pub(crate) async fn drain(&mut self) {
         loop {
             let page = self.page().await;
@@ -96,7 +96,7 @@ impl Follower {
         }
     }
 
-    /// Asserts that every event of the asked streams was covered that is still there.
+    /// Asserts that every remaining event of the requested streams was covered.
     pub(crate) async fn assert_covers_all(&self, kit: &Kit) {
         let all = kit.stores.read_journal.persistence_ids(&self.query.entity_type, None, 10_000);
         for id in all.await.expect("ids") {

@@ -1,6 +1,7 @@
-//! Random events and snapshots, the same ones for the same seed.
+//! Random events and snapshots, the same for the same seed.
 //!
-//! The values lean towards the ends of their ranges, where encodings break: empty, one, largest, not ASCII, zero bytes.
+//! The values lean towards the ends of their ranges, where encodings break: empty, one, largest,
+//! not ASCII, zero bytes.
 
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::ReplicaId;
@@ -16,7 +17,7 @@ use crate::kit::replica;
 pub struct Generator(u64);
 
 impl Generator {
-    /// The source of the seed.
+    /// The source for a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -33,12 +34,12 @@ impl Generator {
     /// A number below `end`.
     ///
     /// # Panics
-    /// When `end` is zero.
+    /// If `end` is zero.
     pub fn below(&mut self, end: u64) -> u64 {
         self.number() % end
     }
 
-    /// A number near an end of its range, or any other.
+    /// A number up to `largest`: an end of the range, a number next to it, or any other.
     pub fn edge(&mut self, largest: u64) -> u64 {
         match self.below(6) {
             0 => 0,
@@ -50,7 +51,7 @@ impl Generator {
         }
     }
 
-    /// So many random bytes.
+    /// `count` random bytes.
     pub fn bytes(&mut self, count: usize) -> Bytes {
         let mut bytes = Vec::with_capacity(count + 8);
         while bytes.len() < count {
@@ -60,7 +61,7 @@ impl Generator {
         bytes.into()
     }
 
-    /// A replica id, the empty one too.
+    /// A replica id, at times the empty one.
     pub fn replica(&mut self) -> ReplicaId {
         match self.below(8) {
             0 => ReplicaId::empty(),
@@ -100,7 +101,7 @@ impl Generator {
         }
     }
 
-    /// An event with the number.
+    /// An event with this sequence nr.
     pub fn event(&mut self, sequence_nr: SequenceNr, payload_bytes_max: usize) -> StoredEvent {
         StoredEvent {
             sequence_nr,
@@ -121,7 +122,7 @@ impl Generator {
         numbers.map(|number| self.event(number, payload_bytes_max)).collect()
     }
 
-    /// A snapshot at the number.
+    /// A snapshot at this sequence nr.
     pub fn snapshot(&mut self, sequence_nr: SequenceNr, payload_bytes_max: usize) -> Snapshot {
         let position_count = self.below(4);
         Snapshot {

@@ -1,4 +1,4 @@
-//! What a case gets, and how it is run.
+//! The kit that each case receives, and the function that runs a case.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::{Capabilities, DamagedRows, Place};
 
-/// How long one case may take; over it, it fails.
+/// Time that one case may take; after it the case fails.
 const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The place under test with a session, and helpers.
@@ -25,10 +25,11 @@ pub struct Kit {
     pub(crate) capabilities: Capabilities,
 }
 
-/// Runs one case on a new place, in a tokio runtime of its own. The macros call it; so may you.
+/// Runs one case on a new place, in a tokio runtime of its own. The macros call it; other code may
+/// too.
 ///
 /// # Panics
-/// When the place does not keep the contract, or after two minutes.
+/// If the place does not keep the contract, or after two minutes.
 pub fn run<P, C, F>(place: P, case: C)
 where
     P: Place,
@@ -68,7 +69,7 @@ impl Kit {
         self.place.damaged_session(rows, choice).await
     }
 
-    /// Another session if the place can, else the same one.
+    /// Another session if the place supports several, else the same one.
     pub(crate) async fn other_session(&self) -> Stores {
         if self.capabilities.multi_process { self.session().await } else { self.stores.clone() }
     }
@@ -85,7 +86,8 @@ impl Kit {
         self.place.keep().await;
     }
 
-    /// Drops the session, and opens the place with what was kept. The caller keeps nothing of the old session.
+    /// Drops the session, and opens the place with the kept copy. The caller keeps nothing of the
+    /// old session.
     pub(crate) async fn go_back(self) -> Self {
         let Self { place, stores, .. } = self;
         drop(stores);
@@ -93,7 +95,7 @@ impl Kit {
         Self::open(place).await
     }
 
-    /// Whether the case can run; says so when not.
+    /// Returns `capability`. Reports on stderr that the case is skipped when it is false.
     pub(crate) fn can(&self, capability: bool, name: &str) -> bool {
         if !capability {
             eprintln!("skipped: the place has not the capability `{name}`");
@@ -116,7 +118,8 @@ impl Kit {
         self.stores.journal.highest(id).await.expect("highest").value()
     }
 
-    /// Compares what was read with what was written; the metadata only if the place keeps it.
+    /// Compares the events that were read with those that were written; metadata only if the place
+    /// keeps it.
     pub(crate) fn assert_same(&self, actual: &[StoredEvent], expected: &[StoredEvent]) {
         assert_eq!(actual.len(), expected.len(), "number of events");
         for (actual, expected) in actual.iter().zip(expected) {
@@ -130,7 +133,7 @@ impl Kit {
     }
 }
 
-/// A journal and the writer that one node has there.
+/// A journal, and a writer of one node in it.
 #[derive(Clone)]
 pub(crate) struct Pen {
     pub(crate) journal: Arc<dyn Journal>,
@@ -165,14 +168,15 @@ impl Pen {
         self.journal.append(&self.writer, append).await
     }
 
-    /// The same, which must succeed.
+    /// Appends as [`Self::try_append`], and panics on an error.
     pub(crate) async fn append(&self, id: &PersistenceId, expected: u64, count: u64) {
         let outcome = self.try_append(id, expected, count).await;
         outcome.unwrap_or_else(|error| panic!("append to `{id}` after {expected}: {error}"));
     }
 }
 
-/// Seals a writer, as the contract says: again until it succeeds. A store may be too busy for a while.
+/// Seals a writer, again until it succeeds, as the contract demands. A store may be too busy for a
+/// while.
 pub(crate) async fn seal(journal: &dyn Journal, writer: &WriterId) {
     loop {
         match journal.seal(writer).await {
@@ -201,8 +205,8 @@ pub(crate) fn nr(value: u64) -> SequenceNr {
     SequenceNr::new(value)
 }
 
-/// An event whose version names itself and nothing else, so that the merged versions of a page of the change feed
-/// tell exactly which events it covers.
+/// An event whose version names only itself, so that the merged versions of a page of the change
+/// feed tell exactly which events the page covers.
 pub(crate) fn event(sequence_nr: u64) -> StoredEvent {
     let origin = replica(&format!("event-{sequence_nr:06}"));
     StoredEvent {
@@ -243,7 +247,7 @@ pub(crate) fn numbers(events: &[StoredEvent]) -> Vec<u64> {
     events.iter().map(|event| event.sequence_nr.value()).collect()
 }
 
-/// Asserts that a call failed, and how.
+/// Asserts that a call failed with this kind.
 pub(crate) fn assert_kind<T: Debug>(outcome: Result<T>, kind: ErrorKind) -> Error {
     let error = outcome.expect_err("the call was expected to fail");
     assert_eq!(error.kind(), kind, "{error}");

@@ -1,7 +1,9 @@
-//! The conformance kit of Antiphon's stores: every "must" of the contracts in [`antiphon_persistence::store`] as a case.
+//! The conformance kit of Antiphon's stores: every "must" of the contracts in
+//! [`antiphon_persistence::store`] as a case.
 //!
-//! Whoever writes a backend implements [`Place`] for it and calls [`all_tests!`] in a test file, which makes one `#[test]` a case.
-//! The README of this crate shows it. The doc of a case quotes the "must" that it checks.
+//! The author of a backend implements [`Place`] for it and calls [`all_tests!`] in a test file,
+//! which makes a `#[test]` of each case. The doc of [`all_tests!`] has an example. The doc of a
+//! case quotes the "must" that it checks.
 //!
 //! ```text
 //!   Place (yours) --session()--> Stores --> Kit --> case --> assertions

@@ -1,5 +1,5 @@
-//! Cases of [`Limits`]: what fits is taken, what does not is
-//! refused, in one unit.
+//! Cases of [`Limits`]: an append within the limits is taken and a larger one is refused, in one
+//! unit.
 
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
@@ -8,12 +8,12 @@ use antiphon_persistence::store::{EVENT_BYTES_MAX, Limits};
 use crate::Kit;
 use crate::kit::{assert_kind, event, events, id, nr};
 
-/// An event with the number whose encoded size is this.
+/// An event with this number and this encoded size.
 fn event_of(number: u64, bytes: usize) -> StoredEvent {
     let mut event = event(number);
     let size = |event: &StoredEvent| Limits::event_bytes(&event.meta, &event.payload);
     event.payload.bytes = vec![b'x'; bytes].into();
-    // what the payload's length and the rest take
+    // bytes of the payload's length and of the rest
     let rest = size(&event) - bytes;
     event.payload.bytes = vec![b'x'; bytes - rest].into();
     let missing = bytes - size(&event);
@@ -22,8 +22,8 @@ fn event_of(number: u64, bytes: usize) -> StoredEvent {
     event
 }
 
-/// The limit of an event must be the same in every store, so that what one place has stored every
-/// other place can store.
+/// The limit of an event must be the same in every store, so that every other place can store the
+/// events of a place.
 pub async fn the_largest_event_is_the_same_in_every_store(kit: Kit) {
     let limits = kit.stores.journal.limits();
     assert_eq!(limits.event_bytes_max, EVENT_BYTES_MAX);
@@ -52,7 +52,7 @@ fn full_append(limits: &Limits) -> Vec<StoredEvent> {
     let mut left = limits.append_bytes_max - Limits::append_bytes(&[]);
     let mut full = Vec::new();
     while left > 0 {
-        // no rest that would be smaller than an event
+        // leaves no rest that is smaller than an event
         let bytes = if left <= 1 << 20 { left } else { (left / 2).min(1 << 20) };
         full.push(event_of(full.len() as u64 + 1, bytes));
         left -= bytes;
@@ -78,8 +78,8 @@ pub async fn what_is_a_byte_too_large_is_rejected_and_not_stored(kit: Kit) {
     kit.assert_same(&kit.replay_all(&id).await, &events(1, 2));
 }
 
-/// Backlogs of every size of event can be read in pages, and each page can be stored elsewhere, cut
-/// where an append is full.
+/// Backlogs with events of any size can be read in pages. Each page can be stored elsewhere, in as
+/// many appends as its size needs.
 pub async fn pages_of_every_size_of_event_can_be_stored_elsewhere(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let limits = kit.stores.journal.limits();

@@ -1,6 +1,6 @@
 //! The macros that make a test of each case, so that a failure names the case.
 //!
-//! A case that is missing here is found by the test at the end.
+//! The test at the end finds a case that is missing here.
 
 /// Makes a test of every case. The argument is an expression of a new [`Place`](crate::Place).
 ///
@@ -31,7 +31,7 @@ macro_rules! all_tests {
     };
 }
 
-/// Makes a module of tests; for the other macros.
+/// Makes a module of tests, for the other macros.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! tests_of_group {
@@ -213,7 +213,8 @@ macro_rules! coordination_tests {
     };
 }
 
-/// Makes a test of every case of round trips, reopening and the comparison with the model, which need all stores.
+/// Makes a test of every case of round trips, reopening and the comparison with the model, which
+/// need all stores.
 #[macro_export]
 macro_rules! whole_place_tests {
     ($new_place:expr) => {

@@ -1,4 +1,4 @@
-//! Random operations on the place and on the stores in memory, which must answer the same.
+//! Random operations on the place and on the stores in memory, which must give the same answers.
 
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::SequenceNr;
@@ -9,14 +9,14 @@ use antiphon_persistence::store::{Append, FencingToken, Stores, WriterId};
 use crate::kit::{id, nr, replay_all, writer_id};
 use crate::{Generator, Kit};
 
-/// What an operation answered, in a form that can be compared.
+/// The answer of an operation, in a form that can be compared.
 type Answer = Result<String, ErrorKind>;
 
 fn answer<T: std::fmt::Debug>(outcome: antiphon_persistence::Result<T>) -> Answer {
     outcome.map(|value| format!("{value:?}")).map_err(|error| error.kind())
 }
 
-/// All musts together: 400 random operations, one after the other, answer as the stores in memory do.
+/// All musts together: 400 random operations in sequence answer as the stores in memory do.
 pub async fn random_journal_operations_answer_as_the_model(kit: Kit) {
     let model = MemoryStores::new().stores();
     for step in 0..400 {
@@ -32,7 +32,7 @@ pub async fn random_journal_operations_answer_as_the_model(kit: Kit) {
     }
 }
 
-/// The same for snapshots and coordination.
+/// Random operations on snapshots and coordination answer as the stores in memory do.
 pub async fn random_table_operations_answer_as_the_model(kit: Kit) {
     let model = MemoryStores::new().stores();
     for step in 0..400 {

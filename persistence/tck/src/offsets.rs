@@ -24,7 +24,8 @@ pub async fn an_unknown_reader_is_at_the_start(kit: Kit) {
     assert_eq!(load(&kit, &key("q", "p")).await, Offset::start());
 }
 
-/// `load_offset` must return what the last `save_offset` of the key stored, whatever its text; it may go back.
+/// `load_offset` must return what the last `save_offset` of the key stored, whatever its text; it
+/// may go back.
 pub async fn the_last_saved_offset_is_loaded(kit: Kit) {
     let other = kit.other_session().await;
     for text in ["1", "2", "1", "☃ 'any' text \0", &"long".repeat(500), ""] {
@@ -35,7 +36,7 @@ pub async fn the_last_saved_offset_is_loaded(kit: Kit) {
     }
 }
 
-/// Keys are kept apart by both their parts.
+/// Keys that differ in either part are different keys.
 pub async fn keys_are_kept_apart(kit: Kit) {
     let keys = [
         ("ab", "c"),
@@ -54,7 +55,7 @@ pub async fn keys_are_kept_apart(kit: Kit) {
     }
 }
 
-/// Offsets saved at once are one of them, and each key has its own.
+/// Of offsets that are saved at once for one key, one stays; each other key has its own.
 pub async fn offsets_can_be_saved_at_once(kit: Kit) {
     let mut tasks = Vec::new();
     for index in 0..100 {

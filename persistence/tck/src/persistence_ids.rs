@@ -1,4 +1,5 @@
-//! Cases of [`ReadJournal::persistence_ids`](antiphon_persistence::store::ReadJournal::persistence_ids).
+//! Cases of
+//! [`ReadJournal::persistence_ids`](antiphon_persistence::store::ReadJournal::persistence_ids).
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
@@ -24,7 +25,8 @@ async fn write(kit: &Kit, names: &[&str]) {
     }
 }
 
-/// `persistence_ids` must return each stream of the type once, sorted by text (by the bytes of its UTF-8 form).
+/// `persistence_ids` must return each stream of the type once, sorted by text (by the bytes of its
+/// UTF-8 form).
 pub async fn ids_are_sorted_by_text(kit: Kit) {
     write(
         &kit,
@@ -53,7 +55,8 @@ pub async fn ids_are_sorted_by_text(kit: Kit) {
     assert_eq!(listed(&kit, "cart", None, 100).await, sorted);
 }
 
-/// `persistence_ids` must return streams of the type, and of no type whose name is longer or shorter.
+/// `persistence_ids` must return streams of the type, and not of a type with a longer or shorter
+/// name.
 pub async fn ids_are_of_the_type_asked_for(kit: Kit) {
     write(
         &kit,

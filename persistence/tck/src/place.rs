@@ -1,39 +1,40 @@
-//! What is tested: a place with its stores, and what these can do.
+//! The place under test, with its stores and their capabilities.
 
 use antiphon_persistence::store::Stores;
 use async_trait::async_trait;
 
-/// A place with new, empty stores. Each case gets one of its own and drops it at the end.
+/// A place with new, empty stores. Each case gets a place of its own and drops it at the end.
 ///
-/// `session` opens the stores: as a process that starts would, with its own connections. All sessions of a place work on the same data.
+/// `session` opens the stores as a starting process does, with its own connections. All sessions of
+/// a place work on the same data.
 #[async_trait]
 pub trait Place: Send + Sync + 'static {
-    /// Opens the stores once more. Panics when that fails, with the reason.
+    /// Opens a session of the stores. Panics, with the reason, when the opening fails.
     async fn session(&self) -> Stores;
 
-    /// Keeps a copy of everything as it is now, in place of the one before. No write is under way.
+    /// Keeps a copy of the present data, in place of an earlier copy. No write is under way.
     async fn keep(&self) {}
 
-    /// Replaces everything by the copy. No session is open.
+    /// Replaces the data by the copy. No session is open.
     async fn go_back(&self) {}
 
-    /// Opens the stores with one bit flipped in one of these rows, which follows from `choice`, and
-    /// says which one. Each call begins with sound rows again. `None` when that cannot be done, as
-    /// in memory: then the cases of damage are skipped.
+    /// Opens the stores with one flipped bit in one of these rows, chosen by `choice`, and returns
+    /// the name of the bit with the stores. Each call begins with sound rows again. `None` when the
+    /// place cannot be damaged, as in memory: then the cases of damage are skipped.
     async fn damaged_session(&self, _rows: DamagedRows, _choice: u64) -> Option<(String, Stores)> {
         None
     }
 
-    /// What the stores can do; cases that need more are skipped, with a line on stderr.
+    /// The capabilities of the stores. Cases that need more are skipped, with a line on stderr.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
 }
 
-/// Rows that are damaged.
+/// Kind of the damaged rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DamagedRows {
-    /// Events, and all that leads to them: streams, feed, writers.
+    /// Events, and the rows that lead to them: streams, feed, writers.
     Journal,
     /// Snapshots.
     Snapshots,
@@ -43,22 +44,24 @@ pub enum DamagedRows {
     Offsets,
 }
 
-/// What stores can do beyond the least. The default is everything but to go back, for which the place has to help.
+/// Capabilities of stores beyond the minimum. By default all except `goes_back`, which needs the
+/// help of the place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     /// Events keep their replication metadata. Without it, entities cannot be replicated.
     pub metadata: bool,
-    /// Everything is still there after all sessions were dropped and a new one is opened.
+    /// The data still exists when all sessions were dropped and a new one is opened.
     pub reopens: bool,
     /// Several sessions may be open at once, as several processes of one place.
     pub multi_process: bool,
-    /// Writers that are open at the same time may append to the same stream: of two that expect the same number one is fenced. Without it
-    /// the cluster alone sees to it that a stream has one writer at a time; a stream that moves from one open writer to another is
-    /// tested in any case.
+    /// Writers that are open at the same time may append to the same stream: of two that expect the
+    /// same number, one is fenced. Without this capability, the cluster alone ensures that a stream
+    /// has one writer at a time. A stream that moves from one open writer to another is tested in
+    /// any case.
     pub shared_streams: bool,
-    /// [`Place::keep`] and [`Place::go_back`] do something: as an operator who makes a backup and brings it back.
+    /// [`Place::keep`] and [`Place::go_back`] work, like an operator's backup and its restoration.
     pub goes_back: bool,
-    /// The largest payload that is tested, in bytes.
+    /// Size of the largest payload in the tests, in bytes.
     pub payload_bytes_max: usize,
 }
 

@@ -1,6 +1,8 @@
-//! Cases of [`Journal::replay`](antiphon_persistence::store::Journal::replay) and `highest`: bounds, limits, order.
+//! Cases of [`Journal::replay`](antiphon_persistence::store::Journal::replay) and `highest`:
+//! bounds, limits, order.
 //!
-//! Each starts with a stream of the events 1 to 5, the last two of which were appended together.
+//! Most cases start with a stream of the events 1 to 5, the last two of which were appended
+//! together.
 
 use antiphon_persistence::identity::PersistenceId;
 
@@ -59,7 +61,7 @@ pub async fn replay_keeps_to_both_bounds_and_its_limit(kit: Kit) {
     check(kit, 2, 5, 2, &[2, 3]).await;
 }
 
-/// One number as both bounds is one event.
+/// A range of one number is one event.
 pub async fn replay_of_one_number_is_one_event(kit: Kit) {
     check(kit, 4, 4, 100, &[4]).await;
 }
@@ -74,17 +76,17 @@ pub async fn replay_of_at_most_one_is_one_event(kit: Kit) {
     check(kit, 1, u64::MAX, 1, &[1]).await;
 }
 
-/// A limit of zero is no event, and no error.
+/// A limit of zero gives no event, and no error.
 pub async fn replay_of_at_most_none_is_empty(kit: Kit) {
     check(kit, 1, u64::MAX, 0, &[]).await;
 }
 
-/// A first number above the last one is no event, and no error.
+/// A first number above the last one gives no event, and no error.
 pub async fn replay_of_an_empty_range_is_empty(kit: Kit) {
     check(kit, 3, 2, 100, &[]).await;
 }
 
-/// Numbers that do not exist yet are no event, and no error.
+/// Numbers that do not exist yet give no event, and no error.
 pub async fn replay_after_the_end_is_empty(kit: Kit) {
     check(kit, 6, u64::MAX, 100, &[]).await;
 }
@@ -103,7 +105,8 @@ pub async fn the_highest_number_needs_no_replay(kit: Kit) {
     assert_eq!(kit.highest(&id).await, 5);
 }
 
-/// `replay` must return fewer than asked only when the stream ends there or a size limit was hit (then at least one).
+/// `replay` must return fewer than asked only when the stream ends there or a size limit was hit
+/// (then at least one).
 pub async fn a_long_stream_is_replayed_in_pages(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let id = id("cart|long|DC-A");

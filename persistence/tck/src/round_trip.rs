@@ -1,4 +1,4 @@
-//! Cases of what is stored: read back equal, metadata and payload, to the bit; also over reopening.
+//! Cases of reading back: metadata and payload are equal to the bit, also after reopening.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use bytes::Bytes;
 use crate::kit::{assert_kind, event, events, id, nr, numbers, replica, seal};
 use crate::{Generator, Kit};
 
-/// A stored event must be read back equal, metadata and payload, to the bit: one with every field set, by value.
+/// A stored event must be read back equal, metadata and payload, to the bit: an event with every
+/// field set, against literal values.
 pub async fn the_golden_event_is_read_back_to_the_bit(kit: Kit) {
     let golden = || StoredEvent {
         sequence_nr: nr(1),
@@ -38,7 +39,8 @@ pub async fn the_golden_event_is_read_back_to_the_bit(kit: Kit) {
     kit.assert_same(&kit.replay_all(&id).await, &[golden()]);
 }
 
-/// A stored event must be read back equal, metadata and payload, to the bit: random ones, and at any place of an append.
+/// A stored event must be read back equal, metadata and payload, to the bit: random events, at any
+/// place of an append.
 pub async fn random_events_are_read_back_to_the_bit(kit: Kit) {
     let mut random = Generator::new(1);
     let pen = kit.writer("writer-1").await;
@@ -59,7 +61,7 @@ pub async fn random_events_are_read_back_to_the_bit(kit: Kit) {
     }
 }
 
-/// A stored event must be read back equal: the largest payload, and one without bytes.
+/// A stored event must be read back equal: the largest payload, and an empty one.
 pub async fn the_largest_and_the_empty_payload_are_read_back(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let id = id("cart|c-1|DC-A");
@@ -73,7 +75,7 @@ pub async fn the_largest_and_the_empty_payload_are_read_back(kit: Kit) {
     kit.assert_same(&kit.replay_all(&id).await, &written);
 }
 
-/// Every allowed persistence id names a stream: the longest one, and one without a replica.
+/// Every allowed persistence id names a stream: also the longest one, and one without a replica.
 pub async fn every_allowed_persistence_id_is_a_stream(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let longest = format!("{}|{}|{}", "t".repeat(512), "é".repeat(256), "R".repeat(512));
@@ -86,8 +88,8 @@ pub async fn every_allowed_persistence_id_is_a_stream(kit: Kit) {
     }
 }
 
-/// `append` must not return `Ok` before the events are durable: acknowledged ones are there after reopening, and so are
-/// deletions, seals and opened writers.
+/// `append` must not return `Ok` before the events are durable: acknowledged events, deletions,
+/// seals and opened writers are still there after reopening.
 pub async fn a_journal_is_as_before_after_reopening(kit: Kit) {
     if !kit.can(kit.capabilities.reopens, "reopens") {
         return;
@@ -128,11 +130,11 @@ pub async fn a_journal_is_as_before_after_reopening(kit: Kit) {
     let late =
         Append { persistence_id: id("cart|c-2|DC-A"), expected: nr(3), events: vec![event(4)] };
     assert_kind(journal.append(&sealed, late.clone()).await, ErrorKind::Fenced);
-    // a writer is of the session that opened it: whoever comes next opens its own
+    // a writer belongs to the session that opened it: the next node opens its own
     kit.writer("writer-3").await.append(&late.persistence_id, 3, 1).await;
 }
 
-/// Snapshots, offsets and coordination tables are as before after reopening.
+/// Snapshots, offsets and coordination tables are the same after reopening.
 pub async fn other_stores_are_as_before_after_reopening(kit: Kit) {
     if !kit.can(kit.capabilities.reopens, "reopens") {
         return;

@@ -1,4 +1,5 @@
-//! Cases of [`SnapshotStore`](antiphon_persistence::store::SnapshotStore). Most start with snapshots at 11 to 15.
+//! Cases of [`SnapshotStore`](antiphon_persistence::store::SnapshotStore). Most start with
+//! snapshots at 11 to 15.
 
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::SequenceNr;
@@ -69,14 +70,15 @@ pub async fn a_snapshot_with_the_same_number_is_replaced(kit: Kit) {
     assert_eq!(latest(&kit, nr(12)).await.as_ref(), Some(&all[1]));
 }
 
-/// `latest_snapshot` goes by number, not by the order in which they were saved.
+/// `latest_snapshot` goes by number, not by the order of the saves.
 pub async fn snapshots_go_by_number_not_by_age(kit: Kit) {
     let all = five_snapshots(&kit).await;
     save(&kit, &Generator::new(6).snapshot(nr(3), 10)).await;
     assert_eq!(latest(&kit, SequenceNr::MAX).await.as_ref(), Some(&all[4]));
 }
 
-/// `delete_snapshots_to` must delete the snapshots with numbers up to and including `last`, and no other.
+/// `delete_snapshots_to` must delete the snapshots with numbers up to and including `last`, and no
+/// other.
 pub async fn snapshots_are_deleted_up_to_a_number(kit: Kit) {
     let all = five_snapshots(&kit).await;
     let other = Generator::new(7).snapshot(nr(11), 100);
@@ -91,7 +93,7 @@ pub async fn snapshots_are_deleted_up_to_a_number(kit: Kit) {
     assert_eq!(kept.expect("load"), Some(other));
 }
 
-/// `delete_snapshots_to` is idempotent, and everything can be deleted, and saved again.
+/// `delete_snapshots_to` is idempotent; all snapshots can be deleted, and saved again.
 pub async fn all_snapshots_can_be_deleted_again_and_again(kit: Kit) {
     let all = five_snapshots(&kit).await;
     for last in [SequenceNr::MAX, SequenceNr::MAX, nr(0), nr(12)] {
@@ -118,8 +120,7 @@ pub async fn snapshots_are_read_back_to_the_bit(kit: Kit) {
     }
 }
 
-/// `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than the
-/// limits say.
+/// `save_snapshot` must fail with `Rejected`, and store nothing, when the state is over its limit.
 pub async fn a_snapshot_over_its_limit_is_rejected_and_not_stored(kit: Kit) {
     let mut snapshot = Generator::new(10).snapshot(nr(1), 10);
     snapshot.state.bytes = vec![0; kit.stores.journal.limits().snapshot_bytes_max + 1].into();
@@ -128,7 +129,7 @@ pub async fn a_snapshot_over_its_limit_is_rejected_and_not_stored(kit: Kit) {
     assert_eq!(latest(&kit, SequenceNr::MAX).await, None);
 }
 
-/// Snapshots of many streams saved at once are all there, in every session.
+/// Snapshots of many streams that are saved at once are all readable, in every session.
 pub async fn many_snapshots_can_be_saved_at_once(kit: Kit) {
     let mut random = Generator::new(9);
     let mut tasks = Vec::new();

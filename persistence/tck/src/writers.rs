@@ -1,4 +1,4 @@
-//! Cases of writers and seals: what makes a take-over safe.
+//! Cases of writers and seals, which make a take-over safe.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +49,8 @@ pub async fn a_seal_can_be_repeated(kit: Kit) {
     assert_kind(pen.try_append(&id("cart|c-1|DC-A"), 0, 1).await, ErrorKind::Fenced);
 }
 
-/// `seal` must also seal a writer that was never opened; `open_writer` must fail with `Rejected` when the writer is sealed.
+/// `seal` must also seal a writer that was never opened; `open_writer` must fail with `Rejected`
+/// when the writer is sealed.
 pub async fn a_writer_can_be_sealed_before_it_is_opened(kit: Kit) {
     let pen = Pen { journal: kit.stores.journal.clone(), writer: writer_id("writer-1") };
     seal(&*kit.stores.journal, &pen.writer).await;
@@ -57,7 +58,7 @@ pub async fn a_writer_can_be_sealed_before_it_is_opened(kit: Kit) {
     assert_kind(pen.try_append(&id("cart|c-1|DC-A"), 0, 1).await, ErrorKind::Fenced);
 }
 
-/// A seal ends one writer: others go on, and go on with its streams.
+/// A seal ends one writer: other writers go on, also with its streams.
 pub async fn another_writer_takes_over_after_a_seal(kit: Kit) {
     let (old, new) = (kit.writer("writer-1").await, kit.writer("writer-2").await);
     let id = id("cart|c-1|DC-A");
@@ -68,7 +69,8 @@ pub async fn another_writer_takes_over_after_a_seal(kit: Kit) {
     assert_eq!(numbers(&kit.replay_all(&id).await), [1, 2, 3, 4]);
 }
 
-/// After `seal` has returned, no append of that writer may take effect: in whatever session the seal was made.
+/// After `seal` has returned, no append of that writer may take effect, also when another session
+/// made the seal.
 pub async fn a_seal_of_another_session_holds_at_once(kit: Kit) {
     let other = kit.other_session().await;
     for round in 0..20 {
@@ -81,8 +83,9 @@ pub async fn a_seal_of_another_session_holds_at_once(kit: Kit) {
     }
 }
 
-/// After `seal` has returned, no append of that writer may take effect, however long it was under way; and a fenced append
-/// leaves its stream as it was, so that the acknowledged events are all there are.
+/// After `seal` has returned, no append of that writer may take effect, however long it was under
+/// way. A fenced append leaves its stream as it was, so the stream has exactly the acknowledged
+/// events.
 pub async fn a_seal_amid_appends_ends_them_all(kit: Kit) {
     let other = kit.other_session().await;
     for round in 0..5 {
@@ -132,8 +135,8 @@ async fn append_until_fenced(
     }
 }
 
-/// After `seal` has returned, no append of that writer may take effect, however late it was issued: each of many that are
-/// under way together is either acknowledged and there, or fenced and not there.
+/// After `seal` has returned, no append of that writer may take effect, however late it was issued:
+/// each of many concurrent appends is either acknowledged and stored, or fenced and not stored.
 pub async fn each_append_around_a_seal_is_there_or_not(kit: Kit) {
     let pen = kit.writer("writer-1").await;
     let mut tasks = Vec::new();

@@ -34,7 +34,7 @@ impl Place for InMemory {
 
 antiphon_persistence_tck::all_tests!(InMemory::default());
 
-/// A place that claims nothing, to see that the cases can be skipped.
+/// A place with few capabilities, which shows that cases can be skipped.
 struct Modest;
 
 #[async_trait]

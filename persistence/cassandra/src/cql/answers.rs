@@ -1,4 +1,4 @@
-//! Whether the database answers.
+//! Tracks whether the database answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +7,11 @@ use std::time::Duration;
 use antiphon_persistence::time::{Clock, SystemClock};
 use tokio::time::Instant;
 
-/// Statements may fail for a moment, as when one node of several goes; after this time without any answer it is trouble.
+/// Statements may fail for a moment, as when one node of several goes. Failures for this long
+/// without any answer are trouble.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Keeps the first and last of the failures since the last answer.
+/// The time of the first failure since the last answer, and the text of the last failure.
 #[derive(Default)]
 pub(super) struct Answers {
     failing: AtomicBool,
@@ -18,7 +19,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// A statement was answered.
+    /// Records that a statement was answered.
     pub(super) fn answered(&self) {
         if self.failing.swap(false, Ordering::AcqRel) {
             let before = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -29,7 +30,7 @@ impl Answers {
         }
     }
 
-    /// A statement failed.
+    /// Records that a statement failed.
     pub(super) fn failed(&self, error: String) {
         self.failing.store(true, Ordering::Release);
         let now = SystemClock.now();
@@ -38,19 +39,19 @@ impl Answers {
         *since = Some((first, error));
     }
 
-    /// Whether nothing was answered since a statement failed.
+    /// True when a statement failed and none was answered since.
     pub(super) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Acquire)
     }
 
-    /// Whether that is so for long.
+    /// True when statements have failed for [`PATIENCE`] without an answer.
     pub(super) fn is_silent(&self) -> bool {
         let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let since = since.as_ref().map(|(since, _)| *since);
         since.is_some_and(|since| SystemClock.now().duration_since(since) >= PATIENCE)
     }
 
-    /// What the database does not do, if it has not answered for long.
+    /// Describes the database when it has not answered for [`PATIENCE`].
     pub(super) fn trouble(&self) -> Option<String> {
         let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, error) = since.as_ref()?;

@@ -1,11 +1,11 @@
-//! What is counted of each statement.
+//! Counts of each statement.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::tables::StatementCounts;
 
-/// The counts of one statement, while they grow.
+/// The counts of one statement while they grow.
 #[derive(Default)]
 pub(super) struct Counts {
     sent: AtomicU64,
@@ -14,7 +14,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// It was answered, or failed, after this time.
+    /// Counts a statement that was answered, or failed, after `took`.
     pub(super) fn add(&self, took: Duration, failed: bool) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         self.failed.fetch_add(u64::from(failed), Ordering::Relaxed);

@@ -1,18 +1,18 @@
-//! What the driver's errors mean: whether a statement may have taken effect.
+//! Classifies errors of the driver: tells whether a statement may have taken effect.
 
 use antiphon_persistence::{Error, ErrorKind};
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 
 use crate::tables::Failed;
 
-/// The failure of a statement, which is named as in the metrics.
+/// The failure of a statement. `statement` is its name in the metrics.
 pub(super) fn failed(statement: &str, error: ExecutionError) -> Failed {
     let (unknown, kind) = meaning(&error);
     let message = format!("cassandra: {statement}: {error}");
     Failed { unknown, error: Error::new(kind, message).with_source(error) }
 }
 
-/// Whether there is no connection to send on, or it broke.
+/// True when no connection is left to send on, or when the connection broke.
 pub(super) fn is_disconnected(error: &ExecutionError) -> bool {
     matches!(
         error,
@@ -42,7 +42,7 @@ fn meaning(error: &ExecutionError) -> (bool, ErrorKind) {
         ExecutionError::LastAttemptError(RequestAttemptError::UnableToAllocStreamId) => {
             (false, ErrorKind::Unavailable)
         }
-        // whatever else happens after the statement was sent
+        // any other error after the statement was sent
         _ => (true, ErrorKind::Timeout),
     }
 }
@@ -66,7 +66,7 @@ fn of_server(error: &DbError) -> (bool, ErrorKind) {
     }
 }
 
-/// A row that is not as the schema says.
+/// The error of a row that does not fit the schema.
 pub(super) fn unreadable(statement: &str, error: impl std::fmt::Display) -> Failed {
     let error = Error::corrupt(format!("cassandra: {statement}: a row is unreadable: {error}"));
     Failed { unknown: false, error }

@@ -1,4 +1,4 @@
-//! How a statement is sent: with a bound, counted, and its failure noted.
+//! Sending of statements: within a limit, counted, and with the outcome recorded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,23 +25,23 @@ use super::traces::{self, Traces};
 use super::{ServerSettings, schema};
 use crate::tables::Outcome;
 
-/// The first wait before a statement is repeated; it doubles.
+/// First wait before a statement is repeated; it doubles each time.
 const RETRY_MIN: Duration = Duration::from_millis(50);
-/// The longest wait.
+/// Longest wait before a statement is repeated.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// The longest that a failure is held back while nothing is answered, so that whoever tries again
-/// at once does not do it thousands of times a second.
+/// Time that a failure is held back while connections fail and nothing is answered. A caller that
+/// tries again at once then does not do so thousands of times a second.
 const HOLD_MAX: Duration = Duration::from_millis(200);
 
 /// The tables of one place on a server.
 pub struct CqlTables {
     pub(super) sessions: Arc<Sessions>,
     pub(super) statements: Statements,
-    /// Of the conditional batch, which is prepared of several statements.
+    /// Counts of the conditional batch, which consists of several prepared statements.
     pub(super) write_cells: Counts,
     pub(super) place: String,
-    /// Statements that may be under way; those of coordination have room of their own.
+    /// Room for statements under way; statements of coordination have room of their own.
     room: Semaphore,
     coordination_room: Semaphore,
     repeat_timeout: Duration,
@@ -53,7 +53,9 @@ impl CqlTables {
     /// Connects, checks the tables and prepares all statements.
     ///
     /// # Errors
-    /// `Rejected` when the tables are missing or of another version, with the command to run; `Unavailable` when no server answers.
+    /// - `Rejected` when the tables are missing or of another version; the message names the
+    ///   command to run.
+    /// - `Unavailable` when no server answers.
     pub async fn open(settings: &ServerSettings) -> Result<(Self, Schema)> {
         settings.validate()?;
         let sessions = Sessions::open(settings).await?;
@@ -76,7 +78,7 @@ impl CqlTables {
         Ok((tables, schema))
     }
 
-    /// Waits for room, sends, and takes note of the outcome.
+    /// Waits for room, sends the statement, and records its outcome.
     pub(super) async fn noted<T>(
         &self,
         name: &str,
@@ -110,7 +112,8 @@ impl CqlTables {
         }
     }
 
-    /// Sends a statement once, or again and again if it may be repeated, until it is answered or `repeat_timeout` has passed.
+    /// Sends a statement. When it may be repeated, sends it until it is answered or
+    /// `repeat_timeout` has passed.
     async fn repeated<T, F>(&self, of: &Named, statement: impl Fn() -> F) -> Outcome<T>
     where
         F: Future<Output = std::result::Result<T, ExecutionError>>,
@@ -161,7 +164,7 @@ impl CqlTables {
         rows_of(of, &rows)
     }
 
-    /// All rows, page by page.
+    /// Reads all rows, page by page.
     pub(super) async fn all_rows<T>(&self, of: &Named, values: impl SerializeRow) -> Outcome<Vec<T>>
     where
         T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
@@ -184,7 +187,7 @@ impl CqlTables {
         }
     }
 
-    /// A conditional statement: `None` when it was applied, or the row that it met.
+    /// Sends a conditional statement. `None` when it was applied, else the row that refused it.
     pub(super) async fn conditional(
         &self,
         of: &Named,
@@ -194,7 +197,7 @@ impl CqlTables {
     }
 }
 
-/// The row that a conditional statement met, its columns by name.
+/// The row that refused a conditional statement, with its columns by name.
 pub(super) struct Refusal {
     names: Vec<String>,
     row: Row,
@@ -216,7 +219,8 @@ impl Refusal {
     }
 }
 
-/// Reads by name, and the first row only: ScyllaDB answers a batch with a row for each statement.
+/// Reads columns by name, and the first row only: ScyllaDB answers a batch with a row for each
+/// statement.
 pub(super) fn refusal(name: &str, result: QueryResult) -> Outcome<Option<Refusal>> {
     let rows = result.into_rows_result().map_err(|error| unreadable(name, error))?;
     let names = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();

@@ -1,18 +1,21 @@
-//! What kind of server this is, and whether it keeps what it acknowledged: asked once, when a session begins.
+//! Finds the kind of a server, and whether the server keeps acknowledged writes. Runs once, when a
+//! session begins.
 
 use scylla::client::session::Session;
 use scylla::cluster::metadata::Strategy;
 
 use super::ServerSettings;
 
-/// What is known of a server.
+/// Facts about a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Probe {
-    /// ScyllaDB, which tells its shards to drivers.
+    /// True for ScyllaDB, which tells its shards to drivers.
     is_scylla: bool,
-    /// `commitlog_sync` of the node that was asked; `None` when it does not say, as ScyllaDB.
+    /// `commitlog_sync` of the node that answered. `None` when the server does not tell it, as
+    /// ScyllaDB.
     commitlog_sync: Option<String>,
-    /// The fewest copies that a data centre has of the keyspace; `None` when it is not there, or its strategy is another one.
+    /// The fewest copies of the keyspace in a data centre. `None` when the keyspace is missing or
+    /// has an unknown strategy.
     copies: Option<usize>,
 }
 
@@ -32,7 +35,7 @@ impl Probe {
             };
             datacenter_repfactors.values().copied().min()
         });
-        // a server without this table does not say
+        // a server without this table does not tell the setting
         let sql = "SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'";
         let answer = session.query_unpaged(sql, ()).await.ok();
         let rows = answer.and_then(|answer| answer.into_rows_result().ok());
@@ -40,7 +43,7 @@ impl Probe {
         Self { is_scylla, commitlog_sync: row.and_then(|(value,)| value), copies }
     }
 
-    /// Why an acknowledged write may be lost, if it may.
+    /// Describes how an acknowledged write may be lost. `None` when no weakness is known.
     pub(super) fn weakness(&self) -> Option<String> {
         let sync = self.commitlog_sync.as_deref()?;
         let copies = self.copies?;
@@ -51,7 +54,8 @@ impl Probe {
         })
     }
 
-    /// What a new keyspace needs beside its replication. Conditional writes do not work on tablets in all versions of ScyllaDB that have them.
+    /// Options of a new keyspace besides its replication. Conditional writes do not work on tablets
+    /// in all versions of ScyllaDB that have tablets.
     pub(super) fn keyspace_options(&self) -> &'static str {
         if self.is_scylla { " AND tablets = {'enabled': false}" } else { "" }
     }

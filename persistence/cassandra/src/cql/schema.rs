@@ -1,4 +1,4 @@
-//! The tables: what `antiphon schema apply` makes and `antiphon schema show` prints.
+//! The tables, as `antiphon schema apply` makes them and `antiphon schema show` prints them.
 
 use antiphon_persistence::{Error, ErrorKind, Result};
 use scylla::client::session::Session;
@@ -6,27 +6,28 @@ use scylla::client::session::Session;
 use super::probe::Probe;
 use super::{Replication, ServerSettings, session};
 
-/// The version of the tables that this build reads and writes. Version 1 was written before the
-/// first release, without checksums.
+/// The version of the tables that this build reads and writes. Version 1, without checksums, was
+/// written before the first release.
 const VERSION: i32 = 2;
 
-/// What is fixed when the tables are made.
+/// Properties that are fixed when the tables are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schema {
     /// Events in one partition of a stream.
     pub partition_events_max: u64,
 }
 
-/// What [`apply`] found when all was there.
+/// Result of [`apply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// What is fixed.
+    /// The properties of the tables.
     pub schema: Schema,
-    /// Why the server may lose what it has acknowledged, if it may.
+    /// Describes how the server may lose acknowledged writes. `None` when no weakness is known.
     pub weakness: Option<String>,
 }
 
-/// The statements, in order. `apply` adds `tablets = {'enabled': false}` to a new keyspace on ScyllaDB.
+/// The statements, in order. `apply` adds `tablets = {'enabled': false}` to a new keyspace on
+/// ScyllaDB.
 ///
 /// # Errors
 /// `Rejected` when a setting is wrong.
@@ -67,7 +68,8 @@ fn statements(settings: &ServerSettings, keyspace_options: &str) -> Result<Vec<S
     Ok(statements)
 }
 
-/// Rows of the log and of streams are written once and read in order, so a compaction by size suits them.
+/// Tables keep the default compaction, by size: rows of the log and of streams are written once and
+/// read in order.
 const TABLES: &[&str] = &[
     "schema_version (id int PRIMARY KEY, version int, partition_events_max bigint)",
     "writers (place text, writer text, lanes int, sealed boolean, copied boolean, ended_at bigint, PRIMARY KEY (place, writer))",
@@ -90,8 +92,9 @@ const TABLES: &[&str] = &[
 /// Makes the keyspace and the tables that are missing. Repeating it changes nothing.
 ///
 /// # Errors
-/// `Rejected` when the keyspace is missing and `replication` says not how many copies it should have, or when the tables are of another version;
-/// `Unavailable` when no server answers.
+/// - `Rejected` when the keyspace is missing and `replication` does not give the number of copies,
+///   or when the tables are of another version.
+/// - `Unavailable` when no server answers.
 pub async fn apply(settings: &ServerSettings) -> Result<Applied> {
     settings.validate()?;
     let session = session::connect(settings).await?;
@@ -125,10 +128,11 @@ async fn keyspace_exists(session: &Session, settings: &ServerSettings) -> Result
     Ok(rows.is_ok_and(|rows| rows.rows_num() > 0))
 }
 
-/// Checks that the tables are there and of this version.
+/// Checks that the tables exist and have this version.
 ///
 /// # Errors
-/// `Rejected` with the command to run; `Unavailable` when the answer came from a server that may not have heard of the tables yet.
+/// - `Rejected`, with the command to run.
+/// - `Unavailable` when the server that answered may not know the tables yet.
 pub(super) async fn check(session: &Session, settings: &ServerSettings) -> Result<Schema> {
     let found = find(session, settings).await;
     if found.as_ref().is_err_and(|error| error.kind() == ErrorKind::Rejected)

@@ -1,4 +1,4 @@
-//! The connection to the server.
+//! A session on the server.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use scylla::policies::retry::FallthroughRetryPolicy;
 
 use super::ServerSettings;
 
-/// Connects. The driver repeats nothing by itself: what may be repeated, and when, is decided above.
+/// Connects. The driver repeats nothing by itself: the caller decides on each repetition.
 pub(super) async fn connect(settings: &ServerSettings) -> Result<Session> {
     let mut balancing = DefaultPolicy::builder().token_aware(true);
     if let Some(dc) = &settings.local_dc {

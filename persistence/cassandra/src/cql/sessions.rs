@@ -1,10 +1,10 @@
 //! The sessions on a server: one for coordination and one for all else, so that rows of megabytes
-//! are on other connections than the renewal of a node's own row.
+//! use other connections than the renewal of a node's own row.
 //!
-//! When a server was away, the driver tries to connect again at growing intervals of up to 10 s. So
-//! while nothing is answered and connections fail, the contact points are tried here, at short and
-//! even intervals with a plain connection, and as soon as one takes it, new sessions replace the
-//! old ones.
+//! After the server was away, the driver tries to connect again at growing intervals of up to 10 s.
+//! A task here is faster: while nothing is answered and connections fail, it tries the contact
+//! points with plain connections at short, even intervals. As soon as a contact point takes a
+//! connection, new sessions replace the old ones.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -20,12 +20,12 @@ use tokio::time::Instant;
 use super::answers::Answers;
 use super::{ServerSettings, session};
 
-/// Time between two tries; some of it is by chance, so that the nodes of a place do not come all at
-/// once.
+/// Time between two tries. Up to half of it is added at random, so that the nodes of a place do not
+/// come all at once.
 const TRY_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a plain connection may take.
+/// Time that a plain connection may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(1);
-/// New sessions are made at most so often: a server that has just come back has enough to do.
+/// Least time between two replacements of the sessions: a server that has just come back is busy.
 const RENEW_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The purpose of a session.
@@ -49,7 +49,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Connects.
+    /// Connects both sessions.
     pub(super) async fn open(settings: &ServerSettings) -> Result<Arc<Self>> {
         let pair = connect(settings).await?;
         Ok(Arc::new(Self {
@@ -69,8 +69,8 @@ impl Sessions {
         }
     }
 
-    /// Connections fail and nothing is answered: sees to new sessions, unless that is under way, or
-    /// was done a moment ago.
+    /// Starts the task that connects new sessions, because connections fail and nothing is
+    /// answered. Does nothing when the task runs, or when the sessions were replaced a moment ago.
     pub(super) fn renew(self: &Arc<Self>, answers: &Arc<Answers>) {
         let renewed_at = *self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner);
         let rested = |at| SystemClock.now().duration_since(at) >= RENEW_INTERVAL;
@@ -97,8 +97,8 @@ async fn connect(settings: &ServerSettings) -> Result<Pair> {
     Ok(Pair { coordination: Arc::new(coordination), data: Arc::new(data) })
 }
 
-/// Runs until there are new sessions, until the old ones are answered again, or until the store is
-/// closed.
+/// Runs until there are new sessions, until the old sessions get answers again, or until the store
+/// is closed.
 async fn reconnect(sessions: Weak<Sessions>, settings: ServerSettings, answers: Arc<Answers>) {
     while sessions.strong_count() > 0 && answers.is_failing() {
         if is_there(&settings.contact_points).await {
@@ -123,7 +123,7 @@ async fn reconnect(sessions: Weak<Sessions>, settings: ServerSettings, answers: 
     }
 }
 
-/// Whether any of these takes a connection.
+/// Returns true when any contact point takes a connection.
 async fn is_there(contact_points: &[String]) -> bool {
     let tries = contact_points.iter().map(|point| {
         let point = if has_port(point) { point.clone() } else { format!("{point}:9042") };
@@ -137,7 +137,7 @@ async fn is_there(contact_points: &[String]) -> bool {
     futures::future::select_ok(tries).await.is_ok()
 }
 
-/// `host:port`, and not `::1`.
+/// True for `host:port` and `[::1]:port`, false for `host` and `::1`.
 fn has_port(point: &str) -> bool {
     point.rsplit_once(':').is_some_and(|(host, port)| {
         port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']'))

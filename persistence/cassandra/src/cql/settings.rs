@@ -1,4 +1,4 @@
-//! Where the server is, and how it is spoken to.
+//! Address of the server, and settings of its connections.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
-    /// Its name.
+    /// Name of the user.
     pub user: String,
-    /// Its password; never printed.
+    /// Password of the user; never printed.
     #[serde(deserialize_with = "antiphon_persistence::secret::deserialize")]
     pub password: String,
 }
@@ -26,7 +26,8 @@ impl std::fmt::Debug for Auth {
     }
 }
 
-/// How connections are encrypted. The server's certificate must name the address at which it is reached.
+/// Encryption of the connections. The server's certificate must name the address at which it is
+/// reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
@@ -40,62 +41,69 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
 }
 
-/// How many copies a keyspace has.
+/// Copies of a keyspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Replication {
     /// By data centre: `{ dc1 = 3 }` is `NetworkTopologyStrategy`.
     ByDataCenter(BTreeMap<String, u32>),
-    /// One number for all of the cluster, `SimpleStrategy`: for development only.
+    /// A number for all of the cluster, `SimpleStrategy`: for development only.
     Simple(u32),
 }
 
-/// Where the server is, and how it is spoken to.
+/// Address of the server, and settings of its connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// Some of its nodes, `host` or `host:port`. Default: `["127.0.0.1:9042"]`.
+    /// Addresses of some nodes of the server, `host` or `host:port`. Default: `["127.0.0.1:9042"]`.
     pub contact_points: Vec<String>,
     /// The keyspace. Default: `antiphon`.
     pub keyspace: String,
-    /// Whose stores these are: the name of the place. Several places may share a keyspace. Default: the place of the node, or of the peer.
+    /// The place whose stores these are. Several places may share a keyspace. Default: the place of
+    /// the node, or of the peer.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub place: String,
-    /// The data centre whose nodes are used; without it any. Default: none.
+    /// The data centre whose nodes are used; any when not set. Default: none.
     pub local_dc: Option<String>,
     /// User and password. Default: none.
     pub auth: Option<Auth>,
     /// Encryption. Default: none.
     pub tls: Option<Tls>,
-    /// How many copies `schema apply` asks for when it makes the keyspace. Default: none, and `schema apply` then refuses to make one.
+    /// Copies of the keyspace when `schema apply` makes it. Default: none, and `schema apply` then
+    /// refuses to make a keyspace.
     pub replication: Option<Replication>,
     /// Events in one partition of a stream; fixed by `schema apply`. Default: 10,000.
     pub partition_events_max: u64,
-    /// Copies that must answer a write or read: `local_quorum`, `quorum`, `one`, `local_one`, `all`. Default: `local_quorum`.
+    /// Copies that must answer a write or read: `local_quorum`, `quorum`, `one`, `local_one`,
+    /// `all`. Default: `local_quorum`.
     pub consistency: String,
-    /// Where conditional writes are decided: `local_serial` or `serial`. Default: `local_serial`.
+    /// Scope in which conditional writes are decided: `local_serial` or `serial`. Default:
+    /// `local_serial`.
     pub serial_consistency: String,
-    /// Statements that are under way at the same time; more wait. Default: 256.
+    /// Statements that are under way at the same time; more statements wait. Default: 256.
     pub requests_max: usize,
-    /// Statements of coordination (members, leases, homes) that are under way at the same time,
-    /// beside `requests_max`, on connections of their own; more wait. Default: 64.
+    /// Statements of coordination (members, leases, homes) that are under way at the same time, in
+    /// addition to `requests_max`, on connections of their own; more statements wait. Default: 64.
     pub coordination_requests_max: usize,
-    /// How long a statement may take; then its outcome is unknown. Longer than the server's own limits. Default: 5 s.
+    /// Time that a statement may take; after it the outcome is unknown. Longer than the server's
+    /// own limits. Default: 5 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub request_timeout: Duration,
-    /// How long a read, or a write that may be repeated, is repeated after it failed or timed out; then the failure is answered. Default: 10 s.
+    /// Retry budget of a read, or of a write that may be repeated, after a failure or timeout.
+    /// After it the failure is returned. Default: 10 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub repeat_timeout: Duration,
-    /// How often the server traces a statement, after one that failed; the tracing id is logged. 0 turns it off. Default: 10 s.
+    /// Least time between two traces. The server traces the statement after a failed one; its
+    /// tracing id is logged. 0 turns tracing off. Default: 10 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub trace_interval: Duration,
-    /// How long a connection may take. Default: 3 s.
+    /// Time that a connection attempt may take. Default: 3 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub connect_timeout: Duration,
-    /// How often an idle connection is probed. Default: 2 s.
+    /// Time between two probes of an idle connection. Default: 2 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub keepalive_interval: Duration,
-    /// How long a probe may take; then the connection is given up. Default: 3 s.
+    /// Time that a probe may take; after it the connection is given up. Default: 3 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub keepalive_timeout: Duration,
 }
@@ -129,7 +137,7 @@ impl ServerSettings {
     /// Checks every setting.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, naming the setting, its value and the expected value.
     pub fn validate(&self) -> Result<()> {
         let bad = |name: &str, expected: &str, actual: &str| {
             Err(Error::rejected(format!("`{name}`: expected {expected}, actual {actual:?}")))

@@ -11,36 +11,36 @@ use super::counts::Counts;
 use super::sessions::Use;
 use crate::tables::StatementCounts;
 
-/// A statement with the name that metrics and errors use.
+/// A statement with its name in metrics and errors.
 pub(super) struct Named {
     pub(super) name: &'static str,
     pub(super) prepared: PreparedStatement,
-    /// Repeating it has no other effect than sending it once.
+    /// True when repeating the statement has the same effect as sending it once.
     pub(super) repeatable: bool,
-    /// On which session it is sent.
+    /// The session that sends it.
     pub(super) session: Use,
     pub(super) counts: Counts,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// May be repeated.
+    /// A statement that may be repeated.
     Idempotent,
     /// A read that sees every conditional write that was answered.
     Serial,
-    /// Never repeated by the driver.
+    /// A conditional write, never repeated by the driver.
     Conditional,
 }
 
 macro_rules! statements {
     ($($name:ident: $kind:ident $cql:literal,)*) => {
-        /// All of them.
+        /// All prepared statements.
         pub(super) struct Statements {
             $(pub(super) $name: Named,)*
         }
 
         impl Statements {
-            /// What was counted of each.
+            /// The counts of each statement.
             pub(super) fn counts(&self) -> Vec<StatementCounts> {
                 vec![$(self.$name.counts.snapshot(self.$name.name),)*]
             }
@@ -103,7 +103,7 @@ async fn prepare(
     kind: Kind,
     cql: &str,
 ) -> Result<Named> {
-    // the table is the word after the first of these
+    // the table is the word after the first of these keywords
     let mut text = String::new();
     let mut before = "";
     let mut named = false;

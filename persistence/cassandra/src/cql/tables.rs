@@ -17,7 +17,7 @@ use crate::tables::{
     RoundAnswer, RoundPage, RoundWrite, StatementCounts, StreamRow, Tables, WriterRow,
 };
 
-/// Rounds in one page: at the default size of a round some 4 MiB.
+/// Rounds in one page: some 4 MiB at the default size of a round.
 const ROUNDS_MAX: i32 = 16;
 
 fn signed(number: u64) -> i64 {
@@ -113,7 +113,7 @@ impl Tables for CqlTables {
 
     async fn rounds(&self, lane: &LaneId, part: u64, after: u64) -> Outcome<RoundPage> {
         let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(part));
-        // most looks find nothing new: the state alone says so
+        // most looks find nothing new, and the state alone tells so
         let rows = self.rows(&self.statements.part_state, key).await?;
         let state: PartState = rows.into_iter().next().map(part_state).unwrap_or_default();
         if state.head.is_none_or(|head| head <= after) {
@@ -123,7 +123,8 @@ impl Tables for CqlTables {
         let mut rows: Vec<(i64, Option<Bytes>)> =
             self.rows(&self.statements.rounds, values).await?;
         if rows.is_empty() {
-            // a round whose commit is half done: its head is seen at one replica and its row at none of those asked; a serial read ends it
+            // the commit of a round is half done: a replica has its head, and no replica that
+            // answered has its row; a serial read completes the commit
             rows = self.rows(&self.statements.rounds_serial, values).await?;
         }
         let rounds = rows.into_iter().filter_map(|(nr, record)| Some((unsigned(nr), record?)));
@@ -147,7 +148,7 @@ impl Tables for CqlTables {
 
     async fn put_lane_state(&self, lane: &LaneId, state: LaneState) -> Outcome<()> {
         let key = (&self.place, &*lane.writer, i32::from(lane.lane));
-        // the number is the time of the write, so the highest one stays, whatever comes when
+        // the number is the time of the write, so the highest number wins, in any order of arrival
         let LaneState { copied, first_part } = state;
         if copied.nr > 0 {
             let values =
@@ -197,7 +198,8 @@ impl Tables for CqlTables {
     }
 
     async fn delete_events(&self, stream: &str, part: u64, last: u64) -> Outcome<()> {
-        // a row's time is its last number, so this hides exactly the rows that end here or before
+        // the time of a row is its last event, so this hides exactly the rows that end at `last` or
+        // before
         let values = (signed(last), &self.place, stream, signed(part), signed(last));
         self.run(&self.statements.delete_events, values).await
     }

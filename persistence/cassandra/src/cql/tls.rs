@@ -11,23 +11,23 @@ use rustls::{ClientConfig, RootCertStore, crypto};
 use super::Tls;
 
 impl Tls {
-    /// Reads the files, as a connection will.
+    /// Reads the files, as a connection does.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, the file and what was expected.
+    /// `Rejected`, naming the setting, the file and its expected content.
     pub fn check_files(&self) -> Result<()> {
         config(self).map(|_| ())
     }
 }
 
-/// What the driver needs.
+/// The driver's TLS configuration.
 pub(super) fn config(tls: &Tls) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     for authority in certificates("tls.ca_file", &tls.ca_file)? {
         let added = roots.add(authority);
         added.map_err(|error| bad("tls.ca_file", &tls.ca_file, "a certificate", &error))?;
     }
-    // the process may have several providers: this one is chosen, not found
+    // the process may have several providers, so the provider is named here
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,5 +1,5 @@
-//! Which statements the server traces. The driver gives no tracing id with an error, so the statement after one that failed is traced: in most cases
-//! the same one, sent again.
+//! Chooses the statements that the server traces. The driver gives no tracing id with an error, so
+//! the statement after a failed one is traced: in most cases it is the same statement, sent again.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::statements::Named;
 
-/// At most one in a while: a trace is some twenty writes at a server that may fail because it has too much to do.
+/// At most one trace in `interval`: a trace costs some twenty writes, at a server that may fail
+/// because it is overloaded.
 pub(super) struct Traces {
     interval: Duration,
     state: Mutex<State>,
@@ -20,25 +21,25 @@ pub(super) struct Traces {
 
 #[derive(Default)]
 struct State {
-    /// The statement of which one failed.
+    /// Name of the statement that failed.
     failed: Option<&'static str>,
     traced_at: Option<Instant>,
 }
 
 impl Traces {
-    /// None when `interval` is zero.
+    /// Traces at most once in `interval`; zero turns tracing off.
     pub(super) fn every(interval: Duration) -> Self {
         Self { interval, state: Mutex::default() }
     }
 
-    /// A statement failed.
+    /// Records that a statement failed.
     pub(super) fn failed(&self, name: &'static str) {
         if !self.interval.is_zero() {
             self.state.lock().unwrap_or_else(PoisonError::into_inner).failed = Some(name);
         }
     }
 
-    /// The statement as it is to be sent.
+    /// The statement to send, with tracing on when a trace is due.
     pub(super) fn next<'a>(&self, of: &'a Named) -> Cow<'a, PreparedStatement> {
         let mut statement = Cow::Borrowed(&of.prepared);
         if self.is_due(of.name, SystemClock.now()) {
@@ -58,7 +59,7 @@ impl Traces {
     }
 }
 
-/// Says where the trace of an answer is, if it has one.
+/// Logs the tracing id of an answer, if it has one.
 pub(super) fn tell(name: &str, answer: &QueryResult) {
     if let Some(tracing_id) = answer.tracing_id() {
         tracing::warn!(

@@ -1,4 +1,4 @@
-//! The task that copies what a writer has stored, late and many events of a stream at once.
+//! The task that copies the stored events of a writer: late, and many events of a stream at once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::round::Entry;
 use super::writer::{Book, Shared, Uncopied};
 use crate::tables::{LaneId, LanePosition};
 
-/// The task that copies.
+/// The copy task of a writer.
 pub(super) struct Copier {
     pub(super) lanes: Vec<LaneId>,
     pub(super) book: Arc<Book>,
@@ -30,7 +30,7 @@ impl Copier {
                 () = self.book.copy_now.notified() => {}
             }
             if self.book.lock().ended.is_some() {
-                // whoever sealed the writer copies the rest
+                // the process that sealed the writer copies the rest
                 return;
             }
             let Err(error) = self.copy_due().await else { continue };

@@ -1,7 +1,9 @@
-//! From the log into the entities' partitions: which rows the events of some rounds become, and their writing.
+//! The copy from the log into the entities' partitions: cuts the events of rounds into rows, and
+//! writes the rows.
 //!
-//! Rows are keyed by the first and last number that they hold and never change, so that two copiers, or the same one
-//! twice, may cut them differently: they overlap then, with the same events.
+//! The key of a row is its first and last event, and a row never changes. Two copiers, or one
+//! copier twice, may cut the same events differently: their rows then overlap, with the same
+//! events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +22,13 @@ use crate::settings::CassandraSettings;
 use crate::stats::{Counters, count};
 use crate::tables::{EventRow, LaneId, LanePosition, LaneState, Outcome, StreamRow, Tables};
 
-/// Events in a row; a replay that starts within a row looks so far back. Never lower it: stored rows have up to so many.
+/// Events in a row. A replay that starts within a row looks back by this number. Never lower it:
+/// stored rows have up to 256 events.
 pub(crate) const ROW_EVENTS_MAX: u64 = 256;
-/// Bytes in a row, over at least one append or event.
+/// Bytes in a row, which takes at least one append or event.
 const ROW_BYTES_MAX: usize = 64 * 1024;
 
-/// The part of a stream that event `nr` is in.
+/// The part of a stream that holds event `nr`.
 pub(crate) fn part_of(nr: u64, partition_events_max: u64) -> u64 {
     nr.saturating_sub(1) / partition_events_max
 }
@@ -43,14 +46,14 @@ fn key(row: &EventRow) -> Checksum {
     sum.number(row.first).number(row.last)
 }
 
-/// A row with these events, to be stored with its checksum.
+/// Completes a row with its events and their checksum.
 fn sealed(mut row: EventRow, mut events: Vec<u8>) -> EventRow {
     seal(key(&row), &mut events);
     row.record = events.into();
     row
 }
 
-/// The events of a row that was read.
+/// The events of a row that was read, after a check of the checksum.
 pub(crate) fn events_of(row: &EventRow) -> Result<Bytes> {
     match open(key(row), &row.record) {
         Ok(events) => Ok(row.record.slice_ref(events)),
@@ -65,7 +68,7 @@ pub(crate) fn events_of(row: &EventRow) -> Result<Bytes> {
     }
 }
 
-/// The rows for one stream; `entries` follow each other.
+/// The rows of one stream. `entries` are in the order of the stream.
 pub(crate) fn rows(
     stream: &Arc<str>,
     entries: &[Entry],
@@ -114,7 +117,7 @@ pub(crate) fn rows(
     Ok(rows)
 }
 
-/// An append that is too long for one row, or lies on both sides of a boundary.
+/// Splits an append that is too long for one row, or that crosses the boundary of a part.
 fn split(
     stream: &Arc<str>,
     entry: &Entry,
@@ -141,7 +144,8 @@ fn split(
     Ok(())
 }
 
-/// Copies what `entries` hold, and returns when all of it is stored. Repeats what fails, for ever; drop it to stop.
+/// Copies the events of `entries`, and returns when all are stored. Repeats failed statements for
+/// ever; drop the future to stop.
 pub(crate) async fn copy(
     tables: &Arc<dyn Tables>,
     settings: &CassandraSettings,

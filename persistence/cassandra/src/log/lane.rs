@@ -1,8 +1,10 @@
-//! The core of a lane: what is written when, and what an answer means.
+//! The core of a lane: decides the content and time of each write, and judges each answer.
 //!
-//! One round is in flight at a time; what comes meanwhile is the next one. A round whose outcome is unknown is sent again, as it was, until it
-//! is applied or refused. Nobody but this lane writes to its partitions, except for the seal, so a refusal tells everything: a head that
-//! is the round's own number means that an earlier attempt was applied, a head below the last acknowledged one means that the store lost data.
+//! At most one round is in flight; appends that arrive meanwhile form the next round. A round with
+//! an unknown outcome is sent again, unchanged, until it is applied or refused. Apart from the
+//! seal, only this lane writes to its partitions, so a refusal has one meaning:
+//! - the head is the round's own number: an earlier attempt was applied;
+//! - the head is below the last acknowledged one: the store lost data.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,13 +14,13 @@ use bytes::Bytes;
 use super::round;
 use crate::tables::{LaneId, LanePosition, PartState, RoundAnswer, RoundWrite};
 
-/// Who waits for an append.
+/// Names an append that waits for its answer.
 pub(crate) type Token = u64;
 
 /// The bounds of a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LaneLimits {
-    /// Bytes in a round; at least one append is taken.
+    /// Bytes in a round, which takes at least one append.
     pub(crate) round_bytes_max: usize,
     /// Appends in a round.
     pub(crate) round_appends_max: usize,
@@ -26,18 +28,18 @@ pub(crate) struct LaneLimits {
     pub(crate) part_bytes_max: usize,
     /// Rounds in a part.
     pub(crate) part_rounds_max: u64,
-    /// The first wait before a round is sent again; it doubles.
+    /// First wait before a round is sent again; it doubles each time.
     pub(crate) retry_min: Duration,
-    /// The longest wait.
+    /// Longest wait before a round is sent again.
     pub(crate) retry_max: Duration,
-    /// How long a round is tried of which certainly nothing was stored, before its appends fail.
+    /// Time after which the appends of a round fail of which certainly nothing was stored.
     pub(crate) give_up_after: Duration,
 }
 
-/// What happens to a lane. `now` is the time since any fixed moment.
+/// Events in the life of a lane. `now` is the time since any fixed moment.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// Something to append.
+    /// A record to append.
     Append(Token, Vec<u8>),
     /// The answer to the round in flight.
     Answer(RoundAnswer),
@@ -47,29 +49,29 @@ pub(crate) enum Input {
     Retry,
 }
 
-/// What a lane wants to be done.
+/// Requests of a lane to its task.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Send this, and come back with its answer.
+    /// Send this write, and come back with its answer.
     Write(RoundWrite),
     /// Come back after this time with [`Input::Retry`].
     Wait(Duration),
     /// The round is stored: its appends are acknowledged.
     Stored { at: LanePosition, record: Bytes, tokens: Vec<Token> },
-    /// Nothing of these was stored; the lane goes on.
+    /// Nothing of these appends was stored; the lane goes on.
     GaveUp(Vec<Token>),
-    /// The lane has ended, and none of these was stored.
+    /// The lane has ended, and none of these appends was stored.
     Ended { why: Ended, tokens: Vec<Token> },
 }
 
-/// Why a lane has ended.
+/// Reason for the end of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// The writer was sealed.
     Sealed,
-    /// Another process uses the same writer: its head is this one.
+    /// Another process uses the same writer; the head of the part is this one.
     Intruder(Option<u64>),
-    /// The head is this one, below one that was acknowledged.
+    /// The actual head is below the expected one, which was acknowledged: the store lost data.
     Lost { expected: Option<u64>, actual: Option<u64> },
 }
 
@@ -77,7 +79,7 @@ pub(crate) enum Ended {
 struct InFlight {
     write: RoundWrite,
     tokens: Vec<Token>,
-    /// Whether any attempt may have taken effect.
+    /// True when any attempt may have taken effect.
     unknown: bool,
     since: Duration,
     wait: Duration,
@@ -88,7 +90,7 @@ struct InFlight {
 pub(crate) struct Lane {
     id: LaneId,
     limits: LaneLimits,
-    /// Where the next round goes, and the head of that part.
+    /// Position of the next round, and the head of its part.
     next: LanePosition,
     head: Option<u64>,
     part_rounds: u64,
@@ -99,7 +101,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// The lane of a writer that is new.
+    /// The lane of a new writer.
     pub(crate) fn new(id: LaneId, limits: LaneLimits) -> Self {
         Self {
             id,
@@ -114,13 +116,13 @@ impl Lane {
         }
     }
 
-    /// Whether nothing waits and nothing is in flight.
+    /// True when no append waits and no round is in flight.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.in_flight.is_none()
     }
 
-    /// One step.
+    /// Advances the lane by one input.
     pub(crate) fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
@@ -207,13 +209,13 @@ impl Lane {
             return;
         }
         let failed = self.in_flight.take().map(|round| round.tokens).unwrap_or_default();
-        // what waits may build on what failed
+        // appends that wait may build on those that failed
         let waiting = self.queue.drain(..).map(|(token, _)| token);
         effects.push(Effect::GaveUp(failed.into_iter().chain(waiting).collect()));
     }
 }
 
-/// What a refusal means: `Ok` that an earlier attempt was applied.
+/// Judges a refusal. `Ok` means that an earlier attempt was applied.
 fn verdict(round: &InFlight, state: PartState) -> Result<(), Ended> {
     let write = &round.write;
     if state.head == Some(write.at.nr) && round.unknown {

@@ -1,4 +1,4 @@
-//! The task around the core of a lane: it sends rounds and answers appends.
+//! The task around the core of a lane: sends rounds and answers appends.
 
 use std::collections::VecDeque;
 use std::future::ready;
@@ -24,7 +24,8 @@ pub(super) struct LaneTask {
     pub(super) id: LaneId,
     pub(super) core: Lane,
     pub(super) jobs: Receiver<Job>,
-    /// In the order of their tokens, which is also that in which the core names them.
+    /// Appends that wait, in the order of their tokens, which is also the order in which the core
+    /// names them.
     pub(super) waiting: VecDeque<(Token, Job)>,
     pub(super) next_token: Token,
     pub(super) began: Instant,
@@ -32,7 +33,7 @@ pub(super) struct LaneTask {
     pub(super) shared: Arc<Shared>,
 }
 
-/// What the task of a lane waits for, besides more to append.
+/// The event that the task of a lane waits for, besides more appends.
 enum Pending {
     Nothing,
     Answer(BoxFuture<'static, Outcome<RoundAnswer>>),
@@ -89,7 +90,7 @@ impl LaneTask {
     async fn step(&mut self, input: Input, pending: &mut Pending) {
         let now = SystemClock.now().duration_since(self.began);
         let mut effects = self.core.step(now, input);
-        // the next round is on its way before the appends of the last one are answered
+        // the next round is sent before the appends of the last round are answered
         effects.sort_by_key(|effect| !matches!(effect, Effect::Write(_)));
         for effect in effects {
             match effect {
@@ -133,7 +134,7 @@ impl LaneTask {
         count(&counters.events, entries.iter().map(|entry| entry.last - entry.first + 1).sum());
         self.shared.view.push(&self.id, at, entries.clone());
         let bytes = record.len();
-        // before the copier can see the round and take them off again
+        // added before the copier can see the round and subtract its bytes
         let before = self.book.uncopied_bytes.fetch_add(bytes, Ordering::AcqRel);
         {
             let mut book = self.book.lock();
@@ -194,7 +195,7 @@ impl LaneTask {
         self.fail(tokens, kind, || message.clone());
     }
 
-    /// Answers appends of which nothing was stored, with all that came after them.
+    /// Fails appends of which nothing was stored, and all appends that came after them.
     fn fail(&mut self, tokens: &[Token], kind: ErrorKind, message: impl Fn() -> String) {
         let failed = self.take(tokens);
         self.fail_jobs(failed, kind, message);
@@ -212,7 +213,7 @@ impl LaneTask {
 
     fn fail_jobs(&mut self, mut failed: Vec<Job>, kind: ErrorKind, message: impl Fn() -> String) {
         {
-            // under the lock, so that nothing is put under way in between
+            // under the lock, so that no append gets under way in between
             let mut ends = self.shared.ends.lock();
             while let Ok(job) = self.jobs.try_recv() {
                 failed.push(job);

@@ -1,8 +1,9 @@
-//! The writers' logs: appends go here first, and from here late into the entities' own partitions.
+//! The writers' logs: appends go here first, and are copied later into the entities' own
+//! partitions.
 //!
 //! ```text
-//!  append --> lane (core) --one conditional write a round--> log --late, coalesced--> events by entity
-//!                 `--> answer                                  `--> change feed
+//! append --> lane (core) --one conditional write a round--> log --late, coalesced--> event rows
+//!               `--> answer                                  `--> change feed
 //! ```
 //!
 //! `docs/design/0004-cassandra-log.md` has the protocol with its proof sketch.

@@ -1,8 +1,10 @@
-//! One reader a lane and place: a node that follows another place's lanes asks the node of its own place that reads them, and looks itself
-//! only when that does not answer.
+//! A single reader for each lane and place: a node that follows the lanes of another place asks the
+//! reader of its own place for their rounds. It looks at the lanes itself only when the reader does
+//! not answer.
 //!
-//! A question names how far each lane is known; the answer has the rounds after that from the memory of the asked one, which looks at the
-//! lanes first, as often as its own readers would. It never asks on, so nodes that disagree on who reads do not go round in circles.
+//! A question names the known position of each lane. The answer has the later rounds, from the
+//! memory of the asked node, which looks at the lanes first, as often as for its own readers. The
+//! asked node never asks another node, so nodes that disagree on the reader do not ask in circles.
 
 use std::sync::Arc;
 
@@ -14,42 +16,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::tables::LaneId;
 
-/// Takes questions to the node that reads the lanes.
+/// Carries questions to the node that reads the lanes.
 #[async_trait]
 pub trait LaneRelay: Send + Sync + 'static {
-    /// The answer, made by [`CassandraStores::lane_news`](crate::CassandraStores::lane_news); `None` when this node is the reader, or when
-    /// there is no answer.
+    /// Returns the answer, made by
+    /// [`CassandraStores::lane_news`](crate::CassandraStores::lane_news). `None` when this node is
+    /// the reader, or when no answer comes.
     async fn ask(&self, question: Bytes) -> Option<Bytes>;
 }
 
-/// What a node wants to know.
+/// Question of a node about the lanes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Question {
-    /// Whether the lanes have to be looked at after the question came.
+    /// True when the asked node must look at the lanes after the question arrived.
     pub(crate) fresh: bool,
-    /// How far each lane is known; [`SETTLED`] when nothing of it will ever change.
+    /// The last known round of each lane; [`SETTLED`] when the lane will never change again.
     pub(crate) known: Vec<(Arc<str>, u16, u64)>,
 }
 
-/// What is new.
+/// Answer to a [`Question`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct News {
     pub(crate) lanes: Vec<LaneNews>,
-    /// There is more: ask again.
+    /// True when more rounds are left: ask again.
     pub(crate) more: bool,
 }
 
-/// What is new of a lane. Positions are part and round.
+/// News of one lane. Positions are part and round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LaneNews {
     pub(crate) writer: Arc<str>,
     pub(crate) lane: u16,
-    /// The rounds follow this one.
+    /// Position after which `rounds` begin.
     pub(crate) after: (u64, u64),
     /// All of the lane up to this round is in the streams' own partitions.
     pub(crate) copied: u64,
     pub(crate) first_part: u64,
-    /// It is sealed, and this is its end.
+    /// True when the lane is sealed and these rounds reach its end.
     pub(crate) finished: bool,
     pub(crate) rounds: Vec<(u64, u64, Vec<u8>)>,
 }
@@ -60,10 +63,11 @@ impl LaneNews {
     }
 }
 
-/// How far a lane is known that has ended and is copied.
+/// The known position of a lane that has ended and is copied.
 pub(crate) const SETTLED: u64 = u64::MAX;
 
-/// Bytes of rounds in one answer, over at least one round; well below what a message between nodes may have.
+/// Bytes of rounds in one answer, which has at least one round. Well below the limit of a message
+/// between nodes.
 pub(crate) const NEWS_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes> {

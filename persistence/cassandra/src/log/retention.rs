@@ -1,6 +1,8 @@
-//! Removes parts of the log that are copied and old enough: those of the own writer, and all of writers that have ended.
+//! Removes parts of the log that are copied and old enough: parts of the own writer, and all parts
+//! of writers that have ended.
 //!
-//! First the lane says from where on its parts are there, then they go: a reader that needs them is told, and reads the streams instead.
+//! First the lane's row gets the number of its first remaining part, then older parts are removed.
+//! A reader that needs a removed part sees that it is gone, and reads the streams instead.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,10 +15,10 @@ use super::writer::Shared;
 use crate::stats::count;
 use crate::tables::{LaneId, LanePosition, LaneState, Outcome};
 
-/// The longest time between two looks.
+/// Longest time between two looks.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(600);
 
-/// The task beside an open writer.
+/// The retention task of an open writer.
 pub(super) struct Retention {
     pub(super) lanes: Vec<LaneId>,
     pub(super) shared: Arc<Shared>,
@@ -76,16 +78,16 @@ impl Retention {
     }
 }
 
-/// When the parts of an own lane were first seen as copied.
+/// Parts of an own lane, with the time at which each was first seen as copied.
 #[derive(Default)]
 struct OwnLane {
-    /// The first part that is not in the queue.
+    /// The next part to enter the queue.
     next: u64,
     copied: VecDeque<(u64, Instant)>,
 }
 
 impl OwnLane {
-    /// The part below which all have been copied for `retention`, if there is one.
+    /// The part below which all parts have been copied for `retention`, if there are any.
     fn old(&mut self, copied: LanePosition, now: Instant, retention: Duration) -> Option<u64> {
         while self.next < copied.part {
             self.copied.push_back((self.next, now));

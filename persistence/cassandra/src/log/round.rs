@@ -8,7 +8,10 @@
 //! | first sequence number, event count | numbers |
 //! | merged version of the events | [version vector](version) |
 //! | events | blob, a [batch](batch) |
-//! | in the database: checksum of writer, lane, part, round and all of the above | 8 bytes, lowest first |
+//! | checksum | 8 bytes, lowest first |
+//!
+//! The checksum covers writer, lane, part, round and all fields above. Only the record in the
+//! database has it; a record for another node ends before it.
 
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ use crate::tables::{LaneId, LanePosition};
 
 const FORMAT: u8 = 1;
 
-/// A stream, by its parts and by its name.
+/// A stream, with its replication id and its name.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) id: ReplicationId,
@@ -34,14 +37,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream of this name.
+    /// Parses the name of a stream.
     pub(crate) fn parse(name: impl Into<Arc<str>>) -> Result<Arc<Self>> {
         let name = name.into();
         Ok(Arc::new(Self { id: ReplicationId::parse(&name)?, name }))
     }
 }
 
-/// One append within a round, its events still encoded.
+/// An append within a round, with its events still encoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) stream: Arc<Stream>,
@@ -53,7 +56,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The events.
+    /// Decodes the events.
     pub(crate) fn decode(&self) -> Result<Vec<StoredEvent>> {
         decode_events(&self.stream.name, self.first, self.last, &self.events)
     }
@@ -64,7 +67,7 @@ fn key(lane: &LaneId, at: LanePosition) -> Checksum {
     sum.number(at.part).number(at.nr)
 }
 
-/// The entries of a round that lies there in the database.
+/// Decodes a round that was read at this position, after a check of its checksum.
 pub(crate) fn decode_stored(
     lane: &LaneId,
     at: LanePosition,
@@ -74,7 +77,7 @@ pub(crate) fn decode_stored(
     decode(&record.slice_ref(bytes))
 }
 
-/// The record of a round that was read, without its checksum: for other nodes.
+/// The record of a round that was read, without its checksum, for other nodes.
 pub(crate) fn encode_read(entries: &[Entry]) -> Vec<u8> {
     let mut out = vec![FORMAT];
     put_number(&mut out, entries.len() as u64);
@@ -88,7 +91,7 @@ pub(crate) fn encode_read(entries: &[Entry]) -> Vec<u8> {
     out
 }
 
-/// The events `first..=last` of a stream from their record.
+/// Decodes the events `first..=last` of a stream.
 pub(crate) fn decode_events(
     stream: &str,
     first: u64,
@@ -100,7 +103,7 @@ pub(crate) fn decode_events(
     Ok(events)
 }
 
-/// Adds the events `first..=last` of a stream from their record.
+/// Decodes the events `first..=last` of a stream, and adds them to `events`.
 pub(crate) fn decode_events_into(
     events: &mut Vec<StoredEvent>,
     stream: &str,
@@ -119,27 +122,27 @@ pub(crate) fn decode_events_into(
     Ok(())
 }
 
-/// One append, ready to become part of a round.
+/// An append, encoded as a part of a round.
 #[derive(Debug)]
 pub(crate) struct EncodedAppend {
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) seen: VersionVector,
-    /// How many bytes at the end of the record are the events.
+    /// Bytes of the events, at the end of the record.
     events_bytes: usize,
-    /// The bytes of the record, also when it was taken.
+    /// Bytes of the record, also after it was taken.
     record_bytes: usize,
     record: Vec<u8>,
 }
 
 impl EncodedAppend {
-    /// The record, once.
+    /// Takes the record; a second call returns an empty one.
     pub(crate) fn take_record(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.record)
     }
 }
 
-/// The record of one append, of which a round has one or more.
+/// Encodes one append; a round has one or more.
 pub(crate) fn encode_entry(append: &Append) -> EncodedAppend {
     let mut seen = VersionVector::new();
     for event in &append.events {
@@ -153,7 +156,7 @@ pub(crate) fn encode_entry(append: &Append) -> EncodedAppend {
     version::put(&mut out, &seen);
     let begin = out.len();
     batch::put(&mut out, &append.events);
-    // the length is known now, and stands before what it counts
+    // the length is known only now, and stands before the events
     let end = out.len();
     put_number(&mut out, (end - begin) as u64);
     let length_bytes = out.len() - end;
@@ -168,7 +171,7 @@ pub(crate) fn encode_entry(append: &Append) -> EncodedAppend {
     }
 }
 
-/// The record of a round from those of its appends, for its place in the database.
+/// The record of a round at its position in the database, from the records of its appends.
 pub(crate) fn encode<'a>(
     lane: &LaneId,
     at: LanePosition,
@@ -183,7 +186,8 @@ pub(crate) fn encode<'a>(
     out
 }
 
-/// The entries of a round that was made from these appends, without reading it: `None` when it was not.
+/// The entries of a round from the appends of which it was made, without decoding the round.
+/// `None` when the lengths do not fit.
 pub(crate) fn entries<'a>(
     bytes: &Bytes,
     appends: impl ExactSizeIterator<Item = (&'a Arc<Stream>, &'a EncodedAppend)>,
@@ -208,7 +212,7 @@ pub(crate) fn entries<'a>(
     (end + SEAL_BYTES == bytes.len()).then_some(entries)
 }
 
-/// Reads a round; the events stay where they are, as parts of `bytes`.
+/// Decodes a round without its checksum. The events stay slices of `bytes`.
 pub(crate) fn decode(bytes: &Bytes) -> std::result::Result<Vec<Entry>, String> {
     let mut reader = Reader(bytes);
     if reader.byte()? != FORMAT {

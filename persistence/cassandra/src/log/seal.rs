@@ -1,7 +1,9 @@
-//! The end of a writer: its lanes are sealed one by one, then what its log holds beyond the watermark is copied.
+//! The end of a writer: seals its lanes one by one, then copies the rest of its log after the
+//! watermark.
 //!
-//! A lane is walked from the part of its watermark to the open one. A part is sealed only if it is not closed, and closed only if it
-//! is not sealed, both by conditional writes, so the walk and the lane cannot pass each other.
+//! The walk along a lane goes from the part of its watermark to the open part. A part is sealed
+//! only if it is not closed, and closed only if it is not sealed. Both are conditional writes, so
+//! the walk and the lane cannot pass each other.
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use crate::settings::CassandraSettings;
 use crate::stats::Counters;
 use crate::tables::{LaneId, LanePosition, Tables, WriterRow};
 
-/// What a seal needs.
+/// Context of a seal.
 pub(crate) struct Sealing<'a> {
     pub(crate) tables: &'a Arc<dyn Tables>,
     pub(crate) settings: &'a CassandraSettings,
@@ -24,7 +26,8 @@ pub(crate) struct Sealing<'a> {
 }
 
 impl Sealing<'_> {
-    /// Ends a writer. When it returns, nothing of the writer takes effect any more, and all it wrote is in the streams' own partitions.
+    /// Ends a writer. After the return, no append of the writer takes effect, and all its events
+    /// are in the streams' own partitions.
     pub(crate) async fn seal(&self, writer: &str) -> Result<()> {
         let unopened =
             WriterRow { writer: writer.into(), lanes: 0, sealed: true, copied: true, ended_at: 0 };
@@ -55,7 +58,7 @@ impl Sealing<'_> {
         Ok(())
     }
 
-    /// Page by page, so that a long rest needs no more memory than a short one.
+    /// Copies page by page, so that a long rest needs no more memory than a short one.
     async fn copy_rest(&self, lane: &LaneId) -> Result<()> {
         let LanePosition { mut part, mut nr } = self.tables.lane_state(lane).await?.copied;
         loop {

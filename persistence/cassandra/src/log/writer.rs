@@ -1,4 +1,4 @@
-//! An open writer: a task for each lane around its core, and one that copies.
+//! An open writer: one task for each lane, a task that copies, and a task that removes old parts.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ use crate::settings::CassandraSettings;
 use crate::stats::{Counters, count};
 use crate::tables::{LaneId, LanePosition, Tables};
 
-/// What all tasks of a process share.
+/// State that all tasks of a process share.
 pub(crate) struct Shared {
     pub(crate) tables: Arc<dyn Tables>,
     pub(crate) settings: CassandraSettings,
@@ -54,7 +54,7 @@ impl Drop for Writer {
     }
 }
 
-/// One append on its way.
+/// An append on its way to a lane.
 pub(super) struct Job {
     pub(super) stream: Arc<Stream>,
     pub(super) append: EncodedAppend,
@@ -62,7 +62,7 @@ pub(super) struct Job {
     pub(super) _room: Room,
 }
 
-/// The room of an append that waits: a place in the queue, and its bytes.
+/// The room that a waiting append takes: a place in the queue, and its bytes.
 pub(crate) struct Room {
     pub(crate) _place: OwnedSemaphorePermit,
     pub(crate) _bytes: OwnedSemaphorePermit,
@@ -72,9 +72,9 @@ pub(crate) struct Room {
 pub(super) struct Book {
     pub(super) state: Mutex<BookState>,
     pub(super) uncopied_bytes: AtomicUsize,
-    /// Something was copied.
+    /// Notified when a round was copied.
     pub(super) copied: Notify,
-    /// There is more to copy than may wait.
+    /// Notified when more bytes wait for the copy than half of the limit.
     pub(super) copy_now: Notify,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct BookState {
     pub(super) ended: Option<(ErrorKind, String)>,
 }
 
-/// The end of each stream that this process appends to, with what is under way.
+/// The end of each stream that this process appends to, with the appends under way.
 #[derive(Default)]
 pub(crate) struct Ends(Mutex<HashMap<Arc<str>, End>>);
 
@@ -94,7 +94,7 @@ impl Ends {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of the end of a stream, as the store has it.
+    /// Records the end of a stream in the store.
     pub(crate) fn learn(&self, stream: &Arc<str>, highest: u64, stream_cache_max: usize) {
         learn(&mut self.lock(), stream, highest, stream_cache_max);
     }
@@ -114,7 +114,7 @@ fn learn(
 }
 
 pub(super) struct End {
-    /// Its parts, once something was appended here.
+    /// The parsed name, once an append was made here.
     pub(super) stream: Option<Arc<Stream>>,
     pub(super) highest: u64,
     pub(super) under_way: usize,
@@ -127,15 +127,16 @@ pub(super) struct Uncopied {
     pub(super) stored: Instant,
 }
 
-/// What an append finds.
+/// Result of [`Writer::reserve`].
 pub(crate) enum Reserved {
-    /// It is under way; this is its answer.
+    /// The append is under way; the receiver gets its answer.
     UnderWay(oneshot::Receiver<Result<()>>),
-    /// The end of the stream is not known, or another one: look, and try once more with what was found.
+    /// The end of the stream is not known, or does not fit: read the end from the store, and
+    /// reserve once more with it.
     Look(EncodedAppend, Room),
-    /// Its stream has no name that the log can hold.
+    /// The name of the stream is not a persistence id.
     Unnamed,
-    /// It does not follow the end, which is this.
+    /// The append does not follow the end of the stream, which is this sequence nr.
     Fenced(u64),
 }
 
@@ -189,7 +190,7 @@ impl Writer {
         Self { id: id.clone(), lanes, book, shared: shared.clone(), copier, retention }
     }
 
-    /// Waits until not too much is left to copy.
+    /// Waits until fewer bytes than `uncopied_bytes_max` are left to copy.
     pub(crate) async fn room_to_copy(&self) {
         let limit = self.shared.settings.uncopied_bytes_max;
         loop {
@@ -218,7 +219,8 @@ impl Writer {
         self.book.copied.notify_waiters();
     }
 
-    /// Puts an append under way if it follows the end of its stream, which is `found` if somebody has just looked.
+    /// Puts an append under way if it follows the end of its stream. `found` is the end that the
+    /// store has, when the caller has just read it.
     pub(crate) fn reserve(
         &self,
         stream: &Arc<str>,
@@ -251,7 +253,8 @@ impl Writer {
             .unwrap_or(0)
             % self.lanes.len();
         let job = Job { stream: of, append, answer, _room: room };
-        // under the lock, so that the appends of a stream reach its lane in order; `room` says that there is room
+        // under the lock, so that the appends of a stream reach its lane in order; `room`
+        // guarantees a free place in the channel
         let _ = self.lanes[lane].try_send(job);
         Reserved::UnderWay(receiver)
     }

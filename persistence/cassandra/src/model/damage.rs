@@ -1,10 +1,10 @@
-//! Damaged rows of the model: a bit of what a row holds is another one.
+//! Damaged rows of the model: one bit of a row is flipped.
 
 use bytes::Bytes;
 
 use super::{Data, ModelTables};
 
-/// Which rows are damaged.
+/// Kind of the damaged rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
     /// Rounds of the log and rows of events.
@@ -18,8 +18,8 @@ pub enum Damage {
 }
 
 impl ModelTables {
-    /// A copy of the data in which one bit is another one, and which; `None` when there is no such
-    /// row. `choice` decides on it.
+    /// Returns a copy of the data with one flipped bit, and the name of that bit. `None` when there
+    /// is no such row. `choice` selects row and bit.
     pub fn damaged(&self, damage: Damage, choice: u64) -> Option<(String, Self)> {
         let mut data = self.data().clone();
         let (what, record) = match damage {
@@ -79,7 +79,7 @@ fn pick<'a>(
 }
 
 impl Data {
-    /// Of a text only the bits that leave it one.
+    /// Flips one of the low seven bits of a byte, so that the position stays a text.
     fn damage_offset(&mut self, choice: u64) -> Option<String> {
         let count = u64::try_from(self.offsets.len()).ok().filter(|count| *count > 0)?;
         let index = usize::try_from(choice % count).ok()?;

@@ -1,4 +1,5 @@
-//! Tables that misbehave by a seed: slow, refused, of unknown outcome, and late. On the model, and on a real server.
+//! Tables that misbehave by a seed: statements are slow, refused, of unknown outcome, or late. On
+//! the model, and on a real server.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,10 +17,10 @@ use crate::tables::{
     RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
 };
 
-/// How tables misbehave; the default is not at all. Chances are out of 1000.
+/// Faults of tables; none by default. Chances are out of 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Faults {
-    /// Statements that fail and have surely no effect.
+    /// Statements that fail and certainly have no effect.
     pub refused: u32,
     /// Writes that fail, although they took effect.
     pub unknown_applied: u32,
@@ -27,23 +28,23 @@ pub struct Faults {
     pub unknown_late: u32,
     /// Writes that fail as unknown and never take effect.
     pub unknown_lost: u32,
-    /// The longest a statement takes, beside what it takes anyway.
+    /// Longest delay that is added to a statement.
     pub delay_max: Duration,
-    /// The longest until a late effect.
+    /// Longest time until a late effect.
     pub late_max: Duration,
 }
 
-/// Tables with [`Faults`] in front. Clones share their chance.
+/// Tables with [`Faults`] in front. Clones share their random numbers.
 #[derive(Clone)]
 pub struct FaultyTables {
     tables: Arc<dyn Tables>,
     chance: Arc<Mutex<(ChaCha8Rng, Faults)>>,
 }
 
-/// What a statement is, to be sent now, later, or never.
+/// A statement that can be sent now, later, or never.
 type Statement<T> = Box<dyn Fn(Arc<dyn Tables>) -> BoxFuture<'static, Outcome<T>> + Send + Sync>;
 
-/// Sends a write that owns its arguments, now, later or never.
+/// Sends a write that owns its arguments: now, later or never.
 macro_rules! write {
     ($self:ident, ($($name:ident = $value:expr),*), |$tables:ident| $call:expr) => {{
         $(let $name = $value;)*
@@ -56,18 +57,18 @@ macro_rules! write {
 }
 
 impl FaultyTables {
-    /// These tables, misbehaving.
+    /// Adds faults to `tables`.
     pub fn new(tables: Arc<dyn Tables>, seed: u64, faults: Faults) -> Self {
         Self { tables, chance: Arc::new(Mutex::new((ChaCha8Rng::seed_from_u64(seed), faults))) }
     }
 
-    /// The same chance in front of another session.
+    /// The same random numbers and faults in front of another session.
     #[must_use]
     pub fn on(&self, tables: Arc<dyn Tables>) -> Self {
         Self { tables, chance: self.chance.clone() }
     }
 
-    /// Changes how they misbehave from now on.
+    /// Changes the faults from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.chance.lock().unwrap_or_else(PoisonError::into_inner).1 = faults;
     }
@@ -108,7 +109,7 @@ impl FaultyTables {
             let tables = self.tables.clone();
             spawn("late effect", async move {
                 wait(late).await;
-                // nobody waits for what becomes of it
+                // the outcome of a late write is ignored
                 let _ = write(tables).await;
             });
             return Err(failed(true));

@@ -1,7 +1,9 @@
-//! A model of a Cassandra cluster behind the seam of the [tables](crate::tables): for the simulation, and for tests without a server.
+//! A model of a Cassandra cluster behind the seam of the [tables](crate::tables): for the
+//! simulation, and for tests without a server.
 //!
-//! A conditional write is atomic in its partition. With [`FaultyTables`] in front, any statement may be slow, fail before or after it took
-//! effect, and a conditional or plain write whose outcome is unknown may take effect later, after others. All by a seed.
+//! A conditional write is atomic in its partition. With [`FaultyTables`] in front, any statement
+//! may be slow, or fail before or after it took effect. A write whose outcome is unknown may take
+//! effect later, after other writes. A seed decides on all of this.
 
 mod damage;
 mod faulty;
@@ -31,7 +33,7 @@ struct Data {
     parts: BTreeMap<(LaneId, u64), Part>,
     lanes: BTreeMap<LaneId, LaneState>,
     events: BTreeMap<(Arc<str>, u64), EventRows>,
-    /// Rows that end here or before are deleted, whenever they come.
+    /// Rows that end here or before are deleted, whenever they arrive.
     hidden: BTreeMap<(Arc<str>, u64), u64>,
     highest: BTreeMap<(Arc<str>, u64), u64>,
     streams: BTreeMap<Arc<str>, StreamRow>,
@@ -53,7 +55,7 @@ impl ModelTables {
         Self::default()
     }
 
-    /// Forgets the last round of each open part, as a server does that lost acknowledged writes.
+    /// Forgets the last round of each open part, like a server that lost acknowledged writes.
     pub fn lose_newest_rounds(&self) {
         for part in self.data().parts.values_mut().filter(|part| !part.state.closed) {
             part.rounds.pop_last();
@@ -61,7 +63,7 @@ impl ModelTables {
         }
     }
 
-    /// One statement: nothing comes in between.
+    /// Runs a statement; no other statement comes in between.
     fn step<T>(&self, statement: impl FnOnce(&mut Data) -> T) -> Outcome<T> {
         Ok(statement(&mut self.data()))
     }

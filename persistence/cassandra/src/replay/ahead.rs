@@ -1,7 +1,9 @@
-//! Streams that are read page by page, and their next pages, asked for before the reader comes.
+//! Reading ahead: streams that are read page by page, and their next pages, requested before the
+//! reader asks.
 //!
-//! A page that was asked for ahead is used for a short time only, and a deletion through this session forgets it at once. What is missing in it
-//! is looked for as ever: events never change, so that an older page can only have fewer.
+//! A page that was read ahead is used for a short time only, and a deletion through this session
+//! forgets it at once. Events never change, so an older page can only have fewer events; the replay
+//! then looks for the missing events as usual.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,10 +20,10 @@ use crate::settings::READ_AHEAD_PAGES_LIMIT;
 use crate::stats::count;
 use crate::tables::{EventRow, Outcome, StreamRow};
 
-/// What is known of a stream, and a page of its events.
+/// The row of a stream, and a page of its events.
 pub(super) type StreamPage = (StreamRow, Vec<EventRow>);
 
-/// A page that was asked for ahead.
+/// A page that was requested ahead of its reader.
 pub(super) struct PageAhead {
     pub(super) key: PageKey,
     asked_at: Instant,
@@ -29,7 +31,7 @@ pub(super) struct PageAhead {
 }
 
 impl PageAhead {
-    /// Asks for it now.
+    /// Starts to read the page.
     pub(super) fn ask(shared: &Arc<Shared>, stream: &Arc<str>, key: PageKey) -> Self {
         let (tables, stream) = (shared.tables.clone(), stream.clone());
         let asked_at = SystemClock.now();
@@ -39,7 +41,7 @@ impl PageAhead {
         Self { key, asked_at, answer }
     }
 
-    /// `None` when it failed, and is to be asked for again.
+    /// Waits for the page. `None` when the read failed, so that the page must be read again.
     pub(super) async fn answer(mut self) -> Option<StreamPage> {
         (&mut self.answer).await.ok()?.ok()
     }
@@ -51,14 +53,15 @@ impl Drop for PageAhead {
     }
 }
 
-/// Streams whose last page was cut off, and where the next one begins; of many, those that were read last.
+/// Streams whose last page ended at a limit, with the start of the next page. At most
+/// [`READ_AHEAD_PAGES_LIMIT`] streams; the oldest is dropped first.
 #[derive(Default)]
 pub(crate) struct ReadAhead(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     kept: VecDeque<Kept>,
-    /// Whether a task is there that forgets the pages for which nobody comes.
+    /// True while a task runs that forgets pages without a reader.
     watched: bool,
 }
 
@@ -73,7 +76,8 @@ impl ReadAhead {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a page ended just before `first`, and then the next one, if it was asked for.
+    /// Takes the entry of a stream whose last page ended just before `first`, with the next page if
+    /// it was requested.
     pub(super) fn take(
         &self,
         shared: &Shared,
@@ -87,7 +91,8 @@ impl ReadAhead {
         Some(state.kept.remove(index)?.page)
     }
 
-    /// A page of a stream ends before `next`; the one after it is asked for, unless too many are.
+    /// Records that a page of a stream ended before `next`. Requests the next page, unless too many
+    /// are under way.
     pub(super) fn enter(&self, shared: &Arc<Shared>, stream: &Arc<str>, next: u64, key: PageKey) {
         let mut state = self.lock();
         state.forget_old(shared);
@@ -97,7 +102,7 @@ impl ReadAhead {
             count(&shared.counters.pages_ahead_unused, 1);
         }
         let room = state.pages() < shared.settings.read_ahead_pages_max;
-        // asked for while it is locked: a deletion that has ended since finds it here
+        // requested under the lock: a deletion that ends later finds the page here
         let page = room.then(|| PageAhead::ask(shared, stream, key));
         if page.is_some() {
             count(&shared.counters.pages_ahead, 1);
@@ -108,7 +113,7 @@ impl ReadAhead {
         state.kept.push_back(Kept { stream: stream.clone(), next, page });
     }
 
-    /// Forgets what was read of a stream.
+    /// Forgets the pages of a stream.
     pub(crate) fn forget(&self, shared: &Shared, stream: &Arc<str>) {
         self.lock().kept.retain(|kept| {
             let other = kept.stream != *stream;
@@ -136,7 +141,7 @@ impl State {
     }
 }
 
-/// Forgets pages for which nobody comes, until there are none. The stores may end meanwhile.
+/// Forgets old pages until none is left, or until the stores end.
 async fn watch(shared: Weak<Shared>) {
     while let Some(wait) = shared.upgrade().map(|shared| shared.settings.read_ahead_age_max) {
         tokio::time::sleep(wait.max(WATCH_MIN)).await;

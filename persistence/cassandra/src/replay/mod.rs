@@ -1,4 +1,4 @@
-//! Replay: a stream's own partitions, joined with what is not yet copied.
+//! Replay: joins a stream's own partitions with its events that are not copied yet.
 
 mod ahead;
 mod page;
@@ -21,7 +21,7 @@ use crate::tables::EventRow;
 
 pub(crate) use self::ahead::ReadAhead;
 
-/// What a call asked for.
+/// Range and limit of a replay.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     first: u64,
@@ -37,7 +37,7 @@ impl Asked {
 }
 
 impl CassandraStores {
-    /// The events `first..=last` of a stream, so many as the limits allow.
+    /// The events `first..=last` of a stream, as many as the limits allow.
     pub(crate) async fn read_stream(
         &self,
         persistence_id: &PersistenceId,
@@ -53,21 +53,22 @@ impl CassandraStores {
         let asked = Asked { first: first.value(), last: last.value(), count_max };
         let shared = &self.inner.shared;
         if let Some(ahead) = shared.read_ahead.take(shared, &stream, asked.first) {
-            // there was more: as long as there is, it takes no look at the lanes
+            // the last page ended at a limit: as long as that is so, the lanes need no look
             let tail = shared.view.tail(&stream);
             match self.read_with(&stream, asked, tail, ahead).await {
                 Ok(read) if read.is_whole() => return Ok(read.events),
-                // what is missing may be in a lane
+                // missing events may be in a lane
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Err(error),
             }
         }
-        // what is not copied is looked at first: an event that moves meanwhile is found in its partition
+        // the lanes first: an event that is copied meanwhile is found in its partition
         let tail = self.fresh_tail(&stream).await?;
         let read = self.read_with(&stream, asked, tail, None).await?;
         if !read.is_whole() && (!read.events.is_empty() || asked.first <= read.first) {
-            // nothing from the middle of nowhere is no end
+            // an empty answer shows the end of the stream only when the read began at its first
+            // event
             self.learn(&stream, read.next - 1);
         }
         Ok(read.events)
@@ -106,7 +107,8 @@ impl CassandraStores {
         self.inner.shared.partition_events_max
     }
 
-    /// What is known of the stream, and the first page: the one that was asked for ahead, if it is that.
+    /// The row of the stream, and the first page: the page that was read ahead when it fits, else a
+    /// new read.
     async fn first_page(
         &self,
         stream: &Arc<str>,
@@ -127,7 +129,8 @@ impl CassandraStores {
         Ok((key, futures::try_join!(tables.stream(stream), key.read(tables, stream))?))
     }
 
-    /// Notes that the answer ends before `next`, and asks for what the reader will want then; `rows` are the last ones of this answer.
+    /// Records that the answer ends before `next`, and requests the page that the reader will need
+    /// then. `rows` are the last rows of this answer.
     fn enter(&self, read: &Reading, asked: Asked, next: u64, rows: &[EventRow]) -> Option<u64> {
         if next > asked.last {
             return None;
@@ -138,8 +141,10 @@ impl CassandraStores {
         Some(next)
     }
 
-    /// Reads on until the range or the partitions end; a page is asked for before the one before it is decoded. Streams that moved between
-    /// writers may have later events there than some that are not copied yet. Returns where the next answer begins, if that is asked for.
+    /// Reads on until the range or the partitions end. Each page is requested before the previous
+    /// page is decoded. When a stream has moved between writers, its partitions may have later
+    /// events than some events that are not copied yet. Returns the start of the next answer when
+    /// its page was requested.
     async fn read_partitions(
         &self,
         read: &mut Reading,
@@ -150,7 +155,7 @@ impl CassandraStores {
         let (max, tables) = (self.partition_events_max(), self.tables());
         let stream = read.stream.clone();
         if !key.serves(read.next, read.last, max) {
-            // events were deleted: the page that was asked for is another one
+            // events were deleted, so another page is needed
             key = PageKey::of(read.next, read.last, max);
             rows = key.read(tables, &stream).await?;
         }
@@ -165,7 +170,7 @@ impl CassandraStores {
             let mut ahead =
                 next.map(|next| (next, Box::pin(maybe_done(next.read(tables, &stream)))));
             if let Some((_, ahead)) = ahead.as_mut().filter(|_| !full && !ends) {
-                // sends it; the answer is waited for below
+                // sends the request; its answer is awaited below
                 let _ = futures::poll!(ahead.as_mut());
             }
             read.expect(&rows);

@@ -1,30 +1,30 @@
-//! Which rows of a partition one read takes.
+//! Pages of a partition: the rows that one read takes.
 
 use antiphon_persistence::{Error, Result};
 
 use crate::log::copy::{ROW_EVENTS_MAX, part_of};
 use crate::tables::{EventRow, Outcome, Tables};
 
-/// Rows that the first read takes: few, so that the next ones come while these are decoded.
+/// Rows of the first read: few, so that the next rows arrive while these are decoded.
 const PAGE_ROWS: usize = 16;
-/// Rows that the next ones take, when those before had no more than [`ROW_BYTES`] each.
+/// Rows of a later read, when the rows before had no more than [`ROW_BYTES`] each on average.
 const NEXT_PAGE_ROWS: usize = 64;
 const ROW_BYTES: usize = 32 << 10;
-/// Rows that it takes when more than those begin with the same event.
+/// Rows of a read when all rows of a page begin with the same event.
 const ROWS_MAX: usize = 256;
 
-/// One read of a partition.
+/// A read of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PageKey {
     part: u64,
-    /// The first event that a row of it may begin with, and the last.
+    /// The first event with which a row of the page may begin, and the last.
     from: u64,
     last: u64,
     row_count_max: usize,
 }
 
 impl PageKey {
-    /// The page in which event `first` is.
+    /// The page that holds event `first`.
     pub(super) fn of(first: u64, last: u64, partition_events_max: u64) -> Self {
         let part = part_of(first, partition_events_max);
         let begin = part.saturating_mul(partition_events_max) + 1;
@@ -32,14 +32,15 @@ impl PageKey {
         Self { part, from, last, row_count_max: PAGE_ROWS }
     }
 
-    /// The same page, with as many rows as `rows` let expect to be no burden.
+    /// The same page, with more rows when `rows` are small.
     pub(super) fn like(self, rows: &[EventRow]) -> Self {
         let small = !rows.is_empty() && bytes_of(rows) <= rows.len() * ROW_BYTES;
         Self { row_count_max: if small { NEXT_PAGE_ROWS } else { PAGE_ROWS }, ..self }
     }
 
-    /// The page in which event `first` is, when `rows` are those before it. Where rows overlap, one may begin before it that has it: then it looks as
-    /// if there were a hole.
+    /// The page that holds event `first`, when `rows` are the rows before it. An overlapping row
+    /// may begin before `first` and still contain it; the page then misses the row, and the replay
+    /// finds a hole.
     pub(super) fn after(
         rows: &[EventRow],
         first: u64,
@@ -55,7 +56,8 @@ impl PageKey {
         Self { from: from.max(key.from), ..key }
     }
 
-    /// Whether it can be read instead of [`Self::of`] the same events.
+    /// True when this page can be read instead of the page that [`Self::of`] gives for these
+    /// events.
     pub(super) fn serves(self, first: u64, last: u64, partition_events_max: u64) -> bool {
         let of = Self::of(first, last, partition_events_max);
         self.part == of.part && self.last == last && (of.from..=first).contains(&self.from)
@@ -65,7 +67,7 @@ impl PageKey {
         tables.events(stream, self.part, self.from, self.last, self.row_count_max).await
     }
 
-    /// The page after this one, which has these rows.
+    /// The page after this one. `rows` are the rows of this page.
     pub(super) fn next(
         self,
         stream: &str,
@@ -78,7 +80,7 @@ impl PageKey {
             let more = self.part < newest_part && begin <= self.last;
             return Ok(more.then(|| Self { part: self.part + 1, from: begin, ..self }.like(rows)));
         };
-        // several rows may begin with the same number
+        // several rows may begin with the same event
         let from = last.first.max(self.from);
         match (from == self.from, self.row_count_max) {
             (false, _) => Ok(Some(Self { from, ..self }.like(rows))),
@@ -90,7 +92,7 @@ impl PageKey {
     }
 }
 
-/// The bytes of the events of `rows`.
+/// Bytes of the records of `rows`.
 pub(super) fn bytes_of(rows: &[EventRow]) -> usize {
     rows.iter().map(|row| row.record.len()).sum()
 }

@@ -1,4 +1,5 @@
-//! One answer in the making: rows of the partitions and what is not yet copied become events in order, without holes.
+//! An answer under construction: rows of the partitions, and events that are not copied yet, become
+//! events in order without holes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,12 +23,12 @@ pub(super) struct Reading {
     pub(super) events: Vec<StoredEvent>,
     pub(super) bytes: usize,
     pub(super) bytes_max: usize,
-    /// What may not be copied yet, in order.
+    /// Entries that may not be copied yet, in order.
     pub(super) tail: VecDeque<Entry>,
 }
 
 impl Reading {
-    /// It ends where the limits say, not where the stream does.
+    /// True when the answer ended at a limit, and not at the end of the stream.
     pub(super) fn is_whole(&self) -> bool {
         self.next > self.last || self.bytes >= self.bytes_max
     }
@@ -35,7 +36,8 @@ impl Reading {
     /// Makes room for the events of `rows`.
     pub(super) fn expect(&mut self, rows: &[EventRow]) {
         let Some(last) = rows.last().map(|row| row.last.min(self.last)) else { return };
-        // an event has at least eight bytes: a damaged row asks for no more memory than that
+        // an event has at least eight bytes, so a damaged row reserves no more memory than its
+        // bytes allow
         let most = page::bytes_of(rows) / 8;
         let count = last.saturating_add(1).saturating_sub(self.next);
         self.events.reserve(usize::try_from(count).unwrap_or(usize::MAX).min(most));
@@ -46,7 +48,7 @@ impl Reading {
         self.add(row.first, row.last, &events_of(row)?)
     }
 
-    /// Adds what is not copied and begins before `end`.
+    /// Adds the entries that are not copied and begin before `end`.
     pub(super) fn add_tail(&mut self, end: u64) -> Result<()> {
         while self.tail.front().is_some_and(|entry| entry.first < end) {
             let Some(entry) = self.tail.pop_front() else { break };
@@ -55,7 +57,8 @@ impl Reading {
         Ok(())
     }
 
-    /// Adds the events that are next. What was read before is compared: two writers of one stream are noticed.
+    /// Adds the next events. Compares events that were read before: two writers of one stream are
+    /// noticed.
     fn add(&mut self, first: u64, last: u64, record: &Bytes) -> Result<()> {
         if self.is_whole() {
             return Ok(());
@@ -112,7 +115,7 @@ impl Reading {
     }
 }
 
-/// About as many bytes as an event takes in memory.
+/// Approximate bytes of an event in memory.
 fn bytes_of(event: &StoredEvent) -> usize {
     event.payload.bytes.len() + 64
 }

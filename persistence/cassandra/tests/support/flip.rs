@@ -38,14 +38,14 @@ impl Flipper {
         Self { session, server: server.clone(), before: None }
     }
 
-    /// Flips the last bit back and another one; says which, and whether a session that is open sees
-    /// it.
+    /// Flips the last bit back, and another bit. Returns the name of that bit, and whether an open
+    /// session sees it.
     pub(crate) async fn flip(&mut self, rows: DamagedRows, choice: u64) -> (String, bool) {
         if let Some((table, key, value)) = self.before.take() {
             self.write(table, &key, value).await;
         }
         let table = match rows {
-            // sessions remember what they have read of the log
+            // sessions remember the rounds of the log that they have read
             DamagedRows::Journal if choice.is_multiple_of(8) => &LOG,
             DamagedRows::Journal => &EVENTS,
             DamagedRows::Snapshots => &SNAPSHOTS,
@@ -74,7 +74,7 @@ impl Flipper {
         (what, table.name != LOG.name)
     }
 
-    /// The rows of the place that have a value, in an order that stays.
+    /// The rows of the place that have a value, in a stable order.
     async fn rows(&self, table: &Table) -> Vec<Vec<CqlValue>> {
         let cql = format!(
             "SELECT {}, {} FROM {}.{} WHERE place = ? ALLOW FILTERING",

@@ -9,7 +9,7 @@ use antiphon_persistence::time::{Clock, SystemClock};
 
 const KEYSPACE: &str = "antiphon_test";
 
-/// A place of its own on the server, with the tables made.
+/// A place of its own on the server; the tables exist.
 pub(crate) fn server() -> ServerSettings {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static APPLIED: OnceLock<()> = OnceLock::new();
@@ -32,7 +32,7 @@ pub(crate) fn server() -> ServerSettings {
     settings
 }
 
-/// One of several servers may be away while a campaign begins.
+/// Makes the tables. One of several servers may be away while a campaign begins.
 async fn make_tables(settings: &ServerSettings, copies: u32) {
     let until = SystemClock.now() + Duration::from_secs(60);
     while let Err(error) = apply(settings).await {

@@ -1,4 +1,5 @@
-//! The file of a journal: which paths may name one, whose file it is, and whether it is still the one that was opened.
+//! The file of a journal: the check of its path, of its owner, and of its identity while it is
+//! open.
 //!
 //! - `path`: refuses paths that keep nothing, such as an empty one;
 //! - `owner`: tells a journal from another program's database without changing a byte of it;

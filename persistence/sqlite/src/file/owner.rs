@@ -1,11 +1,13 @@
-//! Whose file it is, found out without changing a byte of it, nor of what lies beside it.
+//! Finds the owner of a file without changing a byte of it, or of the files beside it.
 //!
-//! SQLite opens another program's database gladly, and gives it a write-ahead log when it is told to. So the file is looked at
-//! first: by SQLite as an immutable one, which takes no lock, makes no file and rolls nothing back; and by the newest copy of the
-//! first page in the write-ahead log, which such a look does not see.
+//! SQLite opens another program's database, and gives it a write-ahead log when asked to. So the
+//! file is looked at first in two ways:
+//! - by SQLite as an immutable file, which takes no lock, makes no file and rolls nothing back;
+//! - by the newest copy of the first page in the write-ahead log, which the immutable look does not
+//!   see.
 //!
-//! The database file itself is never opened by other means than SQLite: closing any descriptor of a file drops all locks that the
-//! process has on it (POSIX), also those of SQLite.
+//! Only SQLite ever opens the database file itself: closing any descriptor of a file drops all
+//! locks that the process has on it (POSIX), also the locks of SQLite.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -18,22 +20,22 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::from_sqlite;
 
-/// Looks at a file that is being written, at most, and the time between two.
+/// Most looks at a file that is being written, and the time between two looks.
 const LOOKS_MAX: u32 = 50;
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Whose file it is.
+/// Owner of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Nobody's: it is not there, or a database without a table.
+    /// No owner: the file is missing, or it is a database without a table.
     Nobody,
     /// A journal.
     Antiphon,
-    /// Another program's.
+    /// Another program.
     Other,
 }
 
-/// The part of the first page that tells whose database it is.
+/// The part of the first page that names the owner of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FirstPage {
     application_id: i64,
@@ -41,10 +43,10 @@ struct FirstPage {
     has_tables: bool,
 }
 
-/// Whose file is at `path`; `application_id` is the mark of a journal.
+/// The owner of the file at `path`; `application_id` is the mark of a journal.
 ///
 /// # Errors
-/// `Rejected` when it is no SQLite file; otherwise those of SQLite.
+/// `Rejected` when the file is no SQLite file; otherwise the errors of SQLite.
 pub(crate) fn owner(path: &Path, application_id: i64) -> Result<Owner> {
     let Ok(real) = path.canonicalize() else { return Ok(Owner::Nobody) };
     if std::fs::metadata(&real).map_or(0, |found| found.len()) == 0 {
@@ -55,13 +57,13 @@ pub(crate) fn owner(path: &Path, application_id: i64) -> Result<Owner> {
     if judged != Owner::Nobody {
         return Ok(judged);
     }
-    // all that was written may be in the log still
+    // everything that was written may still be in the log
     let newest = File::open(beside(&real, "-wal")).ok().and_then(|log| in_log(&log));
     Ok(newest.map_or(Owner::Nobody, |page| judge(application_id, page)))
 }
 
-/// The first page, once two looks agree. A look takes no lock, so that it may come amid a write of another process that
-/// makes the file.
+/// The first page, once two looks agree. A look takes no lock, so it may come during the write of
+/// another process that makes the file.
 fn settled(real: &Path) -> rusqlite::Result<FirstPage> {
     let mut before = in_file(real);
     for _ in 1..LOOKS_MAX {
@@ -77,7 +79,7 @@ fn settled(real: &Path) -> rusqlite::Result<FirstPage> {
     before
 }
 
-/// Whether there is a write-ahead log at `path`, and no database.
+/// True when `path` has a write-ahead log and no database.
 pub(crate) fn is_log_alone(path: &Path) -> bool {
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
     bytes(path) == 0 && bytes(&beside(path, "-wal")) > 0
@@ -119,12 +121,13 @@ fn in_file(real: &Path) -> rusqlite::Result<FirstPage> {
     Ok(FirstPage {
         application_id: number("PRAGMA application_id")?,
         user_version: number("PRAGMA user_version")?,
-        // what cannot be read now is written just now, or not ours: it is not nothing
+        // an unreadable table list is being written, or not ours: it counts as tables
         has_tables: number("SELECT count(*) FROM sqlite_schema").map_or(true, |count| count > 0),
     })
 }
 
-/// The newest copy of the first page in a write-ahead log (<https://www.sqlite.org/fileformat2.html#walformat>).
+/// The newest copy of the first page in a write-ahead log
+/// (<https://www.sqlite.org/fileformat2.html#walformat>).
 fn in_log(log: &File) -> Option<FirstPage> {
     const HEADER: u64 = 32;
     const FRAME_HEADER: u64 = 24;
@@ -137,7 +140,7 @@ fn in_log(log: &File) -> Option<FirstPage> {
     let mut newest = None;
     let mut at = HEADER;
     let mut frame = [0; FRAME_HEADER as usize];
-    // a frame with other salts is left over from before the log began anew
+    // a frame with other salts is older than the start of this log
     while log.read_exact_at(&mut frame, at).is_ok() && frame[8..16] == header[16..24] {
         if u32::from_be_bytes(part(&frame, 0)) == 1 {
             newest = Some(at + FRAME_HEADER);

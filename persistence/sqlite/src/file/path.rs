@@ -1,7 +1,8 @@
-//! Which paths may name a journal.
+//! The check of the path of a journal.
 //!
-//! SQLite takes an empty path, `:memory:` and some URIs for databases that are gone when they are closed. A journal there would
-//! acknowledge everything and keep nothing, so each of them is refused before SQLite sees it.
+//! SQLite takes an empty path, `:memory:` and some URIs for databases that disappear when they are
+//! closed. A journal there would acknowledge everything and keep nothing, so each such path is
+//! refused before SQLite sees it.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,11 +13,12 @@ use crate::Role;
 
 /// Checks that a journal can be kept at `path`. Nothing is opened, made or changed.
 ///
-/// An owner needs a folder that is there. A reader may name a file that appears later.
+/// An owner needs an existing folder. A reader may name a file that appears later.
 ///
 /// # Errors
-/// `Rejected`, naming the path and what was expected: an empty path, `:memory:`, a URI, a folder, a device, a missing folder, a loop
-/// of links. `Unavailable` when it cannot be looked at.
+/// - `Rejected`, naming the path and the expected kind: an empty path, `:memory:`, a URI, a folder,
+///   a device, a missing folder, a loop of links.
+/// - `Unavailable` when the path cannot be looked at.
 pub(crate) fn check_path(path: &Path, role: Role) -> Result<()> {
     check_name(path)?;
     match std::fs::metadata(path) {
@@ -38,10 +40,10 @@ pub(crate) fn check_path(path: &Path, role: Role) -> Result<()> {
     }
 }
 
-/// Links that are followed to a file that is not there yet.
+/// Links that are followed to a file that does not exist yet.
 const LINKS_MAX: u32 = 8;
 
-/// Checks what a path says of itself, without looking at anything.
+/// Checks the text of a path, without looking at any file.
 ///
 /// # Errors
 /// `Rejected` for an empty path, `:memory:`, a URI, and the like.
@@ -68,7 +70,7 @@ pub fn check_name(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folder in which the file is going to be made must be there.
+/// Checks that the folder of the new file exists.
 fn check_folder(path: &Path, links: u32) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

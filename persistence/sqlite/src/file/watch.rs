@@ -1,9 +1,10 @@
-//! Whether the file of a journal is still the one that was opened.
+//! Checks whether the file of a journal is still the one that was opened.
 //!
-//! A file that is moved or deleted goes on to exist for whoever has it open: SQLite would write into it, sync it and call it
-//! durable, and nobody would ever find it again. The same holds for the two files beside it, the write-ahead log and its index. So
-//! the three are compared, by device and inode, with those that were opened. What is found missing or another one stays so: the
-//! store takes nothing any more, also when somebody moves the file back.
+//! A file that was moved or deleted still exists for a process that has it open: SQLite would write
+//! into it, sync it and call it durable, and no other process would ever find it. The same holds
+//! for the two files beside it, the write-ahead log and its index. So the three files are compared,
+//! by device and inode, with those that were opened. A missing or different file ends the store for
+//! good: it takes nothing any more, also when the file is moved back.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -16,7 +17,8 @@ use antiphon_persistence::{Error, Result};
 
 use super::owner::beside;
 
-/// One file: device and inode. No other file has the same ones while it is open.
+/// Identity of a file: device and inode. While the file is open, no other file has the same
+/// identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,
@@ -24,10 +26,10 @@ pub(crate) struct FileId {
 }
 
 impl FileId {
-    /// The file that is at a path now, at the end of links.
+    /// The file at a path, after following links.
     ///
     /// # Errors
-    /// Why it cannot be looked at.
+    /// The system's error, when the file cannot be looked at.
     pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
         std::fs::metadata(path).map(|found| Self::from(&found))
     }
@@ -46,10 +48,11 @@ pub(crate) struct Identity([FileId; 3]);
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 impl Identity {
-    /// The files that are at a path now. A connection must have read from them, since SQLite makes the two beside at the first read.
+    /// The files at a path now. A connection must have read from them, because SQLite makes the two
+    /// files beside the database at the first read.
     ///
     /// # Errors
-    /// Why one cannot be looked at.
+    /// The system's error, when a file cannot be looked at.
     pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
         let real = real(path)?;
         let mut ids = [FileId { device: 0, inode: 0 }; 3];
@@ -59,7 +62,7 @@ impl Identity {
         Ok(Self(ids))
     }
 
-    /// The database among them.
+    /// The database file.
     pub(crate) fn database(self) -> FileId {
         self.0[0]
     }
@@ -78,7 +81,7 @@ fn real(path: &Path) -> std::io::Result<PathBuf> {
 pub(crate) struct Watch {
     path: PathBuf,
     files: Identity,
-    /// The most bytes that the file was seen to have. It never shrinks by itself.
+    /// The greatest size of the file so far, in bytes. The file never shrinks by itself.
     bytes: AtomicU64,
     lost: OnceLock<String>,
 }
@@ -87,7 +90,7 @@ impl Watch {
     /// Watches the files of a connection that has read from them.
     ///
     /// # Errors
-    /// `Unavailable` when they are gone already.
+    /// `Unavailable` when a file is gone already.
     pub(crate) fn start(path: &Path) -> Result<Self> {
         let gone = |error: std::io::Error| {
             let path = path.display();
@@ -99,14 +102,14 @@ impl Watch {
         Ok(Self { path, files, bytes: AtomicU64::new(0), lost: OnceLock::new() })
     }
 
-    /// Looks at the files. Cheap: three calls of the operating system.
+    /// Checks the files. Cheap: four calls of the operating system, a few more for a link.
     ///
     /// # Errors
-    /// `Fenced` from the first time on that one of the files was missing or another one.
+    /// `Fenced` from the first time on that one of the files was missing or different.
     pub(crate) fn check(&self) -> Result<()> {
         self.known()?;
         let Some(real) = self.there(&self.path, real(&self.path))? else { return Ok(()) };
-        // before the look: another thread may find a larger file meanwhile
+        // read before the look, because another thread may find a larger file meanwhile
         let bytes = self.bytes.load(Ordering::Acquire);
         for (index, suffix) in SUFFIXES.into_iter().enumerate() {
             let path = beside(&real, suffix);
@@ -124,7 +127,8 @@ impl Watch {
         Ok(())
     }
 
-    /// What was found; `None` when that says nothing about the file, as when a disk does not answer, or a folder was closed.
+    /// Returns what was found. `None` when the error says nothing about the file: a disk that does
+    /// not answer, or a closed folder.
     fn there<T>(&self, path: &Path, found: std::io::Result<T>) -> Result<Option<T>> {
         match found {
             Ok(found) => Ok(Some(found)),
@@ -137,7 +141,7 @@ impl Watch {
         }
     }
 
-    /// What was found before, without looking again.
+    /// The result of earlier checks, without a new look.
     ///
     /// # Errors
     /// As [`Self::check`].
@@ -145,10 +149,10 @@ impl Watch {
         self.lost.get().map_or(Ok(()), |reason| Err(Error::fenced(reason.clone())))
     }
 
-    /// Takes the file as lost from now on.
+    /// Records that the file is lost from now on.
     ///
     /// # Errors
-    /// Always, and `Fenced`.
+    /// Always `Fenced`.
     pub(crate) fn lose(&self, path: &Path, why: &str) -> Result<()> {
         let reason = format!(
             "`{}` {why} while the journal was open: nothing is taken any more, since it would be lost; put the right file there and start again",

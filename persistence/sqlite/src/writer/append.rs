@@ -1,4 +1,5 @@
-//! One append within a transaction: its writer must be open, and the stream must end where it expects.
+//! An append within a transaction: its writer must be open, and the stream must end where the
+//! append expects.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,20 +18,21 @@ use crate::sums::{BatchHeader, of_events, of_head, of_writer};
 use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::record::{batch, version};
 
-/// Every so many batches of a stream one is marked: a replay follows the chain at most so far beyond what it returns.
+/// Batches of a stream from one mark to the next: a replay follows the chain at most this far
+/// beyond the events that it returns.
 pub(crate) const MARK_EVERY: i64 = 64;
 
-/// What is known of a writer.
+/// State of a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriterState {
     Unknown,
     Open,
     Sealed,
-    /// The row is not as it was written.
+    /// The row differs from the row that was written.
     Damaged,
 }
 
-/// The problem of a row that is [`WriterState::Damaged`].
+/// The message for [`WriterState::Damaged`].
 pub(crate) fn damaged_writer(writer: &WriterId) -> String {
     format!("table `writers`, `{writer}`: {DAMAGED}")
 }
@@ -49,7 +51,7 @@ pub(crate) fn writer_state(connection: &Connection, writer: &str) -> rusqlite::R
     })
 }
 
-/// Registers a writer that was not there.
+/// Registers a new writer.
 pub(crate) fn insert_writer(connection: &Connection, writer: &str) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO writers VALUES (?1, 0, ?2)")?
@@ -57,7 +59,7 @@ pub(crate) fn insert_writer(connection: &Connection, writer: &str) -> rusqlite::
     Ok(())
 }
 
-/// Seals a writer, known or not, damaged or not: a seal is never wrong.
+/// Seals a writer, known or not, damaged or not: a seal is always allowed.
 pub(crate) fn seal_writer(connection: &Connection, writer: &str) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO writers VALUES (?1, 1, ?2)")?
@@ -65,12 +67,12 @@ pub(crate) fn seal_writer(connection: &Connection, writer: &str) -> rusqlite::Re
     Ok(())
 }
 
-/// The states that this transaction has read; nobody else can change them while it runs.
+/// The states that this transaction has read. No other process can change them while it runs.
 #[derive(Default)]
 pub(super) struct WriterStates(HashMap<WriterId, WriterState>);
 
 impl WriterStates {
-    /// Another write of the same transaction may have sealed a writer.
+    /// Forgets all states, because another write of this transaction may have sealed a writer.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
@@ -85,7 +87,7 @@ impl WriterStates {
     }
 }
 
-/// Why an append was not stored.
+/// Reason why an append was not stored.
 #[derive(Debug)]
 pub(super) enum Refusal {
     Sealed(WriterId),
@@ -136,7 +138,7 @@ impl EncodedAppend {
         }
         let (seen, events) = (version::encode(&seen), batch::encode(&append.events));
         let events_checksum = of_events(&events);
-        // only their number is needed from here on
+        // only the number of events is needed from here on
         append.events.iter_mut().for_each(|event| event.payload.bytes = bytes::Bytes::new());
         Self { writer: writer.clone(), append, seen, events, events_checksum, answer, _room: room }
     }
@@ -150,7 +152,8 @@ impl EncodedAppend {
     }
 
     pub(super) fn finish(self, outcome: Result<()>) {
-        // an asker that has gone cancelled its call: the append has taken effect or not, as the contract says
+        // the asker may have cancelled its call: the append then took effect or not, as the
+        // contract allows
         let _ = self.answer.send(outcome);
     }
 
@@ -214,8 +217,8 @@ impl EncodedAppend {
         }
     }
 
-    /// Moves the head if it is the expected one; the second guard against two writers, beside the
-    /// seal. Every column of it is compared, so that a damaged head is never built upon.
+    /// Moves the head if it is the expected one: the second guard against two writers, besides the
+    /// seal. The update compares every column, so that nothing is built upon a damaged head.
     fn move_head(
         &self,
         connection: &Connection,

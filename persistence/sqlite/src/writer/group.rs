@@ -1,4 +1,4 @@
-//! One transaction for everything that is pending.
+//! Commits everything that is pending in one transaction.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::error::{copy_of, from_sqlite};
 use crate::file::Watch;
 use crate::stats::{Counters, count};
 
-/// How long the thread sleeps before it asks again for a file that another process holds.
+/// Sleep of the thread before it tries again to lock a file that another process holds.
 const BUSY_PAUSE: Duration = Duration::from_micros(200);
 
 pub(super) struct Groups {
@@ -28,11 +28,12 @@ pub(super) struct Groups {
     writes: mpsc::Receiver<Write>,
     watch: Arc<Watch>,
     streams: Streams,
-    /// The highest batch that was ever seen. The newest one is never removed, so a lower one is another file's.
+    /// The highest ordinal so far. The newest batch is never removed, so a lower ordinal belongs to
+    /// another file.
     ordinal: i64,
 }
 
-/// What became of each write of the group, in their order, if the commit succeeds.
+/// The outcome of each write of the group, in order, if the commit succeeds.
 type Outcomes = Vec<std::result::Result<(), Refusal>>;
 
 impl Groups {
@@ -55,8 +56,9 @@ impl Groups {
             self.commit(group);
         }
         if self.watch.check().is_err() {
-            // SQLite would remove a write-ahead log by its name, which may be that of the right file by now; as long as this connection
-            // is there, no other one of this process is the last
+            // SQLite would remove a write-ahead log by its name, which may now be the name of the
+            // right file's log; while this connection exists, no other connection of this process
+            // is the last one
             std::mem::forget(self.connection);
         }
     }
@@ -130,19 +132,20 @@ impl Groups {
             if full {
                 return from_sqlite(&self.path, "committing", error);
             }
-            // a sync that failed may have written: what is on the disk shows only when it is read again
+            // a failed sync may have written: only a new read shows the content of the disk
             Error::timeout(format!(
                 "committing to `{}`: the outcome is unknown",
                 self.path.display()
             ))
             .with_source(error)
         })?;
-        // what went into a file that nobody will find again is not stored; if somebody moves it back, it is
+        // a write into a file that cannot be found again is not stored; if the file is moved back,
+        // the write is stored
         self.watch.check().map_err(|error| Error::timeout(error.to_string()))?;
         Ok(outcomes)
     }
 
-    /// `None` when the file went back to an earlier state.
+    /// Runs all writes. `None` when the file went back to an earlier state.
     fn run_all(&mut self, group: &mut [Write]) -> rusqlite::Result<Option<Outcomes>> {
         let mut states = WriterStates::default();
         let mut next = next_ordinal(&self.connection)?;
@@ -166,7 +169,8 @@ impl Groups {
         Ok(Some(outcomes))
     }
 
-    /// Waits for the other processes, in short steps, since SQLite's own steps grow to a tenth of a second.
+    /// Waits for other processes in short steps, because SQLite's own steps grow to a tenth of a
+    /// second.
     #[expect(
         clippy::disallowed_methods,
         reason = "this thread is the store's own, no actor waits on it"
@@ -202,7 +206,7 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// The newest batch is never removed, so the numbers only grow.
+/// The next ordinal. The newest batch is never removed, so ordinals only grow.
 fn next_ordinal(connection: &Connection) -> rusqlite::Result<i64> {
     connection
         .prepare_cached("SELECT coalesce(max(ordinal), 0) + 1 FROM batches")?

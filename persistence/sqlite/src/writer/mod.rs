@@ -1,14 +1,15 @@
-//! The writer thread: takes what is pending, and makes one transaction of it.
+//! The writer thread: makes one transaction of everything that is pending.
 //!
 //! ```text
-//!   append ---+
-//!   seal -----+--> queue (bounded) --> group --> BEGIN IMMEDIATE, all of it, COMMIT (one sync) --> answers
-//!   offset ---+
+//!   append --+
+//!   seal ----+-> queue (bounded) -> group -> BEGIN IMMEDIATE, writes, COMMIT (one sync) -> answers
+//!   offset --+
 //! ```
 //!
-//! While a group is being synced the next one collects, so the number of syncs follows from the disk and not from the
-//! number of writers. An append that is refused leaves nothing behind and disturbs no other in its group; an error of
-//! SQLite itself rolls back the whole group, and every write in it fails.
+//! While a group is synced, the next group collects, so the number of syncs follows from the disk
+//! and not from the number of writers. A refused append leaves nothing behind and does not disturb
+//! the other writes of its group. An error of SQLite itself rolls back the whole group, and every
+//! write in it fails.
 
 mod append;
 mod group;
@@ -34,28 +35,28 @@ pub(crate) use append::{
 };
 pub(crate) use streams::{End, stream_end};
 
-/// One write that waits for its transaction.
+/// A write that waits for its transaction.
 pub(crate) enum Write {
     Append(EncodedAppend),
     Job(Box<dyn Job>),
 }
 
-/// Any other write.
+/// Any write except an append.
 pub(crate) trait Job: Send {
-    /// Does it within the open transaction; an error rolls back the whole group.
+    /// Runs within the open transaction. An error rolls back the whole group.
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
 
-    /// Answers, after the commit or its failure.
+    /// Answers after the commit, or after its failure.
     fn finish(self: Box<Self>, outcome: Result<()>);
 }
 
-/// The way to the thread.
+/// The handle of the writer thread.
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Write>>,
     thread: Option<JoinHandle<()>>,
     counters: Arc<Counters>,
     path: PathBuf,
-    /// For the bytes of the appends in the queue.
+    /// Room for the bytes of the appends in the queue.
     room: QueueRoom,
 }
 
@@ -84,7 +85,7 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread), counters, path, room })
     }
 
-    /// Appends, and returns when it is durable or refused.
+    /// Appends, and returns when the append is durable or refused.
     pub(crate) async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         let room = self.room.take(Limits::append_bytes(&append.events)).await?;
@@ -92,7 +93,8 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// Runs `work` within the next transaction, and returns its value when that is durable.
+    /// Runs `work` within the next transaction, and returns its value when the transaction is
+    /// durable.
     pub(crate) async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -104,8 +106,8 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// The same for work that reads rows first: one that is damaged fails this work only, and
-    /// nothing of it takes effect.
+    /// Runs `work` that reads rows first, like [`Self::run`]. A damaged row fails this work only,
+    /// and nothing of the work takes effect.
     pub(crate) async fn run_reading<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -119,7 +121,7 @@ impl Writer {
                         connection.execute_batch("RELEASE work")?;
                         Ok(Ok(value))
                     }
-                    // that of SQLite itself rolls back the group
+                    // an error of SQLite itself rolls back the group
                     Err(Unread::Sqlite(error)) if error.sqlite_error_code().is_some() => Err(error),
                     Err(unread) => {
                         connection.execute_batch("ROLLBACK TO work; RELEASE work")?;
@@ -188,7 +190,7 @@ where
         let Self { value, answer, .. } = *self;
         let outcome =
             outcome.and_then(|()| value.ok_or_else(|| Error::bug("the write did not run")));
-        // an asker that has gone cancelled its call
+        // the asker may have cancelled its call
         let _ = answer.send(outcome);
     }
 }

@@ -1,7 +1,8 @@
 //! The ends of the streams, remembered between transactions.
 //!
-//! What is remembered may be out of date, since other processes write too. So it is only a guess: the update of the head
-//! names the end that it expects, and when that is not there the end is read and tried once more.
+//! A remembered end may be out of date, because other processes write too, so it is only a guess:
+//! the update of the head names the expected end. When the update changes nothing, the end is read,
+//! and the append is tried once more.
 
 use std::collections::HashMap;
 
@@ -21,25 +22,25 @@ pub(crate) struct End {
     pub(crate) highest: i64,
     /// The ordinal of the newest batch, zero when there is none.
     pub(crate) newest: i64,
-    /// The batch before the newest one, as far as this process has just written it; zero otherwise.
+    /// The batch before the newest one, if this process has just written the newest; else zero.
     pub(crate) previous: i64,
-    /// Events up to here are deleted.
+    /// Events up to this one are deleted.
     pub(crate) deleted: i64,
-    /// How many batches were ever appended.
+    /// Batches that were ever appended.
     pub(crate) depth: i64,
 }
 
-/// A stream that was looked for.
+/// Result of a search for a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Nothing,
     End(End),
-    /// The rows are not as they were written: which one, and why.
+    /// The rows differ from those that were written: the row, and the problem.
     Damaged(String),
 }
 
 impl Found {
-    /// For reads.
+    /// The end for a read; a damaged row is an error.
     pub(crate) fn end(self) -> Result<Option<End>, Unread> {
         match self {
             Self::Nothing => Ok(None),
@@ -92,8 +93,8 @@ pub(crate) fn stream_end(
     })
 }
 
-/// A stream that is not found by its name: its name may be damaged, and then its hash is still
-/// there.
+/// Handles a name that is not found. The name in the row may be damaged, and the row is then found
+/// by its hash.
 fn missing(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
     let mut statement = connection.prepare_cached(
         "SELECT stream, CAST(persistence_id AS BLOB) FROM streams WHERE hash = ?1",
@@ -123,7 +124,7 @@ impl Streams {
         Self { ends: HashMap::new(), count_max }
     }
 
-    /// After a rollback nothing that was remembered is sure.
+    /// Forgets all ends: after a rollback they may be wrong.
     pub(super) fn forget(&mut self) {
         self.ends.clear();
     }

@@ -12,7 +12,7 @@ pub(crate) struct Flipper {
     count: u64,
 }
 
-/// A value with its type, text as bytes so that any can be written.
+/// A value with its type. Text is kept as bytes, so that any bytes can be written.
 #[derive(Clone)]
 enum Column {
     Number(i64),
@@ -30,7 +30,7 @@ impl ToSql for Column {
 }
 
 impl Flipper {
-    /// Of `journal.db` in the folder, as it is now.
+    /// Copies `journal.db` of the folder as it is now.
     pub(crate) fn of(folder: &Path) -> Self {
         let sound = folder.join("sound.db");
         let journal = Connection::open(folder.join("journal.db")).expect("the journal opens");
@@ -39,7 +39,7 @@ impl Flipper {
         Self { sound, folder: folder.to_path_buf(), count: 0 }
     }
 
-    /// A copy with another bit, and which one that is.
+    /// Makes a copy with another flipped bit. Returns the name of the bit, and the path.
     pub(crate) fn flip(&mut self, tables: &[&str], choice: u64) -> (String, PathBuf) {
         let path = |count: u64| self.folder.join(format!("damaged-{count}.db"));
         for end in ["", "-wal", "-shm"] {
@@ -59,13 +59,13 @@ impl Flipper {
 }
 
 fn below(random: &mut u64, end: usize) -> usize {
-    // the generator of Knuth, whose high bits are good
+    // Knuth's linear congruential generator, whose high bits are good
     *random =
         random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*random >> 33).expect("31 bits") % end.max(1)
 }
 
-/// `None` when the database does not take it, because another row has the same key.
+/// Flips one bit. `None` when the database refuses it, because another row has the same key.
 fn try_flip(connection: &Connection, tables: &[&str], random: &mut u64) -> Option<String> {
     let table = tables[below(random, tables.len())];
     let columns = columns(connection, table);

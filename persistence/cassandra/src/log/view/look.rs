@@ -1,4 +1,4 @@
-//! Looking at the lanes of others: at another node of the place first, else in the store.
+//! Looks at the lanes of other writers: asks another node of the place first, else reads the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,8 +17,8 @@ use crate::stats::{Counters, count};
 use crate::tables::{LaneId, LanePosition, LaneState, Tables, WriterRow};
 
 impl View {
-    /// Looks at the registry and at the lanes of others, unless that was done since the call, or within `age_max`. Another node is asked first,
-    /// if there is one to ask.
+    /// Looks at the registry and at the lanes of other writers, unless a look began after this
+    /// call, or within the last `age_max`. Asks another node first when a relay is set.
     pub(crate) async fn refresh(
         &self,
         tables: &dyn Tables,
@@ -131,7 +131,7 @@ impl View {
     }
 }
 
-/// The entries of a round that was read from the database.
+/// Decodes a round that was read from the database.
 pub(crate) fn decode_stored(
     lane: &LaneId,
     at: LanePosition,
@@ -148,7 +148,7 @@ pub(crate) fn decode_stored(
     Ok(entries.into())
 }
 
-/// The entries of a round that another node told.
+/// Decodes a round from the answer of another node.
 pub(super) fn decode_told(lane: &LaneId, nr: u64, record: &Bytes) -> Result<Arc<[Entry]>> {
     let entries = round::decode(record).map_err(|why| {
         Error::corrupt(format!(
@@ -159,7 +159,7 @@ pub(super) fn decode_told(lane: &LaneId, nr: u64, record: &Bytes) -> Result<Arc<
     Ok(entries.into())
 }
 
-/// A round that is missing, although a later one is there.
+/// The error of a missing round before a later one.
 pub(crate) fn hole(lane: &LaneId, after: u64, found: u64) -> Error {
     Error::corrupt(format!(
         "lane {} of writer `{}`: expected round {}, actual {found}: the store has lost data",

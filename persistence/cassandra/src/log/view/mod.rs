@@ -1,7 +1,9 @@
-//! What a process knows of all lanes of its place: the events that are not yet copied, by stream, and the newest rounds, for the change feed.
+//! The view of a process on all lanes of its place: the events that are not yet copied, by stream,
+//! and the newest rounds, for the change feed.
 //!
-//! The lanes of the own writer are told by it; the others are read, all at once, when somebody asks. A call that asks for a fresh view shares
-//! a look with all that asked before it began.
+//! The own writer pushes the rounds of its lanes. The lanes of other writers are read, all at once,
+//! when a caller needs them. A call for a fresh view shares a look with all calls that came before
+//! that look began.
 
 pub(crate) mod look;
 mod news;
@@ -24,25 +26,25 @@ pub(crate) struct HeldRound {
     bytes: usize,
 }
 
-/// What is known of one lane.
+/// Known state of one lane.
 #[derive(Debug, Default)]
 struct LaneView {
     /// Rounds after this one, up to `through`, are in memory.
     base: LanePosition,
     through: LanePosition,
     copied: u64,
-    /// Rounds up to this one were added to the streams, unless they were copied before.
+    /// Rounds up to this one were added to `streams`, unless they were copied before.
     indexed: u64,
     first_part: u64,
     rounds: VecDeque<HeldRound>,
-    /// The own writer tells this lane; it is not read.
+    /// True when the own writer pushes the rounds of this lane; the lane is not read.
     own: bool,
-    /// It is sealed, and read to its end.
+    /// True when the lane is sealed and read to its end.
     finished: bool,
 }
 
 impl LaneView {
-    /// Nothing of it will ever change.
+    /// True when the lane will never change again.
     fn is_settled(&self) -> bool {
         self.finished && self.copied == u64::MAX
     }
@@ -51,13 +53,14 @@ impl LaneView {
 #[derive(Debug, Default)]
 struct State {
     lanes: BTreeMap<LaneId, LaneView>,
-    /// Events that are not yet copied. Rounds are added when somebody asks: most are copied before.
+    /// Events that are not copied yet. Rounds are added only when a caller needs them: most are
+    /// copied before.
     streams: HashMap<Arc<str>, Vec<(LaneId, u64, Entry)>>,
     cached_bytes: usize,
 }
 
 impl State {
-    /// Adds the rounds that came since somebody asked, and are not copied.
+    /// Adds the rounds that came since the last call and are not copied.
     fn index(&mut self) {
         for (lane, view) in &mut self.lanes {
             let after = view.indexed.max(view.copied);
@@ -76,7 +79,7 @@ impl State {
     }
 }
 
-/// All lanes of a place, as one process sees them.
+/// All lanes of a place, as one process knows them.
 pub(crate) struct View {
     state: Mutex<State>,
     refreshing: tokio::sync::Mutex<Refreshed>,
@@ -87,18 +90,18 @@ pub(crate) struct View {
 
 #[derive(Default)]
 struct Refreshed {
-    /// Whoever asked before this count is served by the last look.
+    /// Calls whose count in `asked` is below this one are served by the last look.
     began_at: u64,
     at: Option<Instant>,
 }
 
 /// Rounds of one lane for a reader of the change feed.
 pub(crate) enum LanePage {
-    /// These, from memory; more may not be there yet.
+    /// Rounds from memory; later rounds may be missing yet.
     Held(Vec<HeldRound>),
-    /// The reader is behind what is in memory: it reads for itself.
+    /// The reader is behind the rounds in memory, and reads the database itself.
     Behind,
-    /// The part that it needs is gone.
+    /// The part that the reader needs is gone.
     Gone,
 }
 
@@ -113,7 +116,7 @@ impl View {
         }
     }
 
-    /// From now on another node is asked first. Only the first call counts.
+    /// Asks another node first from now on. Only the first call has an effect.
     pub(crate) fn relay_through(&self, relay: Arc<dyn LaneRelay>) {
         let _ = self.relay.set(relay);
     }
@@ -122,7 +125,7 @@ impl View {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of the lanes of the own writer, which is new.
+    /// Adds the lanes of the own writer, which is new.
     pub(crate) fn own(&self, lanes: impl Iterator<Item = LaneId>) {
         let mut state = self.state();
         for lane in lanes {
@@ -145,11 +148,11 @@ impl View {
         self.trim(&mut state);
     }
 
-    /// Drops what is copied, beyond what the cache may hold.
+    /// Drops copied rounds beyond the limit of the cache.
     fn trim(&self, state: &mut State) {
         let State { lanes, cached_bytes, .. } = state;
         while *cached_bytes > self.cache_bytes_max {
-            // the lane with the most rounds that may go
+            // the lane with the most rounds, among lanes whose first round may go
             let longest = lanes
                 .values_mut()
                 .filter(|lane| lane.rounds.front().is_some_and(|round| round.at.nr <= lane.copied))
@@ -162,7 +165,7 @@ impl View {
         }
     }
 
-    /// Everything of the lane up to `nr` is in the streams' own partitions.
+    /// Records that everything of the lane up to `nr` is in the streams' own partitions.
     pub(crate) fn copied(&self, lane: &LaneId, nr: u64) {
         let mut state = self.state();
         let State { lanes, streams, .. } = &mut *state;
@@ -187,14 +190,14 @@ impl View {
         self.trim(&mut state);
     }
 
-    /// The parts of a lane below `first_part` are gone.
+    /// Records that the parts of a lane below `first_part` are gone.
     pub(crate) fn dropped(&self, lane: &LaneId, first_part: u64) {
         if let Some(view) = self.state().lanes.get_mut(lane) {
             view.first_part = view.first_part.max(first_part);
         }
     }
 
-    /// The events of a stream that may not be copied yet, by their numbers.
+    /// The entries of a stream that may not be copied yet, in order.
     pub(crate) fn tail(&self, stream: &str) -> Vec<Entry> {
         let mut state = self.state();
         state.index();
@@ -219,7 +222,7 @@ impl View {
         self.state().lanes.keys().cloned().collect()
     }
 
-    /// How far each lane is known.
+    /// The last known position of each lane.
     pub(crate) fn ends(&self) -> BTreeMap<LaneId, LanePosition> {
         self.state().lanes.iter().map(|(lane, view)| (lane.clone(), view.through)).collect()
     }

@@ -1,4 +1,5 @@
-//! What the nodes of a place tell each other of the lanes: the question, its answer, and what is learnt from it.
+//! Exchange of lane news between the nodes of a place: the question, its answer, and learning from
+//! the answer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::stats::Counters;
 use crate::tables::{LanePosition, Tables};
 
 impl View {
-    /// What a node that knows this much has to learn.
+    /// Answers a question, after a look at the lanes.
     pub(crate) async fn answer(
         &self,
         tables: &dyn Tables,
@@ -27,7 +28,7 @@ impl View {
         Ok(news(&self.state(), question))
     }
 
-    /// Whether another node told all that it knows.
+    /// Asks another node. Returns true when that node sent all that it knows and the news fit.
     pub(super) async fn ask(&self, relay: &dyn LaneRelay, fresh: bool) -> Result<bool> {
         loop {
             let known = {
@@ -51,7 +52,7 @@ impl View {
         }
     }
 
-    /// Takes what another node told of a lane; whether it fits what is known.
+    /// Takes the news of one lane. Returns false when the news do not follow the known rounds.
     fn learn(&self, news: &LaneNews) -> Result<bool> {
         let (lane, (part, nr)) = (news.id(), news.after);
         let known = self.state().lanes.get(&lane).map(|view| (view.own, view.through.nr));
@@ -76,7 +77,7 @@ impl View {
         }
         let end = news.rounds.last().map_or(0, |(_, nr, _)| *nr);
         if self.state().lanes.get(&lane).is_none_or(|view| view.through.nr < end) {
-            // they do not follow each other: what was told is not the whole
+            // the rounds do not follow each other, so the news are not complete
             return Ok(false);
         }
         self.copied(&lane, news.copied);
@@ -88,7 +89,7 @@ impl View {
     }
 }
 
-/// What is new in memory for a node that knows this much.
+/// The news in memory for a node with this knowledge.
 fn news(state: &State, question: &Question) -> News {
     let known: HashMap<(&str, u16), u64> =
         question.known.iter().map(|(writer, lane, nr)| ((&**writer, *lane), *nr)).collect();
@@ -98,7 +99,7 @@ fn news(state: &State, question: &Question) -> News {
         if known == Some(SETTLED) && view.is_settled() {
             continue;
         }
-        // who knows nothing of the lane needs what is not copied
+        // a node that knows nothing of the lane needs only the rounds that are not copied
         let from = known.unwrap_or(view.copied).min(view.through.nr).max(view.base.nr);
         let first = view.rounds.partition_point(|round| round.at.nr <= from);
         let before = first.checked_sub(1).and_then(|index| view.rounds.get(index));
