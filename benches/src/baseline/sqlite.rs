@@ -1,6 +1,8 @@
-//! A bare SQLite loop: the statements of the store's schema, one transaction a group, nothing else.
+//! A bare SQLite loop: the statements of the store's schema, one transaction for each group,
+//! nothing else.
 //!
-//! It knows every end in advance and asks no one, so it is the limit of any store on this schema.
+//! The loop knows every end in advance and reads nothing, so it is the limit of any store on this
+//! schema.
 
 use std::path::Path;
 
