@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::stats::Runs;
 
-/// One figure beside its reference.
+/// A figure beside its reference.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
     /// The benchmark.

@@ -127,7 +127,8 @@ pub(crate) async fn select_per_second(point: &str, place: &str, times: u64) -> f
     watch.rate(usize::try_from(events).expect("a small number"))
 }
 
-/// Events per second of a paged select over `events` rows of one event each, in partitions of 10,000.
+/// Events per second of a paged select over `events` rows of one event each, in partitions of
+/// 10,000.
 pub(crate) async fn rows_per_second(point: &str, events: u64) -> f64 {
     use futures::TryStreamExt;
     const PART: i64 = 10_000;

@@ -23,7 +23,7 @@ CREATE TABLE marks (stream INTEGER NOT NULL, first INTEGER NOT NULL, ordinal INT
   PRIMARY KEY (stream, first)) STRICT, WITHOUT ROWID;
 ";
 
-/// One append of the loop.
+/// The shape of the loop's appends.
 pub(crate) struct Shape {
     /// Streams that take turns.
     pub(crate) streams: usize,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Bid;
 
-/// One line of the stream.
+/// A line of the stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedBid {
     /// The auction.

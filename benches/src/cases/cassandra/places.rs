@@ -84,7 +84,7 @@ async fn delays(
         if round > 0 {
             delays.push(watch.elapsed().as_secs_f64());
         }
-        // rounds must not all start at the same point of the loop's interval
+        // the entities must not all be at the same point of the loop's interval
         tokio::time::sleep(Duration::from_millis(37 * (number as u64 % 20))).await;
     }
     delays
