@@ -4,7 +4,7 @@
 //! cargo test -p antiphon-tests --test chaos           # 10 rounds on SQLite
 //! make soak-chaos ROUNDS=500                          # more rounds
 //! make soak-chaos ROUNDS=100 STORE=cassandra SEED=7   # Cassandra, the faults of a seed
-//! REWIND=1                                            # journals that go back to an older copy, too
+//! REWIND=1                                           # also journals that go back to an older copy
 //! ONLY=disk                                           # only faults whose names contain this text
 //! NODE_BINARY=target/release/antiphon                 # nodes of an existing binary
 //! ```
