@@ -36,8 +36,7 @@ pub struct EmbeddedSettings {
     pub bind: SocketAddr,
     /// The host under which other nodes reach this node, when it differs from the host of `bind`.
     pub advertised_host: Option<String>,
-    /// The address of the application's HTTP interface, if there is one; the node only publishes
-    /// it.
+    /// Address of the application's HTTP interface, if there is one; the node only publishes it.
     pub http_address: Option<String>,
     /// Links.
     pub tcp: TcpSettings,
@@ -153,7 +152,7 @@ impl Embedded {
     ///
     /// # Errors
     /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` or `Timeout`
-    /// when the store cannot be reached; `Corrupt` when the journal cannot be understood.
+    /// for a store that cannot be reached; `Corrupt` for a journal that cannot be understood.
     pub async fn start(settings: EmbeddedSettings) -> Result<Self> {
         Self::start_telling(settings, |_| {}).await
     }

@@ -35,8 +35,8 @@ pub enum OpenJournal {
 }
 
 impl Journal {
-    /// Returns whether the journal is reached over a network: a later attempt may open it although
-    /// this one failed.
+    /// Returns whether the journal is reached over a network, so that a later attempt to open it
+    /// may succeed after a failed one.
     pub fn is_remote(&self) -> bool {
         match self {
             Self::Sqlite { .. } => false,

@@ -261,8 +261,8 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for LimitedLayer<L> {
 }
 
 impl<L> LimitedLayer<L> {
-    /// Reports how many lines of a line of code were left out, as one more line from it: an event
-    /// that is created within a layer does not reach the subscriber in every case.
+    /// Reports how many lines of a line of code were left out, as one more line from it. An event
+    /// created within a layer does not reach the subscriber in every case.
     fn tell<S: Subscriber>(
         &self,
         metadata: &'static Metadata<'static>,
