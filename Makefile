@@ -1,12 +1,12 @@
-# `make check` is what CI runs; it changes nothing. `make fix` rewrites what can be rewritten.
+# CI runs `make check`, which changes nothing. `make fix` applies the automatic corrections.
 export CARGO_INCREMENTAL ?= 0
 
 .PHONY: check fix bench soak soak-chaos soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
 
-# the server of `make check`, beside that of `make cassandra-up`
+# the server of `make check`; it can run beside the server of `make cassandra-up`
 CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=$(or $(CASSANDRA_HEAP),1g) deploy/cassandra
 
-# what is off by default is checked too
+# features that are off by default are checked too
 FEATURES := --features antiphon-replicator/kinesis
 
 check:
@@ -22,18 +22,21 @@ fix:
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 
-# all: `make bench`; one: `make bench CASE=appends`
+# all cases: `make bench`; one case: `make bench CASE=appends`
 bench:
 	cargo run --release --locked -p antiphon-benches -- $(CASE)
 
-# the Cassandra journal, on a server of its own: `make bench-cassandra`, or one case: `make bench-cassandra CASE=cassandra-replay`;
-# it wants a heap: CASSANDRA_HEAP=4g; CASSANDRA_SYNC=periodic is the server's default, batch the one that loses nothing
+# the Cassandra journal, on a server of its own: `make bench-cassandra`;
+# one case: `make bench-cassandra CASE=cassandra-replay`. The server needs a heap of
+# CASSANDRA_HEAP=4g. CASSANDRA_SYNC=periodic is the server's default; CASSANDRA_SYNC=batch loses
+# nothing.
 bench-cassandra:
 	$(CHECK_SERVER) up
 	BENCH_CASSANDRA=127.0.8.1:9042 cargo run --release --locked -p antiphon-benches -- $(or $(CASE),cassandra); \
 	measured=$$?; $(CHECK_SERVER) down; exit $$measured
 
-# the replicator between two test servers: `make bench-replicator`, or with memory over many events: `make bench-replicator BENCH_EVENTS=1000000`
+# the replicator between two test servers: `make bench-replicator`;
+# its memory over many events: `make bench-replicator BENCH_EVENTS=1000000`
 BENCH_EVENTS ?= 200000
 bench-replicator:
 	cargo build --release --locked -p antiphon-replicator --bins --example bench_replicator
@@ -43,8 +46,9 @@ bench-replicator:
 soak-replicator:
 	REPLICATOR_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --locked -p antiphon-replicator --test processes -- kills --nocapture
 
-# rounds of faults on real processes, with a checker of all answers: `make soak-chaos ROUNDS=500`, on Cassandra with
-# STORE=cassandra, with the faults of one seed with SEED=7, with journals that go back with REWIND=1 (tests/chaos/main.rs)
+# rounds of faults on real processes, with a checker of all answers: `make soak-chaos ROUNDS=500`;
+# on Cassandra: STORE=cassandra; the faults of one seed: SEED=7; journals that go back: REWIND=1
+# (tests/chaos/main.rs)
 ROUNDS ?= 100
 STORE ?= sqlite
 soak-chaos:
@@ -62,13 +66,14 @@ SEEDS ?= 10000
 soak:
 	SEEDS=$(SEEDS) cargo test --release --locked -p antiphon-tests --test simulation -- --nocapture
 
-# a Cassandra at 127.0.0.1:9042 for development; it needs Java 17 and, the first time, Maven
+# a Cassandra server at 127.0.0.1:9042 for development; it needs Java 17 and, the first time, Maven
 cassandra-up:
 	deploy/cassandra up
 cassandra-down:
 	deploy/cassandra down
 
-# the long campaigns: 200 rounds of kill -9 on one Cassandra; then 1000 writers sealed under fire on three, of which one after the other is killed or frozen
+# the long campaigns: 200 rounds of kill -9 of nodes on one Cassandra server; then writers that are
+# sealed under load on three servers, of which one after the other is killed or frozen
 KILL_ROUNDS ?= 200
 PROTOCOL_SEEDS ?= 5000
 PROTOCOL_SERVER_SEEDS ?= 167

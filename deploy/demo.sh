@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# The auction on two places in containers (compose.yaml), with faults: a node is killed, a Cassandra is killed, the places are cut from each
-# other, while bids come in everywhere. It ends with a table and checks; exit status 0 when all of them hold. Nothing is left behind.
+# The auction on two places in containers (compose.yaml), with faults: a node is killed, a Cassandra
+# server is killed, the places are cut from each other, while both places take bids. The demo ends
+# with a table and checks; exit status 0 when all checks hold. All containers, networks and volumes
+# are removed.
 #
 #   deploy/demo.sh               builds the node's image from source and runs the demo
-#   deploy/demo.sh --no-build    takes the image `antiphon` that is there
+#   deploy/demo.sh --no-build    uses the existing image `antiphon`
 #
 # PACE=100            bids a second
-# SECONDS_EACH=6      how long a fault stays, and how long bids go on in the stages without one
+# SECONDS_EACH=6      duration of each fault, and of the stages without a fault
 # PROJECT=antiphon-demo, COMPOSE="docker compose"
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -14,7 +16,7 @@ cd "$(dirname "$0")"
 project=${PROJECT:-antiphon-demo}
 pace=${PACE:-100}
 each=${SECONDS_EACH:-6}
-limit=180 # seconds that anything may take
+limit=180 # longest wait for any step, in seconds
 nodes=(node-a1 node-a2 node-b1 node-b2)
 driver=$project-driver
 if [[ -z ${COMPOSE:-} ]]; then
@@ -24,11 +26,11 @@ fi
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
 fail() { echo "demo: $*" >&2; exit 1; }
 compose() { $COMPOSE -p "$project" -f compose.yaml "$@"; }
-quietly() { # shows what the command said only when it fails
+quietly() { # shows the output of the command only when it fails
   local said
   said=$("$@" 2>&1) || { echo "$said" >&2; fail "$* failed"; }
 }
-# containers by their ids, never by a guessed name: versions of compose name them differently
+# containers by their ids, never by a guessed name: versions of compose give different names
 note_ids() {
   local service
   for service in "${nodes[@]}" cassandra-a cassandra-b; do
@@ -53,7 +55,7 @@ everybody_ready() {
   for service in "${nodes[@]}"; do await "$service ready" is_ready "$service"; done
 }
 
-# the driver says when a stage begins, and is told when it is over
+# the driver prints when a stage begins, and gets SIGUSR1 when the stage is over
 driver_said() { [[ $(docker logs "$driver" 2>&1) == *"$1"* ]]; }
 driver_says() { # LINE
   local end=$((SECONDS + limit))
@@ -69,7 +71,7 @@ ends() {
   driver_says "stage ended: $1"
 }
 
-cut() { # the guests leave
+cut() { # disconnects the guests
   docker network disconnect "${project}_place-b" "$(id node-a1)"
   docker network disconnect "${project}_place-b" "$(id node-a2)"
   docker network disconnect "${project}_place-a" "$(id node-b1)"
@@ -81,7 +83,7 @@ heal() {
   docker network connect "${project}_place-a" "$(id node-b1)"
   docker network connect "${project}_place-a" "$(id node-b2)"
 }
-check_ways() { # together or cut: whether each node reaches what it should, and nothing else
+check_ways() { # together|cut: each node must reach exactly the addresses that it should
   local from reached expected a=cassandra-a:9042,node-a1.dc-a:7400,node-a2.dc-a:7400, b=cassandra-b:9042,node-b1.dc-b:7400,node-b2.dc-b:7400,
   for from in "${nodes[@]}"; do
     case $from,$1 in

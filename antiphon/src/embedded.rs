@@ -1,4 +1,5 @@
-//! A node on a journal and TCP, as the `antiphon` binary runs it, for applications that embed one.
+//! A node with a journal and TCP links, as the `antiphon` binary runs it, for applications that
+//! embed one.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -13,16 +14,16 @@ use tokio::time::Instant;
 
 use crate::{Journal, OpenJournal};
 
-/// Another place: the journal of its nodes, which is only read.
+/// Another place: its name and its journal, which is only read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerSettings {
-    /// Its name.
+    /// The name of the place.
     pub place: String,
-    /// Its journal.
+    /// The journal of the place.
     pub journal: Journal,
 }
 
-/// What an embedded node needs to know.
+/// The settings of an embedded node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbeddedSettings {
     /// Name, place, cluster, timeouts.
@@ -31,24 +32,26 @@ pub struct EmbeddedSettings {
     pub journal: Journal,
     /// The other places.
     pub peers: Vec<PeerSettings>,
-    /// Where other nodes connect; port 0 takes any.
+    /// The address on which other nodes connect; port 0 takes any free port.
     pub bind: SocketAddr,
-    /// The host that other nodes use, if it is another one than that of `bind`.
+    /// The host under which other nodes reach this node, when it differs from the host of `bind`.
     pub advertised_host: Option<String>,
-    /// Where the HTTP interface listens, if there is one; it is only told to others.
+    /// Address of the application's HTTP interface, if there is one; the node only publishes it.
     pub http_address: Option<String>,
     /// Links.
     pub tcp: TcpSettings,
-    /// How long the start may wait for the journal of the place, when that is out of reach over the network or slow; then it fails.
+    /// Longest time that the start waits for the journal of the place while the journal is slow or
+    /// cannot be reached over the network; then the start fails.
     pub start_timeout: Duration,
 }
 
 impl EmbeddedSettings {
-    /// Checks every value and how they fit each other, and looks at the files that are named. Nothing is made, changed or connected to:
-    /// [`Embedded::start`] does it before anything else.
+    /// Checks every value, how the values fit each other, and the files that the settings name.
+    /// Nothing is created, changed or connected. [`Embedded::start`] calls this first.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` when a file cannot be looked at.
+    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` when a file
+    /// cannot be inspected.
     pub fn validate(&self) -> Result<()> {
         self.node.validate()?;
         self.tcp.validate()?;
@@ -93,7 +96,8 @@ impl EmbeddedSettings {
         Ok(())
     }
 
-    /// Fails while the port is taken, before a journal is made. Another program may still be faster.
+    /// Fails while the port is taken, before a journal is created. Another program may still take
+    /// the port between this check and the start.
     fn probe_port(&self) -> Result<()> {
         let probed = std::net::TcpListener::bind(self.bind).map(drop);
         probed.map_err(|error| {
@@ -113,46 +117,48 @@ pub struct Embedded {
     pub journal: OpenJournal,
     /// The journals of the other places, which may not be reached yet.
     pub peers: Vec<Peer>,
-    /// Where other nodes connect.
+    /// The address on which other nodes connect.
     pub address: SocketAddr,
 }
 
-/// Another place.
+/// Another place, as a running node knows it.
 #[derive(Clone)]
 pub struct Peer {
-    /// Its name.
+    /// The name of the place.
     pub place: String,
-    /// Its stores.
+    /// The stores of the place.
     pub stores: DeferredStores,
     journal: Arc<OnceLock<OpenJournal>>,
 }
 
 impl Peer {
-    /// Its journal, once it was reached.
+    /// The journal of the place; `None` until it was reached.
     pub fn journal(&self) -> Option<&OpenJournal> {
         self.journal.get()
     }
 }
 
-/// Between two tries to reach a store.
+/// Time between two attempts to reach a store.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-/// Between two looks at the journal's file.
+/// Time between two checks of the journal's file.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Embedded {
     /// Opens the stores, takes the port and starts the node.
     ///
-    /// While the stores of the own place are out of reach over the network, or slow, it tries again, until `start_timeout`. Those of other places may come later: a
-    /// place starts and works while another one is lost.
+    /// While the stores of the own place are slow or cannot be reached over the network, the start
+    /// is tried again, until `start_timeout`. The stores of other places may arrive later: a place
+    /// starts and works while another place is lost.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` or `Timeout` when the store cannot be reached; `Corrupt`
-    /// when the journal cannot be understood.
+    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` or `Timeout`
+    /// for a store that cannot be reached; `Corrupt` for a journal that cannot be understood.
     pub async fn start(settings: EmbeddedSettings) -> Result<Self> {
         Self::start_telling(settings, |_| {}).await
     }
 
-    /// The same, and tells what it waits for, each time that it does.
+    /// The same as [`Self::start`]; in addition, calls `waits` with each new reason why the start
+    /// waits.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -168,7 +174,7 @@ impl Embedded {
         let journal = if settings.journal.is_remote() {
             patience.until_reached(open).await?
         } else {
-            // a file that cannot be opened stays so
+            // a file that cannot be opened now cannot be opened by another attempt
             open().await?
         };
         let mut peers = Vec::new();
@@ -181,7 +187,7 @@ impl Embedded {
             try_peer(peer, &known).await?;
             peers.push(known);
         }
-        // each try is a new incarnation: what became of the one before may be unknown
+        // each attempt is a new incarnation: the outcome of the attempt before may be unknown
         let attempt = || attempt(&settings, &journal, &peers);
         let (node, address) = patience.until_reached(attempt).await?;
         #[cfg(feature = "cassandra")]
@@ -208,13 +214,13 @@ impl Embedded {
     }
 }
 
-/// Ends the node when its journal is not the one any more that it opened.
+/// Ends the node when its journal is no longer the journal that it opened.
 fn watch(node: &Node, journal: OpenJournal) {
     let this = node.clone();
     node.spawn("journal watch", async move {
         loop {
             let journal = journal.clone();
-            // a disk that does not answer must not hold up anything else
+            // a disk that does not answer must not block other tasks
             let checked = tokio::task::spawn_blocking(move || journal.check()).await;
             if let Ok(Err(error)) = checked {
                 this.fence(&error.to_string());
@@ -225,7 +231,8 @@ fn watch(node: &Node, journal: OpenJournal) {
     });
 }
 
-/// Opens the journal of another place; says whether it is open. Fails when that can never be.
+/// Opens the journal of another place; returns whether it is open. Fails when no later attempt can
+/// succeed.
 async fn try_peer(settings: &PeerSettings, peer: &Peer) -> Result<bool> {
     match settings.journal.open(true).await {
         Ok(journal) => {
@@ -239,7 +246,8 @@ async fn try_peer(settings: &PeerSettings, peer: &Peer) -> Result<bool> {
                 tracing::warn!(place, %error, "the journal of the place is out of reach; it is tried again");
             }
             peer.stores.waits(error.to_string());
-            // a database without tables yet may get them, a file of another program may be replaced, but not before somebody was told
+            // a remote database without tables may get them later; a wrong file may be replaced
+            // too, but the operator must be told first, so the start fails
             if error.kind() == ErrorKind::Rejected && !settings.journal.is_remote() {
                 return Err(error);
             }
@@ -283,7 +291,7 @@ async fn attempt(
     Ok((Node::start(settings.node.clone(), parts).await?, address))
 }
 
-/// How long a start waits for the stores.
+/// The time that a start waits for the stores.
 struct Patience<F> {
     until: Instant,
     limit: Duration,
@@ -291,7 +299,7 @@ struct Patience<F> {
 }
 
 impl<F: Fn(&str)> Patience<F> {
-    /// Repeats what fails because a store is out of reach, or slow.
+    /// Repeats an attempt that failed because a store is slow or cannot be reached.
     async fn until_reached<T, G>(&self, mut attempt: impl FnMut() -> G) -> Result<T>
     where
         G: Future<Output = Result<T>>,

@@ -1,4 +1,4 @@
-//! Which journal a place has.
+//! The journal of a place, as settings and opened.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use antiphon_persistence::store::Stores;
 use antiphon_runtime::Result;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
-/// The journal of a place, with all other stores beside it.
+/// The settings of a place's journal, which includes all other stores of the place.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Journal {
     /// A file on this machine.
     Sqlite {
         /// The file; all nodes of the place use the same one.
         path: PathBuf,
-        /// How it is used.
+        /// The settings of the file.
         settings: SqliteSettings,
     },
     /// A cluster of Apache Cassandra or ScyllaDB.
@@ -35,7 +35,8 @@ pub enum OpenJournal {
 }
 
 impl Journal {
-    /// Whether it is reached over a network, so that one that cannot be opened now may be later.
+    /// Returns whether the journal is reached over a network, so that a later attempt to open it
+    /// may succeed after a failed one.
     pub fn is_remote(&self) -> bool {
         match self {
             Self::Sqlite { .. } => false,
@@ -44,11 +45,12 @@ impl Journal {
         }
     }
 
-    /// Checks what can be checked without opening it: that a file can be kept at its path, and is not another program's. Nothing is made
-    /// or changed.
+    /// Checks the journal without opening it: a file at its path can persist, and is not a file of
+    /// another program. Nothing is created or changed.
     ///
     /// # Errors
-    /// `Rejected`, naming the path and what was expected. A file or a server that may come later is no error when it is only read.
+    /// `Rejected`, naming the path and what was expected. With `read_only`, a file or a server that
+    /// may appear later is no error.
     pub fn check(&self, read_only: bool) -> Result<()> {
         match self {
             Self::Sqlite { path, settings } => {
@@ -58,7 +60,7 @@ impl Journal {
                     false => antiphon_sqlite::Role::Owner,
                 };
                 match antiphon_sqlite::check_file(path, role) {
-                    // it may be another one later
+                    // another process may create the file later
                     Err(error) if read_only && error.kind() == ErrorKind::Unavailable => Ok(()),
                     checked => checked,
                 }
@@ -83,7 +85,7 @@ impl Journal {
         }
     }
 
-    /// Whether two journals are the same file, as far as can be told now.
+    /// Returns whether two journals are the same file, as far as that is known now.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Sqlite { path, .. }, Self::Sqlite { path: other, .. }) => {
@@ -95,10 +97,11 @@ impl Journal {
         }
     }
 
-    /// Opens it to write, or to read only.
+    /// Opens the journal to write, or with `read_only` to read only.
     ///
     /// # Errors
-    /// Those of the backend: `Rejected` for wrong settings or a journal that is not as it should be, `Unavailable`, `Corrupt`.
+    /// The errors of the backend: `Rejected` for wrong settings or a journal in an unexpected
+    /// state, `Unavailable`, `Corrupt`.
     pub async fn open(&self, read_only: bool) -> Result<OpenJournal> {
         match self {
             Self::Sqlite { path, settings } => {
@@ -130,10 +133,11 @@ impl OpenJournal {
         }
     }
 
-    /// Looks whether the journal is still the one that was opened.
+    /// Checks that the journal is still the one that was opened.
     ///
     /// # Errors
-    /// `Fenced` when a file was moved, deleted or replaced: nothing is taken any more, and the node must end.
+    /// `Fenced` when a file was moved, deleted or replaced: the journal takes no more writes, and
+    /// the node must end.
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Sqlite(stores) => stores.check_file(),
@@ -142,7 +146,7 @@ impl OpenJournal {
         }
     }
 
-    /// What the store waits for, such as room on a full disk, or that it lost data; `None` when all is well.
+    /// The problem that the store has, such as a full disk or lost data; `None` when there is none.
     pub fn trouble(&self) -> Option<String> {
         match self {
             Self::Sqlite(stores) => stores.trouble(),
@@ -151,7 +155,7 @@ impl OpenJournal {
         }
     }
 
-    /// What the store has counted of each of its statements. Empty where the store counts none.
+    /// The counts of the store for each of its statements. Empty when the store does not count.
     #[cfg(feature = "cassandra")]
     pub fn statements(&self) -> Vec<antiphon_cassandra::tables::StatementCounts> {
         match self {
@@ -160,7 +164,8 @@ impl OpenJournal {
         }
     }
 
-    /// What the store has counted, each with its name and description. Empty where the store counts nothing.
+    /// All counts of the store, each with its name and description. Empty when the store does not
+    /// count.
     pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
         match self {
             Self::Sqlite(stores) => stores.stats().named(),

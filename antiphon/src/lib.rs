@@ -1,8 +1,9 @@
 //! Antiphon: event-sourced entities that live in several places at once.
 //!
-//! An application needs this crate only. [`prelude`] has what its code uses; [`LocalPlace`] is a whole place in one process, for
-//! tests and first steps; [`Embedded`] is a node on a journal and TCP, as the `antiphon` binary runs it;
-//! [`Repeats`] keeps a log from filling a disk.
+//! An application needs this crate only. [`prelude`] has the items that application code uses;
+//! [`LocalPlace`] is a whole place in one process, for tests and first steps; [`Embedded`] is a
+//! node with a journal and TCP links, as the `antiphon` binary runs it; [`Repeats`] keeps a log
+//! from filling a disk.
 //!
 //! ```
 //! use antiphon::prelude::*;
@@ -59,7 +60,7 @@ pub use journal::{Journal, OpenJournal};
 pub use local::LocalPlace;
 pub use repeats::{LimitedLayer, RepeatSettings, Repeats};
 
-/// What application code uses.
+/// The items that application code uses.
 pub mod prelude {
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{

@@ -17,13 +17,13 @@ pub struct LocalPlace {
 }
 
 impl LocalPlace {
-    /// A place without nodes.
+    /// Creates a place without nodes.
     pub fn new(name: impl Into<String>) -> Self {
         let network = MemoryNetwork::new(0);
         Self { name: name.into(), network, stores: MemoryStores::new(), peers: Vec::new() }
     }
 
-    /// Places that know each other.
+    /// Creates places that know each other.
     pub fn connected<const N: usize>(names: [&str; N]) -> [Self; N] {
         let network = MemoryNetwork::new(0);
         let all: Vec<(String, MemoryStores)> =

@@ -1,4 +1,5 @@
-//! One node of a place reads the lanes of another place's Cassandra journal; the other nodes ask it, over the links.
+//! The lanes of another place's Cassandra journal are read by one node of a place; the other nodes
+//! ask that node, over the links.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +12,17 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{OpenJournal, Peer};
 
-/// Questions for lanes: the length of the name of a place, the name, and the question.
+/// Questions for lanes: the length of the place's name, the name, and the question.
 const LANES: ServiceId = ServiceId(24);
-/// How long the reading node may take, which may have to look first; then this one looks itself.
+/// Longest time that the reading node may take, which may have to read the lanes first; then this
+/// node reads them itself.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// So many questions are answered at the same time; the askers of others look themselves.
+/// Most questions that are answered at the same time; the askers of further questions read the
+/// lanes themselves.
 const ANSWERS_MAX: usize = 64;
 
-/// Holds no node, which holds the stores that hold this.
+/// Holds no `Node`: the node holds the stores, and the stores hold this relay.
 struct GateRelay {
     gate: Gate,
     members: watch::Receiver<Arc<Membership>>,
@@ -45,7 +48,8 @@ impl LaneRelay for GateRelay {
 }
 
 impl GateRelay {
-    /// The node of the own place that reads the lanes of the peer: another one for each peer, while there are enough.
+    /// The node of the own place that reads the lanes of the peer: a different node for each peer,
+    /// while there are enough nodes.
     fn reader(&self) -> Option<NodeId> {
         let members = self.members.borrow().clone();
         let mut nodes: Vec<&NodeId> =
@@ -56,7 +60,8 @@ impl GateRelay {
     }
 }
 
-/// Lets a node follow the lanes of a peer, whose journal was just opened, through the one that reads them.
+/// Makes a node follow the lanes of a peer, whose journal was just opened, through the node that
+/// reads them.
 pub(crate) fn follow_through(node: &Node, peer: &Peer) {
     if let Some(OpenJournal::Cassandra(stores)) = peer.journal() {
         stores.relay_through(Arc::new(GateRelay {
@@ -78,7 +83,7 @@ pub(crate) fn answer(node: &Node, peers: &[Peer]) {
         let Ok(place) = room.clone().try_acquire_owned() else { return };
         task::spawn("lanes", async move {
             let _place = place;
-            // without an answer the asker looks itself
+            // without an answer the asker reads the lanes itself
             match stores.lane_news(&question).await {
                 Ok(news) => responder.reply(news),
                 Err(error) => tracing::debug!(%error, "lanes: cannot answer"),
@@ -86,7 +91,7 @@ pub(crate) fn answer(node: &Node, peers: &[Peer]) {
         });
     };
     node.gate().register(LANES, Arc::new(answers));
-    // the stores hold the gate by now: it lets go of them first
+    // the stores hold the gate by now, so the gate releases the stores first
     let forget = |gate: Gate| {
         gate.register(LANES, Arc::new(|_: &NodeId, _: Bytes, _: Option<Responder>| {}));
     };
@@ -100,7 +105,7 @@ pub(crate) fn answer(node: &Node, peers: &[Peer]) {
     );
 }
 
-/// The stores that a question is for, if they are open here, and the rest of it.
+/// The stores that a question asks for, if they are open here, and the rest of the message.
 fn addressed(peers: &[Peer], mut message: Bytes) -> Option<(CassandraStores, Bytes)> {
     let length = usize::from(message.try_get_u16_le().ok()?);
     if message.len() < length {

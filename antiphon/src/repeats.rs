@@ -1,8 +1,9 @@
-//! A layer for `tracing` that lets no line of the log repeat without end.
+//! A layer for `tracing` that limits how often a log line repeats.
 //!
-//! A fault that lasts is said again and again by the same line of code: a disk that is full, a store that is away, a connection that never
-//! says hello. Each line of code may say `burst_max` lines in an `interval`; what it says beyond is left out, and counted: one line says
-//! how many. Errors are no exception.
+//! A lasting fault logs again and again from the same line of code: a full disk, a store that
+//! cannot be reached, a connection that never sends its hello. Each line of code may log
+//! `burst_max` lines in an `interval`. Further lines are left out and counted, and one line reports
+//! the count. Errors are no exception.
 //!
 //! ```
 //! use tracing_subscriber::layer::SubscriberExt;
@@ -30,16 +31,19 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// How much one line of code may say.
+/// The limit for each line of code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RepeatSettings {
-    /// Lines of one line of code within `interval`; more are left out and counted. Default: 20.
+    /// Most log lines of one line of code within `interval`; further lines are left out and
+    /// counted. Default: 20.
     pub burst_max: u32,
-    /// After so long it may say as much again, and one line says how many were left out. Default: 10 s.
+    /// After this time the line of code may log `burst_max` lines again, and one line reports the
+    /// number of lines left out. Default: 10 s.
     #[serde(with = "antiphon_persistence::time::text")]
     pub interval: Duration,
-    /// Lines of code that are kept in mind; beyond, none is limited that is new. Default: 4096.
+    /// Most lines of code whose log lines are counted; beyond, new lines of code are not limited.
+    /// Default: 4096.
     pub callsites_max: usize,
 }
 
@@ -61,7 +65,7 @@ impl RepeatSettings {
     }
 }
 
-/// What was said, by whom. Cheap to clone; all clones count together.
+/// The counts of log lines for each line of code. Cheap to clone; all clones share the counts.
 #[derive(Debug, Clone)]
 pub struct Repeats {
     shared: Arc<Shared>,
@@ -77,7 +81,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Counts {
     of: HashMap<Identifier, Count>,
-    /// When something has to be said at the earliest; `None` when nothing was left out.
+    /// The earliest time at which a count must be reported; `None` when no line was left out.
     due: Option<Instant>,
 }
 
@@ -89,7 +93,7 @@ struct Count {
     metadata: &'static Metadata<'static>,
 }
 
-/// What was left out of the lines of one line of code.
+/// The log lines of one line of code that were left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LeftOut {
     metadata: &'static Metadata<'static>,
@@ -97,7 +101,7 @@ struct LeftOut {
 }
 
 impl Counts {
-    /// Whether this line may be said.
+    /// Returns whether the line may be logged.
     fn admits(
         &mut self,
         now: Instant,
@@ -124,7 +128,7 @@ impl Counts {
         false
     }
 
-    /// What was left out in the intervals that are over.
+    /// Takes the counts of lines left out in intervals that are over.
     fn take_due(&mut self, now: Instant, settings: &RepeatSettings) -> Vec<LeftOut> {
         if self.due.is_none_or(|due| now < due) {
             return Vec::new();
@@ -145,22 +149,23 @@ impl Counts {
 }
 
 impl Repeats {
-    /// Nothing was said yet.
+    /// Starts with empty counts.
     pub fn new(settings: RepeatSettings) -> Self {
         Self { shared: Arc::new(Shared { settings, counts: Mutex::default() }) }
     }
 
-    /// A layer that passes on to another one what may be said. Do not put a filter of its own on it; filter the whole subscriber.
+    /// A layer that passes the permitted lines on to `layer`. Do not put a filter on this layer;
+    /// filter the whole subscriber.
     pub fn limit<L>(&self, layer: L) -> LimitedLayer<L> {
         LimitedLayer { layer, repeats: self.clone() }
     }
 
-    /// Says how much was left out in the intervals that are over. That happens with the next line of the log too; call it now and then so
-    /// that it is said when nothing follows.
+    /// Reports the lines left out in intervals that are over. The next line of the log does so too;
+    /// call this from time to time, so that the count is reported also when no other line follows.
     pub fn flush(&self) {
         let now = SystemClock.now();
         if self.counts().due.is_some_and(|due| now >= due) {
-            // the layer says what is due, and swallows this
+            // the layer reports due counts, and swallows this event
             tracing::error!(target: NUDGE, "flush");
         }
     }
@@ -186,10 +191,10 @@ impl Repeats {
     }
 }
 
-/// The target of an event that only makes the layer say what is due.
+/// The target of an event that only makes the layer report due counts.
 const NUDGE: &str = "antiphon::repeats";
 
-/// A layer that passes on to another one what may be said.
+/// A layer that passes the permitted lines on to another layer.
 #[derive(Debug)]
 pub struct LimitedLayer<L> {
     layer: L,
@@ -256,8 +261,8 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for LimitedLayer<L> {
 }
 
 impl<L> LimitedLayer<L> {
-    /// Says how many lines of a line of code were left out, as one more line of it: an event that is made within a layer does not reach the
-    /// subscriber in every case.
+    /// Reports how many lines of a line of code were left out, as one more line from it. An event
+    /// created within a layer does not reach the subscriber in every case.
     fn tell<S: Subscriber>(
         &self,
         metadata: &'static Metadata<'static>,

@@ -1,7 +1,8 @@
 //! Antiphon's benchmarks: each figure beside a reference that was measured in the same run.
 //!
-//! `make bench` runs all, `make bench CASE=appends` those whose name contains the word. A table goes
-//! to the terminal, and one JSON object a line to `target/bench.jsonl`. Wants a quiet machine.
+//! `make bench` runs all cases, `make bench CASE=appends` those whose name contains the word. A
+//! table goes to the terminal, and one JSON object a line to `target/bench.jsonl`. The benchmarks
+//! need a quiet machine.
 
 mod baseline;
 mod cases;

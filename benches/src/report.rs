@@ -1,4 +1,4 @@
-//! Where figures go: a table for people, JSON lines for machines.
+//! The report of the figures: a table for people, JSON lines for machines.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,20 +7,20 @@ use serde::Serialize;
 
 use crate::stats::Runs;
 
-/// One figure beside its reference.
+/// A figure beside its reference.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
     /// The benchmark.
     pub(crate) bench: &'static str,
-    /// Its variant.
+    /// The variant of the benchmark.
     pub(crate) case: String,
     /// The median of the runs.
     pub(crate) value: f64,
-    /// What is counted.
+    /// The unit of the value.
     pub(crate) unit: &'static str,
-    /// How many runs.
+    /// The number of runs.
     pub(crate) runs: usize,
-    /// What the reference is, and its value; empty when there is none.
+    /// The name of the reference, and its value; empty when there is none.
     pub(crate) reference: String,
     /// The median of value / reference, where there is a reference.
     pub(crate) ratio: Option<f64>,
@@ -39,7 +39,7 @@ impl Report {
         Ok(Self { lines, figures: Vec::new() })
     }
 
-    /// Adds a figure that stands beside the reference measured in the same runs.
+    /// Adds a figure with a reference measured in the same runs.
     pub(crate) fn compare(
         &mut self,
         bench: &'static str,

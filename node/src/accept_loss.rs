@@ -1,5 +1,5 @@
-//! The operator's decision that a place goes on without the word of another one: what `antiphon
-//! journal accept-loss` does.
+//! `antiphon journal accept-loss`: the operator's decision that a place continues without the
+//! answer of another place.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -10,12 +10,12 @@ use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
 
 use crate::config;
 
-/// Accepts that the places `peers` are not asked for events of the own one; `all` stands for every
-/// place in doubt. Says what that means, and asks unless `is_confirmed`. Returns whether it was
-/// done.
+/// Accepts that the places `peers` are not asked for events of the own place; `all` stands for
+/// every place in doubt. Prints the consequences, and asks for confirmation unless `is_confirmed`.
+/// Returns whether the loss was accepted.
 ///
 /// # Errors
-/// `Rejected` when a place is in no doubt; `Unavailable` when the journal cannot be reached.
+/// `Rejected` when a place is not in doubt; `Unavailable` when the journal cannot be reached.
 pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result<bool> {
     let config = config::load(path)?;
     let place = config.node.place.clone();

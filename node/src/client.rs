@@ -22,12 +22,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the node at `host:port`; it connects at the first request, and again after an error.
+    /// A client of the node at `host:port`; it connects at the first request, and again after an
+    /// error.
     pub fn new(address: impl Into<String>) -> Self {
         Self { address: address.into(), timeout: Duration::from_secs(10), connection: None }
     }
 
-    /// Another limit for each request.
+    /// Sets the timeout of each request.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -64,10 +65,10 @@ impl Client {
         self.request("POST", path, headers, body.to_string().into()).await
     }
 
-    /// Reads JSON that must be there.
+    /// Reads JSON from a path that must exist.
     ///
     /// # Errors
-    /// `Unavailable` when there is no answer, or another one than 200 and JSON.
+    /// `Unavailable` when there is no answer, or when the answer is not 200 with JSON.
     pub async fn json(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Value> {
         let (status, body) = self.get(path, headers).await?;
         let text = String::from_utf8_lossy(&body);

@@ -15,39 +15,40 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::config::JournalConfig;
 
-/// What a cluster on this machine is made of.
+/// The settings of a cluster on this machine.
 #[derive(Debug, Clone)]
 pub struct LocalClusterSettings {
-    /// Where configurations, journals and logs go.
+    /// The folder for configurations, journals and logs.
     pub data_dir: PathBuf,
     /// The places.
     pub replicas: Vec<String>,
     /// Nodes of each place.
     pub nodes_per_replica: usize,
-    /// The journals: SQLite files in the data directory, or a Cassandra.
+    /// The journals: SQLite files in the data directory, or a Cassandra server.
     pub journals: LocalJournals,
     /// TOML that is added to each configuration, for example `[sharding]` with its keys.
     pub extra: String,
     /// The `antiphon` binary.
     pub binary: PathBuf,
-    /// How long a node may take to be ready.
+    /// Longest time until a node is ready.
     pub start_timeout: Duration,
 }
 
-/// Which journals the places of a local cluster have.
+/// The kind of journal that the places of a local cluster have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalJournals {
-    /// An SQLite file each.
+    /// An SQLite file for each place.
     Sqlite,
-    /// Each a place of its own in a keyspace.
+    /// A Cassandra keyspace; each place has stores of its own in it.
     Cassandra {
         /// Nodes of the server.
         contact_points: Vec<String>,
-        /// The keyspace; it is made when it is not there.
+        /// The keyspace; it is created when it does not exist.
         keyspace: String,
-        /// Copies that the keyspace has when it is made.
+        /// Copies that a new keyspace has.
         copies: u32,
-        /// Begins the names under which the places are stored, so that each run has its own.
+        /// Prefix of the names under which the places are stored, so that each run has its own
+        /// stores.
         run: String,
     },
 }
@@ -55,20 +56,21 @@ pub enum LocalJournals {
 /// A node process.
 #[derive(Debug)]
 pub struct NodeProcess {
-    /// Its name.
+    /// The name of the node.
     pub name: String,
-    /// Its place.
+    /// The place of the node.
     pub replica: String,
-    /// Its HTTP address.
+    /// The HTTP address of the node.
     pub http: String,
-    /// Its id, with the incarnation.
+    /// The id of the node, with the incarnation.
     pub id: String,
     child: Option<Child>,
     // kept open, so that the node can write to it
     _stdout: Option<Lines<BufReader<ChildStdout>>>,
 }
 
-/// A cluster of node processes. Dropping it kills them; they also end by themselves when this process does.
+/// A cluster of node processes. The drop of this value kills them; they also end by themselves when
+/// this process ends.
 #[derive(Debug)]
 pub struct LocalCluster {
     settings: LocalClusterSettings,
@@ -79,7 +81,8 @@ impl LocalCluster {
     /// Writes the configurations and starts all nodes.
     ///
     /// # Errors
-    /// `Rejected` when the data directory cannot be written; `Unavailable` when a node does not get ready, with the end of its log.
+    /// `Rejected` when the data directory cannot be written; `Unavailable`, with the end of the
+    /// log, when a node does not become ready.
     pub async fn start(settings: LocalClusterSettings) -> Result<Self> {
         std::fs::create_dir_all(&settings.data_dir).map_err(|error| {
             Error::rejected(format!(
@@ -110,12 +113,12 @@ impl LocalCluster {
         Ok(cluster)
     }
 
-    /// All nodes, those that were killed too.
+    /// All nodes, also the killed ones.
     pub fn nodes(&self) -> &[NodeProcess] {
         &self.nodes
     }
 
-    /// The journal of a place, to be opened.
+    /// The settings of a place's journal, for opening it.
     pub fn journal(&self, replica: &str) -> Journal {
         match self.server(replica) {
             None => Journal::Sqlite {
@@ -191,7 +194,7 @@ impl LocalCluster {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.map_err(cannot)?)
-            // ctrl-c goes to this process, which ends its nodes in order
+            // ctrl-c goes to this process only, which ends its nodes in order
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -212,7 +215,7 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// Reads what the node says next of itself; whether it is ready.
+    /// Reads the next line that the node prints about its state; returns whether the node is ready.
     async fn read_state(&mut self, index: usize) -> Result<bool> {
         let limit = self.settings.start_timeout;
         let log = self.log(&self.nodes[index].name);
@@ -261,7 +264,7 @@ impl LocalCluster {
         self.ready(name).await
     }
 
-    /// The same, but waits only until the node takes questions over HTTP.
+    /// The same, but waits only until the node answers over HTTP.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -272,7 +275,7 @@ impl LocalCluster {
         self.read_state(index).await.map(drop)
     }
 
-    /// Waits until a node that was begun is ready.
+    /// Waits until a node is ready after [`Self::begin_restart`].
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -281,7 +284,7 @@ impl LocalCluster {
         self.wait_ready(index).await
     }
 
-    /// Sends a signal to a node, by the name that `kill` knows.
+    /// Sends a signal to a node; `signal` is a name as `kill` takes it.
     ///
     /// # Errors
     /// `Unavailable` when there is no such process.
@@ -300,10 +303,11 @@ impl LocalCluster {
         }
     }
 
-    /// Waits for the end of a node that was told to end. Returns whether it ended well.
+    /// Waits for the end of a node that got a signal to end. Returns whether it ended without an
+    /// error.
     ///
     /// # Errors
-    /// `Timeout` when it does not end.
+    /// `Timeout` when the node does not end.
     pub async fn ended(&mut self, name: &str, limit: Duration) -> Result<bool> {
         let index = self.index(name)?;
         let Some(child) = &mut self.nodes[index].child else { return Ok(true) };
@@ -314,7 +318,7 @@ impl LocalCluster {
         Ok(status.is_ok_and(|status| status.success()))
     }
 
-    /// Ends all nodes: SIGTERM, and SIGKILL for those that do not end in time.
+    /// Ends all nodes: SIGTERM, and SIGKILL for nodes that do not end in time.
     pub async fn stop(&mut self, limit: Duration) {
         let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
         for name in &names {
@@ -342,12 +346,12 @@ impl LocalCluster {
 }
 
 impl NodeProcess {
-    /// Whether the process was started and not killed.
+    /// Returns whether the process was started and not killed.
     pub fn is_running(&self) -> bool {
         self.child.is_some()
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn process_id(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
     }

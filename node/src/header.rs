@@ -1,16 +1,17 @@
-//! Texts in headers of HTTP: the name of a replica may have characters that a header cannot carry.
+//! Texts in HTTP headers: the name of a replica may have characters that a header cannot carry.
 //!
-//! Such characters are written as their bytes in UTF-8, each `%` and two hexadecimal digits, as in a URL; and so is `%` itself. All other
-//! names are written as they are.
+//! Such a character is written as its bytes in UTF-8, each as `%` and two hexadecimal digits, as in
+//! a URL. The character `%` is written in the same way. All other characters are written as they
+//! are.
 
 use std::fmt::Write;
 
 /// The header that names a replica.
 pub const REPLICA: &str = "antiphon-replica";
-/// The header that lets a replica be chosen.
+/// The header that selects a routing policy, which chooses the replica.
 pub const POLICY: &str = "antiphon-policy";
 
-/// A text as a header carries it.
+/// Encodes a text for a header.
 pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -23,10 +24,10 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
-/// The text that a header carries. One in plain UTF-8 is taken too.
+/// Decodes the text of a header. Plain UTF-8 is accepted too.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of the fault.
 pub fn decode(value: &[u8]) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value;

@@ -1,7 +1,9 @@
 //! Entities as JSON: `GET` and `POST /entities/{type}/{id}`.
 //!
-//! The header `antiphon-replica` names a replica; `antiphon-policy` (`nearest`, `sticky:TEXT`, `fail-over`) lets one be chosen, and `fail-over`
-//! is the default. The answer's `antiphon-replica` says which one it was. Characters that a header cannot carry are percent-encoded in both.
+//! The header `antiphon-replica` names a replica. The header `antiphon-policy` (`nearest`,
+//! `sticky:TEXT`, `fail-over`) chooses a replica; `fail-over` is the default. The header
+//! `antiphon-replica` of the answer names the replica that answered. Characters that a header
+//! cannot carry are percent-encoded in both directions.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -28,7 +30,7 @@ use crate::header::{POLICY, REPLICA, decode as decode_header, encode as encode_h
 
 type Answer = Pin<Box<dyn Future<Output = std::result::Result<Value, AskError>> + Send>>;
 
-/// How one entity type is asked: `None` reads, `Some` is what was posted.
+/// An entity type as the HTTP routes ask it: body `None` reads, `Some` is the posted JSON.
 trait Asked: Send + Sync {
     fn choose(&self, id: &str, target: &Target) -> Result<ReplicaId>;
     fn ask(&self, id: &str, replica: &ReplicaId, body: Option<Value>) -> Result<Answer>;
@@ -74,7 +76,7 @@ type Types = Arc<BTreeMap<&'static str, Box<dyn Asked>>>;
 /// Starts the example entities on a node, and their routes.
 ///
 /// # Errors
-/// Those of [`ReplicatedSharding::init`].
+/// The errors of [`ReplicatedSharding::init`].
 pub async fn entities(node: &Node, config: &Config) -> Result<Router> {
     let replicas = config.replicas()?;
     let settings = || config.sharding.clone();

@@ -7,14 +7,14 @@ use antiphon::runtime::admin::ClusterSection;
 use antiphon::{OpenJournal, Peer};
 use serde_json::{Value, json};
 
-/// The part of `/cluster` that is about the journal of the place: what it waits for, and what it has counted.
+/// The part of `/cluster` about the journal of the place: its current problem, and its counts.
 pub(crate) struct JournalSection {
     journal: OpenJournal,
     peers: Vec<Peer>,
 }
 
 impl JournalSection {
-    /// The section of a journal, and of those of the other places.
+    /// The section of a place's journal, and of the journals of the other places.
     pub(crate) fn new(journal: OpenJournal, peers: Vec<Peer>) -> Self {
         Self { journal, peers }
     }
@@ -47,7 +47,7 @@ impl ClusterSection for JournalSection {
     }
 }
 
-/// Makes what the journal counts part of the node's metrics.
+/// Adds the counts of the journal to the node's metrics.
 pub(crate) fn count(node: &Node, journal: &OpenJournal, peers: &[Peer]) {
     if journal.counts().is_empty() {
         return;

@@ -1,6 +1,6 @@
 //! The cluster node and its command line.
 //!
-//! - [`accept_loss`]: the operator lets a place go on without the word of another one.
+//! - [`accept_loss`]: the operator lets a place continue without the answer of another place.
 //! - [`config`]: TOML and environment, with errors that name the key.
 //! - [`run`]: one node, from its configuration to its end.
 //! - [`http`]: entities as JSON; [`header`]: names in its headers.
@@ -8,7 +8,7 @@
 //! - [`client`]: a small HTTP client for the demo, the status command and tests.
 //! - [`cluster`]: starts node processes on this machine.
 //! - [`demo`]: the demo.
-//! - [`verify`]: looking at a journal for damage.
+//! - [`verify`]: checks a journal for damage.
 
 pub mod accept_loss;
 pub mod client;

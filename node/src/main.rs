@@ -18,10 +18,12 @@ struct Arguments {
 enum Command {
     /// Runs one node until it gets SIGTERM or ctrl-c; then it drains.
     Node {
-        /// The configuration: TOML, documented in deploy/node.toml. Environment variables go before it.
+        /// The configuration: TOML, documented in deploy/node.toml. Environment variables override
+        /// it.
         #[arg(long)]
         config: PathBuf,
-        /// Ends when the standard input is closed: for nodes that belong to another process.
+        /// Ends the node when the standard input is closed: for nodes that belong to another
+        /// process.
         #[arg(long)]
         exit_with_stdin: bool,
     },
@@ -31,17 +33,17 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Looks after the journal of a place.
+    /// Checks and repairs the journal of a place.
     Journal {
         #[command(subcommand)]
         command: JournalCommand,
     },
-    /// Makes, or prints, the tables of a Cassandra journal.
+    /// Creates, or prints, the tables of a Cassandra journal.
     Schema {
         #[command(subcommand)]
         command: SchemaCommand,
     },
-    /// What an operator does about single entities.
+    /// Commands of an operator for single entities.
     Entity {
         #[command(subcommand)]
         command: EntityCommand,
@@ -52,20 +54,23 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:8080")]
         node: String,
     },
-    /// A real two-place cluster on this machine: bids for auctions come in everywhere, and a node is killed half-way.
+    /// A real two-place cluster on this machine: bids for auctions go to all places, and a node is
+    /// killed half-way.
     Demo(demo::DemoArguments),
 }
 
 #[derive(Subcommand)]
 enum EntityCommand {
-    /// Has one event of another replica skipped that this place holds back because it cannot be applied: it keeps its place in the stream
-    /// without its content. The state of that entity differs between the places from then on; docs/user-code.md says more.
+    /// Skips one event of another replica that this place holds back because it cannot be applied:
+    /// the event keeps its place in the stream without its content. The state of that entity
+    /// differs between the places from then on; docs/user-code.md says more.
     SkipEvent(skip::SkipArguments),
 }
 
 #[derive(Subcommand)]
 enum JournalCommand {
-    /// Lets a place whose journal may have gone back go on without asking another place for what was lost.
+    /// Lets a place whose journal may have gone back continue without asking another place for lost
+    /// events.
     AcceptLoss {
         /// The configuration of a node.
         #[arg(long)]
@@ -73,17 +78,17 @@ enum JournalCommand {
         /// A place that cannot be asked, or `all`; may be repeated.
         #[arg(long, required = true)]
         peer: Vec<String>,
-        /// Does not ask.
+        /// Skips the question for confirmation.
         #[arg(long)]
         yes: bool,
     },
-    /// Looks at every row for damage and prints what it finds; nothing is changed, and nodes may
+    /// Checks every row for damage and prints the damaged rows; nothing is changed, and nodes may
     /// run. Exit code 0: nothing is damaged.
     Verify {
         /// The configuration of a node.
         #[arg(long)]
         config: PathBuf,
-        /// How the report is printed.
+        /// The form of the report.
         #[arg(long, value_enum, default_value_t)]
         output: verify::Output,
     },
@@ -91,7 +96,7 @@ enum JournalCommand {
 
 #[derive(Subcommand)]
 enum SchemaCommand {
-    /// Makes the keyspace and the tables that are missing; repeating it changes nothing.
+    /// Creates the keyspace and the tables that are missing; a repeated call changes nothing.
     Apply {
         /// The configuration of a node.
         #[arg(long)]

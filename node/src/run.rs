@@ -1,4 +1,4 @@
-//! One node, from its configuration to its end.
+//! The life of one node, from its configuration to its end.
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ use crate::config::{self, Config};
 use crate::http;
 use crate::journal::{self, JournalSection};
 
-/// Runs a node until it is told to end. Returns whether it ended well.
+/// Runs a node until a signal ends it. Returns whether the node ended in order.
 ///
 /// # Errors
-/// Those of the configuration and of [`Embedded::start`].
+/// The errors of the configuration and of [`Embedded::start`].
 pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
     let config = config::load_checked(path)?;
     let repeats = Repeats::new(config.log_repeats.clone());
@@ -31,7 +31,7 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
         .with(repeats.limit(lines));
     let _ = log.try_init();
     antiphon::persistence::task::spawn("repeated lines", repeats.flush_always());
-    // signals that come during the start end it too
+    // a signal during the start ends the node too
     let ended = end(exit_with_stdin)?;
     tokio::pin!(ended);
     let (node, http) = tokio::select! {
@@ -59,7 +59,7 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
 async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     let listener = AdminServer::bind(config.http_bind)?;
     let http_address = config.advertised(listener.local_address());
-    // whoever started this process can ask from here on what it waits for
+    // from here on, the process that started this node can ask over HTTP why the start waits
     println!("{}", json!({ "ready": false, "http": http_address }));
     let settings = config.embedded(http_address.clone());
     let embedded = Embedded::start_telling(settings, |reason| listener.waits(reason)).await?;
@@ -90,7 +90,7 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     Ok((node, server))
 }
 
-/// Ends with SIGTERM, ctrl-c, or the end of the standard input.
+/// Completes at SIGTERM, at ctrl-c, or at the end of the standard input.
 fn end(exit_with_stdin: bool) -> Result<impl Future<Output = ()>> {
     let cannot = |error: std::io::Error| Error::bug(format!("signals cannot be received: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;

@@ -1,4 +1,4 @@
-//! The tables of a Cassandra journal: what `antiphon schema` does.
+//! `antiphon schema`: the tables of a Cassandra journal.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use antiphon::prelude::*;
 
 use crate::config::{self, JournalConfig};
 
-/// Makes the keyspace and the tables that are missing.
+/// Creates the keyspace and the tables that are missing.
 ///
 /// # Errors
-/// `Rejected` when the configuration has no Cassandra journal, or says not how many copies a new keyspace has; `Unavailable` when no server
-/// answers.
+/// `Rejected` when the configuration has no Cassandra journal, or does not say how many copies a
+/// new keyspace has; `Unavailable` when no server answers.
 pub async fn apply(config: &Path) -> Result<bool> {
     let server = server(config)?;
     let cql::Applied { schema, weakness } = cql::apply(&server).await?;
@@ -31,7 +31,7 @@ pub async fn apply(config: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Prints the statements.
+/// Prints the statements that [`apply`] would send.
 ///
 /// # Errors
 /// `Rejected` when the configuration has no Cassandra journal.

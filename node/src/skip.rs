@@ -1,4 +1,4 @@
-//! What an operator wants skipped: what `antiphon entity skip-event` does.
+//! `antiphon entity skip-event`: an event that an operator wants skipped.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,11 @@ use crate::config;
 /// Records that one event of another replica is never applied at this place.
 #[derive(Debug, Args)]
 pub struct SkipArguments {
-    /// The configuration of a node of the place that is to skip the event.
+    /// The configuration of a node of the place that skips the event.
     #[arg(long)]
     pub config: PathBuf,
-    /// The entity, with the replica that skips: `type|entity|replica`, as the log and `/cluster` name it.
+    /// The entity, with the replica that skips: `type|entity|replica`, as the log and `/cluster`
+    /// name it.
     pub id: String,
     /// The replica at which the event was written first.
     #[arg(long)]
@@ -22,15 +23,16 @@ pub struct SkipArguments {
     /// The number of the event among those of its origin, as the log and `/cluster` name it.
     #[arg(long)]
     pub number: u64,
-    /// Why, for whoever reads the record later.
+    /// The reason, for later readers of the record.
     #[arg(long)]
     pub note: String,
 }
 
-/// Records it. The entity skips the event at its next attempt. Returns whether the record is there.
+/// Records the skip. The entity skips the event at its next attempt. Returns whether the record is
+/// stored.
 ///
 /// # Errors
-/// `Rejected` when the configuration, the id or the origin is wrong; those of the store.
+/// `Rejected` when the configuration, the id or the origin is wrong; the errors of the store.
 pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
     let SkipArguments { config, id, origin, number, note } = arguments;
     let config = config::load(&config)?;

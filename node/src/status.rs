@@ -1,4 +1,4 @@
-//! What an operator looks at first: members, leases, and shards that are behind.
+//! `antiphon status`: members, leases, and shards that are behind.
 
 use antiphon::prelude::*;
 use serde_json::Value;

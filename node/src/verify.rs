@@ -1,5 +1,5 @@
-//! Looking at the journal of a place for damage: what `antiphon journal verify` does. Nothing is
-//! changed, and nodes may run meanwhile.
+//! `antiphon journal verify`: checks the journal of a place for damage. Nothing is changed, and
+//! nodes may run meanwhile.
 
 use std::path::Path;
 
@@ -13,22 +13,22 @@ use serde_json::json;
 
 use crate::config;
 
-/// How the report is printed.
+/// The form of the report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
-/// Looks at every row of the journal of the configured place, and prints what is damaged. Returns
-/// whether nothing is.
+/// Checks every row of the journal of the configured place, and prints the damaged rows. Returns
+/// whether no row is damaged.
 ///
 /// # Errors
-/// The errors of the configuration; `Unavailable` when the journal is not there or does not answer;
-/// `Rejected` when it is of another version.
+/// The errors of the configuration; `Unavailable` when the journal does not exist or does not
+/// answer; `Rejected` when it is of another version.
 pub async fn verify(config: &Path, output: Output) -> Result<bool> {
     let (name, report) = match config::load(config)?.own_journal() {
         Journal::Sqlite { path, settings } => {

@@ -1,4 +1,5 @@
-//! Rounds of faults: after each one everything must work within a time, both places must be equal, and no rule may be broken.
+//! Rounds of faults: after each round everything must work again within a time, both places must be
+//! equal, and no rule may be broken.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,33 +20,33 @@ use crate::nodes::{EACH, NODES, Nodes, PLACES, Store, place_of};
 use crate::proxy::Network;
 use crate::{journals, planted};
 
-/// What a campaign is.
+/// The settings of a campaign.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) rounds: u32,
     pub(crate) seed: u64,
     pub(crate) store: Store,
-    /// Whether journals go back to older copies.
+    /// True when journals go back to older copies.
     pub(crate) rewinds: bool,
-    /// What the names of all faults have in common.
+    /// Text that the names of all faults must contain; empty for all faults.
     pub(crate) only: &'static str,
 }
 
 /// Rounds that use the same entities.
 const GROUP_ROUNDS: u32 = 5;
 const CLIENTS: u64 = 8;
-/// How long a round lasts, at least.
+/// Shortest duration of a round.
 const ROUND_MIN: Duration = Duration::from_secs(4);
-/// How long after the last fault each shard answers, through each node.
+/// Time after the last fault within which each shard must answer, through each node.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// How long after the last fault both places have the same events.
+/// Time after the last fault within which both places must have the same events.
 const EQUAL_WITHIN: Duration = Duration::from_secs(30);
-/// How long the first start may take: four processes at once.
+/// Longest time of the first start, with four processes at once.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// Entities that are asked to find out whether each shard answers.
 const PROBES: usize = 24;
 
-/// A campaign that runs.
+/// A running campaign.
 pub(crate) struct Campaign {
     settings: Settings,
     nodes: Nodes,
@@ -53,10 +54,10 @@ pub(crate) struct Campaign {
     load: Load,
     disks: Vec<Option<Disk>>,
     backups: BTreeMap<usize, PathBuf>,
-    /// By group, how many events each stream had at its end.
+    /// By group, the streams at its end.
     done: Vec<(u32, Journals)>,
     slowest: (Duration, Duration),
-    // the last field: the disks are unmounted before
+    // the last field: the disks are unmounted before the folder is deleted
     folder: TempDir,
 }
 
@@ -79,7 +80,7 @@ impl Campaign {
     /// Runs all rounds.
     ///
     /// # Errors
-    /// The first rule that is broken, with the round, what went wrong in it, and where the logs are.
+    /// The first broken rule, with the round, the faults of the round, and the folder of the logs.
     pub(crate) async fn run(mut self) -> Result<(), String> {
         let Settings { rounds, seed, store, .. } = self.settings.clone();
         println!("{rounds} rounds on {store:?}, SEED={seed}");
@@ -128,7 +129,7 @@ impl Campaign {
         Menu { disks, rewinds, server, only }
     }
 
-    /// Copies the folder of the run to where it can be looked at.
+    /// Copies the folder of the run to a folder that stays.
     fn keep(&self) -> PathBuf {
         let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/chaos");
         let target = target.join(self.settings.seed.to_string());
@@ -219,7 +220,7 @@ impl Campaign {
         (0..NODES).filter(move |node| place_of(*node) == place)
     }
 
-    /// Copies the journal of a place as it is on the disk; its nodes stand still meanwhile.
+    /// Copies the journal of a place from the disk; the nodes of the place are stopped meanwhile.
     async fn back_up(&mut self, place: usize) {
         for node in Self::of_place(place) {
             self.nodes.signal(node, "STOP").await;
@@ -232,7 +233,8 @@ impl Campaign {
         }
     }
 
-    /// Kills the nodes of a place, replaces its journal by the copy or by nothing, and lets the nodes start.
+    /// Kills the nodes of a place, replaces its journal by the copy or deletes it, and lets the
+    /// nodes start.
     async fn rewind(&mut self, place: usize, delete: bool) -> Result<(), String> {
         for node in Self::of_place(place) {
             self.nodes.kill(node).await;
@@ -263,7 +265,7 @@ impl Campaign {
         Ok(())
     }
 
-    /// Takes every fault back.
+    /// Ends every fault.
     async fn settle(&mut self) {
         let ways: Vec<_> = (0..NODES).flat_map(|a| (0..NODES).map(move |b| (a, b))).collect();
         self.network.heal(&ways);
@@ -277,7 +279,8 @@ impl Campaign {
         self.look_after();
     }
 
-    /// Waits until each shard answers at each replica through each node; how long that took.
+    /// Waits until each shard answers at each replica through each node; returns the time that this
+    /// took.
     async fn everything_answers(&mut self, within: Duration) -> Result<Duration, String> {
         let clock = SystemClock;
         let start = clock.now();
@@ -311,7 +314,8 @@ impl Campaign {
         }
     }
 
-    /// Waits until both journals have the same events; the journals, and how long that took.
+    /// Waits until both journals have the same events; returns the journals, and the time that this
+    /// took.
     async fn everything_is_equal(
         &mut self,
         since: Instant,
@@ -341,14 +345,14 @@ impl Campaign {
         }
     }
 
-    /// Entities of earlier groups still have all their events.
+    /// Checks that the entities of earlier groups still have all their events.
     async fn nothing_is_lost_later(&mut self) -> Result<(), String> {
         for (group, before) in std::mem::take(&mut self.done) {
             let (after, _) = self.everything_is_equal(SystemClock.now(), &entities(group)).await?;
             for (key, stream) in &before {
                 let mut events: Vec<_> = after.get(key).cloned().unwrap_or_default();
                 let mut expected = stream.clone();
-                // a journal that went back has them in another order
+                // a journal that went back has the events in another order
                 events.sort();
                 expected.sort();
                 if events != expected {
@@ -374,7 +378,8 @@ fn check(history: &History, journals: &Journals) -> Result<(), String> {
     Err(format!("{} rules are broken:\n{}", found.len(), lines.join("\n")))
 }
 
-/// Asks entities at each replica through a node, until one does not answer. Returns those that are left, and why.
+/// Asks entities at each replica through a node, until an entity does not answer. Returns the
+/// entities that did not answer yet, and the reason.
 async fn ask_all(address: String, mut probes: Vec<usize>) -> (Vec<usize>, Option<String>) {
     while let Some(probe) = probes.last() {
         let [first, second] = PLACES;
@@ -395,7 +400,8 @@ async fn ask(address: &str, probe: usize, replica: &str) -> Result<(), String> {
     answer.map(drop).map_err(|error| format!("{path} at {replica}: {error}"))
 }
 
-/// Tells the server of `deploy/cassandra` something; `CASSANDRA_NET` and `CASSANDRA_DIR` say which one.
+/// Sends a command to the server of `deploy/cassandra`; `CASSANDRA_NET` and `CASSANDRA_DIR` name
+/// the server.
 async fn server(what: &str) -> Result<(), String> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/cassandra");
     let mut command = tokio::process::Command::new(script);
@@ -421,7 +427,7 @@ fn remove_journal(file: &std::path::Path) {
 
 fn copy_journal(from: &std::path::Path, to: &std::path::Path) {
     remove_journal(to);
-    // without the shared memory, which is made anew
+    // without the shared memory, which SQLite creates anew
     for ending in &ENDINGS[..2] {
         let _ = std::fs::copy(with_ending(from, ending), with_ending(to, ending));
     }

@@ -1,9 +1,10 @@
-//! A disk of a place's own that can be full: a file system in memory, for which one must be root.
+//! A separate disk for a place, which a test can fill: a file system in memory, which only root can
+//! mount.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A mounted disk; dropping it unmounts it.
+/// A mounted disk; the drop of this value unmounts it.
 pub(crate) struct Disk {
     folder: PathBuf,
 }
@@ -16,7 +17,7 @@ fn run(command: &mut Command) -> Option<String> {
 }
 
 impl Disk {
-    /// Mounts a disk, if that is allowed.
+    /// Mounts a disk; `None` when the process may not mount.
     pub(crate) fn mount(folder: &Path) -> Option<Self> {
         std::fs::create_dir_all(folder).ok()?;
         let options = format!("size={ROOM}");
@@ -24,7 +25,7 @@ impl Disk {
         Some(Self { folder: folder.to_owned() })
     }
 
-    /// Takes all room that is left. Returns whether that was possible.
+    /// Fills the free room. Returns whether that was possible.
     pub(crate) fn fill(&self) -> bool {
         let used = run(Command::new("df").args(["-k", "--output=used"]).arg(&self.folder));
         let used = used.and_then(|text| text.lines().last()?.trim().parse::<u64>().ok());

@@ -1,4 +1,5 @@
-//! Clients that add to sets and counters and read them, at both places through all nodes, and the record of what they were answered.
+//! Clients that add to sets and counters and read them, at both places through all nodes, and the
+//! record of their answers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -77,7 +78,7 @@ impl Load {
         *lock(&self.shared.addresses) = addresses;
     }
 
-    /// Other entities from here on, and a new history. Returns the one so far.
+    /// Continues with other entities and a new history. Returns the history so far.
     pub(crate) fn next_group(&self) -> History {
         self.shared.group.fetch_add(1, Ordering::SeqCst);
         std::mem::take(&mut *lock(&self.shared.history))
@@ -91,7 +92,7 @@ impl Load {
         look(&mut lock(&self.shared.history))
     }
 
-    /// How many operations were answered, and how many were not.
+    /// The number of operations that were answered, and of those that were not.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
         (count(&self.shared.acknowledged), count(&self.shared.failed))
@@ -101,7 +102,7 @@ impl Load {
         self.shared.pause.store(false, Ordering::SeqCst);
     }
 
-    /// Waits until no operation is under way, and lets none begin.
+    /// Waits until no operation is in flight, and lets no operation begin.
     pub(crate) async fn pause(&self) {
         self.shared.pause.store(true, Ordering::SeqCst);
         while self.shared.busy.load(Ordering::SeqCst) > 0 {
@@ -122,7 +123,7 @@ async fn client(shared: Arc<Shared>, mut random: SplitMix64, start: Instant) {
     while !shared.stop.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(5 + random.next_u64() % 30)).await;
         shared.busy.fetch_add(1, Ordering::SeqCst);
-        // looked at after it was counted as busy, so that a pause sees it
+        // read after this operation was counted as busy, so that `pause` waits for it
         if !shared.pause.load(Ordering::SeqCst) {
             operation(&shared, &mut random, start, &mut clients).await;
         }
@@ -165,7 +166,7 @@ async fn operation(
     let count = if operation.position().is_some() {
         &shared.acknowledged
     } else {
-        // a pause, so that a node that is down is not asked all the time
+        // a wait, so that a node that is down is not asked all the time
         clients.remove(&address);
         tokio::time::sleep(Duration::from_millis(20)).await;
         &shared.failed

@@ -1,16 +1,17 @@
 //! Real node processes under many faults at once, with a checker of the whole history.
 //!
 //! ```bash
-//! cargo test -p antiphon-tests --test chaos                      # 10 rounds on SQLite
-//! make soak-chaos ROUNDS=500                                     # more of them
-//! make soak-chaos ROUNDS=100 STORE=cassandra SEED=7              # on Cassandra, with the faults of a seed
-//! REWIND=1                                                       # and journals that go back to an older copy
-//! ONLY=disk                                                      # only faults in whose names this stands
-//! NODE_BINARY=target/release/antiphon                            # nodes of a binary that is there
+//! cargo test -p antiphon-tests --test chaos           # 10 rounds on SQLite
+//! make soak-chaos ROUNDS=500                          # more rounds
+//! make soak-chaos ROUNDS=100 STORE=cassandra SEED=7   # Cassandra, the faults of a seed
+//! REWIND=1                                           # also journals that go back to an older copy
+//! ONLY=disk                                           # only faults whose names contain this text
+//! NODE_BINARY=target/release/antiphon                 # nodes of an existing binary
 //! ```
 //!
-//! A seed gives the faults and their times; the processes are as they are, so a run is not the same twice.
-//! Clocks that jump are faults of the simulation only: a process cannot be given a clock of its own here.
+//! A seed determines the faults and their times. The processes are real, so two runs of a seed
+//! differ. Clocks that jump are faults of the simulation only: a process cannot get a clock of its
+//! own here.
 
 mod campaign;
 mod disk;
@@ -26,7 +27,7 @@ use antiphon_persistence::time::{Clock, SystemClock};
 use campaign::{Campaign, Settings};
 use nodes::Store;
 
-/// So many rounds in `make check`.
+/// Rounds in `make check`.
 const ROUNDS: u32 = 10;
 
 fn text(name: &str) -> Option<String> {

@@ -1,4 +1,5 @@
-//! What goes wrong in a round, and when. All of it follows from the seed; what comes of it does not.
+//! The faults of a round, and their times. The faults follow from the seed; their consequences do
+//! not.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,12 +9,12 @@ use antiphon_runtime::transport::memory::SplitMix64;
 use crate::nodes::{EACH, NODES, PLACES, place_of};
 use crate::proxy::Way;
 
-/// One thing that happens.
+/// A step of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// SIGKILL, and nobody starts it.
+    /// SIGKILL; the node stays down until [`Self::LetGo`].
     Kill(usize),
-    /// It may be started again.
+    /// The node may start again.
     LetGo(usize),
     /// SIGTERM.
     Terminate(usize),
@@ -21,17 +22,17 @@ pub(crate) enum Step {
     Freeze(usize),
     /// SIGCONT.
     Wake(usize),
-    /// Nothing goes these ways; at the end their connections break or go on.
+    /// The network cuts these ways; at the end their connections break or go on.
     Cut { ways: Vec<Way>, breaks: bool },
-    /// All that goes these ways is late.
+    /// The network delays everything on these ways.
     Delay { ways: Vec<Way>, delay: Duration },
-    /// These ways are free.
+    /// The network heals these ways.
     Heal(Vec<Way>),
-    /// Tells the database's server to do something.
+    /// The database server gets this command.
     Server(&'static str),
-    /// The disk of a place has no room.
+    /// The disk of a place becomes full.
     Fill(usize),
-    /// It has room again.
+    /// The disk has room again.
     Free(usize),
     /// The journal of a place is copied while its nodes stand still.
     Backup(usize),
@@ -42,20 +43,20 @@ pub(crate) enum Step {
 /// A step and its time from the beginning of the round.
 pub(crate) type Timed = (Duration, Step);
 
-/// What a round may have.
+/// The kinds of faults that a round may have.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Menu {
-    /// Whether places have disks that can be full.
+    /// True when places have disks that can be full.
     pub(crate) disks: bool,
-    /// Whether journals go back.
+    /// True when journals may go back.
     pub(crate) rewinds: bool,
-    /// Whether there is a database's server that can be stopped.
+    /// True when there is a database server that can be stopped.
     pub(crate) server: bool,
-    /// What the names of all faults have in common.
+    /// Text that the names of all faults must contain; empty for all faults.
     pub(crate) only: &'static str,
 }
 
-/// What happens in a round, and in which order.
+/// The faults of a round, by name, and their steps in order.
 pub(crate) struct Plan {
     pub(crate) names: Vec<String>,
     pub(crate) steps: Vec<Timed>,

@@ -26,16 +26,16 @@ pub(crate) const EACH: usize = 2;
 /// All nodes.
 pub(crate) const NODES: usize = PLACES.len() * EACH;
 
-/// What the places store their events in.
+/// The kind of journal of the places.
 #[derive(Debug, Clone)]
 pub(crate) enum Store {
-    /// A file each.
+    /// A file for each place.
     Sqlite,
-    /// A server, and the beginning of the places' names on it.
+    /// A server, and the prefix of the places' names on it.
     Cassandra { server: String, run: String },
 }
 
-/// Short times, so that much happens in a round, and little shards that are soon put to sleep.
+/// Short times and few shards, so that a round has many changes and entities are passivated soon.
 const SETTINGS: &str = r#"
 shard_count = 16
 
@@ -52,17 +52,17 @@ struct Node {
     name: String,
     place: usize,
     child: Option<Child>,
-    /// Nobody starts it while this is set.
+    /// Set while the node must not be started.
     is_held: bool,
     http: Arc<Mutex<Option<String>>>,
     starts: u32,
     started: Instant,
 }
 
-/// How long after a start a node that has ended is started again.
+/// Time after a start at which a node that has ended is started again.
 const RESTART_AFTER: Duration = Duration::from_millis(500);
 
-/// All nodes of a run. Dropping them kills them.
+/// All nodes of a run. The drop of this value kills them.
 pub(crate) struct Nodes {
     folder: PathBuf,
     store: Store,
@@ -153,7 +153,7 @@ impl Nodes {
         self.place_folder(place).join("journal.db")
     }
 
-    /// The journal of a place, to be opened.
+    /// The settings of a place's journal, for opening it.
     pub(crate) fn journal(&self, place: usize) -> Journal {
         match self.server(place) {
             None => Journal::Sqlite {
@@ -172,7 +172,7 @@ impl Nodes {
         let mut log = std::fs::OpenOptions::new();
         let log = log.create(true).append(true).open(self.file(&name, "log")).expect("a log");
         let mut command = Command::new(antiphon_binary());
-        // what a shell sets for a node of its own is not meant for these
+        // variables that a shell sets for a node of its own must not reach these nodes
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("ANTIPHON_") {
                 command.env_remove(variable);
@@ -208,7 +208,7 @@ impl Nodes {
         (node.starts, node.started) = (node.starts + 1, SystemClock.now());
     }
 
-    /// Starts those that have ended, and that nobody holds down. Returns their names.
+    /// Starts the nodes that have ended and are not held down. Returns their names.
     pub(crate) fn supervise(&mut self) -> Vec<String> {
         let mut started = Vec::new();
         for number in 0..self.nodes.len() {
@@ -224,7 +224,7 @@ impl Nodes {
         started
     }
 
-    /// Kills a node with SIGKILL, and holds it down until it is let go.
+    /// Kills a node with SIGKILL, and holds it down until [`Self::let_go`].
     pub(crate) async fn kill(&mut self, number: usize) {
         self.nodes[number].is_held = true;
         if let Some(mut child) = self.nodes[number].child.take() {
@@ -237,7 +237,7 @@ impl Nodes {
         self.nodes[number].is_held = false;
     }
 
-    /// Sends a signal by the name that `kill` knows; nothing when the node has ended.
+    /// Sends a signal; `signal` is a name as `kill` takes it. Does nothing when the node has ended.
     pub(crate) async fn signal(&self, number: usize, signal: &str) {
         let process = self.nodes[number].child.as_ref().and_then(Child::id);
         let Some(process) = process else { return };
@@ -250,7 +250,7 @@ impl Nodes {
         &self.nodes[number].name
     }
 
-    /// Where nodes take questions: their numbers, places and addresses.
+    /// The HTTP interfaces of the nodes: number, place and address.
     pub(crate) fn addresses(&self) -> Vec<(usize, usize, String)> {
         let address = |(number, node): (usize, &Node)| {
             let address = node.http.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
@@ -259,7 +259,7 @@ impl Nodes {
         self.nodes.iter().enumerate().filter_map(address).collect()
     }
 
-    /// How often processes were started.
+    /// The number of process starts.
     pub(crate) fn starts(&self) -> u32 {
         self.nodes.iter().map(|node| node.starts).sum()
     }

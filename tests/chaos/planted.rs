@@ -1,4 +1,4 @@
-//! Faults that are planted into a history that was recorded and has none: the checker must find each.
+//! Faults that are planted into a recorded history without faults: the checker must find each.
 
 use antiphon_tests::history::{
     Answer, History, Journals, Kind, Operation, Seen, check_answers, check_journals,
@@ -6,13 +6,14 @@ use antiphon_tests::history::{
 
 use crate::nodes::PLACES;
 
-/// A recorded history with one thing wrong, the rule that must find it, and what it is.
+/// A recorded history with one planted fault: its name, the rules that may find it, the history and
+/// the journals.
 type Planted = (&'static str, &'static [&'static str], History, Journals);
 
-/// Plants one fault after the other.
+/// Plants one fault after the other, each into a copy.
 ///
 /// # Errors
-/// The first that the checker does not find, and a history that is too small to plant one.
+/// The first fault that the checker does not find, and a history that is too small for a fault.
 pub(crate) fn each_is_found(history: &History, journals: &Journals) -> Result<(), String> {
     let planted = [
         loss(history, journals),
@@ -47,7 +48,7 @@ fn acknowledged(history: &History) -> impl Iterator<Item = (usize, &Operation, u
     })
 }
 
-/// An event that was acknowledged is in no journal, and in no read.
+/// An acknowledged event is in no journal, and in no read.
 fn loss(history: &History, journals: &Journals) -> Option<Planted> {
     let (_, _, id) = acknowledged(history).last()?;
     let (mut history, mut journals) = (history.clone(), journals.clone());
@@ -90,7 +91,7 @@ fn double_count(history: &History, journals: &Journals) -> Option<Planted> {
     Some(("double count", &["journal_order"], planted, journals.clone()))
 }
 
-/// A read answers what an earlier one did, although more was acknowledged since.
+/// A read answers the same as an earlier read, although more adds were acknowledged since.
 fn stale_read(history: &History, journals: &Journals) -> Option<Planted> {
     let mut planted = history.clone();
     let (index, older) =
@@ -125,7 +126,7 @@ fn false_answer(history: &History, journals: &Journals) -> Option<Planted> {
     Some(("false `without_effect`", &["true_answer"], planted, journals.clone()))
 }
 
-/// At one replica an event stands before one that its writer had.
+/// At one replica an event stands before an event that its writer had seen.
 fn effect_before_cause(history: &History, journals: &Journals) -> Option<Planted> {
     if !history.rewinds.is_empty() {
         return None;
@@ -136,7 +137,7 @@ fn effect_before_cause(history: &History, journals: &Journals) -> Option<Planted
         let foreign = stream.iter().filter(|event| event.origin == there).count();
         (replica == here && entity.starts_with("s-") && foreign > 1).then_some(stream)
     })?;
-    // the last event of the other place, before everything
+    // the last event of the other place, moved before all others
     let last = stream.iter().rposition(|event| event.origin == there)?;
     let event = stream.remove(last);
     stream.insert(0, event);

@@ -1,8 +1,11 @@
-//! The network between the nodes: each node's address belongs to a proxy that passes bytes on, or does not.
+//! The network between the nodes: each node's address belongs to a proxy that passes bytes on, or
+//! holds them back.
 //!
-//! A node listens at 127.0.1.n and tells others 127.0.2.n with the same port, where its proxy listens. The proxy finds out which node
-//! has connected by the owner of the other end of the connection (`/proc`), whatever the nodes say to each other. A cut holds
-//! bytes of one direction back, as a network that loses packets does; the cut's end delivers them or breaks the connection.
+//! A node listens at 127.0.1.n and tells others 127.0.2.n with the same port, where its proxy
+//! listens. The proxy finds out which node has connected from the owner of the other end of the
+//! connection (`/proc`), independently of the bytes that the nodes send. A cut holds back the bytes
+//! of one direction, as a network that loses packets does; the end of the cut delivers them or
+//! breaks the connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -15,17 +18,17 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// From a node to another one, by their numbers.
+/// The direction from a node to another node, by their numbers.
 pub(crate) type Way = (usize, usize);
 
 #[derive(Default)]
 struct State {
     cut: BTreeSet<Way>,
-    /// Ways whose connections break when they are free again.
+    /// Ways whose connections break when the cut ends.
     breaks: BTreeSet<Way>,
     delay: BTreeMap<Way, Duration>,
     processes: BTreeMap<usize, u32>,
-    /// Bytes that went each way.
+    /// Number of bytes passed on each way.
     passed: BTreeMap<Way, u64>,
 }
 
@@ -51,22 +54,22 @@ impl Network {
         look(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells which process a node is.
+    /// Tells the network the process id of a node.
     pub(crate) fn process(&self, node: usize, process: u32) {
         self.change(|state| state.processes.insert(node, process));
     }
 
-    /// Nothing goes this way any more.
+    /// Cuts this way.
     pub(crate) fn cut(&self, way: Way) {
         self.change(|state| state.cut.insert(way));
     }
 
-    /// What goes this way takes so long.
+    /// Delays everything on this way by `delay`.
     pub(crate) fn delay(&self, way: Way, delay: Duration) {
         self.change(|state| state.delay.insert(way, delay));
     }
 
-    /// Whether connections of this way break at the end of a cut instead of going on.
+    /// Sets whether connections of this way break at the end of a cut instead of going on.
     pub(crate) fn break_after_cut(&self, way: Way, breaks: bool) {
         self.change(
             |state| {
@@ -75,7 +78,7 @@ impl Network {
         );
     }
 
-    /// These ways are free again.
+    /// Heals these ways.
     pub(crate) fn heal(&self, ways: &[Way]) {
         self.change(|state| {
             for way in ways {
@@ -85,12 +88,12 @@ impl Network {
         });
     }
 
-    /// Bytes that went between nodes so far.
+    /// The number of bytes passed between nodes so far.
     pub(crate) fn passed(&self) -> u64 {
         self.look(|state| state.passed.values().sum())
     }
 
-    /// Opens the proxy of a node, at an address of its own; where it listens.
+    /// Opens the proxy of a node, at an address of its own; returns the address.
     pub(crate) async fn open(&self, node: usize) -> SocketAddr {
         let own = format!("127.0.2.{}:0", node + 1);
         let listener = TcpListener::bind(own).await.expect("a loopback address");
@@ -111,7 +114,8 @@ impl Network {
     async fn pass(&self, to: usize, stream: TcpStream, peer: SocketAddr, address: SocketAddr) {
         let processes = self.look(|state| state.processes.clone());
         let Some(from) = owner(peer, address, &processes) else { return };
-        // a new connection over a cut way hangs, as its first packet or the answer to it is lost
+        // a new connection over a cut way hangs, because its first packet or the answer to it is
+        // lost
         for way in [(from, to), (to, from)] {
             self.free(way).await;
         }
@@ -147,7 +151,7 @@ impl Network {
         }
     }
 
-    /// Waits until the way is free; whether it was cut.
+    /// Waits until the way is free; returns whether it was cut.
     async fn free(&self, way: Way) -> bool {
         let mut changed = self.changed.subscribe();
         let mut was_cut = false;
@@ -161,7 +165,7 @@ impl Network {
     }
 }
 
-/// Which of the processes has the socket at `peer` that is connected to `address`.
+/// The number of the node whose process owns the socket at `peer` that is connected to `address`.
 fn owner(peer: SocketAddr, address: SocketAddr, processes: &BTreeMap<usize, u32>) -> Option<usize> {
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
     let (peer, address) = (hexadecimal(peer)?, hexadecimal(address)?);

@@ -1,4 +1,5 @@
-//! A Cassandra that is killed, frozen and restarted while nodes write to it. It is started here, beside that of the other tests.
+//! A Cassandra server that is killed, frozen and restarted while nodes write to it. These tests
+//! start servers of their own, beside the server of the other tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,7 +15,8 @@ use crate::history::Writers;
 use crate::kill::{addresses, check};
 use crate::support::{Processes, add, wait_for};
 
-/// In the table `[node]`: a server that has just started takes both cores for seconds, so that nodes miss each other's probes.
+/// In the table `[node]`: a server that has just started uses both cores for seconds, so that nodes
+/// miss each other's probes.
 const PATIENT: &str = r#"
 renew_timeout = "10s"
 store_timeout = "4s"
@@ -25,12 +27,12 @@ cut_timeout = "5s"
 bridged_cut_timeout = "10s"
 "#;
 
-/// A cluster of Cassandra nodes at 127.0.`net`.x; dropping it ends it.
+/// A cluster of Cassandra servers at 127.0.`net`.x; the drop of this value ends it.
 struct Database {
     folder: TempDir,
     net: &'static str,
     nodes: usize,
-    /// The size of each node's disk, if it has one of its own.
+    /// The size of each server's disk, if the servers have disks of their own.
     disk: Option<&'static str>,
 }
 
@@ -92,7 +94,7 @@ async fn writes_go_on(writers: &Writers) {
     wait_for("writes go on", async || writers.count() > before + 50).await;
 }
 
-/// Until a node says that it is not ready, and why.
+/// Waits until a node reports that it is not ready, with the reason.
 async fn says_what_it_waits_for(processes: &Processes, index: usize) {
     let mut client = processes.client(index);
     let mut last = String::new();
@@ -105,7 +107,7 @@ async fn says_what_it_waits_for(processes: &Processes, index: usize) {
     .await;
 }
 
-/// Until the log of a node names what the server traced, after statements that failed.
+/// Waits until the log of a node names a trace of the server, after statements that failed.
 async fn a_trace_is_named(processes: &Processes) {
     wait_for("the log names a trace of the server", async || {
         processes.cluster.nodes().iter().any(|node| {
@@ -116,7 +118,8 @@ async fn a_trace_is_named(processes: &Processes) {
     .await;
 }
 
-/// One server: while it is away nothing is acknowledged, and when it is back everything goes on by itself.
+/// A single server: while it is down, no command is acknowledged; when it is back, nodes continue
+/// by themselves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_killed_or_frozen_loses_nothing_and_writes_go_on_by_themselves() {
     let database = Database::start("31", 1).await;
@@ -127,7 +130,7 @@ async fn a_database_that_is_killed_or_frozen_loses_nothing_and_writes_go_on_by_t
 
     database.tell(&["kill", "1"]).await;
     says_what_it_waits_for(&processes, 0).await;
-    // a node that is started meanwhile waits as well
+    // a node that starts meanwhile waits too
     let name = processes.name(3);
     processes.cluster.kill(&name).await.expect("a node to kill");
     processes.cluster.begin_restart(&name).await.expect("a node that starts");
@@ -170,7 +173,7 @@ async fn a_database_whose_disk_is_full_loses_nothing_and_writes_go_on_when_it_ha
     check(&processes, writers).await;
 }
 
-/// Losing one place stops nothing in another, not even the start of its nodes.
+/// The loss of one place stops nothing in another place, not even the start of its nodes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_starts_and_works_while_the_database_of_another_place_is_away() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -186,14 +189,14 @@ async fn a_node_starts_and_works_while_the_database_of_another_place_is_away() {
     std::fs::write(&path, format!("{text}\n{extra}")).expect("written");
     processes.cluster.begin_restart(&name).await.expect("it starts");
 
-    // nobody knows what DC-B has of this place: an operator decides
+    // DC-B cannot be asked for events of this place: an operator decides
     wait_for("the loss is accepted", async || {
         let accepted = Command::new(antiphon_binary())
             .args(["journal", "accept-loss", "--peer", "DC-B", "--yes", "--config"])
             .arg(&path)
             .output()
             .await;
-        // before the node has opened its session there is nothing to accept
+        // before the node has opened its session there is no loss to accept
         let said = accepted.expect("the binary runs").stdout;
         String::from_utf8_lossy(&said).contains("goes on without the word of `DC-B`")
     })
@@ -207,7 +210,8 @@ async fn a_node_starts_and_works_while_the_database_of_another_place_is_away() {
     assert!(reason.is_some_and(|reason| reason.contains(&point.to_string())), "{cluster:#}");
 }
 
-/// Three servers with three copies: writes go on while one is away, however it went, and while a fourth joins.
+/// Three servers with three copies: writes go on while one server is killed, frozen or restarted,
+/// and while a fourth joins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs both cores for itself: make check runs it after the others"]
 async fn writes_go_on_while_a_database_node_of_three_is_killed_frozen_or_restarted_or_one_is_added()

@@ -1,4 +1,5 @@
-//! Journals that keep nothing, that belong to others, or that go away under a node.
+//! Journals at paths that do not persist, journals of other owners, and journals that disappear
+//! under a node.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -28,11 +29,11 @@ async fn run(command: &str, config: &str, variables: &[(&str, &str)]) -> Output 
     output.expect("it ends by itself").expect("the binary runs")
 }
 
-/// What a node says that must not start; a check must say the same.
+/// The error of a node that must not start; `antiphon check` must report the same error.
 async fn refused(config: &str, variables: &[(&str, &str)]) -> String {
     let said = |output: &Output| {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        // the configuration is in another folder each time
+        // each call has the configuration in another folder
         said.split_once("node.toml: ").map_or(said.clone(), |(_, rest)| rest.to_owned())
     };
     let node = run("node", config, variables).await;
@@ -116,12 +117,12 @@ async fn a_node_whose_journal_is_deleted_or_moved_acknowledges_nothing_and_ends(
         let ended_well = processes.cluster.ended(&name, Duration::from_secs(10)).await;
         assert!(!ended_well.expect("it ends by itself"), "{deed}");
         let took = SystemClock.now() - began;
-        // the command that came meanwhile is not answered before `ask_timeout`
+        // a command that arrived meanwhile is not answered before `ask_timeout`
         assert!(took < Duration::from_secs(9), "{deed}: noticed and ended after {took:?}");
         let log = std::fs::read_to_string(processes.cluster.log(&name)).expect("a log");
         assert!(log.contains("this node is out") && log.contains(".db"), "{deed}: {log}");
         if deed == "deleted" {
-            // what was acknowledged may be in the log that is left
+            // acknowledged events may be in the log that is left
             processes.cluster.restart(&name).await.expect_err("it does not begin anew silently");
         }
     }
@@ -136,7 +137,7 @@ async fn nothing_is_taken_from_the_journal_of_another_cluster_or_place() {
     assert_eq!(add(&mut client, "c-1", "DC-A", 7).await, Some(7));
     let a = processes.cluster.journal_file("DC-A").display().to_string();
 
-    // at the start
+    // a wrong journal at the start of the node
     let own = folder.path().join("own.db").display().to_string();
     let peer = |place: &str, journal: &str| {
         config(&own, &format!("[[peers]]\nplace = {place:?}\njournal = {journal:?}"))
@@ -151,7 +152,7 @@ async fn nothing_is_taken_from_the_journal_of_another_cluster_or_place() {
         assert!(!output.status.success() && message.contains(setting), "{message}");
     }
 
-    // and when it comes later
+    // a wrong journal that appears later
     let name = processes.name(1);
     processes.cluster.kill(&name).await.expect("a node");
     let path = processes.folder.path().join(format!("{name}.toml"));
@@ -160,7 +161,7 @@ async fn nothing_is_taken_from_the_journal_of_another_cluster_or_place() {
     std::fs::write(&path, text.replace(&a, &late_text)).expect("written");
     processes.cluster.restart(&name).await.expect("it starts without its peer");
     processes.ready(1).await;
-    // what is in the log still comes first: whoever finds the file must find the log beside it
+    // the events in the log come first: a node that finds the file must find the log beside it
     let (b, unseen) = (processes.cluster.journal_file("DC-B"), folder.path().join("unseen.db"));
     std::fs::copy(&b, &unseen).expect("copied");
     std::fs::copy(b.with_extension("db-wal"), late.with_extension("db-wal")).expect("copied");
@@ -174,7 +175,7 @@ async fn nothing_is_taken_from_the_journal_of_another_cluster_or_place() {
     let (_, metrics) = client.get("/metrics", &[]).await.expect("metrics");
     let metrics = String::from_utf8_lossy(&metrics).into_owned();
     assert!(metrics.contains("antiphon_peer_journal_refused{place=\"DC-A\"} 1"), "{metrics}");
-    // a place that cannot ask its peer what it had takes no command either
+    // a place that cannot ask its peer for its own events takes no command either
     assert_eq!(get(&mut client, "c-1", "DC-B").await, None);
     let log = std::fs::read_to_string(processes.cluster.log(&name)).expect("a log");
     assert!(log.contains("nothing is taken from it"), "{log}");

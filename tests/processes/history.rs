@@ -1,4 +1,4 @@
-//! Writers that remember what was acknowledged, and the check of that against a journal.
+//! Writers that remember the acknowledged bids, and the check of these bids against a journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

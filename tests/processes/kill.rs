@@ -1,4 +1,4 @@
-//! kill -9 in a loop during writes, a frozen node, a restart of everything, and a graceful end.
+//! kill -9 in a loop during writes, a frozen node, a restart of all nodes, and a graceful end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) fn addresses(processes: &Processes) -> BTreeMap<String, Vec<String>> 
     nodes
 }
 
-/// Both journals end with the same events, and with every acknowledged bid.
+/// Checks that both journals end with the same events, and with every acknowledged bid.
 pub(crate) async fn check(processes: &Processes, writers: Writers) {
     let acknowledged = writers.finish().await;
     assert!(acknowledged.len() > 100, "only {} bids were acknowledged", acknowledged.len());
@@ -34,7 +34,7 @@ pub(crate) async fn check(processes: &Processes, writers: Writers) {
     }
 }
 
-/// Each test on both kinds of journal.
+/// Runs each test on both kinds of journal.
 macro_rules! on_each_journal {
     ($($test:ident,)*) => {
         mod sqlite {
@@ -101,8 +101,9 @@ async fn a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends(
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // it was frozen while it held the lock of the journal's file: then nobody in its place can write, and so nobody
-        // can take over (persistence/sqlite/README.md); another moment is tried
+        // the node was frozen while it held the lock of the journal's file: then no node of its
+        // place can write, and none can take over (persistence/sqlite/README.md); another moment is
+        // tried
         processes.cluster.signal(&frozen, "CONT").await.expect("a node to wake");
         let before = writers.count();
         wait_for("writes go on", async || writers.count() > before + 20).await;
@@ -132,7 +133,7 @@ async fn after_a_restart_of_everything_both_places_have_everything(journals: Loc
     wait_for("it is at the other place", async || get(&mut b, "c-1", "DC-B").await == Some(5))
         .await;
 
-    // one place writes while the other is down; then all are down
+    // one place writes while the other is down; then all nodes are down
     let name = processes.name(1);
     processes.cluster.kill(&name).await.expect("a node");
     assert_eq!(add(&mut a, "c-1", "DC-A", 1).await, Some(6));

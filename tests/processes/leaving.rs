@@ -1,4 +1,4 @@
-//! A node that goes down: whoever asks for its readiness is refused nothing.
+//! A node that leaves: no request of a load balancer that checks the readiness is refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::support::{Processes, wait_for};
 
-/// A load balancer: asks each node every second whether it is ready, and sends to those that said so.
+/// A load balancer: asks each node every second whether it is ready, and sends requests to the
+/// ready nodes.
 struct Balancer {
     is_ready: Vec<Arc<AtomicBool>>,
     sent: AtomicU64,

@@ -1,4 +1,4 @@
-//! Real node processes on SQLite and on Cassandra: what happens when they are killed, frozen, restarted, or run out of disk.
+//! Real node processes on SQLite and on Cassandra: kills, freezes, restarts, and full disks.
 //!
 //! `KILL_ROUNDS=n` sets the number of kill -9 rounds (10 in `make check`).
 

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::support::{Processes, add, cassandra, get, wait_for};
 
-/// Runs a node that must not start; what it says.
+/// Runs a node that must not start; returns its error output.
 async fn refused(config: &str) -> String {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("node.toml");
@@ -77,7 +77,8 @@ async fn a_name_in_use_and_another_clusters_store_are_refused_and_the_node_goes_
     assert_eq!(add(&mut client, "c-1", "DC-A", 1).await, Some(1));
 }
 
-/// A node says which command makes its tables, and `schema apply` asks for the number of copies before it makes a keyspace.
+/// The node's error names the command that creates its tables, and `schema apply` asks for the
+/// number of copies before it creates a keyspace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cassandra_without_tables_is_refused_with_the_command_to_run() {
     let LocalJournals::Cassandra { contact_points, .. } = cassandra() else { unreachable!() };
@@ -167,7 +168,7 @@ async fn a_full_disk_refuses_writes_and_loses_nothing() {
         assert!(stored < 10_000, "the limit is never reached");
     };
     assert!(refused.contains("full"), "{refused}");
-    // the node lives; with room again, everything that was acknowledged is there
+    // the node lives; with room again, every acknowledged event is there
     let name = processes.name(0);
     processes.cluster.kill(&name).await.expect("a node");
     let path = processes.folder.path().join(format!("{name}.toml"));

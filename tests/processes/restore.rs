@@ -1,5 +1,5 @@
-//! The journal of a place is replaced by an older backup, or by nothing, between two starts:
-//! nothing is lost that the other place has, and the places stay one world.
+//! The journal of a place is replaced by an older backup, or deleted, between two starts: no event
+//! that the other place has is lost, and both places end with one history.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,8 +29,8 @@ async fn stop(processes: &mut Processes, name: &str) {
     assert!(processes.cluster.ended(name, Duration::from_secs(60)).await.expect("it ends"));
 }
 
-/// Adds one as soon as the node takes it. Returns the value, and how many adds before are of
-/// unknown outcome.
+/// Adds one as soon as the node takes the command. Returns the value, and the number of earlier
+/// adds with an unknown outcome.
 async fn add_at_once(client: &mut Client, id: &str, replica: &str) -> (i64, i64) {
     let (mut added, mut unknown) = (None, 0);
     wait_for("the first add", async || {
@@ -62,7 +62,7 @@ async fn same(processes: &Processes, id: &str, expected: i64) {
     }
 }
 
-/// Both places write; A is stopped, and starts again on what `replace` leaves of its journal.
+/// Both places write; A is stopped, and starts again with the journal that `replace` leaves.
 async fn restored(replace: impl Fn(&Path, &Path)) {
     let mut processes = Processes::start(&["DC-A", "DC-B"], 1, SETTINGS).await;
     let (a, journal) = (processes.name(0), processes.cluster.journal_file("DC-A"));
@@ -85,7 +85,7 @@ async fn restored(replace: impl Fn(&Path, &Path)) {
     for _ in 0..5 {
         assert!(add(&mut at_a, "c-1", "DC-A", 1).await.is_some());
     }
-    // an entity that nobody asks for after the restore
+    // an entity that gets no command after the restore
     assert!(add(&mut at_a, "c-2", "DC-A", 5).await.is_some());
     assert!(add(&mut at_b, "c-1", "DC-B", 10).await.is_some());
     same(&processes, "c-1", 26).await;

@@ -1,4 +1,4 @@
-//! A cluster of processes for a test, and waiting without sleeping blindly.
+//! A cluster of processes for a test, and waits for conditions in place of fixed sleeps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
-    /// On SQLite.
+    /// Starts a cluster on SQLite.
     pub(crate) async fn start(replicas: &[&str], nodes_per_replica: usize, extra: &str) -> Self {
         Self::start_on(LocalJournals::Sqlite, replicas, nodes_per_replica, extra).await
     }
@@ -56,7 +56,7 @@ impl Processes {
         self.cluster.nodes()[index].name.clone()
     }
 
-    /// Until the node takes work.
+    /// Waits until the node takes commands.
     pub(crate) async fn ready(&self, index: usize) {
         let mut client = self.client(index);
         let clock = SystemClock;
@@ -78,7 +78,7 @@ impl Processes {
     }
 }
 
-/// The Cassandra of the tests, with places of its own for each call.
+/// The Cassandra server of the tests, with places of its own for each call.
 pub(crate) fn cassandra() -> LocalJournals {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let point = std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
@@ -91,7 +91,7 @@ pub(crate) fn cassandra() -> LocalJournals {
     }
 }
 
-/// Waits until it holds, and says what did not.
+/// Waits until the condition holds; on a timeout, panics with `what`.
 pub(crate) async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let clock = SystemClock;
     let until = clock.now() + Duration::from_secs(90);
@@ -101,7 +101,7 @@ pub(crate) async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Adds to a counter at a replica; the new value, if it was acknowledged.
+/// Adds to a counter at a replica; returns the new value if the command was acknowledged.
 pub(crate) async fn add(client: &mut Client, id: &str, replica: &str, delta: i64) -> Option<i64> {
     let path = format!("/entities/counter/{id}");
     let body = json!({ "add": delta });

@@ -1,4 +1,4 @@
-//! Clients: they ask ledgers at all places through all nodes, and remember what was answered.
+//! Clients: they ask ledgers at all places through all nodes, and remember the answers.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,28 +11,29 @@ use crate::cluster::Cluster;
 use crate::ledger::Command;
 use crate::run::Trace;
 
-/// What clients know.
+/// The answers that the clients got.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     /// Lines that were acknowledged: entity, replica, line.
     pub(crate) acknowledged: Vec<(String, ReplicaId, u64)>,
     /// By entity and replica, the most own lines that a read has seen so far.
     pub(crate) read: BTreeMap<(String, ReplicaId), u64>,
-    /// Reads that saw less than an earlier one, or than what was acknowledged before.
+    /// Reads that saw fewer lines than an earlier read, or than were acknowledged before the read.
     pub(crate) stale: Vec<String>,
-    /// By entity and replica, how many own lines were acknowledged.
+    /// By entity and replica, the number of own lines that were acknowledged.
     pub(crate) own: BTreeMap<(String, ReplicaId), u64>,
-    /// How often a journal went back: what was read before does not bind reads that end after.
+    /// Number of times that a journal went back: the results of earlier reads do not bind reads
+    /// that end later.
     pub(crate) rewinds: u64,
     pub(crate) failed: usize,
-    /// Lines of commands that were answered as without effect, and how.
+    /// Lines of commands that were answered as without effect, and the answer.
     pub(crate) without_effect: Vec<(u64, String)>,
     next_line: u64,
 }
 
 pub(crate) const ENTITIES: u64 = 6;
 
-/// Begins one request of a client, through a node that runs; its outcome goes to the history.
+/// Begins one request of a client, through a running node; its outcome goes to the history.
 pub(crate) fn request(
     cluster: &Cluster,
     random: &mut SplitMix64,

@@ -1,11 +1,11 @@
-//! A clock whose time of day is off, and jumps.
+//! A clock whose time of day is wrong, and jumps.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use antiphon_persistence::time::{Clock, SystemClock, Timestamp};
 use tokio::time::Instant;
 
-/// Virtual time, with a time of day that is wrong by some offset.
+/// Virtual time, with a time of day that is wrong by an offset.
 pub(crate) struct SkewedClock {
     start: Instant,
     offset_micros: AtomicI64,

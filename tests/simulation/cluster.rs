@@ -22,7 +22,7 @@ use crate::user::UserFaults;
 
 pub(crate) const SHARDS: u32 = 4;
 
-/// A node that runs.
+/// A running node.
 pub(crate) struct Running {
     pub(crate) node: Node,
     pub(crate) sharding: ReplicatedSharding<Ledger>,
@@ -44,9 +44,9 @@ pub(crate) struct Cluster {
     pub(crate) places: Vec<(String, PlaceStores)>,
     pub(crate) audits: Vec<Arc<Mutex<Audit>>>,
     pub(crate) members: Vec<Member>,
-    /// What the application's code does wrong.
+    /// The faults of the application's code.
     pub(crate) user: UserFaults,
-    /// Nodes that stand still, and until when.
+    /// Paused nodes, and the end of each pause.
     pauses: Vec<(Instant, NodeId)>,
     settings: ShardingSettings,
     seed: u64,
@@ -101,7 +101,7 @@ impl Cluster {
         FaultyStores::new(self.places[place].1.session(seed), seed, self.audits[place].clone())
     }
 
-    /// Begins to start a node; [`Self::collect`] takes it when it is there.
+    /// Begins to start a node; [`Self::collect`] takes the node when it has started.
     pub(crate) fn begin_start(&mut self, index: usize) {
         let member = &self.members[index];
         if member.running.is_some() || member.starting.is_some() {
@@ -154,7 +154,7 @@ impl Cluster {
         self.members[index].starting = Some(started);
     }
 
-    /// Takes the nodes that have started; those that failed are begun anew.
+    /// Takes the nodes that have started; starts that failed begin anew.
     pub(crate) fn collect(&mut self) {
         for index in 0..self.members.len() {
             let Some(starting) = &mut self.members[index].starting else { continue };
@@ -172,13 +172,14 @@ impl Cluster {
         }
     }
 
-    /// Whether a node of the place is being started, or any stands still: what it began may still take effect after it was killed.
+    /// Returns whether a node of the place is starting, or any node is paused: calls of such a node
+    /// may take effect after it was killed.
     pub(crate) fn is_unsettled(&self, place: usize) -> bool {
         !self.pauses.is_empty()
             || self.members.iter().any(|member| member.place == place && member.starting.is_some())
     }
 
-    /// Kills a node without a word.
+    /// Kills a node without any farewell to the others.
     pub(crate) fn crash(&mut self, index: usize) {
         if let Some(running) = self.members[index].running.take() {
             self.network.crash(running.node.id());
@@ -186,7 +187,8 @@ impl Cluster {
         }
     }
 
-    /// A node hears nothing, says nothing, and its stores do not answer, for so long.
+    /// Pauses a node: for `lasts` it receives no frame, sends no frame, and its stores do not
+    /// answer.
     pub(crate) fn pause(&mut self, index: usize, lasts: Duration) {
         let Some(running) = &self.members[index].running else { return };
         let until = SystemClock.now() + lasts;
@@ -221,7 +223,7 @@ impl Cluster {
         }
     }
 
-    /// Nodes that were declared dead end, as their processes would, and start again.
+    /// Ends the nodes that were declared dead, as their processes would end, and starts them again.
     pub(crate) fn restart_fenced(&mut self) {
         for index in 0..self.members.len() {
             let is_fenced = self.members[index].running.as_ref().is_some_and(|running| {
@@ -262,7 +264,7 @@ async fn start(
     };
     match ReplicatedSharding::init(&node, provider).await {
         Ok(sharding) => Some((node, sharding)),
-        // its store failed all the time
+        // the store of the node failed all the time
         Err(error) if error.kind() == ErrorKind::Unavailable => {
             node.crash();
             None

@@ -1,4 +1,4 @@
-//! What goes wrong in a run, and when.
+//! The faults of a run, and their times.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -16,63 +16,63 @@ use crate::user::Where;
 /// A kind of fault, or the end of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A node is gone without a word.
+    /// A node crashes without any farewell.
     Crash,
     /// A node that is down starts.
     Start,
-    /// A node stands still for a while.
+    /// A node is paused for a while.
     Pause,
-    /// The stores of a node are slow, refuse, or do not say what they did.
+    /// The stores of a node are slow, refuse calls, or do not report the outcome.
     Stores,
-    /// They are well again.
+    /// The stores have no faults again.
     StoresWell,
     /// The time of day of a node is off by some seconds.
     Clock,
     /// The time of day of a node is off by up to a day.
     ClockOfAnotherDay,
-    /// Something between nodes.
+    /// A fault between nodes.
     Network(NetworkFault),
-    /// Something in the application's code.
+    /// A fault in the application's code.
     User(UserFault),
 }
 
-/// What goes wrong between nodes.
+/// A fault between nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NetworkFault {
     /// A node is cut off from all others; its stores stay.
     Isolate,
     /// Two nodes are cut from each other.
     Cut,
-    /// One node is not heard by another one.
+    /// The frames of one node do not reach another node.
     CutOneWay,
     /// Two nodes of one place are cut from each other.
     CutNeighbours,
     /// Two places are cut from each other.
     CutPlaces,
-    /// All links are there again.
+    /// All links work again.
     Heal,
     /// Frames are late, lost, doubled, or in another order.
     Frames,
 }
 
-/// What goes wrong in the application's code.
+/// A fault in the application's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UserFault {
     /// At one place `on_event` panics for some events.
     EventPanics,
     /// At one place `on_command` panics for some commands.
     CommandPanics,
-    /// One place cannot decode some events.
+    /// At one place some events cannot be decoded.
     Unreadable,
-    /// One place has another version of snapshots.
+    /// At one place snapshots have another version.
     OtherSnapshots,
-    /// An entity begins something that never ends.
+    /// An entity begins an effect that never ends.
     Hang,
-    /// The code is right again.
+    /// The code has no faults again.
     Well,
 }
 
-/// What is drawn; some more often than others.
+/// The faults to draw from; some are more frequent than others.
 const DRAWN: [Fault; 28] = [
     Fault::Crash,
     Fault::Crash,
@@ -104,10 +104,11 @@ const DRAWN: [Fault; 28] = [
     Fault::User(UserFault::Well),
 ];
 
-/// What the code does not survive yet, and why. None of these is made.
+/// Faults that the code does not survive yet, and the reason. None of these is made.
 const NOT_YET: &[(Fault, &str)] = &[];
 
-/// `LEAVE_OUT=Pause,Hang` makes no such faults, to find out which one a seed needs.
+/// Returns whether the variable `LEAVE_OUT` names the fault: `LEAVE_OUT=Pause,Hang` makes no such
+/// faults, to find out which kind a seed needs.
 fn is_left_out(fault: Fault) -> bool {
     static LEFT_OUT: OnceLock<Vec<String>> = OnceLock::new();
     let left_out = LEFT_OUT.get_or_init(|| {
@@ -127,7 +128,7 @@ fn ids(cluster: &Cluster) -> Vec<NodeId> {
     cluster.running().map(|(_, running)| running.node.id().clone()).collect()
 }
 
-/// Makes one fault, or takes some back.
+/// Makes one fault, or ends some.
 pub(crate) fn strike(cluster: &mut Cluster, random: &mut SplitMix64, trace: &Trace) {
     let index = pick(random, cluster.members.len());
     let fault = DRAWN[pick(random, DRAWN.len())];
@@ -159,7 +160,7 @@ pub(crate) fn strike(cluster: &mut Cluster, random: &mut SplitMix64, trace: &Tra
     }
 }
 
-/// Sets a node's time of day off by up to so much, in either direction.
+/// Sets a node's time of day wrong by at most `most`, in either direction.
 fn skew(cluster: &Cluster, index: usize, amount: u64, most: Duration) {
     if let Some(running) = &cluster.members[index].running {
         let most = i64::try_from(most.as_micros()).unwrap_or(i64::MAX);
@@ -237,7 +238,7 @@ fn cut_places(cluster: &Cluster, random: &mut SplitMix64) {
     }
 }
 
-/// Cuts the link between two nodes of a place; its store stays within reach of both.
+/// Cuts the link between two nodes of a place; both still reach the place's store.
 fn cut_neighbours(cluster: &Cluster, random: &mut SplitMix64) {
     let place = pick(random, cluster.places.len());
     let nodes: Vec<&NodeId> = cluster
@@ -251,7 +252,7 @@ fn cut_neighbours(cluster: &Cluster, random: &mut SplitMix64) {
     }
 }
 
-/// Takes everything back and starts what is down.
+/// Ends every fault and starts the nodes that are down.
 pub(crate) fn calm(cluster: &mut Cluster) {
     cluster.network.heal_all();
     cluster.network.set_faults(Faults::default());

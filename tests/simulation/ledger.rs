@@ -1,5 +1,5 @@
-//! The entity of the simulation: a list of lines, each with what its writer had seen, so that causes can be checked without
-//! trusting the version vectors.
+//! The entity of the simulation: a list of lines, each with the number of lines that its writer had
+//! seen, so that causes can be checked without the version vectors.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::user::UserFaults;
 
-/// What a ledger is asked.
+/// The commands of a ledger.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// Adds lines; answers with how many there are.
+    /// Adds lines; answers with the number of lines.
     Add { lines: Vec<u64>, reply_to: ReplyTo<u64> },
-    /// Answers with how many lines of this replica's own there are.
+    /// Answers with the number of this replica's own lines.
     Read { reply_to: ReplyTo<u64> },
     /// Stops the entity.
     Stop,
-    /// Begins something that never ends.
+    /// Begins an effect that never ends.
     Hang,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Command {
 pub(crate) struct Added {
     /// The line, unique in a run.
     pub(crate) line: u64,
-    /// By origin, how many lines the writer had seen.
+    /// By origin, the number of lines that the writer had seen.
     pub(crate) causes: BTreeMap<ReplicaId, u64>,
 }
 

@@ -1,5 +1,6 @@
-//! Whole nodes in one process under virtual time: engine, sharding, replication, membership, on stores and links in memory that fail.
-//! Everything follows from a seed. See README.md beside this file.
+//! Whole nodes in one process under virtual time: engine, sharding, replication, membership, with
+//! stores and links in memory that fail. Everything follows from a seed. See README.md beside this
+//! file.
 
 mod clients;
 mod clock;
@@ -21,10 +22,10 @@ use std::time::Duration;
 
 use run::{Outcome, simulate};
 
-/// So many seeds in `make check`; `SEEDS=n` for more, `SEED=n` for one.
+/// Seeds in `make check`; `SEEDS=n` for another number, `SEED=n` for one seed.
 const SEEDS: u64 = 500;
 
-/// After so many seeds that failed, no more are begun.
+/// Number of failed seeds after which no further seed begins.
 const FAILURES_MAX: usize = 10;
 
 fn number(name: &str) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! What a place stores its events in: memory, or the Cassandra journal on the model of a server.
+//! The stores of a place: memory, or the Cassandra journal on a model of the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use antiphon_persistence::store::Stores;
 /// Events in one partition of a stream: few, so that a run crosses boundaries.
 const PARTITION_EVENTS_MAX: u64 = 7;
 
-/// Which stores a run has.
+/// The kind of stores of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// One seed of four runs on the model of Cassandra.
+    /// The kind of a seed's run: one seed of four runs on the model of Cassandra.
     pub(crate) fn of(seed: u64) -> Self {
         if seed % 4 == 3 { Self::Cassandra } else { Self::Memory }
     }
@@ -50,7 +50,8 @@ impl PlaceStores {
         }
     }
 
-    /// The stores as one process has them. Statements to the model are slow and have unknown outcomes.
+    /// The stores as one process sees them. Statements to the model are slow, and some have unknown
+    /// outcomes.
     pub(crate) fn session(&self, seed: u64) -> Stores {
         let Self::Cassandra(model) = self else { return self.stores() };
         let faults = Faults {

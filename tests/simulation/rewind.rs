@@ -1,8 +1,8 @@
-//! The journal of a place goes back to an earlier copy, or to nothing, while none of its nodes
-//! runs: a restored backup, a new disk.
+//! The journal of a place goes back to an earlier copy, or is deleted, while none of the place's
+//! nodes runs: a restored backup, a new disk.
 //!
-//! What may be lost by that: an acknowledged line that no place has afterwards. Everything that one
-//! place still has must come back.
+//! Only an acknowledged line that no place has afterwards may be lost. Every line that any place
+//! still has must come back.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,12 +23,12 @@ use crate::ledger::Added;
 use crate::place::PlaceStores;
 use crate::run::Trace;
 
-/// What was under way when the nodes ended has ended too after so long, events that another place was
-/// about to store included (docs/restore.md asks an operator to wait as well).
+/// Time after the end of the nodes until all calls in flight have ended, including the stores of
+/// events that another place had received (docs/restore.md asks an operator to wait too).
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Backups, and when a journal goes back. It has random numbers of its own, so that the rest of a
-/// run is as without it.
+/// Backups, and the times at which a journal goes back. The random numbers are separate, so that
+/// the rest of a run is the same with and without rewinds.
 pub(crate) struct Rewinds {
     random: SplitMix64,
     backups: Vec<(usize, MemoryCopy)>,
@@ -38,7 +38,7 @@ pub(crate) struct Rewinds {
 }
 
 impl Rewinds {
-    /// Two of four seeds have some, if their stores can go back.
+    /// The rewinds of a seed: two of four seeds have some, if their stores can go back.
     pub(crate) fn new(seed: u64, cluster: &Cluster, start: Instant) -> Self {
         let mut random = SplitMix64::new(seed ^ 0x5eed_7e4d);
         let can = cluster.places.iter().all(|(_, stores)| matches!(stores, PlaceStores::Memory(_)));
@@ -47,7 +47,7 @@ impl Rewinds {
         Self { random, backups: Vec::new(), copy_at: start, strike_at, left }
     }
 
-    /// Takes a backup now and then, and goes back to one when it is time.
+    /// Takes a backup from time to time, and goes back to one when it is time.
     pub(crate) async fn step(
         &mut self,
         cluster: &mut Cluster,
@@ -105,7 +105,7 @@ impl Rewinds {
     }
 }
 
-/// What some place has after a journal went back.
+/// The events that at least one place has after a journal went back.
 struct Left {
     lines: BTreeSet<(String, u64)>,
     /// By entity and origin, the most events that a place has.
@@ -130,7 +130,8 @@ impl Left {
         left
     }
 
-    /// What no place has any more may be lost; everything else is still asked for.
+    /// Removes from the history the lines that no place has any more; every other line is still
+    /// required.
     fn forget_the_rest(&self, history: &mut History, trace: &Trace) {
         let before = history.acknowledged.len();
         let is_left = |(entity, _, line): &(String, ReplicaId, u64)| {

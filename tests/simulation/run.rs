@@ -1,4 +1,5 @@
-//! One run: trouble for a while, then calm, then everything must be well.
+//! The run of a seed: trouble for a while, then calm, then every node must answer and all replicas
+//! must be equal.
 
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
@@ -19,7 +20,7 @@ use crate::rewind::Rewinds;
 use crate::user::PLANNED;
 use crate::{faults, invariants};
 
-/// What happened, with virtual times; cheap to clone.
+/// The log of a run, with virtual times; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Trace {
     lines: Rc<RefCell<Vec<String>>>,
@@ -33,23 +34,25 @@ impl Trace {
     }
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) verdict: Result<(), String>,
     pub(crate) trace: Vec<String>,
-    /// How long after the last fault everything answered, and was equal.
+    /// The times after the last fault until every entity answered, and until all replicas were
+    /// equal.
     pub(crate) took: (Duration, Duration),
 }
 
-/// How long trouble lasts.
+/// Duration of the trouble.
 const TROUBLE: Duration = Duration::from_secs(12);
-/// How long after that each replica of each entity answers through each node.
+/// Time after the last fault within which each replica of each entity must answer through each
+/// node.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
-/// How long after that all replicas have the same events.
+/// Time after that within which all replicas must have the same events.
 const EQUAL_WITHIN: Duration = Duration::from_secs(30);
 
-/// Settings with short times, so that much happens in a run.
+/// Settings with short times, so that a run has many changes.
 pub(crate) fn settings() -> ShardingSettings {
     ShardingSettings {
         entity: EntitySettings { snapshot_every: 7, ..EntitySettings::default() },
@@ -58,7 +61,7 @@ pub(crate) fn settings() -> ShardingSettings {
         loop_interval_max: Duration::from_secs(3),
         loop_retell: Duration::from_secs(3),
         home_timeout: Duration::from_secs(4),
-        // what hangs is killed well within the time in which every shard has to answer again
+        // an entity that hangs is killed long before every shard must answer again
         stop_timeout: Duration::from_secs(3),
         ..ShardingSettings::default()
     }
@@ -94,7 +97,8 @@ pub(crate) fn simulate(seed: u64) -> Outcome {
         .build()
         .expect("a runtime");
     let local = LocalSet::new();
-    // a panic here, for example of an invariant that cannot read a journal, is told with its seed
+    // a panic here, for example of an invariant that cannot read a journal, is reported with its
+    // seed
     let run = AssertUnwindSafe(|| local.block_on(&runtime, run(seed)));
     let mut outcome = std::panic::catch_unwind(run).unwrap_or_else(|_| Outcome {
         verdict: Err("the run panicked".into()),
@@ -214,7 +218,7 @@ fn in_time(state: &Result<(), String>, passed: Duration, within: Duration) -> Re
     }
 }
 
-/// Each replica of each entity answers through each node.
+/// Checks that each replica of each entity answers through each node.
 async fn everybody_works(cluster: &Cluster) -> Result<(), String> {
     if cluster.running().count() < cluster.members.len() {
         return Err("not all nodes are up".into());

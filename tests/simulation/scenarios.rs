@@ -1,4 +1,4 @@
-//! Scenarios by their names, each with one story instead of random trouble.
+//! Scenarios by their names, each with one story in place of random trouble.
 
 use std::time::Duration;
 

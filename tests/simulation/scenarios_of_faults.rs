@@ -1,4 +1,4 @@
-//! Scenarios in which one thing is wrong and everything else must go on.
+//! Scenarios with one fault, during which everything else must go on.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::scenarios::{Story, replica, story};
 use crate::user::Where;
 
 impl Story {
-    /// Keeps the simulation going, restarting what ends as a supervisor does; how many nodes ended.
+    /// Lets the simulation run, and restarts nodes that end, as a supervisor does; returns how many
+    /// nodes ended.
     async fn go_on(&mut self, lasts: Duration) -> usize {
         let until = SystemClock.now() + lasts;
         let mut ended = 0;
@@ -30,7 +31,7 @@ impl Story {
         self.node(index).node.id().clone()
     }
 
-    /// Entities that a place does not answer through a node within a second each.
+    /// Entities of a place that do not answer through a node within a second each.
     async fn silent(&self, through: usize, place: &str) -> Vec<String> {
         let mut silent = Vec::new();
         for number in 0..8 {
@@ -61,7 +62,7 @@ fn a_cut_within_a_place_whose_store_is_there_costs_one_node_at_most_and_is_over_
                 let member = &story.cluster.members[index];
                 let is_out = member.running.as_ref().is_some_and(|running| !running.node.is_live());
                 if is_out {
-                    // it stays down: what comes back would be cut as well
+                    // the node stays down: a restarted node would be cut too
                     story.cluster.crash(index);
                     ended += 1;
                 }
@@ -93,7 +94,7 @@ fn two_of_three_nodes_that_are_cut_from_each_other_serve_every_shard_within_ten_
 #[test]
 fn a_command_to_a_place_that_is_down_is_without_effect() {
     story(async {
-        // with its defaults, an ask ends long before the node gives the way to a home up
+        // with the default, an ask ends long before the node gives up the way to a home
         let mut story = Story::begin(&["A", "B"], 1, ShardingSettings::default()).await;
         story.cluster.crash(1);
         story.go_on(Duration::from_secs(8)).await;
@@ -127,7 +128,7 @@ fn an_event_that_one_place_cannot_apply_holds_up_that_origin_of_that_entity_only
                 assert!(answer.is_ok(), "{id} at {place}: {answer:?}");
             }
         }
-        // B's events of the other entities arrive; those of `l-0` wait
+        // B's events of the other entities arrive; the events of `l-0` wait
         let until = SystemClock.now() + Duration::from_secs(10);
         while crate::invariants::stream(&story.cluster, "l-1", 0, &replica("A")).await.len() < 2 {
             assert!(SystemClock.now() < until, "an event of another entity is held up");

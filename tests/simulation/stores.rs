@@ -1,6 +1,7 @@
 //! Stores in memory that are slow and fail, as one node sees them.
 //!
-//! A call that fails may or may not have been done, and says `Timeout` when it may have been; it says `Unavailable` only when it was not.
+//! A call that fails with `Timeout` may have been done; a call that fails with `Unavailable` was
+//! not done.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,30 +19,30 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// How often calls fail, and how slow they are.
+/// The rates of failed calls, and their delays.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct StoreFaults {
     /// Calls in a hundred that are not done.
     pub(crate) refuse_percent: u64,
     /// Calls in a hundred that are done, and answered as unknown.
     pub(crate) lose_percent: u64,
-    /// Most milliseconds that a call takes.
+    /// Longest delay of a call, in milliseconds.
     pub(crate) delay_max_millis: u64,
 }
 
-/// What the stores of one place saw, for the invariants.
+/// The record of one place's stores, for the invariants.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
-    /// Writers of which `seal` has returned.
+    /// Writers whose `seal` has returned.
     pub(crate) sealed: Vec<WriterId>,
-    /// Appends that took effect after that.
+    /// Appends of sealed writers that took effect after the seal.
     pub(crate) after_seal: Vec<String>,
 }
 
 struct State {
     random: SplitMix64,
     faults: StoreFaults,
-    /// No call begins or ends before.
+    /// No call begins or ends before this time.
     still_until: Option<Instant>,
 }
 
@@ -67,7 +68,7 @@ impl FaultyStores {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).faults = faults;
     }
 
-    /// Holds all calls, those under way too.
+    /// Holds back all calls, also the calls in flight.
     pub(crate) fn stand_still(&self, until: Instant) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).still_until = Some(until);
     }
@@ -106,7 +107,8 @@ impl FaultyStores {
         result
     }
 
-    /// A store finds the outcome of an append out: it is slow, and answers what is true.
+    /// Appends as any other call, and records an append that took effect after its writer's seal
+    /// had returned.
     async fn append_call(&self, writer: &WriterId, append: Append) -> Result<()> {
         let what = format!("{} after {} by {writer}", append.persistence_id, append.expected);
         let was_sealed = |audit: &Audit| audit.sealed.contains(writer);

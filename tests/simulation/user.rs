@@ -1,16 +1,17 @@
-//! What the code of the application does wrong in a run, at which place: it panics, or does not understand what is stored.
+//! The faults of the application's code in a run, by place: it panics, or does not understand a
+//! stored event or snapshot.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_persistence::identity::ReplicaId;
 
-/// Panics that a run wants say this, so that others are found.
+/// The text of planned panics, so that other panics are found.
 pub(crate) const PLANNED: &str = "planned panic";
 
-/// Of so many lines one is in trouble.
+/// Of this number of lines, one is in trouble.
 const LINES: u64 = 5;
 
-/// A place, and which lines are in trouble there.
+/// A place, and the lines that are in trouble there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Where {
     pub(crate) place: ReplicaId,
@@ -28,11 +29,11 @@ struct State {
     on_event: Option<Where>,
     on_command: Option<Where>,
     unreadable: Option<Where>,
-    /// Where snapshots have another version than everywhere else.
+    /// The place whose snapshots have another version than everywhere else.
     snapshots: Option<ReplicaId>,
 }
 
-/// The faults of the application's code; the entities of all nodes look here.
+/// The faults of the application's code; the entities of all nodes read them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UserFaults(Arc<Mutex<State>>);
 
@@ -57,7 +58,7 @@ impl UserFaults {
         self.with(|state| state.snapshots = Some(place));
     }
 
-    /// The code is right again, as after a new release.
+    /// Removes all faults, as a new release would.
     pub(crate) fn end(&self) {
         self.with(|state| *state = State::default());
     }

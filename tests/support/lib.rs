@@ -1,4 +1,4 @@
-//! What several tests share.
+//! Code that several tests share.
 
 pub mod history;
 
@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The path of the `antiphon` binary, built once for all tests of a run; `NODE_BINARY=path` names one that is there.
+/// The path of the `antiphon` binary, built once for all tests of a run; `NODE_BINARY=path` names
+/// an existing binary.
 ///
 /// # Panics
-/// When it cannot be built.
+/// Panics when the binary cannot be built.
 pub fn antiphon_binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(build).clone()

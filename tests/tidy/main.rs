@@ -2,8 +2,9 @@
 //!
 //! - every source file starts with a module doc;
 //! - no file has more than 400 code lines (tests below `#[cfg(test)]` not counted);
-//! - a pure core (a file with a `pub fn step(`) has no `async`, no clock, no randomness, no hash order;
-//! - no member manifest names a version: those stand in the root.
+//! - a pure core (a file with a `pub fn step(`) has no `async`, no clock, no randomness, no hash
+//!   order;
+//! - no member manifest names a version: versions are in the root manifest.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! A bare loop on the driver that does what the journal does: the same conditional batches into lanes, and the same late copies.
+//! A bare loop on the driver with the same statements as the journal: the same conditional batches
+//! into lanes, and the same late copies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use scylla::client::session_builder::SessionBuilder;
 
 use crate::stats::Stopwatch;
 
-/// What the loop writes.
+/// The shape of the loop's writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) lanes: usize,
@@ -73,7 +74,7 @@ async fn lane_loop(
     usize::try_from(nr).expect("a small number")
 }
 
-/// Each second, for each stream, the events that came since, in rows of as many as the journal's have.
+/// Copies, each second and for each stream, the new events, in rows as long as the journal's.
 async fn copy_loop(session: Arc<Session>, run: String, shape: Shape, uncopied: Arc<AtomicUsize>) {
     let insert = "INSERT INTO bench_bare.events (stream, first, record) VALUES (?, ?, ?)";
     let insert = Arc::new(session.prepare(insert).await.expect("a statement"));
@@ -101,10 +102,11 @@ async fn copy_loop(session: Arc<Session>, run: String, shape: Shape, uncopied: A
     }
 }
 
-/// Events that a row of a copy has at most, as in the journal.
+/// Most events in a row of a copy, as in the journal.
 const ROW_EVENTS: usize = 256;
 
-/// Events per second of a paged select over the rows of the one stream of a place, again and again, decoded no further than to bytes.
+/// Events per second of a paged select over the rows of the one stream of a place, `times` times,
+/// decoded only to bytes.
 pub(crate) async fn select_per_second(point: &str, place: &str, times: u64) -> f64 {
     use futures::TryStreamExt;
     let session = SessionBuilder::new().known_node(point).build().await.expect("a server");
@@ -125,7 +127,8 @@ pub(crate) async fn select_per_second(point: &str, place: &str, times: u64) -> f
     watch.rate(usize::try_from(events).expect("a small number"))
 }
 
-/// Events per second of a paged select over `events` rows of one event each, in partitions of 10,000.
+/// Events per second of a paged select over `events` rows of one event each, in partitions of
+/// 10,000.
 pub(crate) async fn rows_per_second(point: &str, events: u64) -> f64 {
     use futures::TryStreamExt;
     const PART: i64 = 10_000;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::stats::Stopwatch;
 
-/// Appends `record_count` records of `record_bytes` bytes, `group` of them a sync; returns records per second.
+/// Appends `record_count` records of `record_bytes` bytes, `group` of them for each sync; returns
+/// records per second.
 pub(crate) fn appends_per_second(
     folder: &Path,
     record_count: usize,

@@ -1,4 +1,4 @@
-//! What the figures stand beside: the least that any implementation would have to do.
+//! The references of the figures: the least work that any implementation must do.
 
 pub(crate) mod cassandra;
 pub(crate) mod file;

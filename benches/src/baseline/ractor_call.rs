@@ -55,7 +55,7 @@ pub(crate) async fn round_trips_per_second(count: usize, in_flight: usize) -> f6
     rate
 }
 
-/// Starts so many actors that do nothing, and keeps them.
+/// Starts `count` actors that do nothing, and keeps them.
 pub(crate) async fn idle(count: usize) -> Vec<ActorRef<impl ractor::Message>> {
     let mut actors = Vec::new();
     for _ in 0..count {

@@ -1,6 +1,8 @@
-//! A bare SQLite loop: the statements of the store's schema, one transaction a group, nothing else.
+//! A bare SQLite loop: the statements of the store's schema, one transaction for each group,
+//! nothing else.
 //!
-//! It knows every end in advance and asks no one, so it is the limit of any store on this schema.
+//! The loop knows every end in advance and reads nothing, so it is the limit of any store on this
+//! schema.
 
 use std::path::Path;
 
@@ -21,7 +23,7 @@ CREATE TABLE marks (stream INTEGER NOT NULL, first INTEGER NOT NULL, ordinal INT
   PRIMARY KEY (stream, first)) STRICT, WITHOUT ROWID;
 ";
 
-/// One append of the loop.
+/// The shape of the loop's appends.
 pub(crate) struct Shape {
     /// Streams that take turns.
     pub(crate) streams: usize,

@@ -1,7 +1,7 @@
 //! A bare TCP echo between two processes: the limit of any ask over the network.
 //!
-//! Each of `in_flight` clients sends one small frame and waits for it, all over one connection, as
-//! the asks of a link do. Writes are made as they come, without batching.
+//! Each of `in_flight` clients sends one small frame and waits for its echo, all over one
+//! connection, as the asks of a link do. Each frame is written at once, without batching.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use crate::stats::Stopwatch;
 
 const FRAME_BYTES: usize = 64;
 
-/// Runs the server of the echo on the address that it prints, until its client leaves.
+/// Runs the echo server on the address that it prints, until its client leaves.
 pub(crate) fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     println!("{}", listener.local_addr().expect("a bound socket"));

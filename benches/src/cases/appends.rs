@@ -1,6 +1,7 @@
 //! Appends per second of the SQLite journal: one event each, one in flight for each writer.
 //!
-//! Beside a bare append-only file with one sync per group, and beside a bare SQLite loop with the same schema and group size.
+//! The references are a bare append-only file with one sync per group, and a bare SQLite loop with
+//! the same schema and group size.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Ask round trips through an entity reference, 64 in flight: to an entity on this node, and to one in another process. No persistence.
+//! Ask round trips through an entity reference, 64 in flight: to an entity on this node, and to an
+//! entity in another process. Without persistence.
 
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ async fn local(count: usize) -> f64 {
     rate
 }
 
-/// Knows the place of the child, and hosts nothing itself.
+/// A reference to an entity of the child's place; the node here hosts no shard of that place.
 async fn remote_counter(folder: &tempfile::TempDir) -> EntityRef<Command> {
     let node = node(folder.path(), "A", "B").await.node;
     let counters =

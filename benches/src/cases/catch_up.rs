@@ -1,5 +1,6 @@
-//! Catch-up of 100,000 events from another replica's SQLite journal into one's own, beside the bare SQLite append loop at the
-//! same batch size; with the writer at rest, and running on.
+//! Catch-up of 100,000 events from another replica's SQLite journal into the own journal, beside
+//! the bare SQLite append loop with the same batch size; with the writer at rest, and with the
+//! writer running.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,7 +87,7 @@ async fn events_per_second(folder: &Path, entities: usize, runs_on: bool) -> (f6
     measured
 }
 
-/// Writes all events, those of an entity after those of the one before.
+/// Writes all events, entity after entity.
 pub(crate) async fn fill(journal: &dyn Journal, writer: &WriterId, entities: usize) {
     let each = EVENTS / entities;
     for number in 0..entities {
@@ -99,7 +100,8 @@ pub(crate) async fn fill(journal: &dyn Journal, writer: &WriterId, entities: usi
     }
 }
 
-/// Starts the entities and waits until they have the events: the rate, and the mean number of events in an append.
+/// Starts the entities and waits until they have the events; returns the rate, and the mean number
+/// of events in an append.
 pub(crate) async fn follow(
     runtime: &EntityRuntime<Counter>,
     entities: usize,
@@ -117,7 +119,7 @@ pub(crate) async fn follow(
     while pulled() < events {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // what was applied last is durable when each entity has answered
+    // the events applied last are durable when each entity has answered
     for handle in &handles {
         let ask = |reply_to| antiphon_counter::Command::Get { reply_to };
         handle.ask(ask).await.expect("an answer");

@@ -1,4 +1,5 @@
-//! Child processes: this program again, with a first argument that says what to be. A child ends when its standard input is closed.
+//! Child processes: this program again, with a first argument that names its role. A child ends
+//! when its standard input is closed.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -20,7 +21,7 @@ pub(crate) fn child(arguments: &[String]) -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
-/// A running child; it is killed when this is dropped.
+/// A running child; the drop of this value kills it.
 pub(crate) struct Spawned {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
@@ -39,14 +40,14 @@ impl Spawned {
         Self { child, lines }
     }
 
-    /// The next line that it prints.
+    /// The next line that the child prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).expect("a line of the child");
         line.trim().to_owned()
     }
 
-    /// Its resident memory in KiB.
+    /// The child's resident memory in KiB.
     pub(crate) fn resident_kib(&self) -> f64 {
         resident_kib(&self.child.id().to_string())
     }

@@ -1,4 +1,5 @@
-//! Acknowledged commands per second of one entity with 64 clients, durable, with output commit and without.
+//! Acknowledged commands per second of one entity with 64 clients, durable, with output commit and
+//! without.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What idle entities cost: memory, beside a bare ractor actor; and reads of the stores.
+//! The cost of idle entities: memory, beside a bare ractor actor; and reads of the stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub(crate) async fn serve(what: &str, count: usize) {
             let _other =
                 ReplicatedSharding::init(&other, provider(replicas)).await.expect("a type");
             let _counters = start(&node, count).await;
-            // until the loops have seen the writes and are at their longest interval
+            // wait until the loops have seen the writes and are at their longest interval
             tokio::time::sleep(Duration::from_secs(75)).await;
             let before = reads(&node);
             tokio::time::sleep(WATCHED).await;

@@ -1,4 +1,4 @@
-//! The benchmarks by name, and what the child processes of some of them run.
+//! The benchmarks by name, and the child processes of some of them.
 
 mod appends;
 mod asks;
@@ -15,10 +15,10 @@ pub(crate) use child::child;
 
 use crate::report::Report;
 
-/// Measures one thing and reports it.
+/// A benchmark: measures, and adds its figures to the report.
 pub(crate) type Case = fn(&mut Report);
 
-/// All of them, in the order in which they run.
+/// All benchmarks, in the order in which they run.
 pub(crate) const ALL: &[(&str, Case)] = &[
     ("appends", appends::run),
     ("hot-entity", hot_entity::run),
@@ -29,7 +29,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("start", start::run),
 ];
 
-/// Those on a Cassandra, which run only when they are asked for (`make bench-cassandra`).
+/// The benchmarks on a Cassandra server, which run only when asked for (`make bench-cassandra`).
 pub(crate) const CASSANDRA: &[(&str, Case)] = &[
     ("cassandra-appends", cassandra::appends),
     ("cassandra-hot-entity", cassandra::hot),
@@ -39,7 +39,7 @@ pub(crate) const CASSANDRA: &[(&str, Case)] = &[
     ("cassandra-idle", cassandra::idle),
 ];
 
-/// A runtime as the node binary has one.
+/// A runtime with the settings of the node binary.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

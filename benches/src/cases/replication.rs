@@ -1,4 +1,5 @@
-//! Replication between two processes on loopback: how long until an event of the other place is durable here, and how many came directly.
+//! Replication between two processes on loopback: the time until an event of the other place is
+//! durable here, and the share of events that arrive directly.
 
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +57,7 @@ async fn measure(folder: &Path, interleaved: bool) -> Measured {
     let node = node(folder, "A", "B").await.node;
     let replicas = vec![replica("A"), replica("B")];
     let counters = ReplicatedSharding::init(&node, provider(replicas)).await.expect("a type");
-    // 50 counters; B writes all the time, A as well when interleaved
+    // 50 counters; B writes all the time; A writes too when interleaved
     let ids: Vec<String> = (0..50).map(|number| format!("c-{number}")).collect();
     for id in &ids {
         for counter in counters.entity_refs_for(id).expect("references").values() {
@@ -128,7 +129,7 @@ fn counts(counters: &ReplicatedSharding<Counter>, metrics: &Metrics) -> Counts {
     (count("events_direct"), count("events_pulled"), buckets.collect())
 }
 
-/// The upper bound under which that share stayed.
+/// The upper bound of the bucket that contains the quantile `share`.
 fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
     let total = buckets.last().map_or(0.0, |(_, count)| *count);
     let bucket = buckets.iter().find(|(_, count)| *count >= share * total);

@@ -1,4 +1,5 @@
-//! From the start of a process to its first acknowledged command, durable; and its resident memory then.
+//! The time from the start of a process to its first acknowledged command, durable; and its
+//! resident memory then.
 
 use std::path::Path;
 

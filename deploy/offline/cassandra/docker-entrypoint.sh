@@ -1,6 +1,7 @@
 #!/bin/bash
-# Starts Cassandra with the settings that the official image takes from the same variables: as many of them as compose.yaml sets.
-# Everything else is as in the configuration that comes with the server, `commitlog_sync: periodic` included.
+# Starts Cassandra with the variables of the official image that compose.yaml sets. Every other
+# setting is as in the configuration that comes with the server, `commitlog_sync: periodic`
+# included.
 set -euo pipefail
 [[ $* == 'cassandra -f' ]] || exec "$@"
 
@@ -20,7 +21,7 @@ YAML
 printf 'dc=%s\nrack=%s\n' "${CASSANDRA_DC:-dc1}" "${CASSANDRA_RACK:-rack1}" >/etc/cassandra/cassandra-rackdc.properties
 chown -R cassandra:cassandra /etc/cassandra /var/lib/cassandra
 
-# shellcheck disable=SC2086 # several words each
+# shellcheck disable=SC2086 # each variable has several words
 exec setpriv --reuid cassandra --regid cassandra --init-groups java @/etc/cassandra/java-flags \
   -Xms"${MAX_HEAP_SIZE:?}" -Xmx"$MAX_HEAP_SIZE" -Xss512k -XX:+UseG1GC -XX:+ExitOnOutOfMemoryError \
   -javaagent:"$(echo /opt/cassandra/lib/jamm-*.jar)" -Djdk.attach.allowAttachSelf=true -Djava.net.preferIPv4Stack=true \

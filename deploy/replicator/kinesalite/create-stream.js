@@ -1,4 +1,5 @@
-// Makes a Kinesis stream with one shard and waits until it is active: `node create-stream.js URL NAME`.
+// Creates a Kinesis stream with one shard and waits until it is active: `node create-stream.js URL
+// NAME`.
 const [url, name] = process.argv.slice(2);
 
 async function call(action, body) {
@@ -7,7 +8,7 @@ async function call(action, body) {
     headers: {
       'Content-Type': 'application/x-amz-json-1.1',
       'X-Amz-Target': `Kinesis_20131202.${action}`,
-      // a stand-in wants a signature to be there and does not check it
+      // kinesalite requires a signature and does not check it
       'X-Amz-Date': '20200101T000000Z',
       Authorization:
         'AWS4-HMAC-SHA256 Credential=test/20200101/eu-west-1/kinesis/aws4_request, SignedHeaders=host, Signature=0',

@@ -1,43 +1,45 @@
-//! A stream of bids: the recorded one, or another one from a seed.
+//! A stream of bids: the recorded stream, or another stream from a seed.
 
 use antiphon::runtime::transport::memory::SplitMix64;
 use serde::{Deserialize, Serialize};
 
 use crate::Bid;
 
-/// One line of the stream.
+/// A line of the stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedBid {
     /// The auction.
     pub auction: String,
-    /// At which replica it comes in: an index, modulo their number.
+    /// The replica that takes the bid: an index, modulo the number of replicas.
     pub replica: usize,
     /// The bid.
     #[serde(flatten)]
     pub bid: Bid,
 }
 
-/// How a stream is made.
+/// The parameters of a generated stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bids {
-    /// Where the numbers come from.
+    /// The seed of the random numbers.
     pub seed: u64,
-    /// How many bids.
+    /// The number of bids.
     pub count: usize,
-    /// Over how many auctions.
+    /// The number of auctions.
     pub auctions: u64,
 }
 
 impl Bids {
-    /// What `bids.ndjson` was made with.
+    /// The parameters of `bids.ndjson`.
     pub const RECORDED: Self = Self { seed: 1, count: 12_000, auctions: 200 };
 
-    /// Makes the stream: prices that rise with some noise, some auctions busier than others, and each replica as likely as the others.
+    /// Generates the stream: prices that rise with some noise, some auctions busier than others,
+    /// and each replica with the same probability.
     pub fn generate(self) -> Vec<RecordedBid> {
         let mut random = SplitMix64::new(self.seed);
         let mut prices = vec![10u64; usize::try_from(self.auctions).unwrap_or(1).max(1)];
         let mut make = |number: u64| {
-            // each auction is opened once; then the smaller of two: auctions with low numbers are busier
+            // each auction gets one bid first; then the smaller of two random numbers makes
+            // auctions with low numbers busier
             let smaller =
                 (random.next_u64() % self.auctions).min(random.next_u64() % self.auctions);
             let auction = if number < self.auctions { number } else { smaller };
@@ -57,10 +59,10 @@ impl Bids {
     }
 }
 
-/// The recorded stream that is shipped with the example.
+/// The recorded stream, which is part of the example.
 ///
 /// # Panics
-/// Never: a test reads it.
+/// Never: a test reads the recorded stream.
 pub fn recorded() -> Vec<RecordedBid> {
     let lines = include_str!("../bids.ndjson").lines();
     lines.map(|line| serde_json::from_str(line).expect("a line of the shipped file")).collect()

@@ -1,8 +1,9 @@
 //! An auction that takes bids in several places at once and ends with one winner everywhere.
 //!
-//! The best bid is the highest one, then the earliest, then the one of the smaller bidder and number: an order that does not depend on
-//! which bid a replica saw first. Each replica ends the auction for itself ([`Event::Finished`]); it is closed when all have, and then no
-//! bid can be under way any more, because events arrive causally.
+//! The best bid is the highest bid; of equal bids the earliest; then the bid with the smaller
+//! bidder and number. This order does not depend on which bid a replica saw first. Each replica
+//! ends the auction for itself ([`Event::Finished`]). The auction is closed when all replicas have
+//! ended it; then no bid can be in flight any more, because events arrive in causal order.
 
 mod bids;
 
@@ -15,32 +16,32 @@ use serde::{Deserialize, Serialize};
 /// A bid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bid {
-    /// Chosen by the bidder's client, so that a bid can be recognised.
+    /// Chosen by the bidder's client, so that a repeated bid can be recognised.
     pub number: u64,
-    /// Who.
+    /// The bidder.
     pub bidder: String,
-    /// How much, above zero.
+    /// The offered price, above zero.
     pub amount: u64,
 }
 
-/// What an auction is asked.
+/// The commands of an auction.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Places a bid; answers whether it was taken.
+    /// Places a bid; answers whether the bid was accepted.
     Place {
         /// The bid.
         bid: Bid,
-        /// Where the answer goes.
+        /// The receiver of the answer.
         reply_to: ReplyTo<Placed>,
     },
     /// Ends the auction at this replica.
     Finish {
-        /// Where the answer goes.
+        /// The receiver of the answer.
         reply_to: ReplyTo<Auction>,
     },
-    /// Answers with what is known here.
+    /// Answers with the state of the auction at this replica.
     Get {
-        /// Where the answer goes.
+        /// The receiver of the answer.
         reply_to: ReplyTo<Auction>,
     },
 }
@@ -48,13 +49,13 @@ pub enum Command {
 /// The answer to a bid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placed {
-    /// It counts.
+    /// The bid counts.
     Accepted,
-    /// It does not; why.
+    /// The bid does not count, with the reason.
     Refused(String),
 }
 
-/// What has happened.
+/// The events of an auction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A bid was placed.
@@ -63,20 +64,20 @@ pub enum Event {
     Finished,
 }
 
-/// What is known of an auction at a replica.
+/// The state of an auction at a replica.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Auction {
     /// The best bid, with its time.
     pub best: Option<(Bid, Timestamp)>,
-    /// How many bids were placed.
+    /// Number of bids placed.
     pub bid_count: u64,
     /// The replicas that take no more bids.
     pub finished: BTreeSet<ReplicaId>,
-    /// Whether all of them have: then the best bid is the winner.
+    /// True when all replicas take no more bids: then the best bid is the winner.
     pub is_closed: bool,
 }
 
-/// The behaviour.
+/// The behaviour of an auction.
 pub struct AuctionHouse;
 
 impl EventSourced for AuctionHouse {

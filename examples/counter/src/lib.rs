@@ -3,34 +3,34 @@
 use antiphon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What a counter is asked.
+/// The commands of a counter.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Adds, and answers with the new value here.
+    /// Adds, and answers with the new value at this replica.
     Add {
-        /// What to add.
+        /// The number to add.
         delta: i64,
-        /// Where the answer goes.
+        /// The receiver of the answer.
         reply_to: ReplyTo<i64>,
     },
-    /// Answers with the value here.
+    /// Answers with the value at this replica.
     Get {
-        /// Where the answer goes.
+        /// The receiver of the answer.
         reply_to: ReplyTo<i64>,
     },
 }
 
-/// What has happened.
+/// The events of a counter.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// Something was added, at whichever replica: sums commute, so that replicas converge by themselves.
+    /// A number was added at any replica: sums commute, so that replicas converge by themselves.
     Added {
-        /// What.
+        /// The added number.
         delta: i64,
     },
 }
 
-/// The behaviour.
+/// The behaviour of a counter.
 pub struct Counter;
 
 impl EventSourced for Counter {

@@ -1,4 +1,4 @@
-//! Two places in one process: a counter is raised at both, and both arrive at the sum.
+//! Two places in one process: a counter is raised at both, and both arrive at the same sum.
 
 use antiphon::LocalPlace;
 use antiphon::prelude::*;
@@ -9,7 +9,7 @@ async fn main() -> Result<()> {
     let [place_a, place_b] = LocalPlace::connected(["DC-A", "DC-B"]);
     let replicas = vec![ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?];
     let (node_a, node_b) = (place_a.start("node-a").await?, place_b.start("node-b").await?);
-    // both nodes run the type; either one reaches both replicas
+    // both nodes run the type; each node reaches both replicas
     let counters = ReplicatedSharding::init(&node_a, provider(replicas.clone())).await?;
     let _hosted = ReplicatedSharding::init(&node_b, provider(replicas.clone())).await?;
 

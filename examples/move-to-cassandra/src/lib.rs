@@ -1,10 +1,11 @@
 //! Moves the entities of one type from one journal to another while the system runs.
 //!
-//! 1. [`follow`] copies what is there, and then whatever is written, as long as it takes.
-//! 2. When it is live, the system is stopped; what is on its way arrives within seconds.
-//! 3. [`compare`] reads both journals and says whether they are the same, to the bit.
-//! 4. The system starts on the new journal. Numbers, versions and origins are those of the old one, so entities recover as if nothing had
-//!    happened, and replicas in other places notice nothing.
+//! 1. [`follow`] copies the stored events, and then new events, for as long as the system writes.
+//! 2. When the copy is live, the system is stopped; the last events arrive within seconds.
+//! 3. [`compare`] reads both journals and checks that they are the same, to the bit.
+//! 4. The system starts on the new journal. Numbers, versions and origins are those of the old
+//!    journal, so entities recover as after any restart, and replicas in other places notice no
+//!    difference.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,27 +28,27 @@ use antiphon_replicator::stores_on_demand::StoresOnDemand;
 use antiphon_replicator::subscription::{Parts, RunningSubscription};
 use antiphon_replicator::{Error, Result};
 
-/// What is moved, and where the mover keeps its own things.
+/// The streams to move, and the folder of the mover's own files.
 #[derive(Debug, Clone)]
 pub struct Move {
     /// The type of the entities.
     pub entity_type: String,
     /// The replica whose streams are moved; empty for entities without replicas.
     pub replica: String,
-    /// A folder for its checkpoint, and for events that it had to put aside.
+    /// A folder for the checkpoint of the move, and for parked events.
     pub folder: PathBuf,
-    /// Whether it ends when it is live.
+    /// True when the move ends as soon as it is live.
     pub once: bool,
 }
 
-/// Streams in one page of the change feed, and events that are compared at once.
+/// Streams in one page of the change feed, and events compared at a time.
 const PAGE: usize = 256;
 const PARKED_MAX: usize = 1000;
 
 /// Starts copying from one journal to the other.
 ///
 /// # Errors
-/// `Rejected` when the replica is no name; `Unavailable` when the folder cannot be used.
+/// `Rejected` when the replica is not a valid name; `Unavailable` when the folder cannot be used.
 pub async fn follow(from: &Stores, to: &Stores, what: &Move) -> Result<RunningSubscription> {
     let replica = match what.replica.as_str() {
         "" => ReplicaId::empty(),
@@ -78,7 +79,8 @@ pub async fn follow(from: &Stores, to: &Stores, what: &Move) -> Result<RunningSu
         monitor: Arc::new(Monitor::new(subscription, SinkKind::Journal, &metrics, stall_time)),
         clock: Arc::new(SystemClock),
         pipeline: PipelineSettings {
-            // a database that groups appends is fast when many entities are written at once
+            // a database that groups appends is fast when many entities are written at the same
+            // time
             lane_count: 4,
             lane_order: LaneOrder::PerStream,
             lane_writes_max: 16,
@@ -92,10 +94,11 @@ pub async fn follow(from: &Stores, to: &Stores, what: &Move) -> Result<RunningSu
     .await
 }
 
-/// Compares every stream of the type; the number of events that are the same.
+/// Compares every stream of the type; returns the number of equal events.
 ///
 /// # Errors
-/// `Rejected`, naming the first stream that differs and how; `Unavailable` when a journal cannot be read.
+/// `Rejected`, naming the first stream that differs and the difference; `Unavailable` when a
+/// journal cannot be read.
 pub async fn compare(from: &Stores, to: &Stores, entity_type: &str) -> Result<u64> {
     let mut same = 0;
     let mut after = None;

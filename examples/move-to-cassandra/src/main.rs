@@ -1,6 +1,12 @@
-//! `antiphon-move-to-cassandra --from journal.sqlite --to 127.0.0.1:9042 --keyspace antiphon --place place --entity-type counter`
+//! Moves a journal from SQLite to Cassandra:
 //!
-//! Follows until Ctrl-C, then compares. With `--once` it ends when it is live. Exit code 0 means that both journals are the same.
+//! ```text
+//! antiphon-move-to-cassandra --from journal.sqlite --to 127.0.0.1:9042 --keyspace antiphon \
+//!     --place place --entity-type counter
+//! ```
+//!
+//! The program follows the journal until Ctrl-C, then compares both journals. With `--once` it ends
+//! when it is live. Exit code 0 means that both journals are the same.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,13 +25,13 @@ struct Arguments {
     /// The SQLite file of the system's journal
     #[arg(long)]
     from: PathBuf,
-    /// A node of the Cassandra cluster
+    /// A server of the Cassandra cluster
     #[arg(long, default_value = "127.0.0.1:9042")]
     to: String,
-    /// Its keyspace; the tables must be there (`antiphon schema apply`)
+    /// The keyspace; its tables must exist (`antiphon schema apply`)
     #[arg(long, default_value = "antiphon")]
     keyspace: String,
-    /// The place whose journal it becomes: `node.place` of the nodes
+    /// The place that will use the new journal: `node.place` of the nodes
     #[arg(long)]
     place: String,
     /// The type of the entities
@@ -34,10 +40,10 @@ struct Arguments {
     /// The replica whose streams are moved; none for entities without replicas
     #[arg(long, default_value = "")]
     replica: String,
-    /// Where it keeps its place
+    /// Folder of the checkpoint
     #[arg(long, default_value = "move")]
     folder: PathBuf,
-    /// End when it is live
+    /// End as soon as the move is live
     #[arg(long)]
     once: bool,
 }

@@ -1,4 +1,5 @@
-//! A counter's journal moves while it is written, from SQLite to the Cassandra store on the model of its server, and goes on there.
+//! A counter's journal moves while it is written, from SQLite to the Cassandra store over a model
+//! of the server, and continues there.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -35,7 +36,7 @@ async fn a_journal_moves_while_it_is_written_and_goes_on_at_its_new_place() {
         once,
     };
 
-    // it follows while the system runs, and is stopped in the middle
+    // the move follows while the system runs, and is stopped in the middle
     let following = follow(&from, &to, &what(false)).await.unwrap();
     for number in 70..140 {
         system.append(number).await;
@@ -44,7 +45,7 @@ async fn a_journal_moves_while_it_is_written_and_goes_on_at_its_new_place() {
     for number in 140..210 {
         system.append(number).await;
     }
-    // the system has stopped: the rest comes over, and both are the same
+    // the system has stopped: the other events are copied, and both journals are the same
     let mut rest = follow(&from, &to, &what(true)).await.unwrap();
     rest.ended().await.unwrap();
     assert_eq!(compare(&from, &to, "counter").await.unwrap(), 210);
@@ -74,7 +75,7 @@ fn id(entity: u64) -> PersistenceId {
     PersistenceId::parse(format!("counter|c-{entity}")).unwrap()
 }
 
-/// What writes the journal.
+/// The system that writes the journal.
 struct System {
     stores: Stores,
     writer: WriterId,

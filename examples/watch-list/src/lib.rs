@@ -1,36 +1,38 @@
-//! A watch list as an add-wins set: what was added at one replica stays, even if it is removed at another one at the same time.
+//! A watch list as an add-wins set: a title that one replica adds stays, even if another replica
+//! removes the title at the same time.
 //!
-//! All replicas are in one sharding here (`replica_qualified`), for a cluster whose nodes share their stores.
+//! All replicas are in one sharding here (`replica_qualified`), for a cluster whose nodes share
+//! their stores.
 
 use antiphon::prelude::crdt::{OrSet, OrSetOp};
 use antiphon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What a watch list is asked.
+/// The commands of a watch list.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Adds a title; answers with how many there are.
+    /// Adds a title; answers with the number of titles.
     Add {
-        /// What.
+        /// The title.
         title: String,
-        /// Where the answer goes.
+        /// The receiver of the answer.
         reply_to: ReplyTo<usize>,
     },
-    /// Removes a title; answers with how many there are.
+    /// Removes a title; answers with the number of titles.
     Remove {
-        /// What.
+        /// The title.
         title: String,
-        /// Where the answer goes.
+        /// The receiver of the answer.
         reply_to: ReplyTo<usize>,
     },
     /// Answers with all titles, sorted.
     Get {
-        /// Where the answer goes.
+        /// The receiver of the answer.
         reply_to: ReplyTo<Vec<String>>,
     },
 }
 
-/// The behaviour.
+/// The behaviour of a watch list.
 pub struct WatchList;
 
 impl EventSourced for WatchList {

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::Config;
 
 impl Config {
-    /// Checks every value and how they fit each other.
+    /// Checks every value, and how the values fit each other.
     ///
     /// # Errors
     /// `Rejected`, naming the setting, its value and what was expected.
@@ -32,10 +32,10 @@ impl Config {
         self.check_places()
     }
 
-    /// Checks the files and folders too, without making or changing one.
+    /// Checks the files and folders too; creates and changes none.
     ///
     /// # Errors
-    /// As [`Self::validate`]; `Unavailable` when a file cannot be looked at.
+    /// As [`Self::validate`]; `Unavailable` when a file cannot be inspected.
     pub fn check_files(&self) -> Result<()> {
         self.validate()?;
         self.embedded(self.http_bind.to_string()).validate()
@@ -74,8 +74,8 @@ fn within(table: &str, error: &Error) -> Error {
     Error::new(error.kind(), format!("`{table}`: {error}"))
 }
 
-/// The filter of the log. A word alone must be a level: `tracing` takes any other one for the name of a target, of which it then logs
-/// everything, and of all else nothing.
+/// The filter of the log. A single word must be a level: `tracing` takes any other single word for
+/// the name of a target, and then logs everything of that target and nothing else.
 ///
 /// # Errors
 /// `Rejected`, naming the setting `log`, its value and what was expected.

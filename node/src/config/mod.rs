@@ -1,10 +1,11 @@
-//! The configuration of a node: a TOML file, and environment variables that go before it.
+//! The configuration of a node: a TOML file, and environment variables that override it.
 //!
-//! `ANTIPHON_NODE__NAME=a` sets `name` in the table `node`: two underscores are a dot. A value is read as TOML where that is possible,
-//! else as text. Unknown keys and bad values are refused with the key, the value and what was expected.
+//! `ANTIPHON_NODE__NAME=a` sets `name` in the table `node`: two underscores stand for a dot. A
+//! value is read as TOML when possible, otherwise as text. Unknown keys and bad values are refused
+//! with the key, the value and what was expected.
 //!
-//! - `parse`: from text to settings; no value that may be a secret is in an error;
-//! - `check`: all rules; the commands `check` and `node` have the same ones.
+//! - `parse`: from text to settings; no error contains a value that may be a secret;
+//! - `check`: all rules; the commands `check` and `node` apply the same rules.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,19 +32,21 @@ pub use parse::parse;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The journal of the place, which all its nodes share: the path of an SQLite file, or a table with its `kind`.
+    /// The journal of the place, shared by all its nodes: the path of an SQLite file, or a table
+    /// with its `kind`.
     pub journal: JournalConfig,
-    /// Where other nodes connect; port 0 takes any.
+    /// The address on which other nodes connect; port 0 takes any free port.
     pub bind: SocketAddr,
-    /// The host that other nodes use, if it is another one than that of `bind`.
+    /// The host under which other nodes reach this node, when it differs from the host of `bind`.
     pub advertised_host: Option<String>,
-    /// Where the HTTP interface listens; port 0 takes any.
+    /// The address on which the HTTP interface listens; port 0 takes any free port.
     pub http_bind: SocketAddr,
-    /// What is logged: a level, or levels by target, as in `RUST_LOG`.
+    /// The log level: one level, or levels by target, as in `RUST_LOG`.
     pub log: String,
-    /// How much one line of code may log.
+    /// The limit of repeated log lines for each line of code.
     pub log_repeats: RepeatSettings,
-    /// How long the start may wait for the journal of the place, when that is out of reach over the network or slow; then it fails.
+    /// Longest time that the start waits for the journal of the place while the journal is slow or
+    /// cannot be reached over the network; then the start fails.
     #[serde(with = "antiphon::persistence::time::text")]
     pub start_timeout: Duration,
     /// The other places.
@@ -52,9 +55,9 @@ pub struct Config {
     pub node: NodeSettings,
     /// Links.
     pub links: TcpSettings,
-    /// How an SQLite journal is used.
+    /// The settings of an SQLite journal.
     pub sqlite: SqliteSettings,
-    /// How a Cassandra journal is used.
+    /// The settings of a Cassandra journal.
     pub cassandra: CassandraSettings,
     /// Shards and entities.
     pub sharding: ShardingSettings,
@@ -64,13 +67,13 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
-    /// Its name.
+    /// The name of the place.
     pub place: String,
-    /// Its journal, which is only read.
+    /// The journal of the place, which is only read.
     pub journal: JournalConfig,
 }
 
-/// Where a journal is.
+/// The location of a journal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalConfig {
     /// An SQLite file: its path as a text, or `{ kind = "sqlite", path = ".." }`.
@@ -113,7 +116,7 @@ impl Serialize for JournalConfig {
             Self::Cassandra(server) => {
                 let mut table = Table::try_from(server).map_err(serde::ser::Error::custom)?;
                 table.insert("kind".into(), "cassandra".into());
-                // the password is not for eyes
+                // the password is a secret
                 if let Some(Value::Table(auth)) = table.get_mut("auth") {
                     auth.insert("password".into(), "***".into());
                 }
@@ -177,7 +180,7 @@ impl Config {
     /// The replicas: the own place and its peers, sorted.
     ///
     /// # Errors
-    /// `Rejected` when a place is no replica id.
+    /// `Rejected` when the name of a place is not a valid replica id.
     pub fn replicas(&self) -> Result<Vec<ReplicaId>> {
         let places = self.peers.iter().map(|peer| &peer.place).chain([&self.node.place]);
         let mut replicas = places.map(ReplicaId::new).collect::<Result<Vec<_>>>()?;
@@ -190,7 +193,7 @@ impl Config {
         self.journal.journal(&self.node.place, self)
     }
 
-    /// How others reach a port of this node.
+    /// The address under which other nodes reach a port of this node.
     pub fn advertised(&self, address: SocketAddr) -> String {
         match &self.advertised_host {
             Some(host) => format!("{host}:{}", address.port()),
@@ -198,7 +201,7 @@ impl Config {
         }
     }
 
-    /// What an embedded node needs of it.
+    /// The settings of an embedded node with this configuration.
     pub fn embedded(&self, http_address: String) -> EmbeddedSettings {
         let peer = |peer: &PeerConfig| PeerSettings {
             place: peer.place.clone(),
@@ -217,10 +220,11 @@ impl Config {
     }
 }
 
-/// Reads a file and the environment, and checks all that can be checked without looking at anything else.
+/// Reads a file and the environment, and makes all checks that need no other file.
 ///
 /// # Errors
-/// `Rejected`, naming the file, the key, the value and what was expected. Values that may be secrets are not shown.
+/// `Rejected`, naming the file, the key, the value and what was expected. Values that may be
+/// secrets are not shown.
 pub fn load(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::rejected(format!("configuration {}: cannot be read: {error}", path.display()))
@@ -230,11 +234,12 @@ pub fn load(path: &Path) -> Result<Config> {
     parse(&text, variables).map_err(|error| of_file(path, &error))
 }
 
-/// The same, and looks at the files and folders that are named. A node starts with exactly what this takes, and `antiphon check` says
-/// exactly what this says. Nothing is made or changed.
+/// The same, and checks the files and folders that the configuration names. A node starts with
+/// exactly the configurations that pass, and `antiphon check` reports exactly these errors. Nothing
+/// is created or changed.
 ///
 /// # Errors
-/// As [`load`]; `Unavailable` when a file cannot be looked at.
+/// As [`load`]; `Unavailable` when a file cannot be inspected.
 pub fn load_checked(path: &Path) -> Result<Config> {
     let config = load(path)?;
     config.check_files().map_err(|error| of_file(path, &error))?;

@@ -1,7 +1,8 @@
-//! From the text of a file, and the variables of an environment, to settings.
+//! From the text of a file and the environment variables to settings.
 //!
-//! An error says where and what, and never a value that may be a secret: neither the line of the file, nor a text in the wrong
-//! place, nor a variable whose name says that it is one.
+//! An error names the place and the fault, and never shows a value that may be a secret: not the
+//! line of the file, not a text in the wrong place, and not a variable whose name says that it is a
+//! secret.
 
 use antiphon::prelude::*;
 use toml::{Table, Value};
@@ -10,7 +11,7 @@ use super::Config;
 
 const PREFIX: &str = "ANTIPHON_";
 
-/// Reads a text and the variables of an environment, and checks all values.
+/// Reads a text and the environment variables, and checks all values.
 ///
 /// # Errors
 /// `Rejected`, naming the key, the value and what was expected.
@@ -48,7 +49,8 @@ fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// The text is no TOML. Nothing of it is shown: it may be the middle of a secret whose quotes do not fit.
+/// The error for a text that is not TOML. The text is not shown: it may be the middle of a secret
+/// with unbalanced quotes.
 fn no_toml(text: &str, error: &toml::de::Error) -> Error {
     let Some(span) = error.span() else { return Error::rejected(error.message()) };
     let before = text.get(..span.start).unwrap_or_default();
@@ -57,7 +59,7 @@ fn no_toml(text: &str, error: &toml::de::Error) -> Error {
     Error::rejected(format!("line {line}, column {column}: {}", error.message()))
 }
 
-/// A key is unknown, or its value is wrong.
+/// The error for an unknown key or a wrong value.
 fn wrong_value(text: &str, error: &toml::de::Error) -> Error {
     let message = without_texts(error.message());
     let Some(span) = error.span() else { return Error::rejected(message) };
@@ -77,7 +79,7 @@ fn wrong_variable(name: &str, value: &str, error: &toml::de::Error) -> Error {
     const SECRETS: [&str; 6] = ["COOKIE", "PASS", "AUTH", "SECRET", "TOKEN", "KEY"];
     let message = without_texts(error.to_string().trim_end()).replace('\n', " ");
     let is_secret = SECRETS.iter().any(|word| name.to_ascii_uppercase().contains(word));
-    // a slip in a name must not show what was meant for another one
+    // a misspelt name must not show a value that was meant for another setting
     let is_misplaced = message.starts_with("unknown field") || message.contains("expected struct");
     if is_secret || is_misplaced {
         return Error::rejected(format!("environment variable `{name}`: {message}"));
@@ -85,7 +87,8 @@ fn wrong_variable(name: &str, value: &str, error: &toml::de::Error) -> Error {
     Error::rejected(format!("environment variable `{name}={value}`: {message}"))
 }
 
-/// A message of serde without the text that it found where it expected something else, and without anything that stands for a whole table.
+/// A message of serde without the text that serde found in place of the expected type, and without
+/// values that stand for a whole table.
 fn without_texts(message: &str) -> String {
     for problem in ["invalid type: ", "invalid value: "] {
         let rest = message.strip_prefix(problem).and_then(|rest| rest.rsplit_once(", expected "));

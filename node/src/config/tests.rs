@@ -1,4 +1,5 @@
-//! The documented file, what is refused and how, and that no secret is shown.
+//! The documented file, the refused configurations and their errors, and secrets, which are never
+//! shown.
 
 use super::*;
 
@@ -145,7 +146,7 @@ fn what_makes_sense_is_taken() {
     parse("bind = '127.0.0.1:7'\nhttp_bind = '127.0.0.2:7'", []).unwrap();
 }
 
-/// Each of these texts holds the secret somewhere, and something that is wrong.
+/// Each of these texts contains the secret, and a fault.
 #[test]
 fn no_secret_is_shown_by_an_error_or_by_a_check() {
     for text in [
@@ -192,7 +193,8 @@ fn no_secret_is_shown_by_an_error_or_by_a_check() {
     assert_eq!(config.links.cookie.expose(), "x73100");
 }
 
-/// Every number and duration of the configuration, at values that nobody means: it is taken, or refused by name, and nothing panics.
+/// Every number and duration of the configuration, at extreme values: the value is accepted, or
+/// refused by name, and nothing panics.
 #[test]
 fn any_value_is_taken_or_refused_by_its_name() {
     let paths = numbers_of(&Table::try_from(Config::default()).unwrap());
@@ -213,7 +215,7 @@ fn any_value_is_taken_or_refused_by_its_name() {
     }
 }
 
-/// The upper bound of each number and duration is in the comment above it, as the error says it.
+/// The comment above each number and duration contains its upper bound, as the error names it.
 #[test]
 fn the_documented_file_names_every_bound() {
     let text = include_str!("../../../deploy/node.toml");

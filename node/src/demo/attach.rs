@@ -1,12 +1,14 @@
-//! The demo on a cluster that somebody else runs: `deploy/demo.sh` does, with containers.
+//! The demo on a cluster that another program runs: `deploy/demo.sh` does so, with containers.
 //!
-//! The bids go on at an even pace through all stages, whatever happens to the places meanwhile. Whoever breaks and repairs the places reads
-//! here which stage has begun, and sends SIGUSR1 when it is over:
+//! The bids go on at an even pace through all stages, also while a place is down. The program that
+//! breaks and repairs the places reads on this standard output which stage has begun, and sends
+//! SIGUSR1 when the stage is over:
 //!
 //! ```text
 //! stage begins: the places are cut
 //!                                          <- SIGUSR1
-//! stage ended: the places are cut: 800 bids, 0 repeated, 187 auctions apart, longest answer DC-A 12.1ms, DC-B 9.8ms
+//! stage ended: the places are cut: 800 bids, 0 repeated, 187 auctions apart,
+//!   longest answer DC-A 12.1ms, DC-B 9.8ms                  (one line)
 //! ```
 //!
 //! Each stage must have had bids, else the checks fail.
@@ -24,16 +26,16 @@ use super::places::Places;
 use super::report::Report;
 use super::{DemoArguments, verify};
 
-/// Bids that are there unless told otherwise: enough for half an hour at the default pace.
+/// Default number of bids: enough for half an hour at the default pace.
 const BIDS: usize = 180_000;
-/// How long the places may take to be ready, and to agree after the last bid.
+/// Longest time until the places are ready, and until they agree after the last bid.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Sends bids through all stages. Returns whether all checks hold.
 ///
 /// # Errors
-/// `Rejected` when an argument is wrong, `Timeout` when the places do not get ready, `Unavailable` when a node does not answer at the end of a
-/// stage.
+/// `Rejected` when an argument is wrong, `Timeout` when the places do not become ready,
+/// `Unavailable` when a node does not answer at the end of a stage.
 pub(super) async fn run(arguments: &DemoArguments) -> Result<bool> {
     let cannot = |error: std::io::Error| Error::bug(format!("signals cannot be received: {error}"));
     let mut over = signal(SignalKind::user_defined1()).map_err(cannot)?;

@@ -1,4 +1,4 @@
-//! Kills a node and watches one of its entities come back on another.
+//! Kills a node and waits until one of its entities answers from another node.
 
 use std::time::Duration;
 
@@ -8,14 +8,15 @@ use antiphon::prelude::*;
 use crate::client::Client;
 use crate::cluster::LocalCluster;
 
-/// The first node of the last place.
+/// The node to kill: the first node of the last place.
 pub(super) fn victim(cluster: &LocalCluster, replicas: &[String]) -> String {
     let last = replicas.last().map_or("", String::as_str);
     let node = cluster.nodes().iter().find(|node| node.replica == last);
     node.map(|node| node.name.clone()).unwrap_or_default()
 }
 
-/// Kills the node with SIGKILL, and returns the time until one of its auctions answers on another node of its place.
+/// Kills the node with SIGKILL, and returns the time until one of its auctions answers on another
+/// node of its place.
 pub(super) async fn kill_and_watch(cluster: &mut LocalCluster, victim: &str) -> Result<Duration> {
     let nodes = cluster.nodes();
     let killed = nodes.iter().find(|node| node.name == victim);
@@ -47,7 +48,7 @@ pub(super) async fn kill_and_watch(cluster: &mut LocalCluster, victim: &str) -> 
     }
 }
 
-/// An auction whose shard lives on that node.
+/// The id of an auction whose shard has its home on that node.
 async fn auction_of(client: &mut Client, replica: &str, node: &str) -> Result<String> {
     let cluster = client.json("/cluster", &[]).await?;
     let shards = cluster["sharding"]["auction"]["shards"].as_array().cloned().unwrap_or_default();

@@ -23,7 +23,7 @@ struct Shared {
     begun: AtomicUsize,
     done: AtomicUsize,
     retries: AtomicUsize,
-    /// No further bid begins.
+    /// Set when no further bid may begin.
     is_stopped: AtomicBool,
     /// By replica, the longest time that a bid took since the last [`Feed::stage`].
     longest: Mutex<BTreeMap<String, Duration>>,
@@ -33,7 +33,7 @@ struct Shared {
     refused: AtomicUsize,
 }
 
-/// Bids that are being sent.
+/// A running feed of bids.
 #[derive(Debug)]
 pub(super) struct Feed {
     shared: Arc<Shared>,
@@ -41,16 +41,16 @@ pub(super) struct Feed {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// What became of the bids.
+/// The result of the whole feed.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) acknowledged: BTreeSet<u64>,
     pub(super) total: usize,
-    /// Attempts that got no answer, or a "not now", and were repeated.
+    /// Attempts that got no answer or a "not now", and were repeated.
     pub(super) retries: usize,
 }
 
-/// What became of the bids since the last time.
+/// The result of the bids of one stage.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) bids: usize,
@@ -60,7 +60,7 @@ pub(super) struct Stage {
 }
 
 impl Feed {
-    /// Sends the bids: as fast as they are taken, or so many a second.
+    /// Sends the bids: as fast as the places take them, or `pace` bids a second.
     pub(super) fn start(places: &Places, bids: Arc<Vec<RecordedBid>>, pace: Option<u32>) -> Self {
         let shared = Arc::new(Shared::default());
         let feed = Self { shared: shared.clone(), total: bids.len(), tasks: Vec::new() };
@@ -96,7 +96,7 @@ impl Feed {
         Self { tasks, ..feed }
     }
 
-    /// Takes note of the nodes' addresses, which change with a restart.
+    /// Updates the addresses of the nodes, which change with a restart.
     pub(super) fn replace(&self, places: &Places) {
         let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for node in &places.nodes {
@@ -105,7 +105,7 @@ impl Feed {
         *self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner) = nodes;
     }
 
-    /// Ends a stage, whose predecessors had so many bids and repeated attempts.
+    /// Ends a stage; `bids_before` and `retries_before` are the sums of the stages before it.
     pub(super) fn stage(&self, bids_before: usize, retries_before: usize) -> Stage {
         let mut longest = self.shared.longest.lock().unwrap_or_else(PoisonError::into_inner);
         Stage {
@@ -115,13 +115,13 @@ impl Feed {
         }
     }
 
-    /// Waits for the answers of the bids that have begun; no other begins.
+    /// Waits for the answers of the bids that have begun; no further bid begins.
     pub(super) async fn stop(self) -> Outcome {
         self.shared.is_stopped.store(true, Ordering::Relaxed);
         self.ended().await
     }
 
-    /// Shows progress until that share of the bids is done.
+    /// Shows progress until that share of the bids is answered.
     pub(super) async fn progress_until(&self, share: f64) {
         loop {
             let done = self.shared.done.load(Ordering::Relaxed);
@@ -172,7 +172,8 @@ impl Sender {
         Self { shared, replica, turn, client: None }
     }
 
-    /// Sends a bid until it is answered; after each failure another node of the place is asked.
+    /// Sends a bid until it is answered; after each failure the next attempt goes to another node
+    /// of the place.
     async fn send(&mut self, bid: &RecordedBid) {
         let path = format!("/entities/auction/{}", bid.auction);
         let body = json!({ "place": bid.bid });

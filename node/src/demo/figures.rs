@@ -1,4 +1,4 @@
-//! What the nodes' metrics say: latencies and ways of events, added up over all processes.
+//! Figures from the nodes' metrics: latencies and paths of events, summed over all processes.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::client::Client;
 /// Sums over processes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
-    /// By upper bound in microseconds: events that took at most so long.
+    /// By upper bound in microseconds: events that took at most that time.
     latencies: BTreeMap<u64, u64>,
     pub(super) direct: u64,
     pub(super) pulled: u64,
 }
 
 impl Figures {
-    /// Adds the metrics of all nodes that run, or of the one with that name.
+    /// Adds the metrics of all running nodes, or of the node named `only`.
     pub(super) async fn add(&mut self, places: &Places, only: Option<&str>) -> Result<()> {
         for node in places.nodes.iter().filter(|node| node.is_running) {
             if only.is_none_or(|name| name == node.name) {
@@ -62,7 +62,8 @@ impl Figures {
         }
     }
 
-    /// The upper bound in milliseconds under which that share of the events stayed; `None` when there is none.
+    /// The upper bound in milliseconds of the latency of that share of the events; `None` when
+    /// there are no events.
     pub(super) fn latency_at_most(&self, share: f64) -> Option<f64> {
         let total = *self.latencies.get(&u64::MAX)?;
         let enough = |count: u64| total > 0 && count as f64 >= share * total as f64;
@@ -72,7 +73,8 @@ impl Figures {
     }
 }
 
-/// Figures of nodes that somebody else kills and restarts: the counters of a process end with it, so they are read from time to time.
+/// Figures of nodes that another program kills and restarts. The counters of a process are lost
+/// with it, so they are read from time to time.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     ended: Figures,
@@ -80,7 +82,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Reads the counters of all nodes. A node with less than before is a new process: what was read of the old one is kept.
+    /// Reads the counters of all nodes. A node with lower counters than before is a new process;
+    /// the last values of the old process are kept.
     pub(super) async fn look(&mut self, places: &Places) -> Result<()> {
         for node in &places.nodes {
             self.note(&node.name, Figures::of(node).await?);

@@ -1,12 +1,12 @@
-//! The demo: a real cluster on this machine, and a table of what happened.
+//! The demo: a real cluster on this machine, and a table of the results.
 //!
 //! - `feed`: bids over HTTP to all places at once;
 //! - `failover`: kills a node and watches one of its entities;
-//! - `verify`: what the journals say;
-//! - `figures`: what the nodes' metrics say;
+//! - `verify`: the checks of the journals;
+//! - `figures`: the figures from the nodes' metrics;
 //! - `report`: the table;
-//! - `places`: what all these talk to;
-//! - `attach`: the same on a cluster that somebody else runs, and breaks.
+//! - `places`: the nodes and journals that the demo talks to;
+//! - `attach`: the same on a cluster that another program runs, and breaks.
 
 mod attach;
 mod failover;
@@ -34,40 +34,42 @@ use places::Places;
 use report::Report;
 use server::Server;
 
-/// What the demo can be told.
+/// The arguments of the demo.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArguments {
-    /// Where configurations, journals and logs go; by default a new temporary directory, which stays.
+    /// Folder for configurations, journals and logs; by default a new temporary directory, which
+    /// stays.
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Makes another stream of bids than the recorded one.
+    /// Seed of another stream of bids; by default the recorded stream.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many bids; by default all of the recorded stream.
+    /// Number of bids; by default all of the recorded stream.
     #[arg(long)]
     bids: Option<usize>,
     /// Nodes of each replica.
     #[arg(long, default_value_t = 2)]
     nodes_per_replica: usize,
-    /// Where the events go.
+    /// The kind of journal.
     #[arg(long, value_enum, default_value_t = JournalKind::Sqlite)]
     journal: JournalKind,
-    /// Nodes of a Cassandra that runs already, `host:port`, separated by commas; otherwise one is started.
+    /// Servers of a running Cassandra, `host:port`, separated by commas; by default the demo starts
+    /// one.
     #[arg(long, value_delimiter = ',')]
     contact_points: Vec<String>,
-    /// How many replicas.
+    /// Number of replicas.
     #[arg(long, default_value_t = 2)]
     replicas: usize,
-    /// Leaves the cluster up at the end, until ctrl-c.
+    /// Leaves the cluster running at the end, until ctrl-c.
     #[arg(long)]
     keep: bool,
-    /// Starts nothing: sends bids to a place that runs already, given by the configuration of its nodes and their HTTP addresses,
-    /// `FILE=HOST:PORT,HOST:PORT`; once for each place. With `--stage`.
+    /// Starts no node: sends bids to a running place, given by the configuration of its nodes and
+    /// their HTTP addresses, `FILE=HOST:PORT,HOST:PORT`; once for each place. With `--stage`.
     #[arg(long, value_name = "FILE=HOST:PORT,..", requires = "stage")]
     #[arg(conflicts_with_all = ["data_dir", "nodes_per_replica", "journal", "contact_points", "replicas", "keep"])]
     attach: Vec<String>,
-    /// What happens to the attached places while the bids go on, until SIGUSR1; once for each stage, in order. After the last one the
-    /// bids end, and the checks begin.
+    /// Name of a stage of the attached places, during which the bids go on, until SIGUSR1; once for
+    /// each stage, in order. After the last stage the bids end, and the checks begin.
     #[arg(long, value_name = "TEXT", requires = "attach")]
     stage: Vec<String>,
     /// Bids a second to attached places.
@@ -78,7 +80,7 @@ pub struct DemoArguments {
 /// Runs the demo. Returns whether all checks hold.
 ///
 /// # Errors
-/// When the cluster cannot be started or asked.
+/// The error of a cluster that cannot be started or asked.
 pub async fn demo(arguments: DemoArguments) -> Result<bool> {
     let interrupted = tokio::signal::ctrl_c();
     if !arguments.attach.is_empty() {
@@ -87,7 +89,7 @@ pub async fn demo(arguments: DemoArguments) -> Result<bool> {
     tokio::select! {
         outcome = run(arguments) => outcome,
         _ = interrupted => {
-            // the cluster is dropped with the future above, which kills its nodes
+            // the future above owns the cluster; its drop kills the nodes
             eprintln!("\ninterrupted: all nodes are stopped");
             Ok(false)
         }
@@ -164,7 +166,7 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
     let feed = Feed::start(&places, bids.clone(), None);
     feed.progress_until(0.5).await;
     let mut figures = Figures::default();
-    // the counters of a process end with it
+    // the counters of a process are lost with it, so they are read before the kill
     let victim = failover::victim(&cluster, &replicas);
     figures.add(&places, Some(&victim)).await?;
     let failed_over = failover::kill_and_watch(&mut cluster, &victim).await?;

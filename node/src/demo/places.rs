@@ -1,4 +1,4 @@
-//! What the demo talks to: the nodes' HTTP addresses, and the journals.
+//! The places of the demo: the nodes' HTTP addresses, and the journals.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Those of a cluster on this machine, as they are now.
+    /// The places of a cluster on this machine, in their present state.
     pub(super) fn of(cluster: &LocalCluster, replicas: &[String]) -> Self {
         let nodes = cluster.nodes().iter().map(|node| PlaceNode {
             name: node.name.clone(),
@@ -38,8 +38,8 @@ impl Places {
         Self { nodes: nodes.collect(), journals: journals.collect() }
     }
 
-    /// Those of a cluster that runs already: for each place the configuration of its nodes, and their HTTP addresses,
-    /// `FILE=HOST:PORT,HOST:PORT`.
+    /// The places of a running cluster: for each place the configuration of its nodes, and their
+    /// HTTP addresses, `FILE=HOST:PORT,HOST:PORT`.
     ///
     /// # Errors
     /// `Rejected`, naming the argument or the configuration.

@@ -6,13 +6,13 @@ use super::feed::{Outcome, Stage};
 use super::figures::Figures;
 use super::verify::{Converged, JournalCheck};
 
-/// All that is known at the end.
+/// All results at the end.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) outcome: Outcome,
-    /// From the kill to the first answer elsewhere, if this process did it.
+    /// Time from the kill to the first answer from another node, if this process killed a node.
     pub(super) failed_over: Option<Duration>,
-    /// What happened to the places, if somebody else did it, and the bids meanwhile.
+    /// The stages of attached places: the name of each stage, and the results of its bids.
     pub(super) stages: Vec<(String, Stage)>,
     pub(super) converged: Converged,
     pub(super) journals: Vec<JournalCheck>,

@@ -1,4 +1,4 @@
-//! The database of the demo, which it starts and stops itself.
+//! The database of the demo, which the demo starts and stops itself.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,10 +12,10 @@ use crate::cluster::LocalJournals;
 
 /// The script that `make cassandra-up` runs.
 const SCRIPT: &str = include_str!("../../../deploy/cassandra");
-/// The addresses of the demo's server are 127.0.9.x, so that it is beside others.
+/// The addresses of the demo's server are 127.0.9.x, so that it can run beside other servers.
 const NET: &str = "9";
 
-/// Where the events go.
+/// The kind of journal for the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum JournalKind {
     /// An SQLite file for each replica.
@@ -24,7 +24,7 @@ pub enum JournalKind {
     Cassandra,
 }
 
-/// The database; dropping it stops what was started.
+/// The database; the drop of this value stops a server that it started.
 pub(super) struct Server {
     kind: JournalKind,
     contact_points: Vec<String>,
@@ -32,7 +32,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a Cassandra, if one is needed and none was named.
+    /// Starts a Cassandra server, if one is needed and none was named.
     pub(super) async fn start(arguments: &DemoArguments, data_dir: &Path) -> Result<Self> {
         let mut server = Self {
             kind: arguments.journal,
@@ -69,7 +69,7 @@ impl Server {
         Ok(server)
     }
 
-    /// What the places are made of.
+    /// The journals of the places.
     pub(super) fn journals(&self) -> LocalJournals {
         match self.kind {
             JournalKind::Sqlite => LocalJournals::Sqlite,

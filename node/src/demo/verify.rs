@@ -1,4 +1,4 @@
-//! What must hold at the end, checked against the entities and against the journals themselves.
+//! The checks at the end, against the entities and against the journals themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,25 +13,25 @@ use serde_json::Value;
 use super::places::Places;
 use crate::client::Client;
 
-/// How long a node may take to answer a read.
+/// Longest time that a node may take to answer a read.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 
-/// What the journal of a replica has.
+/// The result of the checks of a replica's journal.
 #[derive(Debug, Default)]
 pub(super) struct JournalCheck {
     pub(super) replica: String,
     pub(super) events: usize,
-    /// Acknowledged bids that are not there.
+    /// Acknowledged bids that the journal does not have.
     pub(super) lost: usize,
-    /// Events that are there twice.
+    /// Events that the journal has twice.
     pub(super) twice: usize,
 }
 
-/// Whether the replicas agree.
+/// The result of the comparison of the replicas.
 #[derive(Debug, Default)]
 pub(super) struct Converged {
     pub(super) auctions: usize,
-    /// Auctions whose winner is another one at another replica.
+    /// Auctions whose winner differs between replicas.
     pub(super) different: usize,
     pub(super) took: Duration,
 }
@@ -58,7 +58,8 @@ pub(super) async fn wait_ready(places: &Places, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Whether the node knows the homes of the other places too, so that events go there directly.
+/// Returns whether the node knows the homes of the other places too, so that events go there
+/// directly.
 async fn knows_all_homes(client: &mut Client) -> bool {
     let Ok(cluster) = client.json("/cluster", &[]).await else { return false };
     let shards = cluster["sharding"]["auction"]["shards"].as_array();
@@ -85,7 +86,7 @@ pub(super) async fn converged(
     Ok(Converged { auctions: auctions.len(), different: open.len(), took })
 }
 
-/// How many auctions have another state at another replica just now.
+/// Number of auctions whose state differs between replicas at this moment.
 pub(super) async fn apart(places: &Places, bids: &[RecordedBid]) -> Result<usize> {
     let auctions: BTreeSet<&str> = bids.iter().map(|bid| bid.auction.as_str()).collect();
     let auctions = auctions.into_iter().collect();
@@ -121,7 +122,7 @@ async fn different<'a>(
     Ok(different)
 }
 
-/// Reads JSON from a node that may be busy or out of its place's database for a moment.
+/// Reads JSON from a node that may be busy, or without its place's database, for a moment.
 async fn patiently(client: &mut Client, path: &str, headers: &[(&str, &str)]) -> Result<Value> {
     let until = SystemClock.now() + READ_LIMIT;
     loop {

@@ -1,4 +1,5 @@
-//! No event stands before one of its causes, at any replica: by what the writer had seen, not by the version vector.
+//! No event stands before one of its causes, at any replica. The causes are the events that the
+//! writer had seen; the version vector is not used.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What must always hold, one file each.
+//! The invariants, one file each.
 
 pub(crate) mod causal_order;
 pub(crate) mod convergence;
@@ -17,7 +17,7 @@ use crate::clients::ENTITIES;
 use crate::cluster::Cluster;
 use crate::ledger::TYPE;
 
-/// The stream of one replica of one entity, straight from the store.
+/// The stream of one replica of one entity, directly from the store.
 pub(crate) async fn stream(
     cluster: &Cluster,
     entity: &str,

@@ -1,4 +1,5 @@
-//! An event of an origin with a number is the same one at every replica: no number was used twice.
+//! An event of an origin with a number is the same event at every replica: no number was used
+//! twice.
 
 use std::collections::BTreeMap;
 

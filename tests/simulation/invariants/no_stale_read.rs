@@ -1,4 +1,5 @@
-//! Reads of one replica never go back, and see what was acknowledged before they began: no zombie answers.
+//! Reads of one replica never go back, and see every line that was acknowledged before they began:
+//! no zombie answers.
 
 use crate::clients::History;
 

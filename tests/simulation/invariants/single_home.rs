@@ -1,4 +1,4 @@
-//! A shard has one home: no two nodes that may answer host the same one.
+//! A shard has one home: no two nodes that may answer host the same shard.
 
 use std::collections::BTreeMap;
 

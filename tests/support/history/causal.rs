@@ -1,12 +1,15 @@
-//! A read that has an event has what the event's writer could have seen: all that its replica had shown before the add was sent.
+//! A read that has an event also has every event that the event's writer could have seen: all
+//! events that its replica had shown before the add was sent.
 
 use std::collections::BTreeMap;
 
 use super::model::{History, Operation, Violation};
 
-/// What one replica showed of one entity, and which of it each add could have seen.
+/// The events that one replica showed of one entity, and the events among them that each add could
+/// have seen.
 struct Shown<'a> {
-    /// By add that may be in the journal, the highest position that was shown before it was sent.
+    /// For each add that may be in the journal: the highest position that was shown before the add
+    /// was sent.
     causes: BTreeMap<u32, u64>,
     /// Reads by position.
     reads: BTreeMap<u64, &'a Operation>,
@@ -73,13 +76,14 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// Of the origin's adds among the ids, the one that could have seen most, and how much that was.
+/// The add, among those of the origin in `ids`, that could have seen most, and the position that it
+/// could have seen.
 fn last_cause(shown: &Shown<'_>, ids: &[u32]) -> Option<(u32, u64)> {
     let causes = ids.iter().filter_map(|id| Some((*id, *shown.causes.get(id)?)));
     causes.max_by_key(|(_, position)| *position)
 }
 
-/// What the origin is known to have had at a position.
+/// The ids that the origin is known to have had at a position.
 fn required<'a>(shown: &'a Shown<'_>, position: u64) -> impl Iterator<Item = u32> + 'a {
     let read = shown.reads.range(..=position).next_back();
     let ids = read.and_then(|(_, read)| read.ids()).unwrap_or_default();

@@ -1,10 +1,12 @@
-//! The journals against what was answered: nothing lost, nothing twice, in the order that clients saw, causes first, equal at the end.
+//! Checks the journals against the answers: no event lost, none twice, in the order that clients
+//! saw, causes first, and equal at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Answer, Event, History, Journals, Operation, Stream, Violation};
 
-/// Checks the journals of all replicas after they had time to become equal. Returns every violation that it finds.
+/// Checks the journals of all replicas after they had time to become equal. Returns every violation
+/// found.
 pub fn check_journals(history: &History, journals: &Journals) -> Vec<Violation> {
     let mut found = Vec::new();
     for ((entity, replica), stream) in journals {
@@ -25,7 +27,7 @@ pub fn check_journals(history: &History, journals: &Journals) -> Vec<Violation> 
     found
 }
 
-/// No id and no number twice, and the numbers of each origin without a gap.
+/// No id and no number is there twice, and the numbers of each origin have no gap.
 fn once(at: &str, stream: &Stream) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut ids = BTreeSet::new();
@@ -45,7 +47,7 @@ fn once(at: &str, stream: &Stream) -> Vec<Violation> {
     found
 }
 
-/// Before each event of another origin stands what stands before it at its origin.
+/// Each event of another origin stands behind all events that stand before it at its origin.
 fn causes(
     at: &str,
     entity: &str,
@@ -104,7 +106,7 @@ fn convergence(journals: &Journals) -> Vec<Violation> {
     found
 }
 
-/// What was acknowledged is there, what was refused is not, and nothing else is.
+/// Every acknowledged add is there, no refused add is there, and no other event is there.
 fn answers(history: &History, journals: &Journals) -> Vec<Violation> {
     let mut found = Vec::new();
     let lost = history.may_be_lost();
@@ -153,7 +155,8 @@ fn answers(history: &History, journals: &Journals) -> Vec<Violation> {
     found
 }
 
-/// A counter has all events that were acknowledged, and none beyond those that may be.
+/// A counter has all acknowledged events, and no more events than the adds that may have taken
+/// effect.
 fn counts(history: &History, journals: &Journals) -> Vec<Violation> {
     let mut found = Vec::new();
     for ((entity, replica), stream) in journals {
@@ -182,7 +185,8 @@ fn counts(history: &History, journals: &Journals) -> Vec<Violation> {
     found
 }
 
-/// Each add stands at the position that it was answered, and each read saw just what stands up to its own.
+/// Each add stands at the position of its answer, and each read saw exactly the events up to its
+/// own position.
 fn order(at: &str, operations: &[&Operation], stream: &[Event]) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut reads: Vec<&&Operation> = Vec::new();
@@ -192,7 +196,8 @@ fn order(at: &str, operations: &[&Operation], stream: &[Event]) -> Vec<Violation
         if index > stream.len() {
             let length = stream.len();
             let what = format!("{at}: {operation} saw {position} events of {length}");
-            // a counter that is higher than its journal counted an event twice, or lost one
+            // a counter that is higher than its journal has counted an event twice, or lost an
+            // event
             found.push(Violation::new("journal_order", what));
         } else if let Some((id, _)) = operation.add() {
             let event = index.checked_sub(1).and_then(|index| stream.get(index));

@@ -1,7 +1,9 @@
-//! Operations of one entity at one replica take effect one after the other, each between its sending and its answer.
+//! Operations of one entity at one replica take effect one after the other, each between its
+//! sending and its answer.
 //!
-//! Positions make this cheap: an operation that was sent after another one had been answered has a higher position (an add) or one that
-//! is not lower (a read). Two adds never have the same position. The ids of a read tell which adds are at or below its position.
+//! Positions make this check cheap: an operation that was sent after another operation had been
+//! answered has a higher position (an add) or at least the same position (a read). Two adds never
+//! have the same position. The ids of a read tell which adds are at or below its position.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -29,7 +31,7 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// Whoever was sent after an answer has seen at least what that answer tells.
+/// An operation that was sent after an answer has seen at least the events that the answer shows.
 fn real_time(at: &str, operations: &[&Operation]) -> Vec<Violation> {
     let mut found = Vec::new();
     let answered = || operations.iter().filter(|operation| operation.position().is_some());
@@ -72,7 +74,8 @@ fn positions(at: &str, operations: &[&Operation]) -> Vec<Violation> {
     found
 }
 
-/// Reads of a set are each a part of the next larger one, and hold exactly the adds up to their position.
+/// Each read of a set is contained in the next larger read, and has exactly the adds up to its
+/// position.
 fn chain(at: &str, operations: &[&Operation]) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut reads: Vec<&&Operation> =
@@ -105,11 +108,12 @@ fn chain(at: &str, operations: &[&Operation]) -> Vec<Violation> {
     found
 }
 
-/// After a journal went back, reads still have all that was acknowledged or read before, but for what no place had any more.
+/// After a journal went back, reads still have every add that was acknowledged or read before,
+/// except the adds that no place had any more.
 fn across(at: &str, history: &History, operations: &[&Operation]) -> Vec<Violation> {
     let mut found = Vec::new();
     let lost = history.may_be_lost();
-    // by id, the first answer that told it
+    // by id, the first answer that showed the add
     let mut known: BTreeMap<u32, (&Operation, usize)> = BTreeMap::new();
     let mut by_end = operations.to_vec();
     by_end.sort_by_key(|operation| operation.ended);
@@ -139,7 +143,7 @@ fn across(at: &str, history: &History, operations: &[&Operation]) -> Vec<Violati
     found
 }
 
-/// What reads saw was sent before, and was not answered as without effect.
+/// Every add that a read saw was sent before, and was not answered as without effect.
 pub(crate) fn check_truth(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut adds: BTreeMap<u32, &Operation> = BTreeMap::new();

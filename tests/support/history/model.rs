@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What became of an operation, as its client knows it.
+/// The outcome of an operation, as its client knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer<T> {
-    /// It was answered.
+    /// The operation was answered.
     Ok(T),
-    /// It was refused, with the word that it has no effect.
+    /// The operation was refused, and the answer says that it has no effect.
     WithoutEffect(String),
-    /// It may have taken effect, or may still.
+    /// The operation may have taken effect, or may still take effect.
     Unknown(String),
 }
 
@@ -24,7 +24,7 @@ impl<T> Answer<T> {
     }
 }
 
-/// What a read saw.
+/// The state that a read saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// The ids of a set, sorted.
@@ -34,7 +34,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// How many events the state has that was read.
+    /// The number of events in the state.
     pub fn position(&self) -> u64 {
         match self {
             Self::Ids(ids) => ids.len() as u64,
@@ -42,7 +42,7 @@ impl Seen {
         }
     }
 
-    /// The ids, of a set.
+    /// The ids of a set; `None` for a counter.
     pub fn ids(&self) -> Option<&[u32]> {
         match self {
             Self::Ids(ids) => Some(ids),
@@ -51,37 +51,37 @@ impl Seen {
     }
 }
 
-/// What was asked.
+/// The kind of an operation, with its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// An add, and the position that it was answered to have reached.
+    /// An add, and the position that it reached.
     Add {
         /// Unique in the run.
         id: u32,
-        /// The position after it.
+        /// The position after the add.
         answer: Answer<u64>,
     },
     /// A read.
     Read(Answer<Seen>),
 }
 
-/// One operation of a client.
+/// An operation of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// The entity.
     pub entity: String,
     /// The replica that was asked.
     pub replica: String,
-    /// Microseconds of the run at which it was sent.
+    /// The time at which the operation was sent, in microseconds of the run.
     pub invoked: u64,
-    /// Microseconds of the run at which its client had the answer, or gave up.
+    /// The time at which its client had the answer, or gave up, in microseconds of the run.
     pub ended: u64,
-    /// What was asked, and answered.
+    /// The request and its answer.
     pub kind: Kind,
 }
 
 impl Operation {
-    /// The position that the answer tells.
+    /// The position in the answer.
     pub fn position(&self) -> Option<u64> {
         match &self.kind {
             Kind::Add { answer, .. } => answer.ok().copied(),
@@ -122,20 +122,21 @@ impl fmt::Display for Operation {
 pub struct Rewind {
     /// The replica.
     pub replica: String,
-    /// Microseconds of the run at which its last node had ended.
+    /// The time at which the replica's last node had ended, in microseconds of the run.
     pub from: u64,
-    /// Microseconds of the run at which its first node was started on the older journal.
+    /// The time at which its first node was started on the older journal, in microseconds of the
+    /// run.
     pub until: u64,
-    /// Adds that no other place had by then.
+    /// Adds that no other place had at that time.
     pub lost: BTreeSet<u32>,
 }
 
-/// All that clients saw.
+/// All operations of all clients.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// In any order.
+    /// The operations, in any order.
     pub operations: Vec<Operation>,
-    /// In the order of their times.
+    /// The rewinds, in the order of their times.
     pub rewinds: Vec<Rewind>,
 }
 
@@ -153,7 +154,8 @@ impl History {
         groups
     }
 
-    /// How often the replica's journal had gone back before an operation; `None` when it did during the operation.
+    /// Number of times that the replica's journal had gone back before an operation; `None` when it
+    /// went back during the operation.
     pub(crate) fn epoch(&self, operation: &Operation) -> Option<usize> {
         let mut epoch = 0;
         for rewind in self.rewinds.iter().filter(|rewind| rewind.replica == operation.replica) {
@@ -166,12 +168,12 @@ impl History {
         Some(epoch)
     }
 
-    /// Whether the replica's journal ever went back.
+    /// Returns whether the replica's journal ever went back.
     pub(crate) fn went_back(&self, replica: &str) -> bool {
         self.rewinds.iter().any(|rewind| rewind.replica == replica)
     }
 
-    /// The adds that may be lost, for no place had them any more.
+    /// The adds that may be lost, because no place had them any more.
     pub(crate) fn may_be_lost(&self) -> BTreeSet<u32> {
         self.rewinds.iter().flat_map(|rewind| rewind.lost.iter().copied()).collect()
     }
@@ -182,9 +184,9 @@ impl History {
 pub struct Event {
     /// The id of the add; `None` for a counter.
     pub id: Option<u32>,
-    /// Where it was written first.
+    /// The replica at which the event was written first.
     pub origin: String,
-    /// The how manieth it is of its origin.
+    /// The number of the event among those of its origin.
     pub origin_nr: u64,
 }
 
@@ -194,12 +196,12 @@ pub type Stream = Vec<Event>;
 /// By entity and replica, all streams.
 pub type Journals = BTreeMap<(String, String), Stream>;
 
-/// A rule that does not hold.
+/// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// The rule.
     pub rule: &'static str,
-    /// Where and how.
+    /// The place of the violation, and a description.
     pub what: String,
 }
 

@@ -1,10 +1,10 @@
-//! Histories that are right, and each with one thing wrong.
+//! Correct histories, and histories with one fault each.
 
 use std::collections::BTreeSet;
 
 use super::*;
 
-/// A history that is written down line by line; each operation takes ten microseconds.
+/// A history in short notation, operation by operation; each operation takes ten microseconds.
 #[derive(Default)]
 struct Book {
     history: History,

@@ -1,6 +1,7 @@
-//! Appends per second, beside a bare loop on the driver that does the same rounds and late copies.
+//! Appends per second, beside a bare loop on the driver with the same rounds and late copies.
 //!
-//! The server is warmed with the same load first (`WARM_SECONDS`, 60 unless set): a fresh one is five times slower.
+//! The server is warmed up with the same load first (`WARM_SECONDS`, 60 unless set): a fresh server
+//! is five times slower.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use crate::baseline::cassandra::{self, Shape};
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 
-/// How long one measurement takes.
+/// Duration of one measurement.
 const TIME: Duration = Duration::from_secs(5);
 const EVENT_BYTES: usize = 190;
 
@@ -61,7 +62,7 @@ async fn appends_per_second(streams: usize, time: Duration) -> (f64, usize) {
             })
         })
         .collect();
-    // the first append of each stream looks for its end
+    // the first append of each stream reads the end of the stream
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (before, stats) = (done.load(Ordering::Relaxed), stores.stats());
     let watch = Stopwatch::start();

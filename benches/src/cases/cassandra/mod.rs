@@ -22,12 +22,12 @@ fn point() -> String {
     std::env::var("BENCH_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into())
 }
 
-/// A name of a place that nobody used before.
+/// A new name for a place.
 fn new_place() -> String {
     SystemClock.wall().as_micros().to_string()
 }
 
-/// The settings of a place on the server, whose tables are made.
+/// The settings of a place on the server; its tables are created.
 async fn settings(place: &str) -> CassandraSettings {
     let server = ServerSettings {
         contact_points: vec![point()],

@@ -1,4 +1,5 @@
-//! Two places on one server: replication by the journal loop only, and what idle entities cost the server.
+//! Two places on one server: replication by the journal loop only, and the load of idle entities on
+//! the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ fn replicas() -> Vec<ReplicaId> {
     vec![replica("A"), replica("B")]
 }
 
-/// How long after its acknowledgement at B an event is seen at A, with the direct path off.
+/// Time from the acknowledgement of an event at B until it is seen at A, with the direct path off.
 pub(crate) fn journal_loop(report: &mut Report) {
     let mut delays = runtime().block_on(async {
         let [a, b] = two_nodes().await;
@@ -83,7 +84,7 @@ async fn delays(
         if round > 0 {
             delays.push(watch.elapsed().as_secs_f64());
         }
-        // not all in the same beat
+        // the entities must not all be at the same point of the loop's interval
         tokio::time::sleep(Duration::from_millis(37 * (number as u64 % 20))).await;
     }
     delays
@@ -118,7 +119,7 @@ async fn statements_per_second(count: usize) -> f64 {
     for client in clients {
         client.await.expect("a client");
     }
-    // until the loops have seen the writes and are at their longest interval
+    // wait until the loops have seen the writes and are at their longest interval
     tokio::time::sleep(Duration::from_secs(75)).await;
     let sent = |node: &Embedded| -> u64 {
         let peers = node.peers.iter().filter_map(antiphon::Peer::journal);

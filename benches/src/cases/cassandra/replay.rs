@@ -1,5 +1,6 @@
-//! Replay of one stream, beside two bare paged selects: of the rows that the journal has, which hold up to 256 events each and are not decoded,
-//! and of a table with a row an event, as other journals have.
+//! Replay of one stream, beside two bare paged selects: of the journal's rows, which hold up to 256
+//! events each and are not decoded, and of a table with one event in each row, as other journals
+//! have.
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
@@ -12,7 +13,7 @@ use crate::baseline::cassandra;
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 
-/// How often a stream is read in a run: a single time takes 40 ms.
+/// Reads of the stream in one run: a single read takes 40 ms.
 const TIMES: u64 = 50;
 
 pub(crate) fn replay(report: &mut Report) {
@@ -30,7 +31,7 @@ pub(crate) fn replay(report: &mut Report) {
             stores.append(&writer, next).await.expect("an append");
             highest += 100;
         }
-        // the seal copies all of it
+        // the seal copies all events
         stores.seal(&writer).await.expect("a seal");
         for _ in 0..RUNS {
             let watch = Stopwatch::start();

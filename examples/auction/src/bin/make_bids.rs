@@ -1,4 +1,5 @@
-//! Makes `bids.ndjson`: `cargo run -p antiphon-auction --bin make_bids > examples/auction/bids.ndjson`.
+//! Generates `bids.ndjson`:
+//! `cargo run -p antiphon-auction --bin make_bids > examples/auction/bids.ndjson`.
 
 use antiphon_auction::Bids;
 
