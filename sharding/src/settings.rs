@@ -87,6 +87,9 @@ pub struct ShardingSettings {
     /// When an entity that holds events back, because one cannot be applied here, is told again. At most 1h.
     #[serde(with = "antiphon_persistence::time::text")]
     pub held_retell: Duration,
+    /// Most times that the journal loop tells an entity before it goes on without that entity, which counts as one that holds
+    /// back then.
+    pub loop_tells_max: usize,
     /// Most entities of one shard that hold back events of one peer. Beyond, the shard's position in that peer's feed stands still.
     /// At most 16777216.
     pub held_entities_max: usize,
@@ -122,6 +125,7 @@ impl Default for ShardingSettings {
             loop_changes_max: 200,
             loop_retell: Duration::from_secs(10),
             held_retell: Duration::from_secs(10),
+            loop_tells_max: 2,
             held_entities_max: 10_000,
         }
     }
@@ -164,6 +168,7 @@ impl ShardingSettings {
         bounds::count("shard_entities_max", self.shard_entities_max, 0..=1 << 32)?;
         bounds::count("rebalance_moves_max", self.rebalance_moves_max, 1..=1 << 16)?;
         bounds::count("loop_changes_max", self.loop_changes_max, 1..=1 << 20)?;
+        bounds::count("loop_tells_max", self.loop_tells_max, 1..=1000)?;
         bounds::count("held_entities_max", self.held_entities_max, 1..=1 << 24)?;
         // who waits longer for a home than its asker waits for an answer cannot say any more that nothing took effect
         let ask_timeout = ("ask_timeout", self.ask_timeout);

@@ -18,8 +18,8 @@ use antiphon_runtime::admin::ClusterSection;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
 use antiphon_sharding::{
-    AskError, EntityRef, ReplicatedEntityProvider, ReplicatedSharding, ShardingSection,
-    ShardingSettings,
+    AskError, ContinuitySection, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
+    ShardingSection, ShardingSettings,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,8 @@ struct Trouble {
     /// The factory panics, or fails, so many times.
     factory_panics: AtomicUsize,
     factory_errors: AtomicUsize,
+    /// The factory fails for this id.
+    refused: Option<&'static str>,
 }
 
 struct Log(Arc<Trouble>);
@@ -97,6 +99,7 @@ struct World {
     network: MemoryNetwork,
     stores: [MemoryStores; 2],
     incarnations: u64,
+    direct_replication: bool,
 }
 
 struct Running {
@@ -114,7 +117,8 @@ fn replica(name: &str) -> ReplicaId {
 impl World {
     fn new() -> Self {
         let stores = [MemoryStores::new(), MemoryStores::new()];
-        Self { network: MemoryNetwork::new(1), stores, incarnations: 0 }
+        let network = MemoryNetwork::new(1);
+        Self { network, stores, incarnations: 0, direct_replication: true }
     }
 
     async fn start(&mut self, name: &str, place: usize, trouble: Trouble) -> Running {
@@ -147,9 +151,9 @@ impl World {
                 .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1))
                 .is_ok()
         };
-        let factory = move |_: &ReplicationId| {
+        let factory = move |id: &ReplicationId| {
             assert!(!take(&known.factory_panics), "the test wants it");
-            if take(&known.factory_errors) {
+            if take(&known.factory_errors) || known.refused == Some(&**id.entity_id()) {
                 return Err(Error::rejected("no such log"));
             }
             Ok(Log(known.clone()))
@@ -157,6 +161,7 @@ impl World {
         let settings = ShardingSettings {
             loop_interval: Duration::from_secs(1),
             stop_timeout: Duration::from_secs(3),
+            direct_replication: self.direct_replication,
             ..ShardingSettings::default()
         };
         let provider = ReplicatedEntityProvider::try_per_role("log", PLACES.map(replica), factory)
@@ -322,4 +327,59 @@ async fn a_command_that_nobody_could_take_in_time_is_void() {
     until("b is reached", || async { a.add("l-1", "B", "x").await.is_ok() }).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(!b.read("l-1", "B").await.contains(&"late".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entity_that_cannot_start_keeps_no_other_one_from_the_journal_of_a_peer() {
+    let mut world = World { direct_replication: false, ..World::new() };
+    let refusing = Trouble { refused: Some("l-0"), ..Trouble::default() };
+    let a = world.start("a", 0, refusing).await.ready().await;
+    let b = world.start("b", 1, Trouble::default()).await.ready().await;
+    let ids: Vec<String> = (1..20).map(|number| format!("l-{number}")).collect();
+    for id in &ids {
+        assert_eq!(a.read(id, "A").await, Vec::<String>::new(), "it runs");
+    }
+    for round in ["one", "two", "three"] {
+        assert!(b.add("l-0", "B", round).await.is_ok());
+        for id in &ids {
+            b.add(id, "B", round).await.expect("B goes on");
+        }
+        until("A has what B wrote", || async {
+            let mut have = 0;
+            for id in &ids {
+                have += usize::from(a.read(id, "A").await.last().is_some_and(|last| last == round));
+            }
+            have == ids.len()
+        })
+        .await;
+    }
+    let section = ShardingSection::new(&a.node);
+    until("it is shown with the reason", || async {
+        section.json().to_string().contains("no such log")
+    })
+    .await;
+}
+
+/// All nodes of the place were away: its journal may be an older one, and its peers have to be asked for own events first.
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_of_its_place_an_entity_that_holds_back_goes_on_with_its_own_commands() {
+    let old = || Trouble { is_old: true.into(), ..Trouble::default() };
+    let mut world = World::new();
+    let a = world.start("a", 0, old()).await.ready().await;
+    let b = world.start("b", 1, Trouble::default()).await.ready().await;
+    assert_eq!(a.add("l-1", "A", "own").await, Ok(1));
+    until("B has it", || async { b.read("l-1", "B").await.len() == 1 }).await;
+    b.add("l-1", "B", "new").await.unwrap();
+    until("A holds back", || async { a.sharding.counter("origins_held") == 1 }).await;
+    a.node.leave().await.unwrap();
+
+    let a = world.start("a", 0, old()).await.ready().await;
+    until("it takes commands", || async { a.add("l-1", "A", "more").await.is_ok() }).await;
+    let section = ContinuitySection::new(&a.node);
+    until("no shard is in doubt", || async {
+        section.json().to_string().contains(r#""shards_in_doubt":{}"#)
+    })
+    .await;
+    assert_eq!(a.read("l-1", "A").await, ["own", "more"]);
+    until("the other entities work", || async { a.add("l-2", "A", "x").await.is_ok() }).await;
 }

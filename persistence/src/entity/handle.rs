@@ -112,17 +112,19 @@ impl<E: EventSourced> EntityHandle<E> {
     }
 
     /// Hands events of other replicas to the entity. If it is gone, or `arrivals_max` of them are under way to it already, they are
-    /// dropped, counted, and read from the journal later.
-    pub fn replicated(&self, events: Vec<StoredEvent>) {
+    /// dropped and counted. Returns whether it has them: if not, they are to be read from the journal of their replica.
+    pub fn replicated(&self, events: Vec<StoredEvent>) -> bool {
         let count = events.len();
         if self.arriving.fetch_add(count, Ordering::AcqRel) + count > self.arrivals_max {
             self.arriving.fetch_sub(count, Ordering::AcqRel);
             EntityCounters::add(&self.counters.arrival_overflows, count);
-            return;
+            return false;
         }
         if self.actor.send_message(EntityMessage::Replicated(events)).is_err() {
             self.arriving.fetch_sub(count, Ordering::AcqRel);
+            return false;
         }
+        true
     }
 
     /// Tells the entity what another replica has.

@@ -110,12 +110,21 @@ pub struct CoordinatorCore {
     settings: CoordinatorSettings,
     members: Arc<Membership>,
     state: State,
+    /// The newest version that was told: regions ignore lower ones.
+    told: HomesVersion,
 }
 
 impl CoordinatorCore {
     /// The coordinator of these shards.
     pub fn new(place: Arc<str>, shards: Vec<ShardId>, settings: CoordinatorSettings) -> Self {
-        Self { place, shards, settings, members: Arc::default(), state: State::Idle }
+        Self {
+            place,
+            shards,
+            settings,
+            members: Arc::default(),
+            state: State::Idle,
+            told: HomesVersion::default(),
+        }
     }
 
     /// Advances the coordinator by one input.
@@ -139,6 +148,9 @@ impl CoordinatorCore {
             Input::Tick => self.tick(now, &mut effects),
         }
         self.plan(now, &mut effects);
+        if let State::Active(active) = &self.state {
+            self.told = self.told.max(active.version());
+        }
         self.check();
         effects
     }
@@ -183,9 +195,11 @@ impl CoordinatorCore {
         let Some(homes) = homes else {
             return retry.failed(now, self.settings.retry_delay_max, &self.place);
         };
+        // the same lease again: regions know what was told under it before
+        let change = if self.told.token == token.0 { self.told.change + 1 } else { 1 };
         self.state = State::Active(Box::new(Active {
             token,
-            change: 1,
+            change,
             since: now,
             rebalance_at: now + self.settings.rebalance_interval,
             homes,

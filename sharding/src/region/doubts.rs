@@ -6,7 +6,7 @@
 //! peer had of this place's events is here now. Until then each entity asks by itself before its
 //! first command, and is sure from then on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,12 +35,13 @@ pub(crate) struct FeedWitness {
     beginning_anew: AtomicU64,
     /// The session in which the read under way began.
     reading_in: AtomicU64,
-    index: usize,
-    entities: Arc<EntityBook>,
+    /// The entities that hold back: own events may come after the events that they hold, so that the
+    /// end of the feed says nothing about them.
+    held: Mutex<BTreeSet<Arc<str>>>,
 }
 
 impl FeedWitness {
-    fn new(node: Node, place: Arc<str>, index: usize, entities: Arc<EntityBook>) -> Self {
+    fn new(node: Node, place: Arc<str>) -> Self {
         let zero = AtomicU64::default;
         Self {
             node,
@@ -49,8 +50,7 @@ impl FeedWitness {
             anew_since: zero(),
             beginning_anew: zero(),
             reading_in: zero(),
-            index,
-            entities,
+            held: Mutex::default(),
         }
     }
 
@@ -63,7 +63,22 @@ impl FeedWitness {
         self.sure_since.load(Ordering::Relaxed) >= doubt.since
     }
 
-    /// What was stored when the shard was sure last.
+    /// The entity holds back, or does not any more.
+    pub(crate) fn holds(&self, id: &PersistenceId, is_held: bool) {
+        let Ok(id) = ReplicationId::parse(id.as_str()) else { return };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_held {
+            held.insert(id.entity_id().clone());
+        } else {
+            held.remove(id.entity_id());
+        }
+    }
+
+    fn is_held(&self, entity: &Arc<str>) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(entity)
+    }
+
+    /// What was stored when the shard was sure last. The entities that hold back are known by then.
     pub(crate) fn loaded(&self, stored: &Offset) {
         let number = stored.as_str().parse().unwrap_or(0);
         self.sure_since.fetch_max(number, Ordering::Relaxed);
@@ -91,17 +106,12 @@ impl FeedWitness {
         self.anew_since.fetch_max(self.beginning_anew.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// The feed was read to its end, and everything in it is here but for the events that `held`
-    /// hold back: each of these entities must have asked by itself. Returns the value to store, if
-    /// that ends a doubt.
-    pub(crate) fn ended(&self, held: &[PersistenceId]) -> Option<Offset> {
+    /// The feed was read to its end, and everything in it is here, but for the entities that hold
+    /// back: these go on asking by themselves. Returns the value to store, if that ends a doubt.
+    pub(crate) fn ended(&self) -> Option<Offset> {
         let doubt = self.doubt()?;
         let session = self.reading_in.load(Ordering::Relaxed);
-        let has_asked = |id: &PersistenceId| {
-            ReplicationId::parse(id.as_str())
-                .is_ok_and(|id| self.entities.is_sure(self.index, id.entity_id(), doubt))
-        };
-        if self.is_sure(doubt) || session < doubt.since || !held.iter().all(has_asked) {
+        if self.is_sure(doubt) || session < doubt.since {
             return None;
         }
         self.sure_since.fetch_max(session, Ordering::Relaxed);
@@ -161,7 +171,7 @@ impl EntityBook {
 #[derive(Default)]
 pub(super) struct DoubtBook {
     feeds: Mutex<BTreeMap<(usize, ReplicaId), Arc<FeedWitness>>>,
-    entities: Arc<EntityBook>,
+    entities: EntityBook,
     went_back: AtomicU64,
 }
 
@@ -172,8 +182,7 @@ where
     /// A new book for the loop of a shard.
     pub(super) fn feed_witness(&self, index: usize, peer: &ReplicaId) -> Arc<FeedWitness> {
         let node = self.parts.node.clone();
-        let (place, entities) = (self.parts.places[peer].clone(), self.doubts.entities.clone());
-        let feed = Arc::new(FeedWitness::new(node, place, index, entities));
+        let feed = Arc::new(FeedWitness::new(node, self.parts.places[peer].clone()));
         let mut feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         feeds.insert((index, peer.clone()), feed.clone());
         feed
@@ -191,7 +200,7 @@ where
                 continue;
             }
             if let Some(doubt) = continuity.doubt(place)
-                && !self.is_shard_sure(index, replica, doubt)
+                && !self.is_shard_sure_of(index, id.entity_id(), replica, doubt)
                 && !self.doubts.entities.is_sure(index, id.entity_id(), doubt)
             {
                 doubted.push(replica.clone());
@@ -203,9 +212,16 @@ where
         doubted
     }
 
-    fn is_shard_sure(&self, index: usize, peer: &ReplicaId, doubt: Doubt) -> bool {
+    fn is_shard_sure_of(
+        &self,
+        index: usize,
+        entity: &Arc<str>,
+        peer: &ReplicaId,
+        doubt: Doubt,
+    ) -> bool {
         let feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        feeds.get(&(index, peer.clone())).is_some_and(|feed| feed.is_sure(doubt))
+        let feed = feeds.get(&(index, peer.clone()));
+        feed.is_some_and(|feed| feed.is_sure(doubt) && !feed.is_held(entity))
     }
 
     /// The entity has asked everybody, and has what they had.

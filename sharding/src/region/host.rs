@@ -86,11 +86,15 @@ where
                 tracing::error!(%id, %why, "entity failed");
                 Some(why)
             }
-            StopReason::Drained
-            | StopReason::Killed
-            | StopReason::Fenced(_)
-            | StopReason::NotStarted(_) => None,
+            StopReason::NotStarted(why) => {
+                region.entity_cannot(id, &why);
+                None
+            }
+            StopReason::Drained | StopReason::Killed | StopReason::Fenced(_) => None,
         };
+        if let Some(why) = &failed {
+            region.entity_cannot(id, why);
+        }
         region.entity_stopped(id, failed);
     }
 

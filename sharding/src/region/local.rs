@@ -111,6 +111,7 @@ where
                 interval: settings.loop_interval,
                 interval_max: settings.loop_interval_max,
                 retell: settings.loop_retell,
+                tells_max: settings.loop_tells_max,
                 held_retell: settings.held_retell,
                 held_max: settings.held_entities_max,
                 held_tells_max: settings.loop_changes_max,
@@ -300,7 +301,11 @@ where
             return None;
         };
         match message {
-            Message::Replicated(events) => handle.replicated(events),
+            Message::Replicated(events) => {
+                if !handle.replicated(events) {
+                    read_journals(slot);
+                }
+            }
             Message::News(news) => handle.peer_has(news),
             Message::Command(envelope) => {
                 let Envelope { command, hops, claim, entity: _ } = envelope;
@@ -414,6 +419,15 @@ where
         self.with_follower(id, peer, |follower, of_peer| follower.held(of_peer, highest, held));
     }
 
+    /// The entity is gone because it cannot start or go on: no journal loop waits for it.
+    pub(super) fn entity_cannot(&self, id: &ReplicationId, why: &str) {
+        let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return };
+        let slot = self.slot(index);
+        for follower in slot.shard.iter().flat_map(|shard| &shard.followers) {
+            follower.cannot(id.with_replica(follower.peer.clone()).persistence_id(), why);
+        }
+    }
+
     fn with_follower(
         &self,
         id: &ReplicationId,
@@ -436,7 +450,15 @@ fn refuse_with<E: EventSourced>(
     message: Message<E::Command>,
     reason: ReplyError,
 ) {
-    if let Message::Command(envelope) = message {
-        slot.refuse(envelope.command, reason);
+    match message {
+        Message::Command(envelope) => slot.refuse(envelope.command, reason),
+        Message::Replicated(_) => read_journals(slot),
+        Message::News(_) => {}
     }
+}
+
+/// Events of direct replication were dropped: the journals that have them are read now.
+fn read_journals<E: EventSourced>(slot: &Slot<E>) {
+    let followers = slot.shard.iter().flat_map(|shard| &shard.followers);
+    followers.for_each(Follower::way_opened);
 }

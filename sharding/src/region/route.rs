@@ -8,6 +8,9 @@
 //!    Remote(b)
 //! ```
 //!
+//! `At(me)` while it drains is the word of a newer coordinator, which knows nothing of the move: the shard begins anew when it has
+//! drained.
+//!
 //! Invariants: a command ends in exactly one `Local`, `Remote` or `Refuse`; commands that wait go before those that come
 //! later; at most `waiting_max` wait.
 
@@ -84,6 +87,8 @@ pub struct Route<T> {
     waiting: VecDeque<(Instant, T)>,
     /// What is to be reported until the coordinator has heard it.
     report: Option<MoveId>,
+    /// The shard begins anew here when it has drained: a newer coordinator knows nothing of the move.
+    begins_anew: bool,
     is_fenced: bool,
 }
 
@@ -96,6 +101,7 @@ impl<T> Route<T> {
             target: Target::Nowhere,
             waiting: VecDeque::new(),
             report: None,
+            begins_anew: false,
             is_fenced: false,
         }
     }
@@ -197,15 +203,17 @@ impl<T> Route<T> {
                     effects.push(Effect::Start);
                     self.flush(effects);
                 }
-                // a newer coordinator knows nothing of the move: it goes on when it has stopped, as a new start
-                Target::Draining(Some(_)) => {}
+                Target::Draining(Some(_)) => self.begins_anew = true,
             },
             Some(Home::Moving(node, id)) if node == self.me => match self.target {
                 Target::Here => {
                     self.target = Target::Draining(Some(id));
                     effects.push(Effect::Drain);
                 }
-                Target::Draining(_) => self.target = Target::Draining(Some(id)),
+                Target::Draining(_) => {
+                    self.target = Target::Draining(Some(id));
+                    self.begins_anew = false;
+                }
                 Target::Nowhere | Target::Remote(_) => {
                     self.target = Target::Nowhere;
                     self.report = Some(id);
@@ -227,11 +235,17 @@ impl<T> Route<T> {
         if self.is_hosting() {
             effects.push(Effect::Kill);
             self.target = Target::Nowhere;
+            self.begins_anew = false;
         }
     }
 
     fn drained(&mut self, effects: &mut Vec<Effect<T>>) {
         let Target::Draining(id) = self.target else { return };
+        if std::mem::take(&mut self.begins_anew) {
+            self.target = Target::Here;
+            effects.push(Effect::Start);
+            return self.flush(effects);
+        }
         self.target = Target::Nowhere;
         if let Some(id) = id {
             self.report = Some(id);
@@ -273,5 +287,9 @@ impl<T> Route<T> {
     fn check(&self) {
         debug_assert!(self.waiting.len() <= self.settings.waiting_max, "too many wait");
         debug_assert!(!(self.is_fenced && self.is_hosting()), "a fenced node hosts a shard");
+        debug_assert!(
+            !self.begins_anew || matches!(self.target, Target::Draining(Some(_))),
+            "only a shard that drains begins anew"
+        );
     }
 }

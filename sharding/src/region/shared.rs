@@ -169,6 +169,13 @@ where
     /// Takes a command for a shard.
     pub(crate) fn deliver_to(&self, index: usize, envelope: Envelope<E::Command>) {
         let mut slot = self.slot(index);
+        if slot.is_crowded(self.parts.settings.shard_buffer_max) {
+            drop(slot);
+            self.count("refused_full");
+            let limit = self.parts.settings.shard_buffer_max;
+            let why = format!("shard {}: `shard_buffer_max` {limit}", self.shard(index));
+            return refuse(envelope, ReplyError::Overloaded(why));
+        }
         let now = self.parts.node.clock().now();
         // what `step` would do, without its effects: most commands go this way
         let envelope = if slot.route.passes() {

@@ -20,6 +20,9 @@ use super::route::Route;
 use super::shared::{Envelope, Region};
 use crate::replication::Way;
 
+/// So much of what was put aside is done by one caller; a task of the node does the rest.
+const TURN_MAX: usize = 256;
+
 /// What is done without the lock.
 pub(super) enum Later<E: EventSourced> {
     /// Encode it and send it there.
@@ -58,6 +61,11 @@ impl<E: EventSourced> Slot<E> {
     /// Puts aside what must not be done under the lock.
     pub(super) fn later(&mut self, later: Later<E>) {
         self.later.push_back(later);
+    }
+
+    /// Whether commands were put aside faster than they are encoded: no more are taken then.
+    pub(super) fn is_crowded(&self, limit: usize) -> bool {
+        self.later.len() >= limit
     }
 
     pub(super) fn refuse(&mut self, command: E::Command, reason: ReplyError) {
@@ -133,7 +141,8 @@ where
         if self.is_quiet || slot.is_busy {
             return;
         }
-        while let Some(later) = slot.later.pop_front() {
+        for _ in 0..TURN_MAX {
+            let Some(later) = slot.later.pop_front() else { break };
             slot.is_busy = true;
             drop(slot);
             let subject = &self.region.parts.entity_type;
@@ -141,6 +150,13 @@ where
             slot = lock(self.region, self.index);
         }
         slot.is_busy = false;
+        let is_over = slot.later.is_empty();
+        drop(slot);
+        if !is_over && let Some(region) = self.region.this.upgrade() {
+            // the caller has work of its own
+            let index = self.index;
+            self.region.parts.node.spawn("shard queue", async move { drop(region.slot(index)) });
+        }
     }
 }
 

@@ -109,3 +109,20 @@ fn after_the_node_stopped_it_by_itself_a_shard_is_not_begun_again() {
     assert_eq!(route.step(t0, Input::Drained), []);
     assert!(!route.is_hosting());
 }
+
+#[test]
+fn a_shard_that_a_newer_coordinator_leaves_here_begins_anew_when_it_has_drained() {
+    let (mut route, t0) = route();
+    assert_eq!(route.step(t0, at("me")), [Effect::Start]);
+    assert_eq!(route.step(t0, moving("me")), [Effect::Drain]);
+    assert_eq!(route.step(t0, at("me")), []);
+    assert_eq!(route.step(t0, Input::Send(1, false)), [], "it waits for the new begin");
+    assert_eq!(route.step(t0, Input::Drained), [Effect::Start, Effect::Local(1)]);
+    assert_eq!(route.step(t0, Input::Tick(false)), [], "nothing is reported");
+
+    // the newer coordinator moves it too before it has drained
+    assert_eq!(route.step(t0, moving("me")), [Effect::Drain]);
+    assert_eq!(route.step(t0, at("me")), []);
+    assert_eq!(route.step(t0, moving("me")), []);
+    assert_eq!(route.step(t0, Input::Drained), [Effect::ReportStopped(MOVE)]);
+}

@@ -72,6 +72,14 @@ pub(crate) struct HeldEntity {
     pub(crate) why: Option<String>,
 }
 
+/// Why an entity holds back, as it said last.
+#[derive(Debug)]
+struct Said {
+    /// The origin of the event and its number there; `None` when the entity cannot start or go on.
+    event: Option<(String, u64)>,
+    why: String,
+}
+
 /// So many are listed by name.
 const HELD_LISTED_MAX: usize = 20;
 
@@ -81,7 +89,9 @@ pub(crate) struct Follower {
     inputs: mpsc::Sender<Input>,
     core: Arc<Mutex<JournalLoop>>,
     /// What those that hold back have said last.
-    said: Mutex<BTreeMap<PersistenceId, HeldEvent>>,
+    said: Mutex<BTreeMap<PersistenceId, Said>>,
+    /// A `WayOpened` found the queue full.
+    is_woken: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -98,8 +108,10 @@ impl Follower {
         // answers beyond what one page can ask for are duplicates
         let (inputs, received) = mpsc::channel(2 * parts.change_count_max);
         let peer = parts.peer.clone();
-        let task = task::spawn("journal loop", follow(parts, core.clone(), received));
-        Self { peer, inputs, core, said: Mutex::default(), task }
+        let is_woken = Arc::new(AtomicBool::new(false));
+        let following = follow(parts, core.clone(), received, is_woken.clone());
+        let task = task::spawn("journal loop", following);
+        Self { peer, inputs, core, said: Mutex::default(), is_woken, task }
     }
 
     /// If the queue is full the answer is dropped: the entity is told again later.
@@ -109,29 +121,40 @@ impl Follower {
 
     /// The same for an entity that cannot catch up now.
     pub(crate) fn held(&self, id: PersistenceId, highest: SequenceNr, held: &HeldEvent) {
+        let event = Some((held.origin.to_string(), held.number));
+        self.note(&id, Said { event, why: held.why.clone() });
+        let _ = self.inputs.try_send(Input::Held(id, highest));
+    }
+
+    /// The same for an entity that cannot start, or cannot go on.
+    pub(crate) fn cannot(&self, id: PersistenceId, why: &str) {
+        self.note(&id, Said { event: None, why: why.to_owned() });
+        let _ = self.inputs.try_send(Input::Cannot(id));
+    }
+
+    fn note(&self, id: &PersistenceId, now_said: Said) {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() >= HELD_LISTED_MAX && !said.contains_key(&id) {
+        if said.len() >= HELD_LISTED_MAX && !said.contains_key(id) {
             let listed: Vec<_> = core.held().take(HELD_LISTED_MAX).collect();
             said.retain(|id, _| listed.contains(&id));
         }
         drop(core);
         if said.len() < HELD_LISTED_MAX {
-            said.insert(id.clone(), held.clone());
+            said.insert(id.clone(), now_said);
         }
-        drop(said);
-        let _ = self.inputs.try_send(Input::Held(id, highest));
     }
 
     fn listed(&self, core: &JournalLoop) -> Vec<HeldEntity> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let entity = |id: &PersistenceId| {
-            let event = said.get(id);
+            let last = said.get(id);
+            let event = last.and_then(|last| last.event.clone());
             HeldEntity {
                 entity: id.to_string(),
-                origin: event.map(|event| event.origin.to_string()),
-                number: event.map(|event| event.number),
-                why: event.map(|event| event.why.clone()),
+                origin: event.as_ref().map(|(origin, _)| origin.clone()),
+                number: event.map(|(_, number)| number),
+                why: last.map(|last| last.why.clone()),
             }
         };
         core.held().take(HELD_LISTED_MAX).map(entity).collect()
@@ -144,7 +167,9 @@ impl Follower {
 
     /// The peer may have events that direct replication lost. If the queue is full the loop is at work anyway.
     pub(crate) fn way_opened(&self) {
-        let _ = self.inputs.try_send(Input::WayOpened);
+        if self.inputs.try_send(Input::WayOpened).is_err() {
+            self.is_woken.store(true, Ordering::Release);
+        }
     }
 
     pub(crate) fn progress(&self, now: tokio::time::Instant) -> LoopProgress {
@@ -169,18 +194,17 @@ async fn follow(
     parts: FollowerParts,
     core: Arc<Mutex<JournalLoop>>,
     mut inputs: mpsc::Receiver<Input>,
+    is_woken: Arc<AtomicBool>,
 ) {
     let step = |input: Input| {
         let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
         let effects = core.step(parts.clock.now(), input);
-        let ended_but_for: Option<Vec<PersistenceId>> =
-            core.is_at_end().then(|| core.held().cloned().collect());
-        (effects, core.due(), ended_but_for)
+        (effects, core.due(), core.is_at_end())
     };
-    let (mut effects, mut due, mut ended_but_for) = step(Input::Start);
+    let (mut effects, mut due, mut is_at_end) = step(Input::Start);
     loop {
-        if let Some(held) = ended_but_for {
-            save_end(&parts, &held).await;
+        if is_at_end {
+            save_end(&parts).await;
         }
         let mut answer = None;
         for effect in effects {
@@ -188,6 +212,7 @@ async fn follow(
         }
         let input = match (answer, due) {
             (Some(answer), _) => answer,
+            (None, _) if is_woken.swap(false, Ordering::AcqRel) => Input::WayOpened,
             (None, Some(due)) => tokio::select! {
                 biased;
                 input = inputs.recv() => match input {
@@ -201,20 +226,23 @@ async fn follow(
                 None => return,
             },
         };
-        (effects, due, ended_but_for) = step(input);
+        (effects, due, is_at_end) = step(input);
     }
 }
 
 async fn run(parts: &FollowerParts, effect: Effect) -> Option<Input> {
     match effect {
         Effect::Load => {
-            if let Ok(stored) = parts.offsets.load_offset(&end_key(parts)).await {
+            let loaded = load(parts).await;
+            if let Ok((_, held)) = &loaded
+                && let Ok(stored) = parts.offsets.load_offset(&end_key(parts)).await
+            {
+                held.keys().for_each(|id| parts.witness.holds(id, true));
                 parts.witness.loaded(&stored);
             }
-            let loaded = load(parts).await;
             Some(Input::Loaded(loaded.inspect_err(|error| warn(parts, "load", error)).ok()))
         }
-        Effect::Record(id, highest) => match parts.held.record(&id, highest).await {
+        Effect::Record(id, highest) => match record(parts, &id, highest).await {
             Ok(()) => Some(Input::Recorded(id, highest)),
             Err(error) => {
                 // the entity is told again, and answers again
@@ -223,6 +251,7 @@ async fn run(parts: &FollowerParts, effect: Effect) -> Option<Input> {
             }
         },
         Effect::Forget(id, highest) => {
+            parts.witness.holds(&id, false);
             if let Err(error) = parts.held.forget(&id, highest).await {
                 warn(parts, "forget", &error);
             }
@@ -246,6 +275,15 @@ async fn run(parts: &FollowerParts, effect: Effect) -> Option<Input> {
             None
         }
     }
+}
+
+async fn record(
+    parts: &FollowerParts,
+    id: &PersistenceId,
+    highest: SequenceNr,
+) -> antiphon_persistence::Result<()> {
+    parts.witness.holds(id, true);
+    parts.held.record(id, highest).await
 }
 
 async fn load(
@@ -275,9 +313,9 @@ async fn read(
     page.inspect_err(|error| warn(parts, "read", error)).ok()
 }
 
-/// Everything that the peer has is here, but for the events that `held` hold back: that is remembered, if it was in doubt.
-async fn save_end(parts: &FollowerParts, held: &[PersistenceId]) {
-    if let Some(end) = parts.witness.ended(held)
+/// Everything that the peer has is here, but for what entities hold back: that is remembered, if it was in doubt.
+async fn save_end(parts: &FollowerParts) {
+    if let Some(end) = parts.witness.ended()
         && let Err(error) = parts.offsets.save_offset(&end_key(parts), &end).await
     {
         warn(parts, "save", &error);

@@ -6,7 +6,8 @@
 //!                          +---- nothing ----+                          +-- not in time: told again
 //! ```
 //!
-//! An entity that cannot apply an event of the peer *holds back*. That is recorded durably, with the number up to which the entity should be, and
+//! An entity that cannot apply an event of the peer *holds back*, and so does one that cannot start, or that was told `tells_max` times
+//! and did not answer. That is recorded durably, with the number up to which the entity should be, and
 //! then the position moves on without it: nobody else waits. Those that hold back are told again from time to time, and all of them after a
 //! start, so that they come to life and try; when one has caught up its record is deleted.
 //!
@@ -35,6 +36,8 @@ pub struct LoopSettings {
     pub interval_max: Duration,
     /// When an entity is told again.
     pub retell: Duration,
+    /// Most times that an entity is told before the loop goes on without it, as if it held back.
+    pub tells_max: usize,
     /// When an entity that holds back is told again.
     pub held_retell: Duration,
     /// Most entities that hold back. Beyond, the position stands still until one has caught up.
@@ -60,6 +63,8 @@ pub enum Input {
     CaughtUp(PersistenceId, SequenceNr),
     /// The entity cannot have what the peer has up to this number, for now.
     Held(PersistenceId, SequenceNr),
+    /// The entity cannot start, or cannot go on: the loop goes on without it, as if it held back.
+    Cannot(PersistenceId),
     /// The record of an entity that holds back is stored.
     Recorded(PersistenceId, SequenceNr),
     /// The peer may have events that direct replication lost: the next read is due now.
@@ -99,6 +104,7 @@ enum State {
         left: BTreeMap<PersistenceId, Change>,
         since: Instant,
         told_at: Instant,
+        tells: usize,
     },
 }
 
@@ -208,6 +214,13 @@ impl JournalLoop {
                 effects
             }
             Input::Held(id, highest) => self.hold(now, id, highest),
+            Input::Cannot(id) => match &self.state {
+                State::Waiting { left, .. } => match left.get(&id).map(|change| change.highest) {
+                    Some(highest) => self.hold(now, id, highest),
+                    None => Vec::new(),
+                },
+                State::Loading { .. } | State::Resting { .. } | State::Reading => Vec::new(),
+            },
             Input::Recorded(id, highest) => self.recorded(now, &id, highest),
             Input::WayOpened => self.way_opened(now),
             Input::Tick => {
@@ -337,7 +350,7 @@ impl JournalLoop {
             .map(|change| (change.persistence_id.clone(), change.clone()))
             .collect();
         let effects = left.values().cloned().map(Effect::Tell).collect();
-        self.state = State::Waiting { page, left, since: now, told_at: now };
+        self.state = State::Waiting { page, left, since: now, told_at: now, tells: 1 };
         effects
     }
 
@@ -381,9 +394,18 @@ impl JournalLoop {
                 vec![Effect::Load]
             }
             State::Resting { until } if now >= *until => vec![self.read(now)],
-            State::Waiting { left, told_at, .. } if now >= *told_at + self.settings.retell => {
+            State::Waiting { left, told_at, tells, .. }
+                if now >= *told_at + self.settings.retell =>
+            {
                 *told_at = now;
-                left.values().cloned().map(Effect::Tell).collect()
+                *tells = tells.saturating_add(1);
+                let is_late = *tells > self.settings.tells_max;
+                let left: Vec<Change> = left.values().cloned().collect();
+                let mut effects: Vec<_> = left.iter().cloned().map(Effect::Tell).collect();
+                for change in left.into_iter().filter(|_| is_late) {
+                    effects.extend(self.hold(now, change.persistence_id, change.highest));
+                }
+                effects
             }
             State::Loading { .. }
             | State::Resting { .. }

@@ -32,6 +32,7 @@ fn started() -> (JournalLoop, Instant) {
         retell: Duration::from_secs(10),
         wake_interval: Duration::from_millis(100),
         first_wait: Duration::ZERO,
+        tells_max: 2,
         held_retell: Duration::from_secs(60),
         held_max: 2,
         held_tells_max: 1,
@@ -261,4 +262,34 @@ fn the_end_of_the_feed_is_said_when_everything_in_it_is_here() {
     assert!(!journal_loop.is_at_end(), "more is there");
     journal_loop.step(t2, page(&[], "11", false));
     assert!(journal_loop.is_at_end());
+}
+
+#[test]
+fn an_entity_that_cannot_start_does_not_keep_the_loop_from_the_others() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[("a", 3), ("b", 4)], "9", false));
+    journal_loop.step(t0, caught_up("b", 4));
+    let effects = journal_loop.step(t0, Input::Cannot(id("a")));
+    assert_eq!(effects, [Effect::Record(id("a"), SequenceNr::new(3))]);
+    let effects = journal_loop.step(t0, Input::Recorded(id("a"), SequenceNr::new(3)));
+    assert_eq!(effects, [Effect::Save(Offset::new("9"))]);
+    assert_eq!(journal_loop.held().collect::<Vec<_>>(), [&id("a")], "it is told again later");
+    assert_eq!(journal_loop.step(t0, Input::Cannot(id("a"))), [], "that is known");
+}
+
+#[test]
+fn an_entity_that_does_not_answer_is_told_again_and_then_passed_over() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[("a", 3)], "9", false));
+    let tells = |effects: &[Effect]| {
+        effects.iter().filter(|effect| matches!(effect, Effect::Tell(_))).count()
+    };
+    let t1 = t0 + Duration::from_secs(10);
+    let effects = journal_loop.step(t1, Input::Tick);
+    assert_eq!((tells(&effects), effects.len()), (1, 1), "the second time");
+    let t2 = t1 + Duration::from_secs(10);
+    let effects = journal_loop.step(t2, Input::Tick);
+    assert!(effects.contains(&Effect::Record(id("a"), SequenceNr::new(3))), "{effects:?}");
+    let effects = journal_loop.step(t2, Input::Recorded(id("a"), SequenceNr::new(3)));
+    assert_eq!(effects, [Effect::Save(Offset::new("9"))]);
 }
