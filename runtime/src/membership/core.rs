@@ -1,4 +1,5 @@
-//! The rules of membership for one node: join, renew the own row, give way, end. `others` has the rules about the others.
+//! The rules of membership for one node: join and renew the own row. `ends` has how it gives way,
+//! `others` and `cuts` the rules about the others.
 //!
 //! Invariants: a row changes by compare-and-set only; a node that finds its row dead or gone, or itself condemned, is out for ever;
 //! nobody is sealed before `renew_timeout` and a tenth have passed since its row was last seen to change.
@@ -10,6 +11,7 @@ use antiphon_persistence::store::RowVersion;
 use antiphon_persistence::time::Timestamp;
 use tokio::time::Instant;
 
+use super::ends::Retiring;
 use super::others::Known;
 use super::row::{MemberRow, Versioned};
 use super::verdict::{Pair, Verdict, Verdicts};
@@ -115,14 +117,6 @@ pub enum Effect {
     Ended,
 }
 
-/// This node gives way: its writer is sealed, then its row says so, and then it is out.
-#[derive(Debug)]
-struct Retiring {
-    why: String,
-    since: Instant,
-    sealing: bool,
-}
-
 /// The membership of one node in its place.
 #[derive(Debug)]
 pub struct MembershipCore {
@@ -146,9 +140,9 @@ pub struct MembershipCore {
     /// Broken links, and since when this node knows of them.
     pub(super) cuts: BTreeMap<Pair, Instant>,
     pub(super) holds_lease: bool,
-    retiring: Option<Retiring>,
-    ending: bool,
-    is_over: bool,
+    pub(super) retiring: Option<Retiring>,
+    pub(super) ending: bool,
+    pub(super) is_over: bool,
     pub(super) wall: Timestamp,
 }
 
@@ -393,26 +387,12 @@ impl MembershipCore {
         }
     }
 
-    fn is_going(&self) -> bool {
-        self.retiring.is_some() || self.ending
-    }
-
     fn retry_later(&mut self, now: Instant) {
         // the first time at once, since most often that is enough
         if self.retry.is_due(now) {
             self.renew_at = now;
         }
         self.retry.failed(now, self.settings.retry_delay_max, &self.me);
-    }
-
-    pub(super) fn fence(&mut self, row: Option<&MemberRow>, effects: &mut Vec<Effect>) {
-        let why = match (&self.retiring, row) {
-            (Some(retiring), _) => retiring.why.clone(),
-            (None, Some(row)) => format!("`{}` was declared dead {}", self.me, row.ended_why),
-            (None, None) => format!("the row of `{}` is gone", self.me),
-        };
-        self.is_over = true;
-        effects.push(Effect::Fenced(why));
     }
 
     fn scanned(&mut self, now: Instant, rows: Option<Vec<Versioned>>, effects: &mut Vec<Effect>) {
@@ -442,39 +422,6 @@ impl MembershipCore {
             && !self.is_going()
         {
             self.retire(now, format!("`{}` was declared dead by `{by}`: {why}", self.me), effects);
-        }
-    }
-
-    fn retire(&mut self, now: Instant, why: String, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Retire(why.clone()));
-        self.retry.reset();
-        self.retiring = Some(Retiring { why, since: now, sealing: false });
-    }
-
-    fn retire_further(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(retiring) = &mut self.retiring else { return };
-        if now.duration_since(retiring.since) >= self.settings.renew_timeout {
-            // the others seal it then
-            let why = retiring.why.clone();
-            self.is_over = true;
-            effects.push(Effect::Fenced(why));
-            return;
-        }
-        if !self.ending && !retiring.sealing && self.retry.is_due(now) {
-            retiring.sealing = true;
-            effects.push(Effect::Seal(self.me.clone()));
-        }
-    }
-
-    fn own_sealed(&mut self, now: Instant, done: bool) {
-        let Some(retiring) = &mut self.retiring else { return };
-        retiring.sealing = false;
-        if done {
-            self.ending = true;
-            self.renew_at = now;
-            self.retry.reset();
-        } else {
-            self.retry.failed(now, self.settings.retry_delay_max, &self.me);
         }
     }
 

@@ -12,6 +12,8 @@
 
 mod backoff;
 mod core;
+mod cuts;
+mod ends;
 mod others;
 mod row;
 mod verdict;
