@@ -226,8 +226,8 @@ impl MembershipCore {
             Input::Tick(wall) => self.wall = wall,
             Input::Scanned(rows) => self.scanned(now, rows, &mut effects),
             Input::Verdicts(verdicts) => self.judged(now, verdicts, &mut effects),
-            Input::Changed(id, _, outcome) if id == self.me => {
-                self.own_changed(now, outcome, &mut effects);
+            Input::Changed(id, purpose, outcome) if id == self.me => {
+                self.own_changed(now, purpose, outcome, &mut effects);
             }
             Input::Changed(id, purpose, outcome) => {
                 self.other_changed(now, &id, purpose, outcome, &mut effects);
@@ -355,7 +355,13 @@ impl MembershipCore {
         ));
     }
 
-    fn own_changed(&mut self, now: Instant, outcome: Outcome, effects: &mut Vec<Effect>) {
+    fn own_changed(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(began) = self.renewing_since.take() else { return };
         match outcome {
             Outcome::Applied(version) => {
@@ -366,7 +372,8 @@ impl MembershipCore {
                 for known in self.known.values_mut() {
                     known.own_renewals = known.own_renewals.saturating_add(1);
                 }
-                if self.ending {
+                // a renewal that was under way when the end came says that this node lives
+                if purpose == Purpose::End {
                     self.is_over = true;
                     effects.push(match self.retiring.take() {
                         Some(retiring) => Effect::Fenced(retiring.why),

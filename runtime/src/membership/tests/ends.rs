@@ -66,3 +66,38 @@ fn at_the_end_the_row_says_dead_and_sealed() {
     let effects = fixture.changed("me", Purpose::End, Outcome::Applied(3));
     assert_eq!(effects, [Effect::Ended]);
 }
+
+/// A renewal was under way when the end came: its success was taken for that of the last word,
+/// which was never written.
+#[test]
+fn a_renewal_that_was_under_way_is_not_the_last_word_of_the_row() {
+    let mut fixture = Fixture::new();
+    fixture.now += Duration::from_secs(1);
+    let effects = fixture.step(Input::Tick(Timestamp::from_micros(2)));
+    assert!(matches!(&effects[..], [Effect::Change(_, Purpose::Renew, 2, _)]), "{effects:?}");
+    assert_eq!(fixture.step(Input::End), []);
+
+    let effects = fixture.changed("me", Purpose::Renew, Outcome::Applied(3));
+    let [Effect::Change(_, Purpose::End, 3, Some(row))] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((row.state, row.sealed), (MemberState::Dead, true));
+    let effects = fixture.changed("me", Purpose::End, Outcome::Applied(4));
+    assert_eq!(effects, [Effect::Ended]);
+}
+
+#[test]
+fn who_gives_way_while_a_renewal_is_under_way_is_out_after_its_row_says_so() {
+    let mut fixture = watching();
+    fixture.now += Duration::from_secs(1);
+    fixture.step(Input::Tick(Timestamp::from_micros(2)));
+    let verdict = Verdict { id: id("me"), by: id("b"), why: "a reason".into() };
+    let verdicts = Verdicts { version: Some(9), holder: None, condemned: vec![verdict] };
+    fixture.step(Input::Verdicts(verdicts));
+    assert_eq!(fixture.step(Input::SealDone(id("me"), true)), []);
+
+    let effects = fixture.changed("me", Purpose::Renew, Outcome::Applied(3));
+    assert!(matches!(&effects[..], [Effect::Change(_, Purpose::End, 3, _)]), "{effects:?}");
+    let effects = fixture.changed("me", Purpose::End, Outcome::Applied(4));
+    assert!(matches!(&effects[..], [Effect::Fenced(_)]), "{effects:?}");
+}
