@@ -11,6 +11,7 @@ use antiphon_persistence::store::RowVersion;
 use antiphon_persistence::time::Timestamp;
 use tokio::time::Instant;
 
+use super::cuts::Cut;
 use super::ends::Retiring;
 use super::others::Known;
 use super::row::{MemberRow, Versioned};
@@ -137,8 +138,8 @@ pub struct MembershipCore {
     pub(super) suspects: BTreeSet<NodeId>,
     pub(super) reached: BTreeSet<NodeId>,
     pub(super) verdicts: Option<Verdicts>,
-    /// Broken links, and since when this node knows of them.
-    pub(super) cuts: BTreeMap<Pair, Instant>,
+    /// The broken links that this node knows of.
+    pub(super) cuts: BTreeMap<Pair, Cut>,
     pub(super) holds_lease: bool,
     pub(super) retiring: Option<Retiring>,
     pub(super) ending: bool,
