@@ -15,6 +15,7 @@ use super::cuts::Cut;
 use super::ends::Retiring;
 use super::others::Known;
 use super::row::{MemberRow, Versioned};
+use super::turns::Turns;
 use super::verdict::{Pair, Verdict, Verdicts};
 use super::{Backoff, MemberState, Membership};
 use crate::NodeId;
@@ -121,6 +122,8 @@ pub enum Effect {
 /// The membership of one node in its place.
 #[derive(Debug)]
 pub struct MembershipCore {
+    /// When the last input came.
+    pub(super) now: Instant,
     pub(super) me: NodeId,
     pub(super) settings: MembershipSettings,
     pub(super) own: MemberRow,
@@ -129,10 +132,12 @@ pub struct MembershipCore {
     renewing_since: Option<Instant>,
     /// When the last renewal that was stored began.
     pub(super) renewed: Instant,
-    pub(super) renew_at: Instant,
+    /// The renewals of the own row.
+    pub(super) renewals: Turns,
     pub(super) retry: Backoff,
     scanning: bool,
-    pub(super) scan_at: Instant,
+    /// The reads of the table.
+    pub(super) scans: Turns,
     pub(super) has_scanned: bool,
     pub(super) known: BTreeMap<NodeId, Known>,
     pub(super) suspects: BTreeSet<NodeId>,
@@ -155,7 +160,10 @@ impl MembershipCore {
         own: MemberRow,
         version: RowVersion,
     ) -> Self {
+        let renewals = Turns::new(now, settings.renew_interval);
+        let scans = Turns::new(now, settings.scan_interval);
         Self {
+            now,
             me: own.id.clone(),
             settings,
             own,
@@ -163,10 +171,10 @@ impl MembershipCore {
             joined: now,
             renewing_since: None,
             renewed: now,
-            renew_at: now,
+            renewals,
             retry: Backoff::default(),
             scanning: false,
-            scan_at: now,
+            scans,
             has_scanned: false,
             known: BTreeMap::new(),
             suspects: BTreeSet::new(),
@@ -223,6 +231,7 @@ impl MembershipCore {
         if self.is_over {
             return effects;
         }
+        self.now = now;
         match input {
             Input::Tick(wall) => self.wall = wall,
             Input::Scanned(rows) => self.scanned(now, rows, &mut effects),
@@ -234,15 +243,15 @@ impl MembershipCore {
                 self.other_changed(now, &id, purpose, outcome, &mut effects);
             }
             Input::Reached(id) => drop(self.reached.insert(id)),
-            Input::Suspect(id, on) => self.suspect(now, id, on),
+            Input::Suspect(id, on) => self.suspect(id, on),
             Input::SealDone(id, done) if id == self.me => self.own_sealed(now, done),
             Input::SealDone(id, done) => self.seal_done(now, &id, done, &mut effects),
             Input::Lease(held) => self.holds_lease = held,
             Input::Hosted(count) => self.own.hosted = count,
-            Input::Leave => self.become_state(now, MemberState::Leaving, &mut effects),
+            Input::Leave => self.become_state(MemberState::Leaving, &mut effects),
             Input::End => {
                 self.ending = true;
-                self.renew_at = now;
+                self.renewals.want();
             }
         }
         self.act(now, &mut effects);
@@ -262,16 +271,16 @@ impl MembershipCore {
             return;
         }
         let may_renew = self.retiring.is_none() || self.ending;
-        if may_renew && self.renewing_since.is_none() && now >= self.renew_at {
+        if may_renew && self.renewing_since.is_none() && self.renewals.is_due(now) {
             self.renew(now, effects);
         }
         if self.retiring.is_some() {
             // whoever has to go says nothing about others
             return;
         }
-        if !self.scanning && now >= self.scan_at {
+        if !self.scanning && self.scans.is_due(now) {
             self.scanning = true;
-            self.scan_at = now + self.settings.scan_interval;
+            self.scans.begin(now);
             effects.push(Effect::Scan);
         }
         self.declare(now, effects);
@@ -281,10 +290,10 @@ impl MembershipCore {
         }
     }
 
-    fn become_state(&mut self, now: Instant, state: MemberState, effects: &mut Vec<Effect>) {
+    fn become_state(&mut self, state: MemberState, effects: &mut Vec<Effect>) {
         if state > self.own.state {
             self.own.state = state;
-            self.renew_at = now;
+            self.renewals.want();
             effects.push(Effect::Publish);
         }
     }
@@ -314,7 +323,7 @@ impl MembershipCore {
         let missing: Vec<&MemberRow> =
             self.to_reach().filter(|row| !self.reached.contains(&row.id)).collect();
         if self.has_scanned && missing.is_empty() {
-            return self.become_state(now, MemberState::Up, effects);
+            return self.become_state(MemberState::Up, effects);
         }
         let limit = self.settings.join_timeout;
         if now.duration_since(self.joined) < limit {
@@ -336,7 +345,7 @@ impl MembershipCore {
 
     fn renew(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.renewing_since = Some(now);
-        self.renew_at = now + self.settings.renew_interval;
+        self.renewals.begin(now);
         self.own.unreachable = self.own_words();
         let mut row = self.own.clone();
         row.renewals += 1;
@@ -364,14 +373,17 @@ impl MembershipCore {
         effects: &mut Vec<Effect>,
     ) {
         let Some(began) = self.renewing_since.take() else { return };
+        let was_due = self.renewals.end();
         match outcome {
             Outcome::Applied(version) => {
                 self.own_version = version;
                 self.own.renewals += 1;
                 self.renewed = began;
                 self.retry.reset();
-                for known in self.known.values_mut() {
-                    known.own_renewals = known.own_renewals.saturating_add(1);
+                if was_due {
+                    for known in self.known.values_mut() {
+                        known.own_renewals = known.own_renewals.saturating_add(1);
+                    }
                 }
                 // a renewal that was under way when the end came says that this node lives
                 if purpose == Purpose::End {
@@ -398,13 +410,14 @@ impl MembershipCore {
     fn retry_later(&mut self, now: Instant) {
         // the first time at once, since most often that is enough
         if self.retry.is_due(now) {
-            self.renew_at = now;
+            self.renewals.want();
         }
         self.retry.failed(now, self.settings.retry_delay_max, &self.me);
     }
 
     fn scanned(&mut self, now: Instant, rows: Option<Vec<Versioned>>, effects: &mut Vec<Effect>) {
         self.scanning = false;
+        let was_due = self.scans.end();
         let Some(rows) = rows else { return };
         if let Some((_, own)) = rows.iter().find(|(_, row)| row.id == self.me)
             && own.state == MemberState::Dead
@@ -415,7 +428,7 @@ impl MembershipCore {
         }
         let before = self.view();
         self.has_scanned = true;
-        self.learn_all(now, rows);
+        self.learn_all(now, rows, was_due);
         self.reached.retain(|id| self.known.contains_key(id));
         self.judge(now, effects);
         if self.view() != before {

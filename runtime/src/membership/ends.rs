@@ -54,7 +54,7 @@ impl MembershipCore {
         retiring.sealing = false;
         if done {
             self.ending = true;
-            self.renew_at = now;
+            self.renewals.want();
             self.retry.reset();
         } else {
             self.retry.failed(now, self.settings.retry_delay_max, &self.me);

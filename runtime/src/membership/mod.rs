@@ -16,6 +16,7 @@ mod cuts;
 mod ends;
 mod others;
 mod row;
+mod turns;
 mod verdict;
 mod view;
 

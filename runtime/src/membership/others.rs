@@ -20,10 +20,11 @@ pub(super) struct Known {
     pub(super) row: MemberRow,
     /// When its number of renewals was last seen to change.
     pub(super) seen_at: Instant,
-    /// Reads of the table since then. Reads are counted and not time, so that a node that was frozen itself, or could not read, does
-    /// not take the others for silent.
+    /// Reads of the table since then, each in its turn. They are counted besides the time, so that
+    /// a node that was frozen itself, or could not read, does not take the others for silent.
     silent_scans: u32,
-    /// Renewals of this node's own row since then: a store that takes nothing from anybody makes nobody silent.
+    /// Renewals of this node's own row since then, each in its turn: a store that takes nothing
+    /// from anybody makes nobody silent.
     pub(super) own_renewals: u32,
     changing: bool,
     sealing: bool,
@@ -61,13 +62,13 @@ impl Known {
 }
 
 impl MembershipCore {
-    pub(super) fn learn_all(&mut self, now: Instant, rows: Vec<Versioned>) {
+    pub(super) fn learn_all(&mut self, now: Instant, rows: Vec<Versioned>, was_due: bool) {
         let present: BTreeSet<NodeId> = rows.iter().map(|(_, row)| row.id.clone()).collect();
         self.known.retain(|id, _| present.contains(id));
         for (version, row) in rows {
             match self.known.get_mut(&row.id) {
                 Some(known) => {
-                    known.silent_scans = known.silent_scans.saturating_add(1);
+                    known.silent_scans = known.silent_scans.saturating_add(u32::from(was_due));
                     known.learn(now, version, row);
                 }
                 None => drop(self.known.insert(row.id.clone(), Known::new(now, version, row))),
@@ -80,7 +81,8 @@ impl MembershipCore {
         let times = |interval: Duration| {
             self.settings.renew_timeout.as_millis() / interval.as_millis().max(1)
         };
-        u128::from(known.silent_scans) > times(self.settings.scan_interval)
+        self.now.saturating_duration_since(known.seen_at) >= self.settings.renew_timeout
+            && u128::from(known.silent_scans) > times(self.settings.scan_interval)
             && u128::from(known.own_renewals) >= times(self.settings.renew_interval)
     }
 
@@ -98,7 +100,7 @@ impl MembershipCore {
         self.suspects.iter().filter(has_joined).cloned().collect()
     }
 
-    pub(super) fn suspect(&mut self, now: Instant, id: NodeId, on: bool) {
+    pub(super) fn suspect(&mut self, id: NodeId, on: bool) {
         if on {
             self.reached.remove(&id);
             self.suspects.insert(id);
@@ -107,7 +109,7 @@ impl MembershipCore {
         }
         if self.own_words() != self.own.unreachable {
             // others judge by it
-            self.renew_at = now;
+            self.renewals.want();
         }
     }
 
@@ -244,7 +246,7 @@ impl MembershipCore {
                 known.retry.failed(now, self.settings.retry_delay_max, &self.me);
             }
             // what it is now is read; until then nothing else is changed in it
-            Outcome::Applied(_) => self.scan_at = now,
+            Outcome::Applied(_) => self.scans.want(),
         }
         effects.push(Effect::Publish);
     }

@@ -59,3 +59,43 @@ fn a_declaration_that_failed_is_tried_again_later_each_time() {
     }
     assert!((3..=7).contains(&tries), "{tries} tries in five seconds");
 }
+
+/// Each change of another row is followed by a read of the table, and each word about another one
+/// by a renewal: seven and four of them within a moment were taken for two seconds.
+#[test]
+fn reads_and_renewals_that_others_gave_a_reason_for_are_no_time_that_has_passed() {
+    let mut fixture = watching();
+    let rows = [(4, row("b")), (4, row("c"))];
+    let mut all = fixture.scanned(&rows);
+    for turn in 0..4 {
+        for on in [true, false] {
+            all.extend(fixture.step(Input::Suspect(id("c"), on)));
+            all.extend(fixture.changed("me", Purpose::Renew, Outcome::Applied(3)));
+        }
+        all.extend(fixture.changed("c", Purpose::Declare, Outcome::Applied(5)));
+        all.extend(fixture.scanned(&rows));
+        assert_eq!(declared(&all), [], "turn {turn}");
+    }
+    let renewals = all.iter().filter(|effect| matches!(effect, Effect::Change(..))).count();
+    let scans = all.iter().filter(|effect| **effect == Effect::Scan).count();
+    assert_eq!((renewals, scans), (8, 4));
+}
+
+/// The others were frozen too, for example with the machine: they have their time from then on.
+#[test]
+fn a_node_that_was_frozen_takes_nobody_for_silent_although_it_reads_and_writes_often_then() {
+    let mut fixture = watching();
+    let rows = [(4, row("b")), (4, row("c"))];
+    fixture.scanned(&rows);
+    fixture.now += Duration::from_secs(60);
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        for on in [true, false] {
+            all.extend(fixture.step(Input::Suspect(id("c"), on)));
+            all.extend(fixture.changed("me", Purpose::Renew, Outcome::Applied(3)));
+        }
+        all.extend(fixture.changed("c", Purpose::Declare, Outcome::Applied(5)));
+        all.extend(fixture.scanned(&rows));
+    }
+    assert_eq!(declared(&all), []);
+}
