@@ -1,26 +1,27 @@
 //! The task that steps membership, failure detector and lease. It decides nothing and never waits for a store or a link: results
-//! come back as inputs.
+//! come back as inputs (`calls`).
+
+mod calls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use antiphon_persistence::store::{Coordination, RowVersion, Stores};
+use antiphon_persistence::store::{RowVersion, Stores};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
 use super::measures::DriverMetrics;
-use super::places::{self, PlaceView, limited};
-use super::start::PROBE;
+use super::places::PlaceView;
 use super::{NodeParts, NodeSettings};
+use crate::NodeId;
 use crate::failure_detector::{self as detector, FailureDetector};
 use crate::gate::Gate;
 use crate::lease::{self, LeaseCore, LeaseState, VersionedLease};
 use crate::membership::{
     self, Member, MemberRow, MemberState, Membership, MembershipCore, Outcome, Purpose, Verdict,
 };
-use crate::{NodeId, Result, task};
 
 /// What the driver is told.
 pub(super) enum Control {
@@ -249,15 +250,7 @@ impl Driver {
         let effects = self.lease.step(self.now(), input);
         for effect in effects {
             match effect {
-                lease::Effect::Change(version, row) => {
-                    let store = self.env.parts.stores.coordination.clone();
-                    let limit = self.env.settings.store_timeout;
-                    self.call("lease", async move {
-                        let changed = places::change_lease(&*store, version, &row);
-                        let changed = limited(limit, "changing the lease", changed).await;
-                        Control::LeaseChanged(warned("changing the lease", changed))
-                    });
-                }
+                lease::Effect::Change(version, row) => self.change_lease(version, row),
                 lease::Effect::Publish => {}
             }
         }
@@ -318,6 +311,17 @@ impl Driver {
         self.lease_input(lease::Input::Members(own_place, may_take));
     }
 
+    fn peer_scanned(&mut self, place: &Arc<str>, view: Option<PlaceView>) {
+        let Some(peer) = self.peers.get_mut(place) else { return };
+        peer.scanning = false;
+        // what was known stays known while the place cannot be read
+        let Some(view) = view else { return };
+        peer.members = view.members.iter().map(|(_, row)| row.member()).collect();
+        peer.lease = view.lease;
+        self.publish();
+        self.publish_leases();
+    }
+
     fn connect(&mut self, members: &Membership) {
         let wanted: BTreeSet<NodeId> = members
             .all()
@@ -333,80 +337,4 @@ impl Driver {
         }
         self.connected = wanted;
     }
-
-    /// Starts a call; its result comes back as an input.
-    fn call(&self, name: &'static str, call: impl Future<Output = Control> + Send + 'static) {
-        let control = self.env.control.clone();
-        task::spawn(name, async move {
-            // a node that has ended needs no result
-            let _ = control.send(call.await).await;
-        });
-    }
-
-    fn scan(&self) {
-        let store = self.env.parts.stores.coordination.clone();
-        let limit = self.env.settings.store_timeout;
-        self.call("scan", async move {
-            let view = limited(limit, "reading the members", places::read(&*store)).await;
-            Control::Scanned(warned("reading the members", view))
-        });
-    }
-
-    fn scan_peer(&mut self, now: Instant, place: &Arc<str>) {
-        let store: Arc<dyn Coordination> = self.env.peers[place].coordination.clone();
-        let limit = self.env.settings.store_timeout;
-        let peer = self.peers.get_mut(place).expect("one for each place");
-        (peer.scanning, peer.scan_at) = (true, Some(now + self.env.settings.peer_scan_interval));
-        let place = place.clone();
-        self.call("scan peer", async move {
-            let view = limited(limit, "reading another place", places::read(&*store)).await;
-            Control::PeerScanned(place, warned("reading another place", view))
-        });
-    }
-
-    fn peer_scanned(&mut self, place: &Arc<str>, view: Option<PlaceView>) {
-        let Some(peer) = self.peers.get_mut(place) else { return };
-        peer.scanning = false;
-        // what was known stays known while the place cannot be read
-        let Some(view) = view else { return };
-        peer.members = view.members.iter().map(|(_, row)| row.member()).collect();
-        peer.lease = view.lease;
-        self.publish();
-        self.publish_leases();
-    }
-
-    fn change(&self, id: NodeId, purpose: Purpose, version: u64, row: Option<Box<MemberRow>>) {
-        let store = self.env.parts.stores.coordination.clone();
-        let limit = self.env.settings.store_timeout;
-        self.call("change member", async move {
-            let changed = places::change_member(&*store, &id, Some(version), row.as_deref());
-            let changed = limited(limit, "changing a member", changed).await;
-            let outcome = warned("changing a member", changed).unwrap_or(Outcome::Failed);
-            Control::Changed(id, purpose, outcome)
-        });
-    }
-
-    fn seal(&self, id: NodeId) {
-        let journal = self.env.parts.stores.journal.clone();
-        let limit = self.env.settings.store_timeout;
-        self.call("seal", async move {
-            let sealed = limited(limit, "sealing", journal.seal(&id.writer())).await;
-            let done = warned("sealing", sealed).is_some();
-            tracing::info!(%id, done, "writer of a dead node sealed");
-            Control::Sealed(id, done)
-        });
-    }
-
-    fn probe(&self, id: NodeId) {
-        let timeout = self.env.settings.probe_timeout;
-        let asked = self.env.gate.ask(&id, PROBE, bytes::Bytes::new(), timeout);
-        self.call("probe", async move {
-            let answered = asked.await.is_ok();
-            Control::Probed(id, answered)
-        });
-    }
-}
-
-fn warned<T>(what: &str, result: Result<T>) -> Option<T> {
-    result.inspect_err(|error| tracing::warn!(%error, "{what} failed")).ok()
 }

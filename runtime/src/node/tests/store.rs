@@ -20,6 +20,8 @@ pub(super) struct Way {
     pub(super) reads_fail: AtomicBool,
     pub(super) writes_fail: AtomicBool,
     pub(super) calls: AtomicU64,
+    /// The next scan panics.
+    pub(super) scan_panics: AtomicBool,
 }
 
 impl Way {
@@ -61,6 +63,7 @@ pub(super) fn behind(way: &Arc<Way>, stores: Stores) -> Stores {
 impl Coordination for Far<dyn Coordination> {
     async fn scan(&self, table: &str) -> Result<TableRows> {
         self.way.read()?;
+        assert!(!self.way.scan_panics.swap(false, Ordering::Relaxed), "the test wants it");
         self.there.scan(table).await
     }
 
