@@ -25,7 +25,8 @@ use crate::membership::{
 
 /// What the driver is told.
 pub(super) enum Control {
-    Scanned(Option<PlaceView>),
+    /// The table, and how many changes of the lease had ended when it began to be read.
+    Scanned(Option<PlaceView>, u64),
     PeerScanned(Arc<str>, Option<PlaceView>),
     Changed(NodeId, Purpose, Outcome),
     Probed(NodeId, bool),
@@ -138,7 +139,7 @@ impl Driver {
 
     fn take(&mut self, input: Control) {
         match input {
-            Control::Scanned(view) => self.scanned(view),
+            Control::Scanned(view, changes) => self.scanned(view, changes),
             Control::PeerScanned(place, view) => self.peer_scanned(&place, view),
             Control::Changed(id, purpose, outcome) => {
                 let done = match &outcome {
@@ -182,16 +183,18 @@ impl Driver {
         }
     }
 
-    fn scanned(&mut self, view: Option<PlaceView>) {
+    fn scanned(&mut self, view: Option<PlaceView>, changes: u64) {
         let Some(PlaceView { members, lease }) = view else {
             self.member(membership::Input::Scanned(None));
             return self.publish();
         };
         // the row of the lease was read before the table: its verdicts are older, and its holder is among the members
-        self.member(membership::Input::Verdicts(lease::verdicts(&lease)));
+        if self.lease.is_current(changes) {
+            self.member(membership::Input::Verdicts(lease::verdicts(&lease)));
+        }
         self.member(membership::Input::Scanned(Some(members)));
         self.publish();
-        self.lease_input(lease::Input::Read(lease));
+        self.lease_input(lease::Input::Read(lease, changes));
         if let Some((verdict, version)) = self.condemned.take() {
             self.lease_input(lease::Input::Condemn(verdict, version));
         }

@@ -35,9 +35,10 @@ impl Driver {
     pub(super) fn scan(&self) {
         let store = self.env.parts.stores.coordination.clone();
         let limit = self.env.settings.store_timeout;
-        self.call("scan", Control::Scanned(None), async move {
+        let changes = self.lease.changes();
+        self.call("scan", Control::Scanned(None, changes), async move {
             let view = limited(limit, "reading the members", places::read(&*store)).await;
-            Control::Scanned(warned("reading the members", view))
+            Control::Scanned(warned("reading the members", view), changes)
         });
     }
 
