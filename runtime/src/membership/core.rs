@@ -96,6 +96,9 @@ pub enum Input {
     Leave,
     /// The own writer is sealed: the row is to say dead and sealed.
     End,
+    /// This node was ended for a reason that lies outside of membership: it does nothing any more,
+    /// and the others find out.
+    Stop,
 }
 
 /// A request of the core.
@@ -253,6 +256,7 @@ impl MembershipCore {
                 self.ending = true;
                 self.renewals.want();
             }
+            Input::Stop => self.is_over = true,
         }
         self.act(now, &mut effects);
         self.check();

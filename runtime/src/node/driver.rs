@@ -107,9 +107,15 @@ impl Driver {
                 input = inputs.recv() => input,
                 () = tokio::time::sleep(tick) => None,
             };
+            if self.env.liveness.is_fenced() {
+                self.member(membership::Input::Stop);
+            }
             match input {
                 Some(input) => self.take(input),
                 None => self.tick(),
+            }
+            if self.membership.is_over() {
+                self.answer_leaving();
             }
             let now = self.now();
             self.env.liveness.renewed(now, self.membership.live_until());
@@ -170,9 +176,6 @@ impl Driver {
                 self.ended = Some(done);
                 self.member(membership::Input::End);
             }
-        }
-        if self.membership.is_over() {
-            self.answer_leaving();
         }
     }
 

@@ -202,3 +202,22 @@ async fn when_two_of_three_crash_at_once_the_third_takes_over() {
     until(&c, "both are gone", |members| members.is_gone(a.id()) && members.is_gone(b.id())).await;
     holder(&c, c.id()).await;
 }
+
+/// It renewed its row and held the lease until its process ended: its shards had no home, and
+/// nobody gave them one.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_fenced_from_outside_is_replaced_although_its_process_goes_on() {
+    let place = Place::new();
+    let a = place.start("a", 1).await.unwrap();
+    holder(&a, a.id()).await;
+    let b = place.start("b", 1).await.unwrap();
+    until(&a, "two are up", |members| up(members) == 2).await;
+    a.fence("its journal is lost");
+    let gone = until(&b, "a is gone", |members| members.is_gone(a.id()));
+    tokio::time::timeout(Duration::from_secs(6), gone).await.unwrap();
+    holder(&b, b.id()).await;
+
+    let left = tokio::time::timeout(Duration::from_secs(30), a.leave()).await.unwrap();
+    let error = left.unwrap_err().to_string();
+    assert!(error.contains("its journal is lost"), "{error}");
+}

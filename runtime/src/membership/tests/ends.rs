@@ -101,3 +101,13 @@ fn who_gives_way_while_a_renewal_is_under_way_is_out_after_its_row_says_so() {
     let effects = fixture.changed("me", Purpose::End, Outcome::Applied(4));
     assert!(matches!(&effects[..], [Effect::Fenced(_)]), "{effects:?}");
 }
+
+#[test]
+fn a_node_that_was_stopped_renews_its_row_no_more() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.step(Input::Stop), []);
+    assert!(fixture.core.is_over());
+    fixture.now += Duration::from_secs(60);
+    assert_eq!(fixture.step(Input::Tick(Timestamp::from_micros(2))), []);
+    assert_eq!(fixture.step(Input::End), []);
+}
