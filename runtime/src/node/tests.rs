@@ -1,6 +1,7 @@
 //! Nodes over links and stores in memory, under paused time.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use antiphon_persistence::memory::MemoryStores;
@@ -138,6 +139,21 @@ async fn a_name_in_use_is_refused_and_a_crashed_one_is_waited_out() {
     let members = again.members().borrow().clone();
     assert!(members.is_gone(a.id()));
     holder(&again, again.id()).await;
+}
+
+/// It was frozen until then. Both were live, with one name.
+#[tokio::test(start_paused = true)]
+async fn a_name_is_refused_when_its_node_wakes_at_the_last_moment() {
+    let place = Place::new();
+    let a = place.start("a", 1).await.unwrap();
+    a.crash();
+    let way = Arc::new(store::Way::default());
+    way.wakes.store(true, Ordering::Relaxed);
+    let settings = NodeSettings { name: "a".into(), place: "p".into(), ..NodeSettings::default() };
+    let again = place.start_on(settings, 2, store::behind(&way, place.stores.stores())).await;
+    let refused = again.unwrap_err().to_string();
+    assert!(refused.contains("is used by `a@1`, which renewed its row just now"), "{refused}");
+    assert!(!way.wakes.load(Ordering::Relaxed), "it has woken");
 }
 
 #[tokio::test(start_paused = true)]
