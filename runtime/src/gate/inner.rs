@@ -308,6 +308,14 @@ impl Inner {
                 Effect::Deliver(message) => self.deliver(&peer.id, &peer.asks, message),
                 Effect::DeliverLater(message) => self.deliver_later(peer, message),
                 Effect::Wake => peer.wake.notify_one(),
+                Effect::AsksUnsent(unsent) => {
+                    let why =
+                        format!("the link to `{}` broke before the request was sent", peer.id);
+                    let error = AskError::NotConnected(why);
+                    for correlation in unsent {
+                        peer.asks.finish(correlation, Err(error.clone()));
+                    }
+                }
                 Effect::AsksLost { unsent } => {
                     let error = AskError::Unreachable(format!("the link to `{}` broke", peer.id));
                     peer.asks.fail_except(&unsent, &error);

@@ -150,12 +150,21 @@ async fn tells_of_one_peer_keep_their_order_on_a_network_that_loses_and_reorders
 #[tokio::test(start_paused = true)]
 async fn a_closed_gate_sends_and_receives_nothing() {
     let (a, b) = connected(&MemoryNetwork::new(1)).await;
-    b.register(SERVICE, Arc::new(echo));
-    let asked = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
+    let held = Arc::new(Mutex::new(Vec::new()));
+    b.register(
+        SERVICE,
+        Arc::new(move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
+            held.lock().unwrap().push(responder);
+        }),
+    );
+    let sent = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let waiting = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
     a.close();
     a.close();
 
-    assert!(matches!(asked.await, Err(AskError::Unreachable(_))));
+    assert!(matches!(sent.await, Err(AskError::Unreachable(_))));
+    assert!(matches!(waiting.await, Err(AskError::NotConnected(_))), "it was not sent");
     assert!(a.tell(b.local_node(), SERVICE, Bytes::new()).is_err());
     tokio::time::sleep(SECOND).await;
     assert!(!b.is_connected(a.local_node()));

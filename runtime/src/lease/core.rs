@@ -51,8 +51,8 @@ pub fn verdicts(row: &VersionedLease) -> Verdicts {
 /// A fact for the lease.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The row was read.
-    Read(VersionedLease),
+    /// The row was read, by a read that began after so many [`LeaseCore::changes`].
+    Read(VersionedLease, u64),
     /// A change was done (with the new version), or the row was another one, or nothing is known.
     Changed(Option<VersionedLease>),
     /// Who is there, and whether this node may take the lease.
@@ -80,6 +80,9 @@ pub struct LeaseCore {
     members: Membership,
     may_take: bool,
     changing: Option<(Option<RowVersion>, LeaseRow)>,
+    /// Changes that have ended. A read that began before the last of them may have come before it
+    /// in the store too.
+    changes: u64,
     releasing: bool,
     has_read: bool,
     retry: Backoff,
@@ -95,6 +98,7 @@ impl LeaseCore {
             members: Membership::default(),
             may_take: false,
             changing: None,
+            changes: 0,
             releasing: false,
             has_read: false,
             retry: Backoff::default(),
@@ -120,13 +124,29 @@ impl LeaseCore {
         self.has_read.then(|| verdicts(&self.row))
     }
 
+    /// How many changes of this node have ended. Versions do not tell which row is newer: a store
+    /// may go back.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether a read that began after so many changes tells something.
+    pub fn is_current(&self, changes: u64) -> bool {
+        changes == self.changes
+    }
+
     /// Advances by one input.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
-            Input::Read(row) => self.learn(row, &mut effects),
+            Input::Read(row, changes) => {
+                if self.is_current(changes) {
+                    self.learn(row, &mut effects);
+                }
+            }
             Input::Changed(outcome) => {
                 self.changing = None;
+                self.changes += 1;
                 match outcome {
                     Some(row) => {
                         self.retry.reset();

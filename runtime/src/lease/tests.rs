@@ -5,7 +5,7 @@ use std::time::Duration;
 use antiphon_persistence::store::FencingToken;
 use antiphon_persistence::time::{Clock, SystemClock};
 
-use super::{Effect, Input, LeaseCore, LeaseRow};
+use super::{Effect, Input, LeaseCore, LeaseRow, VersionedLease};
 use crate::NodeId;
 use crate::membership::{Member, MemberState, Membership, Verdict};
 
@@ -33,12 +33,17 @@ fn step(core: &mut LeaseCore, input: Input) -> Vec<Effect> {
     core.step(SystemClock.now(), input)
 }
 
+fn read(core: &mut LeaseCore, row: VersionedLease) -> Vec<Effect> {
+    let changes = core.changes();
+    step(core, Input::Read(row, changes))
+}
+
 #[test]
 fn a_free_lease_is_taken_with_a_higher_token() {
     let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     let both = members(&[("me", MemberState::Up), ("b", MemberState::Up)]);
     assert_eq!(step(&mut core, Input::Members(both.clone(), true)), [], "nothing was read yet");
-    assert_eq!(step(&mut core, Input::Read(Some((3, row(Some("b"), 7))))), [Effect::Publish]);
+    assert_eq!(read(&mut core, Some((3, row(Some("b"), 7)))), [Effect::Publish]);
     let dead = members(&[("me", MemberState::Up), ("b", MemberState::Dead)]);
     let taken = [Effect::Change(Some(3), row(Some("me"), 8))];
     assert_eq!(step(&mut core, Input::Members(dead, true)), taken);
@@ -53,10 +58,10 @@ fn after_an_unknown_outcome_the_row_is_read_before_anything_else() {
     let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     let me = members(&[("me", MemberState::Up)]);
     step(&mut core, Input::Members(me, true));
-    assert_eq!(step(&mut core, Input::Read(None)), [Effect::Change(None, row(Some("me"), 1))]);
+    assert_eq!(read(&mut core, None), [Effect::Change(None, row(Some("me"), 1))]);
     assert_eq!(step(&mut core, Input::Changed(None)), []);
-    assert_eq!(step(&mut core, Input::Read(None)), [], "not again at once");
-    step(&mut core, Input::Read(Some((1, row(Some("me"), 1)))));
+    assert_eq!(read(&mut core, None), [], "not again at once");
+    read(&mut core, Some((1, row(Some("me"), 1))));
     assert_eq!(core.held(), Some(FencingToken(1)));
 }
 
@@ -64,7 +69,7 @@ fn after_an_unknown_outcome_the_row_is_read_before_anything_else() {
 fn a_released_lease_has_no_holder_and_is_not_taken_again() {
     let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     step(&mut core, Input::Members(members(&[("me", MemberState::Leaving)]), true));
-    step(&mut core, Input::Read(Some((1, row(Some("me"), 1)))));
+    read(&mut core, Some((1, row(Some("me"), 1))));
     assert_eq!(step(&mut core, Input::Release), [Effect::Change(Some(1), row(None, 1))]);
     assert_eq!(core.held(), None);
     assert_eq!(step(&mut core, Input::Changed(Some(Some((2, row(None, 1)))))), [Effect::Publish]);
@@ -80,7 +85,7 @@ fn a_verdict_is_written_only_into_the_row_that_it_was_found_by() {
     let all = [("me", MemberState::Up), ("b", MemberState::Up), ("c", MemberState::Dead)];
     step(&mut core, Input::Members(members(&all), true));
     let before = LeaseRow { condemned: vec![verdict("c")], ..row(Some("me"), 3) };
-    step(&mut core, Input::Read(Some((5, before))));
+    read(&mut core, Some((5, before)));
     assert_eq!(step(&mut core, Input::Condemn(verdict("b"), Some(4))), [], "an older row");
     let after = LeaseRow { condemned: vec![verdict("b")], ..row(Some("me"), 3) };
     let change = [Effect::Change(Some(5), after)];
@@ -94,7 +99,7 @@ fn of_two_that_condemn_each_other_the_second_finds_itself_condemned() {
     let start = |name: &str| {
         let mut core = LeaseCore::new(id(name), Duration::from_secs(2));
         step(&mut core, Input::Members(members(&both), true));
-        step(&mut core, Input::Read(Some((5, row(Some("x"), 3)))));
+        read(&mut core, Some((5, row(Some("x"), 3))));
         core
     };
     let (mut me, mut b) = (start("me"), start("b"));
@@ -115,11 +120,11 @@ fn who_is_condemned_neither_condemns_nor_takes_the_lease() {
     let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     step(&mut core, Input::Members(members(&[("me", MemberState::Up)]), true));
     let condemned = LeaseRow { condemned: vec![verdict("me")], ..row(None, 3) };
-    assert_eq!(step(&mut core, Input::Read(Some((5, condemned)))), [Effect::Publish]);
+    assert_eq!(read(&mut core, Some((5, condemned))), [Effect::Publish]);
     assert_eq!(step(&mut core, Input::Condemn(verdict("b"), Some(5))), []);
     let free = LeaseRow { condemned: Vec::new(), ..row(None, 3) };
     let taken = Effect::Change(Some(6), row(Some("me"), 4));
-    assert_eq!(step(&mut core, Input::Read(Some((6, free)))), [Effect::Publish, taken]);
+    assert_eq!(read(&mut core, Some((6, free))), [Effect::Publish, taken]);
 }
 
 /// Others remember the tokens of a store that was replaced by an older one: those given from then on
@@ -140,7 +145,25 @@ fn a_token_is_above_those_that_a_store_forgot() {
     step(&mut core, Input::Members(Membership::new([me]), true));
     let taken = LeaseRow { holder: Some(later), ..row(None, 900) };
     assert_eq!(
-        step(&mut core, Input::Read(Some((3, row(None, 7))))),
+        read(&mut core, Some((3, row(None, 7)))),
         [Effect::Publish, Effect::Change(Some(3), taken)]
     );
+}
+
+/// The read began before the lease was taken, and ended after: the holder let the coordinator go
+/// again.
+#[test]
+fn a_read_that_began_before_a_change_had_ended_says_nothing() {
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
+    step(&mut core, Input::Members(members(&[("me", MemberState::Up)]), true));
+    let began = core.changes();
+    let effects = read(&mut core, Some((9, row(None, 7))));
+    assert_eq!(effects, [Effect::Publish, Effect::Change(Some(9), row(Some("me"), 8))]);
+    step(&mut core, Input::Changed(Some(Some((10, row(Some("me"), 8))))));
+    assert_eq!(step(&mut core, Input::Read(Some((9, row(None, 7))), began)), []);
+    assert_eq!(core.held(), Some(FencingToken(8)));
+
+    // a store that was replaced by an older one has lower versions
+    assert_eq!(read(&mut core, Some((4, row(Some("me"), 3)))), [Effect::Publish]);
+    assert_eq!(core.held(), Some(FencingToken(3)));
 }

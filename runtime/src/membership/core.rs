@@ -1,4 +1,5 @@
-//! The rules of membership for one node: join, renew the own row, give way, end. `others` has the rules about the others.
+//! The rules of membership for one node: join and renew the own row. `ends` has how it gives way,
+//! `others` and `cuts` the rules about the others.
 //!
 //! Invariants: a row changes by compare-and-set only; a node that finds its row dead or gone, or itself condemned, is out for ever;
 //! nobody is sealed before `renew_timeout` and a tenth have passed since its row was last seen to change.
@@ -10,8 +11,11 @@ use antiphon_persistence::store::RowVersion;
 use antiphon_persistence::time::Timestamp;
 use tokio::time::Instant;
 
+use super::cuts::Cut;
+use super::ends::Retiring;
 use super::others::Known;
 use super::row::{MemberRow, Versioned};
+use super::turns::Turns;
 use super::verdict::{Pair, Verdict, Verdicts};
 use super::{Backoff, MemberState, Membership};
 use crate::NodeId;
@@ -92,6 +96,9 @@ pub enum Input {
     Leave,
     /// The own writer is sealed: the row is to say dead and sealed.
     End,
+    /// This node was ended for a reason that lies outside of membership: it does nothing any more,
+    /// and the others find out.
+    Stop,
 }
 
 /// A request of the core.
@@ -115,17 +122,11 @@ pub enum Effect {
     Ended,
 }
 
-/// This node gives way: its writer is sealed, then its row says so, and then it is out.
-#[derive(Debug)]
-struct Retiring {
-    why: String,
-    since: Instant,
-    sealing: bool,
-}
-
 /// The membership of one node in its place.
 #[derive(Debug)]
 pub struct MembershipCore {
+    /// When the last input came.
+    pub(super) now: Instant,
     pub(super) me: NodeId,
     pub(super) settings: MembershipSettings,
     pub(super) own: MemberRow,
@@ -134,21 +135,23 @@ pub struct MembershipCore {
     renewing_since: Option<Instant>,
     /// When the last renewal that was stored began.
     pub(super) renewed: Instant,
-    pub(super) renew_at: Instant,
+    /// The renewals of the own row.
+    pub(super) renewals: Turns,
     pub(super) retry: Backoff,
     scanning: bool,
-    pub(super) scan_at: Instant,
+    /// The reads of the table.
+    pub(super) scans: Turns,
     pub(super) has_scanned: bool,
     pub(super) known: BTreeMap<NodeId, Known>,
     pub(super) suspects: BTreeSet<NodeId>,
     pub(super) reached: BTreeSet<NodeId>,
     pub(super) verdicts: Option<Verdicts>,
-    /// Broken links, and since when this node knows of them.
-    pub(super) cuts: BTreeMap<Pair, Instant>,
+    /// The broken links that this node knows of.
+    pub(super) cuts: BTreeMap<Pair, Cut>,
     pub(super) holds_lease: bool,
-    retiring: Option<Retiring>,
-    ending: bool,
-    is_over: bool,
+    pub(super) retiring: Option<Retiring>,
+    pub(super) ending: bool,
+    pub(super) is_over: bool,
     pub(super) wall: Timestamp,
 }
 
@@ -160,7 +163,10 @@ impl MembershipCore {
         own: MemberRow,
         version: RowVersion,
     ) -> Self {
+        let renewals = Turns::new(now, settings.renew_interval);
+        let scans = Turns::new(now, settings.scan_interval);
         Self {
+            now,
             me: own.id.clone(),
             settings,
             own,
@@ -168,10 +174,10 @@ impl MembershipCore {
             joined: now,
             renewing_since: None,
             renewed: now,
-            renew_at: now,
+            renewals,
             retry: Backoff::default(),
             scanning: false,
-            scan_at: now,
+            scans,
             has_scanned: false,
             known: BTreeMap::new(),
             suspects: BTreeSet::new(),
@@ -228,27 +234,29 @@ impl MembershipCore {
         if self.is_over {
             return effects;
         }
+        self.now = now;
         match input {
             Input::Tick(wall) => self.wall = wall,
             Input::Scanned(rows) => self.scanned(now, rows, &mut effects),
             Input::Verdicts(verdicts) => self.judged(now, verdicts, &mut effects),
-            Input::Changed(id, _, outcome) if id == self.me => {
-                self.own_changed(now, outcome, &mut effects);
+            Input::Changed(id, purpose, outcome) if id == self.me => {
+                self.own_changed(now, purpose, outcome, &mut effects);
             }
             Input::Changed(id, purpose, outcome) => {
                 self.other_changed(now, &id, purpose, outcome, &mut effects);
             }
             Input::Reached(id) => drop(self.reached.insert(id)),
-            Input::Suspect(id, on) => self.suspect(now, id, on),
+            Input::Suspect(id, on) => self.suspect(id, on),
             Input::SealDone(id, done) if id == self.me => self.own_sealed(now, done),
             Input::SealDone(id, done) => self.seal_done(now, &id, done, &mut effects),
             Input::Lease(held) => self.holds_lease = held,
             Input::Hosted(count) => self.own.hosted = count,
-            Input::Leave => self.become_state(now, MemberState::Leaving, &mut effects),
+            Input::Leave => self.become_state(MemberState::Leaving, &mut effects),
             Input::End => {
                 self.ending = true;
-                self.renew_at = now;
+                self.renewals.want();
             }
+            Input::Stop => self.is_over = true,
         }
         self.act(now, &mut effects);
         self.check();
@@ -267,16 +275,16 @@ impl MembershipCore {
             return;
         }
         let may_renew = self.retiring.is_none() || self.ending;
-        if may_renew && self.renewing_since.is_none() && now >= self.renew_at {
+        if may_renew && self.renewing_since.is_none() && self.renewals.is_due(now) {
             self.renew(now, effects);
         }
         if self.retiring.is_some() {
             // whoever has to go says nothing about others
             return;
         }
-        if !self.scanning && now >= self.scan_at {
+        if !self.scanning && self.scans.is_due(now) {
             self.scanning = true;
-            self.scan_at = now + self.settings.scan_interval;
+            self.scans.begin(now);
             effects.push(Effect::Scan);
         }
         self.declare(now, effects);
@@ -286,10 +294,10 @@ impl MembershipCore {
         }
     }
 
-    fn become_state(&mut self, now: Instant, state: MemberState, effects: &mut Vec<Effect>) {
+    fn become_state(&mut self, state: MemberState, effects: &mut Vec<Effect>) {
         if state > self.own.state {
             self.own.state = state;
-            self.renew_at = now;
+            self.renewals.want();
             effects.push(Effect::Publish);
         }
     }
@@ -319,7 +327,7 @@ impl MembershipCore {
         let missing: Vec<&MemberRow> =
             self.to_reach().filter(|row| !self.reached.contains(&row.id)).collect();
         if self.has_scanned && missing.is_empty() {
-            return self.become_state(now, MemberState::Up, effects);
+            return self.become_state(MemberState::Up, effects);
         }
         let limit = self.settings.join_timeout;
         if now.duration_since(self.joined) < limit {
@@ -341,7 +349,7 @@ impl MembershipCore {
 
     fn renew(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.renewing_since = Some(now);
-        self.renew_at = now + self.settings.renew_interval;
+        self.renewals.begin(now);
         self.own.unreachable = self.own_words();
         let mut row = self.own.clone();
         row.renewals += 1;
@@ -361,18 +369,28 @@ impl MembershipCore {
         ));
     }
 
-    fn own_changed(&mut self, now: Instant, outcome: Outcome, effects: &mut Vec<Effect>) {
+    fn own_changed(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(began) = self.renewing_since.take() else { return };
+        let was_due = self.renewals.end();
         match outcome {
             Outcome::Applied(version) => {
                 self.own_version = version;
                 self.own.renewals += 1;
                 self.renewed = began;
                 self.retry.reset();
-                for known in self.known.values_mut() {
-                    known.own_renewals = known.own_renewals.saturating_add(1);
+                if was_due {
+                    for known in self.known.values_mut() {
+                        known.own_renewals = known.own_renewals.saturating_add(1);
+                    }
                 }
-                if self.ending {
+                // a renewal that was under way when the end came says that this node lives
+                if purpose == Purpose::End {
                     self.is_over = true;
                     effects.push(match self.retiring.take() {
                         Some(retiring) => Effect::Fenced(retiring.why),
@@ -393,30 +411,17 @@ impl MembershipCore {
         }
     }
 
-    fn is_going(&self) -> bool {
-        self.retiring.is_some() || self.ending
-    }
-
     fn retry_later(&mut self, now: Instant) {
         // the first time at once, since most often that is enough
         if self.retry.is_due(now) {
-            self.renew_at = now;
+            self.renewals.want();
         }
         self.retry.failed(now, self.settings.retry_delay_max, &self.me);
     }
 
-    pub(super) fn fence(&mut self, row: Option<&MemberRow>, effects: &mut Vec<Effect>) {
-        let why = match (&self.retiring, row) {
-            (Some(retiring), _) => retiring.why.clone(),
-            (None, Some(row)) => format!("`{}` was declared dead {}", self.me, row.ended_why),
-            (None, None) => format!("the row of `{}` is gone", self.me),
-        };
-        self.is_over = true;
-        effects.push(Effect::Fenced(why));
-    }
-
     fn scanned(&mut self, now: Instant, rows: Option<Vec<Versioned>>, effects: &mut Vec<Effect>) {
         self.scanning = false;
+        let was_due = self.scans.end();
         let Some(rows) = rows else { return };
         if let Some((_, own)) = rows.iter().find(|(_, row)| row.id == self.me)
             && own.state == MemberState::Dead
@@ -427,7 +432,7 @@ impl MembershipCore {
         }
         let before = self.view();
         self.has_scanned = true;
-        self.learn_all(now, rows);
+        self.learn_all(now, rows, was_due);
         self.reached.retain(|id| self.known.contains_key(id));
         self.judge(now, effects);
         if self.view() != before {
@@ -442,39 +447,6 @@ impl MembershipCore {
             && !self.is_going()
         {
             self.retire(now, format!("`{}` was declared dead by `{by}`: {why}", self.me), effects);
-        }
-    }
-
-    fn retire(&mut self, now: Instant, why: String, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Retire(why.clone()));
-        self.retry.reset();
-        self.retiring = Some(Retiring { why, since: now, sealing: false });
-    }
-
-    fn retire_further(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(retiring) = &mut self.retiring else { return };
-        if now.duration_since(retiring.since) >= self.settings.renew_timeout {
-            // the others seal it then
-            let why = retiring.why.clone();
-            self.is_over = true;
-            effects.push(Effect::Fenced(why));
-            return;
-        }
-        if !self.ending && !retiring.sealing && self.retry.is_due(now) {
-            retiring.sealing = true;
-            effects.push(Effect::Seal(self.me.clone()));
-        }
-    }
-
-    fn own_sealed(&mut self, now: Instant, done: bool) {
-        let Some(retiring) = &mut self.retiring else { return };
-        retiring.sealing = false;
-        if done {
-            self.ending = true;
-            self.renew_at = now;
-            self.retry.reset();
-        } else {
-            self.retry.failed(now, self.settings.retry_delay_max, &self.me);
         }
     }
 

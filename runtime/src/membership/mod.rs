@@ -12,8 +12,11 @@
 
 mod backoff;
 mod core;
+mod cuts;
+mod ends;
 mod others;
 mod row;
+mod turns;
 mod verdict;
 mod view;
 

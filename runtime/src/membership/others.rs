@@ -1,4 +1,5 @@
-//! The rules about the other members: learn their rows, judge broken links, declare the silent and the condemned dead, seal, clean.
+//! The rules about the other members: learn their rows, declare the silent and the condemned dead,
+//! seal, clean.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use super::core::{Effect, MembershipCore, Outcome, Purpose};
 use super::row::{MemberRow, Versioned};
-use super::verdict::{Links, Pair, Patience, Verdict};
+use super::verdict::Links;
 use super::{Backoff, MemberState};
 use crate::NodeId;
 
@@ -18,11 +19,12 @@ pub(super) struct Known {
     pub(super) version: RowVersion,
     pub(super) row: MemberRow,
     /// When its number of renewals was last seen to change.
-    seen_at: Instant,
-    /// Reads of the table since then. Reads are counted and not time, so that a node that was frozen itself, or could not read, does
-    /// not take the others for silent.
+    pub(super) seen_at: Instant,
+    /// Reads of the table since then, each in its turn. They are counted besides the time, so that
+    /// a node that was frozen itself, or could not read, does not take the others for silent.
     silent_scans: u32,
-    /// Renewals of this node's own row since then: a store that takes nothing from anybody makes nobody silent.
+    /// Renewals of this node's own row since then, each in its turn: a store that takes nothing
+    /// from anybody makes nobody silent.
     pub(super) own_renewals: u32,
     changing: bool,
     sealing: bool,
@@ -60,13 +62,13 @@ impl Known {
 }
 
 impl MembershipCore {
-    pub(super) fn learn_all(&mut self, now: Instant, rows: Vec<Versioned>) {
+    pub(super) fn learn_all(&mut self, now: Instant, rows: Vec<Versioned>, was_due: bool) {
         let present: BTreeSet<NodeId> = rows.iter().map(|(_, row)| row.id.clone()).collect();
         self.known.retain(|id, _| present.contains(id));
         for (version, row) in rows {
             match self.known.get_mut(&row.id) {
                 Some(known) => {
-                    known.silent_scans = known.silent_scans.saturating_add(1);
+                    known.silent_scans = known.silent_scans.saturating_add(u32::from(was_due));
                     known.learn(now, version, row);
                 }
                 None => drop(self.known.insert(row.id.clone(), Known::new(now, version, row))),
@@ -79,7 +81,8 @@ impl MembershipCore {
         let times = |interval: Duration| {
             self.settings.renew_timeout.as_millis() / interval.as_millis().max(1)
         };
-        u128::from(known.silent_scans) > times(self.settings.scan_interval)
+        self.now.saturating_duration_since(known.seen_at) >= self.settings.renew_timeout
+            && u128::from(known.silent_scans) > times(self.settings.scan_interval)
             && u128::from(known.own_renewals) >= times(self.settings.renew_interval)
     }
 
@@ -97,7 +100,7 @@ impl MembershipCore {
         self.suspects.iter().filter(has_joined).cloned().collect()
     }
 
-    pub(super) fn suspect(&mut self, now: Instant, id: NodeId, on: bool) {
+    pub(super) fn suspect(&mut self, id: NodeId, on: bool) {
         if on {
             self.reached.remove(&id);
             self.suspects.insert(id);
@@ -106,7 +109,7 @@ impl MembershipCore {
         }
         if self.own_words() != self.own.unreachable {
             // others judge by it
-            self.renew_at = now;
+            self.renewals.want();
         }
     }
 
@@ -115,7 +118,7 @@ impl MembershipCore {
         self.with_links(|links| links.words.clone())
     }
 
-    fn with_links<T>(&self, judge: impl FnOnce(&Links<'_>) -> T) -> T {
+    pub(super) fn with_links<T>(&self, judge: impl FnOnce(&Links<'_>) -> T) -> T {
         let mut own = self.own.clone();
         own.unreachable = self.own_words();
         let others = self.known.values().filter(|known| {
@@ -126,51 +129,6 @@ impl MembershipCore {
         });
         let own = own.has_joined().then_some(&own);
         judge(&Links::new(others.map(|known| &known.row).chain(own)))
-    }
-
-    /// The age of a broken link: the time from when it was first seen until the last renewal of both its ends.
-    ///
-    /// A member that has died renews nothing, so its links do not age: nobody gives way to the dead. Time without the store does
-    /// not count either, since nobody renews meanwhile.
-    fn cut_age(&self, (a, b): &Pair, since: Instant) -> Duration {
-        let renewed = |id: &NodeId| {
-            if *id == self.me { Some(self.renewed) } else { Some(self.known.get(id)?.seen_at) }
-        };
-        let until = renewed(a).zip(renewed(b)).map(|(a, b)| a.min(b));
-        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(since))
-    }
-
-    /// Judges the broken links, by the table as it was just read.
-    pub(super) fn judge(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let broken = self.with_links(|links| links.broken());
-        self.cuts.retain(|pair, _| broken.contains(pair));
-        for pair in broken {
-            self.cuts.entry(pair).or_insert(now);
-        }
-        let Some(verdicts) = &self.verdicts else { return };
-        if self.cuts.is_empty() || !self.own.has_joined() || self.is_condemned(&self.me) {
-            return;
-        }
-        let ages = self.cuts.iter().map(|(pair, since)| (pair.clone(), self.cut_age(pair, *since)));
-        let ages = ages.collect();
-        let limits = Patience {
-            votes_required: self.settings.votes_required,
-            cut_timeout: self.settings.cut_timeout,
-            bridged_cut_timeout: self.settings.bridged_cut_timeout,
-        };
-        let holder = verdicts.holder.as_ref();
-        let judged = self.with_links(|links| links.who_gives_way(&ages, holder, &limits));
-        let Some((id, from)) = judged else { return };
-        if id != self.me && !from.contains(&self.me) {
-            return;
-        }
-        let from: Vec<String> = from.iter().map(|other| format!("`{other}`")).collect();
-        let why = format!(
-            "it and {} cannot reach each other, and the one gives way that does not hold the coordinator lease, hosts less, or is younger",
-            from.join(", ")
-        );
-        let verdict = Verdict { id, by: self.me.clone(), why };
-        effects.push(Effect::Condemn(verdict, verdicts.version));
     }
 
     /// Declares dead who is condemned, and who is silent.
@@ -288,7 +246,7 @@ impl MembershipCore {
                 known.retry.failed(now, self.settings.retry_delay_max, &self.me);
             }
             // what it is now is read; until then nothing else is changed in it
-            Outcome::Applied(_) => self.scan_at = now,
+            Outcome::Applied(_) => self.scans.want(),
         }
         effects.push(Effect::Publish);
     }

@@ -1,30 +1,32 @@
 //! The task that steps membership, failure detector and lease. It decides nothing and never waits for a store or a link: results
-//! come back as inputs.
+//! come back as inputs (`calls`).
+
+mod calls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use antiphon_persistence::store::{Coordination, RowVersion, Stores};
+use antiphon_persistence::store::{RowVersion, Stores};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
 use super::measures::DriverMetrics;
-use super::places::{self, PlaceView, limited};
-use super::start::PROBE;
+use super::places::PlaceView;
 use super::{NodeParts, NodeSettings};
+use crate::NodeId;
 use crate::failure_detector::{self as detector, FailureDetector};
 use crate::gate::Gate;
 use crate::lease::{self, LeaseCore, LeaseState, VersionedLease};
 use crate::membership::{
     self, Member, MemberRow, MemberState, Membership, MembershipCore, Outcome, Purpose, Verdict,
 };
-use crate::{NodeId, Result, task};
 
 /// What the driver is told.
 pub(super) enum Control {
-    Scanned(Option<PlaceView>),
+    /// The table, and how many changes of the lease had ended when it began to be read.
+    Scanned(Option<PlaceView>, u64),
     PeerScanned(Arc<str>, Option<PlaceView>),
     Changed(NodeId, Purpose, Outcome),
     Probed(NodeId, bool),
@@ -105,9 +107,15 @@ impl Driver {
                 input = inputs.recv() => input,
                 () = tokio::time::sleep(tick) => None,
             };
+            if self.env.liveness.is_fenced() {
+                self.member(membership::Input::Stop);
+            }
             match input {
                 Some(input) => self.take(input),
                 None => self.tick(),
+            }
+            if self.membership.is_over() {
+                self.answer_leaving();
             }
             let now = self.now();
             self.env.liveness.renewed(now, self.membership.live_until());
@@ -137,7 +145,7 @@ impl Driver {
 
     fn take(&mut self, input: Control) {
         match input {
-            Control::Scanned(view) => self.scanned(view),
+            Control::Scanned(view, changes) => self.scanned(view, changes),
             Control::PeerScanned(place, view) => self.peer_scanned(&place, view),
             Control::Changed(id, purpose, outcome) => {
                 let done = match &outcome {
@@ -169,9 +177,6 @@ impl Driver {
                 self.member(membership::Input::End);
             }
         }
-        if self.membership.is_over() {
-            self.answer_leaving();
-        }
     }
 
     /// Whoever ends this node waits for nothing that will not come any more.
@@ -181,16 +186,18 @@ impl Driver {
         }
     }
 
-    fn scanned(&mut self, view: Option<PlaceView>) {
+    fn scanned(&mut self, view: Option<PlaceView>, changes: u64) {
         let Some(PlaceView { members, lease }) = view else {
             self.member(membership::Input::Scanned(None));
             return self.publish();
         };
         // the row of the lease was read before the table: its verdicts are older, and its holder is among the members
-        self.member(membership::Input::Verdicts(lease::verdicts(&lease)));
+        if self.lease.is_current(changes) {
+            self.member(membership::Input::Verdicts(lease::verdicts(&lease)));
+        }
         self.member(membership::Input::Scanned(Some(members)));
         self.publish();
-        self.lease_input(lease::Input::Read(lease));
+        self.lease_input(lease::Input::Read(lease, changes));
         if let Some((verdict, version)) = self.condemned.take() {
             self.lease_input(lease::Input::Condemn(verdict, version));
         }
@@ -249,15 +256,7 @@ impl Driver {
         let effects = self.lease.step(self.now(), input);
         for effect in effects {
             match effect {
-                lease::Effect::Change(version, row) => {
-                    let store = self.env.parts.stores.coordination.clone();
-                    let limit = self.env.settings.store_timeout;
-                    self.call("lease", async move {
-                        let changed = places::change_lease(&*store, version, &row);
-                        let changed = limited(limit, "changing the lease", changed).await;
-                        Control::LeaseChanged(warned("changing the lease", changed))
-                    });
-                }
+                lease::Effect::Change(version, row) => self.change_lease(version, row),
                 lease::Effect::Publish => {}
             }
         }
@@ -318,6 +317,17 @@ impl Driver {
         self.lease_input(lease::Input::Members(own_place, may_take));
     }
 
+    fn peer_scanned(&mut self, place: &Arc<str>, view: Option<PlaceView>) {
+        let Some(peer) = self.peers.get_mut(place) else { return };
+        peer.scanning = false;
+        // what was known stays known while the place cannot be read
+        let Some(view) = view else { return };
+        peer.members = view.members.iter().map(|(_, row)| row.member()).collect();
+        peer.lease = view.lease;
+        self.publish();
+        self.publish_leases();
+    }
+
     fn connect(&mut self, members: &Membership) {
         let wanted: BTreeSet<NodeId> = members
             .all()
@@ -333,80 +343,4 @@ impl Driver {
         }
         self.connected = wanted;
     }
-
-    /// Starts a call; its result comes back as an input.
-    fn call(&self, name: &'static str, call: impl Future<Output = Control> + Send + 'static) {
-        let control = self.env.control.clone();
-        task::spawn(name, async move {
-            // a node that has ended needs no result
-            let _ = control.send(call.await).await;
-        });
-    }
-
-    fn scan(&self) {
-        let store = self.env.parts.stores.coordination.clone();
-        let limit = self.env.settings.store_timeout;
-        self.call("scan", async move {
-            let view = limited(limit, "reading the members", places::read(&*store)).await;
-            Control::Scanned(warned("reading the members", view))
-        });
-    }
-
-    fn scan_peer(&mut self, now: Instant, place: &Arc<str>) {
-        let store: Arc<dyn Coordination> = self.env.peers[place].coordination.clone();
-        let limit = self.env.settings.store_timeout;
-        let peer = self.peers.get_mut(place).expect("one for each place");
-        (peer.scanning, peer.scan_at) = (true, Some(now + self.env.settings.peer_scan_interval));
-        let place = place.clone();
-        self.call("scan peer", async move {
-            let view = limited(limit, "reading another place", places::read(&*store)).await;
-            Control::PeerScanned(place, warned("reading another place", view))
-        });
-    }
-
-    fn peer_scanned(&mut self, place: &Arc<str>, view: Option<PlaceView>) {
-        let Some(peer) = self.peers.get_mut(place) else { return };
-        peer.scanning = false;
-        // what was known stays known while the place cannot be read
-        let Some(view) = view else { return };
-        peer.members = view.members.iter().map(|(_, row)| row.member()).collect();
-        peer.lease = view.lease;
-        self.publish();
-        self.publish_leases();
-    }
-
-    fn change(&self, id: NodeId, purpose: Purpose, version: u64, row: Option<Box<MemberRow>>) {
-        let store = self.env.parts.stores.coordination.clone();
-        let limit = self.env.settings.store_timeout;
-        self.call("change member", async move {
-            let changed = places::change_member(&*store, &id, Some(version), row.as_deref());
-            let changed = limited(limit, "changing a member", changed).await;
-            let outcome = warned("changing a member", changed).unwrap_or(Outcome::Failed);
-            Control::Changed(id, purpose, outcome)
-        });
-    }
-
-    fn seal(&self, id: NodeId) {
-        let journal = self.env.parts.stores.journal.clone();
-        let limit = self.env.settings.store_timeout;
-        self.call("seal", async move {
-            let sealed = limited(limit, "sealing", journal.seal(&id.writer())).await;
-            let done = warned("sealing", sealed).is_some();
-            tracing::info!(%id, done, "writer of a dead node sealed");
-            Control::Sealed(id, done)
-        });
-    }
-
-    fn probe(&self, id: NodeId) {
-        let timeout = self.env.settings.probe_timeout;
-        let asked = self.env.gate.ask(&id, PROBE, bytes::Bytes::new(), timeout);
-        self.call("probe", async move {
-            let answered = asked.await.is_ok();
-            Control::Probed(id, answered)
-        });
-    }
-}
-
-fn warned<T>(what: &str, result: Result<T>) -> Option<T> {
-    result.inspect_err(|error| tracing::warn!(%error, "{what} failed")).ok()
 }

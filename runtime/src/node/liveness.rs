@@ -37,6 +37,11 @@ impl LivenessCell {
         self.told.subscribe()
     }
 
+    /// Whether the node is out for ever, whoever said so.
+    pub(super) fn is_fenced(&self) -> bool {
+        matches!(*self.told.borrow(), Liveness::Fenced(_))
+    }
+
     /// The renewals have gone so far.
     pub(super) fn renewed(&self, now: Instant, live_until: Instant) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);

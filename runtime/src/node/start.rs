@@ -261,10 +261,7 @@ async fn wait_out_namesakes(settings: &NodeSettings, parts: &NodeParts) -> Resul
         for (_, row) in &now {
             let before = first.iter().find(|(_, before)| before.id == row.id);
             if before.is_none_or(|(_, before)| before.renewals != row.renewals) {
-                return Err(Error::rejected(format!(
-                    "node name {:?} is used by `{}`, which renewed its row just now: expected a name that no live node of the place has",
-                    settings.name, row.id
-                )));
+                return Err(name_in_use(settings, &row.id));
             }
         }
     }
@@ -272,6 +269,13 @@ async fn wait_out_namesakes(settings: &NodeSettings, parts: &NodeParts) -> Resul
         end_namesake(settings, parts, version, row).await?;
     }
     Ok(())
+}
+
+fn name_in_use(settings: &NodeSettings, id: &NodeId) -> Error {
+    Error::rejected(format!(
+        "node name {:?} is used by `{id}`, which renewed its row just now: expected a name that no live node of the place has",
+        settings.name
+    ))
 }
 
 async fn end_namesake(
@@ -287,9 +291,15 @@ async fn end_namesake(
     row.ended_why = "by the next incarnation of its name: it did not renew its row".into();
     let changed = places::change_member(store, &id, Some(version), Some(&row));
     let changed = limited(settings.store_timeout, "ending an earlier incarnation", changed).await?;
-    let Outcome::Applied(version) = changed else {
+    let version = match changed {
+        Outcome::Applied(version) => version,
+        // it was frozen, and woke at the last moment
+        Outcome::Conflict(Some((_, row))) if row.state != MemberState::Dead => {
+            return Err(name_in_use(settings, &row.id));
+        }
         // somebody else was faster: the lease holder seals it
-        return Ok(());
+        Outcome::Conflict(_) => return Ok(()),
+        Outcome::Failed => return Err(Error::bug("a change has failed without an error")),
     };
     let writer = id.writer();
     let sealed = parts.stores.journal.seal(&writer);

@@ -1,6 +1,7 @@
 //! Nodes over links and stores in memory, under paused time.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use antiphon_persistence::memory::MemoryStores;
@@ -140,6 +141,21 @@ async fn a_name_in_use_is_refused_and_a_crashed_one_is_waited_out() {
     holder(&again, again.id()).await;
 }
 
+/// It was frozen until then. Both were live, with one name.
+#[tokio::test(start_paused = true)]
+async fn a_name_is_refused_when_its_node_wakes_at_the_last_moment() {
+    let place = Place::new();
+    let a = place.start("a", 1).await.unwrap();
+    a.crash();
+    let way = Arc::new(store::Way::default());
+    way.wakes.store(true, Ordering::Relaxed);
+    let settings = NodeSettings { name: "a".into(), place: "p".into(), ..NodeSettings::default() };
+    let again = place.start_on(settings, 2, store::behind(&way, place.stores.stores())).await;
+    let refused = again.unwrap_err().to_string();
+    assert!(refused.contains("is used by `a@1`, which renewed its row just now"), "{refused}");
+    assert!(!way.wakes.load(Ordering::Relaxed), "it has woken");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_store_of_another_cluster_is_refused_by_the_setting() {
     let place = Place::new();
@@ -201,4 +217,23 @@ async fn when_two_of_three_crash_at_once_the_third_takes_over() {
     }
     until(&c, "both are gone", |members| members.is_gone(a.id()) && members.is_gone(b.id())).await;
     holder(&c, c.id()).await;
+}
+
+/// It renewed its row and held the lease until its process ended: its shards had no home, and
+/// nobody gave them one.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_fenced_from_outside_is_replaced_although_its_process_goes_on() {
+    let place = Place::new();
+    let a = place.start("a", 1).await.unwrap();
+    holder(&a, a.id()).await;
+    let b = place.start("b", 1).await.unwrap();
+    until(&a, "two are up", |members| up(members) == 2).await;
+    a.fence("its journal is lost");
+    let gone = until(&b, "a is gone", |members| members.is_gone(a.id()));
+    tokio::time::timeout(Duration::from_secs(6), gone).await.unwrap();
+    holder(&b, b.id()).await;
+
+    let left = tokio::time::timeout(Duration::from_secs(30), a.leave()).await.unwrap();
+    let error = left.unwrap_err().to_string();
+    assert!(error.contains("its journal is lost"), "{error}");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_persistence::guard::Guarded;
 use antiphon_persistence::store::{Coordination, FencedOutcome, FencingToken};
 use antiphon_runtime::{LeaseState, Membership, Node, NodeId, Responder, task};
 use bytes::Bytes;
@@ -184,38 +185,62 @@ fn run(myself: &ActorRef<Message>, state: &State, effect: Effect) {
     let limit = state.node.settings().store_timeout;
     match effect {
         Effect::Load(token) => {
-            task::spawn("load homes", async move {
+            let call = async move {
                 let homes = limited(limit, load(&*store, &table, token)).await;
                 let homes = homes.inspect_err(|error| {
                     tracing::warn!(%table, %error, "homes cannot be read");
                 });
-                let _ = myself.send_message(Message::Input(Input::Loaded(token, homes.ok())));
-            });
+                Input::Loaded(token, homes.ok())
+            };
+            answered(myself, "load homes", Input::Loaded(token, None), call);
         }
         Effect::Write(token, homes) => {
-            task::spawn("write homes", async move {
-                let rows: Vec<(Arc<str>, Option<Bytes>)> = homes
-                    .iter()
-                    .map(|(shard, node)| {
-                        let value = Bytes::from(node.to_string());
-                        (Arc::from(shard.to_string()), Some(value))
-                    })
-                    .collect();
-                let outcome = match store.put_fenced(&table, token, &rows).await {
-                    Ok(FencedOutcome::Applied) => WriteOutcome::Applied,
-                    Ok(FencedOutcome::Refused(newer)) => {
-                        tracing::info!(%table, ?newer, "another coordinator has taken over");
-                        WriteOutcome::Refused
-                    }
-                    Err(error) => {
-                        tracing::warn!(%table, %error, "homes cannot be written, trying again");
-                        WriteOutcome::Unknown
-                    }
-                };
-                let _ = myself.send_message(Message::Input(Input::Written(token, outcome)));
-            });
+            let call = async move {
+                let outcome = write(&*store, &table, token, &homes).await;
+                Input::Written(token, outcome)
+            };
+            let lost = Input::Written(token, WriteOutcome::Unknown);
+            answered(myself, "write homes", lost, call);
         }
         Effect::Publish(homes) => publish(state, homes),
+    }
+}
+
+/// Runs a call of the store whose result comes back as an input, `lost` when the store panics: the
+/// core waits for one that will come.
+fn answered(
+    myself: ActorRef<Message>,
+    name: &'static str,
+    lost: Input,
+    call: impl Future<Output = Input> + Send + 'static,
+) {
+    let call = Guarded::new(name, "the coordinator".into(), Box::pin(call));
+    task::spawn(name, async move {
+        let input = call.await.unwrap_or(lost);
+        let _ = myself.send_message(Message::Input(input));
+    });
+}
+
+async fn write(
+    store: &dyn Coordination,
+    table: &str,
+    token: FencingToken,
+    homes: &BTreeMap<ShardId, NodeId>,
+) -> WriteOutcome {
+    let row = |(shard, node): (&ShardId, &NodeId)| {
+        (Arc::from(shard.to_string()), Some(Bytes::from(node.to_string())))
+    };
+    let rows: Vec<(Arc<str>, Option<Bytes>)> = homes.iter().map(row).collect();
+    match store.put_fenced(table, token, &rows).await {
+        Ok(FencedOutcome::Applied) => WriteOutcome::Applied,
+        Ok(FencedOutcome::Refused(newer)) => {
+            tracing::info!(%table, ?newer, "another coordinator has taken over");
+            WriteOutcome::Refused
+        }
+        Err(error) => {
+            tracing::warn!(%table, %error, "homes cannot be written, trying again");
+            WriteOutcome::Unknown
+        }
     }
 }
 

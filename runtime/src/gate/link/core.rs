@@ -69,6 +69,8 @@ pub(in crate::gate) enum Effect {
     DeliverLater(Message),
     /// Flush soon.
     Wake,
+    /// These asks were never sent whole, and will not be: fail them, as without effect.
+    AsksUnsent(Vec<u64>),
     /// Requests, or answers, were lost: fail all asks that wait for an answer, except those that have not been sent.
     AsksLost { unsent: Vec<u64> },
     /// So many messages or frames were dropped.
@@ -185,6 +187,11 @@ impl LinkCore {
         self.up = false;
         // what has not arrived whole never will: the peer begins another stream
         self.incoming.refuse();
+        // the peer hands over only what has arrived whole
+        let unsent = self.queue.asks();
+        if !unsent.is_empty() {
+            effects.push(Effect::AsksUnsent(unsent));
+        }
         let count = self.queue.clear();
         if count > 0 {
             effects.push(Effect::Dropped { reason: "link_down", count });

@@ -159,8 +159,11 @@ impl SessionRow {
             (_, None) => false,
             (_, Some(seen)) if seen.opened_by == self.opened_by => false,
             (None, Some(_)) => true,
+            // a session gets a higher number while it is open, which a backup of before that has
+            // not
             (Some(before), Some(seen)) => {
-                seen.number >= before.number && seen.opened_by != before.opened_by
+                seen.number > before.number
+                    || (seen.number == before.number && seen.opened_by != before.opened_by)
             }
         };
         if went_back {

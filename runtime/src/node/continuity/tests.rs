@@ -76,6 +76,29 @@ fn a_witness_of_a_newer_session_proves_that_the_journal_went_back() {
     assert_eq!((kind(&later), later.doubts["B"].back_since), (None, row.number));
 }
 
+/// A session gets a higher number while it is open, so a backup can lack the end of the very
+/// session that the witness saw. That was no proof, its number stayed the highest one of the
+/// witness, and the next clean start was taken for a journal that went back.
+#[test]
+fn a_witness_of_a_higher_number_of_the_same_session_proves_that_the_journal_went_back() {
+    let (before, witness) = first();
+    let mut second = opened(Some(&before), 2);
+    second.judge("B", witness.as_ref());
+    let backup = second.clone();
+    second.suspect(["B".to_owned()]);
+    let witness = seen(&second, witness.as_ref());
+
+    let mut third = opened(Some(&backup), 3);
+    third.judge("B", witness.as_ref());
+    assert_eq!(kind(&third), Some(DoubtKind::WentBack));
+    assert!(third.number > second.number);
+    let witness = seen(&third, witness.as_ref());
+
+    let mut fourth = opened(Some(&closed(third)), 4);
+    fourth.judge("B", witness.as_ref());
+    assert_eq!(kind(&fourth), None, "it was closed, and the witness saw it");
+}
+
 #[test]
 fn a_new_disk_of_a_place_that_was_seen_proves_it_too() {
     let (_, witness) = first();

@@ -92,6 +92,21 @@ async fn a_store_that_takes_nothing_kills_nobody_and_is_not_asked_often() {
     assert!(a.is_live() && b.is_live());
 }
 
+/// It went on to renew its row, and never read the table again.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_store_panics_once_reads_on_and_notices_a_later_death() {
+    let place = Place::new();
+    let [(a, _), (b, way)] = two(&place).await;
+    way.scan_panics.store(true, Ordering::Relaxed);
+    while way.scan_panics.load(Ordering::Relaxed) {
+        sleep(Duration::from_millis(10)).await;
+    }
+    a.crash();
+    place.network.crash(a.id());
+    until(&b, "a is gone", |members| members.is_gone(a.id())).await;
+    assert!(b.is_live());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_node_that_leaves_without_its_store_ends_soon_and_says_who_seals_it() {
     let place = Place::new();

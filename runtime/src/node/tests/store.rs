@@ -12,6 +12,7 @@ use antiphon_persistence::store::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::membership::{MEMBERS, MemberRow};
 use crate::{Error, Result};
 
 /// What a node gets of its stores.
@@ -20,6 +21,10 @@ pub(super) struct Way {
     pub(super) reads_fail: AtomicBool,
     pub(super) writes_fail: AtomicBool,
     pub(super) calls: AtomicU64,
+    /// The next scan panics.
+    pub(super) scan_panics: AtomicBool,
+    /// The next member whose row is to be changed renews it before that.
+    pub(super) wakes: AtomicBool,
 }
 
 impl Way {
@@ -57,10 +62,21 @@ pub(super) fn behind(way: &Arc<Way>, stores: Stores) -> Stores {
     Stores { coordination: Arc::new(coordination), journal: Arc::new(journal), ..stores }
 }
 
+async fn renew(store: &dyn Coordination, key: &str) -> Result<()> {
+    let stored = store.read(MEMBERS, key).await?.expect("it is to be changed");
+    let mut row: MemberRow = serde_json::from_slice(&stored.value).unwrap();
+    row.renewals += 1;
+    let renewed = serde_json::to_vec(&row).unwrap().into();
+    let outcome = store.compare_and_set(MEMBERS, key, Some(stored.version), Some(renewed)).await?;
+    assert!(matches!(outcome, CasOutcome::Applied(_)));
+    Ok(())
+}
+
 #[async_trait]
 impl Coordination for Far<dyn Coordination> {
     async fn scan(&self, table: &str) -> Result<TableRows> {
         self.way.read()?;
+        assert!(!self.way.scan_panics.swap(false, Ordering::Relaxed), "the test wants it");
         self.there.scan(table).await
     }
 
@@ -77,6 +93,9 @@ impl Coordination for Far<dyn Coordination> {
         value: Option<Bytes>,
     ) -> Result<CasOutcome> {
         self.way.write()?;
+        if table == MEMBERS && expected.is_some() && self.way.wakes.swap(false, Ordering::Relaxed) {
+            renew(&*self.there, key).await?;
+        }
         self.there.compare_and_set(table, key, expected, value).await
     }
 

@@ -25,7 +25,8 @@ pub struct TcpSettings {
     /// How long sent bytes may stay without an acknowledgement of the other machine; then the connection breaks.
     #[serde(with = "antiphon_persistence::time::text")]
     pub user_timeout: Duration,
-    /// First wait before a connection is tried again; it doubles up to `retry_max`.
+    /// First wait before a connection is tried again; it doubles up to `retry_max`, until a
+    /// connection has lasted for that long.
     #[serde(with = "antiphon_persistence::time::text")]
     pub retry_min: Duration,
     /// Longest such wait.

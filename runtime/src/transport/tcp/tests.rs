@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{TcpSettings, TcpTransport, hello};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::gate::{Gate, GateSettings, Responder, ServiceId};
 use crate::metrics::Metrics;
 use crate::transport::Transport;
@@ -115,6 +115,24 @@ async fn another_cookie_is_refused() {
     let error =
         a.gate.ask(&b.id, ECHO, Bytes::new(), Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(error, AskError::NotConnected(_)), "{error}");
+}
+
+/// It was declared dead while it cannot reach its store: it dialled twenty times a second for as
+/// long as that lasted.
+#[tokio::test]
+async fn a_node_that_is_greeted_and_then_refused_dials_more_and_more_rarely() {
+    let (a, b) = (side("a", 1, "x"), side("b", 1, "x"));
+    connect(&a, &b);
+    wait("a sees b", &a, || a.gate.is_connected(&b.id)).await;
+    let changes = a.gate.link_changes();
+    let count = || *changes.borrow();
+    b.gate.disconnect(&a.id);
+    wait("the end of the connection", &a, || !a.gate.is_connected(&b.id)).await;
+    let (before, began) = (count(), SystemClock.now());
+    // up and down for each try: after 50, 100, 200 and 400 ms
+    wait("four tries", &a, || count() >= before + 8).await;
+    let took = SystemClock.now() - began;
+    assert!(took >= Duration::from_millis(500), "{took:?}");
 }
 
 #[tokio::test]

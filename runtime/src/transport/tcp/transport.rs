@@ -1,6 +1,7 @@
 //! The transport: its listener, its dial tasks, its peers.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -124,29 +125,39 @@ impl TcpTransport {
         Ok(())
     }
 
+    /// Connects again and again: later each time, until a connection has lasted.
     async fn dial(this: Weak<Self>, id: NodeId, address: String) {
         let mut wait = None;
         loop {
             let Some(transport) = this.upgrade() else { return };
             let (min, max) = (transport.settings.retry_min, transport.settings.retry_max);
-            let limit = transport.settings.handshake_timeout;
-            let began = tokio::time::timeout(limit, TcpStream::connect(&address)).await;
-            let outcome = match began {
-                Ok(Ok(stream)) => transport.connection(stream, Some(&id)).await,
-                Ok(Err(error)) => Err(Error::unavailable(error.to_string())),
-                Err(_) => Err(Error::timeout("no connection in time")),
-            };
-            drop(transport);
-            wait = match outcome {
-                Ok(()) => None,
+            match transport.attempt(&id, &address).await {
+                Ok(true) => wait = None,
+                // whoever has declared this node dead greets it, and closes
+                Ok(false) => {}
                 Err(error) => {
                     tracing::debug!(peer = %id, address = %foreign(&address), %error, "no connection");
-                    wait
                 }
-            };
+            }
+            drop(transport);
             let now = wait.unwrap_or(min);
             tokio::time::sleep(now).await;
             wait = Some((now * 2).min(max));
+        }
+    }
+
+    /// Connects, and runs the connection to its end. Returns whether it lasted for `retry_max`.
+    async fn attempt(&self, id: &NodeId, address: &str) -> Result<bool> {
+        let limit = self.settings.handshake_timeout;
+        let stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(Error::unavailable(error.to_string())),
+            Err(_) => return Err(Error::timeout("no connection in time")),
+        };
+        let mut connection = pin!(self.connection(stream, Some(id)));
+        match tokio::time::timeout(self.settings.retry_max, connection.as_mut()).await {
+            Ok(ended) => ended.map(|()| false),
+            Err(_) => connection.await.map(|()| true),
         }
     }
 }

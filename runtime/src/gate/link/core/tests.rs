@@ -121,8 +121,22 @@ fn a_full_queue_refuses_and_a_link_that_is_down_is_unreachable() {
     assert_eq!(link.offer(tell(b"3")), Err(SendError::Full("`queue_messages_max` 2".into())));
     assert_eq!(
         link.step(now, Input::Down),
-        [Effect::Dropped { reason: "link_down", count: 2 }, Effect::AsksLost { unsent: vec![] }]
+        [
+            Effect::AsksUnsent(vec![1]),
+            Effect::Dropped { reason: "link_down", count: 2 },
+            Effect::AsksLost { unsent: vec![] }
+        ]
     );
+}
+
+#[test]
+fn asks_that_still_wait_when_the_link_goes_down_fail_as_without_effect() {
+    let (now, mut a, _) = pair();
+    sent(now, &mut a, &[ask(1)]);
+    a.offer(ask(2)).unwrap();
+    let effects = a.step(now, Input::Down);
+    assert_eq!(effects[0], Effect::AsksUnsent(vec![2]));
+    assert_eq!(effects.last(), Some(&Effect::AsksLost { unsent: vec![] }));
 }
 
 #[test]

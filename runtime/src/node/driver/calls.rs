@@ -1,0 +1,108 @@
+//! The calls of the driver to the stores and over the links. Each is a task of its own, and its
+//! result comes back as an input.
+
+use std::sync::Arc;
+
+use antiphon_persistence::guard::Guarded;
+use antiphon_persistence::store::{Coordination, RowVersion};
+use tokio::time::Instant;
+
+use super::{Control, Driver};
+use crate::lease::LeaseRow;
+use crate::membership::{MemberRow, Outcome, Purpose};
+use crate::node::places::{self, limited};
+use crate::node::start::PROBE;
+use crate::{NodeId, Result, task};
+
+impl Driver {
+    /// Starts a call; its result comes back as an input, `lost` when the store or the link panics:
+    /// whoever waits for it waits for one that will come.
+    fn call(
+        &self,
+        name: &'static str,
+        lost: Control,
+        call: impl Future<Output = Control> + Send + 'static,
+    ) {
+        let control = self.env.control.clone();
+        let call = Guarded::new(name, self.env.id.to_string(), Box::pin(call));
+        task::spawn(name, async move {
+            let result = call.await.unwrap_or(lost);
+            // a node that has ended needs no result
+            let _ = control.send(result).await;
+        });
+    }
+
+    pub(super) fn scan(&self) {
+        let store = self.env.parts.stores.coordination.clone();
+        let limit = self.env.settings.store_timeout;
+        let changes = self.lease.changes();
+        self.call("scan", Control::Scanned(None, changes), async move {
+            let view = limited(limit, "reading the members", places::read(&*store)).await;
+            Control::Scanned(warned("reading the members", view), changes)
+        });
+    }
+
+    pub(super) fn scan_peer(&mut self, now: Instant, place: &Arc<str>) {
+        let store: Arc<dyn Coordination> = self.env.peers[place].coordination.clone();
+        let limit = self.env.settings.store_timeout;
+        let peer = self.peers.get_mut(place).expect("one for each place");
+        (peer.scanning, peer.scan_at) = (true, Some(now + self.env.settings.peer_scan_interval));
+        let place = place.clone();
+        self.call("scan peer", Control::PeerScanned(place.clone(), None), async move {
+            let view = limited(limit, "reading another place", places::read(&*store)).await;
+            Control::PeerScanned(place, warned("reading another place", view))
+        });
+    }
+
+    pub(super) fn change(
+        &self,
+        id: NodeId,
+        purpose: Purpose,
+        version: u64,
+        row: Option<Box<MemberRow>>,
+    ) {
+        let store = self.env.parts.stores.coordination.clone();
+        let limit = self.env.settings.store_timeout;
+        let lost = Control::Changed(id.clone(), purpose, Outcome::Failed);
+        self.call("change member", lost, async move {
+            let changed = places::change_member(&*store, &id, Some(version), row.as_deref());
+            let changed = limited(limit, "changing a member", changed).await;
+            let outcome = warned("changing a member", changed).unwrap_or(Outcome::Failed);
+            Control::Changed(id, purpose, outcome)
+        });
+    }
+
+    pub(super) fn seal(&self, id: NodeId) {
+        let journal = self.env.parts.stores.journal.clone();
+        let limit = self.env.settings.store_timeout;
+        self.call("seal", Control::Sealed(id.clone(), false), async move {
+            let sealed = limited(limit, "sealing", journal.seal(&id.writer())).await;
+            let done = warned("sealing", sealed).is_some();
+            tracing::info!(%id, done, "writer of a dead node sealed");
+            Control::Sealed(id, done)
+        });
+    }
+
+    pub(super) fn probe(&self, id: NodeId) {
+        let timeout = self.env.settings.probe_timeout;
+        let asked = self.env.gate.ask(&id, PROBE, bytes::Bytes::new(), timeout);
+        self.call("probe", Control::Probed(id.clone(), false), async move {
+            let answered = asked.await.is_ok();
+            Control::Probed(id, answered)
+        });
+    }
+
+    pub(super) fn change_lease(&self, version: Option<RowVersion>, row: LeaseRow) {
+        let store = self.env.parts.stores.coordination.clone();
+        let limit = self.env.settings.store_timeout;
+        self.call("lease", Control::LeaseChanged(None), async move {
+            let changed = places::change_lease(&*store, version, &row);
+            let changed = limited(limit, "changing the lease", changed).await;
+            Control::LeaseChanged(warned("changing the lease", changed))
+        });
+    }
+}
+
+fn warned<T>(what: &str, result: Result<T>) -> Option<T> {
+    result.inspect_err(|error| tracing::warn!(%error, "{what} failed")).ok()
+}
