@@ -13,7 +13,7 @@ use crate::ErrorKind;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::reply::{ReplyError, refuse};
+use crate::reply::ReplyError;
 use crate::store::Limits;
 
 /// What does not change in the life of an entity, shared by all parts of its engine.
@@ -400,7 +400,7 @@ impl<E: EventSourced> Engine<E> {
         self.shared.generation += 1;
         // no handler has stored anything for these
         for queued in self.inbox.drain(..).chain(self.stash.drain(..)) {
-            refuse(queued, ReplyError::NotHere(why.clone()));
+            queued.refuse(ReplyError::NotHere(why.clone()));
         }
         actions.push(Action::Stopped(reason));
     }

@@ -1,17 +1,15 @@
 //! What comes into the engine and what it asks for.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::entity::effect::{AsynchronousFailure, CommandFuture, Prepared};
+use super::{Queued, Release};
+use crate::entity::effect::{AsynchronousFailure, CommandFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, ReplyError};
 use crate::store::{Append, Snapshot};
 use crate::time::Timestamp;
 use crate::{Error, Result as StoreResult};
@@ -26,47 +24,6 @@ pub struct Now {
     pub instant: Instant,
     /// The time of day.
     pub wall: Timestamp,
-}
-
-/// A place in the mailbox; free again when it is dropped.
-#[derive(Debug, Default)]
-pub struct Slot(Option<Arc<AtomicUsize>>);
-
-impl Slot {
-    /// Takes a place if fewer than `max` are taken.
-    pub fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        if taken.fetch_add(1, Ordering::AcqRel) < max {
-            return Some(Self(Some(taken.clone())));
-        }
-        taken.fetch_sub(1, Ordering::AcqRel);
-        None
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(taken) = &self.0 {
-            taken.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-}
-
-/// A command with its place in the mailbox.
-#[derive(Debug)]
-pub struct Queued<C> {
-    /// The command.
-    pub command: C,
-    /// Its place.
-    pub slot: Slot,
-    /// Taken before the command is handled; a void command is dropped.
-    pub claim: Claim,
-}
-
-impl<C> Queued<C> {
-    /// A command without a place, whose asker waits for ever.
-    pub fn unlimited(command: C) -> Self {
-        Self { command, slot: Slot::default(), claim: Claim::unlimited() }
-    }
 }
 
 /// A fact for the engine.
@@ -160,37 +117,6 @@ pub enum Action<E: EventSourced> {
     Fenced(Error),
     /// The last action.
     Stopped(StopReason),
-}
-
-/// What a command does visibly, ready to be let out.
-pub struct Release {
-    pub(super) prepared: Vec<Box<dyn Prepared>>,
-    /// The last event of the command itself; `None` when it stored nothing, so that it is certainly without effect.
-    pub(super) stored: Option<SequenceNr>,
-    pub(super) _slot: Slot,
-}
-
-impl Release {
-    /// Lets it out.
-    pub fn release(self) {
-        for prepared in self.prepared {
-            prepared.release();
-        }
-    }
-
-    /// Tells the askers that the node may not answer now: what the command stored is durable.
-    pub fn withhold(self) {
-        let error = ReplyError::Timeout;
-        let error = if self.stored.is_none() { error.without_effect() } else { error };
-        self.fail(&error);
-    }
-
-    /// Tells the askers why not.
-    pub fn fail(self, error: &ReplyError) {
-        for prepared in self.prepared {
-            prepared.fail(error.clone());
-        }
-    }
 }
 
 impl<E: EventSourced> fmt::Debug for Action<E> {

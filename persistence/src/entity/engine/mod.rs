@@ -9,6 +9,7 @@
 //!     +------------ time is over -------- Backoff
 //! ```
 //!
+//! - `queued`: a command on its way through;
 //! - `core`: phases and what leads from one to the other;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
@@ -34,13 +35,15 @@ mod limits;
 mod observe;
 mod persisting;
 pub(super) mod proof;
+mod queued;
 mod reclaim;
 mod recovery;
 mod replication;
 mod running;
 
 pub use self::core::Engine;
-pub use self::input::{Action, Generation, Input, Now, Queued, Release, Slot};
+pub use self::input::{Action, Generation, Input, Now};
+pub use self::queued::{Queued, Release, Slot};
 
 #[cfg(test)]
 mod tests;

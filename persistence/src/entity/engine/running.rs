@@ -19,7 +19,7 @@ use crate::entity::{
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::guard::{self, UserFailure};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, CommandEffect, ReplyError, refuse, with_panic_reason};
+use crate::reply::{Claim, ReplyError, refuse, with_panic_reason};
 use crate::time::{HybridClock, Timestamp};
 use crate::version::VersionVector;
 
@@ -37,6 +37,7 @@ pub(super) enum Failure {
 /// The command whose future is under way.
 struct Asynchronous<C> {
     slot: Slot,
+    claim: Claim,
     on_failure: Option<OnFailure<C>>,
 }
 
@@ -137,7 +138,7 @@ impl<E: EventSourced> Running<E> {
         shared: &Shared<E>,
         result: Result<E::Command, AsynchronousFailure>,
     ) -> Option<Queued<E::Command>> {
-        let Asynchronous { slot, on_failure } = self.asynchronous.take()?;
+        let Asynchronous { slot, claim, on_failure } = self.asynchronous.take()?;
         let command = match (result, on_failure) {
             (Ok(command), on_failure) => {
                 let _ = guard::call("Drop of an effect", &shared.id, || drop(on_failure));
@@ -158,7 +159,7 @@ impl<E: EventSourced> Running<E> {
                 made.ok()?
             }
         };
-        Some(Queued { slot, ..Queued::unlimited(command) })
+        Some(Queued { command, slot, claim: claim.acted() })
     }
 
     pub(super) fn command(
@@ -179,7 +180,7 @@ impl<E: EventSourced> Running<E> {
         let time = self.clock.tick(now.wall);
         self.context.common.at(time, self.newest);
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the way out
-        let reason = ReplyError::Failed("`on_command` panicked".into());
+        let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
         let decided = with_panic_reason(reason, || {
             guard::call("on_command", &shared.id, || {
                 shared.behaviour.on_command(&self.context, &self.state, command)
@@ -222,6 +223,7 @@ impl<E: EventSourced> Running<E> {
                 Ok(last) => stored = last,
                 Err(error) => {
                     tracing::warn!(id = %shared.id, reason = %error, "command rejected");
+                    let error = claim.truth(error);
                     then.into_iter().for_each(|then| then.fail(error.clone()));
                     return None;
                 }
@@ -232,24 +234,26 @@ impl<E: EventSourced> Running<E> {
                 tracing::debug!(id = %shared.id, "a command was not handled");
             }
             Kind::Stash(command) => {
+                not_run(shared, then, "`Effect::stash`");
                 if stash.len() < shared.settings.stash_max {
                     return Some(Queued { command, slot, claim });
                 }
                 EntityCounters::add(&shared.counters.stash_overflows, 1);
                 let limit = shared.settings.stash_max;
                 tracing::warn!(id = %shared.id, limit, "`stash_max` reached, a command is dropped");
-                refuse(command, ReplyError::Overloaded(format!("`stash_max` {limit}")));
+                let reason = ReplyError::Overloaded(format!("`stash_max` {limit}"));
+                refuse(command, claim.truth(reason));
                 return None;
             }
             Kind::Asynchronous(future, on_failure) => {
-                self.asynchronous = Some(Asynchronous { slot, on_failure });
-                self.persisting.defer(self.newest, Due::Asynchronous(future));
+                not_run(shared, then, "`Effect::asynchronous`");
+                self.persisting.defer(self.newest, Due::Asynchronous(future, claim.clone()));
+                self.asynchronous = Some(Asynchronous { slot, claim, on_failure });
                 return None;
             }
         }
-        let effect = if stored.is_some() { CommandEffect::Unknown } else { CommandEffect::None };
-        let prepared = then.into_iter().map(|then| then.prepare(&self.state, effect)).collect();
-        let release = Release { prepared, stored, _slot: slot };
+        let prepared = then.into_iter().map(|then| then.prepare(&self.state)).collect();
+        let release = Release { prepared, stored, claim, _slot: slot };
         self.persisting.defer(self.newest, Due::Release(release));
         None
     }
@@ -392,4 +396,15 @@ impl<E: EventSourced> Running<E> {
             );
         }
     }
+}
+
+/// What these effects do later is done by another command, or by the same one again, which has its
+/// own `then_reply` and `then_run`.
+fn not_run<E: EventSourced>(shared: &Shared<E>, then: Vec<Box<dyn Then<E::State>>>, what: &str) {
+    if then.is_empty() {
+        return;
+    }
+    let why = format!("`then_reply` and `then_run` are not run after {what}");
+    tracing::error!(id = %shared.id, "{why}");
+    then.into_iter().for_each(|then| then.fail(ReplyError::Unanswered(why.clone())));
 }

@@ -51,6 +51,28 @@ fn a_read_whose_answer_cannot_be_made_is_without_effect() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_made_beside_a_side_effect_promises_nothing() {
+    let mut world = World::new(&["A"]);
+    for command in [Command::RunThenPanics, Command::PanicsThenRun] {
+        let error = world.command("A", command).now().unwrap_err();
+        assert!(!error.is_without_effect(), "the side effect runs: {error}");
+    }
+    let error = world.command("A", Command::RunUnread).now().unwrap_err();
+    assert!(error.is_without_effect(), "nothing has run: {error}");
+}
+
+#[test]
+fn an_answer_beside_an_asynchronous_effect_or_a_stash_is_refused_with_the_reason() {
+    for command in [Command::LaterThen, Command::StashThen] {
+        let mut world = World::new(&["A"]);
+        world.mode = Mode::Hold;
+        let error = world.command("A", command).now().unwrap_err();
+        let ReplyError::Unanswered(why) = error else { panic!("{error}") };
+        assert!(why.contains("are not run after `Effect::"), "{why}");
+    }
+}
+
+#[test]
 fn a_panic_about_a_snapshot_means_no_snapshot() {
     let mut world = with(Log { unsnapped: Some("1"), snapped: Some("2"), ..Log::default() });
     assert_eq!(world.add("A", "1").now(), Ok(1));
