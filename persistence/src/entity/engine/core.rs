@@ -192,7 +192,11 @@ impl<E: EventSourced> Engine<E> {
                 }
                 Ok(())
             }
-            _ => Ok(()),
+            (_, stale) => {
+                let why = "the entity has started again, or ended".to_owned();
+                stale.refuse(ReplyError::Unavailable(why));
+                Ok(())
+            }
         };
         self.settle(now, outcome, actions);
     }
@@ -425,6 +429,14 @@ impl<E: EventSourced> Engine<E> {
         let settings = &self.shared.settings;
         debug_assert!(self.stash.len() <= settings.stash_max, "the stash is over its limit");
         debug_assert!(self.arrivals.len() <= settings.arrivals_max, "too many arrivals");
+    }
+}
+
+impl<E: EventSourced> Drop for Engine<E> {
+    /// The application's values are dropped one by one in their guarded place, and askers learn
+    /// what is known of their commands.
+    fn drop(&mut self) {
+        self.end(StopReason::Killed, &mut Vec::new());
     }
 }
 

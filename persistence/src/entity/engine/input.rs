@@ -10,6 +10,7 @@ use crate::entity::effect::{AsynchronousFailure, CommandFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
+use crate::reply::{ReplyError, refuse};
 use crate::store::{Append, Snapshot};
 use crate::time::Timestamp;
 use crate::{Error, Result as StoreResult};
@@ -117,6 +118,72 @@ pub enum Action<E: EventSourced> {
     Fenced(Error),
     /// The last action.
     Stopped(StopReason),
+}
+
+impl<E: EventSourced> Input<E> {
+    /// Drops an input that the entity does not take any more; the asker of a command learns why.
+    pub fn refuse(self, reason: ReplyError) {
+        match self {
+            Self::Command(queued) => queued.refuse(reason),
+            // its future has run
+            Self::AsynchronousDone(_, Ok(command)) => {
+                refuse(command, reason.with_unknown_effect());
+            }
+            Self::AsynchronousDone(_, Err(_))
+            | Self::Start
+            | Self::Doubted(_)
+            | Self::Vouched(_)
+            | Self::PermitGranted(_)
+            | Self::Replicated(_)
+            | Self::PeerHas(_)
+            | Self::SnapshotLoaded(..)
+            | Self::Replayed(..)
+            | Self::HighestFound(..)
+            | Self::Appended(..)
+            | Self::Pulled(..)
+            | Self::SnapshotSaved(..)
+            | Self::Skip(..)
+            | Self::Wake
+            | Self::Stop
+            | Self::Kill => {}
+        }
+    }
+}
+
+impl<E: EventSourced> Action<E> {
+    /// Drops an action that is not carried out any more; the askers of what it would have let out
+    /// learn why.
+    pub fn withhold(self) {
+        match self {
+            Self::Release(releases) => releases.into_iter().for_each(Release::withhold),
+            Self::RunAsynchronous(_, future) => {
+                let why = "the entity ended before its asynchronous effect began".to_owned();
+                refuse(future, ReplyError::Unavailable(why));
+            }
+            Self::RequestPermit(_)
+            | Self::ReleasePermit
+            | Self::LoadSnapshot(..)
+            | Self::Replay(..)
+            | Self::FindHighest(_)
+            | Self::Append(..)
+            | Self::Pull(..)
+            | Self::SaveSnapshot(..)
+            | Self::VoidSnapshot(_)
+            | Self::DeleteSnapshots(_)
+            | Self::DeleteEvents(_)
+            | Self::Publish(_)
+            | Self::Received(_)
+            | Self::CaughtUp(..)
+            | Self::Held(..)
+            | Self::AskSkip(..)
+            | Self::WakeAfter(_)
+            | Self::Passivate
+            | Self::WentBack
+            | Self::Reclaimed
+            | Self::Fenced(_)
+            | Self::Stopped(_) => {}
+        }
+    }
 }
 
 impl<E: EventSourced> fmt::Debug for Action<E> {

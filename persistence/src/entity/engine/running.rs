@@ -267,28 +267,38 @@ impl<E: EventSourced> Running<E> {
         events: Vec<E::Event>,
     ) -> Result<Option<SequenceNr>, ReplyError> {
         let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
-            self.encode(shared, events).and_then(|events| self.within_limits(shared, events))
+            let payloads = self.encode(shared, &events)?;
+            self.within_limits(shared, &payloads).map(|()| payloads)
         });
-        let events = match encoded {
-            Ok(Ok(events)) => events,
-            Ok(Err(reason)) => return Err(ReplyError::Rejected(reason)),
+        let refusal = match encoded {
+            Ok(Ok(payloads)) => return self.apply_own(shared, time, events, payloads),
+            Ok(Err(reason)) => ReplyError::Rejected(reason),
             Err(failure) => {
                 EntityCounters::add(&shared.counters.handler_panics, 1);
-                return Err(ReplyError::Failed(failure.to_string()));
+                ReplyError::Failed(failure.to_string())
             }
         };
-        self.own_events(shared, time, events).map_err(|failure| {
+        guard::drop_each("Drop of an event", &shared.id, events);
+        Err(refusal)
+    }
+
+    fn apply_own(
+        &mut self,
+        shared: &Shared<E>,
+        time: Timestamp,
+        events: Vec<E::Event>,
+        payloads: Vec<Payload>,
+    ) -> Result<Option<SequenceNr>, ReplyError> {
+        let mut events = events.into_iter().zip(payloads);
+        self.own_events(shared, time, &mut events).map_err(|failure| {
+            guard::drop_each("Drop of an event", &shared.id, events);
             let reason = format!("{failure} at an event of a command");
             self.spoilt = Some(reason.clone());
             ReplyError::Failed(reason)
         })
     }
 
-    fn encode(
-        &self,
-        shared: &Shared<E>,
-        events: Vec<E::Event>,
-    ) -> Result<Vec<(E::Event, Payload)>, String> {
+    fn encode(&self, shared: &Shared<E>, events: &[E::Event]) -> Result<Vec<Payload>, String> {
         let limit = shared.settings.command_events_max;
         if events.len() > limit {
             return Err(format!(
@@ -296,15 +306,14 @@ impl<E: EventSourced> Running<E> {
                 events.len()
             ));
         }
-        let encode = |event: E::Event| proof::event(shared, &event).map(|payload| (event, payload));
-        events.into_iter().map(encode).collect()
+        events.iter().map(|event| proof::event(shared, event)).collect()
     }
 
     fn own_events(
         &mut self,
         shared: &Shared<E>,
         time: Timestamp,
-        events: Vec<(E::Event, Payload)>,
+        events: &mut impl ExactSizeIterator<Item = (E::Event, Payload)>,
     ) -> Result<Option<SequenceNr>, UserFailure> {
         let mut group = Vec::with_capacity(events.len());
         let before = self.newest;
