@@ -261,8 +261,10 @@ fn run<E: EventSourced>(
             let task = start("asynchronous effect", myself, async move {
                 Input::AsynchronousDone(generation, asynchronous(future, limit).await)
             });
+            drop_asynchronous(state);
             state.asynchronous = Some(task);
         }
+        Action::DropAsynchronous => drop_asynchronous(state),
         Action::WakeAfter(time) => {
             start("entity wake", myself, async move {
                 tokio::time::sleep(time).await;
@@ -295,6 +297,13 @@ fn run<E: EventSourced>(
         | Action::VoidSnapshot(_)
         | Action::DeleteSnapshots(_)
         | Action::DeleteEvents(_)) => store(myself, state, action),
+    }
+}
+
+/// The future is dropped where it waits next, and its command is not heard of any more.
+fn drop_asynchronous<E: EventSourced>(state: &mut State<E>) {
+    if let Some(task) = state.asynchronous.take() {
+        task.abort();
     }
 }
 

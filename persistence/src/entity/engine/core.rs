@@ -386,6 +386,9 @@ impl<E: EventSourced> Engine<E> {
             }
             Phase::Running(running) => {
                 self.append_outstanding |= running.is_appending();
+                if running.has_asynchronous() {
+                    actions.push(Action::DropAsynchronous);
+                }
                 // whoever told them waits for the answer
                 (self.news, self.holding) = running.fail(&self.shared, answer);
             }

@@ -106,6 +106,8 @@ pub enum Action<E: EventSourced> {
     AskSkip(Generation, ReplicaId, u64),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
     RunAsynchronous(Generation, CommandFuture<E::Command>),
+    /// Drop the future of the last `RunAsynchronous`, if it is under way. No answer.
+    DropAsynchronous,
     /// Answer with `Wake` after that time.
     WakeAfter(Duration),
     /// Ask the host to stop this entity.
@@ -176,6 +178,7 @@ impl<E: EventSourced> Action<E> {
             | Self::CaughtUp(..)
             | Self::Held(..)
             | Self::AskSkip(..)
+            | Self::DropAsynchronous
             | Self::WakeAfter(_)
             | Self::Passivate
             | Self::WentBack
@@ -212,6 +215,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             }
             Self::AskSkip(_, origin, number) => write!(f, "AskSkip({origin}, {number})"),
             Self::RunAsynchronous(..) => f.write_str("RunAsynchronous"),
+            Self::DropAsynchronous => f.write_str("DropAsynchronous"),
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
             Self::Passivate => f.write_str("Passivate"),
             Self::WentBack => f.write_str("WentBack"),

@@ -127,6 +127,11 @@ impl<E: EventSourced> Running<E> {
             && (settings.pipelined || self.persisting.is_settled())
     }
 
+    /// Whether a future is under way, or waits for its turn.
+    pub(super) fn has_asynchronous(&self) -> bool {
+        self.asynchronous.is_some()
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.asynchronous.is_none() && self.persisting.is_settled()

@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use super::log::{Command, Log};
-use super::world::{Mode, World};
+use super::world::{Mode, World, unavailable};
 use crate::entity::engine::{Action, Input};
 use crate::entity::{AsynchronousFailure, EntitySettings, Signal};
 use crate::event::SequenceNr;
-use crate::reply::ReplyError;
+use crate::reply::{ReplyError, reply_channel};
 
 fn with(log: Log) -> World {
     let mut world = World::new(&["A"]);
@@ -69,6 +69,27 @@ fn an_answer_beside_an_asynchronous_effect_or_a_stash_is_refused_with_the_reason
         let error = world.command("A", command).now().unwrap_err();
         let ReplyError::Unanswered(why) = error else { panic!("{error}") };
         assert!(why.contains("are not run after `Effect::"), "{why}");
+    }
+}
+
+#[test]
+fn a_future_is_dropped_when_its_entity_starts_again_or_ends() {
+    for ends in [false, true] {
+        let mut world = World::new(&["A", "B"]);
+        world.direct = false;
+        world.add("B", "b");
+        let foreign = world.replica("B").published.clone();
+        world.mode = Mode::Hold;
+        world.just("A", Command::LaterOr(reply_channel().0));
+        let future = world.replica("A").held.pop_front();
+        assert!(matches!(future, Some(Action::RunAsynchronous(..))), "{future:?}");
+        if ends {
+            world.feed("A", Input::Kill);
+        } else {
+            world.feed("A", Input::Replicated(foreign));
+            world.fail_io("A", unavailable());
+        }
+        assert_eq!(world.replica("A").dropped_futures, 1);
     }
 }
 
