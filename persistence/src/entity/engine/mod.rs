@@ -11,6 +11,7 @@
 //!
 //! - `queued`: a command on its way through;
 //! - `core`: phases and what leads from one to the other;
+//! - `leaving`: from a phase to the next life, or to the end;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
 //! - `applying`: stored events, read and applied;
@@ -31,6 +32,7 @@ mod applying;
 mod core;
 mod holding;
 mod input;
+mod leaving;
 mod limits;
 mod observe;
 mod persisting;
