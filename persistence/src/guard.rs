@@ -41,6 +41,18 @@ pub fn call<T>(
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| failure(what, subject, payload))
 }
 
+/// Drops values of an application one by one: a destructor that panics is logged, and the others
+/// run. To drop them as a collection would abort the process at the second one that panics.
+pub fn drop_each<T>(
+    what: &'static str,
+    subject: &dyn fmt::Display,
+    values: impl IntoIterator<Item = T>,
+) {
+    for value in values {
+        let _ = call(what, subject, || drop(value));
+    }
+}
+
 #[cold]
 fn failure(
     what: &'static str,

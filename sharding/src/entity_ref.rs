@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_persistence::reply::{Claim, ReplyTo, reply_channel};
+use antiphon_persistence::reply::{Claim, ReplyTo, claimed_reply_channel};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -81,8 +81,8 @@ impl<C: Send + 'static> EntityRef<C> {
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        let (reply_to, reply) = reply_channel();
         let claim = Claim::lasting(self.port.now(), self.ask_timeout);
+        let (reply_to, reply) = claimed_reply_channel(&claim);
         let entity = self.id.entity_id().clone();
         self.port.tell(self.index, entity, command(reply_to), claim.clone());
         match tokio::time::timeout(self.ask_timeout, reply.wait()).await {

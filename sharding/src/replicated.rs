@@ -39,7 +39,7 @@ where
     }
 
     fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
-        if let Some(command) = as_between_nodes(command) {
+        if let Some(command) = as_between_nodes(command, &claim) {
             self.deliver_to(index, Envelope { entity, command, hops: 0, claim });
         }
     }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use antiphon_persistence::reply::{ReplyError, decode_command, encode_command, refuse};
+use antiphon_persistence::guard;
+use antiphon_persistence::reply::{Claim, ReplyError, encode_command, refuse};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -11,19 +12,25 @@ use crate::wire::Completions;
 
 /// The command as it would come to another node; its answers will be read as they would be there. `None` when it cannot, its asker then knows
 /// why. Without debug assertions, the command as it is.
-pub(crate) fn as_between_nodes<C: Serialize + DeserializeOwned>(command: C) -> Option<C> {
-    if cfg!(debug_assertions) { through_the_codec(command) } else { Some(command) }
+pub(crate) fn as_between_nodes<C: Serialize + DeserializeOwned>(
+    command: C,
+    claim: &Claim,
+) -> Option<C> {
+    if cfg!(debug_assertions) { through_the_codec(command, claim) } else { Some(command) }
 }
 
-fn through_the_codec<C: Serialize + DeserializeOwned>(command: C) -> Option<C> {
+fn through_the_codec<C: Serialize + DeserializeOwned>(command: C, claim: &Claim) -> Option<C> {
     let completions = Arc::new(Completions::default());
     let type_name = std::any::type_name::<C>();
     let read = match encode_command(&command, completions.clone()) {
-        Ok(bytes) => decode_command(&bytes, completions.clone()),
+        Ok(bytes) => completions.read(&bytes, claim),
         Err(error) => Err(error),
     };
     match read {
-        Ok(read) => Some(read),
+        Ok(read) => {
+            let _ = guard::call("Drop of a command", &type_name, || drop(command));
+            Some(read)
+        }
         Err(error) => {
             let why = format!("a command of type `{type_name}` cannot go to another node: {error}");
             tracing::error!("{why}");
@@ -54,22 +61,72 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_could_not_come_to_another_node_is_rejected_with_its_type() {
         let (reply_to, reply) = reply_channel::<u8>();
-        assert!(through_the_codec(Put { note: None, reply_to }).is_none());
+        assert!(through_the_codec(Put { note: None, reply_to }, &Claim::open()).is_none());
         let Err(ReplyError::Rejected(why)) = reply.wait().await else { panic!("no reason") };
         assert!(why.contains("Put<u8>") && why.contains("`note` is left out"), "{why}");
+    }
+
+    /// Encodes as a byte, and cannot be read.
+    #[derive(Debug)]
+    struct Undecodable;
+
+    impl Serialize for Undecodable {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_u8(1)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Undecodable {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            Err(serde::de::Error::custom("the test wants it"))
+        }
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Late {
+        reply_to: ReplyTo<u8>,
+        note: Undecodable,
+    }
+
+    #[tokio::test]
+    async fn a_command_that_cannot_be_read_after_its_reply_to_was_is_rejected_all_the_same() {
+        let (reply_to, reply) = reply_channel();
+        let claim = Claim::open();
+        assert!(through_the_codec(Late { reply_to, note: Undecodable }, &claim).is_none());
+        let Err(ReplyError::Rejected(why)) = reply.wait().await else { panic!("no reason") };
+        assert!(why.contains("Late") && why.contains("the test wants it"), "{why}");
+    }
+
+    /// Reads a place for an answer and lets go of it.
+    #[derive(Debug, Serialize)]
+    struct Careless(ReplyTo<u8>);
+
+    impl<'de> Deserialize<'de> for Careless {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            drop(ReplyTo::<u8>::deserialize(from)?);
+            Ok(Self(reply_channel().0))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_to_that_is_let_go_of_while_its_command_is_read_answers_no_reply() {
+        let (reply_to, reply) = reply_channel();
+        let _command = through_the_codec(Careless(reply_to), &Claim::open()).unwrap();
+        assert_eq!(reply.wait().await, Err(ReplyError::NoReply));
     }
 
     #[tokio::test]
     async fn a_command_and_its_answer_come_through() {
         let (reply_to, reply) = reply_channel::<u8>();
-        through_the_codec(Put { note: Some(1), reply_to }).unwrap().reply_to.reply(7);
+        let claim = Claim::open();
+        through_the_codec(Put { note: Some(1), reply_to }, &claim).unwrap().reply_to.reply(7);
         assert_eq!(reply.wait().await, Ok(7));
     }
 
     #[tokio::test]
     async fn an_answer_that_could_not_come_back_is_an_error() {
         let (reply_to, reply) = reply_channel::<serde_json::Value>();
-        let command = through_the_codec(Put { note: Some(1), reply_to }).unwrap();
+        let command = through_the_codec(Put { note: Some(1), reply_to }, &Claim::open()).unwrap();
         command.reply_to.reply(serde_json::json!({ "a": 1 }));
         assert!(matches!(reply.wait().await, Err(ReplyError::Unanswered(_))));
     }

@@ -1,7 +1,7 @@
 //! Whole nodes, in memory and under paused time, with applications that fail: each failure hurts its own entity only.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use antiphon_persistence::codec::CodecId;
@@ -31,6 +31,9 @@ enum Command {
     Forever(ReplyTo<usize>),
     /// Its answer cannot be encoded for another node.
     Unsendable(ReplyTo<Unsendable>),
+    /// Persists, and tells the place for the answer to another entity, whose handler panics.
+    PassOn(ReplyTo<usize>),
+    Panic(ReplyTo<usize>),
     Done,
 }
 
@@ -53,6 +56,8 @@ struct Trouble {
     factory_errors: AtomicUsize,
     /// The factory fails for this id.
     refused: Option<&'static str>,
+    /// Whom `PassOn` tells.
+    other: Mutex<Option<EntityRef<Command>>>,
 }
 
 struct Log(Arc<Trouble>);
@@ -78,6 +83,14 @@ impl EventSourced for Log {
             Command::Unsendable(reply_to) => {
                 Effect::persist("unsendable".to_owned()).then_reply(reply_to, |_| Unsendable)
             }
+            Command::PassOn(reply_to) => {
+                let other = self.0.other.lock().expect("nobody panics with it").clone();
+                Effect::persist("passed on".to_owned()).then_run(
+                    |_| (),
+                    move |()| other.expect("somebody to tell").tell(Command::Panic(reply_to)),
+                )
+            }
+            Command::Panic(_reply_to) => panic!("the test wants it"),
             Command::Done => Effect::none(),
         }
     }
@@ -312,6 +325,26 @@ async fn an_answer_that_cannot_be_sent_is_not_without_effect() {
     assert!(matches!(error, AskError::Unanswered(_)), "{error}");
     assert!(!error.is_without_effect(), "{error}");
     assert!(a.read("l-1", "A").await.contains(&"unsendable".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_a_reply_to_that_was_passed_on_says_nothing_of_its_own_command() {
+    let mut world = World::new();
+    let a = world.start("a", 0, Trouble::default()).await.ready().await;
+    let b = world.start("b", 1, Trouble::default()).await.ready().await;
+    until("b reaches a", || async { b.add("l-1", "A", "x").await.is_ok() }).await;
+    until("a reaches b", || async { a.add("l-2", "B", "x").await.is_ok() }).await;
+    for other in [a.log("l-2", "A"), a.log("l-2", "B")] {
+        let error = other.ask(Command::Panic).await.unwrap_err();
+        assert!(error.is_without_effect(), "asked at first hand: {error}");
+        *a.trouble.other.lock().unwrap() = Some(other);
+        for asker in [&a, &b] {
+            let error = asker.log("l-1", "A").ask(Command::PassOn).await.unwrap_err();
+            assert!(matches!(error, AskError::Unanswered(_)), "{error}");
+            assert!(!error.is_without_effect(), "its own command is stored: {error}");
+        }
+    }
+    assert_eq!(a.read("l-1", "A").await.iter().filter(|text| *text == "passed on").count(), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -160,9 +160,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             }
         };
         if let Some(refusal) = &state.refusal {
-            if let Input::Command(queued) = input {
-                refuse(queued, refusal.clone());
-            }
+            input.refuse(refusal.clone());
             return Ok(());
         }
         let clock = &state.runtime.parts.clock;
@@ -171,16 +169,15 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         let writes = state.writes.clone();
         let engine = state.engine.as_mut().expect("an entity without an engine refuses");
         let mut actions = if writes.is_closed() {
-            if let Input::Command(queued) = input {
-                refuse(queued, ReplyError::NotHere("the entity is stopping".to_owned()));
-            }
+            input.refuse(ReplyError::NotHere("the entity is stopping".to_owned()));
             engine.step(now, Input::Kill)
         } else {
             engine.step(now, input)
         };
         if writes.is_closed() && engine.is_at_work() {
             // it was given up while application code ran: its shard may live elsewhere by now
-            actions = engine.step(now, Input::Kill);
+            let given_up = std::mem::replace(&mut actions, engine.step(now, Input::Kill));
+            given_up.into_iter().for_each(Action::withhold);
         }
         for action in actions {
             run(&myself, state, action);
@@ -264,8 +261,10 @@ fn run<E: EventSourced>(
             let task = start("asynchronous effect", myself, async move {
                 Input::AsynchronousDone(generation, asynchronous(future, limit).await)
             });
+            drop_asynchronous(state);
             state.asynchronous = Some(task);
         }
+        Action::DropAsynchronous => drop_asynchronous(state),
         Action::WakeAfter(time) => {
             start("entity wake", myself, async move {
                 tokio::time::sleep(time).await;
@@ -298,6 +297,13 @@ fn run<E: EventSourced>(
         | Action::VoidSnapshot(_)
         | Action::DeleteSnapshots(_)
         | Action::DeleteEvents(_)) => store(myself, state, action),
+    }
+}
+
+/// The future is dropped where it waits next, and its command is not heard of any more.
+fn drop_asynchronous<E: EventSourced>(state: &mut State<E>) {
+    if let Some(task) = state.asynchronous.take() {
+        task.abort();
     }
 }
 

@@ -26,8 +26,8 @@ use super::EventSourced;
 use super::engine::proof;
 use crate::codec::{CodecId, STATE_BYTES_MAX};
 use crate::reply::{
-    RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender, decode_command, encode_command,
-    with_sender,
+    Claim, RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender, decode_command,
+    encode_command, with_sender,
 };
 use crate::shape::samples;
 
@@ -88,7 +88,7 @@ pub fn check_answers<R: Serialize + DeserializeOwned>() -> Result<(), String> {
 fn round_trip<C: Serialize + DeserializeOwned>(command: &C) -> Result<(), String> {
     let encode = |command: &C| encode_command(command, Arc::new(Nobody));
     let bytes = encode(command).map_err(|error| between_nodes::<C>(&error.to_string()))?;
-    let read: C = decode_command(&bytes, Arc::new(Nobody))
+    let read: C = decode_command(&bytes, Arc::new(Nobody), &Claim::unlimited())
         .map_err(|error| between_nodes::<C>(&error.to_string()))?;
     match encode(&read) {
         Ok(again) if proof::is_reordered(&again, &bytes) => Ok(()),

@@ -12,14 +12,19 @@ use crate::reply::{CommandEffect, ReplyError, ReplyTo, refuse, with_panic_reason
 
 /// What is done when everything that the command could have seen is durable. Neither function panics.
 pub(super) trait Prepared: Send {
-    fn release(self: Box<Self>);
+    /// Whether it does more than to answer.
+    fn acts(&self) -> bool {
+        false
+    }
+
+    /// `effect`: of the command, should the application's part of this have failed.
+    fn release(self: Box<Self>, effect: CommandEffect);
     fn fail(self: Box<Self>, error: ReplyError);
 }
 
 /// A side effect that has not looked at the state yet. Neither function panics.
 pub(super) trait Then<S>: Send {
-    /// `effect`: of the command, should the application's part of this fail.
-    fn prepare(self: Box<Self>, state: &S, effect: CommandEffect) -> Box<dyn Prepared>;
+    fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared>;
     fn fail(self: Box<Self>, error: ReplyError);
 }
 
@@ -98,15 +103,19 @@ impl<E: EventSourced> Effect<E> {
         Self::of(Kind::Unhandled)
     }
 
-    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`.
+    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. Without
+    /// `then_reply` and `then_run`: they are not run, and whoever waits for an answer from them
+    /// gets `Unanswered`.
     pub fn stash(command: E::Command) -> Self {
         Self::of(Kind::Stash(command))
     }
 
-    /// Runs a future and handles the command that it yields before all others. Other commands wait; events of
-    /// other replicas do not. If the entity stops or restarts meanwhile, the future is dropped. If it panics, or has not ended after
-    /// `asynchronous_timeout`, it is dropped and counted, its askers get an error, and the entity goes on: to hear of that, use
-    /// [`Self::asynchronous_or`].
+    /// Runs a future and handles the command that it yields before all others. Other commands wait;
+    /// events of other replicas do not. If the entity stops or restarts meanwhile, the future is
+    /// dropped. If it panics, or has not ended after `asynchronous_timeout`, it is dropped and
+    /// counted, its askers get an error, and the entity goes on: to hear of that, use
+    /// [`Self::asynchronous_or`]. Without `then_reply` and `then_run`, as [`Self::stash`]: the
+    /// command that the future yields has its own.
     pub fn asynchronous(future: impl Future<Output = E::Command> + Send + 'static) -> Self {
         Self::of(Kind::Asynchronous(Box::pin(future), None))
     }
@@ -155,10 +164,10 @@ impl<E: EventSourced> Effect<E> {
 }
 
 /// What an asker is told whose answer the application failed to make.
-fn failed(effect: CommandEffect, failure: &guard::UserFailure) -> ReplyError {
+fn failed(effect: CommandEffect, why: String) -> ReplyError {
     match effect {
-        CommandEffect::None => ReplyError::Failed(failure.to_string()),
-        CommandEffect::Unknown => ReplyError::Unanswered(failure.to_string()),
+        CommandEffect::None => ReplyError::Failed(why),
+        CommandEffect::Unknown => ReplyError::Unanswered(why),
     }
 }
 
@@ -172,11 +181,11 @@ where
     R: Serialize + Send + 'static,
     F: FnOnce(&S) -> R + Send + 'static,
 {
-    fn prepare(self: Box<Self>, state: &S, effect: CommandEffect) -> Box<dyn Prepared> {
+    fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared> {
         let Self { reply_to, value } = *self;
         match guard::call("then_reply", &"an answer", || value(state)) {
             Ok(value) => Box::new(PreparedReply { reply_to, value }),
-            Err(failure) => Box::new(PreparedFailure { reply_to, error: failed(effect, &failure) }),
+            Err(failure) => Box::new(PreparedFailure { reply_to, why: failure.to_string() }),
         }
     }
 
@@ -191,7 +200,7 @@ struct PreparedReply<R> {
 }
 
 impl<R: Serialize + Send + 'static> Prepared for PreparedReply<R> {
-    fn release(self: Box<Self>) {
+    fn release(self: Box<Self>, _: CommandEffect) {
         let Self { reply_to, value } = *self;
         // an answer that nobody waits for is dropped here
         let _ = guard::call("Drop of an answer", &"an answer", || reply_to.reply(value));
@@ -205,16 +214,16 @@ impl<R: Serialize + Send + 'static> Prepared for PreparedReply<R> {
 /// The answer could not be made; its asker hears of it when an answer would have been let out.
 struct PreparedFailure<R> {
     reply_to: ReplyTo<R>,
-    error: ReplyError,
+    why: String,
 }
 
 impl<R: Send + 'static> Prepared for PreparedFailure<R> {
-    fn release(self: Box<Self>) {
-        self.reply_to.fail(self.error);
+    fn release(self: Box<Self>, effect: CommandEffect) {
+        self.reply_to.refuse(failed(effect, self.why));
     }
 
     fn fail(self: Box<Self>, error: ReplyError) {
-        self.reply_to.fail(error);
+        self.reply_to.refuse(error);
     }
 }
 
@@ -229,11 +238,11 @@ where
     F: FnOnce(&S) -> T + Send + 'static,
     G: FnOnce(T) + Send + 'static,
 {
-    fn prepare(self: Box<Self>, state: &S, effect: CommandEffect) -> Box<dyn Prepared> {
+    fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared> {
         let Self { read, run } = *self;
         match guard::call("then_run", &"a side effect", || read(state)) {
             Ok(seen) => Box::new(PreparedRun { seen, run }),
-            Err(failure) => Box::new(PreparedNothing { run, error: failed(effect, &failure) }),
+            Err(failure) => Box::new(PreparedNothing { run, why: failure.to_string() }),
         }
     }
 
@@ -252,7 +261,11 @@ where
     T: Send + 'static,
     G: FnOnce(T) + Send + 'static,
 {
-    fn release(self: Box<Self>) {
+    fn acts(&self) -> bool {
+        true
+    }
+
+    fn release(self: Box<Self>, _: CommandEffect) {
         let Self { seen, run } = *self;
         let reason = ReplyError::Unanswered("`then_run` panicked".into());
         let _ =
@@ -267,12 +280,12 @@ where
 /// The side effect could not look at the state, and does not happen; whoever waits for an answer from it hears why.
 struct PreparedNothing<G> {
     run: G,
-    error: ReplyError,
+    why: String,
 }
 
 impl<G: Send + 'static> Prepared for PreparedNothing<G> {
-    fn release(self: Box<Self>) {
-        refuse(self.run, self.error);
+    fn release(self: Box<Self>, effect: CommandEffect) {
+        refuse(self.run, failed(effect, self.why));
     }
 
     fn fail(self: Box<Self>, error: ReplyError) {

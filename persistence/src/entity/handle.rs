@@ -12,7 +12,7 @@ use super::actor::EntityMessage;
 use super::engine::{Input, Queued, Slot};
 use super::{EntityCounters, EventSourced, PeerHas, Writes};
 use crate::event::StoredEvent;
-use crate::reply::{Claim, ReplyError, ReplyTo, reply_channel};
+use crate::reply::{Claim, ReplyError, ReplyTo, claimed_reply_channel};
 
 /// Why a command was not taken; it comes back.
 #[derive(Debug)]
@@ -101,8 +101,9 @@ impl<E: EventSourced> EntityHandle<E> {
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        let (reply_to, reply) = reply_channel();
-        match self.try_tell(command(reply_to)) {
+        let claim = Claim::open();
+        let (reply_to, reply) = claimed_reply_channel(&claim);
+        match self.try_claimed(command(reply_to), claim) {
             Ok(()) => reply.wait().await,
             Err(TellError::Full(_)) => {
                 Err(ReplyError::Overloaded(format!("`mailbox_max` {}", self.mailbox_max)))

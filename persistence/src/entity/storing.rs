@@ -73,6 +73,7 @@ pub(super) fn store<E: EventSourced>(
         | Action::Held(..)
         | Action::AskSkip(..)
         | Action::RunAsynchronous(..)
+        | Action::DropAsynchronous
         | Action::WakeAfter(_)
         | Action::Passivate
         | Action::WentBack

@@ -214,6 +214,7 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::Held(..)
             | Action::AskSkip(..)
             | Action::RunAsynchronous(..)
+            | Action::DropAsynchronous
             | Action::WakeAfter(_)
             | Action::Fenced(_)
             | Action::WentBack

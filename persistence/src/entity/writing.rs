@@ -3,12 +3,14 @@
 use crate::identity::{PersistenceId, ReplicaId};
 use crate::shape::ShapeBook;
 use crate::store::{Append, Journal, Snapshot, SnapshotStore, WriterId};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Appends, after the shapes of one's own events are in the store: a release with other shapes is to be refused.
 ///
 /// # Errors
-/// Those of the journal and of [`ShapeBook::record_events`].
+/// Those of the journal. Before it was asked: `Rejected` by [`ShapeBook::record_events`], and
+/// `Unavailable` for everything else that goes wrong there, since it is certain then that nothing
+/// was appended.
 pub(super) async fn append_with_shapes(
     journal: &dyn Journal,
     writer: &WriterId,
@@ -16,9 +18,20 @@ pub(super) async fn append_with_shapes(
     append: Append,
 ) -> Result<()> {
     if let Some((shapes, me)) = shapes {
-        shapes.record_events(&append.events, &me).await?;
+        shapes.record_events(&append.events, &me).await.map_err(not_begun)?;
     }
     journal.append(writer, append).await
+}
+
+/// The same error for an append that was not begun.
+fn not_begun(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Rejected | ErrorKind::Unavailable => error,
+        ErrorKind::Timeout | ErrorKind::Fenced | ErrorKind::Corrupt | ErrorKind::Bug => {
+            Error::unavailable(format!("recording the shapes of events: {error}"))
+                .with_source(error)
+        }
+    }
 }
 
 /// Stores a snapshot and reads it back: older ones, and events, are deleted on the strength of it.

@@ -1,14 +1,18 @@
 //! Who decides about a command whose asker waits: the one who takes it, or the asker who gives up. Never both.
 //!
 //! ```text
-//!            take (entity, link)
-//!   Waiting --------------------> Taken
+//!            take (entity, link)          act (entity)
+//!   Waiting --------------------> Taken ----------------> Acted
 //!      |  ^                         |
 //!      |  +------ give back --------+   (stashed, or came back unhandled)
 //!      +--> Void                        (the asker gave up, or its time was over)
 //! ```
 //!
 //! An asker that finds its command void knows that nobody will handle it. One that finds it taken knows nothing.
+//!
+//! Once its command has acted (its events are durable, a side effect or a future of it runs), no
+//! error for the asker is without effect any more, wherever the `ReplyTo` is by then: in the
+//! command that a future made, or in one to another entity.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,9 +20,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ReplyError;
+
 const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
 const VOID: u8 = 2;
+const ACTED: u8 = 3;
 
 /// The right to handle one command, shared by its asker and everybody who holds the command. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -36,15 +43,23 @@ impl Claim {
         Self(None)
     }
 
+    /// Of a command whose asker waits without a limit.
+    pub fn open() -> Self {
+        Self::of(WAITING, None)
+    }
+
+    fn of(state: u8, deadline: Option<Instant>) -> Self {
+        Self(Some(Arc::new(Shared { state: AtomicU8::new(state), deadline })))
+    }
+
     /// Of a command whose asker waits until `deadline` (exclusive).
     pub fn until(deadline: Instant) -> Self {
-        Self(Some(Arc::new(Shared { state: AtomicU8::new(WAITING), deadline: Some(deadline) })))
+        Self::of(WAITING, Some(deadline))
     }
 
     /// Of a command whose asker waits for `time` from `now` on; a time beyond the clock's range is no limit.
     pub fn lasting(now: Instant, time: Duration) -> Self {
-        let deadline = now.checked_add(time);
-        Self(Some(Arc::new(Shared { state: AtomicU8::new(WAITING), deadline })))
+        Self::of(WAITING, now.checked_add(time))
     }
 
     /// Takes the command, to handle it or to send it away. When it returns false the command is void and must be dropped.
@@ -56,7 +71,7 @@ impl Claim {
         let next = if is_late { VOID } else { TAKEN };
         match shared.state.compare_exchange(WAITING, next, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => !is_late,
-            Err(state) => state == TAKEN,
+            Err(state) => state != VOID,
         }
     }
 
@@ -71,8 +86,38 @@ impl Claim {
     /// Makes the command void, if nobody has taken it. Returns whether it is: then it has not taken effect and never will.
     pub fn void(&self) -> bool {
         let Some(shared) = &self.0 else { return false };
-        shared.state.compare_exchange(WAITING, VOID, Ordering::AcqRel, Ordering::Acquire)
-            != Err(TAKEN)
+        let voided =
+            shared.state.compare_exchange(WAITING, VOID, Ordering::AcqRel, Ordering::Acquire);
+        matches!(voided, Ok(_) | Err(VOID))
+    }
+
+    /// Notes that the command, which was taken, does something now that cannot be undone.
+    pub fn act(&self) {
+        if let Some(shared) = &self.0 {
+            let before = shared.state.swap(ACTED, Ordering::AcqRel);
+            debug_assert!(before != VOID, "nobody handles a command that is void");
+        }
+    }
+
+    /// The claim after [`Self::act`], which a command without an asker remembers too.
+    #[must_use]
+    pub(crate) fn acted(self) -> Self {
+        if self.0.is_none() {
+            return Self::of(ACTED, None);
+        }
+        self.act();
+        self
+    }
+
+    /// Whether the command has done something that cannot be undone.
+    pub fn has_acted(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.state.load(Ordering::Acquire) == ACTED)
+    }
+
+    /// What the asker is told in place of `error`: nothing is without effect when the command has
+    /// acted.
+    pub(crate) fn truth(&self, error: ReplyError) -> ReplyError {
+        if self.has_acted() { error.with_unknown_effect() } else { error }
     }
 
     /// Whether the command is void, or its asker's time is over.
@@ -104,6 +149,21 @@ mod tests {
         assert!(claim.void());
         assert!(!claim.take(now), "its asker was told that nobody handles it");
         assert!(!Claim::unlimited().void());
+    }
+
+    #[test]
+    fn a_command_that_has_acted_is_never_void_and_no_error_of_it_is_without_effect() {
+        let now = SystemClock.now();
+        let claim = Claim::lasting(now, Duration::from_secs(1));
+        let overloaded = || ReplyError::Overloaded("x".into());
+        assert!(claim.take(now));
+        assert!(claim.truth(overloaded()).is_without_effect());
+        claim.act();
+        claim.give_back();
+        assert!(!claim.void(), "what it did cannot be undone");
+        assert!(claim.take(now + Duration::from_secs(2)), "what follows from it is handled");
+        assert!(!claim.truth(overloaded()).is_without_effect());
+        assert!(!Claim::unlimited().acted().truth(overloaded()).is_without_effect());
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod scope;
 
 pub use claim::Claim;
 pub use error::{CommandEffect, ReplyError};
-pub use reply_to::{PendingReply, ReplyTo, reply_channel};
+pub use reply_to::{PendingReply, ReplyTo, claimed_reply_channel, reply_channel};
 pub(crate) use scope::with_panic_reason;
 pub use scope::{
     RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_command, refuse,

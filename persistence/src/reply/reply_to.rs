@@ -7,15 +7,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::oneshot;
 
-use super::ReplyError;
 use super::scope::{self, RemoteCompletion, ReplySender};
+use super::{Claim, ReplyError};
 use crate::codec::CodecId;
 use crate::{Error, guard};
 
 type Answer<R> = Result<R, ReplyError>;
 
 /// Where the answer to a command goes. Answering consumes it; dropping it answers "no reply".
-pub struct ReplyTo<R>(Mutex<Option<Target<R>>>);
+pub struct ReplyTo<R> {
+    target: Mutex<Option<Target<R>>>,
+    /// Of the command that was asked with it, which it may have left since.
+    claim: Claim,
+}
 
 enum Target<R> {
     Local(oneshot::Sender<Answer<R>>),
@@ -26,10 +30,17 @@ enum Target<R> {
 #[derive(Debug)]
 pub struct PendingReply<R>(oneshot::Receiver<Answer<R>>);
 
-/// A new pair.
+/// A new pair. Whoever sends the command with a claim takes [`claimed_reply_channel`]: without it,
+/// an error of another command that the `ReplyTo` is passed on in says only what is known of that
+/// one.
 pub fn reply_channel<R>() -> (ReplyTo<R>, PendingReply<R>) {
+    claimed_reply_channel(&Claim::unlimited())
+}
+
+/// A new pair for the command with this claim.
+pub fn claimed_reply_channel<R>(claim: &Claim) -> (ReplyTo<R>, PendingReply<R>) {
     let (sender, receiver) = oneshot::channel();
-    (ReplyTo(Mutex::new(Some(Target::Local(sender)))), PendingReply(receiver))
+    (ReplyTo::new(Target::Local(sender), claim.clone()), PendingReply(receiver))
 }
 
 impl<R> PendingReply<R> {
@@ -51,7 +62,13 @@ impl<R> PendingReply<R> {
 }
 
 impl<R> ReplyTo<R> {
-    /// Answers with an error in place of a value.
+    fn new(target: Target<R>, claim: Claim) -> Self {
+        Self { target: Mutex::new(Some(target)), claim }
+    }
+
+    /// Answers with an error in place of a value. It is the application's word, and goes as it is;
+    /// but where the `ReplyTo` was passed on after its command had acted, and came through the
+    /// codec, no error is without effect.
     pub fn fail(self, error: ReplyError) {
         match self.take() {
             Some(Target::Local(sender)) => gone_is_logged(sender.send(Err(error)).is_err()),
@@ -60,8 +77,15 @@ impl<R> ReplyTo<R> {
         }
     }
 
+    /// Answers that nobody handles the command, or that it failed: without effect only if the
+    /// asker's own command has not acted.
+    pub(crate) fn refuse(self, error: ReplyError) {
+        let error = self.claim.truth(error);
+        self.fail(error);
+    }
+
     fn take(&self) -> Option<Target<R>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.target.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 }
 
@@ -94,7 +118,7 @@ fn gone_is_logged(gone: bool) {
 
 impl<R> Drop for ReplyTo<R> {
     fn drop(&mut self) {
-        let reason = scope::refusal();
+        let reason = scope::refusal().map(|reason| self.claim.truth(reason));
         match (self.take(), reason) {
             (Some(Target::Local(sender)), Some(reason)) => drop(sender.send(Err(reason))),
             (Some(Target::Remote { id, sender }), reason) => {
@@ -121,6 +145,12 @@ impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
             Some(Target::Remote { id, sender }) => Box::new(move |answer| sender.send(id, answer)),
             None => return Err(serde::ser::Error::custom("a `ReplyTo` can be sent only once")),
         };
+        // what becomes of this command says nothing of what the asker's own has done
+        let completion: RemoteCompletion = if self.claim.has_acted() {
+            Box::new(move |answer| completion(answer.map_err(ReplyError::with_unknown_effect)))
+        } else {
+            completion
+        };
         scope::register(completion).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
@@ -137,7 +167,7 @@ fn read<R: DeserializeOwned>(bytes: &[u8]) -> Answer<R> {
 impl<'de, R> Deserialize<'de> for ReplyTo<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let id = u64::deserialize(deserializer)?;
-        let sender = scope::sender().map_err(serde::de::Error::custom)?;
-        Ok(Self(Mutex::new(Some(Target::Remote { id, sender }))))
+        let (sender, claim) = scope::sender().map_err(serde::de::Error::custom)?;
+        Ok(Self::new(Target::Remote { id, sender }, claim))
     }
 }

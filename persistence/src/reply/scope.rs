@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::ReplyError;
+use super::{Claim, ReplyError};
 use crate::codec::CodecId;
 use crate::{Error, Result, guard};
 
@@ -31,7 +31,7 @@ thread_local! {
     static PANICKED: RefCell<Option<ReplyError>> = const { RefCell::new(None) };
     static REFUSAL: RefCell<Option<ReplyError>> = const { RefCell::new(None) };
     static REGISTRAR: RefCell<Option<Arc<dyn ReplyRegistrar>>> = const { RefCell::new(None) };
-    static SENDER: RefCell<Option<Arc<dyn ReplySender>>> = const { RefCell::new(None) };
+    static SENDER: RefCell<Option<(Arc<dyn ReplySender>, Claim)>> = const { RefCell::new(None) };
 }
 
 /// Encodes a command for another node, with bincode.
@@ -50,15 +50,16 @@ pub fn encode_command<C: Serialize>(
     encoded.unwrap_or_else(|failure| Err(Error::rejected(failure.to_string())))
 }
 
-/// Decodes a command from another node.
+/// Decodes a command from another node; `claim` is the one that it is handled with here.
 ///
 /// # Errors
 /// `Corrupt` when the bytes are not such a command.
 pub fn decode_command<C: DeserializeOwned>(
     bytes: &[u8],
     sender: Arc<dyn ReplySender>,
+    claim: &Claim,
 ) -> Result<C> {
-    let outer = SENDER.replace(Some(sender));
+    let outer = SENDER.replace(Some((sender, claim.clone())));
     let decoded = guard::call("Deserialize of a command", &std::any::type_name::<C>(), || {
         CodecId::Bincode.decode(bytes)
     });
@@ -68,13 +69,16 @@ pub fn decode_command<C: DeserializeOwned>(
 
 /// Lets `read` make commands up whose answers go to `sender`.
 pub(crate) fn with_sender<T>(sender: Arc<dyn ReplySender>, read: impl FnOnce() -> T) -> T {
-    let outer = SENDER.replace(Some(sender));
+    let outer = SENDER.replace(Some((sender, Claim::unlimited())));
     let made = read();
     SENDER.replace(outer);
     made
 }
 
-/// Drops a command that nobody will handle, so that whoever asked with it learns why. A destructor that panics is logged.
+/// Drops a command that nobody will handle, so that whoever asked with it learns why. A destructor
+/// that panics is logged. One value at a time: a second destructor that panics in a collection
+/// would abort the process. A `ReplyTo` of another command, which was passed on in this one, is
+/// told what is known of its own.
 pub fn refuse<C>(command: C, reason: ReplyError) {
     let outer = REFUSAL.replace(Some(reason));
     let _ = guard::call("Drop of a command", &std::any::type_name::<C>(), || drop(command));
@@ -105,7 +109,7 @@ pub(super) fn register(completion: RemoteCompletion) -> Result<u64> {
     })
 }
 
-pub(super) fn sender() -> Result<Arc<dyn ReplySender>> {
+pub(super) fn sender() -> Result<(Arc<dyn ReplySender>, Claim)> {
     SENDER.with_borrow(|sender| match sender {
         Some(sender) => Ok(sender.clone()),
         None => Err(Error::rejected("a `ReplyTo` can only be received by an entity")),

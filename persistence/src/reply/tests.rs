@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::time::{Clock, SystemClock};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Get {
@@ -35,7 +36,7 @@ fn over_the_wire(command: Get) -> Get {
     let link = Arc::new(Loopback::default());
     let bytes = encode_command(&command, link.clone()).unwrap();
     drop(command);
-    decode_command(&bytes, link).unwrap()
+    decode_command(&bytes, link, &Claim::unlimited()).unwrap()
 }
 
 #[tokio::test]
@@ -100,7 +101,7 @@ async fn an_answer_whose_codec_panics_says_that_the_command_was_handled() {
     let (reply_to, pending) = reply_channel();
     let link = Arc::new(Loopback::default());
     let bytes = encode_command(&Ask { reply_to }, link.clone()).unwrap();
-    let received: Ask = decode_command(&bytes, link).unwrap();
+    let received: Ask = decode_command(&bytes, link, &Claim::unlimited()).unwrap();
     received.reply_to.reply(NoCodec);
     assert!(matches!(pending.wait().await, Err(ReplyError::Unanswered(_))));
 
@@ -115,7 +116,7 @@ async fn an_answer_whose_codec_panics_says_that_the_command_was_handled() {
 async fn a_command_whose_codec_panics_is_rejected_and_the_next_one_is_sent() {
     let link = Arc::new(Loopback::default());
     assert!(encode_command(&NoCodec, link.clone()).is_err());
-    assert!(decode_command::<NoCodec>(&[1], link).is_err());
+    assert!(decode_command::<NoCodec>(&[1], link, &Claim::unlimited()).is_err());
 
     let (reply_to, pending) = reply_channel();
     over_the_wire(Get { reply_to }).reply_to.reply(7);
@@ -133,6 +134,46 @@ async fn a_command_whose_destructor_panics_is_refused_all_the_same() {
     let (reply_to, pending) = reply_channel();
     refuse(Bomb(reply_to), ReplyError::Overloaded("x".into()));
     assert_eq!(pending.wait().await, Err(ReplyError::Overloaded("x".into())));
+}
+
+/// The claim of a command that has acted, and its answer's two halves.
+fn acted() -> (Claim, ReplyTo<i64>, PendingReply<i64>) {
+    let claim = Claim::open();
+    let (reply_to, pending) = claimed_reply_channel(&claim);
+    assert!(claim.take(SystemClock.now()));
+    claim.act();
+    (claim, reply_to, pending)
+}
+
+#[test]
+fn a_reply_to_that_was_passed_on_is_not_told_that_its_own_command_is_without_effect() {
+    let overloaded = || ReplyError::Overloaded("x".into());
+    let (_claim, reply_to, pending) = acted();
+    refuse(Get { reply_to }, overloaded());
+    assert!(!pending.now().unwrap_err().is_without_effect(), "refused where it was passed on to");
+
+    let (_claim, reply_to, pending) = acted();
+    let link = Arc::new(Loopback::default());
+    encode_command(&Get { reply_to }, link.clone()).unwrap();
+    link.send(0, Err(overloaded()));
+    assert!(!pending.now().unwrap_err().is_without_effect(), "refused at another node");
+
+    let link = Arc::new(Loopback::default());
+    let (reply_to, pending) = reply_channel();
+    let bytes = encode_command(&Get { reply_to }, link.clone()).unwrap();
+    let claim = Claim::open();
+    let received: Get = decode_command(&bytes, link, &claim).unwrap();
+    assert!(claim.take(SystemClock.now()));
+    claim.act();
+    refuse(received, overloaded());
+    assert!(!pending.now().unwrap_err().is_without_effect(), "passed on at another node");
+}
+
+#[test]
+fn an_error_that_an_entity_gives_goes_as_it_is() {
+    let (_claim, reply_to, pending) = acted();
+    reply_to.fail(ReplyError::Rejected("x".into()));
+    assert_eq!(pending.now(), Err(ReplyError::Rejected("x".into())));
 }
 
 #[test]

@@ -135,7 +135,7 @@ where
     ) {
         self.count("sent_again");
         let Again { entity, hops, claim } = again;
-        match decode_command(encoded, completions.clone()) {
+        match completions.read(encoded, &claim) {
             Ok(command) => self.deliver(replica, Envelope { entity, command, hops, claim }),
             Err(error) => completions.fail(&ReplyError::Rejected(error.to_string())),
         }
@@ -168,11 +168,13 @@ where
             Some(answers) => answers.clone(),
             None => Arc::new(Nobody),
         };
-        let claim = wire.time_left.map_or_else(Claim::unlimited, |time| {
+        let claim = match wire.time_left {
             // a little late: the way of the command is not counted
-            Claim::lasting(self.parts.node.clock().now(), time)
-        });
-        match decode_command(&wire.command, sender) {
+            Some(time) => Claim::lasting(self.parts.node.clock().now(), time),
+            None if wire.replies > 0 => Claim::open(),
+            None => Claim::unlimited(),
+        };
+        match decode_command(&wire.command, sender, &claim) {
             Ok(command) => {
                 // not needed any more, while the command itself may wait
                 drop(wire.command);

@@ -16,11 +16,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use antiphon_persistence::reply::{RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender};
+use antiphon_persistence::reply::{ReplyError, ReplySender};
 use antiphon_persistence::{Error, Result};
 use antiphon_runtime::text::{cut, foreign};
 use antiphon_runtime::{AskError, Responder};
 use bytes::{Buf, Bytes};
+
+use super::Completions;
 
 /// The bytes before the names.
 const HEADER: usize = 15;
@@ -32,7 +34,7 @@ pub(crate) const REPLIES_MAX: u32 = 1024;
 /// Longest text of an error that is sent.
 const WHY_BYTES_MAX: usize = 1024;
 
-type Answer = std::result::Result<Bytes, ReplyError>;
+pub(super) type Answer = std::result::Result<Bytes, ReplyError>;
 
 /// A command with its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,49 +101,6 @@ impl WireCommand {
 
 fn malformed(expected: &str) -> Error {
     Error::corrupt(format!("command from another node: expected {expected}"))
-}
-
-/// The places for answers that were taken out of a command, in order.
-#[derive(Default)]
-pub(crate) struct Completions(Mutex<Vec<Option<RemoteCompletion>>>);
-
-impl ReplyRegistrar for Completions {
-    fn register(&self, completion: RemoteCompletion) -> u64 {
-        let mut completions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        completions.push(Some(completion));
-        completions.len() as u64 - 1
-    }
-}
-
-impl Completions {
-    pub(crate) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Answers all that are left with the same error.
-    pub(crate) fn fail(&self, error: &ReplyError) {
-        let left = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for completion in left.into_iter().flatten() {
-            completion(Err(error.clone()));
-        }
-    }
-
-    fn finish(&self, id: u64, answer: Answer) {
-        let completion = usize::try_from(id).ok().and_then(|index| {
-            let mut completions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            completions.get_mut(index)?.take()
-        });
-        if let Some(completion) = completion {
-            completion(answer);
-        }
-    }
-}
-
-/// A command that came back unhandled is handled here after all: its answers go straight to the askers.
-impl ReplySender for Completions {
-    fn send(&self, id: u64, answer: Answer) {
-        self.finish(id, answer);
-    }
 }
 
 /// Hands the answers of the other node to the askers.
@@ -279,6 +238,7 @@ fn write_answers<'a>(answers: impl Iterator<Item = &'a Answer> + Clone) -> Bytes
 
 #[cfg(test)]
 mod tests {
+    use antiphon_persistence::reply::ReplyRegistrar;
     use proptest::prelude::*;
 
     use super::*;

@@ -2,11 +2,13 @@
 
 pub(crate) mod bounded;
 mod command;
+mod completions;
 mod control;
 pub(crate) mod hops;
 
 use antiphon_runtime::ServiceId;
-pub(crate) use command::{Answers, Completions, REPLIES_MAX, WireCommand, complete};
+pub(crate) use command::{Answers, REPLIES_MAX, WireCommand, complete};
+pub(crate) use completions::Completions;
 pub(crate) use control::{HomesAnswer, ReachAnswer, Wire};
 
 /// Commands for entities, and their answers.

@@ -60,8 +60,15 @@ impl Applier {
     ) -> Result<bool, UserFailure> {
         let context = self.context(event, recovery_running);
         let mut wanted = false;
-        for event in events {
-            wanted |= apply(shared, context, state, event)?;
+        let mut events = events.into_iter();
+        for event in events.by_ref() {
+            match apply(shared, context, state, event) {
+                Ok(snapshot_wanted) => wanted |= snapshot_wanted,
+                Err(failure) => {
+                    guard::drop_each("Drop of an event", &shared.id, events);
+                    return Err(failure);
+                }
+            }
         }
         Ok(wanted)
     }
@@ -99,16 +106,25 @@ pub(super) fn apply<E: EventSourced>(
     state: &mut E::State,
     event: E::Event,
 ) -> Result<bool, UserFailure> {
-    let applied = guard::call("on_event", &shared.id, || {
-        shared.behaviour.on_event(context, state, &event);
-        event
-    });
-    let event = applied.inspect_err(|_| EntityCounters::add(&shared.counters.handler_panics, 1))?;
+    let result = apply_borrowed(shared, context, state, &event);
+    let _ = guard::call("Drop of an event", &shared.id, || drop(event));
+    result
+}
+
+fn apply_borrowed<E: EventSourced>(
+    shared: &Shared<E>,
+    context: &EventContext,
+    state: &mut E::State,
+    event: &E::Event,
+) -> Result<bool, UserFailure> {
+    let applied =
+        guard::call("on_event", &shared.id, || shared.behaviour.on_event(context, state, event));
+    applied.inspect_err(|_| EntityCounters::add(&shared.counters.handler_panics, 1))?;
     if context.recovery_running {
-        return guard::call("Drop of an event", &shared.id, || drop(event)).map(|()| false);
+        return Ok(false);
     }
     let wanted = guard::call("snapshot_when", &shared.id, || {
-        shared.behaviour.snapshot_when(state, &event, context.sequence_nr())
+        shared.behaviour.snapshot_when(state, event, context.sequence_nr())
     });
     // the event was applied: a failure here means no
     Ok(wanted.unwrap_or_else(|_| {

@@ -13,7 +13,7 @@ use crate::ErrorKind;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::reply::{ReplyError, refuse};
+use crate::reply::ReplyError;
 use crate::store::Limits;
 
 /// What does not change in the life of an entity, shared by all parts of its engine.
@@ -49,19 +49,19 @@ pub struct Engine<E: EventSourced> {
     pub(super) stash: VecDeque<Queued<E::Command>>,
     /// Events of other replicas that came before the entity was at work.
     arrivals: Vec<StoredEvent>,
-    news: BTreeMap<ReplicaId, PeerHas>,
-    attempts: u32,
+    pub(super) news: BTreeMap<ReplicaId, PeerHas>,
+    pub(super) attempts: u32,
     pub(super) stopping: bool,
     /// The highest number that was ever durable in this engine: a journal that has less has lost data.
     durable_ever: SequenceNr,
     /// Whose word is missing before commands are taken.
     pub(super) doubted: Vec<ReplicaId>,
     /// An append of an earlier generation has not ended yet; recovery waits for it.
-    append_outstanding: bool,
+    pub(super) append_outstanding: bool,
     /// When the entity began to work.
-    recovered_at: Option<Instant>,
+    pub(super) recovered_at: Option<Instant>,
     /// What is held back, while the entity is not at work.
-    holding: Holding,
+    pub(super) holding: Holding,
 }
 
 impl<E: EventSourced> Engine<E> {
@@ -192,12 +192,16 @@ impl<E: EventSourced> Engine<E> {
                 }
                 Ok(())
             }
-            _ => Ok(()),
+            (_, stale) => {
+                let why = "the entity has started again, or ended".to_owned();
+                stale.refuse(ReplyError::Unavailable(why));
+                Ok(())
+            }
         };
         self.settle(now, outcome, actions);
     }
 
-    fn begin(&mut self, actions: &mut Vec<Action<E>>) {
+    pub(super) fn begin(&mut self, actions: &mut Vec<Action<E>>) {
         self.phase = Phase::Permit;
         actions.push(Action::RequestPermit(self.shared.generation));
     }
@@ -318,15 +322,6 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// Reads a state again that application code has spoilt. Everything before is answered, nothing is lost, so it need not wait.
-    fn start_over(&mut self, reason: &str, actions: &mut Vec<Action<E>>) {
-        tracing::warn!(id = %self.shared.id, %reason, "entity reads its state again");
-        EntityCounters::add(&self.shared.counters.restarts, 1);
-        self.leave_phase(&ReplyError::Unavailable(reason.to_owned()), actions);
-        self.shared.generation += 1;
-        self.begin(actions);
-    }
-
     fn settle(&mut self, now: Now, outcome: Result<(), Failure>, actions: &mut Vec<Action<E>>) {
         match outcome {
             Ok(()) => {}
@@ -344,65 +339,6 @@ impl<E: EventSourced> Engine<E> {
                 self.end(StopReason::Failed(reason), actions);
             }
         }
-    }
-
-    /// Forgets everything that is not in the journal and reads it again, after a while.
-    fn restart(
-        &mut self,
-        now: Now,
-        reason: &str,
-        answer: &ReplyError,
-        actions: &mut Vec<Action<E>>,
-    ) {
-        let settings = &self.shared.settings;
-        let worked = self.recovered_at.take().map(|at| now.instant.saturating_duration_since(at));
-        if worked.is_some_and(|time| time >= settings.restart_max) {
-            self.attempts = 0;
-        }
-        let wait = settings.restart_min.saturating_mul(1 << self.attempts.min(16));
-        let wait = wait.min(settings.restart_max);
-        tracing::warn!(id = %self.shared.id, %reason, ?wait, attempt = self.attempts + 1, "entity restarts");
-        EntityCounters::add(&self.shared.counters.restarts, 1);
-        self.leave_phase(answer, actions);
-        self.shared.generation += 1;
-        self.attempts = self.attempts.saturating_add(1);
-        if self.stopping {
-            return self.end(StopReason::Drained, actions);
-        }
-        self.phase = Phase::Backoff { until: now.instant + wait };
-        actions.push(Action::WakeAfter(wait));
-    }
-
-    fn leave_phase(&mut self, answer: &ReplyError, actions: &mut Vec<Action<E>>) {
-        match std::mem::replace(&mut self.phase, Phase::Stopped) {
-            Phase::Permit => actions.push(Action::ReleasePermit),
-            Phase::Recovering(recovery) => {
-                recovery.end(&self.shared);
-                actions.push(Action::ReleasePermit);
-            }
-            Phase::Running(running) => {
-                self.append_outstanding |= running.is_appending();
-                // whoever told them waits for the answer
-                (self.news, self.holding) = running.fail(&self.shared, answer);
-            }
-            Phase::Backoff { .. } | Phase::Stopped => {}
-        }
-    }
-
-    fn end(&mut self, reason: StopReason, actions: &mut Vec<Action<E>>) {
-        let why = match &reason {
-            StopReason::Drained | StopReason::Killed => "the entity is stopping".to_owned(),
-            StopReason::Fenced(why) | StopReason::Failed(why) | StopReason::NotStarted(why) => {
-                why.clone()
-            }
-        };
-        self.leave_phase(&ReplyError::Stopped(why.clone()), actions);
-        self.shared.generation += 1;
-        // no handler has stored anything for these
-        for queued in self.inbox.drain(..).chain(self.stash.drain(..)) {
-            refuse(queued, ReplyError::NotHere(why.clone()));
-        }
-        actions.push(Action::Stopped(reason));
     }
 
     /// What is at work, with what all parts share.

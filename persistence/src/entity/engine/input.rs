@@ -1,17 +1,16 @@
 //! What comes into the engine and what it asks for.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::entity::effect::{AsynchronousFailure, CommandFuture, Prepared};
+use super::{Queued, Release};
+use crate::entity::effect::{AsynchronousFailure, CommandFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, ReplyError};
+use crate::reply::{ReplyError, refuse};
 use crate::store::{Append, Snapshot};
 use crate::time::Timestamp;
 use crate::{Error, Result as StoreResult};
@@ -26,47 +25,6 @@ pub struct Now {
     pub instant: Instant,
     /// The time of day.
     pub wall: Timestamp,
-}
-
-/// A place in the mailbox; free again when it is dropped.
-#[derive(Debug, Default)]
-pub struct Slot(Option<Arc<AtomicUsize>>);
-
-impl Slot {
-    /// Takes a place if fewer than `max` are taken.
-    pub fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        if taken.fetch_add(1, Ordering::AcqRel) < max {
-            return Some(Self(Some(taken.clone())));
-        }
-        taken.fetch_sub(1, Ordering::AcqRel);
-        None
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(taken) = &self.0 {
-            taken.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-}
-
-/// A command with its place in the mailbox.
-#[derive(Debug)]
-pub struct Queued<C> {
-    /// The command.
-    pub command: C,
-    /// Its place.
-    pub slot: Slot,
-    /// Taken before the command is handled; a void command is dropped.
-    pub claim: Claim,
-}
-
-impl<C> Queued<C> {
-    /// A command without a place, whose asker waits for ever.
-    pub fn unlimited(command: C) -> Self {
-        Self { command, slot: Slot::default(), claim: Claim::unlimited() }
-    }
 }
 
 /// A fact for the engine.
@@ -148,6 +106,8 @@ pub enum Action<E: EventSourced> {
     AskSkip(Generation, ReplicaId, u64),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
     RunAsynchronous(Generation, CommandFuture<E::Command>),
+    /// Drop the future of the last `RunAsynchronous`, if it is under way. No answer.
+    DropAsynchronous,
     /// Answer with `Wake` after that time.
     WakeAfter(Duration),
     /// Ask the host to stop this entity.
@@ -162,33 +122,69 @@ pub enum Action<E: EventSourced> {
     Stopped(StopReason),
 }
 
-/// What a command does visibly, ready to be let out.
-pub struct Release {
-    pub(super) prepared: Vec<Box<dyn Prepared>>,
-    /// The last event of the command itself; `None` when it stored nothing, so that it is certainly without effect.
-    pub(super) stored: Option<SequenceNr>,
-    pub(super) _slot: Slot,
-}
-
-impl Release {
-    /// Lets it out.
-    pub fn release(self) {
-        for prepared in self.prepared {
-            prepared.release();
+impl<E: EventSourced> Input<E> {
+    /// Drops an input that the entity does not take any more; the asker of a command learns why.
+    pub fn refuse(self, reason: ReplyError) {
+        match self {
+            Self::Command(queued) => queued.refuse(reason),
+            // its future has run
+            Self::AsynchronousDone(_, Ok(command)) => {
+                refuse(command, reason.with_unknown_effect());
+            }
+            Self::AsynchronousDone(_, Err(_))
+            | Self::Start
+            | Self::Doubted(_)
+            | Self::Vouched(_)
+            | Self::PermitGranted(_)
+            | Self::Replicated(_)
+            | Self::PeerHas(_)
+            | Self::SnapshotLoaded(..)
+            | Self::Replayed(..)
+            | Self::HighestFound(..)
+            | Self::Appended(..)
+            | Self::Pulled(..)
+            | Self::SnapshotSaved(..)
+            | Self::Skip(..)
+            | Self::Wake
+            | Self::Stop
+            | Self::Kill => {}
         }
     }
+}
 
-    /// Tells the askers that the node may not answer now: what the command stored is durable.
+impl<E: EventSourced> Action<E> {
+    /// Drops an action that is not carried out any more; the askers of what it would have let out
+    /// learn why.
     pub fn withhold(self) {
-        let error = ReplyError::Timeout;
-        let error = if self.stored.is_none() { error.without_effect() } else { error };
-        self.fail(&error);
-    }
-
-    /// Tells the askers why not.
-    pub fn fail(self, error: &ReplyError) {
-        for prepared in self.prepared {
-            prepared.fail(error.clone());
+        match self {
+            Self::Release(releases) => releases.into_iter().for_each(Release::withhold),
+            Self::RunAsynchronous(_, future) => {
+                let why = "the entity ended before its asynchronous effect began".to_owned();
+                refuse(future, ReplyError::Unavailable(why));
+            }
+            Self::RequestPermit(_)
+            | Self::ReleasePermit
+            | Self::LoadSnapshot(..)
+            | Self::Replay(..)
+            | Self::FindHighest(_)
+            | Self::Append(..)
+            | Self::Pull(..)
+            | Self::SaveSnapshot(..)
+            | Self::VoidSnapshot(_)
+            | Self::DeleteSnapshots(_)
+            | Self::DeleteEvents(_)
+            | Self::Publish(_)
+            | Self::Received(_)
+            | Self::CaughtUp(..)
+            | Self::Held(..)
+            | Self::AskSkip(..)
+            | Self::DropAsynchronous
+            | Self::WakeAfter(_)
+            | Self::Passivate
+            | Self::WentBack
+            | Self::Reclaimed
+            | Self::Fenced(_)
+            | Self::Stopped(_) => {}
         }
     }
 }
@@ -219,6 +215,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             }
             Self::AskSkip(_, origin, number) => write!(f, "AskSkip({origin}, {number})"),
             Self::RunAsynchronous(..) => f.write_str("RunAsynchronous"),
+            Self::DropAsynchronous => f.write_str("DropAsynchronous"),
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
             Self::Passivate => f.write_str("Passivate"),
             Self::WentBack => f.write_str("WentBack"),

@@ -29,24 +29,26 @@ pub(super) fn cut(
 }
 
 impl<E: EventSourced> Running<E> {
-    /// The encoded events of a command, if the store takes them; else why not.
+    /// Whether the store takes the encoded events of a command.
+    ///
+    /// # Errors
+    /// Why not.
     pub(super) fn within_limits(
         &self,
         shared: &Shared<E>,
-        events: Vec<(E::Event, Payload)>,
-    ) -> Result<Vec<(E::Event, Payload)>, String> {
+        payloads: &[Payload],
+    ) -> Result<(), String> {
         let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
-        let payloads = || events.iter().map(|(_, payload)| payload);
         let bytes: usize =
-            payloads().map(|payload| payload.bytes.len() + payload.manifest.len()).sum();
+            payloads.iter().map(|payload| payload.bytes.len() + payload.manifest.len()).sum();
         // far below the limits nothing has to be counted exactly
         let meta = 64 + (shared.replicas.len() + 1) * (NAME_BYTES_MAX + 16);
-        if bytes + events.len() * meta <= event_bytes_max {
-            return Ok(events);
+        if bytes + payloads.len() * meta <= event_bytes_max {
+            return Ok(());
         }
         let largest = self.largest_meta(shared);
         let mut all = 0;
-        for payload in payloads() {
+        for payload in payloads {
             let actual = Limits::event_bytes(&largest, payload);
             if actual > event_bytes_max {
                 return Err(format!(
@@ -58,10 +60,10 @@ impl<E: EventSourced> Running<E> {
         if all > append_bytes_max.saturating_sub(Limits::append_bytes(&[])) {
             return Err(format!(
                 "{} events of one command with {all} bytes, encoded: expected at most {append_bytes_max} (`append_bytes_max`)",
-                events.len()
+                payloads.len()
             ));
         }
-        Ok(events)
+        Ok(())
     }
 
     /// The metadata of the next own events, with the largest numbers.

@@ -9,7 +9,9 @@
 //!     +------------ time is over -------- Backoff
 //! ```
 //!
+//! - `queued`: a command on its way through;
 //! - `core`: phases and what leads from one to the other;
+//! - `leaving`: from a phase to the next life, or to the end;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
 //! - `applying`: stored events, read and applied;
@@ -30,17 +32,20 @@ mod applying;
 mod core;
 mod holding;
 mod input;
+mod leaving;
 mod limits;
 mod observe;
 mod persisting;
 pub(super) mod proof;
+mod queued;
 mod reclaim;
 mod recovery;
 mod replication;
 mod running;
 
 pub use self::core::Engine;
-pub use self::input::{Action, Generation, Input, Now, Queued, Release, Slot};
+pub use self::input::{Action, Generation, Input, Now};
+pub use self::queued::{Queued, Release, Slot};
 
 #[cfg(test)]
 mod tests;

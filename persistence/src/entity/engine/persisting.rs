@@ -10,7 +10,7 @@ use crate::entity::effect::CommandFuture;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, Signal};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::{ReplyError, refuse};
+use crate::reply::{Claim, ReplyError, refuse};
 use crate::store::{Append, Limits, Snapshot};
 use crate::time::Timestamp;
 use crate::version::VersionVector;
@@ -20,7 +20,8 @@ use crate::{ErrorKind, Result};
 pub(super) enum Due<E: EventSourced> {
     Release(Release),
     CaughtUp(ReplicaId, SequenceNr),
-    Asynchronous(CommandFuture<E::Command>),
+    /// A future, with the claim of the command that wants it.
+    Asynchronous(CommandFuture<E::Command>, Claim),
     Snapshot(Box<Snapshot>),
     Passivate,
 }
@@ -131,11 +132,13 @@ impl<E: EventSourced> Persisting<E> {
             match due {
                 Due::Release(release) => {
                     let error = error(release.stored);
-                    release.fail(&error);
+                    release.fail(error);
                 }
                 Due::CaughtUp(replica, highest) => untold.push((replica, highest)),
                 // it has not begun
-                Due::Asynchronous(future) => refuse(future, answer.clone().without_effect()),
+                Due::Asynchronous(future, claim) => {
+                    refuse(future, claim.truth(answer.clone().without_effect()));
+                }
                 Due::Snapshot(_) | Due::Passivate => {}
             }
         }
@@ -249,7 +252,10 @@ impl<E: EventSourced> Running<E> {
                     continue;
                 }
                 Due::CaughtUp(replica, highest) => Action::CaughtUp(replica, highest),
-                Due::Asynchronous(future) => Action::RunAsynchronous(shared.generation, future),
+                Due::Asynchronous(future, claim) => {
+                    claim.act();
+                    Action::RunAsynchronous(shared.generation, future)
+                }
                 Due::Snapshot(snapshot) => Action::SaveSnapshot(shared.generation, snapshot),
                 Due::Passivate => Action::Passivate,
             };

@@ -29,7 +29,7 @@ use super::{Action, Now, Queued};
 use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::{ReplyError, refuse};
+use crate::reply::ReplyError;
 use crate::time::Timestamp;
 
 /// So many of the newest own events are remembered by number and time, to find numbers that were
@@ -245,7 +245,9 @@ impl<E: EventSourced> Engine<E> {
         };
         let waiting: VecDeque<Queued<E::Command>> = self.take_inbox();
         EntityCounters::add(&self.counters().commands_doubted, waiting.len());
-        refuse(waiting, ReplyError::Unavailable(why));
+        for queued in waiting {
+            queued.refuse(ReplyError::Unavailable(why.clone()));
+        }
     }
 
     /// Whose word is missing. The shell asks the host now and then whether it still is.

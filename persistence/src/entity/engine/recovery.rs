@@ -101,7 +101,8 @@ impl<E: EventSourced> Recovery<E> {
     }
 
     fn adopt(&mut self, shared: &Shared<E>, state: E::State, snapshot: Snapshot) {
-        self.state = state;
+        let before = std::mem::replace(&mut self.state, state);
+        let _ = guard::call("Drop of a state", &shared.id, || drop(before));
         self.snapshot = Some((snapshot.sequence_nr, snapshot.version.clone()));
         self.newest = snapshot.sequence_nr;
         self.clock.observe(snapshot.timestamp);

@@ -19,7 +19,7 @@ use crate::entity::{
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::guard::{self, UserFailure};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, CommandEffect, ReplyError, refuse, with_panic_reason};
+use crate::reply::{Claim, ReplyError, refuse, with_panic_reason};
 use crate::time::{HybridClock, Timestamp};
 use crate::version::VersionVector;
 
@@ -37,6 +37,7 @@ pub(super) enum Failure {
 /// The command whose future is under way.
 struct Asynchronous<C> {
     slot: Slot,
+    claim: Claim,
     on_failure: Option<OnFailure<C>>,
 }
 
@@ -126,6 +127,11 @@ impl<E: EventSourced> Running<E> {
             && (settings.pipelined || self.persisting.is_settled())
     }
 
+    /// Whether a future is under way, or waits for its turn.
+    pub(super) fn has_asynchronous(&self) -> bool {
+        self.asynchronous.is_some()
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.asynchronous.is_none() && self.persisting.is_settled()
@@ -137,7 +143,7 @@ impl<E: EventSourced> Running<E> {
         shared: &Shared<E>,
         result: Result<E::Command, AsynchronousFailure>,
     ) -> Option<Queued<E::Command>> {
-        let Asynchronous { slot, on_failure } = self.asynchronous.take()?;
+        let Asynchronous { slot, claim, on_failure } = self.asynchronous.take()?;
         let command = match (result, on_failure) {
             (Ok(command), on_failure) => {
                 let _ = guard::call("Drop of an effect", &shared.id, || drop(on_failure));
@@ -158,7 +164,7 @@ impl<E: EventSourced> Running<E> {
                 made.ok()?
             }
         };
-        Some(Queued { slot, ..Queued::unlimited(command) })
+        Some(Queued { command, slot, claim: claim.acted() })
     }
 
     pub(super) fn command(
@@ -179,7 +185,7 @@ impl<E: EventSourced> Running<E> {
         let time = self.clock.tick(now.wall);
         self.context.common.at(time, self.newest);
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the way out
-        let reason = ReplyError::Failed("`on_command` panicked".into());
+        let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
         let decided = with_panic_reason(reason, || {
             guard::call("on_command", &shared.id, || {
                 shared.behaviour.on_command(&self.context, &self.state, command)
@@ -222,6 +228,7 @@ impl<E: EventSourced> Running<E> {
                 Ok(last) => stored = last,
                 Err(error) => {
                     tracing::warn!(id = %shared.id, reason = %error, "command rejected");
+                    let error = claim.truth(error);
                     then.into_iter().for_each(|then| then.fail(error.clone()));
                     return None;
                 }
@@ -232,24 +239,26 @@ impl<E: EventSourced> Running<E> {
                 tracing::debug!(id = %shared.id, "a command was not handled");
             }
             Kind::Stash(command) => {
+                not_run(shared, then, "`Effect::stash`");
                 if stash.len() < shared.settings.stash_max {
                     return Some(Queued { command, slot, claim });
                 }
                 EntityCounters::add(&shared.counters.stash_overflows, 1);
                 let limit = shared.settings.stash_max;
                 tracing::warn!(id = %shared.id, limit, "`stash_max` reached, a command is dropped");
-                refuse(command, ReplyError::Overloaded(format!("`stash_max` {limit}")));
+                let reason = ReplyError::Overloaded(format!("`stash_max` {limit}"));
+                refuse(command, claim.truth(reason));
                 return None;
             }
             Kind::Asynchronous(future, on_failure) => {
-                self.asynchronous = Some(Asynchronous { slot, on_failure });
-                self.persisting.defer(self.newest, Due::Asynchronous(future));
+                not_run(shared, then, "`Effect::asynchronous`");
+                self.persisting.defer(self.newest, Due::Asynchronous(future, claim.clone()));
+                self.asynchronous = Some(Asynchronous { slot, claim, on_failure });
                 return None;
             }
         }
-        let effect = if stored.is_some() { CommandEffect::Unknown } else { CommandEffect::None };
-        let prepared = then.into_iter().map(|then| then.prepare(&self.state, effect)).collect();
-        let release = Release { prepared, stored, _slot: slot };
+        let prepared = then.into_iter().map(|then| then.prepare(&self.state)).collect();
+        let release = Release { prepared, stored, claim, _slot: slot };
         self.persisting.defer(self.newest, Due::Release(release));
         None
     }
@@ -263,28 +272,38 @@ impl<E: EventSourced> Running<E> {
         events: Vec<E::Event>,
     ) -> Result<Option<SequenceNr>, ReplyError> {
         let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
-            self.encode(shared, events).and_then(|events| self.within_limits(shared, events))
+            let payloads = self.encode(shared, &events)?;
+            self.within_limits(shared, &payloads).map(|()| payloads)
         });
-        let events = match encoded {
-            Ok(Ok(events)) => events,
-            Ok(Err(reason)) => return Err(ReplyError::Rejected(reason)),
+        let refusal = match encoded {
+            Ok(Ok(payloads)) => return self.apply_own(shared, time, events, payloads),
+            Ok(Err(reason)) => ReplyError::Rejected(reason),
             Err(failure) => {
                 EntityCounters::add(&shared.counters.handler_panics, 1);
-                return Err(ReplyError::Failed(failure.to_string()));
+                ReplyError::Failed(failure.to_string())
             }
         };
-        self.own_events(shared, time, events).map_err(|failure| {
+        guard::drop_each("Drop of an event", &shared.id, events);
+        Err(refusal)
+    }
+
+    fn apply_own(
+        &mut self,
+        shared: &Shared<E>,
+        time: Timestamp,
+        events: Vec<E::Event>,
+        payloads: Vec<Payload>,
+    ) -> Result<Option<SequenceNr>, ReplyError> {
+        let mut events = events.into_iter().zip(payloads);
+        self.own_events(shared, time, &mut events).map_err(|failure| {
+            guard::drop_each("Drop of an event", &shared.id, events);
             let reason = format!("{failure} at an event of a command");
             self.spoilt = Some(reason.clone());
             ReplyError::Failed(reason)
         })
     }
 
-    fn encode(
-        &self,
-        shared: &Shared<E>,
-        events: Vec<E::Event>,
-    ) -> Result<Vec<(E::Event, Payload)>, String> {
+    fn encode(&self, shared: &Shared<E>, events: &[E::Event]) -> Result<Vec<Payload>, String> {
         let limit = shared.settings.command_events_max;
         if events.len() > limit {
             return Err(format!(
@@ -292,15 +311,14 @@ impl<E: EventSourced> Running<E> {
                 events.len()
             ));
         }
-        let encode = |event: E::Event| proof::event(shared, &event).map(|payload| (event, payload));
-        events.into_iter().map(encode).collect()
+        events.iter().map(|event| proof::event(shared, event)).collect()
     }
 
     fn own_events(
         &mut self,
         shared: &Shared<E>,
         time: Timestamp,
-        events: Vec<(E::Event, Payload)>,
+        events: &mut impl ExactSizeIterator<Item = (E::Event, Payload)>,
     ) -> Result<Option<SequenceNr>, UserFailure> {
         let mut group = Vec::with_capacity(events.len());
         let before = self.newest;
@@ -392,4 +410,15 @@ impl<E: EventSourced> Running<E> {
             );
         }
     }
+}
+
+/// What these effects do later is done by another command, or by the same one again, which has its
+/// own `then_reply` and `then_run`.
+fn not_run<E: EventSourced>(shared: &Shared<E>, then: Vec<Box<dyn Then<E::State>>>, what: &str) {
+    if then.is_empty() {
+        return;
+    }
+    let why = format!("`then_reply` and `then_run` are not run after {what}");
+    tracing::error!(id = %shared.id, "{why}");
+    then.into_iter().for_each(|then| then.fail(ReplyError::Unanswered(why.clone())));
 }

@@ -1,6 +1,7 @@
 //! Entities as actors, on the stores in memory, under paused time.
 
 mod check;
+mod faulty;
 mod readable;
 
 use std::collections::BTreeMap;
@@ -84,7 +85,10 @@ struct Fixture {
 }
 
 async fn fixture(settings: EntitySettings) -> Fixture {
-    let stores = MemoryStores::new().stores();
+    fixture_on(settings, MemoryStores::new().stores()).await
+}
+
+async fn fixture_on(settings: EntitySettings, stores: Stores) -> Fixture {
     let writer = WriterId::new("node@1").unwrap();
     stores.journal.open_writer(&writer).await.unwrap();
     let (sender, stopped) = mpsc::channel(10);

@@ -27,8 +27,22 @@ pub(super) enum Command {
     RunPanics(ReplyTo<usize>),
     /// Reads, and its answer cannot be made.
     ReadPanics(ReplyTo<usize>),
+    /// Stores nothing, runs a side effect, and its answer cannot be made.
+    RunThenPanics(ReplyTo<usize>),
+    /// The same in the other order.
+    PanicsThenRun(ReplyTo<usize>),
+    /// Stores nothing; its side effect, which would answer, cannot look at the state.
+    RunUnread(ReplyTo<usize>),
+    /// Persists, and lets another command have the place for the answer.
+    PassOn(ReplyTo<usize>, Passed),
+    /// An asynchronous effect, and a stash, with an answer of their own.
+    LaterThen(ReplyTo<usize>),
+    StashThen(ReplyTo<usize>),
     Stop,
 }
+
+/// A place for an answer that was passed on.
+pub(super) type Passed = std::sync::Arc<std::sync::Mutex<Option<ReplyTo<usize>>>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Line {
@@ -94,6 +108,25 @@ impl EventSourced for Log {
             }
             Command::ReadPanics(reply_to) => {
                 Effect::none().then_reply(reply_to, |_| panic!("the test wants it"))
+            }
+            Command::RunThenPanics(reply_to) => Effect::none()
+                .then_run(Vec::len, drop)
+                .then_reply(reply_to, |_| panic!("the test wants it")),
+            Command::PanicsThenRun(reply_to) => Effect::none()
+                .then_reply(reply_to, |_| panic!("the test wants it"))
+                .then_run(Vec::len, drop),
+            Command::RunUnread(reply_to) => {
+                Effect::none().then_run(|_| panic!("the test wants it"), move |()| drop(reply_to))
+            }
+            Command::PassOn(reply_to, passed) => Effect::persist("passed on".to_owned()).then_run(
+                |_| (),
+                move |()| *passed.lock().expect("nobody panics with it") = Some(reply_to),
+            ),
+            Command::LaterThen(reply_to) => {
+                Effect::asynchronous(async { Command::Stop }).then_reply(reply_to, Vec::len)
+            }
+            Command::StashThen(reply_to) => {
+                Effect::stash(Command::Stop).then_reply(reply_to, Vec::len)
             }
             Command::Stop => Effect::none().then_stop(),
         }

@@ -1,5 +1,6 @@
 //! The engine by its actions: what it persists when, what it answers when, and what it asks for.
 
+mod destructors;
 mod failure;
 mod holding;
 mod limits;

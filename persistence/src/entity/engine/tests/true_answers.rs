@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::log::{Command, Log};
-use super::world::{Mode, World, unavailable};
+use super::log::{Command, Log, Passed};
+use super::world::{Mode, World, replica_id, unavailable};
 use crate::Error;
 use crate::entity::engine::{Input, Queued};
 use crate::entity::{EntitySettings, StopReason};
-use crate::reply::{Claim, ReplyError, reply_channel};
+use crate::reply::{Claim, ReplyError, ReplyTo, claimed_reply_channel, reply_channel};
 use crate::time::{Clock, SystemClock};
 
 #[test]
@@ -78,6 +78,74 @@ fn events_that_the_store_refuses_are_rejected_and_the_entity_goes_on() {
     let next = world.add("A", "2");
     world.io("A");
     assert_eq!(next.now(), Ok(1));
+}
+
+/// What the asker of a command that a future made is told, when `fail` happens to it.
+fn told_after_a_future(fail: impl FnOnce(&mut World)) -> ReplyError {
+    let mut world = World::new(&["A", "B"]);
+    world.mode = Mode::Hold;
+    let later = world.command("A", Command::Later);
+    fail(&mut world);
+    later.now().unwrap_err()
+}
+
+#[test]
+fn a_command_that_a_future_made_is_never_without_effect() {
+    let refused = told_after_a_future(|world| {
+        world.io_once("A");
+        world.fail_io("A", unavailable());
+    });
+    assert!(matches!(refused, ReplyError::Stopped(_)), "the future has run: {refused}");
+
+    let killed = told_after_a_future(|world| {
+        world.feed("A", Input::Doubted(vec![replica_id("B")]));
+        world.io_once("A");
+        world.feed("A", Input::Kill);
+    });
+    assert!(!killed.is_without_effect(), "it waited in doubt: {killed}");
+
+    let waiting = told_after_a_future(|world| {
+        world.feed("A", Input::Doubted(vec![replica_id("B")]));
+        world.io_once("A");
+        let wait = world.settings.reclaim_wait;
+        world.pass(wait);
+    });
+    assert!(!waiting.is_without_effect(), "it was refused in doubt: {waiting}");
+}
+
+#[test]
+fn a_future_that_waits_for_the_disk_has_done_nothing() {
+    let mut world = World::new(&["A"]);
+    world.mode = Mode::Hold;
+    world.add("A", "1");
+    let later = world.command("A", Command::Later);
+    world.fail_io("A", unavailable());
+    assert!(later.now().unwrap_err().is_without_effect());
+}
+
+#[test]
+fn a_place_for_an_answer_that_was_passed_on_is_never_told_that_nothing_happened() {
+    for (pass_on_to, fails_to_append) in [
+        (Command::Panic as fn(ReplyTo<usize>) -> Command, false),
+        (Command::ReadPanics, false),
+        (|to| Command::Add(vec!["1"], to), true),
+    ] {
+        let mut world = World::new(&["A"]);
+        let (claim, passed) = (Claim::open(), Passed::default());
+        let (reply_to, reply) = claimed_reply_channel(&claim);
+        let command = Command::PassOn(reply_to, passed.clone());
+        world.feed("A", Input::Command(Queued { claim, ..Queued::unlimited(command) }));
+        world.mode = Mode::Hold;
+
+        let reply_to = passed.lock().unwrap().take().expect("it was passed on");
+        world.just("A", pass_on_to(reply_to));
+        if fails_to_append {
+            world.fail_io("A", unavailable());
+        }
+        let error = reply.now().unwrap_err();
+        assert_ne!(error, ReplyError::NoReply);
+        assert!(!error.is_without_effect(), "its own command is stored: {error}");
+    }
 }
 
 #[test]

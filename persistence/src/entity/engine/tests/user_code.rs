@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use super::log::{Command, Log};
-use super::world::{Mode, World};
+use super::world::{Mode, World, unavailable};
 use crate::entity::engine::{Action, Input};
 use crate::entity::{AsynchronousFailure, EntitySettings, Signal};
 use crate::event::SequenceNr;
-use crate::reply::ReplyError;
+use crate::reply::{ReplyError, reply_channel};
 
 fn with(log: Log) -> World {
     let mut world = World::new(&["A"]);
@@ -48,6 +48,49 @@ fn a_read_whose_answer_cannot_be_made_is_without_effect() {
     let mut world = World::new(&["A"]);
     let read = world.command("A", Command::ReadPanics);
     assert!(read.now().unwrap_err().is_without_effect());
+}
+
+#[test]
+fn an_answer_that_cannot_be_made_beside_a_side_effect_promises_nothing() {
+    let mut world = World::new(&["A"]);
+    for command in [Command::RunThenPanics, Command::PanicsThenRun] {
+        let error = world.command("A", command).now().unwrap_err();
+        assert!(!error.is_without_effect(), "the side effect runs: {error}");
+    }
+    let error = world.command("A", Command::RunUnread).now().unwrap_err();
+    assert!(error.is_without_effect(), "nothing has run: {error}");
+}
+
+#[test]
+fn an_answer_beside_an_asynchronous_effect_or_a_stash_is_refused_with_the_reason() {
+    for command in [Command::LaterThen, Command::StashThen] {
+        let mut world = World::new(&["A"]);
+        world.mode = Mode::Hold;
+        let error = world.command("A", command).now().unwrap_err();
+        let ReplyError::Unanswered(why) = error else { panic!("{error}") };
+        assert!(why.contains("are not run after `Effect::"), "{why}");
+    }
+}
+
+#[test]
+fn a_future_is_dropped_when_its_entity_starts_again_or_ends() {
+    for ends in [false, true] {
+        let mut world = World::new(&["A", "B"]);
+        world.direct = false;
+        world.add("B", "b");
+        let foreign = world.replica("B").published.clone();
+        world.mode = Mode::Hold;
+        world.just("A", Command::LaterOr(reply_channel().0));
+        let future = world.replica("A").held.pop_front();
+        assert!(matches!(future, Some(Action::RunAsynchronous(..))), "{future:?}");
+        if ends {
+            world.feed("A", Input::Kill);
+        } else {
+            world.feed("A", Input::Replicated(foreign));
+            world.fail_io("A", unavailable());
+        }
+        assert_eq!(world.replica("A").dropped_futures, 1);
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) struct Replica {
     pub(super) stopped: Option<StopReason>,
     pub(super) published: Vec<StoredEvent>,
     pub(super) append_count: usize,
+    pub(super) dropped_futures: usize,
     pub(super) went_back: usize,
     pub(super) reclaimed: usize,
     pub(super) voided: Vec<SequenceNr>,
@@ -89,6 +90,7 @@ impl World {
                 stopped: None,
                 published: Vec::new(),
                 append_count: 0,
+                dropped_futures: 0,
                 went_back: 0,
                 reclaimed: 0,
                 voided: Vec::new(),
@@ -177,6 +179,7 @@ impl World {
             Action::WentBack => self.replica(name).went_back += 1,
             Action::Reclaimed => self.replica(name).reclaimed += 1,
             Action::ReleasePermit | Action::Fenced(_) | Action::Received(_) => {}
+            Action::DropAsynchronous => self.replica(name).dropped_futures += 1,
             Action::Passivate => self.feed(name, Input::Stop),
             action => {
                 self.replica(name).held.push_back(action);

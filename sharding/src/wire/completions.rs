@@ -1,0 +1,89 @@
+//! The askers of a command that was encoded: each waits for the answer to its place.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use antiphon_persistence::Result;
+use antiphon_persistence::reply::{
+    Claim, RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender, decode_command,
+};
+use serde::de::DeserializeOwned;
+
+use super::command::Answer;
+
+/// The places for answers that were taken out of a command, in order.
+#[derive(Default)]
+pub(crate) struct Completions(Mutex<Places>);
+
+#[derive(Default)]
+struct Places {
+    askers: Vec<Option<RemoteCompletion>>,
+    /// What is answered while the command is read here: nothing of it goes yet, since a command
+    /// that cannot be read drops what was read of it.
+    early: Option<Vec<(u64, Answer)>>,
+}
+
+impl ReplyRegistrar for Completions {
+    fn register(&self, completion: RemoteCompletion) -> u64 {
+        let mut places = self.lock();
+        places.askers.push(Some(completion));
+        places.askers.len() as u64 - 1
+    }
+}
+
+impl Completions {
+    pub(crate) fn count(&self) -> usize {
+        self.lock().askers.len()
+    }
+
+    /// Reads the command at the node that it was encoded at; its answers go straight to the askers.
+    /// When it cannot be read nobody was answered: the caller does that.
+    ///
+    /// # Errors
+    /// Those of [`decode_command`].
+    pub(crate) fn read<C: DeserializeOwned>(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        claim: &Claim,
+    ) -> Result<C> {
+        self.lock().early = Some(Vec::new());
+        let read = decode_command(bytes, self.clone(), claim);
+        let early = self.lock().early.take();
+        if read.is_ok() {
+            early.into_iter().flatten().for_each(|(id, answer)| self.finish(id, answer));
+        }
+        read
+    }
+
+    /// Answers all that are left with the same error.
+    pub(crate) fn fail(&self, error: &ReplyError) {
+        let left = std::mem::take(&mut self.lock().askers);
+        for completion in left.into_iter().flatten() {
+            completion(Err(error.clone()));
+        }
+    }
+
+    pub(super) fn finish(&self, id: u64, answer: Answer) {
+        let completion =
+            usize::try_from(id).ok().and_then(|index| self.lock().askers.get_mut(index)?.take());
+        if let Some(completion) = completion {
+            completion(answer);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A command that came back unhandled is handled here after all: its answers go straight to the
+/// askers.
+impl ReplySender for Completions {
+    fn send(&self, id: u64, answer: Answer) {
+        let mut places = self.lock();
+        if let Some(early) = &mut places.early {
+            return early.push((id, answer));
+        }
+        drop(places);
+        self.finish(id, answer);
+    }
+}
