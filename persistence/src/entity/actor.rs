@@ -295,7 +295,7 @@ fn run<E: EventSourced>(
         | Action::Append(..)
         | Action::Pull(..)
         | Action::SaveSnapshot(..)
-        | Action::VoidSnapshot(_)
+        | Action::VoidSnapshots(..)
         | Action::DeleteSnapshots(_)
         | Action::DeleteEvents(_)) => store(myself, state, action),
     }
