@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::guard;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
@@ -32,7 +33,7 @@ pub(crate) async fn compare<E: EventSourced>(
 ) -> Result<Option<ShapeBook>> {
     let id = ReplicationId::new(&provider.entity_type, EXAMPLE, replica.clone())?;
     let made = guard::call("factory or event_type", &id, || {
-        (provider.factory)(&id).map(|behaviour| kinds(&behaviour))
+        (provider.factory)(&id).map(|behaviour| kinds(&Arc::new(behaviour)))
     });
     let Ok(Ok(kinds)) = made else {
         tracing::warn!(%id, "no behaviour could be made: a changed type will not be noticed");
@@ -42,7 +43,7 @@ pub(crate) async fn compare<E: EventSourced>(
     let book = ShapeBook::new(provider.entity_type.clone(), kinds, store.clone());
     check_own(node, &book).await?;
     for (place, stores) in node.peers() {
-        let check = book.check(place, &*stores.coordination);
+        let check = book.check_peer(place, &*stores.coordination);
         match tokio::time::timeout(PEER_WAIT, check).await {
             Ok(Err(error)) if error.kind() == ErrorKind::Rejected => return Err(error),
             Ok(Ok(())) => {}

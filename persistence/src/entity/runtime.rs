@@ -12,6 +12,7 @@ use super::engine::{Engine, Input};
 use super::handle::UNKNOWN;
 use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced, Writes};
 use crate::identity::{ReplicaId, ReplicationId};
+use crate::event::StoredEvent;
 use crate::shape::ShapeBook;
 use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
 use crate::text::foreign;
@@ -50,9 +51,12 @@ pub(super) struct Inner<E: EventSourced> {
 }
 
 impl<E: EventSourced> Inner<E> {
-    /// Where shapes are to be recorded; `None` when none is left.
-    pub(super) fn shapes_of_events(&self) -> Option<ShapeBook> {
-        self.shapes.get().filter(|shapes| !shapes.is_complete()).cloned()
+    /// Where the shapes of these events are to be recorded; `None` when all are.
+    pub(super) fn shapes_of_events(&self, events: &[StoredEvent]) -> Option<ShapeBook> {
+        let is_left = |shapes: &&ShapeBook| {
+            events.iter().any(|event| !shapes.is_complete(event.payload.codec))
+        };
+        self.shapes.get().filter(is_left).cloned()
     }
 
     pub(super) fn shapes_of_states(&self) -> Option<ShapeBook> {

@@ -118,7 +118,7 @@ fn start_append<E: EventSourced>(
     let parts = &state.runtime.parts;
     let (journal, writer) = (parts.journal.clone(), parts.writer.clone());
     let me = state.id.replica_id().clone();
-    let shapes = state.runtime.shapes_of_events().map(|shapes| (shapes, me));
+    let shapes = state.runtime.shapes_of_events(&append.events).map(|shapes| (shapes, me));
     // an entity that was killed a moment ago writes nothing: its shard may live elsewhere by now
     let Some(write) = state.writes.begin() else { return };
     start("append", myself, async move {
