@@ -18,6 +18,9 @@ pub enum ReplicationMode {
     ReplicaQualified,
 }
 
+/// The id of the entity that a behaviour is made for to ask it which kinds of events it writes.
+const EXAMPLE: &str = "example";
+
 pub(crate) type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
 
 /// What an entity type is: its name, its replicas and its behaviour.
@@ -28,6 +31,8 @@ pub struct ReplicatedEntityProvider<E: EventSourced> {
     pub(crate) factory: Factory<E>,
     pub(crate) settings: ShardingSettings,
     pub(crate) places: BTreeMap<ReplicaId, Arc<str>>,
+    /// An id for which the factory makes a behaviour.
+    pub(crate) example: Arc<str>,
 }
 
 impl<E: EventSourced> ReplicatedEntityProvider<E> {
@@ -84,7 +89,17 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
             factory: Arc::new(behaviour),
             settings: ShardingSettings::default(),
             places: BTreeMap::new(),
+            example: EXAMPLE.into(),
         }
+    }
+
+    /// Another id than `example` for the behaviour that is made at the start, to compare the shapes
+    /// of its events and state with what is stored. If the factory refuses it, they are compared
+    /// when the first entity starts, and a changed type is noticed only then.
+    #[must_use]
+    pub fn with_example(mut self, entity_id: impl AsRef<str>) -> Self {
+        self.example = entity_id.as_ref().into();
+        self
     }
 
     /// Other limits than the defaults.

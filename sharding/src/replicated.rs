@@ -89,9 +89,10 @@ where
             coordinator,
         });
         let mut entities = entities(&region, &provider, replicas)?;
-        if let Some(shapes) = shapes {
-            entities = entities.with_shapes(shapes);
-        }
+        entities = match shapes {
+            Some(shapes) => entities.with_shapes(shapes),
+            None => entities.with_late_shapes(shapes::late(node, &provider.entity_type)),
+        };
         if !hosted.is_empty() {
             region.set_entities(entities);
         }

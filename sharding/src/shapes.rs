@@ -1,11 +1,14 @@
-//! Compares the shapes of a type's events and state with those that the places have, before the type starts.
+//! Compares the shapes of a type's events and state with those that the places have: before the
+//! type starts, or, if no behaviour can be made for an example then, before its first entity
+//! recovers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::entity::{EventSourced, LateShapes};
 use antiphon_persistence::guard;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_persistence::shape::{ShapeBook, kinds};
+use antiphon_persistence::shape::{Kinds, ShapeBook, kinds};
 use antiphon_runtime::{ErrorKind, Node, Result};
 
 use crate::provider::ReplicatedEntityProvider;
@@ -18,10 +21,7 @@ const PEER_WAIT: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 8;
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 
-/// The entity that a behaviour is made for to ask it which kinds of events it writes.
-const EXAMPLE: &str = "example";
-
-/// The book of the type; `None` when no behaviour can be made.
+/// The book of the type; `None` when no behaviour can be made for the provider's example.
 ///
 /// # Errors
 /// `Rejected` when something is stored under another shape; those of this place's store.
@@ -30,19 +30,41 @@ pub(crate) async fn compare<E: EventSourced>(
     provider: &ReplicatedEntityProvider<E>,
     replica: &ReplicaId,
 ) -> Result<Option<ShapeBook>> {
-    let id = ReplicationId::new(&provider.entity_type, EXAMPLE, replica.clone())?;
+    let id = ReplicationId::new(&provider.entity_type, &provider.example, replica.clone())?;
     let made = guard::call("factory or event_type", &id, || {
-        (provider.factory)(&id).map(|behaviour| kinds(&behaviour))
+        (provider.factory)(&id).map(|behaviour| kinds(&Arc::new(behaviour)))
     });
     let Ok(Ok(kinds)) = made else {
-        tracing::warn!(%id, "no behaviour could be made: a changed type will not be noticed");
+        tracing::warn!(%id, "no behaviour could be made (`with_example` names an id for it): a changed type will be noticed when the first entity starts, not before");
         return Ok(None);
     };
     let store = node.stores().coordination.clone();
-    let book = ShapeBook::new(provider.entity_type.clone(), kinds, store.clone());
+    let book = ShapeBook::new(provider.entity_type.clone(), kinds, store);
     check_own(node, &book).await?;
+    check_peers(node, &book).await?;
+    Ok(Some(book))
+}
+
+/// Compares when the first entity starts. What cannot be compared then is not started, and is tried
+/// again with the next one.
+pub(crate) fn late(node: &Node, entity_type: &Arc<str>) -> LateShapes {
+    let (node, entity_type) = (node.clone(), entity_type.clone());
+    Arc::new(move |kinds: Kinds| {
+        let (node, entity_type) = (node.clone(), entity_type.clone());
+        Box::pin(async move {
+            let store = node.stores().coordination.clone();
+            let book = ShapeBook::new(entity_type, kinds, store.clone());
+            book.check(node.place(), &*store).await?;
+            check_peers(&node, &book).await?;
+            Ok(book)
+        })
+    })
+}
+
+/// Compares with the places that answer in time.
+async fn check_peers(node: &Node, book: &ShapeBook) -> Result<()> {
     for (place, stores) in node.peers() {
-        let check = book.check(place, &*stores.coordination);
+        let check = book.check_peer(place, &*stores.coordination);
         match tokio::time::timeout(PEER_WAIT, check).await {
             Ok(Err(error)) if error.kind() == ErrorKind::Rejected => return Err(error),
             Ok(Ok(())) => {}
@@ -50,7 +72,7 @@ pub(crate) async fn compare<E: EventSourced>(
             Err(_) => tracing::info!(%place, "its shapes are not compared: no answer in time"),
         }
     }
-    Ok(Some(book))
+    Ok(())
 }
 
 /// Compares with the own place. A store that fails for a moment does not end the start of a type.

@@ -9,12 +9,15 @@
 //! since a deeper recursion would overflow the stack. The encoders refuse what the decoders would.
 
 mod binary;
+mod digest;
 mod limited;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
+
+pub(crate) use digest::Digest;
 
 /// Largest encoded event, command, reply or snapshot that is accepted, in bytes, unless a setting says otherwise.
 pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -159,9 +162,13 @@ impl CodecId {
         }
     }
 
-    /// Whether the value has a sequence or a map of more than one element, so that another order is another encoding.
-    pub(crate) fn has_elements<T: Serialize + ?Sized>(value: &T) -> bool {
-        binary::has_elements(value)
+    /// The digest of a value: what it is, apart from the order of elements.
+    ///
+    /// # Errors
+    /// `Rejected` when the value cannot be written.
+    pub(crate) fn digest<T: Serialize + ?Sized>(self, value: &T) -> Result<Digest> {
+        let human_readable = self == Self::Json;
+        digest::digest(value, human_readable).map_err(|error| self.not_encoded(error))
     }
 
     fn not_encoded(self, error: impl std::fmt::Display) -> Error {

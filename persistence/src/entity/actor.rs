@@ -113,7 +113,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
         let Arguments { id, arriving, is_empty, writes, gone, runtime } = arguments;
-        let (engine, failure) = match runtime.engine(&id) {
+        let (engine, failure) = match runtime.engine(&id).await {
             Ok(engine) => (Some(engine), None),
             Err(why) => (None, Some(why)),
         };
@@ -294,7 +294,7 @@ fn run<E: EventSourced>(
         | Action::Append(..)
         | Action::Pull(..)
         | Action::SaveSnapshot(..)
-        | Action::VoidSnapshot(_)
+        | Action::VoidSnapshots(..)
         | Action::DeleteSnapshots(_)
         | Action::DeleteEvents(_)) => store(myself, state, action),
     }

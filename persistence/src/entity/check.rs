@@ -91,7 +91,8 @@ fn round_trip<C: Serialize + DeserializeOwned>(command: &C) -> Result<(), String
     let read: C = decode_command(&bytes, Arc::new(Nobody), &Claim::unlimited())
         .map_err(|error| between_nodes::<C>(&error.to_string()))?;
     match encode(&read) {
-        Ok(again) if proof::is_reordered(&again, &bytes) => Ok(()),
+        // a made-up sequence has one element at most, so that its order is fixed
+        Ok(again) if again == bytes => Ok(()),
         Ok(_) => Err(between_nodes::<C>("it is read as another value")),
         Err(error) => Err(between_nodes::<C>(&error.to_string())),
     }

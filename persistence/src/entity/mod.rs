@@ -32,7 +32,7 @@ pub use effect::{AsynchronousFailure, Effect};
 pub use handle::{EntityHandle, TellError};
 pub use host::{EntityHost, HeldEvent, PeerHas, StandaloneHost, StopReason};
 pub use reading::UnknownVersion;
-pub use runtime::{EntityParts, EntityRuntime};
+pub use runtime::{EntityParts, EntityRuntime, LateShapes};
 pub use settings::EntitySettings;
 pub use skip::SkippedEvent;
 pub use writes::Writes;

@@ -1,18 +1,20 @@
 //! Starts the entities of one type at one node.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 
 use ractor::ActorRuntime;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::actor::{Arguments, EntityActor, EntityMessage};
 use super::engine::{Engine, Input};
 use super::handle::UNKNOWN;
 use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced, Writes};
+use crate::event::StoredEvent;
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::shape::ShapeBook;
+use crate::shape::{Kinds, ShapeBook, kinds};
 use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
 use crate::text::foreign;
 use crate::time::Clock;
@@ -39,20 +41,28 @@ pub struct EntityParts {
 
 type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
 
+/// Compares what a behaviour stores with what the places have, when an entity starts.
+pub type LateShapes =
+    Arc<dyn Fn(Kinds) -> Pin<Box<dyn Future<Output = Result<ShapeBook>> + Send>> + Send + Sync>;
+
 pub(super) struct Inner<E: EventSourced> {
     pub(super) parts: EntityParts,
     pub(super) settings: Arc<EntitySettings>,
     pub(super) counters: Arc<EntityCounters>,
     pub(super) permits: Arc<Semaphore>,
-    shapes: OnceLock<ShapeBook>,
+    shapes: OnceCell<ShapeBook>,
+    late_shapes: OnceLock<LateShapes>,
     replicas: Arc<[ReplicaId]>,
     factory: Factory<E>,
 }
 
 impl<E: EventSourced> Inner<E> {
-    /// Where shapes are to be recorded; `None` when none is left.
-    pub(super) fn shapes_of_events(&self) -> Option<ShapeBook> {
-        self.shapes.get().filter(|shapes| !shapes.is_complete()).cloned()
+    /// Where the shapes of these events are to be recorded; `None` when all are.
+    pub(super) fn shapes_of_events(&self, events: &[StoredEvent]) -> Option<ShapeBook> {
+        let is_left = |shapes: &&ShapeBook| {
+            events.iter().any(|event| !shapes.is_complete(event.payload.codec))
+        };
+        self.shapes.get().filter(is_left).cloned()
     }
 
     pub(super) fn shapes_of_states(&self) -> Option<ShapeBook> {
@@ -115,7 +125,8 @@ impl<E: EventSourced> EntityRuntime<E> {
                 settings: Arc::new(settings),
                 counters: Arc::default(),
                 permits,
-                shapes: OnceLock::new(),
+                shapes: OnceCell::new(),
+                late_shapes: OnceLock::new(),
                 replicas: replicas.into(),
                 factory: Arc::new(factory),
             }),
@@ -126,6 +137,15 @@ impl<E: EventSourced> EntityRuntime<E> {
     #[must_use]
     pub fn with_shapes(self, shapes: ShapeBook) -> Self {
         let _ = self.inner.shapes.set(shapes);
+        self
+    }
+
+    /// Makes the shapes of the first behaviour that the factory makes: no entity recovers before
+    /// `compare` has accepted them. An entity that it refuses is not started, and its commands get
+    /// `Failed` with the reason; the next one asks again.
+    #[must_use]
+    pub fn with_late_shapes(self, compare: LateShapes) -> Self {
+        let _ = self.inner.late_shapes.set(compare);
         self
     }
 
@@ -204,11 +224,14 @@ impl<E: EventSourced> Inner<E> {
     /// The engine of an entity, with the behaviour that the application makes.
     ///
     /// # Errors
-    /// Why the application could not make one.
-    pub(super) fn engine(&self, id: &ReplicationId) -> std::result::Result<Engine<E>, String> {
+    /// Why the application could not make one, or how its types differ from what is stored.
+    pub(super) async fn engine(
+        &self,
+        id: &ReplicationId,
+    ) -> std::result::Result<Engine<E>, String> {
         let made = guard::call("factory", id, || (self.factory)(id));
         let behaviour = match made {
-            Ok(Ok(behaviour)) => behaviour,
+            Ok(Ok(behaviour)) => Arc::new(behaviour),
             Ok(Err(error)) => {
                 let why = foreign(&error.to_string()).to_string();
                 tracing::error!(%id, %why, "the factory of an entity failed");
@@ -216,13 +239,23 @@ impl<E: EventSourced> Inner<E> {
             }
             Err(failure) => return Err(format!("{failure} for `{id}`")),
         };
+        self.compare_shapes(&behaviour).await.map_err(|error| {
+            tracing::error!(%id, %error, "an entity is not started: its types are not compared");
+            error.to_string()
+        })?;
         Ok(Engine::new(
-            Arc::new(behaviour),
+            behaviour,
             id.clone(),
             self.replicas.clone(),
             self.settings.clone(),
             self.counters.clone(),
         )
         .with_limits(self.parts.journal.limits()))
+    }
+
+    /// Compares the shapes once, if that was not possible before.
+    async fn compare_shapes(&self, behaviour: &Arc<E>) -> Result<()> {
+        let Some(compare) = self.late_shapes.get() else { return Ok(()) };
+        self.shapes.get_or_try_init(|| compare(kinds(behaviour))).await.map(drop)
     }
 }

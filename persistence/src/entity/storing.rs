@@ -7,10 +7,10 @@ use ractor::ActorRef;
 use super::EventSourced;
 use super::actor::{EntityMessage, State, start};
 use super::engine::{Action, Generation, Input};
-use super::writing::{append_with_shapes, save_and_read_back};
+use super::writing::{append_with_shapes, save_and_read_back, void};
 use crate::event::SequenceNr;
 use crate::identity::ReplicaId;
-use crate::store::{Append, Snapshot};
+use crate::store::Append;
 use crate::task;
 
 /// The actions that read or write a store.
@@ -51,9 +51,15 @@ pub(super) fn store<E: EventSourced>(
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
             });
         }
-        Action::VoidSnapshot(number) => {
-            let void = Snapshot::void(number);
-            delete("void a snapshot", async move { snapshots.save_snapshot(&id, &void).await });
+        Action::VoidSnapshots(generation, numbers) => {
+            // one that was killed a moment ago voids nothing: its shard may live, and store,
+            // elsewhere by now
+            let Some(write) = state.writes.begin() else { return };
+            start("void snapshots", myself, async move {
+                let voided = void(&*snapshots, &id, &numbers).await;
+                drop(write);
+                Input::SnapshotsVoided(generation, voided)
+            });
         }
         Action::DeleteSnapshots(last) => {
             delete(
@@ -113,7 +119,7 @@ fn start_append<E: EventSourced>(
     let parts = &state.runtime.parts;
     let (journal, writer) = (parts.journal.clone(), parts.writer.clone());
     let me = state.id.replica_id().clone();
-    let shapes = state.runtime.shapes_of_events().map(|shapes| (shapes, me));
+    let shapes = state.runtime.shapes_of_events(&append.events).map(|shapes| (shapes, me));
     // an entity that was killed a moment ago writes nothing: its shard may live elsewhere by now
     let Some(write) = state.writes.begin() else { return };
     start("append", myself, async move {

@@ -204,6 +204,9 @@ impl<E: EventSourced> EntityTest<E> {
                 None
             }
             Action::Passivate => Some(Input::Stop),
+            Action::VoidSnapshots(generation, _) => {
+                Some(Input::SnapshotsVoided(generation, Ok(())))
+            }
             Action::ReleasePermit
             | Action::Pull(..)
             | Action::DeleteSnapshots(_)
@@ -219,7 +222,6 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::Fenced(_)
             | Action::WentBack
             | Action::Reclaimed
-            | Action::VoidSnapshot(_)
             | Action::Stopped(_) => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Writes events and snapshots, with what must be in the store before and after.
 
+use crate::event::SequenceNr;
 use crate::identity::{PersistenceId, ReplicaId};
 use crate::shape::ShapeBook;
 use crate::store::{Append, Journal, Snapshot, SnapshotStore, WriterId};
@@ -58,4 +59,20 @@ pub(super) async fn save_and_read_back(
             "snapshot {number} of `{id}` is not there after it was stored: nothing is deleted for it"
         ))),
     }
+}
+
+/// Replaces snapshots by ones that nobody can use: other events will have the numbers of what they
+/// are of.
+///
+/// # Errors
+/// Those of the store; some may be replaced then.
+pub(super) async fn void(
+    store: &dyn SnapshotStore,
+    id: &PersistenceId,
+    numbers: &[SequenceNr],
+) -> Result<()> {
+    for number in numbers {
+        store.save_snapshot(id, &Snapshot::void(*number)).await?;
+    }
+    Ok(())
 }

@@ -1,17 +1,17 @@
 //! The shapes in the store of a place.
 //!
-//! Key of a row: `event` or `state`, entity type, manifest, version and codec; value: the shape as JSON. A row is written when the first event
-//! of its kind is appended, before the append, and grows with the variants that later releases add.
+//! Key of a row: `event` or `state`, entity type, manifest, version and codec; value: the shape and
+//! examples, as JSON. A row is written when the first event of its kind is appended, before the
+//! append, and grows with what later releases add: it is the union of what all of them have stored.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-
 use super::compare::difference;
-use super::form::Shape;
 use super::kinds::{Kind, Kinds};
+use super::row::Row;
+use super::samples::{Sample, Samples};
 use crate::codec::CodecId;
 use crate::event::{Payload, StoredEvent};
 use crate::identity::ReplicaId;
@@ -20,9 +20,6 @@ use crate::{Error, Result};
 
 /// The table of the coordination store that has the shapes.
 pub const SHAPES: &str = "shapes";
-
-/// A larger shape is not kept, and not compared.
-const SHAPE_BYTES_MAX: usize = 256 * 1024;
 
 /// So often a change of a row is tried when others change it too.
 const ATTEMPTS_MAX: usize = 8;
@@ -38,8 +35,9 @@ struct Inner {
     kinds: Kinds,
     store: Arc<dyn Coordination>,
     recorded: Mutex<Vec<Recorded>>,
-    /// All known kinds of events are recorded, so that nothing needs to be looked up.
-    is_complete: AtomicBool,
+    /// One bit for each codec with which all known kinds of events are recorded, so that nothing
+    /// needs to be looked up.
+    complete: AtomicU8,
 }
 
 /// A kind whose shape is in the store.
@@ -65,23 +63,46 @@ impl ShapeBook {
             kinds,
             store,
             recorded: Mutex::default(),
-            is_complete: AtomicBool::new(false),
+            complete: AtomicU8::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Compares with what a place has: its own, or a peer whose events will come.
+    /// Compares with what the own place has.
     ///
     /// # Errors
-    /// `Rejected` when something was stored under another shape, with the difference and what to do; those of the store.
+    /// `Rejected` when something was stored under another shape, or cannot be read by today's types,
+    /// with the difference and what to do; those of the store.
     pub async fn check(&self, place: &str, store: &dyn Coordination) -> Result<()> {
+        self.compare(place, store, |kind, codec, old| self.unlike(kind, codec, old)).await
+    }
+
+    /// Compares with what a peer has, whose events will come. An event that cannot be read is no
+    /// reason to refuse: it is held back, while one of another shape could be read as another
+    /// value.
+    ///
+    /// # Errors
+    /// `Rejected` when something was stored under another shape, with the difference and what to do;
+    /// those of the store.
+    pub async fn check_peer(&self, place: &str, store: &dyn Coordination) -> Result<()> {
+        let unlike =
+            |kind: &Kind, codec, old: &Row| difference(codec, &old.shape, kind.shapes.of(codec));
+        self.compare(place, store, unlike).await
+    }
+
+    async fn compare(
+        &self,
+        place: &str,
+        store: &dyn Coordination,
+        unlike: impl Fn(&Kind, CodecId, &Row) -> Option<String> + Send + Sync,
+    ) -> Result<()> {
         let rows = store.scan(SHAPES).await?.rows;
         for kind in &self.inner.kinds.known {
             for codec in [CodecId::Bincode, CodecId::Cbor, CodecId::Json] {
                 let key = self.key(kind.is_state, &kind.manifest, kind.version, codec);
                 if let Some(row) = rows.iter().find(|row| *row.key == *key)
-                    && let Some(old) = decode(&key, &row.value)
-                    && let Some(what) = difference(codec, &old, kind.shapes.of(codec))
+                    && let Some(old) = Row::decode(&key, &row.value)
+                    && let Some(what) = unlike(kind, codec, &old)
                 {
                     return Err(self.refusal(place, kind, codec, &what));
                 }
@@ -109,9 +130,28 @@ impl ShapeBook {
         format!("{what}|{}|{manifest}|{version}|{}", self.inner.entity_type, codec.name())
     }
 
-    /// Whether the shapes of all events are in the store: there is nothing to be recorded any more.
-    pub fn is_complete(&self) -> bool {
-        self.inner.is_complete.load(Ordering::Acquire)
+    /// How today's types differ from what is stored, or what of it they cannot read.
+    fn unlike(&self, kind: &Kind, codec: CodecId, old: &Row) -> Option<String> {
+        let shape = kind.shapes.of(codec);
+        let unread = |sample: &Sample| {
+            let Some(bytes) = sample.bytes() else {
+                tracing::warn!(kind = %kind.manifest, "a damaged example of another release is not read");
+                return None;
+            };
+            let why = self.inner.kinds.read(kind, codec, bytes).err()?;
+            Some(format!(
+                "what an earlier release writes ({}) cannot be read: {why} (a field that is added needs `#[serde(default)]`)",
+                sample.words()
+            ))
+        };
+        let known = || old.samples.iter().filter(|sample| !sample.is_beyond(shape));
+        difference(codec, &old.shape, shape).or_else(|| known().find_map(unread))
+    }
+
+    /// Whether the shapes of all events with this codec are in the store: there is nothing to be
+    /// recorded any more.
+    pub fn is_complete(&self, codec: u8) -> bool {
+        self.inner.complete.load(Ordering::Acquire) & bit(codec) != 0
     }
 
     /// Sees to it that the shapes of the events of `origin` are in the store before they are.
@@ -172,11 +212,12 @@ impl ShapeBook {
         }
         let is_recorded = |kind: &Kind| {
             let same = |it: &Recorded| *it.manifest == kind.manifest && it.version == kind.version;
-            recorded.iter().any(|it| !it.is_state && same(it))
+            recorded.iter().any(|it| !it.is_state && it.codec == payload.codec && same(it))
         };
         let mut events = kinds.known.iter().filter(|kind| !kind.is_state).peekable();
-        let is_complete = events.peek().is_some() && events.all(is_recorded);
-        self.inner.is_complete.store(is_complete, Ordering::Release);
+        if events.peek().is_some() && events.all(is_recorded) {
+            self.inner.complete.fetch_or(bit(payload.codec), Ordering::AcqRel);
+        }
         Ok(())
     }
 
@@ -185,27 +226,33 @@ impl ShapeBook {
     }
 
     async fn write(&self, key: &str, kind: &Kind, codec: CodecId) -> Result<()> {
-        let shape = kind.shapes.of(codec);
-        let value = serde_json::to_vec(shape).expect("a shape has nothing that cannot be written");
-        if value.len() > SHAPE_BYTES_MAX {
-            tracing::warn!(%key, bytes = value.len(), "the shape is too large to be kept: a change of the type will not be noticed");
-            return Ok(());
-        }
+        let today = Row { shape: kind.shapes.of(codec).clone(), samples: kind.samples(codec) };
         let store = &self.inner.store;
         let mut row = store.read(SHAPES, key).await?;
         for _ in 0..ATTEMPTS_MAX {
-            if let Some(old) = row.as_ref().and_then(|row| decode(key, &row.value))
-                && let Some(what) = difference(codec, &old, shape)
-            {
-                return Err(self.refusal("of this node", kind, codec, &what));
-            }
-            // the longer one has more variants
-            if row.as_ref().is_some_and(|row| row.value.len() >= value.len()) {
+            let (united, samples) = match &row {
+                None => (today.clone(), Samples::default()),
+                Some(row) => {
+                    // one that cannot be read is left to the release that can
+                    let Some(old) = Row::decode(key, &row.value) else { return Ok(()) };
+                    if let Some(what) = self.unlike(kind, codec, &old) {
+                        return Err(self.refusal("of this node", kind, codec, &what));
+                    }
+                    let united = old.union(codec, &today);
+                    if united == old {
+                        return Ok(());
+                    }
+                    (united, old.samples)
+                }
+            };
+            // the shape matters more than new examples
+            let value = united.encode().or_else(|| Row { samples, ..united }.encode());
+            let Some(value) = value else {
+                tracing::warn!(%key, "the shape is too large to be kept: a change of the type will not be noticed");
                 return Ok(());
-            }
+            };
             let expected = row.as_ref().map(|row| row.version);
-            let value = Some(Bytes::from(value.clone()));
-            match store.compare_and_set(SHAPES, key, expected, value).await? {
+            match store.compare_and_set(SHAPES, key, expected, Some(value.into())).await? {
                 CasOutcome::Applied(_) => return Ok(()),
                 CasOutcome::Conflict(other) => row = other,
             }
@@ -214,12 +261,6 @@ impl ShapeBook {
     }
 }
 
-fn decode(key: &str, value: &[u8]) -> Option<Shape> {
-    match CodecId::Json.decode_within(value, SHAPE_BYTES_MAX) {
-        Ok(shape) => Some(shape),
-        Err(error) => {
-            tracing::warn!(%key, %error, "a shape of another release is not compared");
-            None
-        }
-    }
+fn bit(codec: u8) -> u8 {
+    1_u8.checked_shl(codec.into()).unwrap_or_default()
 }

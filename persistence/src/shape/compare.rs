@@ -2,7 +2,8 @@
 //!
 //! In bincode everything counts: order, names (they are not stored, but tell of two that changed places) and forms; only variants at the end
 //! of an enum may be on one side alone, so that a release can be taken back. In CBOR and JSON the names count: fields and variants may come
-//! and go, but what has the same name has the same form; numbers may have another width.
+//! and go, but what has the same name has the same form; numbers may have another width. Whether a
+//! field may be missing is not in a shape: `samples` tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,7 +158,7 @@ fn is_another(was: &str, is: &str) -> bool {
 }
 
 /// The type's name in its key.
-fn name_of(key: &str) -> &str {
+pub(super) fn name_of(key: &str) -> &str {
     key.split(['{', '<']).next().unwrap_or(key)
 }
 

@@ -1,12 +1,22 @@
-//! The shapes of a behaviour's events, by manifest and version, and of its state.
+//! The shapes of a behaviour's events, by manifest and version, and of its state, with examples of
+//! each where the behaviour's codec has names.
 
+use std::any::type_name;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::form::Shape;
-use super::tracer::trace;
-use crate::codec::CodecId;
+use super::samples::{Sample, Samples};
+use super::tracer::{MadeOf, trace};
+use crate::codec::{CodecId, PAYLOAD_BYTES_MAX};
 use crate::entity::{EventSourced, EventType};
+use crate::event::Payload;
+use crate::guard;
 
 /// A shape as a codec sees it: some types write themselves in other ways for people.
 #[derive(Debug, Clone)]
@@ -31,17 +41,38 @@ pub struct Kind {
     pub(super) manifest: String,
     pub(super) version: u16,
     pub(super) shapes: Shapes,
+    /// Examples in the codec of the behaviour.
+    samples: Samples,
+    codec: CodecId,
     /// The type's name in the program.
     pub(super) type_name: &'static str,
 }
 
+impl Kind {
+    /// Examples in a codec; there are none in another one than the behaviour's.
+    pub(super) fn samples(&self, codec: CodecId) -> Samples {
+        if codec == self.codec { self.samples.clone() } else { Samples::default() }
+    }
+}
+
+/// Reads a stored event, or the state of a snapshot, as recovery does; tells why it cannot.
+type Read = Arc<dyn Fn(&Payload) -> Result<(), String> + Send + Sync>;
+
 /// All that a behaviour stores.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Kinds {
     pub(super) known: Vec<Kind>,
     /// For events of a kind that no made-up event had.
-    pub(super) any_event: Shapes,
-    pub(super) event_type_name: &'static str,
+    any_event: Shapes,
+    event_type_name: &'static str,
+    read_event: Read,
+    read_state: Read,
+}
+
+impl fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kinds").field(&self.known).finish()
+    }
 }
 
 impl Kinds {
@@ -54,26 +85,49 @@ impl Kinds {
             Some(_) | None => (&self.any_event, self.event_type_name),
         };
         let (manifest, shapes) = (manifest.to_owned(), shapes.clone());
-        Kind { is_state, manifest, version, shapes, type_name }
+        let (samples, codec) = (Samples::default(), CodecId::default());
+        Kind { is_state, manifest, version, shapes, samples, codec, type_name }
+    }
+
+    /// Reads what was stored of a kind.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(super) fn read(&self, kind: &Kind, codec: CodecId, bytes: Bytes) -> Result<(), String> {
+        let stored = payload(codec, &kind.manifest, kind.version, bytes);
+        if kind.is_state { (self.read_state)(&stored) } else { (self.read_event)(&stored) }
     }
 }
 
-/// Finds out the kinds of events that a behaviour writes, with their shapes, and its state's. Calls `event_type` with made-up events.
-pub fn kinds<E: EventSourced>(behaviour: &E) -> Kinds {
-    let mut found = BTreeMap::<(String, u16), BTreeSet<Option<u32>>>::new();
-    let mut sample = |event: E::Event, variant: Option<u32>| {
-        let kind = catch_unwind(AssertUnwindSafe(|| behaviour.event_type(&event)));
-        if let Ok(EventType { manifest, version }) = kind {
-            found.entry((manifest.to_string(), version)).or_default().insert(variant);
-        }
-    };
-    let any_event =
-        Shapes { binary: trace(false, &mut sample), readable: trace(true, |_: E::Event, _| {}) };
-    let event_type_name = std::any::type_name::<E::Event>();
+fn payload(codec: CodecId, manifest: &str, version: u16, bytes: Bytes) -> Payload {
+    Payload { codec: codec as u8, manifest: manifest.into(), version, bytes }
+}
+
+/// The events of one kind as far as they were made up.
+#[derive(Default)]
+struct Found {
+    variants: BTreeSet<Option<u32>>,
+    samples: Samples,
+}
+
+/// Finds out the kinds of events that a behaviour writes, with their shapes, and its state's. Calls
+/// `event_type` with made-up events, and `from_journal` and `from_snapshot` with what becomes of
+/// made-up values.
+pub fn kinds<E: EventSourced>(behaviour: &Arc<E>) -> Kinds {
+    let read_event = reader::<E, _>("from_journal", behaviour, |behaviour, payload| {
+        behaviour.from_journal(payload).map(drop)
+    });
+    let read_state = reader::<E, _>("from_snapshot", behaviour, |behaviour, payload| {
+        behaviour.from_snapshot(payload).map(drop)
+    });
+    let codec = guard::call("event_codec", &type_name::<E>(), || behaviour.event_codec());
+    let codec = codec.unwrap_or_default();
+    let (any_event, found) = events(&**behaviour, codec, &read_event);
+    let event_type_name = type_name::<E::Event>();
     let is_one = found.len() == 1;
     let mut known: Vec<Kind> = found
         .into_iter()
-        .map(|((manifest, version), variants)| {
+        .map(|((manifest, version), Found { variants, samples })| {
             // a variant that could not be made up belongs to the only kind that there is
             let keep =
                 |index| is_one || variants.contains(&Some(index)) || variants.contains(&None);
@@ -81,18 +135,108 @@ pub fn kinds<E: EventSourced>(behaviour: &E) -> Kinds {
                 binary: any_event.binary.restricted(keep),
                 readable: any_event.readable.restricted(keep),
             };
-            Kind { is_state: false, manifest, version, shapes, type_name: event_type_name }
+            let type_name = event_type_name;
+            Kind { is_state: false, manifest, version, shapes, samples, codec, type_name }
         })
         .collect();
-    known.push(Kind {
-        is_state: true,
-        manifest: String::new(),
-        version: behaviour.snapshot_version(),
-        shapes: Shapes {
-            binary: trace(false, |_: E::State, _| {}),
-            readable: trace(true, |_: E::State, _| {}),
-        },
-        type_name: std::any::type_name::<E::State>(),
+    known.extend(state(&**behaviour, &read_state));
+    Kinds { known, any_event, event_type_name, read_event, read_state }
+}
+
+fn reader<E: EventSourced, R>(what: &'static str, behaviour: &Arc<E>, read: R) -> Read
+where
+    R: Fn(&E, &Payload) -> crate::Result<()> + Send + Sync + 'static,
+{
+    let behaviour = behaviour.clone();
+    Arc::new(move |payload| {
+        let read = guard::call(what, &type_name::<E>(), || read(&behaviour, payload));
+        match read {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(failure) => Err(failure.to_string()),
+        }
+    })
+}
+
+/// The shapes of all events, and what was found by manifest and version.
+fn events<E: EventSourced>(
+    behaviour: &E,
+    codec: CodecId,
+    read: &Read,
+) -> (Shapes, BTreeMap<(String, u16), Found>) {
+    let subject = type_name::<E::Event>();
+    let mut found = BTreeMap::<(String, u16), Found>::new();
+    let mut sample = |is_first: bool, codec: CodecId, event: E::Event, made_of: MadeOf| {
+        let _ = guard::call("event_type, Serialize or Drop of a made-up event", &subject, || {
+            let EventType { manifest, version } = behaviour.event_type(&event);
+            let kind = (manifest.to_string(), version);
+            if is_first {
+                found.entry(kind.clone()).or_default().variants.insert(made_of.variant);
+            }
+            if let Some(found) = found.get_mut(&kind) {
+                keep(&mut found.samples, codec, (&manifest, version), &event, made_of, read);
+            }
+            drop(event);
+        });
+    };
+    let shapes = shapes(codec, |is_first, codec, event, made_of| {
+        sample(is_first, codec, event, made_of);
     });
-    Kinds { known, any_event, event_type_name }
+    (shapes, found)
+}
+
+/// The kind of the state; `None` when the behaviour has no version for it.
+fn state<E: EventSourced>(behaviour: &E, read: &Read) -> Option<Kind> {
+    let type_name = type_name::<E::State>();
+    let named = guard::call("snapshot_version or snapshot_codec", &type_name, || {
+        (behaviour.snapshot_version(), behaviour.snapshot_codec())
+    });
+    let (version, codec) = named.ok()?;
+    let mut samples = Samples::default();
+    let shapes = shapes(codec, |_, codec, state: E::State, made_of| {
+        let _ = guard::call("Serialize or Drop of a made-up state", &type_name, || {
+            keep(&mut samples, codec, ("", version), &state, made_of, read);
+            drop(state);
+        });
+    });
+    let manifest = String::new();
+    Some(Kind { is_state: true, manifest, version, shapes, samples, codec, type_name })
+}
+
+/// The shapes of a type. `sample` is given the values that are made up for them, and some that are
+/// as empty as they may be, each with whether it is of the first look at the type, and the codec in
+/// which it can be an example: bincode needs none.
+fn shapes<T: DeserializeOwned>(
+    codec: CodecId,
+    mut sample: impl FnMut(bool, CodecId, T, MadeOf),
+) -> Shapes {
+    let of = |human_readable: bool| {
+        if human_readable == (codec == CodecId::Json) { codec } else { CodecId::Bincode }
+    };
+    let shapes = Shapes {
+        binary: trace(false, false, |value, made_of| sample(true, of(false), value, made_of)),
+        readable: trace(true, false, |value, made_of| sample(false, of(true), value, made_of)),
+    };
+    if codec != CodecId::Bincode {
+        let human_readable = codec == CodecId::Json;
+        trace(human_readable, true, |value, made_of| sample(false, codec, value, made_of));
+    }
+    shapes
+}
+
+/// Keeps a made-up value as an example, if this release can read it again.
+fn keep<T: Serialize>(
+    samples: &mut Samples,
+    codec: CodecId,
+    (manifest, version): (&str, u16),
+    value: &T,
+    made_of: MadeOf,
+    read: &Read,
+) {
+    let Some(variants) = made_of.names.filter(|_| codec != CodecId::Bincode) else { return };
+    let Ok(bytes) = codec.encode_within(value, PAYLOAD_BYTES_MAX) else { return };
+    let Some(sample) = Sample::new(&bytes, variants) else { return };
+    if read(&payload(codec, manifest, version, bytes.into())).is_ok() {
+        // the first ones show each variant; there need not be room for all
+        samples.add(sample);
+    }
 }

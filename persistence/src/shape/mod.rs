@@ -8,7 +8,10 @@
 //! - `form`: what a shape is.
 //! - `tracer`: finds it out, by letting a type be read from made-up values.
 //! - `compare`: what may differ.
-//! - `kinds`: the shapes of a behaviour's events and state.
+//! - `samples`: examples that a later release must read.
+//! - `kinds`: the shapes and examples of a behaviour's events and state.
+//! - `union`: what several releases have stored.
+//! - `row`: a shape with its examples, as the store has it.
 //! - `book`: the shapes in the store.
 //!
 //! What cannot be found out (a type that refuses the made-up values, or takes values of any type) is not compared.
@@ -17,7 +20,10 @@ mod book;
 mod compare;
 mod form;
 mod kinds;
+mod row;
+mod samples;
 mod tracer;
+mod union;
 
 pub use book::{SHAPES, ShapeBook};
 pub use kinds::{Kind, Kinds, kinds};

@@ -18,7 +18,7 @@ use crate::memory::MemoryStores;
 use crate::reply::ReplyTo;
 
 fn shape<T: serde::de::DeserializeOwned>() -> Shape {
-    trace(false, |_: T, _| {})
+    trace(false, false, |_: T, _| {})
 }
 
 fn bincode<A, B>() -> Option<String>
@@ -46,6 +46,8 @@ macro_rules! releases {
         })*
     };
 }
+
+mod releases;
 
 releases! {
     first {
@@ -165,7 +167,9 @@ fn variants<'a>(shape: &'a Shape, name: &str) -> &'a BTreeMap<u32, Variant> {
 #[test]
 fn each_variant_is_found_whatever_is_around_it() {
     let mut samples = Vec::new();
-    let shape = trace(false, |value: Outer, variant| samples.push((variant.unwrap(), value)));
+    let shape = trace(false, false, |value: Outer, made_of| {
+        samples.push((made_of.variant.unwrap(), value));
+    });
     let outer = variants(&shape, "Outer");
     let seen: Vec<_> = outer.values().map(|variant| variant.content.is_some()).collect();
     assert_eq!(seen, [true; 6], "{outer:#?}");
@@ -240,20 +244,21 @@ fn payload(manifest: &str, version: u16) -> Payload {
 async fn another_shape_under_the_same_version_is_refused_with_the_difference_and_the_remedy() {
     let stores = MemoryStores::new().stores();
     let book = |kinds| ShapeBook::new(Arc::from("account"), kinds, stores.coordination.clone());
-    let first = book(kinds(&account::<first::Event>(1)));
+    let first = book(kinds(&Arc::new(account::<first::Event>(1))));
     first.check("A", &*stores.coordination).await.unwrap();
     assert!(stores.coordination.scan(SHAPES).await.unwrap().rows.is_empty(), "nothing was stored");
     first.record_state(&payload("", 1)).await.unwrap();
     first.record(false, &payload("Deposited", 1)).await.unwrap();
-    assert!(!first.is_complete());
+    assert!(!first.is_complete(CodecId::Bincode as u8));
 
     // what was never stored may change
-    let other = book(kinds(&account::<reordered::Event>(2)));
+    let other = book(kinds(&Arc::new(account::<reordered::Event>(2))));
     other.check("A", &*stores.coordination).await.unwrap();
     first.record(false, &payload("Withdrawn", 1)).await.unwrap();
-    assert!(first.is_complete());
+    assert!(first.is_complete(CodecId::Bincode as u8));
+    assert!(!first.is_complete(CodecId::Cbor as u8), "another codec has rows of its own");
 
-    let other = book(kinds(&account::<reordered::Event>(1)));
+    let other = book(kinds(&Arc::new(account::<reordered::Event>(1))));
     let error = other.check("A", &*stores.coordination).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
     let text = error.to_string();
@@ -264,7 +269,7 @@ async fn another_shape_under_the_same_version_is_refused_with_the_difference_and
     assert_eq!(error.kind(), ErrorKind::Rejected, "the first write looks again");
 
     // a release that knows more may come and go
-    let extended = book(kinds(&account::<extended::Event>(1)));
+    let extended = book(kinds(&Arc::new(account::<extended::Event>(1))));
     extended.check("A", &*stores.coordination).await.unwrap();
     for manifest in ["Deposited", "Withdrawn", "Closed"] {
         extended.record(false, &payload(manifest, 1)).await.unwrap();
@@ -276,7 +281,7 @@ async fn another_shape_under_the_same_version_is_refused_with_the_difference_and
 async fn a_state_of_a_version_that_was_not_named_at_the_start_is_recorded_as_a_state() {
     let stores = MemoryStores::new().stores();
     let book = |version| {
-        let kinds = kinds(&account::<first::Event>(version));
+        let kinds = kinds(&Arc::new(account::<first::Event>(version)));
         ShapeBook::new(Arc::from("account"), kinds, stores.coordination.clone())
     };
     book(1).record_state(&payload("", 7)).await.unwrap();

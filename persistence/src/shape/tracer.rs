@@ -5,11 +5,13 @@
 //! depth.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::de::DeserializeOwned;
 
+use super::compare::name_of;
 use super::form::{Container, Content, Form, Shape, Variant, merge};
+use super::samples::VariantName;
+use crate::guard;
 use reader::Reader;
 
 mod reader;
@@ -57,6 +59,8 @@ struct State {
     deepest: usize,
     steps: usize,
     root_variant: Option<u32>,
+    /// Variants that this value is made up of.
+    made_of: BTreeSet<(String, u32)>,
     /// Variants of the whole type that a value was made up of.
     sampled: BTreeSet<u32>,
     path: String,
@@ -73,12 +77,22 @@ struct Place {
     choices: usize,
 }
 
-/// The shape of `T`; `sample` is given the values that were read, with the index of the variant when `T` is an enum.
+/// What a made-up value consists of.
+pub(super) struct MadeOf {
+    /// The index of the variant when the whole type is an enum.
+    pub(super) variant: Option<u32>,
+    /// All variants in it; `None` when a name is not certain.
+    pub(super) names: Option<Vec<VariantName>>,
+}
+
+/// The shape of `T`; `sample` is given the values that were read. With `is_empty`, whatever may be
+/// empty is.
 pub(super) fn trace<T: DeserializeOwned>(
     human_readable: bool,
-    sample: impl FnMut(T, Option<u32>),
+    is_empty: bool,
+    sample: impl FnMut(T, MadeOf),
 ) -> Shape {
-    let mut state = State { human_readable, ..State::default() };
+    let mut state = State { human_readable, is_empty, ..State::default() };
     let root = trace_in(&mut state, sample);
     Shape { root, types: state.types }
 }
@@ -98,22 +112,20 @@ pub(crate) fn samples<T: DeserializeOwned>(
     saw_any
 }
 
-fn trace_in<T: DeserializeOwned>(
-    state: &mut State,
-    mut sample: impl FnMut(T, Option<u32>),
-) -> Form {
+fn trace_in<T: DeserializeOwned>(state: &mut State, mut sample: impl FnMut(T, MadeOf)) -> Form {
     let mut root = Form::Unknown;
     for _ in 0..PASSES_MAX {
         state.begin();
         let mut form = Form::Unknown;
         let known = state.done.len();
-        let read = catch_unwind(AssertUnwindSafe(|| {
+        let subject = std::any::type_name::<T>();
+        let read = guard::call("Deserialize of a made-up value", &subject, || {
             T::deserialize(Reader { state: &mut *state, form: &mut form })
-        }));
+        });
         merge(&mut root, form);
         match read {
             Ok(Ok(value)) => {
-                sample(value, state.root_variant);
+                sample(value, state.made_of());
                 let is_new = state.root_variant.is_some_and(|index| state.sampled.insert(index));
                 if state.done.len() == known && !is_new {
                     // all was seen, or what is left cannot be reached
@@ -133,12 +145,22 @@ fn trace_in<T: DeserializeOwned>(
 
 impl State {
     fn begin(&mut self) {
+        self.made_of.clear();
         self.open.clear();
         self.variants.clear();
         self.optionals.clear();
         self.path.clear();
         (self.depth, self.deepest, self.steps) = (0, 0, 0);
         (self.last, self.root_variant) = (None, None);
+    }
+
+    fn made_of(&self) -> MadeOf {
+        let name = |(key, index): &(String, u32)| {
+            let Some(Container::Enum(variants)) = self.types.get(key) else { return None };
+            let name = variants.get(index).map(|variant| variant.name.clone());
+            name.filter(|name| !name.is_empty()).map(|name| (name_of(key).to_owned(), name))
+        };
+        MadeOf { variant: self.root_variant, names: self.made_of.iter().map(name).collect() }
     }
 
     /// Does something else at the place of the failure in the next pass; false when there is nothing else.

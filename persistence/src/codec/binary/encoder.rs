@@ -29,21 +29,15 @@ pub(super) struct Encoder<S> {
     empty_elements: usize,
     /// A format with names writes null for what was written last.
     is_null: bool,
-    /// There was a sequence or map of more than one element.
-    has_elements: bool,
 }
 
 impl<S: Sink> Encoder<S> {
     pub(super) fn new(sink: S, rules: Rules) -> Self {
-        Self { sink, rules, depth: 0, empty_elements: 0, is_null: false, has_elements: false }
+        Self { sink, rules, depth: 0, empty_elements: 0, is_null: false }
     }
 
     pub(super) fn into_sink(self) -> S {
         self.sink
-    }
-
-    pub(super) fn has_elements(&self) -> bool {
-        self.has_elements
     }
 
     fn enter(&mut self) -> Result<(), Failed> {
@@ -97,10 +91,8 @@ impl<S: Sink> Encoder<S> {
                     "a sequence or map whose length is not known before (`flatten`, for one) cannot be read back",
                 ));
             }
-            self.has_elements = true;
             return self.compound(0, true);
         };
-        self.has_elements |= length > 1;
         self.length(length)?;
         self.compound(length, true)
     }

@@ -77,12 +77,6 @@ pub(super) fn check_named<T: Serialize + ?Sized>(
     value.serialize(&mut encoder)
 }
 
-/// Whether there is a sequence or a map of more than one element.
-pub(super) fn has_elements<T: Serialize + ?Sized>(value: &T) -> bool {
-    let mut encoder = Encoder::new(Count::default(), Rules::Named { human_readable: false });
-    value.serialize(&mut encoder).is_ok() && encoder.has_elements()
-}
-
 /// Decodes a value that takes all of the bytes.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failed> {
     let mut decoder = decoder::Decoder::new(bytes);

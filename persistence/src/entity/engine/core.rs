@@ -136,6 +136,7 @@ impl<E: EventSourced> Engine<E> {
             input @ (Input::SnapshotLoaded(..)
             | Input::Replayed(..)
             | Input::HighestFound(..)
+            | Input::SnapshotsVoided(..)
             | Input::Appended(..)
             | Input::Pulled(..)
             | Input::SnapshotSaved(..)
@@ -147,23 +148,20 @@ impl<E: EventSourced> Engine<E> {
     /// The results of I/O; those of an earlier generation mean nothing any more.
     fn result(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
         let (shared, current) = (&self.shared, self.shared.generation);
+        let mut is_complete = false;
         let outcome = match (&mut self.phase, input) {
             (Phase::Recovering(recovery), Input::SnapshotLoaded(g, result)) if g == current => {
                 recovery.snapshot_loaded(shared, result, actions)
             }
             (Phase::Recovering(recovery), Input::Replayed(g, result)) if g == current => {
-                match recovery.replayed(shared, result, actions) {
-                    Ok(false) => Ok(()),
-                    Ok(true) => return self.recovered(now, actions),
-                    Err(failure) => Err(failure),
-                }
+                recovery.replayed(shared, result, actions).map(|done| is_complete = done)
             }
             (Phase::Recovering(recovery), Input::HighestFound(g, result)) if g == current => {
-                match recovery.highest_found(shared, result, actions) {
-                    Ok(false) => Ok(()),
-                    Ok(true) => return self.recovered(now, actions),
-                    Err(failure) => Err(failure),
-                }
+                recovery.highest_found(shared, result, actions).map(|done| is_complete = done)
+            }
+            (Phase::Recovering(_), Input::SnapshotsVoided(g, result)) if g == current => {
+                let voided = result.map(|()| is_complete = true);
+                voided.map_err(|error| store_failure("making a snapshot unusable", error))
             }
             (Phase::Running(running), Input::Appended(g, result)) if g == current => {
                 let outcome = running.appended(shared, result, actions);
@@ -198,6 +196,9 @@ impl<E: EventSourced> Engine<E> {
                 Ok(())
             }
         };
+        if is_complete {
+            return self.recovered(now, actions);
+        }
         self.settle(now, outcome, actions);
     }
 

@@ -50,6 +50,8 @@ pub enum Input<E: EventSourced> {
     Replayed(Generation, StoreResult<Vec<StoredEvent>>),
     /// The highest number of this replica's stream.
     HighestFound(Generation, StoreResult<SequenceNr>),
+    /// The snapshots above the journal cannot be used any more, or the store failed at one.
+    SnapshotsVoided(Generation, StoreResult<()>),
     /// The append under way has ended.
     Appended(Generation, StoreResult<()>),
     /// The next events of another replica's stream.
@@ -86,8 +88,9 @@ pub enum Action<E: EventSourced> {
     Pull(Generation, ReplicaId, SequenceNr),
     /// Store it, read it back, and answer with `SnapshotSaved`.
     SaveSnapshot(Generation, Box<Snapshot>),
-    /// Replace the snapshot with this number by one that cannot be used. No answer.
-    VoidSnapshot(SequenceNr),
+    /// Replace the snapshots with these numbers by ones that cannot be used, and answer with
+    /// `SnapshotsVoided`.
+    VoidSnapshots(Generation, Vec<SequenceNr>),
     /// Delete snapshots up to this number. No answer.
     DeleteSnapshots(SequenceNr),
     /// Delete events up to this number. No answer.
@@ -203,7 +206,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             }
             Self::Pull(_, replica, after) => write!(f, "Pull({replica}, {after})"),
             Self::SaveSnapshot(_, snapshot) => write!(f, "SaveSnapshot({})", snapshot.sequence_nr),
-            Self::VoidSnapshot(number) => write!(f, "VoidSnapshot({number})"),
+            Self::VoidSnapshots(_, numbers) => write!(f, "VoidSnapshots({numbers:?})"),
             Self::DeleteSnapshots(last) => write!(f, "DeleteSnapshots({last})"),
             Self::DeleteEvents(last) => write!(f, "DeleteEvents({last})"),
             Self::Release(releases) => write!(f, "Release({})", releases.len()),

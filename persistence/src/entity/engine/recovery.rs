@@ -1,8 +1,13 @@
 //! Recovery: the newest snapshot that can be used, then the events after it.
 //!
-//! A snapshot that cannot be used is passed over, loudly, for an older one or for the events. Recovery never ends below the journal's
-//! highest number, above it, or with a hole: what cannot be recovered whole is an error that names what is missing. A replicated entity whose
-//! snapshot is above the journal has lost events, which the other replicas are asked for (`reclaim`); alone, it stops.
+//! A snapshot that cannot be used is passed over, loudly, for an older one or for the events.
+//! Recovery never ends below the journal's highest number, above it, or with a hole: what cannot be
+//! recovered whole is an error that names what is missing. A replicated entity whose snapshot is
+//! above the journal has lost events, which the other replicas are asked for (`reclaim`); alone, it
+//! stops. Other events will have the numbers of those that are lost, so that snapshots above the
+//! journal are made unusable: once a whole state was reached without them, and before anything is
+//! appended. A recovery that fails leaves them as they are, since a journal that is brought back
+//! may need them.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +43,8 @@ pub(super) struct Recovery<E: EventSourced> {
     passed_over: Option<String>,
     /// The journal's highest number, which a snapshot was above.
     ends_at: Option<SequenceNr>,
+    /// The snapshots above the journal.
+    above: Vec<SequenceNr>,
     doubts: Doubts,
 }
 
@@ -57,6 +64,7 @@ impl<E: EventSourced> Recovery<E> {
             has_replayed: false,
             passed_over: None,
             ends_at: None,
+            above: Vec::new(),
             doubts: Doubts::default(),
         })
     }
@@ -75,7 +83,7 @@ impl<E: EventSourced> Recovery<E> {
         let snapshot = result.map_err(|error| store_failure("reading the snapshot", error))?;
         if let Some(snapshot) = snapshot {
             if self.ends_at.is_some_and(|highest| snapshot.sequence_nr > highest) {
-                self.void(snapshot.sequence_nr, actions);
+                self.pass_over_above(snapshot.sequence_nr, actions);
                 return Ok(());
             }
             match read_state(shared, &snapshot) {
@@ -120,7 +128,7 @@ impl<E: EventSourced> Recovery<E> {
         let events = result.map_err(|error| store_failure("replaying", error))?;
         if events.is_empty() {
             if self.has_replayed {
-                return self.each_event_is_named(shared).map(|()| true);
+                return self.complete(shared, actions);
             }
             // nothing, or nothing any more?
             actions.push(Action::FindHighest(self.generation));
@@ -154,7 +162,7 @@ impl<E: EventSourced> Recovery<E> {
                 shared.id, self.newest
             )));
         }
-        self.each_event_is_named(shared).map(|()| true)
+        self.complete(shared, actions)
     }
 
     /// The journal went back, and the snapshot did not: an older one, or the events, are read in its place. What is missing then is asked
@@ -172,15 +180,26 @@ impl<E: EventSourced> Recovery<E> {
         let anew = Self { passed_over: Some(why), ends_at: Some(highest), ..Self::new(shared)? };
         std::mem::replace(self, anew).end(shared);
         self.doubts.found_behind();
-        self.void(number, actions);
+        self.pass_over_above(number, actions);
         Ok(())
     }
 
-    /// Other events will have the numbers that a snapshot of lost ones has: it is made unusable, and the one before it is read.
-    fn void(&self, number: SequenceNr, actions: &mut Vec<Action<E>>) {
-        actions.push(Action::VoidSnapshot(number));
+    /// A snapshot above the journal is not used, and the one before it is read.
+    fn pass_over_above(&mut self, number: SequenceNr, actions: &mut Vec<Action<E>>) {
+        self.above.push(number);
         let older = SequenceNr::new(number.value().saturating_sub(1));
         actions.push(Action::LoadSnapshot(self.generation, older));
+    }
+
+    /// A whole state was reached. Returns whether recovery is complete: not before the snapshots
+    /// above the journal are unusable.
+    fn complete(&self, shared: &Shared<E>, actions: &mut Vec<Action<E>>) -> Result<bool, Failure> {
+        self.each_event_is_named(shared)?;
+        if self.above.is_empty() {
+            return Ok(true);
+        }
+        actions.push(Action::VoidSnapshots(self.generation, self.above.clone()));
+        Ok(false)
     }
 
     fn replay(&mut self, shared: &Shared<E>, event: &StoredEvent) -> Result<(), Failure> {
@@ -188,6 +207,14 @@ impl<E: EventSourced> Recovery<E> {
         if event.sequence_nr != expected {
             let last = SequenceNr::new(event.sequence_nr.value().saturating_sub(1));
             return Err(self.missing(shared, last));
+        }
+        if self.delivery.is_duplicate(event) {
+            return Err(Failure::Failed(format!(
+                "recovering `{}`: event {expected} is event {} of `{}`, which was applied before: the snapshot or the stream is of another history",
+                shared.id,
+                event.meta.origin_nr(),
+                event.meta.origin
+            )));
         }
         self.newest = expected;
         self.has_replayed = true;

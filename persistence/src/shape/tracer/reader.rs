@@ -307,6 +307,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         let entry = (key.clone(), index);
         state.open.push(key.clone());
         state.variants.push(entry.clone());
+        state.made_of.insert(entry.clone());
         state.last = None;
         let (depth, outer) = (state.depth, std::mem::take(&mut state.deepest));
         let value = visitor.visit_enum(Choice { state: &mut *state, key: &key, index })?;

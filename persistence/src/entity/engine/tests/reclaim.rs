@@ -310,6 +310,80 @@ fn a_snapshot_above_the_journal_is_voided_and_what_is_missing_is_taken_back() {
     assert_eq!(world.texts("A"), ["a1", "a2", "a3", "a4", "a5", "a6", "a7"]);
 }
 
+/// A world whose replica A has a snapshot of six events, and a journal that went back to the
+/// fourth.
+fn with_a_snapshot_above_the_journal() -> World {
+    let settings =
+        EntitySettings { snapshot_every: 6, pull_at_start: false, ..EntitySettings::default() };
+    let mut world = World::with(&["A", "B"], settings);
+    for text in ["a1", "a2", "a3", "a4", "a5", "a6"] {
+        world.add("A", text);
+    }
+    world.replica("A").journal.truncate(4);
+    world.mode = Mode::Hold;
+    world
+}
+
+/// The journal's first events are deleted, and only the snapshot has them: a newer backup of the
+/// journal needs it.
+#[test]
+fn a_snapshot_above_the_journal_is_kept_when_nothing_takes_its_place() {
+    let mut world = with_a_snapshot_above_the_journal();
+    let replica = world.replica("A");
+    replica.journal.drain(..2);
+    replica.deleted = SequenceNr::new(2);
+    world.restart("A");
+    world.io("A");
+
+    let stopped = format!("{:?}", world.replica("A").stopped);
+    assert!(stopped.contains("the events 1 to 2 are not in the journal"), "{stopped}");
+    assert_eq!(world.replica("A").voided, []);
+    let snapshot = world.replica("A").snapshot.as_ref().map(|snapshot| snapshot.sequence_nr);
+    assert_eq!(snapshot, Some(SequenceNr::new(6)));
+}
+
+#[test]
+fn nothing_is_appended_before_the_snapshots_above_the_journal_are_unusable() {
+    let mut world = with_a_snapshot_above_the_journal();
+    let appended = world.replica("A").append_count;
+    world.restart("A");
+    let voids = |world: &mut World| {
+        let held = world.replica("A").held.front();
+        held.is_some_and(|action| format!("{action:?}").starts_with("VoidSnapshots"))
+    };
+    while !voids(&mut world) {
+        assert!(world.io_once("A"), "the snapshot is never made unusable");
+    }
+    world.fail_io("A", unavailable());
+    world.io("A");
+    assert!(!world.replica("A").engine.is_running());
+    assert_eq!(world.replica("A").append_count, appended);
+    world.pass(Duration::from_secs(60));
+    let reply = world.add("A", "a7");
+    world.io("A");
+    assert_eq!(world.replica("A").voided, [SequenceNr::new(6)]);
+    assert_eq!(reply.now(), Ok(7));
+    assert_eq!(world.texts("A"), ["a1", "a2", "a3", "a4", "a5", "a6", "a7"]);
+}
+
+/// A snapshot of a history that the journal lost, and that nobody made unusable.
+#[test]
+fn an_event_that_the_snapshot_has_already_is_not_applied_again() {
+    let mut world = with_a_snapshot_above_the_journal();
+    let mut stream = world.replica("A").journal.clone();
+    for number in 5..=7 {
+        let mut event = stream[number - 2].clone();
+        event.sequence_nr = SequenceNr::new(number as u64);
+        stream.push(event);
+    }
+    world.replica("A").journal = stream;
+    world.restart("A");
+    world.io("A");
+
+    let stopped = format!("{:?}", world.replica("A").stopped);
+    assert!(stopped.contains("event 7 is event 4 of `A`, which was applied before"), "{stopped}");
+}
+
 /// Behaviours that cannot have `bad`: they cannot read it, or panic at it.
 fn without_bad() -> [fn() -> Log; 2] {
     [

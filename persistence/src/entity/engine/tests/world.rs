@@ -36,7 +36,7 @@ pub(super) struct Replica {
     /// What an operator wants skipped: origins and numbers.
     pub(super) skips: Vec<(&'static str, u64)>,
     pub(super) deleted_snapshots: SequenceNr,
-    deleted: SequenceNr,
+    pub(super) deleted: SequenceNr,
     id: ReplicationId,
 }
 
@@ -239,10 +239,10 @@ impl World {
                 replica.snapshot = Some(*snapshot);
                 Some(Input::SnapshotSaved(generation, number, Ok(())))
             }
-            Action::VoidSnapshot(number) => {
-                let snapshot = replica.snapshot.take_if(|held| held.sequence_nr == number);
+            Action::VoidSnapshots(generation, numbers) => {
+                let snapshot = replica.snapshot.take_if(|s| numbers.contains(&s.sequence_nr));
                 replica.voided.extend(snapshot.map(|snapshot| snapshot.sequence_nr));
-                None
+                Some(Input::SnapshotsVoided(generation, Ok(())))
             }
             Action::DeleteEvents(last) => {
                 replica.deleted = last;
@@ -281,6 +281,7 @@ impl World {
             Action::Replay(generation, _) => Input::Replayed(generation, Err(error)),
             Action::LoadSnapshot(generation, _) => Input::SnapshotLoaded(generation, Err(error)),
             Action::FindHighest(generation) => Input::HighestFound(generation, Err(error)),
+            Action::VoidSnapshots(generation, _) => Input::SnapshotsVoided(generation, Err(error)),
             Action::SaveSnapshot(generation, snapshot) => {
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, Err(error))
             }

@@ -1,6 +1,6 @@
 //! Events: stored and readable, or refused before they are stored.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -110,6 +110,59 @@ async fn an_event_that_is_read_as_another_value_is_rejected() {
         let refused = entity.put(Swapped { x: 3, y: 4 }).await.unwrap_err();
         assert!(refused.to_string().contains("read as another value"), "{refused}");
         assert_eq!(place.event_count().await, 0);
+        let list = place.start(&Keeper::new(codec));
+        let refused = list.put((Swapped { x: 3, y: 4 }, vec![1_u8, 2])).await.unwrap_err();
+        assert!(refused.to_string().contains("read as another value"), "{codec:?}: {refused}");
+        assert_eq!(place.event_count().await, 0, "beside a list, too");
+    }
+}
+
+/// A list whose two halves do not fit: read in reverse, or sorted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Misread<const SORTED: bool>(Vec<u32>);
+
+impl<'de, const SORTED: bool> Deserialize<'de> for Misread<SORTED> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Self, D::Error> {
+        let mut list = Vec::deserialize(deserializer)?;
+        if SORTED {
+            list.sort_unstable()
+        } else {
+            list.reverse()
+        }
+        Ok(Self(list))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_read_in_another_order_is_rejected_even_beside_a_set() {
+    let set: HashSet<u32> = (0..50).collect();
+    for codec in [CodecId::Bincode, CodecId::Cbor, CodecId::Json] {
+        let place = Place::new(EntitySettings::default()).await;
+        let reversed = place.start(&Keeper::new(codec));
+        let refused = reversed.put((Misread::<false>(vec![1, 2]), set.clone())).await.unwrap_err();
+        assert!(refused.to_string().contains("a list in another order"), "{codec:?}: {refused}");
+        let sorted = place.start(&Keeper::new(codec));
+        let refused = sorted.put((Misread::<true>(vec![2, 1]), set.clone())).await.unwrap_err();
+        assert!(refused.to_string().contains("a list in another order"), "{codec:?}: {refused}");
+        assert_eq!(place.event_count().await, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sets_without_an_order_are_stored() {
+    for codec in [CodecId::Bincode, CodecId::Cbor, CodecId::Json] {
+        let place = Place::new(EntitySettings::default()).await;
+        let keeper = Keeper::new(codec);
+        let entity = place.start(&keeper);
+        let mut all = Vec::new();
+        for size in [0, 1, 2, 2, 2, 3, 50] {
+            let sets: Vec<HashSet<u32>> = vec![(0..size).collect(), (0..2).collect()];
+            entity.put((sets.clone(), vec![3_u8, 1])).await.unwrap();
+            all.push((sets, vec![3_u8, 1]));
+        }
+        assert_eq!(place.start(&keeper).read().await, Ok(all), "{codec:?}");
     }
 }
 
