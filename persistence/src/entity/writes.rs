@@ -102,6 +102,7 @@ impl Drop for WriteGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task;
 
     #[tokio::test]
     async fn a_shard_has_no_append_under_way_when_the_last_one_of_its_entities_has_ended() {
@@ -110,7 +111,7 @@ mod tests {
             (Writes::of_entity(Some(shard.clone())), Writes::of_entity(Some(shard.clone())));
         let (of_a, of_b) = (a.begin().unwrap(), b.begin().unwrap());
         assert_eq!((a.count(), b.count(), shard.count()), (1, 1, 2));
-        let waiting = tokio::spawn({
+        let waiting = task::spawn("a test", {
             let shard = shard.clone();
             async move { shard.none().await }
         });
@@ -140,7 +141,7 @@ mod tests {
         for _ in 0..2_000 {
             let shard = Arc::<Writes>::default();
             let writes = Writes::of_entity(Some(shard.clone()));
-            let begins = tokio::spawn({
+            let begins = task::spawn("a test", {
                 let writes = writes.clone();
                 async move { writes.begin() }
             });

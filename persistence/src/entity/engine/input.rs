@@ -147,6 +147,7 @@ impl<E: EventSourced> Input<E> {
             | Self::Appended(..)
             | Self::Pulled(..)
             | Self::SnapshotSaved(..)
+            | Self::SnapshotsVoided(..)
             | Self::Skip(..)
             | Self::Wake
             | Self::Stop
@@ -173,7 +174,7 @@ impl<E: EventSourced> Action<E> {
             | Self::Append(..)
             | Self::Pull(..)
             | Self::SaveSnapshot(..)
-            | Self::VoidSnapshot(_)
+            | Self::VoidSnapshots(..)
             | Self::DeleteSnapshots(_)
             | Self::DeleteEvents(_)
             | Self::Publish(_)

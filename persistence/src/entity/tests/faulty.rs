@@ -128,7 +128,7 @@ async fn a_future_ends_when_its_entity_starts_again() {
 async fn an_append_before_which_a_shape_could_not_be_recorded_is_without_effect() {
     let stores = MemoryStores::new().stores();
     let coordination = Arc::new(Late(stores.coordination.clone()));
-    let shapes = ShapeBook::new("counter".into(), kinds(&Counter), coordination);
+    let shapes = ShapeBook::new("counter".into(), kinds(&Arc::new(Counter)), coordination);
     let mut fixture = fixture_on(quiet(), stores).await;
     fixture.runtime = fixture.runtime.with_shapes(shapes);
     let entity = spawn(&fixture);
