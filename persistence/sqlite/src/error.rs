@@ -5,6 +5,8 @@ use std::path::Path;
 use antiphon_persistence::{Error, ErrorKind};
 use rusqlite::ErrorCode;
 
+use crate::file::why_not_opened;
+
 /// Maps an error of a read, or of a write that did not take effect.
 pub(crate) fn from_sqlite(path: &Path, doing: &str, error: rusqlite::Error) -> Error {
     let code = error.sqlite_error_code();
@@ -16,7 +18,9 @@ pub(crate) fn from_sqlite(path: &Path, doing: &str, error: rusqlite::Error) -> E
             (ErrorKind::Unavailable, "another process holds the file: see `busy_timeout`")
         }
         Some(ErrorCode::CannotOpen) => {
-            (ErrorKind::Unavailable, "expected a file in a folder that exists and is writable")
+            let why = why_not_opened(path);
+            let message = format!("{doing} in `{}`: {why}", path.display());
+            return Error::unavailable(message).with_source(error);
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             (ErrorKind::Unavailable, "expected a file and a folder that this user may write")
