@@ -9,6 +9,7 @@
 //! - [`cluster`]: starts node processes on this machine.
 //! - [`demo`]: the demo.
 //! - [`verify`]: checks a journal for damage.
+//! - [`output`]: what the commands print.
 
 pub mod accept_loss;
 pub mod client;
@@ -18,6 +19,7 @@ pub mod demo;
 pub mod header;
 pub mod http;
 mod journal;
+pub mod output;
 pub mod run;
 pub mod schema;
 pub mod skip;

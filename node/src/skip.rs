@@ -7,6 +7,7 @@ use antiphon::prelude::*;
 use clap::Args;
 
 use crate::config;
+use crate::output::say;
 
 /// Records that one event of another replica is never applied at this place.
 #[derive(Debug, Args)]
@@ -53,6 +54,6 @@ pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
     let journal = config.own_journal().open(false).await?;
     let is_new = event.record(&*journal.stores().coordination, &note).await?;
     let what = if is_new { "recorded" } else { "was recorded before" };
-    println!("{what}: event {number} of `{origin}` is skipped for `{}`", event.id);
+    say!("{what}: event {number} of `{origin}` is skipped for `{}`", event.id)?;
     Ok(true)
 }
