@@ -12,6 +12,7 @@
 //! - [`output`]: what the commands print.
 
 pub mod accept_loss;
+mod body;
 pub mod client;
 pub mod cluster;
 pub mod config;

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use antiphon::persistence::entity::SkippedEvent;
+use antiphon::persistence::event::SequenceNr;
 use antiphon::prelude::*;
 use clap::Args;
 
 use crate::config;
-use crate::output::say;
+use crate::output::{self, say};
 
 /// Records that one event of another replica is never applied at this place.
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ pub struct SkipArguments {
 }
 
 /// Records the skip. The entity skips the event at its next attempt. Returns whether the record is
-/// stored.
+/// stored. Warns of an entity without any event at this place, whose name may be wrong.
 ///
 /// # Errors
 /// `Rejected` when the configuration, the id or the origin is wrong; the errors of the store.
@@ -52,8 +53,16 @@ pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
         )));
     }
     let journal = config.own_journal().open(false).await?;
+    let highest = journal.stores().journal.highest(&event.id.persistence_id()).await?;
     let is_new = event.record(&*journal.stores().coordination, &note).await?;
     let what = if is_new { "recorded" } else { "was recorded before" };
     say!("{what}: event {number} of `{origin}` is skipped for `{}`", event.id)?;
+    // not refused: the first event of an entity may be the one that cannot be applied
+    if highest == SequenceNr::ZERO {
+        output::complain(format_args!(
+            "warning: this place has no event of `{}`: check the type and the id, since the record stays, and no other entity heeds it",
+            event.id
+        ));
+    }
     Ok(true)
 }
