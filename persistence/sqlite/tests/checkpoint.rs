@@ -41,8 +41,8 @@ async fn interrupted(folder: &Path) -> PathBuf {
 fn first_page(log: &[u8]) -> &[u8] {
     let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().expect("four bytes"));
     let bytes = number(8) as usize;
-    let frames = (32..log.len()).step_by(24 + bytes);
-    let at = frames.filter(|at| number(*at) == 1).last().expect("a first page");
+    let mut frames = (32..log.len()).step_by(24 + bytes);
+    let at = frames.rfind(|at| number(*at) == 1).expect("a first page");
     &log[at + 24..at + 24 + bytes]
 }
 

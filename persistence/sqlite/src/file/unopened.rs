@@ -58,7 +58,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         std::fs::write(&path, "x").expect("written");
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).expect("changed");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).expect("changed");
         let there = || std::fs::metadata(&path);
 
         let full = why(Err(io::Error::from_raw_os_error(EMFILE)), there());
