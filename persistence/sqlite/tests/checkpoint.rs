@@ -88,7 +88,8 @@ async fn a_log_that_was_emptied_in_use_is_damage_and_no_wrong_path() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("a.db");
     let stores = SqliteStores::open(&path, SqliteSettings::default()).expect("a new file");
-    let value = Some(Bytes::from_static(b"v"));
+    // large enough for a new page, so that the log has a first page
+    let value = Some(Bytes::from(vec![7; 10_000]));
     stores.compare_and_set("t", "k", None, value).await.expect("stored");
 
     let log = std::fs::File::options().write(true).open(beside(&path, "-wal")).expect("a log");
