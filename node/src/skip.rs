@@ -57,12 +57,33 @@ pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
     let is_new = event.record(&*journal.stores().coordination, &note).await?;
     let what = if is_new { "recorded" } else { "was recorded before" };
     say!("{what}: event {number} of `{origin}` is skipped for `{}`", event.id)?;
-    // not refused: the first event of an entity may be the one that cannot be applied
-    if highest == SequenceNr::ZERO {
-        output::complain(format_args!(
-            "warning: this place has no event of `{}`: check the type and the id, since the record stays, and no other entity heeds it",
-            event.id
-        ));
+    if let Some(warning) = warning(&event, highest) {
+        output::complain(format_args!("warning: {warning}"));
     }
     Ok(true)
+}
+
+/// Warns of an entity of which this place has no event. It is not refused, because its first event
+/// may be the one that cannot be applied.
+fn warning(event: &SkippedEvent, highest: SequenceNr) -> Option<String> {
+    (highest == SequenceNr::ZERO).then(|| {
+        format!(
+            "this place has no event of `{}`: check the type and the id, since the record stays, and no other entity heeds it",
+            event.id
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entity_without_any_event_is_warned_of_by_its_name() {
+        let id = ReplicationId::parse("nosuch|gb|DC-A").expect("an id");
+        let event = SkippedEvent { origin: ReplicaId::new("DC-B").expect("a name"), number: 1, id };
+        let text = warning(&event, SequenceNr::ZERO).expect("a warning");
+        assert!(text.contains("`nosuch|gb|DC-A`"), "{text}");
+        assert_eq!(warning(&event, SequenceNr::new(1)), None);
+    }
 }
