@@ -1,7 +1,7 @@
 //! `antiphon journal accept-loss`: the operator's decision that a place continues without the
 //! answer of another place.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::path::Path;
 
 use antiphon::persistence::time::{Clock, SystemClock};
@@ -9,6 +9,7 @@ use antiphon::prelude::*;
 use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
 
 use crate::config;
+use crate::output::{self, say};
 
 /// Accepts that the places `peers` are not asked for events of the own place; `all` stands for
 /// every place in doubt. Prints the consequences, and asks for confirmation unless `is_confirmed`.
@@ -27,7 +28,7 @@ pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result
         )));
     };
     if row.doubts.is_empty() {
-        println!("Place `{place}` is in no doubt about any other place: nothing to accept.");
+        say!("Place `{place}` is in no doubt about any other place: nothing to accept.")?;
         return Ok(true);
     }
     let named = |peer: &&String| peers.iter().any(|name| name == "all" || name == *peer);
@@ -41,15 +42,15 @@ pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result
         )));
     }
     for peer in &chosen {
-        println!("{}", meaning(&place, peer, row.doubts[peer]));
+        say!("{}", meaning(&place, peer, row.doubts[peer]))?;
     }
     if !is_confirmed && !confirmed()? {
-        println!("Nothing was changed.");
+        say!("Nothing was changed.")?;
         return Ok(false);
     }
     for peer in &chosen {
         accept_loss(&*store, peer, SystemClock.wall().as_micros()).await?;
-        println!("Accepted: place `{place}` goes on without the word of `{peer}`.");
+        say!("Accepted: place `{place}` goes on without the word of `{peer}`.")?;
     }
     Ok(true)
 }
@@ -69,11 +70,12 @@ fn meaning(place: &str, peer: &str, doubt: Doubt) -> String {
 }
 
 fn confirmed() -> Result<bool> {
-    print!("Type `yes` to accept this: ");
     let cannot = |error: std::io::Error| {
         Error::rejected(format!("no answer can be read: {error}: use --yes to confirm"))
     };
-    std::io::stdout().flush().map_err(cannot)?;
+    // whoever does not see the question cannot answer it
+    output::write(&mut std::io::stdout(), format_args!("Type `yes` to accept this: "))
+        .map_err(cannot)?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(cannot)?;
     Ok(line.trim() == "yes")

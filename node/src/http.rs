@@ -17,6 +17,7 @@ use antiphon_counter as counter;
 use antiphon_watch_list as watch_list;
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::body;
 use crate::config::Config;
 use crate::header::{POLICY, REPLICA, decode as decode_header, encode as encode_header};
 
@@ -111,8 +113,11 @@ pub async fn entities(node: &Node, config: &Config) -> Result<Router> {
             expected: r#"{"add": "title"} or {"remove": "title"}"#,
         }),
     );
-    let router = Router::new().route("/entities/{type}/{id}", get(read).post(write));
-    Ok(router.with_state(Arc::new(types)))
+    Ok(routes().with_state(Arc::new(types)))
+}
+
+fn routes() -> Router<Types> {
+    Router::new().route("/entities/{type}/{id}", get(read).post(write))
 }
 
 fn decode<T: DeserializeOwned>(body: Value) -> Result<T> {
@@ -195,27 +200,43 @@ fn ask_watch_list(list: EntityRef<watch_list::Command>, body: Option<Value>) -> 
     })
 }
 
+/// The entity type and the entity id of a path.
+type Names = Path<(String, String)>;
+
 async fn read(
     State(types): State<Types>,
-    Path((entity_type, id)): Path<(String, String)>,
+    path: std::result::Result<Names, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    serve(&types, &entity_type, &id, &headers, None).await
+    match path {
+        Ok(Path((entity_type, id))) => serve(&types, &entity_type, &id, &headers, None).await,
+        Err(error) => refuse_path(&error),
+    }
 }
 
 async fn write(
     State(types): State<Types>,
-    Path((entity_type, id)): Path<(String, String)>,
+    path: std::result::Result<Names, PathRejection>,
     headers: HeaderMap,
-    body: Bytes,
+    body: std::result::Result<Bytes, BytesRejection>,
 ) -> Response {
-    match serde_json::from_slice(&body) {
+    let Path((entity_type, id)) = match path {
+        Ok(names) => names,
+        Err(error) => return refuse_path(&error),
+    };
+    let expected = || types.get(entity_type.as_str()).map_or("JSON", |known| known.expected());
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return refuse(error.status(), &error.body_text(), expected()),
+    };
+    match body::parse(&body) {
         Ok(body) => serve(&types, &entity_type, &id, &headers, Some(body)).await,
-        Err(error) => {
-            let expected = types.get(entity_type.as_str()).map_or("JSON", |known| known.expected());
-            refuse(StatusCode::BAD_REQUEST, &format!("the body is no JSON: {error}"), expected)
-        }
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error, expected()),
     }
+}
+
+fn refuse_path(error: &PathRejection) -> Response {
+    refuse(error.status(), &error.body_text(), "an entity type and an entity id, in UTF-8")
 }
 
 fn refuse(status: StatusCode, error: &str, expected: &str) -> Response {
@@ -314,3 +335,6 @@ fn status(error: &AskError) -> StatusCode {
         AskError::Rejected(_) => StatusCode::BAD_REQUEST,
     }
 }
+
+#[cfg(test)]
+mod tests;

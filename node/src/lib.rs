@@ -9,8 +9,10 @@
 //! - [`cluster`]: starts node processes on this machine.
 //! - [`demo`]: the demo.
 //! - [`verify`]: checks a journal for damage.
+//! - [`output`]: what the commands print.
 
 pub mod accept_loss;
+mod body;
 pub mod client;
 pub mod cluster;
 pub mod config;
@@ -18,6 +20,7 @@ pub mod demo;
 pub mod header;
 pub mod http;
 mod journal;
+pub mod output;
 pub mod run;
 pub mod schema;
 pub mod skip;

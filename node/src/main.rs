@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use antiphon_node::{accept_loss, config, demo, run, schema, skip, status, verify};
+use antiphon_node::{accept_loss, config, demo, output, run, schema, skip, status, verify};
 use clap::{Parser, Subcommand};
 
 /// Event-sourced entities with a replica in each place.
@@ -115,16 +115,16 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot start: {error}");
+            output::complain(format_args!("error: the runtime cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
     let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Node { config, exit_with_stdin } => run::run(&config, exit_with_stdin).await,
-            Command::Check { config } => config::load_checked(&config).map(|config| {
-                print!("{}", toml::to_string(&config).unwrap_or_default());
-                true
+            Command::Check { config } => config::load_checked(&config).and_then(|config| {
+                let text = toml::to_string(&config).unwrap_or_default();
+                output::print(format_args!("{text}")).map(|()| true)
             }),
             Command::Journal { command: JournalCommand::Verify { config, output } } => {
                 Box::pin(verify::verify(&config, output)).await
@@ -148,10 +148,10 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error}");
+            output::complain(format_args!("error: {error}"));
             let mut source = std::error::Error::source(&error);
             while let Some(cause) = source {
-                eprintln!("  because: {cause}");
+                output::complain(format_args!("  because: {cause}"));
                 source = cause.source();
             }
             ExitCode::FAILURE

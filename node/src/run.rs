@@ -17,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{self, Config};
 use crate::http;
 use crate::journal::{self, JournalSection};
+use crate::output;
 
 /// Runs a node until a signal ends it. Returns whether the node ended in order.
 ///
@@ -25,7 +26,10 @@ use crate::journal::{self, JournalSection};
 pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
     let config = config::load_checked(path)?;
     let repeats = Repeats::new(config.log_repeats.clone());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // a line that the standard error does not take, because its disk is full, is left out: the layer
+    // would complain about it by `eprintln!`, which panics in the task that logged
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let log = tracing_subscriber::registry()
         .with(config::filter(&config.log)?)
         .with(repeats.limit(lines));
@@ -42,7 +46,7 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
     tokio::select! {
         () = ended => {}
         reason = fenced => {
-            eprintln!("error: this node is out: {reason}");
+            output::complain(format_args!("error: this node is out: {reason}"));
             return Ok(false);
         }
     }
@@ -60,7 +64,7 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     let listener = AdminServer::bind(config.http_bind)?;
     let http_address = config.advertised(listener.local_address());
     // from here on, the process that started this node can ask over HTTP why the start waits
-    println!("{}", json!({ "ready": false, "http": http_address }));
+    output::tell(&json!({ "ready": false, "http": http_address }).to_string());
     let settings = config.embedded(http_address.clone());
     let embedded = Embedded::start_telling(settings, |reason| listener.waits(reason)).await?;
     let node = embedded.node;
@@ -78,15 +82,13 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
         "stores",
         Box::new(move || Box::pin(async move { drop(stores) })),
     );
-    println!(
-        "{}",
-        json!({
-            "ready": true,
-            "node": node.id().to_string(),
-            "address": embedded.address.to_string(),
-            "http": http_address,
-        })
-    );
+    let ready = json!({
+        "ready": true,
+        "node": node.id().to_string(),
+        "address": embedded.address.to_string(),
+        "http": http_address,
+    });
+    output::tell(&ready.to_string());
     Ok((node, server))
 }
 

@@ -6,6 +6,7 @@ use antiphon::cassandra::cql::{self, ServerSettings};
 use antiphon::prelude::*;
 
 use crate::config::{self, JournalConfig};
+use crate::output::say;
 
 /// Creates the keyspace and the tables that are missing.
 ///
@@ -15,18 +16,20 @@ use crate::config::{self, JournalConfig};
 pub async fn apply(config: &Path) -> Result<bool> {
     let server = server(config)?;
     let cql::Applied { schema, weakness } = cql::apply(&server).await?;
-    println!(
+    say!(
         "keyspace `{}` is as it should be, with {} events in a partition",
-        server.keyspace, schema.partition_events_max
-    );
+        server.keyspace,
+        schema.partition_events_max
+    )?;
     if schema.partition_events_max != server.partition_events_max {
-        println!(
+        say!(
             "`partition_events_max` is {} in the configuration and stays {}: it is fixed when the tables are made",
-            server.partition_events_max, schema.partition_events_max
-        );
+            server.partition_events_max,
+            schema.partition_events_max
+        )?;
     }
     if let Some(weakness) = weakness {
-        println!("warning: {weakness}");
+        say!("warning: {weakness}")?;
     }
     Ok(true)
 }
@@ -37,7 +40,7 @@ pub async fn apply(config: &Path) -> Result<bool> {
 /// `Rejected` when the configuration has no Cassandra journal.
 pub fn show(config: &Path) -> Result<bool> {
     for statement in cql::show(&server(config)?)? {
-        println!("{statement};");
+        say!("{statement};")?;
     }
     Ok(true)
 }

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use antiphon::persistence::entity::SkippedEvent;
+use antiphon::persistence::event::SequenceNr;
 use antiphon::prelude::*;
 use clap::Args;
 
 use crate::config;
+use crate::output::{self, say};
 
 /// Records that one event of another replica is never applied at this place.
 #[derive(Debug, Args)]
@@ -29,7 +31,7 @@ pub struct SkipArguments {
 }
 
 /// Records the skip. The entity skips the event at its next attempt. Returns whether the record is
-/// stored.
+/// stored. Warns of an entity without any event at this place, whose name may be wrong.
 ///
 /// # Errors
 /// `Rejected` when the configuration, the id or the origin is wrong; the errors of the store.
@@ -51,8 +53,37 @@ pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
         )));
     }
     let journal = config.own_journal().open(false).await?;
+    let highest = journal.stores().journal.highest(&event.id.persistence_id()).await?;
     let is_new = event.record(&*journal.stores().coordination, &note).await?;
     let what = if is_new { "recorded" } else { "was recorded before" };
-    println!("{what}: event {number} of `{origin}` is skipped for `{}`", event.id);
+    say!("{what}: event {number} of `{origin}` is skipped for `{}`", event.id)?;
+    if let Some(warning) = warning(&event, highest) {
+        output::complain(format_args!("warning: {warning}"));
+    }
     Ok(true)
+}
+
+/// Warns of an entity of which this place has no event. It is not refused, because its first event
+/// may be the one that cannot be applied.
+fn warning(event: &SkippedEvent, highest: SequenceNr) -> Option<String> {
+    (highest == SequenceNr::ZERO).then(|| {
+        format!(
+            "this place has no event of `{}`: check the type and the id, since the record stays, and no other entity heeds it",
+            event.id
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entity_without_any_event_is_warned_of_by_its_name() {
+        let id = ReplicationId::parse("nosuch|gb|DC-A").expect("an id");
+        let event = SkippedEvent { origin: ReplicaId::new("DC-B").expect("a name"), number: 1, id };
+        let text = warning(&event, SequenceNr::ZERO).expect("a warning");
+        assert!(text.contains("`nosuch|gb|DC-A`"), "{text}");
+        assert_eq!(warning(&event, SequenceNr::new(1)), None);
+    }
 }

@@ -4,62 +4,64 @@ use antiphon::prelude::*;
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::output::say;
 
 /// Prints the state of the cluster as a node sees it. Returns whether that node is ready.
 ///
 /// # Errors
-/// `Unavailable` when the node does not answer.
+/// `Unavailable` when the node does not answer, or the output cannot be written.
 pub async fn status(address: &str) -> Result<bool> {
     let mut client = Client::new(address);
     let cluster = client.json("/cluster", &[]).await?;
-    println!("node {} of place {}", text(&cluster["node"]), text(&cluster["place"]));
-    println!("\n{:<32} {:<10} {:<9} {:<7} http", "member", "place", "state", "sealed");
+    say!("node {} of place {}", text(&cluster["node"]), text(&cluster["place"]))?;
+    say!("\n{:<32} {:<10} {:<9} {:<7} http", "member", "place", "state", "sealed")?;
     for member in cluster["members"].as_array().into_iter().flatten() {
-        println!(
+        say!(
             "{:<32} {:<10} {:<9} {:<7} {}",
             text(&member["id"]),
             text(&member["place"]),
             text(&member["state"]),
             member["sealed"],
             text(&member["http_address"])
-        );
+        )?;
     }
     for (place, lease) in cluster["leases"].as_object().into_iter().flatten() {
-        println!("\ncoordinator of {place}: {} (token {})", text(&lease["holder"]), lease["token"]);
+        say!("\ncoordinator of {place}: {} (token {})", text(&lease["holder"]), lease["token"])?;
     }
     for (entity_type, value) in cluster["sharding"].as_object().into_iter().flatten() {
-        shards(entity_type, value);
+        shards(entity_type, value)?;
     }
     let (status, body) = client.get("/health/ready", &[]).await?;
     let is_ready = status.is_success();
-    println!("\nready: {is_ready}");
+    say!("\nready: {is_ready}")?;
     if !is_ready {
-        println!("{}", String::from_utf8_lossy(&body));
+        say!("{}", String::from_utf8_lossy(&body))?;
     }
     Ok(is_ready)
 }
 
-fn shards(entity_type: &str, value: &Value) {
+fn shards(entity_type: &str, value: &Value) -> Result<()> {
     let shards = value["shards"].as_array().map_or(&[][..], Vec::as_slice);
     let homeless = shards.iter().filter(|shard| shard["home"].is_null()).count();
     let entities: u64 = shards.iter().filter_map(|shard| shard["entities"].as_u64()).sum();
-    println!(
+    say!(
         "\n{entity_type}: {} shards, {homeless} without a home, {entities} entities here",
         shards.len()
-    );
+    )?;
     for shard in shards {
         for peer in shard["replication"].as_array().into_iter().flatten() {
             if peer["entities_behind"].as_u64().unwrap_or(0) > 0 {
-                println!(
+                say!(
                     "  shard {}: {} entities behind {} for {:.1} s",
                     text(&shard["shard"]),
                     peer["entities_behind"],
                     text(&peer["peer"]),
                     peer["behind_for_seconds"].as_f64().unwrap_or(0.0)
-                );
+                )?;
             }
         }
     }
+    Ok(())
 }
 
 fn text(value: &Value) -> &str {

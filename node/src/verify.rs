@@ -11,7 +11,7 @@ use antiphon::sqlite::{SqliteSettings, SqliteStores};
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::config;
+use crate::{config, output};
 
 /// The form of the report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -29,7 +29,7 @@ pub enum Output {
 /// # Errors
 /// The errors of the configuration; `Unavailable` when the journal does not exist or does not
 /// answer; `Rejected` when it is of another version.
-pub async fn verify(config: &Path, output: Output) -> Result<bool> {
+pub async fn verify(config: &Path, form: Output) -> Result<bool> {
     let (name, report) = match config::load(config)?.own_journal() {
         Journal::Sqlite { path, settings } => {
             let settings = SqliteSettings { role: antiphon::sqlite::Role::Reader, ..settings };
@@ -42,7 +42,7 @@ pub async fn verify(config: &Path, output: Output) -> Result<bool> {
             (name, Box::pin(cassandra(settings)).await?)
         }
     };
-    print!("{}", text(&name, &report, output)?);
+    output::print(format_args!("{}", text(&name, &report, form)?))?;
     Ok(report.is_sound())
 }
 

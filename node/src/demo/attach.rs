@@ -25,6 +25,7 @@ use super::figures::Watch;
 use super::places::Places;
 use super::report::Report;
 use super::{DemoArguments, verify};
+use crate::output::say;
 
 /// Default number of bids: enough for half an hour at the default pace.
 const BIDS: usize = 180_000;
@@ -52,12 +53,13 @@ pub(super) async fn run(arguments: &DemoArguments) -> Result<bool> {
     let mut watch = Watch::default();
     let mut stages: Vec<(String, Stage)> = Vec::new();
     for name in &arguments.stage {
-        println!("stage begins: {name}");
+        say!("stage begins: {name}")?;
         over.recv().await;
         let sum = |of: fn(&Stage) -> usize| stages.iter().map(|(_, stage)| of(stage)).sum();
         let stage = feed.stage(sum(|stage| stage.bids), sum(|stage| stage.retries));
         watch.look(&places).await?;
-        println!("stage ended: {name}: {}", line(&stage, verify::apart(&places, &bids).await?));
+        let apart = verify::apart(&places, &bids).await?;
+        say!("stage ended: {name}: {}", line(&stage, apart))?;
         stages.push((name.clone(), stage));
     }
     let outcome = feed.stop().await;
@@ -67,7 +69,7 @@ pub(super) async fn run(arguments: &DemoArguments) -> Result<bool> {
     watch.look(&places).await?;
     let figures = watch.sum();
     let report = Report { outcome, failed_over: None, stages, converged, journals, figures };
-    report.print();
+    report.print()?;
     Ok(report.is_good())
 }
 

@@ -7,6 +7,7 @@ use antiphon::prelude::*;
 
 use crate::client::Client;
 use crate::cluster::LocalCluster;
+use crate::output::say;
 
 /// The node to kill: the first node of the last place.
 pub(super) fn victim(cluster: &LocalCluster, replicas: &[String]) -> String {
@@ -29,7 +30,7 @@ pub(super) async fn kill_and_watch(cluster: &mut LocalCluster, victim: &str) -> 
     let headers = [("antiphon-replica", replica.as_str())];
     let path = format!("/entities/auction/{auction}");
 
-    println!("kill -9 of {victim}, which has {auction}");
+    say!("kill -9 of {victim}, which has {auction}")?;
     cluster.kill(victim).await?;
     let clock = SystemClock;
     let killed_at = clock.now();
@@ -38,7 +39,7 @@ pub(super) async fn kill_and_watch(cluster: &mut LocalCluster, victim: &str) -> 
             && status.is_success()
         {
             let took = clock.now() - killed_at;
-            println!("{auction} answers again after {took:.2?}");
+            say!("{auction} answers again after {took:.2?}")?;
             return Ok(took);
         }
         if clock.now() - killed_at > Duration::from_secs(60) {

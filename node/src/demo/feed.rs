@@ -1,12 +1,12 @@
 //! Bids over HTTP, to all places at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use antiphon::persistence::time::{Clock, SystemClock};
+use antiphon::prelude::*;
 use antiphon::runtime::task;
 use antiphon_auction::RecordedBid;
 use serde_json::json;
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::places::Places;
 use crate::client::Client;
+use crate::output::{self, say};
 
 /// Connections of each replica.
 const CONNECTIONS: usize = 8;
@@ -122,27 +123,22 @@ impl Feed {
     }
 
     /// Shows progress until that share of the bids is answered.
-    pub(super) async fn progress_until(&self, share: f64) {
+    pub(super) async fn progress_until(&self, share: f64) -> Result<()> {
         loop {
             let done = self.shared.done.load(Ordering::Relaxed);
             let retries = self.shared.retries.load(Ordering::Relaxed);
-            print!("\r{done:>6} of {} bids, {retries} repeated  ", self.total);
-            let _ = std::io::stdout().flush();
+            let total = self.total;
+            output::print(format_args!("\r{done:>6} of {total} bids, {retries} repeated  "))?;
             if done as f64 >= self.total as f64 * share {
-                println!();
-                return;
+                return say!("");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    pub(super) fn say(&self, text: &str) {
-        println!("{text}");
-    }
-
-    pub(super) async fn finish(self) -> Outcome {
-        self.progress_until(1.0).await;
-        self.ended().await
+    pub(super) async fn finish(self) -> Result<Outcome> {
+        self.progress_until(1.0).await?;
+        Ok(self.ended().await)
     }
 
     async fn ended(self) -> Outcome {

@@ -26,6 +26,7 @@ use antiphon_auction::{Bids, RecordedBid, recorded};
 use clap::Args;
 
 use crate::cluster::{LocalCluster, LocalClusterSettings};
+use crate::output::{self, say};
 pub use server::JournalKind;
 
 use feed::Feed;
@@ -90,7 +91,7 @@ pub async fn demo(arguments: DemoArguments) -> Result<bool> {
         outcome = run(arguments) => outcome,
         _ = interrupted => {
             // the future above owns the cluster; its drop kills the nodes
-            eprintln!("\ninterrupted: all nodes are stopped");
+            output::complain(format_args!("\ninterrupted: all nodes are stopped"));
             Ok(false)
         }
     }
@@ -140,12 +141,12 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
     let letters = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
     let replicas: Vec<String> =
         letters[..arguments.replicas].iter().map(|letter| format!("DC-{letter}")).collect();
-    println!(
+    say!(
         "starting {} nodes of {} in {}",
         replicas.len() * arguments.nodes_per_replica,
         replicas.join(", "),
         data_dir.display()
-    );
+    )?;
     let binary = std::env::current_exe()
         .map_err(|error| Error::bug(format!("the path of this program: {error}")))?;
     let server = Server::start(&arguments, &data_dir).await?;
@@ -164,18 +165,18 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
 
     let bids = Arc::new(bids(&arguments));
     let feed = Feed::start(&places, bids.clone(), None);
-    feed.progress_until(0.5).await;
+    feed.progress_until(0.5).await?;
     let mut figures = Figures::default();
     // the counters of a process are lost with it, so they are read before the kill
     let victim = failover::victim(&cluster, &replicas);
     figures.add(&places, Some(&victim)).await?;
     let failed_over = failover::kill_and_watch(&mut cluster, &victim).await?;
-    feed.progress_until(0.75).await;
+    feed.progress_until(0.75).await?;
     cluster.restart(&victim).await?;
-    feed.say(&format!("{victim} is back"));
+    say!("{victim} is back")?;
     let places = Places::of(&cluster, &replicas);
     feed.replace(&places);
-    let outcome = feed.finish().await;
+    let outcome = feed.finish().await?;
 
     let converged = verify::converged(&places, &bids, Duration::from_secs(90)).await?;
     let journals = verify::journals(&places, &outcome.acknowledged).await?;
@@ -183,9 +184,9 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
     let stages = Vec::new();
     let failed_over = Some(failed_over);
     let report = Report { outcome, failed_over, stages, converged, journals, figures };
-    report.print();
+    report.print()?;
     if arguments.keep {
-        keep(&cluster).await;
+        keep(&cluster).await?;
     }
     cluster.stop(Duration::from_secs(20)).await;
     drop(server);
@@ -210,19 +211,20 @@ fn data_dir(arguments: &DemoArguments) -> Result<PathBuf> {
     Ok(made.keep())
 }
 
-async fn keep(cluster: &LocalCluster) {
-    println!("\nThe cluster stays up until ctrl-c. For example:\n");
+async fn keep(cluster: &LocalCluster) -> Result<()> {
+    say!("\nThe cluster stays up until ctrl-c. For example:\n")?;
     for node in cluster.nodes() {
-        println!("  {:<8} http://{}", node.name, node.http);
+        say!("  {:<8} http://{}", node.name, node.http)?;
     }
     let (first, last) = (&cluster.nodes()[0], &cluster.nodes()[cluster.nodes().len() - 1]);
-    println!("\n  curl http://{}/entities/auction/a-1", first.http);
-    println!(
+    say!("\n  curl http://{}/entities/auction/a-1", first.http)?;
+    say!(
         "  curl -d '{{\"add\": 1}}' -H 'antiphon-replica: {}' http://{}/entities/counter/c-1",
-        last.replica, first.http
-    );
-    println!("  curl http://{}/entities/counter/c-1", first.http);
-    println!("  curl http://{}/cluster", first.http);
-    println!("  curl http://{}/metrics", first.http);
-    std::future::pending::<()>().await;
+        last.replica,
+        first.http
+    )?;
+    say!("  curl http://{}/entities/counter/c-1", first.http)?;
+    say!("  curl http://{}/cluster", first.http)?;
+    say!("  curl http://{}/metrics", first.http)?;
+    std::future::pending().await
 }

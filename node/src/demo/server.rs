@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::DemoArguments;
 use crate::cluster::LocalJournals;
+use crate::output::say;
 
 /// The script that `make cassandra-up` runs.
 const SCRIPT: &str = include_str!("../../../deploy/cassandra");
@@ -42,7 +43,7 @@ impl Server {
         if server.kind == JournalKind::Sqlite || !server.contact_points.is_empty() {
             return Ok(server);
         }
-        println!("starting a Cassandra; the first time its libraries are fetched");
+        say!("starting a Cassandra; the first time its libraries are fetched")?;
         let folder = data_dir.join("cassandra");
         let script = data_dir.join("cassandra.sh");
         let written =

@@ -5,9 +5,10 @@ use std::path::Path;
 use antiphon_persistence::{Error, ErrorKind};
 use rusqlite::ErrorCode;
 
+use crate::file::why_not_opened;
+
 /// Maps an error of a read, or of a write that did not take effect.
 pub(crate) fn from_sqlite(path: &Path, doing: &str, error: rusqlite::Error) -> Error {
-    let path = path.display();
     let code = error.sqlite_error_code();
     let (kind, hint) = match code {
         Some(ErrorCode::DiskFull) => {
@@ -17,21 +18,22 @@ pub(crate) fn from_sqlite(path: &Path, doing: &str, error: rusqlite::Error) -> E
             (ErrorKind::Unavailable, "another process holds the file: see `busy_timeout`")
         }
         Some(ErrorCode::CannotOpen) => {
-            (ErrorKind::Unavailable, "expected a file in a folder that exists and is writable")
+            let why = why_not_opened(path);
+            let message = format!("{doing} in `{}`: {why}", path.display());
+            return Error::unavailable(message).with_source(error);
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             (ErrorKind::Unavailable, "expected a file and a folder that this user may write")
         }
-        Some(ErrorCode::NotADatabase) => {
-            (ErrorKind::Rejected, "expected an SQLite file, or none: choose another path")
-        }
-        Some(ErrorCode::DatabaseCorrupt) => {
-            (ErrorKind::Corrupt, "the file is damaged: restore it, or replicate it anew")
-        }
+        // the file was a journal when it was looked at, before it was opened
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
+            ErrorKind::Corrupt,
+            "the file or its log is damaged: copy the file, `-wal` and `-shm` away first, then restore it, or replicate it anew",
+        ),
         _ if code.is_some() => (ErrorKind::Unavailable, "see the cause"),
         _ => (ErrorKind::Corrupt, "a row is not as it was written"),
     };
-    Error::new(kind, format!("{doing} in `{path}`: {hint}")).with_source(error)
+    Error::new(kind, format!("{doing} in `{}`: {hint}", path.display())).with_source(error)
 }
 
 /// Copies an error for each of many waiters: errors cannot be cloned, because they carry their

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::answers::{answer, starting, with_fallbacks};
 use crate::node::{Liveness, PlaceReach, PlaceState};
 use crate::{Error, MemberState, Node, Result, task};
 
@@ -86,15 +87,10 @@ impl AdminServer {
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let (reason, reasons) = watch::channel("the node is starting".to_owned());
-        let answer_live = json!({ "live": true });
-        let routes = Router::new()
-            .route("/health/live", get(async move || answer(StatusCode::OK, &answer_live)))
-            .fallback(async move || {
-                let reasons = [format!("the node is starting: {}", *reasons.borrow())];
-                let body = json!({ "ready": false, "reasons": reasons });
-                answer(StatusCode::SERVICE_UNAVAILABLE, &body)
-            });
+        // until the start reports a reason of its own
+        let (reason, reasons) =
+            watch::channel("opening the journal, and joining the other nodes".to_owned());
+        let routes = starting(reasons);
         let starting = listener.try_clone().and_then(TcpListener::from_std).map_err(cannot)?;
         let starting = Self::serve(starting, address, routes);
         Ok(AdminListener { listener, address, reason, starting })
@@ -118,8 +114,8 @@ impl AdminServer {
             .route("/metrics", get(metrics))
             .route("/cluster", get(cluster))
             .with_state(shared)
-            .merge(extra)
-            .fallback(async || not_found());
+            .merge(extra);
+        let routes = with_fallbacks(routes);
         // whoever still talks to the one before is not waited for any longer
         let _ = tokio::time::timeout(Duration::from_secs(1), starting.stop()).await;
         let listener = TcpListener::from_std(listener)
@@ -150,16 +146,6 @@ impl AdminServer {
         self.stop.send_replace(true);
         let _ = self.task.await;
     }
-}
-
-fn answer(status: StatusCode, body: &Value) -> Response {
-    let body = format!("{body:#}\n");
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-fn not_found() -> Response {
-    let paths = ["/health/live", "/health/ready", "/metrics", "/cluster", "/entities/{type}/{id}"];
-    answer(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "expected": paths }))
 }
 
 async fn live(State(shared): State<Shared>) -> Response {

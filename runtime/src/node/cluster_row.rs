@@ -73,7 +73,7 @@ impl ClusterRow {
         ] {
             if stored != expected {
                 return Err(Error::rejected(format!(
-                    "`{setting}`: the store belongs to a cluster with {stored}, actual {expected}: use another store, or the setting it was made with"
+                    "`{setting}`: expected {expected}, as configured, actual {stored} in the store: use the store that was made with this setting, or the setting of this store"
                 )));
             }
         }

@@ -165,7 +165,7 @@ async fn a_store_of_another_cluster_is_refused_by_the_setting() {
         (NodeSettings { cluster_name: "x".into(), ..base.clone() }, "`cluster_name`"),
         (
             NodeSettings { shard_count: 3, ..base.clone() },
-            "`shard_count`: the store belongs to a cluster with 64, actual 3",
+            "`shard_count`: expected 3, as configured, actual 64 in the store",
         ),
         (NodeSettings { place: "q".into(), ..base.clone() }, "`place`"),
     ] {

@@ -6,6 +6,12 @@
 //! - by the newest copy of the first page in the write-ahead log, which the immutable look does not
 //!   see.
 //!
+//! A checkpoint copies the pages of the log into the file, the first page first. The first page
+//! counts the pages of the database, so after a checkpoint that was interrupted, by a full disk for
+//! example, the file is shorter than its own count, and the immutable look calls it damaged. The log
+//! still has every page. Then the first page in the log names the owner, and SQLite, which reads the
+//! log too, decides whether the journal is sound.
+//!
 //! Only SQLite ever opens the database file itself: closing any descriptor of a file drops all
 //! locks that the process has on it (POSIX), also the locks of SQLite.
 
@@ -15,8 +21,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use antiphon_persistence::Result;
-use rusqlite::{Connection, OpenFlags};
+use antiphon_persistence::{Error, Result};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::from_sqlite;
 
@@ -46,20 +52,47 @@ struct FirstPage {
 /// The owner of the file at `path`; `application_id` is the mark of a journal.
 ///
 /// # Errors
-/// `Rejected` when the file is no SQLite file; otherwise the errors of SQLite.
+/// `Rejected` when the file is no SQLite file; `Corrupt` when the file seems damaged, and its log
+/// does not say that it is a journal; otherwise the errors of SQLite.
 pub(crate) fn owner(path: &Path, application_id: i64) -> Result<Owner> {
     let Ok(real) = path.canonicalize() else { return Ok(Owner::Nobody) };
     if std::fs::metadata(&real).map_or(0, |found| found.len()) == 0 {
         return Ok(Owner::Nobody);
     }
-    let page = settled(&real).map_err(|error| from_sqlite(path, "looking at the file", error))?;
-    let judged = judge(application_id, page);
-    if judged != Owner::Nobody {
-        return Ok(judged);
+    let newest = || File::open(beside(&real, "-wal")).ok().and_then(|log| in_log(&log));
+    let by_log = || newest().map_or(Owner::Nobody, |page| judge(application_id, page));
+    match settled(&real) {
+        Ok(page) => Ok(match judge(application_id, page) {
+            // everything that was written may still be in the log
+            Owner::Nobody => by_log(),
+            judged @ (Owner::Antiphon | Owner::Other) => judged,
+        }),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            match by_log() {
+                Owner::Nobody => Err(refused(path, error)),
+                judged @ (Owner::Antiphon | Owner::Other) => Ok(judged),
+            }
+        }
+        Err(error) => Err(refused(path, error)),
     }
-    // everything that was written may still be in the log
-    let newest = File::open(beside(&real, "-wal")).ok().and_then(|log| in_log(&log));
-    Ok(newest.map_or(Owner::Nobody, |page| judge(application_id, page)))
+}
+
+/// The error of a look. The hints differ from those for a journal in use: a file that is no
+/// database was never a journal, and the missing pages of a file may be in the log beside it.
+fn refused(path: &Path, error: rusqlite::Error) -> Error {
+    let shown = path.display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => Error::rejected(format!(
+            "looking at the file in `{shown}`: expected an SQLite file, or none: choose another path"
+        ))
+        .with_source(error),
+        Some(ErrorCode::DatabaseCorrupt) => Error::corrupt(format!(
+            "looking at the file in `{shown}`: it seems damaged: copy all three files (`{shown}`, `-wal` and `-shm`) away first; \
+             if `sqlite3 COPY \"PRAGMA integrity_check\"` says `ok`, that copy has all events"
+        ))
+        .with_source(error),
+        _ => from_sqlite(path, "looking at the file", error),
+    }
 }
 
 /// The first page, once two looks agree. A look takes no lock, so it may come during the write of

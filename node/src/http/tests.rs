@@ -1,0 +1,70 @@
+//! Requests that are refused before any entity is asked.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+/// A type that no request of these tests may reach.
+struct Unasked;
+
+impl Asked for Unasked {
+    fn choose(&self, _id: &str, _target: &Target) -> Result<ReplicaId> {
+        panic!("the request is not refused")
+    }
+
+    fn ask(&self, _id: &str, _replica: &ReplicaId, _body: Option<Value>) -> Result<Answer> {
+        panic!("the request is not refused")
+    }
+
+    fn expected(&self) -> &'static str {
+        r#"{"add": 1}"#
+    }
+}
+
+/// Posts a body. Returns the status line and the JSON of the answer.
+async fn post(path: &str, body: &[u8]) -> (String, Value) {
+    let types: Types = Arc::new(BTreeMap::from([("counter", Box::new(Unasked) as Box<dyn Asked>)]));
+    let routes = routes().with_state(types);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serving =
+        antiphon::runtime::task::spawn("test", async move { axum::serve(listener, routes).await });
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream.write_all(body).await.expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("an answer");
+    serving.abort();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.lines().next().unwrap_or_default().to_owned();
+    (status, serde_json::from_str(body).expect("JSON"))
+}
+
+#[tokio::test]
+async fn a_body_with_a_key_twice_is_refused() {
+    let (status, body) = post("/entities/counter/x", br#"{"add":1,"add":2}"#).await;
+    assert!(status.contains(" 400 "), "{status}");
+    assert!(body["error"].as_str().is_some_and(|error| error.contains("twice")), "{body}");
+    assert_eq!(body["expected"], r#"{"add": 1}"#);
+}
+
+#[tokio::test]
+async fn every_refusal_is_json_with_an_error() {
+    let large = vec![b' '; 2 * 1024 * 1024 + 1];
+    let cases: [(&str, &[u8], &str); 4] = [
+        ("/entities/counter/x", b"{", " 400 "),
+        ("/entities/counter/%ff", b"{}", " 400 "),
+        ("/entities/counter/x", &large, " 413 "),
+        ("/entities/nosuch/x", b"{}", " 404 "),
+    ];
+    for (path, sent, expected) in cases {
+        let (status, body) = post(path, sent).await;
+        assert!(status.contains(expected), "{path}: {status}");
+        assert!(body["error"].is_string() && body["expected"].is_string(), "{path}: {body}");
+    }
+}
