@@ -317,6 +317,14 @@ fn a_check_looks_at_the_files_and_makes_none() {
             format!("journal = {own:?}\n[[peers]]\nplace = 'B'\njournal = '/dev/null'"),
             vec!["`peers`", "\"B\"", "device"],
         ),
+        (
+            format!("journal = {own:?}\nhttp_bind = '192.0.2.1:0'"),
+            vec!["`http_bind`", "192.0.2.1:0", "of this machine"],
+        ),
+        (
+            format!("journal = {own:?}\n[sqlite]\nrole = 'reader'"),
+            vec!["`sqlite.role`", "\"owner\""],
+        ),
         ("bind = '0.0.0.0:0'".to_owned(), vec!["`advertised_host`", "`bind`", "0.0.0.0:0"]),
         (
             "journal = { kind = 'cassandra', tls = { ca_file = '/no/ca.pem' } }".to_owned(),

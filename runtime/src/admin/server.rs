@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::node::{Liveness, PlaceReach, PlaceState};
-use crate::{Error, MemberState, Node, Result, task};
+use crate::{Error, MemberState, Node, Result, cannot_listen, task};
 
 /// A part of `/cluster`, and of the readiness.
 pub trait ClusterSection: Send + Sync + 'static {
@@ -78,11 +78,7 @@ impl AdminServer {
     /// # Errors
     /// `Rejected`, naming the setting `http_bind`, when the address cannot be listened on.
     pub fn bind(address: SocketAddr) -> Result<AdminListener> {
-        let cannot = |error: std::io::Error| {
-            Error::rejected(format!(
-                "`http_bind`: cannot listen on {address}: {error}: choose a free port, or 0 for any"
-            ))
-        };
+        let cannot = |error: std::io::Error| cannot_listen("http_bind", address, &error);
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;

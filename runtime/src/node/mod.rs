@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_persistence::store::{Stores, WriterId};
+pub use cluster_row::{CLUSTER_ROW, check_cluster_row};
 pub use continuity::{
     Accepted, Continuity, Doubt, DoubtKind, Previous, SessionRow, accept_loss, session,
 };

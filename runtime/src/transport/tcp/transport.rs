@@ -15,7 +15,7 @@ use super::peers::{Peer, Peers};
 use super::{TcpSettings, hello, stream};
 use crate::text::foreign;
 use crate::transport::{SendError, Transport, TransportHandler};
-use crate::{Error, NodeId, Result, task};
+use crate::{Error, NodeId, Result, cannot_listen, task};
 
 /// Frames over TCP.
 pub struct TcpTransport {
@@ -37,11 +37,7 @@ impl TcpTransport {
     /// `Rejected` when a setting is wrong, or the address cannot be listened on (naming the setting `bind`).
     pub fn bind(me: NodeId, bind: SocketAddr, settings: TcpSettings) -> Result<Arc<Self>> {
         settings.validate()?;
-        let cannot = |error: std::io::Error| {
-            Error::rejected(format!(
-                "`bind`: cannot listen on {bind}: {error}: choose a free port, or 0 for any"
-            ))
-        };
+        let cannot = |error: std::io::Error| cannot_listen("bind", bind, &error);
         let listener = std::net::TcpListener::bind(bind).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
