@@ -185,6 +185,12 @@ impl OpenJournal {
         }
     }
 
+    /// What an operator has to know although the store works: damaged rows that were met since the
+    /// journal was opened.
+    pub fn warnings(&self) -> Vec<String> {
+        damage(&self.counts()).into_iter().collect()
+    }
+
     /// The counts of the store for each of its statements. Empty when the store does not count.
     #[cfg(feature = "cassandra")]
     pub fn statements(&self) -> Vec<antiphon_cassandra::tables::StatementCounts> {
@@ -202,5 +208,33 @@ impl OpenJournal {
             #[cfg(feature = "cassandra")]
             Self::Cassandra(stores) => stores.stats().named(),
         }
+    }
+}
+
+/// The warning about damaged rows, if any were met.
+fn damage(counts: &[(&'static str, &'static str, u64)]) -> Option<String> {
+    let of = |wanted: &str| {
+        let found = counts.iter().find(|(name, ..)| *name == wanted);
+        found.map_or(0, |(.., count)| *count)
+    };
+    let (rows, snapshots) = (of("rows_damaged"), of("snapshots_damaged"));
+    (rows + snapshots > 0).then(|| {
+        format!(
+            "the journal is damaged: {rows} reads or writes of rows and {snapshots} reads of snapshots failed for that reason since the start: \
+             `antiphon journal verify` lists all damage"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_rows_are_a_warning_from_the_first_one_on() {
+        assert_eq!(damage(&[("reads", "", 9), ("rows_damaged", "", 0)]), None);
+        let warning = damage(&[("rows_damaged", "", 2), ("snapshots_damaged", "", 1)]).unwrap();
+        assert!(warning.contains("2 reads or writes") && warning.contains("verify"), "{warning}");
+        assert!(damage(&[("snapshots_damaged", "", 1)]).is_some());
     }
 }
