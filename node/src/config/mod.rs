@@ -229,9 +229,8 @@ pub fn load(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::rejected(format!("configuration {}: cannot be read: {error}", path.display()))
     })?;
-    let variables = std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into(), value.to_string_lossy().into()));
-    parse(&text, variables).map_err(|error| of_file(path, &error))
+    let variables = parse::texts(std::env::vars_os());
+    variables.and_then(|texts| parse(&text, texts)).map_err(|error| of_file(path, &error))
 }
 
 /// The same, and checks the addresses, files and folders that the configuration names. A node
