@@ -205,14 +205,15 @@ fn warnings(node: &Node) -> Vec<String> {
     let now = node.clock().now();
     let lost = node.reach().into_iter().filter_map(|(place, reach)| {
         let seconds = (now - reach.since).as_secs();
+        let why = reach.why.map(|why| format!(": {why}")).unwrap_or_default();
         match reach.state {
             PlaceState::Reached => None,
             PlaceState::Cut => Some(format!(
-                "place {place:?} is cut off for {seconds} s: none of its {} nodes is linked",
+                "place {place:?} is cut off for {seconds} s: none of its {} nodes is linked{why}",
                 reach.up
             )),
             PlaceState::Gone => {
-                Some(format!("place {place:?} is gone for {seconds} s: it has no member"))
+                Some(format!("place {place:?} is gone for {seconds} s: it has no member{why}"))
             }
         }
     });
@@ -238,6 +239,7 @@ fn places(node: &Node) -> Value {
             "for_seconds": (now - reach.since).as_secs(),
             "up": reach.up,
             "linked": reach.linked,
+            "why": reach.why.as_deref(),
         });
         (place.to_string(), value)
     };

@@ -8,6 +8,7 @@ use antiphon_persistence::store::{Coordination, RowVersion, Stores};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::faults::{Faults, READING_A_PEER};
 use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
 use super::measures::DriverMetrics;
@@ -20,7 +21,7 @@ use crate::lease::{self, LeaseCore, LeaseState, VersionedLease};
 use crate::membership::{
     self, Member, MemberRow, MemberState, Membership, MembershipCore, Outcome, Purpose, Verdict,
 };
-use crate::{NodeId, Result, task};
+use crate::{NodeId, task};
 
 /// What the driver is told.
 pub(super) enum Control {
@@ -49,6 +50,7 @@ pub(super) struct DriverParts {
     pub(super) leases: watch::Sender<LeaseState>,
     pub(super) control: mpsc::Sender<Control>,
     pub(super) hosted: Arc<HostedCell>,
+    pub(super) faults: Arc<Faults>,
     pub(super) joined: (MemberRow, u64),
     pub(super) joined_at: Instant,
 }
@@ -252,10 +254,11 @@ impl Driver {
                 lease::Effect::Change(version, row) => {
                     let store = self.env.parts.stores.coordination.clone();
                     let limit = self.env.settings.store_timeout;
+                    let faults = self.env.faults.clone();
                     self.call("lease", async move {
                         let changed = places::change_lease(&*store, version, &row);
                         let changed = limited(limit, "changing the lease", changed).await;
-                        Control::LeaseChanged(warned("changing the lease", changed))
+                        Control::LeaseChanged(faults.own("changing the lease", changed))
                     });
                 }
                 lease::Effect::Publish => {}
@@ -346,9 +349,10 @@ impl Driver {
     fn scan(&self) {
         let store = self.env.parts.stores.coordination.clone();
         let limit = self.env.settings.store_timeout;
+        let faults = self.env.faults.clone();
         self.call("scan", async move {
             let view = limited(limit, "reading the members", places::read(&*store)).await;
-            Control::Scanned(warned("reading the members", view))
+            Control::Scanned(faults.own("reading the members", view))
         });
     }
 
@@ -357,10 +361,11 @@ impl Driver {
         let limit = self.env.settings.store_timeout;
         let peer = self.peers.get_mut(place).expect("one for each place");
         (peer.scanning, peer.scan_at) = (true, Some(now + self.env.settings.peer_scan_interval));
-        let place = place.clone();
+        let (place, faults) = (place.clone(), self.env.faults.clone());
         self.call("scan peer", async move {
-            let view = limited(limit, "reading another place", places::read(&*store)).await;
-            Control::PeerScanned(place, warned("reading another place", view))
+            let view = limited(limit, READING_A_PEER, places::read(&*store)).await;
+            let view = faults.of(READING_A_PEER, &place, view);
+            Control::PeerScanned(place, view)
         });
     }
 
@@ -378,10 +383,11 @@ impl Driver {
     fn change(&self, id: NodeId, purpose: Purpose, version: u64, row: Option<Box<MemberRow>>) {
         let store = self.env.parts.stores.coordination.clone();
         let limit = self.env.settings.store_timeout;
+        let faults = self.env.faults.clone();
         self.call("change member", async move {
             let changed = places::change_member(&*store, &id, Some(version), row.as_deref());
             let changed = limited(limit, "changing a member", changed).await;
-            let outcome = warned("changing a member", changed).unwrap_or(Outcome::Failed);
+            let outcome = faults.own("changing a member", changed).unwrap_or(Outcome::Failed);
             Control::Changed(id, purpose, outcome)
         });
     }
@@ -389,9 +395,10 @@ impl Driver {
     fn seal(&self, id: NodeId) {
         let journal = self.env.parts.stores.journal.clone();
         let limit = self.env.settings.store_timeout;
+        let faults = self.env.faults.clone();
         self.call("seal", async move {
             let sealed = limited(limit, "sealing", journal.seal(&id.writer())).await;
-            let done = warned("sealing", sealed).is_some();
+            let done = faults.own("sealing", sealed).is_some();
             tracing::info!(%id, done, "writer of a dead node sealed");
             Control::Sealed(id, done)
         });
@@ -405,8 +412,4 @@ impl Driver {
             Control::Probed(id, answered)
         });
     }
-}
-
-fn warned<T>(what: &str, result: Result<T>) -> Option<T> {
-    result.inspect_err(|error| tracing::warn!(%error, "{what} failed")).ok()
 }

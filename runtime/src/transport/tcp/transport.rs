@@ -94,16 +94,17 @@ impl TcpTransport {
     /// Greets, and runs the connection to its end.
     async fn connection(&self, mut stream: TcpStream, expected: Option<&NodeId>) -> Result<()> {
         tune(&stream, self.settings.user_timeout);
-        let greeting = hello::greet(&mut stream, &self.me, &self.settings);
+        let mut claimed = None;
+        let greeting = hello::greet(&mut stream, &self.me, &self.settings, &mut claimed);
         let limit = self.settings.handshake_timeout;
-        let id = match tokio::time::timeout(limit, greeting).await {
-            Ok(greeted) => greeted?,
-            Err(_) => {
-                return Err(Error::timeout(format!(
-                    "no hello within {limit:?} (`handshake_timeout`)"
-                )));
+        let greeted = tokio::time::timeout(limit, greeting).await.unwrap_or_else(|_| {
+            Err(Error::timeout(format!("no hello within {limit:?} (`handshake_timeout`)")))
+        });
+        let id = greeted.inspect_err(|error| {
+            if let Some(claimed) = &claimed {
+                self.peers().failed(claimed, error);
             }
-        };
+        })?;
         if expected.is_some_and(|expected| *expected != id) {
             return Err(Error::unavailable(format!("`{id}` answers at that address")));
         }
@@ -112,6 +113,7 @@ impl TcpTransport {
             if peers.has_stopped || peers.refused.contains(&id) {
                 return Err(Error::rejected(format!("`{id}` is no member any more")));
             }
+            peers.connected(&id);
             (peers.peer(&id), self.handler.get().cloned())
         };
         let handler = handler.ok_or_else(|| Error::bug("the transport was not started"))?;
@@ -136,6 +138,9 @@ impl TcpTransport {
             wait = match outcome {
                 Ok(()) => None,
                 Err(error) => {
+                    if let Some(transport) = this.upgrade() {
+                        transport.peers().failed(&id, &error);
+                    }
                     tracing::debug!(peer = %id, address = %foreign(&address), %error, "no connection");
                     wait
                 }
@@ -253,6 +258,10 @@ impl Transport for TcpTransport {
             }
             TrySendError::Closed(_) => unreachable(),
         })
+    }
+
+    fn trouble(&self, peer: &NodeId) -> Option<String> {
+        self.peers().trouble(peer)
     }
 
     fn stop(&self) {
