@@ -14,7 +14,7 @@ use super::liveness::LivenessCell;
 use super::measures::DriverMetrics;
 use super::places::{self, PlaceView, limited};
 use super::start::PROBE;
-use super::{NodeParts, NodeSettings};
+use super::{NODE_LEFT, NodeParts, NodeSettings};
 use crate::failure_detector::{self as detector, FailureDetector};
 use crate::gate::Gate;
 use crate::lease::{self, LeaseCore, LeaseState, VersionedLease};
@@ -222,7 +222,7 @@ impl Driver {
                     self.answer_leaving();
                 }
                 membership::Effect::Ended => {
-                    self.env.liveness.fence("the node has left");
+                    self.env.liveness.fence(NODE_LEFT);
                     self.answer_leaving();
                 }
             }

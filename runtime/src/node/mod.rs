@@ -51,6 +51,9 @@ use crate::membership::Membership;
 use crate::metrics::Metrics;
 use crate::{NodeId, Result};
 
+/// The reason of [`Node::fenced`] after a graceful end.
+pub const NODE_LEFT: &str = "the node has left";
+
 type Extensions = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 struct Inner {
