@@ -217,6 +217,7 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::WakeAfter(_)
             | Action::Fenced(_)
             | Action::WentBack
+            | Action::Forked(_)
             | Action::Reclaimed
             | Action::VoidSnapshot(_)
             | Action::Stopped(_) => None,
