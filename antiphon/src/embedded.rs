@@ -9,9 +9,13 @@ use antiphon_persistence::store::DeferredStores;
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{ErrorKind, bounds};
 use antiphon_runtime::transport::tcp::{TcpSettings, TcpTransport};
-use antiphon_runtime::{Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result};
+use antiphon_runtime::{
+    Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result, cannot_listen,
+    check_listen,
+};
 use tokio::time::Instant;
 
+use crate::address::{check_host, host_and_port};
 use crate::{Journal, OpenJournal};
 
 /// Another place: its name and its journal, which is only read.
@@ -46,12 +50,16 @@ pub struct EmbeddedSettings {
 }
 
 impl EmbeddedSettings {
-    /// Checks every value, how the values fit each other, and the files that the settings name.
-    /// Nothing is created, changed or connected. [`Embedded::start`] calls this first.
+    /// Checks every value, how the values fit each other, the files that the settings name, and
+    /// that this machine has the address of `bind`. Nothing is created, changed or connected, also
+    /// while nodes use the files. [`Embedded::start`] calls this first.
+    ///
+    /// Only the start finds out that a port is in use, that a server is out of reach, or that a
+    /// journal on a server belongs elsewhere.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` when a file
-    /// cannot be inspected.
+    /// `Rejected`, naming the setting, its value and what was expected; `Unavailable` or `Corrupt`
+    /// when a file cannot be inspected.
     pub fn validate(&self) -> Result<()> {
         self.node.validate()?;
         self.tcp.validate()?;
@@ -62,15 +70,14 @@ impl EmbeddedSettings {
                 self.bind
             )));
         }
-        if let Some(host) = &self.advertised_host
-            && (host.is_empty()
-                || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/'))
-        {
-            return Err(Error::rejected(format!(
-                "`advertised_host`: expected a name or an address without a port, actual {host:?}"
-            )));
-        }
+        self.advertised_host.as_deref().map_or(Ok(()), check_host)?;
+        check_listen("bind", self.bind)?;
         self.journal.check(false)?;
+        self.journal.check_place(&self.node, &self.node.place)?;
+        self.check_peers()
+    }
+
+    fn check_peers(&self) -> Result<()> {
         for (index, peer) in self.peers.iter().enumerate() {
             let of_peer = |expected: &str| {
                 let place = &peer.place;
@@ -89,9 +96,15 @@ impl EmbeddedSettings {
             if others.iter().any(|other| other.journal.is_same_file(&peer.journal)) {
                 return of_peer("its own journal, actual that of another peer");
             }
-            peer.journal.check(true).map_err(|error| {
+            let within = |error: Error| {
                 Error::new(error.kind(), format!("`peers`: place {:?}: {error}", peer.place))
-            })?;
+            };
+            peer.journal.check(true).map_err(within)?;
+            match peer.journal.check_place(&self.node, &peer.place) {
+                Err(error) if error.kind() == ErrorKind::Rejected => return Err(within(error)),
+                // a node starts without a journal that cannot be read, and reports it
+                Ok(()) | Err(_) => {}
+            }
         }
         Ok(())
     }
@@ -100,12 +113,7 @@ impl EmbeddedSettings {
     /// the port between this check and the start.
     fn probe_port(&self) -> Result<()> {
         let probed = std::net::TcpListener::bind(self.bind).map(drop);
-        probed.map_err(|error| {
-            Error::rejected(format!(
-                "`bind`: cannot listen on {}: {error}: choose a free port, or 0 for any",
-                self.bind
-            ))
-        })
+        probed.map_err(|error| cannot_listen("bind", self.bind, &error))
     }
 }
 
@@ -274,7 +282,7 @@ async fn attempt(
         )));
     }
     let advertised = match &settings.advertised_host {
-        Some(host) => format!("{host}:{}", address.port()),
+        Some(host) => host_and_port(host, address.port()),
         None => address.to_string(),
     };
     let peer = |peer: &Peer| PeerPlace { place: peer.place.clone(), stores: peer.stores.stores() };

@@ -1,12 +1,13 @@
 //! The journal of a place, as settings and opened.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[cfg(feature = "cassandra")]
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::store::Stores;
-use antiphon_runtime::Result;
+use antiphon_runtime::node::{CLUSTER_ROW, check_cluster_row};
+use antiphon_runtime::{Error, NodeSettings, Result};
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
 /// The settings of a place's journal, which includes all other stores of the place.
@@ -45,12 +46,12 @@ impl Journal {
         }
     }
 
-    /// Checks the journal without opening it: a file at its path can persist, and is not a file of
-    /// another program. Nothing is created or changed.
+    /// Checks the journal without opening it: a file at its path can persist, is not a file of
+    /// another program, and can be written unless `read_only`. Nothing is created or changed.
     ///
     /// # Errors
-    /// `Rejected`, naming the path and what was expected. With `read_only`, a file or a server that
-    /// may appear later is no error.
+    /// `Rejected`, naming the path and what was expected, or the setting `role` of a journal that
+    /// is to be written. With `read_only`, a file or a server that may appear later is no error.
     pub fn check(&self, read_only: bool) -> Result<()> {
         match self {
             Self::Sqlite { path, settings } => {
@@ -59,6 +60,7 @@ impl Journal {
                     true => antiphon_sqlite::Role::Reader,
                     false => antiphon_sqlite::Role::Owner,
                 };
+                check_role("sqlite", role == settings.role || read_only)?;
                 match antiphon_sqlite::check_file(path, role) {
                     // another process may create the file later
                     Err(error) if read_only && error.kind() == ErrorKind::Unavailable => Ok(()),
@@ -68,6 +70,8 @@ impl Journal {
             #[cfg(feature = "cassandra")]
             Self::Cassandra(settings) => {
                 settings.validate()?;
+                let is_owner = settings.role == antiphon_cassandra::Role::Owner;
+                check_role("cassandra", is_owner || read_only)?;
                 let tls = settings.server.tls.as_ref();
                 let files = tls.map(|tls| {
                     let (cert, key) = (tls.cert_file.as_ref(), tls.key_file.as_ref());
@@ -75,7 +79,7 @@ impl Journal {
                 });
                 for (name, file) in files.into_iter().flatten() {
                     if let Some(file) = file.filter(|file| !file.is_file()) {
-                        return Err(antiphon_runtime::Error::rejected(format!(
+                        return Err(Error::rejected(format!(
                             "`{name}`: expected a file that is there, actual {file:?}"
                         )));
                     }
@@ -85,12 +89,28 @@ impl Journal {
         }
     }
 
-    /// Returns whether two journals are the same file, as far as that is known now.
+    /// Checks that the journal belongs to this place, when a node has used the journal already. A
+    /// journal on a server is not asked: its start does that. Nothing is created or changed.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting; `Corrupt` or `Unavailable` when the file cannot be read.
+    pub fn check_place(&self, settings: &NodeSettings, place: &str) -> Result<()> {
+        match self {
+            Self::Sqlite { path, .. } => {
+                let (table, key) = CLUSTER_ROW;
+                let row = antiphon_sqlite::peek_row(path, table, key)?;
+                row.map_or(Ok(()), |row| check_cluster_row(settings, place, &row))
+            }
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(_) => Ok(()),
+        }
+    }
+
+    /// Returns whether two journals are the same file, also before the file exists.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Sqlite { path, .. }, Self::Sqlite { path: other, .. }) => {
-                let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-                real(path) == real(other)
+                antiphon_sqlite::real_path(path) == antiphon_sqlite::real_path(other)
             }
             #[cfg(feature = "cassandra")]
             (Self::Cassandra(_), _) | (_, Self::Cassandra(_)) => false,
@@ -120,6 +140,16 @@ impl Journal {
                 Ok(OpenJournal::Cassandra(Box::pin(CassandraStores::open(settings)).await?))
             }
         }
+    }
+}
+
+/// Refuses a journal that is to be written and may only be read by its settings.
+fn check_role(table: &str, fits: bool) -> Result<()> {
+    match fits {
+        true => Ok(()),
+        false => Err(Error::rejected(format!(
+            "`{table}.role`: expected \"owner\" for the journal of the own place, actual \"reader\""
+        ))),
     }
 }
 
@@ -155,6 +185,12 @@ impl OpenJournal {
         }
     }
 
+    /// What an operator has to know although the store works: damaged rows that were met since the
+    /// journal was opened.
+    pub fn warnings(&self) -> Vec<String> {
+        damage(&self.counts()).into_iter().collect()
+    }
+
     /// The counts of the store for each of its statements. Empty when the store does not count.
     #[cfg(feature = "cassandra")]
     pub fn statements(&self) -> Vec<antiphon_cassandra::tables::StatementCounts> {
@@ -172,5 +208,33 @@ impl OpenJournal {
             #[cfg(feature = "cassandra")]
             Self::Cassandra(stores) => stores.stats().named(),
         }
+    }
+}
+
+/// The warning about damaged rows, if any were met.
+fn damage(counts: &[(&'static str, &'static str, u64)]) -> Option<String> {
+    let of = |wanted: &str| {
+        let found = counts.iter().find(|(name, ..)| *name == wanted);
+        found.map_or(0, |(.., count)| *count)
+    };
+    let (rows, snapshots) = (of("rows_damaged"), of("snapshots_damaged"));
+    (rows + snapshots > 0).then(|| {
+        format!(
+            "the journal is damaged: {rows} reads or writes of rows and {snapshots} reads of snapshots failed for that reason since the start: \
+             `antiphon journal verify` lists all damage"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_rows_are_a_warning_from_the_first_one_on() {
+        assert_eq!(damage(&[("reads", "", 9), ("rows_damaged", "", 0)]), None);
+        let warning = damage(&[("rows_damaged", "", 2), ("snapshots_damaged", "", 1)]).unwrap();
+        assert!(warning.contains("2 reads or writes") && warning.contains("verify"), "{warning}");
+        assert!(damage(&[("snapshots_damaged", "", 1)]).is_some());
     }
 }

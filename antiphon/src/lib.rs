@@ -42,6 +42,7 @@
 //! # }).unwrap();
 //! ```
 
+mod address;
 mod embedded;
 mod journal;
 mod local;
@@ -49,6 +50,7 @@ mod local;
 mod relay;
 mod repeats;
 
+pub use address::host_and_port;
 #[cfg(feature = "cassandra")]
 pub use antiphon_cassandra as cassandra;
 pub use antiphon_persistence as persistence;

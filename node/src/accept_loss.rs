@@ -63,7 +63,7 @@ fn meaning(place: &str, peer: &str, doubt: Doubt) -> String {
     format!(
         "The journal of place `{place}` {why} (since session {}), and place `{peer}` was not asked for everything yet.\n\
          Events of `{place}` that only `{peer}` has will be missing here, and their numbers will be used again. If `{peer}` ever comes back with\n\
-         them, its replicas of these entities differ from those here for ever: that is logged as an error and counted (`events_forked`),\n\
+         them, its replicas of these entities differ from those here for ever: that is logged as an error, and `antiphon status` warns of it,\n\
          and one of the two places has to be made anew. Do this only when `{peer}` is gone for ever, or when you know that it has nothing more.",
         doubt.since
     )

@@ -43,7 +43,9 @@ impl ClusterSection for JournalSection {
             let (place, reason) = (&peer.place, peer.stores.reason()?);
             Some(format!("the journal of place {place:?} is out of reach: {reason}"))
         };
-        self.peers.iter().filter_map(out_of_reach).collect()
+        let mut warnings = self.journal.warnings();
+        warnings.extend(self.peers.iter().filter_map(out_of_reach));
+        warnings
     }
 }
 

@@ -17,6 +17,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod fork;
 pub mod header;
 pub mod http;
 mod journal;

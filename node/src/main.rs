@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use antiphon_node::{accept_loss, config, demo, output, run, schema, skip, status, verify};
+use antiphon_node::{accept_loss, config, demo, fork, output, run, schema, skip, status, verify};
 use clap::{Parser, Subcommand};
 
 /// Event-sourced entities with a replica in each place.
@@ -65,6 +65,16 @@ enum EntityCommand {
     /// the event keeps its place in the stream without its content. The state of that entity
     /// differs between the places from then on; docs/user-code.md says more.
     SkipEvent(skip::SkipArguments),
+    /// Clears the record that an entity differs from other places since a loss was accepted, after
+    /// the other place was made anew; docs/restore.md says more.
+    ClearFork {
+        /// The configuration of a node of the place that has the record.
+        #[arg(long)]
+        config: PathBuf,
+        /// The entity as `/cluster` names it, `type|entity|replica`, or `all`; may be repeated.
+        #[arg(required = true)]
+        id: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -138,6 +148,9 @@ fn main() -> ExitCode {
             }
             Command::Entity { command: EntityCommand::SkipEvent(arguments) } => {
                 skip::skip_event(arguments).await
+            }
+            Command::Entity { command: EntityCommand::ClearFork { config, id } } => {
+                fork::clear(&config, &id).await
             }
             Command::Status { node } => status::status(&node).await,
             Command::Demo(arguments) => demo::demo(arguments).await,

@@ -37,6 +37,10 @@ pub async fn status(address: &str) -> Result<bool> {
     if !is_ready {
         say!("{}", String::from_utf8_lossy(&body))?;
     }
+    let health: Value = serde_json::from_slice(&body).unwrap_or_default();
+    for warning in health["warnings"].as_array().into_iter().flatten().filter(|_| is_ready) {
+        println!("warning: {}", text(warning));
+    }
     Ok(is_ready)
 }
 

@@ -27,6 +27,7 @@ mod error;
 pub mod event;
 pub mod guard;
 pub mod identity;
+pub mod lasting;
 pub mod memory;
 pub mod record;
 pub mod reply;

@@ -13,6 +13,7 @@
 pub mod coordinator;
 mod entity_ref;
 mod error;
+mod forks;
 mod policy;
 mod progress;
 mod provider;

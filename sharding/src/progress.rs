@@ -7,6 +7,7 @@ use antiphon_runtime::Node;
 use antiphon_runtime::admin::ClusterSection;
 use serde_json::{Value, json};
 
+use crate::forks::Forks;
 use crate::registry::Registry;
 
 /// The part of `/cluster` that is about entities: for each type its shards with their homes, and
@@ -39,17 +40,19 @@ impl ClusterSection for ShardingSection {
 }
 
 /// The part of `/cluster` that is about the journal of the place: whether it may have gone back,
-/// whose word is missing, and what an operator has accepted. While a place that has to be asked
+/// whose word is missing, what an operator has accepted, and the entities that differ from other
+/// places since. While a place that has to be asked
 /// cannot be, or own events are still taken back, the node is not ready.
 pub struct ContinuitySection {
     node: Node,
     registry: Arc<Registry>,
+    forks: Arc<Forks>,
 }
 
 impl ContinuitySection {
     /// The section of a node.
     pub fn new(node: &Node) -> Self {
-        Self { node: node.clone(), registry: Registry::of(node) }
+        Self { node: node.clone(), registry: Registry::of(node), forks: Forks::of(node) }
     }
 }
 
@@ -68,10 +71,15 @@ impl ClusterSection for ContinuitySection {
             "doubts": continuity.doubts(),
             "accepted": continuity.accepted(),
             "types": types,
+            "forked": self.forks.json(),
         })
     }
 
     fn ready(&self) -> Result<(), String> {
         self.registry.all().values().try_for_each(|region| region.ready_to_write())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.forks.warning().into_iter().collect()
     }
 }

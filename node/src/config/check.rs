@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use antiphon::persistence::bounds;
 use antiphon::prelude::*;
+use antiphon::runtime::check_listen;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -32,12 +33,13 @@ impl Config {
         self.check_places()
     }
 
-    /// Checks the files and folders too; creates and changes none.
+    /// Checks the addresses, files and folders too; creates and changes none.
     ///
     /// # Errors
-    /// As [`Self::validate`]; `Unavailable` when a file cannot be inspected.
+    /// As [`Self::validate`]; `Unavailable` or `Corrupt` when a file cannot be inspected.
     pub fn check_files(&self) -> Result<()> {
         self.validate()?;
+        check_listen("http_bind", self.http_bind)?;
         self.embedded(self.http_bind.to_string()).validate()
     }
 

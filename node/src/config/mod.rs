@@ -196,7 +196,7 @@ impl Config {
     /// The address under which other nodes reach a port of this node.
     pub fn advertised(&self, address: SocketAddr) -> String {
         match &self.advertised_host {
-            Some(host) => format!("{host}:{}", address.port()),
+            Some(host) => antiphon::host_and_port(host, address.port()),
             None => address.to_string(),
         }
     }
@@ -229,17 +229,17 @@ pub fn load(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::rejected(format!("configuration {}: cannot be read: {error}", path.display()))
     })?;
-    let variables = std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into(), value.to_string_lossy().into()));
-    parse(&text, variables).map_err(|error| of_file(path, &error))
+    let variables = parse::texts(std::env::vars_os());
+    variables.and_then(|texts| parse(&text, texts)).map_err(|error| of_file(path, &error))
 }
 
-/// The same, and checks the files and folders that the configuration names. A node starts with
-/// exactly the configurations that pass, and `antiphon check` reports exactly these errors. Nothing
-/// is created or changed.
+/// The same, and checks the addresses, files and folders that the configuration names. A node
+/// starts only with a configuration that passes, and `antiphon check` reports exactly these errors.
+/// Only the start of a node finds out that a port is in use, and what is on a server. Nothing is
+/// created or changed.
 ///
 /// # Errors
-/// As [`load`]; `Unavailable` when a file cannot be inspected.
+/// As [`load`]; `Unavailable` or `Corrupt` when a file cannot be inspected.
 pub fn load_checked(path: &Path) -> Result<Config> {
     let config = load(path)?;
     config.check_files().map_err(|error| of_file(path, &error))?;

@@ -4,6 +4,9 @@
 //! line of the file, not a text in the wrong place, and not a variable whose name says that it is a
 //! secret.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
 use antiphon::prelude::*;
 use toml::{Table, Value};
 
@@ -19,6 +22,7 @@ pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) 
     let mut variables: Vec<(String, String)> =
         variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     variables.sort();
+    refuse_two_names(&variables)?;
     let mut table: Table = text.parse().map_err(|error| no_toml(text, &error))?;
     let mut config: Config = toml::from_str(text).map_err(|error| wrong_value(text, &error))?;
     for (name, value) in &variables {
@@ -28,6 +32,42 @@ pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) 
     }
     config.validate()?;
     Ok(config)
+}
+
+/// The variables with the prefix of a node as text.
+///
+/// # Errors
+/// `Rejected`, naming the variable, for a name or a value that is not UTF-8. The value is not
+/// shown: it may be a secret.
+pub(super) fn texts(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>> {
+    let is_ours = |name: &OsString| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
+    let ours = variables.into_iter().filter(|(name, _)| is_ours(name));
+    ours.map(|(name, value)| match (name.into_string(), value.into_string()) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        (name, _) => {
+            let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+            let name = name.escape_debug();
+            Err(Error::rejected(format!(
+                "environment variable `{name}`: expected a name and a value in UTF-8"
+            )))
+        }
+    })
+    .collect()
+}
+
+/// Keys are lower case, so names that differ in their case are one key.
+fn refuse_two_names(variables: &[(String, String)]) -> Result<()> {
+    let mut names = BTreeMap::new();
+    for (name, _) in variables {
+        if let Some(other) = names.insert(name.to_ascii_lowercase(), name) {
+            return Err(Error::rejected(format!(
+                "environment variables `{other}` and `{name}` set the same key: expected one of them"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {

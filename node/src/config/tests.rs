@@ -1,6 +1,9 @@
 //! The documented file, the refused configurations and their errors, and secrets, which are never
 //! shown.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
 use super::*;
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -90,6 +93,30 @@ fn a_bad_environment_variable_is_named() {
     let set = variables(&[("ANTIPHON_NODE__SHARD_COUNT", "many")]);
     let message = parse("", set).unwrap_err().to_string();
     assert!(message.contains("`ANTIPHON_NODE__SHARD_COUNT=many`"), "{message}");
+}
+
+#[test]
+fn two_variables_for_one_key_are_refused_by_their_names() {
+    let set = [("ANTIPHON_NODE__NAME", "73100"), ("ANTIPHON_NODE__name", "73101")];
+    let message = parse("", variables(&set)).unwrap_err().to_string();
+    for (name, value) in set {
+        assert!(message.contains(name) && !message.contains(value), "{message}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_by_its_name() {
+    let of = |name: &[u8], value: &[u8]| {
+        (OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec()))
+    };
+    let message = parse::texts([of(b"ANTIPHON_LINKS__COOKIE", b"x73100\xff")]).unwrap_err();
+    let message = message.to_string();
+    assert!(
+        message.contains("`ANTIPHON_LINKS__COOKIE`") && !message.contains("73100"),
+        "{message}"
+    );
+    assert!(parse::texts([of(b"ANTIPHON_\xff", b"x")]).is_err());
+    assert_eq!(parse::texts([of(b"OTHER", b"\xff")]).unwrap(), []);
 }
 
 #[test]
@@ -316,6 +343,14 @@ fn a_check_looks_at_the_files_and_makes_none() {
         (
             format!("journal = {own:?}\n[[peers]]\nplace = 'B'\njournal = '/dev/null'"),
             vec!["`peers`", "\"B\"", "device"],
+        ),
+        (
+            format!("journal = {own:?}\nhttp_bind = '192.0.2.1:0'"),
+            vec!["`http_bind`", "192.0.2.1:0", "of this machine"],
+        ),
+        (
+            format!("journal = {own:?}\n[sqlite]\nrole = 'reader'"),
+            vec!["`sqlite.role`", "\"owner\""],
         ),
         ("bind = '0.0.0.0:0'".to_owned(), vec!["`advertised_host`", "`bind`", "0.0.0.0:0"]),
         (

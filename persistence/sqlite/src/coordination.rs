@@ -21,7 +21,7 @@ use crate::record_error::Unread;
 use crate::stores::SqliteStores;
 use crate::sums::of_token;
 
-type Read<T> = std::result::Result<T, Unread>;
+pub(crate) type Read<T> = std::result::Result<T, Unread>;
 
 #[async_trait]
 impl Coordination for SqliteStores {
@@ -115,8 +115,8 @@ impl Coordination for SqliteStores {
 }
 
 /// A row with its checksum.
-struct Cell {
-    row: Row,
+pub(crate) struct Cell {
+    pub(crate) row: Row,
     sum: u64,
 }
 
@@ -134,7 +134,7 @@ fn decode(table: &str, key: String, version: i64, record: Vec<u8>) -> Read<Cell>
 
 /// Reads a row. When it is missing, checks the whole table, so that a row with a damaged key does
 /// not count as missing.
-fn sure_cell(connection: &Connection, table: &str, key: &str) -> Read<Option<Cell>> {
+pub(crate) fn sure_cell(connection: &Connection, table: &str, key: &str) -> Read<Option<Cell>> {
     let found: Option<(i64, Vec<u8>)> = connection
         .prepare_cached("SELECT version, value FROM cells WHERE cell_table = ?1 AND cell_key = ?2")?
         .query_row([table, key], |row| Ok((row.get(0)?, row.get(1)?)))

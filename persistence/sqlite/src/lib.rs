@@ -20,6 +20,7 @@ mod feed;
 mod file;
 mod journal;
 mod offsets;
+mod peek;
 mod position;
 mod reader;
 mod record_error;
@@ -32,7 +33,8 @@ mod sums;
 mod verify;
 mod writer;
 
-pub use file::check_name;
+pub use file::{check_name, real_path};
+pub use peek::peek_row;
 pub use schema::check_file;
 pub use settings::{Durability, Role, SqliteSettings};
 pub use stats::SqliteStats;

@@ -24,7 +24,7 @@ use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::from_sqlite;
-use crate::file::{Owner, check_path, is_log_alone, owner};
+use crate::file::{Owner, check_path, check_writable, is_log_alone, owner};
 use crate::{Durability, Role, SqliteSettings};
 
 /// The version of the tables below; a file with another version is refused. Version 1, without
@@ -143,14 +143,19 @@ fn no_log_alone(path: &Path) -> Result<()> {
 }
 
 /// Checks whether a journal can be opened or made at a path, without making or changing anything.
+/// An owner must be able to write the file and its folder.
 ///
 /// # Errors
-/// - `Rejected` when the path can keep no journal, or the file is another program's.
+/// - `Rejected` when the path can keep no journal, when the file is another program's, or when this
+///   user may not write the files of an owner.
 /// - `Unavailable` when the file cannot be looked at, or when a reader finds no tables yet.
 pub fn check_file(path: &Path, role: Role) -> Result<()> {
     check_path(path, role)?;
     if role == Role::Reader && !path.exists() {
         return Ok(());
+    }
+    if role == Role::Owner {
+        check_writable(path)?;
     }
     look(path, role)
 }
@@ -198,7 +203,7 @@ fn use_wal(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<
     }
 }
 
-fn check_version(path: &Path, connection: &Connection, owner: bool) -> Result<()> {
+pub(crate) fn check_version(path: &Path, connection: &Connection, owner: bool) -> Result<()> {
     let sqlite = |error| from_sqlite(path, "reading the schema", error);
     if owner && read(connection, "user_version").map_err(sqlite)? == 0 {
         create(path, connection)?;

@@ -65,6 +65,10 @@ pub struct SqliteSettings {
     pub feed_cache_max: usize,
     /// Bytes in one answer to a replay, which has at least one batch. Default: 4 MiB.
     pub replay_bytes_max: usize,
+    /// Time between two log lines about a failure of writes that lasts, such as a full disk. Default:
+    /// 1 min.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub fault_log_interval: Duration,
     /// Pages that the write-ahead log may have before it is copied back into the file. Default:
     /// 4000 (16 MB).
     pub wal_pages_max: u32,
@@ -88,6 +92,7 @@ impl Default for SqliteSettings {
             stream_cache_max: 100_000,
             feed_cache_max: 16_384,
             replay_bytes_max: 4 << 20,
+            fault_log_interval: Duration::from_secs(60),
             wal_pages_max: 4000,
             file_pages_max: None,
         }
@@ -109,6 +114,11 @@ impl SqliteSettings {
         bounds::count("group_writes_max", self.group_writes_max, 1..=1 << 20)?;
         bounds::count("group_bytes_max", self.group_bytes_max, 1..=1 << 30)?;
         bounds::duration("busy_timeout", self.busy_timeout, Duration::ZERO..=bounds::HOUR)?;
+        bounds::duration(
+            "fault_log_interval",
+            self.fault_log_interval,
+            Duration::ZERO..=bounds::HOUR,
+        )?;
         bounds::count("reader_count", self.reader_count, 1..=1024)?;
         bounds::count("stream_cache_max", self.stream_cache_max, 1..=100_000_000)?;
         bounds::count("feed_cache_max", self.feed_cache_max, 1..=100_000_000)?;

@@ -325,3 +325,48 @@ async fn a_log_without_its_database_is_not_thrown_away() {
     std::fs::copy(&path, &database).expect("put back");
     assert_eq!(get(&open(&database), "k").await.expect("read").as_deref(), Some("v"));
 }
+
+/// The row is read from the log of a running owner, from the log that a killed owner left, and from
+/// the file of an owner that ended in order.
+#[tokio::test]
+async fn a_peek_reads_a_row_and_changes_no_file() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("j.db");
+    let peek = |path: &Path, key: &str| {
+        let row = antiphon_sqlite::peek_row(path, "t", key).expect("it can be read");
+        row.map(|row| String::from_utf8_lossy(&row.value).into_owned())
+    };
+    assert_eq!(peek(&path, "k"), None, "there is no file");
+    assert_eq!(bytes(folder.path()).len(), 0);
+
+    let stores = open(&path);
+    put(&stores, "k", "v").await.expect("stored");
+    let running = bytes(folder.path());
+    assert_eq!((peek(&path, "k"), peek(&path, "other")), (Some("v".into()), None));
+    let killed = TempDir::new().expect("a folder");
+    let alone = TempDir::new().expect("a folder");
+    for (name, content) in bytes(folder.path()) {
+        assert!(name.ends_with("-shm") || running[&name] == content, "{name} was changed");
+        std::fs::write(killed.path().join(&name), &content).expect("written");
+        if !name.ends_with("-shm") {
+            std::fs::write(alone.path().join(&name), &content).expect("written");
+        }
+    }
+    assert_eq!(bytes(folder.path()).len(), 3);
+
+    assert_eq!(peek(&killed.path().join("j.db"), "k"), Some("v".into()));
+    let left = bytes(killed.path());
+    assert_eq!(left.len(), 3);
+    assert_eq!((&left["j.db"], &left["j.db-wal"]), (&running["j.db"], &running["j.db-wal"]));
+
+    assert_eq!(peek(&alone.path().join("j.db"), "k"), None, "only an opened journal would show it");
+    assert_eq!(bytes(alone.path()).len(), 2);
+
+    drop(stores);
+    while bytes(folder.path()).len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    let ended = bytes(folder.path());
+    assert_eq!(peek(&path, "k"), Some("v".into()));
+    assert_eq!(bytes(folder.path()), ended);
+}

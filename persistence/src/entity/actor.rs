@@ -277,6 +277,7 @@ fn run<E: EventSourced>(
             }
         }
         Action::WentBack => parts.host.went_back(&state.id),
+        Action::Forked(number) => parts.host.forked(&state.id, number),
         Action::Reclaimed => parts.host.reclaimed(&state.id),
         Action::Fenced(error) => parts.host.fenced(&state.id, &error),
         Action::Stopped(reason) => {

@@ -64,6 +64,11 @@ pub trait EntityHost: Send + Sync + 'static {
     /// Another replica has events of this one that the journal has not.
     fn went_back(&self, _id: &ReplicationId) {}
 
+    /// Another replica has an own event of this one with a number that was used again: the replicas
+    /// of the entity differ for ever. Told once in the life of an entity in memory; the number is
+    /// the first one that was found.
+    fn forked(&self, _id: &ReplicationId, _number: u64) {}
+
     /// Events of this replica are durable.
     fn published(&self, _id: &ReplicationId, _events: &[StoredEvent]) {}
 

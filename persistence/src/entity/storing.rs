@@ -83,6 +83,7 @@ pub(super) fn store<E: EventSourced>(
         | Action::WakeAfter(_)
         | Action::Passivate
         | Action::WentBack
+        | Action::Forked(_)
         | Action::Reclaimed
         | Action::Fenced(_)
         | Action::Stopped(_) => unreachable!("`run` passes on the actions of the stores only"),

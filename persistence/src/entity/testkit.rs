@@ -221,6 +221,7 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::WakeAfter(_)
             | Action::Fenced(_)
             | Action::WentBack
+            | Action::Forked(_)
             | Action::Reclaimed
             | Action::Stopped(_) => None,
         }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::answers::{answer, starting, with_fallbacks};
 use crate::node::{Liveness, PlaceReach, PlaceState};
-use crate::{Error, MemberState, Node, Result, task};
+use crate::{Error, MemberState, Node, Result, cannot_listen, task};
 
 /// A part of `/cluster`, and of the readiness.
 pub trait ClusterSection: Send + Sync + 'static {
@@ -79,11 +79,7 @@ impl AdminServer {
     /// # Errors
     /// `Rejected`, naming the setting `http_bind`, when the address cannot be listened on.
     pub fn bind(address: SocketAddr) -> Result<AdminListener> {
-        let cannot = |error: std::io::Error| {
-            Error::rejected(format!(
-                "`http_bind`: cannot listen on {address}: {error}: choose a free port, or 0 for any"
-            ))
-        };
+        let cannot = |error: std::io::Error| cannot_listen("http_bind", address, &error);
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
@@ -195,14 +191,15 @@ fn warnings(node: &Node) -> Vec<String> {
     let now = node.clock().now();
     let lost = node.reach().into_iter().filter_map(|(place, reach)| {
         let seconds = (now - reach.since).as_secs();
+        let why = reach.why.map(|why| format!(": {why}")).unwrap_or_default();
         match reach.state {
             PlaceState::Reached => None,
             PlaceState::Cut => Some(format!(
-                "place {place:?} is cut off for {seconds} s: none of its {} nodes is linked",
+                "place {place:?} is cut off for {seconds} s: none of its {} nodes is linked{why}",
                 reach.up
             )),
             PlaceState::Gone => {
-                Some(format!("place {place:?} is gone for {seconds} s: it has no member"))
+                Some(format!("place {place:?} is gone for {seconds} s: it has no member{why}"))
             }
         }
     });
@@ -228,6 +225,7 @@ fn places(node: &Node) -> Value {
             "for_seconds": (now - reach.since).as_secs(),
             "up": reach.up,
             "linked": reach.linked,
+            "why": reach.why.as_deref(),
         });
         (place.to_string(), value)
     };

@@ -161,6 +161,10 @@ impl Inner {
         *node == self.local || self.peer(node).is_some_and(|peer| peer.core().is_up())
     }
 
+    pub(super) fn trouble(&self, peer: &NodeId) -> Option<String> {
+        self.transport.trouble(peer)
+    }
+
     pub(super) fn connect(&self, peer: &NodeId, address: &str) {
         if *peer != self.local && !self.closed.load(Ordering::Acquire) {
             self.peer_or_new(peer).want();

@@ -113,6 +113,11 @@ impl Gate {
         self.inner.connection(node)
     }
 
+    /// Why there is no connection to `peer`, as far as it is known.
+    pub fn trouble(&self, peer: &NodeId) -> Option<String> {
+        self.inner.trouble(peer)
+    }
+
     /// Keeps a connection to `peer` until [`Self::disconnect`].
     pub fn connect(&self, peer: &NodeId, address: &str) {
         self.inner.connect(peer, address);

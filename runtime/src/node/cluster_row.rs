@@ -10,6 +10,18 @@ use crate::{Error, Result};
 const TABLE: &str = "cluster";
 const KEY: &str = "cluster";
 
+/// Table and key of the row that says what a store belongs to, for [`check_cluster_row`].
+pub const CLUSTER_ROW: (&str, &str) = (TABLE, KEY);
+
+/// Compares the row of a place's store with what a node with these settings expects, as the start
+/// of the node does.
+///
+/// # Errors
+/// `Rejected`, naming the setting, when the store belongs elsewhere; `Corrupt`.
+pub fn check_cluster_row(settings: &NodeSettings, place: &str, row: &Row) -> Result<()> {
+    ClusterRow::of(settings, place).compare(row)
+}
+
 /// The version of the rows of this table and its neighbours.
 const FORMAT: u32 = 1;
 

@@ -10,11 +10,12 @@ use antiphon_persistence::store::{RowVersion, Stores};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::faults::Faults;
 use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
 use super::measures::DriverMetrics;
 use super::places::PlaceView;
-use super::{NodeParts, NodeSettings};
+use super::{NODE_LEFT, NodeParts, NodeSettings};
 use crate::NodeId;
 use crate::failure_detector::{self as detector, FailureDetector};
 use crate::gate::Gate;
@@ -51,6 +52,7 @@ pub(super) struct DriverParts {
     pub(super) leases: watch::Sender<LeaseState>,
     pub(super) control: mpsc::Sender<Control>,
     pub(super) hosted: Arc<HostedCell>,
+    pub(super) faults: Arc<Faults>,
     pub(super) joined: (MemberRow, u64),
     pub(super) joined_at: Instant,
 }
@@ -227,7 +229,7 @@ impl Driver {
                     self.answer_leaving();
                 }
                 membership::Effect::Ended => {
-                    self.env.liveness.fence("the node has left");
+                    self.env.liveness.fence(NODE_LEFT);
                     self.answer_leaving();
                 }
             }

@@ -73,7 +73,7 @@ pub(super) async fn leave(node: &Node) -> Result<()> {
     if declared_dead.is_none() && !is_sealed {
         declared_dead = fenced(node);
     }
-    node.inner.liveness.fence("the node has left");
+    node.inner.liveness.fence(super::NODE_LEFT);
     node.end();
     outcome(node, declared_dead, is_sealed, &late)
 }

@@ -3,6 +3,7 @@
 //! - `cluster_row`, `peer_stores`: a store is the one that it is taken for, the own one and those of the other places;
 //! - `start`: checks the store, waits out an earlier incarnation, joins the table;
 //! - `driver`: the task that steps membership, failure detector and lease, and does their I/O;
+//! - `faults`: why store calls failed last, and how often the log has it;
 //! - `continuity`: whether the journal is the newest one of the place;
 //! - `reach`: which other places are cut off, and since when;
 //! - `leave`: the phases of a graceful end.
@@ -10,6 +11,7 @@
 mod cluster_row;
 mod continuity;
 mod driver;
+mod faults;
 mod hosted;
 mod leave;
 mod liveness;
@@ -31,6 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_persistence::store::{Stores, WriterId};
+pub use cluster_row::{CLUSTER_ROW, check_cluster_row};
 pub use continuity::{
     Accepted, Continuity, Doubt, DoubtKind, Previous, SessionRow, accept_loss, session,
 };
@@ -47,6 +50,9 @@ use crate::lease::LeaseState;
 use crate::membership::Membership;
 use crate::metrics::Metrics;
 use crate::{NodeId, Result};
+
+/// The reason of [`Node::fenced`] after a graceful end.
+pub const NODE_LEFT: &str = "the node has left";
 
 type Extensions = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
@@ -71,6 +77,7 @@ struct Inner {
     extensions: Mutex<Extensions>,
     leaving: AtomicBool,
     reach: Mutex<reach::Reach>,
+    faults: Arc<faults::Faults>,
 }
 
 /// A running node. Cheap to clone; all clones are the same node.

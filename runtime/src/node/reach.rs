@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::faults::READING_A_PEER;
 use super::{Inner, Node};
+use crate::NodeId;
 
 /// How long a place may be without a link before it is said.
 const GRACE: Duration = Duration::from_secs(2);
@@ -29,7 +31,7 @@ pub enum PlaceState {
 }
 
 /// How a place is reached, and since when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceReach {
     /// Its state.
     pub state: PlaceState,
@@ -39,6 +41,9 @@ pub struct PlaceReach {
     pub up: usize,
     /// Those of them that are linked.
     pub linked: usize,
+    /// Why it is not reached: the last refusal of a link, or the error of the last read of its
+    /// members. `None` while it is reached, and when no reason is known.
+    pub why: Option<Arc<str>>,
     is_told: bool,
 }
 
@@ -68,8 +73,8 @@ impl Reach {
             (0, 0) => PlaceState::Gone,
             (1.., 0) => PlaceState::Cut,
         };
-        let new = PlaceReach { state, since: now, up, linked, is_told: false };
-        let known = self.0.entry(place.clone()).or_insert(new);
+        let new = PlaceReach { state, since: now, up, linked, why: None, is_told: false };
+        let known = self.0.entry(place.clone()).or_insert_with(|| new.clone());
         (known.up, known.linked) = (up, linked);
         let lost_before = known.state != PlaceState::Reached;
         if state == PlaceState::Reached {
@@ -88,6 +93,13 @@ impl Reach {
         }
         known.is_told = true;
         Some(Effect::Lost(place.clone(), state))
+    }
+
+    /// Takes the reason why a place is not reached.
+    pub(super) fn explain(&mut self, place: &Arc<str>, why: Option<Arc<str>>) {
+        if let Some(known) = self.0.get_mut(place) {
+            known.why = why.filter(|_| known.state != PlaceState::Reached);
+        }
     }
 
     pub(super) fn places(&self) -> BTreeMap<Arc<str>, PlaceReach> {
@@ -118,16 +130,20 @@ fn look(node: &Node) {
         let up: Vec<_> = members.up_in(place).map(|member| &member.id).collect();
         let linked = up.iter().filter(|id| node.gate().is_connected(id)).count();
         gauges.with_label_values(&[&**place]).set(i64::from(linked > 0));
+        let why = if linked > 0 { None } else { reason(node, place, &up) };
         let effect = {
             let mut reach = node.inner.reach.lock().unwrap_or_else(PoisonError::into_inner);
-            reach.step(now, place, (up.len(), linked))
+            let effect = reach.step(now, place, (up.len(), linked));
+            reach.explain(place, why.clone());
+            effect
         };
+        let why = why.as_deref().unwrap_or("not known");
         match effect {
             Some(Effect::Lost(place, PlaceState::Cut)) => {
-                tracing::warn!(%place, up = up.len(), "a place is cut off: none of its nodes is linked");
+                tracing::warn!(%place, up = up.len(), why, "a place is cut off: none of its nodes is linked");
             }
             Some(Effect::Lost(place, PlaceState::Gone | PlaceState::Reached)) => {
-                tracing::warn!(%place, "a place is gone: none of its nodes is a member");
+                tracing::warn!(%place, why, "a place is gone: none of its nodes is a member");
             }
             Some(Effect::Found(place, after)) => {
                 tracing::info!(%place, ?after, "a place is reached again");
@@ -135,6 +151,13 @@ fn look(node: &Node) {
             None => {}
         }
     }
+}
+
+/// Why a place is not reached, as far as this node knows: the reason of a link first, since a node
+/// of the place may be up although its members cannot be read any more.
+fn reason(node: &Node, place: &Arc<str>, up: &[&NodeId]) -> Option<Arc<str>> {
+    let of_link = |id: &&NodeId| Some(format!("`{id}`: {}", node.gate().trouble(id)?).into());
+    up.iter().find_map(of_link).or_else(|| node.inner.faults.why(READING_A_PEER, place))
 }
 
 #[cfg(test)]
@@ -159,6 +182,19 @@ mod tests {
         assert_eq!(reach.step(at(20), &b, (2, 1)), Some(found));
         assert_eq!(reach.step(at(21), &b, (2, 2)), None);
         assert_eq!(reach.places()[&b].since, at(20));
+    }
+
+    #[test]
+    fn the_reason_of_a_cut_is_known_as_long_as_the_cut_lasts() {
+        let (mut reach, t0) = (Reach::default(), SystemClock.now());
+        let b: Arc<str> = "B".into();
+        let why: Arc<str> = "`cookie`: that of `b@1` is another one".into();
+        reach.step(t0, &b, (1, 0));
+        reach.explain(&b, Some(why.clone()));
+        assert_eq!(reach.places()[&b].why, Some(why.clone()));
+        reach.step(t0 + GRACE, &b, (1, 1));
+        reach.explain(&b, Some(why));
+        assert_eq!(reach.places()[&b].why, None);
     }
 
     #[test]

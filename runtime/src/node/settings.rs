@@ -74,6 +74,9 @@ pub struct NodeSettings {
     /// How often the node looks at its clocks.
     #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
+    /// Time between two log lines about a store call that keeps failing.
+    #[serde(with = "antiphon_persistence::time::text")]
+    pub fault_log_interval: Duration,
     /// How long the row of a dead and sealed node is kept.
     #[serde(with = "antiphon_persistence::time::text")]
     pub dead_retention: Duration,
@@ -149,6 +152,7 @@ impl Default for NodeSettings {
             store_timeout: Duration::from_secs(1),
             retry_delay_max: Duration::from_secs(2),
             tick_interval: Duration::from_millis(50),
+            fault_log_interval: Duration::from_secs(60),
             dead_retention: Duration::from_secs(3600),
             dead_rows_max: 64,
             probe_grace: Duration::from_secs(1),
@@ -192,6 +196,7 @@ impl NodeSettings {
         ] {
             bounds::duration(name, actual, tick..=HOUR)?;
         }
+        bounds::duration("fault_log_interval", self.fault_log_interval, Duration::ZERO..=HOUR)?;
         bounds::duration("dead_retention", self.dead_retention, Duration::ZERO..=YEAR)?;
         bounds::duration("probe_grace", self.probe_grace, Duration::ZERO..=HOUR)?;
         self.shutdown_timeouts.validate()?;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::cluster_row::ClusterRow;
 use super::continuity::{Continuity, FollowParts, follow};
 use super::driver::{Driver, DriverParts};
+use super::faults::Faults;
 use super::hosted::HostedCell;
 use super::liveness::LivenessCell;
 use super::peer_stores::PeerStores;
@@ -107,6 +108,8 @@ fn run(
     // at most a few results of each kind are under way at once
     let (control, inputs) = mpsc::channel(1024);
     let hosted = Arc::new(HostedCell::default());
+    let faults =
+        Arc::new(Faults::new(&settings.place, settings.fault_log_interval, parts.clock.clone()));
     let driver = Driver::new(DriverParts {
         id: id.clone(),
         settings: settings.clone(),
@@ -118,6 +121,7 @@ fn run(
         leases,
         control: control.clone(),
         hosted: hosted.clone(),
+        faults: faults.clone(),
         joined,
         joined_at,
     });
@@ -145,6 +149,7 @@ fn run(
             extensions: Mutex::default(),
             leaving: AtomicBool::new(false),
             reach: Mutex::default(),
+            faults,
         }),
     };
     node.spawn("node", driver.run(inputs));

@@ -42,6 +42,12 @@ pub trait Transport: Send + Sync + 'static {
     /// `Unreachable` when there is no connection, `TooLarge` above [`FRAME_BYTES_MAX`].
     fn send(&self, peer: &NodeId, frame: Bytes) -> Result<(), SendError>;
 
+    /// Why there is no connection to a peer that is wanted, as far as it is known: the last
+    /// attempt's error.
+    fn trouble(&self, _peer: &NodeId) -> Option<String> {
+        None
+    }
+
     /// Ends all connections, listeners and tasks, for good. Idempotent.
     fn stop(&self) {}
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
+use antiphon_runtime::node::NODE_LEFT;
 use antiphon_runtime::text::foreign;
 use antiphon_runtime::{MemberState, NodeId, ShutdownPhase};
 use serde::Serialize;
@@ -73,7 +74,12 @@ where
         node.spawn("region fence", async move {
             let reason = fenced.await;
             if let Some(region) = region.upgrade() {
-                tracing::warn!(entity_type = %region.parts.entity_type, %reason, "region stops");
+                let entity_type = &region.parts.entity_type;
+                if reason == NODE_LEFT {
+                    tracing::info!(%entity_type, reason, "region stops");
+                } else {
+                    tracing::warn!(%entity_type, reason, "region stops");
+                }
                 region.fence();
             }
         });

@@ -3,7 +3,7 @@
 use std::sync::Weak;
 
 use antiphon_persistence::Error;
-use antiphon_persistence::entity::{EntityHost, EventSourced, HeldEvent, StopReason};
+use antiphon_persistence::entity::{EntityHost, EventSourced, ForkedEntity, HeldEvent, StopReason};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::time::Timestamp;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::shared::Region;
+use crate::forks::Forks;
 use crate::shard::Input;
 use crate::wire::bounded::EVENTS_MAX;
 use crate::wire::{SHARDING, Wire};
@@ -59,6 +60,10 @@ where
         if let Some(region) = self.region.upgrade() {
             region.went_back(id);
         }
+    }
+
+    fn forked(&self, id: &ReplicationId, number: u64) {
+        Forks::of(&self.node).found(ForkedEntity { id: id.clone(), number });
     }
 
     fn caught_up(&self, id: &ReplicationId, replica: &ReplicaId, highest: SequenceNr) {

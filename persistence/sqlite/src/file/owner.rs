@@ -129,13 +129,14 @@ fn judge(mark: i64, page: FirstPage) -> Owner {
 }
 
 /// A file beside a database.
-pub(super) fn beside(real: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(real: &Path, suffix: &str) -> PathBuf {
     let mut name = real.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-fn in_file(real: &Path) -> rusqlite::Result<FirstPage> {
+/// Opens a file without a lock, and without its write-ahead log. No file is made or changed.
+pub(crate) fn immutable(real: &Path) -> rusqlite::Result<Connection> {
     let mut uri = String::from("file://");
     for byte in real.as_os_str().as_encoded_bytes() {
         match byte {
@@ -149,7 +150,11 @@ fn in_file(real: &Path) -> rusqlite::Result<FirstPage> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(uri, flags)?;
+    Connection::open_with_flags(uri, flags)
+}
+
+fn in_file(real: &Path) -> rusqlite::Result<FirstPage> {
+    let connection = immutable(real)?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     Ok(FirstPage {
         application_id: number("PRAGMA application_id")?,

@@ -5,7 +5,7 @@
 //! refused before SQLite sees it.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use antiphon_persistence::{Error, Result};
 
@@ -70,12 +70,35 @@ pub fn check_name(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the folder of the new file exists.
-fn check_folder(path: &Path, links: u32) -> Result<()> {
-    let folder = match path.parent() {
+/// The path of a file without links and dots, also while the file does not exist yet: two paths of
+/// one file give the same path. A path whose folder does not exist is returned as it is.
+pub fn real_path(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        if let Ok(real) = path.canonicalize() {
+            return real;
+        }
+        let folder = folder_of(&path);
+        let Ok(target) = path.read_link() else {
+            let (folder, name) = (folder.canonicalize(), path.file_name());
+            return folder.ok().zip(name).map_or(path.clone(), |(folder, name)| folder.join(name));
+        };
+        path = folder.join(target);
+    }
+    path
+}
+
+/// The folder of a file.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
-    };
+    }
+}
+
+/// Checks that the folder of the new file exists.
+fn check_folder(path: &Path, links: u32) -> Result<()> {
+    let folder = folder_of(path);
     match std::fs::metadata(folder) {
         Ok(found) if found.is_dir() => {}
         Ok(_) => {
@@ -94,7 +117,7 @@ fn check_folder(path: &Path, links: u32) -> Result<()> {
     }
 }
 
-fn refused(path: &Path, expected: &str, actual: &str) -> Error {
+pub(super) fn refused(path: &Path, expected: &str, actual: &str) -> Error {
     Error::rejected(format!("`journal`: {path:?}: expected {expected}, actual {actual}"))
 }
 
@@ -163,5 +186,18 @@ mod tests {
         check_path(&path, Role::Owner).unwrap();
         check_path(Path::new("antiphon.db"), Role::Owner).unwrap();
         check_path(&folder.path().join("not/yet/there.db"), Role::Reader).unwrap();
+    }
+    #[test]
+    fn all_paths_of_a_file_that_does_not_exist_yet_are_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("sub")).unwrap();
+        std::os::unix::fs::symlink("sub/../j.db", at("link.db")).unwrap();
+        std::os::unix::fs::symlink(at("link.db"), at("sub/link.db")).unwrap();
+        let real = folder.path().canonicalize().unwrap().join("j.db");
+        for name in ["j.db", "sub/../j.db", "./j.db", "link.db", "sub/link.db"] {
+            assert_eq!(real_path(&at(name)), real, "{name}");
+        }
+        assert_eq!(real_path(&at("no/j.db")), at("no/j.db"));
     }
 }

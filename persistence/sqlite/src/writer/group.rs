@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_persistence::lasting::LastingFault;
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, ErrorCode};
@@ -28,6 +29,7 @@ pub(super) struct Groups {
     writes: mpsc::Receiver<Write>,
     watch: Arc<Watch>,
     streams: Streams,
+    fault: LastingFault,
     /// The highest ordinal so far. The newest batch is never removed, so a lower ordinal belongs to
     /// another file.
     ordinal: i64,
@@ -46,7 +48,8 @@ impl Groups {
     ) -> Self {
         let streams = Streams::new(settings.stream_cache_max);
         let path = path.to_path_buf();
-        Self { connection, path, settings, counters, writes, watch, streams, ordinal: 0 }
+        let fault = LastingFault::new(settings.fault_log_interval);
+        Self { connection, path, settings, counters, writes, watch, streams, fault, ordinal: 0 }
     }
 
     /// Works until the last handle is gone and the queue is empty.
@@ -79,6 +82,9 @@ impl Groups {
         match self.transaction(&mut group) {
             Ok(outcomes) => {
                 count(&self.counters.groups, 1);
+                if let Some(line) = self.fault.worked(SystemClock.now()) {
+                    tracing::info!(lasted = ?line.lasts, "groups of writes succeed again");
+                }
                 for (write, outcome) in group.into_iter().zip(outcomes) {
                     self.answer(write, outcome);
                 }
@@ -86,7 +92,10 @@ impl Groups {
             Err(error) => {
                 count(&self.counters.groups_failed, 1);
                 self.counters.failed(copy_of(&error).to_string());
-                tracing::warn!(%error, writes = group.len(), "a group of writes failed");
+                if let Some(line) = self.fault.failed(SystemClock.now()) {
+                    let (failures, lasts) = (line.count, line.lasts);
+                    tracing::warn!(%error, failures, ?lasts, "a group of writes failed");
+                }
                 self.streams.forget();
                 for write in group {
                     write.finish(Err(copy_of(&error)));

@@ -117,6 +117,8 @@ pub enum Action<E: EventSourced> {
     Passivate,
     /// Another replica has own events that the journal has not.
     WentBack,
+    /// Another replica has another event with this number of the own ones.
+    Forked(u64),
     /// Every replica that was doubted was read to its end, and what it had is durable.
     Reclaimed,
     /// Another writer owns the stream.
@@ -186,6 +188,7 @@ impl<E: EventSourced> Action<E> {
             | Self::WakeAfter(_)
             | Self::Passivate
             | Self::WentBack
+            | Self::Forked(_)
             | Self::Reclaimed
             | Self::Fenced(_)
             | Self::Stopped(_) => {}
@@ -223,6 +226,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
             Self::Passivate => f.write_str("Passivate"),
             Self::WentBack => f.write_str("WentBack"),
+            Self::Forked(number) => write!(f, "Forked({number})"),
             Self::Reclaimed => f.write_str("Reclaimed"),
             Self::Fenced(error) => write!(f, "Fenced({error})"),
             Self::Stopped(reason) => write!(f, "Stopped({reason:?})"),

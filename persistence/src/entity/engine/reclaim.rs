@@ -59,6 +59,8 @@ pub(super) struct Doubts {
     is_told: bool,
     own_times: VecDeque<(u64, Timestamp)>,
     is_forked: bool,
+    /// The number of a fork that the host has not been told of.
+    untold_fork: Option<u64>,
 }
 
 impl Doubts {
@@ -153,6 +155,7 @@ impl<E: EventSourced> Running<E> {
         EntityCounters::add(&shared.counters.events_forked, 1);
         if !std::mem::replace(&mut self.doubts.is_forked, true) {
             let (id, number, other) = (&shared.id, event.meta.origin_nr(), event.meta.timestamp);
+            self.doubts.untold_fork = Some(number);
             tracing::error!(%id, number, ?known, ?other, "another replica has an own event with a number that was used again after a loss was accepted: the replicas of this entity differ for ever");
         }
     }
@@ -210,9 +213,10 @@ impl<E: EventSourced> Engine<E> {
     }
 
     /// A peer has events of this replica that the journal has not: that is the proof, and every
-    /// peer is asked.
+    /// peer is asked. The host is told of a fork that was found.
     pub(super) fn found_behind(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
         let Some((shared, running)) = self.parts() else { return };
+        actions.extend(running.doubts.untold_fork.take().map(Action::Forked));
         let is_behind =
             running.doubts.is_behind || running.peers.knows_more(shared, running.delivery.seen());
         if running.doubts.is_told || !is_behind {

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::{Control, Driver};
 use crate::lease::LeaseRow;
 use crate::membership::{MemberRow, Outcome, Purpose};
+use crate::node::faults::READING_A_PEER;
 use crate::node::places::{self, limited};
 use crate::node::start::PROBE;
-use crate::{NodeId, Result, task};
+use crate::{NodeId, task};
 
 impl Driver {
     /// Starts a call; its result comes back as an input, `lost` when the store or the link panics:
@@ -35,10 +36,10 @@ impl Driver {
     pub(super) fn scan(&self) {
         let store = self.env.parts.stores.coordination.clone();
         let limit = self.env.settings.store_timeout;
-        let changes = self.lease.changes();
+        let (changes, faults) = (self.lease.changes(), self.env.faults.clone());
         self.call("scan", Control::Scanned(None, changes), async move {
             let view = limited(limit, "reading the members", places::read(&*store)).await;
-            Control::Scanned(warned("reading the members", view), changes)
+            Control::Scanned(faults.own("reading the members", view), changes)
         });
     }
 
@@ -47,10 +48,11 @@ impl Driver {
         let limit = self.env.settings.store_timeout;
         let peer = self.peers.get_mut(place).expect("one for each place");
         (peer.scanning, peer.scan_at) = (true, Some(now + self.env.settings.peer_scan_interval));
-        let place = place.clone();
+        let (place, faults) = (place.clone(), self.env.faults.clone());
         self.call("scan peer", Control::PeerScanned(place.clone(), None), async move {
-            let view = limited(limit, "reading another place", places::read(&*store)).await;
-            Control::PeerScanned(place, warned("reading another place", view))
+            let view = limited(limit, READING_A_PEER, places::read(&*store)).await;
+            let view = faults.of(READING_A_PEER, &place, view);
+            Control::PeerScanned(place, view)
         });
     }
 
@@ -63,11 +65,12 @@ impl Driver {
     ) {
         let store = self.env.parts.stores.coordination.clone();
         let limit = self.env.settings.store_timeout;
+        let faults = self.env.faults.clone();
         let lost = Control::Changed(id.clone(), purpose, Outcome::Failed);
         self.call("change member", lost, async move {
             let changed = places::change_member(&*store, &id, Some(version), row.as_deref());
             let changed = limited(limit, "changing a member", changed).await;
-            let outcome = warned("changing a member", changed).unwrap_or(Outcome::Failed);
+            let outcome = faults.own("changing a member", changed).unwrap_or(Outcome::Failed);
             Control::Changed(id, purpose, outcome)
         });
     }
@@ -75,9 +78,10 @@ impl Driver {
     pub(super) fn seal(&self, id: NodeId) {
         let journal = self.env.parts.stores.journal.clone();
         let limit = self.env.settings.store_timeout;
+        let faults = self.env.faults.clone();
         self.call("seal", Control::Sealed(id.clone(), false), async move {
             let sealed = limited(limit, "sealing", journal.seal(&id.writer())).await;
-            let done = warned("sealing", sealed).is_some();
+            let done = faults.own("sealing", sealed).is_some();
             tracing::info!(%id, done, "writer of a dead node sealed");
             Control::Sealed(id, done)
         });
@@ -95,14 +99,11 @@ impl Driver {
     pub(super) fn change_lease(&self, version: Option<RowVersion>, row: LeaseRow) {
         let store = self.env.parts.stores.coordination.clone();
         let limit = self.env.settings.store_timeout;
+        let faults = self.env.faults.clone();
         self.call("lease", Control::LeaseChanged(None), async move {
             let changed = places::change_lease(&*store, version, &row);
             let changed = limited(limit, "changing the lease", changed).await;
-            Control::LeaseChanged(warned("changing the lease", changed))
+            Control::LeaseChanged(faults.own("changing the lease", changed))
         });
     }
-}
-
-fn warned<T>(what: &str, result: Result<T>) -> Option<T> {
-    result.inspect_err(|error| tracing::warn!(%error, "{what} failed")).ok()
 }

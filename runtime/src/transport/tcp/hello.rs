@@ -25,8 +25,14 @@ const MAGIC: &[u8; 8] = b"ANTIPHON";
 const VERSION: u16 = 1;
 const NAME_BYTES_MAX: usize = 1024;
 
-/// Says hello, checks the other side, and returns who it is.
-pub(super) async fn greet<S>(stream: &mut S, me: &NodeId, settings: &TcpSettings) -> Result<NodeId>
+/// Says hello, checks the other side, and returns who it is. `claimed` is who it says that it is,
+/// also when it is refused.
+pub(super) async fn greet<S>(
+    stream: &mut S,
+    me: &NodeId,
+    settings: &TcpSettings,
+    claimed: &mut Option<NodeId>,
+) -> Result<NodeId>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -47,6 +53,7 @@ where
     }
     let cluster = read_text(stream, u16::from_le_bytes([head[26], head[27]])).await?;
     let id = read_text(stream, u16::from_le_bytes([head[28], head[29]])).await?;
+    *claimed = id.parse().ok();
     if cluster != settings.cluster_name {
         return Err(Error::rejected(format!(
             "`cluster_name`: expected `{}`, actual `{}`",

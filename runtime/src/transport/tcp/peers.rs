@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::NodeId;
+use crate::{Error, NodeId};
 
 /// One peer. `turn` is held by the connection that reports to the handler, so that reports never overlap.
 #[derive(Default)]
@@ -77,6 +77,8 @@ pub(super) struct Peers {
     pub(super) wanted: BTreeSet<NodeId>,
     /// Disconnected, and to be refused until they are wanted again.
     pub(super) refused: BTreeSet<NodeId>,
+    /// Why the last attempt to connect failed, for those that are wanted and not connected.
+    pub(super) failures: BTreeMap<NodeId, String>,
     pub(super) has_stopped: bool,
 }
 
@@ -87,10 +89,30 @@ impl Peers {
 
     pub(super) fn refuse(&mut self, id: &NodeId) {
         self.wanted.remove(id);
+        self.failures.remove(id);
         self.refused.insert(id.clone());
         if self.refused.len() > REFUSED_MAX {
             self.refused.pop_first();
         }
+    }
+
+    /// Notes why there is no connection to a peer. Anybody can say that they are that peer, so that
+    /// nothing is noted about one that is connected or that nobody asked for.
+    pub(super) fn failed(&mut self, id: &NodeId, why: &Error) {
+        let is_connected = self.peers.get(id).is_some_and(|peer| peer.frames().is_some());
+        if self.wanted.contains(id) && !is_connected {
+            self.failures.insert(id.clone(), why.to_string());
+        }
+    }
+
+    /// A connection to a peer begins.
+    pub(super) fn connected(&mut self, id: &NodeId) {
+        self.failures.remove(id);
+    }
+
+    /// Why there is no connection to a peer.
+    pub(super) fn trouble(&self, id: &NodeId) -> Option<String> {
+        self.failures.get(id).cloned()
     }
 
     /// Lets go of a peer that nobody asked for, when `peer` is the last to hold it.

@@ -115,6 +115,17 @@ async fn another_cookie_is_refused() {
     let error =
         a.gate.ask(&b.id, ECHO, Bytes::new(), Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(error, AskError::NotConnected(_)), "{error}");
+    // the one that dials and the one that is dialled both know why
+    for (side, other) in [(&a, &b), (&b, &a)] {
+        let expected = format!("`cookie`: that of `{}` is another one", other.id);
+        let known = async {
+            while side.gate.trouble(&other.id).as_ref() != Some(&expected) {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(20), known).await.is_ok(), "{expected}");
+    }
+    assert_eq!(a.gate.trouble(&c.id), None);
 }
 
 /// It was declared dead while it cannot reach its store: it dialled twenty times a second for as
@@ -157,7 +168,7 @@ impl Liar {
         // the place of an earlier connection is given back a moment after its end
         for _ in 0..1000 {
             let mut stream = TcpStream::connect(&to.address).await.unwrap();
-            if hello::greet(&mut stream, &id, &cookie("x")).await.is_ok() {
+            if hello::greet(&mut stream, &id, &cookie("x"), &mut None).await.is_ok() {
                 wait("the liar", to, || to.gate.is_connected(&id)).await;
                 return Self { id, stream, number: 0 };
             }
@@ -330,7 +341,7 @@ async fn a_name_with_line_breaks_and_terminal_escapes_is_refused_and_shown_escap
     let (mut other, mut own) = tokio::io::duplex(4096);
     other.write_all(&hello).await.unwrap();
     let settings = TcpSettings::default();
-    let error = hello::greet(&mut own, &a.id, &settings).await.unwrap_err().to_string();
+    let error = hello::greet(&mut own, &a.id, &settings, &mut None).await.unwrap_err().to_string();
     assert!(error.contains(r"`anti\u{a}phon\u{1b}[2J`"), "{error}");
 
     stream.write_all(&hello).await.unwrap();

@@ -16,7 +16,7 @@ use super::peers::{Peer, Peers};
 use super::{TcpSettings, hello, stream};
 use crate::text::foreign;
 use crate::transport::{SendError, Transport, TransportHandler};
-use crate::{Error, NodeId, Result, task};
+use crate::{Error, NodeId, Result, cannot_listen, task};
 
 /// Frames over TCP.
 pub struct TcpTransport {
@@ -38,11 +38,7 @@ impl TcpTransport {
     /// `Rejected` when a setting is wrong, or the address cannot be listened on (naming the setting `bind`).
     pub fn bind(me: NodeId, bind: SocketAddr, settings: TcpSettings) -> Result<Arc<Self>> {
         settings.validate()?;
-        let cannot = |error: std::io::Error| {
-            Error::rejected(format!(
-                "`bind`: cannot listen on {bind}: {error}: choose a free port, or 0 for any"
-            ))
-        };
+        let cannot = |error: std::io::Error| cannot_listen("bind", bind, &error);
         let listener = std::net::TcpListener::bind(bind).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
@@ -99,16 +95,17 @@ impl TcpTransport {
     /// Greets, and runs the connection to its end.
     async fn connection(&self, mut stream: TcpStream, expected: Option<&NodeId>) -> Result<()> {
         tune(&stream, self.settings.user_timeout);
-        let greeting = hello::greet(&mut stream, &self.me, &self.settings);
+        let mut claimed = None;
+        let greeting = hello::greet(&mut stream, &self.me, &self.settings, &mut claimed);
         let limit = self.settings.handshake_timeout;
-        let id = match tokio::time::timeout(limit, greeting).await {
-            Ok(greeted) => greeted?,
-            Err(_) => {
-                return Err(Error::timeout(format!(
-                    "no hello within {limit:?} (`handshake_timeout`)"
-                )));
+        let greeted = tokio::time::timeout(limit, greeting).await.unwrap_or_else(|_| {
+            Err(Error::timeout(format!("no hello within {limit:?} (`handshake_timeout`)")))
+        });
+        let id = greeted.inspect_err(|error| {
+            if let Some(claimed) = &claimed {
+                self.peers().failed(claimed, error);
             }
-        };
+        })?;
         if expected.is_some_and(|expected| *expected != id) {
             return Err(Error::unavailable(format!("`{id}` answers at that address")));
         }
@@ -117,6 +114,7 @@ impl TcpTransport {
             if peers.has_stopped || peers.refused.contains(&id) {
                 return Err(Error::rejected(format!("`{id}` is no member any more")));
             }
+            peers.connected(&id);
             (peers.peer(&id), self.handler.get().cloned())
         };
         let handler = handler.ok_or_else(|| Error::bug("the transport was not started"))?;
@@ -136,6 +134,9 @@ impl TcpTransport {
                 // whoever has declared this node dead greets it, and closes
                 Ok(false) => {}
                 Err(error) => {
+                    if let Some(transport) = this.upgrade() {
+                        transport.peers().failed(&id, &error);
+                    }
                     tracing::debug!(peer = %id, address = %foreign(&address), %error, "no connection");
                 }
             }
@@ -268,6 +269,10 @@ impl Transport for TcpTransport {
             }
             TrySendError::Closed(_) => unreachable(),
         })
+    }
+
+    fn trouble(&self, peer: &NodeId) -> Option<String> {
+        self.peers().trouble(peer)
     }
 
     fn stop(&self) {

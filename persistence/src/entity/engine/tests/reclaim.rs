@@ -246,6 +246,7 @@ fn a_number_that_was_used_again_is_found_when_the_other_event_comes_back() {
     world.news("A", "B");
     world.io("A");
     assert_eq!(world.replica("A").counters.events_forked.load(Ordering::Relaxed), 1);
+    assert_eq!(world.replica("A").forked.len(), 1, "the host is told, so that it is recorded");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(super) struct Replica {
     pub(super) dropped_futures: usize,
     pub(super) went_back: usize,
     pub(super) reclaimed: usize,
+    pub(super) forked: Vec<u64>,
     pub(super) voided: Vec<SequenceNr>,
     /// What the host was told of events that are held back.
     pub(super) held_back: Vec<(String, u64, HeldEvent)>,
@@ -92,6 +93,7 @@ impl World {
                 append_count: 0,
                 dropped_futures: 0,
                 went_back: 0,
+                forked: Vec::new(),
                 reclaimed: 0,
                 voided: Vec::new(),
                 held_back: Vec::new(),
@@ -177,6 +179,7 @@ impl World {
                 }
             }
             Action::WentBack => self.replica(name).went_back += 1,
+            Action::Forked(number) => self.replica(name).forked.push(number),
             Action::Reclaimed => self.replica(name).reclaimed += 1,
             Action::ReleasePermit | Action::Fenced(_) | Action::Received(_) => {}
             Action::DropAsynchronous => self.replica(name).dropped_futures += 1,

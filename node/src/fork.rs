@@ -1,0 +1,32 @@
+//! `antiphon entity clear-fork`: the operator's word that an entity does not differ from other
+//! places any more.
+
+use std::path::Path;
+
+use antiphon::persistence::entity::ForkedEntity;
+use antiphon::prelude::*;
+
+use crate::config;
+
+/// Deletes the records of forked entities in the journal of the place; `all` stands for every
+/// record. Returns whether every named entity had a record.
+///
+/// # Errors
+/// `Rejected` when the configuration or an id is wrong; the errors of the store.
+pub async fn clear(path: &Path, ids: &[String]) -> Result<bool> {
+    let config = config::load(path)?;
+    let journal = config.own_journal().open(false).await?;
+    let store = journal.stores().coordination;
+    let ids = if ids == ["all"] {
+        ForkedEntity::all(&*store).await?.into_iter().map(|forked| forked.id).collect()
+    } else {
+        ids.iter().map(|id| ReplicationId::parse(id)).collect::<Result<Vec<_>>>()?
+    };
+    let mut had_all = true;
+    for id in ids {
+        let had = ForkedEntity::clear(&*store, &id).await?;
+        println!("{id}: {}", if had { "cleared" } else { "there is no record" });
+        had_all &= had;
+    }
+    Ok(had_all)
+}

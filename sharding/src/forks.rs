@@ -1,0 +1,199 @@
+//! The entities of the place whose replicas differ for ever, for the operator.
+//!
+//! An entity finds a fork once, while it reads the events again that a place had which was not
+//! asked (`docs/restore.md`). So a fork is recorded in the store of the place. All nodes of the
+//! place read the records at their start and now and then, and warn of them until an operator
+//! clears them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use antiphon_persistence::entity::ForkedEntity;
+use antiphon_persistence::lasting::LastingFault;
+use antiphon_persistence::store::Coordination;
+use antiphon_runtime::{Node, Result};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+/// Most entities that are recorded for a place. Beyond, further ones are only in the log: the place
+/// has to be made anew in any case.
+const RECORDED_MAX: usize = 1000;
+/// Entities that `/cluster` lists.
+const LISTED_MAX: usize = 100;
+/// Time between two reads of the records.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The forks that a node knows.
+#[derive(Default)]
+pub(crate) struct Forks {
+    book: Mutex<Book>,
+    found: Notify,
+}
+
+/// A core: the records of the store, and what this node has to add to them.
+#[derive(Debug, Default)]
+struct Book {
+    recorded: BTreeSet<ForkedEntity>,
+    unrecorded: BTreeSet<ForkedEntity>,
+}
+
+impl Book {
+    /// Takes a fork that an entity here found. Returns whether there is room for it.
+    fn add(&mut self, forked: ForkedEntity) -> bool {
+        let is_known = self.recorded.union(&self.unrecorded).any(|known| known.id == forked.id);
+        if is_known {
+            return true;
+        }
+        let has_room = self.recorded.len() + self.unrecorded.len() < RECORDED_MAX;
+        if has_room {
+            self.unrecorded.insert(forked);
+        }
+        has_room
+    }
+
+    /// Takes what the store has, after `written` was written.
+    fn read(&mut self, written: &BTreeSet<ForkedEntity>, all: Vec<ForkedEntity>) {
+        self.unrecorded.retain(|forked| !written.contains(forked));
+        self.recorded = all.into_iter().collect();
+    }
+
+    fn all(&self) -> BTreeSet<&ForkedEntity> {
+        self.recorded.union(&self.unrecorded).collect()
+    }
+}
+
+impl Forks {
+    /// The forks of a node; the first call starts the task that keeps the records.
+    pub(crate) fn of(node: &Node) -> Arc<Self> {
+        node.extension(|| {
+            let forks = Arc::new(Self::default());
+            node.spawn("forks", keep(Arc::downgrade(&forks), node.clone()));
+            forks
+        })
+    }
+
+    /// An entity here found a fork.
+    pub(crate) fn found(&self, forked: ForkedEntity) {
+        let id = forked.id.clone();
+        if self.book().add(forked) {
+            self.found.notify_one();
+        } else {
+            tracing::error!(%id, limit = RECORDED_MAX, "too many entities differ from other places: this one is not recorded");
+        }
+    }
+
+    /// For `/cluster`: the entities, with the first number that was used twice.
+    pub(crate) fn json(&self) -> Value {
+        let book = self.book();
+        let all = book.all();
+        let listed: Vec<Value> = all
+            .iter()
+            .take(LISTED_MAX)
+            .map(|forked| json!({ "id": forked.id.to_string(), "number": forked.number }))
+            .collect();
+        json!({ "count": all.len(), "entities": listed })
+    }
+
+    /// What an operator has to know.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let book = self.book();
+        let all = book.all();
+        let first = &all.first()?.id;
+        Some(format!(
+            "{} entities differ from other places since a loss was accepted, the first is `{first}`: see docs/restore.md",
+            all.len()
+        ))
+    }
+
+    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is not recorded, and reads the records.
+    async fn refresh(&self, coordination: &dyn Coordination) -> Result<()> {
+        let unrecorded = self.book().unrecorded.clone();
+        for forked in &unrecorded {
+            forked.record(coordination).await?;
+        }
+        let all = ForkedEntity::all(coordination).await?;
+        self.book().read(&unrecorded, all);
+        Ok(())
+    }
+}
+
+async fn keep(forks: Weak<Forks>, node: Node) {
+    let (coordination, clock) = (node.stores().coordination.clone(), node.clock().clone());
+    let mut fault = LastingFault::new(node.settings().fault_log_interval);
+    // the node holds the forks, and must not be held by them
+    drop(node);
+    loop {
+        let Some(forks) = forks.upgrade() else { return };
+        match forks.refresh(&*coordination).await {
+            Ok(()) => {
+                if let Some(line) = fault.worked(clock.now()) {
+                    tracing::info!(lasted = ?line.lasts, "the records of forked entities can be kept again");
+                }
+            }
+            Err(error) => {
+                if let Some(line) = fault.failed(clock.now()) {
+                    let failures = line.count;
+                    tracing::warn!(%error, failures, "the records of forked entities cannot be kept");
+                }
+            }
+        }
+        tokio::select! {
+            () = forks.found.notified() => {}
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_persistence::identity::ReplicationId;
+    use antiphon_persistence::memory::MemoryStores;
+
+    use super::*;
+
+    fn forked(entity: &str, number: u64) -> ForkedEntity {
+        let id = ReplicationId::parse(&format!("counter|{entity}|A")).unwrap();
+        ForkedEntity { id, number }
+    }
+
+    #[tokio::test]
+    async fn a_fork_is_known_after_a_restart_until_an_operator_clears_it() {
+        let stores = MemoryStores::new();
+        let before = Forks::default();
+        assert_eq!(before.warning(), None);
+        before.found(forked("a", 3));
+        before.found(forked("a", 4));
+        before.refresh(&stores).await.unwrap();
+
+        let after = Forks::default();
+        after.refresh(&stores).await.unwrap();
+        for forks in [&before, &after] {
+            let warning = forks.warning().unwrap();
+            assert!(warning.starts_with("1 entities differ") && warning.contains("counter|a|A"));
+            let entities = json!([{ "id": "counter|a|A", "number": 3 }]);
+            assert_eq!(forks.json(), json!({ "count": 1, "entities": entities }));
+        }
+
+        assert!(ForkedEntity::clear(&stores, &forked("a", 3).id).await.unwrap());
+        for forks in [&before, &after] {
+            forks.refresh(&stores).await.unwrap();
+            assert_eq!(forks.warning(), None);
+        }
+    }
+
+    #[test]
+    fn the_number_of_records_is_bounded() {
+        let mut book = Book::default();
+        for number in 0..RECORDED_MAX {
+            assert!(book.add(forked(&number.to_string(), 1)));
+        }
+        assert!(!book.add(forked("one more", 1)));
+        assert!(book.add(forked("7", 2)), "it is recorded already");
+        assert_eq!(book.all().len(), RECORDED_MAX);
+    }
+}
