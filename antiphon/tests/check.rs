@@ -68,13 +68,14 @@ async fn a_journal_that_belongs_elsewhere_is_refused_before_a_start() {
     };
     let message = of(&|node| node.shard_count = 8);
     assert!(
-        message.contains("`shard_count`") && message.contains("with 16, actual 8"),
+        message.contains("`shard_count`")
+            && message.contains("expected 8, as configured, actual 16"),
         "{message}"
     );
     let message = of(&|node| node.cluster_name = "other".into());
     assert!(message.contains("`cluster_name`") && message.contains("\"other\""), "{message}");
     let message = of(&|node| node.place = "B".into());
-    assert!(message.contains("`place`") && message.contains("actual \"B\""), "{message}");
+    assert!(message.contains("`place`: expected \"B\""), "{message}");
 
     let mut other = settings(&folder.path().join("b.db"));
     other.node.place = "B".into();
