@@ -56,7 +56,7 @@ pub fn verdicts(row: &VersionedLease) -> Verdicts {
 /// A fact for the lease.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The row was read, by a read that began after so many [`LeaseCore::changes`].
+    /// The row was read; the read began after this number of [`LeaseCore::changes`].
     Read(VersionedLease, u64),
     /// A change has ended: the row in the store after it, or `None` when the outcome is unknown.
     Changed(Option<VersionedLease>),

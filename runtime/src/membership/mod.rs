@@ -11,8 +11,7 @@
 //!   member gives way.
 //!
 //! A node joins only when it reaches every member, so a node with a wrong address or cookie does no
-//! harm.
-//! Sealing comes on top of it (`docs/design/0001-fencing.md`).
+//! harm. Sealing comes on top of it (`docs/design/0001-fencing.md`).
 
 mod backoff;
 mod core;

@@ -16,11 +16,11 @@ use crate::NodeId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
-    /// In the table, not at work yet: it has not reached every member that is there.
+    /// In the table, not at work yet: it has not reached every other member.
     Joining,
     /// At work.
     Up,
-    /// On its way out: it still serves what it has, and takes nothing new.
+    /// On its way out: it still serves its shards, and takes nothing new.
     Leaving,
     /// Out for ever, by its own will or declared by others.
     Dead,
