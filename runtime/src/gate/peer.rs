@@ -24,7 +24,7 @@ pub(super) struct Peer {
     core: Mutex<LinkCore>,
     flusher: Mutex<Option<JoinHandle<()>>>,
     later: Mutex<Later>,
-    /// Number of the connection, counted from one.
+    /// Number of the current connection, different for each connection; zero before the first.
     pub(super) connection: AtomicU64,
     /// True when this node asked for the link; otherwise the peer is forgotten when its connection
     /// ends.

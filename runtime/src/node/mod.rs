@@ -155,7 +155,8 @@ impl Node {
 
     /// The places whose journals belong elsewhere (another cluster, another place, another number
     /// of shards), with the reason. Nothing is taken from them. Empty when all is well. A journal
-    /// that could not be reached until now is checked at its first read.
+    /// that could not be reached until now is checked, and listed if it belongs elsewhere, at its
+    /// first read.
     pub fn refused_peers(&self) -> BTreeMap<Arc<str>, Arc<str>> {
         let refused = |peer: &peer_stores::PeerStores| Some((peer.place(), peer.refusal()?));
         self.inner.checked_peers.iter().filter_map(refused).collect()

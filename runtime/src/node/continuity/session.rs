@@ -12,7 +12,7 @@
 //!
 //! A doubt does not end because the session before was closed, or because of the session that the
 //! witnesses saw: events of a session can reach another place before its witness has seen that
-//! session. Both only decide the log line and the position from which the shard reads.
+//! session. These two facts decide only the log line and the position from which the shard reads.
 
 use std::collections::BTreeMap;
 
