@@ -1,8 +1,9 @@
-//! The identity of a node: a name that people choose, and an incarnation that tells a restarted node
-//! from the one before.
+//! The identity of a node: a name that people choose, and an incarnation that tells a restarted
+//! node from the one before.
 //!
-//! Text form `name@incarnation`. A name may not contain `@`, `|`, a slash, white space or hidden characters, so
-//! that the text form can be parsed, used as a key of a table, as the name of a journal writer and in a URL.
+//! Text form `name@incarnation`. A name may not contain `@`, `|`, a slash, white space or hidden
+//! characters. So the text form can be parsed, and can be the key of a table, the name of a journal
+//! writer, and a part of a URL.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +18,7 @@ use crate::{Error, Result};
 /// Longest name of a node, in bytes.
 pub const NODE_NAME_BYTES_MAX: usize = 128;
 
-/// One incarnation of a node. Cheap to clone. Sorted by name, then by incarnation.
+/// A node id: one incarnation of a node. Cheap to clone. Sorted by name, then by incarnation.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId {
     name: Arc<str>,
@@ -28,7 +29,8 @@ impl NodeId {
     /// The incarnation `incarnation` of the node `name`.
     ///
     /// # Errors
-    /// `Rejected` when the name is empty, longer than [`NODE_NAME_BYTES_MAX`] or has a forbidden character.
+    /// `Rejected` when the name is empty, longer than [`NODE_NAME_BYTES_MAX`] or has a forbidden
+    /// character.
     pub fn new(name: impl AsRef<str>, incarnation: u64) -> Result<Self> {
         let name = name.as_ref();
         if name.is_empty() {
@@ -50,12 +52,12 @@ impl NodeId {
         Ok(Self { name: name.into(), incarnation })
     }
 
-    /// The name, which stays over restarts.
+    /// The name; it stays the same over restarts.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The incarnation, which differs at each start.
+    /// The incarnation; it differs at each start.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
     }

@@ -1,12 +1,12 @@
-//! A node of an Antiphon cluster, without entities: who is in the cluster, who is alive, who
-//! coordinates, and correlated messages between nodes.
+//! A node of an Antiphon cluster, without entities: the members of the cluster, their life and
+//! death, the coordinator, and correlated messages between nodes.
 //!
 //! - [`identity`]: the name of a node and of its incarnation.
 //! - [`transport`]: the seam to the network: TCP in production, memory in tests.
 //! - [`gate`]: tells and asks between nodes, on top of a transport.
-//! - [`membership`]: the members table, votes and death.
+//! - [`membership`]: the members table, votes, death, and the sealing of dead nodes.
 //! - [`failure_detector`]: probes between ring neighbours.
-//! - [`lease`]: the coordinator lease, and the sealing of dead nodes.
+//! - [`lease`]: the coordinator lease, and the verdicts in its row.
 //! - [`node`]: a running node, its start and its end.
 //! - [`metrics`]: counters, gauges and histograms of a node.
 //! - [`admin`]: the operator's HTTP interface.
@@ -22,9 +22,9 @@ pub mod metrics;
 pub mod node;
 pub mod transport;
 
-/// The one place that starts background tasks.
+/// The only module that starts background tasks.
 pub use antiphon_persistence::task;
-/// How text that others wrote is shown.
+/// Makes text of others fit to be shown.
 pub use antiphon_persistence::text;
 /// The clock seam of the persistence crate.
 pub use antiphon_persistence::time as clock;

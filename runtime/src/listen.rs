@@ -1,4 +1,4 @@
-//! Whether this machine can listen on an address, and the error when it cannot.
+//! Checks that this machine can listen on an address, and makes the error when it cannot.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// program that listens on the port at the same time succeeds.
 ///
 /// # Errors
-/// `Rejected`, naming the setting, the address and what was expected.
+/// `Rejected`, naming the setting, the address and the expected value.
 pub fn check_listen(setting: &str, address: SocketAddr) -> Result<()> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;

@@ -1,5 +1,5 @@
-//! Answers that need no node: those of a node that starts, and those to requests without a route.
-//! All are JSON, and an error has the key `error`.
+//! Answers that need no node: the answers of a node that starts, and the answers to requests
+//! without a route. All are JSON, and an error has the key `error`.
 
 use axum::Router;
 use axum::http::{Method, StatusCode, header};

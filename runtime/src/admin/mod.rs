@@ -1,4 +1,4 @@
-//! The operator's HTTP interface: health, metrics, and what the cluster looks like from this node.
+//! The operator's HTTP interface: health, metrics, and the cluster as this node sees it.
 
 mod answers;
 mod server;

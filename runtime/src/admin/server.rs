@@ -20,21 +20,22 @@ use crate::{Error, MemberState, Node, Result, cannot_listen, task};
 
 /// A part of `/cluster`, and of the readiness.
 pub trait ClusterSection: Send + Sync + 'static {
-    /// Its key.
+    /// The key of the part.
     fn name(&self) -> &str;
 
-    /// What it shows now.
+    /// The content of the part at this moment.
     fn json(&self) -> Value;
 
-    /// Whether the part is ready to take work.
+    /// Checks that the part is ready to take work.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it is not ready.
     fn ready(&self) -> std::result::Result<(), String> {
         Ok(())
     }
 
-    /// What an operator has to know, although the part is ready. Shown in `/health/ready`, which stays 200.
+    /// Warnings for an operator, although the part is ready. Shown in `/health/ready`, which stays
+    /// 200.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -46,7 +47,8 @@ struct Shared {
     sections: Arc<Vec<Arc<dyn ClusterSection>>>,
 }
 
-/// The port of the HTTP interface. While the node starts, it answers the health checks with what the start waits for.
+/// The port of the HTTP interface. While the node starts, the health checks answer with the reason
+/// of the wait.
 pub struct AdminListener {
     listener: std::net::TcpListener,
     address: SocketAddr,
@@ -55,12 +57,12 @@ pub struct AdminListener {
 }
 
 impl AdminListener {
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn local_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What the start waits for.
+    /// Sets the reason of the wait.
     pub fn waits(&self, reason: &str) {
         self.reason.send_replace(reason.to_owned());
     }
@@ -92,7 +94,7 @@ impl AdminServer {
         Ok(AdminListener { listener, address, reason, starting })
     }
 
-    /// Serves the routes of this module, and `extra` beside them.
+    /// Serves the routes of this module and `extra`.
     ///
     /// # Errors
     /// `Bug` when the listener cannot be used.
@@ -112,7 +114,7 @@ impl AdminServer {
             .with_state(shared)
             .merge(extra);
         let routes = with_fallbacks(routes);
-        // whoever still talks to the one before is not waited for any longer
+        // a client that still talks to the server of the start is not waited for any longer
         let _ = tokio::time::timeout(Duration::from_secs(1), starting.stop()).await;
         let listener = TcpListener::from_std(listener)
             .map_err(|error| Error::bug("a listener cannot be used").with_source(error))?;
@@ -132,12 +134,12 @@ impl AdminServer {
         Self { address, stop, task }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn local_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Takes no new requests and waits for those that are there.
+    /// Takes no new requests, and waits for the requests under way.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = self.task.await;
@@ -183,7 +185,7 @@ async fn ready(State(shared): State<Shared>) -> Response {
     answer(status, &body)
 }
 
-/// What an operator has to know of the other places, and of links inside this one.
+/// Warnings for an operator about the other places, and about links inside this place.
 fn warnings(node: &Node) -> Vec<String> {
     let refused = node.refused_peers().into_iter().map(|(place, why)| {
         format!("nothing is taken from place {place:?}, whose journal is another one: {why}")

@@ -1,4 +1,4 @@
-//! Whom to probe, and when silence means something.
+//! Decides which members are probed, and when missed probes mean that a member is unreachable.
 //!
 //! ```text
 //!   trusted --`probe_misses_max` missed in a row--> suspected --one answer--> trusted
@@ -16,20 +16,21 @@ use crate::NodeId;
 pub struct DetectorSettings {
     /// Time between two probes of one neighbour.
     pub interval: Duration,
-    /// So many missed in a row mean something.
+    /// Number of missed probes in a row after which a neighbour is suspected.
     pub misses_max: u32,
-    /// Most neighbours.
+    /// Limit of the number of neighbours.
     pub neighbours_max: usize,
-    /// How long a new neighbour's silence means nothing.
+    /// Time in which missed probes of a new neighbour do not count.
     pub grace: Duration,
 }
 
 /// A fact for the detector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// All members of the place that are not dead, and those of them that are to be probed although they are no neighbours.
+    /// All members of the place that are not dead, and the members among them that are probed in
+    /// addition to the neighbours.
     Members(Vec<NodeId>, BTreeSet<NodeId>),
-    /// A probe was answered or not.
+    /// True when the probe was answered.
     Probed(NodeId, bool),
     /// Time has passed.
     Tick,
@@ -40,9 +41,9 @@ pub enum Input {
 pub enum Effect {
     /// Probe; answered by `Probed`.
     Probe(NodeId),
-    /// It has answered for the first time, or again after it was suspected.
+    /// The neighbour has answered for the first time, or again after it was suspected.
     Reached(NodeId),
-    /// It is suspected now, or not any more.
+    /// The neighbour is suspected now (true), or not any more (false).
     Suspect(NodeId, bool),
 }
 

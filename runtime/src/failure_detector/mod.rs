@@ -1,6 +1,7 @@
 //! Failure detection: each node probes its next neighbours on the ring of names.
 //!
-//! A detector is only a hint: it leads to votes, the table decides, and safety hangs on sealing alone.
+//! A detector gives only a hint: it leads to votes, and the table decides. Safety depends on
+//! sealing alone.
 
 mod core;
 

@@ -1,4 +1,5 @@
-//! Why an ask has no answer. It also travels over the wire, so its variants are only ever added at the end.
+//! The reason why an ask has no answer. It also travels over the wire, so a new variant goes to the
+//! end.
 
 use std::fmt;
 
@@ -9,36 +10,37 @@ use serde::{Deserialize, Serialize};
 use crate::text::{cut, foreign};
 use crate::transport::SendError;
 
-/// Longest encoded error that is read.
+/// Limit of the bytes of an encoded error that is read.
 const ERROR_BYTES_MAX: usize = 4096;
-/// Longest text that is sent in one.
+/// Limit of the bytes of the text in an error that is sent.
 const WHY_BYTES_MAX: usize = 1024;
 
-/// Why an ask has no answer.
+/// The reason why an ask has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AskError {
-    /// No answer in time: the request may have taken effect, or may still.
+    /// No answer in time: the request may have taken effect, or may still take effect.
     Timeout,
-    /// The asked node does not have what was asked for: nothing was done, ask elsewhere.
+    /// The asked node does not have the named thing: nothing was done, ask elsewhere.
     NotHere(String),
     /// A queue on the way is full: nothing was done, slow down.
     Overloaded(String),
-    /// The asked one is stopping: nothing was done, ask elsewhere or later.
+    /// The asked node or part is stopping: nothing was done, ask elsewhere or later.
     Stopped(String),
-    /// The connection broke while the request was under way: it may have taken effect, or may still.
+    /// The connection broke while the request was under way: it may have taken effect, or may still
+    /// take effect.
     Unreachable(String),
     /// The request was received, and its responder was dropped.
     NoReply,
     /// The request is over a limit: nothing was sent.
     TooLarge {
-        /// Its size in bytes.
+        /// The size in bytes.
         actual: usize,
         /// The limit in bytes.
         limit: usize,
-        /// The setting that sets it.
+        /// The setting of the limit.
         setting: String,
     },
-    /// The request is wrong and will stay so: nothing was done.
+    /// The request is wrong and will stay wrong: nothing was done.
     Rejected(String),
     /// There is no connection: nothing was sent.
     NotConnected(String),
@@ -63,7 +65,7 @@ impl AskError {
         }
     }
 
-    /// The same with its text, if it has one, put through `change`.
+    /// The same error, its text, if it has one, put through `change`.
     fn with_text(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::NotHere(what) => Self::NotHere(change(what)),
@@ -80,7 +82,7 @@ impl AskError {
         }
     }
 
-    /// One of each kind, for tests.
+    /// An error of each kind, for tests.
     #[cfg(test)]
     pub(super) fn each(text: &str) -> Vec<Self> {
         let text = || text.to_owned();
@@ -101,14 +103,15 @@ impl AskError {
         all
     }
 
-    /// The bytes of the error, its text cut to a length that every node reads.
+    /// The bytes of the error, with its text cut to a length that every node reads.
     pub(super) fn encode(self) -> Bytes {
         let error = self.with_text(|text| cut(&text, WHY_BYTES_MAX).to_owned());
         let bytes = CodecId::Bincode.encode(&error);
         bytes.expect("an ask error has nothing that cannot be encoded").into()
     }
 
-    /// Reads an error of another node; its text is made fit to be shown. `None` when the bytes are no error.
+    /// Reads an error of another node, and makes its text fit to be shown. `None` when the bytes
+    /// are no error.
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
         let error: Self = CodecId::Bincode.decode_within(payload, ERROR_BYTES_MAX).ok()?;
         Some(error.with_text(|text| foreign(&text).to_string()))
@@ -164,7 +167,8 @@ mod tests {
         }
     }
 
-    /// A length takes nine bytes: 2^46 aborted the process, 2^63 panicked, when memory was taken before it was looked at.
+    /// A length takes nine bytes. When memory was taken before the length was checked, 2^46 aborted
+    /// the process, and 2^63 panicked.
     #[test]
     fn a_text_that_claims_to_be_longer_than_what_was_sent_is_no_error_and_takes_no_memory() {
         for length in [5000, 1u64 << 46, 1 << 63, u64::MAX] {

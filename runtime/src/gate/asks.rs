@@ -49,13 +49,13 @@ impl Asks {
         Ok(Ticket { asks: self.clone(), correlation, answer })
     }
 
-    /// Ends an ask. Returns false when nobody waits for it any more.
+    /// Ends an ask. Returns false when its asker does not wait any more.
     pub(super) fn finish(&self, correlation: u64, answer: Answer) -> bool {
         let sender = self.lock().senders.remove(&correlation);
         sender.is_some_and(|sender| sender.send(answer).is_ok())
     }
 
-    /// Fails all asks except these.
+    /// Fails all asks except the asks in `unsent`. Returns their number.
     pub(super) fn fail_except(&self, unsent: &[u64], error: &AskError) -> usize {
         let unsent: BTreeSet<u64> = unsent.iter().copied().collect();
         let mut waiting = self.lock();

@@ -1,5 +1,5 @@
-//! Hands what arrived to services and asks. Everything that comes from the network runs guarded: a panic is a bug that is
-//! counted, and costs neither the link nor its task.
+//! Hands arrived messages to services and asks. All code that handles messages of the network runs
+//! guarded: a panic is a bug that is counted, and costs neither the link nor its task.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +43,7 @@ impl Inner {
             MessageKind::Failure => {
                 let error = AskError::decode(&payload).unwrap_or_else(|| {
                     self.metrics.drop_counted("malformed_error", 1);
-                    // it was received, and nothing more is known
+                    // the request was received, and nothing more is known
                     AskError::Unanswered("an error that cannot be read".to_owned())
                 });
                 return self.answered(asks, correlation, Err(error));
@@ -68,7 +68,7 @@ impl Inner {
         }
     }
 
-    /// Hands a message over on a task of its own, after those that were kept before it.
+    /// Hands a message over on a task of its own, after the messages that were kept before it.
     pub(super) fn deliver_later(&self, peer: &Arc<Peer>, message: Message) {
         if !peer.keep(message) {
             return;
@@ -118,14 +118,14 @@ impl AnswerSink for Inner {
         let Err(error) = self.send(to, kind, service, correlation, payload) else { return };
         self.metrics.drop_counted("answer", 1);
         if let SendError::TooLarge { .. } = error {
-            // the request was handled: that its answer is too large does not undo it
+            // the request was handled: an answer that is too large does not undo it
             let error = AskError::Unanswered(AskError::from(error).to_string()).encode();
             let _ = self.send(to, MessageKind::Failure, service, correlation, error);
         }
     }
 }
 
-/// The transport holds this, not the gate itself, or neither would ever be dropped.
+/// The transport holds this handler, not the gate itself, or neither would ever be dropped.
 pub(super) struct Handler(pub(super) Weak<Inner>);
 
 impl TransportHandler for Handler {

@@ -180,7 +180,7 @@ impl Inner {
         }
     }
 
-    /// Whether every request of another node was answered, and every answer has arrived.
+    /// True when every request of another node was answered, and every answer has arrived.
     pub(super) fn is_quiet(&self) -> bool {
         let is_settled = |peer: &Arc<Peer>| {
             let core = peer.core();
@@ -270,7 +270,8 @@ impl Inner {
         if let Some(peer) = peers.get(id) {
             return peer.clone();
         }
-        // the upper half tells the links of one peer apart, the lower half counts the streams of one link
+        // the upper half tells the links of one peer apart, the lower half counts the streams of
+        // one link
         let generation = self.next_number();
         let peer =
             Arc::new(Peer::new(id.clone(), &self.settings, self.budget.clone(), generation << 32));
@@ -287,8 +288,8 @@ impl Inner {
         peer
     }
 
-    /// Lets go of a peer whose connection has ended, if this node never asked for the link: strangers must not fill the memory
-    /// with their names.
+    /// Lets go of a peer whose connection has ended, if this node never asked for the link:
+    /// strangers must not fill the memory with their names.
     pub(super) fn forget(&self, peer: &Arc<Peer>) {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         let is_known = peers.get(&peer.id).is_some_and(|known| Arc::ptr_eq(known, peer));
@@ -340,7 +341,8 @@ impl Inner {
                 self.metrics.frames_sent.inc();
                 self.metrics.bytes_sent.inc_by(bytes);
             }
-            // the transport reports the end of the connection by itself, and the link begins anew then
+            // the transport reports the end of the connection by itself, and the link begins anew
+            // then
             Err(error) => self.metrics.drop_counted(error.reason(), 1),
         }
     }

@@ -6,8 +6,8 @@
 //!     +-- answer <-- link <-- transport <~~~ transport <-- frames <-- queue <-- responder <-+
 //! ```
 //!
-//! The rules of a link (batching, credit, order, loss) are in `link::core`; this module is its shell:
-//! [`Gate`] is the handle, `inner` runs the effects, `deliver` hands over what arrived.
+//! The rules of a link (batching, credit, order, loss) are in `link::core`; this module is its
+//! shell: [`Gate`] is the handle, `inner` runs the effects, `deliver` hands over arrived messages.
 
 mod ask_error;
 mod asks;
@@ -37,14 +37,15 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::transport::{SendError, Transport};
 
-/// Sends messages to other nodes and hands theirs to services. Cheap to clone.
+/// Sends messages to other nodes and hands their messages to services. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
     inner: Arc<Inner>,
 }
 
 impl Gate {
-    /// Starts the gate of `local` on its transport. A [`crate::Node`] does this itself; others need it for tests only.
+    /// Starts the gate of `local` on its transport. A [`crate::Node`] does this itself; other
+    /// callers are tests only.
     pub fn start(
         local: NodeId,
         transport: Arc<dyn Transport>,
@@ -55,19 +56,20 @@ impl Gate {
         Self { inner: Inner::start(local, transport, settings, clock, metrics) }
     }
 
-    /// This node.
+    /// The node id of this node.
     pub fn local_node(&self) -> &NodeId {
         &self.inner.local
     }
 
-    /// Hands messages for `id` to `service` from now on; a service that was there before gets no more.
-    /// A request for a service that is not registered is answered with [`AskError::NotHere`].
+    /// Hands messages for `id` to `service` from now on; a service that was registered before gets
+    /// no more. A request for a service that is not registered is answered with
+    /// [`AskError::NotHere`].
     pub fn register(&self, id: ServiceId, service: Arc<dyn Service>) {
         self.inner.register(id, service);
     }
 
-    /// Sends a message, without a word about its arrival. Never blocks. A message to the local node goes
-    /// through a queue of its own, without the transport.
+    /// Sends a message, without an answer or a confirmation. Never blocks. A message to the local
+    /// node goes through a queue of its own, without the transport.
     ///
     /// # Errors
     /// `Full`, `Unreachable` or `TooLarge`: nothing was sent.
@@ -75,8 +77,9 @@ impl Gate {
         self.inner.send(to, MessageKind::Tell, service, 0, message)
     }
 
-    /// Sends a request and waits for its answer. The request is queued before this returns, in order
-    /// with the tells; the future only waits, from its first poll on. Dropping it gives the answer up; the request still arrives.
+    /// Sends a request and waits for its answer. The request is queued before this returns, in
+    /// order with the tells; the future only waits, from its first poll on. Dropping the future
+    /// gives the answer up; the request still arrives.
     pub fn ask(
         &self,
         to: &NodeId,
@@ -102,18 +105,19 @@ impl Gate {
         }
     }
 
-    /// Whether there is a connection to that node. The local node is always connected.
+    /// Returns whether there is a connection to that node. The local node is always connected.
     pub fn is_connected(&self, node: &NodeId) -> bool {
         self.inner.is_connected(node)
     }
 
-    /// The number of the connection to another node, which differs for each connection of this process; `None` while there is
-    /// none, and for the local node. Whatever was sent over a connection with another number may be lost.
+    /// The number of the connection to another node; each connection of this process has another
+    /// number. `None` while there is no connection, and for the local node. Messages that were sent
+    /// over a connection with another number may be lost.
     pub fn connection(&self, node: &NodeId) -> Option<u64> {
         self.inner.connection(node)
     }
 
-    /// Why there is no connection to `peer`, as far as it is known.
+    /// The reason why there is no connection to `peer`, if it is known.
     pub fn trouble(&self, peer: &NodeId) -> Option<String> {
         self.inner.trouble(peer)
     }
@@ -133,14 +137,15 @@ impl Gate {
         self.inner.link_changes.subscribe()
     }
 
-    /// Peers that are known, and bytes of theirs that have arrived and are not with their receivers.
+    /// The number of known peers, and of their bytes that have arrived and are not with their
+    /// receivers.
     #[cfg(test)]
     pub(crate) fn holds(&self) -> (usize, usize) {
         (self.inner.peer_count(), self.inner.held_bytes())
     }
 
-    /// Waits until every request of another node was answered and every answer has arrived, so that a
-    /// node which leaves breaks no link under an answer. Dropping the future changes nothing.
+    /// Waits until every request of another node was answered and every answer has arrived, so that
+    /// a node that leaves breaks no link under an answer. Dropping the future changes nothing.
     pub async fn quiesce(&self) {
         const INTERVAL: Duration = Duration::from_millis(10);
         while !self.inner.is_quiet() {

@@ -1,8 +1,9 @@
-//! The shell of one link: its core behind a lock, its asks, the task that flushes it, and the one that hands over long
-//! messages.
+//! The shell of one link: its core behind a lock, its asks, the task that flushes it, and the task
+//! that hands over long messages.
 //!
-//! The flusher waits to be woken, lets every other task that is ready run first (so that what they send goes into the
-//! same frame), and then sends all that waits. An idle link costs no timer and a lone message no delay.
+//! The flusher waits to be woken, lets every other task that is ready run first (so that their
+//! messages go into the same frame), and then sends all waiting messages. An idle link costs no
+//! timer and a single message no delay.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,13 +24,14 @@ pub(super) struct Peer {
     core: Mutex<LinkCore>,
     flusher: Mutex<Option<JoinHandle<()>>>,
     later: Mutex<Later>,
-    /// Another number for each connection, from one.
+    /// Number of the current connection, different for each connection; zero before the first.
     pub(super) connection: AtomicU64,
-    /// Whether this node asked for the link; if not, the peer is forgotten when its connection ends.
+    /// True when this node asked for the link; otherwise the peer is forgotten when its connection
+    /// ends.
     wanted: AtomicBool,
 }
 
-/// Messages that are handed over by a task, which is there while there are any.
+/// Messages that are handed over by a task; the task runs while there are any.
 #[derive(Default)]
 struct Later {
     messages: VecDeque<Message>,
@@ -77,14 +79,14 @@ impl Peer {
         self.wanted.load(Ordering::Acquire)
     }
 
-    /// Keeps a message for the task that hands them over. Returns whether that must be started.
+    /// Keeps a message for the task that hands them over. Returns whether the task must be started.
     pub(super) fn keep(&self, message: Message) -> bool {
         let mut later = self.later();
         later.messages.push_back(message);
         !std::mem::replace(&mut later.is_running, true)
     }
 
-    /// The next message that was kept; without one the task ends.
+    /// The next message that was kept; the task ends when there is none.
     pub(super) fn next_kept(&self) -> Option<Message> {
         let mut later = self.later();
         let next = later.messages.pop_front();

@@ -1,4 +1,4 @@
-//! What receives messages of other nodes, and what answers them.
+//! The services that receive messages of other nodes and answer them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::AskError;
 use crate::NodeId;
 
-/// Which service of a node a message is for. Numbers below 16 belong to this crate; their messages overtake others.
+/// The number of a service of a node. Numbers below 16 belong to this crate; their messages
+/// overtake others, if they fit into one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceId(pub u16);
 
@@ -17,19 +18,19 @@ impl ServiceId {
     /// The first number that is free for others.
     pub const FIRST_FREE: u16 = 16;
 
-    /// Whether its messages overtake those of other services on the same link.
+    /// Returns whether its messages overtake those of other services on the same link.
     pub fn is_urgent(self) -> bool {
         self.0 < Self::FIRST_FREE
     }
 }
 
-/// What receives messages.
+/// A receiver of messages.
 ///
 /// Messages of one peer come one after the other, in the order in which that peer sent them to this
 /// service; messages of different peers may come at the same time.
 pub trait Service: Send + Sync + 'static {
-    /// Takes a message: a request when there is a responder, else a tell. Must not block; slow work goes elsewhere and
-    /// keeps the responder.
+    /// Takes a message: a request when there is a responder, else a tell. Must not block; slow work
+    /// runs elsewhere and keeps the responder.
     fn receive(&self, from: &NodeId, message: Bytes, responder: Option<Responder>);
 }
 
@@ -42,7 +43,7 @@ where
     }
 }
 
-/// Where an answer goes.
+/// The sender of answers.
 pub(super) trait AnswerSink: Send + Sync {
     fn answer(
         &self,
@@ -53,7 +54,8 @@ pub(super) trait AnswerSink: Send + Sync {
     );
 }
 
-/// Answers one request. Dropping it answers [`AskError::NoReply`] at once, so the asker never hangs on it.
+/// Answers one request. Dropping it answers [`AskError::NoReply`] at once, so that the asker does
+/// not wait for nothing.
 pub struct Responder {
     sink: Option<Arc<dyn AnswerSink>>,
     to: NodeId,
@@ -71,13 +73,14 @@ impl Responder {
         Self { sink: Some(sink), to, service, correlation }
     }
 
-    /// Who asked.
+    /// The node that asked.
     pub fn asker(&self) -> &NodeId {
         &self.to
     }
 
-    /// Answers. An answer that cannot be sent is dropped and counted; the asker then runs into its timeout, or sees
-    /// that the link broke.
+    /// Answers. An answer that cannot be sent is dropped and counted. The asker gets `Unanswered`
+    /// when the answer is too large; otherwise it runs into its timeout, or sees that the link
+    /// broke.
     pub fn reply(mut self, message: Bytes) {
         self.finish(Ok(message));
     }

@@ -12,39 +12,46 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GateSettings {
-    /// Longest message, request or answer, in bytes. A longer one is refused with `TooLarge`.
+    /// Limit of the bytes of a message, request or answer. A longer one is refused with `TooLarge`.
     pub message_bytes_max: usize,
-    /// Most bytes that wait for one peer. Beyond, tells get `Full` and asks `Overloaded`; answers too are dropped, and counted.
+    /// Limit of the bytes that wait for one peer. Beyond, tells get `Full` and asks `Overloaded`;
+    /// answers too are dropped, and counted.
     pub queue_bytes_max: usize,
-    /// Most messages that wait for one peer; as `queue_bytes_max` when it is reached.
+    /// Limit of the messages that wait for one peer. Beyond, as with `queue_bytes_max`.
     pub queue_messages_max: usize,
-    /// Most bytes under way to one peer that it has not acknowledged. Beyond, messages wait in the queue.
+    /// Limit of the bytes under way to one peer that it has not acknowledged. Beyond, messages wait
+    /// in the queue.
     pub window_bytes_max: usize,
-    /// Most frames under way to one peer that it has not acknowledged. Beyond, messages wait in the queue.
+    /// Limit of the frames under way to one peer that it has not acknowledged. Beyond, messages
+    /// wait in the queue.
     pub window_frames_max: usize,
-    /// Most asks to one peer without an answer yet. Beyond, asks get `Overloaded`.
+    /// Limit of the asks to one peer without an answer yet. Beyond, asks get `Overloaded`.
     pub asks_max: usize,
-    /// Most frames that arrived too early and wait for those before them. Beyond, the link starts anew.
+    /// Limit of the frames that arrived too early and wait for earlier frames. Beyond, the link
+    /// starts anew.
     pub reorder_frames_max: usize,
-    /// Most bytes from one peer that have arrived and are not with their receivers yet: frames that came too early, the
-    /// parts of a long message, messages that wait behind it. Beyond, the link starts anew.
+    /// Limit of the bytes from one peer that have arrived and are not with their receivers yet:
+    /// frames that came too early, the parts of a long message, messages that wait behind it.
+    /// Beyond, the link starts anew.
     pub received_peer_bytes_max: usize,
-    /// The same of all peers together.
+    /// Limit of the same bytes of all peers together.
     pub received_bytes_max: usize,
-    /// How long the parts of one message may take to arrive; then the link starts anew.
+    /// Time that the parts of one message may take to arrive; then the link starts anew.
     #[serde(with = "antiphon_persistence::time::text")]
     pub unfinished_timeout: Duration,
-    /// A message up to so many bytes is handed to its receiver where it arrives. A longer one, and those behind it, are
-    /// handed over by a task of their own, so that probes and answers do not wait for them.
+    /// A message up to this number of bytes is handed to its receiver where it arrives. A longer
+    /// one, and the messages behind it, are handed over by a task of their own, so that probes and
+    /// answers do not wait for them.
     pub direct_bytes_max: usize,
-    /// How long a missing frame is waited for. Then the link starts anew: what was under way is lost, and its asks
-    /// fail with `Unreachable`.
+    /// Limit of the wait for a missing frame. Then the link starts anew: the messages under way are
+    /// lost, and their asks fail with `Unreachable`.
     #[serde(with = "antiphon_persistence::time::text")]
     pub gap_timeout: Duration,
-    /// How long a full window without any acknowledgement is borne; then as `gap_timeout`.
+    /// Limit of the time in which a full window gets no acknowledgement; then as with
+    /// `gap_timeout`.
     #[serde(with = "antiphon_persistence::time::text")]
     pub stall_timeout: Duration,
-    /// How often these two timeouts are checked.
+    /// Time between two checks of `unfinished_timeout`, `gap_timeout` and `stall_timeout`.
     #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
 }
@@ -74,7 +81,7 @@ impl GateSettings {
     /// Checks that the limits fit each other.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, naming the setting, its value and the expected value.
     pub fn validate(&self) -> Result<()> {
         bounds::count("message_bytes_max", self.message_bytes_max, 1024..=1 << 30)?;
         bounds::count("queue_bytes_max", self.queue_bytes_max, 1024..=1 << 32)?;

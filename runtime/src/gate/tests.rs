@@ -34,7 +34,7 @@ async fn connected(network: &MemoryNetwork) -> (Gate, Gate) {
     (a, b)
 }
 
-/// Answers each request with itself.
+/// Answers each request with its own content.
 fn echo(_: &NodeId, message: Bytes, responder: Option<Responder>) {
     if let Some(responder) = responder {
         responder.reply(message);
@@ -77,7 +77,7 @@ async fn each_way_of_not_answering_is_told() {
     assert_eq!(ask(b"drop").await, Err(AskError::NoReply));
     assert_eq!(ask(b"panic").await, Err(AskError::NoReply));
     assert_eq!(ask(b"fail").await, Err(AskError::Stopped("shard 3".into())));
-    // the request was handled, whatever became of the answer
+    // the request was handled; only its answer was lost
     let Err(AskError::Unanswered(why)) = ask(b"long").await else { panic!("an answer came") };
     assert!(why.contains("actual 9437184"), "{why}");
     let long = a.ask(b.local_node(), SERVICE, vec![0; 9 << 20].into(), SECOND).await;

@@ -1,10 +1,13 @@
-//! Who takes the coordinator lease of a place, and when.
+//! Decides when a node takes the coordinator lease of its place.
 //!
-//! A lease has no end of its own: its holder is judged by the members table. Whoever takes it raises the token, and whoever
-//! lost it can write nothing that is fenced by it. Two nodes may believe to be the holder for a moment; only one of them can act.
+//! A lease has no end of its own: the members table says whether its holder is alive. A node that
+//! takes the lease raises the token. A node that has lost the lease can write nothing that the
+//! lease fences. Two nodes may believe for a moment that they are the holder; only one of them can
+//! act.
 //!
-//! The verdicts about members are in the same row, so that they and the changes of the lease are in one order: a verdict counts
-//! on who holds the lease, and whoever is condemned neither condemns nor takes it.
+//! The verdicts about members are in the same row, so that verdicts and changes of the lease are in
+//! one order: a verdict depends on the holder of the lease, and a condemned node neither condemns
+//! nor takes the lease.
 
 use std::time::Duration;
 
@@ -24,22 +27,24 @@ pub(crate) const COORDINATOR: &str = "coordinator";
 /// The row of a lease, in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRow {
-    /// Who has it; `None` after a release.
+    /// The holder; `None` after a release.
     pub holder: Option<NodeId>,
-    /// Grows each time it is taken.
+    /// The fencing token; grows each time the lease is taken.
     pub token: u64,
-    /// Members that have to go although they renew their rows; they stay here until they are dead.
+    /// Members that have to go although they renew their rows; a verdict stays here until its
+    /// member is dead.
     #[serde(default)]
     pub condemned: Vec<Verdict>,
 }
 
-/// Most verdicts that are kept; the oldest go first. Each is about a member that was alive, so there are never so many.
+/// Limit of the number of verdicts; the oldest go first. Each is about a member that was alive, so
+/// the limit is never reached.
 const CONDEMNED_MAX: usize = 64;
 
 /// The row as it was read; `None` before the first time.
 pub type VersionedLease = Option<(RowVersion, LeaseRow)>;
 
-/// What the row says about members.
+/// The verdicts of the row, with its holder and version.
 pub fn verdicts(row: &VersionedLease) -> Verdicts {
     row.as_ref().map_or_else(Verdicts::default, |(version, row)| Verdicts {
         version: Some(*version),
@@ -51,15 +56,15 @@ pub fn verdicts(row: &VersionedLease) -> Verdicts {
 /// A fact for the lease.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The row was read, by a read that began after so many [`LeaseCore::changes`].
+    /// The row was read; the read began after this number of [`LeaseCore::changes`].
     Read(VersionedLease, u64),
-    /// A change was done (with the new version), or the row was another one, or nothing is known.
+    /// A change has ended: the row in the store after it, or `None` when the outcome is unknown.
     Changed(Option<VersionedLease>),
-    /// Who is there, and whether this node may take the lease.
+    /// The members, and true when this node may take the lease.
     Members(Membership, bool),
     /// Add a verdict, if the row still has this version.
     Condemn(Verdict, Option<RowVersion>),
-    /// Give it back, and do not take it again.
+    /// Give the lease back, and do not take it again.
     Release,
 }
 
@@ -68,7 +73,7 @@ pub enum Input {
 pub enum Effect {
     /// Change the row that has this version (`None`: create it).
     Change(Option<RowVersion>, LeaseRow),
-    /// The row that counts has changed.
+    /// The known row has changed.
     Publish,
 }
 
@@ -80,8 +85,8 @@ pub struct LeaseCore {
     members: Membership,
     may_take: bool,
     changing: Option<(Option<RowVersion>, LeaseRow)>,
-    /// Changes that have ended. A read that began before the last of them may have come before it
-    /// in the store too.
+    /// Number of changes that have ended. A read that began before the end of the last change may
+    /// have come before it in the store too.
     changes: u64,
     releasing: bool,
     has_read: bool,
@@ -90,7 +95,7 @@ pub struct LeaseCore {
 }
 
 impl LeaseCore {
-    /// A lease of which nothing is known.
+    /// A lease whose row was not read yet.
     pub fn new(me: NodeId, retry_delay_max: Duration) -> Self {
         Self {
             me,
@@ -106,31 +111,31 @@ impl LeaseCore {
         }
     }
 
-    /// The token, if this node has the lease as far as it knows.
+    /// The token, if this node holds the lease as far as it knows.
     pub fn held(&self) -> Option<FencingToken> {
         let (_, row) = self.row.as_ref()?;
         let is_mine = row.holder.as_ref() == Some(&self.me) && !self.releasing;
         is_mine.then_some(FencingToken(row.token))
     }
 
-    /// Who has it, as far as this node knows.
+    /// The holder as far as this node knows; `None` before the row was read.
     pub fn holder(&self) -> Option<LeaseHolder> {
         let (_, row) = self.row.as_ref()?;
         Some(LeaseHolder { holder: row.holder.clone(), token: FencingToken(row.token) })
     }
 
-    /// What the row says about members; `None` before it was read.
+    /// The verdicts of the row; `None` before the row was read.
     pub fn verdicts(&self) -> Option<Verdicts> {
         self.has_read.then(|| verdicts(&self.row))
     }
 
-    /// How many changes of this node have ended. Versions do not tell which row is newer: a store
-    /// may go back.
+    /// Number of changes of this node that have ended. Versions do not tell which row is newer: a
+    /// store may go back.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Whether a read that began after so many changes tells something.
+    /// True when a read that began after `changes` changes is not outdated.
     pub fn is_current(&self, changes: u64) -> bool {
         changes == self.changes
     }
@@ -152,7 +157,7 @@ impl LeaseCore {
                         self.retry.reset();
                         self.learn(row, &mut effects);
                     }
-                    // of unknown outcome: what is in the store now has to be read first
+                    // the outcome is unknown: read the row in the store first
                     None => {
                         self.has_read = false;
                         self.retry.failed(now, self.retry_delay_max, &self.me);
@@ -185,7 +190,7 @@ impl LeaseCore {
         self.changing.is_none() && self.has_read && self.retry.is_due(now)
     }
 
-    /// The row as it is now; the dead need no verdict any more.
+    /// The row as it is now, without verdicts about the dead.
     fn current(&self) -> (Option<RowVersion>, LeaseRow) {
         let Some((version, row)) = &self.row else {
             return (None, LeaseRow { holder: None, token: 0, condemned: Vec::new() });
@@ -242,7 +247,8 @@ impl LeaseCore {
             (self.may_take && is_free && !is_mine && !is_condemned).then(|| Some(self.me.clone()))
         };
         if let Some(holder) = next {
-            // an incarnation is above every token that was given before the store went back to an older state
+            // an incarnation is above every token that was given before the store went back to an
+            // older state
             let taken = (token + 1).max(self.me.incarnation());
             let token = if holder.is_some() { taken } else { token };
             self.change(version, LeaseRow { holder, token, condemned }, effects);

@@ -108,7 +108,7 @@ fn of_two_that_condemn_each_other_the_second_finds_itself_condemned() {
     let [Effect::Change(Some(5), stored)] = &by_me[..] else { panic!("{by_me:?}") };
     assert!(matches!(&by_b[..], [Effect::Change(Some(5), _)]), "{by_b:?}");
 
-    // the store takes the first one, and tells the second what is there
+    // the store takes the first verdict, and tells the second writer the stored row
     step(&mut b, Input::Changed(Some(Some((6, stored.clone())))));
     let verdicts = b.verdicts().unwrap();
     assert!(verdicts.about(&id("b")).is_some() && verdicts.about(&id("me")).is_none());
@@ -127,8 +127,8 @@ fn who_is_condemned_neither_condemns_nor_takes_the_lease() {
     assert_eq!(read(&mut core, Some((6, free))), [Effect::Publish, taken]);
 }
 
-/// Others remember the tokens of a store that was replaced by an older one: those given from then on
-/// must be newer for them.
+/// Other nodes remember the tokens of a store that was replaced by an older one: each token given
+/// from then on must be newer than those.
 #[test]
 fn a_token_is_above_those_that_a_store_forgot() {
     let later = NodeId::new("me", 900).unwrap();

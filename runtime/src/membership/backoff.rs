@@ -1,4 +1,5 @@
-//! When something that failed may be tried again: later each time, up to a limit, and not everybody at the same moment.
+//! Decides when a failed operation may be tried again: later each time, up to a limit, and not at
+//! the same moment on every node.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 /// The first wait; each one after it is twice as long.
 const DELAY_MIN: Duration = Duration::from_millis(100);
 
-/// The failures of one thing in a row.
+/// Counts the failures in a row of one operation.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
@@ -16,26 +17,26 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Whether it may be tried now.
+    /// True when the operation may be tried now.
     pub fn is_due(&self, now: Instant) -> bool {
         self.until.is_none_or(|until| now >= until)
     }
 
-    /// It failed: 100 ms are waited for first, then twice as long each time, up to `delay_max`; and up to a half of it longer, which
-    /// differs by `who`.
+    /// Records a failure. The first wait is 100 ms, each later wait twice as long, up to
+    /// `delay_max`. Up to half of the wait is added; the addition differs by `who`.
     pub fn failed(&mut self, now: Instant, delay_max: Duration, who: &impl Display) {
         let delay = DELAY_MIN.saturating_mul(1 << self.failures.min(16)).min(delay_max);
         self.failures = self.failures.saturating_add(1);
         self.until = Some(now + delay + delay.mul_f64(0.5 * spread(who, self.failures)));
     }
 
-    /// It succeeded, or is another thing now.
+    /// Forgets the failures, after a success or when the operation is another one now.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 }
 
-/// A number from zero to one that looks like chance and follows from its arguments (FNV-1a).
+/// A pseudo-random number from zero to one, computed from the arguments alone (FNV-1a).
 fn spread(who: &impl Display, turn: u32) -> f64 {
     let hash = format!("{who} {turn}")
         .bytes()

@@ -1,8 +1,11 @@
-//! The rules of membership for one node: join and renew the own row. `ends` has how it gives way,
-//! `others` and `cuts` the rules about the others.
+//! The rules of membership for one node: join, and renew the own row. `ends` has the rules for
+//! giving way, `others` and `cuts` the rules about the other members.
 //!
-//! Invariants: a row changes by compare-and-set only; a node that finds its row dead or gone, or itself condemned, is out for ever;
-//! nobody is sealed before `renew_timeout` and a tenth have passed since its row was last seen to change.
+//! Invariants:
+//! - a row changes by compare-and-set only;
+//! - a node that finds its row dead or gone, or itself condemned, is out for ever;
+//! - no node is sealed before `renew_timeout` and a tenth have passed since its row was last seen
+//!   to change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,79 +28,80 @@ use crate::NodeId;
 pub struct MembershipSettings {
     /// Time between two renewals.
     pub renew_interval: Duration,
-    /// How long a row counts as renewed.
+    /// Time for which a row counts as renewed.
     pub renew_timeout: Duration,
     /// Time between two reads of the table.
     pub scan_interval: Duration,
-    /// So many members that cannot reach one put it out, although it reaches them itself.
+    /// Number of members that put a node out by saying that they cannot reach it, although the node
+    /// reaches them.
     pub votes_required: usize,
-    /// How long a link may be broken before one of its ends gives way.
+    /// Time for which a link may be broken before one of its ends gives way.
     pub cut_timeout: Duration,
-    /// The same when a third member reaches both.
+    /// The same time when a third member reaches both ends.
     pub bridged_cut_timeout: Duration,
-    /// How long a node tries to reach everybody before it gives up joining.
+    /// Time in which a node that joins must have reached everybody; then it gives up.
     pub join_timeout: Duration,
-    /// Longest wait before what failed is tried again.
+    /// Longest wait before a failed operation is tried again.
     pub retry_delay_max: Duration,
-    /// How long a dead row is kept.
+    /// Time for which a dead row is kept.
     pub dead_retention: Duration,
-    /// Most dead rows that are kept.
+    /// Limit of the number of dead rows that are kept.
     pub dead_rows_max: usize,
 }
 
-/// Why a row is changed.
+/// The purpose of a change of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The own row, still alive.
+    /// Renew the own row.
     Renew,
-    /// The own row, at the end.
+    /// Write dead and sealed into the own row.
     End,
-    /// Another is declared dead.
+    /// Declare another member dead.
     Declare,
-    /// Another was sealed.
+    /// Write into the row of another member that it is sealed.
     Sealed,
-    /// An old row goes.
+    /// Delete an old row.
     Clean,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// Done; the new version.
+    /// Stored; the new version.
     Applied(RowVersion),
-    /// The row is another one, or gone.
+    /// Not stored: the row has another version, with its content, or is gone.
     Conflict(Option<Versioned>),
-    /// Not known.
+    /// Unknown.
     Failed,
 }
 
 /// A fact for the core.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Time has passed; the time of day.
+    /// Time has passed. The value is the time of day.
     Tick(Timestamp),
     /// The table, or `None` when it could not be read.
     Scanned(Option<Vec<Versioned>>),
-    /// What the row of the lease says.
+    /// The verdicts in the row of the lease.
     Verdicts(Verdicts),
     /// A change has ended.
     Changed(NodeId, Purpose, Outcome),
     /// The member has answered a probe.
     Reached(NodeId),
-    /// The member does not answer its probes, or not is it so any more.
+    /// The member does not answer its probes (true), or answers again (false).
     Suspect(NodeId, bool),
-    /// The writer of a dead node, or the own one, was sealed or not.
+    /// The sealing of a dead node's writer, or of the own one, has ended; true when sealed.
     SealDone(NodeId, bool),
-    /// Whether this node holds the coordinator lease.
+    /// True when this node holds the coordinator lease.
     Lease(bool),
-    /// How many shards this node hosts.
+    /// The number of shards that this node hosts.
     Hosted(u32),
     /// Show in the own row that this node leaves.
     Leave,
-    /// The own writer is sealed: the row is to say dead and sealed.
+    /// The own writer is sealed: write dead and sealed into the own row.
     End,
-    /// This node was ended for a reason that lies outside of membership: it does nothing any more,
-    /// and the others find out.
+    /// End this node for a reason outside of membership: it does nothing any more, and its silence
+    /// tells the other members.
     Stop,
 }
 
@@ -106,17 +110,17 @@ pub enum Input {
 pub enum Effect {
     /// Read the table, and the row of the lease before it.
     Scan,
-    /// Change a row that has this version; `None` deletes it.
+    /// Change a row that has this version; no new row means that it is deleted.
     Change(NodeId, Purpose, RowVersion, Option<Box<MemberRow>>),
     /// Add the verdict to the row of the lease, if it has this version.
     Condemn(Verdict, Option<RowVersion>),
     /// Seal the writer of a dead node, or the own one.
     Seal(NodeId),
-    /// What is known of the members has changed.
+    /// The members, their states or their links have changed.
     Publish,
-    /// This node answers nothing any more; it will say when it is out.
+    /// The node answers nothing any more, for this reason; `Fenced` follows when it is out.
     Retire(String),
-    /// This node is out for ever.
+    /// The node is out for ever, for this reason.
     Fenced(String),
     /// The own row says dead and sealed.
     Ended,
@@ -125,7 +129,7 @@ pub enum Effect {
 /// The membership of one node in its place.
 #[derive(Debug)]
 pub struct MembershipCore {
-    /// When the last input came.
+    /// Time of the last input.
     pub(super) now: Instant,
     pub(super) me: NodeId,
     pub(super) settings: MembershipSettings,
@@ -133,7 +137,7 @@ pub struct MembershipCore {
     own_version: RowVersion,
     joined: Instant,
     renewing_since: Option<Instant>,
-    /// When the last renewal that was stored began.
+    /// Start of the last renewal that was stored.
     pub(super) renewed: Instant,
     /// The renewals of the own row.
     pub(super) renewals: Turns,
@@ -192,17 +196,17 @@ impl MembershipCore {
         }
     }
 
-    /// Until when this node may answer.
+    /// The end of the time in which this node may answer.
     pub fn live_until(&self) -> Instant {
         self.renewed + self.settings.renew_timeout
     }
 
-    /// Whether this node is out, for ever.
+    /// True when this node is out for ever.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Where this node is in its life, as far as it has decided.
+    /// The state of this node as it has decided it last.
     pub fn state(&self) -> MemberState {
         self.own.state
     }
@@ -213,13 +217,14 @@ impl MembershipCore {
         others.map(|known| known.row.member()).chain([self.own.member()]).collect()
     }
 
-    /// The members of this place as one value, with who cannot reach whom.
+    /// The members of this place as one value, with the pairs that cannot reach each other.
     pub fn view(&self) -> Membership {
         Membership::new(self.members()).with_unreachable(self.words())
     }
 
-    /// Whom the failure detector has to probe, besides the neighbours on the ring: while joining everybody who is there, and those
-    /// who say that they cannot reach this node, so that there are two words about one link.
+    /// The members that the failure detector probes besides the neighbours on the ring: while
+    /// joining, all members that the node must reach; and always the members that say that they
+    /// cannot reach this node, so that both ends of a link have a word about it.
     pub fn to_probe(&self) -> BTreeSet<NodeId> {
         let required = self.to_reach().map(|row| row.id.clone());
         let accusers = self.known.values().map(|known| &known.row);
@@ -279,7 +284,7 @@ impl MembershipCore {
             self.renew(now, effects);
         }
         if self.retiring.is_some() {
-            // whoever has to go says nothing about others
+            // a member that has to go says nothing about others
             return;
         }
         if !self.scanning && self.scans.is_due(now) {
@@ -302,8 +307,8 @@ impl MembershipCore {
         }
     }
 
-    /// Those whom a node must have reached to join: all who have joined and renew their rows, and of those who
-    /// are joining too the older ones.
+    /// The members that a node must have reached to join: all members that have joined and renew
+    /// their rows, and the older ones among the members that are joining too.
     fn to_reach(&self) -> impl Iterator<Item = &MemberRow> {
         let is_joining = self.own.state == MemberState::Joining;
         let age = |id: &NodeId| (id.incarnation(), id.clone());
@@ -399,7 +404,8 @@ impl MembershipCore {
                 }
             }
             Outcome::Failed => {}
-            // a write of unknown outcome was done after all; at the end, others may have declared it dead and not sealed it yet
+            // the renewal of unknown outcome was stored after all; at the end, others may have
+            // declared this node dead and not sealed it yet
             Outcome::Conflict(Some((version, row)))
                 if row.state != MemberState::Dead || (self.is_going() && !row.sealed) =>
             {
@@ -412,7 +418,7 @@ impl MembershipCore {
     }
 
     fn retry_later(&mut self, now: Instant) {
-        // the first time at once, since most often that is enough
+        // the first try is at once, since most often one is enough
         if self.retry.is_due(now) {
             self.renewals.want();
         }
@@ -427,7 +433,7 @@ impl MembershipCore {
             && own.state == MemberState::Dead
             && !self.is_going()
         {
-            // it must not judge any more: those who declared it dead may be counting
+            // it must not judge any more: the members that declared it dead may be counting
             return self.fence(Some(own), effects);
         }
         let before = self.view();

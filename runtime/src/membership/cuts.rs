@@ -1,4 +1,4 @@
-//! The rules about broken links: how old they are, and the verdict about one of their ends.
+//! The rules about broken links: the age of a broken link, and the verdict about one of its ends.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::NodeId;
 /// A broken link.
 #[derive(Debug)]
 pub(super) struct Cut {
-    /// When it was seen first, then the older one of the last renewals of its ends.
+    /// The time when the cut was first seen, then the older one of the last renewals of its ends.
     until: Instant,
-    /// How long it was broken while both ends renewed their rows.
+    /// Time for which the link was broken while both ends renewed their rows.
     age: Duration,
 }
 
@@ -24,10 +24,10 @@ impl Cut {
 
     /// Counts the time until both ends have renewed their rows, the last of them at `renewed`.
     ///
-    /// A member that has died renews nothing, so its links do not grow older: nobody gives way to
-    /// the dead. What lies between two renewals counts only as far as they are as often as they
-    /// should be: the rest is time without the store. When that was `renew_timeout`, the link
-    /// begins anew, since links need a moment to come back, too.
+    /// A member that has died renews nothing, so its links do not grow older: no member gives way
+    /// to a dead one. The time between two renewals counts at most as one renewal and one read of
+    /// the table; the rest is time without the store. After `renew_timeout` without the store the
+    /// age begins anew, since links need a moment to come back, too.
     fn grow(&mut self, now: Instant, renewed: Instant, settings: &MembershipSettings) {
         let passed = renewed.saturating_duration_since(self.until);
         if passed >= settings.renew_timeout {
@@ -40,7 +40,7 @@ impl Cut {
 }
 
 impl MembershipCore {
-    /// Until when both ends have renewed their rows.
+    /// The time until which both ends have renewed their rows.
     fn renewed_by_both(&self, (a, b): &Pair) -> Option<Instant> {
         let renewed = |id: &NodeId| {
             if *id == self.me { Some(self.renewed) } else { Some(self.known.get(id)?.seen_at) }

@@ -5,7 +5,8 @@ use tokio::time::Instant;
 use super::core::{Effect, MembershipCore};
 use super::row::MemberRow;
 
-/// This node gives way: its writer is sealed, then its row says so, and then it is out.
+/// The state of a node that gives way: its writer is sealed, then its row says so, and then it is
+/// out.
 #[derive(Debug)]
 pub(super) struct Retiring {
     pub(super) why: String,
@@ -37,7 +38,7 @@ impl MembershipCore {
     pub(super) fn retire_further(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let Some(retiring) = &mut self.retiring else { return };
         if now.duration_since(retiring.since) >= self.settings.renew_timeout {
-            // the others seal it then
+            // the others seal the writer then
             let why = retiring.why.clone();
             self.is_over = true;
             effects.push(Effect::Fenced(why));

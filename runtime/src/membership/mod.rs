@@ -1,14 +1,17 @@
 //! Membership as a table of the coordination store: the store decides, so there is no split brain.
 //!
-//! After the membership protocol of Orleans (Bernstein and others, "Orleans: Distributed Virtual Actors", 2014): rows change by
-//! compare-and-set, and neighbours probe each other. There are two ways to be declared dead by others, and each has one order:
+//! After the membership protocol of Orleans (Bernstein and others, "Orleans: Distributed Virtual
+//! Actors", 2014): rows change by compare-and-set, and neighbours probe each other. A member is
+//! declared dead by others for one of two reasons:
 //!
-//! - *silence*: its row was not renewed for `renew_timeout`, while the one who says so could read and write. The row itself is changed
-//!   by compare-and-set, which fails when it was renewed after all. Probes do not matter: whoever is cut from the store is out.
-//! - *a cut*: it renews its row, and it and others cannot reach each other. `verdict` says who gives way.
+//! - *silence*: its row was not renewed for `renew_timeout`, although the member that says so could
+//!   read and write. The declaration is a compare-and-set on the row, and it fails when the row was
+//!   renewed after all. Probes do not matter: a member that is cut from the store is out.
+//! - *a cut*: it renews its row, and it and others cannot reach each other. `verdict` decides which
+//!   member gives way.
 //!
-//! A node joins only when it reaches everybody who is there, so one with a wrong address or cookie harms nobody.
-//! Sealing comes on top of it (`docs/design/0001-fencing.md`).
+//! A node joins only when it reaches every member, so a node with a wrong address or cookie does no
+//! harm. Sealing comes on top of it (`docs/design/0001-fencing.md`).
 
 mod backoff;
 mod core;

@@ -13,18 +13,18 @@ use super::verdict::Links;
 use super::{Backoff, MemberState};
 use crate::NodeId;
 
-/// What is known of a member.
+/// A member as this node knows it.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) version: RowVersion,
     pub(super) row: MemberRow,
-    /// When its number of renewals was last seen to change.
+    /// Time when its number of renewals was last seen to change.
     pub(super) seen_at: Instant,
-    /// Reads of the table since then, each in its turn. They are counted besides the time, so that
-    /// a node that was frozen itself, or could not read, does not take the others for silent.
+    /// Reads of the table since `seen_at`, each in its turn. They are counted besides the time, so
+    /// that a node that was frozen, or could not read, does not take the others for silent.
     silent_scans: u32,
-    /// Renewals of this node's own row since then, each in its turn: a store that takes nothing
-    /// from anybody makes nobody silent.
+    /// Renewals of this node's own row since `seen_at`, each in its turn. While the store accepts
+    /// no write of any node, no member is silent.
     pub(super) own_renewals: u32,
     changing: bool,
     sealing: bool,
@@ -76,7 +76,7 @@ impl MembershipCore {
         }
     }
 
-    /// Whether its row was not renewed for `renew_timeout`, while this node could read and write.
+    /// True when the row was not renewed for `renew_timeout`, while this node could read and write.
     pub(super) fn is_silent(&self, known: &Known) -> bool {
         let times = |interval: Duration| {
             self.settings.renew_timeout.as_millis() / interval.as_millis().max(1)
@@ -90,7 +90,7 @@ impl MembershipCore {
         self.verdicts.as_ref().is_some_and(|verdicts| verdicts.about(id).is_some())
     }
 
-    /// Whom this node cannot reach, of those who have joined. One that is still joining has no word.
+    /// The joined members that this node cannot reach. A node that is still joining has no word.
     pub(super) fn own_words(&self) -> Vec<NodeId> {
         if !self.own.has_joined() {
             return Vec::new();
@@ -108,12 +108,12 @@ impl MembershipCore {
             self.suspects.remove(&id);
         }
         if self.own_words() != self.own.unreachable {
-            // others judge by it
+            // others judge by this row
             self.renewals.want();
         }
     }
 
-    /// Who says that it cannot reach whom.
+    /// Pairs of members of which the first says that it cannot reach the second.
     pub(super) fn words(&self) -> BTreeSet<(NodeId, NodeId)> {
         self.with_links(|links| links.words.clone())
     }
@@ -131,7 +131,7 @@ impl MembershipCore {
         judge(&Links::new(others.map(|known| &known.row).chain(own)))
     }
 
-    /// Declares dead who is condemned, and who is silent.
+    /// Declares the condemned and the silent members dead.
     pub(super) fn declare(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let mut due = Vec::new();
         for (id, known) in &self.known {
@@ -203,7 +203,8 @@ impl MembershipCore {
         effects.push(change);
     }
 
-    /// Rows of the long dead go, the oldest first. Clocks that differ make it sooner or later, which harms nobody: they are sealed.
+    /// Deletes the rows of members that are dead for long, the oldest first. Clocks that differ
+    /// change the moment, which does no harm: the members are sealed.
     pub(super) fn clean(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let mut ended: Vec<(u64, NodeId)> = self
             .known
@@ -240,12 +241,12 @@ impl MembershipCore {
                 known.changing = false;
                 known.learn(now, version, row);
             }
-            // not at once: a store that refuses is not helped by more of it
+            // not at once: more calls do not help a store that refuses
             Outcome::Failed => {
                 known.changing = false;
                 known.retry.failed(now, self.settings.retry_delay_max, &self.me);
             }
-            // what it is now is read; until then nothing else is changed in it
+            // the new row is read; until then nothing else is changed in it
             Outcome::Applied(_) => self.scans.want(),
         }
         effects.push(Effect::Publish);

@@ -1,4 +1,5 @@
-//! A row of the members table. JSON, so that a person can read the store; unknown fields are ignored.
+//! A row of the members table. JSON, so that a person can read the store; unknown fields are
+//! ignored.
 
 use antiphon_persistence::store::RowVersion;
 use serde::{Deserialize, Serialize};
@@ -12,37 +13,38 @@ pub(crate) const MEMBERS: &str = "members";
 /// A row of the members table; its key is the text of `id`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRow {
-    /// Who it is.
+    /// The node id of the member.
     pub id: NodeId,
-    /// Its place.
+    /// The place of the member.
     pub place: String,
-    /// What it is for, sorted.
+    /// The roles of the member, sorted.
     pub roles: Vec<String>,
-    /// Where its transport listens.
+    /// The address of its transport.
     pub address: String,
-    /// Where its HTTP interface listens.
+    /// The address of its HTTP interface, if it has one.
     pub http_address: Option<String>,
-    /// Where it is in its life.
+    /// The state of the member.
     pub state: MemberState,
-    /// Whether its writer is sealed.
+    /// True when its writer is sealed.
     pub sealed: bool,
-    /// How often it has renewed the row.
+    /// Number of renewals of this row.
     pub renewals: u64,
-    /// The members that do not answer its probes, sorted. Its own word, so it ends with the row's renewals.
+    /// The members that do not answer its probes, sorted. The list is the member's own word, so it
+    /// ends with the row's renewals.
     #[serde(default)]
     pub unreachable: Vec<NodeId>,
-    /// How many shards it hosts.
+    /// Number of shards that it hosts.
     #[serde(default)]
     pub hosted: u32,
-    /// Why it is dead; empty before.
+    /// The reason why it is dead; empty before.
     #[serde(default)]
     pub ended_why: String,
-    /// When it was sealed, in microseconds since 1970; zero before.
+    /// Time of its seal, in microseconds since 1970; zero before.
     pub ended_micros: u64,
 }
 
 impl MemberRow {
-    /// What others see of it.
+    /// The member as other nodes see it.
     pub fn member(&self) -> Member {
         Member {
             id: self.id.clone(),
@@ -55,7 +57,7 @@ impl MemberRow {
         }
     }
 
-    /// Whether it has joined and is not dead.
+    /// True when it has joined and is not dead.
     pub(super) fn has_joined(&self) -> bool {
         matches!(self.state, MemberState::Up | MemberState::Leaving)
     }

@@ -123,7 +123,7 @@ fn watching() -> Fixture {
 }
 
 impl Fixture {
-    /// One second passes: the own row is renewed, as `store` lets it, and the table is read.
+    /// Lets one second pass: the own row is renewed, as `store` lets it, and the table is read.
     fn second(&mut self, store: &Outcome, rows: &[Versioned]) -> Vec<Effect> {
         self.now += Duration::from_secs(1);
         let mut all = self.step(Input::Tick(Timestamp::from_micros(1)));

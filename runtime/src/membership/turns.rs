@@ -1,14 +1,14 @@
-//! When something is done that has its turns: at each turn, and in between when it is wanted at
+//! Decides when a periodic operation is due: at each turn, and between turns when it is wanted at
 //! once.
 //!
-//! Only what was done in its turn tells that time has passed. What is done in between comes as
+//! Only an operation done in its turn shows that time has passed. Operations between turns come as
 //! often as others give a reason.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The turns of one thing.
+/// The turns of one operation.
 #[derive(Debug)]
 pub(super) struct Turns {
     interval: Duration,
@@ -23,17 +23,17 @@ impl Turns {
         Self { interval, at: now, is_wanted: false, counts: false }
     }
 
-    /// Wants it at once, without waiting for its turn.
+    /// Wants the operation at once, without waiting for its turn.
     pub(super) fn want(&mut self) {
         self.is_wanted = true;
     }
 
-    /// Whether it has to be done now.
+    /// True when the operation is due now.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.is_wanted || now >= self.at
     }
 
-    /// It begins. What is done in between does not put the next turn off.
+    /// Begins the operation. An operation between turns does not put the next turn off.
     pub(super) fn begin(&mut self, now: Instant) {
         self.counts = now >= self.at;
         self.is_wanted = false;
@@ -42,7 +42,7 @@ impl Turns {
         }
     }
 
-    /// It has ended; whether it was done in its turn.
+    /// Ends the operation. Returns whether it was done in its turn.
     pub(super) fn end(&mut self) -> bool {
         std::mem::take(&mut self.counts)
     }

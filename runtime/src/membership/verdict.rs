@@ -1,18 +1,22 @@
-//! Which member gives way when members that renew their rows cannot reach each other.
+//! Decides which member gives way when members that renew their rows cannot reach each other.
 //!
-//! A broken link says that one of its two ends has to go, and not which one. So nobody is judged by one word:
+//! A broken link says that one of its two ends has to go, and not which one. So one word alone is
+//! not enough:
 //!
 //! ```text
-//!   both ends say it (or there are `votes_required` words against one of them)  -> counts after `cut_timeout`
-//!   .. and a third member reaches both                                          -> counts after `bridged_cut_timeout`
-//!   one end says it, and nobody else is there                                   -> counts after `bridged_cut_timeout`
-//!   one end says it, and others are there                                       -> never counts
+//!   `votes_required` (more than 1) members say it of one end  -> after `cut_timeout`
+//!   both ends say it, and no third member reaches both        -> after `cut_timeout`
+//!   both ends say it, and a third member reaches both         -> after `bridged_cut_timeout`
+//!   one end says it, and there is no other member             -> after `bridged_cut_timeout`
+//!   one end says it, and there are other members              -> never counts
 //! ```
 //!
-//! The one with the most links that count gives way; of several, the one whose going costs least: who is leaving, then who does
-//! not hold the coordinator lease, then who hosts fewer shards, then the younger one. All members judge by the same rows, and a
-//! verdict is written into the row of the lease by compare-and-set, so verdicts are in one order, together with the
-//! changes of the lease: of two that condemn each other, the second finds itself condemned.
+//! The member with the most broken links that count gives way. Among equals, the member whose end
+//! costs least: first a member that is leaving, then a member without the coordinator lease, then
+//! the member with fewer shards, then the younger one. All members judge by the same rows. A
+//! verdict is written into the row of the lease by compare-and-set, so verdicts and changes of the
+//! lease are in one order: of two members that condemn each other, the second finds itself
+//! condemned.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,25 +28,25 @@ use serde::{Deserialize, Serialize};
 use super::{MemberRow, MemberState};
 use crate::NodeId;
 
-/// A member has to go, although it renews its row.
+/// The decision that a member has to go, although it renews its row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Who has to go.
+    /// The member that has to go.
     pub id: NodeId,
-    /// Who wrote it.
+    /// The member that wrote the verdict.
     pub by: NodeId,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
-/// What the row of the coordinator lease says about members.
+/// The verdicts in the row of the coordinator lease.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdicts {
     /// The version of the row; `None` when there is none yet.
     pub version: Option<RowVersion>,
-    /// Who holds the lease.
+    /// The holder of the lease.
     pub holder: Option<NodeId>,
-    /// Who has to go.
+    /// The members that have to go.
     pub condemned: Vec<Verdict>,
 }
 
@@ -60,7 +64,7 @@ pub(super) fn pair(a: &NodeId, b: &NodeId) -> Pair {
     if a < b { (a.clone(), b.clone()) } else { (b.clone(), a.clone()) }
 }
 
-/// How long links may be broken.
+/// The limits of the age of broken links.
 #[derive(Debug, Clone)]
 pub(super) struct Patience {
     pub(super) votes_required: usize,
@@ -68,11 +72,12 @@ pub(super) struct Patience {
     pub(super) bridged_cut_timeout: Duration,
 }
 
-/// The members that have joined, renew their rows and are not condemned, and who of them cannot reach whom.
+/// The members that have joined, renew their rows and are not condemned, and the pairs among them
+/// that cannot reach each other.
 #[derive(Debug)]
 pub(super) struct Links<'a> {
     pub(super) members: BTreeMap<&'a NodeId, &'a MemberRow>,
-    /// Who says it, about whom.
+    /// Pairs of members of which the first says that it cannot reach the second.
     pub(super) words: BTreeSet<(NodeId, NodeId)>,
 }
 
@@ -115,7 +120,8 @@ impl<'a> Links<'a> {
         age >= limit
     }
 
-    /// Who gives way, and from whom it is cut off; `None` when nobody has to.
+    /// The member that gives way, and the members that it is cut off from; `None` when no member
+    /// has to.
     pub(super) fn who_gives_way(
         &self,
         ages: &BTreeMap<Pair, Duration>,
@@ -154,7 +160,7 @@ mod tests {
         NodeId::new(name, 1).unwrap()
     }
 
-    /// Rows by name, what they host, and whom they cannot reach.
+    /// Rows with these names, hosted shards, and unreachable members.
     fn rows(members: &[(&str, u32, &[&str])]) -> Vec<MemberRow> {
         let row = |(name, hosted, unreachable): &(&str, u32, &[&str])| MemberRow {
             id: id(name),

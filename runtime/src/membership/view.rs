@@ -1,4 +1,4 @@
-//! What a node knows about all members of all places, as one value that does not change.
+//! The members of all places as a node knows them, as one value that does not change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::NodeId;
 
-/// Where a member is in its life. It only ever moves forward.
+/// The state of a member. It only ever moves forward.
 ///
 /// ```text
 ///   Joining --> Up --> Leaving --> Dead
@@ -16,50 +16,50 @@ use crate::NodeId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
-    /// In the table, not at work yet: it has not reached every member that is there.
+    /// In the table, not at work yet: it has not reached every other member.
     Joining,
     /// At work.
     Up,
-    /// On its way out: it still serves what it has, and takes nothing new.
+    /// On its way out: it still serves its shards, and takes nothing new.
     Leaving,
     /// Out for ever, by its own will or declared by others.
     Dead,
 }
 
-/// One incarnation of a node.
+/// A member: one incarnation of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
-    /// Who it is.
+    /// The node id of the member.
     pub id: NodeId,
-    /// Its place.
+    /// The place of the member.
     pub place: Arc<str>,
-    /// What it is for, sorted.
+    /// The roles of the member, sorted.
     pub roles: Vec<String>,
-    /// Where its transport listens.
+    /// The address of its transport.
     pub address: String,
-    /// Where its HTTP interface listens, if it has one.
+    /// The address of its HTTP interface, if it has one.
     pub http_address: Option<String>,
-    /// Where it is in its life.
+    /// The state of the member.
     pub state: MemberState,
-    /// Whether nothing that it began can take effect any more, and it answers nothing any more. Only a dead member is
-    /// ever sealed, and only then may others host what it hosted.
+    /// True when nothing that it began can take effect any more, and it answers nothing any more.
+    /// Only a dead member is ever sealed, and only then may others host its shards.
     pub sealed: bool,
 }
 
 impl Member {
-    /// Whether it has the role.
+    /// Returns whether it has the role.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|own| own == role)
     }
 
-    /// Whether it is dead and sealed: what it hosted may be taken over.
+    /// True when it is dead and sealed: other nodes may take over its shards.
     pub fn is_gone(&self) -> bool {
         self.state == MemberState::Dead && self.sealed
     }
 }
 
-/// All members of all places, as far as this node knows. Members of places whose store cannot be read now are
-/// the last known ones.
+/// All members of all places, as far as this node knows. Members of places whose store cannot be
+/// read now are the last known ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Membership {
     members: BTreeMap<NodeId, Member>,
@@ -67,32 +67,34 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// These members.
+    /// A membership with these members, and no broken links.
     pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
         let members = members.into_iter().map(|member| (member.id.clone(), member)).collect();
         Self { members, unreachable: BTreeSet::new() }
     }
 
-    /// The same, with pairs of which the first cannot reach the second.
+    /// The same members, with pairs of which the first cannot reach the second.
     #[must_use]
     pub fn with_unreachable(self, pairs: impl IntoIterator<Item = (NodeId, NodeId)>) -> Self {
         Self { unreachable: pairs.into_iter().collect(), ..self }
     }
 
-    /// Pairs of members of the own place of which the first says that the second does not answer its probes, sorted. As
-    /// far as the table says it: a member probes its neighbours only, and the word is as old as its last renewal.
+    /// Pairs of members of the own place of which the first says that the second does not answer
+    /// its probes, sorted. The table limits the list: a member probes its neighbours only, and its
+    /// word is as old as its last renewal.
     pub fn unreachable(&self) -> impl Iterator<Item = &(NodeId, NodeId)> {
         self.unreachable.iter()
     }
 
-    /// Whether one of the two says that it cannot reach the other.
+    /// True when one of the two says that it cannot reach the other.
     pub fn is_cut(&self, a: &NodeId, b: &NodeId) -> bool {
         self.unreachable
             .iter()
             .any(|(by, about)| (by == a && about == b) || (by == b && about == a))
     }
 
-    /// The member, if it is (still) in its table. One that is not there any more was dead and sealed.
+    /// The member, if it is (still) in its table. A member that is not there any more was dead and
+    /// sealed.
     pub fn get(&self, id: &NodeId) -> Option<&Member> {
         self.members.get(id)
     }
@@ -119,7 +121,8 @@ impl Membership {
             .find(|member| member.id.name() == name && member.state != MemberState::Dead)
     }
 
-    /// Whether what this node hosted may be taken over: it is dead and sealed, or was, and its row is cleaned up.
+    /// True when other nodes may take over the shards of this node: it is dead and sealed, or it
+    /// was and its row is deleted.
     pub fn is_gone(&self, id: &NodeId) -> bool {
         self.members.get(id).is_none_or(Member::is_gone)
     }

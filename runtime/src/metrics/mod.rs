@@ -1,8 +1,9 @@
 //! The metrics of one node: a thin layer over the `prometheus` crate.
 //!
 //! Each node has a registry of its own, so that many nodes can live in one process. A family is
-//! registered when it is first asked for, and the same family can be asked for by several parts of
-//! the code; names start with `antiphon_`. Asking for a family costs a lock and a map lookup: keep the handle.
+//! registered at the first call that asks for it, and several parts of the code can ask for the
+//! same family; names start with `antiphon_`. Asking for a family costs a lock and a map lookup:
+//! keep the handle.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,8 +41,8 @@ impl Metrics {
     /// A family of counters with these label names.
     ///
     /// # Panics
-    /// When the name does not start with `antiphon_`, is no metric name, or is used by another kind of metric:
-    /// names are constants of the code.
+    /// Panics when the name does not start with `antiphon_`, is no metric name, or is used by
+    /// another kind of metric: names are constants of the code.
     pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         let family = self.family(name, || {
             let vec = IntCounterVec::new(Opts::new(name, help), labels);
@@ -64,7 +65,8 @@ impl Metrics {
         vec
     }
 
-    /// A family of histograms with these label names; `buckets` are upper bounds, inclusive, ascending.
+    /// A family of histograms with these label names; `buckets` are upper bounds, inclusive,
+    /// ascending.
     ///
     /// # Panics
     /// As [`Self::counters`].
@@ -108,7 +110,7 @@ impl Metrics {
         self.histograms(name, help, &[], buckets).with_label_values::<&str>(&[])
     }
 
-    /// Everything in the text format of Prometheus.
+    /// All metrics in the text format of Prometheus.
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|error| {
             tracing::error!(%error, "metrics could not be rendered");

@@ -1,4 +1,5 @@
-//! What a store belongs to: a row that its first node writes, and that everybody compares who opens it, also to read it only.
+//! The row that says which cluster and place a store belongs to. The first node writes it; each
+//! later node compares it, also when it only reads the store.
 
 use antiphon_persistence::store::{CasOutcome, Coordination, Row};
 use serde::{Deserialize, Serialize};
@@ -10,11 +11,12 @@ use crate::{Error, Result};
 const TABLE: &str = "cluster";
 const KEY: &str = "cluster";
 
-/// Table and key of the row that says what a store belongs to, for [`check_cluster_row`].
+/// Table and key of the row that says which cluster and place a store belongs to, for
+/// [`check_cluster_row`].
 pub const CLUSTER_ROW: (&str, &str) = (TABLE, KEY);
 
-/// Compares the row of a place's store with what a node with these settings expects, as the start
-/// of the node does.
+/// Compares the row of a place's store with the row that a node with these settings expects, as the
+/// start of the node does.
 ///
 /// # Errors
 /// `Rejected`, naming the setting, when the store belongs elsewhere; `Corrupt`.
@@ -25,7 +27,7 @@ pub fn check_cluster_row(settings: &NodeSettings, place: &str, row: &Row) -> Res
 /// The version of the rows of this table and its neighbours.
 const FORMAT: u32 = 1;
 
-/// What a store belongs to.
+/// The cluster, the place and the number of shards of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ClusterRow {
     name: String,
@@ -35,7 +37,7 @@ pub(super) struct ClusterRow {
 }
 
 impl ClusterRow {
-    /// The row of the store of a place, as this node expects it.
+    /// The row that this node expects in the store of a place.
     pub(super) fn of(settings: &NodeSettings, place: &str) -> Self {
         Self {
             name: settings.cluster_name.clone(),
@@ -48,7 +50,8 @@ impl ClusterRow {
     /// Writes the row into a store that has none, and compares it otherwise.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, when the store belongs elsewhere; `Corrupt`; those of the store.
+    /// `Rejected`, naming the setting, when the store belongs elsewhere; `Corrupt`; errors of the
+    /// store.
     pub(super) async fn claim(&self, store: &dyn Coordination) -> Result<()> {
         match store.compare_and_set(TABLE, KEY, None, Some(encode(self))).await? {
             CasOutcome::Applied(_) | CasOutcome::Conflict(None) => Ok(()),
@@ -56,7 +59,8 @@ impl ClusterRow {
         }
     }
 
-    /// Compares the row of a store that is only read; false while no node has used the store, so that it has none.
+    /// Compares the row of a store that is only read; false while the store has no row, because no
+    /// node has used it.
     ///
     /// # Errors
     /// As [`Self::claim`].

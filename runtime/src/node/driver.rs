@@ -1,5 +1,5 @@
-//! The task that steps membership, failure detector and lease. It decides nothing and never waits for a store or a link: results
-//! come back as inputs (`calls`).
+//! The task that steps membership, failure detector and lease, which hold the rules. It never waits
+//! for a store or a link: results come back as inputs (`calls`).
 
 mod calls;
 
@@ -24,9 +24,9 @@ use crate::membership::{
     self, Member, MemberRow, MemberState, Membership, MembershipCore, Outcome, Purpose, Verdict,
 };
 
-/// What the driver is told.
+/// An input of the driver.
 pub(super) enum Control {
-    /// The table, and how many changes of the lease had ended when it began to be read.
+    /// The table, and the number of changes of the lease that had ended when the read began.
     Scanned(Option<PlaceView>, u64),
     PeerScanned(Arc<str>, Option<PlaceView>),
     Changed(NodeId, Purpose, Outcome),
@@ -35,9 +35,9 @@ pub(super) enum Control {
     LeaseChanged(Option<VersionedLease>),
     /// Show that the node leaves.
     Leaving,
-    /// Give the lease back; answered when that is done.
+    /// Give the lease back; answered afterwards.
     Release(oneshot::Sender<()>),
-    /// The own writer is sealed: make the row say so; answered when that is done.
+    /// The own writer is sealed: make the row say so; answered afterwards.
     End(oneshot::Sender<()>),
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Driver {
     connected: BTreeSet<NodeId>,
     released: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Sender<()>>,
-    /// A verdict waits until the lease has learned the row that it is about.
+    /// A verdict that waits until the lease has learned the row that it is about.
     condemned: Option<(Verdict, Option<RowVersion>)>,
     metrics: DriverMetrics,
 }
@@ -181,7 +181,7 @@ impl Driver {
         }
     }
 
-    /// Whoever ends this node waits for nothing that will not come any more.
+    /// Answers the calls that end this node and would wait for ever.
     fn answer_leaving(&mut self) {
         for done in [self.released.take(), self.ended.take()].into_iter().flatten() {
             let _ = done.send(());
@@ -193,7 +193,8 @@ impl Driver {
             self.member(membership::Input::Scanned(None));
             return self.publish();
         };
-        // the row of the lease was read before the table: its verdicts are older, and its holder is among the members
+        // the row of the lease was read before the table: its verdicts are older, and its holder is
+        // among the members
         if self.lease.is_current(changes) {
             self.member(membership::Input::Verdicts(lease::verdicts(&lease)));
         }
@@ -322,7 +323,7 @@ impl Driver {
     fn peer_scanned(&mut self, place: &Arc<str>, view: Option<PlaceView>) {
         let Some(peer) = self.peers.get_mut(place) else { return };
         peer.scanning = false;
-        // what was known stays known while the place cannot be read
+        // the last known members stay while the place cannot be read
         let Some(view) = view else { return };
         peer.members = view.members.iter().map(|(_, row)| row.member()).collect();
         peer.lease = view.lease;

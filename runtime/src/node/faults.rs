@@ -1,4 +1,4 @@
-//! The failures of store calls: how often the log has them, and why each call failed last.
+//! The failures of store calls: limits their log lines, and keeps the last reason of each call.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ pub(super) const READING_A_PEER: &str = "reading another place";
 /// The name of a call, and the place of the store.
 type Key = (&'static str, Arc<str>);
 
-/// What is known of all calls of a node.
+/// The failures of all calls of a node.
 pub(super) struct Faults {
     place: Arc<str>,
     interval: Duration,
@@ -29,7 +29,7 @@ struct Known {
 }
 
 impl Faults {
-    /// For a node of that place, which logs a lasting fault once in `interval`.
+    /// For a node of `place`, which logs a lasting fault once in `interval`.
     pub(super) fn new(place: &str, interval: Duration, clock: Arc<dyn Clock>) -> Self {
         Self { place: place.into(), interval, clock, of: Mutex::default() }
     }
@@ -70,7 +70,7 @@ impl Faults {
         }
     }
 
-    /// Why the last such call failed; `None` when it succeeded, or was never made.
+    /// The reason why the last such call failed; `None` when it succeeded, or was never made.
     pub(super) fn why(&self, what: &'static str, place: &Arc<str>) -> Option<Arc<str>> {
         let of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         of.get(&(what, place.clone()))?.why.clone()

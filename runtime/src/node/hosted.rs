@@ -1,4 +1,5 @@
-//! How much a node hosts, by the types of its entities. Members judge by it which of two that are cut from each other stays.
+//! Counts the shards that a node hosts, by entity type. Members use the sum to decide which of two
+//! members that are cut from each other stays.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

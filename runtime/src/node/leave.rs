@@ -1,7 +1,8 @@
 //! The graceful end of a node, phase by phase.
 //!
-//! A node that is declared dead meanwhile, or cannot reach its store, has nothing to hand over any more: it skips what would only wait.
-//! Its row says sealed only after its writer was sealed; when that did not succeed, the others declare it dead and seal it.
+//! A node that is declared dead meanwhile, or cannot reach its store, has nothing to hand over any
+//! more: it skips the steps that would only wait. Its row says sealed only after its writer was
+//! sealed; when the seal did not succeed, the others declare the node dead and seal it.
 
 use std::net::IpAddr;
 use std::sync::PoisonError;
@@ -14,7 +15,7 @@ use super::driver::Control;
 use super::{Liveness, Node, ShutdownPhase, continuity};
 use crate::{Error, Result, task};
 
-/// Waits between two tries to seal the own writer: the first, and the longest.
+/// Waits between two tries to seal the own writer: the first wait, and the longest.
 const SEAL_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 pub(super) async fn leave(node: &Node) -> Result<()> {
@@ -60,7 +61,8 @@ pub(super) async fn leave(node: &Node) -> Result<()> {
             }
             ShutdownPhase::ReleaseLease => true,
             ShutdownPhase::CloseLinks => {
-                // what others asked for is answered first, what was passed on to new homes too
+                // requests of other nodes are answered first, also those that were passed on to new
+                // homes
                 let _ = tokio::time::timeout(limit, node.gate().quiesce()).await;
                 node.gate().close();
                 true
@@ -112,15 +114,16 @@ fn fenced(node: &Node) -> Option<String> {
     }
 }
 
-/// Waits until the node may not answer any more: nothing can be handed over then.
+/// Waits until the node may not answer any more; then nothing can be handed over.
 async fn no_longer_live(node: &Node) {
     let mut liveness = node.inner.liveness.subscribe();
     // the cell lives as long as the node
     let _ = liveness.wait_for(|now| *now != Liveness::Live).await;
 }
 
-/// How long the leaving is announced unless told: whoever asks `/health/ready` every second has asked. On a machine of one's own, and
-/// without an HTTP interface, nobody asks.
+/// Default time for which the leaving is announced: long enough for a load balancer that asks
+/// `/health/ready` every second. Zero when the HTTP interface listens on a loopback address, or is
+/// missing: then nobody asks.
 fn announcement(http_address: Option<&str>) -> Duration {
     const ANNOUNCEMENT: Duration = Duration::from_secs(2);
     let host = http_address.and_then(|address| address.rsplit_once(':')).map(|(host, _)| host);
@@ -130,7 +133,8 @@ fn announcement(http_address: Option<&str>) -> Duration {
     if is_here { Duration::ZERO } else { ANNOUNCEMENT }
 }
 
-/// The tasks of a phase at the same time; the names of those that did not end.
+/// Runs the tasks of a phase at the same time. Returns the names of the tasks that did not end in
+/// time.
 async fn registered(node: &Node, phase: ShutdownPhase, limit: Duration) -> Vec<String> {
     let tasks = {
         let mut all = node.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +181,7 @@ async fn seal(node: &Node) {
     }
 }
 
-/// What fails leaves the session of the place open, which is safe.
+/// Leaves the session of the place. An error leaves the session open, which is safe.
 async fn close_session(node: &Node) {
     let store = &*node.stores().coordination;
     if let Err(error) = continuity::leave(node.id(), node.settings(), store).await {
@@ -185,7 +189,7 @@ async fn close_session(node: &Node) {
     }
 }
 
-/// The last words of this node: nothing that it began can take effect any more.
+/// Writes the last rows of this node: nothing that it began can take effect any more.
 async fn say_goodbye(node: &Node) {
     ask(node, Control::Release).await;
     ask(node, Control::End).await;

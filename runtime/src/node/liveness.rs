@@ -1,23 +1,25 @@
-//! Whether a node may answer.
+//! The right of a node to answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Whether a node may answer.
+/// The right of a node to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Liveness {
-    /// It may.
+    /// The node may answer.
     Live,
-    /// It may not now, because it could not renew its row within `renew_timeout`. Nobody has declared it dead as far as it
-    /// knows; when a renewal succeeds it is live again, and then nobody has taken over from it.
+    /// The node may not answer now, because it could not renew its row within `renew_timeout`.
+    /// Nobody has declared it dead as far as it knows. When a renewal succeeds it is live again,
+    /// and then no other node has taken over from it.
     Suspended,
-    /// It may not, for ever: it was declared dead, gave way, its row is gone, it has left, or it was crashed. The reason.
+    /// The node may not answer, for ever: it was declared dead, gave way, its row is gone, it has
+    /// left, or it was crashed. The value is the reason.
     Fenced(Arc<str>),
 }
 
-/// The liveness of one node; `None` until when: fenced.
+/// The liveness of one node. `until` is `None` when the node is fenced.
 #[derive(Debug)]
 pub(super) struct LivenessCell {
     until: Mutex<Option<Instant>>,
@@ -37,12 +39,12 @@ impl LivenessCell {
         self.told.subscribe()
     }
 
-    /// Whether the node is out for ever, whoever said so.
+    /// True when the node is out for ever, for any reason.
     pub(super) fn is_fenced(&self) -> bool {
         matches!(*self.told.borrow(), Liveness::Fenced(_))
     }
 
-    /// The renewals have gone so far.
+    /// Takes a renewal: the node may answer until `live_until`.
     pub(super) fn renewed(&self, now: Instant, live_until: Instant) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         if until.is_none() {
@@ -57,7 +59,7 @@ impl LivenessCell {
         });
     }
 
-    /// Nothing is answered from here on; [`Self::fence`] says when the node is out.
+    /// Ends all answers from here on; [`Self::fence`] says when the node is out.
     pub(super) fn close(&self) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

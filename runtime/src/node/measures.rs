@@ -1,4 +1,4 @@
-//! What the driver of a node counts.
+//! The metrics of a node's driver.
 
 use crate::membership::{MemberState, Membership};
 use crate::metrics::{IntCounterVec, IntGauge, IntGaugeVec, Metrics};

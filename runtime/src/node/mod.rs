@@ -1,11 +1,12 @@
 //! A running node.
 //!
-//! - `cluster_row`, `peer_stores`: a store is the one that it is taken for, the own one and those of the other places;
+//! - `cluster_row`, `peer_stores`: check that the own store and the stores of other places are the
+//!   right ones;
 //! - `start`: checks the store, waits out an earlier incarnation, joins the table;
 //! - `driver`: the task that steps membership, failure detector and lease, and does their I/O;
-//! - `faults`: why store calls failed last, and how often the log has it;
-//! - `continuity`: whether the journal is the newest one of the place;
-//! - `reach`: which other places are cut off, and since when;
+//! - `faults`: keeps the last reason of failed store calls, and limits their log lines;
+//! - `continuity`: finds out whether the journal is the newest one of the place;
+//! - `reach`: the other places that are cut off, and since when;
 //! - `leave`: the phases of a graceful end.
 
 mod cluster_row;
@@ -87,20 +88,22 @@ pub struct Node {
 }
 
 impl Node {
-    /// Joins the members table of its place, opens its journal writer and connects to the nodes of all places. It is up when this returns:
-    /// every member of its place has answered it. Dropping the call before that ends the node.
+    /// Joins the members table of its place, opens its journal writer and connects to the nodes of
+    /// all places. The node is up when this returns: every member of its place has answered it.
+    /// Dropping the call before that ends the node.
     ///
-    /// If an earlier incarnation of the same name is still in the table, it is watched for `renew_timeout` and then sealed.
+    /// An earlier incarnation of the same name that is still in the table is watched for
+    /// `renew_timeout` and a tenth, and then sealed.
     ///
     /// # Errors
-    /// `Rejected` when a setting is wrong, a live node has the same name, or the store belongs to another cluster;
-    /// `Unavailable` when the store, or a member of the place, could not be reached within `join_timeout`: this incarnation is over, and another
-    /// one may try.
+    /// `Rejected` when a setting is wrong, a live node has the same name, or the store belongs to
+    /// another cluster; `Unavailable` when the store, or a member of the place, could not be
+    /// reached within `join_timeout`: this incarnation is over, and another one may try.
     pub async fn start(settings: NodeSettings, parts: NodeParts) -> Result<Self> {
         start::start(settings, parts).await
     }
 
-    /// This incarnation.
+    /// The node id of this incarnation.
     pub fn id(&self) -> &NodeId {
         &self.inner.id
     }
@@ -110,7 +113,7 @@ impl Node {
         &self.inner.settings.place
     }
 
-    /// What the node is for.
+    /// The roles of the node.
     pub fn roles(&self) -> &[String] {
         &self.inner.settings.roles
     }
@@ -120,7 +123,7 @@ impl Node {
         &self.inner.settings
     }
 
-    /// Where time comes from.
+    /// The clock of the node.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.parts.clock
     }
@@ -150,37 +153,43 @@ impl Node {
         &self.inner.peers
     }
 
-    /// The places whose journals belong elsewhere (another cluster, another place, another number of shards), and why. Nothing is taken
-    /// from them. Empty when all is well; a journal that was out of reach until now is in it from its first read on.
+    /// The places whose journals belong elsewhere (another cluster, another place, another number
+    /// of shards), with the reason. Nothing is taken from them. Empty when all is well. A journal
+    /// that could not be reached until now is checked, and listed if it belongs elsewhere, at its
+    /// first read.
     pub fn refused_peers(&self) -> BTreeMap<Arc<str>, Arc<str>> {
         let refused = |peer: &peer_stores::PeerStores| Some((peer.place(), peer.refusal()?));
         self.inner.checked_peers.iter().filter_map(refused).collect()
     }
 
-    /// How the other places are reached over the links, and since when. Empty for a moment after the start.
+    /// By place, the state of the links to the other places, and its begin. Empty for a moment
+    /// after the start.
     pub fn reach(&self) -> BTreeMap<Arc<str>, PlaceReach> {
         self.inner.reach.lock().unwrap_or_else(PoisonError::into_inner).places()
     }
 
-    /// Ends this incarnation for ever, for a reason that lies outside of the cluster, such as a journal that is lost: the node answers
-    /// nothing any more, and [`Self::fenced`] returns with the reason. The others find out as when it is killed. Once is enough.
+    /// Ends this incarnation for ever, for a reason that lies outside of the cluster, such as a
+    /// journal that is lost: the node answers nothing any more, and [`Self::fenced`] returns with
+    /// the reason. The others find out as when it is killed. Once is enough.
     pub fn fence(&self, reason: &str) {
         tracing::error!(node = %self.inner.id, reason, "this node is out");
         self.inner.liveness.fence(reason);
     }
 
-    /// Whether this node may answer now: it has renewed its row within `renew_timeout` and was not found dead.
-    /// Decided by the clock at the moment of the call; must be checked before any answer is released.
+    /// Returns whether this node may answer now: it has renewed its row within `renew_timeout` and
+    /// was not found dead. The clock decides at the moment of the call. Must be checked before any
+    /// answer is released.
     pub fn is_live(&self) -> bool {
         self.inner.liveness.is_live(self.inner.parts.clock.now())
     }
 
-    /// Whether this node may answer, as a value that can be waited on. It follows [`Self::is_live`] within a tick.
+    /// The right of this node to answer, as a value that can be waited on. It follows
+    /// [`Self::is_live`] within a tick.
     pub fn liveness(&self) -> watch::Receiver<Liveness> {
         self.inner.liveness.subscribe()
     }
 
-    /// Waits until this node is out for ever, and says why. The process should end then: an
+    /// Waits until this node is out for ever. Returns the reason. The process should end then: an
     /// incarnation never comes back.
     pub fn fenced(&self) -> impl Future<Output = String> + Send + 'static {
         let mut liveness = self.inner.liveness.subscribe();
@@ -197,63 +206,68 @@ impl Node {
         self.inner.members.clone()
     }
 
-    /// The coordinator leases of all places, and whether this node holds the one of its own.
+    /// The coordinator leases of all places, with the token if this node holds the lease of its own
+    /// place.
     pub fn coordinator_lease(&self) -> watch::Receiver<LeaseState> {
         self.inner.leases.clone()
     }
 
-    /// Whether the journal of the place is the one that its nodes wrote last, as far as this node knows.
+    /// The state of the place's journal, as far as this node knows: the newest one, or in doubt.
     pub fn continuity(&self) -> watch::Receiver<Arc<Continuity>> {
         self.inner.continuity.clone()
     }
 
-    /// Puts the place in doubt: another place has events of this one that the journal has not, although nothing spoke against it.
+    /// Puts the place in doubt: another place has events of this one that the journal has not,
+    /// although there was no evidence against the journal.
     pub fn suspect_journal(&self) {
-        // one suspicion says it all
+        // a suspicion that is under way already is enough
         let _ = self.inner.suspicions.try_send(());
     }
 
-    /// Says how many shards of an entity type this node hosts. The members of a place judge by the sum which of two that are cut from each
-    /// other stays.
+    /// Reports the number of shards of an entity type that this node hosts. By the sum, the members
+    /// of a place decide which of two members that are cut from each other stays.
     pub fn report_hosted(&self, entity_type: &Arc<str>, shards: u32) {
         self.inner.hosted.set(entity_type, shards);
     }
 
-    /// Runs `task` in that phase of [`Self::leave`]. The tasks of one phase run at the same time.
+    /// Runs `task` in that phase of [`Self::leave`]. The tasks of a phase run at the same time.
     pub fn on_shutdown(&self, phase: ShutdownPhase, name: &'static str, task: ShutdownTask) {
         let mut tasks = self.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.push((phase, name, task));
     }
 
-    /// Runs `hook` when the node crashes ([`Self::crash`]): kill your actors there. It must not block.
+    /// Runs `hook` when the node crashes ([`Self::crash`]): kill your actors there. It must not
+    /// block.
     pub fn on_crash(&self, _name: &'static str, hook: Box<dyn FnOnce() + Send>) {
         self.inner.crash.lock().unwrap_or_else(PoisonError::into_inner).push(hook);
     }
 
-    /// Starts a task that ends with the node, however that ends.
+    /// Starts a task that ends with the node, in whatever way the node ends.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.tasks.spawn(name, task);
     }
 
-    /// The one value of a type that belongs to this node; the first call creates it. It is dropped when the node ends.
+    /// The only value of a type that belongs to this node; the first call creates it. It is dropped
+    /// when the node ends.
     pub fn extension<T: Send + Sync + 'static>(&self, create: impl FnOnce() -> Arc<T>) -> Arc<T> {
         let mut extensions = self.inner.extensions.lock().unwrap_or_else(PoisonError::into_inner);
         let value = extensions.entry(TypeId::of::<T>()).or_insert_with(|| create());
         value.clone().downcast::<T>().expect("it is kept under its own type")
     }
 
-    /// Where people reach the HTTP interface, if there is one.
+    /// The address of the HTTP interface, if there is one.
     pub fn http_address(&self) -> Option<&str> {
         self.inner.parts.http_address.as_deref()
     }
 
-    /// Whether [`Self::leave`] was called: say so to whoever sends work, for example with a readiness check that fails. The node still
-    /// answers.
+    /// Returns whether [`Self::leave`] was called. Report it to all that send work to this node,
+    /// for example with a readiness check that fails. The node still answers.
     pub fn is_leaving(&self) -> bool {
         self.inner.leaving.load(Ordering::Relaxed)
     }
 
-    /// Leaves the cluster: tells first ([`Self::is_leaving`]) and works on for `shutdown_timeouts.announce`, then all phases in order.
+    /// Leaves the cluster: announces it first ([`Self::is_leaving`]), works on for
+    /// `shutdown_timeouts.announce`, and then runs all phases in order.
     ///
     /// # Errors
     /// `Timeout`, naming the tasks that did not end in time. The node has left nevertheless.
@@ -261,7 +275,8 @@ impl Node {
         leave::leave(self).await
     }
 
-    /// Stops every task at once without telling anybody, as if the process had been killed. For tests.
+    /// Stops every task at once without telling anybody, as if the process had been killed. For
+    /// tests.
     pub fn crash(&self) {
         self.inner.liveness.fence("the node crashed");
         let hooks =

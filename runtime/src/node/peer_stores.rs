@@ -1,8 +1,10 @@
-//! The stores of another place. Nothing is taken from them before it is certain whose they are.
+//! The stores of another place. Nothing is taken from a store before it is certain that it is the
+//! right one.
 //!
-//! A path or an address may lead to the journal of another cluster, of another place, or to this place's own one, and it may do so
-//! later than at the start: a disk that is mounted meanwhile, a file that is replaced. So each answer is let through only when the
-//! `cluster` row of the very store that gave it was compared.
+//! A path or an address may lead to the journal of another cluster, of another place, or to this
+//! place's own one, and it may do so later than at the start: a disk that is mounted meanwhile, a
+//! file that is replaced. So an answer is let through only when the `cluster` row of the very store
+//! that gave the answer was compared.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,13 +23,13 @@ use super::cluster_row::ClusterRow;
 use crate::metrics::IntGaugeVec;
 use crate::{Error, Result};
 
-/// What is known of the store.
+/// The result of the last check of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Known {
     Nothing,
-    /// It is the right one, as long as it was replaced so often.
+    /// The right store, as long as its number of replacements is this.
     Right(u64),
-    /// It is a wrong one, and why.
+    /// A wrong store, for this reason.
     Wrong(Arc<str>),
 }
 
@@ -45,7 +47,7 @@ struct Inner {
     refused: IntGaugeVec,
 }
 
-/// How often a check is begun anew because the store was replaced meanwhile.
+/// Limit of the checks in a row, when the store is replaced during each of them.
 const ATTEMPTS: usize = 3;
 
 impl PeerStores {
@@ -60,7 +62,7 @@ impl PeerStores {
         Self { inner: Arc::new(Inner { place, expected, stores, known, refused }) }
     }
 
-    /// All traits.
+    /// The checked stores, for all traits.
     pub(super) fn stores(&self) -> Stores {
         Stores::from_backend(Arc::new(self.clone()))
     }
@@ -70,7 +72,7 @@ impl PeerStores {
         self.inner.place.clone()
     }
 
-    /// Why nothing is taken from them, when they belong elsewhere.
+    /// The reason why nothing is taken from them, when they belong elsewhere.
     pub(super) fn refusal(&self) -> Option<Arc<str>> {
         match &*self.known() {
             Known::Wrong(reason) => Some(reason.clone()),
@@ -78,10 +80,11 @@ impl PeerStores {
         }
     }
 
-    /// Makes certain that the store is not a wrong one, and says how often it was replaced before; `None` while no node has used it.
+    /// Makes certain that the store is not a wrong one. Returns how often it was replaced before;
+    /// `None` while no node has used it.
     ///
     /// # Errors
-    /// `Rejected` when it belongs elsewhere; those of the store.
+    /// `Rejected` when it belongs elsewhere; errors of the store.
     pub(super) async fn certain(&self) -> Result<Option<u64>> {
         let store = &*self.inner.stores.coordination;
         for _ in 0..ATTEMPTS {
@@ -119,7 +122,7 @@ impl PeerStores {
         self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note, and says it when it is news.
+    /// Takes the result of a check, and logs it when it is news.
     fn judge(&self, now: Known) {
         let before = std::mem::replace(&mut *self.known(), now.clone());
         let place = &*self.inner.place;
@@ -137,14 +140,14 @@ impl PeerStores {
         self.inner.refused.with_label_values(&[place]).set(i64::from(is_wrong));
     }
 
-    /// The answer of a call, when the store that gave it was not a wrong one.
+    /// The answer of a call, unless the store that gave it was a wrong one.
     async fn ask<T>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let before = self.certain().await?;
         let answer = call.await?;
         match before {
             Some(before) if self.inner.stores.coordination.replacements() == before => Ok(answer),
             Some(_) => Err(self.replaced()),
-            // somebody may have begun to use it meanwhile
+            // a node may have begun to use the store meanwhile
             None => self.certain().await.map(|_| answer),
         }
     }
@@ -279,7 +282,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::node::NodeSettings;
 
-    /// Two stores, of which one is behind the handle; as a file that is replaced.
+    /// Two stores, of which one is behind the handle; like a file that is replaced.
     struct Replaced {
         stores: [MemoryStores; 2],
         replacements: AtomicU64,

@@ -11,14 +11,14 @@ use crate::lease::{COORDINATOR, LEASES, LeaseRow, VersionedLease};
 use crate::membership::{MEMBERS, MemberRow, Outcome, Versioned};
 use crate::{Error, NodeId, Result};
 
-/// What one read of a place gives.
+/// The result of one read of a place.
 #[derive(Debug)]
 pub(super) struct PlaceView {
     pub(super) members: Vec<Versioned>,
     pub(super) lease: VersionedLease,
 }
 
-/// A store call with a limit; over it the outcome is unknown.
+/// Runs a store call with a limit; when the limit is exceeded, the outcome is unknown.
 pub(super) async fn limited<T>(
     limit: Duration,
     what: &str,
@@ -44,7 +44,8 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Bytes {
 }
 
 pub(super) async fn read(store: &dyn Coordination) -> Result<PlaceView> {
-    // the lease first: its holder joined before it took it, so it is among the members that are read after
+    // the lease first: its holder joined before it took the lease, so it is among the members that
+    // are read after
     let lease = store.read(LEASES, COORDINATOR).await?;
     let rows = store.scan(MEMBERS).await?.rows;
     let members = rows.iter().map(|row| decode(MEMBERS, row)).collect::<Result<_>>()?;
@@ -68,7 +69,7 @@ pub(super) async fn change_member(
     })
 }
 
-/// The row as it is after the change, whether that was done or not.
+/// Changes the row of the lease. Returns the row after the call, changed or not.
 pub(super) async fn change_lease(
     store: &dyn Coordination,
     expected: Option<RowVersion>,

@@ -1,6 +1,8 @@
-//! Whether the other places are reached over the links, and since when not: a line of the log when a cut begins, and one when it ends.
+//! The links to the other places: logs a line when a place is cut off, and another when the cut
+//! ends.
 //!
-//! A core and its task. A link needs a moment to come up, so that a place counts as cut off only after `GRACE`.
+//! A core and its task. A link needs a moment to come up, so a place counts as cut off only after
+//! `GRACE`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, Weak};
@@ -13,12 +15,12 @@ use super::faults::READING_A_PEER;
 use super::{Inner, Node};
 use crate::NodeId;
 
-/// How long a place may be without a link before it is said.
+/// Time for which a place may be without a link before a line is logged.
 const GRACE: Duration = Duration::from_secs(2);
-/// Between two looks.
+/// Time between two looks at the links.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How a place is reached.
+/// The state of the links to a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlaceState {
@@ -30,38 +32,38 @@ pub enum PlaceState {
     Gone,
 }
 
-/// How a place is reached, and since when.
+/// The state of the links to a place, and its begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceReach {
-    /// Its state.
+    /// The state.
     pub state: PlaceState,
-    /// Since when.
+    /// Time since which the place is reached, or is not reached.
     pub since: Instant,
-    /// Its members that are up.
+    /// Number of its members that are up.
     pub up: usize,
-    /// Those of them that are linked.
+    /// Number of its members that are up and linked.
     pub linked: usize,
-    /// Why it is not reached: the last refusal of a link, or the error of the last read of its
-    /// members. `None` while it is reached, and when no reason is known.
+    /// The reason why the place is not reached: the last refusal of a link, or the error of the
+    /// last read of its members. `None` while it is reached, and when no reason is known.
     pub why: Option<Arc<str>>,
     is_told: bool,
 }
 
-/// What is to be said.
+/// A change that is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// A place is not reached any more, for this reason.
+    /// The place is not reached any more; it is in this state.
     Lost(Arc<str>, PlaceState),
-    /// It is reached again, after so long.
+    /// The place is reached again, after a cut of this length.
     Found(Arc<str>, Duration),
 }
 
-/// What is known of all places.
+/// The state of the links to all places.
 #[derive(Debug, Default)]
 pub(super) struct Reach(BTreeMap<Arc<str>, PlaceReach>);
 
 impl Reach {
-    /// Takes what is seen of one place: members that are up, and how many of them are linked.
+    /// Takes the number of members of a place that are up, and the number of them that are linked.
     pub(super) fn step(
         &mut self,
         now: Instant,
@@ -107,7 +109,7 @@ impl Reach {
     }
 }
 
-/// Looks at the places as long as the node is there.
+/// Looks at the places until the node is dropped.
 pub(super) async fn watch(node: Weak<Inner>) {
     loop {
         {
@@ -153,8 +155,8 @@ fn look(node: &Node) {
     }
 }
 
-/// Why a place is not reached, as far as this node knows: the reason of a link first, since a node
-/// of the place may be up although its members cannot be read any more.
+/// The reason why a place is not reached, as far as this node knows. The reason of a link comes
+/// first, since a node of the place may be up although its members cannot be read any more.
 fn reason(node: &Node, place: &Arc<str>, up: &[&NodeId]) -> Option<Arc<str>> {
     let of_link = |id: &&NodeId| Some(format!("`{id}`: {}", node.gate().trouble(id)?).into());
     up.iter().find_map(of_link).or_else(|| node.inner.faults.why(READING_A_PEER, place))
@@ -204,7 +206,7 @@ mod tests {
         assert_eq!(reach.step(t0, &b, (0, 0)), None);
         let lost = Effect::Lost(b.clone(), PlaceState::Gone);
         assert_eq!(reach.step(t0 + GRACE, &b, (0, 0)), Some(lost));
-        // one that came up in time was never lost
+        // a place whose link came up in time was never lost
         assert_eq!(reach.step(t0, &"C".into(), (1, 0)), None);
         assert_eq!(reach.step(t0 + GRACE / 2, &"C".into(), (1, 1)), None);
     }

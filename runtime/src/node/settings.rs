@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 /// The settings of a node.
 ///
-/// With the defaults, a node that is killed, frozen or cut from its store is declared dead and sealed after `renew_timeout` and a
-/// tenth, and it stops answering after `renew_timeout`. Of two nodes that are cut from each other one gives way within 4 s.
+/// With the defaults, a node that is killed, frozen or cut from its store stops answering after
+/// `renew_timeout`, and is declared dead and sealed after `renew_timeout` and a tenth. Of two nodes
+/// that are cut from each other, one gives way within 4 s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeSettings {
@@ -22,40 +23,45 @@ pub struct NodeSettings {
     pub name: String,
     /// The place of the node: the replica that it belongs to.
     pub place: String,
-    /// What the node is for; sharding puts entities on the nodes of a role.
+    /// The roles of the node; sharding puts entities on the nodes of a role.
     pub roles: Vec<String>,
-    /// The cluster; a store that was used by another cluster is refused.
+    /// The name of the cluster; a store that was used by another cluster is refused.
     pub cluster_name: String,
-    /// Shards of each entity type; it cannot be changed on a store that was used with another number.
+    /// Number of shards of each entity type; it cannot be changed on a store that was used with
+    /// another number.
     pub shard_count: u32,
     /// Time between two probes of the same neighbour.
     #[serde(with = "antiphon_persistence::time::text")]
     pub probe_interval: Duration,
-    /// How long an answer to a probe is waited for; then the probe counts as missed.
+    /// Limit of the wait for an answer to a probe; then the probe counts as missed.
     #[serde(with = "antiphon_persistence::time::text")]
     pub probe_timeout: Duration,
-    /// After so many missed probes in a row the node says in its row that it cannot reach the neighbour.
+    /// After this number of missed probes in a row, the node says in its row that it cannot reach
+    /// the neighbour.
     pub probe_misses_max: u32,
-    /// How many neighbours each node probes, at most; while it joins it probes all members.
+    /// Limit of the neighbours that each node probes; while a node joins it probes all members.
     pub probe_neighbours_max: usize,
-    /// When so many members say that they cannot reach a node which renews its row, it is out although it reaches them itself.
+    /// Number of members that put a node out by saying for `cut_timeout` that they cannot reach it,
+    /// although it renews its row and reaches them. 1 turns this rule off.
     pub votes_required: usize,
-    /// How long two members may be cut from each other before one of them gives way: the one that does not hold the coordinator
-    /// lease, hosts fewer shards, or is younger.
+    /// Time for which two members may be cut from each other before one of them gives way: the
+    /// member that does not hold the coordinator lease, hosts fewer shards, or is younger.
     #[serde(with = "antiphon_persistence::time::text")]
     pub cut_timeout: Duration,
-    /// The same when a third member reaches both.
+    /// The same time when a third member reaches both.
     #[serde(with = "antiphon_persistence::time::text")]
     pub bridged_cut_timeout: Duration,
-    /// How long a node that starts tries to reach every member of its place; then its start fails, and nobody was harmed. It
-    /// tries for twice `renew_timeout` at least, since a member may have died that has not been declared dead yet.
+    /// Time in which a node that starts tries to reach every member of its place; then its start
+    /// fails, which does no harm. It tries for twice `renew_timeout` at least, since a member may
+    /// have died that has not been declared dead yet.
     #[serde(with = "antiphon_persistence::time::text")]
     pub join_timeout: Duration,
     /// Time between two renewals of the node's own row.
     #[serde(with = "antiphon_persistence::time::text")]
     pub renew_interval: Duration,
-    /// A node that has not renewed its row for so long answers nothing any more, and others who can read and write declare it dead; and
-    /// so long they wait before they take over from it.
+    /// A node that has not renewed its row for this time answers nothing any more, and members that
+    /// can read and write declare it dead. They wait for this time and a tenth before they take
+    /// over from it.
     #[serde(with = "antiphon_persistence::time::text")]
     pub renew_timeout: Duration,
     /// Time between two reads of the table of the own place.
@@ -64,39 +70,42 @@ pub struct NodeSettings {
     /// Time between two reads of the table of another place.
     #[serde(with = "antiphon_persistence::time::text")]
     pub peer_scan_interval: Duration,
-    /// How long a call of the coordination store may take; then it counts as failed with an unknown outcome.
+    /// Limit of a call of the coordination store; then the call counts as failed with an unknown
+    /// outcome.
     #[serde(with = "antiphon_persistence::time::text")]
     pub store_timeout: Duration,
-    /// The longest wait before a change of a member, of the lease or of shards' homes that failed is tried again. Waits begin with 100 ms
-    /// and double; a half of each is added by chance.
+    /// The longest wait before a failed change of a member, of the lease or of shards' homes is
+    /// tried again. Waits begin with 100 ms and double; up to half of each is added by chance.
     #[serde(with = "antiphon_persistence::time::text")]
     pub retry_delay_max: Duration,
-    /// How often the node looks at its clocks.
+    /// Time between two looks of the node at its clocks.
     #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
     /// Time between two log lines about a store call that keeps failing.
     #[serde(with = "antiphon_persistence::time::text")]
     pub fault_log_interval: Duration,
-    /// How long the row of a dead and sealed node is kept.
+    /// Time for which the row of a dead and sealed node is kept.
     #[serde(with = "antiphon_persistence::time::text")]
     pub dead_retention: Duration,
-    /// Most rows of dead and sealed nodes that are kept; the oldest go first.
+    /// Limit of the rows of dead and sealed nodes that are kept; the oldest go first.
     pub dead_rows_max: usize,
-    /// How long a link to a new member may take before missed probes count.
+    /// Time that a link to a new member may take before missed probes count.
     #[serde(with = "antiphon_persistence::time::text")]
     pub probe_grace: Duration,
-    /// How long each phase of a graceful shutdown may take; then the next begins, and `leave` reports it.
+    /// Limits of the phases of a graceful shutdown; after its limit the next phase begins, and
+    /// `leave` reports it.
     pub shutdown_timeouts: ShutdownTimeouts,
     /// Limits of the links.
     pub gate: GateSettings,
 }
 
-/// How long each phase of a graceful shutdown may take.
+/// Limits of the phases of a graceful shutdown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownTimeouts {
-    /// How long the node says that it leaves, with `/health/ready` 503, and works on as before, so that load balancers send elsewhere
-    /// before anything is refused. Default: 2 s, or zero when the HTTP interface listens on this machine only, or is none.
+    /// Time for which the node announces that it leaves, with `/health/ready` 503, and works on as
+    /// before, so that load balancers send elsewhere before anything is refused. Default: 2 s, or
+    /// zero when the HTTP interface listens on this machine only, or is missing.
     #[serde(with = "antiphon_persistence::time::text::option")]
     pub announce: Option<Duration>,
     /// Stop accepting work from outside.
@@ -105,10 +114,10 @@ pub struct ShutdownTimeouts {
     /// Hand off the shards.
     #[serde(with = "antiphon_persistence::time::text")]
     pub drain_shards: Duration,
-    /// Seal the own writer and leave the members table.
+    /// Seal the own writer and leave the session of the place.
     #[serde(with = "antiphon_persistence::time::text")]
     pub leave_table: Duration,
-    /// Release the coordinator lease.
+    /// Release the coordinator lease and write dead and sealed into the members table.
     #[serde(with = "antiphon_persistence::time::text")]
     pub release_lease: Duration,
     /// Close the links.
@@ -163,10 +172,10 @@ impl Default for NodeSettings {
 }
 
 impl NodeSettings {
-    /// Checks every value and how they fit each other.
+    /// Checks every value, and that the values fit each other.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, naming the setting, its value and the expected value.
     pub fn validate(&self) -> Result<()> {
         NodeId::new(&self.name, 0)?;
         not_empty("place", &self.place)?;
@@ -232,7 +241,7 @@ impl NodeSettings {
     fn fit(&self) -> Result<()> {
         let renew_timeout = ("renew_timeout", self.renew_timeout);
         bounds::at_least(renew_timeout, (self.renew_interval * 2, "`renew_interval` twice"))?;
-        // a renewal that takes as long as a call may must be there in time
+        // a renewal that takes the whole `store_timeout` must still be in time
         let renewal = self.store_timeout + self.renew_interval;
         bounds::at_least(
             renew_timeout,
@@ -240,7 +249,7 @@ impl NodeSettings {
         )?;
         let cut_timeout = (self.cut_timeout, "`cut_timeout`");
         bounds::at_least(("bridged_cut_timeout", self.bridged_cut_timeout), cut_timeout)?;
-        // a node that looks more rarely finds out too late that it was declared dead
+        // a node that reads more rarely finds out too late that it was declared dead
         bounds::below(("scan_interval", self.scan_interval), renew_timeout)
     }
 }
@@ -249,7 +258,7 @@ impl ShutdownTimeouts {
     /// Checks every value.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, naming the setting, its value and the expected value.
     pub fn validate(&self) -> Result<()> {
         for (name, actual) in [
             ("announce", self.announce.unwrap_or_default()),

@@ -1,4 +1,5 @@
-//! How a node joins: the store is the right one, the name is free, the writer is open.
+//! The start of a node: it checks that the store is the right one, that the name is free and the
+//! writer open, and joins.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -22,7 +23,7 @@ use crate::lease::LeaseState;
 use crate::membership::{MemberRow, MemberState, Membership, Outcome, Versioned};
 use crate::{Error, NodeId, Result};
 
-/// Probes of the failure detector; answered by the gate itself.
+/// Probes of the failure detector; the gate itself answers them.
 pub(super) const PROBE: ServiceId = ServiceId(1);
 
 type Peers = BTreeMap<Arc<str>, PeerStores>;
@@ -213,7 +214,8 @@ fn own_row(id: &NodeId, settings: &NodeSettings, parts: &NodeParts) -> MemberRow
     }
 }
 
-/// The stores of the other places. One that is there and belongs elsewhere is refused now; the others are checked when they come.
+/// The stores of the other places. A reachable store that belongs elsewhere is refused now; the
+/// others are checked when they can be reached.
 async fn check_peers(settings: &NodeSettings, parts: &NodeParts) -> Result<Peers> {
     let refused = parts.metrics.gauges(
         "antiphon_peer_journal_refused",
@@ -244,8 +246,9 @@ async fn check_peers(settings: &NodeSettings, parts: &NodeParts) -> Result<Peers
     Ok(peers)
 }
 
-/// An earlier incarnation of this name is watched for `renew_timeout`. If it renews its row it lives, and this node must not
-/// start; if not, it is made dead and sealed, which is safe then.
+/// Watches an earlier incarnation of this name for `renew_timeout` and a tenth. If it renews its
+/// row it lives, and this node must not start. If not, it is made dead and sealed, which is safe
+/// then.
 async fn wait_out_namesakes(settings: &NodeSettings, parts: &NodeParts) -> Result<()> {
     let read = || async {
         let view = places::read(&*parts.stores.coordination);
@@ -298,11 +301,11 @@ async fn end_namesake(
     let changed = limited(settings.store_timeout, "ending an earlier incarnation", changed).await?;
     let version = match changed {
         Outcome::Applied(version) => version,
-        // it was frozen, and woke at the last moment
+        // the earlier incarnation was frozen, and woke at the last moment
         Outcome::Conflict(Some((_, row))) if row.state != MemberState::Dead => {
             return Err(name_in_use(settings, &row.id));
         }
-        // somebody else was faster: the lease holder seals it
+        // another node was faster: the lease holder seals it
         Outcome::Conflict(_) => return Ok(()),
         Outcome::Failed => return Err(Error::bug("a change has failed without an error")),
     };

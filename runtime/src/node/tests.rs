@@ -141,7 +141,7 @@ async fn a_name_in_use_is_refused_and_a_crashed_one_is_waited_out() {
     holder(&again, again.id()).await;
 }
 
-/// It was frozen until then. Both were live, with one name.
+/// The earlier incarnation was frozen until then. Both were live, with one name.
 #[tokio::test(start_paused = true)]
 async fn a_name_is_refused_when_its_node_wakes_at_the_last_moment() {
     let place = Place::new();
@@ -219,8 +219,8 @@ async fn when_two_of_three_crash_at_once_the_third_takes_over() {
     holder(&c, c.id()).await;
 }
 
-/// It renewed its row and held the lease until its process ended: its shards had no home, and
-/// nobody gave them one.
+/// The fenced node renewed its row and held the lease until its process ended: its shards had no
+/// home, and no node gave them one.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_was_fenced_from_outside_is_replaced_although_its_process_goes_on() {
     let place = Place::new();

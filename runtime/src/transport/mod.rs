@@ -1,8 +1,9 @@
 //! The seam between the gate and the network.
 //!
-//! A transport moves frames between nodes, and nothing more: it knows neither messages nor asks. It may
-//! lose frames when a connection breaks, and the in-memory network also reorders and duplicates them; the
-//! gate's link detects all of that. `tcp` is the one of production, `memory` the one of tests and of the simulation.
+//! A transport moves frames between nodes, and nothing more: it knows neither messages nor asks. It
+//! may lose frames when a connection breaks, and the in-memory network also reorders and duplicates
+//! them; the gate's link detects all of that. `tcp` is for production, `memory` for tests and for
+//! the simulation.
 
 pub mod memory;
 pub mod tcp;
@@ -14,23 +15,26 @@ use bytes::Bytes;
 
 use crate::NodeId;
 
-/// Longest frame, in bytes: a transport refuses longer ones, a gate never makes them.
+/// Limit of the bytes of a frame: a transport refuses longer frames, a gate never makes them.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 
 /// Connections to other nodes.
 ///
 /// # Contract
-/// - Calls of the handler for one peer must never overlap, and must come in the order of the events.
+/// - Calls of the handler for one peer must never overlap, and must come in the order of the
+///   events.
 /// - `frame` must be called only between `up` and `down` of that peer.
 /// - `up` and `down` of one peer must alternate, starting with `up`.
-/// - After `connect`, the transport must try to be connected to the peer until `disconnect`, with backoff.
+/// - After `connect`, the transport must try to be connected to the peer until `disconnect`, with
+///   backoff.
 /// - After `disconnect`, it must refuse connections from that peer until the next `connect`.
 /// - `send` must not block and must not call the handler before it returns.
 pub trait Transport: Send + Sync + 'static {
-    /// Starts it; called once, by the gate, inside a tokio runtime.
+    /// Starts the transport; called once, by the gate, inside a tokio runtime.
     fn start(&self, handler: Arc<dyn TransportHandler>);
 
-    /// Keeps a connection to `peer` at `address` until `disconnect`. Idempotent; another address replaces the one before.
+    /// Keeps a connection to `peer` at `address` until `disconnect`. Idempotent; another address
+    /// replaces the one before.
     fn connect(&self, peer: &NodeId, address: &str);
 
     /// Ends the connection and the attempts to make one. Idempotent.
@@ -42,7 +46,7 @@ pub trait Transport: Send + Sync + 'static {
     /// `Unreachable` when there is no connection, `TooLarge` above [`FRAME_BYTES_MAX`].
     fn send(&self, peer: &NodeId, frame: Bytes) -> Result<(), SendError>;
 
-    /// Why there is no connection to a peer that is wanted, as far as it is known: the last
+    /// The reason why there is no connection to a peer that is wanted, if it is known: the last
     /// attempt's error.
     fn trouble(&self, _peer: &NodeId) -> Option<String> {
         None
@@ -52,32 +56,32 @@ pub trait Transport: Send + Sync + 'static {
     fn stop(&self) {}
 }
 
-/// Who a transport reports to. Calls must return soon and never block.
+/// The receiver of a transport's reports. Calls must return soon and never block.
 pub trait TransportHandler: Send + Sync + 'static {
-    /// A connection to the peer is there.
+    /// A connection to the peer has begun.
     fn up(&self, peer: &NodeId);
 
-    /// The connection to the peer is gone; frames under way may be lost.
+    /// The connection to the peer has ended; frames under way may be lost.
     fn down(&self, peer: &NodeId);
 
-    /// A frame from the peer.
+    /// A frame from the peer has arrived.
     fn frame(&self, peer: &NodeId, frame: Bytes);
 }
 
-/// Why something was not sent. Nothing of it was.
+/// The reason why a message or frame was not sent. No part of it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
-    /// The queue to that node is full: its limit is in the text.
+    /// The queue to that node is full; the text names its limit.
     Full(String),
     /// There is no connection to that node.
     Unreachable(String),
-    /// The message is over the limit that the setting names.
+    /// The message or frame is over the limit that the setting names.
     TooLarge {
-        /// Its size in bytes.
+        /// The size in bytes.
         actual: usize,
         /// The limit in bytes.
         limit: usize,
-        /// The setting, or constant, that sets it.
+        /// The setting, or the constant, of the limit.
         setting: String,
     },
 }

@@ -1,9 +1,10 @@
-//! How many bytes may have arrived without being with their receivers: of one peer, and of all together.
+//! Limits the bytes that have arrived without being with their receivers: of one peer, and of all
+//! peers together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The bytes of all peers.
+/// The budget of all peers.
 #[derive(Debug)]
 pub(in crate::gate) struct Budget {
     used: AtomicUsize,
@@ -34,7 +35,7 @@ impl Held {
         Self { budget, bytes: 0, bytes_max }
     }
 
-    /// Takes more bytes. Returns whether there was room; without, nothing is taken.
+    /// Takes more bytes. Returns whether there was room; without room, nothing is taken.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         if self.bytes.saturating_add(bytes) > self.bytes_max {
             return false;

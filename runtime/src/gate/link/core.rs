@@ -1,8 +1,9 @@
-//! The rules of one link: batching, credit, order, and what happens when something was lost.
+//! The rules of one link: batching, credit, order, and losses.
 //!
-//! Messages wait in a queue and leave in frames when the shell finds the time to flush: no timer, and a batch is
-//! whatever has gathered until then. Frames under way are bounded by a window; the peer acknowledges them, riding on
-//! its own frames or, when it has nothing to send, by a frame of its own now and then.
+//! Messages wait in a queue and leave in frames when the shell finds the time to flush: there is no
+//! timer, and a batch is all that has gathered until then. A window bounds the frames under way.
+//! The peer acknowledges them in the headers of its own frames or, when it has nothing to send, by
+//! an extra frame now and then.
 //!
 //! ```text
 //!            Up                    Reset from the peer, or a full window without progress
@@ -11,16 +12,19 @@
 //!     +-------------+
 //! ```
 //!
-//! Nothing is sent twice. When frames are missing for good, the receiver refuses the stream and the sender begins
-//! another: what was under way is lost, and the asks among it fail. What still waited in the queue goes on.
+//! Nothing is sent twice. When frames are missing for good, the receiver refuses the stream and the
+//! sender begins another: the messages under way are lost, and the asks among them fail. The
+//! messages that still waited in the queue are sent in the new stream.
 //!
 //! Invariants:
-//! - messages of one service arrive in the order in which they were sent, each at most once;
-//! - the queue, the window and what has arrived never exceed their limits; urgent messages have a small
-//!   window of their own beyond it.
+//! - messages of one service arrive in the order in which they were sent, each at most once
+//!   (`queue` has one exception to the order);
+//! - the queue, the window and the arrived bytes never exceed their limits; urgent messages have a
+//!   small window of their own beyond the window.
 //!
-//! A message over `direct_bytes_max`, and each of its lane behind it, is handed over by another task, in order. The frame that
-//! brought it is acknowledged when its receiver has it, so that the peer's window bounds what waits here.
+//! A message over `direct_bytes_max`, and each message of its lane behind it, is handed over by
+//! another task, in order. The frame that brought such a message is acknowledged when the receiver
+//! has the message, so that the peer's window bounds the messages that wait here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,26 +39,26 @@ use super::record::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, Message, Message
 use crate::gate::GateSettings;
 use crate::transport::{FRAME_BYTES_MAX, SendError};
 
-/// An acknowledgement travels by itself after so many bytes or frames.
+/// An acknowledgement gets a frame of its own after this number of bytes or frames.
 const ACK_BYTES: usize = 128 * 1024;
 const ACK_FRAMES: usize = 32;
-/// Frames that urgent messages may be under way in beyond the window.
+/// Limit of the frames of urgent messages under way beyond the window.
 const URGENT_FRAMES_MAX: usize = 64;
 
-/// A fact.
+/// A fact for the link.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::gate) enum Input {
     /// The transport is connected.
     Up,
     /// The transport is not connected any more.
     Down,
-    /// There is time to send what waits.
+    /// There is time to send the waiting messages.
     Flush,
     /// A frame has arrived.
     Frame(Bytes),
     /// The receiver has the first of the messages that were to be handed over later.
     Delivered,
-    /// Time passes.
+    /// Time has passed.
     Tick,
 }
 
@@ -65,15 +69,17 @@ pub(in crate::gate) enum Effect {
     Send(Bytes),
     /// Hand this message to its receiver.
     Deliver(Message),
-    /// Hand this message to its receiver after those before it, on another task; answered by `Delivered`.
+    /// Hand this message to its receiver after the messages before it, on another task; answered by
+    /// `Delivered`.
     DeliverLater(Message),
     /// Flush soon.
     Wake,
-    /// These asks were never sent whole, and will not be: fail them, as without effect.
+    /// Fail these asks as without effect: they were never sent whole, and will not be.
     AsksUnsent(Vec<u64>),
-    /// Requests, or answers, were lost: fail all asks that wait for an answer, except those that have not been sent.
+    /// Requests, or answers, were lost: fail all asks that wait for an answer, except those that
+    /// have not been sent.
     AsksLost { unsent: Vec<u64> },
-    /// So many messages or frames were dropped.
+    /// Messages or frames were dropped, `count` of them.
     Dropped { reason: &'static str, count: usize },
     /// The link begins anew.
     Restarted { reason: &'static str },
@@ -83,7 +89,7 @@ pub(in crate::gate) enum Effect {
 #[derive(Debug)]
 struct Deferred {
     stream: u64,
-    /// The frame that brought its end.
+    /// The number of the frame that brought its end.
     number: u64,
     cost: usize,
 }
@@ -101,16 +107,16 @@ pub(in crate::gate) struct LinkCore {
     queue: Queue,
     woken: bool,
     incoming: Incoming,
-    /// In the order in which they arrived.
+    /// Messages that are handed over later, in the order in which they arrived.
     deferred: VecDeque<Deferred>,
     deferred_held: Held,
-    /// Since the link is up the peer has begun no stream: its next one is no sign of a loss.
+    /// The peer has begun no stream since the link is up: its next stream is no sign of a loss.
     expects_stream: bool,
 }
 
 impl LinkCore {
-    /// A link that is down. Its streams are numbered above `first_stream`, which must be higher than any stream of an earlier
-    /// link from this node to that peer.
+    /// A link that is down. Its streams are numbered above `first_stream`, which must be higher
+    /// than any stream of an earlier link from this node to that peer.
     pub(in crate::gate) fn new(
         settings: GateSettings,
         budget: Arc<Budget>,
@@ -149,7 +155,7 @@ impl LinkCore {
         Ok(!std::mem::replace(&mut self.woken, true))
     }
 
-    /// Whether nothing waits for the peer, or for its acknowledgement.
+    /// True when no message waits for the peer, or for its acknowledgement.
     pub(in crate::gate) fn is_settled(&self) -> bool {
         self.queue.is_empty() && self.under_way.is_empty()
     }
@@ -185,9 +191,9 @@ impl LinkCore {
             return;
         }
         self.up = false;
-        // what has not arrived whole never will: the peer begins another stream
+        // a message that has not arrived whole never will: the peer begins another stream
         self.incoming.refuse();
-        // the peer hands over only what has arrived whole
+        // the peer hands over only messages that have arrived whole
         let unsent = self.queue.asks();
         if !unsent.is_empty() {
             effects.push(Effect::AsksUnsent(unsent));
@@ -261,7 +267,8 @@ impl LinkCore {
         frame
     }
 
-    /// Frames below this number are acknowledged: they have arrived, and their messages are with their receivers.
+    /// The number below which all frames are acknowledged: they have arrived, and their messages
+    /// are with their receivers.
     fn acknowledgeable(&self) -> u64 {
         let mut deferred = self.deferred.iter();
         let first = deferred.find(|deferred| deferred.stream == self.incoming.stream);
@@ -278,7 +285,7 @@ impl LinkCore {
         }
     }
 
-    /// Hands a message over, now or later. Returns false when no more may wait.
+    /// Hands a message over, now or later. Returns false when no more messages may wait.
     fn hand_over(&mut self, number: u64, mut message: Message, effects: &mut Vec<Effect>) -> bool {
         let size = message.payload.len();
         let is_answer = matches!(message.kind, MessageKind::Answer | MessageKind::Failure);

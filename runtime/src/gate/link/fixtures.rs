@@ -1,6 +1,8 @@
-//! The bytes of this version of the wire, as they stand in `runtime/fixtures/wire-1.txt`: each line a name and the bytes.
+//! The bytes of this version of the wire, as in `runtime/fixtures/wire-1.txt`: each line has a name
+//! and the bytes.
 //!
-//! Later versions read them: a line is never changed, and a new kind of frame, record or error gets a line of its own.
+//! Later versions read them: a line is never changed, and a new kind of frame, record or error gets
+//! a line of its own.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +26,7 @@ fn fixtures() -> BTreeMap<&'static str, Vec<u8>> {
         .collect()
 }
 
-/// Compares what this version writes with the fixtures, which must be all of it.
+/// Compares the bytes that this version writes with the fixtures; each fixture must be written.
 fn check(prefix: &str, written: &BTreeMap<String, Vec<u8>>) {
     let fixtures = fixtures();
     for (name, bytes) in written {

@@ -1,10 +1,11 @@
-//! What has arrived from one peer: puts frames back into order, finds gaps, and puts parts together.
+//! The messages from one peer: puts frames back into order, finds gaps, and puts parts together.
 //!
-//! Each frame belongs to a stream of the peer and has a dense number there. A higher stream replaces the one
-//! before; lower ones are stale. A frame that comes too early waits, within a bound, for those before it.
+//! Each frame belongs to a stream of the peer and has a dense number there. A higher stream
+//! replaces the stream before; lower ones are stale. A frame that comes too early waits, within a
+//! bound, for the frames before it.
 //!
-//! Early frames and the parts of a message that has not arrived whole are in the budget of the peer; there is at most
-//! one such message, and it has a limit of time.
+//! Early frames and the parts of a message that has not arrived whole are in the budget of the
+//! peer. There is at most one such message, and its time is limited.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,9 +23,9 @@ pub(super) const OVERHEAD_BYTES: usize = 128;
 /// The fate of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// It belongs to a stream that was replaced or refused, or came twice.
+    /// The frame belongs to a stream that was replaced or refused, or came twice.
     Dropped(&'static str),
-    /// It waits, or its records were taken.
+    /// The frame waits, or its records were taken.
     Taken,
     /// The stream cannot go on: something is missing, malformed or over a limit.
     Broken(&'static str),
@@ -139,7 +140,8 @@ impl Incoming {
         Arrival::Taken
     }
 
-    /// Why the stream cannot go on any more, if so: a missing frame, or the rest of a message, was waited for too long.
+    /// The reason why the stream cannot go on, if so: a missing frame, or the rest of a message, is
+    /// late.
     pub(super) fn overdue(&self, now: Instant, settings: &GateSettings) -> Option<&'static str> {
         let is_late = |since: Instant, limit| now.duration_since(since) >= limit;
         if self.early_since.is_some_and(|since| is_late(since, settings.gap_timeout)) {

@@ -1,7 +1,8 @@
-//! One link: the stream of frames to one peer and the one back.
+//! A link: the stream of frames to one peer, and the stream back.
 //!
-//! [`core`] holds the rules, [`queue`] what waits to be sent, [`incoming`] what has arrived, [`record`] the bytes of a
-//! frame, [`budget`] how much may have arrived without being with its receiver.
+//! [`core`] holds the rules, [`queue`] the messages that wait to be sent, [`incoming`] the frames
+//! that have arrived, [`record`] the bytes of a frame, and [`budget`] the limit of bytes that have
+//! arrived without being with their receivers.
 
 mod budget;
 mod core;

@@ -1,7 +1,9 @@
-//! What waits to be sent to one peer, in two lanes: urgent messages overtake the others, so that a probe
-//! does not wait behind megabytes of events.
+//! The messages that wait to be sent to one peer, in two lanes: urgent messages overtake the
+//! others, so that a probe does not wait behind megabytes of events.
 //!
-//! Order within a lane is kept; a service is in one lane, so its messages never overtake each other.
+//! Order within a lane is kept. A service is in one lane, so its messages never overtake each
+//! other. The exception: a message of an urgent service that does not fit into one record goes to
+//! the normal lane.
 
 use std::collections::VecDeque;
 
@@ -11,10 +13,11 @@ use super::record::{
 use crate::gate::GateSettings;
 use crate::transport::SendError;
 
-/// Size that a frame is filled up to. Well below the limit of the transport, so that a message behind a long one need not wait for
-/// all of it to be copied through the layers below.
+/// Size that a frame is filled up to. It is well below the limit of the transport, so that a
+/// message behind a long one need not wait until the whole long message is copied through the
+/// layers below.
 const FRAME_BYTES_TARGET: usize = 64 * 1024;
-/// Most bytes of payload in one record.
+/// Limit of the payload bytes in one record.
 const PART_BYTES_MAX: usize = FRAME_BYTES_TARGET - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES;
 
 #[derive(Debug, Default)]
@@ -22,7 +25,7 @@ pub(super) struct Queue {
     urgent: VecDeque<Message>,
     normal: VecDeque<Message>,
     bytes: usize,
-    /// Bytes of the first normal message that were sent as parts.
+    /// Number of bytes of the first normal message that were sent as parts.
     sent_of_first: usize,
 }
 
@@ -68,7 +71,7 @@ impl Queue {
         !self.urgent.is_empty()
     }
 
-    /// Fills a frame that has its header. There must be something to send.
+    /// Fills a frame that has its header only. At least one message must wait.
     pub(super) fn fill(&mut self, frame: &mut Vec<u8>, urgent_only: bool) {
         loop {
             let room = FRAME_BYTES_TARGET.saturating_sub(frame.len() + RECORD_HEADER_BYTES);
@@ -98,18 +101,18 @@ impl Queue {
         }
     }
 
-    /// A message that was sent in part goes again from its start: the peer forgets what it had.
+    /// Makes a partly sent message go again from its start: the peer forgets the parts that it had.
     pub(super) fn rewind(&mut self) {
         self.sent_of_first = 0;
     }
 
-    /// The asks that wait, by correlation.
+    /// The correlations of the asks that wait.
     pub(super) fn asks(&self) -> Vec<u64> {
         let is_ask = |message: &&Message| message.kind == MessageKind::Ask;
         self.urgent.iter().chain(&self.normal).filter(is_ask).map(|ask| ask.correlation).collect()
     }
 
-    /// Forgets everything and says how many messages that was.
+    /// Forgets all messages. Returns their number.
     pub(super) fn clear(&mut self) -> usize {
         let count = self.len();
         *self = Self::default();

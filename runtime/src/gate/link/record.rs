@@ -11,7 +11,8 @@
 //! 33  ...  records                          15  ...  payload
 //! ```
 //!
-//! `stream` is one of the sender; in a reset it is the one of the receiver that its sender must give up.
+//! `stream` is a stream of the sender; in a reset it is the stream of the receiver that the
+//! receiver must give up.
 
 use bytes::{Buf, Bytes};
 
@@ -25,16 +26,16 @@ pub(super) const RECORD_HEADER_BYTES: usize = 15;
 const PART: u8 = 0x40;
 const LAST_PART: u8 = 0x80;
 
-/// What a message is.
+/// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gate) enum MessageKind {
     /// Needs no answer.
     Tell,
     /// Needs an answer with the same correlation.
     Ask,
-    /// Answers.
+    /// Answers an ask.
     Answer,
-    /// Answers with an encoded error.
+    /// Answers an ask with an encoded error.
     Failure,
 }
 
@@ -47,7 +48,7 @@ pub(in crate::gate) struct Message {
     pub(in crate::gate) payload: Bytes,
 }
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameKind {
     Data,
@@ -56,13 +57,13 @@ pub(super) enum FrameKind {
 }
 
 impl Message {
-    /// Whether `part` goes on with the message whose first part this is.
+    /// True when `part` goes on with the message that begins with this part.
     pub(super) fn is_continued_by(&self, part: &Self) -> bool {
         (self.kind, self.service, self.correlation) == (part.kind, part.service, part.correlation)
     }
 }
 
-/// The start of a frame.
+/// The first bytes of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameHeader {
     pub(super) kind: FrameKind,
@@ -72,7 +73,7 @@ pub(super) struct FrameHeader {
     pub(super) ack_next: u64,
 }
 
-/// Whether a record is a whole message.
+/// The share of a message that a record has: the whole message, or a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Whole,
@@ -80,14 +81,14 @@ pub(super) enum Part {
     Last,
 }
 
-/// One record of a frame.
+/// A record of a frame.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Record {
     pub(super) part: Part,
     pub(super) message: Message,
 }
 
-/// The frame is no frame: a bug or an attack, never a loss.
+/// The error for bytes that are no frame: a bug or an attack, never a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 

@@ -53,7 +53,7 @@ fn nobody_gives_way_to_a_member_that_renews_its_row_no_more() {
     }
 }
 
-/// Me and b, which holds the lease, and whom this node cannot reach any more.
+/// Me and b; b holds the lease, and this node cannot reach b any more.
 fn cut_from_the_holder() -> Fixture {
     let mut fixture = watching();
     fixture.scanned(&[(4, row("b"))]);
@@ -89,7 +89,7 @@ fn time_without_the_store_makes_no_broken_link_older() {
     }
 }
 
-/// Its last renewal was read only when the store was back.
+/// The last renewal of the dead member was read only when the store was back.
 #[test]
 fn nobody_gives_way_to_a_member_that_died_while_the_store_was_away() {
     let mut fixture = cut_from_the_holder();

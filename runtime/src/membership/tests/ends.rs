@@ -32,7 +32,7 @@ fn who_is_condemned_stops_seals_itself_and_says_nothing_about_others() {
         panic!("{effects:?}")
     };
     assert_eq!((end.state, end.sealed), (MemberState::Dead, true));
-    // another one was faster, but has not sealed it
+    // another member was faster, but has not sealed this node
     let other = Outcome::Conflict(Some((5, dead("me"))));
     let effects = fixture.changed("me", Purpose::End, other);
     assert!(matches!(&effects[..], [Effect::Change(_, Purpose::End, 5, _)]), "{effects:?}");
@@ -67,8 +67,8 @@ fn at_the_end_the_row_says_dead_and_sealed() {
     assert_eq!(effects, [Effect::Ended]);
 }
 
-/// A renewal was under way when the end came: its success was taken for that of the last word,
-/// which was never written.
+/// A renewal was under way when the end came: its success was taken for that of the last write,
+/// which was never made.
 #[test]
 fn a_renewal_that_was_under_way_is_not_the_last_word_of_the_row() {
     let mut fixture = Fixture::new();

@@ -60,8 +60,8 @@ fn a_declaration_that_failed_is_tried_again_later_each_time() {
     assert!((3..=7).contains(&tries), "{tries} tries in five seconds");
 }
 
-/// Each change of another row is followed by a read of the table, and each word about another one
-/// by a renewal: seven and four of them within a moment were taken for two seconds.
+/// Each change of another row is followed by a read of the table, and each word about another
+/// member by a renewal: seven reads and four renewals within a moment were taken for two seconds.
 #[test]
 fn reads_and_renewals_that_others_gave_a_reason_for_are_no_time_that_has_passed() {
     let mut fixture = watching();
@@ -81,7 +81,7 @@ fn reads_and_renewals_that_others_gave_a_reason_for_are_no_time_that_has_passed(
     assert_eq!((renewals, scans), (8, 4));
 }
 
-/// The others were frozen too, for example with the machine: they have their time from then on.
+/// The others were frozen too, for example with the machine: their time begins anew.
 #[test]
 fn a_node_that_was_frozen_takes_nobody_for_silent_although_it_reads_and_writes_often_then() {
     let mut fixture = watching();

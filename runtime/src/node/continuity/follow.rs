@@ -1,5 +1,5 @@
-//! The task that opens or joins the session of the place, reads the witnesses, and is one for the
-//! other places.
+//! The task that opens or joins the session of the place, reads the witnesses, and is a witness for
+//! the other places.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::node::NodeSettings;
 use crate::node::places::{self, encode, limited};
 use crate::{Error, NodeId, Result};
 
-/// What the task is built from.
+/// The parts of the task.
 pub(in crate::node) struct FollowParts {
     pub(in crate::node) id: NodeId,
     pub(in crate::node) settings: NodeSettings,
@@ -70,7 +70,7 @@ impl FollowParts {
         row.map(|row| Ok((row.version, SessionRow::decode(&row)?))).transpose()
     }
 
-    /// Writes the row; `false` when another node was faster.
+    /// Writes the row. Returns `false` when another node was faster.
     async fn write(&self, expected: Option<RowVersion>, row: &SessionRow) -> Result<bool> {
         let write = self.store().compare_and_set(SESSIONS, OWN, expected, Some(encode(row)));
         let written = limited(self.settings.store_timeout, "writing the session", write).await?;
@@ -109,7 +109,7 @@ impl FollowParts {
         Ok(self.write(version, &row).await?.then_some(row))
     }
 
-    /// Whether a member of the session lives: it renews its row in this store.
+    /// True when a member of the session lives: it renews its row in this store.
     async fn is_vouched(&self, row: &SessionRow) -> Result<bool> {
         let before = self.renewals(row).await?;
         if before.is_empty() {
@@ -145,7 +145,7 @@ impl FollowParts {
     fn show(&self, row: SessionRow) {
         for place in self.peers.keys() {
             let kind = row.doubts.get(&**place).map(|doubt| doubt.kind);
-            // the doubt that every session begins with is no news
+            // every session begins with this doubt, so it is no news
             let value = match kind {
                 None => 0,
                 Some(None | Some(DoubtKind::Unclean)) => 1,
@@ -160,8 +160,8 @@ impl FollowParts {
         });
     }
 
-    /// Reads the own session, and the witnesses whose word is missing. Returns whether what changed
-    /// was written.
+    /// Reads the own session, and the witnesses whose word is missing. Returns `false` when the
+    /// store did not take the changes.
     async fn look(&self, suspicion: bool) -> Result<bool> {
         let Some((version, mut row)) = self.read().await? else { return Ok(false) };
         let mut changed = false;
@@ -210,7 +210,7 @@ impl FollowParts {
         });
     }
 
-    /// What the store of one place has written down of another.
+    /// The witness of `place` in the store of another place.
     async fn witness_of(&self, stores: &Stores, place: &str) -> Result<Option<Witness>> {
         let key = seen_key(place);
         let read = stores.coordination.read(SESSIONS, &key);
@@ -218,7 +218,7 @@ impl FollowParts {
         row.map(|row| decode(&key, &row.value)).transpose()
     }
 
-    /// Writes down which session of another place is seen.
+    /// Writes down the session of another place, when it is newer than the one seen before.
     async fn witness(
         &self,
         place: &Arc<str>,
@@ -273,7 +273,7 @@ fn tell(place: &Arc<str>, row: &SessionRow, witness: Option<&Witness>) {
     }
 }
 
-/// Takes the node off the session, whose writer is sealed; the last one closes it. What fails
+/// Takes the node, whose writer is sealed, off the session; the last member closes it. An error
 /// leaves the session open, which is safe.
 pub(in crate::node) async fn leave(
     id: &NodeId,

@@ -1,16 +1,17 @@
-//! Whether the journal of a place is the one that its nodes wrote last, or an older one: a backup,
-//! a new disk.
+//! Finds out whether the journal of a place is the one that its nodes wrote last, or an older one:
+//! a backup, a new disk.
 //!
 //! - `session`: the rows, and all rules about them;
 //! - `follow`: the task that opens or joins the session of the place and keeps the rows.
 //!
-//! While one node of a place lives it vouches for the journal: nobody can have replaced it. The
-//! first node to start when none lives opens a *session*, in a row of its own store. The nodes of
-//! the other places see it there, and write down in their own stores which one they saw last: they
-//! are its *witnesses*. The last node to leave closes it. A session begins in *doubt* about every
-//! other place: its entities ask that one for own events before they write, until their shard has
-//! followed its feed to the end once. A witness that has seen a newer session than the journal
-//! knows is the proof that it went back (`docs/design/0006-journal-that-went-back.md`).
+//! While one node of a place lives, it vouches for the journal: nobody can have replaced it. The
+//! first node to start when no other lives opens a *session*, in a row of its own store. The nodes
+//! of the other places see the session there, and write down in their own stores which session they
+//! saw last: they are its *witnesses*. The last node to leave closes the session. A session begins
+//! in *doubt* about every other place: its entities ask that place for own events before they
+//! write, until their shard has followed its feed to the end once. A witness that has seen a newer
+//! session than the journal knows is the proof that the journal went back
+//! (`docs/design/0006-journal-that-went-back.md`).
 
 mod follow;
 mod session;
@@ -27,7 +28,7 @@ use self::session::{OWN, SESSIONS};
 use super::places::encode;
 use crate::{Error, Result};
 
-/// What a node knows of the journal of its place.
+/// The state of the place's journal as a node knows it.
 #[derive(Debug, Clone, Default)]
 pub struct Continuity {
     pub(super) row: Option<SessionRow>,
@@ -40,8 +41,8 @@ impl Continuity {
         self.row.as_ref().map_or(0, |row| row.number)
     }
 
-    /// What may be missing of what another place has; `None` when nothing may. While the session is
-    /// not known, everything may.
+    /// The doubt about the own events at another place; `None` when no event can be missing. While
+    /// the session is not known, every place is in doubt, and no shard is sure.
     pub fn doubt(&self, place: &str) -> Option<Doubt> {
         match &self.row {
             Some(row) => row.doubts.get(place).copied(),
@@ -59,14 +60,14 @@ impl Continuity {
         self.row.as_ref().map(|row| row.accepted.clone()).unwrap_or_default()
     }
 
-    /// Why the store of another place could not be read at the last try.
+    /// The reason why the store of another place could not be read at the last try.
     pub fn unreachable(&self, place: &str) -> Option<&str> {
         self.unreachable.get(place).map(String::as_str)
     }
 }
 
-/// Lets a place go on without the word of `peer`: own events that only that place has are given up.
-/// `now_micros` is written down. Returns the doubt that was there.
+/// Lets a place go on without the word of `peer`: own events that only `peer` has are given up.
+/// `now_micros` is stored as the time of the decision. Returns the doubt that was there.
 ///
 /// # Errors
 /// `Rejected` when no session is open, or the place is in no doubt about that peer; `Unavailable`
@@ -92,7 +93,7 @@ pub async fn accept_loss(store: &dyn Coordination, peer: &str, now_micros: u64) 
     }
 }
 
-/// The session of a place as its store has it; `None` before the first node.
+/// The session in the store of a place; `None` before the first node.
 ///
 /// # Errors
 /// `Unavailable`; `Corrupt` when the row cannot be read.

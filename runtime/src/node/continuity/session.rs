@@ -1,17 +1,18 @@
-//! The rows of sessions, and what follows from them.
+//! The rows of sessions, and the rules about them.
 //!
-//! | key in table `sessions` | what |
+//! | key in table `sessions` | content |
 //! |---|---|
 //! | `own` | the session of the place, a [`SessionRow`] |
 //! | `seen/PLACE` | the session of another place that was seen last, a [`Witness`] |
 //!
-//! Invariants: the number of a session is above that of every one before it that the place or a
-//! witness knows, as soon as the witness was read; a witness is never replaced by an older session,
-//! nor before the place has read it.
+//! Invariants:
+//! - the number of a session is above the number of every earlier session that the place or a
+//!   witness knows, as soon as the witness was read;
+//! - a witness is never replaced by an older session, nor before the place has read it.
 //!
-//! Whether the session before was closed, and which one the witnesses saw, does not end a doubt:
-//! events of a session can reach another place before its witness has seen that. It only tells what
-//! is to be said, and what is to be read from the beginning.
+//! A doubt does not end because the session before was closed, or because of the session that the
+//! witnesses saw: events of a session can reach another place before its witness has seen that
+//! session. These two facts decide only the log line and the position from which the shard reads.
 
 use std::collections::BTreeMap;
 
@@ -22,33 +23,33 @@ use crate::{Error, NodeId, Result};
 
 /// The table.
 pub(super) const SESSIONS: &str = "sessions";
-/// The key of the own session.
+/// The key of the session of this place.
 pub(super) const OWN: &str = "own";
 
-/// The key of what was seen of another place.
+/// The key of the session that was seen of another place.
 pub(super) fn seen_key(place: &str) -> String {
     format!("seen/{place}")
 }
 
-/// What speaks against the journal.
+/// The evidence against the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DoubtKind {
-    /// The nodes of the place ended without closing their session, or it has its first one: the
-    /// journal may have gone back.
+    /// The nodes of the place ended without closing their session, or the place has its first one:
+    /// the journal may have gone back.
     Unclean,
-    /// The other place has seen a newer session than the journal has: it went back.
+    /// The other place has seen a newer session than the journal has: the journal went back.
     WentBack,
 }
 
-/// What a place does not know of what another place has of it. Each session begins with one for
-/// each other place.
+/// The doubt about own events that another place may have and this place may miss. Each session
+/// begins with one doubt for each other place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
-    /// The number of the session in which it began. A shard that has read the other place's feed to
-    /// its end since is sure.
+    /// The number of the session in which the doubt began. A shard that has read the other place's
+    /// feed to its end since then is sure.
     pub since: u64,
-    /// `None` when nothing speaks against the journal but that nobody has vouched for it.
+    /// The evidence; `None` when only a member that vouches for the journal is missing.
     pub kind: Option<DoubtKind>,
     /// The number of the newest session that began with a journal that certainly went back; zero
     /// when there was none. A shard that was not sure since reads the other place's feed from its
@@ -61,13 +62,13 @@ pub struct Doubt {
 /// An operator's decision that a place goes on without the word of another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
-    /// When, in microseconds since 1970.
+    /// Time of the decision, in microseconds since 1970.
     pub at_micros: u64,
-    /// Who opened the session in which that was.
+    /// The node that opened the session in which the operator decided.
     pub session_of: NodeId,
 }
 
-/// A session as it is named by others.
+/// The name of a session for other places.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Witness {
     pub(super) number: u64,
@@ -85,22 +86,22 @@ pub struct Previous {
 /// The session of a place. JSON, so that a person can read the store; unknown fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
-    /// Higher than that of every session before.
+    /// The number of the session, higher than the number of every session before.
     pub number: u64,
-    /// The incarnation that opened it, which opens no other.
+    /// The incarnation that opened the session; it opens no other.
     pub opened_by: NodeId,
-    /// When, in microseconds since 1970.
+    /// Time when the session was opened, in microseconds since 1970.
     pub opened_micros: u64,
-    /// Those who may vouch for the journal while they live.
+    /// The nodes that may vouch for the journal while they live.
     pub members: Vec<NodeId>,
-    /// The last member has left, and nothing was written since.
+    /// True when the last member has left, and nothing was written since.
     pub closed: bool,
     /// The session before; `None` when the store had none.
     pub previous: Option<Previous>,
-    /// By place, what may be missing.
+    /// The doubts, by place.
     pub doubts: BTreeMap<String, Doubt>,
-    /// By place, that an operator accepted that its word is missing. It holds until that place is
-    /// reached in a later session.
+    /// The decisions of an operator to go on without the word of a place, by place. A decision
+    /// holds until that place is reached in a later session.
     pub accepted: BTreeMap<String, Accepted>,
 }
 
@@ -114,7 +115,7 @@ impl SessionRow {
         })
     }
 
-    /// The session after `own`, opened by `me`, whose `peers` are to be asked.
+    /// The session after `own`, opened by `me`, in doubt about all `peers`.
     pub(super) fn open(
         own: Option<&Self>,
         me: &NodeId,
@@ -148,8 +149,8 @@ impl SessionRow {
         }
     }
 
-    /// Takes the word of a witness, which is `None` when that place has never seen a session of
-    /// this one. Returns whether anything changed.
+    /// Takes the word of a witness; `None` when that place has never seen a session of this one.
+    /// Returns whether anything changed.
     pub(super) fn judge(&mut self, place: &str, witness: Option<&Witness>) -> bool {
         let Some(doubt) = self.doubts.get_mut(place).filter(|doubt| doubt.unread) else {
             return false;
@@ -159,8 +160,8 @@ impl SessionRow {
             (_, None) => false,
             (_, Some(seen)) if seen.opened_by == self.opened_by => false,
             (None, Some(_)) => true,
-            // a session gets a higher number while it is open, which a backup of before that has
-            // not
+            // a session gets a higher number while it is open, and a backup from before that has
+            // the lower one
             (Some(before), Some(seen)) => {
                 seen.number > before.number
                     || (seen.number == before.number && seen.opened_by != before.opened_by)
@@ -175,8 +176,8 @@ impl SessionRow {
         true
     }
 
-    /// An entity found own events elsewhere that the journal has not, although nothing spoke
-    /// against that: every place is in doubt.
+    /// Takes the word of an entity that found own events elsewhere that the journal has not,
+    /// although there was no evidence against the journal: every place is in doubt.
     pub(super) fn suspect(&mut self, peers: impl IntoIterator<Item = String>) {
         self.number += 1;
         let (since, back_since) = (self.number, self.number);
@@ -184,7 +185,8 @@ impl SessionRow {
         self.doubts.extend(peers.into_iter().map(|peer| (peer, doubt)));
     }
 
-    /// An operator lets the place go on without the word of `place`.
+    /// Takes an operator's decision that the place goes on without the word of `place`. Returns the
+    /// doubt that was there, if any.
     pub(super) fn accept(&mut self, place: &str, now_micros: u64) -> Option<Doubt> {
         let doubt = self.doubts.remove(place)?;
         let accepted = Accepted { at_micros: now_micros, session_of: self.opened_by.clone() };
@@ -192,8 +194,8 @@ impl SessionRow {
         Some(doubt)
     }
 
-    /// A place is reached whose word an operator did without: if that was in an earlier session, it
-    /// is asked again. Returns whether anything changed.
+    /// Takes note that a place is reached again which an operator had given up. If the decision is
+    /// of an earlier session, the place is asked again. Returns whether anything changed.
     pub(super) fn returned(&mut self, place: &str) -> bool {
         let is_old = |accepted: &Accepted| accepted.session_of != self.opened_by;
         if !self.accepted.get(place).is_some_and(is_old) {
@@ -206,24 +208,24 @@ impl SessionRow {
         true
     }
 
-    /// Adds a member, for whom one that lives has vouched.
+    /// Adds a member, after a member that lives has vouched for the journal.
     pub(super) fn join(&mut self, me: &NodeId) {
         if !self.members.contains(me) {
             self.members.push(me.clone());
         }
     }
 
-    /// Takes a member off that has written its last, and those that can write nothing any more. The
-    /// last one closes the session.
+    /// Takes off a member that has written its last, and all members that can write nothing any
+    /// more. The last one closes the session.
     pub(super) fn leave(&mut self, me: &NodeId, has_ended: impl Fn(&NodeId) -> bool) {
         self.members.retain(|member| member != me && !has_ended(member));
         self.closed = self.members.is_empty();
     }
 
-    /// What a node of the place `here` writes down of this session of another place; `None` when it
-    /// stays as it is.
+    /// The witness that a node of the place `here` writes down of this session of another place;
+    /// `None` when the stored one stays as it is.
     pub(super) fn witness(&self, here: &str, known: Option<&Witness>) -> Option<Witness> {
-        // that place has to read first what was written down before
+        // that place has to read the witness that was written down before
         if self.doubts.get(here).is_some_and(|doubt| doubt.unread) {
             return None;
         }

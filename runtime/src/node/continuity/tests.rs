@@ -1,4 +1,4 @@
-//! Which journal is the newest one, by the rows alone.
+//! The rules that decide which journal is the newest one, by the rows alone.
 
 use super::session::Witness;
 use super::{Accepted, Doubt, DoubtKind, SessionRow};
@@ -12,7 +12,7 @@ fn opened(before: Option<&SessionRow>, incarnation: u64) -> SessionRow {
     SessionRow::open(before, &id("a", incarnation), incarnation, ["B".to_owned()])
 }
 
-/// What B writes down of a session.
+/// The witness that B writes down of a session.
 fn seen(row: &SessionRow, known: Option<&Witness>) -> Option<Witness> {
     row.witness("B", known).or(known.cloned())
 }
@@ -71,14 +71,14 @@ fn a_witness_of_a_newer_session_proves_that_the_journal_went_back() {
     assert_eq!(row.doubts["B"].back_since, row.number);
     assert_eq!(seen(&row, witness.as_ref()).unwrap().number, row.number);
 
-    // what was not read anew in this session is in a later one
+    // the doubt of a shard that did not read anew in this session goes over into a later one
     let later = opened(Some(&closed(row.clone())), 4);
     assert_eq!((kind(&later), later.doubts["B"].back_since), (None, row.number));
 }
 
 /// A session gets a higher number while it is open, so a backup can lack the end of the very
-/// session that the witness saw. That was no proof, its number stayed the highest one of the
-/// witness, and the next clean start was taken for a journal that went back.
+/// session that the witness saw. That was not taken as a proof, its number stayed the highest one
+/// of the witness, and the next clean start was taken for a journal that went back.
 #[test]
 fn a_witness_of_a_higher_number_of_the_same_session_proves_that_the_journal_went_back() {
     let (before, witness) = first();

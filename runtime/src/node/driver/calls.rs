@@ -16,8 +16,8 @@ use crate::node::start::PROBE;
 use crate::{NodeId, task};
 
 impl Driver {
-    /// Starts a call; its result comes back as an input, `lost` when the store or the link panics:
-    /// whoever waits for it waits for one that will come.
+    /// Starts a call. Its result comes back as an input, or `lost` when the store or the link
+    /// panics, so that an input always comes.
     fn call(
         &self,
         name: &'static str,

@@ -1,4 +1,5 @@
-//! Cuts inside a place whose store can be reached: they end in one stable state, and a place never kills itself.
+//! Cuts inside a place whose store can be reached: they end in one stable state, and a place never
+//! kills itself.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::membership::Membership;
 use crate::transport::memory::{Faults, SplitMix64};
 use crate::{Node, NodeId};
 
-/// A cut has an end within this time.
+/// Time within which a cut has an end.
 const STABLE: Duration = Duration::from_secs(5);
 
 /// Runs of each test, each with another seed.
@@ -24,7 +25,7 @@ async fn two(place: &Place) -> (Node, Node) {
     (a, b)
 }
 
-/// The one of the two that is live, which is not out later either.
+/// The only one of the two that is live; it is not out later either.
 async fn survivor<'a>(seed: u64, a: &'a Node, b: &'a Node) -> &'a Node {
     sleep(STABLE).await;
     let live = |node: &&Node| node.is_live();

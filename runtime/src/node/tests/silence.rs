@@ -54,7 +54,7 @@ async fn a_pause_that_is_shorter_than_the_time_of_a_renewal_costs_nothing() {
     let place = Place::new();
     let [(a, way), (b, _)] = two(&place).await;
     for offset in 0..10 {
-        // neither its store nor its links: what a frozen process looks like from outside
+        // neither its store nor its links: a frozen process looks like this from outside
         way.cut(true, true);
         place.network.isolate(a.id());
         sleep(Duration::from_millis(1450)).await;
@@ -80,7 +80,7 @@ async fn a_store_that_takes_nothing_kills_nobody_and_is_not_asked_often() {
     }
     sleep(Duration::from_secs(11)).await;
     for way in [&way_a, &way_b] {
-        // two reads a scan, two renewals a second, and tries for the dead one
+        // two reads a scan, two renewals a second, and tries for the dead node
         let calls = way.calls.load(Ordering::Relaxed);
         assert!(calls < 11 * 12, "{calls} calls in eleven seconds");
     }
@@ -92,7 +92,7 @@ async fn a_store_that_takes_nothing_kills_nobody_and_is_not_asked_often() {
     assert!(a.is_live() && b.is_live());
 }
 
-/// It went on to renew its row, and never read the table again.
+/// The node went on to renew its row, and never read the table again.
 #[tokio::test(start_paused = true)]
 async fn a_node_whose_store_panics_once_reads_on_and_notices_a_later_death() {
     let place = Place::new();

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::membership::{MEMBERS, MemberRow};
 use crate::{Error, Result};
 
-/// What a node gets of its stores.
+/// The way of a node to its stores: faults that a test switches on.
 #[derive(Default)]
 pub(super) struct Way {
     pub(super) reads_fail: AtomicBool,
@@ -23,7 +23,7 @@ pub(super) struct Way {
     pub(super) calls: AtomicU64,
     /// The next scan panics.
     pub(super) scan_panics: AtomicBool,
-    /// The next member whose row is to be changed renews it before that.
+    /// The next member whose row is to be changed renews it just before.
     pub(super) wakes: AtomicBool,
 }
 

@@ -1,10 +1,10 @@
-//! What waits for its time at one node.
+//! The events that wait for their time at one node.
 
 use bytes::Bytes;
 
 use crate::NodeId;
 
-/// Something that happens to one node.
+/// An event at one node.
 #[derive(Debug)]
 pub(super) enum Event {
     Up { peer: NodeId, connection: u64 },

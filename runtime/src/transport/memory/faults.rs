@@ -1,18 +1,19 @@
-//! What goes wrong on the way, and how often it did.
+//! The faults of the network in memory, and their counters.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// What happens to the frames from one node to another.
+/// The faults of the frames from one node to another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Faults {
-    /// How long a frame takes. Without reordering, a frame also waits for those before it.
+    /// Time that a frame takes. Without reordering, a frame also waits for the frames before it.
     pub delay: RangeInclusive<Duration>,
-    /// How many frames in a million are lost.
+    /// Number of frames in a million that are lost.
     pub drop_per_million: u32,
-    /// How many frames in a million come twice.
+    /// Number of frames in a million that come twice.
     pub duplicate_per_million: u32,
-    /// How many frames in a million overtake those before them, or let others overtake them.
+    /// Number of frames in a million that overtake the frames before them, or let others overtake
+    /// them.
     pub reorder_per_million: u32,
 }
 
@@ -27,7 +28,7 @@ impl Default for Faults {
     }
 }
 
-/// What has happened so far.
+/// The counters of a network since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NetworkStats {
     /// Frames that were sent.

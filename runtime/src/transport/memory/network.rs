@@ -1,4 +1,4 @@
-//! The handle of a test or a simulation: makes transports and causes trouble.
+//! The handle of a test or a simulation: makes transports and causes faults.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,23 +14,25 @@ pub struct MemoryNetwork {
 }
 
 impl MemoryNetwork {
-    /// A network without nodes and, at first, with the default [`Faults`]: short delays and nothing else.
+    /// A network without nodes and, at first, with the default [`Faults`]: short delays and nothing
+    /// else.
     pub fn new(seed: u64) -> Self {
         Self { state: Arc::new(Mutex::new(State::new(seed))) }
     }
 
-    /// The transport of a node that joins the network now. Its address is the text of its id; addresses are not looked at.
+    /// The transport of a node that joins the network now. Its address is the text of its id; the
+    /// network ignores addresses.
     pub fn transport(&self, node: &NodeId) -> Arc<MemoryTransport> {
         self.lock().nodes.insert(node.clone(), NodeEntry::default());
         Arc::new(MemoryTransport::new(self.clone(), node.clone()))
     }
 
-    /// Sets what goes wrong between all nodes for which nothing else is set.
+    /// Sets the faults between all nodes for which nothing else is set.
     pub fn set_faults(&self, faults: Faults) {
         self.lock().faults = faults;
     }
 
-    /// Sets what goes wrong from one node to another, one way.
+    /// Sets the faults from one node to another, one way.
     pub fn set_faults_between(&self, from: &NodeId, to: &NodeId, faults: Faults) {
         self.lock().faults_between.insert((from.clone(), to.clone()), faults);
     }
@@ -40,7 +42,8 @@ impl MemoryNetwork {
         self.lock().faults_between.clear();
     }
 
-    /// Loses all frames from one node to another, one way, silently. Connections stay and no new one comes about.
+    /// Loses all frames from one node to another, one way, silently. Connections stay, and no new
+    /// connection is made.
     pub fn cut(&self, from: &NodeId, to: &NodeId) {
         self.lock().cuts.insert((from.clone(), to.clone()));
     }
@@ -51,7 +54,7 @@ impl MemoryNetwork {
         self.cut(b, a);
     }
 
-    /// Cuts a node off from all others that are there now.
+    /// Cuts a node off from all other nodes of the network now.
     pub fn isolate(&self, node: &NodeId) {
         let others: Vec<NodeId> = self.lock().nodes.keys().cloned().collect();
         for other in others.iter().filter(|other| *other != node) {
@@ -71,7 +74,8 @@ impl MemoryNetwork {
         self.lock().cuts.clear();
     }
 
-    /// Breaks the connection between two nodes, if there is one; both see it and connect anew if they want to.
+    /// Breaks the connection between two nodes, if there is one; both see it, and connect anew if
+    /// they want to.
     pub fn break_connection(&self, a: &NodeId, b: &NodeId) {
         self.lock().disconnect(SystemClock.now(), a, b);
     }
@@ -81,7 +85,7 @@ impl MemoryNetwork {
         self.lock().remove(SystemClock.now(), node);
     }
 
-    /// What has happened so far.
+    /// The counters since the start.
     pub fn stats(&self) -> NetworkStats {
         self.lock().stats
     }

@@ -1,9 +1,10 @@
-//! A tiny deterministic source of numbers (Steele, Lea and Flood's SplitMix64): good enough to choose faults.
+//! A tiny deterministic source of numbers (Steele, Lea and Flood's SplitMix64): good enough to
+//! choose faults.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Numbers that follow from a seed.
+/// Pseudo-random numbers that follow from a seed.
 #[derive(Debug, Clone)]
 pub struct SplitMix64 {
     state: u64,
@@ -29,7 +30,7 @@ impl SplitMix64 {
         if bound == 0 { 0 } else { self.next_u64() % bound }
     }
 
-    /// True so many times in a million.
+    /// True with a chance of `times` in a million.
     pub fn per_million(&mut self, times: u32) -> bool {
         times > 0 && self.below(1_000_000) < u64::from(times)
     }

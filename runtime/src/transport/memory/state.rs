@@ -1,4 +1,4 @@
-//! The whole network as one value: who is there, who is connected, what is under way.
+//! The whole network as one value: nodes, connections, and frames under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,14 +18,14 @@ const DIAL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(super) struct NodeEntry {
-    /// What happens to the node, by time and by the order in which it was scheduled.
+    /// The events of the node, by time and by the order in which they were scheduled.
     pub(super) inbox: BTreeMap<(Instant, u64), Event>,
     pub(super) wake: Arc<Notify>,
     pub(super) wanted: BTreeSet<NodeId>,
     pub(super) refused: BTreeSet<NodeId>,
     /// The connections that the node knows to be up.
     pub(super) up: BTreeMap<NodeId, u64>,
-    /// When the last event from that peer is due, so that later ones do not overtake it.
+    /// Time when the last event from a peer is due, so that later ones do not overtake it.
     last_due: BTreeMap<NodeId, Instant>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct State {
     pub(super) faults_between: BTreeMap<(NodeId, NodeId), Faults>,
     pub(super) cuts: BTreeSet<(NodeId, NodeId)>,
     pub(super) nodes: BTreeMap<NodeId, NodeEntry>,
-    /// By both ends, the smaller first.
+    /// The connections by their two ends, the smaller first.
     connections: BTreeMap<(NodeId, NodeId), u64>,
     connection_count: u64,
     scheduled: u64,
@@ -57,7 +57,7 @@ impl State {
         }
     }
 
-    /// Schedules an event; `from` keeps its order with other events from there.
+    /// Schedules an event; with `from`, it keeps its order with other events from that node.
     fn schedule(&mut self, at: &NodeId, due: Instant, from: Option<&NodeId>, event: Event) {
         self.scheduled += 1;
         let Some(node) = self.nodes.get_mut(at) else { return };
@@ -121,7 +121,7 @@ impl State {
     pub(super) fn disconnect(&mut self, now: Instant, node: &NodeId, peer: &NodeId) {
         let Some(connection) = self.connections.remove(&pair(node, peer)) else { return };
         for (at, other) in [(node, peer), (peer, node)] {
-            // the end of a connection cannot be seen through a cut; probes have to find out
+            // the end of a connection cannot be seen through a cut; only probes find out
             let delay = self.faults_of(other, at).delay;
             let delay = if at == node { Duration::ZERO } else { self.random.duration(&delay) };
             let down = Event::Down { peer: other.clone(), connection };
@@ -182,7 +182,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes the next event of the node that is due; else says when to look again.
+    /// Takes the next event of the node that is due; otherwise returns when to look again.
     pub(super) fn next(&mut self, now: Instant, node: &NodeId) -> Next {
         loop {
             let Some(entry) = self.nodes.get_mut(node) else { return Next::Gone };
@@ -233,11 +233,11 @@ impl State {
     }
 }
 
-/// What a node has to do next.
+/// The next step of a node.
 pub(super) enum Next {
-    /// Handle this.
+    /// Handle this event.
     Event(Event),
-    /// Wait until then, or until it is woken.
+    /// Wait until this time, or until it is woken.
     At(Instant),
     /// Wait until it is woken.
     Idle,

@@ -1,4 +1,5 @@
-//! The network in memory keeps the contract of a transport, and its faults are those that were asked for.
+//! The network in memory keeps the contract of a transport, and has exactly the faults that a test
+//! sets.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

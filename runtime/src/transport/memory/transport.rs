@@ -1,4 +1,4 @@
-//! One node's end of the network in memory.
+//! The end of the network in memory at one node.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

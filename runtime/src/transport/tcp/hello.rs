@@ -1,16 +1,17 @@
-//! The first bytes of a connection: who is there, and the proof of the cookie.
+//! The first bytes of a connection: the id of each side, and the proof of the cookie.
 //!
 //! ```text
 //! hello, both ways                        proof, both ways
-//!  0 [u8; 8] "ANTIPHON"                    0 [u8; 32] SHA-256 of: cookie length, cookie, the other's nonce, own id
-//!  8 u16     version of the protocol
+//!  0 [u8; 8] "ANTIPHON"                    0 [u8; 32] SHA-256 of: cookie length, cookie,
+//!  8 u16     version of the protocol                  the other's nonce, own id
 //! 10 [u8; 16] nonce
 //! 26 u16     length of the cluster's name
 //! 28 u16     length of the node's id
 //! 30 ...     name, id
 //! ```
 //!
-//! All numbers are little-endian. The id is part of the proof, so that a proof cannot be sent back to its maker.
+//! All numbers are little-endian. The id is part of the proof, so that a proof cannot be sent back
+//! to its maker.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -25,8 +26,8 @@ const MAGIC: &[u8; 8] = b"ANTIPHON";
 const VERSION: u16 = 1;
 const NAME_BYTES_MAX: usize = 1024;
 
-/// Says hello, checks the other side, and returns who it is. `claimed` is who it says that it is,
-/// also when it is refused.
+/// Says hello, checks the other side, and returns its id. `claimed` is set to the id that the other
+/// side claims, also when it is refused.
 pub(super) async fn greet<S>(
     stream: &mut S,
     me: &NodeId,
@@ -64,7 +65,7 @@ where
     write(stream, &proof(settings.cookie.expose(), &head[10..26], &own_id)).await?;
     let mut other = [0; 32];
     read(stream, &mut other).await?;
-    // the nonce is used once, so that the time of the comparison tells nothing of use
+    // the nonce is used once, so the time of the comparison reveals nothing useful
     if other != proof(settings.cookie.expose(), &nonce, &id) {
         return Err(Error::rejected(format!(
             "`cookie`: that of `{}` is another one",

@@ -1,10 +1,12 @@
 //! Frames over TCP, for production.
 //!
-//! One connection for each pair of nodes; the node with the smaller id dials. Both sides prove that they know the cluster's cookie before the
-//! first frame. No delay, keep-alive and a user timeout are set, so that a peer that is gone without a word is noticed; a peer that is
-//! frozen is noticed by the failure detector.
+//! Each pair of nodes has one connection; the node with the smaller id dials. Both sides prove that
+//! they know the cluster's cookie before the first frame. No delay, keep-alive and a user timeout
+//! are set, so that a peer that ends without a word is noticed; the failure detector notices a
+//! frozen peer.
 //!
-//! Why not ractor_cluster's session: `docs/design/0003-transport.md`. TLS would wrap the stream between `dial` or `accept` and the hello.
+//! The design, and the reason against ractor_cluster's session: `docs/design/0003-transport.md`.
+//! TLS would wrap the stream between `dial` or `accept` and the hello.
 
 mod hello;
 mod peers;

@@ -1,4 +1,4 @@
-//! The peers of a transport: who is wanted, who is refused, who is connected.
+//! The peers of a transport: wanted, refused, connected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +10,13 @@ use tokio::task::JoinHandle;
 
 use crate::{Error, NodeId};
 
-/// One peer. `turn` is held by the connection that reports to the handler, so that reports never overlap.
+/// A peer. `turn` is held by the connection that reports to the handler, so that reports never
+/// overlap.
 #[derive(Default)]
 pub(super) struct Peer {
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     current: Mutex<Option<Current>>,
-    /// A connection that was just being made must not outlive the end of the peer.
+    /// True when the peer has ended: a connection that is just being made must not outlive it.
     retired: AtomicBool,
 }
 
@@ -25,14 +26,14 @@ struct Current {
 }
 
 impl Peer {
-    /// Closes the connection that is there.
+    /// Closes the current connection.
     pub(super) fn close(&self) {
         if let Some(current) = &*self.lock() {
             current.close.send_replace(true);
         }
     }
 
-    /// Closes the connection that is there, and each that is still to come.
+    /// Closes the current connection, and each later one.
     pub(super) fn retire(&self) {
         let current = self.lock();
         self.retired.store(true, Ordering::Release);
@@ -41,7 +42,7 @@ impl Peer {
         }
     }
 
-    /// Returns whether the connection may begin.
+    /// Sets the current connection. Returns whether it may begin.
     pub(super) fn set(&self, frames: mpsc::Sender<Bytes>, close: watch::Sender<bool>) -> bool {
         let mut current = self.lock();
         if self.retired.load(Ordering::Acquire) {
@@ -64,7 +65,7 @@ impl Peer {
     }
 }
 
-/// Most peers that are remembered as refused; over it some are forgotten.
+/// Limit of the peers that are remembered as refused; beyond, some are forgotten.
 const REFUSED_MAX: usize = 4096;
 
 /// All peers.
@@ -73,11 +74,12 @@ pub(super) struct Peers {
     pub(super) peers: BTreeMap<NodeId, Arc<Peer>>,
     /// The tasks that keep up the connections which this node dials, with their addresses.
     pub(super) dialing: BTreeMap<NodeId, (String, JoinHandle<()>)>,
-    /// Those that this node asked for. Others are forgotten when their connection ends.
+    /// The peers that this node asked for. Others are forgotten when their connection ends.
     pub(super) wanted: BTreeSet<NodeId>,
-    /// Disconnected, and to be refused until they are wanted again.
+    /// The disconnected peers, refused until they are wanted again.
     pub(super) refused: BTreeSet<NodeId>,
-    /// Why the last attempt to connect failed, for those that are wanted and not connected.
+    /// The reason why the last attempt to connect failed, for peers that are wanted and not
+    /// connected.
     pub(super) failures: BTreeMap<NodeId, String>,
     pub(super) has_stopped: bool,
 }
@@ -96,8 +98,8 @@ impl Peers {
         }
     }
 
-    /// Notes why there is no connection to a peer. Anybody can say that they are that peer, so that
-    /// nothing is noted about one that is connected or that nobody asked for.
+    /// Notes why there is no connection to a peer. Any stranger can claim the id of a peer, so
+    /// nothing is noted about a peer that is connected or not wanted.
     pub(super) fn failed(&mut self, id: &NodeId, why: &Error) {
         let is_connected = self.peers.get(id).is_some_and(|peer| peer.frames().is_some());
         if self.wanted.contains(id) && !is_connected {
@@ -105,17 +107,17 @@ impl Peers {
         }
     }
 
-    /// A connection to a peer begins.
+    /// Notes that a connection to a peer begins.
     pub(super) fn connected(&mut self, id: &NodeId) {
         self.failures.remove(id);
     }
 
-    /// Why there is no connection to a peer.
+    /// The reason why there is no connection to a peer.
     pub(super) fn trouble(&self, id: &NodeId) -> Option<String> {
         self.failures.get(id).cloned()
     }
 
-    /// Lets go of a peer that nobody asked for, when `peer` is the last to hold it.
+    /// Lets go of a peer that is not wanted, when `peer` is the last to hold it.
     pub(super) fn forget(&mut self, id: &NodeId, peer: &Arc<Peer>) {
         let is_known = self.peers.get(id).is_some_and(|known| Arc::ptr_eq(known, peer));
         // this map and the caller: a connection that waits for its turn would be a third

@@ -12,27 +12,30 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TcpSettings {
-    /// What both sides of a connection must know; empty for none. It keeps clusters apart; it does not hide what is sent.
+    /// The secret that both sides of a connection must know; empty for none. It keeps clusters
+    /// apart; it does not hide the sent bytes.
     pub cookie: Secret,
-    /// The cluster; a connection from another one is refused. That of the node's settings goes before it.
+    /// The cluster; a connection from another cluster is refused. The name in the node's settings
+    /// replaces this one.
     #[serde(skip)]
     pub cluster_name: String,
-    /// How long a connection may take until its first frame; then it is closed.
+    /// Time that a connection may take until its first frame; then it is closed.
     #[serde(with = "antiphon_persistence::time::text")]
     pub handshake_timeout: Duration,
-    /// Most connections that are accepted at the same time; others are closed at once.
+    /// Limit of the connections that are accepted at the same time; others are closed at once.
     pub connections_max: usize,
-    /// How long sent bytes may stay without an acknowledgement of the other machine; then the connection breaks.
+    /// Time that sent bytes may stay without an acknowledgement of the other machine; then the
+    /// connection breaks.
     #[serde(with = "antiphon_persistence::time::text")]
     pub user_timeout: Duration,
     /// First wait before a connection is tried again; it doubles up to `retry_max`, until a
-    /// connection has lasted for that long.
+    /// connection has lasted for `retry_max`.
     #[serde(with = "antiphon_persistence::time::text")]
     pub retry_min: Duration,
-    /// Longest such wait.
+    /// Longest wait before a connection is tried again.
     #[serde(with = "antiphon_persistence::time::text")]
     pub retry_max: Duration,
-    /// Most frames that wait for one connection; beyond, `Full`.
+    /// Limit of the frames that wait for one connection; beyond, `Full`.
     pub queue_frames_max: usize,
 }
 
@@ -55,13 +58,14 @@ impl TcpSettings {
     /// Checks every value.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, naming the setting, its value and the expected value.
     pub fn validate(&self) -> Result<()> {
         let second = Duration::from_secs(1);
         let millisecond = Duration::from_millis(1);
         bounds::duration("handshake_timeout", self.handshake_timeout, millisecond..=HOUR)?;
         bounds::count("connections_max", self.connections_max, 1..=1 << 20)?;
-        // the operating system takes it in milliseconds, and zero for its own default of many minutes
+        // the operating system takes it in milliseconds, and zero for its own default of many
+        // minutes
         bounds::duration("user_timeout", self.user_timeout, second / 10..=HOUR)?;
         bounds::duration("retry_min", self.retry_min, millisecond..=HOUR)?;
         bounds::duration("retry_max", self.retry_max, millisecond..=HOUR)?;

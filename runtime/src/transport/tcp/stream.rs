@@ -1,4 +1,4 @@
-//! One connection after the hello: frames with their length in front, both ways.
+//! A connection after the hello: frames with their length in front, both ways.
 
 use std::io;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::transport::{FRAME_BYTES_MAX, TransportHandler};
 
 /// Bytes that are gathered into one write while more frames wait.
 const WRITE_BYTES_TARGET: usize = 256 * 1024;
-/// Bytes that are made room for before the first byte of a frame is there.
+/// Bytes that are reserved before the first byte of a frame has arrived.
 const FRAME_BYTES_FIRST: usize = 64 * 1024;
 
-/// Runs a connection to its end, in its turn.
+/// Runs a connection to its end, as soon as the earlier connection of the peer has ended.
 pub(super) async fn run(
     stream: TcpStream,
     id: &NodeId,
@@ -51,8 +51,8 @@ pub(super) async fn run(
     }
 }
 
-/// A connection that runs. However it ends, also by a panic or because its task is aborted, its end is reported; the turn
-/// goes to the next connection after that.
+/// A connection that runs. Its end is always reported, also after a panic or when its task is
+/// aborted; the turn goes to the next connection after that.
 struct Running<'a> {
     id: &'a NodeId,
     peer: &'a Peer,
@@ -68,7 +68,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// The writer drops its queue when the connection breaks.
+/// Waits until the writer has dropped its queue, because the connection broke.
 async fn writing_ended(peer: &Peer) {
     if let Some(frames) = peer.frames() {
         frames.closed().await;
@@ -93,7 +93,8 @@ async fn read_all(
     }
 }
 
-/// Memory is taken as the bytes come: a length alone costs at most `FRAME_BYTES_FIRST`, which holds most frames.
+/// Reads a frame. Memory is taken as the bytes come: a length alone costs at most
+/// `FRAME_BYTES_FIRST`, which holds most frames.
 async fn read_frame(reader: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<Bytes> {
     let mut frame = BytesMut::with_capacity(length.min(FRAME_BYTES_FIRST));
     let mut bytes = reader.take(length as u64);

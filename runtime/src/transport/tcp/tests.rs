@@ -115,7 +115,7 @@ async fn another_cookie_is_refused() {
     let error =
         a.gate.ask(&b.id, ECHO, Bytes::new(), Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(error, AskError::NotConnected(_)), "{error}");
-    // the one that dials and the one that is dialled both know why
+    // the side that dials and the side that is dialled both know why
     for (side, other) in [(&a, &b), (&b, &a)] {
         let expected = format!("`cookie`: that of `{}` is another one", other.id);
         let known = async {
@@ -128,8 +128,8 @@ async fn another_cookie_is_refused() {
     assert_eq!(a.gate.trouble(&c.id), None);
 }
 
-/// It was declared dead while it cannot reach its store: it dialled twenty times a second for as
-/// long as that lasted.
+/// The node was declared dead while it could not reach its store: it dialled twenty times a second
+/// for as long as that lasted.
 #[tokio::test]
 async fn a_node_that_is_greeted_and_then_refused_dials_more_and_more_rarely() {
     let (a, b) = (side("a", 1, "x"), side("b", 1, "x"));
@@ -155,7 +155,7 @@ async fn a_port_in_use_names_the_setting() {
     assert!(message.contains("`bind`: cannot listen on 127.0.0.1:"), "{message}");
 }
 
-/// A peer that says hello as it should and then writes what it likes.
+/// A peer that says a correct hello and then writes any bytes it likes.
 struct Liar {
     id: NodeId,
     stream: TcpStream,
@@ -220,7 +220,7 @@ impl Liar {
         }
     }
 
-    /// Ends the connection, and waits until the other side has seen that.
+    /// Ends the connection, and waits until the other side has seen the end.
     async fn end(mut self, of: &Side) {
         let _ = self.stream.shutdown().await;
         let _ = self.stream.read_to_end(&mut Vec::new()).await;
@@ -232,7 +232,7 @@ const FAILURE: u8 = 4;
 const ASK: u8 = 2;
 const TELL_PART: u8 = 0x41;
 
-/// It aborted the process: memory for 2^46 bytes was asked for. 2^63 panicked.
+/// The frame aborted the process: memory for 2^46 bytes was asked for. 2^63 panicked.
 #[tokio::test]
 async fn a_frame_of_60_bytes_that_claims_an_endless_text_does_nothing() {
     let a = side("a", 1, "x");
@@ -289,7 +289,7 @@ async fn the_place_of_a_connection_is_given_back_however_it_ends() {
     assert_eq!(liar.answer().await, b"room");
 }
 
-/// What blocked the reader of a link made its probes late, and both nodes took each other for dead.
+/// A blocked reader of a link made its probes late, and both nodes took each other for dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn probes_are_answered_while_a_long_message_is_read() {
     let (a, b) = (side("a", 1, "x"), side("b", 1, "x"));

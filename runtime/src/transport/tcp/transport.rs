@@ -32,10 +32,11 @@ pub struct TcpTransport {
 }
 
 impl TcpTransport {
-    /// Takes the port; connections are accepted when the gate starts it.
+    /// Takes the port; connections are accepted when the gate starts the transport.
     ///
     /// # Errors
-    /// `Rejected` when a setting is wrong, or the address cannot be listened on (naming the setting `bind`).
+    /// `Rejected` when a setting is wrong, or the address cannot be listened on (naming the setting
+    /// `bind`).
     pub fn bind(me: NodeId, bind: SocketAddr, settings: TcpSettings) -> Result<Arc<Self>> {
         settings.validate()?;
         let cannot = |error: std::io::Error| cannot_listen("bind", bind, &error);
@@ -55,7 +56,7 @@ impl TcpTransport {
         }))
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn local_address(&self) -> SocketAddr {
         self.address
     }
@@ -82,7 +83,7 @@ impl TcpTransport {
                 tracing::warn!(%from, limit, "`connections_max` reached, a connection is closed");
                 continue;
             };
-            // each in a task of its own, so that a silent one holds up nobody
+            // each connection in a task of its own, so that a silent peer holds up no other
             task::spawn("tcp accepted", async move {
                 let _slot = slot;
                 if let Err(error) = transport.connection(stream, None).await {
@@ -123,7 +124,7 @@ impl TcpTransport {
         Ok(())
     }
 
-    /// Connects again and again: later each time, until a connection has lasted.
+    /// Keeps connecting, with longer waits each time, until a connection has lasted.
     async fn dial(this: Weak<Self>, id: NodeId, address: String) {
         let mut wait = None;
         loop {
@@ -131,7 +132,7 @@ impl TcpTransport {
             let (min, max) = (transport.settings.retry_min, transport.settings.retry_max);
             match transport.attempt(&id, &address).await {
                 Ok(true) => wait = None,
-                // whoever has declared this node dead greets it, and closes
+                // a node that has declared this node dead greets it, and closes
                 Ok(false) => {}
                 Err(error) => {
                     if let Some(transport) = this.upgrade() {
@@ -163,13 +164,13 @@ impl TcpTransport {
     }
 }
 
-/// The place of an accepted connection, given back however its task ends.
+/// The place of an accepted connection, given back in whatever way its task ends.
 struct Slot(Arc<AtomicUsize>);
 
 impl Slot {
     fn take(count: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
         let slot = Self(count.clone());
-        // the slot gives back what it has taken, also when that was too much
+        // the slot gives back its place, also when that was one too many
         (count.fetch_add(1, Ordering::AcqRel) < limit).then_some(slot)
     }
 }
@@ -180,7 +181,7 @@ impl Drop for Slot {
     }
 }
 
-/// The peer of a connection: forgotten at its end if nobody asked for it.
+/// The peer of a connection, forgotten at its end if it is not wanted.
 struct Known<'a> {
     transport: &'a TcpTransport,
     id: &'a NodeId,
@@ -193,7 +194,8 @@ impl Drop for Known<'_> {
     }
 }
 
-/// A connection works without these too; on systems that do not know them they are left out.
+/// Sets socket options. A connection works without them; on systems that do not know them they are
+/// left out.
 fn tune(stream: &TcpStream, user_timeout: Duration) {
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(stream);
@@ -238,7 +240,8 @@ impl Transport for TcpTransport {
     fn disconnect(&self, peer: &NodeId) {
         let mut peers = self.peers();
         peers.refuse(peer);
-        // the connection runs in the dial task: it is closed, which reports its end, and not aborted
+        // the connection runs in the dial task: it is closed, which reports its end, and not
+        // aborted
         let dialing = peers.dialing.remove(peer);
         let connected = peers.peers.remove(peer);
         drop(peers);

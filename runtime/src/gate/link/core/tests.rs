@@ -47,7 +47,7 @@ fn frames(effects: Vec<Effect>) -> Vec<Bytes> {
         .collect()
 }
 
-/// One frame per message.
+/// A frame for each message.
 fn sent(now: Instant, link: &mut LinkCore, messages: &[Message]) -> Vec<Bytes> {
     let mut all = Vec::new();
     for message in messages {
@@ -289,7 +289,7 @@ fn malformed_frames_are_dropped_or_end_the_stream() {
     assert!(effects.contains(&Effect::Restarted { reason: "malformed_frame" }), "{effects:?}");
 }
 
-/// One record in one frame, as a peer that lies would write it.
+/// A frame with one record, as a peer that lies would write it.
 fn lie(kind: u8, number: u64, correlation: u64, payload: &[u8]) -> Bytes {
     let mut frame = Vec::new();
     let header =
@@ -357,7 +357,7 @@ fn a_message_whose_rest_does_not_come_in_time_makes_the_link_begin_anew() {
     let (now, budget, mut link) = up(settings);
     link.step(now, Input::Frame(lie(TELL_PART, 0, 0, b"x")));
     let late = now + limit;
-    // more of it does not help: a peer that sends a byte now and then is as bad as one that sends none
+    // more parts do not help: a peer that sends a byte now and then is as bad as a silent one
     link.step(late - Duration::from_millis(1), Input::Frame(lie(TELL_PART, 1, 0, b"x")));
     assert_eq!(restarted(&link.step(late - Duration::from_millis(1), Input::Tick)), None);
     assert_eq!(restarted(&link.step(late, Input::Tick)), Some("unfinished_timeout"));
