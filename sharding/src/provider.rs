@@ -12,10 +12,10 @@ use crate::ShardingSettings;
 /// The placement of replicas on nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicationMode {
-    /// One sharding for each replica, on the nodes of its place.
+    /// A sharding for each replica, on the nodes of its place.
     PerRole,
-    /// One sharding for all replicas, on all nodes of one place. The replica id tells the entities
-    /// apart there.
+    /// A single sharding for all replicas, on all nodes of one place. The replica id tells the
+    /// entities apart there.
     ReplicaQualified,
 }
 
@@ -37,7 +37,7 @@ pub struct ReplicatedEntityProvider<E: EventSourced> {
 }
 
 impl<E: EventSourced> ReplicatedEntityProvider<E> {
-    /// One sharding for each replica. Replica `r` runs on the nodes whose place (role) is `r`; the
+    /// A sharding for each replica. Replica `r` runs on the nodes whose place (role) is `r`; the
     /// other nodes reach it through proxies. Each place has its own stores. `behaviour` makes the
     /// behaviour of one entity.
     pub fn per_role(
@@ -60,8 +60,8 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         Self::new(ReplicationMode::PerRole, entity_type, replicas, behaviour)
     }
 
-    /// One sharding for all replicas, on all nodes of the place. The stores of the place have the
-    /// streams of all replicas.
+    /// A single sharding for all replicas, on all nodes of the place. The stores of the place have
+    /// the streams of all replicas.
     pub fn replica_qualified(
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
