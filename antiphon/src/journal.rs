@@ -185,7 +185,7 @@ impl OpenJournal {
         }
     }
 
-    /// What an operator has to know although the store works: damaged rows that were met since the
+    /// Warnings for the operator of a store that works: the damaged rows that were met since the
     /// journal was opened.
     pub fn warnings(&self) -> Vec<String> {
         damage(&self.counts()).into_iter().collect()
