@@ -30,7 +30,7 @@ enum Command {
     Read(ReplyTo<Vec<String>>),
     /// Never answers and never ends.
     Forever(ReplyTo<usize>),
-    /// Its answer cannot be encoded for another node.
+    /// The command's answer cannot be encoded for another node.
     Unsendable(ReplyTo<Unsendable>),
     /// Persists, and tells the place for the answer to another entity, whose handler panics.
     PassOn(ReplyTo<usize>),

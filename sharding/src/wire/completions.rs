@@ -39,7 +39,7 @@ impl Completions {
     /// the command cannot be read, no asker was answered: the caller answers them.
     ///
     /// # Errors
-    /// Those of [`decode_command`].
+    /// The errors of [`decode_command`].
     pub(crate) fn read<C: DeserializeOwned>(
         self: &Arc<Self>,
         bytes: &[u8],

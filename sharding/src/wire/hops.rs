@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! bits 0-5  nodes that passed it on
-//! bit  6    `FOR_RELAY`: the next node may pass it on once, to a node that it is connected to itself
+//! bit  6    `FOR_RELAY`: the next node may pass it on once, to a node to which it is connected
 //! bit  7    `FROM_RELAY`: the next node must handle it; if it is not the home, nothing is done
 //! ```
 //!
