@@ -99,8 +99,8 @@ pub struct ShardingSettings {
     /// Time after which an entity that holds back events is told again. At most 1h.
     #[serde(with = "antiphon_persistence::time::text")]
     pub held_retell: Duration,
-    /// Most times that the journal loop tells an entity. Then the loop goes on without the entity,
-    /// which counts as holding back.
+    /// Number of times that the journal loop tells an entity and waits for its answer. Then the
+    /// loop tells the entity once more and goes on without it: the entity counts as holding back.
     pub loop_tells_max: usize,
     /// Most entities of one shard that hold back events of one peer replica. At the limit, the
     /// shard's position in that replica's feed stands still. At most 16777216.

@@ -11,8 +11,8 @@
 //! `At(me)` while the shard drains comes from a newer coordinator, which knows nothing of the move:
 //! the shard starts anew when it has drained.
 //!
-//! Invariants: a command ends in exactly one `Local`, `Remote` or `Refuse`; commands that wait go
-//! before later commands; at most `waiting_max` commands wait.
+//! Invariants: a command ends in exactly one `Local`, `Remote` or `Refuse`, unless `take_where`
+//! takes it out; commands that wait go before later commands; at most `waiting_max` commands wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;

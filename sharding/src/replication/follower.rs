@@ -53,7 +53,7 @@ pub(crate) struct LoopProgress {
     pub(crate) position: String,
     /// Number of entities that are behind.
     pub(crate) entities_behind: usize,
-    /// Seconds since the oldest of them is behind.
+    /// Seconds for which the oldest of them has been behind.
     pub(crate) behind_for_seconds: f64,
     /// Seconds since the last read of the peer's feed; `None` before the first read.
     pub(crate) read_before_seconds: Option<f64>,

@@ -40,7 +40,8 @@ pub struct LoopSettings {
     pub interval_max: Duration,
     /// Time after which an entity that has not answered is told again.
     pub retell: Duration,
-    /// Most times that an entity is told before the loop goes on without it, as if it held back.
+    /// Number of times that an entity is told and awaited. Then the entity is told once more, and
+    /// the loop goes on without it, as if it held back.
     pub tells_max: usize,
     /// Time after which an entity that holds back is told again.
     pub held_retell: Duration,
