@@ -143,7 +143,7 @@ impl Journal {
     }
 }
 
-/// Refuses a journal that is to be written and may only be read by its settings.
+/// Refuses a journal that must be written when its settings only permit reads.
 fn check_role(table: &str, fits: bool) -> Result<()> {
     match fits {
         true => Ok(()),
@@ -163,7 +163,7 @@ impl OpenJournal {
         }
     }
 
-    /// Checks that the journal is still the one that was opened.
+    /// Checks that the journal is still the journal that was opened.
     ///
     /// # Errors
     /// `Fenced` when a file was moved, deleted or replaced: the journal takes no more writes, and
@@ -185,7 +185,7 @@ impl OpenJournal {
         }
     }
 
-    /// What an operator has to know although the store works: damaged rows that were met since the
+    /// Warnings for the operator of a store that works: the damaged rows that were met since the
     /// journal was opened.
     pub fn warnings(&self) -> Vec<String> {
         damage(&self.counts()).into_iter().collect()

@@ -73,7 +73,7 @@ fn confirmed() -> Result<bool> {
     let cannot = |error: std::io::Error| {
         Error::rejected(format!("no answer can be read: {error}: use --yes to confirm"))
     };
-    // whoever does not see the question cannot answer it
+    // an operator who does not see the question cannot answer it
     output::write(&mut std::io::stdout(), format_args!("Type `yes` to accept this: "))
         .map_err(cannot)?;
     let mut line = String::new();

@@ -1,7 +1,7 @@
 //! The JSON of a request, in which each key occurs once.
 //!
 //! A `serde_json::Value` keeps the last of two values with one key, so that `{"add": 1, "add": 2}`
-//! would add 2. It is not certain what its sender meant, so it is refused.
+//! would add 2. The meaning of such a request is not certain, so it is refused.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Number, Value};
 /// Reads the JSON of a request.
 ///
 /// # Errors
-/// A text is no JSON, or has a key twice.
+/// A description of the fault: the text is not JSON, or has a key twice.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, String> {
     match serde_json::from_slice(bytes) {
         Ok(Once(value)) => Ok(value),

@@ -1,8 +1,9 @@
 //! Output of the commands.
 //!
-//! `println!` and `eprintln!` panic when nobody takes their text: a pipe whose reader ended, such as
-//! `head`, or a full disk. The functions here return such an error instead. A reader that ended had
-//! enough, so its command goes on without output, and ends as it would have ended.
+//! `println!` and `eprintln!` panic when their text cannot be written: to a pipe whose reader
+//! ended, such as `head`, or to a full disk. The functions here return such an error instead. A
+//! reader that ended needs no more text, so its command goes on without output, and ends as it
+//! would have ended.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -46,8 +47,7 @@ fn as_printed(written: io::Result<()>) -> Result<()> {
     }
 }
 
-/// Prints a line to the standard error. When the standard error takes nothing either, there is nobody
-/// left to tell.
+/// Prints a line to the standard error. An error is ignored: there is no other place to report it.
 pub fn complain(text: fmt::Arguments<'_>) {
     let _ = write(&mut io::stderr().lock(), format_args!("{text}\n"));
 }

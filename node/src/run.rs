@@ -26,8 +26,8 @@ use crate::output;
 pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
     let config = config::load_checked(path)?;
     let repeats = Repeats::new(config.log_repeats.clone());
-    // a line that the standard error does not take, because its disk is full, is left out: the layer
-    // would complain about it by `eprintln!`, which panics in the task that logged
+    // a line that the standard error does not take, because its disk is full, is left out: the
+    // layer would complain about it by `eprintln!`, which panics in the task that logged
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let log = tracing_subscriber::registry()

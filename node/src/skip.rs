@@ -63,8 +63,8 @@ pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
     Ok(true)
 }
 
-/// Warns of an entity of which this place has no event. It is not refused, because its first event
-/// may be the one that cannot be applied.
+/// Warns of an entity of which this place has no event. Such an entity is not refused, because its
+/// first event may be an event that cannot be applied.
 fn warning(event: &SkippedEvent, highest: SequenceNr) -> Option<String> {
     (highest == SequenceNr::ZERO).then(|| {
         format!(

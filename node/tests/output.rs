@@ -1,4 +1,4 @@
-//! The commands, as processes, when nobody takes their output.
+//! The commands, as processes, when their output cannot be written.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

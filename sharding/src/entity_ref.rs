@@ -1,4 +1,4 @@
-//! What an application holds of one replica of an entity, wherever it lives.
+//! The application's reference to one replica of an entity, wherever that replica lives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,17 +14,19 @@ use crate::AskError;
 
 /// Takes commands for entities of one type.
 pub(crate) trait CommandPort<C>: Send + Sync {
-    /// Where the commands of an entity go; it never changes.
+    /// Index of the shard that takes the commands of an entity. It never changes. `None`: no such
+    /// replica.
     fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize>;
 
-    /// Takes a command; whoever holds it asks `claim` before it does something with it.
+    /// Takes a command. Each holder of the command asks `claim` before it acts on the command.
     fn tell(&self, index: usize, entity: Arc<str>, command: C, claim: Claim);
 
     /// The monotonic time of the node.
     fn now(&self) -> Instant;
 }
 
-/// One replica of an entity, on this node or another. Cheap to clone; it stays good when the entity moves.
+/// A reference to one replica of an entity, on this node or another. Cheap to clone. It stays valid
+/// when the entity moves.
 pub struct EntityRef<C> {
     id: ReplicationId,
     port: Arc<dyn CommandPort<C>>,
@@ -54,29 +56,32 @@ impl<C: Send + 'static> EntityRef<C> {
         Self { id, port, index, ask_timeout }
     }
 
-    /// Type, entity and replica.
+    /// The entity type, entity id and replica id.
     pub fn replication_id(&self) -> &ReplicationId {
         &self.id
     }
 
-    /// The same with another limit for [`Self::ask`].
+    /// The same reference with another time limit for [`Self::ask`].
     #[must_use]
     pub fn with_ask_timeout(mut self, timeout: Duration) -> Self {
         self.ask_timeout = timeout;
         self
     }
 
-    /// Sends a command, at most once. Commands of one sender to one entity arrive in order while its home stays.
+    /// Sends a command, at most once. Commands of one sender to one entity arrive in order while
+    /// the home of the shard does not change.
     pub fn tell(&self, command: C) {
         self.port.tell(self.index, self.id.entity_id().clone(), command, Claim::unlimited());
     }
 
-    /// Sends a command with a place for the answer, and waits for that, at most `ask_timeout`. A command that was not handed to the entity
-    /// or to another node by then is void: nobody will handle it, and the error is `Expired`. Dropping the future gives the answer up;
-    /// the command goes on.
+    /// Sends a command with a place for the answer, and waits for the answer, at most
+    /// `ask_timeout`. A command that was not handed to the entity or to another node by then is
+    /// void: it is never handled, and the error is `Expired`. Dropping the future gives up the
+    /// answer; the command goes on.
     ///
     /// # Errors
-    /// See [`AskError`]; [`AskError::is_without_effect`] tells whether it is safe to send the command again.
+    /// See [`AskError`]. [`AskError::is_without_effect`] tells whether the command can be sent
+    /// again safely.
     pub async fn ask<R>(&self, command: impl FnOnce(ReplyTo<R>) -> C) -> Result<R, AskError>
     where
         R: Serialize + DeserializeOwned + Send + 'static,

@@ -1,39 +1,48 @@
-//! Why an entity did not answer.
+//! The reasons why an entity did not answer.
 
 use std::fmt;
 
 use antiphon_persistence::reply::ReplyError;
 use antiphon_runtime::AskError as GateError;
 
-/// Why an entity did not answer. Each kind says by itself what is known of the command's effect.
+/// The reason why an entity did not answer. Each kind says what is known of the command's effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AskError {
-    /// No answer in time, and the command had been handed over: it may have taken effect, or may still.
+    /// No answer came in time, and the command had been handed over: it may have taken effect, or
+    /// may still.
     Timeout,
     /// The handler let go of its `ReplyTo` without an answer: the command may have taken effect.
     NoReply,
-    /// A bound was hit: the command has not taken effect. Slow down.
+    /// A limit was hit: the command has not taken effect. Send fewer commands.
     Overloaded(String),
-    /// The entity or its node ended while the command's events were on their way to the journal: it may have taken effect.
+    /// The entity or its node ended while the command's events were on their way to the journal:
+    /// the command may have taken effect.
     Stopped(String),
-    /// Nobody was there to handle the command: it has not taken effect. Try again later, or at another replica.
+    /// No node handled the command: it has not taken effect. Try again later, or at another
+    /// replica.
     NotHere(String),
     /// The command cannot be handled as it is: it has not taken effect.
     Rejected(String),
-    /// The journal could not take the events, or the entity cannot take commands now: the command has not taken effect. Try again later.
+    /// The journal could not take the events, or the entity cannot take commands now: the command
+    /// has not taken effect. Try again later.
     Unavailable(String),
-    /// The link to the other node broke while the command was under way: it may have taken effect, or may still.
+    /// The link to the other node broke while the command was under way: it may have taken effect,
+    /// or may still.
     Unreachable(String),
-    /// The command was handled, but its answer could not be made, sent or read: it may have taken effect.
+    /// The command was handled, but its answer could not be made, sent or read: the command may
+    /// have taken effect.
     Unanswered(String),
-    /// The asker's time was over before the command was handed over: it is void, and has not taken effect.
+    /// The asker's time was over before the command was handed over: the command is void, and has
+    /// not taken effect.
     Expired(String),
-    /// The application's code failed before anything of the command was stored: it has not taken effect.
+    /// The application's code failed before any event of the command was stored: the command has
+    /// not taken effect.
     Failed(String),
 }
 
 impl AskError {
-    /// Whether it is certain that the command has not taken effect and never will, so that it can safely be sent again.
+    /// Returns true when the command certainly has not taken effect and never will: it can be sent
+    /// again safely.
     pub fn is_without_effect(&self) -> bool {
         match self {
             Self::Overloaded(_)
@@ -69,7 +78,7 @@ impl From<ReplyError> for AskError {
     }
 }
 
-/// What a broken ask of the gate means to the asker of an entity.
+/// Translates an error of the gate's ask into the error of an entity's asker.
 pub(crate) fn reply_error(error: GateError) -> ReplyError {
     match error {
         GateError::Timeout => ReplyError::Timeout,

@@ -1,9 +1,9 @@
-//! The entities of the place whose replicas differ for ever, for the operator.
+//! The entities of the place whose replicas differ for ever, listed for the operator.
 //!
-//! An entity finds a fork once, while it reads the events again that a place had which was not
-//! asked (`docs/restore.md`). So a fork is recorded in the store of the place. All nodes of the
-//! place read the records at their start and now and then, and warn of them until an operator
-//! clears them.
+//! An entity finds a fork only once, while it reads the events of a place that was not asked
+//! because a loss was accepted (`docs/restore.md`). So a fork is recorded in the store of the
+//! place. All nodes of the place read the records at their start and every ten seconds, and warn of
+//! the forks until an operator clears the records.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,10 +16,10 @@ use antiphon_runtime::{Node, Result};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-/// Most entities that are recorded for a place. Beyond, further ones are only in the log: the place
-/// has to be made anew in any case.
+/// Most forks that are recorded for a place. Further forks are only logged: the place has to be
+/// made anew in any case.
 const RECORDED_MAX: usize = 1000;
-/// Entities that `/cluster` lists.
+/// Most entities that `/cluster` lists.
 const LISTED_MAX: usize = 100;
 /// Time between two reads of the records.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub(crate) struct Forks {
     found: Notify,
 }
 
-/// A core: the records of the store, and what this node has to add to them.
+/// The records of the store, and the forks that this node still has to record. A pure core.
 #[derive(Debug, Default)]
 struct Book {
     recorded: BTreeSet<ForkedEntity>,
@@ -39,7 +39,7 @@ struct Book {
 }
 
 impl Book {
-    /// Takes a fork that an entity here found. Returns whether there is room for it.
+    /// Adds a fork that an entity here found. Returns false when there is no room for it.
     fn add(&mut self, forked: ForkedEntity) -> bool {
         let is_known = self.recorded.union(&self.unrecorded).any(|known| known.id == forked.id);
         if is_known {
@@ -52,7 +52,7 @@ impl Book {
         has_room
     }
 
-    /// Takes what the store has, after `written` was written.
+    /// Takes all records of the store, read after `written` was written.
     fn read(&mut self, written: &BTreeSet<ForkedEntity>, all: Vec<ForkedEntity>) {
         self.unrecorded.retain(|forked| !written.contains(forked));
         self.recorded = all.into_iter().collect();
@@ -64,7 +64,7 @@ impl Book {
 }
 
 impl Forks {
-    /// The forks of a node; the first call starts the task that keeps the records.
+    /// Returns the forks of a node. The first call starts the task that keeps the records.
     pub(crate) fn of(node: &Node) -> Arc<Self> {
         node.extension(|| {
             let forks = Arc::new(Self::default());
@@ -73,7 +73,7 @@ impl Forks {
         })
     }
 
-    /// An entity here found a fork.
+    /// Notes a fork that an entity here found.
     pub(crate) fn found(&self, forked: ForkedEntity) {
         let id = forked.id.clone();
         if self.book().add(forked) {
@@ -83,7 +83,7 @@ impl Forks {
         }
     }
 
-    /// For `/cluster`: the entities, with the first number that was used twice.
+    /// The forked entities for `/cluster`, each with the first number that was used twice.
     pub(crate) fn json(&self) -> Value {
         let book = self.book();
         let all = book.all();
@@ -95,7 +95,7 @@ impl Forks {
         json!({ "count": all.len(), "entities": listed })
     }
 
-    /// What an operator has to know.
+    /// Warning for the operator; `None` without forks.
     pub(crate) fn warning(&self) -> Option<String> {
         let book = self.book();
         let all = book.all();
@@ -110,7 +110,7 @@ impl Forks {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what is not recorded, and reads the records.
+    /// Records the new forks, then reads all records.
     async fn refresh(&self, coordination: &dyn Coordination) -> Result<()> {
         let unrecorded = self.book().unrecorded.clone();
         for forked in &unrecorded {
@@ -125,7 +125,7 @@ impl Forks {
 async fn keep(forks: Weak<Forks>, node: Node) {
     let (coordination, clock) = (node.stores().coordination.clone(), node.clock().clone());
     let mut fault = LastingFault::new(node.settings().fault_log_interval);
-    // the node holds the forks, and must not be held by them
+    // the node holds the forks, so the forks must not hold the node
     drop(node);
     loop {
         let Some(forks) = forks.upgrade() else { return };

@@ -3,12 +3,14 @@
 //! ```text
 //!   EntityRef --> region (routes by shard) --> shard (starts, forwards, passivates) --> entity
 //!                    |  ^                        |
-//!                    |  +-- homes -- coordinator |-- journal loop per peer replica
-//!                    +--> region of another node |-- direct replication to the other replicas' regions
+//!                    |  +-- homes -- coordinator |-- journal loop per other replica
+//!                    +--> region of another node |-- direct replication to the other replicas
 //! ```
 //!
-//! - [`ReplicatedSharding::init`] starts an entity type on a node; [`ReplicatedEntityProvider`] says which replicas it has.
-//! - [`coordinator`] decides where shards live; [`region`] routes; [`shard`] runs entities; [`replication`] keeps replicas together.
+//! - [`ReplicatedSharding::init`] starts an entity type on a node. [`ReplicatedEntityProvider`]
+//!   names its replicas.
+//! - [`coordinator`] assigns homes to shards; [`region`] routes commands; [`shard`] runs entities;
+//!   [`replication`] brings the events of the other replicas.
 
 pub mod coordinator;
 mod entity_ref;

@@ -1,21 +1,23 @@
-//! Which replica is asked when the caller does not care.
+//! The choice of a replica for a caller that names none.
 
 use antiphon_persistence::identity::ReplicaId;
 
-/// Which replica is asked when the caller does not care.
+/// The rule that chooses a replica for a caller that names none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RoutingPolicy {
-    /// The replica of this node's place, if there is one, whether it can be reached or not; else the first.
+    /// The replica of this node's place, reachable or not; the first replica if the place has none.
     Nearest,
-    /// Always the same one for the same text (a session or a user), so that one's own writes are seen.
+    /// The same replica for the same text (a session or a user), so that a user sees his own
+    /// writes.
     Sticky(String),
-    /// The nearest one that can be reached now: another place takes over when this one is down.
+    /// The nearest replica that can be reached now: another place takes over when this one is down.
     #[default]
     FailOver,
 }
 
 impl RoutingPolicy {
-    /// Chooses one of `replicas`, which are sorted and not empty, `nearest` first if it is one of them.
+    /// Chooses one of `replicas`, which are sorted and not empty. `nearest`, if there is one, comes
+    /// first, except under `Sticky`.
     pub(crate) fn choose<'a>(
         &self,
         replicas: &'a [ReplicaId],

@@ -1,5 +1,5 @@
-//! Shards, their homes, how far replication is, and whether the journal went back, for the
-//! operator.
+//! Sections of `/cluster` for the operator: the homes of shards, the progress of replication, and
+//! doubts about the journal.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::forks::Forks;
 use crate::registry::Registry;
 
-/// The part of `/cluster` that is about entities: for each type its shards with their homes, and
-/// for each shard that lives on this node how far it has followed each peer: its position, how many
-/// entities are behind, and since when.
+/// The section of `/cluster` about entities: the shards of each type with their homes. For each
+/// shard on this node and each peer replica: the position in its feed, the number of entities that
+/// are behind, and for how long.
 pub struct ShardingSection {
     registry: Arc<Registry>,
 }
@@ -39,10 +39,10 @@ impl ClusterSection for ShardingSection {
     }
 }
 
-/// The part of `/cluster` that is about the journal of the place: whether it may have gone back,
-/// whose word is missing, what an operator has accepted, and the entities that differ from other
-/// places since. While a place that has to be asked
-/// cannot be, or own events are still taken back, the node is not ready.
+/// The section of `/cluster` about the journal of the place: doubts whether the journal went back,
+/// the places that have not answered yet, the losses that an operator accepted, and the entities
+/// that differ from other places since. The node is not ready while a place that has to be asked
+/// cannot be read, or while own events are still taken back.
 pub struct ContinuitySection {
     node: Node,
     registry: Arc<Registry>,

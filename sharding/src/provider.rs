@@ -1,4 +1,4 @@
-//! What an entity type is: its name, its replicas and its behaviour.
+//! The definition of an entity type: its name, its replicas and its behaviour.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,21 +9,22 @@ use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 
 use crate::ShardingSettings;
 
-/// How replicas are put on nodes.
+/// The placement of replicas on nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicationMode {
-    /// One sharding for each replica, on the nodes of its place.
+    /// A sharding for each replica, on the nodes of its place.
     PerRole,
-    /// One sharding for all replicas, on all nodes of one place; the replica is part of the entity's id there.
+    /// A single sharding for all replicas, on all nodes of one place. The replica id tells the
+    /// entities apart there.
     ReplicaQualified,
 }
 
-/// The id of the entity that a behaviour is made for to ask it which kinds of events it writes.
+/// Entity id for the behaviour that is made at the start, to ask for the kinds of its events.
 const EXAMPLE: &str = "example";
 
 pub(crate) type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
 
-/// What an entity type is: its name, its replicas and its behaviour.
+/// The definition of an entity type: its name, its replicas and its behaviour.
 pub struct ReplicatedEntityProvider<E: EventSourced> {
     pub(crate) entity_type: Arc<str>,
     pub(crate) replicas: Vec<ReplicaId>,
@@ -31,13 +32,14 @@ pub struct ReplicatedEntityProvider<E: EventSourced> {
     pub(crate) factory: Factory<E>,
     pub(crate) settings: ShardingSettings,
     pub(crate) places: BTreeMap<ReplicaId, Arc<str>>,
-    /// An id for which the factory makes a behaviour.
+    /// Entity id for which the factory makes a behaviour at the start.
     pub(crate) example: Arc<str>,
 }
 
 impl<E: EventSourced> ReplicatedEntityProvider<E> {
-    /// One sharding for each replica: replica `r` runs on the nodes whose place (role) is `r`, and the other nodes reach it through
-    /// proxies. Each place has its own stores. `behaviour` makes the behaviour of one entity.
+    /// A sharding for each replica. Replica `r` runs on the nodes whose place (role) is `r`; the
+    /// other nodes reach it through proxies. Each place has its own stores. `behaviour` makes the
+    /// behaviour of one entity.
     pub fn per_role(
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
@@ -47,8 +49,9 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         Self::new(ReplicationMode::PerRole, entity_type, replicas, behaviour)
     }
 
-    /// The same with a factory that may fail, for ids that it does not want, say: then those who ask the entity get `Failed` with its
-    /// reason, and the next command calls it again. It is called in the entity's own task.
+    /// Like [`Self::per_role`], with a factory that may fail, for example for an id that it does
+    /// not accept. Then askers of the entity get `Failed` with the factory's reason, and the next
+    /// command calls the factory again. The factory is called in the entity's own task.
     pub fn try_per_role(
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
@@ -57,7 +60,8 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         Self::new(ReplicationMode::PerRole, entity_type, replicas, behaviour)
     }
 
-    /// One sharding for all replicas, on all nodes of the place, whose stores have the streams of all replicas.
+    /// A single sharding for all replicas, on all nodes of the place. The stores of the place have
+    /// the streams of all replicas.
     pub fn replica_qualified(
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
@@ -67,7 +71,7 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         Self::new(ReplicationMode::ReplicaQualified, entity_type, replicas, behaviour)
     }
 
-    /// The same with a factory that may fail, as [`Self::try_per_role`] says.
+    /// Like [`Self::replica_qualified`], with a factory that may fail as in [`Self::try_per_role`].
     pub fn try_replica_qualified(
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
@@ -93,37 +97,40 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         }
     }
 
-    /// Another id than `example` for the behaviour that is made at the start, to compare the shapes
-    /// of its events and state with what is stored. If the factory refuses it, they are compared
-    /// when the first entity starts, and a changed type is noticed only then.
+    /// Sets another id than `example` for the behaviour that is made at the start, to compare the
+    /// shapes of its events and state with the stored shapes. If the factory refuses the id, the
+    /// shapes are compared when the first entity starts: a changed type is noticed only then.
     #[must_use]
     pub fn with_example(mut self, entity_id: impl AsRef<str>) -> Self {
         self.example = entity_id.as_ref().into();
         self
     }
 
-    /// Other limits than the defaults.
+    /// Sets other limits than the defaults.
     #[must_use]
     pub fn with_settings(mut self, settings: ShardingSettings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// Puts a replica on the nodes of a place with another name: for the [empty](ReplicaId::empty) replica of a migrated entity.
+    /// Puts a replica on the nodes of a place with another name, for example the
+    /// [empty](ReplicaId::empty) replica of a migrated entity.
     #[must_use]
     pub fn with_replica_place(mut self, replica: ReplicaId, place: impl AsRef<str>) -> Self {
         self.places.insert(replica, place.as_ref().into());
         self
     }
 
-    /// Whether events are passed on to the other replicas at once. Without, they read this one's journal.
+    /// True: events are sent to the other replicas at once. False: the other replicas read them
+    /// from this replica's journal.
     #[must_use]
     pub fn with_event_publishing(mut self, on: bool) -> Self {
         self.settings.event_publishing = on;
         self
     }
 
-    /// Whether events that the other replicas pass on are taken. Without, their journals are read.
+    /// True: events that other replicas send at once are taken. False: only their journals are
+    /// read.
     #[must_use]
     pub fn with_direct_replication(mut self, on: bool) -> Self {
         self.settings.direct_replication = on;

@@ -1,4 +1,4 @@
-//! The entity types of one node, so that messages of other nodes find their region.
+//! The entity types of one node. Messages of other nodes find their region here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,7 +18,7 @@ use crate::wire::{COMMANDS, SHARDING, Wire, WireCommand};
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// A region without its type.
+/// A region without its type parameter.
 pub(crate) trait RegionPort: Send + Sync {
     fn command(&self, command: WireCommand, responder: Option<Responder>);
     fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>);
@@ -38,7 +38,7 @@ where
 
     fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>) {
         match message {
-            // a place that no replica lives in would be remembered for ever
+            // a place without replicas would be remembered for ever
             Wire::Homes { place, homes, .. } if self.has_place(&place) => {
                 self.homes(&place, &homes);
             }
@@ -87,7 +87,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// The registry of a node; the first call begins to take messages of other nodes.
+    /// Returns the registry of a node. The first call registers its services at the gate.
     pub(crate) fn of(node: &Node) -> Arc<Self> {
         node.extension(|| {
             let refused = node.metrics().counters(

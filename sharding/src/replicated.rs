@@ -1,4 +1,4 @@
-//! The entry: an entity type with its replicas, on one node.
+//! The entry point: an entity type with its replicas, on one node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,12 +53,14 @@ impl<E: EventSourced> ReplicatedSharding<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// Starts the type on a node: as a host of the replicas of its place, and as a proxy for the others. All nodes of a place should do
-    /// so with the same provider.
+    /// Starts the type on a node, as a host of the replicas of its place and as a proxy for the
+    /// others. All nodes of a place should start the type with the same provider.
     ///
     /// # Errors
-    /// `Rejected` when a setting is wrong, the node has the type already, the place of a replica is not known to the node, or a place has
-    /// stored events or snapshots under the same version with another shape (see [`antiphon_persistence::shape`]).
+    /// `Rejected` when a setting is wrong, the node has the type already, the node does not know
+    /// the place of a replica, or a place has stored events or snapshots under the same version
+    /// with another shape (see [`antiphon_persistence::shape`]). Errors of the place's store when
+    /// its shapes cannot be read.
     pub async fn init(node: &Node, provider: ReplicatedEntityProvider<E>) -> Result<Self> {
         provider.settings.validate()?;
         // fails early when the type's name is not allowed
@@ -106,7 +108,7 @@ where
         &self.region.parts().replicas
     }
 
-    /// One reference for each replica of an entity.
+    /// Returns one reference for each replica of an entity.
     ///
     /// # Errors
     /// `Rejected` when the id is empty, too long, or has a forbidden character.
@@ -120,7 +122,7 @@ where
         references.collect()
     }
 
-    /// The reference of one replica of an entity.
+    /// Returns the reference of one replica of an entity.
     ///
     /// # Errors
     /// `Rejected` when the id is not allowed, or there is no such replica.
@@ -141,7 +143,7 @@ where
         Ok(EntityRef::new(id, self.region.clone(), parts.settings.ask_timeout))
     }
 
-    /// The reference of the replica that a policy chooses.
+    /// Returns the reference of the replica that a policy chooses.
     ///
     /// # Errors
     /// `Rejected` when the id is not allowed.
@@ -162,7 +164,8 @@ where
         self.entity_ref_for(&entity_id, replica)
     }
 
-    /// Whether every shard of this place has a home that this node knows.
+    /// Returns true once every shard of this place had a home that this node knows. Returns false
+    /// again while a shard has been without a home for longer than `homeless_grace`.
     pub fn is_ready(&self) -> bool {
         self.region.ready().is_ok()
     }
@@ -172,12 +175,12 @@ where
         self.region.hosted()
     }
 
-    /// How many entities are at work on this node.
+    /// Number of entities at work on this node.
     pub fn entity_count(&self) -> usize {
         self.region.entity_count()
     }
 
-    /// One of the counters of `EntityCounters` on this node; zero when there is none of that name.
+    /// Value of one of the `EntityCounters` on this node; zero when no counter has that name.
     pub fn counter(&self, name: &str) -> u64 {
         self.region.counter(name)
     }

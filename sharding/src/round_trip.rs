@@ -1,5 +1,5 @@
-//! Lets commands and answers go through the codec even where they stay on a node, in debug builds: what could not come to another node is
-//! noticed where it is written, and not when shards move.
+//! Sends commands and answers through the codec even within a node, in debug builds. A value that
+//! could not be sent to another node is noticed where it is written, and not when shards move.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 
 use crate::wire::Completions;
 
-/// The command as it would come to another node; its answers will be read as they would be there. `None` when it cannot, its asker then knows
-/// why. Without debug assertions, the command as it is.
+/// The command as another node would read it; its answers are encoded and read in the same way.
+/// `None` when the command cannot be sent: its asker then has the reason. Without debug assertions,
+/// the command itself.
 pub(crate) fn as_between_nodes<C: Serialize + DeserializeOwned>(
     command: C,
     claim: &Claim,
@@ -97,7 +98,7 @@ mod tests {
         assert!(why.contains("Late") && why.contains("the test wants it"), "{why}");
     }
 
-    /// Reads a place for an answer and lets go of it.
+    /// Reads a place for an answer and drops it.
     #[derive(Debug, Serialize)]
     struct Careless(ReplyTo<u8>);
 

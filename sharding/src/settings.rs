@@ -13,85 +13,97 @@ use serde::{Deserialize, Serialize};
 pub struct ShardingSettings {
     /// Limits of the entities.
     pub entity: EntitySettings,
-    /// How long [`crate::EntityRef::ask`] waits. Then it returns `Timeout`.
+    /// Time limit of [`crate::EntityRef::ask`]. After it, `ask` returns `Expired` when the command
+    /// was not handed over, else `Timeout`.
     #[serde(with = "antiphon_persistence::time::text")]
     pub ask_timeout: Duration,
-    /// Longest time that a node waits for another node's answer, whatever the asker does.
+    /// Longest time that a node waits for another node's answer, whatever the asker's limit is.
     #[serde(with = "antiphon_persistence::time::text")]
     pub remote_ask_timeout: Duration,
-    /// Most commands that wait at a region for one shard without a reachable home. Beyond, they are refused with `Overloaded`.
+    /// Most commands that wait at a region for one shard without a reachable home. Further commands
+    /// are refused with `Overloaded`.
     pub shard_buffer_max: usize,
-    /// Most commands that wait for an entity that is stopping. Beyond, they are refused with `Overloaded`.
+    /// Most commands that wait for an entity that is stopping. Further commands are refused with
+    /// `Overloaded`.
     pub entity_buffer_max: usize,
-    /// How long a command waits for a home at most; then it is refused with `NotHere`, which says that nothing took effect. Shorter than
-    /// `ask_timeout`, so that the asker hears it.
+    /// Longest time that a command waits for a home. Then it is refused with `NotHere`, which says
+    /// that nothing took effect. With `tick_interval` at most `ask_timeout`, so that the asker gets
+    /// the refusal.
     #[serde(with = "antiphon_persistence::time::text")]
     pub home_timeout: Duration,
-    /// How long an entity may take to stop: because its shard moves, its node goes, or it is passivated. Then it is killed and named in the
-    /// log, so that a shard always drains. At most 1h.
+    /// Longest time that an entity may take to stop when its shard moves, its node leaves, or it is
+    /// passivated. Then it is killed and named in the log, so that a shard always drains. At most
+    /// 1h.
     #[serde(with = "antiphon_persistence::time::text")]
     pub stop_timeout: Duration,
-    /// An entity without a command for so long is passivated; zero: never.
+    /// An entity without a command for this time is passivated; zero: never.
     #[serde(with = "antiphon_persistence::time::text")]
     pub passivate_after: Duration,
-    /// An entity without any event and without a command for so long is passivated: somebody only asked for it; zero: as the
-    /// others.
+    /// An entity without any event and without a command for this time is passivated, since it was
+    /// only asked for its state; zero: it is treated like the others.
     #[serde(with = "antiphon_persistence::time::text")]
     pub passivate_empty_after: Duration,
-    /// Most entities at work on the node, of all types together. Beyond, those that were used least recently are passivated, and
-    /// while an eighth more are busy, commands for others are refused with `Overloaded`; zero: no limit.
+    /// Most entities at work on the node, of all types together. Above it, the least recently used
+    /// entities are passivated. While an eighth more are busy, commands that would start another
+    /// entity are refused with `Overloaded`; zero: no limit.
     pub entities_max: usize,
-    /// Most entities at work in one shard. Beyond, those that were used least recently are passivated; zero: no limit.
+    /// Most entities at work in one shard. Above it, the least recently used entities are
+    /// passivated; zero: no limit.
     pub shard_entities_max: usize,
-    /// How often regions look after their shards.
+    /// Time between two looks of a region at its shards.
     #[serde(with = "antiphon_persistence::time::text")]
     pub tick_interval: Duration,
-    /// How often a region asks others for a way to a home that it is not connected to.
+    /// Time between two searches of a region for a relay to a home that it is not connected to.
     #[serde(with = "antiphon_persistence::time::text")]
     pub relay_interval: Duration,
-    /// How many nodes it asks, at most.
+    /// Most nodes that one search for a relay asks.
     pub relay_candidates_max: usize,
-    /// How often a region asks for changed homes, beside being told.
+    /// Time between two requests of a region for changed homes, which the coordinator also sends.
     #[serde(with = "antiphon_persistence::time::text")]
     pub homes_interval: Duration,
-    /// How long a new coordinator waits for nodes to make themselves known before it gives shards to those that have.
+    /// Time that a new coordinator waits for nodes to make themselves known before the nodes known
+    /// so far get shards.
     #[serde(with = "antiphon_persistence::time::text")]
     pub join_wait: Duration,
-    /// How long a shard may be without a home before a node that was ready says that it is not.
+    /// Longest time that a shard may be without a home before a node that was ready is not ready.
     #[serde(with = "antiphon_persistence::time::text")]
     pub homeless_grace: Duration,
-    /// How often the coordinator looks for nodes with too many shards.
+    /// Time between two searches of the coordinator for nodes with too many shards.
     #[serde(with = "antiphon_persistence::time::text")]
     pub rebalance_interval: Duration,
-    /// How many shards move at the same time, at most.
+    /// Most shards that move for balance at the same time.
     pub rebalance_moves_max: usize,
-    /// Whether events go to the other replicas at all, other than by their reading this one's journal.
+    /// True: events are sent to the other replicas at once. False: the other replicas read them
+    /// from this replica's journal.
     pub event_publishing: bool,
-    /// Whether events of the other replicas are taken when they come directly. Off: only the journals are read.
+    /// True: events that other replicas send at once are taken. False: only their journals are
+    /// read.
     pub direct_replication: bool,
     /// Time between two reads of a peer's change feed by one shard.
     #[serde(with = "antiphon_persistence::time::text")]
     pub loop_interval: Duration,
-    /// Longest such time, while nothing changes: it doubles from `loop_interval`.
+    /// Longest time between two such reads while nothing changes. The time doubles from
+    /// `loop_interval`.
     #[serde(with = "antiphon_persistence::time::text")]
     pub loop_interval_max: Duration,
-    /// Shortest time between two reads of a change feed by one shard that a signal asked for: the way of direct replication is open
-    /// again. The first reads of shards that begin together are spread over it.
+    /// Shortest time between two reads of a change feed by one shard when the second is due to a
+    /// signal that the way of direct replication is open again. The first reads of shards that
+    /// begin together are spread over this time.
     #[serde(with = "antiphon_persistence::time::text")]
     pub loop_wake_interval: Duration,
-    /// Most entities that one read of a change feed names.
+    /// Most entities in one page of a change feed.
     pub loop_changes_max: usize,
-    /// When an entity has not answered the journal loop for so long, it is told again.
+    /// Time after which the journal loop tells an entity again that has not answered.
     #[serde(with = "antiphon_persistence::time::text")]
     pub loop_retell: Duration,
-    /// When an entity that holds events back, because one cannot be applied here, is told again. At most 1h.
+    /// Time after which an entity that holds back events is told again. At most 1h.
     #[serde(with = "antiphon_persistence::time::text")]
     pub held_retell: Duration,
-    /// Most times that the journal loop tells an entity before it goes on without that entity, which counts as one that holds
-    /// back then.
+    /// Number of times that the journal loop tells an entity and waits for its answer. Then the
+    /// loop tells the entity once more and goes on without it: the entity counts as holding back.
     pub loop_tells_max: usize,
-    /// Most entities of one shard that hold back events of one peer. Beyond, the shard's position in that peer's feed stands still.
-    /// At most 16777216.
+    /// Most entities of one shard that hold back events of one peer replica. At the limit, the
+    /// shard's position in that replica's feed stands still. At most 16777216.
     pub held_entities_max: usize,
 }
 
@@ -132,10 +144,10 @@ impl Default for ShardingSettings {
 }
 
 impl ShardingSettings {
-    /// Checks every value and how they fit each other.
+    /// Checks the range of every value, and the values that depend on each other.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, with the setting, its value and the expected range.
     pub fn validate(&self) -> Result<()> {
         self.entity.validate()?;
         let millisecond = Duration::from_millis(1);
@@ -170,7 +182,8 @@ impl ShardingSettings {
         bounds::count("loop_changes_max", self.loop_changes_max, 1..=1 << 20)?;
         bounds::count("loop_tells_max", self.loop_tells_max, 1..=1000)?;
         bounds::count("held_entities_max", self.held_entities_max, 1..=1 << 24)?;
-        // who waits longer for a home than its asker waits for an answer cannot say any more that nothing took effect
+        // if a command waits for a home longer than its asker waits for the answer, the asker does
+        // not learn that nothing took effect
         let ask_timeout = ("ask_timeout", self.ask_timeout);
         let waiting = self.home_timeout + self.tick_interval;
         bounds::at_least(ask_timeout, (waiting, "`home_timeout` and `tick_interval` together"))?;

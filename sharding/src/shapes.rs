@@ -1,6 +1,6 @@
-//! Compares the shapes of a type's events and state with those that the places have: before the
-//! type starts, or, if no behaviour can be made for an example then, before its first entity
-//! recovers.
+//! Compares the shapes of a type's events and state with the shapes stored by the places. The
+//! comparison is made before the type starts, or, if no behaviour can be made for an example then,
+//! before the first entity recovers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +13,19 @@ use antiphon_runtime::{ErrorKind, Node, Result};
 
 use crate::provider::ReplicatedEntityProvider;
 
-/// How long another place is waited for: its events are compared when they were stored here, too.
+/// Longest wait for another place. A place that does not answer is not compared: its events are
+/// compared when they are stored here.
 const PEER_WAIT: Duration = Duration::from_secs(1);
 
-/// Tries to read the shapes of the own place, at most, and the first wait between two; it doubles up to
-/// `retry_delay_max`.
+/// Most attempts to read the shapes of the own place, and the first wait between two attempts. The
+/// wait doubles up to `retry_delay_max`.
 const ATTEMPTS_MAX: u32 = 8;
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 
-/// The book of the type; `None` when no behaviour can be made for the provider's example.
+/// Returns the book of the type; `None` when no behaviour can be made for the provider's example.
 ///
 /// # Errors
-/// `Rejected` when something is stored under another shape; those of this place's store.
+/// `Rejected` when something is stored under another shape; the errors of this place's store.
 pub(crate) async fn compare<E: EventSourced>(
     node: &Node,
     provider: &ReplicatedEntityProvider<E>,
@@ -45,8 +46,8 @@ pub(crate) async fn compare<E: EventSourced>(
     Ok(Some(book))
 }
 
-/// Compares when the first entity starts. What cannot be compared then is not started, and is tried
-/// again with the next one.
+/// Compares when the first entity starts. If the comparison fails, the entity is not started, and
+/// the comparison is tried again with the next entity.
 pub(crate) fn late(node: &Node, entity_type: &Arc<str>) -> LateShapes {
     let (node, entity_type) = (node.clone(), entity_type.clone());
     Arc::new(move |kinds: Kinds| {

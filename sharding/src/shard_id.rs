@@ -1,4 +1,4 @@
-//! Which part of the entities of one type.
+//! The identity of a shard, and the shard of a slice.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 /// A shard: one replica's entities of a range of slices. Text form `replica/number`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShardId {
-    /// Whose entities.
+    /// The replica that the entities belong to.
     pub replica: ReplicaId,
-    /// Which range of slices, from zero.
+    /// Number of the range of slices, from zero.
     pub number: u16,
 }
 
 impl ShardId {
-    /// The number of the shard that holds a slice, of `count` shards.
+    /// Returns the number of the shard that has a slice, of `count` shards.
     pub fn number_of(slice: Slice, count: u16) -> u16 {
         // the inverse of `SliceRange::part`, whose bounds are rounded down
         let number = (u32::from(slice.number()) * u32::from(count)) / u32::from(SLICE_COUNT);
@@ -27,7 +27,7 @@ impl ShardId {
         if next < count && SliceRange::part(next, count).contains(slice) { next } else { number }
     }
 
-    /// Its slices, of `count` shards.
+    /// The slices of the shard, of `count` shards.
     pub fn slices(&self, count: u16) -> SliceRange {
         SliceRange::part(self.number, count)
     }

@@ -1,4 +1,4 @@
-//! An append that the store does not end, while the shard of its entity moves. Time is paused.
+//! An append that the store does not finish, while the shard of its entity moves. Time is paused.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 

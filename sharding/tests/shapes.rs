@@ -1,5 +1,5 @@
-//! A type whose factory makes no behaviour for the example: its shapes are compared when the first
-//! entity starts. Time is paused.
+//! A type whose factory refuses the example id: its shapes are compared when the first entity
+//! starts. Time is paused.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;

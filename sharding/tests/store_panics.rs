@@ -44,7 +44,7 @@ impl EventSourced for Counter {
     }
 }
 
-/// Panics at the first call of each kind that is about homes.
+/// Panics at the first call of each kind for the table of homes.
 struct Fragile {
     there: Arc<dyn Coordination>,
     has_panicked: [AtomicBool; 3],

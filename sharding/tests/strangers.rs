@@ -1,4 +1,4 @@
-//! Nodes on a network in memory, and what strangers, cuts and new homes do to them. Time is paused.
+//! Nodes on a network in memory, with hostile messages, cuts and new homes. Time is paused.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -67,7 +67,7 @@ struct Running {
     metrics: Arc<Metrics>,
 }
 
-/// Places with stores of their own, on one network.
+/// Places with their own stores, on one network.
 struct World {
     network: MemoryNetwork,
     stores: BTreeMap<&'static str, MemoryStores>,
@@ -119,7 +119,7 @@ impl World {
         Running { node, counters, metrics }
     }
 
-    /// A gate that no node stands behind, connected to `to`.
+    /// A gate without a node, connected to `to`.
     async fn stranger(&self, to: &Running) -> Gate {
         let id = NodeId::new("stranger", 1).unwrap();
         let gate = Gate::start(
@@ -170,7 +170,7 @@ async fn add(running: &Running, place: &str, id: &str) -> i64 {
     counter.ask(|reply_to| Command::Add { delta: 1, reply_to }).await.unwrap()
 }
 
-/// A command as the wire has it.
+/// The encoded form of a command.
 fn wire(hops: u8, replies: u32, names: [&[u8]; 3], command: &[u8]) -> Bytes {
     let mut bytes = vec![hops];
     bytes.extend_from_slice(&replies.to_le_bytes());
@@ -266,7 +266,7 @@ async fn garbage_in_control_messages_and_random_bytes_do_nothing() {
     a.node.leave().await.unwrap();
 }
 
-/// It cost 6 KB for two minutes, each.
+/// An entity without events cost 6 KB for two minutes.
 #[tokio::test(start_paused = true)]
 async fn asking_for_entities_that_never_were_costs_no_memory_for_long() {
     let world = World::new(&["A"], settings());
@@ -330,7 +330,8 @@ async fn a_node_that_is_cut_from_another_reaches_its_shards_through_a_third() {
     assert!(b.counters.hosted_shards() == hosted, "it was b that answered");
     assert!(a.metrics.text().contains(r#"outcome="through_relay""#));
 
-    // what a relay cannot pass on is refused by it, and waits here: nothing goes round in circles
+    // a command that the relay cannot pass on is refused by the relay, and waits here: it does not
+    // go round in circles
     world.network.cut_both(c.node.id(), b.node.id());
     world.network.break_connection(c.node.id(), b.node.id());
     wait("c has lost b", || !c.node.gate().is_connected(b.node.id())).await;
@@ -339,7 +340,7 @@ async fn a_node_that_is_cut_from_another_reaches_its_shards_through_a_third() {
     assert!(answer.is_err() || !b.node.is_live(), "{answer:?}");
 }
 
-/// Without a signal the journal loop's next turn brought it, up to 15 s later.
+/// Without a signal the next read of the journal loop brought the events, up to 15 s later.
 #[tokio::test(start_paused = true)]
 async fn after_a_fail_over_what_was_written_meanwhile_is_at_the_new_home_in_300_ms() {
     let slow = 600 * SECOND;

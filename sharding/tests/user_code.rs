@@ -1,4 +1,5 @@
-//! Whole nodes, in memory and under paused time, with applications that fail: each failure hurts its own entity only.
+//! Whole nodes in memory, under paused time, with applications that fail: each failure hurts only
+//! its own entity.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,7 +30,7 @@ enum Command {
     Read(ReplyTo<Vec<String>>),
     /// Never answers and never ends.
     Forever(ReplyTo<usize>),
-    /// Its answer cannot be encoded for another node.
+    /// The command's answer cannot be encoded for another node.
     Unsendable(ReplyTo<Unsendable>),
     /// Persists, and tells the place for the answer to another entity, whose handler panics.
     PassOn(ReplyTo<usize>),
@@ -46,17 +47,17 @@ impl Serialize for Unsendable {
     }
 }
 
-/// What goes wrong at one node.
+/// The faults of one node.
 #[derive(Default)]
 struct Trouble {
     /// Events named `new` cannot be read, as in an older release.
     is_old: AtomicBool,
-    /// The factory panics, or fails, so many times.
+    /// Number of times that the factory panics, or fails.
     factory_panics: AtomicUsize,
     factory_errors: AtomicUsize,
     /// The factory fails for this id.
     refused: Option<&'static str>,
-    /// Whom `PassOn` tells.
+    /// The entity that `PassOn` tells.
     other: Mutex<Option<EntityRef<Command>>>,
 }
 
@@ -248,7 +249,7 @@ async fn an_event_that_one_place_cannot_read_holds_up_nothing_but_its_origin_the
     assert_eq!(a.read("l-1", "A").await.iter().filter(|text| *text == "own").count(), 50);
     assert!(!a.read("l-1", "A").await.contains(&"after".to_owned()));
 
-    // the next release can read it, and nobody writes any more
+    // the next release can read the event, and no writes are made any more
     let left = a.node.leave().await;
     assert!(left.is_ok(), "{left:?}");
     let a = world.start("a", 0, Trouble::default()).await.ready().await;
@@ -393,7 +394,8 @@ async fn an_entity_that_cannot_start_keeps_no_other_one_from_the_journal_of_a_pe
     .await;
 }
 
-/// All nodes of the place were away: its journal may be an older one, and its peers have to be asked for own events first.
+/// All nodes of the place were away. Its journal may be an older one, so it asks its peers for own
+/// events first.
 #[tokio::test(start_paused = true)]
 async fn after_a_restart_of_its_place_an_entity_that_holds_back_goes_on_with_its_own_commands() {
     let old = || Trouble { is_old: true.into(), ..Trouble::default() };

@@ -233,10 +233,10 @@ pub fn load(path: &Path) -> Result<Config> {
     variables.and_then(|texts| parse(&text, texts)).map_err(|error| of_file(path, &error))
 }
 
-/// The same, and checks the addresses, files and folders that the configuration names. A node
-/// starts only with a configuration that passes, and `antiphon check` reports exactly these errors.
-/// Only the start of a node finds out that a port is in use, and what is on a server. Nothing is
-/// created or changed.
+/// Reads as [`load`], and checks the addresses, files and folders that the configuration names. A
+/// node starts only with a configuration that passes, and `antiphon check` reports exactly these
+/// errors. Only the start of a node finds out that a port is in use, and the state of a server.
+/// Nothing is created or changed.
 ///
 /// # Errors
 /// As [`load`]; `Unavailable` or `Corrupt` when a file cannot be inspected.

@@ -1,4 +1,5 @@
-//! The coordinator's actor: leases, members and requests to inputs, effects to the store and the links.
+//! The coordinator's actor. Turns leases, members and requests into inputs, and runs the effects on
+//! the store and the links.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::{CoordinatorCore, CoordinatorSettings, Effect, Homes, HomesVersion, I
 use crate::ShardId;
 use crate::wire::{HomesAnswer, SHARDING, Wire};
 
-/// What a coordinator is built from.
+/// Parts of a coordinator.
 pub(crate) struct CoordinatorParts {
     pub(crate) node: Node,
     pub(crate) entity_type: Arc<str>,
@@ -26,7 +27,7 @@ pub(crate) struct CoordinatorParts {
 #[derive(Debug)]
 pub(crate) enum Message {
     Input(Input),
-    /// A region asks for homes that it does not know yet.
+    /// A region asks for homes newer than its own.
     Ask {
         from: NodeId,
         known: HomesVersion,
@@ -37,7 +38,7 @@ pub(crate) enum Message {
 
 impl ractor::Message for Message {}
 
-/// The coordinator of one entity type at this node; at work only while the node holds the lease.
+/// The coordinator of one entity type at this node. It decides only while the node holds the lease.
 #[derive(Clone)]
 pub(crate) struct CoordinatorHandle {
     actor: ActorRef<Message>,
@@ -95,7 +96,7 @@ impl CoordinatorHandle {
 
     pub(crate) fn ask(&self, from: &NodeId, known: HomesVersion, is_host: bool, to: Responder) {
         let from = from.clone();
-        // a coordinator that is gone drops the responder, which answers
+        // a stopped coordinator drops the responder, which answers the region
         let _ = self.actor.send_message(Message::Ask { from, known, is_host, responder: to });
     }
 
@@ -181,7 +182,8 @@ fn run(myself: &ActorRef<Message>, state: &State, effect: Effect) {
     let store = state.node.stores().coordination.clone();
     let table = table(&state.entity_type);
     let myself = myself.clone();
-    // reads only: a write that is given up could take effect after a later one, so the store says when it is over
+    // a limit for reads only: an abandoned write could take effect after a later one, so the
+    // coordinator waits until the store ends it
     let limit = state.node.settings().store_timeout;
     match effect {
         Effect::Load(token) => {
@@ -206,8 +208,8 @@ fn run(myself: &ActorRef<Message>, state: &State, effect: Effect) {
     }
 }
 
-/// Runs a call of the store whose result comes back as an input, `lost` when the store panics: the
-/// core waits for one that will come.
+/// Runs a store call and sends its result as an input, or `lost` when the store panics: the core
+/// waits for exactly one such input.
 fn answered(
     myself: ActorRef<Message>,
     name: &'static str,
@@ -268,7 +270,7 @@ async fn load(
     Ok(homes)
 }
 
-/// Regions that miss it ask by themselves.
+/// Sends the homes to all members that are not gone. A region that misses them asks for them.
 fn publish(state: &State, homes: Homes) {
     let message = Wire::Homes {
         entity_type: state.entity_type.clone(),

@@ -1,4 +1,4 @@
-//! The rules of the coordinator.
+//! The rules of the coordinator: a pure core.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,49 +12,49 @@ use tokio::time::Instant;
 use super::{Home, Homes, HomesVersion, MoveId};
 use crate::ShardId;
 
-/// So many nodes may have made themselves known before those that are no members are forgotten.
+/// Hosts that the coordinator remembers. At this number it forgets the hosts that are not members.
 const HOSTS_MAX: usize = 1024;
 
 /// Limits of the coordinator.
 #[derive(Debug, Clone)]
 pub struct CoordinatorSettings {
-    /// How long it waits for nodes to make themselves known before it gives shards to those that have.
+    /// Time to wait for nodes to make themselves known before the nodes known so far get shards.
     pub join_wait: Duration,
-    /// How often it looks for nodes with too many shards.
+    /// Time between two searches for nodes with too many shards.
     pub rebalance_interval: Duration,
-    /// How many shards move at the same time for balance, at most.
+    /// Most shards that move for balance at the same time.
     pub rebalance_moves_max: usize,
-    /// The longest wait before a read or a write that failed is tried again.
+    /// Longest wait before a failed read or write is repeated.
     pub retry_delay_max: Duration,
 }
 
 /// A fact for the coordinator.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The lease that this node holds, if it does.
+    /// The lease that this node holds; `None` when it holds none.
     Lease(Option<FencingToken>),
-    /// Who is there.
+    /// The members that are known now.
     Members(Arc<Membership>),
-    /// The homes as the store has them; `None` when it could not be read.
+    /// The homes as the store has them; `None` when the store could not be read.
     Loaded(FencingToken, Option<BTreeMap<ShardId, NodeId>>),
-    /// That node hosts entities of the type.
+    /// The node hosts entities of the type.
     Host(NodeId),
     /// The shard has stopped at its old home.
     ShardStopped(ShardId, MoveId),
-    /// The write has ended: done, refused because of a newer token, or unknown.
+    /// The write has ended.
     Written(FencingToken, WriteOutcome),
     /// Time has passed.
     Tick,
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// It is in the store.
+    /// The write is in the store.
     Applied,
-    /// A newer coordinator is there.
+    /// The write was refused: a newer coordinator has raised the token.
     Refused,
-    /// It may be in the store, or may still get there.
+    /// The write is in the store, or may still get there, or has failed.
     Unknown,
 }
 
@@ -65,7 +65,7 @@ pub enum Effect {
     Load(FencingToken),
     /// Write these homes under the token, and answer with `Written`.
     Write(FencingToken, BTreeMap<ShardId, NodeId>),
-    /// Tell all regions.
+    /// Send the homes to all regions.
     Publish(Homes),
 }
 
@@ -84,7 +84,7 @@ struct Active {
     homes: BTreeMap<ShardId, NodeId>,
     moves: BTreeMap<ShardId, Move>,
     hosts: BTreeSet<NodeId>,
-    /// What has to be in the store before anything else is decided.
+    /// Homes that must be in the store before anything else is decided.
     writing: Option<BTreeMap<ShardId, NodeId>>,
     under_way: bool,
     retry: Backoff,
@@ -94,15 +94,16 @@ struct Active {
 enum State {
     /// Another node holds the lease.
     Idle,
-    /// Reads the homes.
+    /// The homes are being read.
     Loading { token: FencingToken, under_way: bool, retry: Backoff },
-    /// Decides.
+    /// The coordinator decides.
     Active(Box<Active>),
 }
 
 /// The coordinator of one entity type in one place.
 ///
-/// Invariants: a home is told only after it was written; a shard gets another home only when its old one has stopped it, or is dead and sealed.
+/// Invariants: a home is published only after it was written; a shard gets another home only when
+/// its old home has stopped it, or is dead and sealed.
 #[derive(Debug)]
 pub struct CoordinatorCore {
     place: Arc<str>,
@@ -110,7 +111,7 @@ pub struct CoordinatorCore {
     settings: CoordinatorSettings,
     members: Arc<Membership>,
     state: State,
-    /// The newest version that was told: regions ignore lower ones.
+    /// Newest version that was published: regions ignore lower ones.
     told: HomesVersion,
 }
 
@@ -155,7 +156,7 @@ impl CoordinatorCore {
         effects
     }
 
-    /// The homes as regions may know them; `None` while this node does not decide.
+    /// The homes as regions may know them; `None` while this node is not the active coordinator.
     pub fn homes(&self) -> Option<Homes> {
         match &self.state {
             State::Active(active) => Some(active.told()),
@@ -195,7 +196,7 @@ impl CoordinatorCore {
         let Some(homes) = homes else {
             return retry.failed(now, self.settings.retry_delay_max, &self.place);
         };
-        // the same lease again: regions know what was told under it before
+        // the same lease again: regions know the homes that were published under it before
         let change = if self.told.token == token.0 { self.told.change + 1 } else { 1 };
         self.state = State::Active(Box::new(Active {
             token,
@@ -213,7 +214,7 @@ impl CoordinatorCore {
 
     fn stopped(&mut self, shard: &ShardId, id: MoveId) {
         let State::Active(active) = &mut self.state else { return };
-        // a late word about an earlier move says nothing about this one
+        // a late report about an earlier move says nothing about this one
         if let Some(going) = active.moves.get_mut(shard).filter(|going| going.id == id) {
             going.has_stopped = true;
         }
@@ -271,7 +272,7 @@ impl CoordinatorCore {
         }
     }
 
-    /// Decides what can be decided now.
+    /// Decides everything that can be decided now: homes to write, or shards to move.
     fn plan(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let State::Active(active) = &mut self.state else { return };
         if active.writing.is_some() {
@@ -334,7 +335,7 @@ impl Active {
     }
 }
 
-/// Shards that nobody hosts any more, or never did.
+/// Shards without a home: never assigned, on a node that is gone, or stopped by their old home.
 fn homeless(active: &Active, shards: &[ShardId], members: &Membership) -> Vec<ShardId> {
     let is_homeless = |shard: &&ShardId| match active.homes.get(shard) {
         None => true,
@@ -345,7 +346,7 @@ fn homeless(active: &Active, shards: &[ShardId], members: &Membership) -> Vec<Sh
     shards.iter().filter(is_homeless).cloned().collect()
 }
 
-/// Gives each shard to the node that has the fewest.
+/// Assigns each homeless shard to the candidate with the fewest shards.
 fn assign(
     active: &Active,
     homeless: &[ShardId],
@@ -377,7 +378,7 @@ fn counts(active: &Active, candidates: &[NodeId]) -> BTreeMap<NodeId, usize> {
     counts
 }
 
-/// Shards of nodes that are on their way out and can still hand over.
+/// Shards of leaving nodes that do not move yet.
 fn leaving(active: &Active, members: &Membership) -> Vec<ShardId> {
     let is_leaving = |node: &NodeId| {
         members.get(node).is_some_and(|member| member.state == MemberState::Leaving)
@@ -389,7 +390,8 @@ fn leaving(active: &Active, members: &Membership) -> Vec<ShardId> {
         .collect()
 }
 
-/// Shards to take from the nodes that have most, until none has two more than another.
+/// Shards to take from the nodes with the most, until the counts differ by less than two. At most
+/// `room` shards; none while a move is under way.
 fn unbalanced(active: &Active, candidates: &[NodeId], room: usize) -> Vec<ShardId> {
     let mut counts = counts(active, candidates);
     let mut taken: Vec<ShardId> = Vec::new();

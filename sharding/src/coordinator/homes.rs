@@ -1,4 +1,4 @@
-//! Where the shards of one entity type live, as the coordinator of one place says.
+//! The homes of one entity type's shards in one place, as its coordinator publishes them.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::ShardId;
 
-/// Which of two maps is newer: by the lease's token, then by the changes under it.
+/// The age of a map of homes, ordered by the lease's token, then by the changes under that token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HomesVersion {
-    /// The token of the lease.
+    /// Token of the lease.
     pub token: u64,
-    /// Changes since the lease was taken.
+    /// Number of changes since the lease was taken.
     pub change: u64,
 }
 
-/// One move of one shard.
+/// Identifies a move of a shard: the version of the homes that started the move.
 pub type MoveId = HomesVersion;
 
-/// Where a shard lives.
+/// The home of a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Home {
-    /// At this node.
+    /// The shard lives at this node.
     At(NodeId),
-    /// At this node, which has to stop it and say so.
+    /// The shard leaves this node, which has to stop it and report that.
     Moving(NodeId, MoveId),
 }
 
 impl Home {
-    /// The node that has it, or is stopping it.
+    /// The node that hosts the shard, or is stopping it.
     pub fn node(&self) -> &NodeId {
         match self {
             Self::At(node) | Self::Moving(node, _) => node,
@@ -37,12 +37,12 @@ impl Home {
     }
 }
 
-/// Where all shards of one entity type in one place live. A shard without a home is not named.
+/// The homes of all shards of one entity type in one place. A shard without a home is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Homes {
-    /// How new it is.
+    /// Age of the map.
     pub version: HomesVersion,
-    /// The homes.
+    /// Home of each shard.
     #[serde(deserialize_with = "crate::wire::bounded::homes")]
     pub homes: BTreeMap<ShardId, Home>,
 }

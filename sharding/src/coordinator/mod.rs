@@ -1,14 +1,16 @@
-//! The coordinator of one entity type in one place: decides which node is the home of which shard.
+//! The coordinator of one entity type in one place. Decides which node is the home of each shard.
 //!
-//! It runs where the place's lease is. Homes are written with the lease's token and told only after that, so that a coordinator
-//! that lost its lease changes nothing. All shards have homes all the time, since each runs the journal loops of its entities.
+//! The coordinator runs on the holder of the place's lease. A home is published only after it was
+//! written under the token of the lease, so that a coordinator that lost its lease changes nothing.
+//! Every shard has a home at all times, since the home runs the journal loops of the shard's
+//! entities.
 //!
 //! ```text
 //!   no home, or its node is dead and sealed --> write --> At(node)
 //!   At(a) -- a leaves, or has too many --> Moving(a) -- a has stopped it --> write --> At(b)
 //! ```
 //!
-//! The shards of a node that is dead and not sealed stay where they are: nobody may host them yet.
+//! The shards of a node that is dead and not sealed stay there: no other node may host them yet.
 
 mod actor;
 mod core;

@@ -1,4 +1,4 @@
-//! The coordinator by its effects.
+//! Tests of the coordinator: inputs, and the expected effects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -91,7 +91,7 @@ where
         );
     }
 
-    /// Kills everything here.
+    /// Kills all shards of this node, and stops the coordinator.
     fn fence(&self) {
         for index in 0..self.slots.len() {
             self.route(index, route::Input::Fenced);
@@ -101,7 +101,8 @@ where
         }
     }
 
-    /// Waits until the coordinator has moved all shards away; when nobody is left to take them, stops them.
+    /// Waits until the coordinator has moved all shards away. Stops them when no other member can
+    /// take them.
     async fn drain(self: Arc<Self>) {
         let me = self.parts.node.id().clone();
         loop {
@@ -133,7 +134,7 @@ where
         node.peers()[place].clone()
     }
 
-    /// Takes the homes of one place, if they are newer.
+    /// Takes the homes of one place, if they are newer than the known ones.
     pub(crate) fn homes(&self, place: &str, homes: &Homes) {
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         let known = versions.entry(place.into()).or_default();
@@ -152,7 +153,7 @@ where
             }
         }
         drop(versions);
-        // what was put aside is done without a lock
+        // the work that was put aside under the locks is done without a lock
         (0..self.slots.len()).for_each(|index| drop(self.slot(index)));
         self.look_at_ways();
     }
@@ -203,7 +204,7 @@ where
         let leases = self.parts.node.coordinator_lease().borrow().clone();
         let Some(holder) = leases.holder_of(&self.parts.places[&shard.replica]) else { return };
         let message = Wire::ShardStopped { entity_type: self.parts.entity_type.clone(), shard, id };
-        // said again at the next tick, until the coordinator has heard it
+        // repeated at the next tick, until the coordinator has taken it
         let _ = self.parts.node.gate().tell(holder, SHARDING, message.encode());
     }
 
@@ -216,7 +217,7 @@ where
             if slot.route.is_here() {
                 self.passivate_empty(index, &mut slot);
             }
-            // one that drains too: its entities have a limit of time
+            // a shard that drains ticks too: its entities have a time limit
             if slot.route.is_hosting() {
                 self.step_shard(index, &mut slot, shard::Input::Tick);
             }
@@ -245,7 +246,7 @@ where
         self.metrics.held.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
-    /// What a coordinator is asked or told by another region.
+    /// Passes a request for homes to the coordinator of this node.
     pub(crate) fn coordinator_asked(
         &self,
         from: &NodeId,
@@ -334,7 +335,8 @@ where
         homeless
     }
 
-    /// Whether every shard of the own place has a home; a short time without one, as when it moves, does not count.
+    /// Returns an error while the region is not ready: a shard of the own place is without a home.
+    /// A short time without a home, as during a move, does not count.
     pub(crate) fn ready(&self) -> Result<(), String> {
         let homeless = self.note_homes();
         let now = self.parts.node.clock().now();
@@ -354,7 +356,7 @@ where
         hosted.map(|index| self.shard(index)).collect()
     }
 
-    /// The sum of all entities at work here.
+    /// Number of entities at work here, in all shards.
     pub(crate) fn entity_count(&self) -> usize {
         let count = |index: usize| {
             self.slot(index).shard.as_ref().map_or(0, |shard| shard.lifecycle.entity_count())

@@ -1,10 +1,10 @@
-//! Which entities may miss own events that another place has, because the journal of this place may
-//! have gone back.
+//! Finds the entities that may miss own events which another place has, because the journal of this
+//! place may have gone back.
 //!
-//! The place is in doubt about a peer since a session (`antiphon_runtime::node::Continuity`). A
-//! shard is sure of that peer when it has followed the peer's feed to its end since then: what the
-//! peer had of this place's events is here now. Until then each entity asks by itself before its
-//! first command, and is sure from then on.
+//! A place is in doubt about a peer place since a session (`antiphon_runtime::node::Continuity`). A
+//! shard is sure of that peer when it has followed the peer's feed to its end since then: all
+//! events of this place that the peer had are here now. Until then each entity asks the peer before
+//! its first command, and is sure afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,22 +21,24 @@ use serde_json::{Value, json};
 
 use super::shared::Region;
 
-/// Entities that are remembered as sure, at most; over it all are forgotten and ask once more.
+/// Most entities whose state of asking is remembered. At this number all are forgotten, and ask
+/// once more.
 const SURE_MAX: usize = 100_000;
 
-/// What one journal loop knows of the doubt about its peer.
+/// Knowledge of one journal loop of the doubt about its peer's place.
 pub(crate) struct FeedWitness {
     node: Node,
     place: Arc<str>,
     /// The session in which the peer's feed was read to its end.
     sure_since: AtomicU64,
-    /// The session for whose doubt the feed was begun anew, and the one for which it is being.
+    /// The session for whose doubt a page was read from the start of the feed, and the session for
+    /// whose doubt such a read has begun.
     anew_since: AtomicU64,
     beginning_anew: AtomicU64,
     /// The session in which the read under way began.
     reading_in: AtomicU64,
-    /// The entities that hold back: own events may come after the events that they hold, so that the
-    /// end of the feed says nothing about them.
+    /// The entities that hold back. Own events may come after the events that they hold back, so
+    /// that the end of the feed does not make these entities sure.
     held: Mutex<BTreeSet<Arc<str>>>,
 }
 
@@ -58,12 +60,12 @@ impl FeedWitness {
         self.node.continuity().borrow().doubt(&self.place)
     }
 
-    /// Whether the shard is sure, in face of that doubt.
+    /// Returns whether the shard is sure with regard to that doubt.
     fn is_sure(&self, doubt: Doubt) -> bool {
         self.sure_since.load(Ordering::Relaxed) >= doubt.since
     }
 
-    /// The entity holds back, or does not any more.
+    /// Notes that the entity holds back, or no longer does.
     pub(crate) fn holds(&self, id: &PersistenceId, is_held: bool) {
         let Ok(id) = ReplicationId::parse(id.as_str()) else { return };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,14 +80,16 @@ impl FeedWitness {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(entity)
     }
 
-    /// What was stored when the shard was sure last. The entities that hold back are known by then.
+    /// Takes the stored session in which the shard was sure last. The caller has noted the entities
+    /// that hold back before.
     pub(crate) fn loaded(&self, stored: &Offset) {
         let number = stored.as_str().parse().unwrap_or(0);
         self.sure_since.fetch_max(number, Ordering::Relaxed);
     }
 
-    /// A read of the feed begins after `position`. When the journal certainly went back, so may
-    /// have the stored positions: all is read once.
+    /// Notes that a read of the feed begins, and returns the position to read after. When the
+    /// journal certainly went back, the stored positions may have gone back too: the feed is read
+    /// once from its start.
     pub(crate) fn reads(&self, position: Offset) -> Offset {
         let session = self.node.continuity().borrow().session();
         self.reading_in.store(session, Ordering::Relaxed);
@@ -101,13 +105,14 @@ impl FeedWitness {
         }
     }
 
-    /// The read that began last gave a page.
+    /// Notes that the last read gave a page.
     pub(crate) fn has_read(&self) {
         self.anew_since.fetch_max(self.beginning_anew.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// The feed was read to its end, and everything in it is here, but for the entities that hold
-    /// back: these go on asking by themselves. Returns the value to store, if that ends a doubt.
+    /// Notes that the feed was read to its end, and that everything in it is here, except for the
+    /// entities that hold back: these go on asking by themselves. Returns the value to store if
+    /// that ends a doubt.
     pub(crate) fn ended(&self) -> Option<Offset> {
         let doubt = self.doubt()?;
         let session = self.reading_in.load(Ordering::Relaxed);
@@ -119,12 +124,12 @@ impl FeedWitness {
     }
 }
 
-/// What is known of an entity in doubt.
+/// State of the asking of one entity in doubt.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
-    /// The session in which it began to ask.
+    /// The session in which the entity began to ask.
     began_in: u64,
-    /// Everybody has answered.
+    /// All asked replicas have answered.
     is_sure: bool,
 }
 
@@ -159,7 +164,8 @@ impl EntityBook {
         let key = (index, entity.clone());
         let mut entities = self.lock();
         match entities.get_mut(&key) {
-            // the session was not known when it began: it asks once more when it is started again
+            // the session was not known at the beginning: the entity asks once more when it is
+            // started again
             Some(asked) if asked.began_in == 0 => drop(entities.remove(&key)),
             Some(asked) => asked.is_sure = true,
             None => {}
@@ -167,7 +173,7 @@ impl EntityBook {
     }
 }
 
-/// What a region knows of doubts.
+/// Knowledge of a region about doubts.
 #[derive(Default)]
 pub(super) struct DoubtBook {
     feeds: Mutex<BTreeMap<(usize, ReplicaId), Arc<FeedWitness>>>,
@@ -179,7 +185,7 @@ impl<E: EventSourced> Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// A new book for the loop of a shard.
+    /// Creates the witness of one journal loop of a shard.
     pub(super) fn feed_witness(&self, index: usize, peer: &ReplicaId) -> Arc<FeedWitness> {
         let node = self.parts.node.clone();
         let feed = Arc::new(FeedWitness::new(node, self.parts.places[peer].clone()));
@@ -188,8 +194,8 @@ where
         feed
     }
 
-    /// The replicas that an entity has to ask. Takes no lock of a shard: one is held while an
-    /// entity is started.
+    /// The replicas that an entity has to ask. Takes no lock of a shard, since the caller holds one
+    /// while it starts an entity.
     pub(super) fn doubts(&self, id: &ReplicationId) -> Vec<ReplicaId> {
         let continuity = self.parts.node.continuity().borrow().clone();
         let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return Vec::new() };
@@ -224,14 +230,14 @@ where
         feed.is_some_and(|feed| feed.is_sure(doubt) && !feed.is_held(entity))
     }
 
-    /// The entity has asked everybody, and has what they had.
+    /// Notes that the entity has asked all doubted replicas, and has the events that they had.
     pub(super) fn reclaimed(&self, id: &ReplicationId) {
         if let Some(index) = self.index(id.replica_id(), id.entity_id()) {
             self.doubts.entities.reclaimed(index, id.entity_id());
         }
     }
 
-    /// An entity found own events elsewhere that the journal has not.
+    /// Notes that another place has own events of the entity that the journal lacks.
     pub(super) fn went_back(&self, id: &ReplicationId) {
         let count = self.doubts.went_back.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
@@ -242,7 +248,7 @@ where
         }
     }
 
-    /// For each peer place, how many shards here are not sure yet.
+    /// Number of shards here that are not sure yet, for each peer place.
     fn unsure(&self) -> BTreeMap<Arc<str>, usize> {
         let continuity = self.parts.node.continuity().borrow().clone();
         let mut found = Vec::new();
@@ -255,8 +261,8 @@ where
                 }
             }
         }
-        // the lock of a shard is not taken under that of the book, since it is the other way round
-        // when an entity starts
+        // the lock of a shard is not taken under the lock of the book: the start of an entity takes
+        // them in the other order
         found.retain(|(index, _)| self.slot(*index).route.is_hosting());
         let mut unsure: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (_, place) in found {
@@ -273,7 +279,8 @@ where
         })
     }
 
-    /// Whether no shard waits for a place that cannot be asked, or for the end of a restore.
+    /// Returns an error while a shard waits for a place that cannot be asked, or for the end of a
+    /// restore.
     pub(crate) fn ready_to_write(&self) -> Result<(), String> {
         let continuity = self.parts.node.continuity().borrow().clone();
         for (place, count) in self.unsure() {

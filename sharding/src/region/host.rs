@@ -1,4 +1,4 @@
-//! What entities tell their region.
+//! Reports of entities to their region.
 
 use std::sync::Weak;
 
@@ -112,7 +112,8 @@ impl<E: EventSourced> Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// Passes durable events on to the other replicas. What cannot be sent is dropped and counted: the journal loop brings it.
+    /// Sends durable events to the other replicas. Events that cannot be sent are dropped and
+    /// counted: the journal loop brings them.
     fn publish(&self, id: &ReplicationId, events: &[StoredEvent]) {
         if !self.parts.settings.event_publishing {
             return;

@@ -30,9 +30,9 @@ pub(super) struct LocalShard<E: EventSourced> {
     pub(super) handles: BTreeMap<Arc<str>, EntityHandle<E>>,
     pub(super) followers: Vec<Follower>,
     share: Share,
-    /// The appends of the entities that are under way, those of killed ones included.
+    /// The appends of the entities that are under way, including appends of killed entities.
     writes: Arc<Writes>,
-    /// Entities that have started, and when to look whether they have any event.
+    /// Entities that have started, with the time at which to check whether they have an event.
     young: VecDeque<(Instant, Arc<str>)>,
 }
 
@@ -41,7 +41,7 @@ fn first_wait(settings: &ShardingSettings) -> Duration {
 }
 
 impl<E: EventSourced> LocalShard<E> {
-    /// Drops it, and tells those who wait for a stopping entity that nobody handles their commands.
+    /// Drops the shard, and refuses the commands that wait for a stopping entity.
     pub(super) fn end(mut self: Box<Self>) {
         for message in self.lifecycle.take_kept() {
             if let Message::Command(envelope) = message {
@@ -116,7 +116,8 @@ where
                 held_max: settings.held_entities_max,
                 held_tells_max: settings.loop_changes_max,
                 wake_interval: settings.loop_wake_interval,
-                // at once, since events may have found no home until now; the shards that begin together are spread
+                // at once, since events may have found no home until now; shards that begin
+                // together are spread
                 first_wait: first_wait(settings).mul_f64(share),
             },
             failing: std::sync::atomic::AtomicBool::new(false),
@@ -137,7 +138,7 @@ where
         self.deliver_here(index, &mut slot, id.entity_id().clone(), Message::News(news));
     }
 
-    /// Events of another replica, by direct replication.
+    /// Takes events of another replica that arrive by direct replication.
     pub(crate) fn replicated(
         &self,
         replica: &ReplicaId,
@@ -161,7 +162,8 @@ where
         self.metrics.direct.with_label_values(&[&self.parts.entity_type, outcome]).inc();
     }
 
-    /// Whether these events can be what another node says: of an entity that may exist, from other replicas of the type.
+    /// Returns whether another node may send these events: the entity id is valid, and the origins
+    /// are other replicas of the type.
     fn may_be_replicated(&self, replica: &ReplicaId, entity: &str, events: &[StoredEvent]) -> bool {
         let is_known = |event: &StoredEvent| {
             let origin = &event.meta.origin;
@@ -172,7 +174,8 @@ where
             && events.iter().all(is_known)
     }
 
-    /// Hands a message to an entity of a shard that is here; if it is not any more, commands are refused and the rest comes again.
+    /// Hands a message to an entity of a shard that is here. If the shard has left, commands are
+    /// refused, and all else comes again.
     pub(super) fn deliver_here(
         &self,
         index: usize,
@@ -234,8 +237,9 @@ where
         }
     }
 
-    /// The route hears of it from a task, since its lock is held here, and when no append of an entity that was killed is under
-    /// way: the next home would not see what such an append stores.
+    /// Reports the drained shard to its route. A task does that, since the caller holds the lock of
+    /// the route. The task first waits until no append of a killed entity is under way: the next
+    /// home would not see the events that such an append stores.
     fn shard_drained(&self, index: usize, writes: Arc<Writes>) {
         let Some(region) = self.this.upgrade() else { return };
         self.parts.node.spawn("shard drained", async move {
@@ -250,13 +254,14 @@ where
 
     pub(super) fn drain_shard(&self, index: usize, slot: &mut Slot<E>) {
         if let Some(shard) = &mut slot.shard {
-            // news are told again by the next home
+            // the next home tells the news again
             shard.followers.clear();
         }
         self.step_shard(index, slot, Input::Drain);
     }
 
-    /// Returns whether the entity is under way. The application's factory is called in the entity's own task.
+    /// Returns whether the entity was started. The application's factory is called in the entity's
+    /// own task.
     fn start_entity(&self, index: usize, shard: &mut LocalShard<E>, entity: &Arc<str>) -> bool {
         let replica = self.shard(index).replica;
         let id = ReplicationId::new(&self.parts.entity_type, entity, replica);
@@ -349,8 +354,8 @@ where
         refuse_with(slot, message, ReplyError::Overloaded(why));
     }
 
-    /// Lets go of entities that have no event and are not used: somebody only asked for them. Each is looked at when it is due,
-    /// so that entities with events cost nothing.
+    /// Passivates entities that have no event and are not used. Each entity is checked when it is
+    /// due, so that entities with events cost nothing.
     pub(super) fn passivate_empty(&self, index: usize, slot: &mut Slot<E>) {
         let after = self.parts.settings.passivate_empty_after;
         let now = self.parts.node.clock().now();
@@ -367,7 +372,8 @@ where
                 Some(Some(true)) if is_idle => {
                     self.step_shard(index, slot, Input::Passivate(entity));
                 }
-                // in use, or not at work yet; one that starts often may be in the queue more than once
+                // in use, or still recovering; an entity that starts often may be in the queue more
+                // than once
                 Some(Some(true) | None) if shard.young.len() <= 2 * shard.handles.len() => {
                     shard.young.push_back((now + after, entity));
                 }
@@ -382,7 +388,7 @@ where
         self.step_shard(index, &mut slot, input);
     }
 
-    /// `failed`: why it cannot go on.
+    /// Notes that an entity has stopped. `failed` is the reason why the entity cannot go on.
     pub(super) fn entity_stopped(&self, id: &ReplicationId, failed: Option<String>) {
         let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return };
         let mut slot = self.slot(index);
@@ -419,7 +425,8 @@ where
         self.with_follower(id, peer, |follower, of_peer| follower.held(of_peer, highest, held));
     }
 
-    /// The entity is gone because it cannot start or go on: no journal loop waits for it.
+    /// Notes that the entity is gone because it cannot start or go on: no journal loop waits for
+    /// it.
     pub(super) fn entity_cannot(&self, id: &ReplicationId, why: &str) {
         let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return };
         let slot = self.slot(index);
@@ -444,7 +451,7 @@ where
     }
 }
 
-/// Only commands have somebody who waits; the rest comes again.
+/// Refuses a message. Only commands have an asker; events and news come again.
 fn refuse_with<E: EventSourced>(
     slot: &mut Slot<E>,
     message: Message<E::Command>,
@@ -457,7 +464,7 @@ fn refuse_with<E: EventSourced>(
     }
 }
 
-/// Events of direct replication were dropped: the journals that have them are read now.
+/// Reads the journals now, since events of direct replication were dropped.
 fn read_journals<E: EventSourced>(slot: &Slot<E>) {
     let followers = slot.shard.iter().flat_map(|shard| &shard.followers);
     followers.for_each(Follower::way_opened);

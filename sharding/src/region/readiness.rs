@@ -1,14 +1,15 @@
-//! Decides whether a region is ready: whether every shard of the own place has a home.
+//! Decides whether a region is ready: every shard of the own place has a home.
 //!
-//! At first it is ready when all have one. Later a shard is without a home for a moment whenever it moves, and a load balancer that
-//! was told each time would send everything elsewhere and back. So a region that was ready stays so until a shard has had no home for
+//! A region is ready for the first time when all shards have a home. Later a shard is without a
+//! home for a moment whenever it moves. A load balancer that heard of each move would send all
+//! requests elsewhere and back. So a ready region stays ready until a shard has had no home for
 //! `homeless_grace`.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a region says of its shards.
+/// State of a region's readiness.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Readiness {
     is_ready: bool,
@@ -16,7 +17,7 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// Takes note of how many shards have no home now.
+    /// Takes the number of shards that have no home now.
     pub(super) fn step(&mut self, now: Instant, homeless: usize, grace: Duration) {
         if homeless == 0 {
             (self.is_ready, self.homeless_since) = (true, None);
@@ -28,7 +29,8 @@ impl Readiness {
         }
     }
 
-    /// Whether it is ready, and how long shards have been without a home otherwise.
+    /// Returns whether the region is ready; if not, the time for which shards have been without a
+    /// home.
     pub(super) fn judge(&self, now: Instant) -> Result<(), Duration> {
         if self.is_ready {
             return Ok(());
@@ -66,7 +68,7 @@ mod tests {
         let later = t0 + GRACE * 2;
         readiness.step(later, 1, GRACE);
         assert_eq!(readiness.judge(later), Err(GRACE * 2));
-        // one with homes again is ready at once, and has its grace anew
+        // a region whose shards all have homes again is ready at once, and has its grace anew
         readiness.step(later, 0, GRACE);
         readiness.step(later + GRACE, 1, GRACE);
         assert_eq!(readiness.judge(later + GRACE), Ok(()));

@@ -1,4 +1,4 @@
-//! Finds, for homes that this node is not connected to, a member that is: it passes commands on.
+//! Finds a relay for each home to which this node is not connected.
 //!
 //! ```text
 //!   connected <---- the link is back ----+
@@ -9,8 +9,9 @@
 //!                              +------------------------------+
 //! ```
 //!
-//! A command goes to a relay only after that said that it is connected to the home: until then it waits, as without relays.
-//! The relay hands it to the home itself or says that nothing was done (`wire::hops`).
+//! A command goes to a relay only after the relay has said that it is connected to the home. Until
+//! then the command waits, as without relays. The relay hands the command to the home itself, or
+//! says that nothing was done (`wire::hops`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,7 +31,7 @@ struct Entry {
     via: Option<NodeId>,
 }
 
-/// The relays to homes that this node is not connected to.
+/// The relays to homes to which this node is not connected.
 #[derive(Debug)]
 pub(super) struct Relays {
     interval: Duration,
@@ -42,7 +43,8 @@ impl Relays {
         Self { interval, homes: BTreeMap::new() }
     }
 
-    /// Takes the homes that cannot be reached now. Returns those to ask about: new ones, and each again after `interval`.
+    /// Takes the homes that cannot be reached now. Returns the homes to ask about: new homes, and
+    /// each home again after `interval`.
     fn look(&mut self, now: Instant, unreachable: BTreeSet<NodeId>) -> Vec<NodeId> {
         self.homes.retain(|home, _| unreachable.contains(home));
         let mut due = Vec::new();
@@ -62,7 +64,8 @@ impl Relays {
         due
     }
 
-    /// Takes what the members said about a home. Returns whether there is a relay now and was none before.
+    /// Takes the members' answer about a home. Returns true when there is a relay now and was none
+    /// before.
     fn found(&mut self, home: &NodeId, via: Option<NodeId>) -> bool {
         let Some(entry) = self.homes.get_mut(home) else { return false };
         let is_new = entry.via.is_none() && via.is_some();
@@ -70,7 +73,7 @@ impl Relays {
         is_new
     }
 
-    /// The relay could not pass a command on.
+    /// Forgets a relay that could not pass a command on.
     fn lost(&mut self, home: &NodeId, relay: &NodeId) {
         if let Some(entry) = self.homes.get_mut(home)
             && entry.via.as_ref() == Some(relay)
@@ -88,7 +91,8 @@ impl<E: EventSourced> Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// The relay to a home that this node is not connected to, if there is one that it is connected to.
+    /// The relay to a home to which this node is not connected; `None` when this node is not
+    /// connected to a relay either.
     pub(super) fn relay_to(&self, home: &NodeId) -> Option<NodeId> {
         let via = self.relays().via(home).cloned();
         via.filter(|relay| self.parts.node.gate().is_connected(relay))
@@ -98,7 +102,7 @@ where
         self.relays().lost(home, relay);
     }
 
-    /// Asks about the homes that cannot be reached, those that are alive.
+    /// Asks other members about the homes that cannot be reached and are not dead.
     pub(super) fn look_for_relays(&self) {
         let gate = self.parts.node.gate();
         let members = self.parts.node.members().borrow().clone();

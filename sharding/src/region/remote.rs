@@ -21,7 +21,8 @@ impl<E: EventSourced> Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// Sends a command to the home of its shard. No lock is held, since the command's code runs; the slot calls this in order.
+    /// Sends a command to the home of its shard. The caller holds no lock, since the command's own
+    /// code runs; the slot calls this in order.
     pub(super) fn send(&self, index: usize, node: &NodeId, envelope: Envelope<E::Command>) {
         let Envelope { entity, command, hops, claim } = envelope;
         if hops::is_spent(hops) {
@@ -73,14 +74,14 @@ where
             }
             return;
         }
-        // queued before this returns, in order with what was sent before
+        // queued before this returns, after all commands that were sent before
         let timeout = self.parts.settings.remote_ask_timeout;
         let asked = gate.ask(&next, COMMANDS, message.encode(), timeout);
         let (region, home) = (self.this.clone(), node.clone());
         task::spawn("remote ask", async move {
             match asked.await {
                 Ok(answers) => complete(&completions, answers),
-                // nothing was done there: here after all, or wherever the shard lives by then
+                // nothing was done there: the command is handled here, or goes to the new home
                 Err(AskError::NotHere(_) | AskError::NotConnected(_))
                     if region.strong_count() > 0 =>
                 {
@@ -96,8 +97,8 @@ where
         });
     }
 
-    /// Where a command for the home `node` goes, and with which hops: there, or to a relay; `None` when it came to this node as
-    /// a relay that cannot reach the home.
+    /// Returns the next node for a command to the home `node`, and its hops: the home itself, or a
+    /// relay. `None` when this node is a relay that cannot reach the home.
     fn next_node(&self, node: &NodeId, hops: u8) -> Option<(NodeId, u8)> {
         let is_relay = hops::is_for_relay(hops);
         if self.parts.node.gate().is_connected(node) {
@@ -116,8 +117,9 @@ where
         }
     }
 
-    /// Whether a command that took a relay can go on from here: to the shard if it lives here, or to its home if this node is the
-    /// relay and connected to it.
+    /// Returns whether a command from another node can go on from here. A command that took a relay
+    /// can go on when its shard lives here, or when this node is the relay and is connected to the
+    /// home. A command without a relay can always go on.
     fn takes(&self, index: usize, hops: u8) -> bool {
         let slot = self.slot(index);
         let is_connected = |node| self.parts.node.gate().is_connected(node);
@@ -141,7 +143,7 @@ where
         }
     }
 
-    /// Takes a command from another node, which may be anything: it is checked before it is handed on.
+    /// Takes a command from another node. The command may be anything: it is checked first.
     pub(crate) fn receive(&self, wire: WireCommand, responder: Option<Responder>) {
         self.count("received");
         let id = ReplicaId::try_from(wire.replica.clone())
@@ -169,14 +171,14 @@ where
             None => Arc::new(Nobody),
         };
         let claim = match wire.time_left {
-            // a little late: the way of the command is not counted
+            // a little late: the travel time of the command is not counted
             Some(time) => Claim::lasting(self.parts.node.clock().now(), time),
             None if wire.replies > 0 => Claim::open(),
             None => Claim::unlimited(),
         };
         match decode_command(&wire.command, sender, &claim) {
             Ok(command) => {
-                // not needed any more, while the command itself may wait
+                // freed now, while the command itself may wait
                 drop(wire.command);
                 if let Some(answers) = answers {
                     answers.open();
@@ -196,7 +198,7 @@ where
     }
 }
 
-/// A command that came back unhandled, but for its bytes.
+/// A command that came back unhandled, without its bytes.
 struct Again {
     entity: Arc<str>,
     hops: u8,
@@ -209,7 +211,7 @@ fn fail(responder: Option<Responder>, error: AskError) {
     }
 }
 
-/// For commands that were told.
+/// Takes the answers of commands without an asker.
 struct Nobody;
 
 impl ReplySender for Nobody {

@@ -1,7 +1,8 @@
-//! Room for entities on a node: all shards of all types share it.
+//! The number of entities on a node, shared by all shards of all types.
 //!
-//! From `entities_max` on each start makes others go that were used least recently; they finish what they have first. Until they
-//! are gone an eighth more may be there. Beyond that every entity is busy, and what would start another one is refused.
+//! From `entities_max` on, each start stops the least recently used entities, which first finish
+//! their work. Until they are gone, an eighth more entities may be there. Above that every entity
+//! is busy, and a command that would start another entity is refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ pub(crate) struct Room {
     count: AtomicUsize,
 }
 
-/// The entities of one shard in it, given back when it is dropped.
+/// The entities of one shard on the node. Dropping the share gives its room back.
 #[derive(Debug)]
 pub(super) struct Share {
     room: Arc<Room>,
@@ -34,7 +35,7 @@ impl Room {
 }
 
 impl Share {
-    /// The shard has so many entities now.
+    /// Sets the number of entities that the shard has now.
     pub(super) fn set(&mut self, count: usize) {
         if count >= self.count {
             self.room.count.fetch_add(count - self.count, Ordering::AcqRel);
@@ -44,13 +45,14 @@ impl Share {
         self.count = count;
     }
 
-    /// How the shard should take part when the node may have `entities_max`; zero: no limit.
+    /// Returns the shard's part in the load when the node may have `entities_max` entities; zero:
+    /// no limit.
     pub(super) fn pressure(&self, entities_max: usize) -> Pressure {
         let all = self.room.count.load(Ordering::Acquire);
         if entities_max == 0 || all < entities_max {
             return Pressure::default();
         }
-        // in proportion to what the shard has, with room for one more
+        // in proportion to the entities of the shard, with room for one more
         let over = all - entities_max + 1;
         let surplus = (self.count as u128 * over as u128).div_ceil(all as u128);
         let busy = entities_max.saturating_add((entities_max / 8).max(1));

@@ -1,4 +1,4 @@
-//! Where the commands of one shard go.
+//! Routes the commands of one shard.
 //!
 //! ```text
 //!   Nowhere --At(me)--> Here --Moving(me)--> Draining --Drained--> Nowhere (reports)
@@ -8,11 +8,11 @@
 //!    Remote(b)
 //! ```
 //!
-//! `At(me)` while it drains is the word of a newer coordinator, which knows nothing of the move: the shard begins anew when it has
-//! drained.
+//! `At(me)` while the shard drains comes from a newer coordinator, which knows nothing of the move:
+//! the shard starts anew when it has drained.
 //!
-//! Invariants: a command ends in exactly one `Local`, `Remote` or `Refuse`; commands that wait go before those that come
-//! later; at most `waiting_max` wait.
+//! Invariants: a command ends in exactly one `Local`, `Remote` or `Refuse`, unless `take_where`
+//! takes it out; commands that wait go before later commands; at most `waiting_max` commands wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,37 +27,38 @@ use crate::coordinator::{Home, MoveId};
 pub struct RouteSettings {
     /// Most commands that wait for a home.
     pub waiting_max: usize,
-    /// How long a command waits at most.
+    /// Longest time that a command waits.
     pub waiting_timeout: Duration,
 }
 
 /// A fact for the route.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input<T> {
-    /// A command; whether the home of the shard can be reached now.
+    /// A command, and whether the home of the shard can be reached now.
     Send(T, bool),
-    /// What the coordinator says.
+    /// The home that the coordinator names; `None`: the shard has no home.
     Home(Option<Home>),
-    /// The shard that was to be stopped here has stopped.
+    /// The shard that had to stop here has stopped.
     Drained,
-    /// Stop the shard here without handing it over: the node goes and nobody is left.
+    /// Stop the shard here without a hand-off: the node leaves, and no other node can take the
+    /// shard.
     StopHere,
     /// The node must not host anything any more.
     Fenced,
-    /// Time has passed; whether the home can be reached now.
+    /// Time has passed; the flag says whether the home can be reached now.
     Tick(bool),
 }
 
 /// A request of the route.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect<T> {
-    /// Handle it here.
+    /// Handle the command here.
     Local(T),
-    /// Send it there.
+    /// Send the command to the node.
     Remote(NodeId, T),
-    /// Nobody will handle it: too many wait.
+    /// Refuse the command: too many wait.
     RefuseFull(T),
-    /// Nobody will handle it: no home was found in time.
+    /// Refuse the command: no home was found in time.
     RefuseNotHere(T),
     /// Begin to host the shard.
     Start,
@@ -74,20 +75,21 @@ enum Target {
     Nowhere,
     Remote(NodeId),
     Here,
-    /// The coordinator's move, or none when the node goes by itself.
+    /// The id of the coordinator's move; `None` when the node stops the shard by itself.
     Draining(Option<MoveId>),
 }
 
-/// Where the commands of one shard go.
+/// The route of the commands of one shard.
 #[derive(Debug)]
 pub struct Route<T> {
     me: NodeId,
     settings: RouteSettings,
     target: Target,
     waiting: VecDeque<(Instant, T)>,
-    /// What is to be reported until the coordinator has heard it.
+    /// The report that is repeated until the coordinator has heard it.
     report: Option<MoveId>,
-    /// The shard begins anew here when it has drained: a newer coordinator knows nothing of the move.
+    /// True when the shard starts anew here after it has drained: a newer coordinator knows nothing
+    /// of the move.
     begins_anew: bool,
     is_fenced: bool,
 }
@@ -106,32 +108,33 @@ impl<T> Route<T> {
         }
     }
 
-    /// The other node that is the home.
+    /// The home, if it is another node.
     pub fn remote(&self) -> Option<&NodeId> {
         if let Target::Remote(node) = &self.target { Some(node) } else { None }
     }
 
-    /// Whether a command would be handled here at once: the shard lives here, and nothing waits before it.
+    /// Returns true when a command would be handled here at once: the shard lives here, and no
+    /// other command waits.
     pub fn passes(&self) -> bool {
         self.target == Target::Here && self.waiting.is_empty()
     }
 
-    /// Whether the shard lives here and takes commands.
+    /// Returns whether the shard lives here and takes commands.
     pub fn is_here(&self) -> bool {
         self.target == Target::Here
     }
 
-    /// Whether the shard is here, draining or not.
+    /// Returns whether the shard is here, draining or not.
     pub fn is_hosting(&self) -> bool {
         matches!(self.target, Target::Here | Target::Draining(_))
     }
 
-    /// Commands that wait.
+    /// Number of commands that wait.
     pub fn waiting_count(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Takes out those that wait and need not wait any more, in order.
+    /// Takes out the waiting commands for which `is_over` is true, in order.
     pub fn take_where(&mut self, is_over: impl Fn(&T) -> bool) -> Vec<T> {
         if !self.waiting.iter().any(|(_, message)| is_over(message)) {
             return Vec::new();
@@ -196,7 +199,7 @@ impl<T> Route<T> {
         match home {
             Some(Home::At(node)) if node == self.me => match self.target {
                 Target::Here => {}
-                // it stops by the node's own will, and is not begun again
+                // the node stops the shard by itself, and does not start it again
                 Target::Draining(None) => {}
                 Target::Nowhere | Target::Remote(_) => {
                     self.target = Target::Here;

@@ -24,7 +24,7 @@ use crate::coordinator::{CoordinatorHandle, HomesVersion};
 use crate::replication::Way;
 use crate::{ShardId, ShardingSettings};
 
-/// What a region is built from.
+/// Parts of a region.
 pub(crate) struct RegionParts {
     pub(crate) node: Node,
     pub(crate) entity_type: Arc<str>,
@@ -41,11 +41,11 @@ pub(crate) struct Envelope<C> {
     pub(crate) entity: Arc<str>,
     pub(crate) command: C,
     pub(crate) hops: u8,
-    /// Asked before the command is handed over.
+    /// Taken before the command is handed over.
     pub(crate) claim: Claim,
 }
 
-/// What an entity is given.
+/// A message for an entity.
 pub(crate) enum Message<C> {
     Command(Envelope<C>),
     Replicated(Vec<StoredEvent>),
@@ -69,14 +69,14 @@ pub(crate) struct Region<E: EventSourced> {
     pub(super) shard_count: u16,
     pub(super) slots: Vec<Mutex<Slot<E>>>,
     pub(super) entities: OnceLock<EntityRuntime<E>>,
-    /// How new the homes of each place are that this region knows.
+    /// Version of the newest homes that this region knows, for each place.
     pub(super) versions: Mutex<BTreeMap<Arc<str>, HomesVersion>>,
     pub(super) metrics: RegionMetrics,
-    /// For each slot: a shard of another replica with that number began here.
+    /// For each slot: true when a shard of another replica with the same number has started here.
     pub(super) began: Vec<AtomicBool>,
     pub(super) relays: Mutex<Relays>,
     pub(super) room: Arc<Room>,
-    /// What of the entities' counters was passed on to the metrics.
+    /// The values of the entities' counters that were passed on to the metrics.
     pub(super) reported: Mutex<BTreeMap<&'static str, u64>>,
     pub(super) doubts: DoubtBook,
     pub(super) readiness: Mutex<Readiness>,
@@ -121,7 +121,7 @@ where
         &self.parts
     }
 
-    /// Sets what runs entities here; without, this node has proxies only.
+    /// Sets the runtime of the entities of this node. Without one, this node has proxies only.
     pub(crate) fn set_entities(&self, entities: EntityRuntime<E>) {
         assert!(self.entities.set(entities).is_ok(), "entities are set once");
     }
@@ -152,12 +152,12 @@ where
         slot.route.remote().is_some_and(|node| self.reaches(node))
     }
 
-    /// Whether commands for that node can go now, to it or through another one.
+    /// Returns whether commands for the node can go now, directly or through a relay.
     pub(crate) fn reaches(&self, node: &NodeId) -> bool {
         self.parts.node.gate().is_connected(node) || self.relay_to(node).is_some()
     }
 
-    /// Takes a command. Whoever asked with it gets an answer in every case.
+    /// Takes a command. Its asker gets an answer in every case.
     pub(crate) fn deliver(&self, replica: &ReplicaId, envelope: Envelope<E::Command>) {
         let Some(index) = self.index(replica, &envelope.entity) else {
             let why = format!("replica `{replica}` of `{}`", self.parts.entity_type);
@@ -177,7 +177,7 @@ where
             return refuse(envelope, ReplyError::Overloaded(why));
         }
         let now = self.parts.node.clock().now();
-        // what `step` would do, without its effects: most commands go this way
+        // the same as `step`, without its effects: most commands go this way
         let envelope = if slot.route.passes() {
             match self.hand_over(now, &mut slot, envelope) {
                 Some(envelope) => envelope,
@@ -191,7 +191,7 @@ where
         self.run(index, &mut slot, effects);
     }
 
-    /// Hands a command to an entity that is active; else it comes back.
+    /// Hands a command to an active entity. Returns the command when the entity is not active.
     fn hand_over(
         &self,
         now: Instant,
@@ -278,7 +278,8 @@ where
                 }
                 Effect::Drain => self.drain_shard(index, slot),
                 Effect::Kill => slot.end_shard(),
-                // an append of an entity that was killed may still be stored; the report is repeated at each tick
+                // an append of a killed entity may still be stored; the report is repeated at each
+                // tick
                 Effect::ReportStopped(_) if slot.writes.count() > 0 => {}
                 Effect::ReportStopped(id) => self.report_stopped(index, id),
             }
@@ -289,7 +290,7 @@ where
         self.metrics.commands.with_label_values(&[&self.parts.entity_type, outcome]).inc();
     }
 
-    /// The home of an entity, if it is another node.
+    /// The home of an entity, which may be this node; `None` while no home takes commands.
     pub(crate) fn home_of(&self, replica: &ReplicaId, entity: &str) -> Option<NodeId> {
         let slot = self.slot(self.index(replica, entity)?);
         if slot.route.is_here() {
@@ -349,7 +350,7 @@ impl RegionMetrics {
     }
 }
 
-/// Finer than the usual ones below 10 milliseconds.
+/// Upper bounds in seconds. Finer than the usual buckets below 10 milliseconds.
 const LATENCY_BUCKETS: [f64; 24] = [
     0.000_25, 0.000_5, 0.000_75, 0.001, 0.001_25, 0.001_5, 0.002, 0.002_5, 0.003, 0.004, 0.005,
     0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0,

@@ -1,8 +1,10 @@
-//! One shard as a region sees it: its route and, when it lives here, its entities; both under one lock.
+//! A shard as a region sees it: its route and, when it lives here, its entities. One lock guards
+//! both.
 //!
-//! No application code runs under that lock. What needs some (a command is encoded, a command that nobody wants is dropped) is put
-//! aside in order, and is done by whoever lets go of the lock: one after the other, by one thread at a time, so that
-//! the order of what is sent is the order in which it came.
+//! No application code runs under that lock. Work that runs application code (a command is encoded,
+//! or a refused command is dropped) is put aside in order. The caller that releases the lock does
+//! the work: piece by piece, one thread at a time, so that commands are sent in the order in which
+//! they came.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -20,29 +22,30 @@ use super::route::Route;
 use super::shared::{Envelope, Region};
 use crate::replication::Way;
 
-/// So much of what was put aside is done by one caller; a task of the node does the rest.
+/// Most pieces of work that one caller does; a task of the node does the rest.
 const TURN_MAX: usize = 256;
 
-/// What is done without the lock.
+/// Work that is done without the lock.
 pub(super) enum Later<E: EventSourced> {
-    /// Encode it and send it there.
+    /// Encode the command and send it to the node.
     Send(NodeId, Envelope<E::Command>),
-    /// Drop it, and tell its asker why.
+    /// Drop the command, and tell its asker the reason.
     Refuse(E::Command, ReplyError),
-    /// Drop the entities, and the commands that wait for them.
+    /// Drop the entities, and refuse the commands that wait for them.
     Drop(Box<LocalShard<E>>),
 }
 
-/// One shard.
+/// The state of a shard in its region.
 pub(super) struct Slot<E: EventSourced> {
     pub(super) route: Route<Envelope<E::Command>>,
     pub(super) shard: Option<LocalShard<E>>,
-    /// The appends of its entities that are under way at this node, those of killed entities included.
+    /// The appends of the shard's entities that are under way at this node, including appends of
+    /// killed entities.
     pub(super) writes: Arc<Writes>,
-    /// Direct replication from this node to the shard, when it lives elsewhere.
+    /// The way of direct replication from this node to the shard, when it lives elsewhere.
     pub(super) way: Way,
     later: VecDeque<Later<E>>,
-    /// Somebody does what was put aside.
+    /// True while a caller does the work that was put aside.
     is_busy: bool,
 }
 
@@ -58,12 +61,12 @@ impl<E: EventSourced> Slot<E> {
         }
     }
 
-    /// Puts aside what must not be done under the lock.
+    /// Puts aside work that must not be done under the lock.
     pub(super) fn later(&mut self, later: Later<E>) {
         self.later.push_back(later);
     }
 
-    /// Whether commands were put aside faster than they are encoded: no more are taken then.
+    /// Returns whether so much work is put aside that no more commands are taken.
     pub(super) fn is_crowded(&self, limit: usize) -> bool {
         self.later.len() >= limit
     }
@@ -72,7 +75,7 @@ impl<E: EventSourced> Slot<E> {
         self.later(Later::Refuse(command, reason));
     }
 
-    /// Gives the entities up.
+    /// Puts the shard aside to be dropped.
     pub(super) fn end_shard(&mut self) {
         if let Some(shard) = self.shard.take() {
             self.later(Later::Drop(Box::new(shard)));
@@ -80,7 +83,7 @@ impl<E: EventSourced> Slot<E> {
     }
 }
 
-/// A locked slot. When it is dropped, what was put aside is done.
+/// A locked slot. Its drop does the work that was put aside.
 pub(super) struct SlotGuard<'a, E: EventSourced>
 where
     E::Command: Serialize + DeserializeOwned,
@@ -88,7 +91,7 @@ where
     region: &'a Region<E>,
     index: usize,
     locked: Option<MutexGuard<'a, Slot<E>>>,
-    /// What is put aside is left to the next one.
+    /// True when the work is left to the next holder.
     is_quiet: bool,
 }
 
@@ -101,7 +104,8 @@ where
         Self { region, index, locked, is_quiet: false }
     }
 
-    /// For somebody who holds another lock and comes again without it.
+    /// Leaves the work to the next holder: the caller holds another lock, and comes again without
+    /// it.
     pub(super) fn quiet(mut self) -> Self {
         self.is_quiet = true;
         self

@@ -1,4 +1,4 @@
-//! Routes by effects.
+//! Tests of the route: inputs, and the expected effects.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ fn a_shard_that_a_newer_coordinator_leaves_here_begins_anew_when_it_has_drained(
     assert_eq!(route.step(t0, Input::Drained), [Effect::Start, Effect::Local(1)]);
     assert_eq!(route.step(t0, Input::Tick(false)), [], "nothing is reported");
 
-    // the newer coordinator moves it too before it has drained
+    // the newer coordinator moves the shard too, before it has drained
     assert_eq!(route.step(t0, moving("me")), [Effect::Drain]);
     assert_eq!(route.step(t0, at("me")), []);
     assert_eq!(route.step(t0, moving("me")), []);

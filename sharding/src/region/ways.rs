@@ -1,5 +1,6 @@
-//! The ways of direct replication from this node to the shards of the other replicas: facts from sends, routes and links to
-//! [`Way`](crate::replication::Way), its signals to the homes.
+//! The ways of direct replication from this node to the shards of the other replicas. Passes the
+//! facts from sends, routes and links to [`Way`](crate::replication::Way), and its signals to the
+//! homes.
 
 use std::sync::atomic::Ordering;
 
@@ -18,13 +19,14 @@ impl<E: EventSourced> Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// Notes what became of events for a shard of another replica.
+    /// Notes whether events for a shard of another replica were sent or dropped.
     pub(super) fn way_used(&self, index: usize, is_sent: bool) {
         let input = if is_sent { WayInput::Sent } else { WayInput::Dropped };
         self.slot(index).way.step(self.parts.node.clock().now(), input);
     }
 
-    /// This node became the home of a shard: the other replicas should read what its last home wrote.
+    /// Notes that this node became the home of a shard: the other replicas should read the events
+    /// that its last home wrote.
     pub(super) fn shard_began(&self, shard: &ShardId) {
         for replica in self.parts.replicas.iter().filter(|replica| **replica != shard.replica) {
             // the slot of the shard is locked: the others are told at the next look
@@ -34,7 +36,7 @@ where
         }
     }
 
-    /// Looks at the connection to the home of each shard, and tells those that should read now.
+    /// Looks at the connection to the home of each shard, and tells the homes that should read now.
     pub(super) fn look_at_ways(&self) {
         let gate = self.parts.node.gate();
         for index in 0..self.slots.len() {
@@ -75,7 +77,7 @@ where
         })
     }
 
-    /// The way from a peer to a shard of this node is open again: its feed is read now.
+    /// Reads the feed of a peer replica now: the way from it to a shard of this node is open again.
     pub(crate) fn way_opened(&self, shard: &ShardId, peer: &ReplicaId) {
         let Some(index) = self.index_of(&shard.replica, shard.number) else { return };
         let slot = self.slot(index);

@@ -1,4 +1,5 @@
-//! The task of one journal loop: inputs from a bounded queue and a timer, effects to the stores and the shard.
+//! The task of one journal loop. Takes inputs from a bounded queue and a timer, and runs the
+//! effects on the stores and the shard.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,59 +21,60 @@ use tokio::task::JoinHandle;
 use super::{Effect, HeldRecords, Input, JournalLoop, LoopSettings};
 use crate::region::FeedWitness;
 
-/// Tells an entity what the peer has.
+/// Tells an entity the events that the peer replica has.
 type Tell = Box<dyn Fn(&ReplicaId, Change) + Send + Sync>;
 
-/// What a loop is built from.
+/// Parts of a follower.
 pub(crate) struct FollowerParts {
     pub(crate) entity_type: Arc<str>,
     pub(crate) peer: ReplicaId,
     pub(crate) slices: SliceRange,
     pub(crate) change_count_max: usize,
-    /// The name under which the position is stored.
+    /// Name under which the position is stored.
     pub(crate) reader: Arc<str>,
     pub(crate) feed: Arc<dyn ReadJournal>,
     pub(crate) offsets: Arc<dyn OffsetStore>,
-    /// The entities that hold back.
+    /// Records of the entities that hold back.
     pub(crate) held: HeldRecords,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: LoopSettings,
     pub(crate) tell: Tell,
     pub(crate) reads: IntCounterVec,
-    /// A failure is logged once, until a read succeeds again.
+    /// True after a failure. Only the first failure is logged as a warning, until a read succeeds.
     pub(crate) failing: AtomicBool,
-    /// Whether the own journal may miss what the peer has.
+    /// State of the doubt whether the own journal misses events that the peer has.
     pub(crate) witness: Arc<FeedWitness>,
 }
 
-/// How far a shard has followed one peer.
+/// Progress of a shard in the feed of one peer replica.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct LoopProgress {
     pub(crate) peer: String,
     pub(crate) position: String,
-    /// Entities that are behind.
+    /// Number of entities that are behind.
     pub(crate) entities_behind: usize,
-    /// For how long the oldest of them has been.
+    /// Seconds for which the oldest of them has been behind.
     pub(crate) behind_for_seconds: f64,
-    /// How long ago the peer's feed was read; `None` if never.
+    /// Seconds since the last read of the peer's feed; `None` before the first read.
     pub(crate) read_before_seconds: Option<f64>,
-    /// Entities that hold events back because one cannot be applied here.
+    /// Number of entities that hold back events because one event cannot be applied here.
     pub(crate) entities_held: usize,
-    /// Some of them, with the event.
+    /// At most 20 of these entities, with the event.
     pub(crate) held: Vec<HeldEntity>,
 }
 
-/// An entity that holds events back.
+/// An entity that holds back events.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct HeldEntity {
     pub(crate) entity: String,
-    /// The replica at which the event was written, and its number there; `None` until the entity has said so again.
+    /// The replica at which the event was written, and the event's number there; `None` until the
+    /// entity has named the event since the start of the loop.
     pub(crate) origin: Option<String>,
     pub(crate) number: Option<u64>,
     pub(crate) why: Option<String>,
 }
 
-/// Why an entity holds back, as it said last.
+/// The last report of an entity that holds back.
 #[derive(Debug)]
 struct Said {
     /// The origin of the event and its number there; `None` when the entity cannot start or go on.
@@ -80,17 +82,17 @@ struct Said {
     why: String,
 }
 
-/// So many are listed by name.
+/// Most entities that are listed by name.
 const HELD_LISTED_MAX: usize = 20;
 
-/// A running loop; it ends when this is dropped.
+/// A running loop. Dropping it ends the loop.
 pub(crate) struct Follower {
     pub(crate) peer: ReplicaId,
     inputs: mpsc::Sender<Input>,
     core: Arc<Mutex<JournalLoop>>,
-    /// What those that hold back have said last.
+    /// The last reports of entities that hold back.
     said: Mutex<BTreeMap<PersistenceId, Said>>,
-    /// A `WayOpened` found the queue full.
+    /// True when a `WayOpened` found the queue full.
     is_woken: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
@@ -105,7 +107,7 @@ impl Follower {
     pub(crate) fn start(parts: FollowerParts) -> Self {
         let core = JournalLoop::new(parts.clock.now(), parts.settings.clone());
         let core = Arc::new(Mutex::new(core));
-        // answers beyond what one page can ask for are duplicates
+        // a page cannot ask for more answers: the rest are duplicates
         let (inputs, received) = mpsc::channel(2 * parts.change_count_max);
         let peer = parts.peer.clone();
         let is_woken = Arc::new(AtomicBool::new(false));
@@ -114,19 +116,21 @@ impl Follower {
         Self { peer, inputs, core, said: Mutex::default(), is_woken, task }
     }
 
-    /// If the queue is full the answer is dropped: the entity is told again later.
+    /// Notes that an entity has caught up. If the queue is full, the note is dropped: the entity is
+    /// told again later.
     pub(crate) fn caught_up(&self, id: PersistenceId, highest: SequenceNr) {
         let _ = self.inputs.try_send(Input::CaughtUp(id, highest));
     }
 
-    /// The same for an entity that cannot catch up now.
+    /// Notes that an entity cannot catch up now. A full queue drops the note, as in `caught_up`.
     pub(crate) fn held(&self, id: PersistenceId, highest: SequenceNr, held: &HeldEvent) {
         let event = Some((held.origin.to_string(), held.number));
         self.note(&id, Said { event, why: held.why.clone() });
         let _ = self.inputs.try_send(Input::Held(id, highest));
     }
 
-    /// The same for an entity that cannot start, or cannot go on.
+    /// Notes that an entity cannot start, or cannot go on. A full queue drops the note, as in
+    /// `caught_up`.
     pub(crate) fn cannot(&self, id: PersistenceId, why: &str) {
         self.note(&id, Said { event: None, why: why.to_owned() });
         let _ = self.inputs.try_send(Input::Cannot(id));
@@ -160,12 +164,13 @@ impl Follower {
         core.held().take(HELD_LISTED_MAX).map(entity).collect()
     }
 
-    /// How many entities hold events of this peer back.
+    /// Number of entities that hold back events of this peer.
     pub(crate) fn held_count(&self) -> usize {
         self.core.lock().unwrap_or_else(PoisonError::into_inner).held().count()
     }
 
-    /// The peer may have events that direct replication lost. If the queue is full the loop is at work anyway.
+    /// Notes that the peer may have events that direct replication lost. If the queue is full, a
+    /// flag keeps the note for the loop.
     pub(crate) fn way_opened(&self) {
         if self.inputs.try_send(Input::WayOpened).is_err() {
             self.is_woken.store(true, Ordering::Release);
@@ -313,7 +318,8 @@ async fn read(
     page.inspect_err(|error| warn(parts, "read", error)).ok()
 }
 
-/// Everything that the peer has is here, but for what entities hold back: that is remembered, if it was in doubt.
+/// Stores, if that ends a doubt, that all events of the peer are here, except events that entities
+/// hold back.
 async fn save_end(parts: &FollowerParts) {
     if let Some(end) = parts.witness.ended()
         && let Err(error) = parts.offsets.save_offset(&end_key(parts), &end).await
@@ -322,7 +328,7 @@ async fn save_end(parts: &FollowerParts) {
     }
 }
 
-/// The session in which the feed was followed to its end, beside the position.
+/// The key of the session in which the feed was followed to its end, beside the position.
 fn end_key(parts: &FollowerParts) -> OffsetKey {
     OffsetKey { reader: parts.reader.clone(), part: format!("{}/sure", parts.peer).into() }
 }

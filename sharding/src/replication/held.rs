@@ -1,7 +1,9 @@
-//! The durable records of entities that hold back: a coordination table for each shard and peer, in the place of the shard.
+//! The durable records of entities that hold back: a coordination table for each shard and peer
+//! replica, in the place of the shard.
 //!
-//! The key is the stream of the peer, the value is the number up to which the entity should be. A record is changed by its version, so that
-//! what an old home of the shard still has under way never undoes what the new one has recorded.
+//! The key is the stream of the peer. The value is the number up to which the entity should have
+//! events. A record is changed by its version, so that a late write of an old home of the shard
+//! never undoes a record of the new home.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ fn value(highest: SequenceNr) -> Bytes {
 }
 
 impl HeldRecords {
-    /// All of them.
+    /// Reads all records.
     pub(crate) async fn load(&self) -> Result<BTreeMap<PersistenceId, SequenceNr>> {
         let table = self.coordination.scan(&self.table).await?;
         let mut records = BTreeMap::new();
@@ -47,7 +49,7 @@ impl HeldRecords {
         Ok(records)
     }
 
-    /// Records that the entity should be here at least.
+    /// Records that the entity should have the events up to `highest`, at least.
     pub(crate) async fn record(&self, id: &PersistenceId, highest: SequenceNr) -> Result<()> {
         let row = self.coordination.read(&self.table, id.as_str()).await?;
         if row.as_ref().and_then(read).is_some_and(|recorded| recorded >= highest) {

@@ -1,21 +1,25 @@
 //! Follows the change feed of one peer replica for the entities of one shard.
 //!
 //! ```text
-//!   Loading --offset--> Resting --time--> Reading --page, changes--> Waiting --all answered--> Reading or Resting
-//!                          ^                 |                          |
-//!                          +---- nothing ----+                          +-- not in time: told again
+//!   Loading --offset--> Resting --time--> Reading --changes--> Waiting -- all answered --> Reading
+//!                          ^                 |                    |                     or Resting
+//!                          +---- nothing ----+                    +-- not in time: told again
 //! ```
 //!
-//! An entity that cannot apply an event of the peer *holds back*, and so does one that cannot start, or that was told `tells_max` times
-//! and did not answer. That is recorded durably, with the number up to which the entity should be, and
-//! then the position moves on without it: nobody else waits. Those that hold back are told again from time to time, and all of them after a
-//! start, so that they come to life and try; when one has caught up its record is deleted.
+//! An entity *holds back* when it cannot apply an event of the peer, when it cannot start, or when
+//! it was told `tells_max` times and did not answer. A durable record says so, with the number up
+//! to which the entity should have events. Then the position moves on without the entity, so that
+//! the other entities do not wait. Entities that hold back are told again from time to time, and
+//! all of them after a start, so that they start and try again. When such an entity has caught up,
+//! its record is deleted.
 //!
-//! Direct replication's way to this shard may open after events were lost on it: then the next read is due now
-//! (`WayOpened`), at most one each `wake_interval`.
+//! The way of direct replication to this shard may open after events were lost on it (`WayOpened`).
+//! Then the next read is due now, at most once in each `wake_interval`.
 //!
-//! Invariants: the position moves only over changes that the entities have durably or whose holding back is recorded, or to the end of an
-//! empty page; at most one page of entities is under way; an entity's record is deleted only when it has all that it was told of.
+//! Invariants: the position moves only over changes that the entities have durably or for which a
+//! record of holding back is stored, or to the end of an empty page; at most one page of entities
+//! is under way; an entity's record is deleted only when the entity has all events that it was told
+//! of.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -32,21 +36,24 @@ use tokio::time::Instant;
 pub struct LoopSettings {
     /// Time between two reads.
     pub interval: Duration,
-    /// Longest such time while nothing changes.
+    /// Longest time between two reads while nothing changes.
     pub interval_max: Duration,
-    /// When an entity is told again.
+    /// Time after which an entity that has not answered is told again.
     pub retell: Duration,
-    /// Most times that an entity is told before the loop goes on without it, as if it held back.
+    /// Number of times that an entity is told and awaited. Then the entity is told once more, and
+    /// the loop goes on without it, as if it held back.
     pub tells_max: usize,
-    /// When an entity that holds back is told again.
+    /// Time after which an entity that holds back is told again.
     pub held_retell: Duration,
-    /// Most entities that hold back. Beyond, the position stands still until one has caught up.
+    /// Most entities that hold back. At the limit, the position stands still until an entity has
+    /// caught up.
     pub held_max: usize,
-    /// Most of them that are told at the same time; the next ones follow after `interval`.
+    /// Most entities that hold back and are told at the same time; the next ones follow after
+    /// `interval`.
     pub held_tells_max: usize,
-    /// Shortest time between the beginnings of two reads of which the second was asked for by `WayOpened`.
+    /// Shortest time between the beginnings of two reads when the second is due to `WayOpened`.
     pub wake_interval: Duration,
-    /// How long the first read waits, so that the shards of a node do not all read at the same time.
+    /// Wait before the first read, so that the shards of a node do not all read at the same time.
     pub first_wait: Duration,
 }
 
@@ -59,9 +66,9 @@ pub enum Input {
     Loaded(Option<(Offset, BTreeMap<PersistenceId, SequenceNr>)>),
     /// A page of the feed; `None` when it could not be read.
     Page(Option<ChangesPage>),
-    /// The entity has all that the peer had up to this number.
+    /// The entity has all events of the peer up to this number.
     CaughtUp(PersistenceId, SequenceNr),
-    /// The entity cannot have what the peer has up to this number, for now.
+    /// The entity cannot have the events of the peer up to this number for now.
     Held(PersistenceId, SequenceNr),
     /// The entity cannot start, or cannot go on: the loop goes on without it, as if it held back.
     Cannot(PersistenceId),
@@ -80,13 +87,16 @@ pub enum Effect {
     Load,
     /// Read the feed after this position; answered by `Page`.
     Read(Offset),
-    /// Tell the entity; answered, some time, by `CaughtUp`.
+    /// Tell the entity; answered later by `CaughtUp`, `Held` or `Cannot`, or not at all.
     Tell(Change),
-    /// Record durably that the entity holds back, and up to where it should be; answered by `Recorded` when that succeeds.
+    /// Record durably that the entity holds back, and the number up to which it should have events;
+    /// answered by `Recorded` when that succeeds.
     Record(PersistenceId, SequenceNr),
-    /// Delete the record, unless it names a higher number: the entity has caught up. If that fails, it is told once more after a restart.
+    /// Delete the record, unless it names a higher number: the entity has caught up. If that fails,
+    /// the entity is told once more after a restart.
     Forget(PersistenceId, SequenceNr),
-    /// Store the position. If that fails, more is read again after a restart, which does no harm.
+    /// Store the position. If that fails, more changes are read again after a restart, which does
+    /// no harm.
     Save(Offset),
 }
 
@@ -116,23 +126,24 @@ pub struct JournalLoop {
     wait: Duration,
     state: State,
     last_read: Option<Instant>,
-    /// The feed was followed to its end by the last read.
+    /// True when the last read followed the feed to its end.
     at_end: bool,
     held: BTreeMap<PersistenceId, Held>,
-    /// When the next of them are told, and after which one they come.
+    /// Time at which the next entities that hold back are told, and the entity after which they
+    /// come.
     held_due: Instant,
     held_told: Option<PersistenceId>,
     read_began_at: Option<Instant>,
-    /// The way opened while the loop could not read.
+    /// True when the way opened while the loop could not read.
     is_woken: bool,
 }
 
 /// An entity that holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
-    /// It should be here.
+    /// Number up to which the entity should have events.
     highest: SequenceNr,
-    /// Up to here that is recorded; zero: not at all.
+    /// Number up to which that is recorded; zero: not recorded.
     recorded: SequenceNr,
 }
 
@@ -160,12 +171,12 @@ impl JournalLoop {
         self.held.keys()
     }
 
-    /// How far the feed has been followed.
+    /// The position up to which the feed has been followed.
     pub fn position(&self) -> &Offset {
         &self.position
     }
 
-    /// Entities that are behind, and since when.
+    /// Number of entities that are behind, and since when; `None` when no entity is behind.
     pub fn behind(&self) -> Option<(usize, Instant)> {
         if let State::Waiting { left, since, .. } = &self.state {
             Some((left.len(), *since))
@@ -174,18 +185,19 @@ impl JournalLoop {
         }
     }
 
-    /// Whether the last read came to the end of the feed, and the entities have everything in it, but for those that hold back
-    /// ([`JournalLoop::held`]): own events may come after the events that they hold.
+    /// Returns whether the last read came to the end of the feed, and the entities have everything
+    /// in it. Entities that hold back ([`JournalLoop::held`]) are excepted: own events may come
+    /// after the events that they hold back.
     pub fn is_at_end(&self) -> bool {
         self.at_end
     }
 
-    /// When the feed was read last.
+    /// Time of the last successful read of the feed; `None` before it.
     pub fn last_read(&self) -> Option<Instant> {
         self.last_read
     }
 
-    /// When the next tick is needed.
+    /// Time of the next tick that the loop needs; `None` while it waits for a page.
     pub fn due(&self) -> Option<Instant> {
         let due = match &self.state {
             State::Loading { asked_at } => return Some(*asked_at + self.settings.interval),
@@ -251,7 +263,7 @@ impl JournalLoop {
         effects
     }
 
-    /// Tells the next ones of those that hold back.
+    /// Tells the next entities that hold back.
     fn tick_held(&mut self, now: Instant) -> Vec<Effect> {
         if self.held.is_empty() || now < self.held_due {
             return Vec::new();
@@ -272,7 +284,7 @@ impl JournalLoop {
         effects
     }
 
-    /// What is recorded already is no news.
+    /// Notes that an entity holds back. A number that is recorded already is not recorded again.
     fn hold(&mut self, now: Instant, id: PersistenceId, highest: SequenceNr) -> Vec<Effect> {
         if !self.held.contains_key(&id) && self.held.len() >= self.settings.held_max {
             return Vec::new();
@@ -292,7 +304,7 @@ impl JournalLoop {
     fn recorded(&mut self, now: Instant, id: &PersistenceId, highest: SequenceNr) -> Vec<Effect> {
         match self.held.get_mut(id) {
             Some(held) => held.recorded = held.recorded.max(highest),
-            // it has caught up meanwhile, and the record came after its deletion
+            // the entity has caught up meanwhile, and its record was stored after the deletion
             None => return vec![Effect::Forget(id.clone(), highest)],
         }
         self.covered(now, id, highest)
@@ -311,7 +323,7 @@ impl JournalLoop {
     fn way_opened(&mut self, now: Instant) -> Vec<Effect> {
         self.wait = self.settings.interval;
         let State::Resting { until } = &mut self.state else {
-            // what is read now may have been asked for before the events were there
+            // the read under way may have begun before the events were there
             self.is_woken = true;
             return Vec::new();
         };
@@ -354,7 +366,7 @@ impl JournalLoop {
         effects
     }
 
-    /// The loop need not wait any more for what the entity was told up to this number.
+    /// Ends the wait for an entity, up to this number.
     fn covered(&mut self, now: Instant, id: &PersistenceId, highest: SequenceNr) -> Vec<Effect> {
         let State::Waiting { page, left, .. } = &mut self.state else { return Vec::new() };
         if left.get(id).is_some_and(|change| change.highest <= highest) {

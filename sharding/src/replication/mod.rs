@@ -1,8 +1,13 @@
-//! How the replicas of an entity stay together: direct replication, and the journal loop that guarantees it.
+//! The replication between the replicas of an entity: direct replication, and the journal loop that
+//! guarantees it.
 //!
-//! After a durable append the events go at once to the other replicas' regions (`direct`); if anything is full, down or not known,
-//! they are dropped and counted, and as soon as the way is open again its receiver is told to read now ([`Way`]). The journal loop of each shard follows the other replicas' change feeds
-//! ([`JournalLoop`]) and tells the entities how far they should be; its position moves when they have answered.
+//! After a durable append the events go at once to the regions of the other replicas. If a queue is
+//! full, a link is down or a home is not known, the events are dropped and counted. As soon as the
+//! way is open again, the receiver is told to read now ([`Way`]).
+//!
+//! The journal loop of each shard follows the change feeds of the other replicas ([`JournalLoop`])
+//! and tells the entities up to which number they should have events. Its position moves when they
+//! have answered.
 
 mod follower;
 mod held;

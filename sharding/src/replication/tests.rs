@@ -1,4 +1,4 @@
-//! The journal loop by effects.
+//! Tests of the journal loop: inputs, and the expected effects.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! Notices when direct replication to one shard of a peer replica may have lost events, and tells its home to read this
-//! replica's feed as soon as the way is open.
+//! Notices when direct replication to one shard of a peer replica may have lost events, and tells
+//! its home to read this replica's feed as soon as the way is open.
 //!
-//! Direct replication never sends twice: what found no home, a full queue or a link that broke is left to the journal loop of
-//! the receiver, whose turn may be seconds away. The way's opening is the signal that this turn is now.
+//! Direct replication never sends twice. Events that found no home, a full queue or a broken link
+//! are left to the journal loop of the receiver, whose next read may be seconds away. The opening
+//! of the way is the signal to read now.
 //!
 //! ```text
 //!            sent                       another home or connection, dropped
@@ -11,8 +12,8 @@
 //!     +----------------+-------- connected, `interval` since the last: Tell -------+
 //! ```
 //!
-//! Invariant: after an event that may not have arrived, the home is told once it can be reached, and not more often than each
-//! `interval`, however often the link flaps.
+//! Invariant: after an event that may not have arrived, the home is told once it can be reached, at
+//! most once in each `interval`, however often the link flaps.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 pub struct Connection {
     /// The home.
     pub node: NodeId,
-    /// As [`antiphon_runtime::Gate::connection`] has it.
+    /// The number of the connection, from [`antiphon_runtime::Gate::connection`].
     pub number: u64,
 }
 
@@ -35,8 +36,8 @@ pub enum Input {
     Sent,
     /// Events could not be sent.
     Dropped,
-    /// This node became the home of the shard that the events come from: its last home may have sent nothing of its last
-    /// events.
+    /// This node became the home of the shard that writes the events; its last home may not have
+    /// sent the last events.
     Began,
     /// The connection to the home, if there is one now.
     Look(Option<Connection>),
@@ -56,14 +57,14 @@ pub enum Effect {
 pub struct Way {
     interval: Duration,
     connection: Option<Connection>,
-    /// Events were sent over this connection, and may be lost with it.
+    /// True when events were sent over this connection, and may be lost with it.
     is_used: bool,
     missed: bool,
     told_at: Option<Instant>,
 }
 
 impl Way {
-    /// A way that nothing was sent on. `interval` is the shortest time between two signals.
+    /// A way on which nothing was sent. `interval` is the shortest time between two signals.
     pub fn new(interval: Duration) -> Self {
         Self { interval, connection: None, is_used: false, missed: false, told_at: None }
     }
@@ -73,7 +74,7 @@ impl Way {
         match input {
             Input::Sent => {
                 self.is_used = true;
-                // over which connection it went is not known
+                // the connection that the events went over is not known
                 self.missed |= self.connection.is_none();
                 None
             }

@@ -10,11 +10,12 @@
 //!      +------------------------------- Stopped, nothing kept ---------------+
 //! ```
 //!
-//! An entity that fails is not started again before a wait that grows with each failure; what comes meanwhile is refused with the reason.
-//! One that has not stopped within `stop_timeout` is killed; a shard that drains does not wait for it any more then.
+//! An entity that fails is not started again before a wait that grows with each failure; messages
+//! during the wait are refused with the reason. An entity that has not stopped within
+//! `stop_timeout` is killed; a shard that drains waits for it no longer.
 //!
-//! Invariants: each message ends in exactly one `Forward` or `Refuse`, in arrival order for each entity; only an active entity
-//! receives messages; a draining shard starts nothing.
+//! Invariants: each message ends in exactly one `Forward` or refusal, in arrival order for each
+//! entity; only an active entity receives messages; a draining shard starts nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -27,24 +28,25 @@ use tokio::time::Instant;
 pub struct LifecycleSettings {
     /// Most messages that wait for an entity that is stopping.
     pub buffer_max: usize,
-    /// How long an entity may take to stop; then it is killed.
+    /// Longest time that an entity may take to stop; then it is killed.
     pub stop_timeout: Duration,
     /// First wait before an entity that failed is started again; it doubles at each failure.
     pub restart_min: Duration,
-    /// Longest such wait. An entity that was at work for so long begins anew with the first one.
+    /// Longest such wait. The wait of an entity that worked for this time starts again from the
+    /// first.
     pub restart_max: Duration,
-    /// An entity without a command for so long is stopped; zero: never.
+    /// An entity without a command for this time is stopped; zero: never.
     pub passivate_after: Duration,
     /// Most active entities; zero: no limit.
     pub entities_max: usize,
 }
 
-/// How full the node is, of which the shard is a part.
+/// The load of the node, as far as it concerns one shard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pressure {
-    /// So many entities of this shard should go.
+    /// Number of entities of this shard that should be stopped.
     pub surplus: usize,
-    /// No entity may be started.
+    /// True when no entity may be started.
     pub is_full: bool,
 }
 
@@ -53,20 +55,21 @@ pub struct Pressure {
 pub enum Input<T> {
     /// A message for an entity; only commands count as use.
     Deliver {
-        /// Who.
+        /// The entity.
         entity: Arc<str>,
-        /// What.
+        /// The message.
         message: T,
-        /// Whether it keeps the entity from being passivated.
+        /// True when the message keeps the entity from being passivated.
         is_use: bool,
     },
-    /// The entity was found gone while this message was handed to it; its `Stopped` is still to come.
+    /// An active entity had already stopped when this message was handed to it. The `Stopped` of
+    /// the entity is still to come.
     Returned(Arc<str>, T),
     /// The entity asks to be stopped.
     Passivate(Arc<str>),
     /// The entity is gone.
     Stopped(Arc<str>),
-    /// The entity is gone because it cannot go on, and why.
+    /// The entity is gone because it cannot go on, with the reason.
     Failed(Arc<str>, Arc<str>),
     /// Time has passed.
     Tick,
@@ -83,13 +86,13 @@ pub enum Effect<T> {
     Forward(Arc<str>, T),
     /// Let the entity finish and stop; answered by `Stopped`.
     Stop(Arc<str>),
-    /// Stop the entity at once; it has taken too long.
+    /// Stop the entity at once: it has not stopped in time.
     Kill(Arc<str>),
-    /// Nobody will handle the message.
+    /// Refuse the message: it is not handled.
     Refuse(T),
-    /// Nobody will handle the message, because the entity cannot go on, and why.
+    /// Refuse the message because the entity cannot go on, with the reason.
     RefuseFailed(T, Arc<str>),
-    /// Nobody will handle the message: the node has no room for another entity.
+    /// Refuse the message: the node has no room for another entity.
     RefuseFull(T),
     /// All entities have stopped.
     Drained,
@@ -100,7 +103,7 @@ enum State<T> {
     Active {
         used: Instant,
         since: Instant,
-        /// How often it has failed, one time after the other.
+        /// Number of failures in a row.
         failures: u32,
     },
     Stopping {
@@ -108,7 +111,7 @@ enum State<T> {
         since: Instant,
         is_killed: bool,
     },
-    /// It is not there, and is not started before that time.
+    /// The entity is not there, and is not started before `until`.
     Failed {
         until: Instant,
         failures: u32,
@@ -132,12 +135,12 @@ impl<T> Lifecycle<T> {
         Self { settings, entities: BTreeMap::new(), pressure, draining: false }
     }
 
-    /// Entities that are there, stopping ones too.
+    /// Number of entities that are active or stopping.
     pub fn entity_count(&self) -> usize {
         self.entities.values().filter(|state| !matches!(state, State::Failed { .. })).count()
     }
 
-    /// Takes out all messages that wait, when the shard ends.
+    /// Takes out all messages that wait for a stopping entity, when the shard ends.
     pub fn take_kept(&mut self) -> Vec<T> {
         let mut all = Vec::new();
         for state in self.entities.values_mut() {
@@ -148,12 +151,12 @@ impl<T> Lifecycle<T> {
         all
     }
 
-    /// How full the node is, for the inputs that follow.
+    /// Sets the pressure for the inputs that follow.
     pub fn set_pressure(&mut self, pressure: Pressure) {
         self.pressure = pressure;
     }
 
-    /// When an active entity was used last.
+    /// Time of the last use of an active entity.
     pub fn used_at(&self, entity: &str) -> Option<Instant> {
         match self.entities.get(entity)? {
             State::Active { used, .. } => Some(*used),
@@ -168,7 +171,8 @@ impl<T> Lifecycle<T> {
         })
     }
 
-    /// Notes the use of an entity. Returns whether it is active: then a message may be handed to it at once, as `Deliver` would.
+    /// Notes the use of an entity. Returns true when the entity is active: then a message may be
+    /// handed to it at once, as `Deliver` would.
     pub fn touch(&mut self, now: Instant, entity: &str) -> bool {
         match self.entities.get_mut(entity) {
             Some(State::Active { used, .. }) => {
@@ -265,7 +269,7 @@ impl<T> Lifecycle<T> {
         let kept = match self.entities.remove(entity) {
             Some(State::Stopping { kept, .. }) => kept,
             Some(State::Active { .. } | State::Failed { .. }) => VecDeque::new(),
-            // it was killed, and the shard has not waited for it
+            // the entity was killed, and the shard has not waited for it
             None => return Vec::new(),
         };
         if self.draining {
@@ -305,7 +309,7 @@ impl<T> Lifecycle<T> {
         kept.into_iter().map(|message| Effect::RefuseFailed(message, why.clone())).collect()
     }
 
-    /// Gives up those that have not stopped in time, and forgets failures that are long ago.
+    /// Kills the entities that have not stopped in time, and forgets old failures.
     fn kill_late(&mut self, now: Instant) -> Vec<Effect<T>> {
         let LifecycleSettings { stop_timeout, restart_max, .. } = self.settings;
         let mut effects = Vec::new();
@@ -325,7 +329,8 @@ impl<T> Lifecycle<T> {
         if !self.draining || effects.is_empty() {
             return effects;
         }
-        // application code that does not end holds nobody up: nothing of what it still wants is carried out
+        // application code that does not end must not hold up the shard: its later effects are not
+        // carried out
         for state in self.entities.values_mut() {
             if let State::Stopping { kept, is_killed: true, .. } = state {
                 effects.extend(kept.drain(..).map(Effect::Refuse));
@@ -338,8 +343,8 @@ impl<T> Lifecycle<T> {
         effects
     }
 
-    /// Stops so many of those that were used least recently, and a sixteenth of all at least, so that a full node does not look
-    /// for each start at each entity.
+    /// Stops the `count` entities that were used least recently, and at least a sixteenth of all,
+    /// so that a full node does not search all entities at each start.
     fn evict(&mut self, now: Instant, count: usize) -> Vec<Effect<T>> {
         let mut used: Vec<Instant> = match count {
             0 => return Vec::new(),

@@ -1,4 +1,4 @@
-//! The life of entities by effects.
+//! Tests of the shard's lifecycle: inputs, and the expected effects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn a_message_during_passivation_restarts_the_entity() {
     assert_eq!(effects, [Effect::Start(id("a")), forward("a", 2), forward("a", 3)]);
 }
 
-/// S20: what replication wakes goes to sleep again.
+/// S20: an entity that replication started is passivated again.
 #[test]
 fn s20_events_wake_an_entity_and_do_not_keep_it_awake() {
     let (mut shard, t0) = shard();

@@ -1,5 +1,5 @@
-//! Sequences and maps with a bound of elements: a few bytes of a message become a much larger value in memory, so that the length
-//! of the message alone is no bound.
+//! Sequences and maps with a bound of elements. A few bytes of a message can become a much larger
+//! value in memory, so that the length of the message alone is no bound.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,9 +11,9 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use crate::ShardId;
 use crate::coordinator::Home;
 
-/// Most events in one message; more are sent in several.
+/// Most events in one message; more events are sent in several messages.
 pub(crate) const EVENTS_MAX: usize = 1024;
-/// Most shards of one place in one message.
+/// Most homes of shards in one message.
 const HOMES_MAX: usize = 65_536;
 
 /// Reads at most [`EVENTS_MAX`] events.

@@ -1,8 +1,9 @@
-//! A command on its way to another node, and the answers on their way back. All numbers are little-endian.
+//! A command on its way to another node, and the answers on their way back. All numbers are
+//! little-endian.
 //!
 //! ```text
 //! command                                  answers, one after the other
-//!  0 u8   hops, see `hops`                  0 u8   0: ok, else the kind of the error
+//!   5 u32  milliseconds that the asker       5 ...  encoded answer, or the error's text
 //!  1 u32  places for answers in it          1 u32  length
 //!  5 u32  milliseconds that the asker       5 ...  encoded answer, or the error's text
 //!         still waits; all ones: no limit
@@ -24,14 +25,14 @@ use bytes::{Buf, Bytes};
 
 use super::Completions;
 
-/// The bytes before the names.
+/// Bytes before the names.
 const HEADER: usize = 15;
 
-/// The asker's time has no limit.
+/// Marks an asker's time without a limit.
 const NO_LIMIT: u32 = u32::MAX;
 /// Most places for answers in one command.
 pub(crate) const REPLIES_MAX: u32 = 1024;
-/// Longest text of an error that is sent.
+/// Longest text of an error that is sent, in bytes.
 const WHY_BYTES_MAX: usize = 1024;
 
 pub(super) type Answer = std::result::Result<Bytes, ReplyError>;
@@ -41,7 +42,7 @@ pub(super) type Answer = std::result::Result<Bytes, ReplyError>;
 pub(crate) struct WireCommand {
     pub(crate) hops: u8,
     pub(crate) replies: u32,
-    /// How long the asker still waits; when it is over the command is void. `None`: without a limit.
+    /// Time that the asker still waits; after it the command is void. `None`: no limit.
     pub(crate) time_left: Option<Duration>,
     pub(crate) entity_type: Arc<str>,
     pub(crate) entity_id: Arc<str>,
@@ -57,7 +58,7 @@ impl WireCommand {
         bytes.push(self.hops);
         bytes.extend_from_slice(&self.replies.to_le_bytes());
         let time_left = self.time_left.map_or(NO_LIMIT, |time| {
-            // rounded up, so that time that is left is not lost
+            // rounded up, so that no time of the asker is lost
             u32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(NO_LIMIT)
         });
         bytes.extend_from_slice(&time_left.to_le_bytes());
@@ -155,8 +156,8 @@ fn read_error(kind: u8, text: &[u8]) -> ReplyError {
     }
 }
 
-/// Collects the answers of one command and sends them back together, at once when the last one is there. It takes memory for
-/// the answers that are given, not for those that the command claims.
+/// Collects the answers of one command and sends them back together when the last answer is there.
+/// Memory is taken for answers that are given, not for answers that the command claims.
 pub(crate) struct Answers {
     count: u32,
     state: Mutex<Collected>,
@@ -164,7 +165,8 @@ pub(crate) struct Answers {
 
 struct Collected {
     answers: BTreeMap<u64, Answer>,
-    /// Whether the command was read: until then nothing is sent, since a command that cannot be read drops what was read of it.
+    /// True after the command was read. Until then nothing is sent: a command that cannot be read
+    /// drops the parts that were read.
     is_open: bool,
     responder: Option<Responder>,
 }
@@ -176,14 +178,15 @@ impl Answers {
         Self { count, state: Mutex::new(state) }
     }
 
-    /// The command was read: its answers may go.
+    /// Notes that the command was read: its answers may be sent.
     pub(crate) fn open(&self) {
         let mut state = self.lock();
         state.is_open = true;
         self.finish(state);
     }
 
-    /// The command cannot be read, so that nothing was done; no answer of it goes any more.
+    /// Refuses a command that cannot be read. Nothing was done, and no answer of it is sent any
+    /// more.
     pub(crate) fn reject(&self, why: String) {
         let responder = self.lock().responder.take();
         if let Some(responder) = responder {

@@ -17,8 +17,8 @@ pub(crate) struct Completions(Mutex<Places>);
 #[derive(Default)]
 struct Places {
     askers: Vec<Option<RemoteCompletion>>,
-    /// What is answered while the command is read here: nothing of it goes yet, since a command
-    /// that cannot be read drops what was read of it.
+    /// Answers that come while the command is read here. None is passed on yet, since a command
+    /// that cannot be read drops the parts that were read.
     early: Option<Vec<(u64, Answer)>>,
 }
 
@@ -35,11 +35,11 @@ impl Completions {
         self.lock().askers.len()
     }
 
-    /// Reads the command at the node that it was encoded at; its answers go straight to the askers.
-    /// When it cannot be read nobody was answered: the caller does that.
+    /// Reads the command at the node that encoded it; its answers go straight to the askers. When
+    /// the command cannot be read, no asker was answered: the caller answers them.
     ///
     /// # Errors
-    /// Those of [`decode_command`].
+    /// The errors of [`decode_command`].
     pub(crate) fn read<C: DeserializeOwned>(
         self: &Arc<Self>,
         bytes: &[u8],
@@ -54,7 +54,7 @@ impl Completions {
         read
     }
 
-    /// Answers all that are left with the same error.
+    /// Answers all remaining askers with the same error.
     pub(crate) fn fail(&self, error: &ReplyError) {
         let left = std::mem::take(&mut self.lock().askers);
         for completion in left.into_iter().flatten() {

@@ -1,4 +1,5 @@
-//! Homes, and events of other replicas. bincode with its standard configuration; variants are only ever added at the end.
+//! Messages about homes, and events of other replicas. Encoded by bincode with its standard
+//! configuration; variants are only ever added at the end.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::coordinator::{Homes, HomesVersion, MoveId};
 pub(crate) enum Wire {
     /// The homes of one place have changed.
     Homes { entity_type: Arc<str>, place: Arc<str>, homes: Homes },
-    /// A region asks a coordinator for homes that it does not know yet. The answer is a [`HomesAnswer`].
+    /// A region asks a coordinator for homes newer than its own. Answered by [`HomesAnswer`].
     AskHomes { entity_type: Arc<str>, known: HomesVersion, is_host: bool },
     /// The old home of a shard has stopped it.
     ShardStopped { entity_type: Arc<str>, shard: ShardId, id: MoveId },
@@ -27,14 +28,15 @@ pub(crate) enum Wire {
     Replicate {
         entity_type: Arc<str>,
         entity_id: Arc<str>,
-        /// The replica that is to have them.
+        /// The replica that gets the events.
         replica: ReplicaId,
         #[serde(deserialize_with = "bounded::events")]
         events: Vec<StoredEvent>,
     },
-    /// The way of direct replication from `peer` to a shard is open, after events may have been lost on it.
+    /// The way of direct replication from `peer` to a shard is open, after events may have been
+    /// lost on it.
     WayOpened { entity_type: Arc<str>, shard: ShardId, peer: ReplicaId },
-    /// Whether the asked node is connected to another one. The answer is a [`ReachAnswer`].
+    /// A region asks whether a node is connected to another node. Answered by [`ReachAnswer`].
     AskReach { entity_type: Arc<str>, node: NodeId },
 }
 

@@ -1,7 +1,7 @@
-//! The bytes of this version of the control messages, as they stand in `sharding/fixtures/wire-1.txt`: each line a name and the
-//! bytes.
+//! The bytes of this version of the control messages, as in `sharding/fixtures/wire-1.txt`: a name
+//! and the bytes on each line.
 //!
-//! Later versions read them: a line is never changed, and a new message gets a line of its own.
+//! Later versions read these lines: a line is never changed, and a new message gets a new line.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,8 @@ fn fixtures() -> BTreeMap<&'static str, Bytes> {
         .collect()
 }
 
-/// Compares what this version writes with the fixtures, which must be all of it.
+/// Compares the bytes of this version with the fixtures of a prefix, which must have no other
+/// lines.
 fn check(prefix: &str, written: &[(&str, Bytes)]) {
     let fixtures = fixtures();
     for (name, bytes) in written {
@@ -73,7 +74,7 @@ fn event() -> StoredEvent {
     }
 }
 
-/// One of each, by the name of its line.
+/// Every message, as in the line of its name.
 fn messages() -> Vec<Wire> {
     vec![
         Wire::Homes { entity_type: "counter".into(), place: "A".into(), homes: homes() },

@@ -1,31 +1,32 @@
-//! The first byte of a command: how many nodes it has passed, and what the next one may do with it.
+//! The first byte of a command: the number of nodes that it has passed, and the rights of the next
+//! node.
 //!
 //! ```text
 //! bits 0-5  nodes that passed it on
-//! bit  6    `FOR_RELAY`: the next node may pass it on once, to a node that it is connected to itself
+//! bit  6    `FOR_RELAY`: the next node may pass it on once, to a node to which it is connected
 //! bit  7    `FROM_RELAY`: the next node must handle it; if it is not the home, nothing is done
 //! ```
 //!
-//! So a command takes one relay at most, and a relay never asks another one.
+//! So a command takes at most one relay, and a relay never asks another relay.
 
-/// So many nodes may pass a command on; then it is refused, and its asker tries again.
+/// Most nodes that may pass a command on; then the command is refused, and its asker tries again.
 pub(crate) const HOPS_MAX: u8 = 4;
 
 const FOR_RELAY: u8 = 0x40;
 const FROM_RELAY: u8 = 0x80;
 const COUNT: u8 = 0x3f;
 
-/// One more node passes it on.
+/// The hops when a node passes the command on.
 pub(crate) fn next(hops: u8) -> u8 {
     (hops & COUNT).saturating_add(1).min(COUNT)
 }
 
-/// One more node passes it on, to a relay.
+/// The hops when a node passes the command on to a relay.
 pub(crate) fn next_for_relay(hops: u8) -> u8 {
     next(hops) | FOR_RELAY
 }
 
-/// The relay passes it on.
+/// The hops when a relay passes the command on.
 pub(crate) fn next_from_relay(hops: u8) -> u8 {
     next(hops) | FROM_RELAY
 }
@@ -38,12 +39,13 @@ pub(crate) fn is_from_relay(hops: u8) -> bool {
     hops & FROM_RELAY != 0
 }
 
-/// Whether no node may pass it on any more.
+/// Returns whether no node may pass the command on any more.
 pub(crate) fn is_spent(hops: u8) -> bool {
     hops & COUNT >= HOPS_MAX
 }
 
-/// Whether some node wrote it: not more nodes than may be, and not both marks.
+/// Returns whether a node can have written these hops: at most `HOPS_MAX` nodes, and not both
+/// marks.
 pub(crate) fn is_valid(hops: u8) -> bool {
     hops & COUNT <= HOPS_MAX && !(is_for_relay(hops) && is_from_relay(hops))
 }

@@ -1,4 +1,4 @@
-//! What nodes say to each other about shards.
+//! The messages between nodes about shards.
 
 pub(crate) mod bounded;
 mod command;
@@ -11,9 +11,9 @@ pub(crate) use command::{Answers, REPLIES_MAX, WireCommand, complete};
 pub(crate) use completions::Completions;
 pub(crate) use control::{HomesAnswer, ReachAnswer, Wire};
 
-/// Commands for entities, and their answers.
+/// The service for commands to entities, and their answers.
 pub(crate) const COMMANDS: ServiceId = ServiceId(16);
-/// Homes and events.
+/// The service for homes and events.
 pub(crate) const SHARDING: ServiceId = ServiceId(17);
 
 #[cfg(test)]
