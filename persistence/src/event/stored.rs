@@ -1,4 +1,4 @@
-//! One row of a stream.
+//! A row of a stream.
 
 use serde::{Deserialize, Serialize};
 

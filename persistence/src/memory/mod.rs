@@ -67,7 +67,7 @@ impl MemoryStores {
         Self::default()
     }
 
-    /// These stores behind the traits.
+    /// The stores behind the traits.
     pub fn stores(&self) -> Stores {
         Stores::from_backend(Arc::new(self.clone()))
     }

@@ -22,7 +22,7 @@ pub type RowVersion = u64;
 )]
 pub struct FencingToken(pub u64);
 
-/// One row.
+/// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The key within the table.
@@ -93,7 +93,7 @@ pub trait Coordination: Send + Sync + 'static {
     /// `Unavailable`.
     async fn scan(&self, table: &str) -> Result<TableRows>;
 
-    /// One row.
+    /// The row with this key; `None` when there is none.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -22,7 +22,7 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 /// Reads a duration.
 ///
 /// # Errors
-/// When the text is not a number with a unit.
+/// An error when the text is not a number with a unit.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| {
@@ -55,7 +55,7 @@ pub mod option {
     /// Reads a duration that is present.
     ///
     /// # Errors
-    /// When the text is not a number with a unit.
+    /// An error when the text is not a number with a unit.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Damages that a report lists; further damages are only counted.
 pub const DAMAGE_COUNT_MAX: usize = 1000;
 
-/// One damage.
+/// A damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// The table of the database.
