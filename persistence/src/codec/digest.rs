@@ -182,7 +182,7 @@ macro_rules! fields {
             }
 
             fn end(self) -> Result<(), Failed> {
-                // a field may be left out: what follows is none
+                // a field may be left out, so that the end of the fields needs a mark
                 self.0.tag(b'.');
                 Ok(())
             }
@@ -195,7 +195,7 @@ fields! { SerializeStruct SerializeStructVariant }
 macro_rules! integers {
     ($($function:ident $type:ty)*) => {
         $(fn $function(self, value: $type) -> Result<(), Failed> {
-            // formats with names write the same number alike, whatever its width
+            // formats with names write the same number alike, independent of its width
             self.tag(b'i');
             self.hasher.write_i128(value.into());
             Ok(())

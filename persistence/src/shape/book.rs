@@ -25,7 +25,7 @@ pub const SHAPES: &str = "shapes";
 /// Number of attempts to change a row when other nodes change it too.
 const ATTEMPTS_MAX: usize = 8;
 
-/// The shapes of one entity type, compared with those of a place. Cheap to clone.
+/// The shapes of one entity type, compared with the stored shapes of a place. Cheap to clone.
 #[derive(Clone)]
 pub struct ShapeBook {
     inner: Arc<Inner>,
