@@ -86,7 +86,7 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         command: Self::Command,
     ) -> Effect<Self>;
 
-    /// Applies an event. A panic here fails the command that stored the event; an event of another
+    /// Applies an event. A panic here fails the command that made the event; an event of another
     /// replica is held back and tried again later. In both cases the entity finishes the work that
     /// is under way, forgets its state and reads it again from its journal.
     fn on_event(&self, context: &EventContext, state: &mut Self::State, event: &Self::Event);

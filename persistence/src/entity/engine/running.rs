@@ -26,8 +26,8 @@ use crate::version::VersionVector;
 /// The reason why an entity cannot go on as before.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Begin again from the journal; askers of commands that are not durable get `answer`, or an
-    /// error that says more of the effect.
+    /// Begin again from the journal. Askers of commands that are not durable get `answer`, changed
+    /// where more is known of the effect.
     Restart { reason: String, answer: ReplyError },
     /// Another writer owns the stream.
     Fenced(Error),
