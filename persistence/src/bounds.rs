@@ -1,23 +1,23 @@
-//! The bounds of settings: one way to check a number or a duration, and to say what is wrong with it.
+//! The bounds of settings: checks of a number or a duration, with one form of error.
 //!
-//! Each setting has a lower and an upper bound. The upper one is far above what makes sense and far below what makes the arithmetic of
-//! times and sizes overflow.
+//! Each setting has a lower and an upper bound. The upper bound is far above every sensible value
+//! and far below the values at which the arithmetic of times and sizes overflows.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::{Error, Result};
 
-/// One hour: more than any wait within a cluster may be.
+/// One hour: the upper bound of every wait within a cluster.
 pub const HOUR: Duration = Duration::from_secs(3600);
 
-/// One year: more than anything may be kept.
+/// One year: the upper bound of every time for which data are kept.
 pub const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Checks a number.
 ///
 /// # Errors
-/// `Rejected`, naming the setting, the bound that it is beyond, and its value.
+/// `Rejected`, naming the setting, the bound that its value is beyond, and the value.
 pub fn count(name: &str, actual: usize, bounds: RangeInclusive<usize>) -> Result<()> {
     let as_u64 = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     number(name, as_u64(actual), as_u64(*bounds.start())..=as_u64(*bounds.end()))
@@ -59,10 +59,11 @@ pub fn duration(name: &str, actual: Duration, bounds: RangeInclusive<Duration>) 
     Ok(())
 }
 
-/// Checks that one setting is not below what another one asks for.
+/// Checks that one setting is not below the minimum that another one requires.
 ///
 /// # Errors
-/// `Rejected`, naming both settings and both values. `least` is what `other` asks for, in words such as "`renew_interval` twice".
+/// `Rejected`, naming both settings and both values. `least` is the minimum; `other` names its
+/// origin in words such as "`renew_interval` twice".
 pub fn at_least((name, actual): (&str, Duration), (least, other): (Duration, &str)) -> Result<()> {
     if actual < least {
         return Err(Error::rejected(format!(

@@ -1,24 +1,24 @@
-//! The one error type of this crate: what happened, and what its caller should do about it.
+//! The error type of this crate: the failure, and the action that its caller should take.
 //!
-//! A caller decides by [`ErrorKind`], a person reads the message, and the source keeps the cause. An
-//! expected "no" (a lost compare-and-set, say) is a reply of the operation and not an error.
+//! A caller decides by [`ErrorKind`], a person reads the message, and the source keeps the cause.
+//! An expected "no" (a lost compare-and-set, say) is a reply of the operation and not an error.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What this crate's fallible operations return.
+/// The result of this crate's fallible operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Tells the caller what to do.
+/// The action that the caller should take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// Nothing took effect; the same call may succeed later: retry with backoff.
     Unavailable,
     /// The request is wrong and will stay so: change it.
     Rejected,
-    /// Another writer owns what this one tried to write: stop this instance.
+    /// Another writer owns the stream or row that this one tried to write: stop this instance.
     Fenced,
-    /// The outcome is unknown: it may have taken effect, or may still.
+    /// The outcome is unknown: the call may have taken effect, or may still take effect.
     Timeout,
     /// Stored or received data cannot be understood: a person has to look.
     Corrupt,
@@ -77,7 +77,7 @@ impl Error {
         Self::new(ErrorKind::Bug, message)
     }
 
-    /// What the caller should do.
+    /// The action that the caller should take.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -1,8 +1,10 @@
-//! The one place where application code is called: a panic there becomes a [`UserFailure`], whoever called.
+//! The guard around application code: a panic there becomes a [`UserFailure`] for every caller.
 //!
-//! Every handler, codec implementation, closure, factory, future and destructor of an application runs inside [`call`] (or
-//! [`Guarded`], for futures). What each of them may do, and what follows from its failure, is in `docs/user-code.md`. The text of a panic is the
-//! application's, and may hold what a stranger sent: it is made fit to be shown ([`foreign`]), and goes to the log only.
+//! Every handler, codec implementation, closure, factory, future and destructor of an application
+//! runs inside [`call`] (or [`Guarded`], for futures). `docs/user-code.md` says for each kind of
+//! code which actions it may take, and which consequences its failure has. The text of a panic
+//! comes from the application and may contain foreign input: it is made fit to be shown
+//! ([`foreign`]), and goes to the log only.
 
 use std::fmt;
 use std::future::Future;
@@ -15,23 +17,25 @@ use crate::text::foreign;
 /// Application code has panicked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserFailure {
-    /// Which code, as an application developer calls it.
+    /// The name of the code, as an application developer calls it.
     pub what: &'static str,
     /// The panic's text, escaped and cut.
     pub text: String,
 }
 
 impl fmt::Display for UserFailure {
-    /// Without the panic's text, so that it can be told to strangers.
+    /// Leaves the panic's text out, so that the message can be sent to others.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` panicked", self.what)
     }
 }
 
-/// Calls application code. A panic is logged with `subject`, the entity or type that it is about.
+/// Calls application code. A panic is logged with `subject`, the entity or type that the code
+/// serves.
 ///
 /// # Errors
-/// [`UserFailure`] when it panicked. What it had borrowed mutably may be half-changed then.
+/// [`UserFailure`] when the code panicked. Values that it had borrowed mutably may be half-changed
+/// then.
 #[inline]
 pub fn call<T>(
     what: &'static str,
@@ -41,8 +45,8 @@ pub fn call<T>(
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| failure(what, subject, payload))
 }
 
-/// Drops values of an application one by one: a destructor that panics is logged, and the others
-/// run. To drop them as a collection would abort the process at the second one that panics.
+/// Drops values of an application one by one: a destructor that panics is logged, and the other
+/// destructors run. Dropping the whole collection would abort the process at the second panic.
 pub fn drop_each<T>(
     what: &'static str,
     subject: &dyn fmt::Display,

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// Time without a failure after which a success ends the fault.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// A core: which failures are logged. The caller logs.
+/// A core that selects the failures to log. The caller writes the log.
 #[derive(Debug)]
 pub struct LastingFault {
     interval: Duration,

@@ -4,18 +4,18 @@
 //! - [`identity`]: replica, entity, persistence id, slice.
 //! - [`version`]: version vectors.
 //! - [`time`]: the clock seam and the hybrid logical clock.
-//! - [`event`]: what a journal stores.
+//! - [`event`]: events as a journal stores them.
 //! - [`store`]: the contracts of journals, snapshots, offsets and coordination.
-//! - [`memory`]: all of them in memory, for tests and simulation.
+//! - [`memory`]: all stores in memory, for tests and simulation.
 //! - [`codec`]: payload codecs with manifests and versions.
 //! - [`delivery`]: causal, exactly-once delivery of replicated events.
 //! - [`entity`]: the engine that runs an [`entity::EventSourced`] behaviour.
-//! - [`guard`]: the one place where application code is called.
+//! - [`guard`]: the guard around every call of application code.
 //! - [`record`]: the binary records of events, for backends.
 //! - [`shape`]: the shapes of events and states, so that a changed type is noticed.
-//! - [`verify`]: looking at a whole store for damage.
+//! - [`verify`]: the search of a whole store for damage.
 //! - [`reply`]: answers to commands, local or remote.
-//! - [`text`]: text that others wrote, made fit for logs and errors.
+//! - [`text`]: text from outside, made fit for logs and errors.
 //! - [`crdt`]: operation-based replicated data types.
 
 pub mod bounds;

@@ -5,17 +5,17 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A text that is not shown. Only [`Self::expose`] gives it.
+/// A text that is not shown. Only [`Self::expose`] returns it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself: for the one place that needs it.
+    /// The text itself, for the code that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Returns whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -39,7 +39,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Writes stars, or nothing when there is nothing: for printed configurations. It cannot be read back.
+/// Writes stars for a text and nothing for an empty text: for printed configurations. The text
+/// cannot be read back.
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(if self.is_empty() { "" } else { "***" })
@@ -52,11 +53,11 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Reads a text that is kept as a `String`. An error says only that there is none, and not what there is. For
-/// `#[serde(deserialize_with)]`.
+/// Reads a text that is kept as a `String`. An error says only that the value is not a text, and
+/// does not show the value. For `#[serde(deserialize_with)]`.
 ///
 /// # Errors
-/// When it is no text.
+/// When the value is not a text.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let read = deserializer.deserialize_any(AnyText)?;
     read.ok_or_else(|| {
@@ -66,7 +67,8 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// Takes whatever comes, so that the error is ours; `None` for what is no text.
+/// Accepts a value of any type, so that this module words the error; `None` when the value is not a
+/// text.
 struct AnyText;
 
 impl<'de> Visitor<'de> for AnyText {

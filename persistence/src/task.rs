@@ -1,4 +1,4 @@
-//! The one place that starts a background task, so that each has a name.
+//! The start of background tasks, so that each has a name.
 
 use std::future::Future;
 
@@ -18,8 +18,9 @@ where
     tokio::spawn(future.instrument(tracing::debug_span!("task", name)))
 }
 
-/// Runs a long computation inside a task. On a runtime with several threads the other tasks go on meanwhile, those too that wait
-/// for the network: the worker thread that watches the sockets may be the one that computes.
+/// Runs a long computation inside a task. On a runtime with several threads the other tasks
+/// continue meanwhile. Tasks that wait for the network continue too, although the computing worker
+/// thread may be the one that watches the sockets.
 pub fn long_computation<R>(compute: impl FnOnce() -> R) -> R {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(compute),

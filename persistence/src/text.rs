@@ -1,25 +1,26 @@
-//! Text that others wrote, made fit for a line of a log, an error or a terminal.
+//! Text from outside, made fit for a line of a log, an error or a terminal.
 //!
-//! A name or an error text of another node may hold line breaks, terminal escapes or marks that change the direction of
-//! writing, and may be long. Shown as it is, it forges log lines. Every such text passes through [`foreign`].
+//! A name or an error text of another node may be long, and may hold line breaks, terminal escapes
+//! or marks that change the direction of writing. Shown unchanged, it forges log lines. Every such
+//! text passes through [`foreign`].
 
 use std::fmt::{self, Write};
 
 /// Most bytes of a foreign text that are shown.
 pub const FOREIGN_BYTES_MAX: usize = 512;
 
-/// A text of another node, as it may be shown.
+/// A text of another node, in a form that is safe to show.
 #[derive(Debug, Clone, Copy)]
 pub struct Foreign<'a>(&'a str);
 
-/// Shows `text` without characters that cannot be seen, which are escaped as `\u{1b}`, and cut after
+/// Shows `text` safely: invisible characters are escaped, as in `\u{1b}`, and the text is cut after
 /// [`FOREIGN_BYTES_MAX`] bytes; the full length then stands behind it.
 pub fn foreign(text: &str) -> Foreign<'_> {
     Foreign(text)
 }
 
-/// Whether a character cannot be seen, or changes how others are shown: controls, line separators, marks of direction,
-/// characters without width.
+/// Returns whether a character is invisible, or changes how other characters are shown: controls,
+/// line separators, marks of direction, characters without width.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,

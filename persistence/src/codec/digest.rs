@@ -1,9 +1,9 @@
-//! The digest of a value: the same for two values that differ only in the order of elements, with
-//! the order of each sequence beside it.
+//! The digest of a value. Two values that differ only in the order of elements have the same digest
+//! of content; the order of each sequence is kept beside it.
 //!
 //! The elements of sequences and the entries of maps count without their order. Fields, tuples and
-//! variants keep their place and their names. Nothing is kept but a number for the whole and two
-//! for each sequence of several elements.
+//! variants keep their place and their names. The digest keeps one number for the whole and two for
+//! each sequence of several elements.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -18,13 +18,13 @@ use super::binary::Failed;
 /// The digest of a value.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Digest {
-    /// The digest of the content, whatever the order of elements.
+    /// The digest of the content, independent of the order of elements.
     pub(crate) content: u64,
-    /// The order in which the sequences with a content have it: sorted, one for each sequence.
+    /// The digests of order, by the digest of a sequence's content: sorted, one for each sequence.
     pub(crate) orders: BTreeMap<u64, Vec<u64>>,
 }
 
-/// The digest of `value`, as a codec sees it that writes for people, or not.
+/// The digest of `value` as a codec sees it; `human_readable` is the codec's answer to serde.
 pub(super) fn digest<T: Serialize + ?Sized>(
     value: &T,
     human_readable: bool,
@@ -38,7 +38,7 @@ pub(super) fn digest<T: Serialize + ?Sized>(
 }
 
 struct Digester {
-    /// Takes what comes next.
+    /// Hashes the part that is written at the moment.
     hasher: DefaultHasher,
     orders: BTreeMap<u64, Vec<u64>>,
     human_readable: bool,
@@ -78,7 +78,7 @@ struct Elements<'a> {
     digester: &'a mut Digester,
     is_map: bool,
     count: u64,
-    /// Adds up what each element gives, so that their order does not count.
+    /// The sum of the elements' digests, so that their order does not count.
     sum: u64,
     in_order: DefaultHasher,
     key: Option<u64>,
@@ -182,7 +182,7 @@ macro_rules! fields {
             }
 
             fn end(self) -> Result<(), Failed> {
-                // a field may be left out: what follows is none
+                // a field may be left out, so that the end of the fields needs a mark
                 self.0.tag(b'.');
                 Ok(())
             }
@@ -195,7 +195,7 @@ fields! { SerializeStruct SerializeStructVariant }
 macro_rules! integers {
     ($($function:ident $type:ty)*) => {
         $(fn $function(self, value: $type) -> Result<(), Failed> {
-            // formats with names write the same number alike, whatever its width
+            // formats with names write the same number alike, independent of its width
             self.tag(b'i');
             self.hasher.write_i128(value.into());
             Ok(())

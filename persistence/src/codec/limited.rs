@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// What was written; a write beyond the limit is an error.
+/// The written bytes; a write beyond the limit is an error.
 pub(super) struct Bytes {
     bytes: Vec<u8>,
     bytes_max: usize,

@@ -1,12 +1,13 @@
 //! Payload codecs, and the one bounded decoder of everything that comes from a disk or a network.
 //!
-//! bincode is the default: smallest and fastest, but it breaks on any change of a type, so that events
-//! need an adapter. CBOR and JSON live through added fields. The stored number says which one wrote a
-//! payload, so that the setting can change at any time.
+//! bincode is the default: it is the smallest and fastest codec, but any change of a type breaks
+//! it, so that events need an adapter. CBOR and JSON tolerate added fields. The stored number names
+//! the codec that wrote a payload, so that the setting can change at any time.
 //!
-//! A limit of size is always one of encoded bytes. Decoding allocates in proportion to the bytes that are there, never to what
-//! they claim; it ends after a number of steps that the bytes bound; and values nested deeper than [`DEPTH_MAX`] are an error,
-//! since a deeper recursion would overflow the stack. The encoders refuse what the decoders would.
+//! A size limit always counts encoded bytes. Decoding allocates in proportion to the bytes that are
+//! there, never to the lengths that they claim. The number of its steps is bounded by the bytes.
+//! Values nested deeper than [`DEPTH_MAX`] are an error, since a deeper recursion would overflow
+//! the stack. The encoders refuse every value that the decoders would refuse.
 
 mod binary;
 mod digest;
@@ -19,19 +20,21 @@ use crate::{Error, Result};
 
 pub(crate) use digest::Digest;
 
-/// Largest encoded event, command, reply or snapshot that is accepted, in bytes, unless a setting says otherwise.
+/// Largest accepted event, command, reply or snapshot, in encoded bytes, unless a setting says
+/// otherwise.
 pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Largest encoded state of a snapshot that is accepted, in bytes; a store may take less.
+/// Largest accepted state of a snapshot, in encoded bytes; a store may accept less.
 pub const STATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Deepest nesting of a value: each option, structure, tuple, sequence, map and variant with a content counts one.
+/// Deepest nesting of a value: each option, structure, tuple, sequence, map and variant with a
+/// content counts one.
 pub const DEPTH_MAX: usize = 128;
 
-/// Most elements of sequences in one value that take no bytes in bincode, such as units.
+/// Most sequence elements in one value that take no bytes in bincode, such as units.
 pub const EMPTY_ELEMENTS_MAX: usize = 4096;
 
-/// Which codec a payload is encoded with; the numbers are stored and never change.
+/// The codec of a payload; the numbers are stored and never change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CodecId {
@@ -89,7 +92,7 @@ impl CodecId {
         self.encode_into(Vec::new(), value, bytes_max)
     }
 
-    /// The same, in the memory of `bytes`, whose content is forgotten.
+    /// Encodes like [`Self::encode_within`], into the memory of `bytes`, whose content is dropped.
     pub(crate) fn encode_into<T: Serialize + ?Sized>(
         self,
         mut bytes: Vec<u8>,
@@ -121,15 +124,18 @@ impl CodecId {
     /// Decodes a value of at most [`PAYLOAD_BYTES_MAX`] bytes; see [`Self::decode_within`].
     ///
     /// # Errors
-    /// `Corrupt` when the bytes are not such a value, when something is left over, or when they are too many.
+    /// `Corrupt` when the bytes are not such a value, when bytes are left over, or when there are
+    /// too many bytes.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T> {
         self.decode_within(bytes, PAYLOAD_BYTES_MAX)
     }
 
-    /// Decodes a value that takes all of `bytes`, which are at most `bytes_max`. The bytes may be anything and come from anybody.
+    /// Decodes a value that takes all of `bytes`, which are at most `bytes_max`. The bytes may have
+    /// any content, from any source.
     ///
     /// # Errors
-    /// `Corrupt` when the bytes are not such a value, when something is left over, or when they are too many.
+    /// `Corrupt` when the bytes are not such a value, when bytes are left over, or when there are
+    /// too many bytes.
     pub fn decode_within<T: DeserializeOwned>(self, bytes: &[u8], bytes_max: usize) -> Result<T> {
         if bytes.len() > bytes_max {
             let why = format!("expected at most {bytes_max}");
@@ -152,7 +158,8 @@ impl CodecId {
         }
     }
 
-    /// Whether the value is encoded as exactly these bytes. Cheaper than encoding it.
+    /// Returns whether the value is encoded as exactly these bytes. With bincode, cheaper than
+    /// encoding.
     pub(crate) fn is_encoded_as<T: Serialize + ?Sized>(self, value: &T, bytes: &[u8]) -> bool {
         match self {
             Self::Bincode => binary::is_encoded_as(value, bytes),
@@ -162,7 +169,7 @@ impl CodecId {
         }
     }
 
-    /// The digest of a value: what it is, apart from the order of elements.
+    /// The digest of a value: its content, without the order of elements.
     ///
     /// # Errors
     /// `Rejected` when the value cannot be written.

@@ -1,4 +1,4 @@
-//! The bytes, and that no bytes at all can do harm.
+//! Tests of the encoded bytes, and of decoding any bytes without harm.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -151,7 +151,7 @@ fn a_claimed_length_allocates_nothing_and_ends_at_once() {
     assert!(CodecId::Bincode.decode::<Vec<u8>>(&claim).is_err());
     assert!(CodecId::Bincode.decode::<Vec<[u64; 30]>>(&claim).is_err());
     assert!(CodecId::Bincode.decode::<BTreeMap<u64, u64>>(&claim).is_err());
-    // nothing is read for these, so that the loop is what is bounded
+    // nothing is read for these elements, so that the loop itself must be bounded
     assert!(CodecId::Bincode.decode::<Vec<()>>(&claim).is_err());
     assert!(CodecId::Bincode.decode::<Vec<[u8; 0]>>(&claim).is_err());
     assert!(CodecId::Bincode.decode::<BTreeMap<(), ()>>(&claim).is_err());
@@ -177,7 +177,7 @@ fn elements_that_take_no_bytes_are_few_on_both_sides() {
     assert_eq!(CodecId::Bincode.decode::<Vec<()>>(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
-/// As deep as its bytes say.
+/// A list nested as deep as its bytes say.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum List {
     End,

@@ -1,15 +1,16 @@
-//! A number that every replica may raise and lower.
+//! A number that every replica can raise and lower.
 
 use serde::{Deserialize, Serialize};
 
-/// A sum of deltas. Saturates at the ends of `i128`, which no realistic number of `i64` deltas reaches.
+/// A sum of deltas. Saturates at the ends of `i128`, which no realistic number of `i64` deltas
+/// reaches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter(i128);
 
 /// The operation of a [`Counter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CounterUpdated {
-    /// What is added; negative to lower.
+    /// The number that is added; negative to lower the counter.
     pub delta: i64,
 }
 

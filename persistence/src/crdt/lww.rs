@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 pub struct LwwTime {
     /// The time of the write.
     pub timestamp: Timestamp,
-    /// Where it was written.
+    /// The replica at which the value was written.
     pub origin: ReplicaId,
 }
 
@@ -20,15 +20,16 @@ impl LwwTime {
         Self { timestamp, origin }
     }
 
-    /// A time for a new write at `origin` that is after this one: `now`, or one microsecond past this one when that is later.
+    /// A time for a new write at `origin` that is after this one: `now`, or one microsecond past
+    /// this one when that is later.
     #[must_use]
     pub fn increase(&self, now: Timestamp, origin: ReplicaId) -> Self {
         let past = Timestamp::from_micros(self.timestamp.as_micros().saturating_add(1));
         Self { timestamp: now.max(past), origin }
     }
 
-    /// Whether this write wins over `other`: the later time, and at equal times the replica id that comes **first** in
-    /// the alphabet, as in Akka.
+    /// Returns whether this write wins over `other`: the later time wins, and at equal times the
+    /// replica id that comes **first** in the alphabet, as in Akka.
     pub fn is_after(&self, other: &Self) -> bool {
         match self.timestamp.cmp(&other.timestamp) {
             std::cmp::Ordering::Greater => true,
@@ -38,7 +39,7 @@ impl LwwTime {
     }
 }
 
-/// A value of which the last write counts. The event must carry the whole value.
+/// A value for which only the last write counts. The event must carry the whole value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LwwRegister<T> {
     value: T,
@@ -61,7 +62,7 @@ impl<T: Default> Default for LwwRegister<T> {
 }
 
 impl<T> LwwRegister<T> {
-    /// A register that no one has written yet: every write wins over `value`.
+    /// A register before the first write: every write wins over `value`.
     pub fn new(value: T) -> Self {
         Self { value, time: None }
     }
@@ -76,7 +77,8 @@ impl<T> LwwRegister<T> {
         self.time.as_ref()
     }
 
-    /// The operation that writes `value` at `origin`; it wins over everything that this register has seen.
+    /// The operation that writes `value` at `origin`; it wins over every write that this register
+    /// has seen.
     pub fn set(&self, value: T, now: Timestamp, origin: ReplicaId) -> LwwUpdated<T> {
         let time = match &self.time {
             Some(time) => time.increase(now, origin),

@@ -1,7 +1,8 @@
 //! An add-wins set: of a concurrent add and remove of the same element, the add wins.
 //!
-//! An observed-remove set in its operation-based form: every add carries a *dot*, unique in the system; a remove names the dots that
-//! its replica had seen, and takes away only those. A concurrent add has a dot that the remove does not name.
+//! An observed-remove set in its operation-based form. Every add carries a *dot*, unique in the
+//! system. A remove names the dots that its replica had seen, and takes away only those dots. A
+//! concurrent add has a dot that the remove does not name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +13,9 @@ use crate::identity::ReplicaId;
 /// The name of one add.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Dot {
-    /// Where it was added.
+    /// The replica at which the element was added.
     pub origin: ReplicaId,
-    /// The how manieth add there, from one.
+    /// The number of the add at its origin, from one.
     pub counter: u64,
 }
 
@@ -22,7 +23,7 @@ pub struct Dot {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrSet<T: Ord> {
     elements: BTreeMap<T, BTreeSet<Dot>>,
-    /// The highest counter of each origin, which outlives its dots so that none is used twice.
+    /// The highest counter of each origin. It outlives the dots, so that no dot is used twice.
     counters: BTreeMap<ReplicaId, u64>,
 }
 
@@ -31,11 +32,11 @@ pub struct OrSet<T: Ord> {
 pub enum OrSetOp<T: Ord> {
     /// Adds an element under a new dot, in place of the dots that were seen.
     Added {
-        /// What is added.
+        /// The element that is added.
         element: T,
         /// The name of this add.
         dot: Dot,
-        /// The earlier adds of the element that this one stands in for.
+        /// The earlier adds of the element, which this add replaces.
         replaced: BTreeSet<Dot>,
     },
     /// Takes away the adds that were seen.
@@ -52,7 +53,7 @@ impl<T: Ord> Default for OrSet<T> {
 }
 
 impl<T: Ord + Clone> OrSet<T> {
-    /// Whether the element is in the set.
+    /// Returns whether the element is in the set.
     pub fn contains(&self, element: &T) -> bool {
         self.elements.contains_key(element)
     }
@@ -62,24 +63,25 @@ impl<T: Ord + Clone> OrSet<T> {
         self.elements.keys()
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     pub fn len(&self) -> usize {
         self.elements.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.elements.is_empty()
     }
 
-    /// The operation that adds `element` at `origin`. Apply it before the next one is prepared: each add has its own dot.
+    /// The operation that adds `element` at `origin`. Apply it before the next one is prepared:
+    /// each add has its own dot.
     pub fn add(&self, element: T, origin: ReplicaId) -> OrSetOp<T> {
         let counter = self.counters.get(&origin).copied().unwrap_or(0) + 1;
         let replaced = self.elements.get(&element).cloned().unwrap_or_default();
         OrSetOp::Added { element, dot: Dot { origin, counter }, replaced }
     }
 
-    /// The operation that removes `element`; removing what is not there does nothing.
+    /// The operation that removes `element`; it does nothing when the element is not in the set.
     pub fn remove(&self, element: &T) -> OrSetOp<T> {
         let dots = self.elements.get_key_value(element);
         OrSetOp::Removed {
@@ -87,7 +89,7 @@ impl<T: Ord + Clone> OrSet<T> {
         }
     }
 
-    /// The operation that removes every element that is there now.
+    /// The operation that removes every element that is in the set now.
     pub fn clear(&self) -> OrSetOp<T> {
         OrSetOp::Removed { dots: self.elements.clone() }
     }

@@ -49,7 +49,7 @@ fn replica(index: usize) -> ReplicaId {
     ReplicaId::new(["A", "B", "C"][index]).unwrap()
 }
 
-/// (replica, what to do there, with which element; or a delivery from that replica)
+/// Steps: replica, action there, and element; or a delivery from that replica.
 fn steps() -> impl Strategy<Value = Vec<(usize, u8, u8)>> {
     prop::collection::vec((0..3_usize, 0..6_u8, 0..4_u8), 0..60)
 }

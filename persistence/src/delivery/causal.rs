@@ -6,37 +6,42 @@ use crate::event::StoredEvent;
 use crate::identity::ReplicaId;
 use crate::version::VersionVector;
 
-/// What became of an event that was offered.
+/// The outcome of an offer of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offered {
-    /// It was applied before, or waits already.
+    /// The event was applied before, or waits already.
     Duplicate,
-    /// It can be applied now; the caller got it back through [`CausalDelivery::take_ready`].
+    /// The event can be applied now; the caller gets it from [`CausalDelivery::take_ready`].
     Ready,
-    /// It waits for events that are missing.
+    /// The event waits for missing events.
     Waiting,
-    /// It would have to wait, and the buffer is full: it was dropped, and has to be read again.
+    /// The event would have to wait, and the buffer is full: it was dropped, and has to be read
+    /// again.
     Full,
-    /// It is an event that was [held](CausalDelivery::hold), or comes after one: it was dropped, and has to be read again.
+    /// The event is [held](CausalDelivery::hold), or comes after a held event: it was dropped, and
+    /// has to be read again.
     Held,
 }
 
-/// What an entity has seen, and what waits for its causes.
+/// The events that an entity has seen, and the events that wait for their causes.
 ///
-/// Invariants: no waiting event is included in `seen`; at most `waiting_max` events wait.
+/// Invariants: no waiting event is included in `seen`; at most `waiting_max` events wait, not
+/// counting ready ones.
 #[derive(Debug, Clone, Default)]
 pub struct CausalDelivery {
     seen: VersionVector,
     waiting: BTreeMap<(ReplicaId, u64), StoredEvent>,
     waiting_max: usize,
-    /// What was offered last, if it is next: most events are, and need no place among those that wait.
+    /// The event that was offered last, if it is ready: most events are, and do not enter
+    /// `waiting`.
     next: Option<Box<StoredEvent>>,
-    /// The first event of an origin that cannot be applied here, by origin: it and those after it are not taken.
+    /// By origin, the number of the first event that cannot be applied here: no event is taken from
+    /// this number on.
     held: BTreeMap<ReplicaId, u64>,
 }
 
 impl CausalDelivery {
-    /// Starts with what was recovered; at most `waiting_max` events wait for their causes.
+    /// Starts with the recovered version; at most `waiting_max` events wait for their causes.
     pub fn new(seen: VersionVector, waiting_max: usize) -> Self {
         Self { seen, waiting: BTreeMap::new(), waiting_max, next: None, held: BTreeMap::new() }
     }
@@ -46,24 +51,24 @@ impl CausalDelivery {
         &self.seen
     }
 
-    /// How many events wait.
+    /// Number of waiting events.
     pub fn waiting_count(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The origins of which events wait, each once.
+    /// The origins of the waiting events, each once.
     pub fn waiting_origins(&self) -> Vec<ReplicaId> {
         let mut origins: Vec<_> = self.waiting.keys().map(|(origin, _)| origin.clone()).collect();
         origins.dedup();
         origins
     }
 
-    /// Whether the event was applied before.
+    /// Returns whether the event was applied before.
     pub fn is_duplicate(&self, event: &StoredEvent) -> bool {
         event.meta.origin_nr() <= self.seen.get(&event.meta.origin)
     }
 
-    /// Whether the event is the next one of its origin and all its causes were applied.
+    /// Returns whether the event is the next one of its origin and all its causes were applied.
     pub fn is_ready(&self, event: &StoredEvent) -> bool {
         let origin = &event.meta.origin;
         event.meta.origin_nr() == self.seen.get(origin) + 1
@@ -80,8 +85,8 @@ impl CausalDelivery {
         self.seen.clone()
     }
 
-    /// Takes an event of another replica. When it is ready, it and everything that waited for it comes from
-    /// [`Self::take_ready`]; the caller calls that until it returns `None`.
+    /// Takes an event of another replica. When the event is ready, [`Self::take_ready`] returns it
+    /// and every event that waited for it; the caller calls that until it returns `None`.
     pub fn offer(&mut self, event: StoredEvent) -> Offered {
         if self.is_duplicate(&event) {
             return Offered::Duplicate;
@@ -105,13 +110,13 @@ impl CausalDelivery {
         if ready { Offered::Ready } else { Offered::Waiting }
     }
 
-    /// Whether that event, or one before it, of the origin is held.
+    /// Returns whether this event of the origin, or one before it, is held.
     fn is_held(&self, origin: &ReplicaId, number: u64) -> bool {
         !self.held.is_empty() && self.held.get(origin).is_some_and(|held| number >= *held)
     }
 
-    /// From now on takes no event of `origin` from this number on. Those that wait are dropped; all have to be read again. What depends
-    /// on them waits by itself.
+    /// Takes no event of `origin` from this number on. Waiting events from this number on are
+    /// dropped; all have to be read again. Events that depend on them wait by themselves.
     pub fn hold(&mut self, origin: &ReplicaId, number: u64) {
         self.held.insert(origin.clone(), number);
         self.waiting.retain(|(other, counter), _| other != origin || *counter < number);
@@ -125,7 +130,7 @@ impl CausalDelivery {
         self.held.remove(origin);
     }
 
-    /// The event that came last from [`Self::take_ready`] was not applied after all.
+    /// Takes back the last event from [`Self::take_ready`], which was not applied after all.
     pub fn put_back(&mut self, event: &StoredEvent) {
         let origin = &event.meta.origin;
         assert_eq!(
@@ -136,7 +141,7 @@ impl CausalDelivery {
         self.seen.set(origin, event.meta.origin_nr() - 1);
     }
 
-    /// The newest `count` events of this replica were not applied after all.
+    /// Takes back the newest `count` events of this replica, which were not applied after all.
     pub fn forget_own(&mut self, replica: &ReplicaId, count: u64) {
         self.seen.set(replica, self.seen.get(replica) - count);
     }
@@ -149,7 +154,9 @@ impl CausalDelivery {
             || (!self.waiting.is_empty() && self.waiting.contains_key(&(origin.clone(), number)))
     }
 
-    /// An origin whose journal went back, and which an operator let go on, writes its numbers anew: what waits and is older is lost there.
+    /// Replaces a waiting event by a newer one of the same number. An origin whose journal went
+    /// back, and which an operator let continue, writes its numbers anew: the older event is lost
+    /// there.
     fn replace_older(&mut self, event: StoredEvent) {
         let key = (event.meta.origin.clone(), event.meta.origin_nr());
         if let Some(waiting) = self.waiting.get_mut(&key)
@@ -159,13 +166,13 @@ impl CausalDelivery {
         }
     }
 
-    /// The next event that can be applied now, noted as seen. Its concurrent flag says whether this replica had, until now, events
-    /// that the event does not know.
+    /// The next event that can be applied now, noted as seen. Its concurrent flag is true when this
+    /// replica had, until now, events that the event does not know.
     pub fn take_ready(&mut self) -> Option<StoredEvent> {
         let mut event = match self.next.take() {
             Some(event) => *event,
             None => {
-                // the first event of each origin is the only one of that origin that can be next
+                // only the first event of each origin can be the next one
                 let mut waiting = self.waiting.iter();
                 let (key, _) = waiting.find(|(_, event)| self.is_ready(event))?;
                 let key = key.clone();
@@ -183,7 +190,7 @@ impl CausalDelivery {
         self.seen.merge(&event.meta.version);
     }
 
-    /// Drops what waits and is covered by now.
+    /// Drops the waiting events that `seen` includes by now.
     pub fn drop_covered(&mut self) {
         let seen = &self.seen;
         self.waiting.retain(|(origin, number), _| *number > seen.get(origin));

@@ -1,4 +1,4 @@
-//! Causal delivery, exactly once: which event of another replica may be applied now.
+//! Causal delivery, exactly once: decides which event of another replica can be applied now.
 //!
 //! ```text
 //!                       version[origin] <= seen[origin]
@@ -9,8 +9,9 @@
 //!                    +----------------------------------> waits, bounded; a catch-up read is due
 //! ```
 //!
-//! Causal broadcast after Birman, Schiper and Stephenson (1991), over the version vector that the entity has anyway. `seen` is the entity's
-//! version: there is one state, not two. It does not matter which way an event came.
+//! Causal broadcast after Birman, Schiper and Stephenson (1991), over the version vector that the
+//! entity has anyway. `seen` is the entity's version: there is one state, not two. The transport by
+//! which an event came does not matter.
 
 mod causal;
 

@@ -1,4 +1,4 @@
-//! Delivery in every order gives the same, causally.
+//! Delivery in every order gives the same causal result.
 
 use std::sync::Arc;
 
@@ -73,7 +73,8 @@ fn a_full_buffer_drops_what_would_wait_and_takes_what_is_ready() {
     assert_eq!(drain(&mut delivery), ["A1", "A2"]);
 }
 
-/// The history of three replicas that write and read each other at random: every event with its version.
+/// The history of three replicas that write and read each other at random: every event with its
+/// version.
 fn history(choices: &[(u8, u8)]) -> Vec<StoredEvent> {
     let names = ["A", "B", "C"];
     let mut events: Vec<StoredEvent> = Vec::new();

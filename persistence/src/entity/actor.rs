@@ -1,4 +1,7 @@
-//! The ractor actor around an engine: messages to inputs, actions to I/O. It decides nothing.
+//! The ractor actor around an engine: messages to inputs, actions to I/O.
+//!
+//! Rules of the actor itself: it refuses inputs after the end, withholds actions after a kill, and
+//! withholds answers when the host does not allow them.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -21,13 +24,13 @@ use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{ReplyError, refuse};
 use crate::task;
 
-/// What an entity's actor is sent.
+/// A message to an entity's actor.
 pub(super) enum EntityMessage<E: EventSourced> {
     Input(Input<E>),
     /// Events of other replicas, counted in `arriving`.
     Replicated(Vec<StoredEvent>),
     Permit(Generation, OwnedSemaphorePermit),
-    /// After the last message that anybody sends: the entity is gone, and what came before this is refused.
+    /// The last message. The entity is gone, and every message before this one is refused.
     End,
 }
 
@@ -54,22 +57,23 @@ pub(super) struct State<E: EventSourced> {
     pub(super) id: ReplicationId,
     arriving: Arc<AtomicUsize>,
     is_empty: Arc<AtomicU8>,
-    /// Closed from outside when the entity is killed: nothing that it still wants is carried out.
+    /// Closed from outside when the entity is killed: no later action is carried out.
     pub(super) writes: Arc<Writes>,
     gone: Arc<AtomicBool>,
-    /// `None` when it could not be started.
+    /// `None` when the entity could not be started.
     engine: Option<Engine<E>>,
     pub(super) runtime: Arc<Inner<E>>,
     permit: Option<OwnedSemaphorePermit>,
     permit_request: Option<JoinHandle<()>>,
     asynchronous: Option<JoinHandle<()>>,
-    /// The entity is gone: commands get this, and everything else is dropped.
+    /// The answer to commands when the entity is gone; other inputs are dropped then.
     refusal: Option<ReplyError>,
 }
 
 impl<E: EventSourced> State<E> {
-    /// Tells the host that the entity is gone, then does `after`. While an append is under way that waits for its end: another
-    /// incarnation that reads the journal before it would not see what is stored then.
+    /// Tells the host that the entity is gone, then does `after`. Both wait for the end of an
+    /// append that is under way: another incarnation that reads the journal before that end would
+    /// miss the events of the append.
     fn tell_gone(&self, reason: StopReason, after: impl FnOnce() + Send + 'static) {
         self.writes.close();
         self.gone.store(true, Ordering::Release);
@@ -79,7 +83,7 @@ impl<E: EventSourced> State<E> {
             return after();
         }
         if tokio::runtime::Handle::try_current().is_err() {
-            // the process ends, and nobody takes its place in it
+            // the process ends, and no other incarnation starts in it
             return;
         }
         task::spawn("the last append of an entity", async move {
@@ -96,7 +100,7 @@ impl<E: EventSourced> Drop for State<E> {
             task.abort();
         }
         if self.refusal.is_none() {
-            // the actor was killed, or a bug made it panic: whoever waits for its end must hear of it
+            // the actor was killed, or a bug made it panic: the host must still hear of its end
             self.tell_gone(StopReason::Failed("the entity's actor ended".into()), || {});
         }
     }
@@ -175,7 +179,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             engine.step(now, input)
         };
         if writes.is_closed() && engine.is_at_work() {
-            // it was given up while application code ran: its shard may live elsewhere by now
+            // the entity was killed while application code ran: its shard may live elsewhere by now
             let given_up = std::mem::replace(&mut actions, engine.step(now, Input::Kill));
             given_up.into_iter().for_each(Action::withhold);
         }
@@ -192,7 +196,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
     }
 }
 
-/// Somebody may have decided meanwhile that a replica need not be asked.
+/// Ends the doubts that the host does not have any more.
 fn look_at_doubts<E: EventSourced>(myself: &ActorRef<EntityMessage<E>>, state: &State<E>) {
     let doubting = state.engine.as_ref().filter(|engine| !engine.doubts().is_empty());
     let Some(engine) = doubting else { return };
@@ -202,7 +206,8 @@ fn look_at_doubts<E: EventSourced>(myself: &ActorRef<EntityMessage<E>>, state: &
     }
 }
 
-/// The entity is gone. Once the host knows, nobody sends to it any more, so that what it was sent before is all there is to refuse.
+/// Ends the entity. Once the host knows, no more messages are sent to the actor, so `End` is the
+/// last message, and every message before it is refused.
 fn stopped<E: EventSourced>(
     myself: &ActorRef<EntityMessage<E>>,
     state: &mut State<E>,
@@ -301,7 +306,7 @@ fn run<E: EventSourced>(
     }
 }
 
-/// The future is dropped where it waits next, and its command is not heard of any more.
+/// Drops the future where it waits next; its command does not arrive any more.
 fn drop_asynchronous<E: EventSourced>(state: &mut State<E>) {
     if let Some(task) = state.asynchronous.take() {
         task.abort();
@@ -328,7 +333,7 @@ fn release<E: EventSourced>(state: &State<E>, releases: Vec<Release>) {
     releases.into_iter().for_each(Release::withhold);
 }
 
-/// Waits for the future of an asynchronous effect, for so long.
+/// Waits for the future of an asynchronous effect, at most for `limit`.
 async fn asynchronous<C>(
     mut future: Guarded<dyn Future<Output = C> + Send>,
     limit: std::time::Duration,
@@ -338,14 +343,15 @@ async fn asynchronous<C>(
         Ok(Err(_)) => Err(AsynchronousFailure::Panicked),
         Err(_) => {
             let failure = AsynchronousFailure::TimedOut;
-            // whoever waits for an answer from it hears why there is none
+            // an asker that waits for an answer from the future gets the reason
             refuse(future, ReplyError::Unanswered(failure.to_string()));
             Err(failure)
         }
     }
 }
 
-/// Answers only when an operator wants the event skipped; the question is repeated with each attempt.
+/// Asks for the record of an operator that the event is to be skipped. Sends `Skip` only when there
+/// is one; the question is repeated with each attempt.
 fn ask_skip<E: EventSourced>(
     myself: &ActorRef<EntityMessage<E>>,
     state: &State<E>,

@@ -1,7 +1,9 @@
-//! Checks an application's types in its tests: that what they become can be read again, as the same value.
+//! Checks an application's types in its tests: every value must be readable from its encoded form,
+//! as the same value.
 //!
-//! The values are made up by letting the types be read: with everything that may be empty filled, and with it empty. A type that refuses
-//! made-up values, or that takes values of any type, is checked with values of its own: [`check_event`].
+//! The values are made up by reading the types: once with every optional part filled, and once with
+//! it empty. A type that refuses made-up values, or that takes values of any type, is checked with
+//! values of the application: [`check_event`].
 //!
 //! ```
 //! use antiphon_persistence::entity::testkit::{check_answers, check_commands};
@@ -31,14 +33,15 @@ use crate::reply::{
 };
 use crate::shape::samples;
 
-/// Most problems that are told at once.
+/// Most problems that one error names.
 const PROBLEMS_MAX: usize = 5;
 
-/// Checks that the events and the state of a behaviour can be read as what they were, with made-up values of each variant. Call it in a test
-/// of the application: what it finds would be refused when the first such event is persisted, or a snapshot would not be stored.
+/// Checks that the events and the state of a behaviour are read back as the same values, with
+/// made-up values of each variant. Call it in a test of the application: a value that fails here
+/// would be refused when the first such event is persisted, or a snapshot would not be stored.
 ///
 /// # Errors
-/// What cannot be read, with the type and the remedy.
+/// The values that cannot be read, with the type and the remedy.
 pub fn check_stored<E: EventSourced>(behaviour: &E) -> Result<(), String> {
     let mut problems = Vec::new();
     let is_readable = behaviour.event_codec() == CodecId::Json;
@@ -56,10 +59,10 @@ pub fn check_stored<E: EventSourced>(behaviour: &E) -> Result<(), String> {
     all(problems)
 }
 
-/// Checks that one event of a behaviour can be read as what it was.
+/// Checks that one event of a behaviour is read back as the same value.
 ///
 /// # Errors
-/// Why not, with the type and the remedy.
+/// The reason why not, with the type and the remedy.
 pub fn check_event<E: EventSourced>(behaviour: &E, event: &E::Event) -> Result<(), String> {
     proof::prove_event(behaviour, event).map(drop)
 }
@@ -67,7 +70,7 @@ pub fn check_event<E: EventSourced>(behaviour: &E, event: &E::Event) -> Result<(
 /// Checks that commands can go to another node, with made-up ones of each variant.
 ///
 /// # Errors
-/// Why not, with the type.
+/// The reason why not, with the type.
 pub fn check_commands<C: Serialize + DeserializeOwned>() -> Result<(), String> {
     let mut problems = Vec::new();
     let any = with_sender(Arc::new(Nobody), || {
@@ -77,10 +80,11 @@ pub fn check_commands<C: Serialize + DeserializeOwned>() -> Result<(), String> {
     all(problems)
 }
 
-/// Checks that answers of a type can come back from another node, with made-up ones of each variant.
+/// Checks that answers of a type can come back from another node, with made-up ones of each
+/// variant.
 ///
 /// # Errors
-/// Why not, with the type.
+/// The reason why not, with the type.
 pub fn check_answers<R: Serialize + DeserializeOwned>() -> Result<(), String> {
     check_commands::<R>()
 }
@@ -118,7 +122,7 @@ fn all(mut problems: Vec<String>) -> Result<(), String> {
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-/// Nobody waits for the answers to made-up commands.
+/// The receiver of answers to made-up commands; it drops them.
 struct Nobody;
 
 impl ReplyRegistrar for Nobody {

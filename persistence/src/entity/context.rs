@@ -1,4 +1,5 @@
-//! What the handlers are told. The types hold the access rule: where an event came from is known in the event handler only.
+//! The contexts of the handlers. The types hold the access rule: only the event handler knows where
+//! an event came from.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::time::Timestamp;
 use crate::version::VersionVector;
 
-/// What both handlers are told.
+/// The part of the context that both handlers have.
 #[derive(Debug, Clone)]
 pub struct ReplicationContext {
     id: ReplicationId,
@@ -37,7 +38,7 @@ impl ReplicationContext {
         self.id.entity_id()
     }
 
-    /// This replica.
+    /// The id of this replica.
     pub fn replica_id(&self) -> &ReplicaId {
         self.id.replica_id()
     }
@@ -52,19 +53,21 @@ impl ReplicationContext {
         self.id.persistence_id()
     }
 
-    /// In the command handler: a time that never goes back, not across restarts or fail-over either, and that follows the time of
-    /// every event seen. In the event handler: the time of the event, the same at every replica and at every replay.
+    /// In the command handler: a time that never goes back, also not across restarts or fail-over,
+    /// and that is after the time of every event seen. In the event handler: the time of the event,
+    /// the same at every replica and at every replay.
     pub fn current_time(&self) -> Timestamp {
         self.current_time
     }
 
-    /// In the command handler: the number of the newest event in this replica's stream; in the event handler: that of the event.
+    /// In the command handler: the number of the newest event in this replica's stream. In the
+    /// event handler: the number of the event in that stream.
     pub fn sequence_nr(&self) -> SequenceNr {
         self.sequence_nr
     }
 }
 
-/// What the command handler is told.
+/// The context of the command handler.
 #[derive(Debug)]
 pub struct CommandContext {
     pub(super) common: ReplicationContext,
@@ -78,9 +81,9 @@ impl Deref for CommandContext {
     }
 }
 
-/// What the event handler is told: also where the event came from.
+/// The context of the event handler; also says where the event came from.
 ///
-/// The command handler has no way to ask:
+/// The command handler has no such functions:
 ///
 /// ```compile_fail
 /// # use antiphon_persistence::entity::CommandContext;
@@ -107,17 +110,18 @@ impl EventContext {
         &self.meta.origin
     }
 
-    /// Whether this replica had, when the event arrived, events that its origin did not know. The same at every replay.
+    /// Returns whether this replica had, when the event arrived, events that its origin did not
+    /// know. The same at every replay.
     pub fn concurrent(&self) -> bool {
         self.meta.concurrent
     }
 
-    /// Events by origin that precede or equal the event.
+    /// Per origin, the number of events that precede or equal the event.
     pub fn version(&self) -> &VersionVector {
         &self.meta.version
     }
 
-    /// Whether the event is replayed from the journal.
+    /// Returns whether the event is replayed from the journal.
     pub fn recovery_running(&self) -> bool {
         self.recovery_running
     }

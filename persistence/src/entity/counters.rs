@@ -1,4 +1,4 @@
-//! What the entities of one type at one node have done, for metrics.
+//! Counters of the entities of one type at one node, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,29 +34,35 @@ counters! {
     commands_expired,
     /// Futures of asynchronous effects that were dropped after `asynchronous_timeout`.
     asynchronous_timeouts,
-    /// Origins that an entity began to hold back, because an event of theirs cannot be applied here.
+    /// Origins that an entity began to hold back, because an event of that origin cannot be applied
+    /// here.
     origins_held,
-    /// Origins that an entity held back and has caught up with.
+    /// Origins that an entity held back and takes again.
     origins_freed,
-    /// Events that an operator had skipped.
+    /// Events that were skipped by an operator's order.
     events_skipped,
     /// Events of this replica that were persisted.
     events_persisted,
-    /// Events of other replicas that were persisted, having come by direct replication.
+    /// Events of other replicas that came by direct replication and were persisted.
     events_direct,
-    /// Events of other replicas that were persisted, having been read from a journal.
+    /// Events of other replicas that were read from a journal and persisted.
     events_pulled,
-    /// Events of this replica that the journal had lost and that were taken back from other replicas.
+    /// Events of this replica that the journal had lost and that were taken back from other
+    /// replicas.
     events_reclaimed,
-    /// Events of this replica whose numbers other replicas know for other events; the replicas differ for ever.
+    /// Events of this replica with a number under which another replica has a different event; the
+    /// replicas differ for ever.
     events_forked,
-    /// Commands refused because the journal may have gone back and a replica could not be asked yet.
+    /// Commands refused because the journal may have gone back and a replica could not be asked
+    /// yet.
     commands_doubted,
-    /// Events that were offered again and dropped.
+    /// Events dropped because they were applied before, or waited already.
     events_duplicate,
-    /// Events dropped because too many waited for their causes (`waiting_events_max`); they are read again.
+    /// Events dropped because too many waited for their causes (`waiting_events_max`); they are
+    /// read again.
     waiting_overflows,
-    /// Events that came while the entity recovered and were dropped (`arrivals_max`); they are read again.
+    /// Events dropped because too many were on their way to the entity, or came while it recovered
+    /// (`arrivals_max`); they are read again.
     arrival_overflows,
     /// Appends that were stored.
     appends,
@@ -64,21 +70,23 @@ counters! {
     appends_failed,
     /// Reads of other replicas' journals.
     pulls,
-    /// Such reads that failed.
+    /// Reads of other replicas' journals that failed.
     pulls_failed,
     /// Recoveries that completed.
     recoveries,
-    /// Recoveries that failed, and restarts after a failure.
+    /// Restarts of entities: after a failed recovery, a failed append, or a panic of `on_event`.
     restarts,
-    /// Entities that could not be started: the application's factory failed.
+    /// Entities that could not be started: the application's factory failed, or the shapes of its
+    /// types were not accepted.
     starts_failed,
     /// Snapshots that were stored.
     snapshots_saved,
     /// Snapshots that could not be stored, or that could not have been read again.
     snapshots_failed,
-    /// Snapshots that a recovery could not use; an older one, or the events, were read in their place.
+    /// Snapshots that a recovery could not use; an older one, or the events, were read instead.
     snapshots_passed_over,
-    /// Own events that were refused before they were stored, because they could not have been read again.
+    /// Own events that were refused before they were stored, because they could not have been read
+    /// again.
     events_rejected,
     /// Entities that stopped because another writer owned their stream.
     fenced,

@@ -1,4 +1,4 @@
-//! What a command does.
+//! The effect of a command: events, answers, side effects, stash, futures.
 
 use std::fmt;
 use std::future::Future;
@@ -10,19 +10,21 @@ use super::EventSourced;
 use crate::guard;
 use crate::reply::{CommandEffect, ReplyError, ReplyTo, refuse, with_panic_reason};
 
-/// What is done when everything that the command could have seen is durable. Neither function panics.
+/// The visible part of an effect, done when everything that the command could have seen is durable.
+/// No function panics.
 pub(super) trait Prepared: Send {
-    /// Whether it does more than to answer.
+    /// Returns whether the release does more than to answer.
     fn acts(&self) -> bool {
         false
     }
 
-    /// `effect`: of the command, should the application's part of this have failed.
+    /// Lets the visible part out. `effect` is the effect of the command, for the error that the
+    /// asker gets if the application failed to make the answer.
     fn release(self: Box<Self>, effect: CommandEffect);
     fn fail(self: Box<Self>, error: ReplyError);
 }
 
-/// A side effect that has not looked at the state yet. Neither function panics.
+/// An answer or side effect that has not looked at the state yet. Neither function panics.
 pub(super) trait Then<S>: Send {
     fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared>;
     fn fail(self: Box<Self>, error: ReplyError);
@@ -30,12 +32,13 @@ pub(super) trait Then<S>: Send {
 
 pub(super) type CommandFuture<C> = Pin<Box<dyn Future<Output = C> + Send>>;
 
-/// Why an asynchronous effect has no command.
+/// The reason why an asynchronous effect has no command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsynchronousFailure {
-    /// The future has not ended in time (`asynchronous_timeout`) and was dropped; it may have done something.
+    /// The future has not ended in time (`asynchronous_timeout`) and was dropped; it may have
+    /// acted.
     TimedOut,
-    /// The future panicked; it may have done something before.
+    /// The future panicked; it may have acted before.
     Panicked,
 }
 
@@ -61,10 +64,11 @@ pub(super) enum Kind<E: EventSourced> {
     Asynchronous(CommandFuture<E::Command>, Option<OnFailure<E::Command>>),
 }
 
-/// What a command does: made by one of the first functions, and refined by those named `then_`.
+/// The effect of a command: made by one of the first functions, refined by the functions `then_*`.
 ///
-/// Everything visible outside (replies, side effects, futures) happens only when all events that the command could have seen are
-/// durable, those of earlier commands too. If they cannot be stored, none of it happens and askers get an error.
+/// Everything visible outside (replies, side effects, futures) happens only when all events that
+/// the command could have seen are durable, including the events of earlier commands. If these
+/// cannot be stored, nothing visible happens and askers get an error.
 #[must_use = "an effect does nothing unless the handler returns it"]
 pub struct Effect<E: EventSourced> {
     pub(super) kind: Kind<E>,
@@ -83,7 +87,8 @@ impl<E: EventSourced> Effect<E> {
         Self::of(Kind::Persist(vec![event]))
     }
 
-    /// Stores events together or not at all, here and at every other replica's journal in the same order; at most `command_events_max`.
+    /// Stores events together or not at all in this place's journal, and in the same order in every
+    /// other replica's journal; at most `command_events_max`.
     pub fn persist_all(events: impl IntoIterator<Item = E::Event>) -> Self {
         Self::of(Kind::Persist(events.into_iter().collect()))
     }
@@ -98,29 +103,31 @@ impl<E: EventSourced> Effect<E> {
         Self::none().then_reply(reply_to, |_| value)
     }
 
-    /// The command is not for this entity, or not now. It is counted and logged; its asker gets `NoReply`.
+    /// Drops the command: it is not for this entity, or not now. The command is counted and logged;
+    /// its asker gets `NoReply`.
     pub fn unhandled() -> Self {
         Self::of(Kind::Unhandled)
     }
 
-    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. Without
-    /// `then_reply` and `then_run`: they are not run, and whoever waits for an answer from them
-    /// gets `Unanswered`.
+    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. Not to
+    /// be combined with `then_reply` and `then_run`: these are not run, and an asker that waits for
+    /// an answer from them gets `Unanswered`.
     pub fn stash(command: E::Command) -> Self {
         Self::of(Kind::Stash(command))
     }
 
     /// Runs a future and handles the command that it yields before all others. Other commands wait;
     /// events of other replicas do not. If the entity stops or restarts meanwhile, the future is
-    /// dropped. If it panics, or has not ended after `asynchronous_timeout`, it is dropped and
-    /// counted, its askers get an error, and the entity goes on: to hear of that, use
-    /// [`Self::asynchronous_or`]. Without `then_reply` and `then_run`, as [`Self::stash`]: the
-    /// command that the future yields has its own.
+    /// dropped. If the future panics, or has not ended after `asynchronous_timeout`, it is dropped
+    /// and counted, its askers get an error, and the entity goes on; [`Self::asynchronous_or`]
+    /// tells the entity of such a failure. Not to be combined with `then_reply` and `then_run`, as
+    /// [`Self::stash`]: the command that the future yields has its own.
     pub fn asynchronous(future: impl Future<Output = E::Command> + Send + 'static) -> Self {
         Self::of(Kind::Asynchronous(Box::pin(future), None))
     }
 
-    /// The same; `failed` makes a command of a failure of the future, which is handled in place of the future's own.
+    /// The same; `failed` makes a command of a failure of the future. The entity handles that
+    /// command instead of the future's command.
     pub fn asynchronous_or(
         future: impl Future<Output = E::Command> + Send + 'static,
         failed: impl FnOnce(AsynchronousFailure) -> E::Command + Send + 'static,
@@ -138,8 +145,8 @@ impl<E: EventSourced> Effect<E> {
         self
     }
 
-    /// Runs a side effect: `read` takes from the state after the events what `run` needs, and `run` runs when they are durable. At
-    /// most once: not again at recovery.
+    /// Runs a side effect, at most once: not again at recovery. `read` takes the input of `run`
+    /// from the state after the events, and `run` runs when the events are durable.
     pub fn then_run<T, F, G>(mut self, read: F, run: G) -> Self
     where
         T: Send + 'static,
@@ -150,7 +157,7 @@ impl<E: EventSourced> Effect<E> {
         self
     }
 
-    /// Stops the entity after that. The next command starts it again.
+    /// Stops the entity after the effect. The next command starts it again.
     pub fn then_stop(mut self) -> Self {
         self.stop = true;
         self
@@ -163,7 +170,7 @@ impl<E: EventSourced> Effect<E> {
     }
 }
 
-/// What an asker is told whose answer the application failed to make.
+/// The error for an asker when the application failed to make the answer.
 fn failed(effect: CommandEffect, why: String) -> ReplyError {
     match effect {
         CommandEffect::None => ReplyError::Failed(why),
@@ -211,7 +218,8 @@ impl<R: Serialize + Send + 'static> Prepared for PreparedReply<R> {
     }
 }
 
-/// The answer could not be made; its asker hears of it when an answer would have been let out.
+/// An answer that the application failed to make. The asker gets an error when the answer would
+/// have been let out.
 struct PreparedFailure<R> {
     reply_to: ReplyTo<R>,
     why: String,
@@ -277,7 +285,8 @@ where
     }
 }
 
-/// The side effect could not look at the state, and does not happen; whoever waits for an answer from it hears why.
+/// A side effect that failed to read the state, and does not happen. An asker that waits for an
+/// answer from the side effect gets an error with the reason.
 struct PreparedNothing<G> {
     run: G,
     why: String,

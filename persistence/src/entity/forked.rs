@@ -1,9 +1,9 @@
-//! Entities of which two places have different events with one number, recorded in the store of the
-//! place.
+//! Records of entities of which two places have different events with the same number, in the store
+//! of the place.
 //!
-//! After a loss was accepted, numbers are used again. When the place that had the lost events comes
-//! back, its replicas differ from the others for ever. The entity that finds this out has it
-//! recorded, so that it is known after a restart, when the events are not read again.
+//! After a loss was accepted, numbers are used again. When a place that still has the lost events
+//! comes back, its replicas differ from the others for ever. The entity that finds the difference
+//! has it recorded, because after a restart the events are not read again.
 
 use bytes::Bytes;
 
@@ -14,31 +14,31 @@ use crate::store::{CasOutcome, Coordination};
 /// The coordination table of the place that holds these records. An operator deletes them.
 const TABLE: &str = "forked";
 
-/// An entity whose replicas differ, as the replica that used a number again found out.
+/// An entity whose replicas differ, found by the replica that used a number again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ForkedEntity {
     /// The entity, with the replica that used the number again.
     pub id: ReplicationId,
-    /// The number, among the events of that replica, of the first event that was found to be
-    /// another one elsewhere.
+    /// The number, among the events of that replica, of the first event for which another replica
+    /// has a different event.
     pub number: u64,
 }
 
 impl ForkedEntity {
-    /// Records it, unless the entity is recorded already.
+    /// Records the entity, unless it is recorded already.
     ///
     /// # Errors
-    /// Those of the store. A cancelled call may have recorded it; repeat it.
+    /// The errors of the store. A cancelled call may have recorded the entity; repeat the call.
     pub async fn record(&self, coordination: &dyn Coordination) -> Result<()> {
         let number = Bytes::from(self.number.to_string());
         let key = self.id.to_string();
         coordination.compare_and_set(TABLE, &key, None, Some(number)).await.map(drop)
     }
 
-    /// All that are recorded, by their names.
+    /// All recorded entities, sorted by their names.
     ///
     /// # Errors
-    /// Those of the store; `Rejected` or `Corrupt` for a record that cannot be understood.
+    /// The errors of the store; `Rejected` or `Corrupt` for a record that cannot be understood.
     pub async fn all(coordination: &dyn Coordination) -> Result<Vec<Self>> {
         let rows = coordination.scan(TABLE).await?.rows;
         let read = |row: &crate::store::Row| {
@@ -55,7 +55,7 @@ impl ForkedEntity {
     /// Deletes the record of an entity; returns whether there was one.
     ///
     /// # Errors
-    /// Those of the store. A cancelled call may have deleted it.
+    /// The errors of the store. A cancelled call may have deleted the record.
     pub async fn clear(coordination: &dyn Coordination, id: &ReplicationId) -> Result<bool> {
         let key = id.to_string();
         let Some(row) = coordination.read(TABLE, &key).await? else { return Ok(false) };

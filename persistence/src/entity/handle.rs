@@ -1,4 +1,4 @@
-//! What others hold of an entity.
+//! The handle of a running entity.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{EntityCounters, EventSourced, PeerHas, Writes};
 use crate::event::StoredEvent;
 use crate::reply::{Claim, ReplyError, ReplyTo, claimed_reply_channel};
 
-/// Why a command was not taken; it comes back.
+/// The reason why a command was not taken, with the command.
 #[derive(Debug)]
 pub enum TellError<C> {
     /// The mailbox is full (`mailbox_max`).
@@ -68,7 +68,8 @@ impl<E: EventSourced> EntityHandle<E> {
         self.try_claimed(command, Claim::unlimited())
     }
 
-    /// The same for a command that may become void: the entity takes `claim` when the command's turn comes.
+    /// The same for a command that may become void: the entity takes `claim` when the command's
+    /// turn comes.
     ///
     /// # Errors
     /// `Full` or `Stopped`, with the command.
@@ -90,7 +91,8 @@ impl<E: EventSourced> EntityHandle<E> {
         }
     }
 
-    /// Hands a command with a place for the answer to the entity, and waits for that. Without a timeout: wrap it in one.
+    /// Hands a command with a `ReplyTo` to the entity, and waits for the answer. The call has no
+    /// timeout: wrap it in one.
     ///
     /// # Errors
     /// See [`ReplyError`].
@@ -112,8 +114,9 @@ impl<E: EventSourced> EntityHandle<E> {
         }
     }
 
-    /// Hands events of other replicas to the entity. If it is gone, or `arrivals_max` of them are under way to it already, they are
-    /// dropped and counted. Returns whether it has them: if not, they are to be read from the journal of their replica.
+    /// Hands events of other replicas to the entity. The events are dropped if the entity is gone,
+    /// or dropped and counted if more than `arrivals_max` events would be under way to it. Returns
+    /// whether the entity has them: if not, they are to be read from the journal of their replica.
     pub fn replicated(&self, events: Vec<StoredEvent>) -> bool {
         let count = events.len();
         if self.arriving.fetch_add(count, Ordering::AcqRel) + count > self.arrivals_max {
@@ -128,30 +131,32 @@ impl<E: EventSourced> EntityHandle<E> {
         true
     }
 
-    /// Tells the entity what another replica has.
+    /// Tells the entity which events another replica has.
     pub fn peer_has(&self, news: PeerHas) {
         self.send(Input::PeerHas(news));
     }
 
-    /// Lets the entity finish what it has taken, and stops it. The host is told when it is gone.
+    /// Lets the entity finish the commands that it has taken, and stops it. The host is told when
+    /// the entity is gone.
     pub fn stop(&self) {
         self.send(Input::Stop);
     }
 
-    /// Stops the entity at once, as if its process had been killed. Application code that is running ends first, and nothing that it
-    /// wants is carried out any more. An append that is under way may still be stored: the host is told that the entity is gone
-    /// after that append has ended.
+    /// Stops the entity at once, as if its process had been killed. Application code that is
+    /// running ends first, and its effects are not carried out. An append that is under way may
+    /// still be stored: the host is told that the entity is gone after that append has ended.
     pub fn kill(&self) {
         self.writes.close();
         self.send(Input::Kill);
     }
 
-    /// Whether it is gone; its host was told, or is about to be.
+    /// Returns whether the entity is gone; its host was told, or is about to be.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Whether it has no event, so that nothing would be lost if it were not there; `None` while it is not at work.
+    /// Returns whether the entity has no event and no command, so that nothing is lost when it is
+    /// stopped; `None` while it is not at work.
     pub fn is_empty(&self) -> Option<bool> {
         match self.is_empty.load(Ordering::Relaxed) {
             UNKNOWN => None,
@@ -159,12 +164,12 @@ impl<E: EventSourced> EntityHandle<E> {
         }
     }
 
-    /// How many commands it has taken and not answered.
+    /// The number of commands that the entity has taken and not answered.
     pub fn command_count(&self) -> usize {
         self.taken.load(Ordering::Acquire)
     }
 
-    /// An entity that is gone needs no input.
+    /// Sends an input, which is dropped when the entity is gone.
     fn send(&self, input: Input<E>) {
         let _ = self.actor.send_message(EntityMessage::Input(input));
     }

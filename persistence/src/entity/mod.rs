@@ -1,11 +1,12 @@
-//! Event-sourced entities: what an application writes, and the engine that runs it.
+//! Event-sourced entities: the behaviour that an application writes, and the engine that runs it.
 //!
 //! - [`EventSourced`] is the behaviour: two plain functions and three types.
-//! - [`Effect`] is what a command does: persist, reply, stop, and so on.
-//! - [`CommandContext`] and [`EventContext`] are what the two functions are told; only the second knows where an event came from.
+//! - [`Effect`] says what a command does: persist, reply, stop, and so on.
+//! - [`CommandContext`] and [`EventContext`] are arguments of the two functions; only the second
+//!   knows where an event came from.
 //! - [`engine`] has the rules: recovery, output commit, replication, failure. It is a pure core.
-//! - [`EntityRuntime`] starts entities as ractor actors around that core and does their I/O.
-//! - [`testkit`] runs a behaviour without any of that.
+//! - [`EntityRuntime`] starts entities as ractor actors around the engine and does their I/O.
+//! - [`testkit`] runs a behaviour without actors, journals or a cluster.
 
 mod actor;
 mod behaviour;

@@ -1,7 +1,8 @@
-//! Reads what today's code wrote: of its own kinds and versions only.
+//! Reads events and states of today's kinds and versions only.
 //!
-//! bincode has no names, so that an event of another version is often read without an error, as another value. So an event counts only if
-//! today's code would store it under the kind and the version that it has.
+//! bincode has no names, so an event of another version is often read without an error, as another
+//! value. So an event counts only if today's code would store it under the same kind and version,
+//! or, with CBOR and JSON, under a higher version.
 
 use std::fmt;
 
@@ -10,7 +11,8 @@ use crate::entity::{EventSourced, EventType};
 use crate::event::Payload;
 use crate::{Error, Result};
 
-/// The source of the error for an event or a snapshot whose kind or version the entity does not know: a newer release may.
+/// The source of the error for an event or a snapshot whose kind or version the entity does not
+/// know. A newer release may know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownVersion {
     /// The stored kind.

@@ -31,17 +31,18 @@ pub struct EntityParts {
     pub writer: WriterId,
     /// The journals of the other replicas; they are only read.
     pub peers: BTreeMap<ReplicaId, Arc<dyn Journal>>,
-    /// Where time comes from.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// Who is told what happens.
+    /// The host of the entities: the shard, or a test.
     pub host: Arc<dyn EntityHost>,
-    /// Where an operator records which events are to be skipped; `None`: none are.
+    /// The store in which an operator records events to be skipped; `None`: no event is skipped.
     pub coordination: Option<Arc<dyn Coordination>>,
 }
 
 type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
 
-/// Compares what a behaviour stores with what the places have, when an entity starts.
+/// Compares the kinds that a behaviour stores with the stored shapes of the places, when an entity
+/// starts.
 pub type LateShapes =
     Arc<dyn Fn(Kinds) -> Pin<Box<dyn Future<Output = Result<ShapeBook>> + Send>> + Send + Sync>;
 
@@ -57,7 +58,7 @@ pub(super) struct Inner<E: EventSourced> {
 }
 
 impl<E: EventSourced> Inner<E> {
-    /// Where the shapes of these events are to be recorded; `None` when all are.
+    /// The book that has to record the shapes of these events; `None` when all are recorded.
     pub(super) fn shapes_of_events(&self, events: &[StoredEvent]) -> Option<ShapeBook> {
         let is_left = |shapes: &&ShapeBook| {
             events.iter().any(|event| !shapes.is_complete(event.payload.codec))
@@ -82,7 +83,8 @@ impl<E: EventSourced> Clone for EntityRuntime<E> {
 }
 
 impl<E: EventSourced> EntityRuntime<E> {
-    /// Entities with these replicas, whose behaviour `factory` makes. It is called in the entity's own task.
+    /// A runtime for entities with these replicas. `factory` makes the behaviour of an entity, in
+    /// the entity's own task.
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, there is no replica, or a replica is named twice.
@@ -95,8 +97,8 @@ impl<E: EventSourced> EntityRuntime<E> {
         Self::try_new(replicas, move |id: &ReplicationId| Ok(factory(id)), settings, parts)
     }
 
-    /// The same with a factory that may fail: then the commands that are there get `Failed` with its reason, and the next one starts the entity
-    /// anew.
+    /// The same with a factory that may fail. After a failure, the commands that wait get `Failed`
+    /// with the reason, and the next command starts the entity anew.
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, there is no replica, or a replica is named twice.
@@ -133,23 +135,24 @@ impl<E: EventSourced> EntityRuntime<E> {
         })
     }
 
-    /// Records the shape of each kind of event and of the state before the first one is stored. Called again, it changes nothing.
+    /// Records the shape of each kind of event, and of the state, before its first value is stored.
+    /// A second call changes nothing.
     #[must_use]
     pub fn with_shapes(self, shapes: ShapeBook) -> Self {
         let _ = self.inner.shapes.set(shapes);
         self
     }
 
-    /// Makes the shapes of the first behaviour that the factory makes: no entity recovers before
-    /// `compare` has accepted them. An entity that it refuses is not started, and its commands get
-    /// `Failed` with the reason; the next one asks again.
+    /// Makes the shapes from the first behaviour that the factory makes: no entity recovers before
+    /// `compare` has accepted them. An entity that `compare` refuses is not started, and its
+    /// commands get `Failed` with the reason; the next command compares again.
     #[must_use]
     pub fn with_late_shapes(self, compare: LateShapes) -> Self {
         let _ = self.inner.late_shapes.set(compare);
         self
     }
 
-    /// What the entities have done.
+    /// The counters of all entities of this runtime.
     pub fn counters(&self) -> &Arc<EntityCounters> {
         &self.inner.counters
     }
@@ -159,10 +162,12 @@ impl<E: EventSourced> EntityRuntime<E> {
         &self.inner.replicas
     }
 
-    /// Starts an entity; it recovers by itself. There must be no other one of that id at this place: the journal would fence one of them.
+    /// Starts an entity; it recovers by itself. No other entity with that id may run at this place:
+    /// the journal would fence one of the two.
     ///
     /// # Errors
-    /// `Rejected` when the replica is not one of those of the runtime; `Bug` when the actor cannot be started.
+    /// `Rejected` when the replica is not a replica of the runtime; `Bug` when the actor cannot be
+    /// started.
     pub fn spawn(&self, id: ReplicationId) -> Result<EntityHandle<E>> {
         self.start(id, None)
     }
@@ -224,7 +229,8 @@ impl<E: EventSourced> Inner<E> {
     /// The engine of an entity, with the behaviour that the application makes.
     ///
     /// # Errors
-    /// Why the application could not make one, or how its types differ from what is stored.
+    /// The reason why the application could not make the behaviour, or how its types differ from
+    /// the stored shapes.
     pub(super) async fn engine(
         &self,
         id: &ReplicationId,
@@ -253,7 +259,7 @@ impl<E: EventSourced> Inner<E> {
         .with_limits(self.parts.journal.limits()))
     }
 
-    /// Compares the shapes once, if that was not possible before.
+    /// Compares the shapes once, if [`EntityRuntime::with_late_shapes`] asked for it.
     async fn compare_shapes(&self, behaviour: &Arc<E>) -> Result<()> {
         let Some(compare) = self.late_shapes.get() else { return Ok(()) };
         self.shapes.get_or_try_init(|| compare(kinds(behaviour))).await.map(drop)

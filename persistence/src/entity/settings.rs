@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EntitySettings {
-    /// Most commands of one entity that are not answered yet: waiting, being handled, or waiting for the disk. Beyond, a command is
-    /// refused with `Overloaded`.
+    /// Most commands of one entity that are not answered yet: they wait, are handled, or wait for
+    /// the disk. Beyond, a command is refused with `Overloaded`.
     pub mailbox_max: usize,
     /// Most commands in the stash. Beyond, a command is refused with `Overloaded`.
     pub stash_max: usize,
@@ -19,56 +19,65 @@ pub struct EntitySettings {
     pub append_events_max: usize,
     /// Most events that are applied and not durable. Beyond, commands and pulls wait.
     pub unpersisted_events_max: usize,
-    /// Most encoded bytes of such events; as `unpersisted_events_max` when it is reached.
+    /// Most encoded bytes of events that are applied and not durable. Beyond, commands and pulls
+    /// wait.
     pub unpersisted_bytes_max: usize,
-    /// Most events of one command, stored together or not at all; beyond, the command is rejected.
+    /// Most events of one command, stored together or not at all. Beyond, the command is rejected.
     pub command_events_max: usize,
-    /// Most events of other replicas that wait for their causes. Beyond, they are dropped and read again.
+    /// Most events of other replicas that wait for their causes. Beyond, events are dropped and
+    /// read again.
     pub waiting_events_max: usize,
-    /// Most events of other replicas that are under way to the entity within the node, and most that are kept while it recovers. Beyond,
-    /// they are dropped and read again.
+    /// Most events of other replicas that are under way to the entity within the node, and most
+    /// that are kept while it recovers. Beyond, events are dropped and read again.
     pub arrivals_max: usize,
     /// Most events of one read during recovery.
     pub replay_events_max: usize,
     /// Most events of one read of another replica's journal.
     pub pull_events_max: usize,
-    /// Whether an entity reads the other replicas' journals when it starts. Without, it waits for the journal loop.
+    /// True when an entity reads the other replicas' journals at its start; otherwise it waits for
+    /// the journal loop.
     pub pull_at_start: bool,
-    /// First wait before a failed read of another replica's journal is repeated; it doubles up to `pull_retry_max`.
+    /// First wait before a failed read of another replica's journal is repeated; doubles up to
+    /// `pull_retry_max`.
     #[serde(with = "crate::time::text")]
     pub pull_retry_min: Duration,
-    /// Longest such wait.
+    /// Longest wait before such a read is repeated.
     #[serde(with = "crate::time::text")]
     pub pull_retry_max: Duration,
-    /// How long commands wait for the other replicas' journals when the own one may have gone back; beyond, they are refused with
-    /// `Unavailable` until these were read.
+    /// Longest wait of commands for the other replicas' journals when the own journal may have gone
+    /// back. After this time, or a failed read, commands are refused with `Unavailable` until the
+    /// other journals were read.
     #[serde(with = "crate::time::text")]
     pub reclaim_wait: Duration,
-    /// First wait before an event of another replica is tried again that cannot be applied here; it doubles up to `held_retry_max`.
+    /// First wait before an event that is held back is tried again; doubles up to `held_retry_max`.
     #[serde(with = "crate::time::text")]
     pub held_retry_min: Duration,
-    /// Longest such wait.
+    /// Longest wait before an event that is held back is tried again.
     #[serde(with = "crate::time::text")]
     pub held_retry_max: Duration,
-    /// How long the future of an asynchronous effect may take. Then it is dropped, and the entity goes on without it.
+    /// Longest run of the future of an asynchronous effect. After this time the future is dropped,
+    /// and the entity goes on without it.
     #[serde(with = "crate::time::text")]
     pub asynchronous_timeout: Duration,
-    /// First wait before a failed entity restarts; it doubles up to `restart_max`, and begins anew when the entity has stored something
-    /// since, or has worked for `restart_max`.
+    /// First wait before a failed entity restarts; doubles up to `restart_max`, and begins anew
+    /// when the entity has stored something since, or has worked for `restart_max`.
     #[serde(with = "crate::time::text")]
     pub restart_min: Duration,
-    /// Longest such wait.
+    /// Longest wait before a failed entity restarts.
     #[serde(with = "crate::time::text")]
     pub restart_max: Duration,
-    /// Most entities of a node that recover at the same time; others wait for a permit.
+    /// Most entities of this type at a node that recover at the same time; others wait for a
+    /// permit.
     pub recoveries_max: usize,
-    /// A snapshot after so many events; zero: none by count.
+    /// The number of events after which a snapshot is taken; zero: no snapshots by count.
     pub snapshot_every: u64,
-    /// How many snapshots are kept, at least one.
+    /// The number of snapshots that are kept, at least one.
     pub snapshots_keep: u64,
-    /// Whether events are deleted that are before the oldest snapshot that is kept, and that every replica is known to have.
+    /// True when, after a snapshot, events up to the oldest kept snapshot are deleted if every
+    /// replica is known to have them.
     pub delete_events: bool,
-    /// Whether commands are handled while an append is under way (output commit). Off: one append a command; for comparison only.
+    /// True when commands are handled while an append is under way (output commit). False: one
+    /// append per command, for comparison only.
     pub pipelined: bool,
 }
 
@@ -104,10 +113,10 @@ impl Default for EntitySettings {
 }
 
 impl EntitySettings {
-    /// Checks every value and how they fit each other.
+    /// Checks every value, and that the values fit each other.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting, its value and what was expected.
+    /// `Rejected`, with the setting, its value and the expected range.
     pub fn validate(&self) -> Result<()> {
         const MOST: usize = 1 << 24;
         bounds::count("mailbox_max", self.mailbox_max, 1..=MOST)?;

@@ -1,4 +1,5 @@
-//! The actions of an entity's engine that read or write a store: each comes back as an input.
+//! The actions of an entity's engine that read or write a store. Their results come back as inputs,
+//! except for deletions.
 
 use std::future::Future;
 
@@ -13,7 +14,7 @@ use crate::identity::ReplicaId;
 use crate::store::Append;
 use crate::task;
 
-/// The actions that read or write a store.
+/// Starts an action that reads or writes a store.
 pub(super) fn store<E: EventSourced>(
     myself: &ActorRef<EntityMessage<E>>,
     state: &State<E>,
@@ -52,8 +53,8 @@ pub(super) fn store<E: EventSourced>(
             });
         }
         Action::VoidSnapshots(generation, numbers) => {
-            // one that was killed a moment ago voids nothing: its shard may live, and store,
-            // elsewhere by now
+            // an entity that was killed a moment ago voids nothing: its shard may live, and
+            // store, elsewhere by now
             let Some(write) = state.writes.begin() else { return };
             start("void snapshots", myself, async move {
                 let voided = void(&*snapshots, &id, &numbers).await;
@@ -130,7 +131,8 @@ fn start_append<E: EventSourced>(
     });
 }
 
-/// Deleting is repeated after the next snapshot anyway, so that a failure is only logged.
+/// Starts a deletion. A failure is only logged, because the deletion is repeated after the next
+/// snapshot anyway.
 fn delete(what: &'static str, deletion: impl Future<Output = crate::Result<()>> + Send + 'static) {
     task::spawn(what, async move {
         if let Err(error) = deletion.await {

@@ -1,4 +1,5 @@
-//! Runs a behaviour without actors, journals or a cluster: given events, when a command, then effects.
+//! Runs a behaviour without actors, journals or a cluster: given events, when a command, then
+//! effects.
 //!
 //! ```
 //! # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
@@ -31,7 +32,8 @@
 //! assert_eq!(*counter.state(), 5);
 //! ```
 //!
-//! An application should also check that what its types become can be read again: [`check_stored`], [`check_commands`] and [`check_answers`].
+//! An application should also check that the encoded values of its types can be read again:
+//! [`check_stored`], [`check_commands`] and [`check_answers`].
 
 pub use super::check::{check_answers, check_commands, check_event, check_stored};
 
@@ -46,7 +48,7 @@ use crate::reply::{ReplyError, ReplyTo, reply_channel};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::version::VersionVector;
 
-/// One replica of an entity with a journal of its own, in memory; everything happens at once.
+/// A single replica of an entity with its own journal in memory; everything happens at once.
 pub struct EntityTest<E: EventSourced> {
     engine: Engine<E>,
     behaviour: Arc<E>,
@@ -61,7 +63,7 @@ impl<E: EventSourced> EntityTest<E> {
     /// A new entity; `id` is `type|entity` or `type|entity|replica`.
     ///
     /// # Panics
-    /// When the id is none.
+    /// Panics when `id` is not a replication id.
     pub fn new(behaviour: E, id: &str) -> Self {
         let id = ReplicationId::parse(id).expect("a replication id");
         let behaviour = Arc::new(behaviour);
@@ -79,7 +81,7 @@ impl<E: EventSourced> EntityTest<E> {
     /// Puts events into the journal, before anything else.
     ///
     /// # Panics
-    /// When the entity has started, or an event could not be read again.
+    /// Panics when the entity has started, or an event could not be read again.
     #[must_use]
     pub fn given(mut self, events: impl IntoIterator<Item = E::Event>) -> Self {
         assert!(!self.started, "`given` comes first");
@@ -104,7 +106,7 @@ impl<E: EventSourced> EntityTest<E> {
         self
     }
 
-    /// Handles a command and everything that follows from it. Asynchronous effects are not run.
+    /// Handles a command and its consequences. Asynchronous effects are not run.
     pub fn tell(&mut self, command: E::Command) {
         self.start();
         self.feed(Input::Command(Queued::unlimited(command)));
@@ -137,10 +139,10 @@ impl<E: EventSourced> EntityTest<E> {
         self.start();
     }
 
-    /// The state.
+    /// The newest state.
     ///
     /// # Panics
-    /// When the entity has stopped or failed.
+    /// Panics when the entity has stopped or failed.
     pub fn state(&mut self) -> &E::State {
         self.start();
         self.engine.state().expect("the entity is at work")
@@ -149,7 +151,7 @@ impl<E: EventSourced> EntityTest<E> {
     /// The events persisted since [`Self::given`].
     ///
     /// # Panics
-    /// When one of them cannot be read by the behaviour.
+    /// Panics when the behaviour cannot read one of them.
     pub fn new_events(&self) -> Vec<E::Event> {
         let read = |event: &StoredEvent| {
             self.behaviour.from_journal(&event.payload).expect("a readable event")

@@ -1,8 +1,9 @@
 //! The appends of entities that are under way, counted outside of the entities.
 //!
-//! An append cannot be called back: it may still be stored after its entity was killed. So nobody may take the place of an entity
-//! (another incarnation at this node, or the next home of its shard) before its last append has ended, however the entity itself
-//! ended.
+//! An append cannot be called back: it may still be stored after its entity was killed. So an
+//! entity's successor (another incarnation at this node, or the next home of its shard) must not
+//! start before the entity's last append has ended. This holds for every way in which the entity
+//! ends.
 //!
 //! ```text
 //!   begin --> counted --> the store answers, or its task ends in any way --> not counted
@@ -10,14 +11,15 @@
 //!     +--> refused: the entity was killed
 //! ```
 //!
-//! Invariants: after [`Writes::close`] no append begins; when the count is zero after that, none is under way.
+//! Invariants: after [`Writes::close`] no append begins; when the count is zero after that, none is
+//! under way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The bit of a count that is closed; the others count.
+/// The bit that marks a count as closed; the other bits are the count.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// The appends of one entity, or of all entities of a shard.
@@ -25,7 +27,7 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 pub struct Writes {
     state: AtomicUsize,
     ended: Notify,
-    /// The shard's, in which those of the entity are counted too.
+    /// The count of the shard, which includes the appends of the entity.
     shard: Option<Arc<Writes>>,
 }
 
@@ -35,9 +37,11 @@ impl Writes {
         Arc::new(Self { shard, ..Self::default() })
     }
 
-    /// Counts an append until the guard is dropped; `None` when it must not begin, because the entity was killed.
+    /// Counts an append until the guard is dropped; `None` when the append must not begin, because
+    /// the entity was killed.
     pub(super) fn begin(self: &Arc<Self>) -> Option<WriteGuard> {
-        // first the shard: whoever closes the entity and then finds the shard without appends must be right
+        // first the shard: after a close of the entity, a shard without appends must mean that none
+        // of the entity begins or is under way
         if let Some(shard) = &self.shard {
             shard.state.fetch_add(1, Ordering::SeqCst);
         }
@@ -48,7 +52,7 @@ impl Writes {
         Some(guard)
     }
 
-    /// From now on no append begins.
+    /// Closes the count: from now on no append begins.
     pub(super) fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::SeqCst);
     }

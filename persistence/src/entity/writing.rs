@@ -1,4 +1,5 @@
-//! Writes events and snapshots, with what must be in the store before and after.
+//! Writes events and snapshots: shapes go to the store before them, and a snapshot is read back
+//! after it was stored.
 
 use crate::event::SequenceNr;
 use crate::identity::{PersistenceId, ReplicaId};
@@ -6,12 +7,13 @@ use crate::shape::ShapeBook;
 use crate::store::{Append, Journal, Snapshot, SnapshotStore, WriterId};
 use crate::{Error, ErrorKind, Result};
 
-/// Appends, after the shapes of one's own events are in the store: a release with other shapes is to be refused.
+/// Appends events, after the shapes of the own ones are in the store, so that a release with other
+/// shapes is refused.
 ///
 /// # Errors
-/// Those of the journal. Before it was asked: `Rejected` by [`ShapeBook::record_events`], and
-/// `Unavailable` for everything else that goes wrong there, since it is certain then that nothing
-/// was appended.
+/// The errors of the journal. Before the append begins: `Rejected` by [`ShapeBook::record_events`],
+/// and `Unavailable` for every other failure there, since it is certain then that nothing was
+/// appended.
 pub(super) async fn append_with_shapes(
     journal: &dyn Journal,
     writer: &WriterId,
@@ -24,7 +26,7 @@ pub(super) async fn append_with_shapes(
     journal.append(writer, append).await
 }
 
-/// The same error for an append that was not begun.
+/// Turns an error of recording shapes into the error of an append that was not begun.
 fn not_begun(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Rejected | ErrorKind::Unavailable => error,
@@ -35,10 +37,11 @@ fn not_begun(error: Error) -> Error {
     }
 }
 
-/// Stores a snapshot and reads it back: older ones, and events, are deleted on the strength of it.
+/// Stores a snapshot and reads it back, because older snapshots, and events, are deleted for it.
 ///
 /// # Errors
-/// Those of the store; `Corrupt` when another one is read than was stored.
+/// The errors of the store; `Rejected` when another release has stored states of another shape;
+/// `Corrupt` when another snapshot, or none, is read back.
 pub(super) async fn save_and_read_back(
     store: &dyn SnapshotStore,
     shapes: Option<ShapeBook>,
@@ -61,11 +64,11 @@ pub(super) async fn save_and_read_back(
     }
 }
 
-/// Replaces snapshots by ones that nobody can use: other events will have the numbers of what they
-/// are of.
+/// Replaces snapshots by ones that cannot be used, because other events will have the numbers of
+/// the events in these snapshots.
 ///
 /// # Errors
-/// Those of the store; some may be replaced then.
+/// The errors of the store; some snapshots may be replaced then.
 pub(super) async fn void(
     store: &dyn SnapshotStore,
     id: &PersistenceId,

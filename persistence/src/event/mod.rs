@@ -1,4 +1,4 @@
-//! What a journal stores: events with their metadata and encoded payloads.
+//! The content of a journal: events with their metadata and encoded payloads.
 
 mod payload;
 mod sequence_nr;

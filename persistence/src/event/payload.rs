@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// Bytes, and what is needed to read them again.
+/// Encoded bytes, with the codec, manifest and version that decoding needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {
-    /// Which codec wrote the bytes, by its stored number ([`crate::codec::CodecId`]).
+    /// The stored number of the codec that wrote the bytes ([`crate::codec::CodecId`]).
     pub codec: u8,
-    /// The kind of the event, chosen by the entity; empty when it has only one.
+    /// The kind of the event, chosen by the entity; empty when the entity has only one kind.
     pub manifest: Arc<str>,
-    /// The version of the kind, from one; adapters carry older ones forward.
+    /// The version of the kind, from one; adapters turn events of older versions into current ones.
     pub version: u16,
     /// The encoded value.
     pub bytes: Bytes,

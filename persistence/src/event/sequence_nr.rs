@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Dense, from one; zero means "before the first event".
+/// A sequence nr: dense, from one; zero means "before the first event".
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -26,13 +26,13 @@ impl SequenceNr {
         self.0
     }
 
-    /// The next one.
+    /// The next number.
     #[must_use]
     pub fn next(self) -> Self {
         self.plus(1)
     }
 
-    /// The one `count` after this one.
+    /// The number that is `count` higher; at most [`Self::MAX`].
     #[must_use]
     pub fn plus(self, count: u64) -> Self {
         Self(self.0.saturating_add(count))

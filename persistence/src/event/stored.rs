@@ -1,4 +1,4 @@
-//! One row of a stream.
+//! A row of a stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use crate::version::VersionVector;
 
 /// An event as it stands in a replica's stream.
 ///
-/// The sequence number, and `concurrent`, differ from replica to replica; the rest is the same
+/// The sequence nr and `concurrent` differ from replica to replica; the rest is the same
 /// everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEvent {
     /// The position in this replica's stream.
     pub sequence_nr: SequenceNr,
-    /// Where the event comes from.
+    /// The replication metadata.
     pub meta: EventMeta,
     /// The encoded event.
     pub payload: Payload,
@@ -26,15 +26,18 @@ pub struct StoredEvent {
 pub struct EventMeta {
     /// The replica at which the event was written first.
     pub origin: ReplicaId,
-    /// Events by origin that precede or equal this one; `version[origin]` is its own number, dense.
+    /// Per origin, the number of events that precede or equal this event; `version[origin]` is the
+    /// event's own number, dense.
     pub version: VersionVector,
-    /// Its sequence number in its origin's journal when it was written: every earlier row there causally precedes it. A journal that went
-    /// back numbers anew; the event keeps this number, and at least so many events stand before it.
+    /// The event's sequence nr in its origin's journal when it was written: every earlier row there
+    /// causally precedes the event. A journal that went back to an earlier state numbers anew; the
+    /// event keeps this number, and at least as many events stand before it.
     pub source_seq: SequenceNr,
-    /// Whether the replica had, when the event arrived, events that it does not know. Decided once, at
-    /// arrival, and stored, so that replay gives the same flag; always false at the origin.
+    /// True when the replica, at the arrival of the event, already had events that the event does
+    /// not know. Decided once, at arrival, and stored, so that replay gives the same flag; always
+    /// false at the origin.
     pub concurrent: bool,
-    /// The time at the origin, of its hybrid clock.
+    /// The time of the origin's hybrid clock.
     pub timestamp: Timestamp,
 }
 

@@ -42,7 +42,7 @@ fn check_part(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The same, and the part must not be empty.
+/// Checks one part of an identifier that must not be empty, with the rules of [`check_part`].
 fn check_name(what: &str, text: &str) -> Result<()> {
     if text.is_empty() {
         return Err(Error::rejected(format!("{what}: expected a name, actual an empty text")));

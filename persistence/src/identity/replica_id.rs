@@ -9,8 +9,8 @@ use smol_str::SmolStr;
 use super::check_name;
 use crate::Result;
 
-/// A place: region, data centre or zone. Cheap to clone: a name of up to 23 bytes takes no memory of its own, so that what each event carries of
-/// it is copied and not counted.
+/// A place: region, data centre or zone. Cheap to clone: a name of up to 23 bytes needs no
+/// allocation, so that the copy in each event is plain bytes without a reference count.
 ///
 /// The [empty](ReplicaId::empty) id means "the entity from before replication", so that an existing
 /// entity can be migrated together with its events.
@@ -28,12 +28,12 @@ impl ReplicaId {
         Ok(Self(name.as_ref().into()))
     }
 
-    /// The original, not replicated entity.
+    /// The replica id of the entity from before replication.
     pub fn empty() -> Self {
         Self(SmolStr::default())
     }
 
-    /// Whether this is [`ReplicaId::empty`].
+    /// Returns whether this is [`ReplicaId::empty`].
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

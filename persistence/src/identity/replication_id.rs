@@ -44,7 +44,7 @@ impl ReplicationId {
     /// Reads the text form.
     ///
     /// # Errors
-    /// `Rejected` when it has not two or three parts, or when one of them is not allowed.
+    /// `Rejected` when the text does not have two or three parts, or when a part is not allowed.
     pub fn parse(text: &str) -> Result<Self> {
         let parts: Vec<&str> = text.split(SEPARATOR).collect();
         match parts[..] {

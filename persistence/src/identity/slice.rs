@@ -1,8 +1,8 @@
 //! Slices: the fixed buckets that spread entities over shards and readers.
 //!
 //! An entity has the same slice at every replica, because the replica is not hashed. The hash is
-//! XXH64 with seed 0 over `type|entity` (the xxHash specification, version 0.1.1); it has test
-//! vectors below and never changes, since stored offsets and shard homes hang on it.
+//! XXH64 with seed 0 over `type|entity` (the xxHash specification, version 0.1.1). Test vectors
+//! below pin it; it never changes, since stored offsets and shard homes depend on it.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::Xxh64;
@@ -59,12 +59,12 @@ impl SliceRange {
         )))
     }
 
-    /// Whether `slice` lies in the range.
+    /// Returns whether `slice` lies in the range.
     pub fn contains(self, slice: Slice) -> bool {
         (self.first..self.end).contains(&slice.0)
     }
 
-    /// Part `index` of all slices when they are cut into `count` ranges of equal size, but for one.
+    /// Part `index` of all slices, cut into `count` ranges whose sizes differ by at most one.
     ///
     /// # Panics
     /// When `count` is zero or above [`SLICE_COUNT`], or `index >= count`.

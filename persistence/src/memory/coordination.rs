@@ -30,7 +30,7 @@ impl CoordinationState {
 }
 
 impl Table {
-    /// Writes or deletes a row and returns its new version, zero when there is no row any more.
+    /// Writes or deletes a row and returns its new version, zero when the row is deleted.
     fn put(&mut self, key: &str, value: Option<Bytes>) -> RowVersion {
         let Some(value) = value else {
             self.rows.remove(key);

@@ -1,8 +1,10 @@
-//! The change feed in memory: one entry an append, in the order in which the appends took effect.
+//! The change feed in memory: one entry for each append, in the order in which the appends took
+//! effect.
 //!
-//! The text of an offset is the decimal ordinal of the last entry that it covers, from one, and the mark of
-//! that entry, `17@2f`. Entries whose events are all deleted are dropped; ordinals are never given out again,
-//! unless the stores go back to an earlier copy: then another entry has another mark, and its reader begins anew.
+//! The text of an offset is the decimal ordinal of the last entry that it covers, from one, and the
+//! mark of that entry, `17@2f`. Entries whose events are all deleted are dropped. An ordinal is
+//! never given out again, unless the stores go back to an earlier copy: then the new entry has
+//! another mark, and a reader with the old mark begins anew.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
@@ -29,7 +31,8 @@ struct Entry {
     persistence_id: PersistenceId,
     first: SequenceNr,
     last: SequenceNr,
-    /// Differs from that of any other append, most likely: made of its ids and times.
+    /// Very likely different from the mark of any other append: a hash of its ids, times and
+    /// payloads.
     mark: u64,
 }
 
@@ -51,7 +54,8 @@ impl FeedState {
             .retain(|_, entry| entry.persistence_id != *persistence_id || entry.last > last);
     }
 
-    /// The ordinal of an offset of this store; zero when the store went back since, and the offset is of what was lost.
+    /// The ordinal of an offset of this store; zero when the store went back since, and the offset
+    /// belongs to the lost part.
     fn ordinal(&self, offset: &Offset) -> Result<u64> {
         if offset.is_start() {
             return Ok(0);
@@ -70,7 +74,7 @@ impl FeedState {
             None if ordinal == self.last => Some(self.last_mark),
             None => None,
         };
-        // an entry that was deleted cannot be compared
+        // a deleted entry cannot be compared
         let is_known = there.map_or(ordinal < self.last, |there| there == mark);
         if !is_known {
             tracing::warn!(%offset, "a position in the change feed is of another history: the store went back, and the feed is read from its beginning");
@@ -91,7 +95,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Adds an entry; says no when the page is full.
+    /// Adds an entry; returns false when the page is full.
     fn add(&mut self, state: &State, entry: &Entry) -> bool {
         let stream = &state.journal.streams[entry.persistence_id.as_str()];
         let query = self.query;

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Default)]
 pub(super) struct JournalState {
     writers: BTreeMap<WriterId, WriterState>,
-    /// By the text of the persistence id, so that streams of a type are one range.
+    /// Streams by the text of the persistence id, so that the streams of a type are one range.
     pub(super) streams: BTreeMap<Arc<str>, Stream>,
 }
 
@@ -86,7 +86,8 @@ impl JournalState {
     }
 }
 
-/// FNV-1a over the name, the numbers and the times: cheap, and the same in each run.
+/// FNV-1a over the persistence id, the expected number, and the origins, times and payloads of the
+/// events: cheap, and the same in each run.
 fn mark(append: &Append) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |bytes: &[u8]| {

@@ -1,8 +1,9 @@
 //! All stores in memory, for tests and for the simulation.
 //!
-//! One mutex guards everything, each operation is one critical section without an `.await` inside, and
-//! all maps are sorted: so it is linearizable, and a run in the simulation is the same each time. The
-//! order in which appends take the mutex is the order of the change feed, hence nothing appears late.
+//! One mutex guards everything, each operation is one critical section without an `.await` inside,
+//! and all maps are sorted. So the stores are linearizable, and a run in the simulation is the same
+//! each time. The order in which appends take the mutex is the order of the change feed, hence
+//! nothing appears late.
 //!
 //! ```text
 //!   append --> writers (open? sealed?) --> streams (expected = highest?) --> events + feed entry
@@ -20,7 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::Stores;
 
-/// Journal, change feed, snapshots, offsets and coordination of one place in memory. Cheap to clone.
+/// Journal, change feed, snapshots, offsets and coordination of one place in memory. Cheap to
+/// clone.
 ///
 /// ```
 /// use antiphon_persistence::memory::MemoryStores;
@@ -35,11 +37,11 @@ pub struct MemoryStores {
     state: Arc<Mutex<State>>,
 }
 
-/// What stores in memory had at one moment.
+/// The content of stores in memory at one moment.
 #[derive(Debug, Clone)]
 pub struct MemoryCopy(State);
 
-/// How often the stores were used, since the beginning.
+/// Numbers of uses of the stores since the beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryCounts {
     /// Appends that took effect.
@@ -65,34 +67,35 @@ impl MemoryStores {
         Self::default()
     }
 
-    /// These stores behind the traits.
+    /// The stores behind the traits.
     pub fn stores(&self) -> Stores {
         Stores::from_backend(Arc::new(self.clone()))
     }
 
-    /// A copy of everything, as a backup is; [`Self::restore`] goes back to it.
+    /// A copy of everything, like a backup; [`Self::restore`] goes back to it.
     #[must_use]
     pub fn copy(&self) -> MemoryCopy {
         MemoryCopy(self.lock().clone())
     }
 
-    /// Goes back to a copy, or to nothing, under all handles at once: as a restored backup, or a new disk.
+    /// Goes back to a copy, or to empty stores, under all handles at once: like a restored backup,
+    /// or a new disk.
     pub fn restore(&self, copy: Option<&MemoryCopy>) {
         *self.lock() = copy.map_or_else(State::default, |copy| copy.0.clone());
     }
 
-    /// How often the stores were used.
+    /// The numbers of uses of the stores.
     pub fn counts(&self) -> MemoryCounts {
         self.lock().counts
     }
 
     /// The state. A panic elsewhere in a test cannot leave it half changed: each critical section
-    /// checks first and changes then.
+    /// first checks and then changes.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, counted as a read.
+    /// The state, counted as a read.
     fn lock_to_read(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         state.counts.reads += 1;

@@ -10,7 +10,7 @@
 //! | source seq, timestamp | numbers |
 //! | codec, manifest, payload version, payload | byte, text, number, blob |
 //!
-//! The sequence numbers are not stored: they follow from the first one, which the row names.
+//! Sequence numbers are not stored: they follow from the first one, which the row names.
 
 use std::sync::Arc;
 
@@ -24,14 +24,14 @@ use super::version;
 
 const FORMAT: u8 = 1;
 
-/// The record of `events`, which follow each other.
+/// The record of `events`, whose sequence numbers are consecutive.
 pub fn encode(events: &[StoredEvent]) -> Vec<u8> {
     let mut out = Vec::with_capacity(room(events));
     put(&mut out, events);
     out
 }
 
-/// About as many bytes as the record of `events` has.
+/// Approximate size of the record of `events`, in bytes.
 pub fn room(events: &[StoredEvent]) -> usize {
     events.iter().map(|event| event.payload.bytes.len() + 48).sum()
 }
@@ -57,7 +57,7 @@ pub fn events_bytes(events: &[StoredEvent]) -> usize {
 /// The most bytes that a record has beside its events.
 pub const HEAD_BYTES_MAX: usize = 11;
 
-/// Adds the record of `events` to others.
+/// Appends the record of `events` to `out`.
 pub fn put(out: &mut Vec<u8>, events: &[StoredEvent]) {
     out.push(FORMAT);
     put_number(out, events.len() as u64);
@@ -75,12 +75,12 @@ pub fn put(out: &mut Vec<u8>, events: &[StoredEvent]) {
     }
 }
 
-/// One record from records whose events follow each other, without reading the events.
+/// Joins records with consecutive events into one record, without reading the events.
 pub fn join<'a>(records: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let (mut count, mut body) = (0, Vec::new());
     for record in records {
         let mut reader = Reader(record);
-        // records are checked where they are read; what is no record ends up in one that is unreadable
+        // readers check records; bytes that are not a record make the joined record unreadable
         if reader.byte() == Ok(FORMAT) {
             count += reader.number().unwrap_or(0);
         }
@@ -93,20 +93,22 @@ pub fn join<'a>(records: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     out
 }
 
-/// The events of a record whose first one has the number `first`. Their payloads are parts of `bytes`, not copies.
+/// The events of a record whose first event has the number `first`. Their payloads are parts of
+/// `bytes`, not copies.
 ///
 /// # Errors
-/// What is wrong with the bytes.
+/// The reason why the bytes are unreadable.
 pub fn decode(first: SequenceNr, bytes: &Bytes) -> Result<Vec<StoredEvent>, Unreadable> {
     let mut events = Vec::new();
     decode_into(&mut events, first, bytes)?;
     Ok(events)
 }
 
-/// Adds the events of a record to others, and says how many there are. After an error, some of them may be there.
+/// Appends the events of a record to `events`, and returns their number. After an error, `events`
+/// may contain some of them.
 ///
 /// # Errors
-/// What is wrong with the bytes.
+/// The reason why the bytes are unreadable.
 pub fn decode_into(
     events: &mut Vec<StoredEvent>,
     first: SequenceNr,
@@ -117,7 +119,7 @@ pub fn decode_into(
         return Err("its format is not 1");
     }
     let count = reader.number()?;
-    // an event has at least eight bytes: a damaged count asks for no more memory than that
+    // an event has at least eight bytes: this bounds the memory that a damaged count asks for
     events.reserve(usize::try_from(count).unwrap_or(usize::MAX).min(bytes.len() / 8));
     let mut names = Names::default();
     for index in 0..count {
@@ -127,7 +129,8 @@ pub fn decode_into(
     Ok(count)
 }
 
-/// The names that were read last: most events of a record have the same ones, which then are checked and kept once.
+/// The names that were read last: most events of a record have the same names, so that each name is
+/// checked and kept once.
 #[derive(Default)]
 struct Names {
     replicas: Vec<ReplicaId>,
@@ -186,7 +189,7 @@ impl Names {
     }
 }
 
-/// Replicas that [`Names`] keeps: as many as are looked through faster than one is made.
+/// Replicas that [`Names`] keeps: so few that a search is faster than making a new id.
 const REPLICAS_KEPT_MAX: usize = 8;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Numbers and texts of the binary records.
 //!
-//! A number is LEB128: seven bits a byte, lowest first, the high bit set on all but the last. A text or blob is its
-//! length in bytes as a number, then its bytes.
+//! A number is LEB128: seven bits a byte, lowest first, the high bit set on all but the last. A
+//! text or blob is its length in bytes as a number, then its bytes.
 
-/// Why bytes cannot be read.
+/// The reason why bytes cannot be read.
 pub type Unreadable = &'static str;
 
 /// Adds a number.
@@ -21,13 +21,13 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// How many bytes [`put_number`] adds.
+/// Number of bytes that [`put_number`] adds.
 pub fn number_bytes(number: u64) -> usize {
     // seven bits a byte, and one byte for zero
     (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-/// How many bytes [`put_bytes`] adds for so many bytes.
+/// Number of bytes that [`put_bytes`] adds for `length` bytes.
 pub fn text_bytes(length: usize) -> usize {
     number_bytes(length as u64) + length
 }
@@ -50,11 +50,11 @@ impl<'a> Reader<'a> {
     /// The next number.
     ///
     /// # Errors
-    /// At the end, or when it is too long.
+    /// At the end, or when the number is longer than 64 bits.
     #[inline]
     pub fn number(&mut self) -> Result<u64, Unreadable> {
         match self.0.split_first() {
-            // most are this short
+            // most numbers are this short
             Some((first, rest)) if *first < 0x80 => {
                 self.0 = rest;
                 Ok(u64::from(*first))
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
     /// The next blob.
     ///
     /// # Errors
-    /// When it ends too early.
+    /// When the record ends too early.
     pub fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
         let length = usize::try_from(self.number()?).map_err(|_| "a length is out of range")?;
         if length > self.0.len() {
@@ -92,15 +92,15 @@ impl<'a> Reader<'a> {
     /// The next text.
     ///
     /// # Errors
-    /// When it ends too early or is not UTF-8.
+    /// When the record ends too early or the text is not UTF-8.
     pub fn text(&mut self) -> Result<&'a str, Unreadable> {
         std::str::from_utf8(self.bytes()?).map_err(|_| "a text is not UTF-8")
     }
 
-    /// Asserts that nothing is left.
+    /// Checks that no bytes are left.
     ///
     /// # Errors
-    /// When something is.
+    /// When bytes are left.
     pub fn end(&self) -> Result<(), Unreadable> {
         if self.0.is_empty() { Ok(()) } else { Err("bytes are left over") }
     }

@@ -1,10 +1,8 @@
 //! The value of a coordination row, and the position of a reader, as they are stored: with the
 //! checksum of their row.
 //!
-//! | record | form |
-//! |---|---|
-//! | cell | the value, then 8 bytes, lowest first: the checksum of table, key, version and value |
-//! | position | 16 hexadecimal digits, the checksum of reader, part and position; `:`; the position |
+//! - cell: the value, then 8 bytes, lowest first: the checksum of table, key, version and value
+//! - position: 16 hexadecimal digits, the checksum of reader, part and position; `:`; the position
 
 use bytes::Bytes;
 
@@ -27,7 +25,7 @@ pub fn encode(table: &str, row: &str, version: RowVersion, value: &[u8]) -> Vec<
 /// The value of a row's record; a part of `record`, not a copy.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// The reason why the record cannot be used.
 pub fn decode(
     table: &str,
     row: &str,
@@ -54,10 +52,10 @@ pub fn encode_position(key: &OffsetKey, position: &str) -> String {
 /// The position of a record.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// The reason why the record cannot be used.
 pub fn decode_position<'a>(key: &OffsetKey, record: &'a str) -> Result<&'a str, Unreadable> {
     let (sum, position) = record.split_once(':').ok_or("it has no checksum")?;
-    // the digits themselves, so that there is one way to write a checksum
+    // the digits are compared as text, so that a checksum has only one valid form
     if sum == format!("{:016x}", of_position(key, position)) { Ok(position) } else { Err(DAMAGED) }
 }
 

@@ -3,19 +3,19 @@
 //! Stores compute it when they write and compare it at every read, so that a flipped bit, a row
 //! that was cut off and a row that lies under another key are found. The key is part of it, field
 //! by field with its length, so that no two keys have the same bytes. It protects against damage,
-//! not against somebody who forges rows.
+//! not against forged rows.
 
 use xxhash_rust::xxh64::Xxh64;
 
 use super::bytes::Unreadable;
 
-/// The complaint about a row that does not have its checksum.
+/// The error text for a row whose checksum does not match.
 pub const DAMAGED: Unreadable = "its checksum is another one: the row was damaged, or moved";
 
 /// Bytes that [`seal`] adds.
 pub const SEAL_BYTES: usize = 8;
 
-/// A checksum in the making.
+/// A checksum that is being computed.
 #[derive(Clone)]
 pub struct Checksum(Xxh64);
 
@@ -25,27 +25,27 @@ impl Checksum {
         Self(Xxh64::new(0)).text(table)
     }
 
-    /// With a text of the row.
+    /// Adds a text of the row.
     #[must_use]
     pub fn text(self, text: &str) -> Self {
         self.bytes(text.as_bytes())
     }
 
-    /// With a number of the row.
+    /// Adds a number of the row.
     #[must_use]
     pub fn number(mut self, number: u64) -> Self {
         self.0.update(&number.to_le_bytes());
         self
     }
 
-    /// With a signed number of the row, as databases have them.
+    /// Adds a signed number of the row, the type of numbers in databases.
     #[must_use]
     pub fn signed(mut self, number: i64) -> Self {
         self.0.update(&number.to_le_bytes());
         self
     }
 
-    /// With some bytes of the row.
+    /// Adds bytes of the row, after their length.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
@@ -58,13 +58,13 @@ impl Checksum {
         self.0.digest()
     }
 
-    /// The same bits, as databases store them.
+    /// The bits of the checksum as a signed number, the form in databases.
     pub fn stored(&self) -> i64 {
         i64::from_le_bytes(self.value().to_le_bytes())
     }
 }
 
-/// Adds to a record the checksum of its key, which `key` has, and its bytes.
+/// Appends to a record the checksum of its key, which `key` already contains, and of its bytes.
 pub fn seal(key: Checksum, record: &mut Vec<u8>) {
     let sum = key.bytes(record).value();
     record.extend_from_slice(&sum.to_le_bytes());
@@ -73,7 +73,7 @@ pub fn seal(key: Checksum, record: &mut Vec<u8>) {
 /// The bytes of a record without the checksum that [`seal`] added.
 ///
 /// # Errors
-/// [`DAMAGED`] when it has another checksum.
+/// [`DAMAGED`] when the checksum does not match; another text when the record is too short for one.
 pub fn open(key: Checksum, sealed: &[u8]) -> Result<&[u8], Unreadable> {
     let (record, sum) = sealed.split_last_chunk::<SEAL_BYTES>().ok_or("it ends too early")?;
     if key.bytes(record).value() == u64::from_le_bytes(*sum) { Ok(record) } else { Err(DAMAGED) }

@@ -1,6 +1,6 @@
-//! The binary records that stores keep their rows in, one file each; for backends.
+//! The binary records of the stores' rows, one file each; for backends.
 //!
-//! Each has golden bytes in its tests: what is stored stays readable.
+//! Each has golden bytes in its tests, so that stored records stay readable.
 
 pub mod batch;
 pub mod bytes;

@@ -52,7 +52,7 @@ pub fn encode(persistence_id: &PersistenceId, snapshot: &Snapshot) -> Vec<u8> {
 /// not a copy.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// The reason why the record cannot be used.
 pub fn decode(
     stream: &str,
     sequence_nr: SequenceNr,

@@ -20,7 +20,7 @@ pub fn encode(version: &VersionVector) -> Vec<u8> {
 /// The version of a record.
 ///
 /// # Errors
-/// What is wrong with the bytes.
+/// The reason why the bytes are unreadable.
 pub fn decode(bytes: &[u8]) -> Result<VersionVector, Unreadable> {
     let mut reader = Reader(bytes);
     let version = get(&mut reader)?;
@@ -37,7 +37,7 @@ pub fn put(out: &mut Vec<u8>, version: &VersionVector) {
     }
 }
 
-/// How many bytes [`put`] adds.
+/// Number of bytes that [`put`] adds.
 pub fn encoded_bytes(version: &VersionVector) -> usize {
     let entry = |(replica, counter): (&ReplicaId, u64)| {
         text_bytes(replica.as_str().len()) + number_bytes(counter)
@@ -48,7 +48,7 @@ pub fn encoded_bytes(version: &VersionVector) -> usize {
 /// Reads a version within a record.
 ///
 /// # Errors
-/// What is wrong with the bytes.
+/// The reason why the bytes are unreadable.
 pub fn get(reader: &mut Reader<'_>) -> Result<VersionVector, Unreadable> {
     read(reader, |reader| replica_named(reader.bytes()?))
 }
@@ -67,7 +67,7 @@ pub(super) fn read<'a>(
     Ok(version)
 }
 
-/// The replica id of these bytes; the empty one too.
+/// The replica id with this name, which may be empty.
 pub(super) fn replica_named(name: &[u8]) -> Result<ReplicaId, Unreadable> {
     let name = std::str::from_utf8(name).map_err(|_| "a text is not UTF-8")?;
     if name.is_empty() {

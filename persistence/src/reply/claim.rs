@@ -1,4 +1,5 @@
-//! Who decides about a command whose asker waits: the one who takes it, or the asker who gives up. Never both.
+//! The decision about a command whose asker waits: either the handler takes the command, or the
+//! asker gives up. Never both.
 //!
 //! ```text
 //!            take (entity, link)          act (entity)
@@ -8,11 +9,12 @@
 //!      +--> Void                        (the asker gave up, or its time was over)
 //! ```
 //!
-//! An asker that finds its command void knows that nobody will handle it. One that finds it taken knows nothing.
+//! An asker that finds its command void knows that nobody will handle it. An asker that finds its
+//! command taken knows nothing of the effect.
 //!
-//! Once its command has acted (its events are durable, a side effect or a future of it runs), no
-//! error for the asker is without effect any more, wherever the `ReplyTo` is by then: in the
-//! command that a future made, or in one to another entity.
+//! A command has acted when its events are durable, or when a side effect or a future of it runs.
+//! From then on, every error for its asker has an unknown effect, wherever the `ReplyTo` is by
+//! then: in the command that a future made, or in a command to another entity.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -27,7 +29,8 @@ const TAKEN: u8 = 1;
 const VOID: u8 = 2;
 const ACTED: u8 = 3;
 
-/// The right to handle one command, shared by its asker and everybody who holds the command. Cheap to clone.
+/// The right to handle one command, shared by its asker and by all holders of the command. Cheap to
+/// clone.
 #[derive(Debug, Clone, Default)]
 pub struct Claim(Option<Arc<Shared>>);
 
@@ -38,12 +41,12 @@ struct Shared {
 }
 
 impl Claim {
-    /// Of a command without an asker whose time could be over: it is never void.
+    /// The claim of a command without a limit of time: it is never void.
     pub fn unlimited() -> Self {
         Self(None)
     }
 
-    /// Of a command whose asker waits without a limit.
+    /// The claim of a command whose asker waits without a limit.
     pub fn open() -> Self {
         Self::of(WAITING, None)
     }
@@ -52,21 +55,23 @@ impl Claim {
         Self(Some(Arc::new(Shared { state: AtomicU8::new(state), deadline })))
     }
 
-    /// Of a command whose asker waits until `deadline` (exclusive).
+    /// The claim of a command whose asker waits until `deadline` (exclusive).
     pub fn until(deadline: Instant) -> Self {
         Self::of(WAITING, Some(deadline))
     }
 
-    /// Of a command whose asker waits for `time` from `now` on; a time beyond the clock's range is no limit.
+    /// The claim of a command whose asker waits for `time` from `now` on; a time beyond the clock's
+    /// range is no limit.
     pub fn lasting(now: Instant, time: Duration) -> Self {
         Self::of(WAITING, now.checked_add(time))
     }
 
-    /// Takes the command, to handle it or to send it away. When it returns false the command is void and must be dropped.
+    /// Takes the command, to handle it or to send it away. Returns false when the command is void
+    /// and must be dropped.
     #[must_use]
     pub fn take(&self, now: Instant) -> bool {
         let Some(shared) = &self.0 else { return true };
-        // an asker that is not here cannot make it void itself
+        // an asker on another node cannot make it void itself
         let is_late = shared.deadline.is_some_and(|deadline| now >= deadline);
         let next = if is_late { VOID } else { TAKEN };
         match shared.state.compare_exchange(WAITING, next, Ordering::AcqRel, Ordering::Acquire) {
@@ -83,7 +88,8 @@ impl Claim {
         }
     }
 
-    /// Makes the command void, if nobody has taken it. Returns whether it is: then it has not taken effect and never will.
+    /// Makes the command void, unless it is taken. Returns true when it is void: it has not taken
+    /// effect and never will.
     pub fn void(&self) -> bool {
         let Some(shared) = &self.0 else { return false };
         let voided =
@@ -91,7 +97,7 @@ impl Claim {
         matches!(voided, Ok(_) | Err(VOID))
     }
 
-    /// Notes that the command, which was taken, does something now that cannot be undone.
+    /// Notes that the command, which was taken, now acts: its effect cannot be undone.
     pub fn act(&self) {
         if let Some(shared) = &self.0 {
             let before = shared.state.swap(ACTED, Ordering::AcqRel);
@@ -109,25 +115,25 @@ impl Claim {
         self
     }
 
-    /// Whether the command has done something that cannot be undone.
+    /// Returns whether the command has acted: its effect cannot be undone.
     pub fn has_acted(&self) -> bool {
         self.0.as_ref().is_some_and(|shared| shared.state.load(Ordering::Acquire) == ACTED)
     }
 
-    /// What the asker is told in place of `error`: nothing is without effect when the command has
-    /// acted.
+    /// The error that the asker gets in place of `error`: its effect is unknown when the command
+    /// has acted.
     pub(crate) fn truth(&self, error: ReplyError) -> ReplyError {
         if self.has_acted() { error.with_unknown_effect() } else { error }
     }
 
-    /// Whether the command is void, or its asker's time is over.
+    /// Returns whether the command is void, or its asker's time is over.
     pub fn is_over(&self, now: Instant) -> bool {
         let Some(shared) = &self.0 else { return false };
         shared.state.load(Ordering::Acquire) == VOID
             || shared.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    /// How long the asker still waits; `None`: without a limit.
+    /// The time that the asker still waits; `None`: without a limit.
     pub fn time_left(&self, now: Instant) -> Option<Duration> {
         let deadline = self.0.as_ref()?.deadline?;
         Some(deadline.saturating_duration_since(now))

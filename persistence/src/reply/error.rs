@@ -1,49 +1,58 @@
-//! Why there is no answer, and what is known of the command's effect.
+//! Errors in place of an answer, and the knowledge of the command's effect.
 
 use std::fmt;
 
-/// What is known of the effect of a command that was not answered.
+/// The known effect of a command that was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandEffect {
-    /// It is certain that the command has not taken effect and never will: it can be sent again.
+    /// The command has certainly not taken effect and never will: it can be sent again.
     None,
-    /// The command may have taken effect, or may still.
+    /// The command may have taken effect, or may still take effect.
     Unknown,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 ///
-/// The kind is chosen by *where the command was* when it failed, never by what went wrong: each kind belongs to one
-/// [`CommandEffect`], and whoever makes an error of a kind without effect must know that nothing of the command was stored and that nobody
-/// will handle it. An error that is met later (an answer that cannot be sent, say) has a kind whose effect is unknown.
+/// The kind is chosen by *where the command was* when it failed, never by the cause: each kind
+/// belongs to one [`CommandEffect`]. Code that makes an error of a kind without effect must know
+/// that nothing of the command was stored and that nobody will handle it. A later error (an answer
+/// that cannot be sent, say) has a kind whose effect is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplyError {
-    /// The handler let go of its `ReplyTo` without an answer; the command may have taken effect.
+    /// The handler dropped its `ReplyTo` without an answer; the command may have taken effect.
     NoReply,
-    /// No answer came in time, and the command had been handed over; it may have taken effect, or may still.
+    /// No answer came in time after the command had been handed over; it may have taken effect, or
+    /// may still take effect.
     Timeout,
     /// Nobody was there to handle the command; it has not taken effect.
     NotHere(String),
     /// A bound was hit; the command has not taken effect.
     Overloaded(String),
-    /// The entity or its node ended while the command's events were on their way to the journal; the command may have taken effect.
+    /// The entity or its node ended while the command's events were on their way to the journal;
+    /// the command may have taken effect.
     Stopped(String),
-    /// The command cannot be handled as it is: too large, not encodable, or not allowed; it has not taken effect.
+    /// The command cannot be handled as it is: too large, not encodable, or not allowed; it has not
+    /// taken effect.
     Rejected(String),
-    /// The journal could not take the events, or the entity cannot take commands now; the command has not taken effect.
+    /// The journal could not take the events, or the entity cannot take commands now; the command
+    /// has not taken effect.
     Unavailable(String),
-    /// The link to the other node broke while the command was under way; it may have taken effect, or may still.
+    /// The link to the other node broke while the command was under way; the command may have taken
+    /// effect, or may still take effect.
     Unreachable(String),
-    /// The command was handled, but its answer could not be made, sent or read; the command may have taken effect.
+    /// The command was handled, but its answer could not be made, sent or read; the command may
+    /// have taken effect.
     Unanswered(String),
-    /// The asker's time was over before the command was handed over: it is void, and has not taken effect.
+    /// The asker's time was over before the command was handed over: it is void, and has not taken
+    /// effect.
     Expired(String),
-    /// The application's code failed before anything of the command was stored; the command has not taken effect.
+    /// The application's code failed before anything of the command was stored; the command has not
+    /// taken effect.
     Failed(String),
 }
 
 impl ReplyError {
-    /// What is known of the command's effect.
+    /// The known effect of the command.
     pub fn effect(&self) -> CommandEffect {
         match self {
             Self::NotHere(_)
@@ -60,12 +69,13 @@ impl ReplyError {
         }
     }
 
-    /// Whether it is certain that the command has not taken effect and never will.
+    /// Returns whether the command has certainly not taken effect and never will.
     pub fn is_without_effect(&self) -> bool {
         self.effect() == CommandEffect::None
     }
 
-    /// The same for a command that may have taken effect: the kind becomes one whose effect is unknown.
+    /// The same error for a command that may have taken effect: the kind becomes one whose effect
+    /// is unknown.
     #[must_use]
     pub fn with_unknown_effect(self) -> Self {
         match self {
@@ -81,7 +91,8 @@ impl ReplyError {
         }
     }
 
-    /// The same for a command of which it is certain that nothing was stored and that nobody will handle it.
+    /// The same error for a command of which nothing was stored, for certain, and that nobody will
+    /// handle.
     #[must_use]
     pub fn without_effect(self) -> Self {
         match self {

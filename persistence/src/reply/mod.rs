@@ -1,9 +1,9 @@
 //! Answers to commands: the same type for an asker on this node and on another.
 //!
 //! A [`ReplyTo`] travels inside a command. On one node it is the sending half of a one-shot channel
-//! and nothing is serialised. When a command is encoded for another node, [`encode_command`] takes the
-//! channel out and puts a number in its place; [`decode_command`] makes a `ReplyTo` of that number
-//! which sends its answer through a [`ReplySender`].
+//! and nothing is serialised. When a command is encoded for another node, [`encode_command`] takes
+//! the channel out and puts a number in its place; [`decode_command`] turns that number into a
+//! `ReplyTo` that sends its answer through a [`ReplySender`].
 
 mod claim;
 mod error;

@@ -14,10 +14,10 @@ use crate::{Error, guard};
 
 type Answer<R> = Result<R, ReplyError>;
 
-/// Where the answer to a command goes. Answering consumes it; dropping it answers "no reply".
+/// The receiver of the answer to a command. Answering consumes it; dropping it answers "no reply".
 pub struct ReplyTo<R> {
     target: Mutex<Option<Target<R>>>,
-    /// Of the command that was asked with it, which it may have left since.
+    /// The claim of the asker's command, which this `ReplyTo` may have left since.
     claim: Claim,
 }
 
@@ -30,9 +30,9 @@ enum Target<R> {
 #[derive(Debug)]
 pub struct PendingReply<R>(oneshot::Receiver<Answer<R>>);
 
-/// A new pair. Whoever sends the command with a claim takes [`claimed_reply_channel`]: without it,
-/// an error of another command that the `ReplyTo` is passed on in says only what is known of that
-/// one.
+/// A new pair without a claim. A command with a claim needs [`claimed_reply_channel`]: without it,
+/// when the `ReplyTo` is passed on in another command, an error of that command reports the effect
+/// of that command alone.
 pub fn reply_channel<R>() -> (ReplyTo<R>, PendingReply<R>) {
     claimed_reply_channel(&Claim::unlimited())
 }
@@ -55,7 +55,7 @@ impl<R> PendingReply<R> {
     /// The answer, if it is there already.
     ///
     /// # Errors
-    /// `NoReply` when it is not; else see [`ReplyError`].
+    /// `NoReply` when there is no answer yet; else see [`ReplyError`].
     pub fn now(mut self) -> Result<R, ReplyError> {
         self.0.try_recv().unwrap_or(Err(ReplyError::NoReply))
     }
@@ -66,9 +66,9 @@ impl<R> ReplyTo<R> {
         Self { target: Mutex::new(Some(target)), claim }
     }
 
-    /// Answers with an error in place of a value. It is the application's word, and goes as it is;
-    /// but where the `ReplyTo` was passed on after its command had acted, and came through the
-    /// codec, no error is without effect.
+    /// Answers with an error in place of a value. The error comes from the application and is sent
+    /// unchanged. One exception: when the `ReplyTo` was passed on through the codec after its
+    /// command had acted, every error is changed to one of unknown effect.
     pub fn fail(self, error: ReplyError) {
         match self.take() {
             Some(Target::Local(sender)) => gone_is_logged(sender.send(Err(error)).is_err()),
@@ -77,8 +77,8 @@ impl<R> ReplyTo<R> {
         }
     }
 
-    /// Answers that nobody handles the command, or that it failed: without effect only if the
-    /// asker's own command has not acted.
+    /// Answers that nobody handles the command, or that it failed. The error is without effect only
+    /// if the asker's own command has not acted.
     pub(crate) fn refuse(self, error: ReplyError) {
         let error = self.claim.truth(error);
         self.fail(error);
@@ -141,11 +141,11 @@ impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
             Some(Target::Local(sender)) => Box::new(move |answer| {
                 gone_is_logged(sender.send(answer.and_then(|bytes| read(&bytes))).is_err());
             }),
-            // a command that is passed on: the answer goes the same way back
+            // the command is passed on: the answer goes back by the same path
             Some(Target::Remote { id, sender }) => Box::new(move |answer| sender.send(id, answer)),
             None => return Err(serde::ser::Error::custom("a `ReplyTo` can be sent only once")),
         };
-        // what becomes of this command says nothing of what the asker's own has done
+        // the effect of this command says nothing about the effect of the asker's own command
         let completion: RemoteCompletion = if self.claim.has_acted() {
             Box::new(move |answer| completion(answer.map_err(ReplyError::with_unknown_effect)))
         } else {

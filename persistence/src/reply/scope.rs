@@ -1,5 +1,5 @@
-//! How a `ReplyTo` finds its way through serde, which passes no context: a scope of the thread, set
-//! for the length of one synchronous encode or decode.
+//! The context of a `ReplyTo` in serde, which passes none: a scope of the thread, set for the
+//! length of one synchronous encode or decode.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ pub type RemoteCompletion = Box<dyn FnOnce(std::result::Result<Bytes, ReplyError
 
 /// Keeps the askers of commands that went to another node.
 pub trait ReplyRegistrar: Send + Sync {
-    /// Keeps `completion` until its answer comes, and returns the number to send along. A completion that is dropped answers "no reply".
+    /// Keeps `completion` until its answer comes, and returns the number to send along. A
+    /// completion that is dropped answers "no reply".
     fn register(&self, completion: RemoteCompletion) -> u64;
 }
 
@@ -50,7 +51,7 @@ pub fn encode_command<C: Serialize>(
     encoded.unwrap_or_else(|failure| Err(Error::rejected(failure.to_string())))
 }
 
-/// Decodes a command from another node; `claim` is the one that it is handled with here.
+/// Decodes a command from another node; `claim` is the claim with which it is handled here.
 ///
 /// # Errors
 /// `Corrupt` when the bytes are not such a command.
@@ -67,7 +68,7 @@ pub fn decode_command<C: DeserializeOwned>(
     decoded.unwrap_or_else(|failure| Err(Error::corrupt(failure.to_string())))
 }
 
-/// Lets `read` make commands up whose answers go to `sender`.
+/// Runs `read`, which makes up commands; their answers go to `sender`.
 pub(crate) fn with_sender<T>(sender: Arc<dyn ReplySender>, read: impl FnOnce() -> T) -> T {
     let outer = SENDER.replace(Some((sender, Claim::unlimited())));
     let made = read();
@@ -75,10 +76,10 @@ pub(crate) fn with_sender<T>(sender: Arc<dyn ReplySender>, read: impl FnOnce() -
     made
 }
 
-/// Drops a command that nobody will handle, so that whoever asked with it learns why. A destructor
-/// that panics is logged. One value at a time: a second destructor that panics in a collection
-/// would abort the process. A `ReplyTo` of another command, which was passed on in this one, is
-/// told what is known of its own.
+/// Drops a command that nobody will handle, so that its askers get the reason. A destructor that
+/// panics is logged. Drop one value at a time: a second destructor that panics in a collection
+/// would abort the process. A `ReplyTo` of another command, which was passed on in this one, gets
+/// an error with the effect of its own command.
 pub fn refuse<C>(command: C, reason: ReplyError) {
     let outer = REFUSAL.replace(Some(reason));
     let _ = guard::call("Drop of a command", &std::any::type_name::<C>(), || drop(command));

@@ -2,7 +2,8 @@
 //!
 //! Key of a row: `event` or `state`, entity type, manifest, version and codec; value: the shape and
 //! examples, as JSON. A row is written when the first event of its kind is appended, before the
-//! append, and grows with what later releases add: it is the union of what all of them have stored.
+//! append, and grows with the additions of later releases: it is the union of the shapes that all
+//! releases have stored.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -21,10 +22,10 @@ use crate::{Error, Result};
 /// The table of the coordination store that has the shapes.
 pub const SHAPES: &str = "shapes";
 
-/// So often a change of a row is tried when others change it too.
+/// Number of attempts to change a row when other nodes change it too.
 const ATTEMPTS_MAX: usize = 8;
 
-/// The shapes of one entity type, compared with those of a place. Cheap to clone.
+/// The shapes of one entity type, compared with the stored shapes of a place. Cheap to clone.
 #[derive(Clone)]
 pub struct ShapeBook {
     inner: Arc<Inner>,
@@ -56,7 +57,7 @@ impl fmt::Debug for ShapeBook {
 }
 
 impl ShapeBook {
-    /// The book of an entity type; `store` is that of the place that writes.
+    /// The book of an entity type; `store` belongs to the place that writes.
     pub fn new(entity_type: Arc<str>, kinds: Kinds, store: Arc<dyn Coordination>) -> Self {
         let inner = Inner {
             entity_type,
@@ -68,22 +69,22 @@ impl ShapeBook {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Compares with what the own place has.
+    /// Compares the shapes with the shapes in the store of the own place.
     ///
     /// # Errors
-    /// `Rejected` when something was stored under another shape, or cannot be read by today's types,
-    /// with the difference and what to do; those of the store.
+    /// `Rejected` when values were stored under another shape, or cannot be read by today's types,
+    /// with the difference and the remedy; errors of the store.
     pub async fn check(&self, place: &str, store: &dyn Coordination) -> Result<()> {
         self.compare(place, store, |kind, codec, old| self.unlike(kind, codec, old)).await
     }
 
-    /// Compares with what a peer has, whose events will come. An event that cannot be read is no
-    /// reason to refuse: it is held back, while one of another shape could be read as another
-    /// value.
+    /// Compares the shapes with the store of another place, whose events will come. An event that
+    /// cannot be read is no reason to refuse: it is held back. An event of another shape could be
+    /// read as another value.
     ///
     /// # Errors
-    /// `Rejected` when something was stored under another shape, with the difference and what to do;
-    /// those of the store.
+    /// `Rejected` when values were stored under another shape, with the difference and the remedy;
+    /// errors of the store.
     pub async fn check_peer(&self, place: &str, store: &dyn Coordination) -> Result<()> {
         let unlike =
             |kind: &Kind, codec, old: &Row| difference(codec, &old.shape, kind.shapes.of(codec));
@@ -130,7 +131,8 @@ impl ShapeBook {
         format!("{what}|{}|{manifest}|{version}|{}", self.inner.entity_type, codec.name())
     }
 
-    /// How today's types differ from what is stored, or what of it they cannot read.
+    /// The difference between today's types and the stored shape, or a stored example that today's
+    /// types cannot read.
     fn unlike(&self, kind: &Kind, codec: CodecId, old: &Row) -> Option<String> {
         let shape = kind.shapes.of(codec);
         let unread = |sample: &Sample| {
@@ -148,16 +150,18 @@ impl ShapeBook {
         difference(codec, &old.shape, shape).or_else(|| known().find_map(unread))
     }
 
-    /// Whether the shapes of all events with this codec are in the store: there is nothing to be
-    /// recorded any more.
+    /// Returns whether the shapes of all events with this codec are in the store, so that nothing
+    /// is left to record.
     pub fn is_complete(&self, codec: u8) -> bool {
         self.inner.complete.load(Ordering::Acquire) & bit(codec) != 0
     }
 
-    /// Sees to it that the shapes of the events of `origin` are in the store before they are.
+    /// Stores the shapes of the events of `origin`, so that they are in the store before the
+    /// events.
     ///
     /// # Errors
-    /// `Rejected` when another release has stored events of that kind with another shape; those of the store.
+    /// `Rejected` when another release has stored events of that kind with another shape; errors of
+    /// the store.
     pub async fn record_events(&self, events: &[StoredEvent], origin: &ReplicaId) -> Result<()> {
         let mut kinds: Vec<&Payload> = Vec::new();
         for event in events.iter().filter(|event| event.meta.origin == *origin) {
@@ -176,7 +180,7 @@ impl ShapeBook {
         Ok(())
     }
 
-    /// Sees to it that the shape of a snapshot's state is in the store before it is.
+    /// Stores the shape of a snapshot's state, so that it is in the store before the snapshot.
     ///
     /// # Errors
     /// As for [`Self::record_events`].
@@ -233,7 +237,7 @@ impl ShapeBook {
             let (united, samples) = match &row {
                 None => (today.clone(), Samples::default()),
                 Some(row) => {
-                    // one that cannot be read is left to the release that can
+                    // a row that this release cannot read is left to the release that can read it
                     let Some(old) = Row::decode(key, &row.value) else { return Ok(()) };
                     if let Some(what) = self.unlike(kind, codec, &old) {
                         return Err(self.refusal("of this node", kind, codec, &what));

@@ -1,9 +1,10 @@
-//! What may differ between the shape under which something was written and the one under which it is read.
+//! The differences that are allowed between the shape at writing and the shape at reading.
 //!
-//! In bincode everything counts: order, names (they are not stored, but tell of two that changed places) and forms; only variants at the end
-//! of an enum may be on one side alone, so that a release can be taken back. In CBOR and JSON the names count: fields and variants may come
-//! and go, but what has the same name has the same form; numbers may have another width. Whether a
-//! field may be missing is not in a shape: `samples` tell.
+//! In bincode everything counts: order, names (they are not stored, but reveal that two have
+//! changed places) and forms. Only a variant may be on one side alone, if its name is at no other
+//! index, so that a release can be taken back. In CBOR and JSON the names count: fields and
+//! variants may come and go, but the same name must have the same form; numbers may have another
+//! width. A shape does not say whether a field may be missing; `samples` test that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,7 @@ impl<'a> Comparison<'a> {
             (Form::Option(was), Form::Option(is)) | (Form::Sequence(was), Form::Sequence(is)) => {
                 self.forms(at, was, is)
             }
-            // null is nothing, and what is there is the same
+            // null is absence; a present value has the same form
             (Form::Option(inner), other) if !self.by_position => self.forms(at, inner, other),
             (other, Form::Option(inner)) if !self.by_position => self.forms(at, other, inner),
             (Form::Map(old_key, old_value), Form::Map(key, value)) => {
@@ -116,7 +117,8 @@ impl<'a> Comparison<'a> {
             let named = new.iter().find(|(_, is)| is.name == was.name && !is.name.is_empty());
             let is = match new.get(index) {
                 Some(is) if self.by_position => is,
-                // not there any more, or of another manifest: but not somewhere else
+                // the variant is gone, or has another manifest; its name must not be at another
+                // index
                 None if self.by_position => {
                     let (now, _) = named?;
                     let at = format!("the index of `{at}::{}`", was.name);
@@ -162,7 +164,7 @@ pub(super) fn name_of(key: &str) -> &str {
     key.split(['{', '<']).next().unwrap_or(key)
 }
 
-/// What is written alike by formats with names.
+/// The class of scalars that formats with names write alike.
 fn class(scalar: Scalar) -> &'static str {
     match scalar {
         Scalar::Bool => "bool",

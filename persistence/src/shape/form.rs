@@ -1,4 +1,4 @@
-//! What a shape is: the structure of a type as serde sees it.
+//! Shapes: the structure of a type as serde sees it.
 
 use std::collections::BTreeMap;
 
@@ -29,17 +29,17 @@ pub(super) enum Scalar {
 /// The form of a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Form {
-    /// Not seen: nothing is known of it, and anything fits.
+    /// Not seen: nothing is known about the form, and every form fits.
     #[default]
     Unknown,
-    /// Of any type: nothing is known of it either.
+    /// Of any type: nothing is known about the form either.
     Any,
     Scalar(Scalar),
     Option(Box<Form>),
     Sequence(Box<Form>),
     Map(Box<Form>, Box<Form>),
     Tuple(Vec<Form>),
-    /// The structure or enum of that key.
+    /// The structure or enum with that key.
     Type(String),
 }
 
@@ -47,18 +47,18 @@ pub(super) enum Form {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Container {
     Struct(Vec<Field>),
-    /// By index.
+    /// Variants by index.
     Enum(BTreeMap<u32, Variant>),
 }
 
-/// One field of a structure. The name is empty where it is not certain.
+/// A field of a structure. The name is empty when it is not certain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) form: Form,
 }
 
-/// One variant of an enum.
+/// A variant of an enum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Variant {
     pub(super) name: String,
@@ -66,7 +66,7 @@ pub(super) struct Variant {
     pub(super) content: Option<Content>,
 }
 
-/// What a variant has.
+/// The content of a variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Content {
     Unit,
@@ -83,13 +83,13 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The same with only those variants.
+    /// The same shape; at the top, it has only the variants that `keep` accepts.
     pub(super) fn restricted(&self, keep: impl Fn(u32) -> bool) -> Self {
         let mut shape = self.clone();
         if let Form::Type(key) = &shape.root
             && let Some(Container::Enum(variants)) = shape.types.get(key)
         {
-            // a type that contains itself keeps all of them below
+            // a type that contains itself keeps all variants below the top
             let kept = variants.iter().filter(|(index, _)| keep(**index));
             let kept = kept.map(|(index, variant)| (*index, variant.clone())).collect();
             let root = format!("{key} at the top");
@@ -100,7 +100,7 @@ impl Shape {
     }
 }
 
-/// What is known of a form from two looks at it.
+/// Merges a second observation of a form into the known form.
 pub(super) fn merge(known: &mut Form, seen: Form) {
     match (known, seen) {
         (_, Form::Unknown) => {}
@@ -120,7 +120,7 @@ pub(super) fn merge(known: &mut Form, seen: Form) {
             }
         }
         (known, seen) if *known == seen => {}
-        // two types of one name: it is not certain which is meant
+        // two types of one name: the right one is not certain
         (known, _) => *known = Form::Unknown,
     }
 }

@@ -18,7 +18,7 @@ use crate::entity::{EventSourced, EventType};
 use crate::event::Payload;
 use crate::guard;
 
-/// A shape as a codec sees it: some types write themselves in other ways for people.
+/// A shape as a codec sees it: some types write themselves differently for people.
 #[derive(Debug, Clone)]
 pub(super) struct Shapes {
     binary: Shape,
@@ -34,7 +34,7 @@ impl Shapes {
     }
 }
 
-/// What is stored under one manifest and version.
+/// The events or states that are stored under one manifest and version.
 #[derive(Debug, Clone)]
 pub struct Kind {
     pub(super) is_state: bool,
@@ -49,20 +49,20 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Examples in a codec; there are none in another one than the behaviour's.
+    /// Examples in a codec; none for a codec other than the behaviour's.
     pub(super) fn samples(&self, codec: CodecId) -> Samples {
         if codec == self.codec { self.samples.clone() } else { Samples::default() }
     }
 }
 
-/// Reads a stored event, or the state of a snapshot, as recovery does; tells why it cannot.
+/// Reads a stored event, or the state of a snapshot, as recovery does; an error says why it cannot.
 type Read = Arc<dyn Fn(&Payload) -> Result<(), String> + Send + Sync>;
 
-/// All that a behaviour stores.
+/// All kinds of events and states that a behaviour stores.
 #[derive(Clone)]
 pub struct Kinds {
     pub(super) known: Vec<Kind>,
-    /// For events of a kind that no made-up event had.
+    /// The shapes for events of a kind that no made-up event had.
     any_event: Shapes,
     event_type_name: &'static str,
     read_event: Read,
@@ -76,8 +76,8 @@ impl fmt::Debug for Kinds {
 }
 
 impl Kinds {
-    /// The kind of an event or a state that is stored under a manifest or version which the behaviour
-    /// did not name when the type started.
+    /// The kind of an event or a state that is stored under a manifest or version which the
+    /// behaviour did not name when the type started.
     pub(super) fn of_other_version(&self, is_state: bool, manifest: &str, version: u16) -> Kind {
         let state = self.known.iter().find(|kind| kind.is_state);
         let (shapes, type_name) = match state {
@@ -89,10 +89,10 @@ impl Kinds {
         Kind { is_state, manifest, version, shapes, samples, codec, type_name }
     }
 
-    /// Reads what was stored of a kind.
+    /// Reads a stored value of a kind.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why the value cannot be read.
     pub(super) fn read(&self, kind: &Kind, codec: CodecId, bytes: Bytes) -> Result<(), String> {
         let stored = payload(codec, &kind.manifest, kind.version, bytes);
         if kind.is_state { (self.read_state)(&stored) } else { (self.read_event)(&stored) }
@@ -103,7 +103,7 @@ fn payload(codec: CodecId, manifest: &str, version: u16, bytes: Bytes) -> Payloa
     Payload { codec: codec as u8, manifest: manifest.into(), version, bytes }
 }
 
-/// The events of one kind as far as they were made up.
+/// The events of one kind, as far as they could be made up.
 #[derive(Default)]
 struct Found {
     variants: BTreeSet<Option<u32>>,
@@ -111,8 +111,8 @@ struct Found {
 }
 
 /// Finds out the kinds of events that a behaviour writes, with their shapes, and its state's. Calls
-/// `event_type` with made-up events, and `from_journal` and `from_snapshot` with what becomes of
-/// made-up values.
+/// `event_type` with made-up events, and `from_journal` and `from_snapshot` with encoded made-up
+/// values.
 pub fn kinds<E: EventSourced>(behaviour: &Arc<E>) -> Kinds {
     let read_event = reader::<E, _>("from_journal", behaviour, |behaviour, payload| {
         behaviour.from_journal(payload).map(drop)
@@ -128,7 +128,7 @@ pub fn kinds<E: EventSourced>(behaviour: &Arc<E>) -> Kinds {
     let mut known: Vec<Kind> = found
         .into_iter()
         .map(|((manifest, version), Found { variants, samples })| {
-            // a variant that could not be made up belongs to the only kind that there is
+            // a variant that could not be made up belongs to the only kind, if there is only one
             let keep =
                 |index| is_one || variants.contains(&Some(index)) || variants.contains(&None);
             let shapes = Shapes {
@@ -157,7 +157,7 @@ where
     })
 }
 
-/// The shapes of all events, and what was found by manifest and version.
+/// The shapes of all events, and the findings by manifest and version.
 fn events<E: EventSourced>(
     behaviour: &E,
     codec: CodecId,
@@ -202,9 +202,9 @@ fn state<E: EventSourced>(behaviour: &E, read: &Read) -> Option<Kind> {
     Some(Kind { is_state: true, manifest, version, shapes, samples, codec, type_name })
 }
 
-/// The shapes of a type. `sample` is given the values that are made up for them, and some that are
-/// as empty as they may be, each with whether it is of the first look at the type, and the codec in
-/// which it can be an example: bincode needs none.
+/// The shapes of a type. `sample` gets the values that are made up for them, and some whose
+/// optional parts are empty. With each value it gets a flag that is true in the first trace of the
+/// type, and the codec in which the value can be an example: bincode needs none.
 fn shapes<T: DeserializeOwned>(
     codec: CodecId,
     mut sample: impl FnMut(bool, CodecId, T, MadeOf),
@@ -236,7 +236,7 @@ fn keep<T: Serialize>(
     let Ok(bytes) = codec.encode_within(value, PAYLOAD_BYTES_MAX) else { return };
     let Some(sample) = Sample::new(&bytes, variants) else { return };
     if read(&payload(codec, manifest, version, bytes.into())).is_ok() {
-        // the first ones show each variant; there need not be room for all
+        // the first ones show each variant; later ones may find no room
         samples.add(sample);
     }
 }

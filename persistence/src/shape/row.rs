@@ -13,7 +13,7 @@ use crate::codec::CodecId;
 /// A larger row is not kept, and not compared.
 const ROW_BYTES_MAX: usize = 256 * 1024;
 
-/// What is stored of a kind.
+/// The stored shape and examples of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) shape: Shape,
@@ -31,7 +31,7 @@ struct Written<'a> {
 struct Read {
     root: Form,
     types: BTreeMap<String, Container>,
-    /// Earlier releases wrote none.
+    /// Earlier releases wrote no examples.
     #[serde(default)]
     samples: Samples,
 }
@@ -58,7 +58,7 @@ impl Row {
         (row.len() <= ROW_BYTES_MAX).then_some(row)
     }
 
-    /// What this row and a later release have.
+    /// The union of this row and the row of a later release.
     pub(super) fn union(&self, codec: CodecId, new: &Self) -> Self {
         let shape = union(codec, &self.shape, &new.shape);
         Self { shape, samples: self.samples.union(&new.samples) }

@@ -1,7 +1,7 @@
 //! Encoded examples of a kind: made-up values that its release could read again, and that later
-//! ones must read, too.
+//! releases must read, too.
 //!
-//! A shape does not tell which fields must be there: CBOR and JSON take an added field for
+//! A shape does not tell which fields must be there: CBOR and JSON accept an added field as
 //! compatible, and only reading tells whether it has a default. bincode needs no examples, since
 //! its fields neither come nor go.
 
@@ -21,12 +21,12 @@ const SAMPLES_BYTES_MAX: usize = 64 * 1024;
 /// A type and one of its variants, by name.
 pub(super) type VariantName = (String, String);
 
-/// One example.
+/// An example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sample {
-    /// In hexadecimal digits.
+    /// The bytes in hexadecimal digits.
     encoded: String,
-    /// The variants in it.
+    /// The variants in the example.
     variants: Vec<VariantName>,
 }
 
@@ -51,8 +51,8 @@ impl Sample {
         digits.chunks(2).map(byte).collect()
     }
 
-    /// Whether it has a variant that a type in the shape does not have (any more, or yet): a
-    /// release may be taken back, and such values are never read by it.
+    /// Returns whether the example has a variant that its type in the shape does not have (any
+    /// more, or yet). A release may be taken back, and does not read such values.
     pub(super) fn is_beyond(&self, shape: &Shape) -> bool {
         self.variants.iter().any(|(type_name, variant)| {
             let enums = shape.types.iter().filter_map(|(key, container)| match container {
@@ -67,7 +67,7 @@ impl Sample {
         })
     }
 
-    /// What it is an example of, in words.
+    /// The variants of the example, in words.
     pub(super) fn words(&self) -> String {
         let names: Vec<_> = self.variants.iter().map(|(t, v)| format!("`{t}::{v}`")).collect();
         if names.is_empty() { "an example".to_owned() } else { names.join(", ") }
@@ -98,7 +98,7 @@ impl Samples {
         self.0.iter()
     }
 
-    /// These and those of `more` for which there is room.
+    /// The union: these examples, and the examples of `more` for which there is room.
     pub(super) fn union(&self, more: &Self) -> Self {
         let mut union = self.clone();
         let left_out = more.iter().filter(|sample| !union.add((*sample).clone())).count();

@@ -1,4 +1,4 @@
-//! What is found out of a type, and which changes are noticed.
+//! The tracing of types, and the changes that are noticed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -251,7 +251,7 @@ async fn another_shape_under_the_same_version_is_refused_with_the_difference_and
     first.record(false, &payload("Deposited", 1)).await.unwrap();
     assert!(!first.is_complete(CodecId::Bincode as u8));
 
-    // what was never stored may change
+    // a type that was never stored may change
     let other = book(kinds(&Arc::new(account::<reordered::Event>(2))));
     other.check("A", &*stores.coordination).await.unwrap();
     first.record(false, &payload("Withdrawn", 1)).await.unwrap();
@@ -268,7 +268,7 @@ async fn another_shape_under_the_same_version_is_refused_with_the_difference_and
     let error = other.record(false, &payload("Deposited", 1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected, "the first write looks again");
 
-    // a release that knows more may come and go
+    // a release that knows more variants may come and go
     let extended = book(kinds(&Arc::new(account::<extended::Event>(1))));
     extended.check("A", &*stores.coordination).await.unwrap();
     for manifest in ["Deposited", "Withdrawn", "Closed"] {

@@ -1,7 +1,9 @@
-//! Finds out a type's shape: lets the type be read, again and again, from made-up values, until each variant was seen.
+//! Finds out a type's shape: lets the type be read, again and again, from made-up values, until
+//! each variant was seen.
 //!
-//! A derived `Deserialize` names its fields and variants before it reads any. One that refuses a made-up value is offered others; when it
-//! refuses all, the option, sequence or variant around it is left out, and its form stays unknown. Everything is bounded: passes, steps and
+//! A derived `Deserialize` names its fields and variants before it reads any. A type that refuses a
+//! made-up value is offered others. When it refuses all, the option, sequence, map or variant
+//! around it is left out, and its form stays unknown. Everything is bounded: passes, steps and
 //! depth.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,28 +34,28 @@ const TEXTS: [&str; 8] = [
     "https://example.com/",
 ];
 
-/// What is kept from pass to pass, and what a pass notes.
+/// The state kept from pass to pass, and the notes of one pass.
 #[derive(Default)]
 struct State {
     human_readable: bool,
-    /// Whatever may be empty is.
+    /// True when all options, sequences and maps are left empty.
     is_empty: bool,
-    /// A type that takes any value was seen.
+    /// True when a type that takes any value was seen.
     saw_any: bool,
     types: BTreeMap<String, Container>,
-    /// Variants that were read, with how deep they go.
+    /// Variants that were read, with their least depth.
     done: BTreeMap<(String, u32), usize>,
     /// Variants that cannot be read.
     failed: BTreeSet<(String, u32)>,
-    /// How many made-up values were refused at a path.
+    /// Number of made-up values that were refused at a path.
     refused: BTreeMap<String, usize>,
-    /// Options and sequences that are left empty.
+    /// Options, sequences and maps that are left empty.
     skipped: BTreeSet<String>,
     /// Types that are being read, outermost first.
     open: Vec<String>,
-    /// Variants that are being read, and how deep each began.
+    /// Variants that are being read, outermost first.
     variants: Vec<(String, u32)>,
-    /// Options and sequences that are being read.
+    /// Options, sequences and maps that are being read.
     optionals: Vec<String>,
     depth: usize,
     deepest: usize,
@@ -64,7 +66,7 @@ struct State {
     /// Variants of the whole type that a value was made up of.
     sampled: BTreeSet<u32>,
     path: String,
-    /// Where the last value was made up: it is blamed for a failure.
+    /// The place at which the last value was made up: a failure is attributed to it.
     last: Option<Place>,
 }
 
@@ -73,11 +75,11 @@ struct Place {
     path: String,
     variants: Vec<(String, u32)>,
     optionals: Vec<String>,
-    /// How many values can be made up there.
+    /// Number of values that can be made up there.
     choices: usize,
 }
 
-/// What a made-up value consists of.
+/// The parts of a made-up value.
 pub(super) struct MadeOf {
     /// The index of the variant when the whole type is an enum.
     pub(super) variant: Option<u32>,
@@ -85,8 +87,8 @@ pub(super) struct MadeOf {
     pub(super) names: Option<Vec<VariantName>>,
 }
 
-/// The shape of `T`; `sample` is given the values that were read. With `is_empty`, whatever may be
-/// empty is.
+/// The shape of `T`; `sample` gets the values that were read. With `is_empty`, options, sequences
+/// and maps are left empty.
 pub(super) fn trace<T: DeserializeOwned>(
     human_readable: bool,
     is_empty: bool,
@@ -97,8 +99,8 @@ pub(super) fn trace<T: DeserializeOwned>(
     Shape { root, types: state.types }
 }
 
-/// Made-up values of each variant: with everything that may be empty filled, and with it empty. Returns whether there is a type in it that
-/// takes any value.
+/// Made-up values of each variant: with options, sequences and maps filled, and with them empty.
+/// Returns whether the type contains a type that takes any value.
 pub(crate) fn samples<T: DeserializeOwned>(
     human_readable: bool,
     mut sample: impl FnMut(T),
@@ -128,7 +130,7 @@ fn trace_in<T: DeserializeOwned>(state: &mut State, mut sample: impl FnMut(T, Ma
                 sample(value, state.made_of());
                 let is_new = state.root_variant.is_some_and(|index| state.sampled.insert(index));
                 if state.done.len() == known && !is_new {
-                    // all was seen, or what is left cannot be reached
+                    // all variants were seen, or the others cannot be reached
                     break;
                 }
             }
@@ -163,7 +165,8 @@ impl State {
         MadeOf { variant: self.root_variant, names: self.made_of.iter().map(name).collect() }
     }
 
-    /// Does something else at the place of the failure in the next pass; false when there is nothing else.
+    /// Makes another choice at the place of the failure in the next pass; false when there is no
+    /// other choice.
     fn blame(&mut self) -> bool {
         let Some(place) = self.last.take() else {
             let Some((key, index)) = self.variants.pop() else { return false };
@@ -185,7 +188,8 @@ impl State {
         open.into_iter().any(|variant| self.failed.insert(variant))
     }
 
-    /// An enum names the aliases of its variants too. One that is no variant tells so, and the names are not certain any more.
+    /// Forgets the variant names of an enum. They include aliases: an index that is no variant
+    /// shows this, and the names are not certain any more.
     fn forget_names(&mut self, key: &str, index: u32) {
         if let Some(Container::Enum(variants)) = self.types.get_mut(key)
             && variants.get(&index).is_some_and(|variant| variant.content.is_none())
@@ -195,7 +199,7 @@ impl State {
         }
     }
 
-    /// A value is made up here, one of `choices`; returns which.
+    /// Chooses the value to make up here, out of `choices`; returns its index.
     fn choose(&mut self, choices: usize) -> usize {
         self.last = Some(Place {
             path: self.path.clone(),
@@ -207,7 +211,7 @@ impl State {
         refused.min(choices - 1)
     }
 
-    /// A type contains itself: what may be empty is.
+    /// Returns whether a type contains itself: options, sequences and maps are then left empty.
     fn is_recursing(&self) -> bool {
         let Some(last) = self.open.last() else { return false };
         self.depth > DEPTH_MAX / 2 || self.open.iter().filter(|key| *key == last).count() > 1
@@ -217,7 +221,7 @@ impl State {
         self.open.is_empty() && self.path.is_empty()
     }
 
-    /// Which variant to read next.
+    /// The variant to read next.
     fn next_variant(&self, key: &str) -> Option<u32> {
         let Some(Container::Enum(variants)) = self.types.get(key) else { return None };
         let entry = |index: &u32| (key.to_owned(), *index);
@@ -253,7 +257,7 @@ impl State {
             .copied()
     }
 
-    /// Whether there are variants in it that were not read.
+    /// Returns whether the form contains variants that were not read.
     fn is_open_at(&self, form: &Form, seen: &mut BTreeSet<String>) -> bool {
         match form {
             Form::Unknown | Form::Any | Form::Scalar(_) => false,

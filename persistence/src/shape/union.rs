@@ -1,16 +1,16 @@
-//! The union of what two releases stored under one manifest and version, so that a third one is
-//! compared with both.
+//! The union of the shapes that two releases stored under one manifest and version, so that a third
+//! release is compared with both.
 //!
-//! What the first one has keeps its keys and its order: the union with a part of itself is itself,
-//! and releases that run side by side do not change a row back and forth. The two shapes have no
-//! [`difference`](super::compare) that matters.
+//! The union keeps the keys and the order of the first shape: the union with a part of itself is
+//! itself, and releases that run side by side do not change a row back and forth. The two shapes
+//! have no [`difference`](super::compare) that matters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::form::{Container, Content, Field, Form, Shape, Variant};
 use crate::codec::CodecId;
 
-/// All that `old` and `new` know.
+/// Everything in `old` or in `new`.
 pub(super) fn union(codec: CodecId, old: &Shape, new: &Shape) -> Shape {
     let by_position = codec == CodecId::Bincode;
     let (pairs, seen) = (Vec::new(), BTreeSet::new());
@@ -36,7 +36,7 @@ impl Union<'_> {
         match (was, is) {
             (Form::Unknown, is) => self.adopt(is),
             (was, Form::Unknown | Form::Any) => was.clone(),
-            // what is known of it is what a third release must read
+            // a third release must read the known form
             (Form::Any, is) => self.adopt(is),
             (Form::Option(was), Form::Option(is)) => Form::Option(Box::new(self.forms(was, is))),
             (Form::Sequence(was), Form::Sequence(is)) => {
@@ -72,7 +72,7 @@ impl Union<'_> {
         }
     }
 
-    /// What only the new one has, with the types that are parts of it.
+    /// Adds a form that only the new shape has, with the types that are parts of it.
     fn adopt(&mut self, form: &Form) -> Form {
         match form {
             Form::Unknown | Form::Any | Form::Scalar(_) => {}
@@ -167,7 +167,7 @@ impl Union<'_> {
                 let free = || (!united.contains_key(index)).then_some(*index);
                 same.map(|(index, _)| *index).or_else(free)
             };
-            // the number of a variant that is found by its name does not matter
+            // the index of a variant that is found by its name does not matter
             let place = place.unwrap_or_else(|| {
                 united.last_key_value().map_or(0, |(last, _)| last.saturating_add(1))
             });
@@ -207,7 +207,7 @@ impl Union<'_> {
     }
 }
 
-/// A name that is not certain is empty.
+/// The name in both; an uncertain name is empty and gives way to the other.
 fn name_of_both(was: &str, is: Option<&str>) -> String {
     if was.is_empty() { is.unwrap_or_default() } else { was }.to_owned()
 }

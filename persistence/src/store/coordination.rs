@@ -1,8 +1,8 @@
-//! What nodes agree on: rows that change by compare-and-set, and tables with a fencing token.
+//! Agreement between nodes: rows that change by compare-and-set, and tables with a fencing token.
 //!
-//! The store decides, so there is no split brain to resolve. Nothing here needs a clock: leases are
-//! rows whose holder is judged by membership, and a new holder raises the fencing token of the tables
-//! that it governs, which refuses every later write of the old one.
+//! The store decides, so there is no split brain to resolve. Nothing here needs a clock: a lease is
+//! a row, and membership decides whether its holder is alive. A new holder raises the fencing token
+//! of the tables that it governs, so that every later write of the old holder is refused.
 
 use std::sync::Arc;
 
@@ -12,23 +12,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// The version of a row: one when it is created, one more at each change. It starts anew after a deletion.
+/// The version of a row: one at creation, one more at each change. The count starts anew after a
+/// deletion.
 pub type RowVersion = u64;
 
-/// A number that only grows; zero at first.
+/// A number that only grows, from zero.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct FencingToken(pub u64);
 
-/// One row.
+/// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Its key within the table.
+    /// The key within the table.
     pub key: Arc<str>,
-    /// Its version.
+    /// The version of the row.
     pub version: RowVersion,
-    /// Its value.
+    /// The content of the row.
     pub value: Bytes,
 }
 
@@ -37,16 +38,16 @@ pub struct Row {
 pub struct TableRows {
     /// The fencing token of the table.
     pub token: FencingToken,
-    /// Its rows, sorted by key.
+    /// The rows, sorted by key.
     pub rows: Vec<Row>,
 }
 
 /// The answer to a compare-and-set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CasOutcome {
-    /// Done; the row has this version now (zero after a deletion).
+    /// Done; the new version of the row, zero after a deletion.
     Applied(RowVersion),
-    /// Not done, because the row is another one: this one, or none.
+    /// Not done, because the row is not the expected one; the row that exists, or `None`.
     Conflict(Option<Row>),
 }
 
@@ -55,28 +56,33 @@ pub enum CasOutcome {
 pub enum FencedOutcome {
     /// Done.
     Applied,
-    /// Not done: the table has a newer token, this one.
+    /// Not done: the table has a newer token, which is given here.
     Refused(FencingToken),
 }
 
 /// The coordination tables of one place. A table exists as soon as it is named.
 ///
 /// # Contract
-/// - `compare_and_set` must change the row only if its version is `expected` (`None`: only if there is no row), atomically
-///   with respect to every other call on that row, and must return the row that is there otherwise.
+/// - `compare_and_set` must change the row only if its version is `expected` (`None`: only if there
+///   is no row), atomically with respect to every other call on that row, and must return the row
+///   that is there otherwise.
 /// - A `value` of `None` must delete the row, under the same condition.
-/// - `scan` must see every change that returned before it was called, and must return the rows sorted by key.
-/// - `raise_token` must set the token to `token` if that is higher than the table's, and return the table's token afterwards.
-/// - `put_fenced` must be refused when the table's token is higher than `token`, atomically with the write; it raises a lower one.
-/// - After `raise_token(t)` has returned, no `put_fenced` with a lower token may take effect, however late.
+/// - `scan` must see every change that returned before it was called, and must return the rows
+///   sorted by key.
+/// - `raise_token` must set the token to `token` if that is higher than the table's, and return the
+///   table's token afterwards.
+/// - `put_fenced` must be refused when the table's token is higher than `token`, atomically with
+///   the write; it raises a lower one.
+/// - After `raise_token(t)` has returned, no `put_fenced` with a lower token may take effect,
+///   however late.
 /// - `put_fenced` writes all its rows or none.
 /// - A damaged row must be found whenever it is read, by `scan` or by its key: the call fails with
 ///   `Corrupt`, naming table and key.
 #[async_trait]
 pub trait Coordination: Send + Sync + 'static {
-    /// How often another store was found behind this handle than the one before, such as a file that was replaced. What was checked of
-    /// the store must be checked again when it has grown. A read that came from another store than an earlier one must return after
-    /// this has grown.
+    /// Number of times that another store was found behind this handle, such as a file that was
+    /// replaced. When the number has grown, every check of the store must be made again. A read
+    /// from the new store must return only after the number has grown.
     fn replacements(&self) -> u64 {
         0
     }
@@ -87,13 +93,13 @@ pub trait Coordination: Send + Sync + 'static {
     /// `Unavailable`.
     async fn scan(&self, table: &str) -> Result<TableRows>;
 
-    /// One row.
+    /// The row with this key; `None` when there is none.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn read(&self, table: &str, key: &str) -> Result<Option<Row>>;
 
-    /// Changes, creates or deletes a row, if it is the expected one.
+    /// Changes, creates or deletes a row, if the row has the expected version.
     ///
     /// # Errors
     /// `Unavailable`, or `Timeout` when the outcome is unknown.

@@ -1,6 +1,7 @@
-//! Stores that are not there yet: those of another place, which may be out of reach when a node starts.
+//! Stores of another place that may be out of reach when a node starts.
 //!
-//! Until they are, each call answers `Unavailable` with the reason, so that a place starts and works while another one is lost.
+//! Until the stores arrive, each call that can fail answers `Unavailable` with the reason, so that
+//! a place starts and works while another place is lost.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -16,7 +17,7 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
 use crate::{Error, Result};
 
-/// Stands for stores until they are there. Cheap to clone.
+/// Stands for stores until they arrive. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct DeferredStores {
     inner: Arc<Inner>,
@@ -29,23 +30,23 @@ struct Inner {
 }
 
 impl DeferredStores {
-    /// All traits, to be used at once.
+    /// All stores, usable at once.
     pub fn stores(&self) -> Stores {
         Stores::from_backend(Arc::new(self.clone()))
     }
 
-    /// Why they are not there; calls answer it.
+    /// Sets the reason that calls answer until the stores arrive.
     pub fn waits(&self, reason: impl Into<String>) {
         *self.inner.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason.into();
     }
 
-    /// What they wait for; `None` when they are there.
+    /// The reason why the stores are missing; `None` when they have arrived.
     pub fn reason(&self) -> Option<String> {
         let reason = self.inner.reason.lock().unwrap_or_else(PoisonError::into_inner);
         self.inner.stores.get().is_none().then(|| reason.clone())
     }
 
-    /// From now on calls go to these. Only the first call counts.
+    /// Sends all further calls to `stores`. Only the first call counts.
     pub fn arrived(&self, stores: Stores) {
         let _ = self.inner.stores.set(stores);
     }

@@ -51,7 +51,7 @@ pub struct Append {
 }
 
 impl Append {
-    /// Checks what every store requires.
+    /// Checks the rules of every store.
     ///
     /// # Errors
     /// `Rejected` when there is no event or when the numbers are not dense from `expected + 1`.
@@ -78,32 +78,41 @@ impl Append {
 /// The journal of one place.
 ///
 /// # Contract
-/// - `append` must be atomic: all events of the call are stored, or none, for every reader and after every crash.
+/// - `append` must be atomic: all events of the call are stored, or none, for every reader and
+///   after every crash.
 /// - `append` must not return `Ok` before the events are durable, as the store defines it.
-/// - `append` must fail with `Fenced` when the stream's highest number is not `expected`, and leave the stream as it was.
-///   A store may leave it to the cluster that two writers which are open at the same time do not append to the same stream (capability
-///   `shared_streams` of the conformance kit); it must then notice it when the stream is read, with `Corrupt`.
-/// - A stream may move from one open writer to another: after a `replay` or `highest` through the session of the second one, that one's
-///   appends must follow everything that the first one had acknowledged.
-/// - `append` must fail with `Fenced` when the writer is sealed; with `Rejected` when it was never opened.
-/// - `append` must fail with `Timeout` when the outcome is unknown, and only then; it finds out itself where the store can tell.
-/// - After `seal` has returned, no append of that writer may take effect, however late it was issued or how long it was under way.
+/// - `append` must fail with `Fenced` when the stream's highest number is not `expected`, and leave
+///   the stream as it was.
+///   A store may rely on the cluster that two open writers do not append to the same stream
+///   (without capability `shared_streams` of the conformance kit); it must then fail with `Corrupt`
+///   when a stream with such appends is read.
+/// - A stream may move from one open writer to another: after a `replay` or `highest` through the
+///   session of the second writer, its appends must follow everything that the first writer had
+///   acknowledged.
+/// - `append` must fail with `Fenced` when the writer is sealed; with `Rejected` when it was never
+///   opened.
+/// - `append` must fail with `Timeout` when the outcome is unknown, and only then; where the store
+///   can tell the outcome, `append` must find it out itself.
+/// - After `seal` has returned, no append of that writer may take effect, however late it was
+///   issued or how long it was under way.
 /// - `seal` must be idempotent, and must also seal a writer that was never opened.
-/// - A writer is of the session that opened it; what another session's `append` with it does, short of breaking a rule above, is up to the store.
+/// - A writer belongs to the session that opened it. The effect of an `append` with this writer
+///   through another session is up to the store, but must not break a rule above.
 /// - `open_writer` must fail with `Rejected` when the writer was opened before, or is sealed.
-/// - `replay` must return events in order, without holes, first to last inclusive, at most `event_count_max`; fewer only when
-///   the stream ends there or a size limit of the store was hit (then at least one).
+/// - `replay` must return events in order, without holes, first to last inclusive, at most
+///   `event_count_max`; fewer only when the stream ends there or a size limit of the store was hit
+///   (then at least one).
 /// - `replay` must not return deleted events; it starts after them.
-/// - `highest` must include deleted events: deleting never resets it. It is zero for an unknown stream.
-/// - `delete_to` must be idempotent, and must also accept a number above the highest: all events that exist now are deleted.
+/// - `highest` must include deleted events: deleting never resets it. It is zero for an unknown
+///   stream.
+/// - `delete_to` must be idempotent, and must also accept a number above the highest: all events
+///   that exist now are deleted.
 /// - A stored event must be read back equal, metadata and payload, to the bit.
 /// - `append` must take every append within `limits`, and must fail with `Rejected`, storing
-///   nothing, when an event or the append is larger.
-///   The size is counted in encoded bytes, see [`Limits`]; the limit of an event must be
-///   [`EVENT_BYTES_MAX`](super::EVENT_BYTES_MAX).
+///   nothing, when an event or the append is larger. The size is counted in encoded bytes, see
+///   [`Limits`]; the limit of an event must be [`EVENT_BYTES_MAX`](super::EVENT_BYTES_MAX).
 /// - A damaged row must be found whenever it is read: the call fails with `Corrupt`, naming table
-///   and key. It must never return another value,
-///   and never take the damaged row for one that is not there.
+///   and key. It must never return another value, and never take the damaged row for a missing row.
 ///
 /// A cancelled (dropped) `append` may or may not take effect.
 #[async_trait]
@@ -114,12 +123,12 @@ pub trait Journal: Send + Sync + 'static {
     /// `Rejected` when it was opened before or is sealed.
     async fn open_writer(&self, writer: &WriterId) -> Result<()>;
 
-    /// How large appends and their events may be. Constant as long as the store is open.
+    /// Size limits of appends and their events. Constant as long as the store is open.
     fn limits(&self) -> Limits {
         Limits::default()
     }
 
-    /// Appends to the end of one stream. Concurrent calls are grouped by the store where that helps.
+    /// Appends to the end of one stream. The store groups concurrent calls where that helps.
     ///
     /// # Errors
     /// `Fenced`, `Rejected`, `Unavailable` (nothing was stored) or `Timeout` (unknown).

@@ -1,6 +1,6 @@
-//! How large events and appends may be: one unit, the bytes of the [record](crate::record::batch)
-//! that a store keeps, counted without encoding. An event has the same size at every replica, and
-//! the same limit everywhere, so that what one place has stored every other place can store.
+//! Size limits of events and appends. The unit is the bytes of the [record](crate::record::batch)
+//! that a store keeps, counted without encoding. An event has the same size and the same limit at
+//! every replica, so that every place can store an event which another place has stored.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::record::batch;
 use crate::{Error, Result};
 
 /// The largest event, in encoded bytes with its metadata: 4 MiB of payload and 64 KiB for the rest.
-/// The same in every store, and no setting.
+/// The same in every store, and not a setting.
 pub const EVENT_BYTES_MAX: usize = (4 << 20) + (64 << 10);
 
-/// The limits of a store. Whoever forms groups of events, or pages of them, keeps to it.
+/// The limits of a store. Code that forms groups or pages of events keeps to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Encoded bytes of all events of one append.
@@ -38,12 +38,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The bytes of an event, as they count here.
+    /// The bytes of an event, as the limits count them.
     pub fn event_bytes(meta: &EventMeta, payload: &Payload) -> usize {
         batch::event_bytes(meta, payload)
     }
 
-    /// How many of the first of these events fit one append; at least one.
+    /// Number of leading `events` that fit one append: at least one, at most `event_count_max`.
     ///
     /// # Panics
     /// When there is no event.
@@ -57,7 +57,7 @@ impl Limits {
         events.iter().take(event_count_max).take_while(fits).count().max(1)
     }
 
-    /// The bytes of an append of these events, as they count here.
+    /// The bytes of an append of these events, as the limits count them.
     pub fn append_bytes(events: &[StoredEvent]) -> usize {
         batch::HEAD_BYTES_MAX + batch::events_bytes(events)
     }
@@ -67,7 +67,7 @@ impl Snapshot {
     /// Checks the size of the state.
     ///
     /// # Errors
-    /// `Rejected` when it is larger than the store takes, with the limit.
+    /// `Rejected`, naming the limit, when the state is larger than the store takes.
     pub fn check_size(&self, persistence_id: &PersistenceId, limits: &Limits) -> Result<()> {
         let (limit, actual) = (limits.snapshot_bytes_max, self.state.bytes.len());
         if actual <= limit {
@@ -81,10 +81,10 @@ impl Snapshot {
 }
 
 impl Append {
-    /// Checks the sizes of the events, and of all of them.
+    /// Checks the size of each event, and of all events together.
     ///
     /// # Errors
-    /// `Rejected` when an event or the append is larger than the store takes, with the limit.
+    /// `Rejected`, naming the limit, when an event or the append is larger than the store takes.
     pub fn check_size(&self, limits: &Limits) -> Result<()> {
         for event in &self.events {
             let actual = Limits::event_bytes(&event.meta, &event.payload);
@@ -114,15 +114,15 @@ pub struct QueueRoom {
 }
 
 impl QueueRoom {
-    /// Room for so many bytes, in units of 1024.
+    /// Room for `queue_bytes_max` bytes, in units of 1024.
     pub fn new(queue_bytes_max: usize) -> Self {
         let units = (queue_bytes_max / ROOM_UNIT).clamp(1, ROOM_MAX);
         let unit_count = u32::try_from(units).unwrap_or(u32::MAX);
         Self { units: Arc::new(Semaphore::new(units)), unit_count }
     }
 
-    /// Waits for room for so many bytes, first come, first served; more than there is at all count
-    /// as all of it. A cancelled call takes none.
+    /// Waits for room for `bytes`, first come, first served. A number above the whole room takes
+    /// the whole room. A cancelled call takes none.
     ///
     /// # Errors
     /// `Bug` when the room was closed.

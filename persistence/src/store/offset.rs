@@ -8,22 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// A position in a change feed. Only the store that gave it can read it; it has no order for others.
+/// A position in a change feed. Only the store that returned it can read it; other code cannot
+/// compare positions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Offset(Arc<str>);
 
 impl Offset {
-    /// Before everything.
+    /// The position before the first change.
     pub fn start() -> Self {
         Self("".into())
     }
 
-    /// A position with the text form of its store.
+    /// A position from the text form that its store wrote.
     pub fn new(text: impl AsRef<str>) -> Self {
         Self(text.as_ref().into())
     }
 
-    /// Whether it is before everything.
+    /// Returns whether this is the position before the first change.
     pub fn is_start(&self) -> bool {
         self.0.is_empty()
     }
@@ -46,7 +47,8 @@ impl fmt::Display for Offset {
     }
 }
 
-/// Whose position it is, and in what: for example `replication/counter/DC-A<-DC-B` and `slices 0..16`.
+/// The reader of a feed and the part that it reads: for example `replication/counter/DC-A<-DC-B`
+/// and `slices 0..16`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OffsetKey {
     /// The reader.
@@ -58,10 +60,12 @@ pub struct OffsetKey {
 /// Durable positions.
 ///
 /// # Contract
-/// - `load_offset` must return what the last `save_offset` of the key stored, or the start.
+/// - `load_offset` must return the position that the last `save_offset` of the key stored, or the
+///   start.
 /// - A damaged position must be found when it is loaded: the call fails with `Corrupt`, naming
 ///   reader and part.
-/// - `save_offset` must be durable when it returns, or may be lost by a crash as a whole: an older position may come back, never another one.
+/// - `save_offset` must be durable when it returns, or may be lost by a crash as a whole: an older
+///   position may come back, never another one.
 #[async_trait]
 pub trait OffsetStore: Send + Sync + 'static {
     /// The stored position, or [`Offset::start`].

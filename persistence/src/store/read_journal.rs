@@ -10,7 +10,7 @@ use crate::event::SequenceNr;
 use crate::identity::{PersistenceId, ReplicaId, SliceRange};
 use crate::version::VersionVector;
 
-/// Which part of the change feed is asked for.
+/// A request for one page of a part of the change feed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangesQuery {
     /// Streams of this entity type.
@@ -21,7 +21,7 @@ pub struct ChangesQuery {
     pub slices: SliceRange,
     /// Changes after this position.
     pub after: Offset,
-    /// At most so many streams.
+    /// At most this number of streams.
     pub change_count_max: usize,
 }
 
@@ -32,7 +32,8 @@ pub struct Change {
     pub persistence_id: PersistenceId,
     /// The highest sequence number among its events that this page covers.
     pub highest: SequenceNr,
-    /// The merged versions of those events: who has seen all of it needs to read nothing.
+    /// The merged versions of those events: a replica that has seen all of them needs to read
+    /// nothing.
     pub seen: VersionVector,
 }
 
@@ -41,29 +42,34 @@ pub struct Change {
 pub struct ChangesPage {
     /// Streams that changed, each once.
     pub changes: Vec<Change>,
-    /// The position after the page: everything up to it is covered by `changes`. Equal to the asked one when nothing is new.
+    /// The position after the page: `changes` covers everything up to it. Equal to the requested
+    /// position when nothing is new.
     pub through: Offset,
-    /// Whether more is there already: ask again at once.
+    /// True when more changes are there already: ask again at once.
     pub more: bool,
 }
 
 /// Reads over many streams of the journal of one place.
 ///
 /// # Contract
-/// - `changes` must never pass over a change: nothing may appear later at or below a `through` that was returned,
-///   however slow, concurrent or interrupted the writers are.
-/// - `changes` must return only durable events, and each event in a page exactly once when pages follow each other.
+/// - `changes` must never pass over a change: nothing may appear later at or below a `through` that
+///   was returned, however slow, concurrent or interrupted the writers are.
+/// - `changes` must return only durable events, and each event in a page exactly once when pages
+///   follow each other.
 /// - `changes` from [`Offset::start`] must cover every event that is not deleted.
-/// - `changes` must move `through` forward also over events that do not match, so that an idle reader stays cheap.
-/// - `changes` must begin anew, as from the start, when the position was given before the store went back to an earlier state and is of
-///   what was lost, as far as the store can tell; never pass over what took its place.
-/// - `persistence_ids` must return each stream of the type once, sorted by text, after `after` (exclusive), at most `count_max`.
+/// - `changes` must move `through` forward also over events that do not match, so that an idle
+///   reader stays cheap.
+/// - `changes` must begin anew, as from the start, when the store went back to an earlier state and
+///   the position belongs to the lost part, as far as the store can tell. It must never pass over
+///   the events that took the place of the lost part.
+/// - `persistence_ids` must return each stream of the type once, sorted by text, after `after`
+///   (exclusive), at most `count_max`.
 #[async_trait]
 pub trait ReadJournal: Send + Sync + 'static {
     /// The next page of the change feed.
     ///
     /// # Errors
-    /// `Unavailable`; `Rejected` when the offset is not one of this store; `Corrupt`.
+    /// `Unavailable`; `Rejected` when the offset is not from this store; `Corrupt`.
     async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage>;
 
     /// The streams of an entity type, by pages.

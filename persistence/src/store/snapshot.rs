@@ -18,7 +18,7 @@ pub struct Snapshot {
     pub sequence_nr: SequenceNr,
     /// The events by origin that the state includes.
     pub version: VersionVector,
-    /// Safe positions in the journals of the peers.
+    /// Safe positions in the journals of the other replicas.
     pub positions: BTreeMap<ReplicaId, SequenceNr>,
     /// The hybrid clock of the entity.
     pub timestamp: Timestamp,
@@ -27,7 +27,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot that takes the place of another one with that number and that nobody can use: its version names no events.
+    /// A snapshot without a state, which replaces an unusable snapshot of the same number. Its
+    /// version names no events.
     pub fn void(sequence_nr: SequenceNr) -> Self {
         Self {
             sequence_nr,
@@ -47,17 +48,17 @@ impl Snapshot {
 /// Snapshots of one place.
 ///
 /// # Contract
-/// - `latest_snapshot` must return the snapshot with the highest number that is at most `last`, or `None`.
+/// - `latest_snapshot` must return the snapshot with the highest number that is at most `last`, or
+///   `None`.
 /// - `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than
-///   the journal's
-///   [`Limits`](super::Limits) say.
+///   the journal's [`Limits`](super::Limits) say.
 /// - `save_snapshot` must replace a snapshot with the same stream and number.
-/// - `delete_snapshots_to` must delete the snapshots with numbers up to and including `last`, and no other; it is idempotent.
+/// - `delete_snapshots_to` must delete the snapshots with numbers up to and including `last`, and
+///   no other; it is idempotent.
 /// - A snapshot must be read back equal, to the bit.
 /// - A snapshot that is damaged, or of a form that the store does not know, must be passed over for
-///   the newest one before it that is sound, logged
-///   and counted. Whoever cannot use the one that it got asks for the one before it, with its
-///   number less one as `last`.
+///   the newest one before it that is sound, logged and counted. A caller that cannot use a
+///   snapshot asks for the one before it, with its number less one as `last`.
 #[async_trait]
 pub trait SnapshotStore: Send + Sync + 'static {
     /// Stores a snapshot.

@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use super::Timestamp;
 
-/// Where time comes from. Cores get `now` passed in; shells ask a clock, which the simulation
+/// The source of time. Cores get `now` passed in; shells ask a clock, which the simulation
 /// replaces.
 pub trait Clock: Send + Sync + 'static {
-    /// The monotonic time. It goes on while the process is frozen.
+    /// The monotonic time. It advances also while the process is frozen.
     fn now(&self) -> Instant;
 
     /// The time of day, which may jump.

@@ -1,4 +1,4 @@
-//! A clock that never goes back, also not when the time of day does, or when an entity moves.
+//! A clock that never goes back, even when the time of day goes back or an entity moves.
 //!
 //! A hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014) in one number: the
 //! microseconds of the time of day, pushed one past the last time that was given out or observed.

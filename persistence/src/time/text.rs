@@ -1,13 +1,14 @@
-//! Durations as people write them in a configuration: `250ms`, `3s`, `2m`, `1h`. For `#[serde(with)]`.
+//! Durations in the text form of a configuration: `250ms`, `3s`, `2m`, `1h`. For `#[serde(with)]`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 
-/// Writes a duration in its largest unit that is exact.
+/// Writes a duration in seconds, or in milliseconds when it is not a whole number of seconds. A
+/// rest below one millisecond is cut off.
 ///
 /// # Errors
-/// Those of the serializer.
+/// Errors of the serializer.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     let millis = duration.as_millis();
     let text = match millis {
@@ -21,7 +22,7 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 /// Reads a duration.
 ///
 /// # Errors
-/// When it is no number with a unit.
+/// An error when the text is not a number with a unit.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| {
@@ -31,7 +32,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     })
 }
 
-/// The same for durations that may be left out.
+/// The same form for durations that may be left out.
 pub mod option {
     use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub mod option {
     /// Writes a duration, or nothing.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// Errors of the serializer.
     pub fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,
@@ -51,10 +52,10 @@ pub mod option {
         }
     }
 
-    /// Reads a duration that is there.
+    /// Reads a duration that is present.
     ///
     /// # Errors
-    /// When it is no number with a unit.
+    /// An error when the text is not a number with a unit.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {

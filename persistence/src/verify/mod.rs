@@ -1,5 +1,5 @@
-//! Looking at a whole store for damage: what is reported, and what must hold within a stream. Each
-//! backend brings its own walk.
+//! The search of a whole store for damage: the report, and the rules within a stream. Each backend
+//! brings its own walk.
 
 mod report;
 mod stream;

@@ -1,18 +1,18 @@
-//! The report of a verification: the rows that were looked at, and the damage.
+//! The report of a verification: the rows that were read, and the damage.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Damages that a report lists; more are only counted.
+/// Damages that a report lists; further damages are only counted.
 pub const DAMAGE_COUNT_MAX: usize = 1000;
 
-/// One damage.
+/// A damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// The table of the database.
     pub table: &'static str,
-    /// Which row of it, or which stream.
+    /// The row of the table, or the stream.
     pub key: String,
     /// The problem.
     pub what: String,
@@ -31,20 +31,20 @@ pub struct Report {
     pub streams: u64,
     /// Rows that hold events.
     pub event_rows: u64,
-    /// Events, those in rows that are partly deleted too.
+    /// Events, including events in rows that are partly deleted.
     pub events: u64,
     /// Snapshots.
     pub snapshots: u64,
     /// Rows of coordination, positions and writers.
     pub other_rows: u64,
-    /// The damages, the first [`DAMAGE_COUNT_MAX`] of it.
+    /// The first damages, at most [`DAMAGE_COUNT_MAX`].
     pub damages: Vec<Damage>,
-    /// How much is damaged.
+    /// The number of all damages.
     pub damage_count: u64,
 }
 
 impl Report {
-    /// Whether nothing is damaged.
+    /// Returns whether nothing is damaged.
     pub fn is_sound(&self) -> bool {
         self.damage_count == 0
     }

@@ -1,15 +1,16 @@
-//! The rules of one stream: its numbers are dense; the events of each origin are numbered densely
-//! too; no event comes before one that it knows of.
+//! The rules of one stream: its numbers are dense; the numbers of each origin's events are dense
+//! too; no event comes before an event that it knows.
 
 use crate::event::StoredEvent;
 use crate::version::VersionVector;
 
-/// The events of a stream, looked at in their order.
+/// A check of the events of a stream, in their order.
 #[derive(Debug, Clone)]
 pub struct StreamCheck {
     next: u64,
     seen: VersionVector,
-    /// The events before the first one are deleted, so that their versions are not known.
+    /// True when events before the first one are deleted or missing, so that their versions are not
+    /// known.
     began_late: bool,
 }
 
@@ -24,7 +25,7 @@ impl StreamCheck {
         self.next
     }
 
-    /// Looks at the next event; what is wrong with it, if something is.
+    /// Checks the next event; returns the problem, if there is one.
     pub fn event(&mut self, event: &StoredEvent) -> Option<String> {
         let (actual, expected) = (event.sequence_nr.value(), self.next);
         if actual != expected {
@@ -42,7 +43,7 @@ impl StreamCheck {
         let origin = &event.meta.origin;
         for (replica, counter) in event.meta.version.iter() {
             let seen = self.seen.get(replica);
-            // of an origin that is met for the first time after deleted events nothing is known
+            // an origin that is met for the first time after deleted events cannot be checked
             if self.began_late && seen == 0 {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Version vectors: which events of each origin a replica has.
+//! Version vectors: per origin, the number of events that a replica has.
 
 mod vector;
 

@@ -1,10 +1,10 @@
 //! A vector of dense per-origin counters.
 //!
 //! `version[r]` is the number of events that originated at `r` and precede or equal the event (or
-//! that the replica has, when the vector is a replica's `seen`). A missing entry is zero, and zero is
-//! never stored, so two equal vectors compare equal. After Fidge and Mattern (1988); the counters
-//! count *events by origin*, not positions in a journal, which is what makes a gap meaningful while
-//! several replicas write.
+//! that the replica has, when the vector is a replica's `seen`). A missing entry is zero, and zero
+//! is never stored, so two equal vectors compare equal. After Fidge and Mattern (1988). The
+//! counters count *events by origin*, not positions in a journal: only so does a gap mean a missing
+//! event while several replicas write.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::identity::ReplicaId;
 
-/// How two vectors stand to each other.
+/// The causal order of two vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Causality {
     /// The same.
@@ -29,7 +29,8 @@ pub enum Causality {
 
 type Entries = SmallVec<[(ReplicaId, u64); INLINE]>;
 
-/// Events by origin; sorted by replica, no zero entries: bytes that say otherwise are not decoded.
+/// Events by origin; sorted by replica, no zero entries. Bytes that break these rules are not
+/// decoded.
 #[derive(Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Entries")]
 pub struct VersionVector(Entries);
@@ -46,7 +47,7 @@ impl TryFrom<Entries> for VersionVector {
     }
 }
 
-/// As many origins as most systems have need no memory of their own: each event carries a vector.
+/// Number of entries without an allocation, enough for most systems: each event carries a vector.
 const INLINE: usize = 2;
 
 impl Clone for VersionVector {
@@ -54,7 +55,8 @@ impl Clone for VersionVector {
         Self(self.0.clone())
     }
 
-    /// Vectors of the same origins follow each other in a stream: then only the counters are copied.
+    /// Consecutive vectors of a stream mostly have the same origins: then only the counters are
+    /// copied.
     fn clone_from(&mut self, source: &Self) {
         let names = self.0.iter().map(|(origin, _)| origin);
         if !names.eq(source.0.iter().map(|(origin, _)| origin)) {
@@ -91,7 +93,7 @@ impl VersionVector {
         }
     }
 
-    /// [`Self::set`], fastest for the origins of a record, which are in order.
+    /// Sets a counter like [`Self::set`], fastest for the origins of a record, which are in order.
     #[inline]
     pub(crate) fn add_last(&mut self, origin: ReplicaId, counter: u64) {
         if counter > 0 && self.0.last().is_none_or(|(last, _)| *last < origin) {
@@ -117,12 +119,13 @@ impl VersionVector {
         }
     }
 
-    /// Whether every counter is at most the other's: `other` includes all that this vector names.
+    /// Returns whether every counter is at most the other's: `other` includes all events of this
+    /// vector.
     pub fn is_included_in(&self, other: &Self) -> bool {
         self.iter().all(|(origin, counter)| counter <= other.get(origin))
     }
 
-    /// How this vector stands to `other`.
+    /// The causal order of this vector and `other`.
     pub fn compare(&self, other: &Self) -> Causality {
         match (self.is_included_in(other), other.is_included_in(self)) {
             (true, true) => Causality::Same,
@@ -137,7 +140,7 @@ impl VersionVector {
         self.0.iter().map(|(origin, counter)| (origin, *counter))
     }
 
-    /// Whether no event is named.
+    /// Returns whether the vector names no event.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Reads values from bytes that may be anything.
+//! Reads values from untrusted bytes.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess,
@@ -20,7 +20,7 @@ impl<'de> Decoder<'de> {
         Self { rest: bytes, depth: 0, empty_elements: 0 }
     }
 
-    /// What was not read.
+    /// The bytes that are not read yet.
     pub(super) fn rest(&self) -> &'de [u8] {
         self.rest
     }
@@ -115,7 +115,7 @@ impl<'de> Decoder<'de> {
         text.chars().next().ok_or_else(|| Failed::new("expected a character"))
     }
 
-    /// Reads something that is one level deeper.
+    /// Reads a value one level deeper.
     fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, Failed>,
@@ -129,7 +129,8 @@ impl<'de> Decoder<'de> {
         Ok(value)
     }
 
-    /// Reads fields. A structure names the aliases of its fields too, so that there may be fewer than names.
+    /// Reads fields. The names of a structure include the aliases of its fields, so that there may
+    /// be fewer fields than names.
     fn fields<V: Visitor<'de>>(
         &mut self,
         count_max: usize,
@@ -140,7 +141,8 @@ impl<'de> Decoder<'de> {
         })
     }
 
-    /// Reads `length` elements; all of them, or what follows would be read as something else.
+    /// Reads `length` elements. Elements left over are an error, since they would be read as the
+    /// next value.
     fn elements<V: Visitor<'de>>(
         &mut self,
         length: usize,
@@ -353,7 +355,8 @@ impl<'de> Elements<'_, 'de> {
         Ok(Some(value))
     }
 
-    /// No more than can be there: whoever makes room by it makes little.
+    /// The number of missing elements, at most the number of remaining bytes: memory reserved by
+    /// this number stays small.
     fn count_hint(&self) -> usize {
         self.missing.min(self.decoder.rest.len())
     }

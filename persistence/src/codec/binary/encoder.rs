@@ -1,4 +1,5 @@
-//! Writes values. Integers have a variable length; a sequence is its length and its elements; a structure is its fields.
+//! Writes values. Integers have a variable length; a sequence is its length and its elements; a
+//! structure is its fields.
 
 use serde::ser::{
     Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -9,14 +10,14 @@ use super::Failed;
 use super::sink::Sink;
 use crate::codec::{DEPTH_MAX, EMPTY_ELEMENTS_MAX};
 
-/// Which rules a value must keep.
+/// The rules that a value must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rules {
-    /// Those of this format.
+    /// The rules of this format.
     Binary,
-    /// Those of a format with names, which writes nothing as null.
+    /// The rules of a format with names, which writes an absent value as null.
     Named {
-        /// What the other format says of itself: types may write themselves differently.
+        /// The other format's answer to serde: types may write themselves differently for people.
         human_readable: bool,
     },
 }
@@ -27,7 +28,7 @@ pub(super) struct Encoder<S> {
     rules: Rules,
     depth: usize,
     empty_elements: usize,
-    /// A format with names writes null for what was written last.
+    /// True when a format with names writes null for the last value.
     is_null: bool,
 }
 
@@ -97,7 +98,7 @@ impl<S: Sink> Encoder<S> {
         self.compound(length, true)
     }
 
-    /// Begins fields, with the length that is expected of them.
+    /// Begins fields, with their expected number.
     fn compound(&mut self, length: usize, is_sequence: bool) -> Result<Compound<'_, S>, Failed> {
         self.enter()?;
         Ok(Compound { encoder: self, missing: length, is_sequence })
@@ -302,7 +303,7 @@ impl<'a, S: Sink> Serializer for &'a mut Encoder<S> {
 /// The fields of a structure, or the elements of a sequence.
 pub(super) struct Compound<'a, S> {
     encoder: &'a mut Encoder<S>,
-    /// How many are still to come.
+    /// The number of elements that are still to come.
     missing: usize,
     is_sequence: bool,
 }

@@ -1,13 +1,15 @@
 //! The binary format: bincode 2 with its standard configuration, written and read here.
 //!
-//! The bytes are those of the `bincode` crate (a test compares them). Its decoder is not used, because it allocates a text's
-//! claimed length before it reads it, loops as often as a sequence claims, recurses as deep as the bytes say, and its limit counts
-//! the size in memory. This one keeps to four rules, and the encoder keeps to the same ones, so that what was written can be read:
+//! The bytes are those of the `bincode` crate (a test compares them). Its decoder is not used: it
+//! allocates a text's claimed length before it reads the text, loops as often as a sequence claims,
+//! recurses as deep as the bytes say, and its limit counts the size in memory. The decoder here
+//! keeps four rules. The encoder keeps the same rules, so that every written value can be read:
 //!
 //! - Nothing is allocated for bytes that are not there.
 //! - A value is nested at most [`DEPTH_MAX`](super::DEPTH_MAX) deep.
 //! - At most [`EMPTY_ELEMENTS_MAX`](super::EMPTY_ELEMENTS_MAX) elements of sequences take no bytes.
-//! - Each field is written. The format has no names, so that a field that is left out shifts all that follow it.
+//! - Each field is written. The format has no names, so that a field that is left out shifts all
+//!   that follow it.
 
 mod decoder;
 mod encoder;
@@ -21,7 +23,7 @@ use serde::de::DeserializeOwned;
 use encoder::{Encoder, Rules};
 use sink::{Compare, Count, Limited};
 
-/// Why a value cannot be written or read.
+/// The reason why a value cannot be written or read.
 #[derive(Debug)]
 pub(super) struct Failed(Box<str>);
 
@@ -62,13 +64,14 @@ pub(super) fn encode<T: Serialize + ?Sized>(
     Ok(encoder.into_sink().bytes)
 }
 
-/// Whether the value is encoded as exactly these bytes.
+/// Returns whether the value is encoded as exactly these bytes.
 pub(super) fn is_encoded_as<T: Serialize + ?Sized>(value: &T, bytes: &[u8]) -> bool {
     let mut encoder = Encoder::new(Compare::new(bytes), Rules::Binary);
     value.serialize(&mut encoder).is_ok() && encoder.into_sink().is_at_end()
 }
 
-/// Checks that a value which a format with names writes is not nested too deeply, and that no `Some` in it would be read as `None`.
+/// Checks a value for a format with names: it is not nested too deeply, and no `Some` in it would
+/// be read as `None`.
 pub(super) fn check_named<T: Serialize + ?Sized>(
     value: &T,
     human_readable: bool,

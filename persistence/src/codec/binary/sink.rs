@@ -1,12 +1,12 @@
-//! Where encoded bytes go: into memory, against others, or nowhere.
+//! Sinks of encoded bytes: memory, a comparison, or a counter.
 
 use super::Failed;
 
-/// Where the bytes go.
+/// A receiver of encoded bytes.
 pub(super) trait Sink {
     /// Takes the next bytes.
     fn put(&mut self, bytes: &[u8]) -> Result<(), Failed>;
-    /// How many bytes were taken.
+    /// The number of bytes taken so far.
     fn position(&self) -> usize;
 }
 
@@ -32,7 +32,7 @@ impl Sink for Limited {
     }
 }
 
-/// Compares the bytes with those that are expected.
+/// Compares the bytes with the expected bytes.
 pub(super) struct Compare<'a> {
     expected: &'a [u8],
     at: usize,

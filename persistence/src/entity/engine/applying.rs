@@ -1,4 +1,4 @@
-//! Reads stored events as the behaviour understands them today, and applies them to the state.
+//! Reads stored events as events of today, and applies them to the state.
 
 use super::core::Shared;
 use super::holding::is_skipped;
@@ -11,7 +11,7 @@ use crate::version::VersionVector;
 
 /// Applies events to the state, with the context that the handler may see.
 pub(super) struct Applier {
-    /// Of the last event: most that follow each other have the same names.
+    /// The context of the last event, kept because successive events mostly have the same names.
     context: EventContext,
 }
 
@@ -28,10 +28,10 @@ impl Applier {
         Self { context: EventContext { common, meta, recovery_running: true } }
     }
 
-    /// Reads a stored event as the behaviour understands it today. Nothing is changed.
+    /// Reads a stored event as zero or more events of today. Nothing is changed.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why the event cannot be read.
     pub(super) fn read<E: EventSourced>(
         shared: &Shared<E>,
         event: &StoredEvent,
@@ -49,7 +49,7 @@ impl Applier {
     /// Applies a stored event that was read. Returns whether the behaviour wants a snapshot.
     ///
     /// # Errors
-    /// When `on_event` panicked: the state may be half-changed then.
+    /// A panic of `on_event`: the state may be half-changed then.
     pub(super) fn apply<E: EventSourced>(
         &mut self,
         shared: &Shared<E>,
@@ -87,7 +87,7 @@ impl Applier {
     }
 }
 
-/// Names an event and what is wrong with it.
+/// Names an event and the reason why it cannot be used.
 pub(super) fn describe<E: EventSourced>(
     shared: &Shared<E>,
     event: &StoredEvent,

@@ -1,4 +1,4 @@
-//! The phases of an entity, and what leads from one to the other.
+//! The phases of an entity, and the transitions between them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::ReplyError;
 use crate::store::Limits;
 
-/// What does not change in the life of an entity, shared by all parts of its engine.
+/// The values that all parts of an entity's engine share. Only `generation` changes in its life.
 pub(super) struct Shared<E: EventSourced> {
     pub(super) behaviour: Arc<E>,
     pub(super) id: ReplicationId,
@@ -35,7 +35,7 @@ pub(super) enum Phase<E: EventSourced> {
     Recovering(Box<Recovery<E>>),
     /// At work.
     Running(Box<Running<E>>),
-    /// Failed; begins again at that time.
+    /// Failed; begins again at this time.
     Backoff { until: Instant },
     /// Over.
     Stopped,
@@ -52,15 +52,16 @@ pub struct Engine<E: EventSourced> {
     pub(super) news: BTreeMap<ReplicaId, PeerHas>,
     pub(super) attempts: u32,
     pub(super) stopping: bool,
-    /// The highest number that was ever durable in this engine: a journal that has less has lost data.
+    /// The highest number that was ever durable in this engine: a journal that has less has lost
+    /// data.
     durable_ever: SequenceNr,
-    /// Whose word is missing before commands are taken.
+    /// The doubted replicas, which are asked before commands are taken.
     pub(super) doubted: Vec<ReplicaId>,
     /// An append of an earlier generation has not ended yet; recovery waits for it.
     pub(super) append_outstanding: bool,
-    /// When the entity began to work.
+    /// The time at which the last recovery ended.
     pub(super) recovered_at: Option<Instant>,
-    /// What is held back, while the entity is not at work.
+    /// The held events, while the entity is not at work.
     pub(super) holding: Holding,
 }
 
@@ -145,7 +146,7 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// The results of I/O; those of an earlier generation mean nothing any more.
+    /// Takes a result of I/O. A result of an earlier generation is dropped.
     fn result(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
         let (shared, current) = (&self.shared, self.shared.generation);
         let mut is_complete = false;
@@ -166,7 +167,7 @@ impl<E: EventSourced> Engine<E> {
             (Phase::Running(running), Input::Appended(g, result)) if g == current => {
                 let outcome = running.appended(shared, result, actions);
                 if outcome.is_ok() {
-                    // it works: the next failure is a new one
+                    // the store works: the next failure is a new one
                     self.attempts = 0;
                 }
                 self.durable_ever = self.durable_ever.max(running.durable());
@@ -250,7 +251,7 @@ impl<E: EventSourced> Engine<E> {
 
     fn arrived(&mut self, now: Now, events: Vec<StoredEvent>) {
         match &mut self.phase {
-            // what comes too late is read from the journal when the entity starts again
+            // events that come too late are read from the journal when the entity starts again
             Phase::Running(_) if self.stopping => {}
             Phase::Running(running) if running.spoilt.is_none() => {
                 running.arrived(&self.shared, now, events);
@@ -299,7 +300,7 @@ impl<E: EventSourced> Engine<E> {
         self.found_behind(now, actions);
         self.reclaim(now, actions);
         let Phase::Running(running) = &mut self.phase else { return };
-        // what became durable is let out first
+        // actions whose events became durable are let out first
         running.persist(&self.shared, actions);
         while running.takes_commands(&self.shared) {
             let Some(queued) = self.inbox.pop_front() else { break };
@@ -342,7 +343,7 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// What is at work, with what all parts share.
+    /// The running part of the engine, with the shared values; `None` while not at work.
     pub(super) fn parts(&mut self) -> Option<(&Shared<E>, &mut Running<E>)> {
         if let Phase::Running(running) = &mut self.phase {
             Some((&self.shared, running))
@@ -365,7 +366,7 @@ impl<E: EventSourced> Engine<E> {
     }
 }
 
-/// News of one replica add up.
+/// Merges news of one replica.
 pub(super) fn merge_news(all: &mut BTreeMap<ReplicaId, PeerHas>, news: PeerHas) {
     match all.get_mut(&news.replica) {
         Some(old) => {
@@ -376,14 +377,14 @@ pub(super) fn merge_news(all: &mut BTreeMap<ReplicaId, PeerHas>, news: PeerHas) 
     }
 }
 
-/// What a store's error means for the entity.
+/// The failure of the entity that follows from a store's error.
 pub(super) fn store_failure(what: &str, error: crate::Error) -> Failure {
     let reason = format!("{what}: {error}");
     match error.kind() {
         ErrorKind::Unavailable => {
             Failure::Restart { answer: ReplyError::Unavailable(reason.clone()), reason }
         }
-        // nothing can be said of what the store has done
+        // a bug: the store may have done anything
         ErrorKind::Bug => Failure::Restart { answer: ReplyError::Stopped(reason.clone()), reason },
         ErrorKind::Timeout => Failure::Restart { answer: ReplyError::Timeout, reason },
         ErrorKind::Fenced => Failure::Fenced(error),

@@ -1,16 +1,19 @@
-//! Events of other replicas that cannot be applied here: they wait, with those of their origin after them, and nothing else does.
+//! Events of other replicas that cannot be applied here. Such an event waits, and later events of
+//! its origin wait behind it.
 //!
 //! ```text
-//!               cannot be read, or `on_event` panics
-//!   taken <---------------------------------------- held --- an operator skips it ---> stored, not applied
-//!     |                                              ^ |
-//!     +--- time is over: taken again --- fails ------+ +--- succeeds ---> stored, applied
+//!            cannot be read, or `on_event` panics
+//!   taken ---------------------------------------> held --- an operator skips it --+
+//!    | ^                                             |                             |
+//!    | +---------- time is over: taken again --------+                             v
+//!    +--- succeeds ---> stored, applied                              stored, not applied
 //! ```
 //!
-//! An event is read before anything is changed, so that one that cannot be read leaves no trace. After a panic of `on_event` the state is
-//! *spoilt*: the entity finishes what it has and begins again from its journal, which does not have the event. Nothing is ever stored that was
-//! not applied, but for what an operator skips: that keeps its place in the stream without its content ([`skip`]), so
-//! that every replica has the same events and the same version.
+//! An event is read before anything is changed, so an event that cannot be read leaves no trace.
+//! After a panic of `on_event` the state is *spoilt*: the entity finishes the work that it has and
+//! begins again from its journal, which does not have the event. Only applied events are stored,
+//! with one exception: an event that an operator skips keeps its place in the stream without its
+//! content ([`skip`]), so that every replica has the same events and the same version.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,10 +28,10 @@ use crate::entity::{EntityCounters, EntitySettings, EventSourced, HeldEvent};
 use crate::event::{Payload, StoredEvent};
 use crate::identity::ReplicaId;
 
-/// The number that stands in the place of a codec's in an event that was skipped.
+/// The codec number of a skipped event.
 pub(super) const SKIPPED: u8 = 0;
 
-/// What is held back, by origin.
+/// The first held event of each origin.
 #[derive(Debug, Default)]
 pub(super) struct Holding {
     origins: BTreeMap<ReplicaId, Held>,
@@ -39,9 +42,10 @@ struct Held {
     event: HeldEvent,
     attempts: u32,
     retry_at: Instant,
-    /// To apply it spoils the state, so that it is tried only when nothing is under way.
+    /// True when applying the event spoils the state, so it is tried only when nothing is under
+    /// way.
     spoils: bool,
-    /// Whether an operator was asked for this attempt.
+    /// True when the operator's orders were looked up for this attempt.
     asked: bool,
     is_skipped: bool,
 }
@@ -55,7 +59,7 @@ impl Holding {
         self.origins.contains_key(origin)
     }
 
-    /// When events of the origin are taken again.
+    /// The time at which events of the origin are taken again.
     pub(super) fn retry_at(&self, origin: &ReplicaId) -> Option<Instant> {
         self.origins.get(origin).map(|held| held.retry_at)
     }
@@ -93,7 +97,7 @@ fn wait(settings: &EntitySettings, attempts: u32) -> Duration {
     settings.held_retry_min.saturating_mul(1 << attempts.min(16)).min(settings.held_retry_max)
 }
 
-/// Whether the event is one that was skipped: it has its place in the stream and no content.
+/// Returns whether the event was skipped: it has its place in the stream and no content.
 pub(super) fn is_skipped(event: &StoredEvent) -> bool {
     event.payload.codec == SKIPPED
 }
@@ -105,8 +109,8 @@ fn skip(event: &mut StoredEvent) {
 }
 
 impl<E: EventSourced> Running<E> {
-    /// Applies an event of another replica that is ready. Returns whether it was: if not, it is held back and what the entity has seen is as it
-    /// was.
+    /// Applies an event of another replica that is ready. Returns whether it was applied: if not,
+    /// the event is held back, and the version that the entity has seen is as before.
     pub(super) fn apply_or_hold(
         &mut self,
         shared: &Shared<E>,
@@ -143,14 +147,14 @@ impl<E: EventSourced> Running<E> {
         }
     }
 
-    /// After a restart of the engine: what was held is still held, until its time comes.
+    /// Holds the same events after a restart of the engine, until their times come.
     pub(super) fn hold_again(&mut self) {
         for (origin, held) in &self.holding.origins {
             self.delivery.hold(origin, held.event.number);
         }
     }
 
-    /// Takes those again whose time has come, and asks whether one is to be skipped.
+    /// Takes held events again whose time has come, and asks whether one of them is to be skipped.
     pub(super) fn try_held(&mut self, shared: &Shared<E>, now: Now, actions: &mut Vec<Action<E>>) {
         if self.holding.is_empty() {
             return;
@@ -167,7 +171,7 @@ impl<E: EventSourced> Running<E> {
         }
     }
 
-    /// An operator wants the event skipped: it is taken again at once.
+    /// Takes an event again at once, because an operator wants it skipped.
     pub(super) fn skip_event(&mut self, now: Now, origin: &ReplicaId, number: u64) {
         if let Some(held) = self.holding.origins.get_mut(origin)
             && held.event.number == number

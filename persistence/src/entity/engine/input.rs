@@ -1,4 +1,4 @@
-//! What comes into the engine and what it asks for.
+//! The inputs of the engine, and the actions that it asks for.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::store::{Append, Snapshot};
 use crate::time::Timestamp;
 use crate::{Error, Result as StoreResult};
 
-/// Counts the restarts of an engine; results of I/O that began before one are ignored.
+/// The number of restarts of an engine. Results of I/O from an earlier generation are ignored.
 pub type Generation = u64;
 
-/// Both times, as the shell reads them.
+/// The monotonic time and the time of day, as the shell reads them.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// The monotonic time.
@@ -30,11 +30,12 @@ pub struct Now {
 /// A fact for the engine.
 #[derive(Debug)]
 pub enum Input<E: EventSourced> {
-    /// Begin; the first input.
+    /// The first input: begin.
     Start,
-    /// The journal may have gone back: these replicas are asked for own events before a command is taken.
+    /// The journal may have gone back: these replicas are asked for own events before a command is
+    /// taken.
     Doubted(Vec<ReplicaId>),
-    /// Nobody doubts any more because of that replica.
+    /// The doubt because of this replica is over: it need not be asked.
     Vouched(ReplicaId),
     /// The entity may recover.
     PermitGranted(Generation),
@@ -42,7 +43,7 @@ pub enum Input<E: EventSourced> {
     Command(Queued<E::Command>),
     /// Events of other replicas, by direct replication.
     Replicated(Vec<StoredEvent>),
-    /// What another replica has.
+    /// The events that another replica has.
     PeerHas(PeerHas),
     /// The newest snapshot.
     SnapshotLoaded(Generation, StoreResult<Option<Snapshot>>),
@@ -50,11 +51,11 @@ pub enum Input<E: EventSourced> {
     Replayed(Generation, StoreResult<Vec<StoredEvent>>),
     /// The highest number of this replica's stream.
     HighestFound(Generation, StoreResult<SequenceNr>),
-    /// The snapshots above the journal cannot be used any more, or the store failed at one.
+    /// The snapshots above the journal were made unusable, or the store failed at one of them.
     SnapshotsVoided(Generation, StoreResult<()>),
     /// The append under way has ended.
     Appended(Generation, StoreResult<()>),
-    /// The next events of another replica's stream.
+    /// The next events of this other replica's stream.
     Pulled(Generation, ReplicaId, StoreResult<Vec<StoredEvent>>),
     /// The snapshot with this number was stored and read back equal, or not.
     SnapshotSaved(Generation, SequenceNr, StoreResult<()>),
@@ -62,15 +63,15 @@ pub enum Input<E: EventSourced> {
     AsynchronousDone(Generation, Result<E::Command, AsynchronousFailure>),
     /// An operator wants the event with this number of that origin skipped.
     Skip(Generation, ReplicaId, u64),
-    /// Some time has passed that was asked for.
+    /// The time of a `WakeAfter` has passed.
     Wake,
-    /// Finish what is there, then stop.
+    /// Finish the commands that are there, then stop.
     Stop,
     /// Stop at once.
     Kill,
 }
 
-/// A request of the engine. The shell carries them out in order.
+/// A request of the engine. The shell carries out requests in order.
 pub enum Action<E: EventSourced> {
     /// Answer with `PermitGranted`, when it is this entity's turn.
     RequestPermit(Generation),
@@ -86,7 +87,7 @@ pub enum Action<E: EventSourced> {
     Append(Generation, Append),
     /// Answer with `Pulled`, after this number of the replica's stream.
     Pull(Generation, ReplicaId, SequenceNr),
-    /// Store it, read it back, and answer with `SnapshotSaved`.
+    /// Store the snapshot, read it back, and answer with `SnapshotSaved`.
     SaveSnapshot(Generation, Box<Snapshot>),
     /// Replace the snapshots with these numbers by ones that cannot be used, and answer with
     /// `SnapshotsVoided`.
@@ -95,31 +96,32 @@ pub enum Action<E: EventSourced> {
     DeleteSnapshots(SequenceNr),
     /// Delete events up to this number. No answer.
     DeleteEvents(SequenceNr),
-    /// Let these out, in order, if the node may answer.
+    /// Let these releases out, in order, if the node may answer.
     Release(Vec<Release>),
     /// Own events are durable: pass them on.
     Publish(Vec<StoredEvent>),
     /// Events of other replicas with these times are durable here.
     Received(Vec<Timestamp>),
-    /// All that the replica had up to this number is durable here.
+    /// Everything that the replica had up to this number is durable here.
     CaughtUp(ReplicaId, SequenceNr),
-    /// What the replica has up to this number cannot be had, because this event is held back.
+    /// The entity cannot catch up with the replica up to this number, because this event is held
+    /// back.
     Held(ReplicaId, SequenceNr, HeldEvent),
-    /// Answer with `Skip` if an operator wants this event skipped.
+    /// Answer with `Skip` if an operator wants the event with this number of this origin skipped.
     AskSkip(Generation, ReplicaId, u64),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
     RunAsynchronous(Generation, CommandFuture<E::Command>),
     /// Drop the future of the last `RunAsynchronous`, if it is under way. No answer.
     DropAsynchronous,
-    /// Answer with `Wake` after that time.
+    /// Answer with `Wake` after this time.
     WakeAfter(Duration),
     /// Ask the host to stop this entity.
     Passivate,
     /// Another replica has own events that the journal has not.
     WentBack,
-    /// Another replica has another event with this number of the own ones.
+    /// Another replica has a different event of this replica under this number.
     Forked(u64),
-    /// Every replica that was doubted was read to its end, and what it had is durable.
+    /// Every doubted replica's journal was read to its end, and the events that it had are durable.
     Reclaimed,
     /// Another writer owns the stream.
     Fenced(Error),
@@ -128,11 +130,11 @@ pub enum Action<E: EventSourced> {
 }
 
 impl<E: EventSourced> Input<E> {
-    /// Drops an input that the entity does not take any more; the asker of a command learns why.
+    /// Drops an input that the entity does not take any more. The asker of a command gets `reason`.
     pub fn refuse(self, reason: ReplyError) {
         match self {
             Self::Command(queued) => queued.refuse(reason),
-            // its future has run
+            // the future of the command has run
             Self::AsynchronousDone(_, Ok(command)) => {
                 refuse(command, reason.with_unknown_effect());
             }
@@ -159,8 +161,8 @@ impl<E: EventSourced> Input<E> {
 }
 
 impl<E: EventSourced> Action<E> {
-    /// Drops an action that is not carried out any more; the askers of what it would have let out
-    /// learn why.
+    /// Drops an action that is not carried out any more. Askers whose answers it would have let out
+    /// get an error.
     pub fn withhold(self) {
         match self {
             Self::Release(releases) => releases.into_iter().for_each(Release::withhold),

@@ -1,7 +1,7 @@
-//! How an entity leaves its phase: to begin again from its journal, or for ever.
+//! Leaves the phase of an entity: to begin again from its journal, or for ever.
 //!
-//! Whoever waits for an answer learns what is known of the command by where it was; the
-//! application's values are dropped one by one in their guarded place.
+//! An asker that waits learns the known effect of its command, which follows from the command's
+//! position. The application's values are dropped one by one, under [`crate::guard`].
 
 use super::core::{Engine, Phase};
 use super::{Action, Now};
@@ -9,8 +9,8 @@ use crate::entity::{EntityCounters, EventSourced, StopReason};
 use crate::reply::ReplyError;
 
 impl<E: EventSourced> Engine<E> {
-    /// Reads a state again that application code has spoilt. Everything before is answered, nothing
-    /// is lost, so it need not wait.
+    /// Reads a state again that application code has spoilt. Every earlier command is answered and
+    /// nothing is lost, so the entity begins at once.
     pub(super) fn start_over(&mut self, reason: &str, actions: &mut Vec<Action<E>>) {
         tracing::warn!(id = %self.shared.id, %reason, "entity reads its state again");
         EntityCounters::add(&self.shared.counters.restarts, 1);
@@ -19,7 +19,7 @@ impl<E: EventSourced> Engine<E> {
         self.begin(actions);
     }
 
-    /// Forgets everything that is not in the journal and reads it again, after a while.
+    /// Forgets everything that is not in the journal, and reads the journal again after a wait.
     pub(super) fn restart(
         &mut self,
         now: Now,
@@ -58,7 +58,7 @@ impl<E: EventSourced> Engine<E> {
                 if running.has_asynchronous() {
                     actions.push(Action::DropAsynchronous);
                 }
-                // whoever told them waits for the answer
+                // the journal loop, which told the news, waits for the answer
                 (self.news, self.holding) = running.fail(&self.shared, answer);
             }
             Phase::Backoff { .. } | Phase::Stopped => {}
@@ -74,7 +74,7 @@ impl<E: EventSourced> Engine<E> {
         };
         self.leave_phase(&ReplyError::Stopped(why.clone()), actions);
         self.shared.generation += 1;
-        // no handler has stored anything for these, but a future may have made one
+        // no handler has stored events of these commands, but a future may have made one of them
         for queued in self.inbox.drain(..).chain(self.stash.drain(..)) {
             queued.refuse(ReplyError::NotHere(why.clone()));
         }
@@ -83,8 +83,8 @@ impl<E: EventSourced> Engine<E> {
 }
 
 impl<E: EventSourced> Drop for Engine<E> {
-    /// The application's values are dropped one by one in their guarded place, and askers learn
-    /// what is known of their commands.
+    /// Drops the application's values one by one, under [`crate::guard`]; askers learn the known
+    /// effect of their commands.
     fn drop(&mut self) {
         self.end(StopReason::Killed, &mut Vec::new());
     }

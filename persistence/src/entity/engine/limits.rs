@@ -1,9 +1,8 @@
-//! How many bytes go into one append: groups are formed by the same measure by which the store
-//! refuses them.
+//! The bytes of one append: groups are formed by the measure by which the store refuses them.
 //!
 //! The events of one command are stored together or not at all, so a command whose events do not
-//! fit is rejected before anything happens. Events of other replicas need not be stored together:
-//! they are cut where an append is full.
+//! fit one append is rejected before anything happens. Events of other replicas need not be stored
+//! together: they are cut where an append is full.
 
 use super::core::Shared;
 use super::running::Running;
@@ -29,10 +28,10 @@ pub(super) fn cut(
 }
 
 impl<E: EventSourced> Running<E> {
-    /// Whether the store takes the encoded events of a command.
+    /// Checks that the store takes the encoded events of a command.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it does not.
     pub(super) fn within_limits(
         &self,
         shared: &Shared<E>,
@@ -41,7 +40,7 @@ impl<E: EventSourced> Running<E> {
         let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
         let bytes: usize =
             payloads.iter().map(|payload| payload.bytes.len() + payload.manifest.len()).sum();
-        // far below the limits nothing has to be counted exactly
+        // far below the limits an estimate from above is enough
         let meta = 64 + (shared.replicas.len() + 1) * (NAME_BYTES_MAX + 16);
         if bytes + payloads.len() * meta <= event_bytes_max {
             return Ok(());

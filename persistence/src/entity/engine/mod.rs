@@ -9,24 +9,28 @@
 //!     +------------ time is over -------- Backoff
 //! ```
 //!
-//! - `queued`: a command on its way through;
-//! - `core`: phases and what leads from one to the other;
-//! - `leaving`: from a phase to the next life, or to the end;
+//! - `queued`: a command on its way through the engine;
+//! - `core`: phases and the transitions between them;
+//! - `leaving`: from a phase to a restart, or to the end;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
 //! - `applying`: stored events, read and applied;
-//! - `persisting`: output commit: one append under way, the next one collecting, answers let out when durable;
+//! - `persisting`: output commit: one append under way, the next one collecting, answers let out
+//!   when durable;
 //! - `holding`: events of other replicas that cannot be applied here;
-//! - `proof`: nothing is stored that could not be read again;
+//! - `proof`: only events and states that can be read again are stored;
+//! - `limits`: the bytes of one append;
 //! - `replication`: events of other replicas, pulls, positions;
 //! - `reclaim`: doubt about the own journal, and own events that come back.
 //!
-//! Application code is called through [`crate::guard`] only; `docs/user-code.md` says what follows from its failures.
+//! Application code is called only through [`crate::guard`]; `docs/user-code.md` lists the
+//! consequences of its failures.
 //!
-//! Every phase takes events of other replicas: they are kept within a bound, or dropped and read again.
+//! Every phase takes events of other replicas: they are kept within a bound, or dropped and read
+//! again.
 //!
-//! Invariants: `durable <= newest`; what is released has `needed <= durable`; at most one append is under way; the events
-//! collected are dense after the one under way.
+//! Invariants: `durable <= newest`; every release has `needed <= durable`; at most one append is
+//! under way; the collected events are dense after the append under way.
 
 mod applying;
 mod core;

@@ -1,4 +1,4 @@
-//! What can be seen of an engine from outside.
+//! The parts of an engine that can be seen from outside.
 
 use super::Engine;
 use super::core::Phase;
@@ -17,17 +17,18 @@ impl<E: EventSourced> Engine<E> {
         self.running().map(Running::seen)
     }
 
-    /// Whether the entity has not stopped.
+    /// Returns whether the entity has not stopped.
     pub fn is_at_work(&self) -> bool {
         !matches!(self.phase, Phase::Stopped)
     }
 
-    /// Whether the entity is at work.
+    /// Returns whether the entity is at work, that is, has recovered.
     pub fn is_running(&self) -> bool {
         self.running().is_some()
     }
 
-    /// Whether the entity has no event and nothing waits, so that it need not be there; `None` while it is not at work.
+    /// Returns whether the entity has no event and no command waits, so that it need not run;
+    /// `None` while it is not at work.
     pub fn is_empty(&self) -> Option<bool> {
         let running = self.running()?;
         let nothing_waits = self.inbox.is_empty() && self.stash.is_empty();

@@ -1,5 +1,5 @@
-//! Output commit: at most one append under way, the next one collecting, and everything visible waits until what it could have
-//! seen is durable.
+//! Output commit: at most one append is under way while the next one collects events. Everything
+//! visible waits until every event that it could have seen is durable.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::version::VersionVector;
 use crate::{ErrorKind, Result};
 
-/// Something that waits for the disk.
+/// An action that waits until an event is durable.
 pub(super) enum Due<E: EventSourced> {
     Release(Release),
     CaughtUp(ReplicaId, SequenceNr),
@@ -29,24 +29,24 @@ pub(super) enum Due<E: EventSourced> {
 struct InFlight {
     last: SequenceNr,
     bytes: usize,
-    /// Those that are to be passed on.
+    /// The events of this replica, to be passed on.
     own: Vec<StoredEvent>,
-    /// The times of those of other replicas.
+    /// The times of the events of other replicas.
     others: Vec<Timestamp>,
 }
 
 /// Events that are stored together or not at all.
 struct Group {
     events: Vec<StoredEvent>,
-    /// As the store counts them.
+    /// The size of the events, as the store counts it.
     bytes: usize,
 }
 
-/// What is on its way to the disk, and what waits for it.
+/// The events on their way to the disk, and the actions that wait for them.
 pub(super) struct Persisting<E: EventSourced> {
     durable: SequenceNr,
     in_flight: Option<InFlight>,
-    /// The last event of the append that failed: the failure's answer is about what is in it.
+    /// The last event of the append that failed; the failure's answer is about the events in it.
     failed: Option<SequenceNr>,
     collected: VecDeque<Group>,
     collected_count: usize,
@@ -60,7 +60,7 @@ pub(super) struct Persisting<E: EventSourced> {
 }
 
 impl<E: EventSourced> Persisting<E> {
-    /// `snapshot`: the newest one that is stored, with its version.
+    /// Begins with everything durable. `snapshot` is the newest stored one, with its version.
     pub(super) fn new(durable: SequenceNr, snapshot: Option<(SequenceNr, VersionVector)>) -> Self {
         let last_snapshot = snapshot.as_ref().map_or(SequenceNr::ZERO, |(number, _)| *number);
         Self {
@@ -78,7 +78,7 @@ impl<E: EventSourced> Persisting<E> {
         }
     }
 
-    /// Events that are applied and not durable.
+    /// The number of events that are applied and not durable.
     pub(super) fn unpersisted_count(&self) -> usize {
         let in_flight = self.in_flight.as_ref().map_or(0, |append| {
             usize::try_from(append.last.value() - self.durable.value()).unwrap_or(usize::MAX)
@@ -86,14 +86,14 @@ impl<E: EventSourced> Persisting<E> {
         self.collected_count + in_flight
     }
 
-    /// Whether there is room for more events that are applied and not durable.
+    /// Returns whether there is room for more events that are applied and not durable.
     pub(super) fn has_room(&self, settings: &EntitySettings) -> bool {
         let bytes = self.collected_bytes + self.in_flight.as_ref().map_or(0, |append| append.bytes);
         self.unpersisted_count() < settings.unpersisted_events_max
             && bytes < settings.unpersisted_bytes_max
     }
 
-    /// Whether nothing is on its way and nothing waits.
+    /// Returns whether no event is on its way and no action waits.
     pub(super) fn is_settled(&self) -> bool {
         self.in_flight.is_none() && self.collected.is_empty() && self.waiting.is_empty()
     }
@@ -111,20 +111,21 @@ impl<E: EventSourced> Persisting<E> {
         self.waiting.push_back((needed, due));
     }
 
-    /// Fails the answers, each by where its command was, and returns what the journal loop was to be told.
+    /// Fails the answers, each by the position of its command, and returns the `CaughtUp` actions
+    /// that were not told yet.
     pub(super) fn fail(self, answer: &ReplyError) -> Vec<(ReplicaId, SequenceNr)> {
         let in_flight = self.in_flight.as_ref().map(|append| append.last);
         let error = |stored: Option<SequenceNr>| {
             let Some(last) = stored else { return answer.clone().without_effect() };
             if self.failed.is_some_and(|failed| last <= failed) {
-                // what the store said of its append
+                // the answer of the store is about its append
                 return answer.clone();
             }
             if last <= in_flight.unwrap_or(self.durable) {
                 // its append was under way when something else failed
                 return answer.clone().with_unknown_effect();
             }
-            // it was collected, and never handed to the store
+            // its events were collected, and never handed to the store
             answer.clone().without_effect()
         };
         let mut untold = Vec::new();
@@ -135,7 +136,7 @@ impl<E: EventSourced> Persisting<E> {
                     release.fail(error);
                 }
                 Due::CaughtUp(replica, highest) => untold.push((replica, highest)),
-                // it has not begun
+                // the future has not begun
                 Due::Asynchronous(future, claim) => {
                     refuse(future, claim.truth(answer.clone().without_effect()));
                 }
@@ -186,7 +187,8 @@ impl<E: EventSourced> Persisting<E> {
     }
 }
 
-/// What a failed append means for the entity, and for the commands whose events were in it.
+/// The failure that follows from a failed append, for the entity and for the commands whose events
+/// were in it.
 fn append_failure(error: crate::Error) -> Failure {
     let is_refusal = error.kind() == ErrorKind::Rejected;
     match store_failure("appending", error) {
@@ -207,7 +209,7 @@ impl<E: EventSourced> Running<E> {
         self.persisting.in_flight.is_some()
     }
 
-    /// Lets out what is durable, and begins the next append.
+    /// Lets out the actions whose events are durable, and begins the next append.
     pub(super) fn persist(&mut self, shared: &Shared<E>, actions: &mut Vec<Action<E>>) {
         self.let_out(shared, actions);
         if let Some(append) = self.persisting.next_append(shared) {
@@ -223,7 +225,7 @@ impl<E: EventSourced> Running<E> {
     ) -> Result<(), Failure> {
         if let Err(error) = result {
             EntityCounters::add(&shared.counters.appends_failed, 1);
-            // it has ended: recovery need not wait for it
+            // the append has ended: recovery need not wait for it
             self.persisting.failed = self.persisting.in_flight.take().map(|append| append.last);
             return Err(append_failure(error));
         }
@@ -269,7 +271,8 @@ impl<E: EventSourced> Running<E> {
         }
     }
 
-    /// Takes a snapshot of the newest state; it is stored when that is durable.
+    /// Takes a snapshot of the newest state, if one is due. It is stored when that state is
+    /// durable.
     pub(super) fn snapshot_if_due(&mut self, shared: &Shared<E>) {
         let every = shared.settings.snapshot_every;
         let since = self.newest.value() - self.persisting.last_snapshot.value();

@@ -1,10 +1,12 @@
-//! What is stored can be read: an own event is read back as recovery will before it is stored, and a snapshot's state too.
+//! Proof that stored values can be read: before an own event, or a snapshot's state, is stored, it
+//! is read back in the way of recovery.
 //!
-//! That the bytes are read without an error is not enough: a type whose two halves do not fit each
-//! other can be read as another value. So what was read is encoded again, and must give the same
-//! bytes. Where it does not, only the order of elements may differ, and only where the type has
-//! none: entries of a map may have any order, and a sequence is one of a hash set if its order
-//! changes from reading to reading. A list that is read in one other order is another value.
+//! A read without an error is not enough: if `Serialize` and `Deserialize` of a type do not fit
+//! each other, the bytes can be read as another value. So the value that was read is encoded again,
+//! and must give the same bytes. Otherwise only the order of elements may differ, and only if the
+//! type has no order: entries of a map may have any order, and a sequence counts as a hash set if
+//! its order changes from reading to reading. A list that is always read in one other order is
+//! another value.
 
 use std::any::type_name;
 use std::cell::Cell;
@@ -21,7 +23,7 @@ use crate::guard;
 /// Most memory that a thread keeps for encoding.
 const SCRATCH_BYTES_MAX: usize = 16 * 1024;
 
-/// So often an event is read to find out whether the order of a sequence is fixed. The order of a
+/// Most readings of an event to find out whether the order of a sequence is fixed. The order of a
 /// hash set of two elements stays by chance once in 2^39 values.
 const READINGS_MAX: usize = 40;
 
@@ -32,7 +34,7 @@ thread_local! {
 /// The payload of an own event, which recovery will read as this event.
 ///
 /// # Errors
-/// Why not, with the type and what to do.
+/// The reason why it would not, with the type and the remedy.
 pub(super) fn event<E: EventSourced>(
     shared: &Shared<E>,
     event: &E::Event,
@@ -57,7 +59,7 @@ pub(super) fn event<E: EventSourced>(
 /// The payload of a state, which recovery will read as this state.
 ///
 /// # Errors
-/// Why not, with the type and what to do.
+/// The reason why it would not, with the type and the remedy.
 pub(super) fn state<E: EventSourced>(
     shared: &Shared<E>,
     state: &E::State,
@@ -75,7 +77,7 @@ pub(super) fn state<E: EventSourced>(
     })
 }
 
-/// An event's payload, or why there is none.
+/// An event's payload, or the reason why the event could not be read again.
 pub(in crate::entity) fn prove_event<E: EventSourced>(
     behaviour: &E,
     event: &E::Event,
@@ -108,7 +110,7 @@ pub(in crate::entity) fn prove_event<E: EventSourced>(
     })
 }
 
-/// A state's payload, or why there is none.
+/// A state's payload, or the reason why the state could not be read again.
 pub(in crate::entity) fn prove_state<E: EventSourced>(
     behaviour: &E,
     state: &E::State,
@@ -137,7 +139,7 @@ pub(in crate::entity) fn prove_state<E: EventSourced>(
     })
 }
 
-/// Encodes in memory that the thread keeps, so that a small event costs one allocation of its size.
+/// Encodes in memory that the thread keeps, so that a small value costs one allocation of its size.
 fn encode<T: Serialize>(codec: CodecId, value: &T, bytes_max: usize) -> Result<Bytes, String> {
     let encoded =
         codec.encode_into(SCRATCH.take(), value, bytes_max).map_err(|error| error.to_string())?;
@@ -149,7 +151,8 @@ fn encode<T: Serialize>(codec: CodecId, value: &T, bytes_max: usize) -> Result<B
     Ok(bytes)
 }
 
-/// Whether what was read is what was written; `read_again` reads it once more.
+/// Checks that `read` equals `written`; `read_again` reads the bytes once more. The error is the
+/// reason why it does not.
 fn reads_equal<T: Serialize>(
     codec: CodecId,
     written: &T,

@@ -1,5 +1,5 @@
-//! A command on its way through the engine: waiting with its place in the mailbox, then as what it
-//! does visibly.
+//! A command on its way through the engine: first it waits with its slot of the mailbox, then its
+//! visible effects wait for the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,12 +8,12 @@ use crate::entity::effect::Prepared;
 use crate::event::SequenceNr;
 use crate::reply::{Claim, CommandEffect, ReplyError, refuse};
 
-/// A place in the mailbox; free again when it is dropped.
+/// A slot of the mailbox; free again when it is dropped.
 #[derive(Debug, Default)]
 pub struct Slot(Option<Arc<AtomicUsize>>);
 
 impl Slot {
-    /// Takes a place if fewer than `max` are taken.
+    /// Takes a slot if fewer than `max` are taken.
     pub fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
         if taken.fetch_add(1, Ordering::AcqRel) < max {
             return Some(Self(Some(taken.clone())));
@@ -31,31 +31,31 @@ impl Drop for Slot {
     }
 }
 
-/// A command with its place in the mailbox.
+/// A command with its slot of the mailbox.
 #[derive(Debug)]
 pub struct Queued<C> {
     /// The command.
     pub command: C,
-    /// Its place.
+    /// The command's slot.
     pub slot: Slot,
     /// Taken before the command is handled; a void command is dropped.
     pub claim: Claim,
 }
 
 impl<C> Queued<C> {
-    /// A command without a place, whose asker waits for ever.
+    /// A command without a slot, whose asker waits for ever.
     pub fn unlimited(command: C) -> Self {
         Self { command, slot: Slot::default(), claim: Claim::unlimited() }
     }
 
-    /// Drops it unhandled; its asker learns why, and whether it has acted before: a future can have
-    /// made it.
+    /// Drops the command unhandled. The asker gets `reason`, or an error with an unknown effect if
+    /// the command has acted before, since a future can have made it.
     pub fn refuse(self, reason: ReplyError) {
         refuse(self.command, self.claim.truth(reason));
     }
 }
 
-/// What a command does visibly, ready to be let out.
+/// The visible effects of a command, ready to be let out.
 pub struct Release {
     pub(super) prepared: Vec<Box<dyn Prepared>>,
     /// The last event of the command itself; `None` when it stored nothing.
@@ -65,7 +65,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Lets it out.
+    /// Lets the effects out.
     pub fn release(self) {
         let acts = self.stored.is_some() || self.prepared.iter().any(|prepared| prepared.acts());
         if acts {
@@ -81,14 +81,16 @@ impl Release {
         }
     }
 
-    /// Tells the askers that the node may not answer now: what the command stored is durable.
+    /// Fails the answers because the node may not answer now. The events of the command are
+    /// durable, so the error is `Timeout`, or one without effect if the command stored none.
     pub fn withhold(self) {
         let error = ReplyError::Timeout;
         let error = if self.stored.is_none() { error.without_effect() } else { error };
         self.fail(error);
     }
 
-    /// Tells the askers why not, as far as a command that has acted before allows it.
+    /// Fails the answers with `error`, or with an error of unknown effect if the command has acted
+    /// before.
     pub fn fail(self, error: ReplyError) {
         let error = self.claim.truth(error);
         for prepared in self.prepared {

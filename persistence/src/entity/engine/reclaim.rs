@@ -1,23 +1,24 @@
-//! Doubt about the own journal, and the own events that come back from other replicas.
+//! Doubt about the own journal, and own events that come back from other replicas.
 //!
 //! A journal that was restored from a backup, or lost with its disk, has fewer events of its own
-//! replica than the other replicas have. Commands that were taken on it would use numbers again
-//! that others know already, and those would drop the new events as duplicates. So an entity in
-//! doubt reads the journals of the replicas that are doubted to their ends before it takes a
-//! command, and takes its own events back on the way, through causal delivery like any other:
+//! replica than the other replicas have. Commands on this journal would use numbers again that
+//! other replicas know already, and these would drop the new events as duplicates. So an entity in
+//! doubt reads the journals of the doubted replicas to their ends before it takes a command. On the
+//! way it takes its own events back, through causal delivery like all others:
 //!
 //! ```text
 //!   Doubted([B, C])          B at its end, C at its end, all of it durable
 //!   ---------------> in doubt --------------------------------------------> Reclaimed
 //!                      |  ^
-//!                      +--+ a read fails, or `reclaim_wait` is over: commands are refused without effect, reads go on
+//!                      +--+ a read fails, or `reclaim_wait` is over:
+//!                           commands are refused without effect, reads go on
 //! ```
 //!
-//! An event of one's own that a peer has and the journal has not is the proof, whoever brings it:
-//! it puts an entity in doubt that was not.
+//! An own event that another replica has and the journal has not is the proof of a loss, on every
+//! path on which it arrives. It puts the entity in doubt.
 //!
-//! Invariants: no command is handled in doubt; what was read counts when it is durable, so that a
-//! restart begins the doubt anew.
+//! Invariants: no command is handled while a doubted replica was not read to its end; an event that
+//! was read counts when it is durable, so a restart begins the doubt anew.
 
 use std::collections::VecDeque;
 
@@ -32,29 +33,30 @@ use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
 use crate::time::Timestamp;
 
-/// So many of the newest own events are remembered by number and time, to find numbers that were
+/// Most of the newest own events that are remembered by number and time, to find numbers that were
 /// used twice.
 const OWN_TIMES_MAX: usize = 64;
 
-/// A replica whose word is missing.
+/// A doubted replica whose journal was not yet read to its end.
 #[derive(Debug)]
 struct Open {
     replica: ReplicaId,
-    /// A read was under way when the doubt began: the next answer does not count.
+    /// True when a read was under way when the doubt began: the next answer does not count.
     is_early: bool,
-    /// Why the last read gave less than all.
+    /// The reason why the last read did not reach the end.
     failed: Option<String>,
 }
 
-/// Whose word an entity waits for before it takes commands.
+/// The doubted replicas of an entity at work. Commands wait until each was read to its end.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     open: Vec<Open>,
-    /// Everything up to this number was read in doubt.
+    /// The newest number when the last doubted replica was read to its end. The doubt ends when the
+    /// events up to this number are durable.
     needed: SequenceNr,
-    /// Commands wait until then.
+    /// The time at which commands that wait are refused.
     wait_until: Option<Instant>,
-    /// An own event came that the journal has not.
+    /// True after an own event came that the journal has not.
     is_behind: bool,
     is_told: bool,
     own_times: VecDeque<(u64, Timestamp)>,
@@ -72,7 +74,7 @@ impl Doubts {
         self.open.iter().any(|open| open.replica == *replica)
     }
 
-    /// The replica's journal was read to its end.
+    /// Notes that the replica's journal was read to its end.
     pub(super) fn answered(&mut self, replica: &ReplicaId, newest: SequenceNr) {
         self.needed = newest;
         self.open.retain_mut(|open| {
@@ -83,14 +85,14 @@ impl Doubts {
         });
     }
 
-    /// A read of the replica's journal begins now: its end will be an answer.
+    /// Notes that a read of the replica's journal begins now, so that its end counts as an answer.
     pub(super) fn asks(&mut self, replica: &ReplicaId) {
         if let Some(open) = self.open.iter_mut().find(|open| open.replica == *replica) {
             open.is_early = false;
         }
     }
 
-    /// A read gave no more, and not the end either.
+    /// Notes that a read failed, or stopped before the end.
     pub(super) fn failed(&mut self, replica: &ReplicaId, reason: &str) {
         if let Some(open) = self.open.iter_mut().find(|open| open.replica == *replica) {
             open.is_early = false;
@@ -98,7 +100,7 @@ impl Doubts {
         }
     }
 
-    /// An own event came that the journal has not.
+    /// Notes that an own event came that the journal has not.
     pub(super) fn found_behind(&mut self) {
         self.is_behind = true;
     }
@@ -111,7 +113,7 @@ impl Doubts {
         self.own_times.push_back((number, time));
     }
 
-    /// The time of the own event with the number of `event`, if that is another event.
+    /// The time of the known own event with the number of `event`, if the two events differ.
     fn other_time(&self, event: &StoredEvent) -> Option<Timestamp> {
         let number = event.meta.origin_nr();
         let known = self.own_times.iter().find(|(known, _)| *known == number)?.1;
@@ -120,7 +122,7 @@ impl Doubts {
 }
 
 impl<E: EventSourced> Running<E> {
-    /// From now on, commands wait for the word of these replicas.
+    /// Adds doubted replicas: commands wait until their journals were read to their ends.
     pub(super) fn doubt(
         &mut self,
         shared: &Shared<E>,
@@ -144,12 +146,13 @@ impl<E: EventSourced> Running<E> {
         }
     }
 
-    /// There is no doubt about that replica any more: somebody else has decided.
+    /// Ends the doubt because of this replica: the host does not doubt it any more.
     pub(super) fn vouched(&mut self, replica: &ReplicaId) {
         self.doubts.open.retain(|open| open.replica != *replica);
     }
 
-    /// An own event that the journal has already: it must be the same one.
+    /// Compares an own event that comes back with the event that the journal has under its number.
+    /// A different event is a fork.
     pub(super) fn compare_own(&mut self, shared: &Shared<E>, event: &StoredEvent) {
         let Some(known) = self.doubts.other_time(event) else { return };
         EntityCounters::add(&shared.counters.events_forked, 1);
@@ -164,7 +167,7 @@ impl<E: EventSourced> Running<E> {
         !self.doubts.is_open() && self.durable() >= self.doubts.needed
     }
 
-    /// Why commands are refused now, if they are not to wait.
+    /// The reason why commands are refused now; `None` when they wait.
     fn refusal(&self, now: Now) -> Option<String> {
         let is_over = self.doubts.wait_until.is_some_and(|until| now.instant >= until);
         let names: Vec<&str> = self.doubts.open.iter().map(|open| open.replica.as_str()).collect();
@@ -181,7 +184,7 @@ impl<E: EventSourced> Running<E> {
 }
 
 impl<E: EventSourced> Engine<E> {
-    /// The journal may have gone back: these replicas are asked before the next command.
+    /// Notes that the journal may have gone back: these replicas are asked before the next command.
     pub(super) fn doubted(
         &mut self,
         now: Now,
@@ -196,7 +199,7 @@ impl<E: EventSourced> Engine<E> {
         self.doubt_again(now, actions);
     }
 
-    /// What was read in doubt before a restart may not be durable: it is read again.
+    /// Begins the doubt anew: events that were read in doubt before a restart may not be durable.
     pub(super) fn doubt_again(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
         let doubted = std::mem::take(&mut self.doubted);
         if let Some((shared, running)) = self.parts() {
@@ -212,8 +215,8 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// A peer has events of this replica that the journal has not: that is the proof, and every
-    /// peer is asked. The host is told of a fork that was found.
+    /// Puts the entity in doubt, with every other replica, when one of them has events of this
+    /// replica that the journal has not. Tells the host of this, and of a fork that was found.
     pub(super) fn found_behind(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
         let Some((shared, running)) = self.parts() else { return };
         actions.extend(running.doubts.untold_fork.take().map(Action::Forked));
@@ -230,7 +233,7 @@ impl<E: EventSourced> Engine<E> {
         self.doubted(now, replicas.into_iter().filter(|one| *one != own).collect(), actions);
     }
 
-    /// Ends the doubt when everything that was read is durable; refuses the commands that should
+    /// Ends the doubt when all events that were read are durable. Refuses the commands that should
     /// not wait.
     pub(super) fn reclaim(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
         if self.doubted.is_empty() {
@@ -254,7 +257,7 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// Whose word is missing. The shell asks the host now and then whether it still is.
+    /// The doubted replicas. The shell asks the host now and then whether they still are.
     pub fn doubts(&self) -> &[ReplicaId] {
         &self.doubted
     }

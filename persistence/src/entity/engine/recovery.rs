@@ -1,13 +1,14 @@
 //! Recovery: the newest snapshot that can be used, then the events after it.
 //!
-//! A snapshot that cannot be used is passed over, loudly, for an older one or for the events.
-//! Recovery never ends below the journal's highest number, above it, or with a hole: what cannot be
-//! recovered whole is an error that names what is missing. A replicated entity whose snapshot is
-//! above the journal has lost events, which the other replicas are asked for (`reclaim`); alone, it
-//! stops. Other events will have the numbers of those that are lost, so that snapshots above the
-//! journal are made unusable: once a whole state was reached without them, and before anything is
-//! appended. A recovery that fails leaves them as they are, since a journal that is brought back
-//! may need them.
+//! A snapshot that cannot be used is logged as an error, and an older one, or the events, are read
+//! instead. Recovery ends exactly at the journal's highest number, without a hole; otherwise it
+//! fails with an error that names the missing events.
+//!
+//! An entity whose snapshot is above the journal has lost events. If it is replicated, the other
+//! replicas are asked for the events (`reclaim`); otherwise it stops. Other events will have the
+//! numbers of the lost events, so snapshots above the journal are made unusable: after a whole
+//! state was reached without them, and before any append. A recovery that fails leaves these
+//! snapshots as they are, since a journal that is brought back may need them.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ use crate::store::Snapshot;
 use crate::time::HybridClock;
 use crate::version::VersionVector;
 
-/// What has been recovered so far.
+/// The part of an entity that has been recovered so far.
 pub(super) struct Recovery<E: EventSourced> {
     generation: Generation,
     state: E::State,
@@ -35,13 +36,14 @@ pub(super) struct Recovery<E: EventSourced> {
     clock: HybridClock,
     newest: SequenceNr,
     positions: BTreeMap<ReplicaId, SequenceNr>,
-    /// The snapshot that it began with.
+    /// The snapshot that recovery began with.
     snapshot: Option<(SequenceNr, VersionVector)>,
-    /// An event was read: those after it follow without a hole, and the last one is the journal's highest.
+    /// True after an event was read: later events follow it without a hole, and the last one has
+    /// the journal's highest number.
     has_replayed: bool,
-    /// Why the newest snapshot was not used.
+    /// The reason why the newest snapshot was not used.
     passed_over: Option<String>,
-    /// The journal's highest number, which a snapshot was above.
+    /// The journal's highest number, if a snapshot was above it.
     ends_at: Option<SequenceNr>,
     /// The snapshots above the journal.
     above: Vec<SequenceNr>,
@@ -69,7 +71,7 @@ impl<E: EventSourced> Recovery<E> {
         })
     }
 
-    /// The application's state is dropped in its guarded place.
+    /// Drops the application's state, under [`crate::guard`].
     pub(super) fn end(self, shared: &Shared<E>) {
         let _ = guard::call("Drop of a state", &shared.id, || drop(self.state));
     }
@@ -130,7 +132,7 @@ impl<E: EventSourced> Recovery<E> {
             if self.has_replayed {
                 return self.complete(shared, actions);
             }
-            // nothing, or nothing any more?
+            // the stream is empty, or its events were deleted
             actions.push(Action::FindHighest(self.generation));
             return Ok(false);
         }
@@ -141,7 +143,8 @@ impl<E: EventSourced> Recovery<E> {
         Ok(false)
     }
 
-    /// Nothing was there to be replayed: compares with what the journal says of itself.
+    /// Compares the newest number with the journal's highest one. Called when there was no event to
+    /// replay. Returns whether recovery is complete.
     pub(super) fn highest_found(
         &mut self,
         shared: &Shared<E>,
@@ -165,8 +168,9 @@ impl<E: EventSourced> Recovery<E> {
         self.complete(shared, actions)
     }
 
-    /// The journal went back, and the snapshot did not: an older one, or the events, are read in its place. What is missing then is asked
-    /// of the other replicas before a command is taken.
+    /// Begins again with an older snapshot, or the events, because the journal went back and the
+    /// snapshot did not. The other replicas are asked for the missing events before a command is
+    /// taken.
     fn begin_below(
         &mut self,
         shared: &Shared<E>,
@@ -184,15 +188,15 @@ impl<E: EventSourced> Recovery<E> {
         Ok(())
     }
 
-    /// A snapshot above the journal is not used, and the one before it is read.
+    /// Passes over a snapshot above the journal, and reads the one before it.
     fn pass_over_above(&mut self, number: SequenceNr, actions: &mut Vec<Action<E>>) {
         self.above.push(number);
         let older = SequenceNr::new(number.value().saturating_sub(1));
         actions.push(Action::LoadSnapshot(self.generation, older));
     }
 
-    /// A whole state was reached. Returns whether recovery is complete: not before the snapshots
-    /// above the journal are unusable.
+    /// Ends recovery with a whole state. Returns whether recovery is complete: if not, the
+    /// snapshots above the journal must be made unusable first.
     fn complete(&self, shared: &Shared<E>, actions: &mut Vec<Action<E>>) -> Result<bool, Failure> {
         self.each_event_is_named(shared)?;
         if self.above.is_empty() {
@@ -236,7 +240,7 @@ impl<E: EventSourced> Recovery<E> {
             .map_err(|failure| Failure::Failed(describe(shared, event, &failure.to_string())))
     }
 
-    /// The events up to `last` are not there.
+    /// The failure because the events up to `last` are missing.
     fn missing(&self, shared: &Shared<E>, last: SequenceNr) -> Failure {
         let snapshot = match &self.passed_over {
             Some(why) => format!("and a snapshot that has them cannot be used ({why})"),
@@ -249,7 +253,8 @@ impl<E: EventSourced> Recovery<E> {
         ))
     }
 
-    /// A stream whose versions name more or fewer events than it has cannot take part in replication: others would wait for ever, or miss some.
+    /// Checks that the versions of the stream name as many events as it has. Otherwise it cannot
+    /// take part in replication: other replicas would wait for ever, or miss events.
     fn each_event_is_named(&self, shared: &Shared<E>) -> Result<(), Failure> {
         let (named, there) = (self.delivery.seen().event_count(), self.newest.value());
         if named == there {

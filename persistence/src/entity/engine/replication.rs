@@ -1,7 +1,11 @@
-//! Events of other replicas: direct ones, and those read from their journals.
+//! Events of other replicas: by direct replication, and read from their journals.
 //!
-//! A pull reads on in another replica's stream after the position there: every row up to the position is included in what
-//! this entity has seen. It has three triggers: the entity starts, a gap shows, the journal loop brings news.
+//! A pull reads on in another replica's stream after the position there: the entity has seen every
+//! event up to the position. Triggers of a pull:
+//! - the entity starts;
+//! - a gap shows, or an origin that is held back is due again;
+//! - the journal loop brings news;
+//! - a doubted replica must be asked.
 
 use std::collections::BTreeMap;
 
@@ -20,47 +24,50 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::version::VersionVector;
 
-/// What is known of one other replica.
+/// The state of one other replica, as far as it is known here.
 #[derive(Debug, Default)]
 struct Peer {
     position: SequenceNr,
-    /// Its journal is to be read because the entity has started.
+    /// True when the replica's journal is to be read because the entity has started.
     at_start: bool,
     reading: bool,
-    /// The position was found to be of another history at this number of the stream, and begun anew.
+    /// The highest number of the replica's stream at which the position was found to be of another
+    /// history, and was begun anew.
     anew_at: SequenceNr,
     attempts: u32,
     retry_at: Option<Instant>,
-    /// Its journal cannot be read on because of an event that this origin's events wait for.
+    /// The origin whose held event keeps the replica's journal from being read on.
     held: Option<ReplicaId>,
-    /// The host was told so up to this number.
+    /// The highest number for which the host was told of `held`.
     held_told: SequenceNr,
-    /// How far its journal was looked through behind a held event, in doubt.
+    /// The look behind a held event in the replica's journal, in doubt.
     beyond: Option<Beyond>,
-    /// What it is known to have: for deleting events, never for delivery.
+    /// The events that the replica is known to have: for deleting events, never for delivery.
     has: VersionVector,
 }
 
 /// A look for own events behind an event that is held back.
 ///
-/// The word of a replica is needed before the first command, when the own journal may have gone back. An event that cannot be
-/// applied here must not keep that word away: the stream is read to its end, and only an own event that is new, and has to wait
-/// for the held one, keeps the doubt open.
+/// If the own journal may have gone back, the journal of a doubted replica must be read to its
+/// end before the first command. An event that cannot be applied here must not prevent that: the
+/// stream is read to its end, and the doubt stays open only if there is a new own event that has to
+/// wait for the held event.
 #[derive(Debug, Default)]
 struct Beyond {
     position: SequenceNr,
-    /// An own event that the journal has not, and that cannot be taken yet.
+    /// The number of an own event that the journal has not, and that cannot be taken yet.
     waiting_own: Option<u64>,
 }
 
 /// The other replicas.
 pub(super) struct Peers {
-    /// Few, and the same as long as the entity runs: a tree would keep room for eleven.
+    /// A boxed slice, since the replicas are few and do not change while the entity runs: a tree
+    /// would keep room for eleven.
     peers: Box<[(ReplicaId, Peer)]>,
     news: BTreeMap<ReplicaId, PeerHas>,
-    /// When the shell will wake the engine for a repeated read.
+    /// The time at which the shell will wake the engine for a repeated read.
     wake_at: Option<Instant>,
-    /// Nothing is missing and nothing was heard since that was looked at last.
+    /// True when no event was missing at the last look and nothing was heard since.
     is_calm: bool,
 }
 
@@ -70,7 +77,7 @@ impl Peers {
         positions: BTreeMap<ReplicaId, SequenceNr>,
     ) -> Self {
         let others = shared.replicas.iter().filter(|replica| *replica != shared.id.replica_id());
-        // what came before a restart and was not stored has to be read again
+        // events that came before a restart and were not stored have to be read again
         let at_start = shared.settings.pull_at_start || shared.generation > 0;
         let peer = |replica: &ReplicaId| Peer {
             position: positions.get(replica).copied().unwrap_or_default(),
@@ -94,7 +101,7 @@ impl Peers {
         }
     }
 
-    /// Whatever waits for its time is read again.
+    /// Ends all waits before repeated reads: the reads are done now.
     pub(super) fn retry_now(&mut self) {
         self.is_calm = false;
         for (_, peer) in &mut *self.peers {
@@ -106,7 +113,7 @@ impl Peers {
         self.peers.iter().map(|(replica, peer)| (replica.clone(), peer.position)).collect()
     }
 
-    /// Whether every other replica is known to have all of `version`: the stable frontier has passed it.
+    /// Returns whether every other replica is known to have all of `version`.
     pub(super) fn all_have(&self, version: &VersionVector) -> bool {
         self.peers.iter().all(|(_, peer)| version.is_included_in(&peer.has))
     }
@@ -119,7 +126,7 @@ impl Peers {
         self.is_calm = false;
     }
 
-    /// Whether one of them has events of this replica that are not in `seen`.
+    /// Returns whether another replica has told of events of this replica that are not in `seen`.
     pub(super) fn knows_more<E: EventSourced>(
         &self,
         shared: &Shared<E>,
@@ -137,8 +144,9 @@ impl Peers {
         self.peers.iter_mut().find(|(name, _)| name == replica).map(|(_, peer)| peer)
     }
 
-    /// Everything up to the position should be included in what this entity has seen, and is not: the other replica's journal went back,
-    /// and has other events in these rows now. It is read from its beginning, once for each length that it has.
+    /// Begins to read the other replica's journal anew, once for each length that it has. Called
+    /// when the entity has not seen every event up to the position: the journal went back, and has
+    /// other events in these rows now.
     fn begin_anew(&mut self, replica: &ReplicaId, highest: SequenceNr) {
         if let Some(peer) = self.get_mut(replica)
             && peer.anew_at < highest
@@ -156,7 +164,7 @@ impl Peers {
 }
 
 impl<E: EventSourced> Running<E> {
-    /// Events by direct replication.
+    /// Takes events that came by direct replication.
     pub(super) fn arrived(&mut self, shared: &Shared<E>, now: Now, events: Vec<StoredEvent>) {
         let mut group = Vec::new();
         for event in events {
@@ -166,7 +174,7 @@ impl<E: EventSourced> Running<E> {
         self.collect_others(shared, group);
     }
 
-    /// Takes one event, and everything that becomes ready with it into `group`.
+    /// Takes one event; events that become ready with it are applied and go into `group`.
     fn offer(
         &mut self,
         shared: &Shared<E>,
@@ -175,13 +183,13 @@ impl<E: EventSourced> Running<E> {
         group: &mut Vec<StoredEvent>,
     ) -> Offered {
         if self.spoilt.is_some() {
-            // read again after the restart
+            // the event is read again after the restart
             return Offered::Full;
         }
         let origin = &event.meta.origin;
         let is_own = origin == shared.id.replica_id();
         if is_own || self.peers.get(origin).is_none() {
-            // one's own event comes back, or one of a replica that this entity does not know
+            // an own event comes back, or the event is of a replica that this entity does not know
             if self.delivery.is_duplicate(&event) {
                 if is_own {
                     self.compare_own(shared, &event);
@@ -239,7 +247,7 @@ impl<E: EventSourced> Running<E> {
         self.snapshot_if_due(shared);
     }
 
-    /// The next events of another replica's stream.
+    /// Takes the next events of another replica's stream.
     pub(super) fn pulled(
         &mut self,
         shared: &Shared<E>,
@@ -281,7 +289,8 @@ impl<E: EventSourced> Running<E> {
                 moved = true;
                 continue;
             }
-            // it cannot be applied, its causes are not in that journal any more, or there is no room: later again
+            // it cannot be applied, its causes are not in that journal any more, or there is no
+            // room: it is read again later
             held = self.holding.holds(&origin).then_some(origin);
             break;
         }
@@ -294,11 +303,11 @@ impl<E: EventSourced> Running<E> {
         let is_asked = self.doubts.is_asked(replica);
         let peer = self.peers.get_mut(replica).expect("seen above");
         if held.is_some() && is_asked {
-            // a read that begins now, so that its end is an answer
+            // the next read begins now, so that its end counts as an answer
             self.doubts.asks(replica);
             peer.beyond = Some(Beyond { position: peer.position, waiting_own: None });
         } else if let Some(at) = retry_at {
-            // never at once: it may have to wait until the entity is idle
+            // never at once: the event may have to wait until the entity is idle
             peer.retry_at = Some(at.max(now.instant + shared.settings.held_retry_min));
         } else if !moved {
             peer.retry_at = Some(now.instant + retry_wait(shared, peer.attempts));
@@ -307,7 +316,8 @@ impl<E: EventSourced> Running<E> {
         peer.held = held;
     }
 
-    /// The next events behind one that is held back, of a replica whose word is needed. The position stays before the held event.
+    /// Takes the next events behind a held event, in the journal of a doubted replica. The position
+    /// stays before the held event.
     fn looked_beyond(
         &mut self,
         shared: &Shared<E>,
@@ -322,7 +332,7 @@ impl<E: EventSourced> Running<E> {
             let origin = peer.held.clone();
             let held_at = origin.and_then(|origin| self.holding.retry_at(&origin));
             peer.retry_at = held_at.map(|at| at.max(now.instant + shared.settings.held_retry_min));
-            // the host hears anew that the entity holds back: its doubt may be over now
+            // the host is told anew that the entity holds an event back: the doubt may be over now
             peer.held_told = SequenceNr::ZERO;
             match beyond.waiting_own {
                 None => self.doubts.answered(replica, self.newest),
@@ -344,7 +354,7 @@ impl<E: EventSourced> Running<E> {
         self.peers.get_mut(replica).expect("it was read").beyond = Some(beyond);
     }
 
-    /// Answers news that are covered, and reads on where something is missing.
+    /// Answers news whose events the entity has seen, and reads on where events are missing.
     pub(super) fn pull(&mut self, shared: &Shared<E>, now: Now, actions: &mut Vec<Action<E>>) {
         if self.peers.is_calm {
             return;
@@ -386,7 +396,7 @@ impl<E: EventSourced> Running<E> {
             actions.push(Action::Pull(shared.generation, replica.clone(), after));
         }
         self.peers.is_calm = is_calm;
-        // every input comes by here, so that a timer that is set already is enough
+        // every input leads to this function, so a timer that is set already is enough
         let timer = self.peers.wake_at.filter(|timer| *timer > now.instant);
         if let Some(at) = wake_at
             && timer.is_none_or(|timer| at < timer)
@@ -436,7 +446,7 @@ impl<E: EventSourced> Running<E> {
     }
 }
 
-/// Why a read that gave events is not enough.
+/// The reason why a read that gave events does not end the doubt.
 const CAUSES_MISSING: &str =
     "its events wait for others that were deleted there, or that only another replica has";
 

@@ -1,4 +1,4 @@
-//! At work: commands are handled against the newest state, durable or not.
+//! An entity at work: commands are handled against the newest state, durable or not.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,10 +23,11 @@ use crate::reply::{Claim, ReplyError, refuse, with_panic_reason};
 use crate::time::{HybridClock, Timestamp};
 use crate::version::VersionVector;
 
-/// Why an entity cannot simply go on.
+/// The reason why an entity cannot go on as before.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Begin again from the journal; askers of what was not durable get `answer`.
+    /// Begin again from the journal. Askers of commands that are not durable get `answer`, changed
+    /// where more is known of the effect.
     Restart { reason: String, answer: ReplyError },
     /// Another writer owns the stream.
     Fenced(Error),
@@ -54,8 +55,9 @@ pub(super) struct Running<E: EventSourced> {
     context: CommandContext,
     asynchronous: Option<Asynchronous<E::Command>>,
     passivating: bool,
-    /// `on_event` panicked, and the state may be half-changed: nothing looks at it any more. What is under way is finished, then
-    /// the entity begins again from the journal.
+    /// The reason why the state is not read any more: `on_event` panicked, and the state may be
+    /// half-changed. Work that is under way is finished, then the entity begins again from the
+    /// journal.
     pub(super) spoilt: Option<String>,
     pub(super) holding: Holding,
 }
@@ -88,7 +90,7 @@ impl<E: EventSourced> Running<E> {
         }
     }
 
-    /// Begins to work; what was held back before the restart is still held back.
+    /// Begins to work; events that were held back before the restart are still held back.
     pub(super) fn begin(&mut self, shared: &Shared<E>, now: Now, holding: Holding) {
         self.holding = holding;
         self.hold_again();
@@ -104,7 +106,7 @@ impl<E: EventSourced> Running<E> {
         self.delivery.seen()
     }
 
-    /// Tells the behaviour; a panic there is logged and changes nothing.
+    /// Tells the behaviour of a signal. A panic there is logged and counted, and changes nothing.
     pub(super) fn signal(&mut self, shared: &Shared<E>, signal: &Signal) {
         if self.spoilt.is_some() {
             return;
@@ -127,17 +129,17 @@ impl<E: EventSourced> Running<E> {
             && (settings.pipelined || self.persisting.is_settled())
     }
 
-    /// Whether a future is under way, or waits for its turn.
+    /// Returns whether a future is under way, or waits for its turn.
     pub(super) fn has_asynchronous(&self) -> bool {
         self.asynchronous.is_some()
     }
 
-    /// Whether nothing is under way.
+    /// Returns whether no future, append or action is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.asynchronous.is_none() && self.persisting.is_settled()
     }
 
-    /// The command that comes first now, if there is one.
+    /// Ends an asynchronous effect. Returns the command that it made, if any, to be handled first.
     pub(super) fn asynchronous_done(
         &mut self,
         shared: &Shared<E>,
@@ -184,7 +186,8 @@ impl<E: EventSourced> Running<E> {
         EntityCounters::add(&shared.counters.commands_handled, 1);
         let time = self.clock.tick(now.wall);
         self.context.common.at(time, self.newest);
-        // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the way out
+        // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
+        // way out
         let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
         let decided = with_panic_reason(reason, || {
             guard::call("on_command", &shared.id, || {
@@ -197,7 +200,7 @@ impl<E: EventSourced> Running<E> {
         };
         let queued = self.run_effect(shared, time, kind, then, (slot, claim), stash);
         if let Some(queued) = queued {
-            // nothing was done yet: an asker that gives up makes it void
+            // nothing was done yet: an asker that gives up makes the command void
             queued.claim.give_back();
             stash.push_back(queued);
         }
@@ -212,7 +215,7 @@ impl<E: EventSourced> Running<E> {
         }
     }
 
-    /// Returns the command if it is to be stashed.
+    /// Runs the effect of a command. Returns the command if it is to be stashed.
     fn run_effect(
         &mut self,
         shared: &Shared<E>,
@@ -263,8 +266,8 @@ impl<E: EventSourced> Running<E> {
         None
     }
 
-    /// Applies the events of a command and hands them to the next append. Returns the number of the last one, if there is one. On an error
-    /// nothing of the command is stored, ever.
+    /// Applies the events of a command and hands them to the next append. Returns the number of the
+    /// last event, if there is one. After an error, no event of the command is ever stored.
     fn persist_own(
         &mut self,
         shared: &Shared<E>,
@@ -350,10 +353,11 @@ impl<E: EventSourced> Running<E> {
         Ok((self.newest > before).then_some(self.newest))
     }
 
-    /// Applies an event that another replica has and that is ready, and numbers it as it will be stored.
+    /// Applies an event from another replica that is ready, and gives it the number under which it
+    /// will be stored.
     ///
     /// # Errors
-    /// Why it cannot be applied: nothing was changed, or the state is spoilt.
+    /// The reason why the event cannot be applied: nothing was changed, or the state is spoilt.
     pub(super) fn other_event(
         &mut self,
         shared: &Shared<E>,
@@ -380,7 +384,8 @@ impl<E: EventSourced> Running<E> {
         self.peers.heard(news);
     }
 
-    /// Fails what waits for the disk, and returns the news that were not answered and what is held back.
+    /// Fails the answers that wait for the disk. Returns the news that were not answered, and the
+    /// held events.
     pub(super) fn fail(
         self,
         shared: &Shared<E>,
@@ -389,7 +394,7 @@ impl<E: EventSourced> Running<E> {
         let Self { state, persisting, peers, asynchronous, holding, .. } = self;
         let mut news = peers.into_news();
         for (replica, highest) in persisting.fail(answer) {
-            // it was covered by events that are not durable: to be covered again
+            // the news were covered by events that are not durable: they must be covered again
             let seen = VersionVector::new();
             merge_news(&mut news, PeerHas { replica, highest, seen });
         }
@@ -412,8 +417,8 @@ impl<E: EventSourced> Running<E> {
     }
 }
 
-/// What these effects do later is done by another command, or by the same one again, which has its
-/// own `then_reply` and `then_run`.
+/// Fails the `then_reply` and `then_run` of a stash or an asynchronous effect. The command that is
+/// handled later has its own.
 fn not_run<E: EventSourced>(shared: &Shared<E>, then: Vec<Box<dyn Then<E::State>>>, what: &str) {
     if then.is_empty() {
         return;

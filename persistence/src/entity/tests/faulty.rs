@@ -63,7 +63,7 @@ impl Journal for Refusing {
     }
 }
 
-/// A coordination store that can be read, and whose writes come to no known end.
+/// A coordination store that can be read, and whose writes end with an unknown outcome.
 struct Late(Arc<dyn Coordination>);
 
 #[async_trait]

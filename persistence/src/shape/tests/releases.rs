@@ -1,5 +1,5 @@
-//! Releases one after the other, on the store of one place: what a later one is told of the earlier
-//! ones.
+//! Releases one after the other, on the store of one place: the checks of later releases against
+//! the earlier ones.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Place {
         book.record(false, &payload).await
     }
 
-    /// Why a release is refused.
+    /// The reason why a release is refused.
     async fn refuses<E>(&self) -> String
     where
         E: Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
@@ -115,8 +115,8 @@ async fn an_added_field_is_refused_unless_it_has_a_default() {
     }
 }
 
-/// A peer's event that cannot be read is held back; an old release there must be able to start
-/// while a new one is rolled out.
+/// An event of another place that cannot be read is held back; an old release there must be able to
+/// start while a new one is rolled out.
 #[tokio::test]
 async fn what_a_peer_writes_and_this_release_cannot_read_is_no_reason_to_refuse() {
     let place = Place::new(CodecId::Cbor);

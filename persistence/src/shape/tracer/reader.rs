@@ -1,4 +1,4 @@
-//! The deserializer that makes values up and notes what was asked for.
+//! The deserializer that makes values up and notes the requested types.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess,
@@ -16,21 +16,22 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Notes a value without parts, of which there are `choices`; returns which one to make up.
+    /// Notes a value without parts, of which there are `choices`; returns the index of the one to
+    /// make up.
     fn scalar(&mut self, scalar: Scalar, choices: usize) -> Result<usize, Error> {
         self.state.step()?;
         *self.form = Form::Scalar(scalar);
         Ok(self.state.choose(choices))
     }
 
-    /// Whether what may be empty is to be.
+    /// Returns whether this option, sequence or map is left empty.
     fn is_empty(&mut self) -> bool {
         self.state.is_empty
             || self.state.is_recursing()
             || self.state.skipped.contains(&self.state.path)
     }
 
-    /// Reads what may be empty.
+    /// Reads an option, a sequence or a map.
     fn optional<T>(
         self,
         read: impl FnOnce(&mut State, &mut Form) -> Result<T, Error>,
@@ -59,7 +60,7 @@ impl State {
         Ok(())
     }
 
-    /// Reads something below this path.
+    /// Reads a value below this path.
     fn below<T>(
         &mut self,
         name: &str,
@@ -77,7 +78,7 @@ impl State {
         Ok(value)
     }
 
-    /// Reads the fields of a structure, and returns what was seen of them.
+    /// Reads the fields of a structure, and returns the forms that were seen.
     fn fields<'de, V: Visitor<'de>>(
         &mut self,
         names: &'static [&'static str],
@@ -86,7 +87,7 @@ impl State {
         let mut forms = Vec::new();
         let length = names.len();
         let value = visitor.visit_seq(Elements { state: self, forms: &mut forms, length });
-        // aliases are among the names, and nothing tells which they are
+        // the names include aliases, and nothing tells which names are aliases
         let has_aliases = value.is_ok() && forms.len() < length;
         forms.resize(if has_aliases { forms.len() } else { length }, Form::Unknown);
         let name = |name: &str| if has_aliases { String::new() } else { name.to_owned() };
@@ -274,7 +275,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         state.open.push(key.clone());
         let (seen, value) = state.fields(fields, visitor);
         match state.types.get_mut(&key) {
-            // only now is it known that some of the names are aliases
+            // aliases among the names are known only now
             Some(Container::Struct(known)) if seen.len() < known.len() => *known = seen,
             Some(Container::Struct(known)) => merge_fields(known, seen),
             Some(Container::Enum(_)) => {}
@@ -374,7 +375,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// One variant.
+/// The variant to read.
 struct Choice<'a> {
     state: &'a mut State,
     key: &'a str,

@@ -1,4 +1,4 @@
-//! Destructors of application values that panic: each one is logged, and hurts nobody.
+//! Destructors of application values that panic: each panic is logged and has no other effect.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
 
@@ -16,7 +16,7 @@ use crate::reply::{PendingReply, ReplyError, ReplyTo, reply_channel};
 use crate::store::Snapshot;
 use crate::time::{Clock, SystemClock, Timestamp};
 
-/// A command that nobody handles here.
+/// A command that is dropped unhandled.
 struct Bomb(#[expect(dead_code, reason = "dropped with the bomb")] ReplyTo<u64>);
 
 impl Drop for Bomb {
@@ -34,11 +34,11 @@ enum Command {
 enum Kind {
     #[default]
     Counted,
-    /// `on_event` panics at it.
+    /// `on_event` panics at an event of this kind.
     Poison,
 }
 
-/// Armed where it was made, and not where it was read.
+/// An event whose destructor panics if the event was made here, and not if it was read back.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Event {
     kind: Kind,
@@ -56,7 +56,7 @@ fn armed() -> Event {
     Event { kind: Kind::Counted, is_armed: true }
 }
 
-/// The destructor of the default panics.
+/// A state whose destructor panics for the default value.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State(u64);
 

@@ -9,7 +9,8 @@ use crate::entity::engine::Input;
 use crate::entity::{EntitySettings, StopReason};
 use crate::reply::ReplyError;
 
-/// S13 and pitfalls P2, P3: after a failed append nothing later counts as seen, and the event comes again.
+/// S13 and pitfalls P2, P3: after a failed append no later event counts as seen, and the event
+/// comes again.
 #[test]
 fn s13_a_replicated_event_whose_append_fails_is_neither_lost_nor_doubled() {
     let mut world = World::new(&["A", "B"]);
@@ -122,7 +123,7 @@ fn waits_between_restarts_grow_up_to_their_limit() {
         world.pass(Duration::from_millis(wait * 1000 - 1));
         assert!(world.replica("A").held.is_empty(), "{wait}");
         world.pass(Duration::from_millis(1));
-        // permit, then the snapshot is what fails next
+        // the permit is granted, then the read of the snapshot fails next
         world.io_once("A");
     }
 }

@@ -14,7 +14,7 @@ fn logs() -> [fn() -> Log; 2] {
     ]
 }
 
-/// A has seen `good` of B and cannot have `bad`.
+/// A world in which A has seen `good` of B and cannot apply `bad`.
 fn holding(log: fn() -> Log) -> World {
     let mut world = World::new(&["A", "B"]);
     world.restart_as("A", log());

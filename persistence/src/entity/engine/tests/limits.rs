@@ -1,4 +1,4 @@
-//! Groups and pages by bytes: what a store takes is what the engine sends.
+//! Groups and pages by bytes: the engine sends only appends that the store takes.
 
 use super::log::Command;
 use super::world::{Mode, World};
@@ -10,7 +10,7 @@ fn text(bytes: usize) -> &'static str {
     Box::leak("x".repeat(bytes).into_boxed_str())
 }
 
-/// The appends of the world's journals fail when they are larger.
+/// A world whose journals refuse appends of more than 5 MiB.
 fn world(names: &[&'static str]) -> World {
     let mut world = World::new(names);
     world.limits = Limits { append_bytes_max: 5 << 20, ..Limits::default() };

@@ -1,4 +1,4 @@
-//! The behaviour of the tests: a list of what happened, with code that fails on demand.
+//! The behaviour of the tests: a list of the applied events, with code that fails on demand.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::event::{Payload, SequenceNr};
 use crate::reply::ReplyTo;
 use crate::time::Timestamp;
 
-/// A list of what happened, with the flags of each event as they were seen.
+/// A command of the tests.
 #[derive(Debug)]
 pub(super) enum Command {
     Add(Vec<&'static str>, ReplyTo<usize>),
@@ -21,27 +21,28 @@ pub(super) enum Command {
     LaterDone(ReplyTo<usize>),
     LaterOr(ReplyTo<usize>),
     Panic(ReplyTo<usize>),
-    /// Persists, and its answer cannot be made.
+    /// Persists; the answer panics.
     ThenPanics(ReplyTo<usize>),
     /// Persists, and answers from a side effect that panics.
     RunPanics(ReplyTo<usize>),
-    /// Reads, and its answer cannot be made.
+    /// Reads; the answer panics.
     ReadPanics(ReplyTo<usize>),
-    /// Stores nothing, runs a side effect, and its answer cannot be made.
+    /// Stores nothing and runs a side effect; the answer panics.
     RunThenPanics(ReplyTo<usize>),
-    /// The same in the other order.
+    /// Stores nothing; the answer panics, then a side effect runs.
     PanicsThenRun(ReplyTo<usize>),
-    /// Stores nothing; its side effect, which would answer, cannot look at the state.
+    /// Stores nothing; the side effect, which would answer, panics when it reads the state.
     RunUnread(ReplyTo<usize>),
-    /// Persists, and lets another command have the place for the answer.
+    /// Persists; a side effect puts the `ReplyTo` into the slot.
     PassOn(ReplyTo<usize>, Passed),
-    /// An asynchronous effect, and a stash, with an answer of their own.
+    /// An asynchronous effect with a `then_reply`, which is not allowed; `StashThen` is a stash
+    /// with one.
     LaterThen(ReplyTo<usize>),
     StashThen(ReplyTo<usize>),
     Stop,
 }
 
-/// A place for an answer that was passed on.
+/// The slot of a `ReplyTo` that was passed on.
 pub(super) type Passed = std::sync::Arc<std::sync::Mutex<Option<ReplyTo<usize>>>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,15 +55,15 @@ pub(super) struct Line {
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// `on_event` panics at it.
+    /// `on_event` panics at this text.
     pub(super) poison: Option<&'static str>,
-    /// `from_journal` does not know it.
+    /// `from_journal` does not know this text.
     pub(super) unknown: Option<&'static str>,
-    /// `event_type` panics at it.
+    /// `event_type` panics at this text.
     pub(super) untyped: Option<&'static str>,
-    /// `snapshot_when` panics at it.
+    /// `snapshot_when` panics at this text.
     pub(super) unsnapped: Option<&'static str>,
-    /// `snapshot_when` wants a snapshot after it.
+    /// `snapshot_when` wants a snapshot after this text.
     pub(super) snapped: Option<&'static str>,
     pub(super) signals: std::sync::Mutex<Vec<(Signal, u64, Timestamp)>>,
 }

@@ -1,4 +1,4 @@
-//! The engine by its actions: what it persists when, what it answers when, and what it asks for.
+//! Tests of the engine by its actions: the time and content of its appends, answers and requests.
 
 mod destructors;
 mod failure;

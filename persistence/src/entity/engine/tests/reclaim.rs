@@ -32,7 +32,7 @@ fn rewind(world: &mut World, name: &'static str, kept: usize) {
     world.feed(name, Input::Doubted(others));
 }
 
-/// The next I/O that is held, as text; it is run.
+/// Runs the next I/O that is held, and returns it as text.
 fn next(world: &mut World, name: &'static str) -> String {
     let held = &world.replica(name).held;
     let text = held.front().map_or_else(String::new, |action| format!("{action:?}"));
@@ -40,7 +40,7 @@ fn next(world: &mut World, name: &'static str) -> String {
     text
 }
 
-/// Until the entity is at work.
+/// Runs I/O until the entity is at work.
 fn recover(world: &mut World, name: &'static str) {
     while !world.replica(name).engine.is_running() {
         next(world, name);
@@ -144,7 +144,7 @@ fn a_peer_that_does_not_answer_refuses_commands_after_a_while() {
     world.pass(EntitySettings::default().reclaim_wait);
     assert!(matches!(reply.now(), Err(ReplyError::Unavailable(_))));
 
-    // the answer that comes at last ends it
+    // the late answer ends the doubt
     world.io("A");
     let reply = world.add("A", "a4");
     world.io("A");
@@ -170,7 +170,7 @@ fn what_was_taken_back_and_is_not_durable_is_taken_back_again_after_a_restart() 
     recover(&mut world, "A");
     next(&mut world, "A");
     next(&mut world, "A");
-    // the append of what came back fails, and the entity begins anew
+    // the append of the events that came back fails, and the entity begins anew
     world.fail_io("A", unavailable());
     assert!(!world.replica("A").engine.is_running());
     let reply = world.add("A", "a4");
@@ -288,7 +288,7 @@ fn reads_wait_too() {
     assert_eq!(reply.now(), Ok(6));
 }
 
-/// A restore that brought back the journal and not the snapshots, or the other way round.
+/// A backup brought back an old journal, and the snapshots stayed newer.
 #[test]
 fn a_snapshot_above_the_journal_is_voided_and_what_is_missing_is_taken_back() {
     let settings =
@@ -367,7 +367,7 @@ fn nothing_is_appended_before_the_snapshots_above_the_journal_are_unusable() {
     assert_eq!(world.texts("A"), ["a1", "a2", "a3", "a4", "a5", "a6", "a7"]);
 }
 
-/// A snapshot of a history that the journal lost, and that nobody made unusable.
+/// A snapshot stays of a history that the journal lost: it was not made unusable.
 #[test]
 fn an_event_that_the_snapshot_has_already_is_not_applied_again() {
     let mut world = with_a_snapshot_above_the_journal();
@@ -385,7 +385,7 @@ fn an_event_that_the_snapshot_has_already_is_not_applied_again() {
     assert!(stopped.contains("event 7 is event 4 of `A`, which was applied before"), "{stopped}");
 }
 
-/// Behaviours that cannot have `bad`: they cannot read it, or panic at it.
+/// Behaviours that cannot apply `bad`: they cannot read it, or panic at it.
 fn without_bad() -> [fn() -> Log; 2] {
     [
         || Log { unknown: Some("bad"), ..Log::default() },
@@ -393,7 +393,8 @@ fn without_bad() -> [fn() -> Log; 2] {
     ]
 }
 
-/// A and B with events of both; A's journal has the first `kept`, and A, in doubt, cannot have B's `bad`.
+/// A and B with events of both. A's journal has the first `kept` events, and A, in doubt, cannot
+/// apply B's `bad`.
 fn held_in_doubt(kept: usize, log: fn() -> Log, a_has_seen_bad: bool) -> World {
     let mut world = World::new(&["A", "B"]);
     world.add("A", "a1");
@@ -401,7 +402,7 @@ fn held_in_doubt(kept: usize, log: fn() -> Log, a_has_seen_bad: bool) -> World {
     world.direct = a_has_seen_bad;
     world.add("B", "bad");
     if !a_has_seen_bad {
-        // B's own journal has it before A's next one, which has not seen it
+        // B's journal has `bad` before A's next event, which has not seen `bad`
         let late = world.replica("A").published.len();
         world.add("A", "a2");
         let own = world.replica("A").published.split_off(late);

@@ -1,11 +1,12 @@
-//! What an entity knows after it starts again.
+//! The state and version of an entity after a restart.
 
 use super::log::Command;
 use super::world::{Mode, World};
 use crate::entity::{EntitySettings, StopReason};
 use crate::event::SequenceNr;
 
-/// S4 and pitfall P6: the version is recovered on every path, for own events too, so that a concurrent write is still flagged.
+/// S4 and pitfall P6: the version is recovered on every path, also for own events, so that a
+/// concurrent write is still flagged.
 #[test]
 fn s4_after_replay_snapshot_or_both_a_concurrent_write_is_flagged() {
     for (snapshot_every, writes) in [(0, 3), (3, 3), (2, 3)] {

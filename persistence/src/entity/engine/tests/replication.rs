@@ -182,7 +182,7 @@ fn s12_events_that_arrive_in_any_phase_are_not_lost() {
         world.io("B");
         world.add("A", "a");
         world.io("A");
-        // B recovers, writes, saves a snapshot and runs a future; A's event arrives somewhere between
+        // B recovers, writes, saves a snapshot and runs a future; A's event arrives in between
         let published = world.replica("A").published.clone();
         world.restart("B");
         let own = world.add("B", "b");
@@ -210,7 +210,7 @@ fn an_answer_to_the_journal_loop_waits_until_the_events_are_durable() {
     world.io("B");
     assert_eq!(world.replica("B").caught_up, [("A".to_owned(), 1)]);
 
-    // what came directly needs no read
+    // events that came directly need no read
     world.mode = Mode::Flow;
     world.direct = true;
     world.add("A", "a2");
@@ -279,7 +279,8 @@ fn a_full_buffer_is_read_again_from_the_journal() {
     assert_eq!(world.texts("B").len(), 5);
 }
 
-/// S15: whether the replicas' journals are one store or several does not show, since each has a stream of its own.
+/// S15: the outcome is the same whether the replicas' journals are one store or several, since each
+/// replica has its own stream.
 #[test]
 fn s15_the_order_of_reads_does_not_change_the_outcome() {
     let run = |order: &[(&'static str, &'static str)]| {

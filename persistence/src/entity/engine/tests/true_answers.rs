@@ -1,4 +1,4 @@
-//! What an asker is told of the effect follows from where its command was.
+//! An asker's answer is true about the effect: it follows from the position of the command.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ fn events_that_the_store_refuses_are_rejected_and_the_entity_goes_on() {
     assert_eq!(next.now(), Ok(1));
 }
 
-/// What the asker of a command that a future made is told, when `fail` happens to it.
+/// The error for the asker of a command that a future made, when `fail` happens to the command.
 fn told_after_a_future(fail: impl FnOnce(&mut World)) -> ReplyError {
     let mut world = World::new(&["A", "B"]);
     world.mode = Mode::Hold;

@@ -1,4 +1,4 @@
-//! Application code that fails hurts the command that it was called for, and nobody else.
+//! Application code that fails hurts only the command that it was called for.
 
 use std::sync::atomic::Ordering;
 

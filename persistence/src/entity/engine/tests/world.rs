@@ -1,5 +1,5 @@
-//! Several replicas of one entity, each with a journal in memory. I/O waits in a queue until the test runs it, so that a test
-//! decides what happens before what.
+//! Several replicas of one entity, each with a journal in memory. I/O waits in a queue until the
+//! test runs it, so that a test decides the order of events.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
 
@@ -32,19 +32,19 @@ pub(super) struct Replica {
     pub(super) reclaimed: usize,
     pub(super) forked: Vec<u64>,
     pub(super) voided: Vec<SequenceNr>,
-    /// What the host was told of events that are held back.
+    /// The calls to the host about events that are held back.
     pub(super) held_back: Vec<(String, u64, HeldEvent)>,
-    /// What an operator wants skipped: origins and numbers.
+    /// The events that an operator wants skipped: origins and numbers.
     pub(super) skips: Vec<(&'static str, u64)>,
     pub(super) deleted_snapshots: SequenceNr,
     pub(super) deleted: SequenceNr,
     id: ReplicationId,
 }
 
-/// What the test lets happen by itself.
+/// The I/O that runs by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// All I/O at once.
+    /// All I/O runs at once.
     Flow,
     /// I/O waits for [`World::io`].
     Hold,
@@ -57,7 +57,7 @@ pub(super) struct World {
     pub(super) limits: Limits,
     pub(super) mode: Mode,
     pub(super) wall: u64,
-    /// Whether own events go to the other replicas at once.
+    /// True when own events go to the other replicas at once.
     pub(super) direct: bool,
     elapsed: Duration,
     start: tokio::time::Instant,
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// Runs the I/O that waits, and what follows from it.
+    /// Runs the I/O that waits, and the I/O that follows from it.
     pub(super) fn io(&mut self, name: &'static str) {
         while self.io_once(name) {}
     }
@@ -293,7 +293,7 @@ impl World {
         self.feed(name, input);
     }
 
-    /// Lets time pass and wakes everybody.
+    /// Lets time pass and wakes every replica.
     pub(super) fn pass(&mut self, time: Duration) {
         self.elapsed += time;
         let names: Vec<_> = self.replicas.keys().copied().collect();
@@ -321,7 +321,7 @@ impl World {
         self.feed(name, Input::Command(Queued::unlimited(command)));
     }
 
-    /// Tells `name` what the journal of `other` has, as the journal loop does.
+    /// Tells `name` which events the journal of `other` has, as the journal loop does.
     pub(super) fn news(&mut self, name: &'static str, other: &'static str) {
         let journal = &self.replicas[other].journal;
         let Some(last) = journal.last() else { return };

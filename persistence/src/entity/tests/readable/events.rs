@@ -52,7 +52,8 @@ struct Flat {
     rest: BTreeMap<String, u32>,
 }
 
-/// Refused with bincode before anything is stored, with the type and the remedy; kept by the codecs with names.
+/// Asserts that a value is refused with bincode before anything is stored, with the type and the
+/// remedy, and is kept by the codecs with names.
 async fn needs_names<V: Value + PartialEq>(value: V) {
     let place = Place::new(EntitySettings::default()).await;
     let entity = place.start(&Keeper::new(CodecId::Bincode));
@@ -79,7 +80,7 @@ async fn events_that_bincode_cannot_read_are_rejected_with_the_type_and_the_reme
     needs_names(serde_json::json!({ "amount": 3 })).await;
 }
 
-/// Written as `(x, y)`, read as `(y, x)`.
+/// A value that is written as `(x, y)` and read as `(y, x)`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(from = "(u8, u8)")]
 struct Swapped {
@@ -117,7 +118,7 @@ async fn an_event_that_is_read_as_another_value_is_rejected() {
     }
 }
 
-/// A list whose two halves do not fit: read in reverse, or sorted.
+/// A list whose `Serialize` and `Deserialize` do not fit: it is read in reverse, or sorted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Misread<const SORTED: bool>(Vec<u32>);
 
@@ -180,7 +181,7 @@ async fn a_map_without_an_order_is_stored_and_snapshots_too() {
     }
 }
 
-/// What an old release knows, and what a new one writes as version 2: the other way round.
+/// An old release reads an event that a newer one wrote with another manifest or version.
 #[tokio::test(start_paused = true)]
 async fn an_event_of_a_version_that_is_not_known_is_never_read_as_one_of_today() {
     for (manifest, version) in [("", 2), ("moved", 1)] {

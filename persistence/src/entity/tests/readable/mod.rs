@@ -1,4 +1,5 @@
-//! What is acknowledged can be read: after a restart the state is there, or an error names what is missing, and never another value.
+//! Acknowledged events can be read: after a restart the entity has the same state, or an error
+//! names the missing events. A different state never appears.
 
 mod events;
 mod snapshots;
@@ -24,7 +25,7 @@ use crate::reply::{ReplyError, ReplyTo};
 use crate::store::{Snapshot, Stores, WriterId};
 use crate::time::SystemClock;
 
-/// What an entity of these tests can keep.
+/// A value that an entity of these tests can keep.
 trait Value: Serialize + DeserializeOwned + Debug + Clone + Send + Sync + 'static {}
 impl<T: Serialize + DeserializeOwned + Debug + Clone + Send + Sync + 'static> Value for T {}
 
@@ -33,12 +34,12 @@ enum Command<V> {
     Read(ReplyTo<Vec<V>>),
 }
 
-/// Keeps every value that it was given.
+/// Keeps every value that a command brings.
 #[derive(Clone)]
 struct Keeper<V> {
     codec: CodecId,
     snapshot_version: u16,
-    /// A snapshot of version 1 is carried forward.
+    /// True when snapshots of version 1 are carried forward.
     adapts: bool,
     signals: Arc<Mutex<Vec<Signal>>>,
     of: PhantomData<fn() -> V>,
@@ -168,7 +169,7 @@ impl<V: Value> Entity<V> {
         values.iter().find(|(counter, _)| *counter == name).unwrap().1
     }
 
-    /// Lets what is under way end: it is all in memory.
+    /// Lets the work that is under way end, which is all in memory.
     async fn settle(&self) {
         self.read().await.unwrap();
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;

@@ -53,10 +53,10 @@ async fn a_state_of_a_million_small_numbers_survives_the_deletion_of_its_events(
     assert_eq!(numbers.iter().map(Vec::len).sum::<usize>(), 1_200_000);
 }
 
-/// A state that cannot be read back: the events are kept.
+/// Events are kept when the state cannot be read back.
 #[tokio::test(start_paused = true)]
 async fn a_state_that_is_read_as_another_value_is_not_stored_and_nothing_is_deleted() {
-    /// Forgets at reading what was written.
+    /// A state whose sum is written and not read.
     #[derive(Debug, Clone, Default, Serialize, Deserialize)]
     struct Forgetful {
         #[serde(skip_deserializing)]
@@ -163,7 +163,7 @@ async fn a_snapshot_that_cannot_be_read_is_passed_over_for_an_older_one() {
     assert_eq!(entity.read().await, Ok(vec![1, 2, 3, 4, 5]));
     assert_eq!(entity.counter("snapshots_passed_over"), 1);
 
-    // and with only the unreadable one left, what is missing is named
+    // when only the unreadable snapshot is left, the error names the missing events
     entity.settle().await;
     place.stores.snapshots.delete_snapshots_to(&place.id(), SequenceNr::MAX).await.unwrap();
     place.stores.snapshots.save_snapshot(&place.id(), &newest).await.unwrap();
