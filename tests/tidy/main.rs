@@ -4,7 +4,10 @@
 //! - no file has more than 400 code lines (tests below `#[cfg(test)]` not counted);
 //! - a pure core (a file with a `pub fn step(`) has no `async`, no clock, no randomness, no hash
 //!   order;
-//! - no member manifest names a version: versions are in the root manifest.
+//! - no member manifest names a version: versions are in the root manifest;
+//! - comments are plain English ([`english`]).
+
+mod english;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,13 +18,17 @@ const FORBIDDEN_IN_CORES: [&str; 7] =
 
 #[test]
 fn every_source_file_keeps_the_rules_of_the_house() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut files = Vec::new();
     collect(&root, &mut files);
     assert!(files.len() > 20, "only {} files found below {}", files.len(), root.display());
 
     let complaints: Vec<String> = files.iter().flat_map(|file| complaints(&root, file)).collect();
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

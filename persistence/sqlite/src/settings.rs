@@ -65,8 +65,8 @@ pub struct SqliteSettings {
     pub feed_cache_max: usize,
     /// Bytes in one answer to a replay, which has at least one batch. Default: 4 MiB.
     pub replay_bytes_max: usize,
-    /// Time between two log lines about a failure of writes that lasts, such as a full disk. Default:
-    /// 1 min.
+    /// Time between two log lines about a failure of writes that lasts, such as a full disk.
+    /// Default: 1 min.
     #[serde(with = "antiphon_persistence::time::text")]
     pub fault_log_interval: Duration,
     /// Pages that the write-ahead log may have before it is copied back into the file. Default:

@@ -25,7 +25,8 @@
 //! # }
 //! use antiphon_persistence::entity::testkit::EntityTest;
 //!
-//! let mut counter = EntityTest::new(Counter, "counter|c-1|DC-A").given([Event::Added { delta: 2 }]);
+//! let mut counter =
+//!     EntityTest::new(Counter, "counter|c-1|DC-A").given([Event::Added { delta: 2 }]);
 //! let answer = counter.ask(|reply_to| Command::Add { delta: 3, reply_to });
 //! assert_eq!(answer, Ok(5));
 //! assert_eq!(counter.new_events(), [Event::Added { delta: 3 }]);

@@ -7,6 +7,7 @@
 //!   (`docs/design/0002-delivery-path.md`).
 //! - `slot`: the lock of one shard, under which no application code runs.
 //! - `local`: the entities of a shard that lives here.
+//! - `following`: the journal loops of a shard that lives here, and events of direct replication.
 //! - `remote`: commands to and from other nodes.
 //! - `relay`: members that pass commands on to homes to which this node is not connected.
 //! - `ways`: tells the homes of other replicas' shards to read events that direct replication may
@@ -17,6 +18,7 @@
 
 mod control;
 mod doubts;
+mod following;
 mod host;
 mod local;
 mod readiness;

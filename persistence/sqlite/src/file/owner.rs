@@ -8,9 +8,9 @@
 //!
 //! A checkpoint copies the pages of the log into the file, the first page first. The first page
 //! counts the pages of the database, so after a checkpoint that was interrupted, by a full disk for
-//! example, the file is shorter than its own count, and the immutable look calls it damaged. The log
-//! still has every page. Then the first page in the log names the owner, and SQLite, which reads the
-//! log too, decides whether the journal is sound.
+//! example, the file is shorter than its own count, and the immutable look calls it damaged. The
+//! log still has every page. Then the first page in the log names the owner, and SQLite, which
+//! reads the log too, decides whether the journal is sound.
 //!
 //! Only SQLite ever opens the database file itself: closing any descriptor of a file drops all
 //! locks that the process has on it (POSIX), also the locks of SQLite.

@@ -1,15 +1,16 @@
 //! Finds the reason why SQLite could not open a file.
 //!
-//! SQLite says only that it cannot open one; the system's error stays inside of it. So the system is
-//! asked again, for the folder: opening and closing the database file itself would drop the locks
-//! that this process has on it (POSIX).
+//! SQLite says only that it cannot open one; the system's error stays inside of it. So the system
+//! is asked again, for the folder: opening and closing the database file itself would drop the
+//! locks that this process has on it (POSIX).
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// Most files that SQLite opens for one connection: database, log, index, and the folder to sync it.
+/// Most files that SQLite opens for one connection: database, log, index, and the folder to sync
+/// it.
 const FILES_MAX: usize = 4;
 
 /// The system's error numbers for too many open files, in this process and in the system.

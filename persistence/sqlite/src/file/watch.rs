@@ -6,9 +6,10 @@
 //! by device and inode, with those that were opened. A missing or different file ends the store for
 //! good: it takes nothing any more, also when the file is moved back.
 //!
-//! A file that is copied over the journal in place keeps its inode. It is noticed when it is smaller
-//! than before, or when its newest batch is older (`writer/group.rs`), and else not: a checkpoint,
-//! also one of another process, changes the size and the times of the file in the same way.
+//! A file that is copied over the journal in place keeps its inode. It is noticed when it is
+//! smaller than before, or when its newest batch is older (`writer/group.rs`), and else not: a
+//! checkpoint, also one of another process, changes the size and the times of the file in the same
+//! way.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;

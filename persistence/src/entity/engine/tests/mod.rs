@@ -6,6 +6,7 @@ mod holding;
 mod limits;
 mod log;
 mod reclaim;
+mod reclaim_held;
 mod recovery;
 mod replication;
 mod true_answers;
