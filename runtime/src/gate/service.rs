@@ -27,7 +27,8 @@ impl ServiceId {
 /// A receiver of messages.
 ///
 /// Messages of one peer come one after the other, in the order in which that peer sent them to this
-/// service; messages of different peers may come at the same time.
+/// service. Exception: a message of an urgent service that is longer than one record can be
+/// overtaken by later ones. Messages of different peers may come at the same time.
 pub trait Service: Send + Sync + 'static {
     /// Takes a message: a request when there is a responder, else a tell. Must not block; slow work
     /// runs elsewhere and keeps the responder.
