@@ -13,6 +13,7 @@ pub(crate) fn child(arguments: &[String]) -> Option<ExitCode> {
     match text(0) {
         "child-echo" => tcp_echo::serve(),
         "child-node" => runtime().block_on(replication::serve(text(1), text(2))),
+        "child-start-peer" => runtime().block_on(start::serve_peer(text(1))),
         "child-start" => runtime().block_on(start::serve(text(1))),
         "child-cassandra" => runtime().block_on(cassandra::serve(text(1))),
         "child-idle" => runtime().block_on(idle::serve(text(1), text(2).parse().unwrap_or(0))),

@@ -18,6 +18,10 @@ pub(crate) fn run(report: &mut Report) {
     for _ in 0..RUNS {
         let folder = tempfile::tempdir_in("target").expect("a writable folder");
         let path = folder.path().to_str().expect("a path in UTF-8");
+        // without a journal of the peer, the place would take no command (docs/restore.md)
+        let mut peer = Spawned::new(&["child-start-peer", path]);
+        assert_eq!(peer.line(), "started");
+        drop(peer);
         let watch = Stopwatch::start();
         let mut child = Spawned::new(&["child-start", path]);
         assert_eq!(child.line(), "acknowledged");
@@ -26,6 +30,13 @@ pub(crate) fn run(report: &mut Report) {
     }
     report.plain("start", "to the first acknowledged command", "s", &seconds);
     report.plain("start", "resident memory of the node", "MiB", &memory);
+}
+
+/// A node of the other place, which makes that place's journal.
+pub(crate) async fn serve_peer(folder: &str) {
+    let _node = node(Path::new(folder), "B", "A").await;
+    println!("started");
+    until_stdin_ends().await;
 }
 
 /// A node that acknowledges one command.
