@@ -1,7 +1,7 @@
-//! Plain English in comments: their width, how doc lines begin, and phrases that nobody understands at once.
+//! Plain English in comments: their width, how doc lines begin, and phrases that are riddles.
 //!
-//! A doc sentence begins with its noun or a verb and names the thing. These rules find what a reader stumbles over most
-//! often; a good comment needs more than to pass them.
+//! A doc sentence begins with its noun or a verb and names the thing. These rules find the most
+//! frequent faults only; a good comment needs more than to pass them.
 
 use super::{collect, root};
 
