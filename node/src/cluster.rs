@@ -30,7 +30,7 @@ pub struct LocalClusterSettings {
     pub extra: String,
     /// The `antiphon` binary.
     pub binary: PathBuf,
-    /// Longest time until a node is ready.
+    /// Longest time until a node is ready; also the `start_timeout` of each node.
     pub start_timeout: Duration,
 }
 
@@ -174,8 +174,9 @@ impl LocalCluster {
             peers.push_str(&format!("[[peers]]\nplace = {other:?}\njournal = {journal}\n\n"));
         }
         let text = format!(
-            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}",
+            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\nstart_timeout = \"{}ms\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}",
             self.journal_text(replica)?,
+            self.settings.start_timeout.as_millis(),
             self.settings.extra
         );
         write(&self.settings.data_dir.join(format!("{name}.toml")), &text)

@@ -10,6 +10,10 @@ use antiphon_tests::antiphon_binary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// Longest time that a test waits for something. A database server that starts while other tests
+/// have both cores needs more than a minute.
+const PATIENCE: Duration = Duration::from_secs(240);
+
 pub(crate) struct Processes {
     pub(crate) cluster: LocalCluster,
     pub(crate) folder: TempDir,
@@ -35,7 +39,7 @@ impl Processes {
             journals,
             extra: extra.to_owned(),
             binary: antiphon_binary(),
-            start_timeout: Duration::from_secs(60),
+            start_timeout: PATIENCE,
         });
         let processes = Self { cluster: cluster.await.expect("a cluster"), folder };
         for index in 0..processes.cluster.nodes().len() {
@@ -60,7 +64,7 @@ impl Processes {
     pub(crate) async fn ready(&self, index: usize) {
         let mut client = self.client(index);
         let clock = SystemClock;
-        let until = clock.now() + Duration::from_secs(90);
+        let until = clock.now() + PATIENCE;
         loop {
             let answer = client.get("/health/ready", &[]).await;
             if answer.as_ref().is_ok_and(|(status, _)| status.is_success()) {
@@ -71,7 +75,7 @@ impl Processes {
                 let log = std::fs::read_to_string(self.cluster.log(&name)).unwrap_or_default();
                 let lines: Vec<&str> = log.lines().collect();
                 let end = lines[lines.len().saturating_sub(20)..].join("\n");
-                panic!("{name} is not ready after 90 seconds: {answer:?}\n{end}");
+                panic!("{name} is not ready after {PATIENCE:?}: {answer:?}\n{end}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -94,9 +98,9 @@ pub(crate) fn cassandra() -> LocalJournals {
 /// Waits until the condition holds; on a timeout, panics with `what`.
 pub(crate) async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let clock = SystemClock;
-    let until = clock.now() + Duration::from_secs(90);
+    let until = clock.now() + PATIENCE;
     while !holds().await {
-        assert!(clock.now() < until, "{what}: not after 90 seconds");
+        assert!(clock.now() < until, "{what}: not after {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
