@@ -67,7 +67,8 @@ pub struct NodeSettings {
     /// Time between two reads of the table of the own place.
     #[serde(with = "antiphon_persistence::time::text")]
     pub scan_interval: Duration,
-    /// Time between two reads of the table of another place.
+    /// Time between two reads of the table of another place, and of the sessions of all places.
+    /// While no session is expected to change, the sessions are read every fifth time.
     #[serde(with = "antiphon_persistence::time::text")]
     pub peer_scan_interval: Duration,
     /// Limit of a call of the coordination store; then the call counts as failed with an unknown

@@ -31,6 +31,9 @@ pub(in crate::node) struct FollowParts {
 
 type Versioned = Option<(RowVersion, SessionRow)>;
 
+/// Turns from one reading of the sessions to the next, while nothing is expected to change.
+const SETTLED_TURNS: u32 = 5;
+
 /// Follows the sessions of all places until the node ends.
 pub(in crate::node) async fn follow(mut parts: FollowParts) {
     let mut seen: BTreeMap<Arc<str>, Witness> = BTreeMap::new();
@@ -39,6 +42,7 @@ pub(in crate::node) async fn follow(mut parts: FollowParts) {
         tokio::time::sleep(parts.settings.scan_interval).await;
     }
     let mut is_suspected = false;
+    let mut turns = 0;
     loop {
         is_suspected |= tokio::select! {
             suspicion = parts.suspicions.recv() => match suspicion {
@@ -48,6 +52,11 @@ pub(in crate::node) async fn follow(mut parts: FollowParts) {
             },
             () = tokio::time::sleep(parts.settings.peer_scan_interval) => false,
         };
+        turns += 1;
+        if !is_suspected && turns < SETTLED_TURNS && parts.is_settled(&seen) {
+            continue;
+        }
+        turns = 0;
         match parts.look(is_suspected).await {
             Ok(is_done) => is_suspected &= !is_done,
             Err(error) => tracing::debug!(%error, "the session of the place cannot be read"),
@@ -194,6 +203,18 @@ impl FollowParts {
             self.show(row);
         }
         Ok(is_done)
+    }
+
+    /// True while no change of a session is expected: the session of each place was seen, each
+    /// witness was read, and no decision of an operator waits for a place that is away.
+    fn is_settled(&self, seen: &BTreeMap<Arc<str>, Witness>) -> bool {
+        let state = self.state.borrow();
+        let is_read = state.row.as_ref().is_some_and(|row| {
+            row.accepted.is_empty() && row.doubts.values().all(|doubt| !doubt.unread)
+        });
+        is_read
+            && state.unreachable.is_empty()
+            && self.peers.keys().all(|place| seen.contains_key(place))
     }
 
     fn reached(&self, place: &Arc<str>, why_not: Option<String>) {
