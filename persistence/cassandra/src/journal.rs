@@ -50,9 +50,9 @@ impl Journal for CassandraStores {
 
     async fn append(&self, id: &WriterId, append: Append) -> Result<()> {
         append.check()?;
-        append.check_size(&self.limits())?;
+        let bytes = append.check_size(&self.limits())?;
         let Some(writer) = self.open_here(id) else { return Err(self.not_open(id).await?) };
-        let outcome = self.append_with(&writer, append).await;
+        let outcome = self.append_with(&writer, append, bytes).await;
         if outcome.as_ref().is_err_and(|e| e.kind() == antiphon_persistence::ErrorKind::Fenced) {
             count(&self.inner.shared.counters.fenced, 1);
         }
@@ -121,7 +121,7 @@ impl CassandraStores {
         })
     }
 
-    async fn append_with(&self, writer: &Writer, append: Append) -> Result<()> {
+    async fn append_with(&self, writer: &Writer, append: Append, bytes: usize) -> Result<()> {
         writer.ended()?;
         writer.room_to_copy().await;
         let queue = &self.inner.queue;
@@ -131,7 +131,7 @@ impl CassandraStores {
         let Ok(room) = queue.clone().acquire_owned().await else {
             return Err(Error::bug("the queue of the journal is closed"));
         };
-        let bytes = self.inner.queue_bytes.take(Limits::append_bytes(&append.events)).await?;
+        let bytes = self.inner.queue_bytes.take(bytes).await?;
         let room = Room { _place: room, _bytes: bytes };
         let encoded = encode_entry(&append);
         writer.ended()?;

@@ -329,7 +329,9 @@ async fn a_replay_that_goes_on_finds_events_in_a_row_that_begins_before_its_page
         let events: Vec<_> = (first..=last).map(event).collect();
         let mut record = batch::encode(&events);
         let name: Arc<str> = stream(0).into();
-        seal(Checksum::of("events").text(&name).number(0).number(first).number(last), &mut record);
+        let mut key = Checksum::of("events");
+        key.text(&name).number(0).number(first).number(last);
+        seal(key, &mut record);
         let row = EventRow { stream: name, part: 0, first, last, record: record.into() };
         model.put_events(&row).await.expect("a row");
     }

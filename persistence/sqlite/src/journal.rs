@@ -2,6 +2,7 @@
 //! a mark near the requested events.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
@@ -16,7 +17,8 @@ use crate::record_error::{Unread, damaged};
 use crate::stores::SqliteStores;
 use crate::sums::{BATCH_COLUMNS, BatchHeader, of_events, of_head};
 use crate::writer::{
-    End, WriterState, damaged_writer, insert_writer, seal_writer, stream_end, writer_state,
+    End, MARK_EVERY, WriterState, damaged_writer, insert_writer, seal_writer, stream_end,
+    writer_state,
 };
 use antiphon_persistence::record::batch;
 
@@ -54,8 +56,8 @@ impl Journal for SqliteStores {
 
     async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
         append.check()?;
-        append.check_size(&self.limits())?;
-        self.writer()?.append(writer, append).await
+        let bytes = append.check_size(&self.limits())?;
+        self.writer()?.append(writer, append, bytes).await
     }
 
     async fn seal(&self, writer: &WriterId) -> Result<()> {
@@ -135,7 +137,7 @@ fn batches(
     let start = start(connection, id, end, range.last)?;
     let mut found = VecDeque::new();
     let mut bytes = 0;
-    let mut statement = connection.prepare_cached(&batch_statement())?;
+    let mut statement = connection.prepare_cached(&BATCH_STATEMENT)?;
     let mut ordinal = start;
     while ordinal != 0 {
         let mut rows = statement.query([ordinal])?;
@@ -164,12 +166,11 @@ fn batches(
     Ok(found)
 }
 
-/// Column of the events in [`batch_statement`].
+/// Column of the events in [`BATCH_STATEMENT`].
 const EVENTS_COLUMN: usize = 8;
 
-fn batch_statement() -> String {
-    format!("SELECT {BATCH_COLUMNS}, events FROM batches WHERE ordinal = ?1")
-}
+static BATCH_STATEMENT: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {BATCH_COLUMNS}, events FROM batches WHERE ordinal = ?1"));
 
 /// Reads a batch without its events. `None` when the batch is missing.
 fn header(connection: &Connection, ordinal: i64) -> rusqlite::Result<Option<BatchHeader>> {
@@ -207,6 +208,10 @@ fn start(
     end: End,
     last: i64,
 ) -> rusqlite::Result<i64> {
+    if end.depth < MARK_EVERY {
+        // the stream has no mark yet
+        return Ok(end.newest);
+    }
     let marked: Option<i64> = connection
         .prepare_cached(
             "SELECT ordinal FROM marks WHERE stream = ?1 AND first > ?2 ORDER BY first LIMIT 1",

@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{Error, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::error::from_sqlite;
 use crate::file::{FileId, Identity, Watch};
@@ -29,7 +32,13 @@ struct Shared {
     /// The file that was opened last, and the number of times that it differed from the file
     /// before.
     seen: Mutex<(Option<Identity>, u64)>,
+    /// The files at the path at the last look, and the time of the look.
+    looked: Mutex<Option<(Instant, Option<Identity>)>>,
 }
+
+/// Time from one look at the files to the next. Until then, reads go on in the files of the last
+/// look: a look takes as long as a small read.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A connection, and the files that it reads. The files are unknown when they were moved during the
 /// opening; such a connection is not used again.
@@ -65,7 +74,7 @@ impl Shared {
         settings: &SqliteSettings,
         watch: Option<&Watch>,
     ) -> Result<Open> {
-        let now = Identity::of(path).ok();
+        let now = self.look(path);
         let fits = |open: &Open| now.is_some() && open.files == now;
         let unused = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,8 +104,24 @@ impl Shared {
         }
     }
 
+    /// The files at the path, at most [`LOOK_INTERVAL`] ago.
+    fn look(&self, path: &Path) -> Option<Identity> {
+        let now = SystemClock.now();
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, files)) = *looked
+            && now - at < LOOK_INTERVAL
+        {
+            return files;
+        }
+        let files = Identity::of(path).ok();
+        *looked = Some((now, files));
+        files
+    }
+
     /// Records the files that are read from now on.
     fn note(&self, files: Option<Identity>) {
+        let looked = Some((SystemClock.now(), files));
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.0.is_some() && seen.0 != files {
             seen.1 += 1;

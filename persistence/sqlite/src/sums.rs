@@ -14,7 +14,8 @@ pub(crate) fn name_hash(name: &str) -> i64 {
 /// The checksum of a head.
 pub(crate) fn of_head(name: &str, end: End) -> i64 {
     let End { stream, highest, newest, deleted, depth, .. } = end;
-    let sum = Checksum::of("heads").text(name).signed(stream).signed(highest);
+    let mut sum = Checksum::of("heads");
+    sum.text(name).signed(stream).signed(highest);
     sum.signed(newest).signed(deleted).signed(depth).stored()
 }
 
@@ -54,8 +55,9 @@ impl BatchHeader {
     /// own one.
     pub(crate) fn sum(&self, name: &str, seen: &[u8]) -> i64 {
         let Self { ordinal, stream, first, last, previous, events_checksum, .. } = self;
-        let sum = Checksum::of("batches").text(name).signed(*ordinal).signed(*stream);
-        let sum = sum.signed(*first).signed(*last).signed(*previous).bytes(seen);
+        let mut sum = Checksum::of("batches");
+        sum.text(name).signed(*ordinal).signed(*stream);
+        sum.signed(*first).signed(*last).signed(*previous).bytes(seen);
         sum.signed(*events_checksum).stored()
     }
 

@@ -11,7 +11,9 @@ use super::checksum::{Checksum, DAMAGED, SEAL_BYTES, open, seal};
 use crate::store::{OffsetKey, RowVersion};
 
 fn key(table: &str, key: &str, version: RowVersion) -> Checksum {
-    Checksum::of("cells").text(table).text(key).number(version)
+    let mut sum = Checksum::of("cells");
+    sum.text(table).text(key).number(version);
+    sum
 }
 
 /// The record of a row's value.

@@ -24,7 +24,9 @@ use crate::time::Timestamp;
 const FORMAT: u8 = 2;
 
 fn key(stream: &str, sequence_nr: SequenceNr) -> Checksum {
-    Checksum::of("snapshots").text(stream).number(sequence_nr.value())
+    let mut key = Checksum::of("snapshots");
+    key.text(stream).number(sequence_nr.value());
+    key
 }
 
 /// The record of a snapshot of a stream.

@@ -81,11 +81,13 @@ impl Snapshot {
 }
 
 impl Append {
-    /// Checks the size of each event, and of all events together.
+    /// Checks the size of each event, and of all events together. Returns
+    /// [`Limits::append_bytes`].
     ///
     /// # Errors
     /// `Rejected`, naming the limit, when an event or the append is larger than the store takes.
-    pub fn check_size(&self, limits: &Limits) -> Result<()> {
+    pub fn check_size(&self, limits: &Limits) -> Result<usize> {
+        let mut all = batch::HEAD_BYTES_MAX;
         for event in &self.events {
             let actual = Limits::event_bytes(&event.meta, &event.payload);
             if actual > limits.event_bytes_max {
@@ -94,15 +96,15 @@ impl Append {
                     self.persistence_id, event.sequence_nr, limits.event_bytes_max
                 )));
             }
+            all += actual;
         }
-        let actual = Limits::append_bytes(&self.events);
-        if actual > limits.append_bytes_max {
+        if all > limits.append_bytes_max {
             return Err(Error::rejected(format!(
-                "append to `{}`: expected at most {} bytes (`append_bytes_max`), actual {actual}",
+                "append to `{}`: expected at most {} bytes (`append_bytes_max`), actual {all}",
                 self.persistence_id, limits.append_bytes_max
             )));
         }
-        Ok(())
+        Ok(all)
     }
 }
 

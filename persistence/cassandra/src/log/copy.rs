@@ -42,8 +42,9 @@ pub(crate) fn bucket_of(stream: &ReplicationId) -> u16 {
 pub(crate) const BUCKETS: u16 = 16;
 
 fn key(row: &EventRow) -> Checksum {
-    let sum = Checksum::of("events").text(&row.stream).number(row.part);
-    sum.number(row.first).number(row.last)
+    let mut sum = Checksum::of("events");
+    sum.text(&row.stream).number(row.part).number(row.first).number(row.last);
+    sum
 }
 
 /// Completes a row with its events and their checksum.

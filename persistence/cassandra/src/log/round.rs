@@ -63,8 +63,9 @@ impl Entry {
 }
 
 fn key(lane: &LaneId, at: LanePosition) -> Checksum {
-    let sum = Checksum::of("log").text(&lane.writer).number(u64::from(lane.lane));
-    sum.number(at.part).number(at.nr)
+    let mut sum = Checksum::of("log");
+    sum.text(&lane.writer).number(u64::from(lane.lane)).number(at.part).number(at.nr);
+    sum
 }
 
 /// Decodes a round that was read at this position, after a check of its checksum.

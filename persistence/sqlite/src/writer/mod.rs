@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use antiphon_persistence::store::{Append, Limits, QueueRoom, WriterId};
+use antiphon_persistence::store::{Append, QueueRoom, WriterId};
 use antiphon_persistence::{Error, Result};
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
@@ -31,7 +31,8 @@ use crate::record_error::Unread;
 use crate::stats::{Counters, count};
 
 pub(crate) use append::{
-    EncodedAppend, WriterState, damaged_writer, insert_writer, seal_writer, writer_state,
+    EncodedAppend, MARK_EVERY, WriterState, damaged_writer, insert_writer, seal_writer,
+    writer_state,
 };
 pub(crate) use streams::{End, stream_end};
 
@@ -85,10 +86,16 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread), counters, path, room })
     }
 
-    /// Appends, and returns when the append is durable or refused.
-    pub(crate) async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
+    /// Appends, and returns when the append is durable or refused. `bytes` is the size of the
+    /// append.
+    pub(crate) async fn append(
+        &self,
+        writer: &WriterId,
+        append: Append,
+        bytes: usize,
+    ) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        let room = self.room.take(Limits::append_bytes(&append.events)).await?;
+        let room = self.room.take(bytes).await?;
         self.submit(Write::Append(EncodedAppend::new(writer, append, answer, room))).await?;
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
