@@ -6,14 +6,14 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::engine::{Action, Engine, Generation, Input, Now, Release};
-use super::handle::{EMPTY, FULL, UNKNOWN};
+use super::handle::{EMPTY, FULL, Signs, UNKNOWN};
 use super::runtime::Inner;
 use super::skip::SkippedEvent;
 use super::storing::store;
@@ -46,20 +46,16 @@ impl<E> EntityActor<E> {
 
 pub(super) struct Arguments<E: EventSourced> {
     pub(super) id: ReplicationId,
-    pub(super) arriving: Arc<AtomicUsize>,
-    pub(super) is_empty: Arc<AtomicU8>,
+    pub(super) signs: Arc<Signs>,
     pub(super) writes: Arc<Writes>,
-    pub(super) gone: Arc<AtomicBool>,
     pub(super) runtime: Arc<Inner<E>>,
 }
 
 pub(super) struct State<E: EventSourced> {
     pub(super) id: ReplicationId,
-    arriving: Arc<AtomicUsize>,
-    is_empty: Arc<AtomicU8>,
+    signs: Arc<Signs>,
     /// Closed from outside when the entity is killed: no later action is carried out.
     pub(super) writes: Arc<Writes>,
-    gone: Arc<AtomicBool>,
     /// `None` when the entity could not be started.
     engine: Option<Engine<E>>,
     pub(super) runtime: Arc<Inner<E>>,
@@ -76,7 +72,7 @@ impl<E: EventSourced> State<E> {
     /// miss the events of the append.
     fn tell_gone(&self, reason: StopReason, after: impl FnOnce() + Send + 'static) {
         self.writes.close();
-        self.gone.store(true, Ordering::Release);
+        self.signs.gone.store(true, Ordering::Release);
         let (id, runtime, writes) = (self.id.clone(), self.runtime.clone(), self.writes.clone());
         if writes.count() == 0 {
             runtime.parts.host.stopped(&id, reason);
@@ -116,17 +112,15 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         myself: ActorRef<Self::Msg>,
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
-        let Arguments { id, arriving, is_empty, writes, gone, runtime } = arguments;
+        let Arguments { id, signs, writes, runtime } = arguments;
         let (engine, failure) = match runtime.engine(&id).await {
             Ok(engine) => (Some(engine), None),
             Err(why) => (None, Some(why)),
         };
         let mut state = State {
             id,
-            arriving,
-            is_empty,
+            signs,
             writes,
-            gone,
             engine,
             runtime,
             permit: None,
@@ -151,7 +145,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         let input = match message {
             EntityMessage::Input(input) => input,
             EntityMessage::Replicated(events) => {
-                state.arriving.fetch_sub(events.len(), Ordering::AcqRel);
+                state.signs.arriving.fetch_sub(events.len(), Ordering::AcqRel);
                 Input::Replicated(events)
             }
             EntityMessage::Permit(generation, permit) => {
@@ -188,7 +182,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         }
         let is_empty = state.engine.as_ref().and_then(Engine::is_empty);
         let is_empty = is_empty.map_or(UNKNOWN, |is_empty| if is_empty { EMPTY } else { FULL });
-        state.is_empty.store(is_empty, Ordering::Relaxed);
+        state.signs.is_empty.store(is_empty, Ordering::Relaxed);
         if is_retry && state.refusal.is_none() {
             look_at_doubts(&myself, state);
         }

@@ -30,16 +30,25 @@ pub(super) const EMPTY: u8 = 1;
 /// The entity has events, or commands that wait.
 pub(super) const FULL: u8 = 2;
 
+/// The facts that an entity's actor and its handles tell each other, beside messages.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// Events of other replicas in the actor's queue.
+    pub(super) arriving: AtomicUsize,
+    /// `UNKNOWN`, `EMPTY` or `FULL`.
+    pub(super) is_empty: AtomicU8,
+    /// True when the entity is gone; its host was told, or is about to be.
+    pub(super) gone: AtomicBool,
+}
+
 /// A running entity. Cheap to clone.
 pub struct EntityHandle<E: EventSourced> {
     pub(super) actor: ActorRef<EntityMessage<E>>,
     pub(super) taken: Arc<AtomicUsize>,
     pub(super) mailbox_max: usize,
-    pub(super) arriving: Arc<AtomicUsize>,
-    pub(super) is_empty: Arc<AtomicU8>,
+    pub(super) signs: Arc<Signs>,
     pub(super) arrivals_max: usize,
     pub(super) writes: Arc<Writes>,
-    pub(super) gone: Arc<AtomicBool>,
     pub(super) counters: Arc<EntityCounters>,
 }
 
@@ -49,11 +58,9 @@ impl<E: EventSourced> Clone for EntityHandle<E> {
             actor: self.actor.clone(),
             taken: self.taken.clone(),
             mailbox_max: self.mailbox_max,
-            arriving: self.arriving.clone(),
-            is_empty: self.is_empty.clone(),
+            signs: self.signs.clone(),
             arrivals_max: self.arrivals_max,
             writes: self.writes.clone(),
-            gone: self.gone.clone(),
             counters: self.counters.clone(),
         }
     }
@@ -119,13 +126,13 @@ impl<E: EventSourced> EntityHandle<E> {
     /// whether the entity has them: if not, they are to be read from the journal of their replica.
     pub fn replicated(&self, events: Vec<StoredEvent>) -> bool {
         let count = events.len();
-        if self.arriving.fetch_add(count, Ordering::AcqRel) + count > self.arrivals_max {
-            self.arriving.fetch_sub(count, Ordering::AcqRel);
+        if self.signs.arriving.fetch_add(count, Ordering::AcqRel) + count > self.arrivals_max {
+            self.signs.arriving.fetch_sub(count, Ordering::AcqRel);
             EntityCounters::add(&self.counters.arrival_overflows, count);
             return false;
         }
         if self.actor.send_message(EntityMessage::Replicated(events)).is_err() {
-            self.arriving.fetch_sub(count, Ordering::AcqRel);
+            self.signs.arriving.fetch_sub(count, Ordering::AcqRel);
             return false;
         }
         true
@@ -152,13 +159,13 @@ impl<E: EventSourced> EntityHandle<E> {
 
     /// Returns whether the entity is gone; its host was told, or is about to be.
     pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.signs.gone.load(Ordering::Acquire)
     }
 
     /// Returns whether the entity has no event and no command, so that nothing is lost when it is
     /// stopped; `None` while it is not at work.
     pub fn is_empty(&self) -> Option<bool> {
-        match self.is_empty.load(Ordering::Relaxed) {
+        match self.signs.is_empty.load(Ordering::Relaxed) {
             UNKNOWN => None,
             is_empty => Some(is_empty == EMPTY && self.command_count() == 0),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 use ractor::ActorRuntime;
@@ -10,7 +10,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::actor::{Arguments, EntityActor, EntityMessage};
 use super::engine::{Engine, Input};
-use super::handle::UNKNOWN;
+use super::handle::Signs;
 use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced, Writes};
 use crate::event::StoredEvent;
 use crate::identity::{ReplicaId, ReplicationId};
@@ -190,33 +190,16 @@ impl<E: EventSourced> EntityRuntime<E> {
         }
         let inner = self.inner.clone();
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
-        let (arriving, writes) = (Arc::new(AtomicUsize::new(0)), Writes::of_entity(shard));
+        let (signs, writes) = (Arc::<Signs>::default(), Writes::of_entity(shard));
         let arrivals_max = inner.settings.arrivals_max;
         let doubts = inner.parts.host.doubts(&id);
-        let gone = Arc::new(AtomicBool::new(false));
-        let is_empty = Arc::new(AtomicU8::new(UNKNOWN));
-        let arguments = Arguments {
-            id,
-            arriving: arriving.clone(),
-            is_empty: is_empty.clone(),
-            writes: writes.clone(),
-            gone: gone.clone(),
-            runtime: inner,
-        };
+        let arguments =
+            Arguments { id, signs: signs.clone(), writes: writes.clone(), runtime: inner };
         let (actor, _started) = ActorRuntime::spawn_instant(None, EntityActor::new(), arguments)
             .map_err(|error| Error::bug(format!("the entity's actor cannot start: {error}")))?;
         let taken = Arc::new(AtomicUsize::new(0));
-        let handle = EntityHandle {
-            actor,
-            taken,
-            mailbox_max,
-            arriving,
-            is_empty,
-            arrivals_max,
-            writes,
-            gone,
-            counters,
-        };
+        let handle =
+            EntityHandle { actor, taken, mailbox_max, signs, arrivals_max, writes, counters };
         if !doubts.is_empty() {
             let _ = handle.actor.send_message(EntityMessage::Input(Input::Doubted(doubts)));
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::holding::Holding;
+use super::queued::push;
 use super::recovery::Recovery;
 use super::running::{Failure, Running};
 use super::{Action, Generation, Input, Now, Queued};
@@ -120,7 +121,7 @@ impl<E: EventSourced> Engine<E> {
             Input::Start => self.begin(actions),
             Input::Doubted(replicas) => self.doubted(now, replicas, actions),
             Input::Vouched(replica) => self.vouched(&replica),
-            Input::Command(queued) => self.inbox.push_back(queued),
+            Input::Command(queued) => push(&mut self.inbox, queued),
             Input::Replicated(events) => self.arrived(now, events),
             Input::PeerHas(news) => {
                 self.heard(news);

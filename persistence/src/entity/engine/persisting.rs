@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::core::{Shared, store_failure};
+use super::queued::push;
 use super::running::{Failure, Running};
 use super::{Action, Release, proof};
 use crate::entity::effect::CommandFuture;
@@ -103,12 +104,12 @@ impl<E: EventSourced> Persisting<E> {
             let bytes = Limits::append_bytes(&group);
             self.collected_count += group.len();
             self.collected_bytes += bytes;
-            self.collected.push_back(Group { events: group, bytes });
+            push(&mut self.collected, Group { events: group, bytes });
         }
     }
 
     pub(super) fn defer(&mut self, needed: SequenceNr, due: Due<E>) {
-        self.waiting.push_back((needed, due));
+        push(&mut self.waiting, (needed, due));
     }
 
     /// Fails the answers, each by the position of its command, and returns the `CaughtUp` actions

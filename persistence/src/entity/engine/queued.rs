@@ -1,6 +1,7 @@
 //! A command on its way through the engine: first it waits with its slot of the mailbox, then its
 //! visible effects wait for the disk.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -97,4 +98,13 @@ impl Release {
             prepared.fail(error.clone());
         }
     }
+}
+
+/// Appends to a queue. The first element takes the room of one: most queues of an idle entity never
+/// hold a second element, and the room of an empty queue is kept.
+pub(super) fn push<T>(queue: &mut VecDeque<T>, element: T) {
+    if queue.capacity() == 0 {
+        queue.reserve_exact(1);
+    }
+    queue.push_back(element);
 }

@@ -25,6 +25,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::core::{Engine, Shared};
+use super::queued::push;
 use super::running::Running;
 use super::{Action, Now, Queued};
 use crate::entity::{EntityCounters, EventSourced};
@@ -110,7 +111,7 @@ impl Doubts {
         if self.own_times.len() >= OWN_TIMES_MAX {
             self.own_times.pop_front();
         }
-        self.own_times.push_back((number, time));
+        push(&mut self.own_times, (number, time));
     }
 
     /// The time of the known own event with the number of `event`, if the two events differ.

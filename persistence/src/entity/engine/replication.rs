@@ -41,7 +41,7 @@ struct Peer {
     /// The highest number for which the host was told of `held`.
     held_told: SequenceNr,
     /// The look behind a held event in the replica's journal, in doubt.
-    beyond: Option<Beyond>,
+    beyond: Option<Box<Beyond>>,
     /// The events that the replica is known to have: for deleting events, never for delivery.
     has: VersionVector,
 }
@@ -305,7 +305,8 @@ impl<E: EventSourced> Running<E> {
         if held.is_some() && is_asked {
             // the next read begins now, so that its end counts as an answer
             self.doubts.asks(replica);
-            peer.beyond = Some(Beyond { position: peer.position, waiting_own: None });
+            let position = peer.position;
+            peer.beyond = Some(Box::new(Beyond { position, waiting_own: None }));
         } else if let Some(at) = retry_at {
             // never at once: the event may have to wait until the entity is idle
             peer.retry_at = Some(at.max(now.instant + shared.settings.held_retry_min));

@@ -53,7 +53,7 @@ pub(super) struct Running<E: EventSourced> {
     pub(super) doubts: Doubts,
     applier: Applier,
     context: CommandContext,
-    asynchronous: Option<Asynchronous<E::Command>>,
+    asynchronous: Option<Box<Asynchronous<E::Command>>>,
     passivating: bool,
     /// The reason why the state is not read any more: `on_event` panicked, and the state may be
     /// half-changed. Work that is under way is finished, then the entity begins again from the
@@ -145,7 +145,7 @@ impl<E: EventSourced> Running<E> {
         shared: &Shared<E>,
         result: Result<E::Command, AsynchronousFailure>,
     ) -> Option<Queued<E::Command>> {
-        let Asynchronous { slot, claim, on_failure } = self.asynchronous.take()?;
+        let Asynchronous { slot, claim, on_failure } = *self.asynchronous.take()?;
         let command = match (result, on_failure) {
             (Ok(command), on_failure) => {
                 let _ = guard::call("Drop of an effect", &shared.id, || drop(on_failure));
@@ -256,7 +256,7 @@ impl<E: EventSourced> Running<E> {
             Kind::Asynchronous(future, on_failure) => {
                 not_run(shared, then, "`Effect::asynchronous`");
                 self.persisting.defer(self.newest, Due::Asynchronous(future, claim.clone()));
-                self.asynchronous = Some(Asynchronous { slot, claim, on_failure });
+                self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
                 return None;
             }
         }
