@@ -83,7 +83,7 @@ impl Inner {
                     gate.deliver(&peer.id, &peer.asks, message);
                 }
                 gate.guarded(&peer.id, "delivery", || {
-                    let effects = peer.core().step(gate.clock.now(), Input::Delivered);
+                    let effects = peer.step(gate.clock.now(), Input::Delivered);
                     gate.run(&peer, effects);
                 });
                 drop(gate);
@@ -136,11 +136,11 @@ impl TransportHandler for Handler {
         }
         gate.guarded(peer, "connection", || {
             let link = gate.peer_or_new(peer);
-            if link.core().is_up() {
+            if link.is_up() {
                 return;
             }
             link.connection.store(gate.next_number(), Ordering::Release);
-            let effects = link.core().step(gate.clock.now(), Input::Up);
+            let effects = link.step(gate.clock.now(), Input::Up);
             gate.run(&link, effects);
             gate.link_changed(1);
         });
@@ -150,8 +150,8 @@ impl TransportHandler for Handler {
         let Some(gate) = self.0.upgrade() else { return };
         let Some(link) = gate.peer(peer) else { return };
         gate.guarded(peer, "end of a connection", || {
-            let was_up = link.core().is_up();
-            let effects = link.core().step(gate.clock.now(), Input::Down);
+            let was_up = link.is_up();
+            let effects = link.step(gate.clock.now(), Input::Down);
             gate.run(&link, effects);
             gate.forget(&link);
             if was_up {
@@ -166,7 +166,7 @@ impl TransportHandler for Handler {
         gate.metrics.frames_received.inc();
         gate.metrics.bytes_received.inc_by(frame.len() as u64);
         gate.guarded(peer, "frame", || {
-            let effects = link.core().step(gate.clock.now(), Input::Frame(frame));
+            let effects = link.step(gate.clock.now(), Input::Frame(frame));
             gate.run(&link, effects);
         });
     }

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::asks::{Asks, Ticket};
+use super::asks::{AnswerCall, Asks, Ticket};
 use super::deliver::Handler;
 use super::link::{Budget, Effect, Input, Message, MessageKind};
 use super::metrics::GateMetrics;
@@ -101,20 +102,27 @@ impl Inner {
         payload: Bytes,
     ) -> Result<(), SendError> {
         let message = Message { kind, service, correlation, payload };
-        let sent =
-            if *to == self.local { self.send_local(message) } else { self.offer(to, message) };
-        match &sent {
-            Ok(()) if kind == MessageKind::Tell => self.metrics.tells.inc(),
-            Ok(()) => {}
-            Err(error) => self.metrics.refused.with_label_values(&[error.reason()]).inc(),
+        let sent = if *to == self.local {
+            self.send_local(message)
+        } else {
+            let unknown = || SendError::Unreachable(format!("`{to}` is not connected"));
+            self.peer(to).ok_or_else(unknown).and_then(|peer| Self::offer(&peer, message))
+        };
+        if sent.is_ok() && kind == MessageKind::Tell {
+            self.metrics.tells.inc();
+        }
+        self.noted(sent)
+    }
+
+    /// Counts the reason of a refusal.
+    fn noted(&self, sent: Result<(), SendError>) -> Result<(), SendError> {
+        if let Err(error) = &sent {
+            self.metrics.refused.with_label_values(&[error.reason()]).inc();
         }
         sent
     }
 
-    fn offer(&self, to: &NodeId, message: Message) -> Result<(), SendError> {
-        let Some(peer) = self.peer(to) else {
-            return Err(SendError::Unreachable(format!("`{to}` is not connected")));
-        };
+    fn offer(peer: &Peer, message: Message) -> Result<(), SendError> {
         let wake = peer.core().offer(message)?;
         if wake {
             peer.wake.notify_one();
@@ -146,19 +154,59 @@ impl Inner {
         message: Bytes,
     ) -> Result<Ticket, AskError> {
         self.metrics.asks.inc();
-        let asks = if *to == self.local {
-            self.local_asks.clone()
-        } else {
-            let not_connected = || AskError::NotConnected(format!("`{to}` is not connected"));
-            self.peer(to).ok_or_else(not_connected)?.asks.clone()
+        let message_of = |ticket: &Ticket| Message {
+            kind: MessageKind::Ask,
+            service,
+            correlation: ticket.correlation,
+            payload: message,
         };
-        let ticket = asks.register()?;
-        self.send(to, MessageKind::Ask, service, ticket.correlation, message)?;
+        if *to == self.local {
+            let ticket = self.local_asks.register()?;
+            self.noted(self.send_local(message_of(&ticket)))?;
+            return Ok(ticket);
+        }
+        let not_connected = || AskError::NotConnected(format!("`{to}` is not connected"));
+        let peer = self.peer(to).ok_or_else(not_connected)?;
+        let ticket = peer.asks.register()?;
+        self.noted(Self::offer(&peer, message_of(&ticket)))?;
         Ok(ticket)
     }
 
+    /// Sends a request whose answer goes to `then`. On an error, `then` comes back.
+    pub(super) fn ask_then(
+        &self,
+        to: &NodeId,
+        service: ServiceId,
+        message: Bytes,
+        (then, deadline): (AnswerCall, Instant),
+    ) -> Result<(), (AskError, AnswerCall)> {
+        self.metrics.asks.inc();
+        let peer = (*to != self.local).then(|| self.peer(to));
+        let asks = match &peer {
+            None => &self.local_asks,
+            Some(Some(peer)) => &peer.asks,
+            Some(None) => {
+                return Err((AskError::NotConnected(format!("`{to}` is not connected")), then));
+            }
+        };
+        let correlation = asks.register_call(then, deadline)?;
+        let message = Message { kind: MessageKind::Ask, service, correlation, payload: message };
+        let sent = match &peer {
+            Some(Some(peer)) => Self::offer(peer, message),
+            Some(None) | None => self.send_local(message),
+        };
+        match self.noted(sent) {
+            Ok(()) => Ok(()),
+            // an ask that is not there any more has its answer: the link has just ended
+            Err(error) => match asks.take_call(correlation) {
+                Some(then) => Err((error.into(), then)),
+                None => Ok(()),
+            },
+        }
+    }
+
     pub(super) fn is_connected(&self, node: &NodeId) -> bool {
-        *node == self.local || self.peer(node).is_some_and(|peer| peer.core().is_up())
+        *node == self.local || self.peer(node).is_some_and(|peer| peer.is_up())
     }
 
     pub(super) fn trouble(&self, peer: &NodeId) -> Option<String> {
@@ -182,10 +230,7 @@ impl Inner {
 
     /// True when every request of another node was answered, and every answer has arrived.
     pub(super) fn is_quiet(&self) -> bool {
-        let is_settled = |peer: &Arc<Peer>| {
-            let core = peer.core();
-            !core.is_up() || core.is_settled()
-        };
+        let is_settled = |peer: &Arc<Peer>| !peer.is_up() || peer.core().is_settled();
         self.serving.load(Ordering::Acquire) == 0 && self.peers().values().all(is_settled)
     }
 
@@ -208,8 +253,8 @@ impl Inner {
     }
 
     fn end(&self, peer: &Arc<Peer>) {
-        let was_up = peer.core().is_up();
-        let effects = peer.core().step(self.clock.now(), Input::Down);
+        let was_up = peer.is_up();
+        let effects = peer.step(self.clock.now(), Input::Down);
         self.run(peer, effects);
         peer.stop_flusher();
         if was_up {
@@ -224,9 +269,11 @@ impl Inner {
 
     fn tick(&self) {
         let peers: Vec<_> = self.peers().values().cloned().collect();
+        self.local_asks.expire(self.clock.now());
         for peer in peers {
+            peer.asks.expire(self.clock.now());
             self.guarded(&peer.id, "tick", || {
-                let effects = peer.core().step(self.clock.now(), Input::Tick);
+                let effects = peer.step(self.clock.now(), Input::Tick);
                 self.run(&peer, effects);
             });
         }
@@ -234,7 +281,7 @@ impl Inner {
 
     pub(super) fn connection(&self, node: &NodeId) -> Option<u64> {
         let peer = self.peer(node)?;
-        let is_up = peer.core().is_up();
+        let is_up = peer.is_up();
         is_up.then(|| peer.connection.load(Ordering::Acquire))
     }
 
@@ -293,7 +340,7 @@ impl Inner {
     pub(super) fn forget(&self, peer: &Arc<Peer>) {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         let is_known = peers.get(&peer.id).is_some_and(|known| Arc::ptr_eq(known, peer));
-        if is_known && !peer.is_wanted() && !peer.core().is_up() {
+        if is_known && !peer.is_wanted() && !peer.is_up() {
             peers.remove(&peer.id);
             peer.stop_flusher();
         }
@@ -301,7 +348,7 @@ impl Inner {
 
     fn flush(&self, peer: &Arc<Peer>) {
         self.guarded(&peer.id, "flush", || {
-            let effects = peer.core().step(self.clock.now(), Input::Flush);
+            let effects = peer.step(self.clock.now(), Input::Flush);
             self.run(peer, effects);
         });
     }

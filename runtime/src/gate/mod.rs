@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use ask_error::AskError;
+use asks::AnswerCall;
 use bytes::Bytes;
 use inner::Inner;
 use link::MessageKind;
@@ -35,7 +36,11 @@ use tokio::sync::watch;
 use crate::NodeId;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::task;
 use crate::transport::{SendError, Transport};
+
+/// A time limit that is never reached.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Sends messages to other nodes and hands their messages to services. Cheap to clone.
 #[derive(Clone)]
@@ -102,6 +107,34 @@ impl Gate {
                 metrics.asks_failed.with_label_values(&[error.reason()]).inc();
             }
             answer
+        }
+    }
+
+    /// Sends a request like [`Self::ask`] and calls `then` with the answer, once. `then` runs after
+    /// this returns, or at once on another thread: on the task that delivers messages, so it must
+    /// be short and must not block. The time limit is checked every `tick_interval`. Costs less
+    /// than a task that waits for [`Self::ask`].
+    pub fn ask_then(
+        &self,
+        to: &NodeId,
+        service: ServiceId,
+        message: Bytes,
+        timeout: Duration,
+        then: impl FnOnce(Result<Bytes, AskError>) + Send + 'static,
+    ) {
+        let metrics = self.inner.metrics.clone();
+        let then = AnswerCall::new(move |answer| {
+            if let Err(error) = &answer {
+                metrics.asks_failed.with_label_values(&[error.reason()]).inc();
+            }
+            then(answer);
+        });
+        let now = self.inner.clock.now();
+        let deadline = now.checked_add(timeout).unwrap_or(now + FOREVER);
+        let asked = self.inner.ask_then(to, service, message, (then, deadline));
+        if let Err((error, then)) = asked {
+            // the caller may be the code that `then` calls again
+            task::spawn("ask not sent", async move { then.answer(Err(error)) });
         }
     }
 

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::GateSettings;
 use super::asks::Asks;
-use super::link::{Budget, LinkCore, Message};
+use super::link::{Budget, Effect, Input, LinkCore, Message};
 use crate::NodeId;
 
 pub(super) struct Peer {
@@ -22,6 +23,8 @@ pub(super) struct Peer {
     pub(super) asks: Arc<Asks>,
     pub(super) wake: Notify,
     core: Mutex<LinkCore>,
+    /// Equals [`LinkCore::is_up`] after the last step, so that the question takes no lock.
+    up: AtomicBool,
     flusher: Mutex<Option<JoinHandle<()>>>,
     later: Mutex<Later>,
     /// Number of the current connection, different for each connection; zero before the first.
@@ -50,6 +53,7 @@ impl Peer {
             asks: Arc::new(Asks::new(settings.asks_max)),
             wake: Notify::new(),
             core: Mutex::new(LinkCore::new(settings.clone(), budget, first_stream)),
+            up: AtomicBool::new(false),
             flusher: Mutex::default(),
             later: Mutex::default(),
             connection: AtomicU64::new(0),
@@ -59,6 +63,19 @@ impl Peer {
 
     pub(super) fn core(&self) -> MutexGuard<'_, LinkCore> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Steps the core.
+    pub(super) fn step(&self, now: Instant, input: Input) -> Vec<Effect> {
+        let mut core = self.core();
+        let effects = core.step(now, input);
+        self.up.store(core.is_up(), Ordering::Release);
+        effects
+    }
+
+    /// Returns whether there is a connection.
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
     }
 
     pub(super) fn set_flusher(&self, task: JoinHandle<()>) {

@@ -70,23 +70,67 @@ async fn each_way_of_not_answering_is_told() {
             }
         }),
     );
-    let ask = |message: &'static [u8]| {
-        a.ask(b.local_node(), SERVICE, Bytes::from_static(message), SECOND)
-    };
+    for by_call in [false, true] {
+        let ask = async |to: &NodeId, service: ServiceId, message: Bytes| {
+            if by_call {
+                called(&a, to, service, message).await
+            } else {
+                a.ask(to, service, message, SECOND).await
+            }
+        };
+        let to_b = async |message: &'static [u8]| {
+            ask(b.local_node(), SERVICE, Bytes::from_static(message)).await
+        };
+        assert_eq!(to_b(b"drop").await, Err(AskError::NoReply));
+        assert_eq!(to_b(b"panic").await, Err(AskError::NoReply));
+        assert_eq!(to_b(b"fail").await, Err(AskError::Stopped("shard 3".into())));
+        // the request was handled; only its answer was lost
+        let Err(AskError::Unanswered(why)) = to_b(b"long").await else { panic!("an answer came") };
+        assert!(why.contains("actual 9437184"), "{why}");
+        let long = ask(b.local_node(), SERVICE, vec![0; 9 << 20].into()).await;
+        assert!(matches!(long, Err(AskError::TooLarge { actual: 9437184, .. })));
+        assert_eq!(to_b(b"wait").await, Err(AskError::Timeout));
+        let other = ask(b.local_node(), ServiceId(99), Bytes::new()).await;
+        assert_eq!(other, Err(AskError::NotHere("service 99".into())));
+        let nobody = ask(&id("c"), SERVICE, Bytes::new()).await;
+        assert!(matches!(nobody, Err(AskError::NotConnected(_))));
+    }
+}
 
-    assert_eq!(ask(b"drop").await, Err(AskError::NoReply));
-    assert_eq!(ask(b"panic").await, Err(AskError::NoReply));
-    assert_eq!(ask(b"fail").await, Err(AskError::Stopped("shard 3".into())));
-    // the request was handled; only its answer was lost
-    let Err(AskError::Unanswered(why)) = ask(b"long").await else { panic!("an answer came") };
-    assert!(why.contains("actual 9437184"), "{why}");
-    let long = a.ask(b.local_node(), SERVICE, vec![0; 9 << 20].into(), SECOND).await;
-    assert!(matches!(long, Err(AskError::TooLarge { actual: 9437184, .. })));
-    assert_eq!(ask(b"wait").await, Err(AskError::Timeout));
-    let other = a.ask(b.local_node(), ServiceId(99), Bytes::new(), SECOND).await;
-    assert_eq!(other, Err(AskError::NotHere("service 99".into())));
-    let nobody = a.ask(&id("c"), SERVICE, Bytes::new(), SECOND).await;
-    assert!(matches!(nobody, Err(AskError::NotConnected(_))));
+/// The answer that a function gets.
+async fn called(
+    gate: &Gate,
+    to: &NodeId,
+    service: ServiceId,
+    message: Bytes,
+) -> Result<Bytes, AskError> {
+    let (sender, answer) = tokio::sync::oneshot::channel();
+    gate.ask_then(to, service, message, SECOND, |answer| drop(sender.send(answer)));
+    answer.await.expect("the function is called")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_ends_answers_every_function() {
+    let (a, b) = connected(&MemoryNetwork::new(1)).await;
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let hold = held.clone();
+    let keep = move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
+        hold.lock().unwrap().push(responder);
+    };
+    a.register(SERVICE, Arc::new(keep.clone()));
+    b.register(SERVICE, Arc::new(keep));
+    let asked = [a.local_node(), b.local_node()].map(|to| {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        a.ask_then(to, SERVICE, Bytes::new(), 100 * SECOND, |answer| drop(sender.send(answer)));
+        answer
+    });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(held.lock().unwrap().len(), 2);
+    a.close();
+    for answer in asked {
+        let error = answer.await.unwrap().unwrap_err();
+        assert!(matches!(error, AskError::Unreachable(_)), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use antiphon_persistence::reply::{
     Claim, ReplyError, ReplySender, decode_command, encode_command, refuse,
 };
 use antiphon_runtime::text::foreign;
-use antiphon_runtime::{AskError, NodeId, Responder, task};
+use antiphon_runtime::{AskError, NodeId, Responder};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,24 +76,20 @@ where
         }
         // queued before this returns, after all commands that were sent before
         let timeout = self.parts.settings.remote_ask_timeout;
-        let asked = gate.ask(&next, COMMANDS, message.encode(), timeout);
-        let (region, home) = (self.this.clone(), node.clone());
-        task::spawn("remote ask", async move {
-            match asked.await {
-                Ok(answers) => complete(&completions, answers),
-                // nothing was done there: the command is handled here, or goes to the new home
-                Err(AskError::NotHere(_) | AskError::NotConnected(_))
-                    if region.strong_count() > 0 =>
-                {
-                    claim.give_back();
-                    if let Some(region) = region.upgrade() {
-                        region.relay_lost(&home, &next);
-                        let again = Again { entity, hops: hops::next(hops), claim };
-                        region.again(&replica, again, &encoded, &completions);
-                    }
-                }
-                Err(error) => completions.fail(&reply_error(error)),
+        let (region, home, asked) = (self.this.clone(), node.clone(), next.clone());
+        gate.ask_then(&next, COMMANDS, message.encode(), timeout, move |answer| match answer {
+            Ok(answers) => complete(&completions, answers),
+            // nothing was done there: the command is handled here, or goes to the new home
+            Err(error @ (AskError::NotHere(_) | AskError::NotConnected(_))) => {
+                let Some(region) = region.upgrade() else {
+                    return completions.fail(&reply_error(error));
+                };
+                claim.give_back();
+                region.relay_lost(&home, &asked);
+                let again = Again { entity, hops: hops::next(hops), claim };
+                region.again(&replica, again, &encoded, &completions);
             }
+            Err(error) => completions.fail(&reply_error(error)),
         });
     }
 
@@ -121,11 +117,13 @@ where
     /// can go on when its shard lives here, or when this node is the relay and is connected to the
     /// home. A command without a relay can always go on.
     fn takes(&self, index: usize, hops: u8) -> bool {
+        if !(hops::is_for_relay(hops) || hops::is_from_relay(hops)) {
+            return true;
+        }
         let slot = self.slot(index);
         let is_connected = |node| self.parts.node.gate().is_connected(node);
         slot.route.is_hosting()
             || (hops::is_for_relay(hops) && slot.route.remote().is_some_and(is_connected))
-            || !(hops::is_for_relay(hops) || hops::is_from_relay(hops))
     }
 
     fn again(
@@ -145,7 +143,7 @@ where
 
     /// Takes a command from another node. The command may be anything: it is checked first.
     pub(crate) fn receive(&self, wire: WireCommand, responder: Option<Responder>) {
-        self.count("received");
+        self.metrics.received.inc();
         let id = ReplicaId::try_from(wire.replica.clone())
             .and_then(|replica| ReplicationId::new(&wire.entity_type, &wire.entity_id, replica));
         let id = match id {

@@ -8,7 +8,7 @@ use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas, TellErr
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::{ReplicaId, Slice};
 use antiphon_persistence::reply::{Claim, ReplyError, refuse};
-use antiphon_runtime::metrics::{Histogram, IntCounterVec, IntGauge};
+use antiphon_runtime::metrics::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use antiphon_runtime::{Node, NodeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,6 +54,8 @@ pub(crate) enum Message<C> {
 
 pub(super) struct RegionMetrics {
     pub(super) commands: IntCounterVec,
+    /// The outcome `received` of `commands`, which is counted for each command.
+    pub(super) received: IntCounter,
     pub(super) direct: IntCounterVec,
     pub(super) loop_reads: IntCounterVec,
     pub(super) latency: Histogram,
@@ -303,12 +305,14 @@ where
 impl RegionMetrics {
     fn new(parts: &RegionParts) -> Self {
         let metrics = parts.node.metrics();
+        let commands = metrics.counters(
+            "antiphon_region_commands_total",
+            "Commands that a region passed on or refused",
+            &["type", "outcome"],
+        );
         Self {
-            commands: metrics.counters(
-                "antiphon_region_commands_total",
-                "Commands that a region passed on or refused",
-                &["type", "outcome"],
-            ),
+            received: commands.with_label_values(&[&parts.entity_type, "received"]),
+            commands,
             direct: metrics.counters(
                 "antiphon_direct_replication_total",
                 "Messages of direct replication: sent, taken, or dropped and why",

@@ -118,7 +118,8 @@ pub(crate) fn complete(completions: &Completions, mut answers: Bytes) {
         let answer = if kind == 0 { Ok(bytes) } else { Err(read_error(kind, &bytes)) };
         completions.finish(id, answer);
     }
-    completions.fail(&ReplyError::Unanswered("the other node's answer cannot be read".into()));
+    completions
+        .fail_with(|| ReplyError::Unanswered("the other node's answer cannot be read".to_owned()));
 }
 
 fn write_error(error: &ReplyError) -> (u8, &str) {
@@ -164,16 +165,40 @@ pub(crate) struct Answers {
 }
 
 struct Collected {
-    answers: BTreeMap<u64, Answer>,
+    answers: Given,
     /// True after the command was read. Until then nothing is sent: a command that cannot be read
     /// drops the parts that were read.
     is_open: bool,
     responder: Option<Responder>,
 }
 
+/// The answers that were given. A single answer, the usual case, needs no tree.
+#[derive(Default)]
+struct Given {
+    /// `None` when there is no answer, or more than one.
+    only: Option<(u64, Answer)>,
+    several: BTreeMap<u64, Answer>,
+}
+
+impl Given {
+    fn len(&self) -> usize {
+        self.several.len() + usize::from(self.only.is_some())
+    }
+
+    /// Adds an answer; the first one with an id counts.
+    fn insert(&mut self, id: u64, answer: Answer) {
+        if self.len() == 0 {
+            self.only = Some((id, answer));
+            return;
+        }
+        self.several.extend(self.only.take());
+        self.several.entry(id).or_insert(answer);
+    }
+}
+
 impl Answers {
     pub(crate) fn new(count: u32, responder: Responder) -> Self {
-        let answers = BTreeMap::new();
+        let answers = Given::default();
         let state = Collected { answers, is_open: false, responder: Some(responder) };
         Self { count, state: Mutex::new(state) }
     }
@@ -201,7 +226,10 @@ impl Answers {
         let Some(responder) = state.responder.take() else { return };
         let answers = std::mem::take(&mut state.answers);
         drop(state);
-        responder.reply(write_answers(answers.values()));
+        responder.reply(match &answers.only {
+            Some((_, answer)) => write_answers(std::iter::once(answer)),
+            None => write_answers(answers.several.values()),
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Collected> {
@@ -213,7 +241,7 @@ impl ReplySender for Answers {
     fn send(&self, id: u64, answer: Answer) {
         if id < u64::from(self.count) {
             let mut state = self.lock();
-            state.answers.entry(id).or_insert(answer);
+            state.answers.insert(id, answer);
             self.finish(state);
         }
     }

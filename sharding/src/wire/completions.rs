@@ -56,9 +56,14 @@ impl Completions {
 
     /// Answers all remaining askers with the same error.
     pub(crate) fn fail(&self, error: &ReplyError) {
+        self.fail_with(|| error.clone());
+    }
+
+    /// Answers each remaining asker with an error.
+    pub(super) fn fail_with(&self, error: impl Fn() -> ReplyError) {
         let left = std::mem::take(&mut self.lock().askers);
         for completion in left.into_iter().flatten() {
-            completion(Err(error.clone()));
+            completion(Err(error()));
         }
     }
 
