@@ -43,7 +43,7 @@ pub(crate) struct FeedWitness {
 }
 
 impl FeedWitness {
-    fn new(node: Node, place: Arc<str>) -> Self {
+    pub(crate) fn new(node: Node, place: Arc<str>) -> Self {
         let zero = AtomicU64::default;
         Self {
             node,

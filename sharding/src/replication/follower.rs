@@ -1,7 +1,7 @@
 //! The task of one journal loop. Takes inputs from a bounded queue and a timer, and runs the
 //! effects on the stores and the shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -207,15 +207,15 @@ async fn follow(
         (effects, core.due(), core.is_at_end())
     };
     let (mut effects, mut due, mut is_at_end) = step(Input::Start);
+    let mut answers = VecDeque::new();
     loop {
         if is_at_end {
             save_end(&parts).await;
         }
-        let mut answer = None;
         for effect in effects {
-            answer = run(&parts, effect).await.or(answer);
+            answers.extend(run(&parts, effect).await);
         }
-        let input = match (answer, due) {
+        let input = match (answers.pop_front(), due) {
             (Some(answer), _) => answer,
             (None, _) if is_woken.swap(false, Ordering::AcqRel) => Input::WayOpened,
             (None, Some(due)) => tokio::select! {
@@ -344,3 +344,6 @@ fn warn(parts: &FollowerParts, what: &str, error: &antiphon_persistence::Error) 
         tracing::warn!(reader = %parts.reader, peer = %parts.peer, %error, "journal loop: {what} failed, tried again until it succeeds");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -326,11 +326,11 @@ impl<T> Lifecycle<T> {
             State::Failed { until, .. } => now < *until + restart_max,
             State::Active { .. } | State::Stopping { .. } => true,
         });
-        if !self.draining || effects.is_empty() {
+        if !self.draining || self.entities.is_empty() {
             return effects;
         }
         // application code that does not end must not hold up the shard: its later effects are not
-        // carried out
+        // carried out; some of it may have been killed before the shard began to drain
         for state in self.entities.values_mut() {
             if let State::Stopping { kept, is_killed: true, .. } = state {
                 effects.extend(kept.drain(..).map(Effect::Refuse));

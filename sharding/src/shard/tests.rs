@@ -112,6 +112,19 @@ fn a_shard_drains_although_an_entity_does_not_stop() {
 }
 
 #[test]
+fn an_entity_that_was_killed_before_the_shard_drains_does_not_hold_it_up() {
+    let (mut shard, t0) = shard();
+    shard.step(t0, deliver("a", 1));
+    shard.step(t0, Input::Passivate(id("a")));
+    let t1 = t0 + Duration::from_secs(10);
+    assert_eq!(shard.step(t1, Input::Tick), [Effect::Kill(id("a"))]);
+    assert_eq!(shard.step(t1, deliver("a", 2)), []);
+    assert_eq!(shard.step(t1, Input::Drain), []);
+    assert_eq!(shard.step(t1, Input::Tick), [Effect::Refuse(2), Effect::Drained]);
+    assert_eq!(shard.step(t1, Input::Tick), [], "said once");
+}
+
+#[test]
 fn an_entity_that_is_passivated_and_does_not_stop_is_killed_and_waited_for() {
     let (mut shard, t0) = shard();
     shard.step(t0, deliver("a", 1));
