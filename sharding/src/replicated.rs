@@ -9,6 +9,7 @@ use antiphon_persistence::reply::Claim;
 use antiphon_runtime::{Error, Node, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::coordinator::{CoordinatorHandle, CoordinatorParts, CoordinatorSettings};
@@ -40,7 +41,10 @@ where
 
     fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
         if let Some(command) = as_between_nodes(command, &claim) {
-            self.deliver_to(index, Envelope { entity, command, hops: 0, claim });
+            let node = &self.parts().node;
+            // a thread of the application may have no runtime; what starts here runs in the node's
+            let _entered = Handle::try_current().is_err().then(|| node.runtime().enter());
+            self.send_to(index, Envelope { entity, command, hops: 0, claim });
         }
     }
 

@@ -418,3 +418,14 @@ async fn after_a_restart_of_its_place_an_entity_that_holds_back_goes_on_with_its
     assert_eq!(a.read("l-1", "A").await, ["own", "more"]);
     until("the other entities work", || async { a.add("l-2", "A", "x").await.is_ok() }).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_without_a_runtime_can_tell_an_entity_that_is_not_running() {
+    let mut world = World::new();
+    let a = world.start("a", 0, Trouble::default()).await.ready().await;
+    let log = a.log("l-1", "A");
+    // the first command of the entity, which starts it
+    let told = std::thread::spawn(move || log.tell(Command::Done)).join();
+    assert!(told.is_ok());
+    assert_eq!(a.add("l-1", "A", "x").await, Ok(1));
+}

@@ -73,6 +73,7 @@ struct Inner {
     control: mpsc::Sender<driver::Control>,
     hosted: Arc<hosted::HostedCell>,
     tasks: tasks::Tasks,
+    runtime: tokio::runtime::Handle,
     shutdown: Mutex<Vec<(ShutdownPhase, &'static str, ShutdownTask)>>,
     crash: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
     extensions: Mutex<Extensions>,
@@ -240,6 +241,11 @@ impl Node {
     /// block.
     pub fn on_crash(&self, _name: &'static str, hook: Box<dyn FnOnce() + Send>) {
         self.inner.crash.lock().unwrap_or_else(PoisonError::into_inner).push(hook);
+    }
+
+    /// The tokio runtime in which the node was started.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.inner.runtime
     }
 
     /// Starts a task that ends with the node, in whatever way the node ends.

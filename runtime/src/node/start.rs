@@ -145,6 +145,7 @@ fn run(
             control,
             hosted,
             tasks: Tasks::new(),
+            runtime: tokio::runtime::Handle::current(),
             shutdown: Mutex::default(),
             crash: Mutex::default(),
             extensions: Mutex::default(),

@@ -146,15 +146,13 @@ where
         for index in 0..self.slots.len() {
             let shard = self.shard(index);
             if *self.parts.places[&shard.replica] == *place {
-                let mut slot = self.slot(index).quiet();
+                let mut slot = self.slot(index);
                 let home = homes.homes.get(&shard).cloned();
                 self.route_in(index, &mut slot, route::Input::Home(home));
                 self.tick_route_in(index, &mut slot);
             }
         }
         drop(versions);
-        // the work that was put aside under the locks is done without a lock
-        (0..self.slots.len()).for_each(|index| drop(self.slot(index)));
         self.look_at_ways();
     }
 

@@ -32,6 +32,13 @@ pub(super) struct LocalShard<E: EventSourced> {
 }
 
 impl<E: EventSourced> LocalShard<E> {
+    /// Kills the entities. None of their code runs here.
+    pub(super) fn kill(&self) {
+        for handle in self.handles.values() {
+            handle.kill();
+        }
+    }
+
     /// Drops the shard, and refuses the commands that wait for a stopping entity.
     pub(super) fn end(mut self: Box<Self>) {
         for message in self.lifecycle.take_kept() {
@@ -45,9 +52,7 @@ impl<E: EventSourced> LocalShard<E> {
 
 impl<E: EventSourced> Drop for LocalShard<E> {
     fn drop(&mut self) {
-        for handle in self.handles.values() {
-            handle.kill();
-        }
+        self.kill();
     }
 }
 

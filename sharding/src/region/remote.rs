@@ -8,7 +8,7 @@ use antiphon_persistence::reply::{
     Claim, ReplyError, ReplySender, decode_command, encode_command, refuse,
 };
 use antiphon_runtime::text::foreign;
-use antiphon_runtime::{AskError, NodeId, Responder};
+use antiphon_runtime::{AskError, NodeId, Responder, task};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -78,16 +78,22 @@ where
         let timeout = self.parts.settings.remote_ask_timeout;
         let (region, home, asked) = (self.this.clone(), node.clone(), next.clone());
         gate.ask_then(&next, COMMANDS, message.encode(), timeout, move |answer| match answer {
-            Ok(answers) => complete(&completions, answers),
+            // the application's own code reads an answer, and a command that comes back: the task
+            // of the link does not wait for it
+            Ok(answers) => {
+                task::spawn("remote answer", async move { complete(&completions, answers) });
+            }
             // nothing was done there: the command is handled here, or goes to the new home
             Err(error @ (AskError::NotHere(_) | AskError::NotConnected(_))) => {
                 let Some(region) = region.upgrade() else {
                     return completions.fail(&reply_error(error));
                 };
-                claim.give_back();
-                region.relay_lost(&home, &asked);
-                let again = Again { entity, hops: hops::next(hops), claim };
-                region.again(&replica, again, &encoded, &completions);
+                task::spawn("remote command again", async move {
+                    claim.give_back();
+                    region.relay_lost(&home, &asked);
+                    let again = Again { entity, hops: hops::next(hops), claim };
+                    region.again(&replica, again, &encoded, &completions);
+                });
             }
             Err(error) => completions.fail(&reply_error(error)),
         });

@@ -19,7 +19,7 @@ use super::readiness::Readiness;
 use super::relay::Relays;
 use super::room::Room;
 use super::route::{Effect, Input, Route, RouteSettings};
-use super::slot::{Later, Slot};
+use super::slot::{Later, Slot, SlotGuard};
 use crate::coordinator::{CoordinatorHandle, HomesVersion};
 use crate::replication::Way;
 use crate::{ShardId, ShardingSettings};
@@ -170,14 +170,15 @@ where
 
     /// Takes a command for a shard.
     pub(crate) fn deliver_to(&self, index: usize, envelope: Envelope<E::Command>) {
-        let mut slot = self.slot(index);
-        if slot.is_crowded(self.parts.settings.shard_buffer_max) {
-            drop(slot);
-            self.count("refused_full");
-            let limit = self.parts.settings.shard_buffer_max;
-            let why = format!("shard {}: `shard_buffer_max` {limit}", self.shard(index));
-            return refuse(envelope, ReplyError::Overloaded(why));
-        }
+        self.deliver_in(index, self.slot(index), envelope);
+    }
+
+    /// Takes a command of the caller, who does the work that was put aside for the shard.
+    pub(crate) fn send_to(&self, index: usize, envelope: Envelope<E::Command>) {
+        self.deliver_in(index, self.slot(index).work_here(), envelope);
+    }
+
+    fn deliver_in(&self, index: usize, mut slot: SlotGuard<'_, E>, envelope: Envelope<E::Command>) {
         let now = self.parts.node.clock().now();
         // the same as `step`, without its effects: most commands go this way
         let envelope = if slot.route.passes() {
@@ -188,6 +189,13 @@ where
         } else {
             envelope
         };
+        if slot.is_crowded(self.parts.settings.shard_buffer_max) {
+            drop(slot);
+            self.count("refused_full");
+            let limit = self.parts.settings.shard_buffer_max;
+            let why = format!("shard {}: `shard_buffer_max` {limit}", self.shard(index));
+            return refuse(envelope, ReplyError::Overloaded(why));
+        }
         let is_reachable = self.is_reachable(&slot);
         let effects = slot.route.step(now, Input::Send(envelope, is_reachable));
         self.run(index, &mut slot, effects);

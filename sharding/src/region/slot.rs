@@ -2,9 +2,10 @@
 //! both.
 //!
 //! No application code runs under that lock. Work that runs application code (a command is encoded,
-//! or a refused command is dropped) is put aside in order. The caller that releases the lock does
-//! the work: piece by piece, one thread at a time, so that commands are sent in the order in which
-//! they came.
+//! or a refused command is dropped) is put aside in order. It is done without the lock, piece by
+//! piece, by one thread at a time, so that commands are sent in the order in which they came: by
+//! the sender of a command, or else by a task of its own. Tasks that serve other shards too do none
+//! of it, since application code may block.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -13,7 +14,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use antiphon_persistence::entity::{EventSourced, Writes};
 use antiphon_persistence::guard;
 use antiphon_persistence::reply::{ReplyError, refuse};
-use antiphon_runtime::NodeId;
+use antiphon_runtime::{NodeId, task};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -75,15 +76,17 @@ impl<E: EventSourced> Slot<E> {
         self.later(Later::Refuse(command, reason));
     }
 
-    /// Puts the shard aside to be dropped.
+    /// Kills the entities, and puts the shard aside to be dropped.
     pub(super) fn end_shard(&mut self) {
         if let Some(shard) = self.shard.take() {
+            // at once, since the work before the drop may take long
+            shard.kill();
             self.later(Later::Drop(Box::new(shard)));
         }
     }
 }
 
-/// A locked slot. Its drop does the work that was put aside.
+/// A locked slot. After its drop, the work that was put aside is done.
 pub(super) struct SlotGuard<'a, E: EventSourced>
 where
     E::Command: Serialize + DeserializeOwned,
@@ -91,8 +94,8 @@ where
     region: &'a Region<E>,
     index: usize,
     locked: Option<MutexGuard<'a, Slot<E>>>,
-    /// True when the work is left to the next holder.
-    is_quiet: bool,
+    /// True when the drop does the work itself.
+    works_here: bool,
 }
 
 impl<'a, E: EventSourced> SlotGuard<'a, E>
@@ -101,13 +104,13 @@ where
 {
     pub(super) fn new(region: &'a Region<E>, index: usize) -> Self {
         let locked = Some(lock(region, index));
-        Self { region, index, locked, is_quiet: false }
+        Self { region, index, locked, works_here: false }
     }
 
-    /// Leaves the work to the next holder: the caller holds another lock, and comes again without
-    /// it.
-    pub(super) fn quiet(mut self) -> Self {
-        self.is_quiet = true;
+    /// Lets the drop do the work: the caller sends a command, holds no other lock, and serves
+    /// nobody else.
+    pub(super) fn work_here(mut self) -> Self {
+        self.works_here = true;
         self
     }
 }
@@ -142,24 +145,15 @@ where
 {
     fn drop(&mut self) {
         let Some(mut slot) = self.locked.take() else { return };
-        if self.is_quiet || slot.is_busy {
+        if slot.is_busy || slot.later.is_empty() {
             return;
         }
-        for _ in 0..TURN_MAX {
-            let Some(later) = slot.later.pop_front() else { break };
-            slot.is_busy = true;
-            drop(slot);
-            let subject = &self.region.parts.entity_type;
-            let _ = guard::call("a command", subject, || self.region.do_later(self.index, later));
-            slot = lock(self.region, self.index);
-        }
-        slot.is_busy = false;
-        let is_over = slot.later.is_empty();
+        slot.is_busy = true;
         drop(slot);
-        if !is_over && let Some(region) = self.region.this.upgrade() {
-            // the caller has work of its own
-            let index = self.index;
-            self.region.parts.node.spawn("shard queue", async move { drop(region.slot(index)) });
+        if self.works_here {
+            self.region.work(self.index);
+        } else {
+            self.region.work_on_task(self.index);
         }
     }
 }
@@ -171,6 +165,28 @@ where
     /// Locks a shard.
     pub(super) fn slot(&self, index: usize) -> SlotGuard<'_, E> {
         SlotGuard::new(self, index)
+    }
+
+    /// Does the work that was put aside, for a caller that has marked the slot as busy.
+    fn work(&self, index: usize) {
+        for _ in 0..TURN_MAX {
+            let mut slot = lock(self, index);
+            let Some(later) = slot.later.pop_front() else {
+                slot.is_busy = false;
+                return;
+            };
+            drop(slot);
+            let subject = &self.parts.entity_type;
+            let _ = guard::call("a command", subject, || self.do_later(index, later));
+        }
+        // the caller has work of its own
+        self.work_on_task(index);
+    }
+
+    fn work_on_task(&self, index: usize) {
+        // a region that ends drops what was put aside
+        let Some(region) = self.this.upgrade() else { return };
+        task::spawn("shard queue", async move { region.work(index) });
     }
 
     fn do_later(&self, index: usize, later: Later<E>) {
