@@ -63,6 +63,7 @@ impl EmbeddedSettings {
     pub fn validate(&self) -> Result<()> {
         self.node.validate()?;
         self.tcp.validate()?;
+        self.tcp.validate_with(&self.node.gate)?;
         bounds::duration("start_timeout", self.start_timeout, Duration::ZERO..=bounds::YEAR)?;
         if self.bind.ip().is_unspecified() && self.advertised_host.is_none() {
             return Err(Error::rejected(format!(

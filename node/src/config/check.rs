@@ -21,6 +21,7 @@ impl Config {
         bounds::duration("start_timeout", self.start_timeout, Duration::ZERO..=bounds::YEAR)?;
         self.node.validate()?;
         self.links.validate()?;
+        self.links.validate_with(&self.node.gate)?;
         self.sqlite.validate()?;
         self.cassandra.validate()?;
         self.sharding.validate()?;

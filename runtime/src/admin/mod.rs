@@ -1,6 +1,7 @@
 //! The operator's HTTP interface: health, metrics, and the cluster as this node sees it.
 
 mod answers;
+mod connections;
 mod server;
 
 pub use server::{AdminListener, AdminServer, ClusterSection};

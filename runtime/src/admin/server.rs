@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::answers::{answer, starting, with_fallbacks};
+use super::connections::accept;
 use crate::node::{Liveness, PlaceReach, PlaceState};
 use crate::{Error, MemberState, Node, Result, cannot_listen, task};
 
@@ -122,15 +123,8 @@ impl AdminServer {
     }
 
     fn serve(listener: TcpListener, address: SocketAddr, routes: Router) -> Self {
-        let (stop, mut stopped) = watch::channel(false);
-        let task = task::spawn("http", async move {
-            let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stop| *stop).await;
-            });
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the HTTP interface ended");
-            }
-        });
+        let (stop, stopped) = watch::channel(false);
+        let task = task::spawn("http", accept(listener, routes, stopped));
         Self { address, stop, task }
     }
 

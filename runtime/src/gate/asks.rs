@@ -9,9 +9,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::AskError;
+use super::{AskError, ServiceId};
 
 type Answer = Result<Bytes, AskError>;
+
+/// Room for the asks of urgent services beyond `asks_max`: the asks of an application must not keep
+/// the probes of the members from being sent.
+const URGENT_ASKS_MAX: usize = 1024;
 
 /// An asker that waits.
 #[derive(Debug)]
@@ -75,8 +79,14 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn insert(&mut self, asks_max: usize, asker: Asker) -> Result<u64, (AskError, Asker)> {
-        if self.askers.len() >= asks_max {
+    fn insert(
+        &mut self,
+        asks_max: usize,
+        service: ServiceId,
+        asker: Asker,
+    ) -> Result<u64, (AskError, Asker)> {
+        let reserve = if service.is_urgent() { URGENT_ASKS_MAX } else { 0 };
+        if self.askers.len() >= asks_max + reserve {
             return Err((AskError::Overloaded(format!("`asks_max` {asks_max}")), asker));
         }
         if let Asker::Call(_, deadline) = &asker {
@@ -89,7 +99,7 @@ impl Waiting {
     }
 }
 
-/// The asks to one peer that wait for an answer; at most `asks_max`.
+/// The asks to one peer that wait for an answer; at most `asks_max`, and a few urgent ones more.
 #[derive(Debug)]
 pub(super) struct Asks {
     waiting: Mutex<Waiting>,
@@ -109,9 +119,9 @@ impl Asks {
         Self { waiting: Mutex::default(), asks_max }
     }
 
-    pub(super) fn register(self: &Arc<Self>) -> Result<Ticket, AskError> {
+    pub(super) fn register(self: &Arc<Self>, service: ServiceId) -> Result<Ticket, AskError> {
         let (sender, answer) = oneshot::channel();
-        let inserted = self.lock().insert(self.asks_max, Asker::Future(sender));
+        let inserted = self.lock().insert(self.asks_max, service, Asker::Future(sender));
         let correlation = inserted.map_err(|(error, _)| error)?;
         Ok(Ticket { asks: self.clone(), correlation, answer })
     }
@@ -122,10 +132,11 @@ impl Asks {
     /// `Overloaded`, with the function, which was not called.
     pub(super) fn register_call(
         &self,
+        service: ServiceId,
         then: AnswerCall,
         deadline: Instant,
     ) -> Result<u64, (AskError, AnswerCall)> {
-        let inserted = self.lock().insert(self.asks_max, Asker::Call(then, deadline));
+        let inserted = self.lock().insert(self.asks_max, service, Asker::Call(then, deadline));
         inserted.map_err(|(error, asker)| match asker {
             Asker::Call(then, _) => (error, then),
             Asker::Future(_) => unreachable!("the asker that was given comes back"),
@@ -207,6 +218,8 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock};
 
+    const ASK: ServiceId = ServiceId(20);
+
     type Got = Arc<Mutex<Vec<(u64, Answer)>>>;
 
     fn call(got: &Got, number: u64) -> AnswerCall {
@@ -223,10 +236,10 @@ mod tests {
         let (asks, got) = (Asks::new(3), Got::default());
         let now = SystemClock.now();
         let second = Duration::from_secs(1);
-        let early = asks.register_call(call(&got, 1), now + second).unwrap();
-        asks.register_call(call(&got, 2), now + 3 * second).unwrap();
-        asks.register_call(call(&got, 3), now + 2 * second).unwrap();
-        let (error, fourth) = asks.register_call(call(&got, 4), now).unwrap_err();
+        let early = asks.register_call(ASK, call(&got, 1), now + second).unwrap();
+        asks.register_call(ASK, call(&got, 2), now + 3 * second).unwrap();
+        asks.register_call(ASK, call(&got, 3), now + 2 * second).unwrap();
+        let (error, fourth) = asks.register_call(ASK, call(&got, 4), now).unwrap_err();
         assert!(matches!(error, AskError::Overloaded(_)));
         assert!(asks.finish(early, Ok(Bytes::new())) && !asks.finish(early, Ok(Bytes::new())));
         asks.expire(now + second);
@@ -244,9 +257,17 @@ mod tests {
     fn a_panic_in_a_call_harms_no_other() {
         let (asks, got) = (Asks::new(3), Got::default());
         let now = SystemClock.now();
-        asks.register_call(AnswerCall::new(|_| panic!("the test wants it")), now).unwrap();
-        asks.register_call(call(&got, 2), now).unwrap();
+        asks.register_call(ASK, AnswerCall::new(|_| panic!("the test wants it")), now).unwrap();
+        asks.register_call(ASK, call(&got, 2), now).unwrap();
         asks.fail_except(&[], &AskError::Timeout);
         assert_eq!(numbers(&got), [2]);
+    }
+
+    #[test]
+    fn asks_of_an_application_leave_room_for_probes() {
+        let asks = Arc::new(Asks::new(1));
+        let _held = asks.register(ASK).unwrap();
+        assert!(matches!(asks.register(ASK), Err(AskError::Overloaded(_))));
+        assert!(ServiceId(1).is_urgent() && asks.register(ServiceId(1)).is_ok());
     }
 }

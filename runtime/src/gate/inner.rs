@@ -161,13 +161,13 @@ impl Inner {
             payload: message,
         };
         if *to == self.local {
-            let ticket = self.local_asks.register()?;
+            let ticket = self.local_asks.register(service)?;
             self.noted(self.send_local(message_of(&ticket)))?;
             return Ok(ticket);
         }
         let not_connected = || AskError::NotConnected(format!("`{to}` is not connected"));
         let peer = self.peer(to).ok_or_else(not_connected)?;
-        let ticket = peer.asks.register()?;
+        let ticket = peer.asks.register(service)?;
         self.noted(Self::offer(&peer, message_of(&ticket)))?;
         Ok(ticket)
     }
@@ -189,7 +189,7 @@ impl Inner {
                 return Err((AskError::NotConnected(format!("`{to}` is not connected")), then));
             }
         };
-        let correlation = asks.register_call(then, deadline)?;
+        let correlation = asks.register_call(service, then, deadline)?;
         let message = Message { kind: MessageKind::Ask, service, correlation, payload: message };
         let sent = match &peer {
             Some(Some(peer)) => Self::offer(peer, message),

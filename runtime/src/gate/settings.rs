@@ -78,6 +78,12 @@ impl Default for GateSettings {
 }
 
 impl GateSettings {
+    /// The most frames that a link gives to the transport before the transport has sent one: those
+    /// of the window, of urgent messages, and acknowledgements.
+    pub fn frames_at_once_max(&self) -> usize {
+        self.window_frames_max + self.window_frames_max / 32 + 128
+    }
+
     /// Checks that the limits fit each other.
     ///
     /// # Errors

@@ -20,6 +20,10 @@ const FRAME_BYTES_TARGET: usize = 64 * 1024;
 /// Limit of the payload bytes in one record.
 const PART_BYTES_MAX: usize = FRAME_BYTES_TARGET - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES;
 
+/// Room for urgent messages beyond the limits of the queue, in messages and bytes: a queue full of
+/// an application's messages must not keep the probes of the members from being sent.
+const URGENT_RESERVE: (usize, usize) = (1024, 1024 * 1024);
+
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     urgent: VecDeque<Message>,
@@ -51,15 +55,17 @@ impl Queue {
                 setting: "message_bytes_max".into(),
             });
         }
-        if self.bytes + size > settings.queue_bytes_max {
+        let is_urgent = message.service.is_urgent() && size <= PART_BYTES_MAX;
+        let reserve = if is_urgent { URGENT_RESERVE } else { (0, 0) };
+        if self.bytes + size > settings.queue_bytes_max + reserve.1 {
             return Err(SendError::Full(format!("`queue_bytes_max` {}", settings.queue_bytes_max)));
         }
-        if self.len() >= settings.queue_messages_max {
+        if self.len() >= settings.queue_messages_max + reserve.0 {
             let limit = settings.queue_messages_max;
             return Err(SendError::Full(format!("`queue_messages_max` {limit}")));
         }
         self.bytes += size;
-        if message.service.is_urgent() && size <= PART_BYTES_MAX {
+        if is_urgent {
             self.urgent.push_back(message);
         } else {
             self.normal.push_back(message);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use antiphon_persistence::bounds::{self, HOUR};
 use antiphon_persistence::secret::Secret;
 
-use crate::Result;
+use crate::gate::GateSettings;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The limits of the TCP transport. Plain values.
@@ -71,5 +72,39 @@ impl TcpSettings {
         bounds::duration("retry_max", self.retry_max, millisecond..=HOUR)?;
         bounds::at_least(("retry_max", self.retry_max), (self.retry_min, "`retry_min`"))?;
         bounds::count("queue_frames_max", self.queue_frames_max, 1..=1 << 24)
+    }
+
+    /// Checks that the queue of a connection takes all frames that a link sends at once. A frame
+    /// that finds no room is lost, and with it the message.
+    ///
+    /// # Errors
+    /// `Rejected`, naming both settings.
+    pub fn validate_with(&self, gate: &GateSettings) -> Result<()> {
+        let (actual, needed) = (self.queue_frames_max, gate.frames_at_once_max());
+        if actual >= needed {
+            return Ok(());
+        }
+        Err(Error::rejected(format!(
+            "`queue_frames_max`: expected at least {needed}, for `window_frames_max` {} with urgent frames and answers, actual {actual}",
+            gate.window_frames_max
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_is_smaller_than_the_window_is_refused() {
+        let gate = GateSettings::default();
+        let with = |queue_frames_max| TcpSettings { queue_frames_max, ..TcpSettings::default() };
+        with(gate.frames_at_once_max()).validate_with(&gate).unwrap();
+        TcpSettings::default().validate_with(&gate).unwrap();
+        let error = with(gate.frames_at_once_max() - 1).validate_with(&gate).unwrap_err();
+        assert!(
+            error.to_string().contains("`queue_frames_max`: expected at least 4352"),
+            "{error}"
+        );
     }
 }
