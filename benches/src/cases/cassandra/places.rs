@@ -111,7 +111,10 @@ async fn statements_per_second(count: usize) -> f64 {
                     let id = format!("c-{number}");
                     let counter = counters.entity_ref_for(id, &replica("A")).expect("a reference");
                     let ask = |reply_to| Command::Add { delta: 1, reply_to };
-                    counter.ask(ask).await.expect("an answer");
+                    // a place takes no command before it has read the journal of the other one
+                    while counter.ask(ask).await.is_err() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
                 }
             })
         })
