@@ -136,7 +136,10 @@ impl<R> fmt::Debug for ReplyTo<R> {
 }
 
 impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
+    /// Without a registrar the place stays here: code that logs a command as JSON, say, gets an
+    /// error, and its asker still gets the answer.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let registrar = scope::registrar().map_err(serde::ser::Error::custom)?;
         let completion: RemoteCompletion = match self.take() {
             Some(Target::Local(sender)) => Box::new(move |answer| {
                 gone_is_logged(sender.send(answer.and_then(|bytes| read(&bytes))).is_err());
@@ -151,7 +154,7 @@ impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
         } else {
             completion
         };
-        scope::register(completion).map_err(serde::ser::Error::custom)?.serialize(serializer)
+        registrar.register(completion).serialize(serializer)
     }
 }
 

@@ -103,9 +103,9 @@ pub(super) fn refusal() -> Option<ReplyError> {
     reasons.with_borrow(Clone::clone).or_else(|| REFUSAL.with_borrow(Clone::clone))
 }
 
-pub(super) fn register(completion: RemoteCompletion) -> Result<u64> {
+pub(super) fn registrar() -> Result<Arc<dyn ReplyRegistrar>> {
     REGISTRAR.with_borrow(|registrar| match registrar {
-        Some(registrar) => Ok(registrar.register(completion)),
+        Some(registrar) => Ok(registrar.clone()),
         None => Err(Error::rejected("a `ReplyTo` can only be sent through an entity ref")),
     })
 }

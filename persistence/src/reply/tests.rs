@@ -177,8 +177,11 @@ fn an_error_that_an_entity_gives_goes_as_it_is() {
 }
 
 #[test]
-fn a_reply_to_cannot_be_encoded_outside_an_entity_ref() {
-    let (reply_to, _pending) = reply_channel::<i64>();
+fn a_reply_to_that_cannot_be_encoded_outside_an_entity_ref_keeps_its_asker() {
+    let (reply_to, pending) = reply_channel::<i64>();
     let error = crate::codec::CodecId::Bincode.encode(&reply_to).unwrap_err();
     assert!(error.to_string().contains("entity ref"), "{error}");
+    assert!(serde_json::to_string(&reply_to).is_err(), "a handler logs its command");
+    reply_to.reply(7);
+    assert_eq!(pending.now(), Ok(7));
 }
