@@ -168,7 +168,8 @@ impl<E: EventSourced> Action<E> {
             Self::Release(releases) => releases.into_iter().for_each(Release::withhold),
             Self::RunAsynchronous(_, future) => {
                 let why = "the entity ended before its asynchronous effect began".to_owned();
-                refuse(future, ReplyError::Unavailable(why));
+                // the command counts as acted since this action was made
+                refuse(future, ReplyError::Unavailable(why).with_unknown_effect());
             }
             Self::RequestPermit(_)
             | Self::ReleasePermit

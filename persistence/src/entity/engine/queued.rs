@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::entity::effect::Prepared;
 use crate::event::SequenceNr;
-use crate::reply::{Claim, CommandEffect, ReplyError, refuse};
+use crate::reply::{Claim, CommandEffect, ReplyError, refuse_claimed};
 
 /// A slot of the mailbox; free again when it is dropped.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl<C> Queued<C> {
     /// Drops the command unhandled. The asker gets `reason`, or an error with an unknown effect if
     /// the command has acted before, since a future can have made it.
     pub fn refuse(self, reason: ReplyError) {
-        refuse(self.command, self.claim.truth(reason));
+        refuse_claimed(self.command, &self.claim, self.claim.truth(reason));
     }
 }
 
@@ -71,6 +71,8 @@ impl Release {
         let acts = self.stored.is_some() || self.prepared.iter().any(|prepared| prepared.acts());
         if acts {
             self.claim.act();
+        } else {
+            self.claim.end();
         }
         let effect = if acts || self.claim.has_acted() {
             CommandEffect::Unknown
@@ -78,7 +80,7 @@ impl Release {
             CommandEffect::None
         };
         for prepared in self.prepared {
-            prepared.release(effect);
+            prepared.release(&self.claim, effect);
         }
     }
 
@@ -95,7 +97,7 @@ impl Release {
     pub fn fail(self, error: ReplyError) {
         let error = self.claim.truth(error);
         for prepared in self.prepared {
-            prepared.fail(error.clone());
+            prepared.fail(&self.claim, error.clone());
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::entity::{
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::guard::{self, UserFailure};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, ReplyError, refuse, with_panic_reason};
+use crate::reply::{Claim, ReplyError, refuse_claimed, with_panic_reason};
 use crate::time::{HybridClock, Timestamp};
 use crate::version::VersionVector;
 
@@ -160,7 +160,7 @@ impl<E: EventSourced> Running<E> {
                 tracing::warn!(id = %shared.id, %failure, "an asynchronous effect ended without a command");
                 let on_failure = on_failure?;
                 let reason = ReplyError::Unanswered(failure.to_string());
-                let made = with_panic_reason(reason, || {
+                let made = with_panic_reason(&claim, reason, || {
                     guard::call("asynchronous_or", &shared.id, || on_failure(failure))
                 });
                 made.ok()?
@@ -181,7 +181,7 @@ impl<E: EventSourced> Running<E> {
         if !claim.take(now.instant) {
             EntityCounters::add(&shared.counters.commands_expired, 1);
             let why = "the asker's time was over before the entity took the command".to_owned();
-            return refuse(command, ReplyError::Expired(why));
+            return refuse_claimed(command, &claim, ReplyError::Expired(why));
         }
         EntityCounters::add(&shared.counters.commands_handled, 1);
         let time = self.clock.tick(now.wall);
@@ -189,14 +189,14 @@ impl<E: EventSourced> Running<E> {
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
         // way out
         let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
-        let decided = with_panic_reason(reason, || {
+        let decided = with_panic_reason(&claim, reason, || {
             guard::call("on_command", &shared.id, || {
                 shared.behaviour.on_command(&self.context, &self.state, command)
             })
         });
         let Ok(Effect { kind, then, stop, unstash }) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
-            return;
+            return claim.end();
         };
         let queued = self.run_effect(shared, time, kind, then, (slot, claim), stash);
         if let Some(queued) = queued {
@@ -232,7 +232,8 @@ impl<E: EventSourced> Running<E> {
                 Err(error) => {
                     tracing::warn!(id = %shared.id, reason = %error, "command rejected");
                     let error = claim.truth(error);
-                    then.into_iter().for_each(|then| then.fail(error.clone()));
+                    then.into_iter().for_each(|then| then.fail(&claim, error.clone()));
+                    claim.end();
                     return None;
                 }
             },
@@ -242,7 +243,7 @@ impl<E: EventSourced> Running<E> {
                 tracing::debug!(id = %shared.id, "a command was not handled");
             }
             Kind::Stash(command) => {
-                not_run(shared, then, "`Effect::stash`");
+                not_run(shared, &claim, then, "`Effect::stash`");
                 if stash.len() < shared.settings.stash_max {
                     return Some(Queued { command, slot, claim });
                 }
@@ -250,11 +251,11 @@ impl<E: EventSourced> Running<E> {
                 let limit = shared.settings.stash_max;
                 tracing::warn!(id = %shared.id, limit, "`stash_max` reached, a command is dropped");
                 let reason = ReplyError::Overloaded(format!("`stash_max` {limit}"));
-                refuse(command, claim.truth(reason));
+                refuse_claimed(command, &claim, claim.truth(reason));
                 return None;
             }
             Kind::Asynchronous(future, on_failure) => {
-                not_run(shared, then, "`Effect::asynchronous`");
+                not_run(shared, &claim, then, "`Effect::asynchronous`");
                 self.persisting.defer(self.newest, Due::Asynchronous(future, claim.clone()));
                 self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
                 return None;
@@ -419,11 +420,16 @@ impl<E: EventSourced> Running<E> {
 
 /// Fails the `then_reply` and `then_run` of a stash or an asynchronous effect. The command that is
 /// handled later has its own.
-fn not_run<E: EventSourced>(shared: &Shared<E>, then: Vec<Box<dyn Then<E::State>>>, what: &str) {
+fn not_run<E: EventSourced>(
+    shared: &Shared<E>,
+    claim: &Claim,
+    then: Vec<Box<dyn Then<E::State>>>,
+    what: &str,
+) {
     if then.is_empty() {
         return;
     }
     let why = format!("`then_reply` and `then_run` are not run after {what}");
     tracing::error!(id = %shared.id, "{why}");
-    then.into_iter().for_each(|then| then.fail(ReplyError::Unanswered(why.clone())));
+    then.into_iter().for_each(|then| then.fail(claim, ReplyError::Unanswered(why.clone())));
 }

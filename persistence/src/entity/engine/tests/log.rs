@@ -35,6 +35,8 @@ pub(super) enum Command {
     RunUnread(ReplyTo<usize>),
     /// Persists; a side effect puts the `ReplyTo` into the slot.
     PassOn(ReplyTo<usize>, Passed),
+    /// Puts the `ReplyTo` into the slot, and persists.
+    PassOnFirst(ReplyTo<usize>, Passed),
     /// An asynchronous effect with a `then_reply`, which is not allowed; `StashThen` is a stash
     /// with one.
     LaterThen(ReplyTo<usize>),
@@ -123,6 +125,10 @@ impl EventSourced for Log {
                 |_| (),
                 move |()| *passed.lock().expect("nobody panics with it") = Some(reply_to),
             ),
+            Command::PassOnFirst(reply_to, passed) => {
+                *passed.lock().expect("nobody panics with it") = Some(reply_to);
+                Effect::persist("passed on".to_owned())
+            }
             Command::LaterThen(reply_to) => {
                 Effect::asynchronous(async { Command::Stop }).then_reply(reply_to, Vec::len)
             }
