@@ -110,7 +110,8 @@ impl<E: EventSourced> Effect<E> {
         Self::of(Kind::Unhandled)
     }
 
-    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. Not to
+    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. A stashed
+    /// command leaves its room in the mailbox (`mailbox_max`) to others. Not to
     /// be combined with `then_reply` and `then_run`: these are not run, and an asker that waits for
     /// an answer from them gets `Unanswered`.
     pub fn stash(command: E::Command) -> Self {
@@ -164,7 +165,8 @@ impl<E: EventSourced> Effect<E> {
         self
     }
 
-    /// Handles all stashed commands next, oldest first.
+    /// Handles all stashed commands next, oldest first. With [`Self::stash`], the command itself
+    /// stays in the stash, and commands that are stashed again come behind it.
     pub fn then_unstash_all(mut self) -> Self {
         self.unstash = true;
         self

@@ -9,6 +9,7 @@ use super::holding::Holding;
 use super::queued::push;
 use super::recovery::Recovery;
 use super::running::{Failure, Running};
+use super::stash::Stashed;
 use super::{Action, Generation, Input, Now, Queued};
 use crate::ErrorKind;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopReason};
@@ -47,7 +48,7 @@ pub struct Engine<E: EventSourced> {
     pub(super) shared: Shared<E>,
     pub(super) phase: Phase<E>,
     pub(super) inbox: VecDeque<Queued<E::Command>>,
-    pub(super) stash: VecDeque<Queued<E::Command>>,
+    pub(super) stash: VecDeque<Stashed<E::Command>>,
     /// Events of other replicas that came before the entity was at work.
     arrivals: Vec<StoredEvent>,
     pub(super) news: BTreeMap<ReplicaId, PeerHas>,

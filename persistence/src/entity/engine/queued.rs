@@ -22,6 +22,19 @@ impl Slot {
         taken.fetch_sub(1, Ordering::AcqRel);
         None
     }
+
+    /// The count of the mailbox that the slot is of; `None`: the slot is of no mailbox.
+    pub(super) fn mailbox(&self) -> Option<Arc<AtomicUsize>> {
+        self.0.clone()
+    }
+
+    /// Takes a slot of this mailbox, without a limit.
+    pub(super) fn take_always(mailbox: Option<Arc<AtomicUsize>>) -> Self {
+        if let Some(taken) = &mailbox {
+            taken.fetch_add(1, Ordering::AcqRel);
+        }
+        Self(mailbox)
+    }
 }
 
 impl Drop for Slot {
@@ -66,6 +79,11 @@ pub struct Release {
 }
 
 impl Release {
+    /// Gives a slot back when it is let out, and does nothing else.
+    pub(super) fn of_slot(slot: Slot) -> Self {
+        Self { prepared: Vec::new(), stored: None, claim: Claim::unlimited(), _slot: slot }
+    }
+
     /// Lets the effects out.
     pub fn release(self) {
         let acts = self.stored.is_some() || self.prepared.iter().any(|prepared| prepared.acts());

@@ -8,6 +8,7 @@ use super::holding::Holding;
 use super::persisting::{Due, Persisting};
 use super::reclaim::Doubts;
 use super::replication::Peers;
+use super::stash::{Stashed, expired};
 use super::{Now, Queued, Release, Slot, proof};
 use crate::Error;
 use crate::delivery::CausalDelivery;
@@ -19,7 +20,7 @@ use crate::entity::{
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::guard::{self, UserFailure};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, ReplyError, refuse_claimed, with_panic_reason};
+use crate::reply::{Claim, ReplyError, with_panic_reason};
 use crate::time::{HybridClock, Timestamp};
 use crate::version::VersionVector;
 
@@ -174,15 +175,13 @@ impl<E: EventSourced> Running<E> {
         shared: &Shared<E>,
         now: Now,
         queued: Queued<E::Command>,
-        stash: &mut VecDeque<Queued<E::Command>>,
+        stash: &mut VecDeque<Stashed<E::Command>>,
         inbox: &mut VecDeque<Queued<E::Command>>,
     ) {
-        let Queued { command, slot, claim } = queued;
-        if !claim.take(now.instant) {
-            EntityCounters::add(&shared.counters.commands_expired, 1);
-            let why = "the asker's time was over before the entity took the command".to_owned();
-            return refuse_claimed(command, &claim, ReplyError::Expired(why));
+        if !queued.claim.take(now.instant) {
+            return expired(shared, queued);
         }
+        let Queued { command, slot, claim } = queued;
         EntityCounters::add(&shared.counters.commands_handled, 1);
         let time = self.clock.tick(now.wall);
         self.context.common.at(time, self.newest);
@@ -198,16 +197,14 @@ impl<E: EventSourced> Running<E> {
             EntityCounters::add(&shared.counters.handler_panics, 1);
             return claim.end();
         };
-        let queued = self.run_effect(shared, time, kind, then, (slot, claim), stash);
-        if let Some(queued) = queued {
-            // nothing was done yet: an asker that gives up makes the command void
-            queued.claim.give_back();
-            stash.push_back(queued);
-        }
         if unstash {
-            for queued in std::mem::take(stash).into_iter().rev() {
-                inbox.push_front(queued);
+            // before the command itself is stashed: that one waits for the next time
+            for stashed in std::mem::take(stash).into_iter().rev() {
+                inbox.push_front(stashed.unstash());
             }
+        }
+        if let Some(queued) = self.run_effect(shared, time, kind, then, (slot, claim)) {
+            self.stash(shared, now, queued, stash);
         }
         if stop && !self.passivating {
             self.passivating = true;
@@ -223,7 +220,6 @@ impl<E: EventSourced> Running<E> {
         kind: Kind<E>,
         then: Vec<Box<dyn Then<E::State>>>,
         (slot, claim): (Slot, Claim),
-        stash: &VecDeque<Queued<E::Command>>,
     ) -> Option<Queued<E::Command>> {
         let mut stored = None;
         match kind {
@@ -244,15 +240,7 @@ impl<E: EventSourced> Running<E> {
             }
             Kind::Stash(command) => {
                 not_run(shared, &claim, then, "`Effect::stash`");
-                if stash.len() < shared.settings.stash_max {
-                    return Some(Queued { command, slot, claim });
-                }
-                EntityCounters::add(&shared.counters.stash_overflows, 1);
-                let limit = shared.settings.stash_max;
-                tracing::warn!(id = %shared.id, limit, "`stash_max` reached, a command is dropped");
-                let reason = ReplyError::Overloaded(format!("`stash_max` {limit}"));
-                refuse_claimed(command, &claim, claim.truth(reason));
-                return None;
+                return Some(Queued { command, slot, claim });
             }
             Kind::Asynchronous(future, on_failure) => {
                 not_run(shared, &claim, then, "`Effect::asynchronous`");

@@ -17,6 +17,8 @@ pub(super) enum Command {
     Read(ReplyTo<usize>),
     Stash(Vec<&'static str>, ReplyTo<usize>),
     Unstash,
+    /// Unless it is open: is stashed, and unstashes the others.
+    StashAndUnstash(&'static str, ReplyTo<usize>),
     Later(ReplyTo<usize>),
     LaterDone(ReplyTo<usize>),
     LaterOr(ReplyTo<usize>),
@@ -87,6 +89,10 @@ impl EventSourced for Log {
                     .then_reply(reply_to, Vec::len)
             }
             command @ Command::Stash(..) => Effect::stash(command),
+            Command::StashAndUnstash(text, reply_to) if is_open => {
+                Effect::persist(text.to_owned()).then_reply(reply_to, Vec::len)
+            }
+            command @ Command::StashAndUnstash(..) => Effect::stash(command).then_unstash_all(),
             Command::Unstash => Effect::persist("open".to_owned()).then_unstash_all(),
             Command::Read(reply_to) => Effect::reply(reply_to, state.len()),
             Command::Later(reply_to) => {
