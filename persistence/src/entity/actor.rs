@@ -271,6 +271,9 @@ fn run<E: EventSourced>(
                 Input::Wake
             });
         }
+        Action::GoOn => {
+            let _ = myself.send_message(EntityMessage::Input(Input::GoOn));
+        }
         Action::Passivate => {
             if !parts.host.passivate(&state.id) {
                 let _ = myself.send_message(EntityMessage::Input(Input::Stop));

@@ -18,6 +18,10 @@ use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::ReplyError;
 use crate::store::Limits;
 
+/// Most commands that one step handles. The entity then reads its next messages: commands that
+/// stash themselves and unstash each other would keep it from a stop or a kill otherwise.
+pub(super) const STEP_COMMANDS_MAX: usize = 1000;
+
 /// The values that all parts of an entity's engine share. Only `generation` changes in its life.
 pub(super) struct Shared<E: EventSourced> {
     pub(super) behaviour: Arc<E>,
@@ -54,6 +58,8 @@ pub struct Engine<E: EventSourced> {
     pub(super) news: BTreeMap<ReplicaId, PeerHas>,
     pub(super) attempts: u32,
     pub(super) stopping: bool,
+    /// A `GoOn` is under way.
+    goes_on: bool,
     /// The highest number that was ever durable in this engine: a journal that has less has lost
     /// data.
     durable_ever: SequenceNr,
@@ -93,6 +99,7 @@ impl<E: EventSourced> Engine<E> {
             news: BTreeMap::new(),
             attempts: 0,
             stopping: false,
+            goes_on: false,
             durable_ever: SequenceNr::ZERO,
             doubted: Vec::new(),
             append_outstanding: false,
@@ -131,6 +138,7 @@ impl<E: EventSourced> Engine<E> {
             Input::Stop => self.stop(actions),
             Input::Kill => self.end(StopReason::Killed, actions),
             Input::Wake => self.wake(now, actions),
+            Input::GoOn => self.goes_on = false,
             Input::Appended(generation, result) if generation < self.shared.generation => {
                 drop(result);
                 self.append_outstanding = false;
@@ -304,7 +312,10 @@ impl<E: EventSourced> Engine<E> {
         let Phase::Running(running) = &mut self.phase else { return };
         // actions whose events became durable are let out first
         running.persist(&self.shared, actions);
-        while running.takes_commands(&self.shared) {
+        for _ in 0..STEP_COMMANDS_MAX {
+            if !running.takes_commands(&self.shared) {
+                break;
+            }
             let Some(queued) = self.inbox.pop_front() else { break };
             running.command(&self.shared, now, queued, &mut self.stash, &mut self.inbox);
             if !self.shared.settings.pipelined {
@@ -312,6 +323,10 @@ impl<E: EventSourced> Engine<E> {
             }
         }
         running.persist(&self.shared, actions);
+        if !self.goes_on && !self.inbox.is_empty() && running.takes_commands(&self.shared) {
+            self.goes_on = true;
+            actions.push(Action::GoOn);
+        }
         if !self.stopping && running.spoilt.is_none() {
             running.pull(&self.shared, now, actions);
         }

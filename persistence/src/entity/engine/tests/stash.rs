@@ -8,7 +8,7 @@ use super::log::Command;
 use super::world::{Mode, World};
 use crate::entity::EntitySettings;
 use crate::entity::engine::{Input, Queued, Slot};
-use crate::reply::{Claim, PendingReply, ReplyError, reply_channel};
+use crate::reply::{Claim, PendingReply, ReplyError, ReplyTo, reply_channel};
 use crate::time::{Clock, SystemClock};
 
 /// A command with a slot of a mailbox for `max` commands.
@@ -95,4 +95,21 @@ fn a_command_that_is_stashed_and_unstashes_the_others_stays_before_those_that_co
     assert_eq!(world.texts("A"), Vec::<String>::new());
     world.just("A", Command::Unstash);
     assert_eq!(world.texts("A"), ["open", "3", "1", "2"]);
+}
+
+#[test]
+fn commands_that_unstash_each_other_for_ever_do_not_keep_a_kill_from_being_read() {
+    let mut world = world(3);
+    world.mode = Mode::Hold;
+    let both = |to: ReplyTo<usize>| Command::StashAndUnstash("x", to);
+    let (first, second) = (world.command("A", both), world.command("A", both));
+    assert_eq!(world.replica("A").held.len(), 1, "it goes on later");
+    assert!(world.io_once("A"));
+    world.add("A", "meanwhile");
+    assert_eq!(world.replica("A").held.len(), 1, "one message to itself is enough");
+
+    world.feed("A", Input::Kill);
+    for reply in [first, second] {
+        assert!(matches!(reply.now(), Err(ReplyError::NotHere(_))));
+    }
 }

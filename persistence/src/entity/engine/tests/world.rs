@@ -271,6 +271,7 @@ impl World {
                 None
             }
             Action::WakeAfter(_) => None,
+            Action::GoOn => Some(Input::GoOn),
             other => panic!("{other:?} is no I/O"),
         }
     }
