@@ -16,11 +16,12 @@ use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopR
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::ReplyError;
+use crate::shape::ShapeBook;
 use crate::store::Limits;
 
 /// Most commands that one step handles. The entity then reads its next messages: commands that
 /// stash themselves and unstash each other would keep it from a stop or a kill otherwise.
-pub(super) const STEP_COMMANDS_MAX: usize = 1000;
+const STEP_COMMANDS_MAX: usize = 1000;
 
 /// The values that all parts of an entity's engine share. Only `generation` changes in its life.
 pub(super) struct Shared<E: EventSourced> {
@@ -32,6 +33,8 @@ pub(super) struct Shared<E: EventSourced> {
     pub(super) generation: Generation,
     /// The limits of the journal.
     pub(super) limits: Limits,
+    /// The shapes that the place has; `None`: no kind of event is refused.
+    pub(super) shapes: Option<ShapeBook>,
 }
 
 pub(super) enum Phase<E: EventSourced> {
@@ -91,6 +94,7 @@ impl<E: EventSourced> Engine<E> {
                 counters,
                 generation: 0,
                 limits: Limits::default(),
+                shapes: None,
             },
             phase: Phase::Permit,
             inbox: VecDeque::new(),
@@ -112,6 +116,13 @@ impl<E: EventSourced> Engine<E> {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.shared.limits = limits;
+        self
+    }
+
+    /// The same engine in a place with these shapes.
+    #[must_use]
+    pub fn with_shapes(mut self, shapes: Option<ShapeBook>) -> Self {
+        self.shared.shapes = shapes;
         self
     }
 

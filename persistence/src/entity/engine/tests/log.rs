@@ -65,6 +65,8 @@ pub(super) struct Log {
     pub(super) unknown: Option<&'static str>,
     /// `event_type` panics at this text.
     pub(super) untyped: Option<&'static str>,
+    /// The text of an event is its manifest.
+    pub(super) is_named_by_text: bool,
     /// `snapshot_when` panics at this text.
     pub(super) unsnapped: Option<&'static str>,
     /// `snapshot_when` wants a snapshot after this text.
@@ -157,7 +159,8 @@ impl EventSourced for Log {
 
     fn event_type(&self, event: &String) -> EventType {
         assert!(self.untyped != Some(event.as_str()), "the test wants it");
-        EventType { manifest: "".into(), version: 1 }
+        let manifest = if self.is_named_by_text { event } else { "" };
+        EventType { manifest: manifest.into(), version: 1 }
     }
 
     fn from_journal(&self, payload: &Payload) -> crate::Result<Vec<String>> {
