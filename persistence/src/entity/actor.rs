@@ -177,12 +177,13 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             let given_up = std::mem::replace(&mut actions, engine.step(now, Input::Kill));
             given_up.into_iter().for_each(Action::withhold);
         }
-        for action in actions {
-            run(&myself, state, action);
-        }
+        // before the actions give slots of the mailbox back: stashed commands have none
         let is_empty = state.engine.as_ref().and_then(Engine::is_empty);
         let is_empty = is_empty.map_or(UNKNOWN, |is_empty| if is_empty { EMPTY } else { FULL });
         state.signs.is_empty.store(is_empty, Ordering::Relaxed);
+        for action in actions {
+            run(&myself, state, action);
+        }
         if is_retry && state.refusal.is_none() {
             look_at_doubts(&myself, state);
         }
@@ -269,6 +270,9 @@ fn run<E: EventSourced>(
                 tokio::time::sleep(time).await;
                 Input::Wake
             });
+        }
+        Action::GoOn => {
+            let _ = myself.send_message(EntityMessage::Input(Input::GoOn));
         }
         Action::Passivate => {
             if !parts.host.passivate(&state.id) {

@@ -14,7 +14,9 @@ use crate::event::{Payload, SequenceNr};
 /// The stored kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventType {
-    /// The kind; empty when the entity has only one.
+    /// The kind; empty when the entity has only one. A name of at most
+    /// [`crate::event::MANIFEST_BYTES_MAX`] bytes, of a fixed set: at most
+    /// [`crate::shape::EVENT_KINDS_MAX`] kinds of an entity type are recorded.
     pub manifest: Arc<str>,
     /// The version of the kind, from one.
     pub version: u16,

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::EventSourced;
 use crate::guard;
-use crate::reply::{CommandEffect, ReplyError, ReplyTo, refuse, with_panic_reason};
+use crate::reply::{Claim, CommandEffect, ReplyError, ReplyTo, refuse_claimed, with_panic_reason};
 
 /// The visible part of an effect, done when everything that the command could have seen is durable.
-/// No function panics.
+/// No function panics. `claim` is the claim of the command.
 pub(super) trait Prepared: Send {
     /// Returns whether the release does more than to answer.
     fn acts(&self) -> bool {
@@ -20,14 +20,15 @@ pub(super) trait Prepared: Send {
 
     /// Lets the visible part out. `effect` is the effect of the command, for the error that the
     /// asker gets if the application failed to make the answer.
-    fn release(self: Box<Self>, effect: CommandEffect);
-    fn fail(self: Box<Self>, error: ReplyError);
+    fn release(self: Box<Self>, claim: &Claim, effect: CommandEffect);
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError);
 }
 
-/// An answer or side effect that has not looked at the state yet. Neither function panics.
+/// An answer or side effect that has not looked at the state yet. Neither function panics. `claim`
+/// is the claim of the command.
 pub(super) trait Then<S>: Send {
     fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared>;
-    fn fail(self: Box<Self>, error: ReplyError);
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError);
 }
 
 pub(super) type CommandFuture<C> = Pin<Box<dyn Future<Output = C> + Send>>;
@@ -109,7 +110,8 @@ impl<E: EventSourced> Effect<E> {
         Self::of(Kind::Unhandled)
     }
 
-    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. Not to
+    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. A stashed
+    /// command leaves its room in the mailbox (`mailbox_max`) to others. Not to
     /// be combined with `then_reply` and `then_run`: these are not run, and an asker that waits for
     /// an answer from them gets `Unanswered`.
     pub fn stash(command: E::Command) -> Self {
@@ -163,7 +165,8 @@ impl<E: EventSourced> Effect<E> {
         self
     }
 
-    /// Handles all stashed commands next, oldest first.
+    /// Handles all stashed commands next, oldest first. With [`Self::stash`], the command itself
+    /// stays in the stash, and commands that are stashed again come behind it.
     pub fn then_unstash_all(mut self) -> Self {
         self.unstash = true;
         self
@@ -196,8 +199,8 @@ where
         }
     }
 
-    fn fail(self: Box<Self>, error: ReplyError) {
-        refuse(*self, error);
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
+        refuse_claimed(*self, claim, error);
     }
 }
 
@@ -207,14 +210,14 @@ struct PreparedReply<R> {
 }
 
 impl<R: Serialize + Send + 'static> Prepared for PreparedReply<R> {
-    fn release(self: Box<Self>, _: CommandEffect) {
+    fn release(self: Box<Self>, _: &Claim, _: CommandEffect) {
         let Self { reply_to, value } = *self;
         // an answer that nobody waits for is dropped here
         let _ = guard::call("Drop of an answer", &"an answer", || reply_to.reply(value));
     }
 
-    fn fail(self: Box<Self>, error: ReplyError) {
-        refuse(*self, error);
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
+        refuse_claimed(*self, claim, error);
     }
 }
 
@@ -226,12 +229,12 @@ struct PreparedFailure<R> {
 }
 
 impl<R: Send + 'static> Prepared for PreparedFailure<R> {
-    fn release(self: Box<Self>, effect: CommandEffect) {
-        self.reply_to.refuse(failed(effect, self.why));
+    fn release(self: Box<Self>, claim: &Claim, effect: CommandEffect) {
+        self.reply_to.refuse(claim, failed(effect, self.why));
     }
 
-    fn fail(self: Box<Self>, error: ReplyError) {
-        self.reply_to.refuse(error);
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
+        self.reply_to.refuse(claim, error);
     }
 }
 
@@ -254,8 +257,8 @@ where
         }
     }
 
-    fn fail(self: Box<Self>, error: ReplyError) {
-        refuse(*self, error);
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
+        refuse_claimed(*self, claim, error);
     }
 }
 
@@ -273,15 +276,16 @@ where
         true
     }
 
-    fn release(self: Box<Self>, _: CommandEffect) {
+    fn release(self: Box<Self>, claim: &Claim, _: CommandEffect) {
         let Self { seen, run } = *self;
         let reason = ReplyError::Unanswered("`then_run` panicked".into());
-        let _ =
-            with_panic_reason(reason, || guard::call("then_run", &"a side effect", || run(seen)));
+        let _ = with_panic_reason(claim, reason, || {
+            guard::call("then_run", &"a side effect", || run(seen))
+        });
     }
 
-    fn fail(self: Box<Self>, error: ReplyError) {
-        refuse(*self, error);
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
+        refuse_claimed(*self, claim, error);
     }
 }
 
@@ -293,11 +297,11 @@ struct PreparedNothing<G> {
 }
 
 impl<G: Send + 'static> Prepared for PreparedNothing<G> {
-    fn release(self: Box<Self>, effect: CommandEffect) {
-        refuse(self.run, failed(effect, self.why));
+    fn release(self: Box<Self>, claim: &Claim, effect: CommandEffect) {
+        refuse_claimed(self.run, claim, failed(effect, self.why));
     }
 
-    fn fail(self: Box<Self>, error: ReplyError) {
-        refuse(self.run, error);
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
+        refuse_claimed(self.run, claim, error);
     }
 }

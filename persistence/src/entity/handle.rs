@@ -165,13 +165,15 @@ impl<E: EventSourced> EntityHandle<E> {
     /// Returns whether the entity has no event and no command, so that nothing is lost when it is
     /// stopped; `None` while it is not at work.
     pub fn is_empty(&self) -> Option<bool> {
+        // in this order: the entity says that it has a stash before it gives the slots back
+        let count = self.command_count();
         match self.signs.is_empty.load(Ordering::Relaxed) {
             UNKNOWN => None,
-            is_empty => Some(is_empty == EMPTY && self.command_count() == 0),
+            is_empty => Some(is_empty == EMPTY && count == 0),
         }
     }
 
-    /// The number of commands that the entity has taken and not answered.
+    /// The number of commands that the entity has taken and not answered, without the stashed ones.
     pub fn command_count(&self) -> usize {
         self.taken.load(Ordering::Acquire)
     }

@@ -239,7 +239,8 @@ impl<E: EventSourced> Inner<E> {
             self.settings.clone(),
             self.counters.clone(),
         )
-        .with_limits(self.parts.journal.limits()))
+        .with_limits(self.parts.journal.limits())
+        .with_shapes(self.shapes.get().cloned()))
     }
 
     /// Compares the shapes once, if [`EntityRuntime::with_late_shapes`] asked for it.

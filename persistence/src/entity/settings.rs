@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct EntitySettings {
     /// Most commands of one entity that are not answered yet: they wait, are handled, or wait for
-    /// the disk. Beyond, a command is refused with `Overloaded`.
+    /// the disk. Beyond, a command is refused with `Overloaded`. Stashed commands do not count: a
+    /// full stash keeps no command out. Commands that are unstashed count again, without a limit.
     pub mailbox_max: usize,
-    /// Most commands in the stash. Beyond, a command is refused with `Overloaded`.
+    /// Most commands in the stash, which are kept in addition to those of `mailbox_max`. Beyond, a
+    /// command is refused with `Overloaded`, after the commands whose askers have given up were
+    /// dropped.
     pub stash_max: usize,
     /// Most events of one append.
     pub append_events_max: usize,

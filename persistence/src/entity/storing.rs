@@ -82,6 +82,7 @@ pub(super) fn store<E: EventSourced>(
         | Action::RunAsynchronous(..)
         | Action::DropAsynchronous
         | Action::WakeAfter(_)
+        | Action::GoOn
         | Action::Passivate
         | Action::WentBack
         | Action::Forked(_)

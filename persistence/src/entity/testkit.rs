@@ -207,6 +207,7 @@ impl<E: EventSourced> EntityTest<E> {
                 None
             }
             Action::Passivate => Some(Input::Stop),
+            Action::GoOn => Some(Input::GoOn),
             Action::VoidSnapshots(generation, _) => {
                 Some(Input::SnapshotsVoided(generation, Ok(())))
             }

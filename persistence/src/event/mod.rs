@@ -4,6 +4,6 @@ mod payload;
 mod sequence_nr;
 mod stored;
 
-pub use payload::Payload;
+pub use payload::{MANIFEST_BYTES_MAX, Payload};
 pub use sequence_nr::SequenceNr;
 pub use stored::{EventMeta, StoredEvent};

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+/// Most bytes of the manifest of an event. A manifest names a kind, and is part of a key; an event
+/// with a longer one is rejected before it is stored.
+pub const MANIFEST_BYTES_MAX: usize = 256;
+
 /// Encoded bytes, with the codec, manifest and version that decoding needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {

@@ -4,8 +4,9 @@
 //! ```text
 //!            take (entity, link)          act (entity)
 //!   Waiting --------------------> Taken ----------------> Acted
-//!      |  ^                         |
-//!      |  +------ give back --------+   (stashed, or came back unhandled)
+//!      |  ^                         | |
+//!      |  +------ give back --------+ +-- end (entity) --> Ended   (nothing stored, nothing runs)
+//!      |     (stashed, or came back unhandled)
 //!      +--> Void                        (the asker gave up, or its time was over)
 //! ```
 //!
@@ -15,6 +16,11 @@
 //! A command has acted when its events are durable, or when a side effect or a future of it runs.
 //! From then on, every error for its asker has an unknown effect, wherever the `ReplyTo` is by
 //! then: in the command that a future made, or in a command to another entity.
+//!
+//! A handler can pass its `ReplyTo` on before its command has acted, and the command that carries
+//! the `ReplyTo` can fail first. That failure says nothing about the asker's own command, which
+//! still may act: so each error is told with the claim of the command that failed
+//! ([`Claim::truth_of`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -28,6 +34,7 @@ const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
 const VOID: u8 = 2;
 const ACTED: u8 = 3;
+const ENDED: u8 = 4;
 
 /// The right to handle one command, shared by its asker and by all holders of the command. Cheap to
 /// clone.
@@ -105,6 +112,20 @@ impl Claim {
         }
     }
 
+    /// Notes that the command, which was taken, is over without an effect. Nothing changes for a
+    /// command that has acted.
+    pub(crate) fn end(&self) {
+        if let Some(shared) = &self.0 {
+            let _ =
+                shared.state.compare_exchange(TAKEN, ENDED, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
+    /// Returns whether the command is over, and had no effect.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.state.load(Ordering::Acquire) == ENDED)
+    }
+
     /// The claim after [`Self::act`], which a command without an asker remembers too.
     #[must_use]
     pub(crate) fn acted(self) -> Self {
@@ -124,6 +145,22 @@ impl Claim {
     /// has acted.
     pub(crate) fn truth(&self, error: ReplyError) -> ReplyError {
         if self.has_acted() { error.with_unknown_effect() } else { error }
+    }
+
+    /// The error that this claim's asker gets in place of `error`, which is about the command with
+    /// the claim `failed`. An error of another command leaves the effect of the asker's own command
+    /// open. A claim of nobody, [`Self::unlimited`], follows the other command alone.
+    pub(crate) fn truth_of(&self, failed: &Self, error: ReplyError) -> ReplyError {
+        if self.is_other_than(failed) { error.with_unknown_effect() } else { self.truth(error) }
+    }
+
+    /// Returns whether this is the claim of a command, and of another one than `command`.
+    pub(crate) fn is_other_than(&self, command: &Self) -> bool {
+        match (&self.0, &command.0) {
+            (Some(own), Some(other)) => !Arc::ptr_eq(own, other),
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
     }
 
     /// Returns whether the command is void, or its asker's time is over.

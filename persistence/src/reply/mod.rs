@@ -15,7 +15,8 @@ pub use error::{CommandEffect, ReplyError};
 pub use reply_to::{PendingReply, ReplyTo, claimed_reply_channel, reply_channel};
 pub(crate) use scope::with_panic_reason;
 pub use scope::{
-    RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_command, refuse,
+    RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_claimed_command,
+    encode_command, refuse, refuse_claimed,
 };
 
 pub(crate) use scope::with_sender;

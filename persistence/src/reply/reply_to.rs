@@ -67,8 +67,9 @@ impl<R> ReplyTo<R> {
     }
 
     /// Answers with an error in place of a value. The error comes from the application and is sent
-    /// unchanged. One exception: when the `ReplyTo` was passed on through the codec after its
-    /// command had acted, every error is changed to one of unknown effect.
+    /// unchanged. One exception: when the `ReplyTo` was passed on in another command and came
+    /// through the codec, an error is changed to one of unknown effect, unless the asker's own
+    /// command has ended without an effect.
     pub fn fail(self, error: ReplyError) {
         match self.take() {
             Some(Target::Local(sender)) => gone_is_logged(sender.send(Err(error)).is_err()),
@@ -77,10 +78,10 @@ impl<R> ReplyTo<R> {
         }
     }
 
-    /// Answers that nobody handles the command, or that it failed. The error is without effect only
-    /// if the asker's own command has not acted.
-    pub(crate) fn refuse(self, error: ReplyError) {
-        let error = self.claim.truth(error);
+    /// Answers that the command with the claim `failed` is not handled, or that it failed. The error
+    /// is without effect only if that is the asker's own command, and has not acted.
+    pub(crate) fn refuse(self, failed: &Claim, error: ReplyError) {
+        let error = self.claim.truth_of(failed, error);
         self.fail(error);
     }
 
@@ -118,7 +119,7 @@ fn gone_is_logged(gone: bool) {
 
 impl<R> Drop for ReplyTo<R> {
     fn drop(&mut self) {
-        let reason = scope::refusal().map(|reason| self.claim.truth(reason));
+        let reason = scope::refusal().map(|refusal| refusal.tell(&self.claim));
         match (self.take(), reason) {
             (Some(Target::Local(sender)), Some(reason)) => drop(sender.send(Err(reason))),
             (Some(Target::Remote { id, sender }), reason) => {
@@ -136,7 +137,10 @@ impl<R> fmt::Debug for ReplyTo<R> {
 }
 
 impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
+    /// Without a registrar the place stays here: code that logs a command as JSON, say, gets an
+    /// error, and its asker still gets the answer.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (registrar, command) = scope::registrar().map_err(serde::ser::Error::custom)?;
         let completion: RemoteCompletion = match self.take() {
             Some(Target::Local(sender)) => Box::new(move |answer| {
                 gone_is_logged(sender.send(answer.and_then(|bytes| read(&bytes))).is_err());
@@ -145,13 +149,19 @@ impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
             Some(Target::Remote { id, sender }) => Box::new(move |answer| sender.send(id, answer)),
             None => return Err(serde::ser::Error::custom("a `ReplyTo` can be sent only once")),
         };
-        // the effect of this command says nothing about the effect of the asker's own command
-        let completion: RemoteCompletion = if self.claim.has_acted() {
-            Box::new(move |answer| completion(answer.map_err(ReplyError::with_unknown_effect)))
+        // the effect of this command says nothing about the effect of the asker's own command, which
+        // may act between now and the answer
+        let is_passed_on = command.is_some_and(|command| self.claim.is_other_than(&command));
+        let completion: RemoteCompletion = if is_passed_on || self.claim.has_acted() {
+            let own = self.claim.clone();
+            let truth = move |error: ReplyError| {
+                if own.has_ended() { error } else { error.with_unknown_effect() }
+            };
+            Box::new(move |answer| completion(answer.map_err(truth)))
         } else {
             completion
         };
-        scope::register(completion).map_err(serde::ser::Error::custom)?.serialize(serializer)
+        registrar.register(completion).serialize(serializer)
     }
 }
 

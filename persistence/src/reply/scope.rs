@@ -28,14 +28,38 @@ pub trait ReplySender: Send + Sync {
     fn send(&self, id: u64, answer: std::result::Result<Bytes, ReplyError>);
 }
 
+/// The error of a command, for each `ReplyTo` that is dropped with it.
+#[derive(Clone)]
+pub(super) struct Refusal {
+    reason: ReplyError,
+    /// The claim of the command that failed; `None` when the caller does not know it.
+    failed: Option<Claim>,
+}
+
+impl Refusal {
+    /// The error for the asker with this claim.
+    pub(super) fn tell(self, asker: &Claim) -> ReplyError {
+        let Self { reason, failed } = self;
+        match &failed {
+            Some(failed) => asker.truth_of(failed, reason),
+            None => asker.truth(reason),
+        }
+    }
+}
+
+/// The place for the askers of a command that is encoded, with the claim of the command; `None`
+/// when the caller does not know it.
+type Registrar = (Arc<dyn ReplyRegistrar>, Option<Claim>);
+
 thread_local! {
-    static PANICKED: RefCell<Option<ReplyError>> = const { RefCell::new(None) };
-    static REFUSAL: RefCell<Option<ReplyError>> = const { RefCell::new(None) };
-    static REGISTRAR: RefCell<Option<Arc<dyn ReplyRegistrar>>> = const { RefCell::new(None) };
+    static PANICKED: RefCell<Option<Refusal>> = const { RefCell::new(None) };
+    static REFUSAL: RefCell<Option<Refusal>> = const { RefCell::new(None) };
+    static REGISTRAR: RefCell<Option<Registrar>> = const { RefCell::new(None) };
     static SENDER: RefCell<Option<(Arc<dyn ReplySender>, Claim)>> = const { RefCell::new(None) };
 }
 
-/// Encodes a command for another node, with bincode.
+/// Encodes a command for another node, with bincode. A `ReplyTo` that was passed on in the command
+/// cannot be told apart from the command's own: use [`encode_claimed_command`].
 ///
 /// # Errors
 /// `Rejected` when it cannot be encoded; its askers then get "no reply".
@@ -43,6 +67,24 @@ pub fn encode_command<C: Serialize>(
     command: &C,
     registrar: Arc<dyn ReplyRegistrar>,
 ) -> Result<Vec<u8>> {
+    encode(command, (registrar, None))
+}
+
+/// Encodes the command with this claim for another node. The asker of a `ReplyTo` that was passed
+/// on in the command gets an error of that command as one whose effect is unknown, unless the
+/// asker's own command has ended without an effect when the error comes.
+///
+/// # Errors
+/// As for [`encode_command`].
+pub fn encode_claimed_command<C: Serialize>(
+    command: &C,
+    claim: &Claim,
+    registrar: Arc<dyn ReplyRegistrar>,
+) -> Result<Vec<u8>> {
+    encode(command, (registrar, Some(claim.clone())))
+}
+
+fn encode<C: Serialize>(command: &C, registrar: Registrar) -> Result<Vec<u8>> {
     let outer = REGISTRAR.replace(Some(registrar));
     let encoded = guard::call("Serialize of a command", &std::any::type_name::<C>(), || {
         CodecId::Bincode.encode(command)
@@ -78,34 +120,50 @@ pub(crate) fn with_sender<T>(sender: Arc<dyn ReplySender>, read: impl FnOnce() -
 
 /// Drops a command that nobody will handle, so that its askers get the reason. A destructor that
 /// panics is logged. Drop one value at a time: a second destructor that panics in a collection
-/// would abort the process. A `ReplyTo` of another command, which was passed on in this one, gets
-/// an error with the effect of its own command.
+/// would abort the process. A `ReplyTo` that was passed on in the command cannot be told apart from
+/// the command's own, as long as its own command has not acted: use [`refuse_claimed`].
 pub fn refuse<C>(command: C, reason: ReplyError) {
-    let outer = REFUSAL.replace(Some(reason));
+    refuse_with(command, Refusal { reason, failed: None });
+}
+
+/// Drops the command with this claim as [`refuse`] does. A `ReplyTo` of another command, which was
+/// passed on in this one, gets an error whose effect is unknown: its own command may still act.
+pub fn refuse_claimed<C>(command: C, claim: &Claim, reason: ReplyError) {
+    refuse_with(command, Refusal { reason, failed: Some(claim.clone()) });
+}
+
+fn refuse_with<C>(command: C, refusal: Refusal) {
+    let outer = REFUSAL.replace(Some(refusal));
     let _ = guard::call("Drop of a command", &std::any::type_name::<C>(), || drop(command));
     REFUSAL.replace(outer);
 }
 
-/// Runs application code; a `ReplyTo` that is dropped because the code panics answers `reason`.
-pub(crate) fn with_panic_reason<T>(reason: ReplyError, code: impl FnOnce() -> T) -> T {
-    struct Restore(Option<ReplyError>);
+/// Runs application code for the command with this claim; a `ReplyTo` that is dropped because the
+/// code panics answers `reason`.
+pub(crate) fn with_panic_reason<T>(
+    claim: &Claim,
+    reason: ReplyError,
+    code: impl FnOnce() -> T,
+) -> T {
+    struct Restore(Option<Refusal>);
     impl Drop for Restore {
         fn drop(&mut self) {
             PANICKED.replace(self.0.take());
         }
     }
-    let _restore = Restore(PANICKED.replace(Some(reason)));
+    let refusal = Refusal { reason, failed: Some(claim.clone()) };
+    let _restore = Restore(PANICKED.replace(Some(refusal)));
     code()
 }
 
-pub(super) fn refusal() -> Option<ReplyError> {
+pub(super) fn refusal() -> Option<Refusal> {
     let reasons = if std::thread::panicking() { &PANICKED } else { &REFUSAL };
     reasons.with_borrow(Clone::clone).or_else(|| REFUSAL.with_borrow(Clone::clone))
 }
 
-pub(super) fn register(completion: RemoteCompletion) -> Result<u64> {
+pub(super) fn registrar() -> Result<Registrar> {
     REGISTRAR.with_borrow(|registrar| match registrar {
-        Some(registrar) => Ok(registrar.register(completion)),
+        Some(registrar) => Ok(registrar.clone()),
         None => Err(Error::rejected("a `ReplyTo` can only be sent through an entity ref")),
     })
 }

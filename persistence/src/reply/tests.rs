@@ -169,6 +169,60 @@ fn a_reply_to_that_was_passed_on_is_not_told_that_its_own_command_is_without_eff
     assert!(!pending.now().unwrap_err().is_without_effect(), "passed on at another node");
 }
 
+/// The claim of a command whose handler runs, and its answer's two halves.
+fn taken() -> (Claim, ReplyTo<i64>, PendingReply<i64>) {
+    let claim = Claim::open();
+    let (reply_to, pending) = claimed_reply_channel(&claim);
+    assert!(claim.take(SystemClock.now()));
+    (claim, reply_to, pending)
+}
+
+#[test]
+fn a_reply_to_in_a_command_that_is_refused_knows_whether_it_is_the_commands_own() {
+    let overloaded = || ReplyError::Overloaded("x".into());
+    let (claim, reply_to, pending) = taken();
+    refuse_claimed(Get { reply_to }, &claim, overloaded());
+    assert_eq!(pending.now(), Err(overloaded()), "its own command is refused");
+
+    for other in [Claim::open(), Claim::unlimited()] {
+        let (_claim, reply_to, pending) = taken();
+        refuse_claimed(Get { reply_to }, &other, overloaded());
+        assert!(!pending.now().unwrap_err().is_without_effect(), "its own command may act yet");
+    }
+
+    let (reply_to, pending) = reply_channel();
+    refuse_claimed(Get { reply_to }, &Claim::open(), overloaded());
+    assert_eq!(pending.now(), Err(overloaded()), "it has no command of its own");
+}
+
+/// The answer to a `ReplyTo` that went to another node in the command with the claim `command`;
+/// `meanwhile` happens to the asker's own claim before the error comes back.
+fn refused_far_away(own: &Claim, to: ReplyTo<i64>, command: &Claim, meanwhile: fn(&Claim)) {
+    let link = Arc::new(Loopback::default());
+    encode_claimed_command(&Get { reply_to: to }, command, link.clone()).unwrap();
+    meanwhile(own);
+    link.send(0, Err(ReplyError::Rejected("x".into())));
+}
+
+#[test]
+fn a_reply_to_that_went_far_in_another_command_looks_at_its_own_when_the_answer_comes() {
+    let (claim, to, pending) = taken();
+    refused_far_away(&claim, to, &claim, |_| ());
+    assert!(pending.now().unwrap_err().is_without_effect(), "its own command is refused");
+
+    let (claim, to, pending) = taken();
+    refused_far_away(&claim, to, &Claim::unlimited(), |_| ());
+    assert!(!pending.now().unwrap_err().is_without_effect(), "its own command may act yet");
+
+    let (claim, to, pending) = taken();
+    refused_far_away(&claim, to, &Claim::open(), Claim::act);
+    assert!(!pending.now().unwrap_err().is_without_effect(), "its own command has acted since");
+
+    let (claim, to, pending) = taken();
+    refused_far_away(&claim, to, &Claim::unlimited(), Claim::end);
+    assert_eq!(pending.now(), Err(ReplyError::Rejected("x".into())), "it ended without an effect");
+}
+
 #[test]
 fn an_error_that_an_entity_gives_goes_as_it_is() {
     let (_claim, reply_to, pending) = acted();
@@ -177,8 +231,11 @@ fn an_error_that_an_entity_gives_goes_as_it_is() {
 }
 
 #[test]
-fn a_reply_to_cannot_be_encoded_outside_an_entity_ref() {
-    let (reply_to, _pending) = reply_channel::<i64>();
+fn a_reply_to_that_cannot_be_encoded_outside_an_entity_ref_keeps_its_asker() {
+    let (reply_to, pending) = reply_channel::<i64>();
     let error = crate::codec::CodecId::Bincode.encode(&reply_to).unwrap_err();
     assert!(error.to_string().contains("entity ref"), "{error}");
+    assert!(serde_json::to_string(&reply_to).is_err(), "a handler logs its command");
+    reply_to.reply(7);
+    assert_eq!(pending.now(), Ok(7));
 }

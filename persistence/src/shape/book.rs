@@ -5,18 +5,20 @@
 //! append, and grows with the additions of later releases: it is the union of the shapes that all
 //! releases have stored.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::compare::difference;
 use super::kinds::{Kind, Kinds};
 use super::row::Row;
 use super::samples::{Sample, Samples};
+use super::stored::{EVENT_KINDS_MAX, StoredKinds};
 use crate::codec::CodecId;
 use crate::event::{Payload, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::store::{CasOutcome, Coordination};
+use crate::store::{self, CasOutcome, Coordination};
 use crate::{Error, Result};
 
 /// The table of the coordination store that has the shapes.
@@ -24,6 +26,9 @@ pub const SHAPES: &str = "shapes";
 
 /// Number of attempts to change a row when other nodes change it too.
 const ATTEMPTS_MAX: usize = 8;
+
+/// Most kinds that are remembered as recorded. Each further kind is looked up again.
+const RECORDED_MAX: usize = 4 * EVENT_KINDS_MAX;
 
 /// The shapes of one entity type, compared with the stored shapes of a place. Cheap to clone.
 #[derive(Clone)]
@@ -35,14 +40,16 @@ struct Inner {
     entity_type: Arc<str>,
     kinds: Kinds,
     store: Arc<dyn Coordination>,
-    recorded: Mutex<Vec<Recorded>>,
+    recorded: Mutex<BTreeSet<Recorded>>,
+    /// The kinds of events in the store, once there is no room for another one.
+    full: OnceLock<StoredKinds>,
     /// One bit for each codec with which all known kinds of events are recorded, so that nothing
     /// needs to be looked up.
     complete: AtomicU8,
 }
 
 /// A kind whose shape is in the store.
-#[derive(PartialEq)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Recorded {
     is_state: bool,
     codec: u8,
@@ -64,6 +71,7 @@ impl ShapeBook {
             kinds,
             store,
             recorded: Mutex::default(),
+            full: OnceLock::new(),
             complete: AtomicU8::new(0),
         };
         Self { inner: Arc::new(inner) }
@@ -75,7 +83,13 @@ impl ShapeBook {
     /// `Rejected` when values were stored under another shape, or cannot be read by today's types,
     /// with the difference and the remedy; errors of the store.
     pub async fn check(&self, place: &str, store: &dyn Coordination) -> Result<()> {
-        self.compare(place, store, |kind, codec, old| self.unlike(kind, codec, old)).await
+        let rows = store.scan(SHAPES).await?.rows;
+        self.compare(place, &rows, |kind, codec, old| self.unlike(kind, codec, old))?;
+        let stored = StoredKinds::of(&self.inner.entity_type, &rows);
+        if stored.is_full() {
+            let _ = self.inner.full.set(stored);
+        }
+        Ok(())
     }
 
     /// Compares the shapes with the store of another place, whose events will come. An event that
@@ -88,16 +102,15 @@ impl ShapeBook {
     pub async fn check_peer(&self, place: &str, store: &dyn Coordination) -> Result<()> {
         let unlike =
             |kind: &Kind, codec, old: &Row| difference(codec, &old.shape, kind.shapes.of(codec));
-        self.compare(place, store, unlike).await
+        self.compare(place, &store.scan(SHAPES).await?.rows, unlike)
     }
 
-    async fn compare(
+    fn compare(
         &self,
         place: &str,
-        store: &dyn Coordination,
-        unlike: impl Fn(&Kind, CodecId, &Row) -> Option<String> + Send + Sync,
+        rows: &[store::Row],
+        unlike: impl Fn(&Kind, CodecId, &Row) -> Option<String>,
     ) -> Result<()> {
-        let rows = store.scan(SHAPES).await?.rows;
         for kind in &self.inner.kinds.known {
             for codec in [CodecId::Bincode, CodecId::Cbor, CodecId::Json] {
                 let key = self.key(kind.is_state, &kind.manifest, kind.version, codec);
@@ -127,8 +140,13 @@ impl ShapeBook {
     }
 
     fn key(&self, is_state: bool, manifest: &str, version: u16, codec: CodecId) -> String {
-        let what = if is_state { "state" } else { "event" };
-        format!("{what}|{}|{manifest}|{version}|{}", self.inner.entity_type, codec.name())
+        let entity_type = &*self.inner.entity_type;
+        let prefix = if is_state {
+            format!("state|{entity_type}|")
+        } else {
+            StoredKinds::prefix(entity_type)
+        };
+        format!("{prefix}{manifest}|{version}|{}", codec.name())
     }
 
     /// The difference between today's types and the stored shape, or a stored example that today's
@@ -150,6 +168,44 @@ impl ShapeBook {
         difference(codec, &old.shape, shape).or_else(|| known().find_map(unread))
     }
 
+    /// Checks that an event of this kind can be recorded, as far as this node knows.
+    ///
+    /// # Errors
+    /// The reason why it cannot, with the type, the limit and the remedy.
+    pub(crate) fn admits(&self, payload: &Payload) -> std::result::Result<(), String> {
+        let Some(stored) = self.inner.full.get() else { return Ok(()) };
+        let (manifest, version) = (&*payload.manifest, payload.version);
+        if stored.contains(manifest, version) || self.inner.kinds.has_event(manifest, version) {
+            return Ok(());
+        }
+        Err(self.no_room(manifest, version))
+    }
+
+    /// Looks whether the store has room for a kind that it has not, with this codec. A kind that
+    /// was found when the type started always has room, and so has one of another codec.
+    async fn find_room(&self, kind: &Kind) -> Result<()> {
+        let Inner { entity_type, kinds, store, full, .. } = &*self.inner;
+        let (manifest, version) = (&*kind.manifest, kind.version);
+        if kind.is_state || kinds.has_event(manifest, version) {
+            return Ok(());
+        }
+        let stored = StoredKinds::of(entity_type, &store.scan(SHAPES).await?.rows);
+        if !stored.is_full() || stored.contains(manifest, version) {
+            return Ok(());
+        }
+        // from now on, the entities refuse such events before they apply them
+        let _ = full.set(stored);
+        Err(Error::rejected(self.no_room(manifest, version)))
+    }
+
+    fn no_room(&self, manifest: &str, version: u16) -> String {
+        let Inner { entity_type, kinds, .. } = &*self.inner;
+        format!(
+            "entity type `{entity_type}`: an event of type `{}` (manifest {manifest:?}, version {version}) is not stored, because its place has recorded {EVENT_KINDS_MAX} kinds of events of the entity type (`EVENT_KINDS_MAX`); let `event_type` name a kind of a fixed set, and keep data in the event",
+            kinds.event_type_name
+        )
+    }
+
     /// Returns whether the shapes of all events with this codec are in the store, so that nothing
     /// is left to record.
     pub fn is_complete(&self, codec: u8) -> bool {
@@ -160,8 +216,8 @@ impl ShapeBook {
     /// events.
     ///
     /// # Errors
-    /// `Rejected` when another release has stored events of that kind with another shape; errors of
-    /// the store.
+    /// `Rejected` when another release has stored events of that kind with another shape, or when
+    /// there is no room for a new kind ([`EVENT_KINDS_MAX`]); errors of the store.
     pub async fn record_events(&self, events: &[StoredEvent], origin: &ReplicaId) -> Result<()> {
         let mut kinds: Vec<&Payload> = Vec::new();
         for event in events.iter().filter(|event| event.meta.origin == *origin) {
@@ -211,8 +267,8 @@ impl ShapeBook {
         });
         self.write(&key, &kind, codec).await?;
         let mut recorded = self.recorded();
-        if !recorded.contains(&it) {
-            recorded.push(it);
+        if recorded.len() < RECORDED_MAX {
+            recorded.insert(it);
         }
         let is_recorded = |kind: &Kind| {
             let same = |it: &Recorded| *it.manifest == kind.manifest && it.version == kind.version;
@@ -225,7 +281,7 @@ impl ShapeBook {
         Ok(())
     }
 
-    fn recorded(&self) -> std::sync::MutexGuard<'_, Vec<Recorded>> {
+    fn recorded(&self) -> std::sync::MutexGuard<'_, BTreeSet<Recorded>> {
         self.inner.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -233,6 +289,9 @@ impl ShapeBook {
         let today = Row { shape: kind.shapes.of(codec).clone(), samples: kind.samples(codec) };
         let store = &self.inner.store;
         let mut row = store.read(SHAPES, key).await?;
+        if row.is_none() {
+            self.find_room(kind).await?;
+        }
         for _ in 0..ATTEMPTS_MAX {
             let (united, samples) = match &row {
                 None => (today.clone(), Samples::default()),

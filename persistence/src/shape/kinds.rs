@@ -64,7 +64,7 @@ pub struct Kinds {
     pub(super) known: Vec<Kind>,
     /// The shapes for events of a kind that no made-up event had.
     any_event: Shapes,
-    event_type_name: &'static str,
+    pub(super) event_type_name: &'static str,
     read_event: Read,
     read_state: Read,
 }
@@ -76,6 +76,12 @@ impl fmt::Debug for Kinds {
 }
 
 impl Kinds {
+    /// Returns whether the kind of event was found when the type started.
+    pub(super) fn has_event(&self, manifest: &str, version: u16) -> bool {
+        let is_it = |kind: &Kind| kind.manifest == manifest && kind.version == version;
+        self.known.iter().any(|kind| !kind.is_state && is_it(kind))
+    }
+
     /// The kind of an event or a state that is stored under a manifest or version which the
     /// behaviour did not name when the type started.
     pub(super) fn of_other_version(&self, is_state: bool, manifest: &str, version: u16) -> Kind {

@@ -15,6 +15,7 @@
 //! - `union`: the union of the shapes of several releases.
 //! - `row`: a shape with its examples, as the store has it.
 //! - `book`: the shapes in the store.
+//! - `stored`: the kinds that the store has, and the bound on them.
 //!
 //! Types that cannot be traced (they refuse the made-up values, or take values of any type) are not
 //! compared.
@@ -25,11 +26,13 @@ mod form;
 mod kinds;
 mod row;
 mod samples;
+mod stored;
 mod tracer;
 mod union;
 
 pub use book::{SHAPES, ShapeBook};
 pub use kinds::{Kind, Kinds, kinds};
+pub use stored::EVENT_KINDS_MAX;
 pub(crate) use tracer::samples;
 
 #[cfg(test)]

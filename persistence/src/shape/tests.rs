@@ -47,6 +47,7 @@ macro_rules! releases {
     };
 }
 
+mod limit;
 mod releases;
 
 releases! {

@@ -9,13 +9,19 @@ use super::holding::Holding;
 use super::queued::push;
 use super::recovery::Recovery;
 use super::running::{Failure, Running};
+use super::stash::Stashed;
 use super::{Action, Generation, Input, Now, Queued};
 use crate::ErrorKind;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::ReplyError;
+use crate::shape::ShapeBook;
 use crate::store::Limits;
+
+/// Most commands that one step handles. The entity then reads its next messages: commands that
+/// stash themselves and unstash each other would keep it from a stop or a kill otherwise.
+const STEP_COMMANDS_MAX: usize = 1000;
 
 /// The values that all parts of an entity's engine share. Only `generation` changes in its life.
 pub(super) struct Shared<E: EventSourced> {
@@ -27,6 +33,8 @@ pub(super) struct Shared<E: EventSourced> {
     pub(super) generation: Generation,
     /// The limits of the journal.
     pub(super) limits: Limits,
+    /// The shapes that the place has; `None`: no kind of event is refused.
+    pub(super) shapes: Option<ShapeBook>,
 }
 
 pub(super) enum Phase<E: EventSourced> {
@@ -47,12 +55,14 @@ pub struct Engine<E: EventSourced> {
     pub(super) shared: Shared<E>,
     pub(super) phase: Phase<E>,
     pub(super) inbox: VecDeque<Queued<E::Command>>,
-    pub(super) stash: VecDeque<Queued<E::Command>>,
+    pub(super) stash: VecDeque<Stashed<E::Command>>,
     /// Events of other replicas that came before the entity was at work.
     arrivals: Vec<StoredEvent>,
     pub(super) news: BTreeMap<ReplicaId, PeerHas>,
     pub(super) attempts: u32,
     pub(super) stopping: bool,
+    /// A `GoOn` is under way.
+    goes_on: bool,
     /// The highest number that was ever durable in this engine: a journal that has less has lost
     /// data.
     durable_ever: SequenceNr,
@@ -84,6 +94,7 @@ impl<E: EventSourced> Engine<E> {
                 counters,
                 generation: 0,
                 limits: Limits::default(),
+                shapes: None,
             },
             phase: Phase::Permit,
             inbox: VecDeque::new(),
@@ -92,6 +103,7 @@ impl<E: EventSourced> Engine<E> {
             news: BTreeMap::new(),
             attempts: 0,
             stopping: false,
+            goes_on: false,
             durable_ever: SequenceNr::ZERO,
             doubted: Vec::new(),
             append_outstanding: false,
@@ -104,6 +116,13 @@ impl<E: EventSourced> Engine<E> {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.shared.limits = limits;
+        self
+    }
+
+    /// The same engine in a place with these shapes.
+    #[must_use]
+    pub fn with_shapes(mut self, shapes: Option<ShapeBook>) -> Self {
+        self.shared.shapes = shapes;
         self
     }
 
@@ -130,6 +149,7 @@ impl<E: EventSourced> Engine<E> {
             Input::Stop => self.stop(actions),
             Input::Kill => self.end(StopReason::Killed, actions),
             Input::Wake => self.wake(now, actions),
+            Input::GoOn => self.goes_on = false,
             Input::Appended(generation, result) if generation < self.shared.generation => {
                 drop(result);
                 self.append_outstanding = false;
@@ -303,7 +323,10 @@ impl<E: EventSourced> Engine<E> {
         let Phase::Running(running) = &mut self.phase else { return };
         // actions whose events became durable are let out first
         running.persist(&self.shared, actions);
-        while running.takes_commands(&self.shared) {
+        for _ in 0..STEP_COMMANDS_MAX {
+            if !running.takes_commands(&self.shared) {
+                break;
+            }
             let Some(queued) = self.inbox.pop_front() else { break };
             running.command(&self.shared, now, queued, &mut self.stash, &mut self.inbox);
             if !self.shared.settings.pipelined {
@@ -311,6 +334,10 @@ impl<E: EventSourced> Engine<E> {
             }
         }
         running.persist(&self.shared, actions);
+        if !self.goes_on && !self.inbox.is_empty() && running.takes_commands(&self.shared) {
+            self.goes_on = true;
+            actions.push(Action::GoOn);
+        }
         if !self.stopping && running.spoilt.is_none() {
             running.pull(&self.shared, now, actions);
         }

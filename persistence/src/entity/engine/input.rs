@@ -65,6 +65,8 @@ pub enum Input<E: EventSourced> {
     Skip(Generation, ReplicaId, u64),
     /// The time of a `WakeAfter` has passed.
     Wake,
+    /// The answer to `GoOn`.
+    GoOn,
     /// Finish the commands that are there, then stop.
     Stop,
     /// Stop at once.
@@ -115,6 +117,8 @@ pub enum Action<E: EventSourced> {
     DropAsynchronous,
     /// Answer with `Wake` after this time.
     WakeAfter(Duration),
+    /// Answer with `GoOn`, behind the messages that wait: more commands can be handled now.
+    GoOn,
     /// Ask the host to stop this entity.
     Passivate,
     /// Another replica has own events that the journal has not.
@@ -154,6 +158,7 @@ impl<E: EventSourced> Input<E> {
             | Self::SnapshotsVoided(..)
             | Self::Skip(..)
             | Self::Wake
+            | Self::GoOn
             | Self::Stop
             | Self::Kill => {}
         }
@@ -168,7 +173,8 @@ impl<E: EventSourced> Action<E> {
             Self::Release(releases) => releases.into_iter().for_each(Release::withhold),
             Self::RunAsynchronous(_, future) => {
                 let why = "the entity ended before its asynchronous effect began".to_owned();
-                refuse(future, ReplyError::Unavailable(why));
+                // the command counts as acted since this action was made
+                refuse(future, ReplyError::Unavailable(why).with_unknown_effect());
             }
             Self::RequestPermit(_)
             | Self::ReleasePermit
@@ -188,6 +194,7 @@ impl<E: EventSourced> Action<E> {
             | Self::AskSkip(..)
             | Self::DropAsynchronous
             | Self::WakeAfter(_)
+            | Self::GoOn
             | Self::Passivate
             | Self::WentBack
             | Self::Forked(_)
@@ -226,6 +233,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::RunAsynchronous(..) => f.write_str("RunAsynchronous"),
             Self::DropAsynchronous => f.write_str("DropAsynchronous"),
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
+            Self::GoOn => f.write_str("GoOn"),
             Self::Passivate => f.write_str("Passivate"),
             Self::WentBack => f.write_str("WentBack"),
             Self::Forked(number) => write!(f, "Forked({number})"),

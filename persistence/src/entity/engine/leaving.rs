@@ -4,6 +4,7 @@
 //! position. The application's values are dropped one by one, under [`crate::guard`].
 
 use super::core::{Engine, Phase};
+use super::stash::Stashed;
 use super::{Action, Now};
 use crate::entity::{EntityCounters, EventSourced, StopReason};
 use crate::reply::ReplyError;
@@ -75,7 +76,8 @@ impl<E: EventSourced> Engine<E> {
         self.leave_phase(&ReplyError::Stopped(why.clone()), actions);
         self.shared.generation += 1;
         // no handler has stored events of these commands, but a future may have made one of them
-        for queued in self.inbox.drain(..).chain(self.stash.drain(..)) {
+        let stashed = self.stash.drain(..).map(Stashed::unstash);
+        for queued in self.inbox.drain(..).chain(stashed) {
             queued.refuse(ReplyError::NotHere(why.clone()));
         }
         actions.push(Action::Stopped(reason));

@@ -14,6 +14,7 @@
 //! - `leaving`: from a phase to a restart, or to the end;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: commands against the newest state;
+//! - `stash`: commands that were put aside;
 //! - `applying`: stored events, read and applied;
 //! - `persisting`: output commit: one append under way, the next one collecting, answers let out
 //!   when durable;
@@ -46,6 +47,7 @@ mod reclaim;
 mod recovery;
 mod replication;
 mod running;
+mod stash;
 
 pub use self::core::Engine;
 pub use self::input::{Action, Generation, Input, Now};

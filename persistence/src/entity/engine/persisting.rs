@@ -11,7 +11,7 @@ use crate::entity::effect::CommandFuture;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, Signal};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, ReplyError, refuse};
+use crate::reply::{Claim, ReplyError, refuse_claimed};
 use crate::store::{Append, Limits, Snapshot};
 use crate::time::Timestamp;
 use crate::version::VersionVector;
@@ -139,7 +139,8 @@ impl<E: EventSourced> Persisting<E> {
                 Due::CaughtUp(replica, highest) => untold.push((replica, highest)),
                 // the future has not begun
                 Due::Asynchronous(future, claim) => {
-                    refuse(future, claim.truth(answer.clone().without_effect()));
+                    let error = claim.truth(answer.clone().without_effect());
+                    refuse_claimed(future, &claim, error);
                 }
                 Due::Snapshot(_) | Due::Passivate => {}
             }

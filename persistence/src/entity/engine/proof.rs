@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::core::Shared;
 use crate::codec::{CodecId, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
 use crate::entity::{EntityCounters, EventSourced, EventType};
-use crate::event::Payload;
+use crate::event::{MANIFEST_BYTES_MAX, Payload};
 use crate::guard;
 
 /// Most memory that a thread keeps for encoding.
@@ -49,6 +49,10 @@ pub(super) fn event<E: EventSourced>(
             "an event of type `{}` is not stored: `event_type`, `from_journal` or its encoding panicked",
             type_name::<E::Event>()
         ))
+    });
+    let proved = proved.and_then(|payload| match &shared.shapes {
+        Some(shapes) => shapes.admits(&payload).map(|()| payload),
+        None => Ok(payload),
     });
     if proved.is_err() {
         EntityCounters::add(&shared.counters.events_rejected, 1);
@@ -84,6 +88,13 @@ pub(in crate::entity) fn prove_event<E: EventSourced>(
 ) -> Result<Payload, String> {
     let codec = behaviour.event_codec();
     let EventType { manifest, version } = behaviour.event_type(event);
+    if manifest.len() > MANIFEST_BYTES_MAX {
+        return Err(format!(
+            "an event of type `{}` is not stored, because its manifest is too long: expected at most {MANIFEST_BYTES_MAX} bytes (`MANIFEST_BYTES_MAX`), actual {}; let `event_type` name the kind of the event, and keep data in the event",
+            type_name::<E::Event>(),
+            manifest.len()
+        ));
+    }
     let payload = encode(codec, event, PAYLOAD_BYTES_MAX).map(|bytes| Payload {
         codec: codec as u8,
         manifest: manifest.clone(),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::entity::effect::Prepared;
 use crate::event::SequenceNr;
-use crate::reply::{Claim, CommandEffect, ReplyError, refuse};
+use crate::reply::{Claim, CommandEffect, ReplyError, refuse_claimed};
 
 /// A slot of the mailbox; free again when it is dropped.
 #[derive(Debug, Default)]
@@ -21,6 +21,19 @@ impl Slot {
         }
         taken.fetch_sub(1, Ordering::AcqRel);
         None
+    }
+
+    /// The count of the mailbox that the slot is of; `None`: the slot is of no mailbox.
+    pub(super) fn mailbox(&self) -> Option<Arc<AtomicUsize>> {
+        self.0.clone()
+    }
+
+    /// Takes a slot of this mailbox, without a limit.
+    pub(super) fn take_always(mailbox: Option<Arc<AtomicUsize>>) -> Self {
+        if let Some(taken) = &mailbox {
+            taken.fetch_add(1, Ordering::AcqRel);
+        }
+        Self(mailbox)
     }
 }
 
@@ -52,7 +65,7 @@ impl<C> Queued<C> {
     /// Drops the command unhandled. The asker gets `reason`, or an error with an unknown effect if
     /// the command has acted before, since a future can have made it.
     pub fn refuse(self, reason: ReplyError) {
-        refuse(self.command, self.claim.truth(reason));
+        refuse_claimed(self.command, &self.claim, self.claim.truth(reason));
     }
 }
 
@@ -66,11 +79,18 @@ pub struct Release {
 }
 
 impl Release {
+    /// Gives a slot back when it is let out, and does nothing else.
+    pub(super) fn of_slot(slot: Slot) -> Self {
+        Self { prepared: Vec::new(), stored: None, claim: Claim::unlimited(), _slot: slot }
+    }
+
     /// Lets the effects out.
     pub fn release(self) {
         let acts = self.stored.is_some() || self.prepared.iter().any(|prepared| prepared.acts());
         if acts {
             self.claim.act();
+        } else {
+            self.claim.end();
         }
         let effect = if acts || self.claim.has_acted() {
             CommandEffect::Unknown
@@ -78,7 +98,7 @@ impl Release {
             CommandEffect::None
         };
         for prepared in self.prepared {
-            prepared.release(effect);
+            prepared.release(&self.claim, effect);
         }
     }
 
@@ -95,7 +115,7 @@ impl Release {
     pub fn fail(self, error: ReplyError) {
         let error = self.claim.truth(error);
         for prepared in self.prepared {
-            prepared.fail(error.clone());
+            prepared.fail(&self.claim, error.clone());
         }
     }
 }

@@ -8,6 +8,7 @@ use super::holding::Holding;
 use super::persisting::{Due, Persisting};
 use super::reclaim::Doubts;
 use super::replication::Peers;
+use super::stash::{Stashed, expired};
 use super::{Now, Queued, Release, Slot, proof};
 use crate::Error;
 use crate::delivery::CausalDelivery;
@@ -19,7 +20,7 @@ use crate::entity::{
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::guard::{self, UserFailure};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, ReplyError, refuse, with_panic_reason};
+use crate::reply::{Claim, ReplyError, with_panic_reason};
 use crate::time::{HybridClock, Timestamp};
 use crate::version::VersionVector;
 
@@ -160,7 +161,7 @@ impl<E: EventSourced> Running<E> {
                 tracing::warn!(id = %shared.id, %failure, "an asynchronous effect ended without a command");
                 let on_failure = on_failure?;
                 let reason = ReplyError::Unanswered(failure.to_string());
-                let made = with_panic_reason(reason, || {
+                let made = with_panic_reason(&claim, reason, || {
                     guard::call("asynchronous_or", &shared.id, || on_failure(failure))
                 });
                 made.ok()?
@@ -174,40 +175,36 @@ impl<E: EventSourced> Running<E> {
         shared: &Shared<E>,
         now: Now,
         queued: Queued<E::Command>,
-        stash: &mut VecDeque<Queued<E::Command>>,
+        stash: &mut VecDeque<Stashed<E::Command>>,
         inbox: &mut VecDeque<Queued<E::Command>>,
     ) {
-        let Queued { command, slot, claim } = queued;
-        if !claim.take(now.instant) {
-            EntityCounters::add(&shared.counters.commands_expired, 1);
-            let why = "the asker's time was over before the entity took the command".to_owned();
-            return refuse(command, ReplyError::Expired(why));
+        if !queued.claim.take(now.instant) {
+            return expired(shared, queued);
         }
+        let Queued { command, slot, claim } = queued;
         EntityCounters::add(&shared.counters.commands_handled, 1);
         let time = self.clock.tick(now.wall);
         self.context.common.at(time, self.newest);
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
         // way out
         let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
-        let decided = with_panic_reason(reason, || {
+        let decided = with_panic_reason(&claim, reason, || {
             guard::call("on_command", &shared.id, || {
                 shared.behaviour.on_command(&self.context, &self.state, command)
             })
         });
         let Ok(Effect { kind, then, stop, unstash }) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
-            return;
+            return claim.end();
         };
-        let queued = self.run_effect(shared, time, kind, then, (slot, claim), stash);
-        if let Some(queued) = queued {
-            // nothing was done yet: an asker that gives up makes the command void
-            queued.claim.give_back();
-            stash.push_back(queued);
-        }
         if unstash {
-            for queued in std::mem::take(stash).into_iter().rev() {
-                inbox.push_front(queued);
+            // before the command itself is stashed: that one waits for the next time
+            for stashed in std::mem::take(stash).into_iter().rev() {
+                inbox.push_front(stashed.unstash());
             }
+        }
+        if let Some(queued) = self.run_effect(shared, time, kind, then, (slot, claim)) {
+            self.stash(shared, now, queued, stash);
         }
         if stop && !self.passivating {
             self.passivating = true;
@@ -223,7 +220,6 @@ impl<E: EventSourced> Running<E> {
         kind: Kind<E>,
         then: Vec<Box<dyn Then<E::State>>>,
         (slot, claim): (Slot, Claim),
-        stash: &VecDeque<Queued<E::Command>>,
     ) -> Option<Queued<E::Command>> {
         let mut stored = None;
         match kind {
@@ -232,7 +228,8 @@ impl<E: EventSourced> Running<E> {
                 Err(error) => {
                     tracing::warn!(id = %shared.id, reason = %error, "command rejected");
                     let error = claim.truth(error);
-                    then.into_iter().for_each(|then| then.fail(error.clone()));
+                    then.into_iter().for_each(|then| then.fail(&claim, error.clone()));
+                    claim.end();
                     return None;
                 }
             },
@@ -242,19 +239,11 @@ impl<E: EventSourced> Running<E> {
                 tracing::debug!(id = %shared.id, "a command was not handled");
             }
             Kind::Stash(command) => {
-                not_run(shared, then, "`Effect::stash`");
-                if stash.len() < shared.settings.stash_max {
-                    return Some(Queued { command, slot, claim });
-                }
-                EntityCounters::add(&shared.counters.stash_overflows, 1);
-                let limit = shared.settings.stash_max;
-                tracing::warn!(id = %shared.id, limit, "`stash_max` reached, a command is dropped");
-                let reason = ReplyError::Overloaded(format!("`stash_max` {limit}"));
-                refuse(command, claim.truth(reason));
-                return None;
+                not_run(shared, &claim, then, "`Effect::stash`");
+                return Some(Queued { command, slot, claim });
             }
             Kind::Asynchronous(future, on_failure) => {
-                not_run(shared, then, "`Effect::asynchronous`");
+                not_run(shared, &claim, then, "`Effect::asynchronous`");
                 self.persisting.defer(self.newest, Due::Asynchronous(future, claim.clone()));
                 self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
                 return None;
@@ -419,11 +408,16 @@ impl<E: EventSourced> Running<E> {
 
 /// Fails the `then_reply` and `then_run` of a stash or an asynchronous effect. The command that is
 /// handled later has its own.
-fn not_run<E: EventSourced>(shared: &Shared<E>, then: Vec<Box<dyn Then<E::State>>>, what: &str) {
+fn not_run<E: EventSourced>(
+    shared: &Shared<E>,
+    claim: &Claim,
+    then: Vec<Box<dyn Then<E::State>>>,
+    what: &str,
+) {
     if then.is_empty() {
         return;
     }
     let why = format!("`then_reply` and `then_run` are not run after {what}");
     tracing::error!(id = %shared.id, "{why}");
-    then.into_iter().for_each(|then| then.fail(ReplyError::Unanswered(why.clone())));
+    then.into_iter().for_each(|then| then.fail(claim, ReplyError::Unanswered(why.clone())));
 }

@@ -1,9 +1,16 @@
 //! Groups and pages by bytes: the engine sends only appends that the store takes.
 
-use super::log::Command;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::log::{Command, Log};
 use super::world::{Mode, World};
 use crate::entity::EntitySettings;
+use crate::event::MANIFEST_BYTES_MAX;
+use crate::memory::MemoryStores;
 use crate::reply::ReplyError;
+use crate::shape::{EVENT_KINDS_MAX, SHAPES, ShapeBook, kinds};
 use crate::store::{EVENT_BYTES_MAX, Limits};
 
 fn text(bytes: usize) -> &'static str {
@@ -77,4 +84,43 @@ fn commands_wait_when_too_many_bytes_are_not_durable() {
     world.io("A");
     assert!(answers.into_iter().all(|answer| answer.now().is_ok()));
     assert_eq!(world.texts("A").len(), 5);
+}
+
+fn named() -> Log {
+    Log { is_named_by_text: true, ..Log::default() }
+}
+
+#[test]
+fn an_event_whose_manifest_is_too_long_is_rejected_before_anything_is_stored() {
+    let mut world = World::new(&["A"]);
+    world.restart_as("A", named());
+    assert_eq!(world.add("A", text(MANIFEST_BYTES_MAX)).now(), Ok(1));
+    let answer = world.add("A", text(MANIFEST_BYTES_MAX + 1));
+    let Err(ReplyError::Rejected(reason)) = answer.now() else { panic!("expected a rejection") };
+    for part in ["String", "256", "257", "`event_type`"] {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    assert_eq!((world.texts("A").len(), world.replica("A").journal.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_kind_beyond_the_limit_of_a_place_is_rejected_and_no_other_command_fails() {
+    let store = MemoryStores::new().stores().coordination;
+    for number in 0..EVENT_KINDS_MAX {
+        let (key, value) = (format!("event|log|{number}|1|bincode"), Bytes::from_static(b"{}"));
+        store.compare_and_set(SHAPES, &key, None, Some(value)).await.unwrap();
+    }
+    let shapes = ShapeBook::new("log".into(), kinds(&Arc::new(named())), store.clone());
+    shapes.check("A", &*store).await.unwrap();
+    let mut world = World::new(&["A"]);
+    world.shapes = Some(shapes);
+    world.restart_as("A", named());
+    world.mode = Mode::Hold;
+
+    let (before, beyond, after) = (world.add("A", "1"), world.add("A", "x"), world.add("A", "2"));
+    let Err(ReplyError::Rejected(reason)) = beyond.now() else { panic!("expected a rejection") };
+    assert!(reason.contains("`EVENT_KINDS_MAX`"), "{reason}");
+    world.io("A");
+    assert_eq!((before.now(), after.now()), (Ok(1), Ok(2)));
+    assert_eq!(world.texts("A"), ["1", "2"]);
 }

@@ -17,6 +17,8 @@ pub(super) enum Command {
     Read(ReplyTo<usize>),
     Stash(Vec<&'static str>, ReplyTo<usize>),
     Unstash,
+    /// Unless it is open: is stashed, and unstashes the others.
+    StashAndUnstash(&'static str, ReplyTo<usize>),
     Later(ReplyTo<usize>),
     LaterDone(ReplyTo<usize>),
     LaterOr(ReplyTo<usize>),
@@ -35,6 +37,8 @@ pub(super) enum Command {
     RunUnread(ReplyTo<usize>),
     /// Persists; a side effect puts the `ReplyTo` into the slot.
     PassOn(ReplyTo<usize>, Passed),
+    /// Puts the `ReplyTo` into the slot, and persists.
+    PassOnFirst(ReplyTo<usize>, Passed),
     /// An asynchronous effect with a `then_reply`, which is not allowed; `StashThen` is a stash
     /// with one.
     LaterThen(ReplyTo<usize>),
@@ -61,6 +65,8 @@ pub(super) struct Log {
     pub(super) unknown: Option<&'static str>,
     /// `event_type` panics at this text.
     pub(super) untyped: Option<&'static str>,
+    /// The text of an event is its manifest.
+    pub(super) is_named_by_text: bool,
     /// `snapshot_when` panics at this text.
     pub(super) unsnapped: Option<&'static str>,
     /// `snapshot_when` wants a snapshot after this text.
@@ -85,6 +91,10 @@ impl EventSourced for Log {
                     .then_reply(reply_to, Vec::len)
             }
             command @ Command::Stash(..) => Effect::stash(command),
+            Command::StashAndUnstash(text, reply_to) if is_open => {
+                Effect::persist(text.to_owned()).then_reply(reply_to, Vec::len)
+            }
+            command @ Command::StashAndUnstash(..) => Effect::stash(command).then_unstash_all(),
             Command::Unstash => Effect::persist("open".to_owned()).then_unstash_all(),
             Command::Read(reply_to) => Effect::reply(reply_to, state.len()),
             Command::Later(reply_to) => {
@@ -123,6 +133,10 @@ impl EventSourced for Log {
                 |_| (),
                 move |()| *passed.lock().expect("nobody panics with it") = Some(reply_to),
             ),
+            Command::PassOnFirst(reply_to, passed) => {
+                *passed.lock().expect("nobody panics with it") = Some(reply_to);
+                Effect::persist("passed on".to_owned())
+            }
             Command::LaterThen(reply_to) => {
                 Effect::asynchronous(async { Command::Stop }).then_reply(reply_to, Vec::len)
             }
@@ -145,7 +159,8 @@ impl EventSourced for Log {
 
     fn event_type(&self, event: &String) -> EventType {
         assert!(self.untyped != Some(event.as_str()), "the test wants it");
-        EventType { manifest: "".into(), version: 1 }
+        let manifest = if self.is_named_by_text { event } else { "" };
+        EventType { manifest: manifest.into(), version: 1 }
     }
 
     fn from_journal(&self, payload: &Payload) -> crate::Result<Vec<String>> {

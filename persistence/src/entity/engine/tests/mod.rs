@@ -9,6 +9,7 @@ mod reclaim;
 mod reclaim_held;
 mod recovery;
 mod replication;
+mod stash;
 mod true_answers;
 mod user_code;
 mod world;

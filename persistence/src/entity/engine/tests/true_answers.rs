@@ -149,6 +149,30 @@ fn a_place_for_an_answer_that_was_passed_on_is_never_told_that_nothing_happened(
 }
 
 #[test]
+fn a_place_that_a_handler_passes_on_before_its_events_are_stored_is_not_told_that_nothing_happened()
+{
+    for pass_on_to in [Command::Panic as fn(ReplyTo<usize>) -> Command, Command::ReadPanics, |to| {
+        Command::Add(vec!["bad"], to)
+    }] {
+        let mut world = World::new(&["A", "B"]);
+        world.restart_as("B", Log { poison: Some("bad"), ..Log::default() });
+        world.mode = Mode::Hold;
+        let (claim, passed) = (Claim::open(), Passed::default());
+        let (reply_to, reply) = claimed_reply_channel(&claim);
+        let command = Command::PassOnFirst(reply_to, passed.clone());
+        world.feed("A", Input::Command(Queued { claim, ..Queued::unlimited(command) }));
+
+        let reply_to = passed.lock().unwrap().take().expect("it was passed on");
+        world.just("B", pass_on_to(reply_to));
+        let error = reply.now().unwrap_err();
+        assert_ne!(error, ReplyError::NoReply);
+        assert!(!error.is_without_effect(), "its own command may be stored yet: {error}");
+        world.io("A");
+        assert_eq!(world.texts("A"), ["passed on"]);
+    }
+}
+
+#[test]
 fn a_command_whose_asker_gave_up_before_its_turn_is_void() {
     let mut world = World::new(&["A"]);
     world.mode = Mode::Hold;

@@ -13,6 +13,7 @@ use crate::entity::{EntityCounters, EntitySettings, HeldEvent, PeerHas, StopReas
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
+use crate::shape::ShapeBook;
 use crate::store::{Limits, Snapshot};
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -55,6 +56,8 @@ pub(super) struct World {
     pub(super) settings: EntitySettings,
     /// The limits of the journals.
     pub(super) limits: Limits,
+    /// The shapes that the places have.
+    pub(super) shapes: Option<ShapeBook>,
     pub(super) mode: Mode,
     pub(super) wall: u64,
     /// True when own events go to the other replicas at once.
@@ -73,6 +76,7 @@ impl World {
             replicas: BTreeMap::new(),
             settings,
             limits: Limits::default(),
+            shapes: None,
             mode: Mode::Flow,
             wall: 1_000_000,
             direct: true,
@@ -120,7 +124,7 @@ impl World {
         let replicas: Vec<_> = names.iter().map(|name| replica_id(name)).collect();
         let settings = Arc::new(self.settings.clone());
         let engine = Engine::new(log, id.clone(), replicas.into(), settings, counters);
-        engine.with_limits(self.limits)
+        engine.with_limits(self.limits).with_shapes(self.shapes.clone())
     }
 
     /// Kills the engine, with all that it had under way, and starts another one.
@@ -271,6 +275,7 @@ impl World {
                 None
             }
             Action::WakeAfter(_) => None,
+            Action::GoOn => Some(Input::GoOn),
             other => panic!("{other:?} is no I/O"),
         }
     }
