@@ -178,8 +178,12 @@ impl Groups {
         Ok(Some(outcomes))
     }
 
-    /// Waits for other processes in short steps, because SQLite's own steps grow to a tenth of a
-    /// second.
+    /// Waits for other processes in short steps. SQLite's own steps grow to a tenth of a second,
+    /// and each one is likely to miss the short gap between two groups of a busy process, so the
+    /// connection has no `busy_timeout`.
+    ///
+    /// Nothing after this call meets another process: the transaction has the only right to write,
+    /// and a checkpoint after a commit leaves out the pages that it cannot have.
     #[expect(
         clippy::disallowed_methods,
         reason = "this thread is the store's own, no actor waits on it"

@@ -18,6 +18,7 @@ mod streams;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use antiphon_persistence::store::{Append, QueueRoom, WriterId};
 use antiphon_persistence::{Error, Result};
@@ -26,6 +27,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::SqliteSettings;
+use crate::error::from_sqlite;
 use crate::file::Watch;
 use crate::record_error::Unread;
 use crate::stats::{Counters, count};
@@ -62,6 +64,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Starts the thread with a connection that is open and prepared. From here on SQLite itself
+    /// does not wait for other processes.
     pub(crate) fn start(
         connection: Connection,
         path: &Path,
@@ -69,6 +73,10 @@ impl Writer {
         counters: Arc<Counters>,
         watch: Arc<Watch>,
     ) -> Result<Self> {
+        // the thread waits for other processes by itself, in shorter steps (`group.rs`)
+        connection
+            .busy_timeout(Duration::ZERO)
+            .map_err(|error| from_sqlite(path, "opening", error))?;
         let (queue, writes) = mpsc::channel(settings.queue_max);
         let groups = group::Groups::new(
             connection,
