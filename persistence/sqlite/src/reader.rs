@@ -1,7 +1,7 @@
 //! Reads: a limited number of connections, each used by one blocking task at a time.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use antiphon_persistence::time::{Clock, SystemClock};
@@ -29,11 +29,40 @@ pub(crate) struct Readers {
 #[derive(Default)]
 struct Shared {
     idle: Mutex<Vec<Open>>,
-    /// The file that was opened last, and the number of times that it differed from the file
-    /// before.
-    seen: Mutex<(Option<Identity>, u64)>,
+    seen: Mutex<Seen>,
     /// The files at the path at the last look, and the time of the look.
     looked: Mutex<Option<(Instant, Option<Identity>)>>,
+}
+
+/// The files that were read so far.
+#[derive(Default)]
+struct Seen {
+    /// The files that were opened last and are known.
+    files: Option<Identity>,
+    /// The files were gone since, or unknown ones were read: those that are opened next may be
+    /// others, also with the same identity.
+    is_unsure: bool,
+    /// Number of times that other files were, or may have been, opened.
+    replacements: u64,
+}
+
+impl Seen {
+    /// Records a look at the path.
+    fn look(&mut self, files: Option<Identity>) {
+        self.is_unsure |= files.is_none() && self.files.is_some();
+    }
+
+    /// Records the files that a new connection reads; `None` for unknown ones. Returns the number
+    /// of replacements that belongs to them.
+    fn open(&mut self, files: Option<Identity>) -> u64 {
+        let is_other = self.files.is_some() && self.files != files;
+        if self.is_unsure || is_other || files.is_none() {
+            self.replacements += 1;
+        }
+        self.is_unsure = files.is_none();
+        self.files = files.or(self.files);
+        self.replacements
+    }
 }
 
 /// Time from one look at the files to the next. Until then, reads go on in the files of the last
@@ -45,6 +74,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 struct Open {
     connection: Connection,
     files: Option<Identity>,
+    /// Number of replacements before these files were opened.
+    replacements: u64,
 }
 
 impl Readers {
@@ -61,11 +92,15 @@ impl Readers {
 
     /// Number of times that another file was found at the path.
     pub(crate) fn replacements(&self) -> u64 {
-        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).1
+        self.shared.seen().replacements
     }
 }
 
 impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A connection to the file that is at the path now. A connection to a file that was moved away
     /// would read that file for ever.
     fn connection(
@@ -75,7 +110,9 @@ impl Shared {
         watch: Option<&Watch>,
     ) -> Result<Open> {
         let now = self.look(path);
-        let fits = |open: &Open| now.is_some() && open.files == now;
+        let replacements = self.seen().replacements;
+        let fits =
+            |open: &Open| now.is_some() && open.files == now && open.replacements == replacements;
         let unused = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.retain(fits);
@@ -98,8 +135,8 @@ impl Shared {
                 // the connection has read by now, so that all three files exist
                 let files = Identity::of(path).ok();
                 let files = files.filter(|files| Some(files.database()) == before);
-                self.note(files);
-                Ok(Open { connection, files })
+                let replacements = self.note(files);
+                Ok(Open { connection, files, replacements })
             }
         }
     }
@@ -115,18 +152,16 @@ impl Shared {
         }
         let files = Identity::of(path).ok();
         *looked = Some((now, files));
+        self.seen().look(files);
         files
     }
 
-    /// Records the files that are read from now on.
-    fn note(&self, files: Option<Identity>) {
+    /// Records the files that are read from now on. Returns the number of replacements that belongs
+    /// to them.
+    fn note(&self, files: Option<Identity>) -> u64 {
         let looked = Some((SystemClock.now(), files));
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.0.is_some() && seen.0 != files {
-            seen.1 += 1;
-        }
-        seen.0 = files;
+        self.seen().open(files)
     }
 
     fn keep(&self, open: Open) {
@@ -142,6 +177,17 @@ impl SqliteStores {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> std::result::Result<T, Unread> + Send + 'static,
     {
+        self.read_of(doing, move |transaction, _| work(transaction)).await
+    }
+
+    /// Runs `work` as [`Self::read`], with the number of replacements of the file that it reads.
+    /// Meanwhile another read may have found a newer file, so [`Readers::replacements`] may be
+    /// larger.
+    pub(crate) async fn read_of<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>, u64) -> std::result::Result<T, Unread> + Send + 'static,
+    {
         count(&self.inner.counters.reads, 1);
         let readers = &self.inner.readers;
         let permit = readers.permits.clone().acquire_owned().await;
@@ -154,7 +200,8 @@ impl SqliteStores {
             let watch = watch.as_deref();
             watch.map_or(Ok(()), Watch::known)?;
             let mut open = shared.connection(&path, &settings, watch)?;
-            let outcome = in_transaction(&mut open.connection, work);
+            let of = open.replacements;
+            let outcome = in_transaction(&mut open.connection, |t| work(t, of));
             if matches!(outcome, Err(Unread::Row(_))) {
                 count(&counters.rows_damaged, 1);
             }
@@ -189,4 +236,67 @@ fn in_transaction<T>(
     let value = work(&transaction)?;
     transaction.finish()?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_were_gone_or_unknown_count_as_replaced_also_with_the_same_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = |name: &str| {
+            let path = folder.path().join(name);
+            drop(SqliteStores::open(&path, SqliteSettings::default()).unwrap());
+            for suffix in ["-wal", "-shm"] {
+                std::fs::write(format!("{}{suffix}", path.display()), "").unwrap();
+            }
+            Some(Identity::of(&path).unwrap())
+        };
+        let (one, other) = (files("a.db"), files("b.db"));
+        let mut seen = Seen::default();
+        seen.look(None);
+        assert_eq!((seen.open(one), seen.open(one)), (0, 0), "nothing was read before");
+        seen.look(one);
+        assert_eq!(seen.open(one), 0);
+
+        seen.look(None);
+        assert_eq!((seen.open(one), seen.open(one)), (1, 1), "gone in between");
+        assert_eq!((seen.open(other), seen.open(other)), (2, 2), "others");
+        assert_eq!((seen.open(None), seen.open(other)), (3, 4), "unknown in between");
+    }
+
+    /// The read began in the old file and ends when the new one was opened long ago.
+    #[tokio::test]
+    async fn a_read_of_the_old_file_is_not_taken_for_one_of_the_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a.db"), folder.path().join("b.db"));
+        let made = [&path, &other].map(|path| SqliteStores::open(path, SqliteSettings::default()));
+        made.into_iter().for_each(|made| drop(made.unwrap()));
+        let reader = SqliteStores::open(&path, SqliteSettings::reader()).unwrap();
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let (end, ended) = std::sync::mpsc::channel();
+        let old = antiphon_persistence::task::spawn("read", {
+            let reader = reader.clone();
+            async move {
+                let read = reader.read_of("reading", move |_, of| {
+                    began.send(()).expect("the test waits");
+                    ended.recv().expect("the test sends");
+                    Ok(of)
+                });
+                read.await
+            }
+        });
+        begun.await.unwrap();
+
+        std::fs::rename(&other, &path).unwrap();
+        let until = SystemClock.now() + Duration::from_secs(5);
+        while reader.read_of("reading", |_, of| Ok(of)).await.unwrap() == 0 {
+            assert!(SystemClock.now() < until, "the new file is not noticed");
+        }
+        assert_eq!(reader.inner.readers.replacements(), 1);
+
+        end.send(()).unwrap();
+        assert_eq!(old.await.unwrap().unwrap(), 0);
+    }
 }

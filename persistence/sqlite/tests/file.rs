@@ -1,4 +1,4 @@
-//! The file under an open journal is moved, deleted, replaced, or another program's. An
+//! The file under an open journal is moved, deleted, or another program's. An
 //! acknowledged write is in the file that other processes find.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use antiphon_persistence::ErrorKind;
 use antiphon_persistence::store::{CasOutcome, Coordination};
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_sqlite::{Role, SqliteSettings, SqliteStores, check_file};
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -15,10 +14,6 @@ use tempfile::TempDir;
 
 fn open(path: &Path) -> SqliteStores {
     SqliteStores::open(path, SqliteSettings::default()).expect("as the test expects")
-}
-
-fn reader(path: &Path) -> SqliteStores {
-    SqliteStores::open(path, SqliteSettings::reader()).expect("as the test expects")
 }
 
 async fn put(stores: &SqliteStores, key: &str, value: &str) -> antiphon_persistence::Result<()> {
@@ -173,96 +168,6 @@ async fn a_file_that_is_moved_deleted_or_replaced_ends_the_store() {
             );
             stores.check_file().expect_err("it stays lost");
         }
-    }
-}
-
-/// Reads the row `k` until `holds`, for at most a second.
-async fn within_a_second(
-    reader: &SqliteStores,
-    holds: impl Fn(&Result<Option<String>, ErrorKind>) -> bool,
-) {
-    let until = SystemClock.now() + Duration::from_secs(1);
-    loop {
-        let read = get(reader, "k").await.map_err(|error| error.kind());
-        if holds(&read) {
-            return;
-        }
-        assert!(SystemClock.now() < until, "after a second it is still {read:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-#[tokio::test]
-async fn a_reader_of_a_file_that_is_replaced_reads_the_new_one_and_tells() {
-    let folder = TempDir::new().expect("a folder");
-    let (path, other) = (folder.path().join("a.db"), folder.path().join("b.db"));
-    let first = open(&path);
-    put(&first, "k", "first").await.expect("stored");
-    let second = open(&other);
-    put(&second, "k", "second").await.expect("stored");
-    drop((first, second));
-
-    let reader = reader(&path);
-    assert_eq!(get(&reader, "k").await.expect("read").as_deref(), Some("first"));
-    assert_eq!(reader.replacements(), 0);
-
-    std::fs::rename(&other, &path).expect("moved");
-    within_a_second(&reader, |read| matches!(read, Ok(Some(read)) if read == "second")).await;
-    assert_eq!(reader.replacements(), 1);
-
-    std::fs::remove_file(&path).expect("removed");
-    within_a_second(&reader, |read| read == &Err(ErrorKind::Unavailable)).await;
-}
-
-/// Copies a journal in use: much of it is still in the log.
-fn copy_in_use(from: &Path, to: &Path) {
-    for suffix in ["", "-wal"] {
-        let beside = |path: &Path| format!("{}{suffix}", path.display());
-        std::fs::copy(beside(from), beside(to)).expect("copied");
-    }
-}
-
-/// SQLite removes a log by its name when the last connection is closed. By then it may be the log
-/// of a new file.
-#[tokio::test]
-async fn whoever_had_a_file_open_that_was_replaced_does_not_touch_the_new_one() {
-    let folder = TempDir::new().expect("a folder");
-    let (path, other) = (folder.path().join("a.db"), folder.path().join("b.db"));
-    let second = open(&other);
-    put(&second, "k", "second").await.expect("stored");
-    for role in [Role::Reader, Role::Owner] {
-        let _ = std::fs::remove_file(&path);
-        let first = open(&path);
-        put(&first, "k", "first").await.expect("stored");
-        let had_it_open = match role {
-            Role::Reader => {
-                let reader = reader(&path);
-                assert_eq!(get(&reader, "k").await.expect("read").as_deref(), Some("first"));
-                drop(first);
-                reader
-            }
-            Role::Owner => {
-                assert_eq!(get(&first, "k").await.expect("read").as_deref(), Some("first"));
-                first
-            }
-        };
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
-        }
-        copy_in_use(&other, &path);
-        if role == Role::Reader {
-            within_a_second(
-                &had_it_open,
-                |read| matches!(read, Ok(Some(read)) if read == "second"),
-            )
-            .await;
-        }
-        drop(had_it_open);
-
-        let third = open(&path);
-        let found = get(&third, "k").await.expect("read");
-        assert_eq!(found.as_deref(), Some("second"), "{role:?}");
-        drop(third);
     }
 }
 

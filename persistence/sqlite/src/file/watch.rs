@@ -3,8 +3,8 @@
 //! A file that was moved or deleted still exists for a process that has it open: SQLite would write
 //! into it, sync it and call it durable, and no other process would ever find it. The same holds
 //! for the two files beside it, the write-ahead log and its index. So the three files are compared,
-//! by device and inode, with those that were opened. A missing or different file ends the store for
-//! good: it takes nothing any more, also when the file is moved back.
+//! by device, inode and birth, with those that were opened. A missing or different file ends the
+//! store for good: it takes nothing any more, also when the file is moved back.
 //!
 //! A file that is copied over the journal in place keeps its inode. It is noticed when it is
 //! smaller than before, or when its newest batch is older (`writer/group.rs`), and else not: a
@@ -17,17 +17,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use antiphon_persistence::{Error, Result};
 
 use super::owner::beside;
 
-/// Identity of a file: device and inode. While the file is open, no other file has the same
-/// identity.
+/// Identity of a file: device, inode and birth. While the file is open, no other file has the same
+/// identity. Afterwards a new file often gets the inode of the file that was removed last, and then
+/// only the birth differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,
     inode: u64,
+    /// `None` in a file system that does not keep it.
+    birth: Option<SystemTime>,
 }
 
 impl FileId {
@@ -42,7 +46,7 @@ impl FileId {
 
 impl From<&Metadata> for FileId {
     fn from(found: &Metadata) -> Self {
-        Self { device: found.dev(), inode: found.ino() }
+        Self { device: found.dev(), inode: found.ino(), birth: found.created().ok() }
     }
 }
 
@@ -60,7 +64,7 @@ impl Identity {
     /// The system's error, when a file cannot be looked at.
     pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
         let real = real(path)?;
-        let mut ids = [FileId { device: 0, inode: 0 }; 3];
+        let mut ids = [FileId { device: 0, inode: 0, birth: None }; 3];
         for (id, suffix) in ids.iter_mut().zip(SUFFIXES) {
             *id = FileId::of(&beside(&real, suffix))?;
         }
@@ -167,5 +171,30 @@ impl Watch {
             tracing::error!(%reason, "the journal is lost");
         }
         self.known()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_with_the_inode_of_a_removed_one_is_another_file() {
+        // enough for a file system that uses inodes again; another one proves nothing here
+        const TRIES: usize = 2_000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        std::fs::write(&path, "").unwrap();
+        let first = std::fs::metadata(&path).unwrap();
+        for _ in 0..TRIES {
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, "").unwrap();
+            let next = std::fs::metadata(&path).unwrap();
+            let is_reused = next.ino() == first.ino();
+            if is_reused && first.created().ok() != next.created().ok() {
+                assert_ne!(FileId::from(&first), FileId::from(&next));
+                return;
+            }
+        }
     }
 }
