@@ -13,7 +13,7 @@ use antiphon_persistence::identity::{PersistenceId, ReplicationId};
 use antiphon_persistence::store::{Change, ChangesPage, ChangesQuery, ReadJournal};
 use antiphon_persistence::version::VersionVector;
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::position::Position;
 use crate::record_error::Unread;
@@ -70,6 +70,16 @@ impl FeedCache {
         let mut state = self.state();
         if state.replacements < replacements {
             *state = State { replacements, ..State::default() };
+        }
+    }
+
+    /// Records that a position is good in the file that had so many replacements before. A verdict
+    /// about an earlier file says nothing about the present one.
+    fn found_good(&self, position: Position, of: u64) {
+        self.fit(of);
+        let mut state = self.state();
+        if state.replacements == of {
+            state.good = Some(position);
         }
     }
 
@@ -201,18 +211,21 @@ impl SqliteStores {
             let is_good = || (state.good == Some(asked)).then_some(true);
             entry.map(|entry| asked.is(entry.checksum)).or_else(is_good)
         };
-        let is_known = match held {
-            Some(is_known) => is_known,
-            None if asked.ordinal == 0 => true,
-            None => self.read("reading the feed", move |t| asked.is_of(t)).await?,
+        let (is_known, of) = match held {
+            Some(is_known) => (is_known, None),
+            None if asked.ordinal == 0 => (true, None),
+            None => {
+                let judge = move |t: &Transaction<'_>, of| Ok((asked.is_of(t)?, Some(of)));
+                self.read_of("reading the feed", judge).await?
+            }
         };
         if !is_known {
             let position = asked.offset();
             tracing::warn!(%position, path = %self.inner.path.display(), "a position in the change feed is of another history: the journal went back, and the feed is read from its beginning");
             return Ok(Position::START);
         }
-        if held.is_none() {
-            self.inner.feed.state().good = Some(asked);
+        if let Some(of) = of {
+            self.inner.feed.found_good(asked, of);
         }
         Ok(asked)
     }
@@ -224,8 +237,7 @@ impl SqliteStores {
 
     async fn rows(&self, after: i64) -> Result<Rows> {
         let stores = self.clone();
-        self.read("reading the feed", move |transaction| {
-            let replacements = stores.inner.readers.replacements();
+        self.read_of("reading the feed", move |transaction, replacements| {
             stores.inner.feed.fit(replacements);
             read_rows(transaction, &stores.inner.feed, after, replacements)
         })
@@ -343,4 +355,24 @@ fn page<'a>(
         covered = Position { ordinal: entry.ordinal, checksum: Some(entry.checksum) };
     }
     ChangesPage { changes, through: covered.offset(), more }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_that_was_good_in_the_old_file_is_not_taken_for_good_in_the_new() {
+        let cache = FeedCache::new(1);
+        let position = Position { ordinal: 7, checksum: Some(1) };
+        cache.found_good(position, 0);
+        assert_eq!(cache.state().good, Some(position));
+
+        // another read found the new file while this one judged the position in the old file
+        cache.fit(1);
+        cache.found_good(position, 0);
+        assert_eq!(cache.state().good, None);
+        cache.found_good(position, 1);
+        assert_eq!(cache.state().good, Some(position));
+    }
 }
