@@ -22,6 +22,12 @@ impl From<rusqlite::Error> for Unread {
     }
 }
 
+/// True for an error of one row, such as a column with a value of another type, and false for an
+/// error of SQLite itself.
+pub(crate) fn is_of_row(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code().is_none()
+}
+
 /// Remedy for a damaged row.
 const REMEDY: &str = "`antiphon journal verify` lists all damage; restore the file from a backup, or let the place take its events from the others";
 

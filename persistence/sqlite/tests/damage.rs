@@ -24,28 +24,32 @@ async fn write(path: &Path) {
     let stores = SqliteStores::open(path, SqliteSettings::default()).expect("as the test expects");
     let writer = WriterId::new("n@1").expect("as the test expects");
     stores.open_writer(&writer).await.expect("as the test expects");
-    let origin = ReplicaId::new("A").expect("as the test expects");
     for name in ["good", "bad"] {
-        let event = StoredEvent {
-            sequence_nr: SequenceNr::new(1),
-            meta: EventMeta {
-                origin: origin.clone(),
-                version: [(origin.clone(), 1)].into_iter().collect(),
-                source_seq: SequenceNr::new(1),
-                concurrent: false,
-                timestamp: Timestamp::from_micros(1),
-            },
-            payload: Payload {
-                codec: 1,
-                manifest: Arc::from(""),
-                version: 1,
-                bytes: Bytes::from_static(b"event"),
-            },
-        };
-        let (persistence_id, expected) = (id(name), SequenceNr::ZERO);
-        let append = Append { persistence_id, expected, events: vec![event] };
-        stores.append(&writer, append).await.expect("as the test expects");
+        stores.append(&writer, append(name, 1)).await.expect("as the test expects");
     }
+}
+
+/// The append of one event with the given number.
+fn append(name: &str, number: u64) -> Append {
+    let origin = ReplicaId::new("A").expect("as the test expects");
+    let event = StoredEvent {
+        sequence_nr: SequenceNr::new(number),
+        meta: EventMeta {
+            origin: origin.clone(),
+            version: [(origin, number)].into_iter().collect(),
+            source_seq: SequenceNr::new(number),
+            concurrent: false,
+            timestamp: Timestamp::from_micros(1),
+        },
+        payload: Payload {
+            codec: 1,
+            manifest: Arc::from(""),
+            version: 1,
+            bytes: Bytes::from_static(b"event"),
+        },
+    };
+    let expected = SequenceNr::new(number - 1);
+    Append { persistence_id: id(name), expected, events: vec![event] }
 }
 
 #[tokio::test]
@@ -106,6 +110,67 @@ async fn a_corrupt_row_is_an_error_of_its_stream_only() {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(stores.stats().rows_damaged, 1);
+}
+
+/// Sets a column to a text. A bit that flips in the header of a row has that effect; SQL of a
+/// `STRICT` table has not, so the table loses this word first.
+fn set_to_a_text(path: &Path, table: &str, column: &str, row: &str) {
+    let connection = Connection::open(path).expect("as the test expects");
+    connection
+        .execute_batch(&format!(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(replace(sql, 'STRICT, ', ''), 'STRICT', '') WHERE name = '{table}'"
+        ))
+        .expect("as the test expects");
+    drop(connection);
+    let connection = Connection::open(path).expect("as the test expects");
+    let sql = format!("UPDATE {table} SET {column} = 'text' WHERE {row}");
+    assert_eq!(connection.execute(&sql, []).expect("as the test expects"), 1);
+}
+
+/// The error of such a row is not of SQLite itself, and rolled back the whole group as damaged.
+#[tokio::test]
+async fn an_append_that_meets_a_column_of_another_type_fails_alone() {
+    for (table, column, row) in
+        [("heads", "highest", "stream = 2"), ("writers", "sealed", "writer = 'm@1'")]
+    {
+        let folder = TempDir::new().expect("as the test expects");
+        let path = folder.path().join("a.db");
+        write(&path).await;
+        let (sound, other) = ("n@1", if table == "writers" { "m@1" } else { "n@1" });
+        let [sound, other] = [sound, other].map(|name| WriterId::new(name).expect("a name"));
+        let stores =
+            SqliteStores::open(&path, SqliteSettings::default()).expect("as the test expects");
+        if other != sound {
+            stores.open_writer(&other).await.expect("as the test expects");
+        }
+        drop(stores);
+        set_to_a_text(&path, table, column, row);
+        let stores =
+            SqliteStores::open(&path, SqliteSettings::default()).expect("as the test expects");
+
+        // while the file is held, the three appends gather in one group, or two
+        let held = Connection::open(&path).expect("as the test expects");
+        held.execute_batch("BEGIN IMMEDIATE").expect("as the test expects");
+        let let_go = async { held.execute_batch("COMMIT").expect("as the test expects") };
+        let (before, damaged, after, ()) = tokio::join!(
+            stores.append(&sound, append("before", 1)),
+            stores.append(&other, append("bad", 2)),
+            stores.append(&sound, append("good", 2)),
+            let_go
+        );
+
+        before.expect("as the test expects");
+        after.expect("as the test expects");
+        let error = damaged.expect_err("as the test expects");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains(&format!("`{table}`")), "{error}");
+        assert_eq!(stores.stats().rows_damaged, 1);
+        if other != sound {
+            let again = stores.open_writer(&other).await.expect_err("as the test expects");
+            assert_eq!(again.kind(), ErrorKind::Corrupt, "{again}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::record_error::damaged;
+use crate::record_error::{damaged, is_of_row};
 
 use super::streams::{End, Found, Streams, stream_end};
 use crate::sums::{BatchHeader, of_events, of_head, of_writer};
@@ -39,10 +39,14 @@ pub(crate) fn damaged_writer(writer: &WriterId) -> String {
 
 /// Reads the state of a writer.
 pub(crate) fn writer_state(connection: &Connection, writer: &str) -> rusqlite::Result<WriterState> {
-    let found: Option<(i64, i64)> = connection
+    let found: rusqlite::Result<Option<(i64, i64)>> = connection
         .prepare_cached("SELECT sealed, checksum FROM writers WHERE writer = ?1")?
         .query_row([writer], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+        .optional();
+    let found = match found {
+        Err(error) if is_of_row(&error) => return Ok(WriterState::Damaged),
+        found => found?,
+    };
     Ok(match found {
         None => WriterState::Unknown,
         Some((sealed, sum)) if sum != of_writer(writer, sealed) => WriterState::Damaged,

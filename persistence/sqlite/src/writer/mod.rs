@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::SqliteSettings;
 use crate::error::from_sqlite;
 use crate::file::Watch;
-use crate::record_error::Unread;
+use crate::record_error::{Unread, is_of_row};
 use crate::stats::{Counters, count};
 
 pub(crate) use append::{
@@ -137,7 +137,7 @@ impl Writer {
                         Ok(Ok(value))
                     }
                     // an error of SQLite itself rolls back the group
-                    Err(Unread::Sqlite(error)) if error.sqlite_error_code().is_some() => Err(error),
+                    Err(Unread::Sqlite(error)) if !is_of_row(&error) => Err(error),
                     Err(unread) => {
                         connection.execute_batch("ROLLBACK TO work; RELEASE work")?;
                         Ok(Err(unread))

@@ -10,7 +10,7 @@ use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::checksum::DAMAGED;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::record_error::Unread;
+use crate::record_error::{Unread, is_of_row};
 use crate::sums::{name_hash, of_head};
 
 /// The end of one stream.
@@ -56,6 +56,15 @@ pub(crate) fn stream_end(
     persistence_id: &PersistenceId,
 ) -> rusqlite::Result<Found> {
     let name = persistence_id.as_str();
+    match read_end(connection, name) {
+        Err(error) if is_of_row(&error) => {
+            Ok(Found::Damaged(format!("tables `streams` and `heads`, `{name}`: {error}")))
+        }
+        found => found,
+    }
+}
+
+fn read_end(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
     let found: Option<(i64, Option<(End, i64)>)> = connection
         .prepare_cached(
             "SELECT streams.stream, hash, highest, newest, deleted, depth, heads.checksum
