@@ -14,6 +14,13 @@ use super::Config;
 
 const PREFIX: &str = "ANTIPHON_";
 
+/// Most parts of the name of a variable. The deepest key of a configuration has half as many; each
+/// part is a table in a table, and thousands of them overflow the stack.
+const PARTS_MAX: usize = 8;
+
+/// Characters that an error shows of the name of a variable with too many parts.
+const SHOWN_MAX: usize = 60;
+
 /// Reads a text and the environment variables, and checks all values.
 ///
 /// # Errors
@@ -71,7 +78,15 @@ fn refuse_two_names(variables: &[(String, String)]) -> Result<()> {
 }
 
 fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {
-    let keys: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+    let keys = || name[PREFIX.len()..].split("__");
+    let count = keys().count();
+    if count > PARTS_MAX {
+        let start: String = name.chars().take(SHOWN_MAX).collect();
+        return Err(Error::rejected(format!(
+            "environment variable `{start}..`: expected at most {PARTS_MAX} parts with `__` between them, actual {count}"
+        )));
+    }
+    let keys: Vec<String> = keys().map(str::to_ascii_lowercase).collect();
     let (last, path) = keys.split_last().expect("a split gives one part at least");
     let mut at = table;
     for key in path {

@@ -34,6 +34,17 @@ fn a_bad_environment_variable_is_named() {
     assert!(message.contains("`ANTIPHON_NODE__SHARD_COUNT=many`"), "{message}");
 }
 
+/// Each part is a table in the table of the part before: thousands overflowed the stack.
+#[test]
+fn a_variable_with_very_many_parts_is_refused_by_the_start_of_its_name() {
+    let name = format!("ANTIPHON_NODE{}", "__A".repeat(100_000));
+    let message = parse("", variables(&[(&name, "x")])).unwrap_err().to_string();
+    assert!(message.contains("`ANTIPHON_NODE__A__A") && message.len() < 300, "{message}");
+    assert!(message.contains("at most 8 parts") && message.contains("actual 100001"), "{message}");
+    let deepest = "ANTIPHON_NODE__SHUTDOWN_TIMEOUTS__ANNOUNCE";
+    parse("", variables(&[(deepest, "1s")])).unwrap();
+}
+
 #[test]
 fn two_variables_for_one_key_are_refused_by_their_names() {
     let set = [("ANTIPHON_NODE__NAME", "73100"), ("ANTIPHON_NODE__name", "73101")];
