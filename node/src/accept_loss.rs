@@ -9,6 +9,7 @@ use antiphon::prelude::*;
 use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
 
 use crate::config;
+use crate::existing::open_existing;
 use crate::output::{self, say};
 
 /// Accepts that the places `peers` are not asked for events of the own place; `all` stands for
@@ -16,11 +17,12 @@ use crate::output::{self, say};
 /// Returns whether the loss was accepted.
 ///
 /// # Errors
-/// `Rejected` when a place is not in doubt; `Unavailable` when the journal cannot be reached.
+/// `Rejected` when a place is not in doubt, or when there is no journal; `Unavailable` when the
+/// journal cannot be reached.
 pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result<bool> {
     let config = config::load(path)?;
     let place = config.node.place.clone();
-    let journal = config.own_journal().open(false).await?;
+    let journal = open_existing(&config).await?;
     let store = journal.stores().coordination;
     let Some(row) = session(&*store).await? else {
         return Err(Error::rejected(format!(

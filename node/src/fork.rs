@@ -7,15 +7,18 @@ use antiphon::persistence::entity::ForkedEntity;
 use antiphon::prelude::*;
 
 use crate::config;
+use crate::existing::open_existing;
+use crate::output::say;
 
 /// Deletes the records of forked entities in the journal of the place; `all` stands for every
 /// record. Returns whether every named entity had a record.
 ///
 /// # Errors
-/// `Rejected` when the configuration or an id is wrong; the errors of the store.
+/// `Rejected` when the configuration or an id is wrong, or when there is no journal; the errors of
+/// the store. `Unavailable` when the output cannot be written: every record is deleted then.
 pub async fn clear(path: &Path, ids: &[String]) -> Result<bool> {
     let config = config::load(path)?;
-    let journal = config.own_journal().open(false).await?;
+    let journal = open_existing(&config).await?;
     let store = journal.stores().coordination;
     let ids = if ids == ["all"] {
         ForkedEntity::all(&*store).await?.into_iter().map(|forked| forked.id).collect()
@@ -23,10 +26,12 @@ pub async fn clear(path: &Path, ids: &[String]) -> Result<bool> {
         ids.iter().map(|id| ReplicationId::parse(id)).collect::<Result<Vec<_>>>()?
     };
     let mut had_all = true;
+    let mut said = Ok(());
     for id in ids {
         let had = ForkedEntity::clear(&*store, &id).await?;
-        println!("{id}: {}", if had { "cleared" } else { "there is no record" });
+        // a full disk under the output is no reason to stop half-way
+        said = said.and(say!("{id}: {}", if had { "cleared" } else { "there is no record" }));
         had_all &= had;
     }
-    Ok(had_all)
+    said.map(|()| had_all)
 }

@@ -9,6 +9,7 @@
 //! - [`cluster`]: starts node processes on this machine.
 //! - [`demo`]: the demo.
 //! - [`verify`]: checks a journal for damage.
+//! - `existing`: the journal for the commands of an operator, which make none.
 //! - [`output`]: what the commands print.
 
 pub mod accept_loss;
@@ -17,6 +18,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+mod existing;
 pub mod fork;
 pub mod header;
 pub mod http;

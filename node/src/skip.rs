@@ -8,6 +8,7 @@ use antiphon::prelude::*;
 use clap::Args;
 
 use crate::config;
+use crate::existing::open_existing;
 use crate::output::{self, say};
 
 /// Records that one event of another replica is never applied at this place.
@@ -34,7 +35,8 @@ pub struct SkipArguments {
 /// stored. Warns of an entity without any event at this place, whose name may be wrong.
 ///
 /// # Errors
-/// `Rejected` when the configuration, the id or the origin is wrong; the errors of the store.
+/// `Rejected` when the configuration, the id or the origin is wrong, or when there is no journal;
+/// the errors of the store.
 pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
     let SkipArguments { config, id, origin, number, note } = arguments;
     let config = config::load(&config)?;
@@ -52,7 +54,7 @@ pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
             event.id, config.node.place
         )));
     }
-    let journal = config.own_journal().open(false).await?;
+    let journal = open_existing(&config).await?;
     let highest = journal.stores().journal.highest(&event.id.persistence_id()).await?;
     let is_new = event.record(&*journal.stores().coordination, &note).await?;
     let what = if is_new { "recorded" } else { "was recorded before" };

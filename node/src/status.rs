@@ -39,7 +39,7 @@ pub async fn status(address: &str) -> Result<bool> {
     }
     let health: Value = serde_json::from_slice(&body).unwrap_or_default();
     for warning in health["warnings"].as_array().into_iter().flatten().filter(|_| is_ready) {
-        println!("warning: {}", text(warning));
+        say!("warning: {}", text(warning))?;
     }
     Ok(is_ready)
 }

@@ -130,6 +130,12 @@ impl<'de> Deserialize<'de> for JournalConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         if let Some(path) = value.as_str() {
+            if path.trim_start().starts_with('{') {
+                // its text may have a password, and must not become the name of a file
+                return Err(D::Error::custom(
+                    "`journal`: expected the path of an SQLite file, or a table in TOML, actual a text that begins with `{`",
+                ));
+            }
             return Ok(Self::Sqlite(path.into()));
         }
         let Value::Table(mut table) = value else {
@@ -150,7 +156,10 @@ impl<'de> Deserialize<'de> for JournalConfig {
             }
             _ => Err(D::Error::custom(format!(
                 "`kind`: expected \"sqlite\" or \"cassandra\", actual {}",
-                kind.map_or("none".to_owned(), |kind| kind.to_string())
+                kind.map_or("none".to_owned(), |kind| match kind {
+                    Value::String(_) => kind.to_string(),
+                    other => other.type_str().to_owned(),
+                })
             ))),
         }
     }

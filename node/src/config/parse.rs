@@ -1,8 +1,8 @@
 //! From the text of a file and the environment variables to settings.
 //!
 //! An error names the place and the fault, and never shows a value that may be a secret: not the
-//! line of the file, not a text in the wrong place, and not a variable whose name says that it is a
-//! secret.
+//! line of the file, not a text in the wrong place, not a table or an array, and not a variable
+//! whose name says that it is a secret.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,6 +13,13 @@ use toml::{Table, Value};
 use super::Config;
 
 const PREFIX: &str = "ANTIPHON_";
+
+/// Most parts of the name of a variable. The deepest key of a configuration has half as many; each
+/// part is a table in a table, and thousands of them overflow the stack.
+const PARTS_MAX: usize = 8;
+
+/// Characters that an error shows of the name of a variable with too many parts.
+const SHOWN_MAX: usize = 60;
 
 /// Reads a text and the environment variables, and checks all values.
 ///
@@ -71,7 +78,15 @@ fn refuse_two_names(variables: &[(String, String)]) -> Result<()> {
 }
 
 fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {
-    let keys: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+    let keys = || name[PREFIX.len()..].split("__");
+    let count = keys().count();
+    if count > PARTS_MAX {
+        let start: String = name.chars().take(SHOWN_MAX).collect();
+        return Err(Error::rejected(format!(
+            "environment variable `{start}..`: expected at most {PARTS_MAX} parts with `__` between them, actual {count}"
+        )));
+    }
+    let keys: Vec<String> = keys().map(str::to_ascii_lowercase).collect();
     let (last, path) = keys.split_last().expect("a split gives one part at least");
     let mut at = table;
     for key in path {
@@ -83,10 +98,22 @@ fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {
         };
         at = next;
     }
-    let parsed = format!("x = {value}").parse::<Table>().ok();
-    let parsed = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("x"));
-    at.insert(last.clone(), parsed.unwrap_or_else(|| Value::String(value.to_owned())));
+    at.insert(last.clone(), parsed(value));
     Ok(())
+}
+
+/// The value of a variable, which is text when it is not TOML.
+fn parsed(value: &str) -> Value {
+    let table = format!("x = {value}").parse::<Table>().ok().filter(|table| table.len() == 1);
+    let parsed = table.and_then(|mut table| table.remove("x"));
+    parsed.unwrap_or_else(|| Value::String(value.to_owned()))
+}
+
+/// True for a value that may have others in it, of which one may be a secret: also for a text that
+/// was meant to be a table or an array, and is not TOML.
+fn has_parts(value: &str) -> bool {
+    matches!(parsed(value), Value::Table(_) | Value::Array(_))
+        || value.trim_start().starts_with(['{', '['])
 }
 
 /// The error for a text that is not TOML. The text is not shown: it may be the middle of a secret
@@ -106,7 +133,13 @@ fn wrong_value(text: &str, error: &toml::de::Error) -> Error {
     let before = text.get(..span.start).unwrap_or_default();
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
-    let key = line.split('=').next().unwrap_or_default();
+    // a line within a longer value has no key, and may be a secret
+    let inner = line.trim().trim_start_matches('[');
+    let is_header = inner.len() < line.trim().len()
+        && inner.ends_with(']')
+        && inner.starts_with(|c: char| c.is_ascii_alphabetic());
+    let key = if is_header { Some(line) } else { line.split_once('=').map(|(key, _)| key) };
+    let key = key.unwrap_or_default();
     let key = key.trim().trim_matches(|c| matches!(c, '[' | ']' | '"' | '\'')).trim();
     let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if key.is_empty() || !key.chars().all(is_key) {
@@ -121,7 +154,7 @@ fn wrong_variable(name: &str, value: &str, error: &toml::de::Error) -> Error {
     let is_secret = SECRETS.iter().any(|word| name.to_ascii_uppercase().contains(word));
     // a misspelt name must not show a value that was meant for another setting
     let is_misplaced = message.starts_with("unknown field") || message.contains("expected struct");
-    if is_secret || is_misplaced {
+    if is_secret || is_misplaced || has_parts(value) {
         return Error::rejected(format!("environment variable `{name}`: {message}"));
     }
     Error::rejected(format!("environment variable `{name}={value}`: {message}"))
@@ -142,3 +175,6 @@ fn without_texts(message: &str) -> String {
     }
     message.to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::thread::park_timeout;
 use std::time::Duration;
 
 use antiphon_persistence::store::{Coordination, FencingToken};
+use antiphon_persistence::task::spawn;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -33,7 +34,8 @@ async fn a_write_comes_in_the_first_gaps_of_a_process_that_writes_group_after_gr
         let begin = || other.execute_batch("BEGIN IMMEDIATE").expect("the store is quick");
         begin();
         let stores = stores.clone();
-        let write = tokio::spawn(async move { stores.raise_token("t", FencingToken(token)).await });
+        let write =
+            spawn("write", async move { stores.raise_token("t", FencingToken(token)).await });
         loop {
             park_timeout(GROUP);
             other.execute_batch("COMMIT").expect("nothing was changed");
