@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use antiphon_persistence::guard;
-use antiphon_persistence::reply::{Claim, ReplyError, encode_command, refuse};
+use antiphon_persistence::reply::{Claim, ReplyError, encode_claimed_command, refuse_claimed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,7 +23,7 @@ pub(crate) fn as_between_nodes<C: Serialize + DeserializeOwned>(
 fn through_the_codec<C: Serialize + DeserializeOwned>(command: C, claim: &Claim) -> Option<C> {
     let completions = Arc::new(Completions::default());
     let type_name = std::any::type_name::<C>();
-    let read = match encode_command(&command, completions.clone()) {
+    let read = match encode_claimed_command(&command, claim, completions.clone()) {
         Ok(bytes) => completions.read(&bytes, claim),
         Err(error) => Err(error),
     };
@@ -37,7 +37,7 @@ fn through_the_codec<C: Serialize + DeserializeOwned>(command: C, claim: &Claim)
             tracing::error!("{why}");
             let reason = ReplyError::Rejected(why);
             completions.fail(&reason);
-            refuse(command, reason);
+            refuse_claimed(command, claim, reason);
             None
         }
     }

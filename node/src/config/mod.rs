@@ -156,9 +156,8 @@ impl<'de> Deserialize<'de> for JournalConfig {
             }
             _ => Err(D::Error::custom(format!(
                 "`kind`: expected \"sqlite\" or \"cassandra\", actual {}",
-                kind.map_or("none".to_owned(), |kind| match kind {
-                    Value::String(_) => kind.to_string(),
-                    other => other.type_str().to_owned(),
+                kind.map_or("none".to_owned(), |kind| {
+                    if kind.is_str() { kind.to_string() } else { kind.type_str().to_owned() }
                 })
             ))),
         }

@@ -276,11 +276,7 @@ mod tests {
         let reader = SqliteStores::open(&path, SqliteSettings::reader()).unwrap();
         let (began, begun) = tokio::sync::oneshot::channel();
         let (end, ended) = std::sync::mpsc::channel();
-<<<<<<< HEAD
-        let old = tokio::spawn({
-=======
         let old = antiphon_persistence::task::spawn("read", {
->>>>>>> m1
             let reader = reader.clone();
             async move {
                 let read = reader.read_of("reading", move |_, of| {

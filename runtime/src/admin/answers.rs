@@ -2,11 +2,20 @@
 //! without a route. All are JSON, and an error has the key `error`.
 
 use axum::Router;
-use axum::http::{Method, StatusCode, header};
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+
+use super::connections::REQUEST_TIMEOUT;
+
+/// Most bytes of a body that are read for a request that is refused without a look at its body. The
+/// client can send all of it before it reads the answer, and use the connection again.
+const IGNORED_BODY_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
     let body = format!("{body:#}\n");
@@ -16,8 +25,9 @@ pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
 /// The routes of a node that starts. It has no entity yet, so no command takes effect.
 pub(super) fn starting(reasons: watch::Receiver<String>) -> Router {
     let live = json!({ "live": true });
-    Router::new().route("/health/live", get(async move || answer(StatusCode::OK, &live))).fallback(
-        async move || {
+    let routes = Router::new()
+        .route("/health/live", get(async move || answer(StatusCode::OK, &live)))
+        .fallback(async move |request: Request| {
             let reason = format!("the node is starting: {}", *reasons.borrow());
             let body = json!({
                 "ready": false,
@@ -25,14 +35,42 @@ pub(super) fn starting(reasons: watch::Receiver<String>) -> Router {
                 "error": &reason,
                 "without_effect": true,
             });
-            answer(StatusCode::SERVICE_UNAVAILABLE, &body)
-        },
-    )
+            without_body(request, answer(StatusCode::SERVICE_UNAVAILABLE, &body)).await
+        });
+    routes.layer(from_fn(within_time))
 }
 
 /// The routes, and answers for other paths and other methods.
 pub(super) fn with_fallbacks(routes: Router) -> Router {
-    routes.method_not_allowed_fallback(not_allowed).fallback(async || not_found())
+    let routes = routes
+        .method_not_allowed_fallback(not_allowed)
+        .fallback(async |request: Request| without_body(request, not_found()).await);
+    routes.layer(from_fn(within_time))
+}
+
+/// Answers a request whose body nobody wants: the body is read first, or else the connection is
+/// closed.
+async fn without_body(request: Request, answer: Response) -> Response {
+    match to_bytes(request.into_body(), IGNORED_BODY_BYTES_MAX).await {
+        Ok(_) => answer,
+        Err(_) => and_close(answer),
+    }
+}
+
+/// Says that the connection is closed after the answer.
+fn and_close(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// Ends requests whose body does not arrive in time, and says when a connection is closed because
+/// the body was not read.
+async fn within_time(request: Request, next: Next) -> Response {
+    let Ok(answered) = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await else {
+        let error = format!("the request did not arrive within {REQUEST_TIMEOUT:?}");
+        return and_close(answer(StatusCode::REQUEST_TIMEOUT, &json!({ "error": error })));
+    };
+    if answered.status() == StatusCode::PAYLOAD_TOO_LARGE { and_close(answered) } else { answered }
 }
 
 fn not_found() -> Response {
@@ -40,9 +78,11 @@ fn not_found() -> Response {
     answer(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "expected": paths }))
 }
 
-async fn not_allowed(method: Method) -> Response {
+async fn not_allowed(request: Request) -> Response {
+    let method = request.method();
     let error = format!("the method {method} is not for this path: see the header `allow`");
-    answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }))
+    let answer = answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
+    without_body(request, answer).await
 }
 
 #[cfg(test)]
@@ -77,6 +117,41 @@ mod tests {
         assert_eq!(body["error"], "the node is starting: opening the journal");
         assert_eq!(body["reasons"][0], body["error"]);
         assert_eq!(body["ready"], false);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_wants_is_read_before_the_next_request_or_the_end_is_said() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let routes = with_fallbacks(Router::new());
+        let serving = task::spawn("test", async move { axum::serve(listener, routes).await });
+        for (length, is_closed) in [(9, false), (IGNORED_BODY_BYTES_MAX + 1, true)] {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            let head = format!("POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.expect("sent");
+            stream.write_all(&vec![b'x'; length]).await.expect("sent");
+            let mut first = vec![0; 200];
+            let read = stream.read(&mut first).await.expect("an answer");
+            let first = String::from_utf8_lossy(&first[..read]).to_lowercase();
+            assert!(first.starts_with("http/1.1 404"), "{first}");
+            assert_eq!(first.contains("connection: close"), is_closed, "{first}");
+        }
+        serving.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_ends_with_an_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let routes = with_fallbacks(Router::new());
+        let serving = task::spawn("test", async move { axum::serve(listener, routes).await });
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let half = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
+        stream.write_all(half).await.expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("an answer, and the end");
+        assert!(text.starts_with("HTTP/1.1 408"), "{text}");
+        serving.abort();
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// the connection is closed, so that a client that says nothing holds no descriptor for ever. A
 /// balancer closes its idle connections earlier (most after 60 s), so that it does not send a
 /// request on a connection that is being closed here.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Wait after a failed accept: the process has no descriptor left, and others end meanwhile.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

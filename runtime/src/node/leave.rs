@@ -57,6 +57,10 @@ pub(super) async fn leave(node: &Node) -> Result<()> {
                 true
             }
             ShutdownPhase::ReleaseLease if is_sealed => {
+                // after the last row the other nodes close their links: their requests are
+                // answered before
+                let quiet = node.gate().quiesce();
+                let _ = tokio::time::timeout(timeouts.close_links, quiet).await;
                 tokio::time::timeout(limit, say_goodbye(node)).await.is_ok()
             }
             ShutdownPhase::ReleaseLease => true,

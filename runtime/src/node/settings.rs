@@ -121,7 +121,8 @@ pub struct ShutdownTimeouts {
     /// Release the coordinator lease and write dead and sealed into the members table.
     #[serde(with = "antiphon_persistence::time::text")]
     pub release_lease: Duration,
-    /// Close the links.
+    /// Answer the requests of other nodes: once before the last row is written, which makes the
+    /// other nodes close their links, and once before this node closes its links.
     #[serde(with = "antiphon_persistence::time::text")]
     pub close_links: Duration,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use antiphon_persistence::entity::{EntityHandle, EventSourced, TellError, Writes};
 use antiphon_persistence::identity::ReplicationId;
-use antiphon_persistence::reply::{ReplyError, refuse};
+use antiphon_persistence::reply::{ReplyError, refuse_claimed};
 use antiphon_persistence::text::foreign;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,7 +44,7 @@ impl<E: EventSourced> LocalShard<E> {
         for message in self.lifecycle.take_kept() {
             if let Message::Command(envelope) = message {
                 let why = "the shard does not live here any more".to_owned();
-                refuse(envelope.command, ReplyError::NotHere(why));
+                refuse_claimed(envelope.command, &envelope.claim, ReplyError::NotHere(why));
             }
         }
     }
@@ -227,7 +227,7 @@ where
                 let Envelope { command, hops, claim, entity: _ } = envelope;
                 match handle.try_claimed(command, claim.clone()) {
                     Ok(()) => {}
-                    Err(TellError::Full(command)) => self.refuse_mailbox(slot, command),
+                    Err(TellError::Full(command)) => self.refuse_mailbox(slot, command, claim),
                     Err(TellError::Stopped(command)) => {
                         let envelope = Envelope { entity: entity.clone(), command, hops, claim };
                         return Some(Input::Returned(entity, Message::Command(envelope)));
@@ -325,7 +325,7 @@ fn refuse_with<E: EventSourced>(
     reason: ReplyError,
 ) {
     match message {
-        Message::Command(envelope) => slot.refuse(envelope.command, reason),
+        Message::Command(envelope) => slot.refuse(envelope.command, envelope.claim, reason),
         Message::Replicated(_) => read_journals(slot),
         Message::News(_) => {}
     }

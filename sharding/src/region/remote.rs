@@ -5,7 +5,7 @@ use std::sync::Arc;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{
-    Claim, ReplyError, ReplySender, decode_command, encode_command, refuse,
+    Claim, ReplyError, ReplySender, decode_command, encode_claimed_command, refuse_claimed,
 };
 use antiphon_runtime::text::foreign;
 use antiphon_runtime::{AskError, NodeId, Responder, task};
@@ -28,27 +28,27 @@ where
         if hops::is_spent(hops) {
             self.count("refused_hops");
             let why = format!("the home of `{entity}` is changing");
-            return refuse(command, ReplyError::NotHere(why));
+            return refuse_claimed(command, &claim, ReplyError::NotHere(why));
         }
         let Some((next, next_hops)) = self.next_node(node, hops) else {
             self.count("refused_relayed");
             let why = format!("`{node}` cannot be reached from here");
-            return refuse(command, ReplyError::NotHere(why));
+            return refuse_claimed(command, &claim, ReplyError::NotHere(why));
         };
         let now = self.parts.node.clock().now();
         if !claim.take(now) {
             self.count("expired");
             let why = "the asker's time was over before the command left its node".to_owned();
-            return refuse(command, ReplyError::Expired(why));
+            return refuse_claimed(command, &claim, ReplyError::Expired(why));
         }
         let replica = self.shard(index).replica;
         let completions = Arc::new(Completions::default());
-        let encoded = match encode_command(&command, completions.clone()) {
+        let encoded = match encode_claimed_command(&command, &claim, completions.clone()) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) => {
                 let reason = ReplyError::Rejected(error.to_string());
                 completions.fail(&reason);
-                return refuse(command, reason);
+                return refuse_claimed(command, &claim, reason);
             }
         };
         if completions.count() > REPLIES_MAX as usize {

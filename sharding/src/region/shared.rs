@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas, TellError};
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::{ReplicaId, Slice};
-use antiphon_persistence::reply::{Claim, ReplyError, refuse};
+use antiphon_persistence::reply::{Claim, ReplyError, refuse_claimed};
 use antiphon_runtime::metrics::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use antiphon_runtime::{Node, NodeId};
 use serde::Serialize;
@@ -163,7 +163,7 @@ where
     pub(crate) fn deliver(&self, replica: &ReplicaId, envelope: Envelope<E::Command>) {
         let Some(index) = self.index(replica, &envelope.entity) else {
             let why = format!("replica `{replica}` of `{}`", self.parts.entity_type);
-            return refuse(envelope, ReplyError::NotHere(why));
+            return refuse_claimed(envelope.command, &envelope.claim, ReplyError::NotHere(why));
         };
         self.deliver_to(index, envelope);
     }
@@ -194,7 +194,7 @@ where
             self.count("refused_full");
             let limit = self.parts.settings.shard_buffer_max;
             let why = format!("shard {}: `shard_buffer_max` {limit}", self.shard(index));
-            return refuse(envelope, ReplyError::Overloaded(why));
+            return refuse_claimed(envelope.command, &envelope.claim, ReplyError::Overloaded(why));
         }
         let is_reachable = self.is_reachable(&slot);
         let effects = slot.route.step(now, Input::Send(envelope, is_reachable));
@@ -217,17 +217,17 @@ where
         match handle.try_claimed(command, claim.clone()) {
             Ok(()) => None,
             Err(TellError::Full(command)) => {
-                self.refuse_mailbox(slot, command);
+                self.refuse_mailbox(slot, command, claim);
                 None
             }
             Err(TellError::Stopped(command)) => Some(Envelope { entity, command, hops, claim }),
         }
     }
 
-    pub(super) fn refuse_mailbox(&self, slot: &mut Slot<E>, command: E::Command) {
+    pub(super) fn refuse_mailbox(&self, slot: &mut Slot<E>, command: E::Command, claim: Claim) {
         self.count("refused_mailbox");
         let limit = self.parts.settings.entity.mailbox_max;
-        slot.refuse(command, ReplyError::Overloaded(format!("`mailbox_max` {limit}")));
+        slot.refuse(command, claim, ReplyError::Overloaded(format!("`mailbox_max` {limit}")));
     }
 
     /// Steps the route of a shard.
@@ -256,7 +256,7 @@ where
             self.count("expired");
             let shard = self.shard(index);
             let why = format!("shard {shard} had no home that could be reached in time");
-            slot.refuse(envelope.command, ReplyError::Expired(why));
+            slot.refuse(envelope.command, envelope.claim, ReplyError::Expired(why));
         }
         let effects = slot.route.step(now, Input::Tick(is_reachable));
         self.run(index, slot, effects);
@@ -274,13 +274,13 @@ where
                     self.count("refused_full");
                     let limit = self.parts.settings.shard_buffer_max;
                     let why = format!("shard {}: `shard_buffer_max` {limit}", self.shard(index));
-                    slot.refuse(envelope.command, ReplyError::Overloaded(why));
+                    slot.refuse(envelope.command, envelope.claim, ReplyError::Overloaded(why));
                 }
                 Effect::RefuseNotHere(envelope) => {
                     self.count("refused_not_here");
                     let shard = self.shard(index);
                     let why = format!("shard {shard} has no home that can be reached");
-                    slot.refuse(envelope.command, ReplyError::NotHere(why));
+                    slot.refuse(envelope.command, envelope.claim, ReplyError::NotHere(why));
                 }
                 Effect::Start => {
                     slot.end_shard();

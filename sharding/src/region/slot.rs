@@ -13,7 +13,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use antiphon_persistence::entity::{EventSourced, Writes};
 use antiphon_persistence::guard;
-use antiphon_persistence::reply::{ReplyError, refuse};
+use antiphon_persistence::reply::{Claim, ReplyError, refuse_claimed};
 use antiphon_runtime::{NodeId, task};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,7 +31,7 @@ pub(super) enum Later<E: EventSourced> {
     /// Encode the command and send it to the node.
     Send(NodeId, Envelope<E::Command>),
     /// Drop the command, and tell its asker the reason.
-    Refuse(E::Command, ReplyError),
+    Refuse(E::Command, Claim, ReplyError),
     /// Drop the entities, and refuse the commands that wait for them.
     Drop(Box<LocalShard<E>>),
 }
@@ -72,8 +72,8 @@ impl<E: EventSourced> Slot<E> {
         self.later.len() >= limit
     }
 
-    pub(super) fn refuse(&mut self, command: E::Command, reason: ReplyError) {
-        self.later(Later::Refuse(command, reason));
+    pub(super) fn refuse(&mut self, command: E::Command, claim: Claim, reason: ReplyError) {
+        self.later(Later::Refuse(command, claim, reason));
     }
 
     /// Kills the entities, and puts the shard aside to be dropped.
@@ -192,7 +192,7 @@ where
     fn do_later(&self, index: usize, later: Later<E>) {
         match later {
             Later::Send(node, envelope) => self.send(index, &node, envelope),
-            Later::Refuse(command, reason) => refuse(command, reason),
+            Later::Refuse(command, claim, reason) => refuse_claimed(command, &claim, reason),
             Later::Drop(shard) => shard.end(),
         }
     }
