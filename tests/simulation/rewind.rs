@@ -97,6 +97,14 @@ impl Rewinds {
         ));
         let PlaceStores::Memory(stores) = &cluster.places[place].1 else { return };
         stores.restore(copy);
+        // a backup of the history that was given up would bring back numbers that are used again
+        // from now on (docs/restore.md)
+        let mut number = 0;
+        self.backups.retain(|(of, _)| {
+            number += usize::from(*of == place);
+            // without a backup the journal is empty, and all its backups are of that history
+            *of != place || (choice < of_place.len() && number <= choice + 1)
+        });
         let left = Left::of(cluster).await;
         left.forget_the_rest(&mut history.borrow_mut(), trace);
         for index in members {

@@ -24,6 +24,10 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::version::VersionVector;
 
+/// Reads in a row whose first event waits for others; then the other replica's journal is read
+/// anew. Causes that a third replica has written mostly arrive before.
+const CAUSELESS_MAX: u8 = 8;
+
 /// The state of one other replica, as far as it is known here.
 #[derive(Debug, Default)]
 struct Peer {
@@ -31,6 +35,8 @@ struct Peer {
     /// True when the replica's journal is to be read because the entity has started.
     at_start: bool,
     reading: bool,
+    /// Reads in a row whose first event waited for others.
+    causeless: u8,
     /// The highest number of the replica's stream at which the position was found to be of another
     /// history, and was begun anew.
     anew_at: SequenceNr,
@@ -273,7 +279,8 @@ impl<E: EventSourced> Running<E> {
             return self.looked_beyond(shared, now, replica, events);
         }
         (peer.attempts, peer.held) = (0, None);
-        let is_end = events.is_empty();
+        let first = events.first().map(|event| event.sequence_nr);
+        let is_end = first.is_none();
         if is_end {
             peer.at_start = false;
             self.doubts.answered(replica, self.newest);
@@ -296,8 +303,20 @@ impl<E: EventSourced> Running<E> {
         }
         EntityCounters::add(&shared.counters.events_pulled, group.len());
         self.collect_others(shared, group);
-        if !moved && !is_end && held.is_none() {
+        if let (false, Some(first), None) = (moved, first, &held) {
             self.doubts.failed(replica, CAUSES_MISSING);
+            let is_asked = self.doubts.is_asked(replica);
+            let is_stuck = self.peers.get_mut(replica).is_some_and(|peer| {
+                peer.causeless = peer.causeless.saturating_add(1);
+                peer.causeless >= CAUSELESS_MAX
+            });
+            if is_asked || is_stuck {
+                // the causes may be in rows before the position, which had other events when the
+                // entity read them
+                self.peers.begin_anew(replica, first);
+            }
+        } else if let Some(peer) = self.peers.get_mut(replica) {
+            peer.causeless = 0;
         }
         let retry_at = held.as_ref().and_then(|origin| self.holding.retry_at(origin));
         let is_asked = self.doubts.is_asked(replica);

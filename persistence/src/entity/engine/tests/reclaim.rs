@@ -269,6 +269,33 @@ fn a_position_in_a_journal_that_went_back_is_begun_anew() {
     assert!(world.texts("B").contains(&"c1".to_owned()), "{:?}", world.texts("B"));
 }
 
+/// The journal went back and is longer again than the position. A row behind the position has an
+/// event whose cause is in a row before it, and nowhere else.
+#[test]
+fn a_cause_in_a_row_that_had_another_event_is_found() {
+    let mut world = World::new(&["A", "B", "C"]);
+    world.direct = false;
+    for text in ["a1", "a2", "a3"] {
+        world.add("A", text);
+    }
+    world.news("B", "A");
+    for text in ["c1", "c2"] {
+        world.add("C", text);
+    }
+    world.replica("A").journal.truncate(2);
+    world.restart("A");
+    world.news("A", "C");
+    assert_eq!(world.replica("A").journal.len(), 4);
+    world.replica("C").journal.clear();
+
+    world.news("B", "A");
+    for _ in 0..20 {
+        world.pass(Duration::from_secs(10));
+    }
+    let texts = world.texts("B");
+    assert!(texts.contains(&"c1".to_owned()) && texts.contains(&"c2".to_owned()), "{texts:?}");
+}
+
 #[test]
 fn an_entity_in_doubt_stops_when_it_is_told_to() {
     let mut world = rewound(4);
