@@ -7,6 +7,7 @@ use antiphon::persistence::entity::ForkedEntity;
 use antiphon::prelude::*;
 
 use crate::config;
+use crate::output::say;
 
 /// Deletes the records of forked entities in the journal of the place; `all` stands for every
 /// record. Returns whether every named entity had a record.
@@ -17,16 +18,21 @@ pub async fn clear(path: &Path, ids: &[String]) -> Result<bool> {
     let config = config::load(path)?;
     let journal = config.own_journal().open(false).await?;
     let store = journal.stores().coordination;
-    let ids = if ids == ["all"] {
+    let is_all = ids == ["all"];
+    let ids = if is_all {
         ForkedEntity::all(&*store).await?.into_iter().map(|forked| forked.id).collect()
     } else {
         ids.iter().map(|id| ReplicationId::parse(id)).collect::<Result<Vec<_>>>()?
     };
-    let mut had_all = true;
+    let (mut cleared, mut had_all) = (0_usize, true);
     for id in ids {
         let had = ForkedEntity::clear(&*store, &id).await?;
-        println!("{id}: {}", if had { "cleared" } else { "there is no record" });
+        say!("{id}: {}", if had { "cleared" } else { "there is no record" })?;
+        cleared += usize::from(had);
         had_all &= had;
+    }
+    if is_all {
+        say!("{cleared} records cleared")?;
     }
     Ok(had_all)
 }
