@@ -1,6 +1,7 @@
 //! `antiphon journal accept-loss`: the operator's decision that a place continues without the
 //! answer of another place.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::Path;
 
@@ -8,8 +9,12 @@ use antiphon::persistence::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
 
+<<<<<<< HEAD
 use crate::config;
 use crate::existing::open_existing;
+=======
+use crate::config::{self, Config};
+>>>>>>> m3
 use crate::output::{self, say};
 
 /// Accepts that the places `peers` are not asked for events of the own place; `all` stands for
@@ -17,14 +22,21 @@ use crate::output::{self, say};
 /// Returns whether the loss was accepted.
 ///
 /// # Errors
+<<<<<<< HEAD
 /// `Rejected` when a place is not in doubt, or when there is no journal; `Unavailable` when the
 /// journal cannot be reached.
+=======
+/// `Rejected` when a place is not configured or not in doubt; `Unavailable` when the journal cannot be reached.
+>>>>>>> m3
 pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result<bool> {
     let config = config::load(path)?;
     let place = config.node.place.clone();
     let journal = open_existing(&config).await?;
     let store = journal.stores().coordination;
-    let Some(row) = session(&*store).await? else {
+    let row = session(&*store).await?;
+    let doubted = row.iter().flat_map(|row| row.doubts.keys());
+    check_names(&config, doubted.map(String::as_str), peers)?;
+    let Some(row) = row else {
         return Err(Error::rejected(format!(
             "the journal of `{place}` has no session: start a node of the place first"
         )));
@@ -57,6 +69,25 @@ pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result
     Ok(true)
 }
 
+/// Refuses the name of the own place, and of a place that is neither configured nor in doubt, also
+/// when there is nothing to accept: a later loss would be thought to be accepted.
+fn check_names<'a>(
+    config: &'a Config,
+    doubted: impl Iterator<Item = &'a str>,
+    peers: &[String],
+) -> Result<()> {
+    let configured = config.peers.iter().map(|peer| peer.place.as_str());
+    let known: BTreeSet<&str> = configured.chain(doubted).collect();
+    let unknown: Vec<&String> =
+        peers.iter().filter(|name| *name != "all" && !known.contains(name.as_str())).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "`--peer`: expected a place of `[[peers]]` {known:?} or `all`, actual {unknown:?}"
+    )))
+}
+
 fn meaning(place: &str, peer: &str, doubt: Doubt) -> String {
     let why = match doubt.kind {
         Some(DoubtKind::WentBack) => "certainly went back",
@@ -81,4 +112,25 @@ fn confirmed() -> Result<bool> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(cannot)?;
     Ok(line.trim() == "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_place_and_an_unknown_one_are_refused_by_their_names() {
+        let text = "[node]\nplace = 'DC-A'\n[[peers]]\nplace = 'DC-B'\njournal = 'b.db'";
+        let config = config::parse(text, []).expect("a configuration");
+        let check = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            check_names(&config, ["DC-GONE"].into_iter(), &names).map_err(|error| error.to_string())
+        };
+        assert_eq!((check(&["DC-B", "DC-GONE"]), check(&["all"])), (Ok(()), Ok(())));
+        for name in ["DC-A", "DC-X", ""] {
+            let message = check(&["DC-B", name]).expect_err("a wrong name");
+            assert!(message.contains(&format!("actual [{name:?}]")), "{message}");
+            assert!(message.contains(r#"{"DC-B", "DC-GONE"}"#), "{message}");
+        }
+    }
 }

@@ -7,7 +7,10 @@ use antiphon::persistence::entity::ForkedEntity;
 use antiphon::prelude::*;
 
 use crate::config;
+<<<<<<< HEAD
 use crate::existing::open_existing;
+=======
+>>>>>>> m3
 use crate::output::say;
 
 /// Deletes the records of forked entities in the journal of the place; `all` stands for every
@@ -20,11 +23,13 @@ pub async fn clear(path: &Path, ids: &[String]) -> Result<bool> {
     let config = config::load(path)?;
     let journal = open_existing(&config).await?;
     let store = journal.stores().coordination;
-    let ids = if ids == ["all"] {
+    let is_all = ids == ["all"];
+    let ids = if is_all {
         ForkedEntity::all(&*store).await?.into_iter().map(|forked| forked.id).collect()
     } else {
         ids.iter().map(|id| ReplicationId::parse(id)).collect::<Result<Vec<_>>>()?
     };
+<<<<<<< HEAD
     let mut had_all = true;
     let mut said = Ok(());
     for id in ids {
@@ -34,4 +39,17 @@ pub async fn clear(path: &Path, ids: &[String]) -> Result<bool> {
         had_all &= had;
     }
     said.map(|()| had_all)
+=======
+    let (mut cleared, mut had_all) = (0_usize, true);
+    for id in ids {
+        let had = ForkedEntity::clear(&*store, &id).await?;
+        say!("{id}: {}", if had { "cleared" } else { "there is no record" })?;
+        cleared += usize::from(had);
+        had_all &= had;
+    }
+    if is_all {
+        say!("{cleared} records cleared")?;
+    }
+    Ok(had_all)
+>>>>>>> m3
 }

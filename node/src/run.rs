@@ -1,5 +1,7 @@
 //! The life of one node, from its configuration to its end.
 
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::Path;
 
 use antiphon::prelude::*;
@@ -28,8 +30,10 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
     let repeats = Repeats::new(config.log_repeats.clone());
     // a line that the standard error does not take, because its disk is full, is left out: the
     // layer would complain about it by `eprintln!`, which panics in the task that logged
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(has_colours(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR")))
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let log = tracing_subscriber::registry()
         .with(config::filter(&config.log)?)
         .with(repeats.limit(lines));
@@ -58,6 +62,12 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
         () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
     }
     left.map(|()| true)
+}
+
+/// Returns whether the log has colours: their codes make a file hard to read and to search.
+/// A `NO_COLOR` without a text counts as not set (<https://no-color.org>).
+fn has_colours(is_terminal: bool, no_color: Option<OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|text| text.is_empty())
 }
 
 async fn start(config: &Config) -> Result<(Node, AdminServer)> {
@@ -111,4 +121,16 @@ fn end(exit_with_stdin: bool) -> Result<impl Future<Output = ()>> {
             () = stdin => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_terminal_gets_colours_unless_its_user_wants_none() {
+        assert!(has_colours(true, None) && has_colours(true, Some("".into())));
+        assert!(!has_colours(true, Some("1".into())));
+        assert!(!has_colours(false, None), "a file");
+    }
 }

@@ -33,6 +33,8 @@ struct Fault {
     began: Instant,
     logged: Instant,
     failed: Instant,
+    /// The first success since the last failure: the end of the fault, if no failure follows.
+    worked: Option<Instant>,
     count: u64,
 }
 
@@ -41,7 +43,8 @@ struct Fault {
 pub struct FaultLine {
     /// Failures since the line before; at least 1 in a line about a failure.
     pub count: u64,
-    /// Time from the first failure to the last; zero in the first line.
+    /// Time from the first failure to this one, and in the last line to the success that ended the
+    /// fault; zero in the first line.
     pub lasts: Duration,
 }
 
@@ -54,10 +57,10 @@ impl LastingFault {
     /// Takes a failure; returns the line to log, if any.
     pub fn failed(&mut self, now: Instant) -> Option<FaultLine> {
         let Some(fault) = &mut self.now else {
-            self.now = Some(Fault { began: now, logged: now, failed: now, count: 0 });
+            self.now = Some(Fault { began: now, logged: now, failed: now, worked: None, count: 0 });
             return Some(FaultLine { count: 1, lasts: Duration::ZERO });
         };
-        (fault.failed, fault.count) = (now, fault.count + 1);
+        (fault.failed, fault.worked, fault.count) = (now, None, fault.count + 1);
         if now - fault.logged < self.interval {
             return None;
         }
@@ -67,8 +70,10 @@ impl LastingFault {
 
     /// Takes a success; returns the line to log, if it ends a fault.
     pub fn worked(&mut self, now: Instant) -> Option<FaultLine> {
+        let fault = self.now.as_mut()?;
+        let worked = *fault.worked.get_or_insert(now);
         let fault = self.now.take_if(|fault| now - fault.failed >= QUIET)?;
-        Some(FaultLine { count: fault.count, lasts: fault.failed - fault.began })
+        Some(FaultLine { count: fault.count, lasts: worked - fault.began })
     }
 }
 
@@ -88,10 +93,25 @@ mod tests {
         }
         assert_eq!(lines, [(1, 1), (61, 60), (121, 60)]);
         assert_eq!(fault.worked(at(151)), None, "it may fail again at once");
-        let end = FaultLine { count: 29, lasts: Duration::from_secs(149) };
+        let end = FaultLine { count: 29, lasts: Duration::from_secs(150) };
         assert_eq!(fault.worked(at(155)), Some(end));
         assert_eq!(fault.worked(at(156)), None);
         assert_eq!(fault.failed(at(157)).map(|line| line.count), Some(1), "it is a new fault");
+    }
+
+    #[test]
+    fn a_fault_of_one_failure_lasts_until_the_first_success() {
+        let (mut fault, t0) = (LastingFault::new(Duration::from_secs(60)), SystemClock.now());
+        let at = |seconds| t0 + Duration::from_secs(seconds);
+        assert_eq!(fault.failed(at(0)).map(|line| line.lasts), Some(Duration::ZERO));
+        assert_eq!(fault.worked(at(3)), None, "it may fail again at once");
+        let lasts = |line: Option<FaultLine>| line.map(|line| line.lasts.as_secs());
+        assert_eq!(lasts(fault.worked(at(9))), Some(3), "it worked at 3, and since then");
+
+        assert_eq!(lasts(fault.failed(at(20))), Some(0));
+        assert_eq!(lasts(fault.worked(at(21))), None);
+        assert_eq!(lasts(fault.failed(at(22))), None);
+        assert_eq!(lasts(fault.worked(at(30))), Some(10), "a success before a failure is no end");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::Result;
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::store::{CasOutcome, Coordination};
+use crate::{Error, Result};
 
-/// The coordination table of the place that holds these records. Records are never deleted: they
-/// say which events were skipped.
+/// The coordination table of the place that holds these records. Only an operator deletes a record:
+/// the records say which events were skipped.
 const TABLE: &str = "skipped";
 
 /// An event of another replica that is to be skipped at this place: it keeps its place in the
@@ -38,11 +38,50 @@ impl SkippedEvent {
         Ok(matches!(outcome, CasOutcome::Applied(_)))
     }
 
+    /// Deletes the order. An entity that has read the order, or has skipped the event, does not
+    /// heed the deletion. Returns whether there was a record.
+    ///
+    /// # Errors
+    /// `Unavailable` when the record was changed at the same time; the errors of the store. A
+    /// cancelled call may have deleted the record; repeat the call.
+    pub async fn withdraw(&self, coordination: &dyn Coordination) -> Result<bool> {
+        let key = self.key();
+        let Some(row) = coordination.read(TABLE, &key).await? else { return Ok(false) };
+        match coordination.compare_and_set(TABLE, &key, Some(row.version), None).await? {
+            CasOutcome::Applied(_) => Ok(true),
+            CasOutcome::Conflict(None) => Ok(false),
+            CasOutcome::Conflict(Some(_)) => Err(Error::unavailable(format!(
+                "`{key}` of table `{TABLE}` was changed at the same time: repeat the command"
+            ))),
+        }
+    }
+
     /// Returns whether the order is recorded.
     ///
     /// # Errors
     /// The errors of the store.
     pub async fn is_recorded(&self, coordination: &dyn Coordination) -> Result<bool> {
         Ok(coordination.read(TABLE, &self.key()).await?.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryStores;
+
+    #[tokio::test]
+    async fn an_order_can_be_taken_back_and_given_again() {
+        let stores = MemoryStores::new();
+        let id = ReplicationId::parse("counter|a|A").unwrap();
+        let event = SkippedEvent { id, origin: ReplicaId::new("B").unwrap(), number: 7 };
+        let other = SkippedEvent { number: 8, ..event.clone() };
+        assert!(event.record(&stores, "a typo").await.unwrap());
+        assert!(other.record(&stores, "meant").await.unwrap());
+        assert!(event.withdraw(&stores).await.unwrap());
+        assert!(!event.withdraw(&stores).await.unwrap(), "there is no record any more");
+        assert!(!event.is_recorded(&stores).await.unwrap());
+        assert!(other.is_recorded(&stores).await.unwrap(), "another record stays");
+        assert!(event.record(&stores, "meant").await.unwrap(), "the record is new");
     }
 }
