@@ -9,12 +9,8 @@ use antiphon::persistence::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
 
-<<<<<<< HEAD
-use crate::config;
-use crate::existing::open_existing;
-=======
 use crate::config::{self, Config};
->>>>>>> m3
+use crate::existing::open_existing;
 use crate::output::{self, say};
 
 /// Accepts that the places `peers` are not asked for events of the own place; `all` stands for
@@ -22,12 +18,8 @@ use crate::output::{self, say};
 /// Returns whether the loss was accepted.
 ///
 /// # Errors
-<<<<<<< HEAD
-/// `Rejected` when a place is not in doubt, or when there is no journal; `Unavailable` when the
-/// journal cannot be reached.
-=======
-/// `Rejected` when a place is not configured or not in doubt; `Unavailable` when the journal cannot be reached.
->>>>>>> m3
+/// `Rejected` when a place is not configured or not in doubt, or when there is no journal;
+/// `Unavailable` when the journal cannot be reached.
 pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result<bool> {
     let config = config::load(path)?;
     let place = config.node.place.clone();

@@ -7,10 +7,7 @@ use antiphon::persistence::entity::ForkedEntity;
 use antiphon::prelude::*;
 
 use crate::config;
-<<<<<<< HEAD
 use crate::existing::open_existing;
-=======
->>>>>>> m3
 use crate::output::say;
 
 /// Deletes the records of forked entities in the journal of the place; `all` stands for every
@@ -29,27 +26,17 @@ pub async fn clear(path: &Path, ids: &[String]) -> Result<bool> {
     } else {
         ids.iter().map(|id| ReplicationId::parse(id)).collect::<Result<Vec<_>>>()?
     };
-<<<<<<< HEAD
-    let mut had_all = true;
+    let (mut cleared, mut had_all) = (0_usize, true);
     let mut said = Ok(());
     for id in ids {
         let had = ForkedEntity::clear(&*store, &id).await?;
         // a full disk under the output is no reason to stop half-way
         said = said.and(say!("{id}: {}", if had { "cleared" } else { "there is no record" }));
-        had_all &= had;
-    }
-    said.map(|()| had_all)
-=======
-    let (mut cleared, mut had_all) = (0_usize, true);
-    for id in ids {
-        let had = ForkedEntity::clear(&*store, &id).await?;
-        say!("{id}: {}", if had { "cleared" } else { "there is no record" })?;
         cleared += usize::from(had);
         had_all &= had;
     }
     if is_all {
-        say!("{cleared} records cleared")?;
+        said = said.and(say!("{cleared} records cleared"));
     }
-    Ok(had_all)
->>>>>>> m3
+    said.map(|()| had_all)
 }

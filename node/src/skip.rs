@@ -9,12 +9,8 @@ use antiphon::prelude::*;
 use antiphon::sharding::ShardId;
 use clap::Args;
 
-<<<<<<< HEAD
-use crate::config;
-use crate::existing::open_existing;
-=======
 use crate::config::{self, Config};
->>>>>>> m3
+use crate::existing::open_existing;
 use crate::output::{self, say};
 
 /// Most events of one read of an entity's stream.
@@ -56,25 +52,8 @@ pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
     let config = config::load(&config)?;
     let id = ReplicationId::parse(&id)?;
     let event = SkippedEvent { origin: ReplicaId::new(&origin)?, number, id };
-<<<<<<< HEAD
-    let replicas = config.replicas()?;
-    let is_own = event.id.replica_id().as_str() == config.node.place;
-    if !is_own
-        || !replicas.contains(&event.origin)
-        || event.origin == *event.id.replica_id()
-        || number == 0
-    {
-        return Err(Error::rejected(format!(
-            "event {number} of `{origin}` for `{}`: expected the replica `{}` of this place, the replica of another one as `origin`, and a number from 1",
-            event.id, config.node.place
-        )));
-    }
-    let journal = open_existing(&config).await?;
-    let highest = journal.stores().journal.highest(&event.id.persistence_id()).await?;
-    let is_new = event.record(&*journal.stores().coordination, &note).await?;
-=======
     check(&event, &config)?;
-    let journal = config.own_journal().open(false).await?;
+    let journal = open_existing(&config).await?;
     let stores = journal.stores();
     if undo {
         let had = event.withdraw(&*stores.coordination).await?;
@@ -89,7 +68,6 @@ pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
     }
     let known = Known::read(&stores, &event, &config).await?;
     let is_new = event.record(&*stores.coordination, note.as_deref().unwrap_or_default()).await?;
->>>>>>> m3
     let what = if is_new { "recorded" } else { "was recorded before" };
     say!(
         "{what}: event {number} of `{origin}` for `{}` will be skipped if it is held back here",
