@@ -17,7 +17,8 @@ use crate::output::{self, say};
 /// Returns whether the loss was accepted.
 ///
 /// # Errors
-/// `Rejected` when a place is not configured or not in doubt; `Unavailable` when the journal cannot be reached.
+/// `Rejected` when a place is not configured or not in doubt; `Unavailable` when the journal cannot
+/// be reached.
 pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result<bool> {
     let config = config::load(path)?;
     let place = config.node.place.clone();
