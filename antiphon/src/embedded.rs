@@ -300,7 +300,7 @@ async fn attempt(
     Ok((Node::start(settings.node.clone(), parts).await?, address))
 }
 
-/// The time that a start waits for the stores.
+/// The time that a start waits for the stores and the members of the place.
 struct Patience<F> {
     until: Instant,
     limit: Duration,
@@ -308,7 +308,8 @@ struct Patience<F> {
 }
 
 impl<F: Fn(&str)> Patience<F> {
-    /// Repeats an attempt that failed because a store is slow or cannot be reached.
+    /// Repeats an attempt that failed because a store or a member of the place is slow or cannot be
+    /// reached.
     async fn until_reached<T, G>(&self, mut attempt: impl FnMut() -> G) -> Result<T>
     where
         G: Future<Output = Result<T>>,
@@ -331,7 +332,12 @@ impl<F: Fn(&str)> Patience<F> {
             }
             let reason = error.to_string();
             if reason != last {
-                tracing::warn!(reason, "the start waits for the journal");
+                let limit = self.limit;
+                tracing::warn!(
+                    reason,
+                    ?limit,
+                    "the start waits, and is tried again until `start_timeout` is over"
+                );
                 (self.waits)(&reason);
                 last = reason;
             }

@@ -1,5 +1,6 @@
 //! `antiphon status`: members, leases, and shards that are behind.
 
+use antiphon::persistence::ErrorKind;
 use antiphon::prelude::*;
 use serde_json::Value;
 
@@ -9,10 +10,12 @@ use crate::output::say;
 /// Prints the state of the cluster as a node sees it. Returns whether that node is ready.
 ///
 /// # Errors
-/// `Unavailable` when the node does not answer, or the output cannot be written.
+/// `Rejected` when the address is not `host:port`; `Unavailable` when no node answers there, or the
+/// output cannot be written.
 pub async fn status(address: &str) -> Result<bool> {
+    check_address(address)?;
     let mut client = Client::new(address);
-    let cluster = client.json("/cluster", &[]).await?;
+    let cluster = cluster(&mut client).await?;
     say!("node {} of place {}", text(&cluster["node"]), text(&cluster["place"]))?;
     say!("\n{:<32} {:<10} {:<9} {:<7} http", "member", "place", "state", "sealed")?;
     for member in cluster["members"].as_array().into_iter().flatten() {
@@ -44,6 +47,43 @@ pub async fn status(address: &str) -> Result<bool> {
     Ok(is_ready)
 }
 
+const EXPECTED: &str = "expected `host:port` of a node's HTTP interface (`http_bind`)";
+
+fn check_address(address: &str) -> Result<()> {
+    let parts = address.rsplit_once(':');
+    let is_fit = |(host, port): (&str, &str)| {
+        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    if parts.is_some_and(is_fit) {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "`--node`: {EXPECTED}, such as 127.0.0.1:8080, actual {address:?}"
+    )))
+}
+
+/// Reads the cluster as the node sees it. An answer that no node gives is an error with the kind of
+/// address that was expected.
+async fn cluster(client: &mut Client) -> Result<Value> {
+    let address = client.address().to_owned();
+    let hint = |kind, text: &str| Error::new(kind, format!("`--node`: {EXPECTED}: {text}"));
+    let (status, body) = client
+        .get("/cluster", &[])
+        .await
+        .map_err(|error| hint(error.kind(), &error.to_string()))?;
+    match serde_json::from_slice::<Value>(&body) {
+        Ok(value) if status.is_success() && value["node"].is_string() => Ok(value),
+        // a node that starts says why
+        Ok(value) if value["error"].is_string() => {
+            Err(Error::unavailable(format!("/cluster of {address}: {status} {value}")))
+        }
+        Ok(_) | Err(_) => {
+            let text = format!("/cluster of {address}: {status}, which is no answer of a node");
+            Err(hint(ErrorKind::Unavailable, &text))
+        }
+    }
+}
+
 fn shards(entity_type: &str, value: &Value) -> Result<()> {
     let shards = value["shards"].as_array().map_or(&[][..], Vec::as_slice);
     let homeless = shards.iter().filter(|shard| shard["home"].is_null()).count();
@@ -70,4 +110,33 @@ fn shards(entity_type: &str, value: &Value) -> Result<()> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon::runtime::task;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_of_no_node_is_answered_with_what_is_expected() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        task::spawn("no http", async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.write_all(b"SSH-2.0-x\r\n").await;
+            }
+        });
+        let listening = format!("127.0.0.1:{port}");
+        let url = "http://127.0.0.1:8501/";
+        for address in [url, "nohost", ":80", "host:0", "127.0.0.1:1", &listening] {
+            let error = status(address).await.expect_err(address).to_string();
+            assert!(error.contains(EXPECTED) && error.contains(address), "{address}: {error}");
+        }
+        for address in ["[::1]:8080", "node-1.example:80"] {
+            check_address(address).expect(address);
+        }
+    }
 }

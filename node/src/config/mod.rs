@@ -234,9 +234,13 @@ impl Config {
 /// `Rejected`, naming the file, the key, the value and what was expected. Values that may be
 /// secrets are not shown.
 pub fn load(path: &Path) -> Result<Config> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::rejected(format!("configuration {}: cannot be read: {error}", path.display()))
-    })?;
+    let refused = |why: String| Error::rejected(format!("configuration {}: {why}", path.display()));
+    let cannot = |error: std::io::Error| refused(format!("cannot be read: {error}"));
+    // a pipe without a writer would be waited for without end
+    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
+        return Err(refused("expected a file, actual a folder, a device or a pipe".to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(cannot)?;
     let variables = parse::texts(std::env::vars_os());
     variables.and_then(|texts| parse(&text, texts)).map_err(|error| of_file(path, &error))
 }

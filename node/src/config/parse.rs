@@ -21,6 +21,10 @@ const PARTS_MAX: usize = 8;
 /// Characters that an error shows of the name of a variable with too many parts.
 const SHOWN_MAX: usize = 60;
 
+/// The reason for most variables that nobody set.
+const SERVICE_HINT: &str = ": each variable that begins with `ANTIPHON_` must name a key; \
+    Kubernetes injects others for a Service named `antiphon`, unless the pod has `enableServiceLinks: false`";
+
 /// Reads a text and the environment variables, and checks all values.
 ///
 /// # Errors
@@ -117,13 +121,25 @@ fn has_parts(value: &str) -> bool {
 }
 
 /// The error for a text that is not TOML. The text is not shown: it may be the middle of a secret
-/// with unbalanced quotes.
+/// with unbalanced quotes. The exception is a key that is there twice: keys are no secrets.
 fn no_toml(text: &str, error: &toml::de::Error) -> Error {
     let Some(span) = error.span() else { return Error::rejected(error.message()) };
     let before = text.get(..span.start).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-    Error::rejected(format!("line {line}, column {column}: {}", error.message()))
+    let message = error.message();
+    let twice = message.contains("duplicate key").then(|| text.get(span)).flatten();
+    match twice.map(|key| key.trim_matches(['"', '\''])).filter(|key| is_key(key)) {
+        Some(key) => Error::rejected(format!(
+            "line {line}, column {column}: {message}: `{key}` is there twice"
+        )),
+        None => Error::rejected(format!("line {line}, column {column}: {message}")),
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !text.is_empty() && text.chars().all(fits)
 }
 
 /// The error for an unknown key or a wrong value.
@@ -141,8 +157,7 @@ fn wrong_value(text: &str, error: &toml::de::Error) -> Error {
     let key = if is_header { Some(line) } else { line.split_once('=').map(|(key, _)| key) };
     let key = key.unwrap_or_default();
     let key = key.trim().trim_matches(|c| matches!(c, '[' | ']' | '"' | '\'')).trim();
-    let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if key.is_empty() || !key.chars().all(is_key) {
+    if !is_key(key) {
         return Error::rejected(format!("line {}: {message}", number + 1));
     }
     Error::rejected(format!("line {}: `{key}`: {message}", number + 1))
@@ -153,9 +168,11 @@ fn wrong_variable(name: &str, value: &str, error: &toml::de::Error) -> Error {
     let message = without_texts(error.to_string().trim_end()).replace('\n', " ");
     let is_secret = SECRETS.iter().any(|word| name.to_ascii_uppercase().contains(word));
     // a misspelt name must not show a value that was meant for another setting
-    let is_misplaced = message.starts_with("unknown field") || message.contains("expected struct");
+    let is_unknown = message.starts_with("unknown field");
+    let is_misplaced = is_unknown || message.contains("expected struct");
+    let hint = if is_unknown { SERVICE_HINT } else { "" };
     if is_secret || is_misplaced || has_parts(value) {
-        return Error::rejected(format!("environment variable `{name}`: {message}"));
+        return Error::rejected(format!("environment variable `{name}`: {message}{hint}"));
     }
     Error::rejected(format!("environment variable `{name}={value}`: {message}"))
 }

@@ -39,6 +39,8 @@ fn unknown_keys_and_bad_values_are_named_with_what_was_expected() {
         ("bind = 'localhost'", vec!["bind", "socket address"]),
         ("[[peers]]\nplace = 'x|y'\njournal = 'z'", vec!["x|y"]),
         ("node = ", vec!["line 1"]),
+        ("log = 'info'\nlog = 'warn'", vec!["line 2", "`log` is there twice"]),
+        ("[node]\nname = 'a'\n[node]", vec!["line 3", "`node` is there twice"]),
         ("journal = 5", vec!["journal", "expected the path", "actual integer"]),
         ("journal = { kind = 'oracle' }", vec!["kind", "cassandra", "oracle"]),
         ("journal = { path = 'x' }", vec!["kind", "cassandra", "actual none"]),
@@ -267,4 +269,15 @@ fn a_check_looks_at_the_files_and_makes_none() {
     parse(&format!("journal = {own:?}\n{peer}"), []).unwrap().check_files().unwrap();
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn a_pipe_or_a_folder_is_no_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.as_path(), folder.path(), Path::new("/dev/null")] {
+        let message = load(path).unwrap_err().to_string();
+        assert!(message.contains("expected a file") && message.contains(path.to_str().unwrap()));
+    }
 }

@@ -223,7 +223,10 @@ impl SqliteStores {
 
 fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection> {
     if !path.exists() {
-        return Err(Error::unavailable(format!("`{}` does not exist yet", path.display())));
+        return Err(Error::unavailable(format!(
+            "`{}` does not exist (not yet, or not any more)",
+            path.display()
+        )));
     }
     schema::open(path, settings)
 }

@@ -20,10 +20,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use antiphon_persistence::{Error, Result};
+use antiphon_persistence::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::from_sqlite;
+use crate::error::{copy_of, from_sqlite};
 use crate::file::{Owner, check_path, check_writable, is_log_alone, owner};
 use crate::{Durability, Role, SqliteSettings};
 
@@ -102,8 +102,7 @@ CREATE TABLE tokens (
 /// path that can keep no journal, and another program's file, before anything is changed.
 pub(crate) fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection> {
     let owner = settings.role == Role::Owner;
-    check_path(path, settings.role)?;
-    look(path, settings.role)?;
+    check_journal(path, settings.role)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, owner);
     let connection = Connection::open_with_flags(path, flags)
@@ -118,6 +117,18 @@ pub(crate) fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection>
         connection.pragma_update(None, "query_only", true).map_err(sqlite)?;
     }
     Ok(connection)
+}
+
+/// Checks the path and its file. To a reader, whatever is there instead of a journal is no error of
+/// its own settings, so the error says what it is not.
+fn check_journal(path: &Path, role: Role) -> Result<()> {
+    let checked = check_path(path, role).and_then(|()| look(path, role));
+    checked.map_err(|error| match (role, error.kind()) {
+        (Role::Reader, ErrorKind::Rejected) => {
+            Error::rejected(format!("{path:?} is no Antiphon journal: {}", copy_of(&error)))
+        }
+        (Role::Reader | Role::Owner, _) => error,
+    })
 }
 
 /// Checks the owner of the file before SQLite opens it to write.
@@ -150,14 +161,15 @@ fn no_log_alone(path: &Path) -> Result<()> {
 ///   user may not write the files of an owner.
 /// - `Unavailable` when the file cannot be looked at, or when a reader finds no tables yet.
 pub fn check_file(path: &Path, role: Role) -> Result<()> {
-    check_path(path, role)?;
-    if role == Role::Reader && !path.exists() {
-        return Ok(());
+    match role {
+        Role::Reader if !path.exists() => check_path(path, role),
+        Role::Reader => check_journal(path, role),
+        Role::Owner => {
+            check_path(path, role)?;
+            check_writable(path)?;
+            look(path, role)
+        }
     }
-    if role == Role::Owner {
-        check_writable(path)?;
-    }
-    look(path, role)
 }
 
 fn prepare(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Result<()> {

@@ -86,6 +86,25 @@ fn a_file_that_is_no_database_is_refused_without_a_byte_changed() {
     assert!(before == bytes(folder.path()), "a file was changed or made");
 }
 
+#[test]
+fn a_reader_says_what_is_no_journal() {
+    let folder = TempDir::new().expect("a folder");
+    let (random, pipe) = (folder.path().join("random.db"), folder.path().join("pipe.db"));
+    let noise: Vec<u8> =
+        (0..4096_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    std::fs::write(&random, noise).expect("written");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("it runs").success());
+    let settings = SqliteSettings { role: Role::Reader, ..SqliteSettings::default() };
+    for path in [&random, &pipe, &folder.path().to_path_buf()] {
+        let opened = SqliteStores::open(path, settings.clone()).err();
+        for error in [opened, check_file(path, Role::Reader).err()] {
+            let error = error.expect("refused");
+            assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+            assert!(error.to_string().contains("is no Antiphon journal"), "{error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_journal_whose_tables_are_in_the_log_only_is_known_as_one() {
     let folder = TempDir::new().expect("a folder");

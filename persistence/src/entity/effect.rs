@@ -110,10 +110,10 @@ impl<E: EventSourced> Effect<E> {
         Self::of(Kind::Unhandled)
     }
 
-    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. A stashed
-    /// command leaves its room in the mailbox (`mailbox_max`) to others. Not to
-    /// be combined with `then_reply` and `then_run`: these are not run, and an asker that waits for
-    /// an answer from them gets `Unanswered`.
+    /// Keeps the command for later, until [`Self::then_unstash_all`]; at most `stash_max`. A
+    /// stashed command leaves its room in the mailbox (`mailbox_max`) to others. Not to be combined
+    /// with `then_reply` and `then_run`: these are not run, and an asker that waits for an answer
+    /// from them gets `Unanswered`.
     pub fn stash(command: E::Command) -> Self {
         Self::of(Kind::Stash(command))
     }

@@ -78,8 +78,8 @@ impl<R> ReplyTo<R> {
         }
     }
 
-    /// Answers that the command with the claim `failed` is not handled, or that it failed. The error
-    /// is without effect only if that is the asker's own command, and has not acted.
+    /// Answers that the command with the claim `failed` is not handled, or that it failed. The
+    /// error is without effect only if that is the asker's own command, and has not acted.
     pub(crate) fn refuse(self, failed: &Claim, error: ReplyError) {
         let error = self.claim.truth_of(failed, error);
         self.fail(error);
@@ -149,8 +149,8 @@ impl<R: DeserializeOwned + Send + 'static> Serialize for ReplyTo<R> {
             Some(Target::Remote { id, sender }) => Box::new(move |answer| sender.send(id, answer)),
             None => return Err(serde::ser::Error::custom("a `ReplyTo` can be sent only once")),
         };
-        // the effect of this command says nothing about the effect of the asker's own command, which
-        // may act between now and the answer
+        // the effect of this command says nothing about the effect of the asker's own command,
+        // which may act between now and the answer
         let is_passed_on = command.is_some_and(|command| self.claim.is_other_than(&command));
         let completion: RemoteCompletion = if is_passed_on || self.claim.has_acted() {
             let own = self.claim.clone();

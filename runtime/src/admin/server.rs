@@ -182,7 +182,9 @@ async fn ready(State(shared): State<Shared>) -> Response {
 /// Warnings for an operator about the other places, and about links inside this place.
 fn warnings(node: &Node) -> Vec<String> {
     let refused = node.refused_peers().into_iter().map(|(place, why)| {
-        format!("nothing is taken from place {place:?}, whose journal is another one: {why}")
+        format!(
+            "nothing is taken from place {place:?}, whose journal is not the expected one: {why}"
+        )
     });
     let now = node.clock().now();
     let lost = node.reach().into_iter().filter_map(|(place, reach)| {

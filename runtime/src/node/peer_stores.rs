@@ -129,7 +129,7 @@ impl PeerStores {
         let was_wrong = matches!(before, Known::Wrong(_));
         match &now {
             Known::Wrong(reason) if before != now => {
-                tracing::error!(place, %reason, "the journal of a peer is another one: nothing is taken from it");
+                tracing::error!(place, %reason, "the journal of a peer is not the expected one: nothing is taken from it");
             }
             Known::Right(_) if was_wrong => {
                 tracing::info!(place, "the journal of a peer is the right one again");

@@ -29,6 +29,9 @@ fn environment_variables_go_before_the_file() {
 fn a_bad_environment_variable_is_named() {
     let message = parse("", variables(&[("ANTIPHON_NODE__NAMES", "x")])).unwrap_err().to_string();
     assert!(message.contains("`ANTIPHON_NODE__NAMES`") && message.contains("names"), "{message}");
+    let set = variables(&[("ANTIPHON_SERVICE_PORT", "8080")]);
+    let message = parse("", set).unwrap_err().to_string();
+    assert!(message.contains("`antiphon`, unless the pod has `enableServiceLinks: false`"));
     let set = variables(&[("ANTIPHON_NODE__SHARD_COUNT", "many")]);
     let message = parse("", set).unwrap_err().to_string();
     assert!(message.contains("`ANTIPHON_NODE__SHARD_COUNT=many`"), "{message}");
