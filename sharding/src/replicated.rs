@@ -9,7 +9,6 @@ use antiphon_persistence::reply::Claim;
 use antiphon_runtime::{Error, Node, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::coordinator::{CoordinatorHandle, CoordinatorParts, CoordinatorSettings};
@@ -42,8 +41,9 @@ where
     fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
         if let Some(command) = as_between_nodes(command, &claim) {
             let node = &self.parts().node;
-            // a thread of the application may have no runtime; what starts here runs in the node's
-            let _entered = Handle::try_current().is_err().then(|| node.runtime().enter());
+            // the thread may have no runtime, or one of the application's that ends early: the tasks
+            // that start here are the node's
+            let _entered = node.runtime().enter();
             self.send_to(index, Envelope { entity, command, hops: 0, claim });
         }
     }

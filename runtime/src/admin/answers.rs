@@ -1,15 +1,22 @@
 //! Answers that need no node: the answers of a node that starts, and the answers to requests
 //! without a route. All are JSON, and an error has the key `error`.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
 use axum::Router;
-use axum::body::to_bytes;
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::{Frame, SizeHint};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 use super::connections::REQUEST_TIMEOUT;
 
@@ -63,14 +70,48 @@ fn and_close(mut answer: Response) -> Response {
     answer
 }
 
-/// Ends requests whose body does not arrive in time, and says when a connection is closed because
-/// the body was not read.
+/// Gives the body of a request a time limit, and says when a connection is closed because the body
+/// was not read. The handler itself has no limit here: it may wait for a command that takes effect.
 async fn within_time(request: Request, next: Next) -> Response {
-    let Ok(answered) = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await else {
-        let error = format!("the request did not arrive within {REQUEST_TIMEOUT:?}");
-        return and_close(answer(StatusCode::REQUEST_TIMEOUT, &json!({ "error": error })));
-    };
-    if answered.status() == StatusCode::PAYLOAD_TOO_LARGE { and_close(answered) } else { answered }
+    let is_late = Arc::new(AtomicBool::new(false));
+    let deadline = Box::pin(tokio::time::sleep(REQUEST_TIMEOUT));
+    let timely = |body| Body::new(TimelyBody { body, deadline, is_late: is_late.clone() });
+    let answered = next.run(request.map(timely)).await;
+    let is_unread = answered.status() == StatusCode::PAYLOAD_TOO_LARGE;
+    if is_unread || is_late.load(Ordering::Relaxed) { and_close(answered) } else { answered }
+}
+
+/// A body that ends with an error when it has not arrived at the deadline.
+struct TimelyBody {
+    body: Body,
+    deadline: Pin<Box<Sleep>>,
+    is_late: Arc<AtomicBool>,
+}
+
+impl HttpBody for TimelyBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        std::task::ready!(self.deadline.as_mut().poll(context));
+        self.is_late.store(true, Ordering::Relaxed);
+        let why = format!("the body did not arrive within {REQUEST_TIMEOUT:?}");
+        Poll::Ready(Some(Err(axum::Error::new(std::io::Error::other(why)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 fn not_found() -> Response {
@@ -150,8 +191,21 @@ mod tests {
         stream.write_all(half).await.expect("sent");
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("an answer, and the end");
-        assert!(text.starts_with("HTTP/1.1 408"), "{text}");
+        assert!(text.starts_with("HTTP/1.1 404") && text.contains("connection: close"), "{text}");
         serving.abort();
+    }
+
+    /// The command may have taken effect by then: nobody may be told that the request is void.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_has_arrived_is_answered_however_long_it_takes() {
+        let slow = async |_: Bytes| {
+            tokio::time::sleep(2 * REQUEST_TIMEOUT).await;
+            "\"done\""
+        };
+        let routes = with_fallbacks(Router::new().route("/x", axum::routing::post(slow)));
+        let (head, body) = ask(routes, "POST /x").await;
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        assert_eq!(body, "done");
     }
 
     #[tokio::test]

@@ -196,6 +196,11 @@ impl Inner {
             Some(None) | None => self.send_local(message),
         };
         match self.noted(sent) {
+            // nobody delivers a local message any more, nor looks at the time
+            Ok(()) if peer.is_none() && self.closed.load(Ordering::Acquire) => {
+                let error = AskError::Unreachable("the gate was closed".into());
+                asks.take_call(correlation).map_or(Ok(()), |then| Err((error, then)))
+            }
             Ok(()) => Ok(()),
             // an ask that is not there any more has its answer: the link has just ended
             Err(error) => match asks.take_call(correlation) {

@@ -45,6 +45,15 @@ pub(crate) struct Envelope<C> {
     pub(crate) claim: Claim,
 }
 
+/// What became of a command for an active entity.
+enum Handed<C> {
+    Over,
+    /// The entity is not active.
+    Back(Envelope<C>),
+    /// The entity's mailbox is full.
+    Full(C, Claim),
+}
+
 /// A message for an entity.
 pub(crate) enum Message<C> {
     Command(Envelope<C>),
@@ -183,8 +192,18 @@ where
         // the same as `step`, without its effects: most commands go this way
         let envelope = if slot.route.passes() {
             match self.hand_over(now, &mut slot, envelope) {
-                Some(envelope) => envelope,
-                None => return,
+                Handed::Over => return,
+                Handed::Back(envelope) => envelope,
+                Handed::Full(command, claim) => {
+                    self.count("refused_mailbox");
+                    let reason = self.mailbox_full();
+                    if slot.is_crowded(self.parts.settings.shard_buffer_max) {
+                        // the sender drops its command itself, and sends more slowly
+                        drop(slot);
+                        return refuse_claimed(command, &claim, reason);
+                    }
+                    return slot.refuse(command, claim, reason);
+                }
             }
         } else {
             envelope
@@ -201,33 +220,38 @@ where
         self.run(index, &mut slot, effects);
     }
 
-    /// Hands a command to an active entity. Returns the command when the entity is not active.
+    /// Hands a command to an active entity.
     fn hand_over(
         &self,
         now: Instant,
         slot: &mut Slot<E>,
         envelope: Envelope<E::Command>,
-    ) -> Option<Envelope<E::Command>> {
-        let Some(shard) = &mut slot.shard else { return Some(envelope) };
+    ) -> Handed<E::Command> {
+        let Some(shard) = &mut slot.shard else { return Handed::Back(envelope) };
         if !shard.lifecycle.touch(now, &envelope.entity) {
-            return Some(envelope);
+            return Handed::Back(envelope);
         }
-        let Some(handle) = shard.handles.get(&envelope.entity) else { return Some(envelope) };
+        let Some(handle) = shard.handles.get(&envelope.entity) else {
+            return Handed::Back(envelope);
+        };
         let Envelope { entity, command, hops, claim } = envelope;
         match handle.try_claimed(command, claim.clone()) {
-            Ok(()) => None,
-            Err(TellError::Full(command)) => {
-                self.refuse_mailbox(slot, command, claim);
-                None
+            Ok(()) => Handed::Over,
+            Err(TellError::Full(command)) => Handed::Full(command, claim),
+            Err(TellError::Stopped(command)) => {
+                Handed::Back(Envelope { entity, command, hops, claim })
             }
-            Err(TellError::Stopped(command)) => Some(Envelope { entity, command, hops, claim }),
         }
     }
 
     pub(super) fn refuse_mailbox(&self, slot: &mut Slot<E>, command: E::Command, claim: Claim) {
         self.count("refused_mailbox");
+        slot.refuse(command, claim, self.mailbox_full());
+    }
+
+    fn mailbox_full(&self) -> ReplyError {
         let limit = self.parts.settings.entity.mailbox_max;
-        slot.refuse(command, claim, ReplyError::Overloaded(format!("`mailbox_max` {limit}")));
+        ReplyError::Overloaded(format!("`mailbox_max` {limit}"))
     }
 
     /// Steps the route of a shard.

@@ -186,6 +186,9 @@ where
     fn work_on_task(&self, index: usize) {
         // a region that ends drops what was put aside
         let Some(region) = self.this.upgrade() else { return };
+        // the caller's runtime, if it has one, may be the application's, and end before the work
+        let node = region.parts.node.clone();
+        let _entered = node.runtime().enter();
         task::spawn("shard queue", async move { region.work(index) });
     }
 
