@@ -41,8 +41,8 @@ where
     fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
         if let Some(command) = as_between_nodes(command, &claim) {
             let node = &self.parts().node;
-            // the thread may have no runtime, or one of the application's that ends early: the tasks
-            // that start here are the node's
+            // the thread may have no runtime, or one of the application's that ends early: the
+            // tasks that start here are the node's
             let _entered = node.runtime().enter();
             self.send_to(index, Envelope { entity, command, hops: 0, claim });
         }
