@@ -48,7 +48,7 @@ pub(crate) struct Outcome {
 const TROUBLE: Duration = Duration::from_secs(12);
 /// Time after the last fault within which each replica of each entity must answer through each
 /// node.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
 /// Time after that within which all replicas must have the same events.
 const EQUAL_WITHIN: Duration = Duration::from_secs(30);
 
