@@ -6,27 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use antiphon_persistence::ErrorKind;
-use antiphon_persistence::store::{CasOutcome, Coordination};
 use antiphon_sqlite::{Role, SqliteSettings, SqliteStores, check_file};
-use bytes::Bytes;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-fn open(path: &Path) -> SqliteStores {
-    SqliteStores::open(path, SqliteSettings::default()).expect("as the test expects")
-}
+#[path = "support/rows.rs"]
+mod rows;
 
-async fn put(stores: &SqliteStores, key: &str, value: &str) -> antiphon_persistence::Result<()> {
-    let value = Bytes::copy_from_slice(value.as_bytes());
-    let put = stores.compare_and_set("t", key, None, Some(value)).await?;
-    assert_eq!(put, CasOutcome::Applied(1));
-    Ok(())
-}
-
-async fn get(stores: &SqliteStores, key: &str) -> antiphon_persistence::Result<Option<String>> {
-    let row = Coordination::read(stores, "t", key).await?;
-    Ok(row.map(|row| String::from_utf8_lossy(&row.value).into_owned()))
-}
+use rows::{get, open, put};
 
 /// All files of a folder with their bytes.
 fn bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
