@@ -11,7 +11,7 @@ pub(crate) fn name_hash(name: &str) -> i64 {
     i64::from_le_bytes(xxh64(name.as_bytes(), 0).to_le_bytes())
 }
 
-/// The checksum of a head.
+/// The checksum of a head, without the one that is in `end`.
 pub(crate) fn of_head(name: &str, end: End) -> i64 {
     let End { stream, highest, newest, deleted, depth, .. } = end;
     let mut sum = Checksum::of("heads");

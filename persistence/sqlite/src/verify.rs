@@ -118,9 +118,9 @@ impl Walk<'_> {
                 return Ok(());
             };
             let (newest, deleted, depth) = (row.get(4)?, row.get(5)?, row.get(6)?);
-            let end = End { stream, highest, newest, previous: 0, deleted, depth };
-            let sum: i64 = row.get(7)?;
-            if sum != of_head(&name, end) && !is_damaged {
+            let checksum = row.get(7)?;
+            let end = End { stream, highest, newest, previous: 0, deleted, depth, checksum };
+            if checksum != of_head(&name, end) && !is_damaged {
                 report.damaged("heads", format!("stream {stream} (`{name}`)"), DAMAGED);
                 is_damaged = true;
             }

@@ -1,14 +1,14 @@
 //! An append within a transaction: its writer must be open, and the stream must end where the
 //! append expects.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Append, WriterId};
 use antiphon_persistence::version::VersionVector;
 use antiphon_persistence::{Error, Result};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::record_error::{damaged, is_of_row};
@@ -71,9 +71,10 @@ pub(crate) fn seal_writer(connection: &Connection, writer: &str) -> rusqlite::Re
     Ok(())
 }
 
-/// The states that this transaction has read. No other process can change them while it runs.
+/// The states that this transaction has read. No other process can change them while it runs. A
+/// list, because a process has few writers.
 #[derive(Default)]
-pub(super) struct WriterStates(HashMap<WriterId, WriterState>);
+pub(super) struct WriterStates(Vec<(WriterId, WriterState)>);
 
 impl WriterStates {
     /// Forgets all states, because another write of this transaction may have sealed a writer.
@@ -82,11 +83,11 @@ impl WriterStates {
     }
 
     fn get(&mut self, connection: &Connection, writer: &WriterId) -> rusqlite::Result<WriterState> {
-        if let Some(state) = self.0.get(writer) {
+        if let Some((_, state)) = self.0.iter().find(|(known, _)| known == writer) {
             return Ok(*state);
         }
         let state = writer_state(connection, writer.as_str())?;
-        self.0.insert(writer.clone(), state);
+        self.0.push((writer.clone(), state));
         Ok(state)
     }
 }
@@ -121,18 +122,40 @@ impl Refusal {
 /// An append whose events were encoded by its caller, off the writer thread.
 pub(crate) struct EncodedAppend {
     writer: WriterId,
-    append: Append,
+    persistence_id: PersistenceId,
+    expected: SequenceNr,
+    event_count: usize,
     seen: Vec<u8>,
     events: Vec<u8>,
     events_checksum: i64,
     answer: oneshot::Sender<Result<()>>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
+}
+
+/// The statements of every append, prepared once for a transaction.
+pub(super) struct Statements<'a> {
+    move_head: CachedStatement<'a>,
+    insert_batch: CachedStatement<'a>,
+}
+
+impl<'a> Statements<'a> {
+    pub(super) fn prepare(connection: &'a Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            // the checksum covers every column: nothing is built upon a damaged head
+            move_head: connection.prepare_cached(
+                "UPDATE heads SET highest = ?2, newest = ?3, depth = ?4, checksum = ?5
+                 WHERE stream = ?1 AND highest = ?6 AND newest = ?7 AND deleted = ?8 AND depth = ?9 AND checksum = ?10",
+            )?,
+            insert_batch: connection
+                .prepare_cached("INSERT INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?,
+        })
+    }
 }
 
 impl EncodedAppend {
     pub(super) fn new(
         writer: &WriterId,
-        mut append: Append,
+        append: Append,
         answer: oneshot::Sender<Result<()>>,
         room: OwnedSemaphorePermit,
     ) -> Self {
@@ -141,10 +164,17 @@ impl EncodedAppend {
             seen.merge(&event.meta.version);
         }
         let (seen, events) = (version::encode(&seen), batch::encode(&append.events));
-        let events_checksum = of_events(&events);
-        // only the number of events is needed from here on
-        append.events.iter_mut().for_each(|event| event.payload.bytes = bytes::Bytes::new());
-        Self { writer: writer.clone(), append, seen, events, events_checksum, answer, _room: room }
+        Self {
+            writer: writer.clone(),
+            persistence_id: append.persistence_id,
+            expected: append.expected,
+            event_count: append.events.len(),
+            events_checksum: of_events(&events),
+            seen,
+            events,
+            answer,
+            room,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -152,18 +182,21 @@ impl EncodedAppend {
     }
 
     pub(super) fn event_count(&self) -> u64 {
-        self.append.events.len() as u64
+        self.event_count as u64
     }
 
-    pub(super) fn finish(self, outcome: Result<()>) {
+    /// Answers the asker, and returns the room that the append took.
+    pub(super) fn finish(self, outcome: Result<()>) -> OwnedSemaphorePermit {
         // the asker may have cancelled its call: the append then took effect or not, as the
         // contract allows
         let _ = self.answer.send(outcome);
+        self.room
     }
 
     pub(super) fn store(
         &self,
         connection: &Connection,
+        statements: &mut Statements<'_>,
         streams: &mut Streams,
         states: &mut WriterStates,
         next_ordinal: &mut i64,
@@ -176,10 +209,10 @@ impl EncodedAppend {
                 return Ok(Err(Refusal::Damaged(damaged_writer(&self.writer))));
             }
         }
-        let id = &self.append.persistence_id;
+        let id = &self.persistence_id;
         let guess = streams.guess(id).filter(|end| self.follows(*end));
         let moved = match guess {
-            Some(end) => self.move_head(connection, end, *next_ordinal)?,
+            Some(end) => self.move_head(statements, end, *next_ordinal)?,
             None => None,
         };
         let moved = match moved {
@@ -188,7 +221,7 @@ impl EncodedAppend {
                 let end = match stream_end(connection, id)? {
                     Found::End(end) => end,
                     Found::Damaged(what) => return Ok(Err(Refusal::Damaged(what))),
-                    Found::Nothing if self.append.expected == SequenceNr::ZERO => {
+                    Found::Nothing if self.expected == SequenceNr::ZERO => {
                         Streams::create(connection, id)?
                     }
                     Found::Nothing => return Ok(Err(self.other_end(0))),
@@ -197,70 +230,68 @@ impl EncodedAppend {
                     streams.remember(id, end);
                     return Ok(Err(self.other_end(end.highest)));
                 }
-                match self.move_head(connection, end, *next_ordinal)? {
+                match self.move_head(statements, end, *next_ordinal)? {
                     Some(end) => end,
                     None => return Ok(Err(self.other_end(end.highest))),
                 }
             }
         };
-        self.insert(connection, moved)?;
+        self.insert(connection, statements, moved)?;
         *next_ordinal += 1;
         streams.remember(id, moved);
         Ok(Ok(()))
     }
 
     fn follows(&self, end: End) -> bool {
-        u64::try_from(end.highest).is_ok_and(|highest| highest == self.append.expected.value())
+        u64::try_from(end.highest).is_ok_and(|highest| highest == self.expected.value())
     }
 
     fn other_end(&self, actual: i64) -> Refusal {
         Refusal::OtherEnd {
-            persistence_id: self.append.persistence_id.to_string(),
-            expected: self.append.expected,
+            persistence_id: self.persistence_id.to_string(),
+            expected: self.expected,
             actual,
         }
     }
 
     /// Moves the head if it is the expected one: the second guard against two writers, besides the
-    /// seal. The update compares every column, so that nothing is built upon a damaged head.
+    /// seal.
     fn move_head(
         &self,
-        connection: &Connection,
+        statements: &mut Statements<'_>,
         end: End,
         ordinal: i64,
     ) -> rusqlite::Result<Option<End>> {
-        let count = i64::try_from(self.append.events.len()).unwrap_or(i64::MAX);
-        let moved = End {
-            highest: end.highest.saturating_add(count),
+        let mut moved = End {
+            highest: end.highest.saturating_add(self.events_stored()),
             newest: ordinal,
             previous: end.newest,
             depth: end.depth + 1,
             ..end
         };
-        let name = self.append.persistence_id.as_str();
-        let changed = connection
-            .prepare_cached(
-                "UPDATE heads SET highest = ?2, newest = ?3, depth = ?4, checksum = ?5
-                 WHERE stream = ?1 AND highest = ?6 AND newest = ?7 AND deleted = ?8 AND depth = ?9 AND checksum = ?10",
-            )?
-            .execute(params![
-                end.stream,
-                moved.highest,
-                moved.newest,
-                moved.depth,
-                of_head(name, moved),
-                end.highest,
-                end.newest,
-                end.deleted,
-                end.depth,
-                of_head(name, end)
-            ])?;
+        moved.checksum = of_head(self.persistence_id.as_str(), moved);
+        let changed = statements.move_head.execute(params![
+            end.stream,
+            moved.highest,
+            moved.newest,
+            moved.depth,
+            moved.checksum,
+            end.highest,
+            end.newest,
+            end.deleted,
+            end.depth,
+            end.checksum
+        ])?;
         Ok((changed == 1).then_some(moved))
     }
 
-    fn insert(&self, connection: &Connection, end: End) -> rusqlite::Result<()> {
-        let count = i64::try_from(self.append.events.len()).unwrap_or(i64::MAX);
-        let first = end.highest - count + 1;
+    fn insert(
+        &self,
+        connection: &Connection,
+        statements: &mut Statements<'_>,
+        end: End,
+    ) -> rusqlite::Result<()> {
+        let first = end.highest - self.events_stored() + 1;
         let header = BatchHeader {
             ordinal: end.newest,
             stream: end.stream,
@@ -271,24 +302,26 @@ impl EncodedAppend {
             events_checksum: self.events_checksum,
             checksum: 0,
         };
-        connection
-            .prepare_cached("INSERT INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
-            .execute(params![
-                header.ordinal,
-                header.stream,
-                header.first,
-                header.last,
-                header.previous,
-                self.seen,
-                header.events_checksum,
-                header.sum(self.append.persistence_id.as_str(), &self.seen),
-                self.events
-            ])?;
+        statements.insert_batch.execute(params![
+            header.ordinal,
+            header.stream,
+            header.first,
+            header.last,
+            header.previous,
+            self.seen,
+            header.events_checksum,
+            header.sum(self.persistence_id.as_str(), &self.seen),
+            self.events
+        ])?;
         if end.depth % MARK_EVERY == 0 {
             connection
                 .prepare_cached("INSERT INTO marks VALUES (?1, ?2, ?3)")?
                 .execute(params![end.stream, first, end.newest])?;
         }
         Ok(())
+    }
+
+    fn events_stored(&self) -> i64 {
+        i64::try_from(self.event_count).unwrap_or(i64::MAX)
     }
 }

@@ -8,10 +8,10 @@ use antiphon_persistence::lasting::LastingFault;
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Write;
-use super::append::{Refusal, WriterStates};
+use super::append::{Refusal, Statements, WriterStates};
 use super::streams::Streams;
 use crate::SqliteSettings;
 use crate::error::{copy_of, from_sqlite};
@@ -85,9 +85,11 @@ impl Groups {
                 if let Some(line) = self.fault.worked(SystemClock.now()) {
                     tracing::info!(lasted = ?line.lasts, "groups of writes succeed again");
                 }
-                for (write, outcome) in group.into_iter().zip(outcomes) {
-                    self.answer(write, outcome);
-                }
+                let answered = group
+                    .into_iter()
+                    .zip(outcomes)
+                    .filter_map(|(write, outcome)| self.answer(write, outcome));
+                give_back(answered);
             }
             Err(error) => {
                 count(&self.counters.groups_failed, 1);
@@ -97,14 +99,16 @@ impl Groups {
                     tracing::warn!(%error, failures, ?lasts, "a group of writes failed");
                 }
                 self.streams.forget();
-                for write in group {
-                    write.finish(Err(copy_of(&error)));
-                }
+                give_back(group.into_iter().filter_map(|write| write.finish(Err(copy_of(&error)))));
             }
         }
     }
 
-    fn answer(&self, write: Write, outcome: std::result::Result<(), Refusal>) {
+    fn answer(
+        &self,
+        write: Write,
+        outcome: std::result::Result<(), Refusal>,
+    ) -> Option<OwnedSemaphorePermit> {
         if let Write::Append(append) = &write {
             match &outcome {
                 Ok(()) => {
@@ -116,7 +120,7 @@ impl Groups {
                 Err(_) => count(&self.counters.fenced, 1),
             }
         }
-        write.finish(outcome.map_err(|refusal| refusal.into_error(&self.path)));
+        write.finish(outcome.map_err(|refusal| refusal.into_error(&self.path)))
     }
 
     fn transaction(&mut self, group: &mut [Write]) -> Result<Outcomes> {
@@ -157,6 +161,7 @@ impl Groups {
     /// Runs all writes. `None` when the file went back to an earlier state.
     fn run_all(&mut self, group: &mut [Write]) -> rusqlite::Result<Option<Outcomes>> {
         let mut states = WriterStates::default();
+        let mut statements = Statements::prepare(&self.connection)?;
         let mut next = next_ordinal(&self.connection)?;
         if next < self.ordinal {
             return Ok(None);
@@ -165,9 +170,13 @@ impl Groups {
         let mut outcomes = Vec::with_capacity(group.len());
         for write in group {
             outcomes.push(match write {
-                Write::Append(append) => {
-                    append.store(&self.connection, &mut self.streams, &mut states, &mut next)?
-                }
+                Write::Append(append) => append.store(
+                    &self.connection,
+                    &mut statements,
+                    &mut self.streams,
+                    &mut states,
+                    &mut next,
+                )?,
                 Write::Job(job) => {
                     states.forget();
                     job.run(&self.connection)?;
@@ -234,10 +243,23 @@ impl Write {
         }
     }
 
-    fn finish(self, outcome: Result<()>) {
+    /// Answers the asker, and returns the room that the write took.
+    fn finish(self, outcome: Result<()>) -> Option<OwnedSemaphorePermit> {
         match self {
-            Self::Append(append) => append.finish(outcome),
-            Self::Job(job) => job.finish(outcome),
+            Self::Append(append) => Some(append.finish(outcome)),
+            Self::Job(job) => {
+                job.finish(outcome);
+                None
+            }
         }
     }
+}
+
+/// Gives back the room of a group at once: giving back takes a lock that every appender needs.
+fn give_back(rooms: impl Iterator<Item = OwnedSemaphorePermit>) {
+    let all = rooms.reduce(|mut all, room| {
+        all.merge(room);
+        all
+    });
+    drop(all);
 }

@@ -28,6 +28,8 @@ pub(crate) struct End {
     pub(crate) deleted: i64,
     /// Batches that were ever appended.
     pub(crate) depth: i64,
+    /// The checksum of the head's row.
+    pub(crate) checksum: i64,
 }
 
 /// Result of a search for a stream.
@@ -65,7 +67,7 @@ pub(crate) fn stream_end(
 }
 
 fn read_end(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
-    let found: Option<(i64, Option<(End, i64)>)> = connection
+    let found: Option<(i64, Option<End>)> = connection
         .prepare_cached(
             "SELECT streams.stream, hash, highest, newest, deleted, depth, heads.checksum
              FROM streams LEFT JOIN heads USING (stream) WHERE persistence_id = ?1",
@@ -74,17 +76,15 @@ fn read_end(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
             let highest: Option<i64> = row.get(2)?;
             let head = match highest {
                 None => None,
-                Some(highest) => {
-                    let end = End {
-                        stream: row.get(0)?,
-                        highest,
-                        newest: row.get(3)?,
-                        previous: 0,
-                        deleted: row.get(4)?,
-                        depth: row.get(5)?,
-                    };
-                    Some((end, row.get(6)?))
-                }
+                Some(highest) => Some(End {
+                    stream: row.get(0)?,
+                    highest,
+                    newest: row.get(3)?,
+                    previous: 0,
+                    deleted: row.get(4)?,
+                    depth: row.get(5)?,
+                    checksum: row.get(6)?,
+                }),
             };
             Ok((row.get(1)?, head))
         })
@@ -95,10 +95,10 @@ fn read_end(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
             Found::Damaged(format!("table `streams`, `{name}`: {DAMAGED}"))
         }
         Some((_, None)) => Found::Damaged(format!("table `heads`, `{name}`: its row is missing")),
-        Some((_, Some((end, sum)))) if sum != of_head(name, end) => {
+        Some((_, Some(end))) if end.checksum != of_head(name, end) => {
             Found::Damaged(format!("table `heads`, stream {} (`{name}`): {DAMAGED}", end.stream))
         }
-        Some((_, Some((end, _)))) => Found::End(end),
+        Some((_, Some(end))) => Found::End(end),
     })
 }
 
@@ -163,10 +163,12 @@ impl Streams {
             .prepare_cached("INSERT INTO streams (persistence_id, hash) VALUES (?1, ?2)")?
             .execute(params![name, name_hash(name)])?;
         let stream = connection.last_insert_rowid();
-        let end = End { stream, highest: 0, newest: 0, previous: 0, deleted: 0, depth: 0 };
+        let mut end =
+            End { stream, highest: 0, newest: 0, previous: 0, deleted: 0, depth: 0, checksum: 0 };
+        end.checksum = of_head(name, end);
         connection
             .prepare_cached("INSERT INTO heads VALUES (?1, 0, 0, 0, 0, ?2)")?
-            .execute([stream, of_head(name, end)])?;
+            .execute([stream, end.checksum])?;
         Ok(end)
     }
 }
