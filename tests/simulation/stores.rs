@@ -10,8 +10,8 @@ use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, Row, RowVersion, Snapshot,
-    SnapshotStore, Stores, TableRows, WriterId,
+    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, ReplayPage, Row, RowVersion,
+    Snapshot, SnapshotStore, Stores, TableRows, WriterId,
 };
 use antiphon_persistence::{Error, Result};
 use antiphon_runtime::transport::memory::SplitMix64;
@@ -154,6 +154,16 @@ impl Journal for FaultyStores {
         event_count_max: usize,
     ) -> Result<Vec<StoredEvent>> {
         self.call(self.inner.journal.replay(id, first, last, event_count_max)).await
+    }
+
+    async fn replay_page(
+        &self,
+        id: &PersistenceId,
+        first: SequenceNr,
+        last: SequenceNr,
+        event_count_max: usize,
+    ) -> Result<ReplayPage> {
+        self.call(self.inner.journal.replay_page(id, first, last, event_count_max)).await
     }
 
     async fn highest(&self, id: &PersistenceId) -> Result<SequenceNr> {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::checksum::DAMAGED;
-use antiphon_persistence::store::{Append, Journal, Limits, WriterId};
+use antiphon_persistence::store::{Append, Journal, Limits, ReplayPage, WriterId};
 use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -72,15 +72,30 @@ impl Journal for SqliteStores {
         last: SequenceNr,
         event_count_max: usize,
     ) -> Result<Vec<StoredEvent>> {
+        Ok(self.replay_page(persistence_id, first, last, event_count_max).await?.events)
+    }
+
+    async fn replay_page(
+        &self,
+        persistence_id: &PersistenceId,
+        first: SequenceNr,
+        last: SequenceNr,
+        event_count_max: usize,
+    ) -> Result<ReplayPage> {
         let id = persistence_id.clone();
         let bytes_max = self.inner.settings.replay_bytes_max;
         self.read("replaying", move |transaction| {
-            let Some(end) = stream_end(transaction, &id)?.end()? else { return Ok(Vec::new()) };
-            let Some(range) = Range::new(first, last, event_count_max, end) else {
-                return Ok(Vec::new());
+            let Some(end) = stream_end(transaction, &id)?.end()? else {
+                return Ok(ReplayPage { events: Vec::new(), highest: Some(SequenceNr::ZERO) });
             };
-            let batches = batches(transaction, &id, end, range, bytes_max)?;
-            decode(&id, range, batches)
+            let events = match Range::new(first, last, event_count_max, end) {
+                None => Vec::new(),
+                Some(range) => {
+                    let batches = batches(transaction, &id, end, range, bytes_max)?;
+                    decode(&id, range, batches)?
+                }
+            };
+            Ok(ReplayPage { events, highest: Some(end.highest_nr()) })
         })
         .await
     }
@@ -88,7 +103,7 @@ impl Journal for SqliteStores {
     async fn highest(&self, persistence_id: &PersistenceId) -> Result<SequenceNr> {
         let id = persistence_id.clone();
         let end = self.read("reading the highest", move |t| stream_end(t, &id)?.end()).await?;
-        Ok(end.map_or(SequenceNr::ZERO, |end| SequenceNr::new(end.highest.unsigned_abs())))
+        Ok(end.map_or(SequenceNr::ZERO, End::highest_nr))
     }
 
     async fn delete_to(&self, persistence_id: &PersistenceId, last: SequenceNr) -> Result<()> {

@@ -20,18 +20,23 @@ use crate::{Role, SqliteSettings, schema};
 
 /// The idle connections, and the limit of connections.
 pub(crate) struct Readers {
-    path: PathBuf,
-    settings: SqliteSettings,
     permits: Arc<Semaphore>,
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
-    idle: Mutex<Vec<Open>>,
-    seen: Mutex<Seen>,
+    path: PathBuf,
+    settings: SqliteSettings,
+    state: Mutex<State>,
+}
+
+/// The connections and the files, under one lock, which each read takes twice.
+#[derive(Default)]
+struct State {
+    idle: Vec<Open>,
+    seen: Seen,
     /// The files at the path at the last look, and the time of the look.
-    looked: Mutex<Option<(Instant, Option<Identity>)>>,
+    looked: Option<(Instant, Option<Identity>)>,
 }
 
 /// The files that were read so far.
@@ -83,89 +88,90 @@ impl Readers {
         // readers never create a file
         let settings = SqliteSettings { role: Role::Reader, ..settings.clone() };
         Self {
-            path: path.to_path_buf(),
-            settings: settings.clone(),
             permits: Arc::new(Semaphore::new(settings.reader_count)),
-            shared: Arc::default(),
+            shared: Arc::new(Shared {
+                path: path.to_path_buf(),
+                settings,
+                state: Mutex::default(),
+            }),
         }
     }
 
     /// Number of times that another file was found at the path.
     pub(crate) fn replacements(&self) -> u64 {
-        self.shared.seen().replacements
+        self.shared.state().seen.replacements
     }
 }
 
 impl Shared {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection to the file that is at the path now. A connection to a file that was moved away
     /// would read that file for ever.
-    fn connection(
-        &self,
-        path: &Path,
-        settings: &SqliteSettings,
-        watch: Option<&Watch>,
-    ) -> Result<Open> {
-        let now = self.look(path);
-        let replacements = self.seen().replacements;
-        let fits =
-            |open: &Open| now.is_some() && open.files == now && open.replacements == replacements;
-        let unused = {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.retain(fits);
-            idle.pop()
-        };
-        match unused {
+    fn connection(&self, watch: Option<&Watch>) -> Result<Open> {
+        match self.unused() {
             Some(open) => Ok(open),
-            None => {
-                watch.map_or(Ok(()), Watch::check)?;
-                let before = FileId::of(path).ok();
-                let connection = open(path, settings)?;
-                if watch.is_none() {
-                    // the process that closes the last connection removes the write-ahead log by
-                    // its name; in another place's folder that may be the log of a new file
-                    let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-                    connection
-                        .set_db_config(option, true)
-                        .map_err(|error| from_sqlite(path, "opening", error))?;
-                }
-                // the connection has read by now, so that all three files exist
-                let files = Identity::of(path).ok();
-                let files = files.filter(|files| Some(files.database()) == before);
-                let replacements = self.note(files);
-                Ok(Open { connection, files, replacements })
-            }
+            None => self.open(watch),
         }
     }
 
+    /// An idle connection to the file that is at the path now.
+    fn unused(&self) -> Option<Open> {
+        let mut state = self.state();
+        let now = state.look(&self.path);
+        let State { idle, seen, .. } = &mut *state;
+        idle.retain(|open| {
+            now.is_some() && open.files == now && open.replacements == seen.replacements
+        });
+        idle.pop()
+    }
+
+    fn open(&self, watch: Option<&Watch>) -> Result<Open> {
+        let path = &self.path;
+        watch.map_or(Ok(()), Watch::check)?;
+        let before = FileId::of(path).ok();
+        let connection = open(path, &self.settings)?;
+        if watch.is_none() {
+            // the process that closes the last connection removes the write-ahead log by its name;
+            // in another place's folder that may be the log of a new file
+            connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                .map_err(|error| from_sqlite(path, "opening", error))?;
+        }
+        // the connection has read by now, so that all three files exist
+        let files = Identity::of(path).ok();
+        let files = files.filter(|files| Some(files.database()) == before);
+        let replacements = self.state().note(files);
+        Ok(Open { connection, files, replacements })
+    }
+
+    fn keep(&self, open: Open) {
+        self.state().idle.push(open);
+    }
+}
+
+impl State {
     /// The files at the path, at most [`LOOK_INTERVAL`] ago.
-    fn look(&self, path: &Path) -> Option<Identity> {
+    fn look(&mut self, path: &Path) -> Option<Identity> {
         let now = SystemClock.now();
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, files)) = *looked
+        if let Some((at, files)) = self.looked
             && now - at < LOOK_INTERVAL
         {
             return files;
         }
         let files = Identity::of(path).ok();
-        *looked = Some((now, files));
-        self.seen().look(files);
+        self.looked = Some((now, files));
+        self.seen.look(files);
         files
     }
 
     /// Records the files that are read from now on. Returns the number of replacements that belongs
     /// to them.
-    fn note(&self, files: Option<Identity>) -> u64 {
-        let looked = Some((SystemClock.now(), files));
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
-        self.seen().open(files)
-    }
-
-    fn keep(&self, open: Open) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(open);
+    fn note(&mut self, files: Option<Identity>) -> u64 {
+        self.looked = Some((SystemClock.now(), files));
+        self.seen.open(files)
     }
 }
 
@@ -192,14 +198,13 @@ impl SqliteStores {
         let readers = &self.inner.readers;
         let permit = readers.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Error::unavailable("the store is closed"))?;
-        let (path, settings) = (readers.path.clone(), readers.settings.clone());
         let (shared, watch) = (readers.shared.clone(), self.inner.watch.clone());
         let counters = self.inner.counters.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let watch = watch.as_deref();
             watch.map_or(Ok(()), Watch::known)?;
-            let mut open = shared.connection(&path, &settings, watch)?;
+            let mut open = shared.connection(watch)?;
             let of = open.replacements;
             let outcome = in_transaction(&mut open.connection, |t| work(t, of));
             if matches!(outcome, Err(Unread::Row(_))) {
@@ -208,7 +213,7 @@ impl SqliteStores {
             if outcome.is_ok() {
                 shared.keep(open);
             }
-            outcome.map_err(|unread| unread.into_error(&path, doing))
+            outcome.map_err(|unread| unread.into_error(&shared.path, doing))
         });
         reading.await.unwrap_or_else(|error| {
             Err(if error.is_panic() {

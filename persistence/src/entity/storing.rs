@@ -32,8 +32,8 @@ pub(super) fn store<E: EventSourced>(
         Action::Replay(generation, first) => {
             let count_max = state.runtime.settings.replay_events_max;
             start("replay", myself, async move {
-                let events = journal.replay(&id, first, SequenceNr::MAX, count_max).await;
-                Input::Replayed(generation, events)
+                let page = journal.replay_page(&id, first, SequenceNr::MAX, count_max).await;
+                Input::Replayed(generation, page)
             });
         }
         Action::FindHighest(generation) => {
@@ -103,13 +103,15 @@ fn start_pull<E: EventSourced>(
     let other = state.id.with_replica(replica.clone()).persistence_id();
     let journal = state.runtime.parts.peers.get(&replica).cloned();
     start("pull", myself, async move {
-        let events = match journal {
-            Some(journal) => journal.replay(&other, after.next(), SequenceNr::MAX, count_max).await,
+        let page = match journal {
+            Some(journal) => {
+                journal.replay_page(&other, after.next(), SequenceNr::MAX, count_max).await
+            }
             None => Err(crate::Error::rejected(format!(
                 "replica `{replica}`: its journal is not known here"
             ))),
         };
-        Input::Pulled(generation, replica, events)
+        Input::Pulled(generation, replica, page)
     });
 }
 

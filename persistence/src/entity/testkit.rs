@@ -193,7 +193,8 @@ impl<E: EventSourced> EntityTest<E> {
             }
             Action::Replay(generation, first) => {
                 let events = self.journal.iter().filter(|event| event.sequence_nr >= first);
-                Some(Input::Replayed(generation, Ok(events.cloned().collect())))
+                let events: Vec<_> = events.cloned().collect();
+                Some(Input::Replayed(generation, Ok(events.into())))
             }
             Action::Append(generation, append) => {
                 self.journal.extend(append.events);

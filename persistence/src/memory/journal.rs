@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use super::MemoryStores;
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{PersistenceId, ReplicationId};
-use crate::store::{Append, Journal, WriterId};
+use crate::store::{Append, Journal, ReplayPage, WriterId};
 use crate::{Error, Result};
 
 #[derive(Debug, Clone, Default)]
@@ -164,11 +164,21 @@ impl Journal for MemoryStores {
         last: SequenceNr,
         event_count_max: usize,
     ) -> Result<Vec<StoredEvent>> {
+        Ok(self.replay_page(persistence_id, first, last, event_count_max).await?.events)
+    }
+
+    async fn replay_page(
+        &self,
+        persistence_id: &PersistenceId,
+        first: SequenceNr,
+        last: SequenceNr,
+        event_count_max: usize,
+    ) -> Result<ReplayPage> {
         let state = self.lock_to_read();
-        let Some(stream) = state.journal.streams.get(persistence_id.as_str()) else {
-            return Ok(Vec::new());
-        };
-        Ok(stream.range(first, last).take(event_count_max).cloned().collect())
+        let highest = Some(state.journal.highest(persistence_id));
+        let stream = state.journal.streams.get(persistence_id.as_str());
+        let events = stream.map(|stream| stream.range(first, last).take(event_count_max).cloned());
+        Ok(ReplayPage { events: events.into_iter().flatten().collect(), highest })
     }
 
     async fn highest(&self, persistence_id: &PersistenceId) -> Result<SequenceNr> {

@@ -22,7 +22,11 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Number of bytes that [`put_number`] adds.
+#[inline]
 pub fn number_bytes(number: u64) -> usize {
+    if number < 0x80 {
+        return 1;
+    }
     // seven bits a byte, and one byte for zero
     (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, Row, RowVersion, Snapshot,
-    SnapshotStore, Stores, TableRows, WriterId,
+    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, ReplayPage, Row, RowVersion,
+    Snapshot, SnapshotStore, Stores, TableRows, WriterId,
 };
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
@@ -85,6 +85,16 @@ impl Journal for DeferredStores {
         event_count_max: usize,
     ) -> Result<Vec<StoredEvent>> {
         self.get()?.journal.replay(persistence_id, first, last, event_count_max).await
+    }
+
+    async fn replay_page(
+        &self,
+        persistence_id: &PersistenceId,
+        first: SequenceNr,
+        last: SequenceNr,
+        event_count_max: usize,
+    ) -> Result<ReplayPage> {
+        self.get()?.journal.replay_page(persistence_id, first, last, event_count_max).await
     }
 
     async fn highest(&self, persistence_id: &PersistenceId) -> Result<SequenceNr> {

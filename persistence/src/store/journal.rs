@@ -75,6 +75,21 @@ impl Append {
     }
 }
 
+/// The answer of [`Journal::replay_page`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayPage {
+    /// The events, as [`Journal::replay`] returns them.
+    pub events: Vec<StoredEvent>,
+    /// The highest number of the stream at the time of the read, if the read has found it.
+    pub highest: Option<SequenceNr>,
+}
+
+impl From<Vec<StoredEvent>> for ReplayPage {
+    fn from(events: Vec<StoredEvent>) -> Self {
+        Self { events, highest: None }
+    }
+}
+
 /// The journal of one place.
 ///
 /// # Contract
@@ -151,6 +166,24 @@ pub trait Journal: Send + Sync + 'static {
         last: SequenceNr,
         event_count_max: usize,
     ) -> Result<Vec<StoredEvent>>;
+
+    /// Reads like [`Self::replay`], and returns the highest number of the stream too if the same
+    /// read has found it: whoever has the last event then needs no further read to know that.
+    ///
+    /// A store that overrides this function must take both from one moment: the events and the
+    /// number that [`Self::highest`] would have returned then.
+    ///
+    /// # Errors
+    /// As [`Self::replay`].
+    async fn replay_page(
+        &self,
+        persistence_id: &PersistenceId,
+        first: SequenceNr,
+        last: SequenceNr,
+        event_count_max: usize,
+    ) -> Result<ReplayPage> {
+        Ok(self.replay(persistence_id, first, last, event_count_max).await?.into())
+    }
 
     /// The highest number ever appended to the stream.
     ///

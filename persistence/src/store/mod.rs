@@ -18,7 +18,7 @@ pub use coordination::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
 pub use deferred::DeferredStores;
-pub use journal::{Append, Journal, WriterId};
+pub use journal::{Append, Journal, ReplayPage, WriterId};
 pub use limits::{
     EVENT_BYTES_MAX, Limits, QueueRoom, check_append_bytes_max, check_queue_bytes_max,
 };

@@ -77,10 +77,8 @@ impl VersionVector {
 
     /// The counter of `origin`, zero when there is none.
     pub fn get(&self, origin: &ReplicaId) -> u64 {
-        match self.position(origin) {
-            Ok(index) => self.0[index].1,
-            Err(_) => 0,
-        }
+        let found = self.0.iter().find(|(replica, _)| replica == origin);
+        found.map_or(0, |(_, counter)| *counter)
     }
 
     /// Sets the counter of `origin`; zero removes it.
@@ -105,9 +103,17 @@ impl VersionVector {
 
     /// Adds one to the counter of `origin` and returns the new value.
     pub fn increment(&mut self, origin: &ReplicaId) -> u64 {
-        let counter = self.get(origin).saturating_add(1);
-        self.set(origin, counter);
-        counter
+        match self.position(origin) {
+            Ok(index) => {
+                let counter = &mut self.0[index].1;
+                *counter = counter.saturating_add(1);
+                *counter
+            }
+            Err(index) => {
+                self.0.insert(index, (origin.clone(), 1));
+                1
+            }
+        }
     }
 
     /// Takes the larger counter of both, entry by entry.
@@ -150,8 +156,13 @@ impl VersionVector {
         self.0.iter().fold(0, |sum: u64, (_, counter)| sum.saturating_add(*counter))
     }
 
+    /// The index of `origin`, or the index at which it would be. Tries all names first, because
+    /// replicas are few, and names are compared faster for equality than for order.
     fn position(&self, origin: &ReplicaId) -> Result<usize, usize> {
-        self.0.binary_search_by(|(replica, _)| replica.cmp(origin))
+        if let Some(index) = self.0.iter().position(|(replica, _)| replica == origin) {
+            return Ok(index);
+        }
+        Err(self.0.partition_point(|(replica, _)| replica < origin))
     }
 }
 

@@ -21,8 +21,13 @@ async fn five_events(kit: &Kit) -> PersistenceId {
 
 async fn check(kit: Kit, first: u64, last: u64, event_count_max: usize, expected: &[u64]) {
     let id = five_events(&kit).await;
-    let read = kit.stores.journal.replay(&id, nr(first), nr(last), event_count_max).await;
+    let journal = &kit.stores.journal;
+    let read = journal.replay(&id, nr(first), nr(last), event_count_max).await;
     assert_eq!(numbers(&read.expect("replay")), expected);
+    let page = journal.replay_page(&id, nr(first), nr(last), event_count_max).await;
+    let page = page.expect("replay_page");
+    assert_eq!(numbers(&page.events), expected);
+    assert!(page.highest.is_none_or(|highest| highest == nr(5)), "{:?}", page.highest);
 }
 
 /// `replay` must return events in order, without holes.
@@ -97,6 +102,10 @@ pub async fn an_unknown_stream_is_empty(kit: Kit) {
     let other = id("cart|c-2|DC-A");
     assert_eq!(kit.highest(&other).await, 0);
     assert_eq!(kit.replay_all(&other).await, []);
+    let page = kit.stores.journal.replay_page(&other, nr(1), nr(u64::MAX), 100).await;
+    let page = page.expect("replay_page");
+    assert_eq!(page.events, []);
+    assert!(page.highest.is_none_or(|highest| highest == nr(0)), "{:?}", page.highest);
 }
 
 /// `highest` is known without a replay.

@@ -13,8 +13,8 @@ use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Offset, OffsetKey, OffsetStore, ReadJournal, Row, RowVersion, Snapshot, SnapshotStore,
-    Stores, TableRows, WriterId,
+    Journal, Offset, OffsetKey, OffsetStore, ReadJournal, ReplayPage, Row, RowVersion, Snapshot,
+    SnapshotStore, Stores, TableRows, WriterId,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -175,6 +175,16 @@ impl Journal for PeerStores {
         event_count_max: usize,
     ) -> Result<Vec<StoredEvent>> {
         self.ask(self.inner.stores.journal.replay(id, first, last, event_count_max)).await
+    }
+
+    async fn replay_page(
+        &self,
+        id: &PersistenceId,
+        first: SequenceNr,
+        last: SequenceNr,
+        event_count_max: usize,
+    ) -> Result<ReplayPage> {
+        self.ask(self.inner.stores.journal.replay_page(id, first, last, event_count_max)).await
     }
 
     async fn highest(&self, id: &PersistenceId) -> Result<SequenceNr> {

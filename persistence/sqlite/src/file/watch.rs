@@ -152,12 +152,7 @@ impl Watch {
     }
 
     /// Checks the three files. `bytes` is the least size of the database.
-    fn check_files(
-        &self,
-        real: &Path,
-        database: std::io::Result<Found>,
-        bytes: u64,
-    ) -> Result<()> {
+    fn check_files(&self, real: &Path, database: std::io::Result<Found>, bytes: u64) -> Result<()> {
         if let Some(found) = self.there(real, database)? {
             self.check_file(real, 0, &found)?;
             if found.bytes < bytes {

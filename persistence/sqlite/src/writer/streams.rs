@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::checksum::DAMAGED;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -30,6 +31,13 @@ pub(crate) struct End {
     pub(crate) depth: i64,
     /// The checksum of the head's row.
     pub(crate) checksum: i64,
+}
+
+impl End {
+    /// The highest sequence number.
+    pub(crate) fn highest_nr(self) -> SequenceNr {
+        SequenceNr::new(self.highest.unsigned_abs())
+    }
 }
 
 /// Result of a search for a stream.

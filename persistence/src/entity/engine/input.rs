@@ -11,7 +11,7 @@ use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::{ReplyError, refuse};
-use crate::store::{Append, Snapshot};
+use crate::store::{Append, ReplayPage, Snapshot};
 use crate::time::Timestamp;
 use crate::{Error, Result as StoreResult};
 
@@ -48,7 +48,7 @@ pub enum Input<E: EventSourced> {
     /// The newest snapshot.
     SnapshotLoaded(Generation, StoreResult<Option<Snapshot>>),
     /// The next events of this replica's stream.
-    Replayed(Generation, StoreResult<Vec<StoredEvent>>),
+    Replayed(Generation, StoreResult<ReplayPage>),
     /// The highest number of this replica's stream.
     HighestFound(Generation, StoreResult<SequenceNr>),
     /// The snapshots above the journal were made unusable, or the store failed at one of them.
@@ -56,7 +56,7 @@ pub enum Input<E: EventSourced> {
     /// The append under way has ended.
     Appended(Generation, StoreResult<()>),
     /// The next events of this other replica's stream.
-    Pulled(Generation, ReplicaId, StoreResult<Vec<StoredEvent>>),
+    Pulled(Generation, ReplicaId, StoreResult<ReplayPage>),
     /// The snapshot with this number was stored and read back equal, or not.
     SnapshotSaved(Generation, SequenceNr, StoreResult<()>),
     /// The future of an asynchronous effect has ended with this command, or without one.

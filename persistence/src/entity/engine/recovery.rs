@@ -23,7 +23,7 @@ use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::guard;
 use crate::identity::ReplicaId;
-use crate::store::Snapshot;
+use crate::store::{ReplayPage, Snapshot};
 use crate::time::HybridClock;
 use crate::version::VersionVector;
 
@@ -124,11 +124,14 @@ impl<E: EventSourced> Recovery<E> {
     pub(super) fn replayed(
         &mut self,
         shared: &Shared<E>,
-        result: Result<Vec<StoredEvent>>,
+        result: Result<ReplayPage>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<bool, Failure> {
-        let events = result.map_err(|error| store_failure("replaying", error))?;
-        if events.is_empty() {
+        let page = result.map_err(|error| store_failure("replaying", error))?;
+        if page.events.is_empty() {
+            if let Some(highest) = page.highest {
+                return self.highest_found(shared, Ok(highest), actions);
+            }
             if self.has_replayed {
                 return self.complete(shared, actions);
             }
@@ -136,8 +139,11 @@ impl<E: EventSourced> Recovery<E> {
             actions.push(Action::FindHighest(self.generation));
             return Ok(false);
         }
-        for event in events {
+        for event in page.events {
             self.replay(shared, &event)?;
+        }
+        if page.highest == Some(self.newest) {
+            return self.complete(shared, actions);
         }
         actions.push(Action::Replay(self.generation, self.newest.next()));
         Ok(false)

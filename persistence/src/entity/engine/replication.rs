@@ -22,6 +22,7 @@ use crate::delivery::Offered;
 use crate::entity::{EntityCounters, EventSourced, PeerHas};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
+use crate::store::ReplayPage;
 use crate::version::VersionVector;
 
 /// Reads in a row whose first event waits for others; then the other replica's journal is read
@@ -259,13 +260,13 @@ impl<E: EventSourced> Running<E> {
         shared: &Shared<E>,
         now: Now,
         replica: &ReplicaId,
-        result: Result<Vec<StoredEvent>>,
+        result: Result<ReplayPage>,
     ) {
         self.peers.is_calm = false;
         let Some(peer) = self.peers.get_mut(replica) else { return };
         peer.reading = false;
-        let events = match result {
-            Ok(events) => events,
+        let ReplayPage { events, highest } = match result {
+            Ok(page) => page,
             Err(error) => {
                 EntityCounters::add(&shared.counters.pulls_failed, 1);
                 tracing::debug!(id = %shared.id, %replica, %error, "reading its journal failed");
@@ -280,11 +281,8 @@ impl<E: EventSourced> Running<E> {
         }
         (peer.attempts, peer.held) = (0, None);
         let first = events.first().map(|event| event.sequence_nr);
-        let is_end = first.is_none();
-        if is_end {
-            peer.at_start = false;
-            self.doubts.answered(replica, self.newest);
-        }
+        let last = events.last().map(|event| event.sequence_nr);
+        let mut is_end = last.is_none() || last == highest;
         let (mut group, mut moved) = (Vec::new(), false);
         let mut held = None;
         for event in events {
@@ -298,11 +296,16 @@ impl<E: EventSourced> Running<E> {
             }
             // it cannot be applied, its causes are not in that journal any more, or there is no
             // room: it is read again later
+            is_end = false;
             held = self.holding.holds(&origin).then_some(origin);
             break;
         }
         EntityCounters::add(&shared.counters.events_pulled, group.len());
         self.collect_others(shared, group);
+        if is_end {
+            self.peers.get_mut(replica).expect("seen above").at_start = false;
+            self.doubts.answered(replica, self.newest);
+        }
         if let (false, Some(first), None) = (moved, first, &held) {
             self.doubts.failed(replica, CAUSES_MISSING);
             let is_asked = self.doubts.is_asked(replica);

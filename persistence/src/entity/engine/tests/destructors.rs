@@ -136,7 +136,8 @@ impl Driver {
             }
             Action::Replay(generation, first) => {
                 let events = self.journal.iter().filter(|event| event.sequence_nr >= first);
-                Some(Input::Replayed(generation, Ok(events.cloned().collect())))
+                let events: Vec<_> = events.cloned().collect();
+                Some(Input::Replayed(generation, Ok(events.into())))
             }
             Action::FindHighest(generation) => {
                 let highest = self.snapshot.as_ref().map_or(SequenceNr::ZERO, |s| s.sequence_nr);

@@ -49,8 +49,9 @@ fn recover(world: &mut World, name: &'static str) {
 
 #[test]
 fn own_events_come_back_from_a_peer_before_the_first_command() {
-    for kept in [0, 1, 3, 5] {
+    for (kept, tells_highest) in [0, 1, 3, 5].into_iter().flat_map(|k| [(k, false), (k, true)]) {
         let mut world = rewound(kept);
+        world.tells_highest = tells_highest;
         let reply = world.add("A", "a4");
 
         world.io("A");

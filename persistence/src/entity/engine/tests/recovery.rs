@@ -185,3 +185,41 @@ fn a_snapshot_that_fails_does_not_stop_the_entity() {
     assert_eq!(answer.now(), Ok(2));
     assert_eq!(world.replica("A").snapshot.as_ref().unwrap().sequence_nr, SequenceNr::new(2));
 }
+
+#[test]
+fn a_page_with_the_highest_number_needs_no_further_read_to_find_the_end() {
+    for (tells_highest, full, empty_and_other) in [(false, 2, 2 + 2), (true, 1, 1 + 1)] {
+        let mut world = World::new(&["A", "B"]);
+        world.direct = false;
+        world.tells_highest = tells_highest;
+        for text in ["b1", "b2", "b3"] {
+            world.add("B", text);
+        }
+        world.replica("B").read_count = 0;
+        world.restart("B");
+        assert_eq!(world.texts("B"), ["b1", "b2", "b3"]);
+        assert_eq!(world.replica("B").read_count, full, "of a journal with events");
+
+        world.settings.pull_at_start = true;
+        world.replica("A").read_count = 0;
+        world.restart("A");
+        world.assert_converged();
+        assert_eq!(world.replica("A").read_count, empty_and_other, "of an empty one, and B's");
+    }
+}
+
+#[test]
+fn a_page_after_the_highest_number_ends_recovery_only_with_all_events() {
+    for kept in [2, 3] {
+        let mut world = World::new(&["A"]);
+        world.tells_highest = true;
+        for text in ["a1", "a2", "a3"] {
+            world.add("A", text);
+        }
+        world.replica("A").journal.truncate(kept);
+        world.replica("A").deleted = SequenceNr::new(3);
+        world.restart("A");
+        let is_whole = kept == 3;
+        assert_eq!(world.replica("A").engine.is_running(), is_whole, "{kept}");
+    }
+}

@@ -14,7 +14,7 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
 use crate::shape::ShapeBook;
-use crate::store::{Limits, Snapshot};
+use crate::store::{Limits, ReplayPage, Snapshot};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 pub(super) struct Replica {
@@ -28,6 +28,8 @@ pub(super) struct Replica {
     pub(super) stopped: Option<StopReason>,
     pub(super) published: Vec<StoredEvent>,
     pub(super) append_count: usize,
+    /// Reads of journals, the own one and others.
+    pub(super) read_count: usize,
     pub(super) dropped_futures: usize,
     pub(super) went_back: usize,
     pub(super) reclaimed: usize,
@@ -40,6 +42,14 @@ pub(super) struct Replica {
     pub(super) deleted_snapshots: SequenceNr,
     pub(super) deleted: SequenceNr,
     id: ReplicationId,
+}
+
+impl Replica {
+    /// The highest number of the journal.
+    fn highest(&self) -> SequenceNr {
+        let last = self.journal.last().map_or(SequenceNr::ZERO, |event| event.sequence_nr);
+        last.max(self.deleted)
+    }
 }
 
 /// The I/O that runs by itself.
@@ -62,6 +72,8 @@ pub(super) struct World {
     pub(super) wall: u64,
     /// True when own events go to the other replicas at once.
     pub(super) direct: bool,
+    /// True when a page of a journal comes with the journal's highest number.
+    pub(super) tells_highest: bool,
     elapsed: Duration,
     start: tokio::time::Instant,
 }
@@ -80,6 +92,7 @@ impl World {
             mode: Mode::Flow,
             wall: 1_000_000,
             direct: true,
+            tells_highest: false,
             elapsed: Duration::ZERO,
             start: SystemClock.now(),
         };
@@ -95,6 +108,7 @@ impl World {
                 stopped: None,
                 published: Vec::new(),
                 append_count: 0,
+                read_count: 0,
                 dropped_futures: 0,
                 went_back: 0,
                 forked: Vec::new(),
@@ -219,27 +233,30 @@ impl World {
                 Some(Input::SnapshotLoaded(generation, Ok(snapshot)))
             }
             Action::FindHighest(generation) => {
-                let last = replica.journal.last().map_or(SequenceNr::ZERO, |e| e.sequence_nr);
-                Some(Input::HighestFound(generation, Ok(last.max(replica.deleted))))
+                replica.read_count += 1;
+                Some(Input::HighestFound(generation, Ok(replica.highest())))
             }
             Action::Replay(generation, first) => {
-                Some(Input::Replayed(generation, Ok(from(&replica.journal, first))))
+                replica.read_count += 1;
+                let events = from(&replica.journal, first);
+                let highest = self.tells_highest.then(|| replica.highest());
+                Some(Input::Replayed(generation, Ok(ReplayPage { events, highest })))
             }
             Action::Append(generation, append) => {
                 append.check().unwrap();
                 append.check_size(&self.limits).unwrap();
-                let last = replica.journal.last().map_or(SequenceNr::ZERO, |e| e.sequence_nr);
-                let highest = last.max(replica.deleted);
-                assert_eq!(append.expected, highest, "{name}");
+                assert_eq!(append.expected, replica.highest(), "{name}");
                 replica.append_count += 1;
                 replica.journal.extend(append.events);
                 Some(Input::Appended(generation, Ok(())))
             }
             Action::Pull(generation, other, after) => {
-                let max = self.settings.pull_events_max;
-                let mut events = from(&self.replicas[other.as_str()].journal, after.next());
-                events.truncate(max);
-                Some(Input::Pulled(generation, other, Ok(events)))
+                replica.read_count += 1;
+                let theirs = &self.replicas[other.as_str()];
+                let mut events = from(&theirs.journal, after.next());
+                events.truncate(self.settings.pull_events_max);
+                let highest = self.tells_highest.then(|| theirs.highest());
+                Some(Input::Pulled(generation, other, Ok(ReplayPage { events, highest })))
             }
             Action::SaveSnapshot(generation, snapshot) => {
                 let number = snapshot.sequence_nr;
