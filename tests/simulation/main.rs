@@ -20,7 +20,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use antiphon_persistence::time::{Clock, SystemClock};
 use run::{Outcome, simulate};
+use tokio::time::Instant;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 /// Seeds in `make check`; `SEEDS=n` for another number, `SEED=n` for one seed.
 const SEEDS: u64 = 500;
@@ -39,9 +43,28 @@ fn told(seed: u64, outcome: &Outcome) -> Option<String> {
     ))
 }
 
+/// The virtual time, as the trace of a run has it.
+struct VirtualTime(Instant);
+
+impl FormatTime for VirtualTime {
+    fn format_time(&self, out: &mut Writer<'_>) -> std::fmt::Result {
+        write!(out, "{:10.6}", (SystemClock.now() - self.0).as_secs_f64())
+    }
+}
+
+/// Prints the log of all nodes of one seed, if `LOG` has a filter: `LOG=info SEED=7`.
+fn log() {
+    if let Ok(filter) = std::env::var("LOG") {
+        let start = VirtualTime(SystemClock.now());
+        let log = tracing_subscriber::fmt().with_timer(start).with_env_filter(filter);
+        log.with_ansi(false).init();
+    }
+}
+
 #[test]
 fn all_invariants_hold_for_all_seeds() {
     if let Some(seed) = number("SEED") {
+        log();
         let outcome = simulate(seed);
         println!("{}", outcome.trace.join("\n"));
         assert_eq!(told(seed, &outcome), None);

@@ -367,6 +367,8 @@ impl LinkCore {
             effects.push(Effect::Dropped { reason: "refused_stream", count: 1 });
             let reset = self.header(FrameKind::Reset, self.incoming.stream, 0);
             effects.push(Effect::Send(reset.into()));
+            // the frame may have had answers to asks that were sent after the refusal
+            effects.push(Effect::AsksLost { unsent: self.queue.asks() });
             return;
         }
         let mut messages = Vec::new();

@@ -224,9 +224,11 @@ fn a_gap_makes_both_sides_begin_anew_and_fails_what_was_under_way() {
         [Effect::Dropped { reason: "stale_frame", count: 1 }]
     );
 
-    // late frames of the stream that was given up are refused again, and the new one goes on
+    // late frames of the stream that was given up are refused again, with the answers that they
+    // may have had, and the new one goes on
     let effects = b.step(gap, Input::Frame(lost[0].clone()));
     assert_eq!(effects[0], Effect::Dropped { reason: "refused_stream", count: 1 });
+    assert_eq!(effects[2..], [Effect::AsksLost { unsent: vec![] }]);
     let frames = frames(a.step(gap, Input::Flush));
     let effects = b.step(gap, Input::Frame(frames[0].clone()));
     assert_eq!(effects, [Effect::AsksLost { unsent: vec![] }, Effect::Deliver(ask(3))]);
