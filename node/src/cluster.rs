@@ -167,6 +167,11 @@ impl LocalCluster {
         self.settings.data_dir.join(format!("{name}.log"))
     }
 
+    /// The configuration of a node. A change counts from the next start of the node.
+    pub fn config(&self, name: &str) -> PathBuf {
+        self.settings.data_dir.join(format!("{name}.toml"))
+    }
+
     fn configure(&self, name: &str, replica: &str) -> Result<()> {
         let mut peers = String::new();
         for other in self.settings.replicas.iter().filter(|other| *other != replica) {
@@ -174,12 +179,12 @@ impl LocalCluster {
             peers.push_str(&format!("[[peers]]\nplace = {other:?}\njournal = {journal}\n\n"));
         }
         let text = format!(
-            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\nstart_timeout = \"{}ms\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}",
+            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\nstart_timeout = \"{}ms\"\nrejoin_after = \"0s\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}",
             self.journal_text(replica)?,
             self.settings.start_timeout.as_millis(),
             self.settings.extra
         );
-        write(&self.settings.data_dir.join(format!("{name}.toml")), &text)
+        write(&self.config(name), &text)
     }
 
     fn spawn(&self, name: &str, replica: &str) -> Result<NodeProcess> {
@@ -190,7 +195,7 @@ impl LocalCluster {
         let mut child = Command::new(&self.settings.binary)
             .arg("node")
             .arg("--config")
-            .arg(self.settings.data_dir.join(format!("{name}.toml")))
+            .arg(self.config(name))
             .arg("--exit-with-stdin")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -276,7 +281,8 @@ impl LocalCluster {
         self.read_state(index).await.map(drop)
     }
 
-    /// Waits until a node is ready after [`Self::begin_restart`].
+    /// Waits until a node is ready after [`Self::begin_restart`], or after it has begun again by
+    /// itself.
     ///
     /// # Errors
     /// As [`Self::start`].

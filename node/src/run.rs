@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
+use antiphon::persistence::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use antiphon::runtime::ShutdownPhase;
 use antiphon::runtime::admin::AdminServer;
@@ -21,7 +23,8 @@ use crate::http;
 use crate::journal::{self, JournalSection};
 use crate::output;
 
-/// Runs a node until a signal ends it. Returns whether the node ended in order.
+/// Runs a node until a signal ends it, or until it is out and does not begin again. Returns whether
+/// the node ended in order.
 ///
 /// # Errors
 /// The errors of the configuration and of [`Embedded::start`].
@@ -47,9 +50,16 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
         () = &mut ended => return Ok(true),
     };
     let fenced = node.fenced();
+    let since = SystemClock.now();
     tokio::select! {
         () = ended => {}
         reason = fenced => {
+            let lasted = SystemClock.now() - since;
+            if !config.rejoin_after.is_zero() && lasted >= config.rejoin_after {
+                tracing::warn!(%reason, ?lasted, "this node is out: it begins again as a new incarnation");
+                let error = begin_again();
+                tracing::error!(%error, "this program cannot be run again");
+            }
             output::complain(format_args!("error: this node is out: {reason}"));
             return Ok(false);
         }
@@ -62,6 +72,17 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
         () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
     }
     left.map(|()| true)
+}
+
+/// Replaces the program in this process by a new run of it, with the same arguments. Nothing of
+/// the old incarnation is left: the system closes its files and sockets and ends its threads, as at
+/// a kill. Returns only when that failed, for example because the file of the program was replaced
+/// by an upgrade.
+fn begin_again() -> std::io::Error {
+    match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    }
 }
 
 /// Returns whether the log has colours: their codes make a file hard to read and to search.

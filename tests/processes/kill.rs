@@ -8,7 +8,7 @@ use antiphon_node::cluster::LocalJournals;
 use antiphon_persistence::time::{Clock, SystemClock};
 
 use crate::history::{Writers, journal};
-use crate::support::{Processes, add, get, wait_for};
+use crate::support::{PATIENCE, Processes, add, get, wait_for};
 
 pub(crate) fn addresses(processes: &Processes) -> BTreeMap<String, Vec<String>> {
     let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -60,6 +60,7 @@ macro_rules! on_each_journal {
 on_each_journal! {
     no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop,
     a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends,
+    a_frozen_node_comes_back_in_the_same_process_as_a_new_incarnation,
     after_a_restart_of_everything_both_places_have_everything,
     s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over,
 }
@@ -85,19 +86,59 @@ async fn a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends(
 ) {
     let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;
     let writers = Writers::start(addresses(&processes), 3);
+    freeze_until_declared_dead(&processes, &writers).await;
+    let frozen = processes.name(0);
+    processes.cluster.signal(&frozen, "CONT").await.expect("a node to wake");
+    let ended_well = processes.cluster.ended(&frozen, Duration::from_secs(30)).await;
+    assert!(
+        !ended_well.expect("it ends by itself"),
+        "a node that was declared dead ends with an error"
+    );
+    let before = writers.count();
+    wait_for("writes go on", async || writers.count() > before + 50).await;
+    check(&processes, writers).await;
+}
+
+async fn a_frozen_node_comes_back_in_the_same_process_as_a_new_incarnation(
+    journals: LocalJournals,
+) {
+    let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;
+    let frozen = processes.name(0);
+    processes.cluster.kill(&frozen).await.expect("a node to kill");
+    let path = processes.cluster.config(&frozen);
+    let config = std::fs::read_to_string(&path).expect("its configuration");
+    assert!(config.contains("rejoin_after = \"0s\""), "{config}");
+    std::fs::write(&path, config.replace("rejoin_after = \"0s\"", "rejoin_after = \"1ms\""))
+        .expect("a writable folder");
+    processes.cluster.restart(&frozen).await.expect("a node that comes back");
+    let writers = Writers::start(addresses(&processes), 3);
+    freeze_until_declared_dead(&processes, &writers).await;
+    let before = processes.cluster.nodes()[0].id.clone();
+    processes.cluster.signal(&frozen, "CONT").await.expect("a node to wake");
+    processes.cluster.ready(&frozen).await.expect("its process goes on");
+    assert_ne!(processes.cluster.nodes()[0].id, before, "a new incarnation");
+    processes.ready(0).await;
+    *writers.nodes.write().expect("no writer panics") = addresses(&processes);
+    let count = writers.count();
+    wait_for("writes go on", async || writers.count() > count + 50).await;
+    check(&processes, writers).await;
+    processes.cluster.signal(&frozen, "TERM").await.expect("a node to end");
+    let ended_well = processes.cluster.ended(&frozen, PATIENCE).await;
+    assert!(ended_well.expect("it ends"), "the new incarnation leaves in order");
+}
+
+/// Freezes the first node until its place has declared it dead.
+async fn freeze_until_declared_dead(processes: &Processes, writers: &Writers) {
     wait_for("writes go on", async || writers.count() > 50).await;
     let (frozen, mut other) = (processes.name(0), processes.client(2));
     let id = processes.cluster.nodes()[0].id.clone();
     let clock = SystemClock;
-    let mut attempts = 0;
-    'frozen: loop {
-        attempts += 1;
-        assert!(attempts < 40, "the node was never frozen outside of a transaction");
+    for _ in 0..40 {
         processes.cluster.signal(&frozen, "STOP").await.expect("a node to freeze");
         let until = clock.now() + Duration::from_secs(8);
         while clock.now() < until {
             if is_sealed(&mut other, &id).await {
-                break 'frozen;
+                return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -108,15 +149,7 @@ async fn a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends(
         let before = writers.count();
         wait_for("writes go on", async || writers.count() > before + 20).await;
     }
-    processes.cluster.signal(&frozen, "CONT").await.expect("a node to wake");
-    let ended_well = processes.cluster.ended(&frozen, Duration::from_secs(30)).await;
-    assert!(
-        !ended_well.expect("it ends by itself"),
-        "a node that was declared dead ends with an error"
-    );
-    let before = writers.count();
-    wait_for("writes go on", async || writers.count() > before + 50).await;
-    check(&processes, writers).await;
+    panic!("the node was never frozen outside of a transaction");
 }
 
 async fn is_sealed(client: &mut Client, id: &str) -> bool {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// Longest time that a test waits for something. A database server that starts while other tests
 /// have both cores needs more than a minute.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 pub(crate) struct Processes {
     pub(crate) cluster: LocalCluster,

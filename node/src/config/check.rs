@@ -19,6 +19,7 @@ impl Config {
         filter(&self.log)?;
         self.log_repeats.validate().map_err(|error| within("log_repeats", &error))?;
         bounds::duration("start_timeout", self.start_timeout, Duration::ZERO..=bounds::YEAR)?;
+        bounds::duration("rejoin_after", self.rejoin_after, Duration::ZERO..=bounds::YEAR)?;
         self.node.validate()?;
         self.links.validate()?;
         self.links.validate_with(&self.node.gate)?;

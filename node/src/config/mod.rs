@@ -49,6 +49,11 @@ pub struct Config {
     /// cannot be reached over the network; then the start fails.
     #[serde(with = "antiphon::persistence::time::text")]
     pub start_timeout: Duration,
+    /// Least uptime after which a node that is out, for example because a virtual machine was
+    /// paused, begins again in the same process as a new incarnation. A node that is out sooner
+    /// ends with exit code 1; with `"0s"`, every node that is out does.
+    #[serde(with = "antiphon::persistence::time::text")]
+    pub rejoin_after: Duration,
     /// The other places.
     pub peers: Vec<PeerConfig>,
     /// Name, place, cluster, timeouts.
@@ -174,6 +179,7 @@ impl Default for Config {
             log: "info".into(),
             log_repeats: RepeatSettings::default(),
             start_timeout: Duration::from_secs(60),
+            rejoin_after: Duration::from_secs(10),
             peers: Vec::new(),
             node: NodeSettings::default(),
             links: TcpSettings::default(),

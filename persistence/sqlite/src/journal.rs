@@ -253,18 +253,19 @@ fn decode(
     let mut events = Vec::new();
     for Batch { first, events: bytes } in batches {
         let first = SequenceNr::new(first.unsigned_abs());
-        let decoded = batch::decode(first, &bytes).map_err(|why| {
+        batch::decode_into(&mut events, first, &bytes).map_err(|why| {
             Unread::Row(format!(
                 "the events of `{id}` from sequence number {first} are unreadable: {why}"
             ))
         })?;
-        let wanted = range.first.unsigned_abs()..=range.last.unsigned_abs();
-        events.extend(
-            decoded.into_iter().filter(|event| wanted.contains(&event.sequence_nr.value())),
-        );
     }
-    let dense =
-        (range.first.unsigned_abs()..).zip(&events).all(|(nr, e)| e.sequence_nr.value() == nr);
+    // the first and the last batch may have more than was asked for
+    let (first, last) = (range.first.unsigned_abs(), range.last.unsigned_abs());
+    let before = events.iter().take_while(|event| event.sequence_nr.value() < first).count();
+    events.drain(..before);
+    let after = events.iter().rev().take_while(|event| event.sequence_nr.value() > last).count();
+    events.truncate(events.len() - after);
+    let dense = (first..).zip(&events).all(|(nr, e)| e.sequence_nr.value() == nr);
     if !dense || events.is_empty() {
         return Err(Unread::Row(format!("the events of `{id}` from {} have a hole", range.first)));
     }

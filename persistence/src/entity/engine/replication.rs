@@ -283,7 +283,7 @@ impl<E: EventSourced> Running<E> {
         let first = events.first().map(|event| event.sequence_nr);
         let last = events.last().map(|event| event.sequence_nr);
         let mut is_end = last.is_none() || last == highest;
-        let (mut group, mut moved) = (Vec::new(), false);
+        let (mut group, mut moved) = (Vec::with_capacity(events.len()), false);
         let mut held = None;
         for event in events {
             let (row, origin, number) =
