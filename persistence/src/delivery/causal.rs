@@ -110,6 +110,25 @@ impl CausalDelivery {
         if ready { Offered::Ready } else { Offered::Waiting }
     }
 
+    /// Notes an event as seen, as [`Self::take_ready`] does, if it can be applied now and no other
+    /// event waits or is held: most events pass this way, without a place in the buffer. Returns
+    /// false, and changes nothing, for any other event, which must be [offered](Self::offer).
+    pub fn passes(&mut self, event: &mut StoredEvent) -> bool {
+        let is_alone = self.next.is_none() && self.waiting.is_empty() && self.held.is_empty();
+        if !is_alone || !self.is_ready(event) {
+            return false;
+        }
+        self.see(event);
+        true
+    }
+
+    /// Notes an event as seen, and sets its concurrent flag.
+    fn see(&mut self, event: &mut StoredEvent) {
+        event.meta.concurrent = !self.seen.is_included_in(&event.meta.version);
+        self.seen.increment(&event.meta.origin);
+        self.check();
+    }
+
     /// Returns whether this event of the origin, or one before it, is held.
     fn is_held(&self, origin: &ReplicaId, number: u64) -> bool {
         !self.held.is_empty() && self.held.get(origin).is_some_and(|held| number >= *held)
@@ -179,9 +198,7 @@ impl CausalDelivery {
                 self.waiting.remove(&key).expect("found above")
             }
         };
-        event.meta.concurrent = !self.seen.is_included_in(&event.meta.version);
-        self.seen.increment(&event.meta.origin);
-        self.check();
+        self.see(&mut event);
         Some(event)
     }
 

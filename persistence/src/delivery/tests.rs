@@ -105,6 +105,8 @@ proptest! {
         let events = history(&choices);
         let mut delivery = CausalDelivery::new(VersionVector::new(), 1000);
         let mut delivered: Vec<StoredEvent> = Vec::new();
+        // the same, with the short way for events that can be applied at once
+        let (mut short, mut passed) = (delivery.clone(), Vec::new());
         let arrivals = order.iter().map(|index| index.get(&events)).chain(&events);
         for arrival in arrivals {
             delivery.offer(arrival.clone());
@@ -116,6 +118,15 @@ proptest! {
                 }
                 delivered.push(ready);
             }
+            let mut arrival = arrival.clone();
+            if short.passes(&mut arrival) {
+                passed.push(arrival);
+            } else {
+                short.offer(arrival);
+            }
+            passed.extend(std::iter::from_fn(|| short.take_ready()));
+            prop_assert_eq!(&passed, &delivered);
+            prop_assert_eq!(short.seen(), delivery.seen());
         }
         prop_assert_eq!(delivered.len(), events.len());
         prop_assert_eq!(delivery.waiting_count(), 0);

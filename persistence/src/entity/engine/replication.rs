@@ -186,7 +186,7 @@ impl<E: EventSourced> Running<E> {
         &mut self,
         shared: &Shared<E>,
         now: Now,
-        event: StoredEvent,
+        mut event: StoredEvent,
         group: &mut Vec<StoredEvent>,
     ) -> Offered {
         if self.spoilt.is_some() {
@@ -214,6 +214,10 @@ impl<E: EventSourced> Running<E> {
             // another replica skipped it: its origin's journal has it with its content
             return Offered::Full;
         }
+        if self.delivery.passes(&mut event) {
+            self.apply_ready(shared, now, event, group);
+            return Offered::Ready;
+        }
         let offered = self.delivery.offer(event);
         match offered {
             Offered::Duplicate => EntityCounters::add(&shared.counters.events_duplicate, 1),
@@ -224,27 +228,38 @@ impl<E: EventSourced> Running<E> {
             Offered::Waiting | Offered::Held => self.peers.is_calm = false,
             Offered::Ready => {
                 while self.spoilt.is_none()
-                    && let Some(mut ready) = self.delivery.take_ready()
+                    && let Some(ready) = self.delivery.take_ready()
                 {
-                    let (origin, source) = (ready.meta.origin.clone(), ready.meta.source_seq);
-                    if !self.apply_or_hold(shared, now, &mut ready) {
-                        self.peers.is_calm = false;
-                        continue;
-                    }
-                    if shared.settings.delete_events
-                        && let Some(peer) = self.peers.get_mut(&origin)
-                    {
-                        peer.has.merge(&ready.meta.version);
-                    }
-                    if origin == *shared.id.replica_id() {
-                        EntityCounters::add(&shared.counters.events_reclaimed, 1);
-                    }
-                    group.push(ready);
-                    self.peers.reached(&origin, source);
+                    self.apply_ready(shared, now, ready, group);
                 }
             }
         }
         offered
+    }
+
+    /// Applies an event that delivery has noted as seen; it goes into `group`, or is held.
+    fn apply_ready(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        mut ready: StoredEvent,
+        group: &mut Vec<StoredEvent>,
+    ) {
+        if !self.apply_or_hold(shared, now, &mut ready) {
+            self.peers.is_calm = false;
+            return;
+        }
+        let meta = &ready.meta;
+        if shared.settings.delete_events
+            && let Some(peer) = self.peers.get_mut(&meta.origin)
+        {
+            peer.has.merge(&meta.version);
+        }
+        if meta.origin == *shared.id.replica_id() {
+            EntityCounters::add(&shared.counters.events_reclaimed, 1);
+        }
+        self.peers.reached(&meta.origin, meta.source_seq);
+        group.push(ready);
     }
 
     fn collect_others(&mut self, shared: &Shared<E>, events: Vec<StoredEvent>) {
