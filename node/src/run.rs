@@ -10,9 +10,10 @@ use antiphon::prelude::*;
 use antiphon::runtime::ShutdownPhase;
 use antiphon::runtime::admin::AdminServer;
 use antiphon::sharding::{ContinuitySection, ShardingSection};
-use antiphon::{Embedded, Repeats};
+use antiphon::{Embedded, OpenJournal, Repeats};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
@@ -45,18 +46,20 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
     // a signal during the start ends the node too
     let ended = end(exit_with_stdin)?;
     tokio::pin!(ended);
-    let (node, http) = tokio::select! {
+    let (node, http, journal) = tokio::select! {
         started = start(&config) => started?,
         () = &mut ended => return Ok(true),
     };
-    let fenced = node.fenced();
-    let since = SystemClock.now();
     tokio::select! {
-        () = ended => {}
-        reason = fenced => {
-            let lasted = SystemClock.now() - since;
-            if !config.rejoin_after.is_zero() && lasted >= config.rejoin_after {
-                tracing::warn!(%reason, ?lasted, "this node is out: it begins again as a new incarnation");
+        biased;
+        () = &mut ended => {}
+        (reason, uptime) = out(&node) => {
+            if may_begin_again(&config, &node, journal, uptime).await {
+                // a signal that came during the pause counts
+                if tokio::time::timeout(SIGNAL_WAIT, &mut ended).await.is_ok() {
+                    return Ok(false);
+                }
+                tracing::warn!(%reason, ?uptime, "this node is out: it begins again as a new incarnation");
                 let error = begin_again();
                 tracing::error!(%error, "this program cannot be run again");
             }
@@ -64,14 +67,54 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
             return Ok(false);
         }
     }
+    drop(journal);
     tracing::info!("leaving: not ready any more, then draining");
     // the HTTP interface goes on until the shards are gone: other nodes answer through it
     let left = node.leave().await;
     tokio::select! {
         () = http.stop() => {}
-        () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
+        () = tokio::time::sleep(Duration::from_secs(2)) => {}
     }
     left.map(|()| true)
+}
+
+/// Time in which a signal that waits is noticed before a node begins again.
+const SIGNAL_WAIT: Duration = Duration::from_millis(100);
+
+/// Time between two looks whether the node is live.
+const LIVE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Waits until the node is out. Returns the reason, and how long the node was live before: a pause
+/// does not count.
+async fn out(node: &Node) -> (String, Duration) {
+    let since = SystemClock.now();
+    let mut live_at = since;
+    let fenced = node.fenced();
+    tokio::pin!(fenced);
+    loop {
+        if node.is_live() {
+            live_at = SystemClock.now();
+        }
+        if let Ok(reason) = tokio::time::timeout(LIVE_INTERVAL, &mut fenced).await {
+            return (reason, live_at - since);
+        }
+    }
+}
+
+/// Returns whether a node that is out may begin again: its place found it dead after it had been
+/// live for long enough, and its journal is still the one that it opened. A lost journal must not
+/// be opened anew, because an empty one would take its place.
+async fn may_begin_again(
+    config: &Config,
+    node: &Node,
+    journal: OpenJournal,
+    uptime: Duration,
+) -> bool {
+    if config.rejoin_after.is_zero() || uptime < config.rejoin_after || !node.was_declared_dead() {
+        return false;
+    }
+    let checked = tokio::task::spawn_blocking(move || journal.check()).await;
+    matches!(checked, Ok(Ok(())))
 }
 
 /// Replaces the program in this process by a new run of it, with the same arguments. Nothing of
@@ -91,7 +134,7 @@ fn has_colours(is_terminal: bool, no_color: Option<OsString>) -> bool {
     is_terminal && no_color.is_none_or(|text| text.is_empty())
 }
 
-async fn start(config: &Config) -> Result<(Node, AdminServer)> {
+async fn start(config: &Config) -> Result<(Node, AdminServer, OpenJournal)> {
     let listener = AdminServer::bind(config.http_bind)?;
     let http_address = config.advertised(listener.local_address());
     // from here on, the process that started this node can ask over HTTP why the start waits
@@ -107,7 +150,7 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
     ];
     let server = AdminServer::start(listener, node.clone(), sections, entities).await?;
     journal::count(&node, &embedded.journal, &embedded.peers);
-    let stores = embedded.journal;
+    let (stores, journal) = (embedded.journal.clone(), embedded.journal);
     node.on_shutdown(
         ShutdownPhase::CloseLinks,
         "stores",
@@ -120,7 +163,7 @@ async fn start(config: &Config) -> Result<(Node, AdminServer)> {
         "http": http_address,
     });
     output::tell(&ready.to_string());
-    Ok((node, server))
+    Ok((node, server, journal))
 }
 
 /// Completes at SIGTERM, at ctrl-c, or at the end of the standard input.

@@ -99,6 +99,10 @@ async fn rusqlite_file(path: &str) -> Vec<u8> {
 async fn a_node_whose_journal_is_deleted_or_moved_acknowledges_nothing_and_ends() {
     for deed in ["deleted", "moved", "replaced"] {
         let mut processes = Processes::start(&["DC-A"], 1, "").await;
+        // not even one that may begin again takes another file for its journal
+        let name = processes.name(0);
+        processes.restart_rejoining(&name).await;
+        processes.ready(0).await;
         let mut client = processes.client(0);
         assert_eq!(add(&mut client, "c-1", "DC-A", 1).await, Some(1));
         let journal = processes.cluster.journal_file("DC-A");
@@ -113,7 +117,6 @@ async fn a_node_whose_journal_is_deleted_or_moved_acknowledges_nothing_and_ends(
         }
         let began = SystemClock.now();
         assert_eq!(add(&mut client, "c-1", "DC-A", 1).await, None, "{deed}: not acknowledged");
-        let name = processes.name(0);
         let ended_well = processes.cluster.ended(&name, Duration::from_secs(10)).await;
         assert!(!ended_well.expect("it ends by itself"), "{deed}");
         let took = SystemClock.now() - began;

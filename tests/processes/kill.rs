@@ -104,13 +104,7 @@ async fn a_frozen_node_comes_back_in_the_same_process_as_a_new_incarnation(
 ) {
     let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;
     let frozen = processes.name(0);
-    processes.cluster.kill(&frozen).await.expect("a node to kill");
-    let path = processes.cluster.config(&frozen);
-    let config = std::fs::read_to_string(&path).expect("its configuration");
-    assert!(config.contains("rejoin_after = \"0s\""), "{config}");
-    std::fs::write(&path, config.replace("rejoin_after = \"0s\"", "rejoin_after = \"1ms\""))
-        .expect("a writable folder");
-    processes.cluster.restart(&frozen).await.expect("a node that comes back");
+    processes.restart_rejoining(&frozen).await;
     let writers = Writers::start(addresses(&processes), 3);
     freeze_until_declared_dead(&processes, &writers).await;
     let before = processes.cluster.nodes()[0].id.clone();

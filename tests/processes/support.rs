@@ -60,6 +60,17 @@ impl Processes {
         self.cluster.nodes()[index].name.clone()
     }
 
+    /// Kills a node and starts it again as one that begins again when it is out.
+    pub(crate) async fn restart_rejoining(&mut self, name: &str) {
+        self.cluster.kill(name).await.expect("a node to kill");
+        let path = self.cluster.config(name);
+        let config = std::fs::read_to_string(&path).expect("its configuration");
+        let (off, on) = ("rejoin_after = \"0s\"", "rejoin_after = \"1ms\"");
+        assert!(config.contains(off), "{config}");
+        std::fs::write(&path, config.replace(off, on)).expect("a writable folder");
+        self.cluster.restart(name).await.expect("a node that comes back");
+    }
+
     /// Waits until the node takes commands.
     pub(crate) async fn ready(&self, index: usize) {
         let mut client = self.client(index);

@@ -30,13 +30,16 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// The connections and the files, under one lock, which each read takes twice.
+/// The connections and the files, under one lock, which each read takes twice. Nothing under it
+/// waits for a disk, because tasks of other reads, and [`Readers::replacements`], wait for it.
 #[derive(Default)]
 struct State {
     idle: Vec<Open>,
     seen: Seen,
-    /// The files at the path at the last look, and the time of the look.
-    looked: Option<(Instant, Option<Identity>)>,
+    /// The files at the path at the last look.
+    files: Option<Identity>,
+    /// The time at which the last look began.
+    looked_at: Option<Instant>,
 }
 
 /// The files that were read so far.
@@ -119,13 +122,26 @@ impl Shared {
 
     /// An idle connection to the file that is at the path now.
     fn unused(&self) -> Option<Open> {
-        let mut state = self.state();
-        let now = state.look(&self.path);
-        let State { idle, seen, .. } = &mut *state;
-        idle.retain(|open| {
-            now.is_some() && open.files == now && open.replacements == seen.replacements
-        });
-        idle.pop()
+        if self.state().begins_look() {
+            let files = Identity::of(&self.path).ok();
+            self.state().looked(files);
+        }
+        let (unused, outdated) = {
+            let mut state = self.state();
+            let now = state.files;
+            let State { idle, seen, .. } = &mut *state;
+            let fits = |open: &Open| {
+                now.is_some() && open.files == now && open.replacements == seen.replacements
+            };
+            let mut outdated = Vec::new();
+            if !idle.iter().all(fits) {
+                (*idle, outdated) = std::mem::take(idle).into_iter().partition(fits);
+            }
+            (idle.pop(), outdated)
+        };
+        // closing them may take a while
+        drop(outdated);
+        unused
     }
 
     fn open(&self, watch: Option<&Watch>) -> Result<Open> {
@@ -153,24 +169,27 @@ impl Shared {
 }
 
 impl State {
-    /// The files at the path, at most [`LOOK_INTERVAL`] ago.
-    fn look(&mut self, path: &Path) -> Option<Identity> {
+    /// Returns whether the caller must look at the files: nobody has for [`LOOK_INTERVAL`]. Until
+    /// it has, the others go on with the files of the last look.
+    fn begins_look(&mut self) -> bool {
         let now = SystemClock.now();
-        if let Some((at, files)) = self.looked
-            && now - at < LOOK_INTERVAL
-        {
-            return files;
+        let is_due = self.looked_at.is_none_or(|at| now - at >= LOOK_INTERVAL);
+        if is_due {
+            self.looked_at = Some(now);
         }
-        let files = Identity::of(path).ok();
-        self.looked = Some((now, files));
+        is_due
+    }
+
+    /// Records a look at the path.
+    fn looked(&mut self, files: Option<Identity>) {
+        self.files = files;
         self.seen.look(files);
-        files
     }
 
     /// Records the files that are read from now on. Returns the number of replacements that belongs
     /// to them.
     fn note(&mut self, files: Option<Identity>) -> u64 {
-        self.looked = Some((SystemClock.now(), files));
+        (self.looked_at, self.files) = (Some(SystemClock.now()), files);
         self.seen.open(files)
     }
 }

@@ -226,7 +226,7 @@ impl Driver {
                 }
                 membership::Effect::Fenced(reason) => {
                     tracing::error!(%reason, "this node is out");
-                    self.env.liveness.fence(&reason);
+                    self.env.liveness.declared_dead(&reason);
                     self.answer_leaving();
                 }
                 membership::Effect::Ended => {

@@ -1,5 +1,6 @@
 //! The right of a node to answer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -24,11 +25,17 @@ pub enum Liveness {
 pub(super) struct LivenessCell {
     until: Mutex<Option<Instant>>,
     told: watch::Sender<Liveness>,
+    /// True when the node is out because of its row.
+    by_its_row: AtomicBool,
 }
 
 impl LivenessCell {
     pub(super) fn new(until: Instant) -> Self {
-        Self { until: Mutex::new(Some(until)), told: watch::Sender::new(Liveness::Live) }
+        Self {
+            until: Mutex::new(Some(until)),
+            told: watch::Sender::new(Liveness::Live),
+            by_its_row: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn is_live(&self, now: Instant) -> bool {
@@ -62,6 +69,19 @@ impl LivenessCell {
     /// Ends all answers from here on; [`Self::fence`] says when the node is out.
     pub(super) fn close(&self) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Fences the node because its row says so.
+    pub(super) fn declared_dead(&self, reason: &str) {
+        if !self.is_fenced() {
+            self.by_its_row.store(true, Ordering::Release);
+        }
+        self.fence(reason);
+    }
+
+    /// True when the first reason why the node is out was its row.
+    pub(super) fn was_declared_dead(&self) -> bool {
+        self.is_fenced() && self.by_its_row.load(Ordering::Acquire)
     }
 
     pub(super) fn fence(&self, reason: &str) {

@@ -177,6 +177,13 @@ impl Node {
         self.inner.liveness.fence(reason);
     }
 
+    /// Returns whether this node is out because its place found it dead, or has no row of it any
+    /// more: another incarnation may join. False while the node is not out, and after any other
+    /// reason, such as a journal that is lost ([`Self::fence`]).
+    pub fn was_declared_dead(&self) -> bool {
+        self.inner.liveness.was_declared_dead()
+    }
+
     /// Returns whether this node may answer now: it has renewed its row within `renew_timeout` and
     /// was not found dead. The clock decides at the moment of the call. Must be checked before any
     /// answer is released.

@@ -12,12 +12,14 @@
 //! way.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use antiphon_persistence::{Error, Result};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
+use rustix::io::Errno;
 
 use super::owner::beside;
 
@@ -56,7 +58,10 @@ struct Found {
 /// which made each commit a fifth slower.
 fn look(path: &Path, flags: AtFlags) -> std::io::Result<Found> {
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE | StatxFlags::BTIME;
-    let found = statx(CWD, path, flags, wanted)?;
+    let found = match statx(CWD, path, flags, wanted) {
+        Err(Errno::NOSYS) => return look_by_stat(path, flags),
+        found => found?,
+    };
     let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
     Ok(Found {
         id: FileId {
@@ -66,6 +71,25 @@ fn look(path: &Path, flags: AtFlags) -> std::io::Result<Found> {
         },
         bytes: found.stx_size,
         is_link: FileType::from_raw_mode(found.stx_mode.into()) == FileType::Symlink,
+    })
+}
+
+/// The same where the call `statx` is forbidden, as in some sandboxes.
+fn look_by_stat(path: &Path, flags: AtFlags) -> std::io::Result<Found> {
+    let found = if flags.contains(AtFlags::SYMLINK_NOFOLLOW) {
+        std::fs::symlink_metadata(path)?
+    } else {
+        std::fs::metadata(path)?
+    };
+    let device = found.dev();
+    Ok(Found {
+        id: FileId {
+            device: (rustix::fs::major(device), rustix::fs::minor(device)),
+            inode: found.ino(),
+            birth: None,
+        },
+        bytes: found.len(),
+        is_link: found.is_symlink(),
     })
 }
 

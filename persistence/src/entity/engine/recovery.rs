@@ -130,6 +130,12 @@ impl<E: EventSourced> Recovery<E> {
         let page = result.map_err(|error| store_failure("replaying", error))?;
         if page.events.is_empty() {
             if let Some(highest) = page.highest {
+                if self.has_replayed && highest < self.newest {
+                    return Err(Failure::Failed(format!(
+                        "recovering `{}`: the journal ended at {} and ends at {highest} now: it went back meanwhile",
+                        shared.id, self.newest
+                    )));
+                }
                 return self.highest_found(shared, Ok(highest), actions);
             }
             if self.has_replayed {
