@@ -40,6 +40,7 @@ mod input;
 mod leaving;
 mod limits;
 mod observe;
+mod peers;
 mod persisting;
 pub(super) mod proof;
 mod queued;
