@@ -50,9 +50,9 @@ pub struct Config {
     #[serde(with = "antiphon::persistence::time::text")]
     pub start_timeout: Duration,
     /// Least time, without the pause, after which a node that its place found dead begins again in
-    /// the same process as a new incarnation, for example after a virtual machine was paused. A node
-    /// that is out sooner ends with exit code 1, and so does a node that has lost its journal; with
-    /// `"0s"`, every node that is out does.
+    /// the same process as a new incarnation, for example after a virtual machine was paused. A
+    /// node that is out sooner ends with exit code 1, and so does a node that has lost its journal;
+    /// with `"0s"`, every node that is out does.
     #[serde(with = "antiphon::persistence::time::text")]
     pub rejoin_after: Duration,
     /// The other places.
