@@ -56,12 +56,11 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
         (reason, uptime) = out(&node) => {
             if may_begin_again(&config, &node, journal, uptime).await {
                 // a signal that came during the pause counts
-                if tokio::time::timeout(SIGNAL_WAIT, &mut ended).await.is_ok() {
-                    return Ok(false);
+                if tokio::time::timeout(SIGNAL_WAIT, &mut ended).await.is_err() {
+                    tracing::warn!(%reason, ?uptime, "this node is out: it begins again as a new incarnation");
+                    let error = begin_again();
+                    tracing::error!(%error, "this program cannot be run again");
                 }
-                tracing::warn!(%reason, ?uptime, "this node is out: it begins again as a new incarnation");
-                let error = begin_again();
-                tracing::error!(%error, "this program cannot be run again");
             }
             output::complain(format_args!("error: this node is out: {reason}"));
             return Ok(false);

@@ -45,7 +45,7 @@ pub(crate) struct Envelope<C> {
     pub(crate) claim: Claim,
 }
 
-/// What became of a command for an active entity.
+/// The outcome of a command for an active entity.
 enum Handed<C> {
     Over,
     /// The entity is not active.

@@ -44,7 +44,7 @@ impl FileId {
     }
 }
 
-/// What a look at a path found.
+/// The result of a look at a path.
 struct Found {
     id: FileId,
     bytes: u64,

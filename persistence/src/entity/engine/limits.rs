@@ -8,7 +8,6 @@ use super::core::Shared;
 use super::running::Running;
 use crate::entity::EventSourced;
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
-use crate::identity::NAME_BYTES_MAX;
 use crate::store::Limits;
 use crate::time::Timestamp;
 
@@ -38,11 +37,9 @@ impl<E: EventSourced> Running<E> {
         payloads: &[Payload],
     ) -> Result<(), String> {
         let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
-        let bytes: usize =
-            payloads.iter().map(|payload| payload.bytes.len() + payload.manifest.len()).sum();
         // far below the limits an estimate from above is enough
-        let meta = 64 + (shared.replicas.len() + 1) * (NAME_BYTES_MAX + 16);
-        if bytes + payloads.len() * meta <= event_bytes_max {
+        let bound = |payload| Limits::event_bytes_bound(shared.replicas.len(), payload);
+        if payloads.iter().map(bound).sum::<usize>() <= event_bytes_max {
             return Ok(());
         }
         let largest = self.largest_meta(shared);
