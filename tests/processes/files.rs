@@ -124,6 +124,7 @@ async fn a_node_whose_journal_is_deleted_or_moved_acknowledges_nothing_and_ends(
         assert!(took < Duration::from_secs(9), "{deed}: noticed and ended after {took:?}");
         let log = std::fs::read_to_string(processes.cluster.log(&name)).expect("a log");
         assert!(log.contains("this node is out") && log.contains(".db"), "{deed}: {log}");
+        assert!(!log.contains("begins again"), "{deed}: {log}");
         if deed == "deleted" {
             // acknowledged events may be in the log that is left
             processes.cluster.restart(&name).await.expect_err("it does not begin anew silently");
