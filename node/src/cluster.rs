@@ -318,7 +318,10 @@ impl LocalCluster {
     pub async fn ended(&mut self, name: &str, limit: Duration) -> Result<bool> {
         let index = self.index(name)?;
         let Some(child) = &mut self.nodes[index].child else { return Ok(true) };
+        // `wait` closes the standard input, which would end the node
+        let stdin = child.stdin.take();
         let status = tokio::time::timeout(limit, child.wait()).await;
+        child.stdin = stdin;
         let status = status
             .map_err(|_| Error::timeout(format!("node {name} has not ended in {limit:?}")))?;
         self.nodes[index].child = None;

@@ -53,7 +53,7 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
     tokio::select! {
         biased;
         () = &mut ended => {}
-        (reason, uptime) = out(&node) => {
+        (reason, uptime) = out(&node, config.rejoin_after) => {
             if may_begin_again(&config, &node, journal, uptime).await {
                 // a signal that came during the pause counts
                 if tokio::time::timeout(SIGNAL_WAIT, &mut ended).await.is_err() {
@@ -80,12 +80,14 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
 /// Time in which a signal that waits is noticed before a node begins again.
 const SIGNAL_WAIT: Duration = Duration::from_millis(100);
 
-/// Time between two looks whether the node is live.
+/// The longest time between two looks whether the node is live.
 const LIVE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Waits until the node is out. Returns the reason, and how long the node was live before: a pause
-/// does not count.
-async fn out(node: &Node) -> (String, Duration) {
+/// does not count. `needed` is the time that decides whether the node begins again: the looks are
+/// frequent enough to measure it.
+async fn out(node: &Node, needed: Duration) -> (String, Duration) {
+    let interval = (needed / 4).clamp(Duration::from_millis(1), LIVE_INTERVAL);
     let since = SystemClock.now();
     let mut live_at = since;
     let fenced = node.fenced();
@@ -94,7 +96,7 @@ async fn out(node: &Node) -> (String, Duration) {
         if node.is_live() {
             live_at = SystemClock.now();
         }
-        if let Ok(reason) = tokio::time::timeout(LIVE_INTERVAL, &mut fenced).await {
+        if let Ok(reason) = tokio::time::timeout(interval, &mut fenced).await {
             return (reason, live_at - since);
         }
     }
