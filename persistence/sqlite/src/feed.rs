@@ -2,9 +2,10 @@
 //! because the file has one writer at a time.
 //!
 //! Many readers follow the same feed, one for each shard. So the newest entries are kept in memory,
-//! and a reader near the end costs one read of newer rows.
+//! and readers near the end that ask at the same time share one read of newer rows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use antiphon_persistence::Result;
@@ -40,6 +41,21 @@ struct Entry {
 pub(crate) struct FeedCache {
     state: Mutex<State>,
     entry_count_max: usize,
+    /// The number of shared reads that have begun.
+    begun: AtomicU64,
+    /// Taken for a shared read. Holds the last one that succeeded.
+    shared: tokio::sync::Mutex<SharedRead>,
+}
+
+/// A read of newer rows whose entries several readers use.
+#[derive(Clone, Copy, Default)]
+struct SharedRead {
+    /// Its number: it began after the call of each reader that saw a lower number of reads begun.
+    number: u64,
+    /// Replacements of the file before the read.
+    replacements: u64,
+    /// Whether the file has more rows than were read.
+    more: bool,
 }
 
 #[derive(Default)]
@@ -58,7 +74,12 @@ struct State {
 
 impl FeedCache {
     pub(crate) fn new(entry_count_max: usize) -> Self {
-        Self { state: Mutex::default(), entry_count_max }
+        Self {
+            state: Mutex::default(),
+            entry_count_max,
+            begun: AtomicU64::new(0),
+            shared: tokio::sync::Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -123,32 +144,29 @@ impl ReadJournal for SqliteStores {
         let of = self.inner.feed.state().replacements;
         let asked = self.known(Position::parse(&query.after)?).await?;
         let after = asked.ordinal;
-        let (start, end) = {
-            let state = self.inner.feed.state();
-            (state.start, state.end)
-        };
+        let start = self.inner.feed.state().start;
         // a reader that is far behind reads for itself; the others share the newest entries
         if start.is_some_and(|start| after < start) {
             return self.own_page(query, asked, of).await;
         }
-        let from = if start.is_some() { end } else { self.newest().await?.max(after) };
-        let rows = self.rows(from).await?;
-        if rows.replacements != of {
+        let read = self.read_newer(after).await?;
+        if read.replacements != of {
             return self.own_page(query, asked, of).await;
         }
-        self.inner.feed.extend(from, &rows);
         let shared = {
             let state = self.inner.feed.state();
             // other readers may have moved the entries meanwhile
-            let covered = state.start.is_some_and(|start| start <= after && after <= state.end);
+            let covered = state.replacements == of
+                && state.start.is_some_and(|start| start <= after && after <= state.end);
             covered.then(|| {
                 let first = state.entries.partition_point(|entry| entry.ordinal <= after);
-                page(query, asked, state.entries.range(first..), rows.more)
+                page(query, asked, state.entries.range(first..), read.more)
             })
         };
-        let Some(shared) = shared else { return self.own_page(query, asked, of).await };
-        count(&self.inner.counters.feed_cache_hits, 1);
-        Ok(shared)
+        match shared {
+            Some(shared) => Ok(shared),
+            None => self.own_page(query, asked, of).await,
+        }
     }
 
     async fn persistence_ids(
@@ -185,6 +203,30 @@ impl ReadJournal for SqliteStores {
 }
 
 impl SqliteStores {
+    /// Adds the rows that are newer than the entries in memory. Calls that come during a read share
+    /// the next one: each shard of a node asks at about the same time. The read has begun after the
+    /// call, so it has every batch that was stored before the call. `after` is the place to begin
+    /// at when no entries are in memory.
+    async fn read_newer(&self, after: i64) -> Result<SharedRead> {
+        let feed = &self.inner.feed;
+        let begun = feed.begun.load(Ordering::Acquire);
+        let mut last = feed.shared.lock().await;
+        if last.number > begun {
+            count(&self.inner.counters.feed_cache_hits, 1);
+            return Ok(*last);
+        }
+        let number = feed.begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let (start, end) = {
+            let state = feed.state();
+            (state.start, state.end)
+        };
+        let from = if start.is_some() { end } else { self.newest().await?.max(after) };
+        let rows = self.rows(from).await?;
+        feed.extend(from, &rows);
+        *last = SharedRead { number, replacements: rows.replacements, more: rows.more };
+        Ok(*last)
+    }
+
     /// Reads a page from the file, without the shared entries. `of` is the number of replacements
     /// of the file when the position was found good.
     async fn own_page(

@@ -140,7 +140,7 @@ impl<E: EventSourced> EntityHandle<E> {
 
     /// Tells the entity which events another replica has.
     pub fn peer_has(&self, news: PeerHas) {
-        self.send(Input::PeerHas(news));
+        self.send(Input::PeerHas(Box::new(news)));
     }
 
     /// Lets the entity finish the commands that it has taken, and stops it. The host is told when

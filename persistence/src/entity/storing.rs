@@ -26,7 +26,7 @@ pub(super) fn store<E: EventSourced>(
         Action::LoadSnapshot(generation, last) => {
             start("load snapshot", myself, async move {
                 let loaded = snapshots.latest_snapshot(&id, last).await;
-                Input::SnapshotLoaded(generation, loaded)
+                Input::SnapshotLoaded(generation, loaded.map(|found| found.map(Box::new)))
             });
         }
         Action::Replay(generation, first) => {

@@ -139,7 +139,7 @@ impl Groups {
             self.watch.lose(&self.path, "went back: its newest batch is older than before")?;
             return Err(Error::bug("a file that was lost is taken for the right one"));
         };
-        self.connection.execute_batch("COMMIT").map_err(|error| {
+        self.execute("COMMIT").map_err(|error| {
             let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
             self.roll_back();
             if full {
@@ -200,7 +200,7 @@ impl Groups {
     fn begin(&self) -> Result<()> {
         let began = SystemClock.now();
         loop {
-            match self.connection.execute_batch("BEGIN IMMEDIATE") {
+            match self.execute("BEGIN IMMEDIATE") {
                 Ok(()) => return Ok(()),
                 Err(error)
                     if is_busy(&error)
@@ -213,6 +213,11 @@ impl Groups {
                 }
             }
         }
+    }
+
+    /// Runs a statement that is prepared once for the connection.
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
     fn roll_back(&self) {

@@ -143,7 +143,7 @@ impl<E: EventSourced> Engine<E> {
             Input::Command(queued) => push(&mut self.inbox, queued),
             Input::Replicated(events) => self.arrived(now, events),
             Input::PeerHas(news) => {
-                self.heard(news);
+                self.heard(*news);
                 self.found_behind(now, actions);
             }
             Input::Stop => self.stop(actions),

@@ -44,9 +44,9 @@ pub enum Input<E: EventSourced> {
     /// Events of other replicas, by direct replication.
     Replicated(Vec<StoredEvent>),
     /// The events that another replica has.
-    PeerHas(PeerHas),
+    PeerHas(Box<PeerHas>),
     /// The newest snapshot.
-    SnapshotLoaded(Generation, StoreResult<Option<Snapshot>>),
+    SnapshotLoaded(Generation, StoreResult<Option<Box<Snapshot>>>),
     /// The next events of this replica's stream.
     Replayed(Generation, StoreResult<ReplayPage>),
     /// The highest number of this replica's stream.

@@ -79,7 +79,7 @@ impl<E: EventSourced> Recovery<E> {
     pub(super) fn snapshot_loaded(
         &mut self,
         shared: &Shared<E>,
-        result: Result<Option<Snapshot>>,
+        result: Result<Option<Box<Snapshot>>>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<(), Failure> {
         let snapshot = result.map_err(|error| store_failure("reading the snapshot", error))?;
@@ -89,7 +89,7 @@ impl<E: EventSourced> Recovery<E> {
                 return Ok(());
             }
             match read_state(shared, &snapshot) {
-                Ok(state) => self.adopt(shared, state, snapshot),
+                Ok(state) => self.adopt(shared, state, *snapshot),
                 Err(reason) => {
                     let number = snapshot.sequence_nr;
                     tracing::error!(

@@ -132,7 +132,7 @@ impl Driver {
         match action {
             Action::RequestPermit(generation) => Some(Input::PermitGranted(generation)),
             Action::LoadSnapshot(generation, _) => {
-                Some(Input::SnapshotLoaded(generation, Ok(self.snapshot.clone())))
+                Some(Input::SnapshotLoaded(generation, Ok(self.snapshot.clone().map(Box::new))))
             }
             Action::Replay(generation, first) => {
                 let events = self.journal.iter().filter(|event| event.sequence_nr >= first);

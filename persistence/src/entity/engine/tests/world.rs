@@ -230,7 +230,7 @@ impl World {
             Action::RequestPermit(generation) => Some(Input::PermitGranted(generation)),
             Action::LoadSnapshot(generation, last) => {
                 let snapshot = replica.snapshot.clone().filter(|s| s.sequence_nr <= last);
-                Some(Input::SnapshotLoaded(generation, Ok(snapshot)))
+                Some(Input::SnapshotLoaded(generation, Ok(snapshot.map(Box::new))))
             }
             Action::FindHighest(generation) => {
                 replica.read_count += 1;
@@ -352,7 +352,7 @@ impl World {
             seen.merge(&event.meta.version);
         }
         let news = PeerHas { replica: replica_id(other), highest: last.sequence_nr, seen };
-        self.feed(name, Input::PeerHas(news));
+        self.feed(name, Input::PeerHas(Box::new(news)));
     }
 
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
