@@ -14,7 +14,7 @@ use antiphon_persistence::identity::{PersistenceId, ReplicationId};
 use antiphon_persistence::store::{Change, ChangesPage, ChangesQuery, ReadJournal};
 use antiphon_persistence::version::VersionVector;
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::position::Position;
 use crate::record_error::Unread;
@@ -257,7 +257,7 @@ impl SqliteStores {
             Some(is_known) => (is_known, None),
             None if asked.ordinal == 0 => (true, None),
             None => {
-                let judge = move |t: &Transaction<'_>, of| Ok((asked.is_of(t)?, Some(of)));
+                let judge = move |t: &Connection, of| Ok((asked.is_of(t)?, Some(of)));
                 self.read_of("reading the feed", judge).await?
             }
         };

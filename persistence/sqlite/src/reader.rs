@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{Error, Result};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -200,7 +200,7 @@ impl SqliteStores {
     pub(crate) async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> std::result::Result<T, Unread> + Send + 'static,
+        F: FnOnce(&Connection) -> std::result::Result<T, Unread> + Send + 'static,
     {
         self.read_of(doing, move |transaction, _| work(transaction)).await
     }
@@ -211,7 +211,7 @@ impl SqliteStores {
     pub(crate) async fn read_of<T, F>(&self, doing: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>, u64) -> std::result::Result<T, Unread> + Send + 'static,
+        F: FnOnce(&Connection, u64) -> std::result::Result<T, Unread> + Send + 'static,
     {
         count(&self.inner.counters.reads, 1);
         let readers = &self.inner.readers;
@@ -223,9 +223,9 @@ impl SqliteStores {
             let _permit = permit;
             let watch = watch.as_deref();
             watch.map_or(Ok(()), Watch::known)?;
-            let mut open = shared.connection(watch)?;
+            let open = shared.connection(watch)?;
             let of = open.replacements;
-            let outcome = in_transaction(&mut open.connection, |t| work(t, of));
+            let outcome = in_transaction(&open.connection, |t| work(t, of));
             if matches!(outcome, Err(Unread::Row(_))) {
                 count(&counters.rows_damaged, 1);
             }
@@ -255,13 +255,15 @@ fn open(path: &Path, settings: &SqliteSettings) -> Result<Connection> {
     schema::open(path, settings)
 }
 
+/// Runs `work` between statements that are prepared once for the connection. After an error the
+/// transaction is still open: the caller drops the connection.
 fn in_transaction<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, Unread>,
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> std::result::Result<T, Unread>,
 ) -> std::result::Result<T, Unread> {
-    let transaction = connection.transaction()?;
-    let value = work(&transaction)?;
-    transaction.finish()?;
+    connection.prepare_cached("BEGIN")?.execute([])?;
+    let value = work(connection)?;
+    connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(value)
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn owner(path: &Path, application_id: i64) -> Result<Owner> {
     }
     let newest = || File::open(beside(&real, "-wal")).ok().and_then(|log| in_log(&log));
     let by_log = || newest().map_or(Owner::Nobody, |page| judge(application_id, page));
-    match settled(&real) {
+    match settled(&real, application_id) {
         Ok(page) => Ok(match judge(application_id, page) {
             // everything that was written may still be in the log
             Owner::Nobody => by_log(),
@@ -96,9 +96,13 @@ fn refused(path: &Path, error: rusqlite::Error) -> Error {
 }
 
 /// The first page, once two looks agree. A look takes no lock, so it may come during the write of
-/// another process that makes the file.
-fn settled(real: &Path) -> rusqlite::Result<FirstPage> {
+/// another process that makes the file. A page with the mark of a journal needs no second look:
+/// the journal's tables are made together with the mark.
+fn settled(real: &Path, application_id: i64) -> rusqlite::Result<FirstPage> {
     let mut before = in_file(real);
+    if before.as_ref().is_ok_and(|page| page.application_id == application_id) {
+        return before;
+    }
     for _ in 1..LOOKS_MAX {
         std::thread::park_timeout(LOOK_INTERVAL);
         let now = in_file(real);
