@@ -19,7 +19,7 @@ use crate::address::{check_host, host_and_port};
 use crate::{Journal, OpenJournal};
 
 /// Another place: its name and its journal, which is only read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct PeerSettings {
     /// The name of the place.
     pub place: String,
@@ -28,7 +28,7 @@ pub struct PeerSettings {
 }
 
 /// The settings of an embedded node.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct EmbeddedSettings {
     /// Name, place, cluster, timeouts.
     pub node: NodeSettings,
@@ -91,10 +91,10 @@ impl EmbeddedSettings {
             if others.iter().any(|other| other.place == peer.place) {
                 return of_peer("each place once, actual twice");
             }
-            if peer.journal.is_same_file(&self.journal) {
+            if peer.journal.is_same(&self.journal) {
                 return of_peer("its own journal, actual that of this node (`journal`)");
             }
-            if others.iter().any(|other| other.journal.is_same_file(&peer.journal)) {
+            if others.iter().any(|other| other.journal.is_same(&peer.journal)) {
                 return of_peer("its own journal, actual that of another peer");
             }
             let within = |error: Error| {

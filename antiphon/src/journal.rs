@@ -1,92 +1,71 @@
-//! The journal of a place, as settings and opened.
+//! The journal of a place, as settings and opened, of any kind of store.
 
+use std::any::Any;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[cfg(feature = "cassandra")]
-use antiphon_cassandra::{CassandraSettings, CassandraStores};
-use antiphon_persistence::ErrorKind;
-use antiphon_persistence::store::Stores;
+use antiphon_cassandra::CassandraSettings;
+use antiphon_persistence::store::{Backend, Count, OpenBackend, Role, StatementCounts, Stores};
+use antiphon_persistence::verify::Report;
 use antiphon_runtime::node::{CLUSTER_ROW, check_cluster_row};
-use antiphon_runtime::{Error, NodeSettings, Result};
-use antiphon_sqlite::{SqliteSettings, SqliteStores};
+use antiphon_runtime::{NodeSettings, Result};
+use antiphon_sqlite::{SqliteJournal, SqliteSettings};
 
-/// The settings of a place's journal, which includes all other stores of the place.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Journal {
-    /// A file on this machine.
-    Sqlite {
-        /// The file; all nodes of the place use the same one.
-        path: PathBuf,
-        /// The settings of the file.
-        settings: SqliteSettings,
-    },
-    /// A cluster of Apache Cassandra or ScyllaDB.
-    #[cfg(feature = "cassandra")]
-    Cassandra(Box<CassandraSettings>),
-}
+/// The settings of a place's journal, which includes all other stores of the place. Any crate can
+/// bring a kind of store: see [`Backend`].
+#[derive(Debug, Clone)]
+pub struct Journal(Arc<dyn Backend>);
 
 /// A journal that is open; the last clone to go closes it.
 #[derive(Clone)]
-pub enum OpenJournal {
-    /// A file on this machine.
-    Sqlite(SqliteStores),
-    /// A cluster of Apache Cassandra or ScyllaDB.
-    #[cfg(feature = "cassandra")]
-    Cassandra(CassandraStores),
-}
+pub struct OpenJournal(Arc<dyn OpenBackend>);
 
 impl Journal {
+    /// A journal in a store of any kind.
+    pub fn new(backend: impl Backend) -> Self {
+        Self(Arc::new(backend))
+    }
+
+    /// The journal in a file on this machine; all nodes of the place use the same file.
+    pub fn sqlite(path: impl Into<PathBuf>, settings: SqliteSettings) -> Self {
+        Self::new(SqliteJournal::new(path, settings))
+    }
+
+    /// The journal in a cluster of Apache Cassandra or ScyllaDB.
+    #[cfg(feature = "cassandra")]
+    pub fn cassandra(settings: CassandraSettings) -> Self {
+        Self::new(settings)
+    }
+
+    /// The name of the journal for messages, such as the path of its file.
+    pub fn name(&self) -> String {
+        self.0.name()
+    }
+
     /// Returns whether the journal is reached over a network, so that a later attempt to open it
     /// may succeed after a failed one.
     pub fn is_remote(&self) -> bool {
-        match self {
-            Self::Sqlite { .. } => false,
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(_) => true,
-        }
+        self.0.is_remote()
     }
 
-    /// Checks the journal without opening it: a file at its path can persist, is not a file of
-    /// another program, and can be written unless `read_only`. Nothing is created or changed.
+    /// Checks the journal without opening it: for example that a file at its path can persist, is
+    /// not a file of another program, and can be written unless `read_only`. Nothing is created or
+    /// changed.
     ///
     /// # Errors
     /// `Rejected`, naming the path and what was expected, or the setting `role` of a journal that
     /// is to be written. With `read_only`, a file or a server that may appear later is no error.
     pub fn check(&self, read_only: bool) -> Result<()> {
-        match self {
-            Self::Sqlite { path, settings } => {
-                settings.validate()?;
-                let role = match read_only {
-                    true => antiphon_sqlite::Role::Reader,
-                    false => antiphon_sqlite::Role::Owner,
-                };
-                check_role("sqlite", role == settings.role || read_only)?;
-                match antiphon_sqlite::check_file(path, role) {
-                    // another process may create the file later
-                    Err(error) if read_only && error.kind() == ErrorKind::Unavailable => Ok(()),
-                    checked => checked,
-                }
-            }
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(settings) => {
-                settings.validate()?;
-                let is_owner = settings.role == antiphon_cassandra::Role::Owner;
-                check_role("cassandra", is_owner || read_only)?;
-                let tls = settings.server.tls.as_ref();
-                let files = tls.map(|tls| {
-                    let (cert, key) = (tls.cert_file.as_ref(), tls.key_file.as_ref());
-                    [("ca_file", Some(&tls.ca_file)), ("cert_file", cert), ("key_file", key)]
-                });
-                for (name, file) in files.into_iter().flatten() {
-                    if let Some(file) = file.filter(|file| !file.is_file()) {
-                        return Err(Error::rejected(format!(
-                            "`{name}`: expected a file that is there, actual {file:?}"
-                        )));
-                    }
-                }
-                Ok(())
-            }
-        }
+        self.0.check(role(read_only))
+    }
+
+    /// Checks that the journal exists, for a command that must not create one.
+    ///
+    /// # Errors
+    /// `Rejected` when there is no such journal, `Unavailable` when it has no tables yet.
+    pub fn check_exists(&self) -> Result<()> {
+        self.0.check_exists()
     }
 
     /// Checks that the journal belongs to this place, when a node has used the journal already. A
@@ -95,26 +74,16 @@ impl Journal {
     /// # Errors
     /// `Rejected`, naming the setting; `Corrupt` or `Unavailable` when the file cannot be read.
     pub fn check_place(&self, settings: &NodeSettings, place: &str) -> Result<()> {
-        match self {
-            Self::Sqlite { path, .. } => {
-                let (table, key) = CLUSTER_ROW;
-                let row = antiphon_sqlite::peek_row(path, table, key)?;
-                row.map_or(Ok(()), |row| check_cluster_row(settings, place, &row))
-            }
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(_) => Ok(()),
-        }
+        let (table, key) = CLUSTER_ROW;
+        let row = self.0.peek_row(table, key)?;
+        row.map_or(Ok(()), |row| check_cluster_row(settings, place, &row))
     }
 
-    /// Returns whether two journals are the same file, also before the file exists.
-    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Sqlite { path, .. }, Self::Sqlite { path: other, .. }) => {
-                antiphon_sqlite::real_path(path) == antiphon_sqlite::real_path(other)
-            }
-            #[cfg(feature = "cassandra")]
-            (Self::Cassandra(_), _) | (_, Self::Cassandra(_)) => false,
-        }
+    /// Returns whether two settings name the same journal, also before it exists, as far as the
+    /// settings tell.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let identity = self.0.identity();
+        identity.is_some() && self.0.kind() == other.0.kind() && identity == other.0.identity()
     }
 
     /// Opens the journal to write, or with `read_only` to read only.
@@ -123,44 +92,24 @@ impl Journal {
     /// The errors of the backend: `Rejected` for wrong settings or a journal in an unexpected
     /// state, `Unavailable`, `Corrupt`.
     pub async fn open(&self, read_only: bool) -> Result<OpenJournal> {
-        match self {
-            Self::Sqlite { path, settings } => {
-                let mut settings = settings.clone();
-                if read_only {
-                    settings.role = antiphon_sqlite::Role::Reader;
-                }
-                Ok(OpenJournal::Sqlite(SqliteStores::open(path, settings)?))
-            }
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(settings) => {
-                let mut settings = (**settings).clone();
-                if read_only {
-                    settings.role = antiphon_cassandra::Role::Reader;
-                }
-                Ok(OpenJournal::Cassandra(Box::pin(CassandraStores::open(settings)).await?))
-            }
-        }
+        self.0.open(role(read_only)).await.map(OpenJournal)
     }
 }
 
-/// Refuses a journal that must be written when its settings only permit reads.
-fn check_role(table: &str, fits: bool) -> Result<()> {
-    match fits {
-        true => Ok(()),
-        false => Err(Error::rejected(format!(
-            "`{table}.role`: expected \"owner\" for the journal of the own place, actual \"reader\""
-        ))),
-    }
+fn role(read_only: bool) -> Role {
+    if read_only { Role::Reader } else { Role::Owner }
 }
 
 impl OpenJournal {
     /// Every trait of the store.
     pub fn stores(&self) -> Stores {
-        match self {
-            Self::Sqlite(stores) => stores.stores(),
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(stores) => stores.stores(),
-        }
+        self.0.stores()
+    }
+
+    /// The store itself, if it has this type.
+    pub fn downcast_ref<T: OpenBackend>(&self) -> Option<&T> {
+        let store: &dyn Any = &*self.0;
+        store.downcast_ref()
     }
 
     /// Checks that the journal is still the journal that was opened.
@@ -169,20 +118,12 @@ impl OpenJournal {
     /// `Fenced` when a file was moved, deleted or replaced: the journal takes no more writes, and
     /// the node must end.
     pub fn check(&self) -> Result<()> {
-        match self {
-            Self::Sqlite(stores) => stores.check_file(),
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(_) => Ok(()),
-        }
+        self.0.check()
     }
 
     /// The problem that the store has, such as a full disk or lost data; `None` when there is none.
     pub fn trouble(&self) -> Option<String> {
-        match self {
-            Self::Sqlite(stores) => stores.trouble(),
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(stores) => stores.trouble(),
-        }
+        self.0.trouble()
     }
 
     /// Warnings for the operator of a store that works: the damaged rows that were met since the
@@ -192,27 +133,29 @@ impl OpenJournal {
     }
 
     /// The counts of the store for each of its statements. Empty when the store does not count.
-    #[cfg(feature = "cassandra")]
-    pub fn statements(&self) -> Vec<antiphon_cassandra::tables::StatementCounts> {
-        match self {
-            Self::Sqlite(_) => Vec::new(),
-            Self::Cassandra(stores) => stores.statements(),
-        }
+    pub fn statements(&self) -> Vec<StatementCounts> {
+        self.0.statements()
     }
 
     /// All counts of the store, each with its name and description. Empty when the store does not
     /// count.
-    pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
-        match self {
-            Self::Sqlite(stores) => stores.stats().named(),
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(stores) => stores.stats().named(),
-        }
+    pub fn counts(&self) -> Vec<Count> {
+        self.0.counts()
+    }
+
+    /// Reads every row of the journal, and reports the damaged rows. Nothing is changed, and nodes
+    /// may run meanwhile.
+    ///
+    /// # Errors
+    /// `Unavailable` when the journal does not answer; `Rejected` when its kind of store cannot be
+    /// verified.
+    pub async fn verify(&self) -> Result<Report> {
+        self.0.verify().await
     }
 }
 
 /// The warning about damaged rows, if any were met.
-fn damage(counts: &[(&'static str, &'static str, u64)]) -> Option<String> {
+fn damage(counts: &[Count]) -> Option<String> {
     let of = |wanted: &str| {
         let found = counts.iter().find(|(name, ..)| *name == wanted);
         found.map_or(0, |(.., count)| *count)

@@ -63,7 +63,7 @@ impl GateRelay {
 /// Makes a node follow the lanes of a peer, whose journal was just opened, through the node that
 /// reads them.
 pub(crate) fn follow_through(node: &Node, peer: &Peer) {
-    if let Some(OpenJournal::Cassandra(stores)) = peer.journal() {
+    if let Some(stores) = peer.journal().and_then(OpenJournal::downcast_ref::<CassandraStores>) {
         stores.relay_through(Arc::new(GateRelay {
             gate: node.gate().clone(),
             members: node.members(),
@@ -113,8 +113,6 @@ fn addressed(peers: &[Peer], mut message: Bytes) -> Option<(CassandraStores, Byt
     }
     let place = message.split_to(length);
     let peer = peers.iter().find(|peer| peer.place.as_bytes() == &*place)?;
-    match peer.journal()? {
-        OpenJournal::Cassandra(stores) => Some((stores.clone(), message)),
-        OpenJournal::Sqlite(_) => None,
-    }
+    let stores = peer.journal()?.downcast_ref::<CassandraStores>()?;
+    Some((stores.clone(), message))
 }

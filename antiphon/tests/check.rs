@@ -33,7 +33,7 @@ fn settings(journal: &Path) -> EmbeddedSettings {
 }
 
 fn sqlite(path: &Path) -> Journal {
-    Journal::Sqlite { path: path.to_owned(), settings: SqliteSettings::default() }
+    Journal::sqlite(path, SqliteSettings::default())
 }
 
 fn peer(place: &str, journal: &Path) -> PeerSettings {
@@ -110,10 +110,8 @@ fn an_own_journal_that_is_only_read_is_refused_by_its_setting() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("a.db");
     let reader = SqliteSettings { role: Role::Reader, ..SqliteSettings::default() };
-    let own = EmbeddedSettings {
-        journal: Journal::Sqlite { path: path.clone(), settings: reader },
-        ..settings(&path)
-    };
+    let own =
+        EmbeddedSettings { journal: Journal::sqlite(path.clone(), reader), ..settings(&path) };
     let message = refusal(&own);
     assert!(message.contains("`sqlite.role`: expected \"owner\""), "{message}");
 }

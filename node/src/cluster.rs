@@ -121,14 +121,10 @@ impl LocalCluster {
     /// The settings of a place's journal, for opening it.
     pub fn journal(&self, replica: &str) -> Journal {
         match self.server(replica) {
-            None => Journal::Sqlite {
-                path: self.journal_file(replica),
-                settings: SqliteSettings::default(),
-            },
-            Some(server) => Journal::Cassandra(Box::new(CassandraSettings {
-                server,
-                ..CassandraSettings::default()
-            })),
+            None => Journal::sqlite(self.journal_file(replica), SqliteSettings::default()),
+            Some(server) => {
+                Journal::cassandra(CassandraSettings { server, ..CassandraSettings::default() })
+            }
         }
     }
 

@@ -3,11 +3,8 @@
 
 use std::path::Path;
 
-use antiphon::Journal;
-use antiphon::cassandra::{CassandraSettings, CassandraStores, Role};
 use antiphon::persistence::verify::Report;
 use antiphon::prelude::*;
-use antiphon::sqlite::{SqliteSettings, SqliteStores};
 use clap::ValueEnum;
 use serde_json::json;
 
@@ -30,24 +27,10 @@ pub enum Output {
 /// The errors of the configuration; `Unavailable` when the journal does not exist or does not
 /// answer; `Rejected` when it is of another version.
 pub async fn verify(config: &Path, form: Output) -> Result<bool> {
-    let (name, report) = match config::load(config)?.own_journal() {
-        Journal::Sqlite { path, settings } => {
-            let settings = SqliteSettings { role: antiphon::sqlite::Role::Reader, ..settings };
-            let stores = SqliteStores::open(&path, settings)?;
-            (path.display().to_string(), Box::pin(stores.verify()).await?)
-        }
-        Journal::Cassandra(settings) => {
-            let name = format!("{}/{}", settings.server.keyspace, settings.server.place);
-            let settings = CassandraSettings { role: Role::Reader, ..*settings };
-            (name, Box::pin(cassandra(settings)).await?)
-        }
-    };
+    let journal = config::load(config)?.own_journal();
+    let (name, report) = (journal.name(), journal.open(true).await?.verify().await?);
     output::print(format_args!("{}", text(&name, &report, form)?))?;
     Ok(report.is_sound())
-}
-
-async fn cassandra(settings: CassandraSettings) -> Result<Report> {
-    CassandraStores::open(settings).await?.verify().await
 }
 
 fn text(name: &str, report: &Report, output: Output) -> Result<String> {
@@ -76,6 +59,7 @@ fn text(name: &str, report: &Report, output: Output) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use antiphon::persistence::store::{Offset, OffsetKey, OffsetStore};
+    use antiphon::sqlite::{SqliteSettings, SqliteStores};
 
     use super::*;
 

@@ -156,13 +156,10 @@ impl Nodes {
     /// The settings of a place's journal, for opening it.
     pub(crate) fn journal(&self, place: usize) -> Journal {
         match self.server(place) {
-            None => Journal::Sqlite {
-                path: self.journal_file(place),
-                settings: SqliteSettings::default(),
-            },
+            None => Journal::sqlite(self.journal_file(place), SqliteSettings::default()),
             Some(server) => {
                 let settings = CassandraSettings { server, ..CassandraSettings::default() };
-                Journal::Cassandra(Box::new(settings))
+                Journal::cassandra(settings)
             }
         }
     }

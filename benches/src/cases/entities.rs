@@ -45,9 +45,9 @@ pub(crate) async fn counters(
 
 /// A node of a place on SQLite in a folder, which knows the other place.
 pub(crate) async fn node(folder: &Path, place: &str, other: &str) -> Embedded {
-    let journal = |place: &str| antiphon::Journal::Sqlite {
-        path: folder.join(format!("{place}.db")),
-        settings: SqliteSettings::default(),
+    let journal = |place: &str| {
+        let path = folder.join(format!("{place}.db"));
+        antiphon::Journal::sqlite(path, SqliteSettings::default())
     };
     node_on(journal, place, other).await
 }

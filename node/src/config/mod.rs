@@ -91,16 +91,14 @@ pub enum JournalConfig {
 impl JournalConfig {
     fn journal(&self, place: &str, config: &Config) -> Journal {
         match self {
-            Self::Sqlite(path) => {
-                Journal::Sqlite { path: path.clone(), settings: config.sqlite.clone() }
-            }
+            Self::Sqlite(path) => Journal::sqlite(path, config.sqlite.clone()),
             Self::Cassandra(server) => {
                 let mut settings =
                     CassandraSettings { server: (**server).clone(), ..config.cassandra.clone() };
                 if settings.server.place.is_empty() {
                     place.clone_into(&mut settings.server.place);
                 }
-                Journal::Cassandra(Box::new(settings))
+                Journal::cassandra(settings)
             }
         }
     }

@@ -9,6 +9,7 @@
 //! `docs/design/0004-cassandra-log.md` has the protocol, and what a crash between any two steps
 //! leaves behind.
 
+mod backend;
 mod coordination;
 pub mod cql;
 mod damaged;
@@ -26,7 +27,8 @@ mod stores;
 pub mod tables;
 mod verify;
 
+pub use antiphon_persistence::store::Role;
 pub use log::relay::LaneRelay;
-pub use settings::{CassandraSettings, Role};
+pub use settings::CassandraSettings;
 pub use stats::CassandraStats;
 pub use stores::CassandraStores;

@@ -3,22 +3,11 @@
 use std::time::Duration;
 
 use antiphon_persistence::bounds::{self, HOUR, YEAR};
-use antiphon_persistence::store::{check_append_bytes_max, check_queue_bytes_max};
+use antiphon_persistence::store::{Role, check_append_bytes_max, check_queue_bytes_max};
 use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::cql::ServerSettings;
-
-/// Use of the store by a process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Reads and writes.
-    #[default]
-    Owner,
-    /// Only reads, as the nodes of the other places do.
-    Reader,
-}
 
 /// Settings of a [`CassandraStores`](crate::CassandraStores).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use antiphon_persistence::store::{QueueRoom, Stores, WriterId};
+use antiphon_persistence::store::{QueueRoom, Role, StatementCounts, Stores, WriterId};
 use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -14,9 +14,9 @@ use crate::log::relay::{self, LaneRelay};
 use crate::log::view::View;
 use crate::log::writer::{Ends, Shared, Writer};
 use crate::replay::ReadAhead;
-use crate::settings::{CassandraSettings, Role};
+use crate::settings::CassandraSettings;
 use crate::stats::{CassandraStats, Counters};
-use crate::tables::{StatementCounts, Tables};
+use crate::tables::Tables;
 
 /// All stores of a place in Cassandra or ScyllaDB. Cheap to clone. Dropping the last clone lets the
 /// writes under way end.

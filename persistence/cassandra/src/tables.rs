@@ -6,9 +6,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use antiphon_persistence::Error;
+use antiphon_persistence::store::StatementCounts;
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -31,19 +31,6 @@ impl From<Failed> for Error {
     fn from(failed: Failed) -> Self {
         failed.error
     }
-}
-
-/// Counts of one statement since the tables were opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StatementCounts {
-    /// Name of the statement.
-    pub name: &'static str,
-    /// Times that it was sent; each repetition and each page counts.
-    pub sent: u64,
-    /// Times that it failed.
-    pub failed: u64,
-    /// Total time that it took.
-    pub took: Duration,
 }
 
 /// Result of a statement.

@@ -14,6 +14,7 @@
 //!
 //! `README.md` of this crate explains the schema.
 
+mod backend;
 mod coordination;
 mod error;
 mod feed;
@@ -33,9 +34,11 @@ mod sums;
 mod verify;
 mod writer;
 
+pub use antiphon_persistence::store::Role;
+pub use backend::SqliteJournal;
 pub use file::{check_name, real_path};
 pub use peek::peek_row;
 pub use schema::check_file;
-pub use settings::{Durability, Role, SqliteSettings};
+pub use settings::{Durability, SqliteSettings};
 pub use stats::SqliteStats;
 pub use stores::SqliteStores;

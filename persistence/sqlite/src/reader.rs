@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::{Error, Result};
-use rusqlite::config::DbConfig;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::store::{check_append_bytes_max, check_queue_bytes_max};
+use antiphon_persistence::store::{Role, check_append_bytes_max, check_queue_bytes_max};
 use antiphon_persistence::{Result, bounds};
 use serde::{Deserialize, Serialize};
 
@@ -16,18 +16,6 @@ pub enum Durability {
     /// The append was handed to the operating system: it survives kill -9, and a power failure may
     /// lose the last moments.
     Relaxed,
-}
-
-/// Use of the file by a process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Reads and writes; creates the file when it is missing.
-    #[default]
-    Owner,
-    /// Only reads, as the nodes of the other places do; a missing file is `Unavailable` until it
-    /// appears.
-    Reader,
 }
 
 /// Settings of an [`SqliteStores`](crate::SqliteStores).

@@ -2,8 +2,9 @@
 //!
 //! Each "must" in the docs of these traits is a case of the conformance kit
 //! (`antiphon-persistence-tck`), which any implementation can run. A backend implements all of them
-//! on one session and hands them out as [`Stores`].
+//! on one session and hands them out as [`Stores`]; programs open it by [`Backend`].
 
+mod backend;
 mod coordination;
 mod deferred;
 mod journal;
@@ -14,6 +15,7 @@ mod snapshot;
 
 use std::sync::Arc;
 
+pub use backend::{Backend, Count, OpenBackend, Role, StatementCounts};
 pub use coordination::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };

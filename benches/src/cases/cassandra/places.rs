@@ -24,9 +24,8 @@ async fn two_nodes() -> [Embedded; 2] {
     let run = new_place();
     let of = async |place: &str| settings(&format!("{run}/{place}")).await;
     let (a, b) = (of("A").await, of("B").await);
-    let journal = move |place: &str| {
-        Journal::Cassandra(Box::new(if place == "A" { a.clone() } else { b.clone() }))
-    };
+    let journal =
+        move |place: &str| Journal::cassandra(if place == "A" { a.clone() } else { b.clone() });
     [node_on(&journal, "A", "B").await, node_on(&journal, "B", "A").await]
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::tables::StatementCounts;
+use antiphon_persistence::store::StatementCounts;
 
 /// The counts of one statement while they grow.
 #[derive(Default)]

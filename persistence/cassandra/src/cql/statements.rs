@@ -9,7 +9,7 @@ use scylla::statement::unprepared::Statement;
 use super::ServerSettings;
 use super::counts::Counts;
 use super::sessions::Use;
-use crate::tables::StatementCounts;
+use antiphon_persistence::store::StatementCounts;
 
 /// A statement with its name in metrics and errors.
 pub(super) struct Named {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use antiphon_persistence::record::checksum::{Checksum, DAMAGED};
+use antiphon_persistence::store::StatementCounts;
 use async_trait::async_trait;
 use bytes::Bytes;
 use scylla::statement::batch::{Batch, BatchType};
@@ -14,7 +15,7 @@ use super::statements::Statements;
 use crate::damaged::damaged;
 use crate::tables::{
     Cell, CellWrite, Cells, EventRow, Failed, LaneId, LanePosition, LaneState, Outcome, PartState,
-    RoundAnswer, RoundPage, RoundWrite, StatementCounts, StreamRow, Tables, WriterRow,
+    RoundAnswer, RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
 };
 
 /// Rounds in one page: some 4 MiB at the default size of a round.

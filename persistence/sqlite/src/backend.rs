@@ -1,0 +1,100 @@
+//! A file as a journal of any kind: the door for programs that take every store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use antiphon_persistence::store::{Backend, Count, OpenBackend, Role, Row, Stores};
+use antiphon_persistence::verify::Report;
+use antiphon_persistence::{Error, ErrorKind, Result};
+use async_trait::async_trait;
+
+use crate::{SqliteSettings, SqliteStores, check_file, peek_row, real_path};
+
+/// A journal in a file: its path and its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteJournal {
+    /// The file; all nodes of the place use the same one.
+    pub path: PathBuf,
+    /// The settings of the file.
+    pub settings: SqliteSettings,
+}
+
+impl SqliteJournal {
+    /// The journal in the file at `path`.
+    pub fn new(path: impl Into<PathBuf>, settings: SqliteSettings) -> Self {
+        Self { path: path.into(), settings }
+    }
+}
+
+#[async_trait]
+impl Backend for SqliteJournal {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(real_path(&self.path).display().to_string())
+    }
+
+    fn check(&self, role: Role) -> Result<()> {
+        self.settings.validate()?;
+        self.settings.role.check(self.kind(), role)?;
+        match check_file(&self.path, role) {
+            // another process may create the file later
+            Err(error) if role == Role::Reader && error.kind() == ErrorKind::Unavailable => Ok(()),
+            checked => checked,
+        }
+    }
+
+    fn check_exists(&self) -> Result<()> {
+        let path = &self.path;
+        let is_there = path.try_exists().map_err(|error| {
+            Error::unavailable(format!("`journal`: {path:?} cannot be looked at"))
+                .with_source(error)
+        })?;
+        if !is_there {
+            return Err(Error::rejected(format!(
+                "`journal`: expected the journal of the place at {path:?}, actual no file: a relative path starts at the current folder"
+            )));
+        }
+        // refuses a file without tables, in which an owner would make them
+        check_file(path, Role::Reader)
+    }
+
+    fn peek_row(&self, table: &str, key: &str) -> Result<Option<Row>> {
+        peek_row(&self.path, table, key)
+    }
+
+    async fn open(&self, role: Role) -> Result<Arc<dyn OpenBackend>> {
+        self.settings.role.check(self.kind(), role)?;
+        let settings = SqliteSettings { role, ..self.settings.clone() };
+        Ok(Arc::new(SqliteStores::open(&self.path, settings)?))
+    }
+}
+
+#[async_trait]
+impl OpenBackend for SqliteStores {
+    fn stores(&self) -> Stores {
+        Self::stores(self)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check_file()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        Self::trouble(self)
+    }
+
+    fn counts(&self) -> Vec<Count> {
+        self.stats().named()
+    }
+
+    async fn verify(&self) -> Result<Report> {
+        Self::verify(self).await
+    }
+}
