@@ -1,21 +1,26 @@
 //! The first bytes of a connection: the id of each side, and the proof of the cookie.
 //!
 //! ```text
-//! hello, both ways                        proof, both ways
-//!  0 [u8; 8] "ANTIPHON"                    0 [u8; 32] SHA-256 of: cookie length, cookie,
-//!  8 u16     version of the protocol                  the other's nonce, own id
-//! 10 [u8; 16] nonce
+//! hello, both ways                        proof, of the dialling side first
+//!  0 [u8; 8] "ANTIPHON"                    0 [u8; 32] HMAC-SHA-256, with the cookie as key, of:
+//!  8 u16     version of the protocol                  1 for the dialling side, 2 for the other,
+//! 10 [u8; 16] nonce                                   the dialling side's hello, the other's hello
 //! 26 u16     length of the cluster's name
 //! 28 u16     length of the node's id
 //! 30 ...     name, id
 //! ```
 //!
-//! All numbers are little-endian. The id is part of the proof, so that a proof cannot be sent back
-//! to its maker.
+//! All numbers are little-endian.
+//!
+//! - A proof covers both hellos and the side, so it is good for this connection and this side only:
+//!   a proof that was made for another connection, or by the same side, is refused.
+//! - The accepting side checks the dialling side's proof before it makes its own: who dials without
+//!   the cookie gets no proof, with which it could try out cookies. It gets zeros, so that a node
+//!   with a wrong cookie can say why it was refused.
+//! - Nothing after the greeting is protected: the cookie is no replacement for TLS.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::TcpSettings;
@@ -23,23 +28,36 @@ use crate::text::foreign;
 use crate::{Error, NodeId, Result};
 
 const MAGIC: &[u8; 8] = b"ANTIPHON";
-const VERSION: u16 = 1;
+/// Version 2 has the proofs above; those of version 1 could be passed on to another connection.
+const VERSION: u16 = 2;
 const NAME_BYTES_MAX: usize = 1024;
+const PROOF_BYTES: usize = 32;
+
+/// The place of the accepting side's proof when the other side's is wrong.
+const REFUSED: [u8; PROOF_BYTES] = [0; PROOF_BYTES];
+
+/// This side of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Dials,
+    Accepts,
+}
 
 /// Says hello, checks the other side, and returns its id. `claimed` is set to the id that the other
 /// side claims, also when it is refused.
 pub(super) async fn greet<S>(
     stream: &mut S,
     me: &NodeId,
+    side: Side,
     settings: &TcpSettings,
     claimed: &mut Option<NodeId>,
 ) -> Result<NodeId>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let nonce = nonce();
     let own_id = me.to_string();
-    write(stream, &hello(&nonce, &settings.cluster_name, &own_id)).await?;
+    let own = hello(&nonce()?, &settings.cluster_name, &own_id);
+    write(stream, &own).await?;
 
     let mut head = [0; 30];
     read(stream, &mut head).await?;
@@ -62,17 +80,36 @@ where
             foreign(&cluster)
         )));
     }
-    write(stream, &proof(settings.cookie.expose(), &head[10..26], &own_id)).await?;
-    let mut other = [0; 32];
-    read(stream, &mut other).await?;
-    // the nonce is used once, so the time of the comparison reveals nothing useful
-    if other != proof(settings.cookie.expose(), &nonce, &id) {
-        return Err(Error::rejected(format!(
-            "`cookie`: that of `{}` is another one",
-            foreign(&id)
-        )));
+    let node: NodeId = id.parse()?;
+    if node == *me {
+        return Err(Error::rejected(format!("`{node}` is the id of this node itself")));
     }
-    id.parse()
+    let mut other = head.to_vec();
+    other.extend_from_slice(cluster.as_bytes());
+    other.extend_from_slice(id.as_bytes());
+    let cookie = settings.cookie.expose();
+    let of = |prover: Side| match side {
+        Side::Dials => proof(cookie, prover, &own, &other),
+        Side::Accepts => proof(cookie, prover, &other, &own),
+    };
+    let wrong = || Error::rejected(format!("`cookie`: that of `{}` is another one", foreign(&id)));
+    let mut sent = [0; PROOF_BYTES];
+    match side {
+        Side::Dials => {
+            write(stream, &of(Side::Dials).finalize().into_bytes()).await?;
+            read(stream, &mut sent).await?;
+            of(Side::Accepts).verify_slice(&sent).map_err(|_| wrong())?;
+        }
+        Side::Accepts => {
+            read(stream, &mut sent).await?;
+            if of(Side::Dials).verify_slice(&sent).is_err() {
+                write(stream, &REFUSED).await?;
+                return Err(wrong());
+            }
+            write(stream, &of(Side::Accepts).finalize().into_bytes()).await?;
+        }
+    }
+    Ok(node)
 }
 
 fn hello(nonce: &[u8; 16], cluster_name: &str, id: &str) -> Vec<u8> {
@@ -89,22 +126,25 @@ fn hello(nonce: &[u8; 16], cluster_name: &str, id: &str) -> Vec<u8> {
     hello
 }
 
-fn nonce() -> [u8; 16] {
+fn nonce() -> Result<[u8; 16]> {
     let mut nonce = [0; 16];
-    for half in nonce.chunks_exact_mut(8) {
-        // keyed by the operating system's randomness
-        half.copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
-    }
-    nonce
+    getrandom::fill(&mut nonce).map_err(|error| {
+        Error::unavailable(format!("the system gives no random number: {error}"))
+    })?;
+    Ok(nonce)
 }
 
-fn proof(cookie: &str, nonce: &[u8], id: &str) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update((cookie.len() as u64).to_le_bytes());
-    hash.update(cookie.as_bytes());
-    hash.update(nonce);
-    hash.update(id.as_bytes());
-    hash.finalize().into()
+/// The proof of one side, over the hello of the dialling side and that of the accepting side.
+fn proof(cookie: &str, prover: Side, dials: &[u8], accepts: &[u8]) -> Hmac<Sha256> {
+    let key = cookie.as_bytes();
+    let mut proof = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length is taken");
+    proof.update(&[match prover {
+        Side::Dials => 1,
+        Side::Accepts => 2,
+    }]);
+    proof.update(dials);
+    proof.update(accepts);
+    proof
 }
 
 async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> Result<()> {
@@ -137,7 +177,7 @@ mod tests {
     use super::*;
 
     fn fixture(name: &str) -> String {
-        let lines = include_str!("../../../fixtures/wire-1.txt");
+        let lines = include_str!("../../../fixtures/wire-2.txt");
         let mut lines = lines.lines().filter_map(|line| line.split_once(" = "));
         lines.find(|(other, _)| *other == name).expect("a line").1.to_owned()
     }
@@ -147,9 +187,105 @@ mod tests {
     }
 
     #[test]
-    fn hello_and_proof_are_those_of_the_fixtures() {
+    fn hello_and_proofs_are_those_of_the_fixtures() {
         let nonce = std::array::from_fn(|index| u8::try_from(index).unwrap());
-        assert_eq!(hex(&hello(&nonce, "antiphon", "a@1")), fixture("hello"));
-        assert_eq!(hex(&proof("secret", &nonce, "a@1")), fixture("proof"));
+        let (dials, accepts) =
+            (hello(&nonce, "antiphon", "a@1"), hello(&[7; 16], "antiphon", "b@1"));
+        assert_eq!(hex(&dials), fixture("hello"));
+        for (name, side) in [("proof.dials", Side::Dials), ("proof.accepts", Side::Accepts)] {
+            let proof = proof("secret", side, &dials, &accepts).finalize().into_bytes();
+            assert_eq!(hex(&proof), fixture(name));
+        }
+    }
+
+    fn settings(cookie: &str) -> TcpSettings {
+        TcpSettings { cookie: cookie.into(), ..TcpSettings::default() }
+    }
+
+    fn id(name: &str) -> NodeId {
+        NodeId::new(name, 1).unwrap()
+    }
+
+    /// A side that greets until the end, and the other end of its connection.
+    fn side(
+        name: &str,
+        side: Side,
+        cookie: &str,
+    ) -> (tokio::task::JoinHandle<Result<NodeId>>, tokio::io::DuplexStream) {
+        let (mut here, there) = tokio::io::duplex(4096);
+        let (me, settings) = (id(name), settings(cookie));
+        let greeting = async move { greet(&mut here, &me, side, &settings, &mut None).await };
+        (crate::task::spawn("side", greeting), there)
+    }
+
+    async fn hello_of(stream: &mut tokio::io::DuplexStream) -> Vec<u8> {
+        let mut hello = vec![0; 30];
+        stream.read_exact(&mut hello).await.unwrap();
+        let names = usize::from(hello[26]) + usize::from(hello[28]);
+        let mut rest = vec![0; names];
+        stream.read_exact(&mut rest).await.unwrap();
+        hello.extend(rest);
+        hello
+    }
+
+    #[tokio::test]
+    async fn sides_with_one_cookie_greet_each_other_and_others_are_told_why_not() {
+        for (theirs, expected) in [("x", true), ("y", false), ("", false)] {
+            let (a, mut of_a) = side("a", Side::Dials, "x");
+            let (b, mut of_b) = side("b", Side::Accepts, theirs);
+            tokio::io::copy_bidirectional(&mut of_a, &mut of_b).await.unwrap();
+            let (a, b) = (a.await.unwrap(), b.await.unwrap());
+            if expected {
+                assert_eq!((a.unwrap(), b.unwrap()), (id("b"), id("a")));
+            } else {
+                for error in [a.unwrap_err(), b.unwrap_err()] {
+                    assert!(error.to_string().contains("`cookie`: that of"), "{error}");
+                }
+            }
+        }
+    }
+
+    /// A stranger without the cookie opens two connections to a node, and gives the nonce of the
+    /// one back on the other.
+    #[tokio::test]
+    async fn a_node_makes_no_proof_that_a_stranger_could_pass_on() {
+        let (first, mut of_first) = side("a", Side::Accepts, "x");
+        let (second, mut of_second) = side("a", Side::Accepts, "x");
+        let asked = hello_of(&mut of_first).await;
+        let nonce: [u8; 16] = asked[10..26].try_into().unwrap();
+        hello_of(&mut of_second).await;
+        of_second.write_all(&hello(&nonce, "antiphon", "b@1")).await.unwrap();
+        of_second.write_all(&[1; PROOF_BYTES]).await.unwrap();
+        let mut given = [0; PROOF_BYTES];
+        of_second.read_exact(&mut given).await.unwrap();
+        assert_eq!(given, REFUSED, "who shows no proof gets none");
+        second.await.unwrap().unwrap_err();
+
+        of_first.write_all(&hello(&[0; 16], "antiphon", "a@1")).await.unwrap();
+        let error = first.await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("the id of this node itself"), "{error}");
+    }
+
+    /// A stranger between two nodes passes what they say on; each believes to have dialled.
+    #[tokio::test]
+    async fn a_proof_of_the_dialling_side_is_none_of_the_accepting_side() {
+        let (a, mut of_a) = side("a", Side::Dials, "x");
+        let (b, mut of_b) = side("b", Side::Dials, "x");
+        tokio::io::copy_bidirectional(&mut of_a, &mut of_b).await.unwrap();
+        a.await.unwrap().unwrap_err();
+        b.await.unwrap().unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_hello_of_version_1_is_refused_by_its_version() {
+        let (a, mut of_a) = side("a", Side::Accepts, "x");
+        let lines = include_str!("../../../fixtures/wire-1.txt");
+        let old = lines.lines().find_map(|line| line.strip_prefix("hello = ")).unwrap();
+        let old: Vec<u8> = (0..old.len() / 2)
+            .map(|at| u8::from_str_radix(&old[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        of_a.write_all(&old).await.unwrap();
+        let error = a.await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("expected version 2, actual 1"), "{error}");
     }
 }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TcpSettings {
-    /// The secret that both sides of a connection must know; empty for none. It keeps clusters
-    /// apart; it does not hide the sent bytes.
+    /// The secret that both sides of a connection must know; empty for none. A node without it is
+    /// not greeted; it does not hide the sent bytes.
     pub cookie: Secret,
     /// The cluster; a connection from another cluster is refused. The name in the node's settings
     /// replaces this one.

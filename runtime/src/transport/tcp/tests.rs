@@ -168,7 +168,10 @@ impl Liar {
         // the place of an earlier connection is given back a moment after its end
         for _ in 0..1000 {
             let mut stream = TcpStream::connect(&to.address).await.unwrap();
-            if hello::greet(&mut stream, &id, &cookie("x"), &mut None).await.is_ok() {
+            if hello::greet(&mut stream, &id, hello::Side::Dials, &cookie("x"), &mut None)
+                .await
+                .is_ok()
+            {
                 wait("the liar", to, || to.gate.is_connected(&id)).await;
                 return Self { id, stream, number: 0 };
             }
@@ -331,7 +334,7 @@ async fn probes_are_answered_while_a_long_message_is_read() {
 async fn a_name_with_line_breaks_and_terminal_escapes_is_refused_and_shown_escaped() {
     let a = side("a", 1, "x");
     let mut stream = TcpStream::connect(&a.address).await.unwrap();
-    let mut hello = b"ANTIPHON\x01\x00".to_vec();
+    let mut hello = b"ANTIPHON\x02\x00".to_vec();
     hello.extend_from_slice(&[0; 16]);
     let cluster = "anti\nphon\u{1b}[2J";
     hello.extend_from_slice(&u16::try_from(cluster.len()).unwrap().to_le_bytes());
@@ -341,7 +344,8 @@ async fn a_name_with_line_breaks_and_terminal_escapes_is_refused_and_shown_escap
     let (mut other, mut own) = tokio::io::duplex(4096);
     other.write_all(&hello).await.unwrap();
     let settings = TcpSettings::default();
-    let error = hello::greet(&mut own, &a.id, &settings, &mut None).await.unwrap_err().to_string();
+    let error = hello::greet(&mut own, &a.id, hello::Side::Accepts, &settings, &mut None).await;
+    let error = error.unwrap_err().to_string();
     assert!(error.contains(r"`anti\u{a}phon\u{1b}[2J`"), "{error}");
 
     stream.write_all(&hello).await.unwrap();

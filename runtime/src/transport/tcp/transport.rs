@@ -97,7 +97,9 @@ impl TcpTransport {
     async fn connection(&self, mut stream: TcpStream, expected: Option<&NodeId>) -> Result<()> {
         tune(&stream, self.settings.user_timeout);
         let mut claimed = None;
-        let greeting = hello::greet(&mut stream, &self.me, &self.settings, &mut claimed);
+        // only the side that dials knows whom to expect
+        let side = if expected.is_some() { hello::Side::Dials } else { hello::Side::Accepts };
+        let greeting = hello::greet(&mut stream, &self.me, side, &self.settings, &mut claimed);
         let limit = self.settings.handshake_timeout;
         let greeted = tokio::time::timeout(limit, greeting).await.unwrap_or_else(|_| {
             Err(Error::timeout(format!("no hello within {limit:?} (`handshake_timeout`)")))
