@@ -59,7 +59,7 @@ pub async fn run(folder: &Path, writes: i64) -> Result<Ran> {
             }
             let first = values.values().next();
             if values.values().all(|value| Some(value) == first) {
-                return Ok(values);
+                return Ok::<_, Error>(values);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -77,5 +77,5 @@ async fn a_reader_writes_nothing_and_a_missing_log_may_come_later() {
     let reader = open(&path, Role::Reader).expect("a log");
     raise(&owner, 7).await.expect("stored");
     assert_eq!(reader.coordination.scan("t").await.expect("a table").token, FencingToken(7));
-    assert_eq!(raise(&reader, 8).await.err().expect("refused").kind(), ErrorKind::Rejected);
+    assert_eq!(raise(&reader, 8).await.expect_err("refused").kind(), ErrorKind::Rejected);
 }
