@@ -5,10 +5,10 @@
 //! ```
 //!
 //! - Numbers are little-endian. The checksum is FNV-1a over the operation.
-//! - A change is made in memory, appended and synced under an exclusive lock of the file; then it is
+//! - A change is made in memory, appended and synced under an exclusive lock of the file, and then
 //!   acknowledged. A read takes the records of other processes first, under a shared lock.
 //! - A record that the end of the file cuts off was never acknowledged: the next writer removes it.
-//! - Any other record that does not fit its checksum is damage: nothing is read or written any more.
+//! - Any other record that does not fit its checksum is damage: nothing is read or written then.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
