@@ -67,9 +67,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Reads a row of a coordination table without opening the journal. Creates and changes nothing.
-    /// `None` when there is no such row, and also, as by default, when only an open journal can be
-    /// read.
+    /// Reads a row of a coordination table without opening the journal. Nothing is created or
+    /// changed. `None` when there is no such row, and also, as by default, when only an open
+    /// journal can be read.
     ///
     /// # Errors
     /// `Corrupt` or `Unavailable` when the row cannot be read.
