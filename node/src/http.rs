@@ -3,7 +3,8 @@
 //! The header `antiphon-replica` names a replica. The header `antiphon-policy` (`nearest`,
 //! `sticky:TEXT`, `fail-over`) chooses a replica; `fail-over` is the default. The header
 //! `antiphon-replica` of the answer names the replica that answered. Characters that a header
-//! cannot carry are percent-encoded in both directions.
+//! cannot carry are percent-encoded in both directions. A command with the header `origin` is
+//! refused: a web page sent it, and any page can send one to a port that its reader reaches.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -225,6 +226,12 @@ async fn write(
         Err(error) => return refuse_path(&error),
     };
     let expected = || types.get(entity_type.as_str()).map_or("JSON", |known| known.expected());
+    if headers.contains_key(header::ORIGIN) {
+        // a browser sends this header with every command of a page, also of a page of a stranger,
+        // which reaches ports that the stranger does not
+        let error = "a web page sent this command (header `origin`)";
+        return refuse(StatusCode::FORBIDDEN, error, "a command of a program, not of a page");
+    }
     let body = match body {
         Ok(body) => body,
         Err(error) => return refuse(error.status(), &error.body_text(), expected()),

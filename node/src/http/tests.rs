@@ -24,6 +24,11 @@ impl Asked for Unasked {
 
 /// Posts a body. Returns the status line and the JSON of the answer.
 async fn post(path: &str, body: &[u8]) -> (String, Value) {
+    post_with(path, "", body).await
+}
+
+/// The same with further header lines.
+async fn post_with(path: &str, headers: &str, body: &[u8]) -> (String, Value) {
     let types: Types = Arc::new(BTreeMap::from([("counter", Box::new(Unasked) as Box<dyn Asked>)]));
     let routes = routes().with_state(types);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -33,7 +38,7 @@ async fn post(path: &str, body: &[u8]) -> (String, Value) {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let length = body.len();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("sent");
     stream.write_all(body).await.expect("sent");
@@ -51,6 +56,16 @@ async fn a_body_with_a_key_twice_is_refused() {
     assert!(status.contains(" 400 "), "{status}");
     assert!(body["error"].as_str().is_some_and(|error| error.contains("twice")), "{body}");
     assert_eq!(body["expected"], r#"{"add": 1}"#);
+}
+
+#[tokio::test]
+async fn a_command_of_a_web_page_is_refused() {
+    for origin in ["https://evil.example", "http://x", "null"] {
+        let headers = format!("origin: {origin}\r\ncontent-type: text/plain\r\n");
+        let (status, body) = post_with("/entities/counter/x", &headers, b"{\"add\":1}").await;
+        assert!(status.contains(" 403 "), "{origin}: {status}");
+        assert!(body["error"].as_str().is_some_and(|error| error.contains("origin")), "{body}");
+    }
 }
 
 #[tokio::test]
