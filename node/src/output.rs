@@ -6,7 +6,7 @@
 //! would have ended.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use antiphon::prelude::*;
 
@@ -23,6 +23,11 @@ pub(crate) use say;
 /// `Unavailable` when the text cannot be written, except to a pipe whose reader ended.
 pub fn print(text: fmt::Arguments<'_>) -> Result<()> {
     as_printed(write(&mut io::stdout().lock(), text))
+}
+
+/// Returns whether the standard output is a terminal, on which a line can be written again.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// Prints a line of a node to the standard output. A node works without its output, so an error is

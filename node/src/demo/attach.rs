@@ -29,6 +29,8 @@ use crate::output::say;
 
 /// Default number of bids: enough for half an hour at the default pace.
 const BIDS: usize = 180_000;
+/// Default bids a second.
+const PACE: u32 = 100;
 /// Longest time until the places are ready, and until they agree after the last bid.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -49,26 +51,23 @@ pub(super) async fn run(arguments: &DemoArguments) -> Result<bool> {
         ..Bids::RECORDED
     };
     let bids = Arc::new(settings.generate());
-    let feed = Feed::start(&places, bids.clone(), Some(arguments.pace));
+    let feed = Feed::start(&places, bids.clone(), arguments.pace.unwrap_or(PACE));
     let mut watch = Watch::default();
-    let mut stages: Vec<(String, Stage)> = Vec::new();
+    let mut stages: Vec<Stage> = Vec::new();
     for name in &arguments.stage {
         say!("stage begins: {name}")?;
         over.recv().await;
-        let sum = |of: fn(&Stage) -> usize| stages.iter().map(|(_, stage)| of(stage)).sum();
-        let stage = feed.stage(sum(|stage| stage.bids), sum(|stage| stage.retries));
-        watch.look(&places).await?;
+        let figures = watch.look(&places).await?;
+        let stage = feed.stage(name, &stages, &figures);
         let apart = verify::apart(&places, &bids).await?;
         say!("stage ended: {name}: {}", line(&stage, apart))?;
-        stages.push((name.clone(), stage));
+        stages.push(stage);
     }
     let outcome = feed.stop().await;
 
     let converged = verify::converged(&places, &bids, LIMIT).await?;
     let journals = verify::journals(&places, &outcome.acknowledged).await?;
-    watch.look(&places).await?;
-    let figures = watch.sum();
-    let report = Report { outcome, failed_over: None, stages, converged, journals, figures };
+    let report = Report { outcome, failed_over: None, stages, converged, journals };
     report.print()?;
     Ok(report.is_good())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use antiphon::persistence::time::{Clock, SystemClock};
@@ -12,6 +12,7 @@ use antiphon_auction::RecordedBid;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use super::figures::Figures;
 use super::places::Places;
 use crate::client::Client;
 use crate::output::{self, say};
@@ -31,7 +32,15 @@ struct Shared {
     /// By replica, the HTTP addresses of its nodes.
     nodes: RwLock<BTreeMap<String, Vec<String>>>,
     acknowledged: Mutex<BTreeSet<u64>>,
+    /// The numbers of the bids that were begun and are not answered.
+    under_way: Mutex<BTreeSet<u64>>,
     refused: AtomicUsize,
+}
+
+impl Shared {
+    fn under_way(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A running feed of bids.
@@ -47,22 +56,25 @@ pub(super) struct Feed {
 pub(super) struct Outcome {
     pub(super) acknowledged: BTreeSet<u64>,
     pub(super) total: usize,
-    /// Attempts that got no answer or a "not now", and were repeated.
-    pub(super) retries: usize,
 }
 
 /// The result of the bids of one stage.
 #[derive(Debug)]
 pub(super) struct Stage {
+    /// The state of the places meanwhile, such as "all nodes up".
+    pub(super) name: String,
     pub(super) bids: usize,
+    /// Attempts that got no answer or a "not now", and were repeated.
     pub(super) retries: usize,
     /// By replica, the longest time that a bid took, with all its attempts.
     pub(super) longest: BTreeMap<String, Duration>,
+    /// The events that became durable at other replicas meanwhile.
+    pub(super) figures: Figures,
 }
 
 impl Feed {
-    /// Sends the bids: as fast as the places take them, or `pace` bids a second.
-    pub(super) fn start(places: &Places, bids: Arc<Vec<RecordedBid>>, pace: Option<u32>) -> Self {
+    /// Sends `pace` bids a second, or fewer if the places do not take them.
+    pub(super) fn start(places: &Places, bids: Arc<Vec<RecordedBid>>, pace: u32) -> Self {
         let shared = Arc::new(Shared::default());
         let feed = Self { shared: shared.clone(), total: bids.len(), tasks: Vec::new() };
         feed.replace(places);
@@ -82,10 +94,8 @@ impl Feed {
                         if bid.replica % replica_count != index {
                             continue;
                         }
-                        if let Some(pace) = pace {
-                            let due = began + Duration::from_secs_f64(at as f64 / f64::from(pace));
-                            tokio::time::sleep_until(due).await;
-                        }
+                        let due = began + Duration::from_secs_f64(at as f64 / f64::from(pace));
+                        tokio::time::sleep_until(due).await;
                         if sender.shared.is_stopped.load(Ordering::Relaxed) {
                             return;
                         }
@@ -106,13 +116,26 @@ impl Feed {
         *self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner) = nodes;
     }
 
-    /// Ends a stage; `bids_before` and `retries_before` are the sums of the stages before it.
-    pub(super) fn stage(&self, bids_before: usize, retries_before: usize) -> Stage {
+    /// Ends the stage that follows `before`; `figures` are the sums of all stages until now.
+    pub(super) fn stage(&self, name: &str, before: &[Stage], figures: &Figures) -> Stage {
+        let sum = |of: fn(&Stage) -> usize| before.iter().map(of).sum::<usize>();
+        let mut stage = Figures::default();
+        before.iter().for_each(|before| stage.merge(&before.figures));
         let mut longest = self.shared.longest.lock().unwrap_or_else(PoisonError::into_inner);
         Stage {
-            bids: self.shared.done.load(Ordering::Relaxed) - bids_before,
-            retries: self.shared.retries.load(Ordering::Relaxed) - retries_before,
+            name: name.to_owned(),
+            bids: self.shared.done.load(Ordering::Relaxed) - sum(|stage| stage.bids),
+            retries: self.shared.retries.load(Ordering::Relaxed) - sum(|stage| stage.retries),
             longest: std::mem::take(&mut longest),
+            figures: figures.since(&stage),
+        }
+    }
+
+    /// Waits for the answers of the bids that are under way now; further bids go on.
+    pub(super) async fn answered(&self) {
+        let now = self.shared.under_way().clone();
+        while !self.shared.under_way().is_disjoint(&now) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -128,31 +151,30 @@ impl Feed {
             let done = self.shared.done.load(Ordering::Relaxed);
             let retries = self.shared.retries.load(Ordering::Relaxed);
             let total = self.total;
-            output::print(format_args!("\r{done:>6} of {total} bids, {retries} repeated  "))?;
-            if done as f64 >= self.total as f64 * share {
+            let is_over = done as f64 >= self.total as f64 * share;
+            let line = format!("{done:>6} of {total} bids, {retries} repeated");
+            if output::is_terminal() {
+                output::print(format_args!("\r{line}  "))?;
+            } else if is_over {
+                // a line that is written over again and again makes a file hard to read
+                output::print(format_args!("{line}"))?;
+            }
+            if is_over {
                 return say!("");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    pub(super) async fn finish(self) -> Result<Outcome> {
-        self.progress_until(1.0).await?;
-        Ok(self.ended().await)
-    }
-
-    async fn ended(self) -> Outcome {
+    /// Waits for the answers of all bids.
+    pub(super) async fn ended(self) -> Outcome {
         for task in self.tasks {
             let _ = task.await;
         }
         let acknowledged = std::mem::take(
             &mut *self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner),
         );
-        Outcome {
-            acknowledged,
-            total: self.shared.begun.load(Ordering::Relaxed),
-            retries: self.shared.retries.load(Ordering::Relaxed),
-        }
+        Outcome { acknowledged, total: self.shared.begun.load(Ordering::Relaxed) }
     }
 }
 
@@ -175,6 +197,7 @@ impl Sender {
         let body = json!({ "place": bid.bid });
         let headers = [("antiphon-replica", self.replica.as_str())];
         self.shared.begun.fetch_add(1, Ordering::Relaxed);
+        self.shared.under_way().insert(bid.bid.number);
         let began = SystemClock.now();
         loop {
             let client = self.client.get_or_insert_with(|| {
@@ -197,6 +220,7 @@ impl Sender {
                     let longest = all.entry(self.replica.clone()).or_default();
                     *longest = (*longest).max(SystemClock.now() - began);
                     self.shared.done.fetch_add(1, Ordering::Relaxed);
+                    self.shared.under_way().remove(&bid.bid.number);
                     return;
                 }
                 _ => {

@@ -1,32 +1,29 @@
 //! Figures from the nodes' metrics: latencies and paths of events, summed over all processes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use antiphon::persistence::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 
 use super::places::{PlaceNode, Places};
 use crate::client::Client;
 
+/// Time without an event from a journal after which a fault counts as over, and the longest wait for
+/// it.
+const CALM: Duration = Duration::from_millis(300);
+const CALM_LIMIT: Duration = Duration::from_secs(10);
+
 /// Sums over processes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     /// By upper bound in microseconds: events that took at most that time.
-    latencies: BTreeMap<u64, u64>,
+    pub(super) latencies: BTreeMap<u64, u64>,
     pub(super) direct: u64,
     pub(super) pulled: u64,
 }
 
 impl Figures {
-    /// Adds the metrics of all running nodes, or of the node named `only`.
-    pub(super) async fn add(&mut self, places: &Places, only: Option<&str>) -> Result<()> {
-        for node in places.nodes.iter().filter(|node| node.is_running) {
-            if only.is_none_or(|name| name == node.name) {
-                self.merge(&Self::of(node).await?);
-            }
-        }
-        Ok(())
-    }
-
     async fn of(node: &PlaceNode) -> Result<Self> {
         let mut figures = Self::default();
         let (_, body) = Client::new(node.http.clone()).get("/metrics", &[]).await?;
@@ -36,7 +33,21 @@ impl Figures {
         Ok(figures)
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// The figures that were added since `before`, an earlier sum.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        let latencies = self.latencies.iter().map(|(bound, count)| {
+            let before = before.latencies.get(bound).copied().unwrap_or_default();
+            (*bound, count.saturating_sub(before))
+        });
+        Self {
+            latencies: latencies.collect(),
+            direct: self.direct.saturating_sub(before.direct),
+            pulled: self.pulled.saturating_sub(before.pulled),
+        }
+    }
+
+    /// Adds other figures.
+    pub(super) fn merge(&mut self, other: &Self) {
         for (bound, count) in &other.latencies {
             *self.latencies.entry(*bound).or_default() += count;
         }
@@ -73,8 +84,8 @@ impl Figures {
     }
 }
 
-/// Figures of nodes that another program kills and restarts. The counters of a process are lost
-/// with it, so they are read from time to time.
+/// Figures of nodes that are killed and restarted. The counters of a process are lost with it, so
+/// they are read from time to time.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     ended: Figures,
@@ -82,13 +93,28 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Reads the counters of all nodes. A node with lower counters than before is a new process;
-    /// the last values of the old process are kept.
-    pub(super) async fn look(&mut self, places: &Places) -> Result<()> {
-        for node in &places.nodes {
+    /// Reads the counters of all running nodes, and returns the sum over all processes. A node with
+    /// lower counters than before is a new process; the last values of the old process are kept.
+    pub(super) async fn look(&mut self, places: &Places) -> Result<Figures> {
+        for node in places.nodes.iter().filter(|node| node.is_running) {
             self.note(&node.name, Figures::of(node).await?);
         }
-        Ok(())
+        Ok(self.sum())
+    }
+
+    /// Looks until no event has come by reading a journal for a moment, so that the events of a
+    /// fault are not counted in the stage after it.
+    pub(super) async fn look_until_calm(&mut self, places: &Places) -> Result<Figures> {
+        let mut before = self.look(places).await?;
+        let until = SystemClock.now() + CALM_LIMIT;
+        loop {
+            tokio::time::sleep(CALM).await;
+            let now = self.look(places).await?;
+            if now.pulled == before.pulled || SystemClock.now() > until {
+                return Ok(now);
+            }
+            before = now;
+        }
     }
 
     fn note(&mut self, node: &str, now: Figures) {
@@ -100,8 +126,7 @@ impl Watch {
         }
     }
 
-    /// The sum over all processes.
-    pub(super) fn sum(&self) -> Figures {
+    fn sum(&self) -> Figures {
         let mut sum = self.ended.clone();
         self.newest.values().for_each(|figures| sum.merge(figures));
         sum
@@ -120,5 +145,20 @@ mod tests {
             watch.note(node, figures(direct));
         }
         assert_eq!(watch.sum().direct, 7 + 3 + 1);
+    }
+
+    #[test]
+    fn a_stage_has_the_events_that_came_since_the_stage_before() {
+        let figures = |text: &str| {
+            let mut figures = Figures::default();
+            text.lines().for_each(|line| figures.line(line));
+            figures
+        };
+        let name = "antiphon_replication_seconds_bucket{type=\"auction\",le=";
+        let before = figures(&format!("{name}\"0.001\"}} 5\n{name}\"+Inf\"}} 6"));
+        let now = figures(&format!("{name}\"0.001\"}} 5\n{name}\"0.25\"}} 9\n{name}\"+Inf\"}} 9"));
+        assert_eq!(before.latency_at_most(0.5), Some(1.0));
+        assert_eq!(now.since(&before).latency_at_most(0.5), Some(250.0));
+        assert_eq!(now.since(&now).latency_at_most(0.5), None);
     }
 }

@@ -30,10 +30,14 @@ use crate::output::{self, say};
 pub use server::JournalKind;
 
 use feed::Feed;
-use figures::Figures;
+use figures::Watch;
 use places::Places;
 use report::Report;
 use server::Server;
+
+/// Default bids a second: a load that the nodes bear with ease, so that the table shows latencies
+/// and no queues.
+const PACE: u32 = 1000;
 
 /// The arguments of the demo.
 #[derive(Debug, Clone, Args)]
@@ -73,9 +77,9 @@ pub struct DemoArguments {
     /// each stage, in order. After the last stage the bids end, and the checks begin.
     #[arg(long, value_name = "TEXT", requires = "attach")]
     stage: Vec<String>,
-    /// Bids a second to attached places.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pace: u32,
+    /// Bids a second; by default 1000, and 100 to attached places.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pace: Option<u32>,
 }
 
 /// Runs the demo. Returns whether all checks hold.
@@ -164,26 +168,30 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
     verify::wait_ready(&places, Duration::from_secs(30)).await?;
 
     let bids = Arc::new(bids(&arguments));
-    let feed = Feed::start(&places, bids.clone(), None);
+    let feed = Feed::start(&places, bids.clone(), arguments.pace.unwrap_or(PACE));
+    let (mut watch, mut stages) = (Watch::default(), Vec::new());
     feed.progress_until(0.5).await?;
-    let mut figures = Figures::default();
     // the counters of a process are lost with it, so they are read before the kill
+    stages.push(feed.stage("all nodes up", &stages, &watch.look(&places).await?));
     let victim = failover::victim(&cluster, &replicas);
-    figures.add(&places, Some(&victim)).await?;
-    let failed_over = failover::kill_and_watch(&mut cluster, &victim).await?;
+    let failed_over = Some(failover::kill_and_watch(&mut cluster, &victim).await?);
     feed.progress_until(0.75).await?;
+    let places = Places::of(&cluster, &replicas);
+    feed.answered().await;
+    let figures = watch.look_until_calm(&places).await?;
+    stages.push(feed.stage(&format!("{victim} killed"), &stages, &figures));
     cluster.restart(&victim).await?;
     say!("{victim} is back")?;
     let places = Places::of(&cluster, &replicas);
     feed.replace(&places);
-    let outcome = feed.finish().await?;
+    feed.progress_until(1.0).await?;
+    let figures = watch.look_until_calm(&places).await?;
+    stages.push(feed.stage(&format!("{victim} back"), &stages, &figures));
+    let outcome = feed.ended().await;
 
     let converged = verify::converged(&places, &bids, Duration::from_secs(90)).await?;
     let journals = verify::journals(&places, &outcome.acknowledged).await?;
-    figures.add(&places, None).await?;
-    let stages = Vec::new();
-    let failed_over = Some(failed_over);
-    let report = Report { outcome, failed_over, stages, converged, journals, figures };
+    let report = Report { outcome, failed_over, stages, converged, journals };
     report.print()?;
     if arguments.keep {
         keep(&cluster).await?;
