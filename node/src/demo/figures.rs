@@ -9,8 +9,8 @@ use antiphon::prelude::*;
 use super::places::{PlaceNode, Places};
 use crate::client::Client;
 
-/// Time without an event from a journal after which a fault counts as over, and the longest wait for
-/// it.
+/// Time without an event from a journal after which a fault counts as over, and the longest wait
+/// for it.
 const CALM: Duration = Duration::from_millis(300);
 const CALM_LIMIT: Duration = Duration::from_secs(10);
 
