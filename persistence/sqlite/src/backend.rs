@@ -37,7 +37,8 @@ impl Backend for SqliteJournal {
     }
 
     fn identity(&self) -> Option<String> {
-        Some(real_path(&self.path).display().to_string())
+        // escaped, so that two paths that are no text stay different
+        Some(format!("{:?}", real_path(&self.path)))
     }
 
     fn check(&self, role: Role) -> Result<()> {

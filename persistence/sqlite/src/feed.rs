@@ -16,6 +16,7 @@ use antiphon_persistence::version::VersionVector;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::error::copy_of;
 use crate::position::Position;
 use crate::record_error::Unread;
 use crate::stats::count;
@@ -43,15 +44,20 @@ pub(crate) struct FeedCache {
     entry_count_max: usize,
     /// The number of shared reads that have begun.
     begun: AtomicU64,
-    /// Taken for a shared read. Holds the last one that succeeded.
-    shared: tokio::sync::Mutex<SharedRead>,
+    /// Taken for a shared read. Holds the last one.
+    shared: tokio::sync::Mutex<LastRead>,
+}
+
+/// The last shared read.
+struct LastRead {
+    /// Its number: it began after the call of each reader that saw a lower number of reads begun.
+    number: u64,
+    outcome: Result<SharedRead>,
 }
 
 /// A read of newer rows whose entries several readers use.
 #[derive(Clone, Copy, Default)]
 struct SharedRead {
-    /// Its number: it began after the call of each reader that saw a lower number of reads begun.
-    number: u64,
     /// Replacements of the file before the read.
     replacements: u64,
     /// Whether the file has more rows than were read.
@@ -78,7 +84,10 @@ impl FeedCache {
             state: Mutex::default(),
             entry_count_max,
             begun: AtomicU64::new(0),
-            shared: tokio::sync::Mutex::default(),
+            shared: tokio::sync::Mutex::new(LastRead {
+                number: 0,
+                outcome: Ok(SharedRead::default()),
+            }),
         }
     }
 
@@ -204,18 +213,25 @@ impl ReadJournal for SqliteStores {
 
 impl SqliteStores {
     /// Adds the rows that are newer than the entries in memory. Calls that come during a read share
-    /// the next one: each shard of a node asks at about the same time. The read has begun after the
-    /// call, so it has every batch that was stored before the call. `after` is the place to begin
-    /// at when no entries are in memory.
+    /// the next one, also when it fails: each shard of a node asks at about the same time. The read
+    /// has begun after the call, so it has every batch that was stored before the call. `after` is
+    /// the place to begin at when no entries are in memory.
     async fn read_newer(&self, after: i64) -> Result<SharedRead> {
         let feed = &self.inner.feed;
         let begun = feed.begun.load(Ordering::Acquire);
         let mut last = feed.shared.lock().await;
         if last.number > begun {
             count(&self.inner.counters.feed_cache_hits, 1);
-            return Ok(*last);
+            return last.outcome.as_ref().copied().map_err(copy_of);
         }
         let number = feed.begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let read = self.extend_newer(after).await;
+        *last = LastRead { number, outcome: read.as_ref().copied().map_err(copy_of) };
+        read
+    }
+
+    async fn extend_newer(&self, after: i64) -> Result<SharedRead> {
+        let feed = &self.inner.feed;
         let (start, end) = {
             let state = feed.state();
             (state.start, state.end)
@@ -223,8 +239,7 @@ impl SqliteStores {
         let from = if start.is_some() { end } else { self.newest().await?.max(after) };
         let rows = self.rows(from).await?;
         feed.extend(from, &rows);
-        *last = SharedRead { number, replacements: rows.replacements, more: rows.more };
-        Ok(*last)
+        Ok(SharedRead { replacements: rows.replacements, more: rows.more })
     }
 
     /// Reads a page from the file, without the shared entries. `of` is the number of replacements
