@@ -87,7 +87,11 @@ const LIVE_INTERVAL: Duration = Duration::from_millis(100);
 /// does not count. `needed` is the time that decides whether the node begins again: the looks are
 /// frequent enough to measure it.
 async fn out(node: &Node, needed: Duration) -> (String, Duration) {
-    let interval = (needed / 4).clamp(Duration::from_millis(1), LIVE_INTERVAL);
+    let interval = match needed {
+        // the time decides nothing
+        Duration::ZERO => LIVE_INTERVAL,
+        needed => (needed / 4).clamp(Duration::from_millis(1), LIVE_INTERVAL),
+    };
     let since = SystemClock.now();
     let mut live_at = since;
     let fenced = node.fenced();

@@ -26,7 +26,10 @@ pub(super) struct Figures {
 impl Figures {
     async fn of(node: &PlaceNode) -> Result<Self> {
         let mut figures = Self::default();
-        let (_, body) = Client::new(node.http.clone()).get("/metrics", &[]).await?;
+        let (status, body) = Client::new(node.http.clone()).get("/metrics", &[]).await?;
+        if !status.is_success() {
+            return Err(Error::unavailable(format!("{}: /metrics: {status}", node.name)));
+        }
         for line in String::from_utf8_lossy(&body).lines() {
             figures.line(line);
         }
