@@ -27,7 +27,13 @@ impl Backend for LogJournal {
     }
 
     fn identity(&self) -> Option<String> {
-        std::path::absolute(&self.path).ok().map(|path| path.display().to_string())
+        let path = std::path::absolute(&self.path).ok()?;
+        let real = match path.canonicalize() {
+            Ok(real) => real,
+            // the file does not exist yet
+            Err(_) => path.parent()?.canonicalize().ok()?.join(path.file_name()?),
+        };
+        Some(format!("{real:?}"))
     }
 
     fn check(&self, _role: Role) -> Result<()> {
@@ -42,7 +48,10 @@ impl Backend for LogJournal {
     }
 
     async fn open(&self, role: Role) -> Result<Arc<dyn OpenBackend>> {
-        Ok(Arc::new(LogStores::open(&self.path, role)?))
+        let path = self.path.clone();
+        let opening = tokio::task::spawn_blocking(move || LogStores::open(&path, role));
+        let opened = opening.await.map_err(|error| Error::unavailable(error.to_string()))?;
+        Ok(Arc::new(opened?))
     }
 }
 

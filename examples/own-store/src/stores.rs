@@ -1,7 +1,7 @@
 //! The traits of the stores, on the log.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use antiphon::persistence::event::{SequenceNr, StoredEvent};
 use antiphon::persistence::identity::PersistenceId;
@@ -15,7 +15,7 @@ use antiphon::prelude::*;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::log::Log;
+use crate::log::{Log, Watched};
 use crate::operation::{Operation, now};
 
 /// All stores of a place in one log file. Cheap to clone.
@@ -24,15 +24,19 @@ use crate::operation::{Operation, now};
 #[derive(Clone)]
 pub struct LogStores {
     log: Arc<Mutex<Log>>,
+    watched: Arc<Watched>,
 }
 
 impl LogStores {
-    /// Opens the log at `path`. An owner makes it when it does not exist.
+    /// Opens the log at `path`. An owner makes it when it does not exist. Waits for another process
+    /// that holds the file.
     ///
     /// # Errors
-    /// `Unavailable` when the file cannot be opened or read; `Corrupt` when it is damaged.
+    /// `Unavailable` when the file cannot be opened or read; `Rejected` when it is another
+    /// program's; `Corrupt` when it is damaged.
     pub fn open(path: &Path, role: Role) -> Result<Self> {
-        Ok(Self { log: Arc::new(Mutex::new(Log::open(path, role)?)) })
+        let log = Log::open(path, role)?;
+        Ok(Self { watched: log.watched(), log: Arc::new(Mutex::new(log)) })
     }
 
     /// All store traits, on this log.
@@ -47,7 +51,14 @@ impl LogStores {
     ) -> Result<T> {
         let log = self.log.clone();
         let done = tokio::task::spawn_blocking(move || {
-            work(&mut log.lock().unwrap_or_else(PoisonError::into_inner))
+            let mut locked = log.lock().unwrap_or_else(|poisoned| {
+                // a panic may have left a change in memory that is not in the file
+                let mut locked = poisoned.into_inner();
+                locked.reset();
+                log.clear_poison();
+                locked
+            });
+            work(&mut locked)
         });
         done.await.map_err(|error| Error::unavailable(format!("the log: {error}")))?
     }
@@ -76,7 +87,7 @@ impl LogStores {
     }
 
     pub(crate) fn check_file(&self) -> Result<()> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).check()
+        self.watched.check()
     }
 }
 
