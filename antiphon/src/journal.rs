@@ -180,4 +180,11 @@ mod tests {
         assert!(warning.contains("2 reads or writes") && warning.contains("verify"), "{warning}");
         assert!(damage(&[("snapshots_damaged", "", 1)]).is_some());
     }
+    #[tokio::test]
+    async fn an_open_journal_gives_out_the_store_that_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::sqlite(folder.path().join("a.db"), SqliteSettings::default());
+        let open = journal.open(false).await.unwrap();
+        assert!(open.downcast_ref::<antiphon_sqlite::SqliteStores>().is_some());
+    }
 }

@@ -33,7 +33,7 @@ impl Operation {
     /// Makes the change again in memory.
     ///
     /// # Errors
-    /// Those of the stores: the log is then not the log of these stores.
+    /// The errors of the stores: the log is then not the log of these stores.
     pub(crate) fn apply(self, place: &MemoryStores) -> Result<()> {
         match self {
             Self::OpenWriter(writer) => now(place.open_writer(&writer)),

@@ -34,7 +34,7 @@ pub struct Ran {
 /// same value, and compares the journals. The counter goes on where an earlier run left it.
 ///
 /// # Errors
-/// Those of the nodes; `Timeout` when the places do not converge; `Corrupt` when the journals
+/// The errors of the nodes; `Timeout` when the places do not converge; `Corrupt` when the journals
 /// differ.
 pub async fn run(folder: &Path, writes: i64) -> Result<Ran> {
     std::fs::create_dir_all(folder).map_err(|error| {

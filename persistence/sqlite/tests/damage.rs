@@ -1,23 +1,20 @@
 //! Files that are newer, another program's, damaged or not writable: each error names the file and
 //! the remedy.
 
+#[path = "support/carts.rs"]
+mod carts;
+
 use std::path::Path;
-use std::sync::Arc;
 
 use antiphon_persistence::ErrorKind;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
-use antiphon_persistence::identity::{PersistenceId, ReplicaId};
-use antiphon_persistence::store::{Append, Journal, SnapshotStore, WriterId};
-use antiphon_persistence::time::Timestamp;
+use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::store::{Journal, SnapshotStore, WriterId};
 use antiphon_persistence::verify::Damage;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
-use bytes::Bytes;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-fn id(name: &str) -> PersistenceId {
-    PersistenceId::parse(format!("cart|{name}|A")).expect("as the test expects")
-}
+use carts::{append, id};
 
 /// Writes two streams with one event each.
 async fn write(path: &Path) {
@@ -27,29 +24,6 @@ async fn write(path: &Path) {
     for name in ["good", "bad"] {
         stores.append(&writer, append(name, 1)).await.expect("as the test expects");
     }
-}
-
-/// The append of one event with the given number.
-fn append(name: &str, number: u64) -> Append {
-    let origin = ReplicaId::new("A").expect("as the test expects");
-    let event = StoredEvent {
-        sequence_nr: SequenceNr::new(number),
-        meta: EventMeta {
-            origin: origin.clone(),
-            version: [(origin, number)].into_iter().collect(),
-            source_seq: SequenceNr::new(number),
-            concurrent: false,
-            timestamp: Timestamp::from_micros(1),
-        },
-        payload: Payload {
-            codec: 1,
-            manifest: Arc::from(""),
-            version: 1,
-            bytes: Bytes::from_static(b"event"),
-        },
-    };
-    let expected = SequenceNr::new(number - 1);
-    Append { persistence_id: id(name), expected, events: vec![event] }
 }
 
 #[tokio::test]

@@ -1,46 +1,21 @@
 //! Many readers of one change feed at the same time: one for each shard of a node.
 
-use std::sync::Arc;
+#[path = "support/carts.rs"]
+mod carts;
 
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
-use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
+use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::identity::{ReplicaId, SliceRange};
 use antiphon_persistence::store::{
-    Append, ChangesPage, ChangesQuery, Journal, Offset, ReadJournal, WriterId,
+    ChangesPage, ChangesQuery, Journal, Offset, ReadJournal, WriterId,
 };
 use antiphon_persistence::task::spawn;
-use antiphon_persistence::time::Timestamp;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
-use bytes::Bytes;
 use futures::future::join_all;
 use tempfile::TempDir;
 
+use carts::{append, id};
+
 const READERS: u64 = 20;
-
-fn id(name: &str) -> PersistenceId {
-    PersistenceId::parse(format!("cart|{name}|A")).expect("an id")
-}
-
-fn append(name: &str, number: u64) -> Append {
-    let origin = ReplicaId::new("A").expect("a replica");
-    let event = StoredEvent {
-        sequence_nr: SequenceNr::new(number),
-        meta: EventMeta {
-            origin: origin.clone(),
-            version: [(origin, number)].into_iter().collect(),
-            source_seq: SequenceNr::new(number),
-            concurrent: false,
-            timestamp: Timestamp::from_micros(1),
-        },
-        payload: Payload {
-            codec: 1,
-            manifest: Arc::from(""),
-            version: 1,
-            bytes: Bytes::from_static(b"event"),
-        },
-    };
-    let expected = SequenceNr::new(number - 1);
-    Append { persistence_id: id(name), expected, events: vec![event] }
-}
 
 async fn changes(stores: &SqliteStores, after: Offset) -> ChangesPage {
     let query = ChangesQuery {
