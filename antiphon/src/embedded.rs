@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_base::{ErrorKind, bounds};
 use antiphon_persistence::store::DeferredStores;
-use antiphon_persistence::time::{Clock, SystemClock};
-use antiphon_persistence::{ErrorKind, bounds};
 use antiphon_runtime::transport::tcp::{TcpSettings, TcpTransport};
 use antiphon_runtime::{
     Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result, cannot_listen,

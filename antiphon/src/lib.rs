@@ -51,6 +51,7 @@ mod relay;
 mod repeats;
 
 pub use address::host_and_port;
+pub use antiphon_base as base;
 #[cfg(feature = "cassandra")]
 pub use antiphon_cassandra as cassandra;
 pub use antiphon_persistence as persistence;
@@ -64,6 +65,7 @@ pub use repeats::{LimitedLayer, RepeatSettings, Repeats};
 
 /// The items that application code uses.
 pub mod prelude {
+    pub use antiphon_base::time::Timestamp;
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{
         AsynchronousFailure, CommandContext, Effect, EntitySettings, EventContext, EventSourced,
@@ -71,7 +73,6 @@ pub mod prelude {
     };
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
     pub use antiphon_persistence::reply::ReplyTo;
-    pub use antiphon_persistence::time::Timestamp;
     pub use antiphon_runtime::{Error, Node, Result};
     pub use antiphon_sharding::{
         AskError, EntityRef, ReplicatedEntityProvider, ReplicatedSharding, RoutingPolicy,

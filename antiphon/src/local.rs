@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::memory::MemoryStores;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result};
 

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::task;
 use antiphon_cassandra::{CassandraStores, LaneRelay};
-use antiphon_runtime::{Gate, Membership, Node, NodeId, Responder, ServiceId, ShutdownPhase, task};
+use antiphon_runtime::{Gate, Membership, Node, NodeId, Responder, ServiceId, ShutdownPhase};
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::sync::{Semaphore, watch};

@@ -15,12 +15,13 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::bounds::{self, HOUR};
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::bounds::{self, HOUR};
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_runtime::Result;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::callsite::Identifier;
@@ -40,7 +41,7 @@ pub struct RepeatSettings {
     pub burst_max: u32,
     /// After this time the line of code may log `burst_max` lines again, and one line reports the
     /// number of lines left out. Default: 10 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub interval: Duration,
     /// Most lines of code whose log lines are counted; beyond, new lines of code are not limited.
     /// Default: 4096.
@@ -178,8 +179,8 @@ impl Repeats {
         }
     }
 
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> parking_lot::MutexGuard<'_, Counts> {
+        self.shared.counts.lock()
     }
 
     fn admits(&self, metadata: &'static Metadata<'static>) -> bool {
@@ -298,7 +299,7 @@ mod tests {
 
     impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -317,7 +318,7 @@ mod tests {
 
     impl Written {
         fn lines(&self, with: &str) -> usize {
-            let text = self.0.lock().unwrap().clone();
+            let text = self.0.lock().clone();
             String::from_utf8(text).unwrap().lines().filter(|line| line.contains(with)).count()
         }
     }
@@ -355,7 +356,7 @@ mod tests {
             struct Collect(Arc<Mutex<Vec<&'static Metadata<'static>>>>);
             impl<S: Subscriber> Layer<S> for Collect {
                 fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-                    self.0.lock().unwrap().push(event.metadata());
+                    self.0.lock().push(event.metadata());
                 }
             }
             let subscriber = tracing_subscriber::registry().with(Collect(collected.clone()));
@@ -363,7 +364,7 @@ mod tests {
                 tracing::info!("one");
                 tracing::info!("two");
             });
-            let collected = collected.lock().unwrap().clone();
+            let collected = collected.lock().clone();
             [collected[0], collected[1]]
         };
         let second = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::Path;
 
-use antiphon::persistence::time::{Clock, SystemClock};
+use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
 

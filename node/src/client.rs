@@ -123,7 +123,7 @@ impl Client {
                 let _ = stream.set_nodelay(true);
                 let (connection, driver) =
                     handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
-                antiphon::runtime::task::spawn("http client", async move {
+                antiphon::base::task::spawn("http client", async move {
                     let _ = driver.await;
                 });
                 connection

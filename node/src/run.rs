@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-use antiphon::persistence::time::{Clock, SystemClock};
+use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use antiphon::runtime::ShutdownPhase;
 use antiphon::runtime::admin::AdminServer;
@@ -42,7 +42,7 @@ pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
         .with(config::filter(&config.log)?)
         .with(repeats.limit(lines));
     let _ = log.try_init();
-    antiphon::persistence::task::spawn("repeated lines", repeats.flush_always());
+    antiphon::base::task::spawn("repeated lines", repeats.flush_always());
     // a signal during the start ends the node too
     let ended = end(exit_with_stdin)?;
     tokio::pin!(ended);

@@ -1,6 +1,6 @@
 //! `antiphon status`: members, leases, and shards that are behind.
 
-use antiphon::persistence::ErrorKind;
+use antiphon::base::ErrorKind;
 use antiphon::prelude::*;
 use serde_json::Value;
 
@@ -114,7 +114,7 @@ fn text(value: &Value) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use antiphon::runtime::task;
+    use antiphon::base::task;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 

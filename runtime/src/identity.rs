@@ -9,10 +9,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use antiphon_base::text::{foreign, is_hidden};
 use antiphon_persistence::store::WriterId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::text::{foreign, is_hidden};
 use crate::{Error, Result};
 
 /// Longest name of a node, in bytes.

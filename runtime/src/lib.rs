@@ -22,13 +22,7 @@ pub mod metrics;
 pub mod node;
 pub mod transport;
 
-/// The only module that starts background tasks.
-pub use antiphon_persistence::task;
-/// Makes text of others fit to be shown.
-pub use antiphon_persistence::text;
-/// The clock seam of the persistence crate.
-pub use antiphon_persistence::time as clock;
-pub use antiphon_persistence::{Error, ErrorKind, Result};
+pub use antiphon_base::{Error, ErrorKind, Result};
 pub use gate::{AskError, Gate, Responder, Service, ServiceId};
 pub use identity::NodeId;
 pub use lease::LeaseState;

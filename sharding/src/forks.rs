@@ -6,13 +6,14 @@
 //! the forks until an operator clears the records.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use antiphon_base::lasting::LastingFault;
 use antiphon_persistence::entity::ForkedEntity;
-use antiphon_persistence::lasting::LastingFault;
 use antiphon_persistence::store::Coordination;
 use antiphon_runtime::{Node, Result};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -106,8 +107,8 @@ impl Forks {
         ))
     }
 
-    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> parking_lot::MutexGuard<'_, Book> {
+        self.book.lock()
     }
 
     /// Records the new forks, then reads all records.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 

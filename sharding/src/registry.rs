@@ -1,13 +1,14 @@
 //! The entity types of one node. Messages of other nodes find their region here.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use antiphon_base::text::foreign;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_runtime::metrics::IntCounterVec;
-use antiphon_runtime::text::foreign;
 use antiphon_runtime::{AskError, Error, Node, NodeId, Responder};
 use bytes::Bytes;
+use parking_lot::RwLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -119,7 +120,7 @@ impl Registry {
     }
 
     pub(crate) fn insert(&self, entity_type: &Arc<str>, region: Arc<dyn RegionPort>) -> Result<()> {
-        let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
+        let mut regions = self.regions.write();
         if regions.contains_key(entity_type) {
             return Err(Error::rejected(format!(
                 "entity type `{entity_type}`: expected a type that this node does not have yet"
@@ -130,11 +131,11 @@ impl Registry {
     }
 
     pub(crate) fn all(&self) -> BTreeMap<Arc<str>, Arc<dyn RegionPort>> {
-        self.regions.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.regions.read().clone()
     }
 
     fn get(&self, entity_type: &str) -> Option<Arc<dyn RegionPort>> {
-        let regions = self.regions.read().unwrap_or_else(PoisonError::into_inner);
+        let regions = self.regions.read();
         regions.get(entity_type).cloned()
     }
 

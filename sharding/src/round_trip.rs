@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use antiphon_persistence::guard;
+use antiphon_base::guard;
 use antiphon_persistence::reply::{Claim, ReplyError, encode_claimed_command, refuse_claimed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

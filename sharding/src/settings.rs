@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::Result;
-use antiphon_persistence::bounds::{self, HOUR, YEAR};
+use antiphon_base::Result;
+use antiphon_base::bounds::{self, HOUR, YEAR};
 use antiphon_persistence::entity::EntitySettings;
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,10 @@ pub struct ShardingSettings {
     pub entity: EntitySettings,
     /// Time limit of [`crate::EntityRef::ask`]. After it, `ask` returns `Expired` when the command
     /// was not handed over, else `Timeout`.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub ask_timeout: Duration,
     /// Longest time that a node waits for another node's answer, whatever the asker's limit is.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub remote_ask_timeout: Duration,
     /// Most commands that wait at a region for one shard without a reachable home. Further commands
     /// are refused with `Overloaded`.
@@ -29,19 +29,19 @@ pub struct ShardingSettings {
     /// Longest time that a command waits for a home. Then it is refused with `NotHere`, which says
     /// that nothing took effect. With `tick_interval` at most `ask_timeout`, so that the asker gets
     /// the refusal.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub home_timeout: Duration,
     /// Longest time that an entity may take to stop when its shard moves, its node leaves, or it is
     /// passivated. Then it is killed and named in the log, so that a shard always drains. At most
     /// 1h.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub stop_timeout: Duration,
     /// An entity without a command for this time is passivated; zero: never.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub passivate_after: Duration,
     /// An entity without any event and without a command for this time is passivated, since it was
     /// only asked for its state; zero: it is treated like the others.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub passivate_empty_after: Duration,
     /// Most entities at work on the node, of all types together. Above it, the least recently used
     /// entities are passivated. While an eighth more are busy, commands that would start another
@@ -51,25 +51,25 @@ pub struct ShardingSettings {
     /// passivated; zero: no limit.
     pub shard_entities_max: usize,
     /// Time between two looks of a region at its shards.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub tick_interval: Duration,
     /// Time between two searches of a region for a relay to a home that it is not connected to.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub relay_interval: Duration,
     /// Most nodes that one search for a relay asks.
     pub relay_candidates_max: usize,
     /// Time between two requests of a region for changed homes, which the coordinator also sends.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub homes_interval: Duration,
     /// Time that a new coordinator waits for nodes to make themselves known before the nodes known
     /// so far get shards.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub join_wait: Duration,
     /// Longest time that a shard may be without a home before a node that was ready is not ready.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub homeless_grace: Duration,
     /// Time between two searches of the coordinator for nodes with too many shards.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub rebalance_interval: Duration,
     /// Most shards that move for balance at the same time.
     pub rebalance_moves_max: usize,
@@ -80,24 +80,24 @@ pub struct ShardingSettings {
     /// read.
     pub direct_replication: bool,
     /// Time between two reads of a peer's change feed by one shard.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub loop_interval: Duration,
     /// Longest time between two such reads while nothing changes. The time doubles from
     /// `loop_interval`.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub loop_interval_max: Duration,
     /// Shortest time between two reads of a change feed by one shard when the second is due to a
     /// signal that the way of direct replication is open again. The first reads of shards that
     /// begin together are spread over this time.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub loop_wake_interval: Duration,
     /// Most entities in one page of a change feed.
     pub loop_changes_max: usize,
     /// Time after which the journal loop tells an entity again that has not answered.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub loop_retell: Duration,
     /// Time after which an entity that holds back events is told again. At most 1h.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub held_retell: Duration,
     /// Number of times that the journal loop tells an entity and waits for its answer. Then the
     /// loop tells the entity once more and goes on without it: the entity counts as holding back.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::guard;
 use antiphon_persistence::entity::{EventSourced, LateShapes};
-use antiphon_persistence::guard;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::shape::{Kinds, ShapeBook, kinds};
 use antiphon_runtime::{ErrorKind, Node, Result};

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use antiphon_base::text::foreign;
+use antiphon_base::{Error, Result};
 use antiphon_persistence::identity::{ReplicaId, SLICE_COUNT, Slice, SliceRange};
-use antiphon_persistence::text::foreign;
-use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// A shard: one replica's entities of a range of slices. Text form `replica/number`.

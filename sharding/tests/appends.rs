@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
+use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
 use antiphon_persistence::store::{Append, Journal, Limits, Stores, WriterId};
-use antiphon_persistence::time::SystemClock;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
 use antiphon_sharding::{

@@ -6,12 +6,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::Error;
+use antiphon_base::Error;
+use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
-use antiphon_persistence::time::SystemClock;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, Result};
 use antiphon_sharding::{AskError, ReplicatedEntityProvider, ReplicatedSharding};

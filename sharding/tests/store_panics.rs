@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
+use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
@@ -14,7 +15,6 @@ use antiphon_persistence::reply::ReplyTo;
 use antiphon_persistence::store::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, Stores, TableRows,
 };
-use antiphon_persistence::time::SystemClock;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
 use antiphon_sharding::{ReplicatedEntityProvider, ReplicatedSharding};

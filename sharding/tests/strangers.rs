@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::entity::{
     CommandContext, Effect, EntitySettings, EventContext, EventSourced,
 };
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
-use antiphon_runtime::clock::{Clock, SystemClock};
 use antiphon_runtime::gate::GateSettings;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{

@@ -1,10 +1,12 @@
 //! Whole nodes in memory, under paused time, with applications that fail: each failure hurts only
 //! its own entity.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use antiphon_base::time::SystemClock;
+use antiphon_base::{Error, Result};
 use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::entity::{
     CommandContext, Effect, EventContext, EventSourced, SkippedEvent,
@@ -13,8 +15,6 @@ use antiphon_persistence::event::Payload;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
-use antiphon_persistence::time::SystemClock;
-use antiphon_persistence::{Error, Result};
 use antiphon_runtime::admin::ClusterSection;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
@@ -22,6 +22,7 @@ use antiphon_sharding::{
     AskError, ContinuitySection, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
     ShardingSection, ShardingSettings,
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,7 +86,7 @@ impl EventSourced for Log {
                 Effect::persist("unsendable".to_owned()).then_reply(reply_to, |_| Unsendable)
             }
             Command::PassOn(reply_to) => {
-                let other = self.0.other.lock().expect("nobody panics with it").clone();
+                let other = self.0.other.lock().clone();
                 Effect::persist("passed on".to_owned()).then_run(
                     |_| (),
                     move |()| other.expect("somebody to tell").tell(Command::Panic(reply_to)),
@@ -338,7 +339,7 @@ async fn what_becomes_of_a_reply_to_that_was_passed_on_says_nothing_of_its_own_c
     for other in [a.log("l-2", "A"), a.log("l-2", "B")] {
         let error = other.ask(Command::Panic).await.unwrap_err();
         assert!(error.is_without_effect(), "asked at first hand: {error}");
-        *a.trouble.other.lock().unwrap() = Some(other);
+        *a.trouble.other.lock() = Some(other);
         for asker in [&a, &b] {
             let error = asker.log("l-1", "A").ask(Command::PassOn).await.unwrap_err();
             assert!(matches!(error, AskError::Unanswered(_)), "{error}");

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use antiphon_base::task;
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::client::Client;
-use antiphon_persistence::task;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::SplitMix64;
 use antiphon_tests::history::{History, Journals, Rewind, check_answers, check_journals};
 use tempfile::TempDir;

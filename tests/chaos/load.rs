@@ -2,15 +2,16 @@
 //! record of their answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use antiphon_base::task;
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::client::Client;
-use antiphon_persistence::task;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::SplitMix64;
 use antiphon_tests::history::{Answer, History, Kind, Operation, Seen};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -47,8 +48,8 @@ pub(crate) struct Load {
     tasks: Vec<JoinHandle<()>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> parking_lot::MutexGuard<'_, T> {
+    mutex.lock()
 }
 
 fn micros(start: Instant) -> u64 {

@@ -22,7 +22,7 @@ mod nodes;
 mod planted;
 mod proxy;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
 
 use campaign::{Campaign, Settings};
 use nodes::Store;

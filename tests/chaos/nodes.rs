@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon::Journal;
 use antiphon::cassandra::CassandraSettings;
 use antiphon::cassandra::cql::{self, Replication, ServerSettings};
 use antiphon::sqlite::SqliteSettings;
-use antiphon_persistence::task;
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::task;
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_tests::antiphon_binary;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -196,7 +197,7 @@ impl Nodes {
                 let port = state["http"].as_str().and_then(|address| address.rsplit(':').next());
                 if let Some(port) = port {
                     let address = Some(format!("{host}:{port}"));
-                    *told.lock().unwrap_or_else(PoisonError::into_inner) = address;
+                    *told.lock() = address;
                 }
             }
         });
@@ -250,7 +251,7 @@ impl Nodes {
     /// The HTTP interfaces of the nodes: number, place and address.
     pub(crate) fn addresses(&self) -> Vec<(usize, usize, String)> {
         let address = |(number, node): (usize, &Node)| {
-            let address = node.http.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+            let address = node.http.lock().clone()?;
             Some((number, node.place, address))
         };
         self.nodes.iter().enumerate().filter_map(address).collect()

@@ -9,10 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::task;
+use antiphon_base::task;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,13 +46,13 @@ impl Network {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        let result = change(&mut self.state.lock());
         self.changed.send_modify(|version| *version += 1);
         result
     }
 
     fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&self.state.lock())
     }
 
     /// Tells the network the process id of a node.
@@ -146,7 +147,7 @@ impl Network {
             if to.write_all(&bytes[..count]).await.is_err() {
                 return;
             }
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.lock();
             *state.passed.entry(way).or_default() += count as u64;
         }
     }

@@ -1,15 +1,16 @@
 //! Writers that remember the acknowledged bids, and the check of these bids against a journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use antiphon_auction::{AuctionHouse, Event};
+use antiphon_base::task;
 use antiphon_node::client::Client;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::event::SequenceNr;
-use antiphon_persistence::task;
+use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -41,7 +42,7 @@ impl Writers {
                     while !stop.load(Ordering::Relaxed) {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         let to = client.get_or_insert_with(|| {
-                            let nodes = nodes.read().expect("no writer panics");
+                            let nodes = nodes.read();
                             let address = nodes[&place][turn % nodes[&place].len()].clone();
                             Client::new(address).with_timeout(Duration::from_secs(6))
                         });
@@ -50,7 +51,7 @@ impl Writers {
                         let headers = [("antiphon-replica", place.as_str())];
                         let answer = to.post(&path, &headers, &json!({ "place": bid })).await;
                         if answer.is_ok_and(|(status, _)| status.is_success()) {
-                            acknowledged.lock().expect("no writer panics").insert(number);
+                            acknowledged.lock().insert(number);
                         } else {
                             client = None;
                             turn += 1;
@@ -64,7 +65,7 @@ impl Writers {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.acknowledged.lock().expect("no writer panics").len()
+        self.acknowledged.lock().len()
     }
 
     pub(crate) async fn finish(self) -> BTreeSet<u64> {
@@ -72,7 +73,7 @@ impl Writers {
         for task in self.tasks {
             task.await.expect("no writer panics");
         }
-        std::mem::take(&mut *self.acknowledged.lock().expect("no writer panics"))
+        std::mem::take(&mut *self.acknowledged.lock())
     }
 }
 

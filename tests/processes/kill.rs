@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::client::Client;
 use antiphon_node::cluster::LocalJournals;
-use antiphon_persistence::time::{Clock, SystemClock};
 
 use crate::history::{Writers, journal};
 use crate::support::{PATIENCE, Processes, add, get, wait_for};
@@ -76,7 +76,7 @@ async fn no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop(journal
         let name = processes.name(round % processes.cluster.nodes().len());
         processes.cluster.kill(&name).await.expect("a node to kill");
         processes.cluster.restart(&name).await.expect("a node that comes back");
-        *writers.nodes.write().expect("no writer panics") = addresses(&processes);
+        *writers.nodes.write() = addresses(&processes);
     }
     check(&processes, writers).await;
 }
@@ -112,7 +112,7 @@ async fn a_frozen_node_comes_back_in_the_same_process_as_a_new_incarnation(
     processes.cluster.ready(&frozen).await.expect("its process goes on");
     assert_ne!(processes.cluster.nodes()[0].id, before, "a new incarnation");
     processes.ready(0).await;
-    *writers.nodes.write().expect("no writer panics") = addresses(&processes);
+    *writers.nodes.write() = addresses(&processes);
     let count = writers.count();
     wait_for("writes go on", async || writers.count() > count + 50).await;
     check(&processes, writers).await;
@@ -191,7 +191,7 @@ async fn s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over
         let ended = processes.cluster.ended(&name, Duration::from_secs(40)).await;
         assert!(ended.expect("it ends"), "{name} drains and ends well");
         processes.cluster.restart(&name).await.expect("a node that comes back");
-        *writers.nodes.write().expect("no writer panics") = addresses(&processes);
+        *writers.nodes.write() = addresses(&processes);
         processes.ready(index).await;
     }
     check(&processes, writers).await;

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::client::Client;
 use antiphon_node::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_tests::antiphon_binary;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use antiphon_persistence::time::{Clock, SystemClock, Timestamp};
+use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use tokio::time::Instant;
 
 /// Virtual time, with a time of day that is wrong by an offset.

@@ -1,16 +1,16 @@
 //! The nodes of a run: started, crashed, restarted.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::task;
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{
-    ErrorKind, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, task,
-};
+use antiphon_runtime::{ErrorKind, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
 use antiphon_sharding::{ReplicatedSharding, ShardingSettings};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 

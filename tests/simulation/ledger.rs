@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
 use antiphon_persistence::event::Payload;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::ReplyTo;
-use antiphon_persistence::{Error, Result};
 use antiphon_sharding::{ReplicatedEntityProvider, ShardingSettings};
 use serde::{Deserialize, Serialize};
 

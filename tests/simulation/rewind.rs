@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::memory::MemoryCopy;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::SplitMix64;
 use tokio::time::Instant;
 

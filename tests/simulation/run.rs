@@ -6,8 +6,8 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::entity::EntitySettings;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::transport::memory::SplitMix64;
 use antiphon_sharding::ShardingSettings;
 use tokio::task::LocalSet;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_sharding::{EntityRef, ShardingSettings};
 
 use crate::cluster::{Cluster, Running};

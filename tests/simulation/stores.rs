@@ -3,9 +3,10 @@
 //! A call that fails with `Timeout` may have been done; a call that fails with `Unavailable` was
 //! not done.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{
@@ -13,10 +14,10 @@ use antiphon_persistence::store::{
     Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, ReplayPage, Row, RowVersion,
     Snapshot, SnapshotStore, Stores, TableRows, WriterId,
 };
-use antiphon_persistence::{Error, Result};
 use antiphon_runtime::transport::memory::SplitMix64;
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The rates of failed calls, and their delays.
@@ -65,16 +66,16 @@ impl FaultyStores {
     }
 
     pub(crate) fn set(&self, faults: StoreFaults) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).faults = faults;
+        self.state.lock().faults = faults;
     }
 
     /// Holds back all calls, also the calls in flight.
     pub(crate) fn stand_still(&self, until: Instant) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).still_until = Some(until);
+        self.state.lock().still_until = Some(until);
     }
 
     async fn still(&self) {
-        let until = self.state.lock().unwrap_or_else(PoisonError::into_inner).still_until;
+        let until = self.state.lock().still_until;
         if let Some(until) = until {
             tokio::time::sleep_until(until).await;
         }
@@ -86,13 +87,13 @@ impl FaultyStores {
 
     async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let (before, after, fate) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.lock();
             let delay = 1 + state.faults.delay_max_millis;
             let (before, after) =
                 (state.random.next_u64() % delay, state.random.next_u64() % delay);
             (before, after, state.random.next_u64() % 100)
         };
-        let faults = self.state.lock().unwrap_or_else(PoisonError::into_inner).faults;
+        let faults = self.state.lock().faults;
         tokio::time::sleep(Duration::from_micros(200 + before * 1000)).await;
         self.still().await;
         if fate < faults.refuse_percent {
@@ -115,10 +116,10 @@ impl FaultyStores {
         let journal = self.inner.journal.clone();
         let audit = self.audit.clone();
         self.call(async move {
-            let sealed_before = was_sealed(&audit.lock().unwrap_or_else(PoisonError::into_inner));
+            let sealed_before = was_sealed(&audit.lock());
             let result = journal.append(writer, append).await;
             if result.is_ok() && sealed_before {
-                audit.lock().unwrap_or_else(PoisonError::into_inner).after_seal.push(what);
+                audit.lock().after_seal.push(what);
             }
             result
         })
@@ -142,7 +143,7 @@ impl Journal for FaultyStores {
 
     async fn seal(&self, writer: &WriterId) -> Result<()> {
         self.call(self.inner.journal.seal(writer)).await?;
-        self.audit.lock().unwrap_or_else(PoisonError::into_inner).sealed.push(writer.clone());
+        self.audit.lock().sealed.push(writer.clone());
         Ok(())
     }
 

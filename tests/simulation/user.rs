@@ -1,9 +1,10 @@
 //! The faults of the application's code in a run, by place: it panics, or does not understand a
 //! stored event or snapshot.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use antiphon_persistence::identity::ReplicaId;
+use parking_lot::Mutex;
 
 /// The text of planned panics, so that other panics are found.
 pub(crate) const PLANNED: &str = "planned panic";
@@ -39,7 +40,7 @@ pub(crate) struct UserFaults(Arc<Mutex<State>>);
 
 impl UserFaults {
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.lock())
     }
 
     pub(crate) fn panic_on_event(&self, at: Where) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use bytes::Bytes;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;

@@ -38,7 +38,7 @@ pub(crate) async fn round_trips_per_second(count: usize, in_flight: usize) -> f6
     let askers: Vec<_> = (0..in_flight)
         .map(|_| {
             let actor = actor.clone();
-            antiphon_persistence::task::spawn("asker", async move {
+            antiphon_base::task::spawn("asker", async move {
                 for number in 0..count / in_flight {
                     let answer = actor.call(|port| Message::Get(number as u64, port), None).await;
                     assert!(answer.is_ok_and(|answer| answer.is_success()), "an answer");

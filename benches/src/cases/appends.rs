@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
+use antiphon_base::task;
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{Append, Journal, WriterId};
-use antiphon_persistence::task;
-use antiphon_persistence::time::Timestamp;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use bytes::Bytes;
 

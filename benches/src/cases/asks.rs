@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use antiphon::LocalPlace;
 use antiphon::prelude::*;
+use antiphon_base::task;
 use antiphon_counter::{Command, provider};
-use antiphon_persistence::task;
 
 use super::child::Spawned;
 use super::entities::{node, replica};

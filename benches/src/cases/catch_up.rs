@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use antiphon_base::task;
+use antiphon_base::time::Timestamp;
 use antiphon_counter::{Counter, Event};
 use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::entity::{EntityRuntime, EntitySettings, StandaloneHost};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicationId};
 use antiphon_persistence::store::{Append, Journal, Stores, WriterId};
-use antiphon_persistence::task;
-use antiphon_persistence::time::Timestamp;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
 use super::entities::{counters, replica};

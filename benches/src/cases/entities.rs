@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon::{Embedded, EmbeddedSettings, PeerSettings};
+use antiphon_base::time::SystemClock;
 use antiphon_counter::Counter;
 use antiphon_persistence::entity::{EntityHost, EntityParts, EntityRuntime, EntitySettings};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::store::{Journal, Stores, WriterId};
-use antiphon_persistence::time::SystemClock;
 use antiphon_runtime::NodeSettings;
 use antiphon_runtime::transport::tcp::TcpSettings;
 use antiphon_sqlite::SqliteSettings;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_base::task;
 use antiphon_counter::{Command, Counter};
 use antiphon_persistence::entity::{EntityHandle, EntitySettings, StandaloneHost};
 use antiphon_persistence::identity::ReplicationId;
-use antiphon_persistence::task;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
 use super::entities::counters;

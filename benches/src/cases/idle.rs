@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use antiphon::LocalPlace;
 use antiphon::prelude::*;
+use antiphon_base::task;
 use antiphon_counter::{Command, provider};
-use antiphon_persistence::task;
 
 use super::child::{Spawned, resident_kib, until_stdin_ends};
 use super::entities::replica;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use antiphon::prelude::*;
 use antiphon::runtime::Metrics;
+use antiphon_base::task;
 use antiphon_counter::{Command, Counter, provider};
-use antiphon_persistence::task;
 
 use super::child::{Spawned, until_stdin_ends};
 use super::entities::{node, replica};

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::SystemClock;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
-use antiphon_persistence::time::SystemClock;
 use antiphon_replicator::checkpoint::FileCheckpoint;
 use antiphon_replicator::config::{SinkKind, SubscriptionKind};
 use antiphon_replicator::filter::Shaping;

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::ModelTables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_move_to_cassandra::{Move, compare, follow};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{Append, Stores, WriterId};
-use antiphon_persistence::time::Timestamp;
 use antiphon_persistence::version::VersionVector;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use antiphon::persistence::ErrorKind;
+use antiphon::base::ErrorKind;
 use antiphon::persistence::event::SequenceNr;
 use antiphon::persistence::identity::PersistenceId;
 use antiphon::persistence::store::{FencingToken, Role, Snapshot, Stores};

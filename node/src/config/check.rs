@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon::persistence::bounds;
+use antiphon::base::bounds;
 use antiphon::prelude::*;
 use antiphon::runtime::check_listen;
 use tracing_subscriber::EnvFilter;

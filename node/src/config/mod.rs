@@ -47,13 +47,13 @@ pub struct Config {
     pub log_repeats: RepeatSettings,
     /// Longest time that the start waits for the journal of the place while the journal is slow or
     /// cannot be reached over the network; then the start fails.
-    #[serde(with = "antiphon::persistence::time::text")]
+    #[serde(with = "antiphon::base::time::text")]
     pub start_timeout: Duration,
     /// Least time, without the pause, after which a node that its place found dead begins again in
     /// the same process as a new incarnation, for example after a virtual machine was paused. A
     /// node that is out sooner ends with exit code 1, and so does a node that has lost its journal;
     /// with `"0s"`, every node that is out does.
-    #[serde(with = "antiphon::persistence::time::text")]
+    #[serde(with = "antiphon::base::time::text")]
     pub rejoin_after: Duration,
     /// The other places.
     pub peers: Vec<PeerConfig>,

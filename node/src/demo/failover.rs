@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon::persistence::time::{Clock, SystemClock};
+use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 
 use crate::client::Client;

@@ -1,14 +1,15 @@
 //! Bids over HTTP, to all places at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use antiphon::persistence::time::{Clock, SystemClock};
+use antiphon::base::task;
+use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
-use antiphon::runtime::task;
 use antiphon_auction::RecordedBid;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -39,7 +40,7 @@ struct Shared {
 
 impl Shared {
     fn under_way(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock()
     }
 }
 
@@ -113,7 +114,7 @@ impl Feed {
         for node in &places.nodes {
             nodes.entry(node.replica.clone()).or_default().push(node.http.clone());
         }
-        *self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner) = nodes;
+        *self.shared.nodes.write() = nodes;
     }
 
     /// Ends the stage that follows `before`; `figures` are the sums of all stages until now.
@@ -121,7 +122,7 @@ impl Feed {
         let sum = |of: fn(&Stage) -> usize| before.iter().map(of).sum::<usize>();
         let mut stage = Figures::default();
         before.iter().for_each(|before| stage.merge(&before.figures));
-        let mut longest = self.shared.longest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut longest = self.shared.longest.lock();
         Stage {
             name: name.to_owned(),
             bids: self.shared.done.load(Ordering::Relaxed) - sum(|stage| stage.bids),
@@ -171,9 +172,7 @@ impl Feed {
         for task in self.tasks {
             let _ = task.await;
         }
-        let acknowledged = std::mem::take(
-            &mut *self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let acknowledged = std::mem::take(&mut *self.shared.acknowledged.lock());
         Outcome { acknowledged, total: self.shared.begun.load(Ordering::Relaxed) }
     }
 }
@@ -201,7 +200,7 @@ impl Sender {
         let began = SystemClock.now();
         loop {
             let client = self.client.get_or_insert_with(|| {
-                let nodes = self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner);
+                let nodes = self.shared.nodes.read();
                 let of_replica = &nodes[&self.replica];
                 let address = of_replica[self.turn % of_replica.len()].clone();
                 Client::new(address).with_timeout(Duration::from_secs(6))
@@ -209,14 +208,12 @@ impl Sender {
             match client.post(&path, &headers, &body).await {
                 Ok((status, answer)) if status.is_success() => {
                     if answer.starts_with(b"\"accepted\"") || answer.starts_with(b"\"Accepted\"") {
-                        let mut all =
-                            self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut all = self.shared.acknowledged.lock();
                         all.insert(bid.bid.number);
                     } else {
                         self.shared.refused.fetch_add(1, Ordering::Relaxed);
                     }
-                    let mut all =
-                        self.shared.longest.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut all = self.shared.longest.lock();
                     let longest = all.entry(self.replica.clone()).or_default();
                     *longest = (*longest).max(SystemClock.now() - began);
                     self.shared.done.fetch_add(1, Ordering::Relaxed);

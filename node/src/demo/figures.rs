@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use antiphon::persistence::time::{Clock, SystemClock};
+use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 
 use super::places::{PlaceNode, Places};

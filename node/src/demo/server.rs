@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use antiphon::persistence::time::{Clock, SystemClock};
+use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use clap::ValueEnum;
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use antiphon::base::time::{Clock, SystemClock};
 use antiphon::persistence::entity::EventSourced;
 use antiphon::persistence::event::SequenceNr;
-use antiphon::persistence::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use antiphon_auction::{AuctionHouse, Event, RecordedBid};
 use serde_json::Value;

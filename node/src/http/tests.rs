@@ -34,7 +34,7 @@ async fn post_with(path: &str, headers: &str, body: &[u8]) -> (String, Value) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let serving =
-        antiphon::runtime::task::spawn("test", async move { axum::serve(listener, routes).await });
+        antiphon::base::task::spawn("test", async move { axum::serve(listener, routes).await });
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let length = body.len();
     let head = format!(

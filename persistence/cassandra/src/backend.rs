@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::store::{Backend, Count, OpenBackend, Role, StatementCounts, Stores};
 use antiphon_persistence::verify::Report;
-use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 
 use crate::{CassandraSettings, CassandraStores};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::record::cell;
 use antiphon_persistence::store::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
-use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 

@@ -1,6 +1,6 @@
 //! Errors of rows that differ from the row that was written.
 
-use antiphon_persistence::Error;
+use antiphon_base::Error;
 
 /// The `Corrupt` error of a damaged row of `table`. Its message says how to repair the row.
 pub(crate) fn damaged(table: &str, key: &str, why: &str) -> Error {

@@ -1,7 +1,7 @@
 //! State of the store for `/health/ready`: lanes that wait for the database, and lost data. The log
 //! gets a line when a lane begins to wait, and one when its appends go on.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 #[derive(Default)]
 struct State {
@@ -16,7 +16,7 @@ pub(crate) struct Health(Mutex<State>);
 
 impl Health {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Records that a round of a lane failed and is tried again.

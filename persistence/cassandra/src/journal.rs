@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Append, Journal, Limits, WriterId};
-use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 
 use crate::log::copy::part_of;
@@ -53,7 +53,7 @@ impl Journal for CassandraStores {
         let bytes = append.check_size(&self.limits())?;
         let Some(writer) = self.open_here(id) else { return Err(self.not_open(id).await?) };
         let outcome = self.append_with(&writer, append, bytes).await;
-        if outcome.as_ref().is_err_and(|e| e.kind() == antiphon_persistence::ErrorKind::Fenced) {
+        if outcome.as_ref().is_err_and(|e| e.kind() == antiphon_base::ErrorKind::Fenced) {
             count(&self.inner.shared.counters.fenced, 1);
         }
         outcome

@@ -1,6 +1,6 @@
 //! Stored positions of readers.
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::record::cell::{decode_position, encode_position};
 use antiphon_persistence::store::{Offset, OffsetKey, OffsetStore};
 use async_trait::async_trait;

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{PersistenceId, ReplicationId};
 use antiphon_persistence::store::{
     Change, ChangesPage, ChangesQuery, Journal, Offset, ReadJournal,
 };
 use antiphon_persistence::version::VersionVector;
-use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::bounds::{self, HOUR, YEAR};
+use antiphon_base::bounds::{self, HOUR, YEAR};
+use antiphon_base::{Error, Result};
 use antiphon_persistence::store::{Role, check_append_bytes_max, check_queue_bytes_max};
-use antiphon_persistence::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::cql::ServerSettings;
@@ -41,7 +41,7 @@ pub struct CassandraSettings {
     pub part_rounds_max: u64,
     /// Time that events stay in the log before they are copied, so that many events of one entity
     /// become one row. Default: 1 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub copy_delay: Duration,
     /// Bytes of events that are stored and not yet copied. An append beyond the limit waits for the
     /// copy. Default: 64 MiB.
@@ -50,7 +50,7 @@ pub struct CassandraSettings {
     pub copies_in_flight_max: usize,
     /// Time that parts of the log are kept for readers after they are copied. A reader that comes
     /// later reads the streams instead. Default: 7 days.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub log_retention: Duration,
     /// Streams whose ends are remembered. Beyond the limit, the ends of streams without an append
     /// under way are forgotten, and read again when needed. Default: 100,000.
@@ -60,7 +60,7 @@ pub struct CassandraSettings {
     pub feed_cache_bytes_max: usize,
     /// Greatest age of an answer of the change feed. All readers in a process share one look at the
     /// lanes. Default: 1 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub feed_poll_interval: Duration,
     /// Bytes in one answer to a replay, which has at least one row. Default: 4 MiB.
     pub replay_bytes_max: usize,
@@ -70,17 +70,17 @@ pub struct CassandraSettings {
     pub read_ahead_pages_max: usize,
     /// Greatest age of such a page when its reader comes; an older page is read again.
     /// Default: 1 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub read_ahead_age_max: Duration,
     /// First wait before a statement is repeated; it doubles each time. Default: 50 ms.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub retry_min: Duration,
     /// Longest wait before a statement is repeated. Default: 2 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub retry_max: Duration,
     /// Time after which an append fails of which certainly nothing was stored. An append whose
     /// outcome is unknown is repeated for ever. Default: 10 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub give_up_after: Duration,
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots, one row each. A read passes over damaged snapshots for the newest intact one.
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::snapshot;

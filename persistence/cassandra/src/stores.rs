@@ -1,11 +1,12 @@
 //! The handle of the store, and the state that its traits share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::store::{QueueRoom, Role, StatementCounts, Stores, WriterId};
-use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use crate::cql::CqlTables;
@@ -120,7 +121,7 @@ impl CassandraStores {
     }
 
     fn writers(&self) -> MutexGuard<'_, HashMap<WriterId, Arc<Writer>>> {
-        self.inner.writers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.writers.lock()
     }
 
     /// The writer, if this process opened it.

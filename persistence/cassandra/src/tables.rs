@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use antiphon_persistence::Error;
+use antiphon_base::Error;
 use antiphon_persistence::store::StatementCounts;
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,11 +1,11 @@
 //! Checks every row of the place, while nodes may write. Changes nothing.
 
+use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::{cell, snapshot};
 use antiphon_persistence::store::{Journal, OffsetKey, ReadJournal};
 use antiphon_persistence::verify::{Report, StreamCheck};
-use antiphon_persistence::{Error, ErrorKind, Result};
 
 use crate::log::copy::{events_of, part_of};
 use crate::log::round::{decode_events, decode_stored};

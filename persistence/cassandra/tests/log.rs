@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use antiphon_base::ErrorKind;
+use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::ModelTables;
 use antiphon_cassandra::tables::{EventRow, Tables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores, LaneRelay};
-use antiphon_persistence::ErrorKind;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::record::batch;
 use antiphon_persistence::record::checksum::{Checksum, seal};
 use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
-use antiphon_persistence::time::Timestamp;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::sleep;

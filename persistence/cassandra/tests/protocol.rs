@@ -11,10 +11,13 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use antiphon_base::task::spawn;
+use antiphon_base::time::Timestamp;
+use antiphon_base::{Error, ErrorKind};
 use antiphon_cassandra::cql::{CqlTables, ServerSettings};
 use antiphon_cassandra::model::{Faults, FaultyTables, ModelTables};
 use antiphon_cassandra::tables::Tables;
@@ -22,11 +25,9 @@ use antiphon_cassandra::{CassandraSettings, CassandraStores, LaneRelay, Role};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
-use antiphon_persistence::task::spawn;
-use antiphon_persistence::time::Timestamp;
-use antiphon_persistence::{Error, ErrorKind};
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinHandle;
@@ -152,8 +153,8 @@ impl World {
     }
 
     fn home(&self, stream: usize) -> (usize, Node) {
-        let home = self.homes.lock().expect("no panic")[stream];
-        (home, self.nodes.lock().expect("no panic")[home].clone())
+        let home = self.homes.lock()[stream];
+        (home, self.nodes.lock()[home].clone())
     }
 
     /// Appends to one stream, like the entity at its home.
@@ -192,7 +193,7 @@ impl World {
     }
 
     fn acknowledge(&self, index: usize, highest: u64, writer: &WriterId) {
-        self.acknowledged.lock().expect("no panic")[index].insert(highest, writer.clone());
+        self.acknowledged.lock()[index].insert(highest, writer.clone());
     }
 
     /// Takes a node for dead while it goes on: seals its writer, moves its streams, and starts a
@@ -201,7 +202,7 @@ impl World {
         let victim = random.random_range(0..NODES);
         let by = (victim + 1) % NODES;
         let (old, other) = {
-            let nodes = self.nodes.lock().expect("no panic");
+            let nodes = self.nodes.lock();
             (nodes[victim].clone(), nodes[by].clone())
         };
         insist(|| other.stores.seal(&old.writer)).await;
@@ -213,20 +214,20 @@ impl World {
             at_seal.push(highest.value());
         }
         let moved: Vec<usize> = {
-            let mut homes = self.homes.lock().expect("no panic");
+            let mut homes = self.homes.lock();
             let moved = (0..STREAMS).filter(|index| homes[*index] == victim).collect();
             for home in homes.iter_mut().filter(|home| **home == victim) {
                 *home = by;
             }
             moved
         };
-        let acknowledged = self.acknowledged.lock().expect("no panic").clone();
+        let acknowledged = self.acknowledged.lock().clone();
         for index in moved {
             let by_old = acknowledged[index].iter().filter(|(_, writer)| **writer == old.writer);
             let last = by_old.map(|(nr, _)| *nr).max().unwrap_or(0);
             assert!(last <= at_seal[index], "acknowledged {last}, at the seal {}", at_seal[index]);
         }
-        self.sealed.lock().expect("no panic").insert(old.writer.clone());
+        self.sealed.lock().insert(old.writer.clone());
         let zombie = Append {
             persistence_id: stream(0),
             expected: SequenceNr::new(at_seal[0]),
@@ -235,7 +236,7 @@ impl World {
         let refused = old.stores.append(&old.writer, zombie).await;
         assert!(refused.is_err(), "an append of a sealed writer was acknowledged");
         let new = self.new_node().await;
-        self.nodes.lock().expect("no panic")[victim] = new;
+        self.nodes.lock()[victim] = new;
     }
 }
 
@@ -322,7 +323,7 @@ async fn run(seed: u64, backend: Backend) {
     });
     for _ in 0..NODES {
         let node = world.new_node().await;
-        world.nodes.lock().expect("no panic").push(node);
+        world.nodes.lock().push(node);
     }
     let writers: Vec<_> =
         (0..STREAMS).map(|index| spawn("writer", world.clone().write(index, seed))).collect();
@@ -355,7 +356,7 @@ async fn run(seed: u64, backend: Backend) {
         for (nr, event) in (1..).zip(&events) {
             assert_eq!(event.sequence_nr.value(), nr, "dense");
         }
-        let acknowledged = &world.acknowledged.lock().expect("no panic")[index];
+        let acknowledged = &world.acknowledged.lock()[index];
         for (nr, writer) in acknowledged {
             let there = usize::try_from(*nr).ok().and_then(|nr| events.get(nr - 1));
             let by = there.map(|event| &*event.payload.manifest);

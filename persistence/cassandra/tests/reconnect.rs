@@ -6,10 +6,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_cassandra::cql::ServerSettings;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::store::Coordination;
-use antiphon_persistence::time::{Clock, SystemClock};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 

@@ -5,10 +5,10 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use antiphon_base::{ErrorKind, Result};
 use antiphon_cassandra::cql::Tls;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::store::{CasOutcome, Coordination};
-use antiphon_persistence::{ErrorKind, Result};
 use bytes::Bytes;
 
 async fn open(ca_file: PathBuf) -> Result<CassandraStores> {

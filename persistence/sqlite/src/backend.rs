@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::store::{Backend, Count, OpenBackend, Role, Row, Stores};
 use antiphon_persistence::verify::Report;
-use antiphon_persistence::{Error, ErrorKind, Result};
 use async_trait::async_trait;
 
 use crate::{SqliteSettings, SqliteStores, check_file, peek_row, real_path};

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::record::cell;
 use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::store::{

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use antiphon_persistence::{Error, ErrorKind};
+use antiphon_base::{Error, ErrorKind};
 use rusqlite::ErrorCode;
 
 use crate::file::why_not_opened;

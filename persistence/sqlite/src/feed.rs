@@ -5,15 +5,16 @@
 //! and readers near the end that ask at the same time share one read of newer rows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{PersistenceId, ReplicationId};
 use antiphon_persistence::store::{Change, ChangesPage, ChangesQuery, ReadJournal};
 use antiphon_persistence::version::VersionVector;
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::error::copy_of;
@@ -92,7 +93,7 @@ impl FeedCache {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Forgets the entries when they belong to an earlier file.

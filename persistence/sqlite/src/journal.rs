@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::store::{Append, Journal, Limits, ReplayPage, WriterId};
-use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::store::Row;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};

@@ -4,8 +4,8 @@
 //! whole row, so a position in the lost history is noticed: its reader begins anew, and misses
 //! nothing. The position of a deleted row cannot be compared; the newest row is never deleted.
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::store::Offset;
-use antiphon_persistence::{Error, Result};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::record_error::Unread;

@@ -1,11 +1,12 @@
 //! Reads: a limited number of connections, each used by one blocking task at a time.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
-use antiphon_persistence::{Error, Result};
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_base::{Error, Result};
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::Semaphore;
@@ -108,7 +109,7 @@ impl Readers {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// A connection to the file that is at the path now. A connection to a file that was moved away
@@ -305,7 +306,7 @@ mod tests {
         let reader = SqliteStores::open(&path, SqliteSettings::reader()).unwrap();
         let (began, begun) = tokio::sync::oneshot::channel();
         let (end, ended) = std::sync::mpsc::channel();
-        let old = antiphon_persistence::task::spawn("read", {
+        let old = antiphon_base::task::spawn("read", {
             let reader = reader.clone();
             async move {
                 let read = reader.read_of("reading", move |_, of| {

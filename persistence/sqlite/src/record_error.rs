@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use antiphon_persistence::Error;
+use antiphon_base::Error;
 
 use crate::error::from_sqlite;
 

@@ -20,7 +20,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use antiphon_persistence::{Error, ErrorKind, Result};
+use antiphon_base::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{copy_of, from_sqlite};

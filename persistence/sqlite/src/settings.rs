@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use antiphon_base::{Result, bounds};
 use antiphon_persistence::store::{Role, check_append_bytes_max, check_queue_bytes_max};
-use antiphon_persistence::{Result, bounds};
 use serde::{Deserialize, Serialize};
 
 /// Durability of an acknowledged append.
@@ -41,7 +41,7 @@ pub struct SqliteSettings {
     pub append_bytes_max: usize,
     /// Time that a transaction waits for another process; then its writes fail with `Unavailable`.
     /// Default: 5 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub busy_timeout: Duration,
     /// Connections for reads; more reads wait. Default: 2.
     pub reader_count: usize,
@@ -55,7 +55,7 @@ pub struct SqliteSettings {
     pub replay_bytes_max: usize,
     /// Time between two log lines about a failure of writes that lasts, such as a full disk.
     /// Default: 1 min.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub fault_log_interval: Duration,
     /// Pages that the write-ahead log may have before it is copied back into the file. Default:
     /// 4000 (16 MB).

@@ -1,10 +1,10 @@
 //! Counters of the store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 macro_rules! counters {
@@ -70,19 +70,19 @@ const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
 impl Counters {
     /// Records the failure of a transaction.
     pub(crate) fn failed(&self, why: String) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.trouble.lock();
         *trouble = Some((SystemClock.now(), why));
     }
 
     /// Records that appends were stored. Other writes are not recorded: on a full disk the small
     /// ones still succeed for long.
     pub(crate) fn appended(&self) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.trouble.lock() = None;
     }
 
     /// The reason why nothing can be appended now, as far as known.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = self.trouble.lock();
         let (at, why) = trouble.as_ref()?;
         (SystemClock.now() - *at < TROUBLE_SHOWN).then(|| why.clone())
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::store::Stores;
-use antiphon_persistence::{Error, ErrorKind, Result};
 
 use crate::feed::FeedCache;
 use crate::file::Watch;

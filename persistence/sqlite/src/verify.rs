@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::record::{batch, cell, snapshot, version};

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use antiphon_persistence::store::Coordination;
 use antiphon_sqlite::{Role, SqliteSettings, SqliteStores, check_file};
 use bytes::Bytes;

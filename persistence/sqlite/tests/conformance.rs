@@ -3,12 +3,12 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use antiphon_persistence::store::Stores;
 use antiphon_persistence_tck::{Capabilities, DamagedRows, Place};
 use antiphon_sqlite::{Durability, SqliteSettings, SqliteStores};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use support::flip::Flipper;
@@ -47,7 +47,7 @@ impl Place for Sqlite {
     }
 
     async fn damaged_session(&self, rows: DamagedRows, choice: u64) -> Option<(String, Stores)> {
-        let mut flipper = self.flipper.lock().expect("no case panics here");
+        let mut flipper = self.flipper.lock();
         let flipper = flipper.get_or_insert_with(|| Flipper::of(self.folder.path()));
         let (what, path) = flipper.flip(tables(rows), choice);
         let settings =

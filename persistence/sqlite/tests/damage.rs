@@ -6,7 +6,7 @@ mod carts;
 
 use std::path::Path;
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::store::{Journal, SnapshotStore, WriterId};
 use antiphon_persistence::verify::Damage;

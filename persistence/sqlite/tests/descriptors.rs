@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::process::Command;
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use antiphon_sqlite::{Role, SqliteSettings, SqliteStores, check_file};
 use tempfile::TempDir;
 

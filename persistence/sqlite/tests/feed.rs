@@ -3,12 +3,12 @@
 #[path = "support/carts.rs"]
 mod carts;
 
+use antiphon_base::task::spawn;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{ReplicaId, SliceRange};
 use antiphon_persistence::store::{
     ChangesPage, ChangesQuery, Journal, Offset, ReadJournal, WriterId,
 };
-use antiphon_persistence::task::spawn;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use futures::future::join_all;
 use tempfile::TempDir;

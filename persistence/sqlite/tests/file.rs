@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use antiphon_sqlite::{Role, SqliteSettings, SqliteStores, check_file};
 use rusqlite::Connection;
 use tempfile::TempDir;

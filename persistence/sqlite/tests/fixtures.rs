@@ -4,13 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{
     Append, Coordination, FencingToken, Journal, Offset, OffsetKey, OffsetStore, Snapshot,
     SnapshotStore, WriterId,
 };
-use antiphon_persistence::time::Timestamp;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use bytes::Bytes;
 use rusqlite::Connection;

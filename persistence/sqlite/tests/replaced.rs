@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::store::Coordination;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_sqlite::{Role, SqliteSettings, SqliteStores};
 use tempfile::TempDir;
 

@@ -4,8 +4,8 @@
 use std::thread::park_timeout;
 use std::time::Duration;
 
+use antiphon_base::task::spawn;
 use antiphon_persistence::store::{Coordination, FencingToken};
-use antiphon_persistence::task::spawn;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use rusqlite::Connection;
 use tempfile::TempDir;

@@ -1,9 +1,9 @@
 //! Last writer wins, by a time that all replicas order the same way.
 
+use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::ReplicaId;
-use crate::time::Timestamp;
 
 /// A time with the replica that wrote, so that no two writes of different replicas are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

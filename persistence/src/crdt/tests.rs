@@ -1,10 +1,10 @@
 //! The laws: replicas that applied the same operations, each in some causal order, are equal.
 
+use antiphon_base::time::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
 use crate::identity::ReplicaId;
-use crate::time::Timestamp;
 
 /// Replicas that take operations from each other in any causal order.
 struct World<S, O> {

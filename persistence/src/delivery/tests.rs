@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{CausalDelivery, Offered};
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::time::Timestamp;
 use crate::version::VersionVector;
 
 fn replica(name: &str) -> ReplicaId {

@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use antiphon_base::guard::Guarded;
+use antiphon_base::task;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -19,10 +21,8 @@ use super::skip::SkippedEvent;
 use super::storing::store;
 use super::{AsynchronousFailure, EntityCounters, EventSourced, StopReason, Writes};
 use crate::event::StoredEvent;
-use crate::guard::Guarded;
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{ReplyError, refuse};
-use crate::task;
 
 /// A message to an entity's actor.
 pub(super) enum EntityMessage<E: EventSourced> {

@@ -4,9 +4,10 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
+
 use crate::event::{EventMeta, SequenceNr};
 use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
-use crate::time::Timestamp;
 use crate::version::VersionVector;
 
 /// The part of the context that both handlers have.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use antiphon_base::guard;
 use serde::Serialize;
 
 use super::EventSourced;
-use crate::guard;
 use crate::reply::{Claim, CommandEffect, ReplyError, ReplyTo, refuse_claimed, with_panic_reason};
 
 /// The visible part of an effect, done when everything that the command could have seen is durable.

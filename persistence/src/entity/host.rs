@@ -1,11 +1,11 @@
 //! The interface of an entity to its host: the shard, or a test.
 
+use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::time::Timestamp;
 use crate::version::VersionVector;
 
 /// The events that another replica of an entity has, as its journal says.

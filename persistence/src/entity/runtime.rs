@@ -5,6 +5,9 @@ use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
+use antiphon_base::guard;
+use antiphon_base::text::foreign;
+use antiphon_base::time::Clock;
 use ractor::ActorRuntime;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -16,9 +19,7 @@ use crate::event::StoredEvent;
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::shape::{Kinds, ShapeBook, kinds};
 use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
-use crate::text::foreign;
-use crate::time::Clock;
-use crate::{Error, Result, guard};
+use crate::{Error, Result};
 
 /// The components that entities are built from.
 #[derive(Clone)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::bounds::{self, HOUR};
+use antiphon_base::bounds::{self, HOUR};
+
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -42,32 +43,32 @@ pub struct EntitySettings {
     pub pull_at_start: bool,
     /// First wait before a failed read of another replica's journal is repeated; doubles up to
     /// `pull_retry_max`.
-    #[serde(with = "crate::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub pull_retry_min: Duration,
     /// Longest wait before such a read is repeated.
-    #[serde(with = "crate::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub pull_retry_max: Duration,
     /// Longest wait of commands for the other replicas' journals when the own journal may have gone
     /// back. After this time, or a failed read, commands are refused with `Unavailable` until the
     /// other journals were read.
-    #[serde(with = "crate::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub reclaim_wait: Duration,
     /// First wait before an event that is held back is tried again; doubles up to `held_retry_max`.
-    #[serde(with = "crate::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub held_retry_min: Duration,
     /// Longest wait before an event that is held back is tried again.
-    #[serde(with = "crate::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub held_retry_max: Duration,
     /// Longest run of the future of an asynchronous effect. After this time the future is dropped,
     /// and the entity goes on without it.
-    #[serde(with = "crate::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub asynchronous_timeout: Duration,
     /// First wait before a failed entity restarts; doubles up to `restart_max`, and begins anew
     /// when the entity has stored something since, or has worked for `restart_max`.
-    #[serde(with = "crate::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub restart_min: Duration,
     /// Longest wait before a failed entity restarts.
-    #[serde(with = "crate::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub restart_max: Duration,
     /// Most entities of this type at a node that recover at the same time; others wait for a
     /// permit.

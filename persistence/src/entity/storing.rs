@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use antiphon_base::task;
 use ractor::ActorRef;
 
 use super::EventSourced;
@@ -12,7 +13,6 @@ use super::writing::{append_with_shapes, save_and_read_back, void};
 use crate::event::SequenceNr;
 use crate::identity::ReplicaId;
 use crate::store::Append;
-use crate::task;
 
 /// Starts an action that reads or writes a store.
 pub(super) fn store<E: EventSourced>(

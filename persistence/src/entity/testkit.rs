@@ -41,12 +41,13 @@ pub use super::check::{check_answers, check_commands, check_event, check_stored}
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use antiphon_base::time::{Clock, SystemClock, Timestamp};
+
 use super::engine::{Action, Engine, Input, Now, Queued};
 use super::{EntitySettings, EventSourced};
 use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{ReplyError, ReplyTo, reply_channel};
-use crate::time::{Clock, SystemClock, Timestamp};
 use crate::version::VersionVector;
 
 /// A single replica of an entity with its own journal in memory; everything happens at once.

@@ -106,7 +106,7 @@ impl Drop for WriteGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task;
+    use antiphon_base::task;
 
     #[tokio::test]
     async fn a_shard_has_no_append_under_way_when_the_last_one_of_its_entities_has_ended() {

@@ -1,10 +1,10 @@
 //! A row of a stream.
 
+use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Payload, SequenceNr};
 use crate::identity::ReplicaId;
-use crate::time::Timestamp;
 use crate::version::VersionVector;
 
 /// An event as it stands in a replica's stream.

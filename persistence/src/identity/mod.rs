@@ -10,7 +10,8 @@ pub use replica_id::ReplicaId;
 pub use replication_id::ReplicationId;
 pub use slice::{SLICE_COUNT, Slice, SliceRange};
 
-use crate::text::foreign;
+use antiphon_base::text::foreign;
+
 use crate::{Error, Result};
 
 /// Longest part of an identifier, in bytes.

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use antiphon_base::text::foreign;
 use serde::{Deserialize, Serialize};
 
 use super::{PersistenceId, ReplicaId, SEPARATOR, Slice, check_name};
-use crate::text::foreign;
 use crate::{Error, Result};
 
 /// Entity type, entity id and replica id.

@@ -17,7 +17,9 @@ mod feed;
 mod journal;
 mod snapshots;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::store::Stores;
 
@@ -92,7 +94,7 @@ impl MemoryStores {
     /// The state. A panic elsewhere in a test cannot leave it half changed: each critical section
     /// first checks and then changes.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The state, counted as a read.

@@ -14,9 +14,10 @@
 
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
+
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::time::Timestamp;
 use bytes::Bytes;
 
 use super::bytes::{Reader, Unreadable, number_bytes, put_bytes, put_number, text_bytes};

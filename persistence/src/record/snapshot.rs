@@ -11,6 +11,7 @@
 //! | codec, manifest, payload version, state | byte, text, number, blob |
 //! | checksum of stream, sequence nr and all of the above | 8 bytes, lowest first |
 
+use antiphon_base::time::Timestamp;
 use bytes::Bytes;
 
 use super::bytes::{Reader, Unreadable, put_bytes, put_number};
@@ -19,7 +20,6 @@ use super::version;
 use crate::event::{Payload, SequenceNr};
 use crate::identity::PersistenceId;
 use crate::store::Snapshot;
-use crate::time::Timestamp;
 
 const FORMAT: u8 = 2;
 

@@ -180,7 +180,7 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{Clock, SystemClock};
+    use antiphon_base::time::{Clock, SystemClock};
 
     #[test]
     fn a_command_is_either_taken_or_void() {

@@ -1,16 +1,18 @@
 //! The two halves of an answer.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use antiphon_base::guard;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::oneshot;
 
 use super::scope::{self, RemoteCompletion, ReplySender};
 use super::{Claim, ReplyError};
+use crate::Error;
 use crate::codec::CodecId;
-use crate::{Error, guard};
 
 type Answer<R> = Result<R, ReplyError>;
 
@@ -86,7 +88,7 @@ impl<R> ReplyTo<R> {
     }
 
     fn take(&self) -> Option<Target<R>> {
-        self.target.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.target.lock().take()
     }
 }
 

@@ -4,13 +4,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use antiphon_base::guard;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Claim, ReplyError};
 use crate::codec::CodecId;
-use crate::{Error, Result, guard};
+use crate::{Error, Result};
 
 /// Hands an answer that came from another node to its asker.
 pub type RemoteCompletion = Box<dyn FnOnce(std::result::Result<Bytes, ReplyError>) + Send>;

@@ -1,12 +1,13 @@
 //! Answers within a node and across an encode and decode.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use antiphon_base::time::{Clock, SystemClock};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::time::{Clock, SystemClock};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Get {
@@ -19,7 +20,7 @@ struct Loopback(Mutex<Vec<Option<RemoteCompletion>>>);
 
 impl ReplyRegistrar for Loopback {
     fn register(&self, completion: RemoteCompletion) -> u64 {
-        let mut completions = self.0.lock().unwrap();
+        let mut completions = self.0.lock();
         completions.push(Some(completion));
         completions.len() as u64 - 1
     }
@@ -27,7 +28,7 @@ impl ReplyRegistrar for Loopback {
 
 impl ReplySender for Loopback {
     fn send(&self, id: u64, answer: Result<Bytes, ReplyError>) {
-        let completion = self.0.lock().unwrap()[usize::try_from(id).unwrap()].take();
+        let completion = self.0.lock()[usize::try_from(id).unwrap()].take();
         completion.expect("one answer")(answer);
     }
 }

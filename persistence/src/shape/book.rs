@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use super::compare::difference;
 use super::kinds::{Kind, Kinds};
@@ -281,8 +283,8 @@ impl ShapeBook {
         Ok(())
     }
 
-    fn recorded(&self) -> std::sync::MutexGuard<'_, BTreeSet<Recorded>> {
-        self.inner.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recorded(&self) -> parking_lot::MutexGuard<'_, BTreeSet<Recorded>> {
+        self.inner.recorded.lock()
     }
 
     async fn write(&self, key: &str, kind: &Kind, codec: CodecId) -> Result<()> {

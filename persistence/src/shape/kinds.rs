@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use antiphon_base::guard;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +17,6 @@ use super::tracer::{MadeOf, trace};
 use crate::codec::{CodecId, PAYLOAD_BYTES_MAX};
 use crate::entity::{EventSourced, EventType};
 use crate::event::Payload;
-use crate::guard;
 
 /// A shape as a codec sees it: some types write themselves differently for people.
 #[derive(Debug, Clone)]

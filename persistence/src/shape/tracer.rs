@@ -8,12 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use antiphon_base::guard;
 use serde::de::DeserializeOwned;
 
 use super::compare::name_of;
 use super::form::{Container, Content, Form, Shape, Variant, merge};
 use super::samples::VariantName;
-use crate::guard;
 use reader::Reader;
 
 mod reader;

@@ -3,10 +3,11 @@
 //! Until the stores arrive, each call that can fail answers `Unavailable` with the reason, so that
 //! a place starts and works while another place is lost.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
@@ -37,12 +38,12 @@ impl DeferredStores {
 
     /// Sets the reason that calls answer until the stores arrive.
     pub fn waits(&self, reason: impl Into<String>) {
-        *self.inner.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason.into();
+        *self.inner.reason.lock() = reason.into();
     }
 
     /// The reason why the stores are missing; `None` when they have arrived.
     pub fn reason(&self) -> Option<String> {
-        let reason = self.inner.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = self.inner.reason.lock();
         self.inner.stores.get().is_none().then(|| reason.clone())
     }
 

@@ -188,7 +188,8 @@ mod tests {
     use super::*;
     use crate::event::SequenceNr;
     use crate::identity::ReplicaId;
-    use crate::time::Timestamp;
+    use antiphon_base::time::Timestamp;
+
     use crate::version::VersionVector;
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use antiphon_base::time::Timestamp;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::event::{Payload, SequenceNr};
 use crate::identity::{PersistenceId, ReplicaId};
-use crate::time::Timestamp;
 use crate::version::VersionVector;
 
 /// The state of an entity after one of its events, and all that replication needs.

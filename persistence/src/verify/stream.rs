@@ -66,12 +66,12 @@ impl StreamCheck {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_base::time::Timestamp;
     use bytes::Bytes;
 
     use super::*;
     use crate::event::{EventMeta, Payload, SequenceNr};
     use crate::identity::ReplicaId;
-    use crate::time::Timestamp;
 
     fn event(number: u64, origin: &str, version: &[(&str, u64)]) -> StoredEvent {
         let replica = |name: &str| ReplicaId::new(name).unwrap();

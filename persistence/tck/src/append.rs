@@ -1,8 +1,8 @@
 //! Cases of [`Journal::append`](antiphon_persistence::store::Journal::append): order, atomicity,
 //! races.
 
-use antiphon_persistence::ErrorKind;
-use antiphon_persistence::task::spawn;
+use antiphon_base::ErrorKind;
+use antiphon_base::task::spawn;
 
 use crate::Kit;
 use crate::kit::{Pen, assert_kind, event, events, id, nr, numbers, replay_all, writer_id};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use antiphon_base::task::spawn;
 use antiphon_persistence::store::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
-use antiphon_persistence::task::spawn;
 use bytes::Bytes;
 
 use crate::Kit;

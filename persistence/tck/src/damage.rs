@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use antiphon_base::{ErrorKind, Result};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::SliceRange;
 use antiphon_persistence::store::{
     ChangesQuery, FencingToken, Offset, OffsetKey, Snapshot, Stores,
 };
-use antiphon_persistence::{ErrorKind, Result};
 use bytes::Bytes;
 
 use crate::kit::{Pen, id, nr, replica, seal, writer_id};

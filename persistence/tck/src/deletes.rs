@@ -1,6 +1,6 @@
 //! Cases of [`Journal::delete_to`](antiphon_persistence::store::Journal::delete_to).
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use antiphon_persistence::event::SequenceNr;
 
 use crate::Kit;

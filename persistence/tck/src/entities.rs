@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_base::task::spawn;
+use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{
     CommandContext, Effect, EntityHandle, EntityParts, EntityRuntime, EntitySettings, EventContext,
     EventSourced, StandaloneHost,
@@ -11,8 +13,6 @@ use antiphon_persistence::entity::{
 use antiphon_persistence::identity::ReplicationId;
 use antiphon_persistence::reply::{ReplyError, ReplyTo};
 use antiphon_persistence::store::Stores;
-use antiphon_persistence::task::spawn;
-use antiphon_persistence::time::SystemClock;
 
 use crate::Kit;
 use crate::kit::{replica, writer_id};

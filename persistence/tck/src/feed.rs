@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
+use antiphon_base::task::spawn;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{ReplicationId, SliceRange};
 use antiphon_persistence::store::{Offset, Stores};
-use antiphon_persistence::task::spawn;
 
 use crate::Kit;
 use crate::follower::{Covered, Follower};

@@ -3,10 +3,10 @@
 //! The values lean towards the ends of their ranges, where encodings break: empty, one, largest,
 //! not ASCII, zero bytes.
 
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Snapshot;
-use antiphon_persistence::time::Timestamp;
 use antiphon_persistence::version::VersionVector;
 use bytes::Bytes;
 

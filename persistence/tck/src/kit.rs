@@ -5,11 +5,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::Timestamp;
+use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{Append, Journal, Stores, WriterId};
-use antiphon_persistence::time::Timestamp;
-use antiphon_persistence::{Error, ErrorKind, Result};
 use bytes::Bytes;
 
 use crate::{Capabilities, DamagedRows, Place};

@@ -1,7 +1,7 @@
 //! Cases of [`Limits`]: an append within the limits is taken and a larger one is refused, in one
 //! unit.
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::store::{EVENT_BYTES_MAX, Limits};
 

@@ -1,6 +1,6 @@
 //! Random operations on the place and on the stores in memory, which must give the same answers.
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::memory::MemoryStores;
@@ -12,7 +12,7 @@ use crate::{Generator, Kit};
 /// The answer of an operation, in a form that can be compared.
 type Answer = Result<String, ErrorKind>;
 
-fn answer<T: std::fmt::Debug>(outcome: antiphon_persistence::Result<T>) -> Answer {
+fn answer<T: std::fmt::Debug>(outcome: antiphon_base::Result<T>) -> Answer {
     outcome.map(|value| format!("{value:?}")).map_err(|error| error.kind())
 }
 

@@ -1,7 +1,7 @@
 //! Cases of [`OffsetStore`](antiphon_persistence::store::OffsetStore).
 
+use antiphon_base::task::spawn;
 use antiphon_persistence::store::{Offset, OffsetKey};
-use antiphon_persistence::task::spawn;
 
 use crate::Kit;
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
+use antiphon_base::task::spawn;
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::store::{Append, OffsetKey};
-use antiphon_persistence::task::spawn;
-use antiphon_persistence::time::Timestamp;
 use bytes::Bytes;
 
 use crate::kit::{assert_kind, event, events, id, nr, numbers, replica, seal};

@@ -1,10 +1,10 @@
 //! Cases of [`SnapshotStore`](antiphon_persistence::store::SnapshotStore). Most start with
 //! snapshots at 11 to 15.
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
+use antiphon_base::task::spawn;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::store::Snapshot;
-use antiphon_persistence::task::spawn;
 
 use crate::kit::{assert_kind, id, nr};
 use crate::{Generator, Kit};

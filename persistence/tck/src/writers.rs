@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use antiphon_persistence::ErrorKind;
-use antiphon_persistence::task::spawn;
+use antiphon_base::ErrorKind;
+use antiphon_base::task::spawn;
 
 use crate::Kit;
 use crate::kit::{Pen, assert_kind, id, numbers, seal, writer_id};

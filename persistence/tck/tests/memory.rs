@@ -1,11 +1,10 @@
 //! The stores in memory keep every contract.
 
-use std::sync::Mutex;
-
 use antiphon_persistence::memory::{MemoryCopy, MemoryStores};
 use antiphon_persistence::store::Stores;
 use antiphon_persistence_tck::{Capabilities, Place};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 #[derive(Default)]
 struct InMemory {
@@ -20,11 +19,11 @@ impl Place for InMemory {
     }
 
     async fn keep(&self) {
-        *self.kept.lock().expect("no test panics in it") = Some(self.stores.copy());
+        *self.kept.lock() = Some(self.stores.copy());
     }
 
     async fn go_back(&self) {
-        self.stores.restore(self.kept.lock().expect("no test panics in it").as_ref());
+        self.stores.restore(self.kept.lock().as_ref());
     }
 
     fn capabilities(&self) -> Capabilities {

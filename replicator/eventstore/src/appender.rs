@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use futures::stream;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
@@ -76,14 +77,14 @@ impl EventStoreClient {
         let kept = Mutex::new(None);
         let opened = self.open(doing, |link| {
             let (sender, receiver) = mpsc::channel(in_flight_max);
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+            *kept.lock() = Some(sender);
             let request = self.request(stream::unfold(receiver, |mut receiver| async {
                 receiver.recv().await.map(|request| (request, receiver))
             }));
             async move { StreamsClient::new(link.channel).batch_append(request).await }
         });
         let Opened { messages, link } = opened.await?;
-        let sender = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let sender = kept.into_inner();
         let requests = sender
             .ok_or_else(|| Error::new(ErrorKind::Bug, format!("{doing}: opened without a call")))?;
         let waiting = Arc::new(Mutex::new(Waiting::default()));
@@ -236,7 +237,7 @@ fn request(
 }
 
 fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    waiting.lock()
 }
 
 /// The error of an append that was not sent.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tonic::metadata::{AsciiMetadataValue, MetadataValue};

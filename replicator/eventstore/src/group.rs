@@ -107,10 +107,10 @@ impl EventStoreClient {
         let first = ReadReq { content: Some(read_req::Content::Options(options)) };
         let bytes_max = self.settings().message_bytes_max;
         // each attempt has its own channel; the channel of the successful one is kept
-        let kept = std::sync::Mutex::new(None);
+        let kept = parking_lot::Mutex::new(None);
         let opened = self.open(&doing, |link| {
             let (sender, receiver) = mpsc::channel(self.settings().group_answers_max);
-            *kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(sender);
+            *kept.lock() = Some(sender);
             let rest = stream::unfold(receiver, |mut receiver| async {
                 receiver.recv().await.map(|request| (request, receiver))
             });
@@ -121,7 +121,7 @@ impl EventStoreClient {
         });
         let opened = opened.await.map_err(|error| not_a_write(&doing, error));
         let Opened { messages, link } = opened?;
-        let sender = kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let sender = kept.into_inner();
         let requests = sender
             .ok_or_else(|| Error::new(ErrorKind::Bug, format!("{doing}: opened without a call")))?;
         let answers = GroupAnswers { client: self.clone(), doing: doing.as_str().into(), requests };

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_eventstore as es;
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
-use antiphon_persistence::time::{Clock, SystemClock};
 use bytes::Bytes;
 use tokio::process::{Child, Command};
 

@@ -1,8 +1,7 @@
 //! A checkpoint that ends with the process: for tests, and for dry runs, which save nothing.
 
-use std::sync::{Mutex, PoisonError};
-
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::CheckpointStore;
 use crate::Result;
@@ -22,11 +21,11 @@ impl MemoryCheckpoint {
 #[async_trait]
 impl CheckpointStore for MemoryCheckpoint {
     async fn load(&self) -> Result<Option<Position>> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Ok(self.0.lock().clone())
     }
 
     async fn save(&self, position: &Position) -> Result<()> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(position.clone());
+        *self.0.lock() = Some(position.clone());
         Ok(())
     }
 }

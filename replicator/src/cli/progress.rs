@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 

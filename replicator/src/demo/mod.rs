@@ -9,8 +9,8 @@ mod child;
 
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
-use antiphon_persistence::time::{Clock, SystemClock};
 use child::Child;
 
 use crate::cli::{customer_event, say};

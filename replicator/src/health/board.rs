@@ -1,8 +1,9 @@
 //! All subscriptions of a replicator.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use antiphon_persistence::time::Clock;
+use antiphon_base::time::Clock;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -88,6 +89,6 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Monitor>>> {
-        self.monitors.lock().unwrap_or_else(PoisonError::into_inner)
+        self.monitors.lock()
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};

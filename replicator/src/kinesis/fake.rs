@@ -1,9 +1,9 @@
 //! A stand-in of the service in this process: stores records, and throttles, fails in part or as a
 //! whole, or stays silent on demand.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -67,12 +68,12 @@ impl Fake {
 
     /// The stored records, in order.
     pub(super) fn stored(&self) -> Vec<Stored> {
-        self.log.lock().unwrap().stored.clone()
+        self.log.lock().stored.clone()
     }
 
     /// The requests with records, in order.
     pub(super) fn requests(&self) -> Vec<Vec<Stored>> {
-        self.log.lock().unwrap().requests.clone()
+        self.log.lock().requests.clone()
     }
 }
 
@@ -106,7 +107,7 @@ async fn put_records(shared: &Shared, body: &Value) -> Response {
     };
     let records: Vec<Stored> = body["Records"].as_array().unwrap().iter().map(record).collect();
     let number = {
-        let mut log = shared.log.lock().unwrap();
+        let mut log = shared.log.lock();
         log.requests.push(records.clone());
         log.requests.len() - 1
     };
@@ -122,7 +123,7 @@ async fn put_records(shared: &Shared, body: &Value) -> Response {
 
 fn each(shared: &Shared, records: &[Stored], codes: &[Option<&str>]) -> Response {
     assert_eq!(records.len(), codes.len(), "the script answers every record");
-    let mut log = shared.log.lock().unwrap();
+    let mut log = shared.log.lock();
     let mut results = Vec::new();
     for (record, code) in records.iter().zip(codes) {
         results.push(match code {

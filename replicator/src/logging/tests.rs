@@ -1,9 +1,10 @@
 //! Tests of the lines as they leave the process.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -17,14 +18,14 @@ struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
     fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().unwrap().clone();
+        let bytes = self.0.lock().clone();
         String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
     }
 }
 
 impl Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

@@ -12,10 +12,11 @@ pub(crate) mod tests;
 mod timed;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use antiphon_persistence::time::Clock;
+use antiphon_base::time::Clock;
 pub use families::{FAMILIES, Family, Kind};
+use parking_lot::Mutex;
 pub use prometheus::{Histogram, IntCounter, IntGauge};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -107,7 +108,7 @@ impl Metrics {
 
     /// Runs `refresh` before each rendering, for gauges whose value is an age.
     pub fn on_render(&self, refresh: impl Fn() + Send + 'static) {
-        self.refresh.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(refresh));
+        self.refresh.lock().push(Box::new(refresh));
     }
 
     /// The clock of the summaries' windows.
@@ -117,7 +118,7 @@ impl Metrics {
 
     /// All metrics in the text format of Prometheus.
     pub fn text(&self) -> String {
-        for refresh in self.refresh.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for refresh in self.refresh.lock().iter() {
             refresh();
         }
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|error| {

@@ -6,11 +6,12 @@
 //! never reset.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::time::Clock;
+use antiphon_base::time::Clock;
 use hdrhistogram::Histogram;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType, Quantile};
 use tokio::time::Instant;
@@ -39,12 +40,12 @@ impl Summary {
     /// Adds a time.
     pub fn observe(&self, time: Duration) {
         let now = self.clock.now();
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).observe(now, time);
+        self.window.lock().observe(now, time);
     }
 
     fn render(&self) -> prometheus::proto::Summary {
         let now = self.clock.now();
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).render(now)
+        self.window.lock().render(now)
     }
 }
 
@@ -154,7 +155,7 @@ impl SummaryVec {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Vec<String>, Summary>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock()
     }
 }
 

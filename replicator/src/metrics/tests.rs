@@ -1,9 +1,9 @@
 //! Tests of the text that a scrape shows.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
-use antiphon_persistence::time::Timestamp;
+use antiphon_base::time::Timestamp;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::*;
@@ -18,13 +18,13 @@ impl StandingClock {
     }
 
     pub(crate) fn advance(&self, time: Duration) {
-        *self.0.lock().unwrap() += time;
+        *self.0.lock() += time;
     }
 }
 
 impl Clock for StandingClock {
     fn now(&self) -> Instant {
-        *self.0.lock().unwrap()
+        *self.0.lock()
     }
 
     fn wall(&self) -> Timestamp {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::SystemClock;
 use antiphon_cassandra::Role;
 use antiphon_eventstore as es;
 use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::time::SystemClock;
 
 use super::journals::{sink_journal, source_journal};
 use crate::checkpoint::{CheckpointStore, DestinationCheckpoint, FileCheckpoint, MemoryCheckpoint};

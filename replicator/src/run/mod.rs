@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::time::SystemClock;
+use antiphon_base::time::SystemClock;
 pub use build::{destination_client, sink_of, source_client, source_of};
 use futures::future::{join_all, select_all};
 pub use journals::{sink_journal, source_journal};

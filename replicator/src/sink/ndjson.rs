@@ -15,11 +15,12 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -165,9 +166,7 @@ impl Sink for NdjsonSink {
     async fn write(&self, batch: &[Envelope]) -> Vec<Outcome> {
         let events: Vec<Event> = batch.iter().map(|envelope| envelope.event.clone()).collect();
         let (count, state) = (events.len(), self.state.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            state.lock().unwrap_or_else(PoisonError::into_inner).append(&events)
-        });
+        let written = tokio::task::spawn_blocking(move || state.lock().append(&events));
         let failed = match written.await {
             Ok(Ok(outcomes)) => return outcomes,
             Ok(Err(error)) => error.to_string(),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::actor::Message;

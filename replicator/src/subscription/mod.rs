@@ -22,7 +22,7 @@ mod tasks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::time::Clock;
+use antiphon_base::time::Clock;
 use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::task;
-use antiphon_persistence::time::Clock;
+use antiphon_base::task;
+use antiphon_base::time::Clock;
 use ractor::ActorRef;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;

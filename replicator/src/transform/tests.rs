@@ -1,10 +1,10 @@
 //! The hook over a real connection, and the sink around it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Bytes;
@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -82,7 +83,7 @@ struct Kept(Mutex<Vec<String>>);
 #[async_trait]
 impl Sink for Kept {
     async fn write(&self, batch: &[Envelope]) -> Vec<Outcome> {
-        let mut kept = self.0.lock().unwrap();
+        let mut kept = self.0.lock();
         let mut failed = false;
         let write = batch.iter().map(|envelope| {
             let data = String::from_utf8_lossy(&envelope.event.data).into_owned();
@@ -127,7 +128,7 @@ async fn the_hook_changes_drops_and_leaves_events_and_their_order_stays() {
     let outcomes = sink.write(&batch).await;
 
     assert_eq!(outcomes, [Outcome::Written(None), Outcome::Dropped, Outcome::Written(None)]);
-    assert_eq!(*kept.0.lock().unwrap(), [r#"b-1 {"m":0}"#, r#"b-1 {"m":2}"#]);
+    assert_eq!(*kept.0.lock(), [r#"b-1 {"m":0}"#, r#"b-1 {"m":2}"#]);
 }
 
 #[tokio::test]
@@ -172,7 +173,7 @@ async fn a_bad_answer_is_no_use_repeating_and_its_stream_waits_behind_it() {
     let Outcome::Rejected(reason) = &outcomes[0] else { panic!("{outcomes:?}") };
     assert!(reason.contains("bad answer: expected a JSON object"), "{reason}");
     assert_eq!(outcomes[1..], [Outcome::Untried, Outcome::Written(None)]);
-    assert_eq!(*kept.0.lock().unwrap(), ["b {}"]);
+    assert_eq!(*kept.0.lock(), ["b {}"]);
     assert_eq!(server.requests.load(Ordering::SeqCst), 3);
 }
 
@@ -255,7 +256,7 @@ async fn never_more_requests_are_under_way_than_the_limit() {
     let batch: Vec<Envelope> = (0..50).map(|revision| envelope("a", revision, "{}")).collect();
     sink.write(&batch).await;
 
-    assert_eq!(kept.0.lock().unwrap().len(), 50);
+    assert_eq!(kept.0.lock().len(), 50);
     let most = under_way.1.load(Ordering::SeqCst);
     assert!((1..=3).contains(&most), "{most}");
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_cassandra::cql::{self, CqlTables, Replication, ServerSettings};
 use antiphon_cassandra::tables::Tables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::store::Stores;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use tokio::net::TcpListener;
 

@@ -3,11 +3,11 @@
 use std::fs;
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
 use antiphon_eventstore as es;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{Append, Stores, WriterId};
-use antiphon_persistence::time::Timestamp;
 use antiphon_persistence::version::VersionVector;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use bytes::Bytes;

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::task;
 use antiphon_eventstore as es;
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
-use antiphon_persistence::task;
 use antiphon_replicator::config;
 use antiphon_replicator::verify::{self, Report};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -139,7 +140,7 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: Arc<Mutex<St
     task::spawn("output", async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut output = output.lock().unwrap();
+            let mut output = output.lock();
             output.push_str(&line);
             output.push('\n');
         }
@@ -153,7 +154,7 @@ pub(crate) struct Replicator {
 
 impl Replicator {
     pub(crate) fn output(&self) -> String {
-        self.output.lock().unwrap().clone()
+        self.output.lock().clone()
     }
 
     pub(crate) async fn wait_for_line(&self, text: &str) {

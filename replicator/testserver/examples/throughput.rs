@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use antiphon_base::task;
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_eventstore::{
     Appender, ClientSettings, ConnectionString, EventStoreClient, ExpectedRevision, Filter,
     NewEvent, Result, SubscriptionMessage,
 };
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
-use antiphon_persistence::task;
-use antiphon_persistence::time::{Clock, SystemClock};
 
 const SINGLE: usize = 5_000;
 const PIPELINED: usize = 100_000;

@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
+use antiphon_base::task;
 use antiphon_eventstore::{Error, ErrorKind, Result};
-use antiphon_persistence::task;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 

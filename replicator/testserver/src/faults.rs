@@ -1,9 +1,10 @@
 //! Faults on demand, of a server or of the network before it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::io::Connections;
@@ -145,7 +146,7 @@ impl Faults {
     }
 
     fn armed(&self) -> MutexGuard<'_, Armed> {
-        self.shared.armed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.armed.lock()
     }
 }
 

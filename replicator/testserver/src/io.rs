@@ -3,9 +3,10 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
@@ -46,7 +47,7 @@ impl Connections {
     /// Wraps a connection, so that it can be reset and frozen.
     pub(crate) fn control<T>(&self, inner: T) -> ServerIo<T> {
         let one = Arc::new(One::default());
-        let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.shared.open.lock();
         open.retain(|connection| connection.strong_count() > 0);
         open.push(Arc::downgrade(&one));
         ServerIo { inner, one, all: Arc::clone(&self.shared) }
@@ -62,7 +63,7 @@ impl Connections {
     }
 
     fn each(&self, act: impl Fn(&One)) {
-        let open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let open = self.shared.open.lock().clone();
         open.iter().filter_map(Weak::upgrade).for_each(|connection| act(&connection));
     }
 }
@@ -80,12 +81,12 @@ impl One {
     }
 
     fn wake(&self) {
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wakers = self.wakers.lock();
         wakers.iter_mut().filter_map(Option::take).for_each(Waker::wake);
     }
 
     fn wait(&self, side: usize, cx: &Context<'_>) {
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wakers = self.wakers.lock();
         if !wakers[side].as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             wakers[side] = Some(cx.waker().clone());
         }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use antiphon_persistence::task;
+use antiphon_base::task;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::metadata::MetadataMap;
@@ -51,7 +52,7 @@ impl Node {
     }
 
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock()
     }
 
     /// Admits a request, or returns the refusal. Checks the faults first, then credentials, then
@@ -146,7 +147,7 @@ impl Node {
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<GroupKey, RunningGroup>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock()
     }
 }
 

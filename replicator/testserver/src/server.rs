@@ -2,15 +2,16 @@
 //! data.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::task;
 use antiphon_eventstore::wire::gossip::gossip_server::GossipServer;
 use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptionsServer;
 use antiphon_eventstore::wire::server_features::server_features_server::ServerFeaturesServer;
 use antiphon_eventstore::wire::streams::streams_server::StreamsServer;
 use antiphon_eventstore::{Error, ErrorKind, NewEvent, Result};
-use antiphon_persistence::task;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -150,7 +151,7 @@ impl TestServer {
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock()
     }
 
     fn run(&mut self, listener: TcpListener) -> Result<()> {

@@ -128,11 +128,11 @@ async fn not_allowed(request: Request) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_base::task;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::task;
 
     /// Asks the routes over HTTP. Returns the head of the answer and its body.
     async fn ask(routes: Router, request: &str) -> (String, Value) {

@@ -71,10 +71,10 @@ async fn serve(stream: TcpStream, routes: Router, mut stopped: watch::Receiver<b
 
 #[cfg(test)]
 mod tests {
+    use antiphon_base::task;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::task;
 
     /// An address with a server behind it.
     async fn serving() -> (std::net::SocketAddr, watch::Sender<bool>) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::task;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::answers::{answer, starting, with_fallbacks};
 use super::connections::accept;
 use crate::node::{Liveness, PlaceReach, PlaceState};
-use crate::{Error, MemberState, Node, Result, cannot_listen, task};
+use crate::{Error, MemberState, Node, Result, cannot_listen};
 
 /// A part of `/cluster`, and of the readiness.
 pub trait ClusterSection: Send + Sync + 'static {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
 use tokio::time::Instant;
 
 use super::{DetectorSettings, Effect, FailureDetector, Input};

@@ -3,11 +3,11 @@
 
 use std::fmt;
 
+use antiphon_base::text::{cut, foreign};
 use antiphon_persistence::codec::CodecId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::text::{cut, foreign};
 use crate::transport::SendError;
 
 /// Limit of the bytes of an encoded error that is read.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use antiphon_persistence::guard;
+use antiphon_base::guard;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -199,8 +200,8 @@ impl Asks {
         count
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Waiting> {
+        self.waiting.lock()
     }
 }
 
@@ -215,8 +216,9 @@ impl Drop for Ticket {
 mod tests {
     use std::time::Duration;
 
+    use antiphon_base::time::{Clock, SystemClock};
+
     use super::*;
-    use crate::clock::{Clock, SystemClock};
 
     const ASK: ServiceId = ServiceId(20);
 
@@ -224,11 +226,11 @@ mod tests {
 
     fn call(got: &Got, number: u64) -> AnswerCall {
         let got = got.clone();
-        AnswerCall::new(move |answer| got.lock().unwrap().push((number, answer)))
+        AnswerCall::new(move |answer| got.lock().push((number, answer)))
     }
 
     fn numbers(got: &Got) -> Vec<u64> {
-        got.lock().unwrap().iter().map(|(number, _)| *number).collect()
+        got.lock().iter().map(|(number, _)| *number).collect()
     }
 
     #[test]
@@ -246,11 +248,11 @@ mod tests {
         assert_eq!(numbers(&got), [1]);
         asks.expire(now + 2 * second);
         assert_eq!(numbers(&got), [1, 3]);
-        assert!(matches!(got.lock().unwrap()[1].1, Err(AskError::Timeout)));
+        assert!(matches!(got.lock()[1].1, Err(AskError::Timeout)));
         drop(asks);
         drop(fourth);
         assert_eq!(numbers(&got), [1, 3, 2, 4], "nobody is forgotten");
-        assert!(matches!(got.lock().unwrap()[2].1, Err(AskError::Unreachable(_))));
+        assert!(matches!(got.lock()[2].1, Err(AskError::Unreachable(_))));
     }
 
     #[test]

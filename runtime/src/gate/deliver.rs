@@ -3,8 +3,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use antiphon_base::task;
 use bytes::Bytes;
 
 use super::asks::Asks;
@@ -13,8 +14,8 @@ use super::link::{Input, Message, MessageKind};
 use super::peer::Peer;
 use super::service::AnswerSink;
 use super::{AskError, Responder, ServiceId};
+use crate::NodeId;
 use crate::transport::{SendError, TransportHandler};
-use crate::{NodeId, task};
 
 impl Inner {
     /// Runs `call`; a panic ends here.
@@ -49,8 +50,7 @@ impl Inner {
                 return self.answered(asks, correlation, Err(error));
             }
         };
-        let receiver =
-            self.services.read().unwrap_or_else(PoisonError::into_inner).get(&service).cloned();
+        let receiver = self.services.read().get(&service).cloned();
         match receiver {
             Some(receiver) => receiver.receive(from, payload, responder),
             None => {

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 
+use antiphon_base::task;
+use antiphon_base::time::Clock;
 use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -16,9 +19,7 @@ use super::metrics::GateMetrics;
 use super::peer::Peer;
 use super::{AskError, GateSettings, Service, ServiceId};
 use crate::NodeId;
-use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::task;
 use crate::transport::{SendError, Transport};
 
 pub(super) struct Inner {
@@ -90,7 +91,7 @@ impl Inner {
     }
 
     pub(super) fn register(&self, id: ServiceId, service: Arc<dyn Service>) {
-        self.services.write().unwrap_or_else(PoisonError::into_inner).insert(id, service);
+        self.services.write().insert(id, service);
     }
 
     pub(super) fn send(
@@ -226,7 +227,7 @@ impl Inner {
     }
 
     pub(super) fn disconnect(&self, peer: &NodeId) {
-        let removed = self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(peer);
+        let removed = self.peers.write().remove(peer);
         self.transport.disconnect(peer);
         if let Some(peer) = removed {
             self.end(&peer);
@@ -247,14 +248,13 @@ impl Inner {
         for task in self.tasks().drain(..) {
             task.abort();
         }
-        let peers =
-            std::mem::take(&mut *self.peers.write().unwrap_or_else(PoisonError::into_inner));
+        let peers = std::mem::take(&mut *self.peers.write());
         for peer in peers.values() {
             self.end(peer);
         }
         let error = AskError::Unreachable("the gate was closed".into());
         self.local_asks.fail_except(&[], &error);
-        self.services.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.services.write().clear();
     }
 
     fn end(&self, peer: &Arc<Peer>) {
@@ -295,8 +295,8 @@ impl Inner {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn peers(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<NodeId, Arc<Peer>>> {
-        self.peers.read().unwrap_or_else(PoisonError::into_inner)
+    fn peers(&self) -> parking_lot::RwLockReadGuard<'_, BTreeMap<NodeId, Arc<Peer>>> {
+        self.peers.read()
     }
 
     #[cfg(test)]
@@ -309,8 +309,8 @@ impl Inner {
         self.budget.used()
     }
 
-    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tasks(&self) -> parking_lot::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock()
     }
 
     pub(super) fn peer(&self, id: &NodeId) -> Option<Arc<Peer>> {
@@ -318,7 +318,7 @@ impl Inner {
     }
 
     pub(super) fn peer_or_new(&self, id: &NodeId) -> Arc<Peer> {
-        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = self.peers.write();
         if let Some(peer) = peers.get(id) {
             return peer.clone();
         }
@@ -343,7 +343,7 @@ impl Inner {
     /// Lets go of a peer whose connection has ended, if this node never asked for the link:
     /// strangers must not fill the memory with their names.
     pub(super) fn forget(&self, peer: &Arc<Peer>) {
-        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = self.peers.write();
         let is_known = peers.get(&peer.id).is_some_and(|known| Arc::ptr_eq(known, peer));
         if is_known && !peer.is_wanted() && !peer.is_up() {
             peers.remove(&peer.id);

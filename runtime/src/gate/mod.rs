@@ -24,6 +24,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::task;
+use antiphon_base::time::Clock;
 pub use ask_error::AskError;
 use asks::AnswerCall;
 use bytes::Bytes;
@@ -34,9 +36,7 @@ pub use settings::GateSettings;
 use tokio::sync::watch;
 
 use crate::NodeId;
-use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::task;
 use crate::transport::{SendError, Transport};
 
 /// A time limit that is never reached.

@@ -6,9 +6,10 @@
 //! timer and a single message no delay.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -62,7 +63,7 @@ impl Peer {
     }
 
     pub(super) fn core(&self) -> MutexGuard<'_, LinkCore> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.lock()
     }
 
     /// Steps the core.
@@ -79,11 +80,11 @@ impl Peer {
     }
 
     pub(super) fn set_flusher(&self, task: JoinHandle<()>) {
-        *self.flusher.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        *self.flusher.lock() = Some(task);
     }
 
     pub(super) fn stop_flusher(&self) {
-        if let Some(task) = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = self.flusher.lock().take() {
             task.abort();
         }
     }
@@ -114,6 +115,6 @@ impl Peer {
     }
 
     fn later(&self) -> MutexGuard<'_, Later> {
-        self.later.lock().unwrap_or_else(PoisonError::into_inner)
+        self.later.lock()
     }
 }

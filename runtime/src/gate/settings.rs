@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::bounds::{self, HOUR};
+use antiphon_base::bounds::{self, HOUR};
 
 use crate::transport::FRAME_BYTES_MAX;
 use crate::{Error, Result};
@@ -37,7 +37,7 @@ pub struct GateSettings {
     /// Limit of the same bytes of all peers together.
     pub received_bytes_max: usize,
     /// Time that the parts of one message may take to arrive; then the link starts anew.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub unfinished_timeout: Duration,
     /// A message up to this number of bytes is handed to its receiver where it arrives. A longer
     /// one, and the messages behind it, are handed over by a task of their own, so that probes and
@@ -45,14 +45,14 @@ pub struct GateSettings {
     pub direct_bytes_max: usize,
     /// Limit of the wait for a missing frame. Then the link starts anew: the messages under way are
     /// lost, and their asks fail with `Unreachable`.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub gap_timeout: Duration,
     /// Limit of the time in which a full window gets no acknowledgement; then as with
     /// `gap_timeout`.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub stall_timeout: Duration,
     /// Time between two checks of `unfinished_timeout`, `gap_timeout` and `stall_timeout`.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub tick_interval: Duration,
 }
 

@@ -1,12 +1,13 @@
 //! Two or three gates on a network in memory.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::SystemClock;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::*;
-use crate::clock::SystemClock;
 use crate::transport::memory::{Faults, MemoryNetwork};
 
 const SERVICE: ServiceId = ServiceId(20);
@@ -66,7 +67,7 @@ async fn each_way_of_not_answering_is_told() {
                 (b"panic", _) => panic!("the service is broken"),
                 (b"fail", Some(responder)) => responder.fail(AskError::Stopped("shard 3".into())),
                 (b"long", Some(responder)) => responder.reply(vec![0; 9 << 20].into()),
-                (_, responder) => keep.lock().unwrap().push(responder),
+                (_, responder) => keep.lock().push(responder),
             }
         }),
     );
@@ -115,7 +116,7 @@ async fn a_gate_that_ends_answers_every_function() {
     let held = Arc::new(Mutex::new(Vec::new()));
     let hold = held.clone();
     let keep = move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
-        hold.lock().unwrap().push(responder);
+        hold.lock().push(responder);
     };
     a.register(SERVICE, Arc::new(keep.clone()));
     b.register(SERVICE, Arc::new(keep));
@@ -125,7 +126,7 @@ async fn a_gate_that_ends_answers_every_function() {
         answer
     });
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(held.lock().unwrap().len(), 2);
+    assert_eq!(held.lock().len(), 2);
     a.close();
     for answer in asked {
         let error = answer.await.unwrap().unwrap_err();
@@ -142,12 +143,12 @@ async fn asks_fail_at_once_when_the_peer_dies_and_go_on_when_it_is_back() {
     b.register(
         SERVICE,
         Arc::new(move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
-            hold.lock().unwrap().push(responder);
+            hold.lock().push(responder);
         }),
     );
     let asked = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(held.lock().unwrap().len(), 1);
+    assert_eq!(held.lock().len(), 1);
 
     let before = SystemClock.now();
     network.break_connection(a.local_node(), b.local_node());
@@ -169,7 +170,7 @@ async fn tells_of_one_peer_keep_their_order_on_a_network_that_loses_and_reorders
         b.register(
             SERVICE,
             Arc::new(move |_: &NodeId, message: Bytes, _: Option<Responder>| {
-                log.lock().unwrap().push(u32::from_le_bytes(message[..].try_into().unwrap()));
+                log.lock().push(u32::from_le_bytes(message[..].try_into().unwrap()));
             }),
         );
         network.set_faults(Faults {
@@ -185,7 +186,7 @@ async fn tells_of_one_peer_keep_their_order_on_a_network_that_loses_and_reorders
         }
         tokio::time::sleep(SECOND).await;
 
-        let seen = seen.lock().unwrap();
+        let seen = seen.lock();
         assert!(seen.is_sorted_by(|earlier, later| earlier < later), "seed {seed}: {seen:?}");
         assert!(seen.len() > 40, "seed {seed}: only {} of 500 came", seen.len());
     }
@@ -198,7 +199,7 @@ async fn a_closed_gate_sends_and_receives_nothing() {
     b.register(
         SERVICE,
         Arc::new(move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
-            held.lock().unwrap().push(responder);
+            held.lock().push(responder);
         }),
     );
     let sent = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::store::FencingToken;
-use antiphon_persistence::time::{Clock, SystemClock};
 
 use super::{Effect, Input, LeaseCore, LeaseRow, VersionedLease};
 use crate::NodeId;

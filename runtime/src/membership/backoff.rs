@@ -49,7 +49,7 @@ fn spread(who: &impl Display, turn: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_persistence::time::{Clock, SystemClock};
+    use antiphon_base::time::{Clock, SystemClock};
 
     use super::*;
 

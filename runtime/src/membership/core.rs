@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::store::RowVersion;
-use antiphon_persistence::time::Timestamp;
 use tokio::time::Instant;
 
 use super::cuts::Cut;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock, Timestamp};
+use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use tokio::time::Instant;
 
 use super::{

@@ -50,7 +50,7 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_persistence::time::{Clock, SystemClock};
+    use antiphon_base::time::{Clock, SystemClock};
 
     use super::*;
 

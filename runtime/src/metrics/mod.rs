@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use prometheus::{HistogramOpts, Opts, Registry, TextEncoder};
@@ -120,7 +121,7 @@ impl Metrics {
 
     fn family(&self, name: &str, make: impl FnOnce() -> Family) -> Family {
         assert!(name.starts_with("antiphon_"), "metric `{name}`: expected the prefix `antiphon_`");
-        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut families = self.families.lock();
         if let Some(family) = families.get(name) {
             return family.clone();
         }

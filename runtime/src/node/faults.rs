@@ -1,13 +1,14 @@
 //! The failures of store calls: limits their log lines, and keeps the last reason of each call.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::lasting::LastingFault;
+use antiphon_base::lasting::LastingFault;
+use antiphon_base::time::Clock;
+use parking_lot::Mutex;
 
 use crate::Result;
-use crate::clock::Clock;
 
 /// The name of the reads of another place's members.
 pub(super) const READING_A_PEER: &str = "reading another place";
@@ -48,7 +49,7 @@ impl Faults {
         result: Result<T>,
     ) -> Option<T> {
         let now = self.clock.now();
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut of = self.of.lock();
         let new = || Known { fault: LastingFault::new(self.interval), why: None };
         let known = of.entry((what, place.clone())).or_insert_with(new);
         match result {
@@ -72,7 +73,7 @@ impl Faults {
 
     /// The reason why the last such call failed; `None` when it succeeded, or was never made.
     pub(super) fn why(&self, what: &'static str, place: &Arc<str>) -> Option<Arc<str>> {
-        let of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = self.of.lock();
         of.get(&(what, place.clone()))?.why.clone()
     }
 }
@@ -81,7 +82,7 @@ impl Faults {
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::clock::SystemClock;
+    use antiphon_base::time::SystemClock;
 
     #[test]
     fn the_reason_of_a_failure_is_known_until_the_call_succeeds() {

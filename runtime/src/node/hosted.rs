@@ -2,14 +2,16 @@
 //! members that are cut from each other stays.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 #[derive(Debug, Default)]
 pub(super) struct HostedCell(Mutex<BTreeMap<Arc<str>, u32>>);
 
 impl HostedCell {
     pub(super) fn set(&self, entity_type: &Arc<str>, shards: u32) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         match all.get_mut(entity_type) {
             Some(known) => *known = shards,
             None => drop(all.insert(entity_type.clone(), shards)),
@@ -17,7 +19,7 @@ impl HostedCell {
     }
 
     pub(super) fn sum(&self) -> u32 {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.values().fold(0, |sum, shards| sum.saturating_add(*shards))
     }
 }

@@ -5,15 +5,15 @@
 //! sealed; when the seal did not succeed, the others declare the node dead and seal it.
 
 use std::net::IpAddr;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use antiphon_base::task;
 use tokio::sync::oneshot;
 
 use super::driver::Control;
 use super::{Liveness, Node, ShutdownPhase, continuity};
-use crate::{Error, Result, task};
+use crate::{Error, Result};
 
 /// Waits between two tries to seal the own writer: the first wait, and the longest.
 const SEAL_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -141,7 +141,7 @@ fn announcement(http_address: Option<&str>) -> Duration {
 /// time.
 async fn registered(node: &Node, phase: ShutdownPhase, limit: Duration) -> Vec<String> {
     let tasks = {
-        let mut all = node.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = node.inner.shutdown.lock();
         let (now, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut *all).into_iter().partition(|(of, _, _)| *of == phase);
         *all = later;

@@ -1,8 +1,9 @@
 //! The right of a node to answer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -39,7 +40,7 @@ impl LivenessCell {
     }
 
     pub(super) fn is_live(&self, now: Instant) -> bool {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+        self.until.lock().is_some_and(|until| now < until)
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Liveness> {
@@ -53,7 +54,7 @@ impl LivenessCell {
 
     /// Takes a renewal: the node may answer until `live_until`.
     pub(super) fn renewed(&self, now: Instant, live_until: Instant) {
-        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut until = self.until.lock();
         if until.is_none() {
             return;
         }
@@ -68,7 +69,7 @@ impl LivenessCell {
 
     /// Ends all answers from here on; [`Self::fence`] says when the node is out.
     pub(super) fn close(&self) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.until.lock() = None;
     }
 
     /// Fences the node because its row says so.

@@ -30,22 +30,23 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use antiphon_base::time::Clock;
 use antiphon_persistence::store::{Stores, WriterId};
 pub use cluster_row::{CLUSTER_ROW, check_cluster_row};
 pub use continuity::{
     Accepted, Continuity, Doubt, DoubtKind, Previous, SessionRow, accept_loss, session,
 };
 pub use liveness::Liveness;
+use parking_lot::Mutex;
 pub use parts::{NodeParts, PeerPlace};
 pub use reach::{PlaceReach, PlaceState};
 pub use settings::{NodeSettings, ShutdownTimeouts};
 pub use shutdown::{ShutdownPhase, ShutdownTask};
 use tokio::sync::{mpsc, watch};
 
-use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::lease::LeaseState;
 use crate::membership::Membership;
@@ -166,7 +167,7 @@ impl Node {
     /// By place, the state of the links to the other places, and its begin. Empty for a moment
     /// after the start.
     pub fn reach(&self) -> BTreeMap<Arc<str>, PlaceReach> {
-        self.inner.reach.lock().unwrap_or_else(PoisonError::into_inner).places()
+        self.inner.reach.lock().places()
     }
 
     /// Ends this incarnation for ever, for a reason that lies outside of the cluster, such as a
@@ -240,14 +241,14 @@ impl Node {
 
     /// Runs `task` in that phase of [`Self::leave`]. The tasks of a phase run at the same time.
     pub fn on_shutdown(&self, phase: ShutdownPhase, name: &'static str, task: ShutdownTask) {
-        let mut tasks = self.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.inner.shutdown.lock();
         tasks.push((phase, name, task));
     }
 
     /// Runs `hook` when the node crashes ([`Self::crash`]): kill your actors there. It must not
     /// block.
     pub fn on_crash(&self, _name: &'static str, hook: Box<dyn FnOnce() + Send>) {
-        self.inner.crash.lock().unwrap_or_else(PoisonError::into_inner).push(hook);
+        self.inner.crash.lock().push(hook);
     }
 
     /// The tokio runtime in which the node was started.
@@ -263,7 +264,7 @@ impl Node {
     /// The only value of a type that belongs to this node; the first call creates it. It is dropped
     /// when the node ends.
     pub fn extension<T: Send + Sync + 'static>(&self, create: impl FnOnce() -> Arc<T>) -> Arc<T> {
-        let mut extensions = self.inner.extensions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut extensions = self.inner.extensions.lock();
         let value = extensions.entry(TypeId::of::<T>()).or_insert_with(|| create());
         value.clone().downcast::<T>().expect("it is kept under its own type")
     }
@@ -292,8 +293,7 @@ impl Node {
     /// tests.
     pub fn crash(&self) {
         self.inner.liveness.fence("the node crashed");
-        let hooks =
-            std::mem::take(&mut *self.inner.crash.lock().unwrap_or_else(PoisonError::into_inner));
+        let hooks = std::mem::take(&mut *self.inner.crash.lock());
         for hook in hooks {
             hook();
         }
@@ -303,11 +303,9 @@ impl Node {
     fn end(&self) {
         self.inner.tasks.end();
         self.inner.gate.close();
-        let extensions = std::mem::take(
-            &mut *self.inner.extensions.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let extensions = std::mem::take(&mut *self.inner.extensions.lock());
         drop(extensions);
-        self.inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.inner.shutdown.lock().clear();
     }
 }
 

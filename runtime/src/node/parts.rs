@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use antiphon_base::time::Clock;
 use antiphon_persistence::store::Stores;
 
-use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::transport::Transport;
 

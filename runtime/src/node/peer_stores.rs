@@ -6,9 +6,9 @@
 //! file that is replaced. So an answer is let through only when the `cluster` row of the very store
 //! that gave the answer was compared.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{
@@ -18,6 +18,7 @@ use antiphon_persistence::store::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::cluster_row::ClusterRow;
 use crate::metrics::IntGaugeVec;
@@ -118,8 +119,8 @@ impl PeerStores {
         ))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> parking_lot::MutexGuard<'_, Known> {
+        self.inner.known.lock()
     }
 
     /// Takes the result of a check, and logs it when it is news.

@@ -5,7 +5,7 @@
 //! `GRACE`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -134,7 +134,7 @@ fn look(node: &Node) {
         gauges.with_label_values(&[&**place]).set(i64::from(linked > 0));
         let why = if linked > 0 { None } else { reason(node, place, &up) };
         let effect = {
-            let mut reach = node.inner.reach.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reach = node.inner.reach.lock();
             let effect = reach.step(now, place, (up.len(), linked));
             reach.explain(place, why.clone());
             effect
@@ -165,7 +165,7 @@ fn reason(node: &Node, place: &Arc<str>, up: &[&NodeId]) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, SystemClock};
+    use antiphon_base::time::{Clock, SystemClock};
 
     #[test]
     fn a_cut_is_said_when_it_begins_and_when_it_ends() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::bounds::{self, HOUR, YEAR};
+use antiphon_base::bounds::{self, HOUR, YEAR};
 use antiphon_persistence::identity::SLICE_COUNT;
 
 use crate::failure_detector::DetectorSettings;
@@ -31,10 +31,10 @@ pub struct NodeSettings {
     /// another number.
     pub shard_count: u32,
     /// Time between two probes of the same neighbour.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub probe_interval: Duration,
     /// Limit of the wait for an answer to a probe; then the probe counts as missed.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub probe_timeout: Duration,
     /// After this number of missed probes in a row, the node says in its row that it cannot reach
     /// the neighbour.
@@ -46,52 +46,52 @@ pub struct NodeSettings {
     pub votes_required: usize,
     /// Time for which two members may be cut from each other before one of them gives way: the
     /// member that does not hold the coordinator lease, hosts fewer shards, or is younger.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub cut_timeout: Duration,
     /// The same time when a third member reaches both.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub bridged_cut_timeout: Duration,
     /// Time in which a node that starts tries to reach every member of its place; then its start
     /// fails, which does no harm. It tries for twice `renew_timeout` at least, since a member may
     /// have died that has not been declared dead yet.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub join_timeout: Duration,
     /// Time between two renewals of the node's own row.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub renew_interval: Duration,
     /// A node that has not renewed its row for this time answers nothing any more, and members that
     /// can read and write declare it dead. They wait for this time and a tenth before they take
     /// over from it.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub renew_timeout: Duration,
     /// Time between two reads of the table of the own place.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub scan_interval: Duration,
     /// Time between two reads of the table of another place, and of the sessions of all places.
     /// While no session is expected to change, the sessions are read every fifth time.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub peer_scan_interval: Duration,
     /// Limit of a call of the coordination store; then the call counts as failed with an unknown
     /// outcome.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub store_timeout: Duration,
     /// The longest wait before a failed change of a member, of the lease or of shards' homes is
     /// tried again. Waits begin with 100 ms and double; up to half of each is added by chance.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub retry_delay_max: Duration,
     /// Time between two looks of the node at its clocks.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub tick_interval: Duration,
     /// Time between two log lines about a store call that keeps failing.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub fault_log_interval: Duration,
     /// Time for which the row of a dead and sealed node is kept.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub dead_retention: Duration,
     /// Limit of the rows of dead and sealed nodes that are kept; the oldest go first.
     pub dead_rows_max: usize,
     /// Time that a link to a new member may take before missed probes count.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub probe_grace: Duration,
     /// Limits of the phases of a graceful shutdown; after its limit the next phase begins, and
     /// `leave` reports it.
@@ -107,23 +107,23 @@ pub struct ShutdownTimeouts {
     /// Time for which the node announces that it leaves, with `/health/ready` 503, and works on as
     /// before, so that load balancers send elsewhere before anything is refused. Default: 2 s, or
     /// zero when the HTTP interface listens on this machine only, or is missing.
-    #[serde(with = "antiphon_persistence::time::text::option")]
+    #[serde(with = "antiphon_base::time::text::option")]
     pub announce: Option<Duration>,
     /// Stop accepting work from outside.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub stop_accepting: Duration,
     /// Hand off the shards.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub drain_shards: Duration,
     /// Seal the own writer and leave the session of the place.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub leave_table: Duration,
     /// Release the coordinator lease and write dead and sealed into the members table.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub release_lease: Duration,
     /// Answer the requests of other nodes: once before the last row is written, which makes the
     /// other nodes close their links, and once before this node closes its links.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub close_links: Duration,
 }
 

@@ -2,10 +2,11 @@
 //! writer open, and joins.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::cluster_row::ClusterRow;

@@ -1,11 +1,10 @@
 //! The tasks of a node, which end with it.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
 
+use antiphon_base::task;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
-
-use crate::task;
 
 #[derive(Debug)]
 struct State {
@@ -28,7 +27,7 @@ impl Tasks {
         name: &'static str,
         future: impl Future<Output = ()> + Send + 'static,
     ) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         if state.has_ended {
             return;
         }
@@ -40,7 +39,7 @@ impl Tasks {
     }
 
     pub(super) fn end(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.has_ended = true;
         for task in state.tasks.drain(..) {
             task.abort();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use antiphon_base::time::SystemClock;
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::store::Stores;
 
@@ -12,7 +13,6 @@ mod silence;
 mod store;
 
 use super::{Node, NodeParts, NodeSettings};
-use crate::clock::SystemClock;
 use crate::membership::{MemberState, Membership};
 use crate::metrics::Metrics;
 use crate::transport::memory::MemoryNetwork;

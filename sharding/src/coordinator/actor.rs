@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antiphon_persistence::guard::Guarded;
+use antiphon_base::guard::Guarded;
+use antiphon_base::task;
 use antiphon_persistence::store::{Coordination, FencedOutcome, FencingToken};
-use antiphon_runtime::{LeaseState, Membership, Node, NodeId, Responder, task};
+use antiphon_runtime::{LeaseState, Membership, Node, NodeId, Responder};
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime};
 
@@ -50,7 +51,7 @@ impl CoordinatorHandle {
         let tick_interval = parts.tick_interval;
         let (actor, _) =
             ActorRuntime::spawn_instant(None, CoordinatorActor, parts).map_err(|error| {
-                antiphon_persistence::Error::bug(format!("the coordinator cannot start: {error}"))
+                antiphon_base::Error::bug(format!("the coordinator cannot start: {error}"))
             })?;
         let handle = Self { actor };
         handle.follow(&node, tick_interval);
@@ -248,11 +249,11 @@ async fn write(
 
 async fn limited<T>(
     limit: std::time::Duration,
-    call: impl Future<Output = antiphon_persistence::Result<T>>,
-) -> antiphon_persistence::Result<T> {
+    call: impl Future<Output = antiphon_base::Result<T>>,
+) -> antiphon_base::Result<T> {
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
         let why = format!("no answer within {limit:?} (`store_timeout`)");
-        Err(antiphon_persistence::Error::timeout(why))
+        Err(antiphon_base::Error::timeout(why))
     })
 }
 
@@ -260,7 +261,7 @@ async fn load(
     store: &dyn Coordination,
     table: &str,
     token: FencingToken,
-) -> antiphon_persistence::Result<BTreeMap<ShardId, NodeId>> {
+) -> antiphon_base::Result<BTreeMap<ShardId, NodeId>> {
     store.raise_token(table, token).await?;
     let mut homes = BTreeMap::new();
     for row in store.scan(table).await?.rows {

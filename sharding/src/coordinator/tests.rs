@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::FencingToken;
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_runtime::{Member, MemberState, Membership, NodeId};
 use tokio::time::Instant;
 

@@ -1,14 +1,13 @@
 //! Homes, ticks and the end of a region.
 
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::time::Duration;
 
+use antiphon_base::text::foreign;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
 use antiphon_runtime::node::NODE_LEFT;
-use antiphon_runtime::text::foreign;
 use antiphon_runtime::{MemberState, NodeId, ShutdownPhase};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,7 +54,7 @@ where
     }
 
     fn knows_nothing(&self) -> bool {
-        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let versions = self.versions.lock();
         self.parts.places.values().any(|place| !versions.contains_key(place))
     }
 
@@ -136,7 +135,7 @@ where
 
     /// Takes the homes of one place, if they are newer than the known ones.
     pub(crate) fn homes(&self, place: &str, homes: &Homes) {
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut versions = self.versions.lock();
         let known = versions.entry(place.into()).or_default();
         if homes.version <= *known {
             return;
@@ -169,7 +168,7 @@ where
     }
 
     fn ask_holder(&self, place: Arc<str>, holder: &NodeId) {
-        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let versions = self.versions.lock();
         let known = versions.get(&place).copied().unwrap_or_default();
         drop(versions);
         let is_here = *place == *self.parts.node.place();
@@ -229,7 +228,7 @@ where
 
     fn report_counters(&self) {
         let Some(entities) = self.entities.get() else { return };
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock();
         for (name, value) in entities.counters().values() {
             let before = reported.insert(name, value).unwrap_or(0);
             let labels = [&*self.parts.entity_type, name];
@@ -327,7 +326,7 @@ where
     fn note_homes(&self) -> Vec<ShardId> {
         let homeless = self.homeless();
         let now = self.parts.node.clock().now();
-        let mut readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readiness = self.readiness.lock();
         readiness.step(now, homeless.len(), self.parts.settings.homeless_grace);
         self.metrics.homeless.set(i64::try_from(homeless.len()).unwrap_or(i64::MAX));
         homeless
@@ -338,7 +337,7 @@ where
     pub(crate) fn ready(&self) -> Result<(), String> {
         let homeless = self.note_homes();
         let now = self.parts.node.clock().now();
-        let readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let readiness = self.readiness.lock().clone();
         readiness.judge(now).map_err(|since| {
             let (count, entity_type) = (homeless.len(), &self.parts.entity_type);
             let first = homeless.first().map(ToString::to_string).unwrap_or_default();

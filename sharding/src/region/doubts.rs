@@ -7,14 +7,15 @@
 //! its first command, and is sure afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
 use antiphon_persistence::store::Offset;
 use antiphon_runtime::Node;
 use antiphon_runtime::node::{Doubt, DoubtKind};
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ impl FeedWitness {
     /// Notes that the entity holds back, or no longer does.
     pub(crate) fn holds(&self, id: &PersistenceId, is_held: bool) {
         let Ok(id) = ReplicationId::parse(id.as_str()) else { return };
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if is_held {
             held.insert(id.entity_id().clone());
         } else {
@@ -77,7 +78,7 @@ impl FeedWitness {
     }
 
     fn is_held(&self, entity: &Arc<str>) -> bool {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(entity)
+        self.held.lock().contains(entity)
     }
 
     /// Takes the stored session in which the shard was sure last. The caller has noted the entities
@@ -139,7 +140,7 @@ struct EntityBook(Mutex<BTreeMap<(usize, Arc<str>), Asked>>);
 
 impl EntityBook {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(usize, Arc<str>), Asked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn is_sure(&self, index: usize, entity: &Arc<str>, doubt: Doubt) -> bool {
@@ -189,7 +190,7 @@ where
     pub(super) fn feed_witness(&self, index: usize, peer: &ReplicaId) -> Arc<FeedWitness> {
         let node = self.parts.node.clone();
         let feed = Arc::new(FeedWitness::new(node, self.parts.places[peer].clone()));
-        let mut feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut feeds = self.doubts.feeds.lock();
         feeds.insert((index, peer.clone()), feed.clone());
         feed
     }
@@ -225,7 +226,7 @@ where
         peer: &ReplicaId,
         doubt: Doubt,
     ) -> bool {
-        let feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let feeds = self.doubts.feeds.lock();
         let feed = feeds.get(&(index, peer.clone()));
         feed.is_some_and(|feed| feed.is_sure(doubt) && !feed.is_held(entity))
     }
@@ -253,7 +254,7 @@ where
         let continuity = self.parts.node.continuity().borrow().clone();
         let mut found = Vec::new();
         {
-            let feeds = self.doubts.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+            let feeds = self.doubts.feeds.lock();
             for ((index, peer), feed) in &*feeds {
                 let place = &self.parts.places[peer];
                 if continuity.doubt(place).is_some_and(|doubt| !feed.is_sure(doubt)) {

@@ -2,11 +2,11 @@
 
 use std::sync::Weak;
 
-use antiphon_persistence::Error;
+use antiphon_base::Error;
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::entity::{EntityHost, EventSourced, ForkedEntity, HeldEvent, StopReason};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_persistence::time::Timestamp;
 use antiphon_runtime::{Node, NodeId, SendError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use antiphon_base::text::foreign;
 use antiphon_persistence::entity::{EntityHandle, EventSourced, TellError, Writes};
 use antiphon_persistence::identity::ReplicationId;
 use antiphon_persistence::reply::{ReplyError, refuse_claimed};
-use antiphon_persistence::text::foreign;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;

@@ -41,7 +41,7 @@ impl Readiness {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_persistence::time::{Clock, SystemClock};
+    use antiphon_base::time::{Clock, SystemClock};
 
     use super::*;
 

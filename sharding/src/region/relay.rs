@@ -167,14 +167,14 @@ where
         responder.reply(answer.encode());
     }
 
-    fn relays(&self) -> std::sync::MutexGuard<'_, Relays> {
-        self.relays.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn relays(&self) -> parking_lot::MutexGuard<'_, Relays> {
+        self.relays.lock()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use antiphon_persistence::time::{Clock, SystemClock};
+    use antiphon_base::time::{Clock, SystemClock};
 
     use super::*;
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use antiphon_base::task;
+use antiphon_base::text::foreign;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{
     Claim, ReplyError, ReplySender, decode_command, encode_claimed_command, refuse_claimed,
 };
-use antiphon_runtime::text::foreign;
-use antiphon_runtime::{AskError, NodeId, Responder, task};
+use antiphon_runtime::{AskError, NodeId, Responder};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

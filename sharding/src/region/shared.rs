@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use antiphon_persistence::entity::{EntityRuntime, EventSourced, PeerHas, TellError};
 use antiphon_persistence::event::StoredEvent;
@@ -10,6 +10,7 @@ use antiphon_persistence::identity::{ReplicaId, Slice};
 use antiphon_persistence::reply::{Claim, ReplyError, refuse_claimed};
 use antiphon_runtime::metrics::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use antiphon_runtime::{Node, NodeId};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;

@@ -9,12 +9,14 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use antiphon_base::guard;
+use antiphon_base::task;
 use antiphon_persistence::entity::{EventSourced, Writes};
-use antiphon_persistence::guard;
 use antiphon_persistence::reply::{Claim, ReplyError, refuse_claimed};
-use antiphon_runtime::{NodeId, task};
+use antiphon_runtime::NodeId;
+use parking_lot::MutexGuard;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -116,7 +118,7 @@ where
 }
 
 fn lock<E: EventSourced>(region: &Region<E>, index: usize) -> MutexGuard<'_, Slot<E>> {
-    region.slots[index].lock().unwrap_or_else(PoisonError::into_inner)
+    region.slots[index].lock()
 }
 
 impl<E: EventSourced> Deref for SlotGuard<'_, E>

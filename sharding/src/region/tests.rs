@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_runtime::NodeId;
 use tokio::time::Instant;
 

@@ -2,18 +2,19 @@
 //! effects on the stores and the shard.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use antiphon_base::task;
+use antiphon_base::time::Clock;
 use antiphon_persistence::entity::HeldEvent;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::store::{
     Change, ChangesQuery, Offset, OffsetKey, OffsetStore, ReadJournal,
 };
-use antiphon_persistence::time::Clock;
 use antiphon_runtime::metrics::IntCounterVec;
-use antiphon_runtime::task;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -137,8 +138,8 @@ impl Follower {
     }
 
     fn note(&self, id: &PersistenceId, now_said: Said) {
-        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let core = self.core.lock();
+        let mut said = self.said.lock();
         if said.len() >= HELD_LISTED_MAX && !said.contains_key(id) {
             let listed: Vec<_> = core.held().take(HELD_LISTED_MAX).collect();
             said.retain(|id, _| listed.contains(&id));
@@ -150,7 +151,7 @@ impl Follower {
     }
 
     fn listed(&self, core: &JournalLoop) -> Vec<HeldEntity> {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = self.said.lock();
         let entity = |id: &PersistenceId| {
             let last = said.get(id);
             let event = last.and_then(|last| last.event.clone());
@@ -166,7 +167,7 @@ impl Follower {
 
     /// Number of entities that hold back events of this peer.
     pub(crate) fn held_count(&self) -> usize {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner).held().count()
+        self.core.lock().held().count()
     }
 
     /// Notes that the peer may have events that direct replication lost. If the queue is full, a
@@ -178,7 +179,7 @@ impl Follower {
     }
 
     pub(crate) fn progress(&self, now: tokio::time::Instant) -> LoopProgress {
-        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let core = self.core.lock();
         let behind = core.behind();
         LoopProgress {
             entities_held: core.held().count(),
@@ -202,7 +203,7 @@ async fn follow(
     is_woken: Arc<AtomicBool>,
 ) {
     let step = |input: Input| {
-        let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut core = core.lock();
         let effects = core.step(parts.clock.now(), input);
         (effects, core.due(), core.is_at_end())
     };
@@ -286,14 +287,14 @@ async fn record(
     parts: &FollowerParts,
     id: &PersistenceId,
     highest: SequenceNr,
-) -> antiphon_persistence::Result<()> {
+) -> antiphon_base::Result<()> {
     parts.witness.holds(id, true);
     parts.held.record(id, highest).await
 }
 
 async fn load(
     parts: &FollowerParts,
-) -> antiphon_persistence::Result<(Offset, BTreeMap<PersistenceId, SequenceNr>)> {
+) -> antiphon_base::Result<(Offset, BTreeMap<PersistenceId, SequenceNr>)> {
     let held = parts.held.load().await?;
     Ok((parts.offsets.load_offset(&key(parts)).await?, held))
 }
@@ -337,7 +338,7 @@ fn key(parts: &FollowerParts) -> OffsetKey {
     OffsetKey { reader: parts.reader.clone(), part: parts.peer.as_str().into() }
 }
 
-fn warn(parts: &FollowerParts, what: &str, error: &antiphon_persistence::Error) {
+fn warn(parts: &FollowerParts, what: &str, error: &antiphon_base::Error) {
     if parts.failing.swap(true, Ordering::Relaxed) {
         tracing::debug!(reader = %parts.reader, peer = %parts.peer, %error, "journal loop: {what} failed");
     } else {

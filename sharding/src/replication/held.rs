@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{CasOutcome, Coordination, Row};
-use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
 
 /// The records of one shard and peer.

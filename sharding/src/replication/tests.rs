@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Change, ChangesPage, Offset};
-use antiphon_persistence::time::{Clock, SystemClock};
 use antiphon_persistence::version::VersionVector;
 use tokio::time::Instant;
 

@@ -104,7 +104,7 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_persistence::time::{Clock, SystemClock};
+    use antiphon_base::time::{Clock, SystemClock};
 
     use super::*;
 

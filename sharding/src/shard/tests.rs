@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
 use tokio::time::Instant;
 
 use super::{Effect, Input, Lifecycle, LifecycleSettings, Pressure};

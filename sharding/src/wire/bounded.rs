@@ -72,10 +72,10 @@ pub(crate) fn homes<'de, D: Deserializer<'de>>(
 
 #[cfg(test)]
 mod tests {
+    use antiphon_base::time::Timestamp;
     use antiphon_persistence::codec::CodecId;
     use antiphon_persistence::event::{EventMeta, Payload, SequenceNr};
     use antiphon_persistence::identity::ReplicaId;
-    use antiphon_persistence::time::Timestamp;
     use antiphon_persistence::version::VersionVector;
 
     use super::*;

@@ -14,14 +14,15 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::text::{cut, foreign};
+use antiphon_base::{Error, Result};
 use antiphon_persistence::reply::{ReplyError, ReplySender};
-use antiphon_persistence::{Error, Result};
-use antiphon_runtime::text::{cut, foreign};
 use antiphon_runtime::{AskError, Responder};
 use bytes::{Buf, Bytes};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Completions;
 
@@ -233,7 +234,7 @@ impl Answers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Collected> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -369,13 +370,13 @@ mod tests {
         let answers = Arc::new(Mutex::new(Vec::new()));
         for _ in 0..3 {
             let answers = answers.clone();
-            completions.register(Box::new(move |answer| answers.lock().unwrap().push(answer)));
+            completions.register(Box::new(move |answer| answers.lock().push(answer)));
         }
         let sent = [Ok(Bytes::from_static(b"a")), Err(ReplyError::NoReply)];
         let mut bytes = write_answers(sent.iter()).to_vec();
         bytes.extend_from_slice(&[0, 255, 255, 255, 255, 1]);
         complete(&completions, bytes.into());
-        let answers = answers.lock().unwrap();
+        let answers = answers.lock();
         assert_eq!(answers[..2], sent);
         assert!(answers[2].is_err());
     }

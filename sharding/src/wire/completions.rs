@@ -1,11 +1,12 @@
 //! The askers of a command that was encoded: each waits for the answer to its place.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::reply::{
     Claim, RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender, decode_command,
 };
+use parking_lot::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
 
 use super::command::Answer;
@@ -76,7 +77,7 @@ impl Completions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::time::Timestamp;
 use antiphon_runtime::NodeId;
 use bytes::Bytes;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use antiphon_base::task;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Journal, WriterId};
-use antiphon_persistence::task;
 
 use super::super::appends::append;
 use super::super::runtime;

@@ -14,7 +14,7 @@ pub(crate) use replay::replay;
 
 use antiphon::cassandra::cql::{Replication, ServerSettings, apply};
 use antiphon::cassandra::{CassandraSettings, CassandraStores};
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
 
 const RUNS: usize = 3;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use antiphon::prelude::*;
 use antiphon::{Embedded, Journal, OpenJournal};
+use antiphon_base::task;
 use antiphon_counter::{Command, Counter, provider};
-use antiphon_persistence::task;
 
 use super::super::entities::{node_on, replica};
 use super::super::runtime;

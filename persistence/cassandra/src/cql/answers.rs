@@ -1,10 +1,10 @@
 //! Tracks whether the database answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Statements may fail for a moment, as when one node of several goes. Failures for this long
@@ -22,7 +22,7 @@ impl Answers {
     /// Records that a statement was answered.
     pub(super) fn answered(&self) {
         if self.failing.swap(false, Ordering::AcqRel) {
-            let before = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let before = self.since.lock().take();
             if before.is_some_and(|(since, _)| SystemClock.now().duration_since(since) >= PATIENCE)
             {
                 tracing::info!("the database answers again");
@@ -34,7 +34,7 @@ impl Answers {
     pub(super) fn failed(&self, error: String) {
         self.failing.store(true, Ordering::Release);
         let now = SystemClock.now();
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.since.lock();
         let first = since.take().map_or(now, |(first, _)| first);
         *since = Some((first, error));
     }
@@ -46,14 +46,14 @@ impl Answers {
 
     /// True when statements have failed for [`PATIENCE`] without an answer.
     pub(super) fn is_silent(&self) -> bool {
-        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = self.since.lock();
         let since = since.as_ref().map(|(since, _)| *since);
         since.is_some_and(|since| SystemClock.now().duration_since(since) >= PATIENCE)
     }
 
     /// Describes the database when it has not answered for [`PATIENCE`].
     pub(super) fn trouble(&self) -> Option<String> {
-        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = self.since.lock();
         let (first, error) = since.as_ref()?;
         let silent = SystemClock.now().duration_since(*first);
         (silent >= PATIENCE).then(|| {

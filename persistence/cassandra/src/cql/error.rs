@@ -1,6 +1,6 @@
 //! Classifies errors of the driver: tells whether a statement may have taken effect.
 
-use antiphon_persistence::{Error, ErrorKind};
+use antiphon_base::{Error, ErrorKind};
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 
 use crate::tables::Failed;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
-use antiphon_persistence::{ErrorKind, Result};
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_base::{ErrorKind, Result};
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
 use scylla::response::query_result::{QueryResult, QueryRowsResult};

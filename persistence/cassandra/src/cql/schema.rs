@@ -1,6 +1,6 @@
 //! The tables, as `antiphon schema apply` makes them and `antiphon schema show` prints them.
 
-use antiphon_persistence::{Error, ErrorKind, Result};
+use antiphon_base::{Error, ErrorKind, Result};
 use scylla::client::session::Session;
 
 use super::probe::Probe;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use antiphon_persistence::{Error, Result};
+use antiphon_base::{Error, Result};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;

@@ -7,12 +7,13 @@
 //! connection, new sessions replace the old ones.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use antiphon_persistence::Result;
-use antiphon_persistence::task;
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::Result;
+use antiphon_base::task;
+use antiphon_base::time::{Clock, SystemClock};
+use parking_lot::{Mutex, RwLock};
 use scylla::client::session::Session;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -62,7 +63,7 @@ impl Sessions {
 
     /// The session to use now.
     pub(super) fn get(&self, of: Use) -> Arc<Session> {
-        let pair = self.pair.read().unwrap_or_else(PoisonError::into_inner);
+        let pair = self.pair.read();
         match of {
             Use::Coordination => pair.coordination.clone(),
             Use::Data => pair.data.clone(),
@@ -72,7 +73,7 @@ impl Sessions {
     /// Starts the task that connects new sessions, because connections fail and nothing is
     /// answered. Does nothing when the task runs, or when the sessions were replaced a moment ago.
     pub(super) fn renew(self: &Arc<Self>, answers: &Arc<Answers>) {
-        let renewed_at = *self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewed_at = *self.renewed_at.lock();
         let rested = |at| SystemClock.now().duration_since(at) >= RENEW_INTERVAL;
         if !renewed_at.is_none_or(rested) || self.renewing.swap(true, Ordering::AcqRel) {
             return;
@@ -85,8 +86,8 @@ impl Sessions {
     }
 
     fn replace(&self, pair: Pair) {
-        *self.pair.write().unwrap_or_else(PoisonError::into_inner) = pair;
-        let mut renewed_at = self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.pair.write() = pair;
+        let mut renewed_at = self.renewed_at.lock();
         *renewed_at = Some(SystemClock.now());
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use antiphon_persistence::bounds::{self, HOUR};
-use antiphon_persistence::{Error, Result};
+use antiphon_base::bounds::{self, HOUR};
+use antiphon_base::{Error, Result};
 use scylla::statement::{Consistency, SerialConsistency};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct Auth {
     /// Name of the user.
     pub user: String,
     /// Password of the user; never printed.
-    #[serde(deserialize_with = "antiphon_persistence::secret::deserialize")]
+    #[serde(deserialize_with = "antiphon_base::secret::deserialize")]
     pub password: String,
 }
 
@@ -87,24 +87,24 @@ pub struct ServerSettings {
     pub coordination_requests_max: usize,
     /// Time that a statement may take; after it the outcome is unknown. Longer than the server's
     /// own limits. Default: 5 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub request_timeout: Duration,
     /// Retry budget of a read, or of a write that may be repeated, after a failure or timeout.
     /// After it the failure is returned. Default: 10 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub repeat_timeout: Duration,
     /// Least time between two traces. The server traces the statement after a failed one; its
     /// tracing id is logged. 0 turns tracing off. Default: 10 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub trace_interval: Duration,
     /// Time that a connection attempt may take. Default: 3 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub connect_timeout: Duration,
     /// Time between two probes of an idle connection. Default: 2 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub keepalive_interval: Duration,
     /// Time that a probe may take; after it the connection is given up. Default: 3 s.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub keepalive_timeout: Duration,
 }
 

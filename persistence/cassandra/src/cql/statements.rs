@@ -1,6 +1,6 @@
 //! The prepared statements, by name.
 
-use antiphon_persistence::{Error, Result};
+use antiphon_base::{Error, Result};
 use scylla::client::session::Session;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use antiphon_persistence::{Error, Result};
+use antiphon_base::{Error, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, crypto};

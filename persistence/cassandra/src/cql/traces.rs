@@ -2,10 +2,10 @@
 //! the statement after a failed one is traced: in most cases it is the same statement, sent again.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
+use parking_lot::Mutex;
 use scylla::response::query_result::QueryResult;
 use scylla::statement::prepared::PreparedStatement;
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ impl Traces {
     /// Records that a statement failed.
     pub(super) fn failed(&self, name: &'static str) {
         if !self.interval.is_zero() {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).failed = Some(name);
+            self.state.lock().failed = Some(name);
         }
     }
 
@@ -49,7 +49,7 @@ impl Traces {
     }
 
     fn is_due(&self, name: &'static str, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let rested = |at: Instant| now.duration_since(at) >= self.interval;
         let due = state.failed == Some(name) && state.traced_at.is_none_or(rested);
         if due {

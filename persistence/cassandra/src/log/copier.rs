@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use antiphon_persistence::Result;
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::Result;
+use antiphon_base::time::{Clock, SystemClock};
 
 use super::copy;
 use super::round::Entry;

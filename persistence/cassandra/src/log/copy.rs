@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use antiphon_persistence::identity::ReplicationId;
 use antiphon_persistence::record::batch;
 use antiphon_persistence::record::checksum::{Checksum, open, seal};
@@ -225,9 +225,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use antiphon_base::time::Timestamp;
     use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
     use antiphon_persistence::identity::ReplicaId;
-    use antiphon_persistence::time::Timestamp;
     use antiphon_persistence::version::VersionVector;
 
     use super::*;

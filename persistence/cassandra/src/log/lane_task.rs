@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use antiphon_persistence::time::{Clock, SystemClock};
-use antiphon_persistence::{Error, ErrorKind};
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_base::{Error, ErrorKind};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc::Receiver;

@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::codec::CodecId;
-use antiphon_persistence::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

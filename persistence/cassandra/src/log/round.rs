@@ -15,6 +15,7 @@
 
 use std::sync::Arc;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::ReplicationId;
 use antiphon_persistence::record::bytes::{Reader, put_bytes, put_number};
@@ -22,7 +23,6 @@ use antiphon_persistence::record::checksum::{Checksum, SEAL_BYTES, open, seal};
 use antiphon_persistence::record::{batch, version};
 use antiphon_persistence::store::Append;
 use antiphon_persistence::version::VersionVector;
-use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
 
 use crate::tables::{LaneId, LanePosition};
@@ -239,9 +239,9 @@ pub(crate) fn decode(bytes: &Bytes) -> std::result::Result<Vec<Entry>, String> {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_base::time::Timestamp;
     use antiphon_persistence::event::{EventMeta, Payload};
     use antiphon_persistence::identity::{PersistenceId, ReplicaId};
-    use antiphon_persistence::time::Timestamp;
 
     use super::*;
 

@@ -1,13 +1,14 @@
 //! An open writer: one task for each lane, a task that copies, and a task that removes old parts.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use antiphon_base::task::spawn;
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::store::WriterId;
-use antiphon_persistence::task::spawn;
-use antiphon_persistence::time::{Clock, SystemClock};
-use antiphon_persistence::{Error, ErrorKind, Result};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinHandle;
@@ -91,7 +92,7 @@ pub(crate) struct Ends(Mutex<HashMap<Arc<str>, End>>);
 
 impl Ends {
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, End>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Records the end of a stream in the store.
@@ -262,6 +263,6 @@ impl Writer {
 
 impl Book {
     pub(super) fn lock(&self) -> MutexGuard<'_, BookState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -49,7 +49,7 @@ impl ModelTables {
     }
 
     fn of(data: Data) -> Self {
-        Self { data: std::sync::Arc::new(std::sync::Mutex::new(data)) }
+        Self { data: std::sync::Arc::new(parking_lot::Mutex::new(data)) }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Tables that misbehave by a seed: statements are slow, refused, of unknown outcome, or late. On
 //! the model, and on a real server.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::Error;
-use antiphon_persistence::task::spawn;
+use antiphon_base::Error;
+use antiphon_base::task::spawn;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -70,11 +71,11 @@ impl FaultyTables {
 
     /// Changes the faults from now on.
     pub fn set_faults(&self, faults: Faults) {
-        self.chance.lock().unwrap_or_else(PoisonError::into_inner).1 = faults;
+        self.chance.lock().1 = faults;
     }
 
     fn roll(&self) -> (u32, Duration, Duration, Faults) {
-        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chance = self.chance.lock();
         let (random, faults) = &mut *chance;
         let mut up_to = |max: Duration| {
             let micros = u64::try_from(max.as_micros()).unwrap_or(u64::MAX);

@@ -10,7 +10,9 @@ mod faulty;
 mod tables;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 pub use damage::Damage;
 pub use faulty::{Faults, FaultyTables};
@@ -69,6 +71,6 @@ impl ModelTables {
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {
-        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+        self.data.lock()
     }
 }

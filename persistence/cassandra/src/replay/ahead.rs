@@ -6,11 +6,12 @@
 //! then looks for the missing events as usual.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use antiphon_persistence::task;
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::task;
+use antiphon_base::time::{Clock, SystemClock};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -73,7 +74,7 @@ struct Kept {
 
 impl ReadAhead {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes the entry of a stream whose last page ended just before `first`, with the next page if

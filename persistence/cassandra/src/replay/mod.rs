@@ -6,9 +6,9 @@ mod reading;
 
 use std::sync::Arc;
 
+use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::{Error, ErrorKind, Result};
 use futures::future::maybe_done;
 
 use self::ahead::{PageAhead, StreamPage};

@@ -1,6 +1,6 @@
 //! Pages of a partition: the rows that one read takes.
 
-use antiphon_persistence::{Error, Result};
+use antiphon_base::{Error, Result};
 
 use crate::log::copy::{ROW_EVENTS_MAX, part_of};
 use crate::tables::{EventRow, Outcome, Tables};

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::StoredEvent;
-use antiphon_persistence::{Error, Result};
 use bytes::Bytes;
 
 use super::page;

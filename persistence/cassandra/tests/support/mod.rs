@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_cassandra::cql::{Replication, ServerSettings, apply};
-use antiphon_persistence::time::{Clock, SystemClock};
 
 const KEYSPACE: &str = "antiphon_test";
 

@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use antiphon_persistence::{Error, Result};
+use antiphon_base::{Error, Result};
 use rustix::fs::{Access, access};
 use rustix::io;
 

@@ -21,7 +21,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use antiphon_persistence::{Error, Result};
+use antiphon_base::{Error, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::from_sqlite;

@@ -7,7 +7,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use antiphon_persistence::{Error, Result};
+use antiphon_base::{Error, Result};
 
 use crate::Role;
 
@@ -123,7 +123,7 @@ pub(super) fn refused(path: &Path, expected: &str, actual: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_persistence::ErrorKind;
+    use antiphon_base::ErrorKind;
 
     use super::*;
 

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Append, WriterId};
 use antiphon_persistence::version::VersionVector;
-use antiphon_persistence::{Error, Result};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_persistence::lasting::LastingFault;
-use antiphon_persistence::time::{Clock, SystemClock};
-use antiphon_persistence::{Error, Result};
+use antiphon_base::lasting::LastingFault;
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_base::{Error, Result};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use antiphon_base::{Error, Result};
 use antiphon_persistence::store::{Append, QueueRoom, WriterId};
-use antiphon_persistence::{Error, Result};
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::Append;
-use antiphon_persistence::time::Timestamp;
 use bytes::Bytes;
 
 /// The id of a stream of the type `cart`.

@@ -5,8 +5,9 @@ use super::holding::is_skipped;
 use crate::entity::context::ReplicationContext;
 use crate::entity::{EntityCounters, EventContext, EventSourced};
 use crate::event::{EventMeta, SequenceNr, StoredEvent};
-use crate::guard::{self, UserFailure};
-use crate::time::Timestamp;
+use antiphon_base::guard::{self, UserFailure};
+use antiphon_base::time::Timestamp;
+
 use crate::version::VersionVector;
 
 /// Applies events to the state, with the context that the handler may see.

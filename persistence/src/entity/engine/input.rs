@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use antiphon_base::time::Timestamp;
 use tokio::time::Instant;
 
 use super::{Queued, Release};
@@ -12,7 +13,6 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::{ReplyError, refuse};
 use crate::store::{Append, ReplayPage, Snapshot};
-use crate::time::Timestamp;
 use crate::{Error, Result as StoreResult};
 
 /// The number of restarts of an engine. Results of I/O from an earlier generation are ignored.

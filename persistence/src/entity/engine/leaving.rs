@@ -1,7 +1,7 @@
 //! Leaves the phase of an entity: to begin again from its journal, or for ever.
 //!
 //! An asker that waits learns the known effect of its command, which follows from the command's
-//! position. The application's values are dropped one by one, under [`crate::guard`].
+//! position. The application's values are dropped one by one, under [`antiphon_base::guard`].
 
 use super::core::{Engine, Phase};
 use super::stash::Stashed;
@@ -85,7 +85,7 @@ impl<E: EventSourced> Engine<E> {
 }
 
 impl<E: EventSourced> Drop for Engine<E> {
-    /// Drops the application's values one by one, under [`crate::guard`]; askers learn the known
+    /// Drops the application's values one by one, under [`antiphon_base::guard`]; askers learn the known
     /// effect of their commands.
     fn drop(&mut self) {
         self.end(StopReason::Killed, &mut Vec::new());

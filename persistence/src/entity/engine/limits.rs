@@ -9,7 +9,7 @@ use super::running::Running;
 use crate::entity::EventSourced;
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::store::Limits;
-use crate::time::Timestamp;
+use antiphon_base::time::Timestamp;
 
 /// Cuts events into groups that each fit one append, of at most `event_count_max` events.
 pub(super) fn cut(

@@ -24,7 +24,7 @@
 //! - `replication`: events of other replicas, pulls, positions;
 //! - `reclaim`: doubt about the own journal, and own events that come back.
 //!
-//! Application code is called only through [`crate::guard`]; `docs/user-code.md` lists the
+//! Application code is called only through [`antiphon_base::guard`]; `docs/user-code.md` lists the
 //! consequences of its failures.
 //!
 //! Every phase takes events of other replicas: they are kept within a bound, or dropped and read

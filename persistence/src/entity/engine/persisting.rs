@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use antiphon_base::time::Timestamp;
+
 use super::core::{Shared, store_failure};
 use super::queued::push;
 use super::running::{Failure, Running};
@@ -13,7 +15,6 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::{Claim, ReplyError, refuse_claimed};
 use crate::store::{Append, Limits, Snapshot};
-use crate::time::Timestamp;
 use crate::version::VersionVector;
 use crate::{ErrorKind, Result};
 

@@ -11,6 +11,7 @@
 use std::any::type_name;
 use std::cell::Cell;
 
+use antiphon_base::guard;
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -18,7 +19,6 @@ use super::core::Shared;
 use crate::codec::{CodecId, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
 use crate::entity::{EntityCounters, EventSourced, EventType};
 use crate::event::{MANIFEST_BYTES_MAX, Payload};
-use crate::guard;
 
 /// Most memory that a thread keeps for encoding.
 const SCRATCH_BYTES_MAX: usize = 16 * 1024;

@@ -22,6 +22,7 @@
 
 use std::collections::VecDeque;
 
+use antiphon_base::time::Timestamp;
 use tokio::time::Instant;
 
 use super::core::{Engine, Shared};
@@ -32,7 +33,6 @@ use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
-use crate::time::Timestamp;
 
 /// Most of the newest own events that are remembered by number and time, to find numbers that were
 /// used twice.

@@ -12,6 +12,9 @@
 
 use std::collections::BTreeMap;
 
+use antiphon_base::guard;
+use antiphon_base::time::HybridClock;
+
 use super::applying::{Applier, describe};
 use super::core::{Shared, store_failure};
 use super::reclaim::Doubts;
@@ -21,10 +24,8 @@ use crate::Result;
 use crate::delivery::CausalDelivery;
 use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
-use crate::guard;
 use crate::identity::ReplicaId;
 use crate::store::{ReplayPage, Snapshot};
-use crate::time::HybridClock;
 use crate::version::VersionVector;
 
 /// The part of an entity that has been recovered so far.
@@ -71,7 +72,7 @@ impl<E: EventSourced> Recovery<E> {
         })
     }
 
-    /// Drops the application's state, under [`crate::guard`].
+    /// Drops the application's state, under [`antiphon_base::guard`].
     pub(super) fn end(self, shared: &Shared<E>) {
         let _ = guard::call("Drop of a state", &shared.id, || drop(self.state));
     }

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use antiphon_base::guard::{self, UserFailure};
+use antiphon_base::time::{HybridClock, Timestamp};
+
 use super::applying::{Applier, apply, describe};
 use super::core::{Shared, merge_news};
 use super::holding::Holding;
@@ -18,10 +21,8 @@ use crate::entity::{
     AsynchronousFailure, CommandContext, Effect, EntityCounters, EventSourced, PeerHas, Signal,
 };
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
-use crate::guard::{self, UserFailure};
 use crate::identity::ReplicaId;
 use crate::reply::{Claim, ReplyError, with_panic_reason};
-use crate::time::{HybridClock, Timestamp};
 use crate::version::VersionVector;
 
 /// The reason why an entity cannot go on as before.

@@ -110,7 +110,7 @@ async fn a_future_ends_when_its_entity_starts_again() {
     assert_eq!(entity.ask(|to| Command::Add(1, to)).await, Ok(1));
     let other = fixture.runtime.spawn(ReplicationId::parse("counter|c-1|B").unwrap()).unwrap();
     assert_eq!(other.ask(|to| Command::Add(2, to)).await, Ok(2));
-    let mut events = fixture.host.published.lock().unwrap().clone();
+    let mut events = fixture.host.published.lock().clone();
     events.retain(|event| event.meta.origin.as_str() == "B");
 
     let forever = tokio::time::timeout(Duration::from_secs(1), entity.ask(Command::Forever));

@@ -5,8 +5,10 @@ mod faulty;
 mod readable;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use antiphon_base::time::SystemClock;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -19,7 +21,6 @@ use crate::identity::{ReplicaId, ReplicationId};
 use crate::memory::MemoryStores;
 use crate::reply::{ReplyError, ReplyTo};
 use crate::store::{Stores, WriterId};
-use crate::time::SystemClock;
 
 enum Command {
     Add(i64, ReplyTo<i64>),
@@ -68,7 +69,7 @@ impl EntityHost for Host {
     }
 
     fn published(&self, _: &ReplicationId, events: &[StoredEvent]) {
-        self.published.lock().unwrap().extend_from_slice(events);
+        self.published.lock().extend_from_slice(events);
     }
 
     fn stopped(&self, _: &ReplicationId, reason: StopReason) {
@@ -125,7 +126,7 @@ async fn an_entity_answers_stops_and_comes_back_with_its_state() {
     assert_eq!(entity.command_count(), 0);
     entity.stop();
     assert_eq!(fixture.stopped.recv().await, Some(StopReason::Drained));
-    assert_eq!(fixture.host.published.lock().unwrap().len(), 2);
+    assert_eq!(fixture.host.published.lock().len(), 2);
 
     let entity = spawn(&fixture);
     assert_eq!(entity.ask(|to| Command::Add(1, to)).await, Ok(6));

@@ -16,7 +16,7 @@ mod history;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
 use group::Group;
 use history::{Chance, history, settings};
 use tokio::time::Instant;

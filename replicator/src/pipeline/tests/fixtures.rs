@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use antiphon_persistence::time::{Clock, SystemClock};
+use antiphon_base::time::{Clock, SystemClock};
 use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;

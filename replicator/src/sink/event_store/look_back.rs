@@ -1,7 +1,7 @@
 //! Appends behind the last event, after a search for ids that are already there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use antiphon_eventstore as es;
 use uuid::Uuid;
@@ -65,7 +65,7 @@ impl EventStoreSink {
         let stream = run[0].event.stream.clone();
         // a redelivered event may be older than the kept ids
         let is_repeated = run.iter().any(|envelope| envelope.retry_count > 0);
-        let mut known = self.tails.lock().unwrap_or_else(PoisonError::into_inner).take(&stream);
+        let mut known = self.tails.lock().take(&stream);
         if is_repeated {
             known = None;
         }
@@ -109,7 +109,7 @@ impl EventStoreSink {
 
     fn keep(&self, stream: Arc<str>, tail: Tail) {
         let id_count_max = self.settings.known_ids_max;
-        self.tails.lock().unwrap_or_else(PoisonError::into_inner).put(stream, tail, id_count_max);
+        self.tails.lock().put(stream, tail, id_count_max);
     }
 
     /// The last number after the append; none when the destination moved in between.

@@ -17,13 +17,13 @@ mod metadata;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use antiphon_eventstore as es;
 use async_trait::async_trait;
 use at_once::IN_FLIGHT_MAX;
 use look_back::Tails;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Outcome, Sink};
 use crate::Result;
@@ -118,7 +118,7 @@ impl EventStoreSink {
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<es::Appender>> {
-        self.appenders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.appenders.lock()
     }
 
     /// Number of runs that can be written at once.

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_eventstore::ALL;
 use antiphon_eventstore::wire::persistent_subscriptions::settings::{
     CheckpointAfter, MessageTimeout,
 };
 use antiphon_eventstore::wire::persistent_subscriptions::{ReadResp, Settings, read_resp};
-use antiphon_persistence::time::{Clock, SystemClock};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tonic::Status;
@@ -94,7 +95,7 @@ pub(crate) async fn run(
 ) {
     let settings = record.settings.clone().unwrap_or_default();
     let core = Group::new(rules(&settings), record.next);
-    let mut head = store.lock().unwrap_or_else(PoisonError::into_inner).head();
+    let mut head = store.lock().head();
     let mut task = Task {
         store,
         faults,
@@ -129,7 +130,7 @@ pub(crate) async fn run(
 
 impl Task {
     fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock()
     }
 
     fn command(&mut self, command: Command) {

@@ -10,7 +10,7 @@ fn group(max_retry_count: u32) -> (Group, Instant) {
         buffer_max: 10,
         strategy: Strategy::RoundRobin,
     };
-    let now = antiphon_persistence::time::Clock::now(&antiphon_persistence::time::SystemClock);
+    let now = antiphon_base::time::Clock::now(&antiphon_base::time::SystemClock);
     (Group::new(rules, 0), now)
 }
 

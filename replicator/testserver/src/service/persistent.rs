@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use antiphon_base::task;
 use antiphon_eventstore::ALL;
 use antiphon_eventstore::wire;
 use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptions;
@@ -9,7 +10,6 @@ use antiphon_eventstore::wire::persistent_subscriptions::{
     CreateReq, DeleteReq, GetInfoReq, GetInfoResp, ListReq, ListResp, ReadReq, ReadResp,
     ReplayParkedReq, delete_req, get_info_req, list_req, read_req, read_resp, replay_parked_req,
 };
-use antiphon_persistence::task;
 use futures::stream;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};

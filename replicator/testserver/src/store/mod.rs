@@ -16,8 +16,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_eventstore::Result;
-use antiphon_persistence::time::{Clock, SystemClock};
 use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;

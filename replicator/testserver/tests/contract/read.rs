@@ -162,7 +162,7 @@ async fn the_created_time_is_about_now() {
     let read =
         client.read_stream("a", Direction::Forwards, ReadFrom::Start, 1, false).await.unwrap();
     let created = read.collect().await.unwrap().remove(0).event.unwrap().created;
-    let micros = antiphon_persistence::time::Clock::wall(&antiphon_persistence::time::SystemClock);
+    let micros = antiphon_base::time::Clock::wall(&antiphon_base::time::SystemClock);
     let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros.as_micros());
     let age = now.duration_since(created).unwrap();
     assert!(age < Duration::from_secs(60), "{age:?}");

@@ -50,7 +50,7 @@ async fn a_next_that_is_dropped_loses_nothing() {
     let client = client(&server);
     let mut subscription = client.subscribe_stream("a", None, false).await.unwrap();
     let writer = client.clone();
-    let write = antiphon_persistence::task::spawn("writer", async move {
+    let write = antiphon_base::task::spawn("writer", async move {
         for _ in 0..50 {
             append(&writer, "a", 2).await;
         }

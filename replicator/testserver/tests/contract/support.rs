@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::task;
 use antiphon_eventstore::{
     AppendOutcome, ClientSettings, ConnectionString, ErrorKind, EventStoreClient, ExpectedRevision,
     NewEvent, Subscription, SubscriptionMessage,
 };
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
-use antiphon_persistence::task;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_base::time::Clock;
 use antiphon_persistence::store::{CasOutcome, Coordination, RowVersion, Stores};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
 use super::session::{OWN, SESSIONS, Witness, seen_key};
 use super::{Continuity, DoubtKind, SessionRow};
-use crate::clock::Clock;
 use crate::membership::MemberState;
 use crate::metrics::IntGaugeVec;
 use crate::node::NodeSettings;

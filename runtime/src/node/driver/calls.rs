@@ -3,17 +3,18 @@
 
 use std::sync::Arc;
 
-use antiphon_persistence::guard::Guarded;
+use antiphon_base::guard::Guarded;
+use antiphon_base::task;
 use antiphon_persistence::store::{Coordination, RowVersion};
 use tokio::time::Instant;
 
 use super::{Control, Driver};
+use crate::NodeId;
 use crate::lease::LeaseRow;
 use crate::membership::{MemberRow, Outcome, Purpose};
 use crate::node::faults::READING_A_PEER;
 use crate::node::places::{self, limited};
 use crate::node::start::PROBE;
-use crate::{NodeId, task};
 
 impl Driver {
     /// Starts a call. Its result comes back as an input, or `lost` when the store or the link

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use tokio::time::sleep;
 
 use super::{Place, holder, until, up};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use antiphon_persistence::ErrorKind;
+use antiphon_base::ErrorKind;
 use tokio::time::sleep;
 
 use super::store::{Way, behind};
@@ -143,7 +143,7 @@ async fn a_node_that_is_declared_dead_while_it_leaves_says_so() {
     );
     let leaving = {
         let a = a.clone();
-        crate::task::spawn("leave", async move { a.leave().await })
+        antiphon_base::task::spawn("leave", async move { a.leave().await })
     };
     drain.await.unwrap();
     place.network.cut_both(a.id(), b.id());

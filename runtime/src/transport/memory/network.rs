@@ -1,11 +1,13 @@
 //! The handle of a test or a simulation: makes transports and causes faults.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use antiphon_base::time::{Clock, SystemClock};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::state::{NodeEntry, State};
 use super::{Faults, MemoryTransport, NetworkStats};
 use crate::NodeId;
-use crate::clock::{Clock, SystemClock};
 
 /// A network in memory. Cheap to clone; all clones are the same network.
 #[derive(Clone)]
@@ -91,6 +93,6 @@ impl MemoryNetwork {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

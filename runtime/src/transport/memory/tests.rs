@@ -1,10 +1,11 @@
 //! The network in memory keeps the contract of a transport, and has exactly the faults that a test
 //! sets.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::{Faults, MemoryNetwork, MemoryTransport};
 use crate::NodeId;
@@ -15,21 +16,21 @@ struct Log(Mutex<Vec<String>>);
 
 impl Log {
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.0.lock())
     }
 }
 
 impl TransportHandler for Log {
     fn up(&self, peer: &NodeId) {
-        self.0.lock().unwrap().push(format!("up {peer}"));
+        self.0.lock().push(format!("up {peer}"));
     }
 
     fn down(&self, peer: &NodeId) {
-        self.0.lock().unwrap().push(format!("down {peer}"));
+        self.0.lock().push(format!("down {peer}"));
     }
 
     fn frame(&self, _: &NodeId, frame: Bytes) {
-        self.0.lock().unwrap().push(String::from_utf8_lossy(&frame).into_owned());
+        self.0.lock().push(String::from_utf8_lossy(&frame).into_owned());
     }
 }
 

@@ -1,16 +1,17 @@
 //! The end of the network in memory at one node.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use antiphon_base::task;
+use antiphon_base::time::{Clock, SystemClock};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::MemoryNetwork;
 use super::events::Event;
 use super::state::Next;
 use crate::NodeId;
-use crate::clock::{Clock, SystemClock};
-use crate::task;
 use crate::transport::{SendError, Transport, TransportHandler};
 
 /// The transport of one node in a [`MemoryNetwork`].
@@ -30,7 +31,7 @@ impl Transport for MemoryTransport {
     fn start(&self, handler: Arc<dyn TransportHandler>) {
         let (network, node) = (self.network.clone(), self.node.clone());
         let task = task::spawn("memory transport", run(network, node, handler));
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        *self.task.lock() = Some(task);
     }
 
     fn connect(&self, peer: &NodeId, _address: &str) {
@@ -47,7 +48,7 @@ impl Transport for MemoryTransport {
 
     fn stop(&self) {
         self.network.crash(&self.node);
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = self.task.lock().take() {
             task.abort();
         }
     }

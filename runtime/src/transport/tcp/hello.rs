@@ -19,12 +19,12 @@
 //!   with a wrong cookie can say why it was refused.
 //! - Nothing after the greeting is protected: the cookie is no replacement for TLS.
 
+use antiphon_base::text::foreign;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::TcpSettings;
-use crate::text::foreign;
 use crate::{Error, NodeId, Result};
 
 const MAGIC: &[u8; 8] = b"ANTIPHON";
@@ -215,7 +215,7 @@ mod tests {
         let (mut here, there) = tokio::io::duplex(4096);
         let (me, settings) = (id(name), settings(cookie));
         let greeting = async move { greet(&mut here, &me, side, &settings, &mut None).await };
-        (crate::task::spawn("side", greeting), there)
+        (antiphon_base::task::spawn("side", greeting), there)
     }
 
     async fn hello_of(stream: &mut tokio::io::DuplexStream) -> Vec<u8> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use antiphon_persistence::bounds::{self, HOUR};
-use antiphon_persistence::secret::Secret;
+use antiphon_base::bounds::{self, HOUR};
+use antiphon_base::secret::Secret;
 
 use crate::gate::GateSettings;
 use crate::{Error, Result};
@@ -21,20 +21,20 @@ pub struct TcpSettings {
     #[serde(skip)]
     pub cluster_name: String,
     /// Time that a connection may take until its first frame; then it is closed.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub handshake_timeout: Duration,
     /// Limit of the connections that are accepted at the same time; others are closed at once.
     pub connections_max: usize,
     /// Time that sent bytes may stay without an acknowledgement of the other machine; then the
     /// connection breaks.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub user_timeout: Duration,
     /// First wait before a connection is tried again; it doubles up to `retry_max`, until a
     /// connection has lasted for `retry_max`.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub retry_min: Duration,
     /// Longest wait before a connection is tried again.
-    #[serde(with = "antiphon_persistence::time::text")]
+    #[serde(with = "antiphon_base::time::text")]
     pub retry_max: Duration,
     /// Limit of the frames that wait for one connection; beyond, `Full`.
     pub queue_frames_max: usize,

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use antiphon_base::task;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -12,7 +13,6 @@ use tokio::task::JoinHandle;
 
 use super::peers::Peer;
 use crate::NodeId;
-use crate::task;
 use crate::transport::{FRAME_BYTES_MAX, TransportHandler};
 
 /// Bytes that are gathered into one write while more frames wait.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use antiphon_base::time::{Clock, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{TcpSettings, TcpTransport, hello};
-use crate::clock::{Clock, SystemClock};
 use crate::gate::{Gate, GateSettings, Responder, ServiceId};
 use crate::metrics::Metrics;
 use crate::transport::Transport;
@@ -300,13 +300,13 @@ async fn probes_are_answered_while_a_long_message_is_read() {
     wait("a sees b", &a, || a.gate.is_connected(&b.id)).await;
     wait("b sees a", &b, || b.gate.is_connected(&a.id)).await;
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
+    let released = parking_lot::Mutex::new(released);
     let slow = ServiceId(21);
     b.gate.register(
         slow,
         Arc::new(move |_: &NodeId, message: Bytes, responder: Option<Responder>| {
             if message.len() > 1000 {
-                released.lock().unwrap().recv().unwrap();
+                released.lock().recv().unwrap();
             }
             responder.unwrap().reply(Bytes::from(message.len().to_string()));
         }),

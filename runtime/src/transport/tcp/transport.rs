@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use antiphon_base::task;
+use antiphon_base::text::foreign;
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,9 +17,8 @@ use tokio::task::JoinHandle;
 
 use super::peers::{Peer, Peers};
 use super::{TcpSettings, hello, stream};
-use crate::text::foreign;
 use crate::transport::{SendError, Transport, TransportHandler};
-use crate::{Error, NodeId, Result, cannot_listen, task};
+use crate::{Error, NodeId, Result, cannot_listen};
 
 /// Frames over TCP.
 pub struct TcpTransport {
@@ -62,7 +64,7 @@ impl TcpTransport {
     }
 
     fn peers(&self) -> MutexGuard<'_, Peers> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock()
     }
 
     async fn accept(this: Weak<Self>, listener: TcpListener) {
@@ -210,12 +212,12 @@ fn tune(stream: &TcpStream, user_timeout: Duration) {
 impl Transport for TcpTransport {
     fn start(&self, handler: Arc<dyn TransportHandler>) {
         let _ = self.handler.set(handler);
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listener = self.listener.lock().take();
         let Some(listener) = listener else { return };
         match TcpListener::from_std(listener) {
             Ok(listener) => {
                 let task = task::spawn("tcp accept", Self::accept(self.this.clone(), listener));
-                *self.accepting.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+                *self.accepting.lock() = Some(task);
             }
             Err(error) => tracing::error!(%error, "the listener cannot be used"),
         }
@@ -281,7 +283,7 @@ impl Transport for TcpTransport {
     }
 
     fn stop(&self) {
-        if let Some(task) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = self.accepting.lock().take() {
             task.abort();
         }
         let stopped = Peers { has_stopped: true, ..Peers::default() };

@@ -1,9 +1,9 @@
 //! A loop on stores in memory, under paused time.
 
+use antiphon_base::time::{SystemClock, Timestamp};
 use antiphon_persistence::event::{EventMeta, Payload, StoredEvent};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::store::{Append, WriterId};
-use antiphon_persistence::time::{SystemClock, Timestamp};
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
 
@@ -80,14 +80,14 @@ async fn entities_that_do_not_answer_are_passed_over_together() {
             wake_interval: retell / 100,
             first_wait: std::time::Duration::ZERO,
         },
-        tell: Box::new(move |_, _| *tells.lock().unwrap() += 1),
+        tell: Box::new(move |_, _| *tells.lock() += 1),
         reads: Metrics::new().counters("antiphon_reads", "of a test", &["type", "peer", "outcome"]),
         failing: AtomicBool::new(false),
         witness: Arc::new(FeedWitness::new(node.clone(), "B".into())),
     });
     let began = SystemClock.now();
     let behind = || follower.progress(SystemClock.now()).entities_behind;
-    while *told.lock().unwrap() < SILENT || behind() > 0 {
+    while *told.lock() < SILENT || behind() > 0 {
         tokio::time::sleep(retell / 100).await;
         assert!(SystemClock.now() - began < 4 * retell, "{} hold up the page", behind());
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use antiphon_persistence::time::{Clock, SystemClock};
-use antiphon_persistence::{Error, Result};
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_base::{Error, Result};
 use bytes::Bytes;
 use futures::future::try_join_all;
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use antiphon_persistence::Result;
+use antiphon_base::Result;
 use bytes::Bytes;
 
 use super::look::decode_told;

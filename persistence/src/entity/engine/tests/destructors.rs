@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::world::{replica_id, unavailable};
@@ -14,7 +15,6 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicationId;
 use crate::reply::{PendingReply, ReplyError, ReplyTo, reply_channel};
 use crate::store::Snapshot;
-use crate::time::{Clock, SystemClock, Timestamp};
 
 /// A command that is dropped unhandled.
 struct Bomb(#[expect(dead_code, reason = "dropped with the bomb")] ReplyTo<u64>);

@@ -1,5 +1,6 @@
 //! The behaviour of the tests: a list of the applied events, with code that fails on demand.
 
+use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::CodecId;
@@ -8,7 +9,6 @@ use crate::entity::{
 };
 use crate::event::{Payload, SequenceNr};
 use crate::reply::ReplyTo;
-use crate::time::Timestamp;
 
 /// A command of the tests.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) enum Command {
 }
 
 /// The slot of a `ReplyTo` that was passed on.
-pub(super) type Passed = std::sync::Arc<std::sync::Mutex<Option<ReplyTo<usize>>>>;
+pub(super) type Passed = std::sync::Arc<parking_lot::Mutex<Option<ReplyTo<usize>>>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Line {
@@ -71,7 +71,7 @@ pub(super) struct Log {
     pub(super) unsnapped: Option<&'static str>,
     /// `snapshot_when` wants a snapshot after this text.
     pub(super) snapped: Option<&'static str>,
-    pub(super) signals: std::sync::Mutex<Vec<(Signal, u64, Timestamp)>>,
+    pub(super) signals: parking_lot::Mutex<Vec<(Signal, u64, Timestamp)>>,
 }
 
 impl EventSourced for Log {
@@ -129,12 +129,10 @@ impl EventSourced for Log {
             Command::RunUnread(reply_to) => {
                 Effect::none().then_run(|_| panic!("the test wants it"), move |()| drop(reply_to))
             }
-            Command::PassOn(reply_to, passed) => Effect::persist("passed on".to_owned()).then_run(
-                |_| (),
-                move |()| *passed.lock().expect("nobody panics with it") = Some(reply_to),
-            ),
+            Command::PassOn(reply_to, passed) => Effect::persist("passed on".to_owned())
+                .then_run(|_| (), move |()| *passed.lock() = Some(reply_to)),
             Command::PassOnFirst(reply_to, passed) => {
-                *passed.lock().expect("nobody panics with it") = Some(reply_to);
+                *passed.lock() = Some(reply_to);
                 Effect::persist("passed on".to_owned())
             }
             Command::LaterThen(reply_to) => {
@@ -178,6 +176,6 @@ impl EventSourced for Log {
 
     fn on_signal(&self, context: &CommandContext, _: &Vec<Line>, signal: &Signal) {
         let told = (signal.clone(), context.sequence_nr().value(), context.current_time());
-        self.signals.lock().unwrap().push(told);
+        self.signals.lock().push(told);
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
+
 use super::log::Command;
 use super::world::{Mode, World};
 use crate::entity::EntitySettings;
 use crate::entity::engine::{Input, Queued, Slot};
 use crate::reply::{Claim, PendingReply, ReplyError, ReplyTo, reply_channel};
-use crate::time::{Clock, SystemClock};
 
 /// A command with a slot of a mailbox for `max` commands.
 fn tell(world: &mut World, mailbox: &Arc<AtomicUsize>, max: usize, command: Command) {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
+
 use super::log::{Command, Log, Passed};
 use super::world::{Mode, World, replica_id, unavailable};
 use crate::Error;
 use crate::entity::engine::{Input, Queued};
 use crate::entity::{EntitySettings, StopReason};
 use crate::reply::{Claim, ReplyError, ReplyTo, claimed_reply_channel, reply_channel};
-use crate::time::{Clock, SystemClock};
 
 #[test]
 fn a_panic_of_a_later_command_changes_no_earlier_answer() {
@@ -137,7 +138,7 @@ fn a_place_for_an_answer_that_was_passed_on_is_never_told_that_nothing_happened(
         world.feed("A", Input::Command(Queued { claim, ..Queued::unlimited(command) }));
         world.mode = Mode::Hold;
 
-        let reply_to = passed.lock().unwrap().take().expect("it was passed on");
+        let reply_to = passed.lock().take().expect("it was passed on");
         world.just("A", pass_on_to(reply_to));
         if fails_to_append {
             world.fail_io("A", unavailable());
@@ -162,7 +163,7 @@ fn a_place_that_a_handler_passes_on_before_its_events_are_stored_is_not_told_tha
         let command = Command::PassOnFirst(reply_to, passed.clone());
         world.feed("A", Input::Command(Queued { claim, ..Queued::unlimited(command) }));
 
-        let reply_to = passed.lock().unwrap().take().expect("it was passed on");
+        let reply_to = passed.lock().take().expect("it was passed on");
         world.just("B", pass_on_to(reply_to));
         let error = reply.now().unwrap_err();
         assert_ne!(error, ReplyError::NoReply);

@@ -146,7 +146,7 @@ fn the_end_of_recovery_is_told_with_the_number_and_a_time_that_is_right() {
     world.add("A", "x");
     let log = std::sync::Arc::new(Log::default());
     world.restart_with("A", log.clone());
-    let signals = log.signals.lock().unwrap();
+    let signals = log.signals.lock();
     let (signal, number, time) = &signals[0];
     assert_eq!((signal, *number), (&Signal::RecoveryCompleted, 2));
     assert!(time.as_micros() > 7_000_000, "{time}");

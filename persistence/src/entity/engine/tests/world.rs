@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock, Timestamp};
+
 use super::log::{Command, Line, Log};
 use crate::entity::engine::{Action, Engine, Input, Now, Queued};
 use crate::entity::{EntityCounters, EntitySettings, HeldEvent, PeerHas, StopReason};
@@ -15,7 +17,6 @@ use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
 use crate::shape::ShapeBook;
 use crate::store::{Limits, ReplayPage, Snapshot};
-use crate::time::{Clock, SystemClock, Timestamp};
 
 pub(super) struct Replica {
     pub(super) engine: Engine<Log>,

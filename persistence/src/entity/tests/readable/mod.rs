@@ -7,8 +7,10 @@ mod snapshots;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use antiphon_base::time::SystemClock;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,7 +25,6 @@ use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::memory::MemoryStores;
 use crate::reply::{ReplyError, ReplyTo};
 use crate::store::{Snapshot, Stores, WriterId};
-use crate::time::SystemClock;
 
 /// A value that an entity of these tests can keep.
 trait Value: Serialize + DeserializeOwned + Debug + Clone + Send + Sync + 'static {}
@@ -52,7 +53,7 @@ impl<V: Value> Keeper<V> {
     }
 
     fn failed_snapshots(&self) -> Vec<String> {
-        let signals = self.signals.lock().unwrap();
+        let signals = self.signals.lock();
         let reason = |signal: &Signal| match signal {
             Signal::SnapshotFailed(reason) => Some(reason.clone()),
             Signal::RecoveryCompleted | Signal::SnapshotSaved(_) => None,
@@ -99,7 +100,7 @@ impl<V: Value> EventSourced for Keeper<V> {
     }
 
     fn on_signal(&self, _: &CommandContext, _: &Vec<V>, signal: &Signal) {
-        self.signals.lock().unwrap().push(signal.clone());
+        self.signals.lock().push(signal.clone());
     }
 }
 

@@ -77,7 +77,7 @@ async fn a_state_that_is_read_as_another_value_is_not_stored_and_nothing_is_dele
             CodecId::Cbor
         }
         fn on_signal(&self, _: &CommandContext, _: &Forgetful, signal: &Signal) {
-            self.0.lock().unwrap().push(signal.clone());
+            self.0.lock().push(signal.clone());
         }
     }
     let place = Place::new(every(1)).await;
@@ -101,7 +101,7 @@ async fn a_state_that_is_read_as_another_value_is_not_stored_and_nothing_is_dele
     assert_eq!(entity.ask(|to| to).await, Ok(10));
     assert!(place.snapshot().await.is_none());
     assert_eq!(place.event_count().await, 2);
-    let told = format!("{:?}", signals.lock().unwrap());
+    let told = format!("{:?}", signals.lock());
     assert!(told.contains("read as another value") && told.contains("Forgetful"), "{told}");
     assert_eq!(runtime.spawn(id).unwrap().ask(|to| to).await, Ok(15));
 }

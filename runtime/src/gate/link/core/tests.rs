@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use antiphon_base::time::{Clock, SystemClock};
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::{Clock, SystemClock};
 use crate::gate::ServiceId;
 use crate::gate::link::MessageKind;
 
