@@ -199,20 +199,16 @@ impl Embedded {
         // each attempt is a new incarnation: the outcome of the attempt before may be unknown
         let attempt = || attempt(&settings, &journal, &peers);
         let (node, address) = patience.until_reached(attempt).await?;
-        #[cfg(feature = "cassandra")]
         crate::relay::answer(&node, &peers);
         for (settings, peer) in settings.peers.into_iter().zip(&peers) {
-            #[cfg(feature = "cassandra")]
             crate::relay::follow_through(&node, peer);
             if peer.stores.reason().is_some() {
                 let peer = peer.clone();
-                #[cfg(feature = "cassandra")]
                 let this = node.clone();
                 node.spawn("peer stores", async move {
                     while !matches!(try_peer(&settings, &peer).await, Ok(true)) {
                         tokio::time::sleep(RETRY_INTERVAL).await;
                     }
-                    #[cfg(feature = "cassandra")]
                     crate::relay::follow_through(&this, &peer);
                     tracing::info!(place = settings.place, "the journal of the place is reached");
                 });

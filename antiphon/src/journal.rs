@@ -1,16 +1,15 @@
 //! The journal of a place, as settings and opened, of any kind of store.
 
 use std::any::Any;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-#[cfg(feature = "cassandra")]
-use antiphon_cassandra::CassandraSettings;
-use antiphon_persistence::store::{Backend, Count, OpenBackend, Role, StatementCounts, Stores};
+use antiphon_persistence::store::{
+    Backend, Count, FeedRelay, OpenBackend, Registry, Role, StatementCounts, Stores, Table,
+};
 use antiphon_persistence::verify::Report;
 use antiphon_runtime::node::{CLUSTER_ROW, check_cluster_row};
 use antiphon_runtime::{NodeSettings, Result};
-use antiphon_sqlite::{SqliteJournal, SqliteSettings};
+use bytes::Bytes;
 
 /// The settings of a place's journal, which includes all other stores of the place. Any crate can
 /// bring a kind of store: see [`Backend`].
@@ -27,15 +26,47 @@ impl Journal {
         Self(Arc::new(backend))
     }
 
-    /// The journal in a file on this machine; all nodes of the place use the same file.
-    pub fn sqlite(path: impl Into<PathBuf>, settings: SqliteSettings) -> Self {
-        Self::new(SqliteJournal::new(path, settings))
+    /// The journal of a place, from the tables of a configuration: its location, and the settings
+    /// that all journals of the kind share. Nothing is opened.
+    ///
+    /// ```
+    /// use antiphon::Journal;
+    /// use antiphon::persistence::store::Table;
+    ///
+    /// let location = Table::from_iter([("path".to_owned(), "a.db".into())]);
+    /// let stores = antiphon::stores();
+    /// let journal = Journal::of_kind(&stores, "sqlite", "A", &location, &Table::new()).unwrap();
+    /// assert_eq!(journal.name(), "a.db");
+    /// ```
+    ///
+    /// # Errors
+    /// `Rejected`: for an unknown kind with the list of kinds, otherwise naming the key, its value
+    /// and what was expected.
+    pub fn of_kind(
+        stores: &Registry,
+        kind: &str,
+        place: &str,
+        location: &Table,
+        settings: &Table,
+    ) -> Result<Self> {
+        stores.find(kind)?.journal(place, location, settings).map(Self)
     }
 
-    /// The journal in a cluster of Apache Cassandra or ScyllaDB.
-    #[cfg(feature = "cassandra")]
-    pub fn cassandra(settings: CassandraSettings) -> Self {
-        Self::new(settings)
+    /// The statements that make the tables, for a store whose tables are made by a command.
+    ///
+    /// # Errors
+    /// `Rejected` for another kind of store.
+    pub fn schema(&self) -> Result<Vec<String>> {
+        self.0.schema()
+    }
+
+    /// Makes the tables that are missing, and returns a report in lines. A repeated call changes
+    /// nothing; a cancelled call may have made some of the tables.
+    ///
+    /// # Errors
+    /// `Rejected` for a store that makes its tables by itself, `Unavailable` when no server answers.
+    pub async fn apply_schema(&self) -> Result<Vec<String>> {
+        self.0.apply_schema().await
     }
 
     /// The name of the journal for messages, such as the path of its file.
@@ -112,6 +143,16 @@ impl OpenJournal {
         store.downcast_ref()
     }
 
+    /// Follows the change feed through another node of the place.
+    pub(crate) fn follow_through(&self, relay: Arc<dyn FeedRelay>) {
+        self.0.follow_through(relay);
+    }
+
+    /// Answers the question of a node that follows the feed through this node.
+    pub(crate) async fn answer(&self, question: &[u8]) -> Result<Bytes> {
+        self.0.answer(question).await
+    }
+
     /// Checks that the journal is still the journal that was opened.
     ///
     /// # Errors
@@ -179,12 +220,5 @@ mod tests {
         let warning = damage(&[("rows_damaged", "", 2), ("snapshots_damaged", "", 1)]).unwrap();
         assert!(warning.contains("2 reads or writes") && warning.contains("verify"), "{warning}");
         assert!(damage(&[("snapshots_damaged", "", 1)]).is_some());
-    }
-    #[tokio::test]
-    async fn an_open_journal_gives_out_the_store_that_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::sqlite(folder.path().join("a.db"), SqliteSettings::default());
-        let open = journal.open(false).await.unwrap();
-        assert!(open.downcast_ref::<antiphon_sqlite::SqliteStores>().is_some());
     }
 }

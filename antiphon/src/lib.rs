@@ -46,9 +46,9 @@ mod address;
 mod embedded;
 mod journal;
 mod local;
-#[cfg(feature = "cassandra")]
 mod relay;
 mod repeats;
+mod stores;
 
 pub use address::host_and_port;
 pub use antiphon_base as base;
@@ -62,6 +62,7 @@ pub use embedded::{Embedded, EmbeddedSettings, Peer, PeerSettings};
 pub use journal::{Journal, OpenJournal};
 pub use local::LocalPlace;
 pub use repeats::{LimitedLayer, RepeatSettings, Repeats};
+pub use stores::stores;
 
 /// The items that application code uses.
 pub mod prelude {

@@ -67,6 +67,22 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
+/// A message of serde without the text that serde found in place of the expected type, which may be
+/// a secret in the wrong place, and without values that stand for a whole table.
+pub fn without_texts(message: &str) -> String {
+    for problem in ["invalid type: ", "invalid value: "] {
+        let rest = message.strip_prefix(problem).and_then(|rest| rest.rsplit_once(", expected "));
+        let Some((found, expected)) = rest else { continue };
+        if found.starts_with("string ") {
+            return format!("{problem}a text, expected {expected}");
+        }
+        if expected.starts_with("struct ") {
+            return format!("{problem}expected {expected}");
+        }
+    }
+    message.to_owned()
+}
+
 /// Accepts a value of any type, so that this module words the error; `None` when the value is not a
 /// text.
 struct AnyText;

@@ -1,15 +1,13 @@
 //! `antiphon journal accept-loss`: the operator's decision that a place continues without the
 //! answer of another place.
 
-use std::collections::BTreeSet;
-use std::io::BufRead;
-use std::path::Path;
-
 use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use antiphon::runtime::node::{Doubt, DoubtKind, accept_loss, session};
+use std::collections::BTreeSet;
+use std::io::BufRead;
 
-use crate::config::{self, Config};
+use crate::config::{Config, ConfigFile};
 use crate::existing::open_existing;
 use crate::output::{self, say};
 
@@ -20,8 +18,8 @@ use crate::output::{self, say};
 /// # Errors
 /// `Rejected` when a place is not configured or not in doubt, or when there is no journal;
 /// `Unavailable` when the journal cannot be reached.
-pub async fn accept(path: &Path, peers: &[String], is_confirmed: bool) -> Result<bool> {
-    let config = config::load(path)?;
+pub async fn accept(file: &ConfigFile, peers: &[String], is_confirmed: bool) -> Result<bool> {
+    let config = file.load()?;
     let place = config.node.place.clone();
     let journal = open_existing(&config).await?;
     let store = journal.stores().coordination;
@@ -113,7 +111,7 @@ mod tests {
     #[test]
     fn the_own_place_and_an_unknown_one_are_refused_by_their_names() {
         let text = "[node]\nplace = 'DC-A'\n[[peers]]\nplace = 'DC-B'\njournal = 'b.db'";
-        let config = config::parse(text, []).expect("a configuration");
+        let config = crate::config::parse(text, [], &antiphon::stores()).expect("a configuration");
         let check = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             check_names(&config, ["DC-GONE"].into_iter(), &names).map_err(|error| error.to_string())

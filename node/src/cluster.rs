@@ -5,15 +5,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use antiphon::Journal;
-use antiphon::cassandra::CassandraSettings;
-use antiphon::cassandra::cql::{self, Replication, ServerSettings};
 use antiphon::prelude::*;
-use antiphon::sqlite::SqliteSettings;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::config::JournalConfig;
+mod journals;
+
+pub use journals::LocalJournals;
 
 /// The settings of a cluster on this machine.
 #[derive(Debug, Clone)]
@@ -24,7 +23,7 @@ pub struct LocalClusterSettings {
     pub replicas: Vec<String>,
     /// Nodes of each place.
     pub nodes_per_replica: usize,
-    /// The journals: SQLite files in the data directory, or a Cassandra server.
+    /// The kind of store of the journals, and the server that has them.
     pub journals: LocalJournals,
     /// TOML that is added to each configuration, for example `[sharding]` with its keys.
     pub extra: String,
@@ -32,25 +31,6 @@ pub struct LocalClusterSettings {
     pub binary: PathBuf,
     /// Longest time until a node is ready; also the `start_timeout` of each node.
     pub start_timeout: Duration,
-}
-
-/// The kind of journal that the places of a local cluster have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LocalJournals {
-    /// An SQLite file for each place.
-    Sqlite,
-    /// A Cassandra keyspace; each place has stores of its own in it.
-    Cassandra {
-        /// Nodes of the server.
-        contact_points: Vec<String>,
-        /// The keyspace; it is created when it does not exist.
-        keyspace: String,
-        /// Copies that a new keyspace has.
-        copies: u32,
-        /// Prefix of the names under which the places are stored, so that each run has its own
-        /// stores.
-        run: String,
-    },
 }
 
 /// A node process.
@@ -91,10 +71,12 @@ impl LocalCluster {
             ))
         })?;
         let mut cluster = Self { nodes: Vec::new(), settings };
-        if let Some(server) =
-            cluster.settings.replicas.first().and_then(|name| cluster.server(name))
-        {
-            cql::apply(&server).await?;
+        if let Some(first) = cluster.settings.replicas.first() {
+            let journal = cluster.journal(first)?;
+            // a store that makes its tables itself has no schema
+            if journal.schema().is_ok() {
+                journal.apply_schema().await?;
+            }
         }
         let mut names = Vec::new();
         for number in 1..=cluster.settings.nodes_per_replica {
@@ -119,43 +101,20 @@ impl LocalCluster {
     }
 
     /// The settings of a place's journal, for opening it.
-    pub fn journal(&self, replica: &str) -> Journal {
-        match self.server(replica) {
-            None => Journal::sqlite(self.journal_file(replica), SqliteSettings::default()),
-            Some(server) => {
-                Journal::cassandra(CassandraSettings { server, ..CassandraSettings::default() })
-            }
-        }
+    ///
+    /// # Errors
+    /// As [`LocalJournals::journal`].
+    pub fn journal(&self, replica: &str) -> Result<Journal> {
+        self.settings.journals.journal(&self.settings.data_dir, replica)
     }
 
-    /// The SQLite file of a place.
+    /// The file of a place's journal, for a kind of store with a file.
     pub fn journal_file(&self, replica: &str) -> PathBuf {
-        self.settings.data_dir.join(format!("{}.db", replica.to_lowercase()))
+        self.settings.journals.file(&self.settings.data_dir, replica).unwrap_or_default()
     }
 
-    fn server(&self, replica: &str) -> Option<ServerSettings> {
-        match &self.settings.journals {
-            LocalJournals::Sqlite => None,
-            LocalJournals::Cassandra { contact_points, keyspace, copies, run } => {
-                Some(ServerSettings {
-                    contact_points: contact_points.clone(),
-                    keyspace: keyspace.clone(),
-                    place: format!("{run}/{replica}"),
-                    replication: Some(Replication::Simple(*copies)),
-                    ..ServerSettings::default()
-                })
-            }
-        }
-    }
-
-    /// The value of `journal` in a configuration.
     fn journal_text(&self, replica: &str) -> Result<String> {
-        let journal = match self.server(replica) {
-            None => JournalConfig::Sqlite(self.journal_file(replica)),
-            Some(server) => JournalConfig::Cassandra(Box::new(server)),
-        };
-        let value = toml::Value::try_from(journal);
-        value.map(|value| value.to_string()).map_err(|error| Error::bug(error.to_string()))
+        self.settings.journals.text(&self.settings.data_dir, replica)
     }
 
     /// The log of a node.

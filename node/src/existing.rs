@@ -13,7 +13,7 @@ use crate::config::Config;
 /// - `Unavailable`, naming the path, when no node has made the tables in the file yet.
 /// - The errors of the store.
 pub(crate) async fn open_existing(config: &Config) -> Result<OpenJournal> {
-    let journal = config.own_journal();
+    let journal = config.own_journal()?;
     journal.check_exists()?;
     journal.open(false).await
 }

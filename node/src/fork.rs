@@ -1,12 +1,10 @@
 //! `antiphon entity clear-fork`: the operator's word that an entity does not differ from other
 //! places any more.
 
-use std::path::Path;
-
 use antiphon::persistence::entity::ForkedEntity;
 use antiphon::prelude::*;
 
-use crate::config;
+use crate::config::ConfigFile;
 use crate::existing::open_existing;
 use crate::output::say;
 
@@ -16,8 +14,8 @@ use crate::output::say;
 /// # Errors
 /// `Rejected` when the configuration or an id is wrong, or when there is no journal; the errors of
 /// the store. `Unavailable` when the output cannot be written: every record is deleted then.
-pub async fn clear(path: &Path, ids: &[String]) -> Result<bool> {
-    let config = config::load(path)?;
+pub async fn clear(file: &ConfigFile, ids: &[String]) -> Result<bool> {
+    let config = file.load()?;
     let journal = open_existing(&config).await?;
     let store = journal.stores().coordination;
     let is_all = ids == ["all"];

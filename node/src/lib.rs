@@ -1,6 +1,7 @@
 //! The cluster node and its command line.
 //!
 //! - [`accept_loss`]: the operator lets a place continue without the answer of another place.
+//! - [`command_line`]: the commands of the binary.
 //! - [`config`]: TOML and environment, with errors that name the key.
 //! - [`run`]: one node, from its configuration to its end.
 //! - [`http`]: entities as JSON; [`header`]: names in its headers.
@@ -16,6 +17,7 @@ pub mod accept_loss;
 mod body;
 pub mod client;
 pub mod cluster;
+pub mod command_line;
 pub mod config;
 pub mod demo;
 mod existing;

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 
 use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
@@ -19,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigFile};
 use crate::http;
 use crate::journal::{self, JournalSection};
 use crate::output;
@@ -29,8 +28,8 @@ use crate::output;
 ///
 /// # Errors
 /// The errors of the configuration and of [`Embedded::start`].
-pub async fn run(path: &Path, exit_with_stdin: bool) -> Result<bool> {
-    let config = config::load_checked(path)?;
+pub async fn run(file: &ConfigFile, exit_with_stdin: bool) -> Result<bool> {
+    let config = file.load_checked()?;
     let repeats = Repeats::new(config.log_repeats.clone());
     // a line that the standard error does not take, because its disk is full, is left out: the
     // layer would complain about it by `eprintln!`, which panics in the task that logged
@@ -144,7 +143,7 @@ async fn start(config: &Config) -> Result<(Node, AdminServer, OpenJournal)> {
     let http_address = config.advertised(listener.local_address());
     // from here on, the process that started this node can ask over HTTP why the start waits
     output::tell(&json!({ "ready": false, "http": http_address }).to_string());
-    let settings = config.embedded(http_address.clone());
+    let settings = config.embedded(http_address.clone())?;
     let embedded = Embedded::start_telling(settings, |reason| listener.waits(reason)).await?;
     let node = embedded.node;
     let entities = http::entities(&node, config).await?;

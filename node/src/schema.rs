@@ -1,35 +1,20 @@
-//! `antiphon schema`: the tables of a Cassandra journal.
+//! `antiphon schema`: the tables of a journal on a server.
 
-use std::path::Path;
-
-use antiphon::cassandra::cql::{self, ServerSettings};
+use antiphon::Journal;
 use antiphon::prelude::*;
 
-use crate::config::{self, JournalConfig};
+use crate::config::ConfigFile;
 use crate::output::say;
 
-/// Creates the keyspace and the tables that are missing.
+/// Creates the tables that are missing, and what they need.
 ///
 /// # Errors
-/// `Rejected` when the configuration has no Cassandra journal, or does not say how many copies a
-/// new keyspace has; `Unavailable` when no server answers.
-pub async fn apply(config: &Path) -> Result<bool> {
-    let server = server(config)?;
-    let cql::Applied { schema, weakness } = cql::apply(&server).await?;
-    say!(
-        "keyspace `{}` is as it should be, with {} events in a partition",
-        server.keyspace,
-        schema.partition_events_max
-    )?;
-    if schema.partition_events_max != server.partition_events_max {
-        say!(
-            "`partition_events_max` is {} in the configuration and stays {}: it is fixed when the tables are made",
-            server.partition_events_max,
-            schema.partition_events_max
-        )?;
-    }
-    if let Some(weakness) = weakness {
-        say!("warning: {weakness}")?;
+/// `Rejected` when the configuration has a journal that makes its tables by itself, or settings
+/// that the store refuses; `Unavailable` when no server answers.
+pub async fn apply(file: &ConfigFile) -> Result<bool> {
+    let report = journal(file)?.apply_schema().await;
+    for line in report.map_err(|error| file.error(&error))? {
+        say!("{line}")?;
     }
     Ok(true)
 }
@@ -37,21 +22,14 @@ pub async fn apply(config: &Path) -> Result<bool> {
 /// Prints the statements that [`apply`] would send.
 ///
 /// # Errors
-/// `Rejected` when the configuration has no Cassandra journal.
-pub fn show(config: &Path) -> Result<bool> {
-    for statement in cql::show(&server(config)?)? {
+/// `Rejected` when the configuration has a journal that makes its tables by itself.
+pub fn show(file: &ConfigFile) -> Result<bool> {
+    for statement in journal(file)?.schema().map_err(|error| file.error(&error))? {
         say!("{statement};")?;
     }
     Ok(true)
 }
 
-fn server(path: &Path) -> Result<ServerSettings> {
-    match config::load(path)?.journal {
-        JournalConfig::Cassandra(server) => Ok(*server),
-        JournalConfig::Sqlite(file) => Err(Error::rejected(format!(
-            "configuration {}: `journal`: expected `kind = \"cassandra\"`, actual the SQLite file {}, which makes its tables by itself",
-            path.display(),
-            file.display()
-        ))),
-    }
+fn journal(file: &ConfigFile) -> Result<Journal> {
+    file.load()?.own_journal()
 }

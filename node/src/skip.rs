@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use antiphon::persistence::entity::SkippedEvent;
 use antiphon::persistence::event::SequenceNr;
-use antiphon::persistence::store::Stores;
+use antiphon::persistence::store::{Registry, Stores};
 use antiphon::prelude::*;
 use antiphon::sharding::ShardId;
 use clap::Args;
 
-use crate::config::{self, Config};
+use crate::config::{Config, ConfigFile};
 use crate::existing::open_existing;
 use crate::output::{self, say};
 
@@ -47,9 +47,9 @@ pub struct SkipArguments {
 /// # Errors
 /// `Rejected` when the configuration, the id or the origin is wrong, or when there is no journal;
 /// the errors of the store.
-pub async fn skip_event(arguments: SkipArguments) -> Result<bool> {
+pub async fn skip_event(arguments: SkipArguments, kinds: Registry) -> Result<bool> {
     let SkipArguments { config, id, origin, number, note, undo } = arguments;
-    let config = config::load(&config)?;
+    let config = ConfigFile::new(config, kinds).load()?;
     let id = ReplicationId::parse(&id)?;
     let event = SkippedEvent { origin: ReplicaId::new(&origin)?, number, id };
     check(&event, &config)?;
@@ -205,9 +205,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_record_of_an_entity_that_holds_back_is_found() {
-        let config = config::parse(
+        let config = crate::config::parse(
             "[node]\nplace = 'DC-A'\n[[peers]]\nplace = 'DC-B'\njournal = 'b.db'\n[[peers]]\nplace = 'DC-C'\njournal = 'c.db'",
             [],
+            &antiphon::stores(),
         )
         .expect("a configuration");
         let (stores, event) = (MemoryStores::new().stores(), event(1));

@@ -1,14 +1,13 @@
 //! `antiphon journal verify`: checks the journal of a place for damage. Nothing is changed, and
 //! nodes may run meanwhile.
 
-use std::path::Path;
-
 use antiphon::persistence::verify::Report;
 use antiphon::prelude::*;
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::{config, output};
+use crate::config::ConfigFile;
+use crate::output;
 
 /// The form of the report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -26,8 +25,8 @@ pub enum Output {
 /// # Errors
 /// The errors of the configuration; `Unavailable` when the journal does not exist or does not
 /// answer; `Rejected` when it is of another version.
-pub async fn verify(config: &Path, form: Output) -> Result<bool> {
-    let journal = config::load(config)?.own_journal();
+pub async fn verify(file: &ConfigFile, form: Output) -> Result<bool> {
+    let journal = file.load()?.own_journal()?;
     let (name, report) = (journal.name(), journal.open(true).await?.verify().await?);
     output::print(format_args!("{}", text(&name, &report, form)?))?;
     Ok(report.is_sound())
@@ -84,8 +83,9 @@ mod tests {
     #[tokio::test]
     async fn a_bit_that_flipped_in_the_file_is_found_and_the_file_is_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let (config, path) = (folder.path().join("node.toml"), folder.path().join("journal.db"));
-        std::fs::write(&config, format!("journal = {path:?}\n")).unwrap();
+        let path = folder.path().join("journal.db");
+        let config = ConfigFile::new(folder.path().join("node.toml"), antiphon::stores());
+        std::fs::write(config.path(), format!("journal = {path:?}\n")).unwrap();
         assert!(verify(&config, Output::Text).await.is_err(), "there is no journal");
 
         let stores = SqliteStores::open(&path, SqliteSettings::default()).unwrap();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::client::Client;
+use antiphon_node::cluster::LocalJournals;
 use antiphon_runtime::transport::memory::SplitMix64;
 use antiphon_tests::history::{History, Journals, Rewind, check_answers, check_journals};
 use tempfile::TempDir;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use crate::disk::Disk;
 use crate::load::{Load, entities};
 use crate::nemesis::{Menu, Plan, Step, plan};
-use crate::nodes::{EACH, NODES, Nodes, PLACES, Store, place_of};
+use crate::nodes::{EACH, NODES, Nodes, PLACES, place_of};
 use crate::proxy::Network;
 use crate::{journals, planted};
 
@@ -25,7 +26,7 @@ use crate::{journals, planted};
 pub(crate) struct Settings {
     pub(crate) rounds: u32,
     pub(crate) seed: u64,
-    pub(crate) store: Store,
+    pub(crate) journals: LocalJournals,
     /// True when journals go back to older copies.
     pub(crate) rewinds: bool,
     /// Text that the names of all faults must contain; empty for all faults.
@@ -65,13 +66,13 @@ impl Campaign {
     pub(crate) async fn start(settings: Settings) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let network = Network::new();
-        let is_on_files = matches!(settings.store, Store::Sqlite);
+        let is_on_files = settings.journals.file(folder.path(), PLACES[0]).is_some();
         let disk = |place: &&str| {
             is_on_files.then(|| Disk::mount(&folder.path().join(place.to_lowercase()))).flatten()
         };
         let disks = PLACES.iter().map(disk).collect();
         let path = folder.path().to_owned();
-        let nodes = Nodes::start(path, settings.store.clone(), &network).await;
+        let nodes = Nodes::start(path, settings.journals.clone(), &network).await;
         let load = Load::start(settings.seed, CLIENTS);
         let (backups, done, slowest) = (BTreeMap::new(), Vec::new(), Default::default());
         Self { settings, nodes, network, load, disks, backups, done, slowest, folder }
@@ -82,8 +83,8 @@ impl Campaign {
     /// # Errors
     /// The first broken rule, with the round, the faults of the round, and the folder of the logs.
     pub(crate) async fn run(mut self) -> Result<(), String> {
-        let Settings { rounds, seed, store, .. } = self.settings.clone();
-        println!("{rounds} rounds on {store:?}, SEED={seed}");
+        let Settings { rounds, seed, journals, .. } = self.settings.clone();
+        println!("{rounds} rounds on {}, SEED={seed}", journals.kind);
         let mut random = SplitMix64::new(seed);
         let menu = self.menu();
         let mut now = "the start".to_owned();

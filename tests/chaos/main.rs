@@ -23,9 +23,10 @@ mod planted;
 mod proxy;
 
 use antiphon_base::time::{Clock, SystemClock};
+use antiphon_node::cluster::LocalJournals;
+use antiphon_tests::journals::on_cassandra;
 
 use campaign::{Campaign, Settings};
-use nodes::Store;
 
 /// Rounds in `make check`.
 const ROUNDS: u32 = 10;
@@ -41,18 +42,18 @@ fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
 
 fn settings() -> Settings {
     let now = SystemClock.wall().as_micros();
-    let store = match text("STORE").as_deref() {
-        None | Some("sqlite") => Store::Sqlite,
+    let journals = match text("STORE").as_deref() {
+        None | Some("sqlite") => LocalJournals::default(),
         Some("cassandra") => {
             let server = text("TEST_CASSANDRA").unwrap_or_else(|| "127.0.0.1:9042".into());
-            Store::Cassandra { server, run: now.to_string() }
+            on_cassandra(&[server], "antiphon_chaos", 1, &now.to_string())
         }
         Some(other) => panic!("STORE: expected `sqlite` or `cassandra`, actual `{other}`"),
     };
     Settings {
         rounds: number("ROUNDS").unwrap_or(ROUNDS),
         seed: number("SEED").unwrap_or(now),
-        store,
+        journals,
         rewinds: text("REWIND").is_some(),
         only: text("ONLY").unwrap_or_default().leak(),
     }

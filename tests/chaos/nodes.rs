@@ -6,11 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon::Journal;
-use antiphon::cassandra::CassandraSettings;
-use antiphon::cassandra::cql::{self, Replication, ServerSettings};
-use antiphon::sqlite::SqliteSettings;
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
+use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::antiphon_binary;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -26,15 +24,6 @@ pub(crate) const PLACES: [&str; 2] = ["DC-A", "DC-B"];
 pub(crate) const EACH: usize = 2;
 /// All nodes.
 pub(crate) const NODES: usize = PLACES.len() * EACH;
-
-/// The kind of journal of the places.
-#[derive(Debug, Clone)]
-pub(crate) enum Store {
-    /// A file for each place.
-    Sqlite,
-    /// A server, and the prefix of the places' names on it.
-    Cassandra { server: String, run: String },
-}
 
 /// Short times and few shards, so that a round has many changes and entities are passivated soon.
 const SETTINGS: &str = r#"
@@ -66,7 +55,7 @@ const RESTART_AFTER: Duration = Duration::from_millis(500);
 /// All nodes of a run. The drop of this value kills them.
 pub(crate) struct Nodes {
     folder: PathBuf,
-    store: Store,
+    journals: LocalJournals,
     nodes: Vec<Node>,
     network: Network,
 }
@@ -77,10 +66,12 @@ pub(crate) fn place_of(node: usize) -> usize {
 
 impl Nodes {
     /// Configures the nodes and starts them.
-    pub(crate) async fn start(folder: PathBuf, store: Store, network: &Network) -> Self {
-        let mut nodes = Self { folder, store, nodes: Vec::new(), network: network.clone() };
-        if let Some(server) = nodes.server(0) {
-            cql::apply(&server).await.expect("a keyspace");
+    pub(crate) async fn start(folder: PathBuf, journals: LocalJournals, network: &Network) -> Self {
+        let mut nodes = Self { folder, journals, nodes: Vec::new(), network: network.clone() };
+        let journal = nodes.journal(0);
+        // a store that makes its tables by itself has no schema
+        if journal.schema().is_ok() {
+            journal.apply_schema().await.expect("a keyspace");
         }
         for number in 0..NODES {
             let place = place_of(number);
@@ -117,24 +108,7 @@ impl Nodes {
     }
 
     fn journal_text(&self, place: usize) -> String {
-        match &self.store {
-            Store::Sqlite => format!("{:?}", self.journal_file(place)),
-            Store::Cassandra { server, run } => format!(
-                "{{ kind = 'cassandra', contact_points = [{server:?}], keyspace = 'antiphon_chaos', place = '{run}/{}' }}",
-                PLACES[place]
-            ),
-        }
-    }
-
-    fn server(&self, place: usize) -> Option<ServerSettings> {
-        let Store::Cassandra { server, run } = &self.store else { return None };
-        Some(ServerSettings {
-            contact_points: vec![server.clone()],
-            keyspace: "antiphon_chaos".into(),
-            place: format!("{run}/{}", PLACES[place]),
-            replication: Some(Replication::Simple(1)),
-            ..ServerSettings::default()
-        })
+        self.journals.text(&self.place_folder(place), PLACES[place]).expect("a journal")
     }
 
     fn file(&self, name: &str, ending: &str) -> PathBuf {
@@ -142,7 +116,7 @@ impl Nodes {
     }
 
     pub(crate) fn is_on_files(&self) -> bool {
-        matches!(self.store, Store::Sqlite)
+        self.journals.file(&self.folder, PLACES[0]).is_some()
     }
 
     /// The folder of a place's journal; it may have a disk of its own.
@@ -151,18 +125,13 @@ impl Nodes {
     }
 
     pub(crate) fn journal_file(&self, place: usize) -> PathBuf {
-        self.place_folder(place).join("journal.db")
+        let file = self.journals.file(&self.place_folder(place), PLACES[place]);
+        file.expect("a journal in a file")
     }
 
     /// The settings of a place's journal, for opening it.
     pub(crate) fn journal(&self, place: usize) -> Journal {
-        match self.server(place) {
-            None => Journal::sqlite(self.journal_file(place), SqliteSettings::default()),
-            Some(server) => {
-                let settings = CassandraSettings { server, ..CassandraSettings::default() };
-                Journal::cassandra(settings)
-            }
-        }
+        self.journals.journal(&self.place_folder(place), PLACES[place]).expect("a journal")
     }
 
     fn spawn(&mut self, number: usize) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::antiphon_binary;
+use antiphon_tests::journals::on_cassandra;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -67,14 +68,9 @@ impl Database {
     }
 
     fn journals(&self) -> LocalJournals {
-        LocalJournals::Cassandra {
-            contact_points: (1..=self.nodes)
-                .map(|node| format!("127.0.{}.{node}:9042", self.net))
-                .collect(),
-            keyspace: "antiphon".into(),
-            copies: u32::try_from(self.nodes).expect("a small number"),
-            run: "test".into(),
-        }
+        let points: Vec<String> =
+            (1..=self.nodes).map(|node| format!("127.0.{}.{node}:9042", self.net)).collect();
+        on_cassandra(&points, "antiphon", self.nodes, "test")
     }
 }
 

@@ -22,7 +22,8 @@ pub(crate) fn addresses(processes: &Processes) -> BTreeMap<String, Vec<String>> 
 pub(crate) async fn check(processes: &Processes, writers: Writers) {
     let acknowledged = writers.finish().await;
     assert!(acknowledged.len() > 100, "only {} bids were acknowledged", acknowledged.len());
-    let (a, b) = (processes.cluster.journal("DC-A"), processes.cluster.journal("DC-B"));
+    let (a, b) =
+        ["DC-A", "DC-B"].map(|place| processes.cluster.journal(place).expect("a journal")).into();
     wait_for("the journals have the same events", async || {
         journal(&a).await.0 == journal(&b).await.0
     })
@@ -41,7 +42,7 @@ macro_rules! on_each_journal {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::$test(antiphon_node::cluster::LocalJournals::Sqlite).await;
+                    super::$test(antiphon_node::cluster::LocalJournals::default()).await;
                 }
             )*
         }

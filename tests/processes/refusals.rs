@@ -3,13 +3,12 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::antiphon_binary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::{Processes, add, cassandra, get, wait_for};
+use crate::support::{Processes, add, contact_point, get, wait_for};
 
 /// Runs a node that must not start; returns its error output.
 async fn refused(config: &str) -> String {
@@ -81,13 +80,13 @@ async fn a_name_in_use_and_another_clusters_store_are_refused_and_the_node_goes_
 /// number of copies before it creates a keyspace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cassandra_without_tables_is_refused_with_the_command_to_run() {
-    let LocalJournals::Cassandra { contact_points, .. } = cassandra() else { unreachable!() };
+    let server = contact_point();
     let config = |server: &str, keyspace: &str| {
         format!(
             "journal = {{ kind = 'cassandra', contact_points = ['{server}'], keyspace = '{keyspace}' }}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\n[node]\nname = 'n'\nplace = 'DC-A'\n"
         )
     };
-    let missing = config(&contact_points[0], "antiphon_is_not_there");
+    let missing = config(&server, "antiphon_is_not_there");
     let message = refused(&missing).await;
     assert!(message.contains("`antiphon_is_not_there`"), "{message}");
     assert!(message.contains("antiphon schema apply --config"), "{message}");

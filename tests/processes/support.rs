@@ -7,6 +7,7 @@ use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::client::Client;
 use antiphon_node::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
 use antiphon_tests::antiphon_binary;
+use antiphon_tests::journals::on_cassandra;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,7 +23,7 @@ pub(crate) struct Processes {
 impl Processes {
     /// Starts a cluster on SQLite.
     pub(crate) async fn start(replicas: &[&str], nodes_per_replica: usize, extra: &str) -> Self {
-        Self::start_on(LocalJournals::Sqlite, replicas, nodes_per_replica, extra).await
+        Self::start_on(LocalJournals::default(), replicas, nodes_per_replica, extra).await
     }
 
     pub(crate) async fn start_on(
@@ -93,17 +94,17 @@ impl Processes {
     }
 }
 
+/// The address of the Cassandra server of the tests.
+pub(crate) fn contact_point() -> String {
+    std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into())
+}
+
 /// The Cassandra server of the tests, with places of its own for each call.
 pub(crate) fn cassandra() -> LocalJournals {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let point = std::env::var("TEST_CASSANDRA").unwrap_or_else(|_| "127.0.0.1:9042".into());
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    LocalJournals::Cassandra {
-        contact_points: vec![point],
-        keyspace: "antiphon_processes".into(),
-        copies: 1,
-        run: format!("{}-{number}", SystemClock.wall().as_micros()),
-    }
+    let run = format!("{}-{number}", SystemClock.wall().as_micros());
+    on_cassandra(&[contact_point()], "antiphon_processes", 1, &run)
 }
 
 /// Waits until the condition holds; on a timeout, panics with `what`.

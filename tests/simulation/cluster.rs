@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::clock::SkewedClock;
 use crate::ledger::{self, Ledger};
-use crate::place::{Kind, PlaceStores};
+use crate::place::{Model, PlaceStores};
 use crate::stores::{Audit, FaultyStores};
 use crate::user::UserFaults;
 
@@ -41,7 +41,7 @@ pub(crate) struct Member {
 /// All places.
 pub(crate) struct Cluster {
     pub(crate) network: MemoryNetwork,
-    pub(crate) places: Vec<(String, PlaceStores)>,
+    pub(crate) places: Vec<(String, Box<dyn PlaceStores>)>,
     pub(crate) audits: Vec<Arc<Mutex<Audit>>>,
     pub(crate) members: Vec<Member>,
     /// The faults of the application's code.
@@ -60,7 +60,7 @@ impl Cluster {
         start: Instant,
         places: &[&str],
         nodes_per_place: usize,
-        kind: Kind,
+        model: Model,
         settings: ShardingSettings,
     ) -> Self {
         let mut members = Vec::new();
@@ -76,10 +76,7 @@ impl Cluster {
         }
         Self {
             network: MemoryNetwork::new(seed),
-            places: places
-                .iter()
-                .map(|name| ((*name).to_owned(), PlaceStores::new(kind)))
-                .collect(),
+            places: places.iter().map(|name| ((*name).to_owned(), model())).collect(),
             audits: places.iter().map(|_| Arc::default()).collect(),
             members,
             user: UserFaults::default(),

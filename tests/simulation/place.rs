@@ -1,4 +1,5 @@
-//! The stores of a place: memory, or the Cassandra journal on a model of the server.
+//! The stores of a place in a simulation: memory, or the model of a server. A new store adds its
+//! model to [`MODELS`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,61 +9,68 @@ use antiphon::cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::store::Stores;
 
+/// The stores of one place, for a run without a disk and a server.
+pub(crate) trait PlaceStores {
+    /// The stores without faults, for the invariants.
+    fn stores(&self) -> Stores;
+
+    /// The stores as one process sees them, with the faults of their server by the seed.
+    fn session(&self, seed: u64) -> Stores;
+
+    /// The stores in memory, which can go back to an earlier state. `None` for other stores.
+    fn memory(&self) -> Option<&MemoryStores> {
+        None
+    }
+}
+
+/// Makes the stores of a new place.
+pub(crate) type Model = fn() -> Box<dyn PlaceStores>;
+
+/// Memory, which has no faults of its own.
+pub(crate) const MEMORY: Model = || Box::new(MemoryStores::new());
+
+/// The models by the seed of a run: three seeds of four run in memory.
+const MODELS: [Model; 4] = [MEMORY, MEMORY, MEMORY, || Box::new(ModelTables::new())];
+
+/// The model of a seed's run.
+pub(crate) fn model_of(seed: u64) -> Model {
+    MODELS[usize::try_from(seed % 4).expect("a small number")]
+}
+
+impl PlaceStores for MemoryStores {
+    fn stores(&self) -> Stores {
+        Self::stores(self)
+    }
+
+    fn session(&self, _seed: u64) -> Stores {
+        Self::stores(self)
+    }
+
+    fn memory(&self) -> Option<&MemoryStores> {
+        Some(self)
+    }
+}
+
 /// Events in one partition of a stream: few, so that a run crosses boundaries.
 const PARTITION_EVENTS_MAX: u64 = 7;
 
-/// The kind of stores of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Memory,
-    Cassandra,
-}
+/// Statements to the model are slow, and some have unknown outcomes.
+const FAULTS: Faults = Faults {
+    refused: 5,
+    unknown_applied: 10,
+    unknown_late: 10,
+    unknown_lost: 5,
+    delay_max: Duration::from_millis(3),
+    late_max: Duration::from_secs(2),
+};
 
-impl Kind {
-    /// The kind of a seed's run: one seed of four runs on the model of Cassandra.
-    pub(crate) fn of(seed: u64) -> Self {
-        if seed % 4 == 3 { Self::Cassandra } else { Self::Memory }
-    }
-}
-
-/// The stores of one place.
-pub(crate) enum PlaceStores {
-    Memory(MemoryStores),
-    Cassandra(ModelTables),
-}
-
-impl PlaceStores {
-    pub(crate) fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Memory => Self::Memory(MemoryStores::new()),
-            Kind::Cassandra => Self::Cassandra(ModelTables::new()),
-        }
+impl PlaceStores for ModelTables {
+    fn stores(&self) -> Stores {
+        CassandraStores::on(Arc::new(self.clone()), settings(), PARTITION_EVENTS_MAX).stores()
     }
 
-    /// The stores without faults, for the invariants.
-    pub(crate) fn stores(&self) -> Stores {
-        match self {
-            Self::Memory(stores) => stores.stores(),
-            Self::Cassandra(model) => {
-                CassandraStores::on(Arc::new(model.clone()), settings(), PARTITION_EVENTS_MAX)
-                    .stores()
-            }
-        }
-    }
-
-    /// The stores as one process sees them. Statements to the model are slow, and some have unknown
-    /// outcomes.
-    pub(crate) fn session(&self, seed: u64) -> Stores {
-        let Self::Cassandra(model) = self else { return self.stores() };
-        let faults = Faults {
-            refused: 5,
-            unknown_applied: 10,
-            unknown_late: 10,
-            unknown_lost: 5,
-            delay_max: Duration::from_millis(3),
-            late_max: Duration::from_secs(2),
-        };
-        let tables = FaultyTables::new(Arc::new(model.clone()), seed, faults);
+    fn session(&self, seed: u64) -> Stores {
+        let tables = FaultyTables::new(Arc::new(self.clone()), seed, FAULTS);
         CassandraStores::on(Arc::new(tables), settings(), PARTITION_EVENTS_MAX).stores()
     }
 }

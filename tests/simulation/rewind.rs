@@ -20,7 +20,6 @@ use crate::clients::History;
 use crate::cluster::Cluster;
 use crate::invariants;
 use crate::ledger::Added;
-use crate::place::PlaceStores;
 use crate::run::Trace;
 
 /// Time after the end of the nodes until all calls in flight have ended, including the stores of
@@ -41,7 +40,7 @@ impl Rewinds {
     /// The rewinds of a seed: two of four seeds have some, if their stores can go back.
     pub(crate) fn new(seed: u64, cluster: &Cluster, start: Instant) -> Self {
         let mut random = SplitMix64::new(seed ^ 0x5eed_7e4d);
-        let can = cluster.places.iter().all(|(_, stores)| matches!(stores, PlaceStores::Memory(_)));
+        let can = cluster.places.iter().all(|(_, stores)| stores.memory().is_some());
         let left = if can && seed.is_multiple_of(2) { 1 + random.next_u64() % 2 } else { 0 };
         let strike_at = start + Duration::from_millis(3000 + random.next_u64() % 5000);
         Self { random, backups: Vec::new(), copy_at: start, strike_at, left }
@@ -61,7 +60,7 @@ impl Rewinds {
         let place = usize::try_from(self.random.next_u64()).unwrap_or(0) % cluster.places.len();
         if now >= self.copy_at {
             self.copy_at = now + Duration::from_millis(200 + self.random.next_u64() % 1500);
-            if let PlaceStores::Memory(stores) = &cluster.places[place].1 {
+            if let Some(stores) = cluster.places[place].1.memory() {
                 self.backups.push((place, stores.copy()));
             }
         }
@@ -95,7 +94,7 @@ impl Rewinds {
             cluster.places[place].0,
             of_place.len()
         ));
-        let PlaceStores::Memory(stores) = &cluster.places[place].1 else { return };
+        let Some(stores) = cluster.places[place].1.memory() else { return };
         stores.restore(copy);
         // a backup of the history that was given up would bring back numbers that are used again
         // from now on (docs/restore.md)

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::clients::{self, History};
 use crate::cluster::Cluster;
-use crate::place::Kind;
+use crate::place::model_of;
 use crate::rewind::Rewinds;
 use crate::user::PLANNED;
 use crate::{faults, invariants};
@@ -128,7 +128,7 @@ async fn run(seed: u64) -> Outcome {
     settings.event_publishing = !random.next_u64().is_multiple_of(8);
     // three nodes, of which two can be cut from each other, are slow to simulate
     let nodes = if places.len() == 2 && random.next_u64().is_multiple_of(4) { 3 } else { 2 };
-    let mut cluster = Cluster::new(seed, start, places, nodes, Kind::of(seed), settings);
+    let mut cluster = Cluster::new(seed, start, places, nodes, model_of(seed), settings);
     for index in 0..cluster.members.len() {
         cluster.begin_start(index);
     }

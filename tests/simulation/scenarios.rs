@@ -9,7 +9,7 @@ use antiphon_sharding::{EntityRef, ShardingSettings};
 use crate::cluster::{Cluster, Running};
 use crate::invariants;
 use crate::ledger::Command;
-use crate::place::Kind;
+use crate::place::MEMORY;
 use crate::run::settings;
 use crate::stores::StoreFaults;
 
@@ -20,7 +20,7 @@ pub(crate) struct Story {
 
 impl Story {
     pub(crate) async fn begin(places: &[&str], nodes: usize, settings: ShardingSettings) -> Self {
-        let mut cluster = Cluster::new(1, SystemClock.now(), places, nodes, Kind::Memory, settings);
+        let mut cluster = Cluster::new(1, SystemClock.now(), places, nodes, MEMORY, settings);
         for index in 0..cluster.members.len() {
             cluster.begin_start(index);
         }

@@ -1,6 +1,7 @@
 //! Code that several tests share.
 
 pub mod history;
+pub mod journals;
 
 use std::path::PathBuf;
 use std::process::Command;

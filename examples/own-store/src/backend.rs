@@ -1,16 +1,52 @@
 //! The door: a node opens the log through these traits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use antiphon::persistence::store::{Backend, OpenBackend, Role, Stores};
+use antiphon::persistence::store::{
+    Backend, OpenBackend, Role, StoreKind, Stores, Table, read_table, write_table,
+};
 use antiphon::prelude::*;
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::LogStores;
 
+/// A log file as a kind of store, for configurations: `{ kind = "log", path = ".." }`.
+#[derive(Debug, Clone, Copy)]
+pub struct LogKind;
+
+impl StoreKind for LogKind {
+    fn name(&self) -> &'static str {
+        "log"
+    }
+
+    fn settings(&self, settings: &Table) -> Result<Table> {
+        match settings.keys().next() {
+            None => Ok(Table::new()),
+            Some(key) => Err(Error::rejected(format!("`{key}`: a log has no settings"))),
+        }
+    }
+
+    fn shown(&self, location: &Table) -> Result<Table> {
+        read_table::<LogJournal>(location).and_then(|journal| write_table(&journal))
+    }
+
+    fn journal(&self, _: &str, location: &Table, _: &Table) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(read_table::<LogJournal>(location)?))
+    }
+
+    fn local(&self, folder: &Path, place: &str, _: &str, options: &Table) -> Result<Table> {
+        match options.keys().next() {
+            None => write_table(&LogJournal { path: folder.join(format!("{place}.log")) }),
+            Some(key) => Err(Error::rejected(format!("`{key}`: a log has no such key"))),
+        }
+    }
+}
+
 /// A journal in a log file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LogJournal {
     /// The log; all nodes of the place use the same one.
     pub path: PathBuf,

@@ -7,5 +7,5 @@ mod operation;
 pub mod places;
 mod stores;
 
-pub use backend::LogJournal;
+pub use backend::{LogJournal, LogKind};
 pub use stores::LogStores;

@@ -23,14 +23,8 @@ impl Config {
         self.node.validate()?;
         self.links.validate()?;
         self.links.validate_with(&self.node.gate)?;
-        self.sqlite.validate()?;
-        self.cassandra.validate()?;
         self.sharding.validate()?;
-        self.journal.validate()?;
-        for peer in &self.peers {
-            let table = format!("peers: place {:?}", peer.place);
-            peer.journal.validate().map_err(|error| within(&table, &error))?;
-        }
+        self.clone().complete()?;
         self.check_ports()?;
         self.check_places()
     }
@@ -42,7 +36,7 @@ impl Config {
     pub fn check_files(&self) -> Result<()> {
         self.validate()?;
         check_listen("http_bind", self.http_bind)?;
-        self.embedded(self.http_bind.to_string()).validate()
+        self.embedded(self.http_bind.to_string())?.validate()
     }
 
     fn check_ports(&self) -> Result<()> {
@@ -74,7 +68,11 @@ impl Config {
     }
 }
 
-fn within(table: &str, error: &Error) -> Error {
+pub(super) fn within_peer(place: &str, error: &Error) -> Error {
+    within(&format!("peers: place {place:?}"), error)
+}
+
+pub(super) fn within(table: &str, error: &Error) -> Error {
     Error::new(error.kind(), format!("`{table}`: {error}"))
 }
 

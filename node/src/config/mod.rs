@@ -4,36 +4,39 @@
 //! value is read as TOML when possible, otherwise as text. Unknown keys and bad values are refused
 //! with the key, the value and what was expected.
 //!
+//! - `file`: the file and the variables;
+//! - `journal`: the location of a journal;
 //! - `parse`: from text to settings; no error contains a value that may be a secret;
 //! - `check`: all rules; the commands `check` and `node` apply the same rules.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use antiphon::cassandra::CassandraSettings;
-use antiphon::cassandra::cql::ServerSettings;
+use antiphon::persistence::store::{Registry, Table};
 use antiphon::prelude::*;
 use antiphon::runtime::NodeSettings;
 use antiphon::runtime::transport::tcp::TcpSettings;
-use antiphon::sqlite::SqliteSettings;
 use antiphon::{EmbeddedSettings, Journal, PeerSettings, RepeatSettings};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 mod check;
+mod file;
+mod journal;
 mod parse;
 
 pub use check::filter;
+pub use file::ConfigFile;
+pub use journal::JournalConfig;
+pub(crate) use journal::with_kind;
 pub use parse::parse;
 
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
-    /// The journal of the place, shared by all its nodes: the path of an SQLite file, or a table
-    /// with its `kind`.
+    /// The journal of the place, shared by all its nodes: the path of a file, or a table with its
+    /// `kind`.
     pub journal: JournalConfig,
     /// The address on which other nodes connect; port 0 takes any free port.
     pub bind: SocketAddr,
@@ -61,13 +64,31 @@ pub struct Config {
     pub node: NodeSettings,
     /// Links.
     pub links: TcpSettings,
-    /// The settings of an SQLite journal.
-    pub sqlite: SqliteSettings,
-    /// The settings of a Cassandra journal.
-    pub cassandra: CassandraSettings,
     /// Shards and entities.
     pub sharding: ShardingSettings,
+    /// A table for each kind of store, by its name: the settings of all journals of the kind.
+    #[serde(flatten)]
+    pub stores: Table,
+    /// The kinds of stores that this program knows.
+    #[serde(skip, default = "antiphon::stores")]
+    kinds: Registry,
 }
+
+/// Every key of a configuration but the names of the kinds of stores.
+const KEYS: [&str; 12] = [
+    "journal",
+    "bind",
+    "advertised_host",
+    "http_bind",
+    "log",
+    "log_repeats",
+    "start_timeout",
+    "rejoin_after",
+    "peers",
+    "node",
+    "links",
+    "sharding",
+];
 
 /// Another place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,99 +100,10 @@ pub struct PeerConfig {
     pub journal: JournalConfig,
 }
 
-/// The location of a journal.
-#[derive(Debug, Clone, PartialEq)]
-pub enum JournalConfig {
-    /// An SQLite file: its path as a text, or `{ kind = "sqlite", path = ".." }`.
-    Sqlite(PathBuf),
-    /// `{ kind = "cassandra", contact_points = [..], keyspace = "..", .. }`.
-    Cassandra(Box<ServerSettings>),
-}
-
-impl JournalConfig {
-    fn journal(&self, place: &str, config: &Config) -> Journal {
-        match self {
-            Self::Sqlite(path) => Journal::sqlite(path, config.sqlite.clone()),
-            Self::Cassandra(server) => {
-                let mut settings =
-                    CassandraSettings { server: (**server).clone(), ..config.cassandra.clone() };
-                if settings.server.place.is_empty() {
-                    place.clone_into(&mut settings.server.place);
-                }
-                Journal::cassandra(settings)
-            }
-        }
-    }
-
-    fn validate(&self) -> Result<()> {
-        match self {
-            Self::Sqlite(path) => antiphon::sqlite::check_name(path),
-            Self::Cassandra(server) => server
-                .validate()
-                .map_err(|error| Error::rejected(format!("in the journal: {error}"))),
-        }
-    }
-}
-
-impl Serialize for JournalConfig {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::Sqlite(path) => path.serialize(serializer),
-            Self::Cassandra(server) => {
-                let mut table = Table::try_from(server).map_err(serde::ser::Error::custom)?;
-                table.insert("kind".into(), "cassandra".into());
-                // the password is a secret
-                if let Some(Value::Table(auth)) = table.get_mut("auth") {
-                    auth.insert("password".into(), "***".into());
-                }
-                table.serialize(serializer)
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for JournalConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        if let Some(path) = value.as_str() {
-            if path.trim_start().starts_with('{') {
-                // its text may have a password, and must not become the name of a file
-                return Err(D::Error::custom(
-                    "`journal`: expected the path of an SQLite file, or a table in TOML, actual a text that begins with `{`",
-                ));
-            }
-            return Ok(Self::Sqlite(path.into()));
-        }
-        let Value::Table(mut table) = value else {
-            return Err(D::Error::custom(format!(
-                "`journal`: expected the path of an SQLite file, or a table with its `kind`, actual {}",
-                value.type_str()
-            )));
-        };
-        let kind = table.remove("kind");
-        match kind.as_ref().and_then(Value::as_str) {
-            Some("sqlite") => match (table.remove("path"), table.keys().next()) {
-                (Some(Value::String(path)), None) => Ok(Self::Sqlite(path.into())),
-                (_, Some(key)) => Err(D::Error::unknown_field(key, &["kind", "path"])),
-                _ => Err(D::Error::custom("`path`: expected the path of an SQLite file")),
-            },
-            Some("cassandra") => {
-                table.try_into().map(Box::new).map(Self::Cassandra).map_err(D::Error::custom)
-            }
-            _ => Err(D::Error::custom(format!(
-                "`kind`: expected \"sqlite\" or \"cassandra\", actual {}",
-                kind.map_or("none".to_owned(), |kind| {
-                    if kind.is_str() { kind.to_string() } else { kind.type_str().to_owned() }
-                })
-            ))),
-        }
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
-            journal: JournalConfig::Sqlite("antiphon.db".into()),
+            journal: JournalConfig::of_text("antiphon.db"),
             bind: SocketAddr::from(([127, 0, 0, 1], 7400)),
             advertised_host: None,
             http_bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -182,10 +114,49 @@ impl Default for Config {
             peers: Vec::new(),
             node: NodeSettings::default(),
             links: TcpSettings::default(),
-            sqlite: SqliteSettings::default(),
-            cassandra: CassandraSettings::default(),
             sharding: ShardingSettings::default(),
+            stores: Table::new(),
+            kinds: antiphon::stores(),
         }
+    }
+}
+
+impl Config {
+    /// The default of every value, for the kinds of stores of this program.
+    ///
+    /// # Errors
+    /// `Rejected` when the default of a kind of store is none.
+    pub fn defaults() -> Result<Self> {
+        Self::default().complete()
+    }
+
+    /// Finds the kinds of the journals, and gives every setting of a kind of store its value.
+    fn complete(mut self) -> Result<Self> {
+        if let Some(key) = self.stores.keys().find(|key| self.kinds.find(key).is_err()) {
+            let keys = KEYS.iter().copied().chain(self.kinds.names());
+            let keys: Vec<String> = keys.map(|key| format!("`{key}`")).collect();
+            let key = antiphon::base::text::foreign(key);
+            let expected = keys.join(", ");
+            return Err(Error::rejected(format!(
+                "unknown field `{key}`, expected one of {expected}"
+            )));
+        }
+        for kind in self.kinds.kinds() {
+            let given = self.stores.remove(kind.name()).unwrap_or_else(|| Table::new().into());
+            let Value::Object(given) = given else {
+                let message = format!("`{}`: expected a table", kind.name());
+                return Err(Error::rejected(message));
+            };
+            let settings = kind.settings(&given);
+            let settings = settings.map_err(|error| check::within(kind.name(), &error))?;
+            self.stores.insert(kind.name().to_owned(), settings.into());
+        }
+        self.journal.resolve(&self.kinds)?;
+        for peer in &mut self.peers {
+            let resolved = peer.journal.resolve(&self.kinds);
+            resolved.map_err(|error| check::within_peer(&peer.place, &error))?;
+        }
+        Ok(self)
     }
 }
 
@@ -202,8 +173,11 @@ impl Config {
     }
 
     /// The journal of the own place.
-    pub fn own_journal(&self) -> Journal {
-        self.journal.journal(&self.node.place, self)
+    ///
+    /// # Errors
+    /// `Rejected` when its location or the settings of its kind are wrong.
+    pub fn own_journal(&self) -> Result<Journal> {
+        self.journal.journal(&self.node.place, &self.kinds, &self.stores)
     }
 
     /// The address under which other nodes reach a port of this node.
@@ -215,56 +189,26 @@ impl Config {
     }
 
     /// The settings of an embedded node with this configuration.
-    pub fn embedded(&self, http_address: String) -> EmbeddedSettings {
-        let peer = |peer: &PeerConfig| PeerSettings {
-            place: peer.place.clone(),
-            journal: peer.journal.journal(&peer.place, self),
+    ///
+    /// # Errors
+    /// `Rejected` when the location of a journal or the settings of its kind are wrong.
+    pub fn embedded(&self, http_address: String) -> Result<EmbeddedSettings> {
+        let peer = |peer: &PeerConfig| {
+            let journal = peer.journal.journal(&peer.place, &self.kinds, &self.stores);
+            let journal = journal.map_err(|error| check::within_peer(&peer.place, &error))?;
+            Ok(PeerSettings { place: peer.place.clone(), journal })
         };
-        EmbeddedSettings {
+        Ok(EmbeddedSettings {
             node: self.node.clone(),
-            journal: self.own_journal(),
-            peers: self.peers.iter().map(peer).collect(),
+            journal: self.own_journal()?,
+            peers: self.peers.iter().map(peer).collect::<Result<_>>()?,
             bind: self.bind,
             advertised_host: self.advertised_host.clone(),
             http_address: Some(http_address),
             tcp: self.links.clone(),
             start_timeout: self.start_timeout,
-        }
+        })
     }
-}
-
-/// Reads a file and the environment, and makes all checks that need no other file.
-///
-/// # Errors
-/// `Rejected`, naming the file, the key, the value and what was expected. Values that may be
-/// secrets are not shown.
-pub fn load(path: &Path) -> Result<Config> {
-    let refused = |why: String| Error::rejected(format!("configuration {}: {why}", path.display()));
-    let cannot = |error: std::io::Error| refused(format!("cannot be read: {error}"));
-    // a pipe without a writer would be waited for without end
-    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err(refused("expected a file, actual a folder, a device or a pipe".to_owned()));
-    }
-    let text = std::fs::read_to_string(path).map_err(cannot)?;
-    let variables = parse::texts(std::env::vars_os());
-    variables.and_then(|texts| parse(&text, texts)).map_err(|error| of_file(path, &error))
-}
-
-/// Reads as [`load`], and checks the addresses, files and folders that the configuration names. A
-/// node starts only with a configuration that passes, and `antiphon check` reports exactly these
-/// errors. Only the start of a node finds out that a port is in use, and the state of a server.
-/// Nothing is created or changed.
-///
-/// # Errors
-/// As [`load`]; `Unavailable` or `Corrupt` when a file cannot be inspected.
-pub fn load_checked(path: &Path) -> Result<Config> {
-    let config = load(path)?;
-    config.check_files().map_err(|error| of_file(path, &error))?;
-    Ok(config)
-}
-
-fn of_file(path: &Path, error: &Error) -> Error {
-    Error::new(error.kind(), format!("configuration {}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use antiphon::base::secret::without_texts;
+use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
+use serde::de::Error as _;
+use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::Config;
@@ -25,24 +29,39 @@ const SHOWN_MAX: usize = 60;
 const SERVICE_HINT: &str = ": each variable that begins with `ANTIPHON_` must name a key; \
     Kubernetes injects others for a Service named `antiphon`, unless the pod has `enableServiceLinks: false`";
 
-/// Reads a text and the environment variables, and checks all values.
+/// Reads a text and the environment variables, and checks all values; `stores` are the kinds of
+/// stores that a journal may have.
 ///
 /// # Errors
 /// `Rejected`, naming the key, the value and what was expected.
-pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config> {
+pub fn parse(
+    text: &str,
+    variables: impl IntoIterator<Item = (String, String)>,
+    stores: &Registry,
+) -> Result<Config> {
     let mut variables: Vec<(String, String)> =
         variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     variables.sort();
     refuse_two_names(&variables)?;
     let mut table: Table = text.parse().map_err(|error| no_toml(text, &error))?;
-    let mut config: Config = toml::from_str(text).map_err(|error| wrong_value(text, &error))?;
+    let mut config =
+        complete(toml::from_str(text), stores).map_err(|error| wrong_value(text, &error))?;
     for (name, value) in &variables {
         set(&mut table, name, value)?;
-        let next: std::result::Result<Config, _> = table.clone().try_into();
+        let next = complete(table.clone().try_into(), stores);
         config = next.map_err(|error| wrong_variable(name, value, &error))?;
     }
     config.validate()?;
     Ok(config)
+}
+
+/// Reads the parts of the stores too, whose errors become those of the text.
+fn complete(
+    read: std::result::Result<Config, toml::de::Error>,
+    stores: &Registry,
+) -> std::result::Result<Config, toml::de::Error> {
+    let config = Config { kinds: stores.clone(), ..read? };
+    config.complete().map_err(|error| toml::de::Error::custom(error.to_string()))
 }
 
 /// The variables with the prefix of a node as text.
@@ -145,7 +164,12 @@ fn is_key(text: &str) -> bool {
 /// The error for an unknown key or a wrong value.
 fn wrong_value(text: &str, error: &toml::de::Error) -> Error {
     let message = without_texts(error.message());
-    let Some(span) = error.span() else { return Error::rejected(message) };
+    let Some(span) = error.span() else {
+        return match line_of(text, &message) {
+            Some(line) => Error::rejected(format!("line {line}: {message}")),
+            None => Error::rejected(message),
+        };
+    };
     let before = text.get(..span.start).unwrap_or_default();
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
@@ -163,34 +187,37 @@ fn wrong_value(text: &str, error: &toml::de::Error) -> Error {
     Error::rejected(format!("line {}: `{key}`: {message}", number + 1))
 }
 
+/// The line of the key that a message names by the path at its begin, as in
+/// `` `sqlite`: `reader_count`: .. ``; of the deepest key of the path that the text has.
+fn line_of(text: &str, message: &str) -> Option<usize> {
+    let unknown = message.strip_prefix("unknown field ").map(|rest| rest.split(',').take(1));
+    let table = DeTable::parse(text).ok()?;
+    let (mut table, mut found) = (table.get_ref(), None);
+    let parts: Vec<&str> = match unknown {
+        Some(part) => part.collect(),
+        None => message.split(": ").take_while(|part| part.starts_with('`')).collect(),
+    };
+    for key in parts.iter().flat_map(|part| part.trim_matches('`').split('.')) {
+        let Some((key, value)) = table.get_key_value(key) else { break };
+        found = Some(key.span().start);
+        let DeValue::Table(inner) = value.get_ref() else { break };
+        table = inner;
+    }
+    Some(text.get(..found?)?.matches('\n').count() + 1)
+}
+
 fn wrong_variable(name: &str, value: &str, error: &toml::de::Error) -> Error {
     const SECRETS: [&str; 6] = ["COOKIE", "PASS", "AUTH", "SECRET", "TOKEN", "KEY"];
     let message = without_texts(error.to_string().trim_end()).replace('\n', " ");
     let is_secret = SECRETS.iter().any(|word| name.to_ascii_uppercase().contains(word));
     // a misspelt name must not show a value that was meant for another setting
-    let is_unknown = message.starts_with("unknown field");
+    let is_unknown = message.contains("unknown field");
     let is_misplaced = is_unknown || message.contains("expected struct");
     let hint = if is_unknown { SERVICE_HINT } else { "" };
     if is_secret || is_misplaced || has_parts(value) {
         return Error::rejected(format!("environment variable `{name}`: {message}{hint}"));
     }
     Error::rejected(format!("environment variable `{name}={value}`: {message}"))
-}
-
-/// A message of serde without the text that serde found in place of the expected type, and without
-/// values that stand for a whole table.
-fn without_texts(message: &str) -> String {
-    for problem in ["invalid type: ", "invalid value: "] {
-        let rest = message.strip_prefix(problem).and_then(|rest| rest.rsplit_once(", expected "));
-        let Some((found, expected)) = rest else { continue };
-        if found.starts_with("string ") {
-            return format!("{problem}a text, expected {expected}");
-        }
-        if expected.starts_with("struct ") {
-            return format!("{problem}expected {expected}");
-        }
-    }
-    message.to_owned()
 }
 
 #[cfg(test)]

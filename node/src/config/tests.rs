@@ -1,6 +1,14 @@
 //! The documented file, and the refused configurations and their errors.
 
+use std::path::Path;
+
+use toml::{Table, Value};
+
 use super::*;
+
+fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config> {
+    super::parse(text, variables, &antiphon::stores())
+}
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -10,9 +18,9 @@ fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 fn the_documented_file_is_the_default_and_names_every_key() {
     let text = include_str!("../../../deploy/node.toml");
     let config = parse(text, []).unwrap();
-    assert_eq!(config, Config::default());
+    assert_eq!(config, Config::defaults().unwrap());
 
-    let all = Table::try_from(Config::default()).unwrap();
+    let all = Table::try_from(Config::defaults().unwrap()).unwrap();
     let mut missing = Vec::new();
     keys(&all, text, &mut missing);
     assert!(missing.is_empty(), "deploy/node.toml does not document {missing:?}");
@@ -51,7 +59,11 @@ fn unknown_keys_and_bad_values_are_named_with_what_was_expected() {
             vec!["consistency", "two", "local_quorum"],
         ),
         ("journal = { kind = 'cassandra', contact_points = [] }", vec!["contact_points"]),
-        ("[cassandra]\nlanes = 0", vec!["lanes", "at least 1"]),
+        ("[cassandra]\nlanes = 0", vec!["line 2", "`cassandra`", "`lanes`", "at least 1"]),
+        ("\n[sqlite]\nrole = 'owner'\nreaders = 1", vec!["line 4", "`readers`", "`reader_count`"]),
+        ("[sqlite]\nreader_count = 'two'", vec!["line 2", "`reader_count`", "expected usize"]),
+        ("sqlite = 5", vec!["line 1", "`sqlite`", "expected a table"]),
+        ("log = 'info'\njurnal = 'x'", vec!["line 2", "jurnal"]),
     ] {
         let message = parse(text, []).unwrap_err().to_string();
         for part in expected {
@@ -65,7 +77,7 @@ fn others_reach_a_node_by_its_advertised_host() {
     let everywhere = "0.0.0.0:8080".parse().unwrap();
     let config = parse("advertised_host = 'node-1.example'", []).unwrap();
     assert_eq!(config.advertised(everywhere), "node-1.example:8080");
-    assert_eq!(Config::default().advertised(everywhere), "0.0.0.0:8080");
+    assert_eq!(Config::defaults().unwrap().advertised(everywhere), "0.0.0.0:8080");
 }
 
 #[test]
@@ -126,7 +138,7 @@ fn what_makes_sense_is_taken() {
 /// refused by name, and nothing panics.
 #[test]
 fn any_value_is_taken_or_refused_by_its_name() {
-    let paths = numbers_of(&Table::try_from(Config::default()).unwrap());
+    let paths = numbers_of(&Table::try_from(Config::defaults().unwrap()).unwrap());
     assert!(paths.len() > 80, "{} settings", paths.len());
     for (path, is_duration) in paths {
         let values: &[&str] = if is_duration {
@@ -149,7 +161,7 @@ fn any_value_is_taken_or_refused_by_its_name() {
 fn the_documented_file_names_every_bound() {
     let text = include_str!("../../../deploy/node.toml");
     let mut missing = Vec::new();
-    for (path, is_duration) in numbers_of(&Table::try_from(Config::default()).unwrap()) {
+    for (path, is_duration) in numbers_of(&Table::try_from(Config::defaults().unwrap()).unwrap()) {
         let (key, shown) = (path.last().expect("a key"), path.join("."));
         let beyond: &[&str] = if is_duration {
             &["'5000000h'"]
@@ -277,7 +289,7 @@ fn a_pipe_or_a_folder_is_no_configuration() {
     let pipe = folder.path().join("pipe.toml");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for path in [pipe.as_path(), folder.path(), Path::new("/dev/null")] {
-        let message = load(path).unwrap_err().to_string();
+        let message = ConfigFile::new(path, antiphon::stores()).load().unwrap_err().to_string();
         assert!(message.contains("expected a file") && message.contains(path.to_str().unwrap()));
     }
 }

@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 use antiphon_auction::Bids;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,10 +40,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// # Errors
 /// `Rejected` when an argument is wrong, `Timeout` when the places do not become ready,
 /// `Unavailable` when a node does not answer at the end of a stage.
-pub(super) async fn run(arguments: &DemoArguments) -> Result<bool> {
+pub(super) async fn run(arguments: &DemoArguments, stores: &Registry) -> Result<bool> {
     let cannot = |error: std::io::Error| Error::bug(format!("signals cannot be received: {error}"));
     let mut over = signal(SignalKind::user_defined1()).map_err(cannot)?;
-    let places = Places::attach(&arguments.attach)?;
+    let places = Places::attach(&arguments.attach, stores)?;
     verify::wait_ready(&places, LIMIT).await?;
 
     let settings = Bids {

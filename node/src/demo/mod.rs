@@ -21,14 +21,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 use antiphon_auction::{Bids, RecordedBid, recorded};
 use clap::Args;
 
 use crate::cluster::{LocalCluster, LocalClusterSettings};
 use crate::output::{self, say};
-pub use server::JournalKind;
-
 use feed::Feed;
 use figures::Watch;
 use places::Places;
@@ -55,11 +54,11 @@ pub struct DemoArguments {
     /// Nodes of each replica.
     #[arg(long, default_value_t = 2)]
     nodes_per_replica: usize,
-    /// The kind of journal.
-    #[arg(long, value_enum, default_value_t = JournalKind::Sqlite)]
-    journal: JournalKind,
-    /// Servers of a running Cassandra, `host:port`, separated by commas; by default the demo starts
-    /// one.
+    /// The kind of store of the journals; by default files.
+    #[arg(long, value_name = "KIND")]
+    journal: Option<String>,
+    /// Servers that run, for a kind of store with servers: `host:port`, separated by commas; by
+    /// default the demo starts one.
     #[arg(long, value_delimiter = ',')]
     contact_points: Vec<String>,
     /// Number of replicas.
@@ -82,17 +81,17 @@ pub struct DemoArguments {
     pace: Option<u32>,
 }
 
-/// Runs the demo. Returns whether all checks hold.
+/// Runs the demo on one of these kinds of stores. Returns whether all checks hold.
 ///
 /// # Errors
 /// The error of a cluster that cannot be started or asked.
-pub async fn demo(arguments: DemoArguments) -> Result<bool> {
+pub async fn demo(arguments: DemoArguments, stores: Registry) -> Result<bool> {
     let interrupted = tokio::signal::ctrl_c();
     if !arguments.attach.is_empty() {
-        return attach::run(&arguments).await;
+        return attach::run(&arguments, &stores).await;
     }
     tokio::select! {
-        outcome = run(arguments) => outcome,
+        outcome = run(arguments, stores) => outcome,
         _ = interrupted => {
             // the future above owns the cluster; its drop kills the nodes
             output::complain(format_args!("\ninterrupted: all nodes are stopped"));
@@ -101,7 +100,11 @@ pub async fn demo(arguments: DemoArguments) -> Result<bool> {
     }
 }
 
-fn check(arguments: &DemoArguments) -> Result<()> {
+fn check(arguments: &DemoArguments, stores: &Registry) -> Result<()> {
+    if let Some(kind) = &arguments.journal {
+        let found = stores.find(kind);
+        found.map_err(|error| Error::rejected(format!("`--journal`: {error}")))?;
+    }
     if !(1..=12).contains(&arguments.replicas) {
         let actual = arguments.replicas;
         return Err(Error::rejected(format!("`--replicas`: expected 1 to 12, actual {actual}")));
@@ -111,11 +114,6 @@ fn check(arguments: &DemoArguments) -> Result<()> {
             "`--nodes-per-replica`: expected 2 to 8, since one is killed, actual {}",
             arguments.nodes_per_replica
         )));
-    }
-    if arguments.journal == JournalKind::Sqlite && !arguments.contact_points.is_empty() {
-        return Err(Error::rejected(
-            "`--contact-points`: expected only with `--journal cassandra`",
-        ));
     }
     if arguments.bids == Some(0) {
         return Err(Error::rejected("`--bids`: expected at least 1, actual 0"));
@@ -139,8 +137,8 @@ fn bids(arguments: &DemoArguments) -> Vec<RecordedBid> {
     }
 }
 
-async fn run(arguments: DemoArguments) -> Result<bool> {
-    check(&arguments)?;
+async fn run(arguments: DemoArguments, stores: Registry) -> Result<bool> {
+    check(&arguments, &stores)?;
     let data_dir = data_dir(&arguments)?;
     let letters = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
     let replicas: Vec<String> =
@@ -153,9 +151,9 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
     )?;
     let binary = std::env::current_exe()
         .map_err(|error| Error::bug(format!("the path of this program: {error}")))?;
-    let server = Server::start(&arguments, &data_dir).await?;
+    let server = Server::start(&arguments, stores, &data_dir).await?;
     let mut cluster = LocalCluster::start(LocalClusterSettings {
-        journals: server.journals(),
+        journals: server.journals.clone(),
         data_dir,
         replicas: replicas.clone(),
         nodes_per_replica: arguments.nodes_per_replica,
@@ -164,7 +162,7 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
         start_timeout: Duration::from_secs(30),
     })
     .await?;
-    let places = Places::of(&cluster, &replicas);
+    let places = Places::of(&cluster, &replicas)?;
     verify::wait_ready(&places, Duration::from_secs(30)).await?;
 
     let bids = Arc::new(bids(&arguments));
@@ -176,13 +174,13 @@ async fn run(arguments: DemoArguments) -> Result<bool> {
     let victim = failover::victim(&cluster, &replicas);
     let failed_over = Some(failover::kill_and_watch(&mut cluster, &victim).await?);
     feed.progress_until(0.75).await?;
-    let places = Places::of(&cluster, &replicas);
+    let places = Places::of(&cluster, &replicas)?;
     feed.answered().await;
     let figures = watch.look_until_calm(&places).await?;
     stages.push(feed.stage(&format!("{victim} killed"), &stages, &figures));
     cluster.restart(&victim).await?;
     say!("{victim} is back")?;
-    let places = Places::of(&cluster, &replicas);
+    let places = Places::of(&cluster, &replicas)?;
     feed.replace(&places);
     feed.progress_until(1.0).await?;
     let figures = watch.look_until_calm(&places).await?;

@@ -1,12 +1,11 @@
 //! The places of the demo: the nodes' HTTP addresses, and the journals.
 
-use std::path::Path;
-
 use antiphon::Journal;
+use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 
 use crate::cluster::LocalCluster;
-use crate::config;
+use crate::config::ConfigFile;
 
 /// A node.
 #[derive(Debug, Clone)]
@@ -27,15 +26,19 @@ pub(super) struct Places {
 
 impl Places {
     /// The places of a cluster on this machine, in their present state.
-    pub(super) fn of(cluster: &LocalCluster, replicas: &[String]) -> Self {
+    ///
+    /// # Errors
+    /// The errors of [`LocalCluster::journal`].
+    pub(super) fn of(cluster: &LocalCluster, replicas: &[String]) -> Result<Self> {
         let nodes = cluster.nodes().iter().map(|node| PlaceNode {
             name: node.name.clone(),
             replica: node.replica.clone(),
             http: node.http.clone(),
             is_running: node.is_running(),
         });
-        let journals = replicas.iter().map(|replica| (replica.clone(), cluster.journal(replica)));
-        Self { nodes: nodes.collect(), journals: journals.collect() }
+        let journals =
+            replicas.iter().map(|replica| Ok((replica.clone(), cluster.journal(replica)?)));
+        Ok(Self { nodes: nodes.collect(), journals: journals.collect::<Result<_>>()? })
     }
 
     /// The places of a running cluster: for each place the configuration of its nodes, and their
@@ -43,7 +46,7 @@ impl Places {
     ///
     /// # Errors
     /// `Rejected`, naming the argument or the configuration.
-    pub(super) fn attach(places: &[String]) -> Result<Self> {
+    pub(super) fn attach(places: &[String], stores: &Registry) -> Result<Self> {
         let (mut nodes, mut journals) = (Vec::new(), Vec::new());
         for place in places {
             let Some((file, addresses)) = place.split_once('=').filter(|(_, all)| !all.is_empty())
@@ -52,7 +55,7 @@ impl Places {
                     "`--attach`: expected FILE=HOST:PORT,HOST:PORT, actual {place:?}"
                 )));
             };
-            let config = config::load(Path::new(file))?;
+            let config = ConfigFile::new(file, stores.clone()).load()?;
             let replica = config.node.place.clone();
             for http in addresses.split(',') {
                 nodes.push(PlaceNode {
@@ -62,7 +65,7 @@ impl Places {
                     is_running: true,
                 });
             }
-            journals.push((replica, config.own_journal()));
+            journals.push((replica, config.own_journal()?));
         }
         Ok(Self { nodes, journals })
     }
@@ -83,7 +86,7 @@ mod tests {
         std::fs::write(file.path(), "journal = 'a.db'\n[node]\nplace = 'DC-X'").unwrap();
         let argument = format!("{}=x1:8080,x2:8080", file.path().display());
 
-        let places = Places::attach(&[argument]).unwrap();
+        let places = Places::attach(&[argument], &antiphon::stores()).unwrap();
 
         let nodes: Vec<(&str, &str)> =
             places.nodes.iter().map(|node| (&*node.replica, &*node.http)).collect();
@@ -94,7 +97,9 @@ mod tests {
     #[test]
     fn a_place_without_addresses_is_refused_with_what_was_expected() {
         for argument in ["a.toml", "a.toml="] {
-            let message = Places::attach(&[argument.to_owned()]).unwrap_err().to_string();
+            let message = Places::attach(&[argument.to_owned()], &antiphon::stores())
+                .unwrap_err()
+                .to_string();
             assert!(message.contains("FILE=HOST:PORT") && message.contains(argument), "{message}");
         }
     }

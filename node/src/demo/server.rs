@@ -1,100 +1,54 @@
-//! The database of the demo, which the demo starts and stops itself.
+//! The journals of the demo, and the server that the demo starts and stops for them itself.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use antiphon::base::time::{Clock, SystemClock};
+use antiphon::persistence::store::{LocalServer, Registry};
 use antiphon::prelude::*;
-use clap::ValueEnum;
 
 use super::DemoArguments;
 use crate::cluster::LocalJournals;
 use crate::output::say;
 
-/// The script that `make cassandra-up` runs.
-const SCRIPT: &str = include_str!("../../../deploy/cassandra");
-/// The addresses of the demo's server are 127.0.9.x, so that it can run beside other servers.
-const NET: &str = "9";
-
-/// The kind of journal for the events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum JournalKind {
-    /// An SQLite file for each replica.
-    Sqlite,
-    /// A place for each replica in a keyspace of Apache Cassandra.
-    Cassandra,
-}
-
-/// The database; the drop of this value stops a server that it started.
+/// The journals; the drop of this value stops a server that it started.
 pub(super) struct Server {
-    kind: JournalKind,
-    contact_points: Vec<String>,
-    started: Option<PathBuf>,
+    pub(super) journals: LocalJournals,
+    _server: Option<LocalServer>,
 }
 
 impl Server {
-    /// Starts a Cassandra server, if one is needed and none was named.
-    pub(super) async fn start(arguments: &DemoArguments, data_dir: &Path) -> Result<Self> {
-        let mut server = Self {
-            kind: arguments.journal,
-            contact_points: arguments.contact_points.clone(),
-            started: None,
+    /// Starts a server, if the kind of store has one and none was named.
+    pub(super) async fn start(
+        arguments: &DemoArguments,
+        stores: Registry,
+        data_dir: &Path,
+    ) -> Result<Self> {
+        let name = arguments.journal.clone().or_else(|| Some(stores.names().next()?.to_owned()));
+        let mut journals = LocalJournals {
+            kind: name.unwrap_or_default(),
+            run: SystemClock.wall().as_micros().to_string(),
+            stores,
+            ..LocalJournals::default()
         };
-        if server.kind == JournalKind::Sqlite || !server.contact_points.is_empty() {
-            return Ok(server);
+        let kind = journals.stores.find(&journals.kind)?;
+        if !arguments.contact_points.is_empty() {
+            let points = arguments.contact_points.clone();
+            journals.options.insert("contact_points".to_owned(), points.into());
+            // a kind of store without servers refuses them here, before anything is started
+            let checked = kind.local(data_dir, "A", &journals.run, &journals.options);
+            checked.map_err(|error| Error::rejected(format!("`--contact-points`: {error}")))?;
+            return Ok(Self { journals, _server: None });
         }
-        say!("starting a Cassandra; the first time its libraries are fetched")?;
-        let folder = data_dir.join("cassandra");
-        let script = data_dir.join("cassandra.sh");
-        let written =
-            std::fs::create_dir_all(data_dir).and_then(|()| std::fs::write(&script, SCRIPT));
-        written.map_err(|error| {
-            Error::rejected(format!("{}: cannot be written: {error}", script.display()))
+        if kind.has_server() {
+            say!("starting a server for the journals; the first time its libraries are fetched")?;
+        }
+        let started = kind.start_server(data_dir).await.map_err(|error| {
+            let hint = "name one that runs with `--contact-points`, or leave `--journal` out";
+            Error::new(error.kind(), format!("{error}\n{hint}"))
         })?;
-        server.started = Some(folder.clone());
-        let run = tokio::task::spawn_blocking(move || {
-            command(&script, &folder).arg("up").stdout(Stdio::null()).output()
-        });
-        let output = match run.await {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) => return Err(Error::unavailable(format!("bash: {error}"))),
-            Err(error) => return Err(Error::bug(error.to_string())),
-        };
-        if !output.status.success() {
-            return Err(Error::unavailable(format!(
-                "no Cassandra: {}\nname one that runs with `--contact-points`, or use `--journal sqlite`",
-                String::from_utf8_lossy(&output.stderr).trim()
-            )));
+        if let Some(server) = &started {
+            journals.options = server.options.clone();
         }
-        server.contact_points = vec![format!("127.0.{NET}.1:9042")];
-        Ok(server)
+        Ok(Self { journals, _server: started })
     }
-
-    /// The journals of the places.
-    pub(super) fn journals(&self) -> LocalJournals {
-        match self.kind {
-            JournalKind::Sqlite => LocalJournals::Sqlite,
-            JournalKind::Cassandra => LocalJournals::Cassandra {
-                contact_points: self.contact_points.clone(),
-                keyspace: "antiphon_demo".into(),
-                copies: 1,
-                run: SystemClock.wall().as_micros().to_string(),
-            },
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.started {
-            let script = folder.with_file_name("cassandra.sh");
-            let _ = command(&script, folder).arg("down").stdin(Stdio::null()).status();
-        }
-    }
-}
-
-fn command(script: &Path, folder: &Path) -> Command {
-    let mut command = Command::new("bash");
-    command.arg(script).env("CASSANDRA_DIR", folder).env("CASSANDRA_NET", NET);
-    command
 }

@@ -15,6 +15,8 @@ pub mod cql;
 mod damaged;
 mod health;
 mod journal;
+mod kind;
+mod local_server;
 mod log;
 pub mod model;
 mod offsets;
@@ -28,7 +30,7 @@ pub mod tables;
 mod verify;
 
 pub use antiphon_persistence::store::Role;
-pub use log::relay::LaneRelay;
+pub use kind::CassandraKind;
 pub use settings::CassandraSettings;
 pub use stats::CassandraStats;
 pub use stores::CassandraStores;

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use antiphon_base::{Error, Result};
-use antiphon_persistence::store::{QueueRoom, Role, StatementCounts, Stores, WriterId};
+use antiphon_persistence::store::{FeedRelay, QueueRoom, Role, StatementCounts, Stores, WriterId};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use crate::cql::CqlTables;
 use crate::health::Health;
-use crate::log::relay::{self, LaneRelay};
+use crate::log::relay;
 use crate::log::view::View;
 use crate::log::writer::{Ends, Shared, Writer};
 use crate::replay::ReadAhead;
@@ -81,7 +81,7 @@ impl CassandraStores {
 
     /// Follows the lanes of the place through another node from now on, as long as that node
     /// answers. For stores that only read.
-    pub fn relay_through(&self, relay: Arc<dyn LaneRelay>) {
+    pub fn relay_through(&self, relay: Arc<dyn FeedRelay>) {
         self.inner.shared.view.relay_through(relay);
     }
 

@@ -10,12 +10,14 @@ use antiphon_base::ErrorKind;
 use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::ModelTables;
 use antiphon_cassandra::tables::{EventRow, Tables};
-use antiphon_cassandra::{CassandraSettings, CassandraStores, LaneRelay};
+use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::record::batch;
 use antiphon_persistence::record::checksum::{Checksum, seal};
-use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
+use antiphon_persistence::store::{
+    Append, ChangesQuery, FeedRelay, Journal, Offset, ReadJournal, WriterId,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::sleep;
@@ -191,7 +193,7 @@ struct Link {
 }
 
 #[async_trait]
-impl LaneRelay for Link {
+impl FeedRelay for Link {
     async fn ask(&self, question: Bytes) -> Option<Bytes> {
         if self.cut.load(Ordering::Relaxed) {
             return None;

@@ -21,10 +21,12 @@ use antiphon_base::{Error, ErrorKind};
 use antiphon_cassandra::cql::{CqlTables, ServerSettings};
 use antiphon_cassandra::model::{Faults, FaultyTables, ModelTables};
 use antiphon_cassandra::tables::Tables;
-use antiphon_cassandra::{CassandraSettings, CassandraStores, LaneRelay, Role};
+use antiphon_cassandra::{CassandraSettings, CassandraStores, Role};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
-use antiphon_persistence::store::{Append, ChangesQuery, Journal, Offset, ReadJournal, WriterId};
+use antiphon_persistence::store::{
+    Append, ChangesQuery, FeedRelay, Journal, Offset, ReadJournal, WriterId,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -247,7 +249,7 @@ struct Hub {
 }
 
 #[async_trait]
-impl LaneRelay for Hub {
+impl FeedRelay for Hub {
     async fn ask(&self, question: Bytes) -> Option<Bytes> {
         if self.turn.fetch_add(1, Ordering::Relaxed) % 7 == 3 {
             return None;

@@ -1,14 +1,17 @@
 //! A file as a journal of any kind: the door for programs that take every store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use antiphon_base::{Error, ErrorKind, Result};
-use antiphon_persistence::store::{Backend, Count, OpenBackend, Role, Row, Stores};
+use antiphon_persistence::store::{
+    Backend, Count, OpenBackend, Role, Row, StoreKind, Stores, Table, read_table, write_table,
+};
 use antiphon_persistence::verify::Report;
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
-use crate::{SqliteSettings, SqliteStores, check_file, peek_row, real_path};
+use crate::{SqliteSettings, SqliteStores, check_file, check_name, peek_row, real_path};
 
 /// A journal in a file: its path and its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +29,63 @@ impl SqliteJournal {
     }
 }
 
+/// SQLite as a kind of store: `{ kind = "sqlite", path = ".." }`, or the path alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqliteKind;
+
+/// The name of the kind, and of the table of its settings.
+const KIND: &str = "sqlite";
+
+/// The keys of a journal's location.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Location {
+    path: PathBuf,
+}
+
+fn location(table: &Table) -> Result<Location> {
+    let location: Location = read_table(table)?;
+    // the key of the location is `path`
+    check_name(&location.path)
+        .map_err(|error| Error::rejected(error.to_string().replace("`journal`", "`path`")))?;
+    Ok(location)
+}
+
+impl StoreKind for SqliteKind {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn location_of_text(&self, text: &str) -> Option<Table> {
+        Some(Table::from_iter([("path".to_owned(), text.into())]))
+    }
+
+    fn settings(&self, settings: &Table) -> Result<Table> {
+        let settings: SqliteSettings = read_table(settings)?;
+        settings.validate()?;
+        write_table(&settings)
+    }
+
+    fn shown(&self, table: &Table) -> Result<Table> {
+        write_table(&location(table)?)
+    }
+
+    fn journal(&self, _place: &str, table: &Table, settings: &Table) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(SqliteJournal::new(location(table)?.path, read_table(settings)?)))
+    }
+
+    fn local(&self, folder: &Path, place: &str, _run: &str, options: &Table) -> Result<Table> {
+        if let Some(key) = options.keys().next() {
+            return Err(Error::rejected(format!("`{key}`: an SQLite journal has no such key")));
+        }
+        write_table(&Location { path: folder.join(format!("{}.db", place.to_lowercase())) })
+    }
+}
+
 #[async_trait]
 impl Backend for SqliteJournal {
     fn kind(&self) -> &'static str {
-        "sqlite"
+        KIND
     }
 
     fn name(&self) -> String {

@@ -35,7 +35,7 @@ mod verify;
 mod writer;
 
 pub use antiphon_persistence::store::Role;
-pub use backend::SqliteJournal;
+pub use backend::{SqliteJournal, SqliteKind};
 pub use file::{check_name, real_path};
 pub use peek::peek_row;
 pub use schema::check_file;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Row, Stores};
@@ -77,6 +78,33 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The statements that [`Self::apply_schema`] sends to a server whose tables an operator makes.
+    /// Default: an error, for a store that makes its tables when it opens.
+    ///
+    /// # Errors
+    /// `Rejected` for wrong settings, and for a store without such statements.
+    fn schema(&self) -> Result<Vec<String>> {
+        Err(without_schema(self.kind(), &self.name()))
+    }
+
+    /// Makes the tables that are missing; a repeated call changes nothing. Returns a report for the
+    /// operator, in lines. Default: as [`Self::schema`].
+    ///
+    /// A cancelled call may have made some of the tables.
+    ///
+    /// # Errors
+    /// `Rejected` for wrong settings, and for a store without a schema; `Unavailable` when no
+    /// server answers.
+    async fn apply_schema(&self) -> Result<Vec<String>> {
+        Err(without_schema(self.kind(), &self.name()))
+    }
+
+    /// The same journal with a change feed whose answers are at most so old. `None`, the default,
+    /// when the age of the feed's answers is no setting of this kind of store.
+    fn with_feed_age(&self, _age_max: Duration) -> Option<Arc<dyn Backend>> {
+        None
+    }
+
     /// Opens the journal. A [`Role::Owner`] makes it when it does not exist, unless another command
     /// has to. A cancelled call leaves no journal open.
     ///
@@ -120,6 +148,21 @@ pub trait OpenBackend: Any + Send + Sync {
         Vec::new()
     }
 
+    /// Follows the change feed through another node of the place from now on, as long as that node
+    /// answers. Called once, for a journal of another place. Default: nothing, for a store whose
+    /// feed is cheap to read.
+    fn follow_through(&self, _relay: Arc<dyn FeedRelay>) {}
+
+    /// Answers the question of a node that follows the feed through this node.
+    ///
+    /// # Errors
+    /// - `Rejected` when the question cannot be read, and, as by default, when this kind of store
+    ///   asks none.
+    /// - `Unavailable` or `Timeout` when the feed cannot be read.
+    async fn answer(&self, _question: &[u8]) -> Result<Bytes> {
+        Err(Error::rejected("this kind of store has no questions about its change feed"))
+    }
+
     /// Reads every row, and reports the damaged rows. Nothing is changed. Default: an error, for a
     /// store that has no checksums.
     ///
@@ -129,6 +172,21 @@ pub trait OpenBackend: Any + Send + Sync {
     async fn verify(&self) -> Result<Report> {
         Err(Error::rejected("this kind of store cannot be verified: it has no checks of its rows"))
     }
+}
+
+/// Carries questions of a store to the node of the own place that reads the change feed of another
+/// place for all nodes.
+#[async_trait]
+pub trait FeedRelay: Send + Sync + 'static {
+    /// Returns the answer, made by [`OpenBackend::answer`] of that node. `None` when this node is
+    /// the reader, or when no answer comes. A cancelled call leaves nothing behind.
+    async fn ask(&self, question: Bytes) -> Option<Bytes>;
+}
+
+fn without_schema(kind: &str, name: &str) -> Error {
+    Error::rejected(format!(
+        "`journal`: expected a kind of store whose tables are made by a command, actual {kind:?} ({name}), which makes its tables by itself"
+    ))
 }
 
 /// A count of a store: its name in `snake_case`, its description, and its value.

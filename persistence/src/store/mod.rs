@@ -11,11 +11,12 @@ mod journal;
 mod limits;
 mod offset;
 mod read_journal;
+mod registry;
 mod snapshot;
 
 use std::sync::Arc;
 
-pub use backend::{Backend, Count, OpenBackend, Role, StatementCounts};
+pub use backend::{Backend, Count, FeedRelay, OpenBackend, Role, StatementCounts};
 pub use coordination::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
@@ -26,6 +27,7 @@ pub use limits::{
 };
 pub use offset::{Offset, OffsetKey, OffsetStore};
 pub use read_journal::{Change, ChangesPage, ChangesQuery, ReadJournal};
+pub use registry::{LocalServer, Registry, StoreKind, Table, read_table, write_table};
 pub use snapshot::{Snapshot, SnapshotStore};
 
 /// All stores of one place, cheap to clone.

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use super::*;
 
+fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config> {
+    super::parse(text, variables, &antiphon::stores())
+}
+
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

@@ -10,20 +10,10 @@ use std::sync::Arc;
 
 use antiphon_base::{Error, Result};
 use antiphon_persistence::codec::CodecId;
-use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::tables::LaneId;
-
-/// Carries questions to the node that reads the lanes.
-#[async_trait]
-pub trait LaneRelay: Send + Sync + 'static {
-    /// Returns the answer, made by
-    /// [`CassandraStores::lane_news`](crate::CassandraStores::lane_news). `None` when this node is
-    /// the reader, or when no answer comes.
-    async fn ask(&self, question: Bytes) -> Option<Bytes>;
-}
 
 /// Question of a node about the lanes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_base::{Error, Result};
+use antiphon_persistence::store::FeedRelay;
 use bytes::Bytes;
 use futures::future::try_join_all;
 
 use super::{LaneView, Refreshed, View};
 use crate::damaged::damaged;
-use crate::log::relay::LaneRelay;
 use crate::log::round::{self, Entry};
 use crate::stats::{Counters, count};
 use crate::tables::{LaneId, LanePosition, LaneState, Tables, WriterRow};
@@ -33,7 +33,7 @@ impl View {
         tables: &dyn Tables,
         counters: &Counters,
         age_max: Duration,
-        relay: Option<&dyn LaneRelay>,
+        relay: Option<&dyn FeedRelay>,
     ) -> Result<()> {
         let asked = self.asked.fetch_add(1, Ordering::AcqRel);
         let mut last = self.refreshing.lock().await;

@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
+use antiphon_persistence::store::FeedRelay;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::relay::LaneRelay;
 use super::round::Entry;
 use crate::tables::{LaneId, LanePosition};
 
@@ -86,7 +86,7 @@ pub(crate) struct View {
     refreshing: tokio::sync::Mutex<Refreshed>,
     asked: AtomicU64,
     cache_bytes_max: usize,
-    relay: OnceLock<Arc<dyn LaneRelay>>,
+    relay: OnceLock<Arc<dyn FeedRelay>>,
 }
 
 #[derive(Default)]
@@ -118,7 +118,7 @@ impl View {
     }
 
     /// Asks another node first from now on. Only the first call has an effect.
-    pub(crate) fn relay_through(&self, relay: Arc<dyn LaneRelay>) {
+    pub(crate) fn relay_through(&self, relay: Arc<dyn FeedRelay>) {
         let _ = self.relay.set(relay);
     }
 

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use antiphon_base::Result;
+use antiphon_persistence::store::FeedRelay;
 use bytes::Bytes;
 
 use super::look::decode_told;
 use super::{LaneView, State, View};
-use crate::log::relay::{self, LaneNews, LaneRelay, NEWS_BYTES_MAX, News, Question, SETTLED};
+use crate::log::relay::{self, LaneNews, NEWS_BYTES_MAX, News, Question, SETTLED};
 use crate::log::round;
 use crate::stats::Counters;
 use crate::tables::{LanePosition, Tables};
@@ -29,7 +30,7 @@ impl View {
     }
 
     /// Asks another node. Returns true when that node sent all that it knows and the news fit.
-    pub(super) async fn ask(&self, relay: &dyn LaneRelay, fresh: bool) -> Result<bool> {
+    pub(super) async fn ask(&self, relay: &dyn FeedRelay, fresh: bool) -> Result<bool> {
         loop {
             let known = {
                 let state = self.state();

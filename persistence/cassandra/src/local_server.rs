@@ -1,0 +1,50 @@
+//! A Cassandra server on this machine for a demo, started and stopped by `deploy/cassandra`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use antiphon_base::{Error, Result};
+use antiphon_persistence::store::{LocalServer, Table};
+
+/// The script that `make cassandra-up` runs.
+const SCRIPT: &str = include_str!("../../../deploy/cassandra");
+/// The addresses of the server are 127.0.9.x, so that it can run beside other servers.
+const NET: &str = "9";
+
+/// A server that runs; its drop stops it.
+struct Running {
+    script: PathBuf,
+    folder: PathBuf,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = command(&self.script, &self.folder).arg("down").stdin(Stdio::null()).status();
+    }
+}
+
+/// Starts a server whose files are in `folder`; blocks until it answers.
+pub(crate) fn start(folder: &Path) -> Result<LocalServer> {
+    let (script, data) = (folder.join("cassandra.sh"), folder.join("cassandra"));
+    let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&script, SCRIPT));
+    written.map_err(|error| {
+        Error::rejected(format!("{}: cannot be written: {error}", script.display()))
+    })?;
+    let output = command(&script, &data).arg("up").stdout(Stdio::null()).output();
+    // a server that did not come up in time is stopped too
+    let running = Running { script, folder: data };
+    let output = output.map_err(|error| Error::unavailable(format!("bash: {error}")))?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(Error::unavailable(format!("no Cassandra: {}", why.trim())));
+    }
+    let points = vec![format!("127.0.{NET}.1:9042")];
+    let options = Table::from_iter([("contact_points".to_owned(), points.into())]);
+    Ok(LocalServer { options, running: Box::new(running) })
+}
+
+fn command(script: &Path, folder: &Path) -> Command {
+    let mut command = Command::new("bash");
+    command.arg(script).env("CASSANDRA_DIR", folder).env("CASSANDRA_NET", NET);
+    command
+}
