@@ -1,88 +1,61 @@
-//! Rules of the house that neither rustfmt nor clippy knows.
+//! Rules of the house that neither rustfmt nor clippy knows, and measures of the house.
 //!
-//! - every source file starts with a module doc;
-//! - no file has more than 400 code lines (tests below `#[cfg(test)]` not counted);
-//! - a pure core (a file with a `pub fn step(`) has no `async`, no clock, no randomness, no hash
-//!   order;
+//! - every source file starts with a module doc and belongs to a crate;
 //! - no member manifest names a version: versions are in the root manifest;
-//! - comments are plain English ([`english`]).
+//! - files and functions are small ([`sizes`]), and no more than two files need each other
+//!   ([`circles`]);
+//! - a pure core has no `async`, no clock, no randomness, no hash order, and checks itself
+//!   ([`cores`]); the stores assert what data hangs on ([`assertions`]);
+//! - two files at most name a kind of store outside its crate ([`kinds`]);
+//! - the replicator has a limit of its own ([`replicator`]);
+//! - comments are plain English ([`english`]); the names that documents mention exist, and tests
+//!   are named after behaviour ([`names`]).
+//!
+//! `cargo test -p antiphon-tests --test tidy -- --nocapture` prints all measures ([`table`]).
 
+mod assertions;
+mod circles;
+mod cores;
 mod english;
+mod house;
+mod kinds;
+mod lexer;
+mod measure;
+mod modules;
+mod names;
+mod reader;
+mod replicator;
+mod sizes;
+mod source;
+mod syntax;
+mod table;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-const CODE_LINES_MAX: usize = 400;
-const FORBIDDEN_IN_CORES: [&str; 7] =
-    ["async ", ".await", "ractor::", "::now(", "rand::", "HashMap", "HashSet"];
+use house::House;
 
 #[test]
-fn every_source_file_keeps_the_rules_of_the_house() {
-    let root = root();
-    let mut files = Vec::new();
-    collect(&root, &mut files);
-    assert!(files.len() > 20, "only {} files found below {}", files.len(), root.display());
-
-    let complaints: Vec<String> = files.iter().flat_map(|file| complaints(&root, file)).collect();
+fn every_source_file_has_a_module_doc_and_a_crate() {
+    let house = House::get();
+    let mut complaints = Vec::new();
+    for (index, source) in house.sources.iter().enumerate() {
+        if !source.text.starts_with("//!") {
+            complaints.push(format!("{}: the first line is no `//!`", source.name));
+        }
+        if !house.modules.by_file.contains_key(&index) {
+            complaints.push(format!("{}: no crate has this file", source.name));
+        }
+    }
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a readable folder") {
-        let path = entry.expect("a readable entry").path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                collect(&path, files);
-            }
-        } else if name == "Cargo.toml" || name.ends_with(".rs") {
-            files.push(path);
-        }
+#[test]
+fn versions_are_in_the_root_manifest() {
+    let members = House::get().manifests.iter().filter(|(name, _)| *name != "Cargo.toml");
+    let mut complaints = Vec::new();
+    for (name, text) in members {
+        let versions = text.lines().enumerate();
+        let versions =
+            versions.filter(|(_, line)| line.contains("version = \"") || line.contains("= \"="));
+        complaints.extend(versions.map(|(number, line)| format!("{name}:{}: {line}", number + 1)));
     }
-}
-
-fn complaints(root: &Path, file: &Path) -> Vec<String> {
-    let text = fs::read_to_string(file).expect("a readable file");
-    let name = file.strip_prefix(root).unwrap_or(file).display().to_string();
-    if name.ends_with("Cargo.toml") {
-        return manifest_complaints(&name, &text);
-    }
-    let mut found = Vec::new();
-    if !text.starts_with("//!") {
-        found.push(format!("{name}: the first line is no module doc (`//!`)"));
-    }
-    let code: Vec<(usize, &str)> = text
-        .lines()
-        .enumerate()
-        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
-        .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with("//"))
-        .collect();
-    if code.len() > CODE_LINES_MAX {
-        found.push(format!("{name}: {} code lines, at most {CODE_LINES_MAX}", code.len()));
-    }
-    if code.iter().any(|(_, line)| line.trim_start().starts_with("pub fn step(")) {
-        for (number, line) in code {
-            for word in FORBIDDEN_IN_CORES.iter().filter(|word| line.contains(**word)) {
-                found.push(format!("{name}:{}: `{word}` in a pure core", number + 1));
-            }
-        }
-    }
-    found
-}
-
-fn manifest_complaints(name: &str, text: &str) -> Vec<String> {
-    if name == "Cargo.toml" {
-        return Vec::new();
-    }
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| line.contains("version = \"") || line.contains("= \"="))
-        .map(|(number, line)| {
-            format!("{name}:{}: a version belongs into the root: {line}", number + 1)
-        })
-        .collect()
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }

@@ -1,0 +1,39 @@
+//! A source file: its text, its tokens, and the lines that count as code.
+
+use crate::lexer::Token;
+
+/// A source file.
+pub(crate) struct Source {
+    /// The path below the root, with `/`.
+    pub(crate) name: String,
+    pub(crate) text: &'static str,
+    pub(crate) tokens: Vec<Token>,
+    /// The code without items below `#[cfg(test)]`.
+    pub(crate) code: Vec<Token>,
+    /// The file is compiled for tests or benchmarks only.
+    pub(crate) is_test: bool,
+}
+
+impl Source {
+    /// Lines of code without blank lines, comments, and what follows the first `#[cfg(test)]` at
+    /// the start of a line.
+    pub(crate) fn code_lines(&self) -> usize {
+        let before = self.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+        before.filter(|line| is_code(line)).count()
+    }
+
+    /// The folder of the crate that the file belongs to, of these.
+    pub(crate) fn crate_folder<'a>(&self, folders: &'a [String]) -> &'a str {
+        let of = folders.iter().filter(|folder| is_below(&self.name, folder));
+        of.max_by_key(|folder| folder.len()).map_or("", String::as_str)
+    }
+}
+
+pub(crate) fn is_code(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && !line.starts_with("//")
+}
+
+pub(crate) fn is_below(name: &str, folder: &str) -> bool {
+    name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
