@@ -6,6 +6,7 @@
 
 mod baseline;
 mod cases;
+mod process;
 mod report;
 mod stats;
 

@@ -8,10 +8,9 @@ use antiphon::prelude::*;
 use antiphon_base::task;
 use antiphon_counter::{Command, provider};
 
-use super::child::Spawned;
 use super::entities::{node, replica};
-use super::runtime;
 use crate::baseline::{ractor_call, tcp_echo};
+use crate::process::{Spawned, runtime};
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 

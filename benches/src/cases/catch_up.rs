@@ -19,8 +19,8 @@ use antiphon_persistence::store::{Append, Journal, Stores, WriterId};
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
 use super::entities::{counters, replica};
-use super::runtime;
 use crate::baseline::sqlite;
+use crate::process::runtime;
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 

@@ -11,7 +11,7 @@ use antiphon_persistence::identity::ReplicationId;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 
 use super::entities::counters;
-use super::runtime;
+use crate::process::runtime;
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 

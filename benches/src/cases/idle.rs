@@ -8,9 +8,9 @@ use antiphon::prelude::*;
 use antiphon_base::task;
 use antiphon_counter::{Command, provider};
 
-use super::child::{Spawned, resident_kib, until_stdin_ends};
 use super::entities::replica;
 use crate::baseline::ractor_call;
+use crate::process::{Spawned, resident_kib, until_stdin_ends};
 use crate::report::Report;
 use crate::stats::Runs;
 

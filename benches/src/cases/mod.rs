@@ -38,12 +38,3 @@ pub(crate) const CASSANDRA: &[(&str, Case)] = &[
     ("cassandra-loop", cassandra::journal_loop),
     ("cassandra-idle", cassandra::idle),
 ];
-
-/// A runtime with the settings of the node binary.
-pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime")
-}

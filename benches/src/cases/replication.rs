@@ -9,9 +9,8 @@ use antiphon::runtime::Metrics;
 use antiphon_base::task;
 use antiphon_counter::{Command, Counter, provider};
 
-use super::child::{Spawned, until_stdin_ends};
 use super::entities::{node, replica};
-use super::runtime;
+use crate::process::{Spawned, runtime, until_stdin_ends};
 use crate::report::Report;
 use crate::stats::Runs;
 

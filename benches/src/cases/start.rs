@@ -6,8 +6,8 @@ use std::path::Path;
 use antiphon::prelude::*;
 use antiphon_counter::{Command, provider};
 
-use super::child::{Spawned, until_stdin_ends};
 use super::entities::{node, replica};
+use crate::process::{Spawned, until_stdin_ends};
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 

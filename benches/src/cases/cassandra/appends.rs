@@ -12,9 +12,9 @@ use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Journal, WriterId};
 
 use super::super::appends::append;
-use super::super::runtime;
 use super::{RUNS, point, stores};
 use crate::baseline::cassandra::{self, Shape};
+use crate::process::runtime;
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 

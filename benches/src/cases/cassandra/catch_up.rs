@@ -8,10 +8,9 @@ use antiphon_persistence::entity::{EntitySettings, StandaloneHost};
 use antiphon_persistence::store::{Journal, WriterId};
 
 use super::super::catch_up::{EVENTS, fill, follow};
-use super::super::child::{Spawned, until_stdin_ends};
 use super::super::entities::{counters, replica};
-use super::super::runtime;
 use super::{RUNS, new_place, settings, stores};
+use crate::process::{Spawned, runtime, until_stdin_ends};
 use crate::report::Report;
 use crate::stats::Runs;
 

@@ -7,8 +7,9 @@ use antiphon_persistence::entity::{EntitySettings, StandaloneHost};
 use antiphon_persistence::identity::ReplicationId;
 
 use super::super::entities::counters;
-use super::super::{hot_entity, runtime};
+use super::super::hot_entity;
 use super::{RUNS, stores};
+use crate::process::runtime;
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 

@@ -10,8 +10,8 @@ use antiphon_base::task;
 use antiphon_counter::{Command, Counter, provider};
 
 use super::super::entities::{node_on, replica};
-use super::super::runtime;
 use super::{new_place, settings};
+use crate::process::runtime;
 use crate::report::Report;
 use crate::stats::{Runs, Stopwatch};
 
