@@ -63,7 +63,7 @@ on_each_journal! {
     a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends,
     a_frozen_node_comes_back_in_the_same_process_as_a_new_incarnation,
     after_a_restart_of_everything_both_places_have_everything,
-    s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over,
+    a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over,
 }
 
 async fn no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop(journals: LocalJournals) {
@@ -153,7 +153,7 @@ async fn is_sealed(client: &mut Client, id: &str) -> bool {
     members.iter().any(|member| member["id"] == id && member["sealed"] == true)
 }
 
-/// S3 on real processes.
+/// A restart of all processes, after each place was down once.
 async fn after_a_restart_of_everything_both_places_have_everything(journals: LocalJournals) {
     let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 1, "").await;
     let (mut a, mut b) = (processes.client(0), processes.client(1));
@@ -178,8 +178,8 @@ async fn after_a_restart_of_everything_both_places_have_everything(journals: Loc
     }
 }
 
-/// S19: a rolling restart, as an operator does it.
-async fn s19_a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over(
+/// A rolling restart, as an operator does it.
+async fn a_rolling_restart_during_writes_loses_nothing_and_hands_shards_over(
     journals: LocalJournals,
 ) {
     let mut processes = Processes::start_on(journals, &["DC-A", "DC-B"], 2, "").await;

@@ -9,7 +9,7 @@ use antiphon_runtime::transport::memory::SplitMix64;
 
 use crate::cluster::Cluster;
 use crate::ledger::Command;
-use crate::run::Trace;
+use crate::trace::Trace;
 
 /// The answers that the clients got.
 #[derive(Debug, Default)]

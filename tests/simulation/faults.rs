@@ -9,8 +9,8 @@ use antiphon_runtime::transport::memory::{Faults, SplitMix64};
 use crate::clients::ENTITIES;
 use crate::cluster::Cluster;
 use crate::ledger::Command;
-use crate::run::Trace;
 use crate::stores::StoreFaults;
+use crate::trace::Trace;
 use crate::user::Where;
 
 /// A kind of fault, or the end of one.

@@ -14,6 +14,7 @@ mod run;
 mod scenarios;
 mod scenarios_of_faults;
 mod stores;
+mod trace;
 mod user;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -20,7 +20,7 @@ use crate::clients::History;
 use crate::cluster::Cluster;
 use crate::invariants;
 use crate::ledger::Added;
-use crate::run::Trace;
+use crate::trace::Trace;
 
 /// Time after the end of the nodes until all calls in flight have ended, including the stores of
 /// events that another place had received (docs/restore.md asks an operator to wait too).

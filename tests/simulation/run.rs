@@ -17,22 +17,9 @@ use crate::clients::{self, History};
 use crate::cluster::Cluster;
 use crate::place::model_of;
 use crate::rewind::Rewinds;
+use crate::trace::Trace;
 use crate::user::PLANNED;
 use crate::{faults, invariants};
-
-/// The log of a run, with virtual times; cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Trace {
-    lines: Rc<RefCell<Vec<String>>>,
-    start: Instant,
-}
-
-impl Trace {
-    pub(crate) fn say(&self, line: String) {
-        let at = SystemClock.now() - self.start;
-        self.lines.borrow_mut().push(format!("{:>10.6} {line}", at.as_secs_f64()));
-    }
-}
 
 /// The result of a run.
 #[derive(Debug)]
@@ -119,7 +106,7 @@ pub(crate) fn simulate(seed: u64) -> Outcome {
 
 async fn run(seed: u64) -> Outcome {
     let start = SystemClock.now();
-    let trace = Trace { lines: Rc::default(), start };
+    let trace = Trace::new(start);
     let mut random = SplitMix64::new(seed);
     let places: &[&str] =
         if random.next_u64().is_multiple_of(3) { &["A", "B", "C"] } else { &["A", "B"] };
@@ -143,8 +130,7 @@ async fn run(seed: u64) -> Outcome {
     for index in 0..cluster.members.len() {
         cluster.crash(index);
     }
-    let lines = trace.lines.borrow().clone();
-    Outcome { verdict, trace: lines, took }
+    Outcome { verdict, trace: trace.lines(), took }
 }
 
 async fn trouble(

@@ -120,7 +120,7 @@ pub(crate) fn story(run: impl Future<Output = ()>) {
 }
 
 #[test]
-fn s9_writes_at_both_places_arrive_directly_with_the_journals_unreadable() {
+fn writes_at_both_places_arrive_directly_with_the_journals_unreadable() {
     story(async {
         let mut story = Story::begin(&["A", "B"], 2, settings()).await;
         for _ in 0..3 {
@@ -141,7 +141,7 @@ fn s9_writes_at_both_places_arrive_directly_with_the_journals_unreadable() {
 }
 
 #[test]
-fn s8_causes_come_first_when_one_link_is_cut() {
+fn causes_come_first_when_one_link_is_cut() {
     story(async {
         let mut story = Story::begin(&["A", "B", "C"], 1, settings()).await;
         // A's events reach C only through journals, B's come directly
@@ -155,7 +155,7 @@ fn s8_causes_come_first_when_one_link_is_cut() {
 }
 
 #[test]
-fn s11_a_place_whose_journal_cannot_be_read_for_a_while_is_caught_up_with_later() {
+fn a_place_whose_journal_cannot_be_read_for_a_while_is_caught_up_with_later() {
     story(async {
         let mut settings = settings();
         settings.event_publishing = false;
@@ -173,7 +173,7 @@ fn s11_a_place_whose_journal_cannot_be_read_for_a_while_is_caught_up_with_later(
 }
 
 #[test]
-fn s16_three_places_that_wrote_while_they_were_apart_converge() {
+fn three_places_that_wrote_while_they_were_apart_converge() {
     story(async {
         let mut story = Story::begin(&["A", "B", "C"], 1, settings()).await;
         for (a, b) in [(0, 1), (1, 2), (0, 2)] {
@@ -200,7 +200,7 @@ fn s16_three_places_that_wrote_while_they_were_apart_converge() {
 }
 
 #[test]
-fn s17_what_one_place_cannot_read_from_another_comes_through_a_third() {
+fn what_one_place_cannot_read_from_another_comes_through_a_third() {
     story(async {
         let mut settings = settings();
         settings.event_publishing = false;
@@ -221,7 +221,7 @@ fn s17_what_one_place_cannot_read_from_another_comes_through_a_third() {
 }
 
 #[test]
-fn s20_an_event_wakes_the_other_replica_which_goes_to_sleep_again() {
+fn an_event_wakes_the_other_replica_which_goes_to_sleep_again() {
     story(async {
         let mut story = Story::begin(&["A", "B"], 1, settings()).await;
         story.add(0, &replica("A")).await;

@@ -13,7 +13,7 @@ fn the_recorded_stream_is_what_its_seed_makes() {
 }
 
 #[test]
-fn s24_the_highest_bid_wins_and_bids_after_the_end_are_refused() {
+fn the_highest_bid_wins_and_bids_after_the_end_are_refused() {
     let mut auction = EntityTest::new(AuctionHouse, "auction|a-1|DC-A");
     let mut oracle = 0;
     let bids = Bids { seed: 7, count: 500, auctions: 1 };

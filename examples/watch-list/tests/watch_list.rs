@@ -15,7 +15,7 @@ fn titles_come_and_go() {
 }
 
 #[tokio::test]
-async fn s18_all_replicas_in_one_sharding_converge() {
+async fn all_replicas_in_one_sharding_converge() {
     let place = LocalPlace::new("here");
     let (one, _two) = (place.start("one").await.unwrap(), place.start("two").await.unwrap());
     let replicas = ["A", "B", "C"].map(|name| ReplicaId::new(name).unwrap()).to_vec();
