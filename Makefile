@@ -1,26 +1,37 @@
-# CI runs `make check`, which changes nothing. `make fix` applies the automatic corrections.
+# CI runs `make check`, which changes no source file. `make fix` applies the automatic corrections.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: check fix bench soak soak-chaos soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
+.PHONY: check check-parts fix bench soak soak-chaos soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
 
 # the server of `make check`; it can run beside the server of `make cassandra-up`
-CHECK_SERVER := CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=$(or $(CASSANDRA_HEAP),1g) deploy/cassandra
+CHECK_SERVER := env CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=$(or $(CASSANDRA_HEAP),1g) deploy/cassandra
+CHECK_TESTS := TEST_CASSANDRA=127.0.8.1:9042 TEST_CASSANDRA_CA=$(CURDIR)/target/cassandra-check/1/tls.pem
+PART := @.ci/part
 
 # features that are off by default are checked too
-FEATURES := --features antiphon-replicator/kinesis
+FEATURES := --all-features
 
+# installs what is missing, runs all parts, and prints the time of each, also when one fails
 check:
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
-	$(CHECK_SERVER) up
-	TEST_CASSANDRA=127.0.8.1:9042 TEST_CASSANDRA_CA=$(CURDIR)/target/cassandra-check/1/tls.pem cargo test --workspace $(FEATURES) --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
-	cargo test --workspace $(FEATURES) --test processes --locked -- --ignored database_node_of_three
-	@if [ $$(id -u) = 0 ]; then cargo test --workspace $(FEATURES) --test processes --locked -- --ignored disk_is_full; else echo "left out: the test that fills a database's disk needs root" >&2; fi
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	@.ci/prepare
+	@.ci/part begin
+	@$(MAKE) --no-print-directory check-parts; checked=$$?; .ci/part table; exit $$checked
+
+check-parts:
+	$(PART) "format" cargo fmt --all --check
+	$(PART) "lints" cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
+	$(PART) "lints of the default features" cargo clippy --locked -- -D warnings
+	$(PART) "dependencies" .ci/deny
+	$(PART) "build of the tests" cargo test --workspace $(FEATURES) --locked --no-run
+	$(PART) "start of Cassandra" $(CHECK_SERVER) up
+	$(PART) "tests" env $(CHECK_TESTS) cargo test --workspace $(FEATURES) --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
+	$(PART) "a database of three servers" cargo test --workspace $(FEATURES) --test processes --locked -- --ignored database_node_of_three
+	@if [ $$(id -u) = 0 ]; then .ci/part "a database with a full disk" cargo test --workspace $(FEATURES) --test processes --locked -- --ignored disk_is_full; else echo "left out: the test that fills a database's disk needs root" >&2; fi
+	$(PART) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 fix:
 	cargo fmt --all
-	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo clippy --workspace --all-targets $(FEATURES) --fix --allow-dirty --allow-staged
 
 # all cases: `make bench`; one case: `make bench CASE=appends`
 bench:
