@@ -20,6 +20,12 @@ pub fn stores() -> Registry {
     let stores = Registry::default().with(antiphon_sqlite::SqliteKind);
     #[cfg(feature = "cassandra")]
     let stores = stores.with(antiphon_cassandra::CassandraKind);
+    #[cfg(not(feature = "cassandra"))]
+    let stores = stores.without(
+        "cassandra",
+        "build it with `cargo build --release -p antiphon-node --features cassandra`, or another \
+         binary with the feature `cassandra` of the crate `antiphon`",
+    );
     stores
 }
 

@@ -23,6 +23,7 @@ fn build() -> PathBuf {
     }
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--locked", "-p", "antiphon-node", "--bin", "antiphon"]);
+    command.args(["--features", "cassandra"]);
     command.args(["--message-format", "json"]);
     let output = command.output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -132,6 +132,8 @@ impl Config {
 
     /// Finds the kinds of the journals, and gives every setting of a kind of store its value.
     fn complete(mut self) -> Result<Self> {
+        // the documented file has the settings of all kinds; a program without a kind needs none
+        self.stores.retain(|key, _| !self.kinds.is_left_out(key));
         if let Some(key) = self.stores.keys().find(|key| self.kinds.find(key).is_err()) {
             let keys = KEYS.iter().copied().chain(self.kinds.names());
             let keys: Vec<String> = keys.map(|key| format!("`{key}`")).collect();

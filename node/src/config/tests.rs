@@ -37,6 +37,17 @@ fn keys(table: &Table, text: &str, missing: &mut Vec<String>) {
 }
 
 #[test]
+fn a_kind_that_this_program_lacks_is_refused_where_it_is_used_only() {
+    let stores = Registry::default().with(antiphon::sqlite::SqliteKind);
+    let stores = stores.without("cassandra", "build it with `--features cassandra`");
+    let settings = "[cassandra]\nlanes = 3";
+    let config = super::parse(settings, [], &stores).unwrap();
+    assert!(!config.stores.contains_key("cassandra"), "{:?}", config.stores);
+    let error = super::parse("journal = { kind = 'cassandra' }", [], &stores).unwrap_err();
+    assert!(error.to_string().contains("build it with `--features cassandra`"), "{error}");
+}
+
+#[test]
 fn unknown_keys_and_bad_values_are_named_with_what_was_expected() {
     for (text, expected) in [
         ("jurnal = 'x'", vec!["jurnal", "expected one of", "journal"]),

@@ -112,6 +112,8 @@ impl fmt::Debug for LocalServer {
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: Vec<Arc<dyn StoreKind>>,
+    /// Names of kinds that were left out of the program, each with the advice how to get it.
+    left_out: Vec<(&'static str, &'static str)>,
 }
 
 impl Registry {
@@ -127,6 +129,19 @@ impl Registry {
         self
     }
 
+    /// The same registry with the name of a kind that was left out of the program, and an advice
+    /// for a user who asks for it.
+    #[must_use]
+    pub fn without(mut self, name: &'static str, advice: &'static str) -> Self {
+        self.left_out.push((name, advice));
+        self
+    }
+
+    /// Returns whether a kind was left out of the program.
+    pub fn is_left_out(&self, name: &str) -> bool {
+        self.left_out.iter().any(|(left_out, _)| *left_out == name)
+    }
+
     /// The names of all kinds, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.kinds.iter().map(|kind| kind.name())
@@ -140,9 +155,13 @@ impl Registry {
     /// The kind with this name.
     ///
     /// # Errors
-    /// `Rejected`, with the names of all kinds.
+    /// `Rejected`, with the names of all kinds, or with the advice for a kind that was left out.
     pub fn find(&self, name: &str) -> Result<&dyn StoreKind> {
         self.kinds().find(|kind| kind.name() == name).ok_or_else(|| {
+            let left_out = self.left_out.iter().find(|(left_out, _)| *left_out == name);
+            if let Some((name, advice)) = left_out {
+                return Error::rejected(format!("`kind`: {name:?} is not in this program: {advice}"));
+            }
             let names: Vec<String> = self.names().map(|name| format!("{name:?}")).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let actual = match name {
@@ -248,6 +267,16 @@ mod tests {
     fn table(value: Value) -> Table {
         let Value::Object(table) = value else { panic!("no table: {value}") };
         table
+    }
+
+    #[test]
+    fn a_kind_that_was_left_out_is_refused_with_the_advice() {
+        let kinds = Registry::default().without("oracle", "build it with `--features oracle`");
+        let refused = kinds.find("oracle").err().map(|error| error.to_string());
+        let expected =
+            "`kind`: \"oracle\" is not in this program: build it with `--features oracle`";
+        assert_eq!(refused.as_deref(), Some(expected));
+        assert!(kinds.is_left_out("oracle") && !kinds.is_left_out("sqlite"));
     }
 
     #[test]
