@@ -39,9 +39,9 @@ impl House {
         let sources = files.iter().filter(|name| name.ends_with(".rs")).map(|name| {
             let text: &'static str = Box::leak(read(name).into_boxed_str());
             let tokens = tokens(text);
-            let code = without_tests(&tokens);
+            let (code, test_lines) = without_tests(&tokens);
             let is_test = is_test(name);
-            Source { name: name.clone(), text, tokens, code, is_test }
+            Source { name: name.clone(), text, tokens, code, test_lines, is_test }
         });
         let mut sources: Vec<Source> = sources.collect();
         let manifests = files.iter().filter(|name| name.ends_with("Cargo.toml"));

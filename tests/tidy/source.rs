@@ -1,5 +1,7 @@
 //! A source file: its text, its tokens, and the lines that count as code.
 
+use std::collections::BTreeSet;
+
 use crate::lexer::Token;
 
 /// A source file.
@@ -10,16 +12,18 @@ pub(crate) struct Source {
     pub(crate) tokens: Vec<Token>,
     /// The code without items below `#[cfg(test)]`.
     pub(crate) code: Vec<Token>,
+    /// The lines of those items.
+    pub(crate) test_lines: BTreeSet<usize>,
     /// The file is compiled for tests or benchmarks only.
     pub(crate) is_test: bool,
 }
 
 impl Source {
-    /// Lines of code without blank lines, comments, and what follows the first `#[cfg(test)]` at
-    /// the start of a line.
+    /// Lines of code without blank lines, comments, and items below `#[cfg(test)]`.
     pub(crate) fn code_lines(&self) -> usize {
-        let before = self.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
-        before.filter(|line| is_code(line)).count()
+        let lines = self.text.lines().enumerate();
+        let lines = lines.filter(|(index, _)| !self.test_lines.contains(&(index + 1)));
+        lines.filter(|(_, line)| is_code(line)).count()
     }
 
     /// The folder of the crate that the file belongs to, of these.

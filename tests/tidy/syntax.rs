@@ -1,6 +1,8 @@
 //! The shape of Rust code, as far as the rules need it: groups in brackets, attributes, and the end
 //! of an item.
 
+use std::collections::BTreeSet;
+
 use crate::lexer::{Kind, Token};
 
 /// Attributes before an item.
@@ -114,9 +116,9 @@ pub(crate) fn branches(group: &[Token]) -> Vec<&[Token]> {
     branches
 }
 
-/// The code of a file without the items below `#[cfg(test)]`.
-pub(crate) fn without_tests(tokens: &[Token]) -> Vec<Token> {
-    let (mut code, mut at) = (Vec::new(), 0);
+/// The code of a file without the items below `#[cfg(test)]`, and the lines of those items.
+pub(crate) fn without_tests(tokens: &[Token]) -> (Vec<Token>, BTreeSet<usize>) {
+    let (mut code, mut lines, mut at) = (Vec::new(), BTreeSet::new(), 0);
     while at < tokens.len() {
         let rest = &tokens[at..];
         if !rest[0].is("#") {
@@ -132,10 +134,24 @@ pub(crate) fn without_tests(tokens: &[Token]) -> Vec<Token> {
         }
         if attributes.is_test {
             length += item_length(&rest[length..]);
+            lines.extend(rest[0].line..=rest[length - 1].line);
         } else {
             code.extend(&rest[..length]);
         }
         at += length;
     }
-    code
+    (code, lines)
+}
+
+#[test]
+fn items_of_tests_are_no_code_and_what_follows_them_is() {
+    let source = "#[cfg(test)]\nmod tests;\nfn a() {}\n#[cfg(test)]\nuse b::{c, d};\n\
+        struct E {\n    #[cfg(test)]\n    f: G<H>,\n    i: J,\n}\n#[cfg(not(test))]\nfn k() {}\n";
+    let (code, lines) = without_tests(&crate::lexer::tokens(source));
+    let words = code.iter().filter(|token| token.kind == Kind::Word).map(|token| token.text);
+    assert_eq!(
+        words.collect::<Vec<_>>(),
+        ["fn", "a", "struct", "E", "i", "J", "cfg", "not", "test", "fn", "k"]
+    );
+    assert_eq!(lines.into_iter().collect::<Vec<_>>(), [1, 2, 4, 5, 7, 8]);
 }
