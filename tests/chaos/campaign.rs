@@ -10,6 +10,7 @@ use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::client::Client;
 use antiphon_node::cluster::LocalJournals;
 use antiphon_runtime::transport::memory::SplitMix64;
+use antiphon_tests::files::{copy_journal, remove_journal};
 use antiphon_tests::history::{History, Journals, Rewind, check_answers, check_journals};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -410,28 +411,6 @@ async fn server(what: &str) -> Result<(), String> {
     let output = command.output().await.map_err(|error| error.to_string())?;
     let error = String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(()) } else { Err(format!("deploy/cassandra {what}: {error}")) }
-}
-
-const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
-
-fn with_ending(file: &std::path::Path, ending: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
-}
-
-fn remove_journal(file: &std::path::Path) {
-    for ending in ENDINGS {
-        let _ = std::fs::remove_file(with_ending(file, ending));
-    }
-}
-
-fn copy_journal(from: &std::path::Path, to: &std::path::Path) {
-    remove_journal(to);
-    // without the shared memory, which SQLite creates anew
-    for ending in &ENDINGS[..2] {
-        let _ = std::fs::copy(with_ending(from, ending), with_ending(to, ending));
-    }
 }
 
 const _: () = assert!(EACH > 1, "a place must have a neighbour to be cut from");

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_node::cluster::LocalJournals;
-use antiphon_tests::antiphon_binary;
 use antiphon_tests::journals::on_cassandra;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::command::accept_loss;
 use crate::history::Writers;
 use crate::kill::{addresses, check};
 use crate::support::{Processes, add, wait_for};
@@ -187,13 +187,8 @@ async fn a_node_starts_and_works_while_the_database_of_another_place_is_away() {
 
     // DC-B cannot be asked for events of this place: an operator decides
     wait_for("the loss is accepted", async || {
-        let accepted = Command::new(antiphon_binary())
-            .args(["journal", "accept-loss", "--peer", "DC-B", "--yes", "--config"])
-            .arg(&path)
-            .output()
-            .await;
         // before the node has opened its session there is no loss to accept
-        let said = accepted.expect("the binary runs").stdout;
+        let said = accept_loss(&path, "DC-B").await.stdout;
         String::from_utf8_lossy(&said).contains("goes on without the word of `DC-B`")
     })
     .await;

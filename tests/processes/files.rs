@@ -1,43 +1,25 @@
 //! Journals at paths that do not persist, journals of other owners, and journals that disappear
 //! under a node.
 
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_tests::antiphon_binary;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::Command;
 
+use crate::command::{complaint, run};
 use crate::support::{Processes, add, get, wait_for};
-
-/// Runs a command with a configuration until it ends, which it must do by itself.
-async fn run(command: &str, config: &str, variables: &[(&str, &str)]) -> Output {
-    let folder = TempDir::new().expect("a temporary folder");
-    let path = folder.path().join("node.toml");
-    std::fs::write(&path, config).expect("a writable folder");
-    let output = Command::new(antiphon_binary())
-        .args([command, "--config"])
-        .arg(&path)
-        .envs(variables.iter().copied())
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(30), output).await;
-    output.expect("it ends by itself").expect("the binary runs")
-}
 
 /// The error of a node that must not start; `antiphon check` must report the same error.
 async fn refused(config: &str, variables: &[(&str, &str)]) -> String {
     let said = |output: &Output| {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = complaint(output);
         // each call has the configuration in another folder
         said.split_once("node.toml: ").map_or(said.clone(), |(_, rest)| rest.to_owned())
     };
-    let node = run("node", config, variables).await;
-    let check = run("check", config, variables).await;
+    let node = run(&["node"], config, variables).await;
+    let check = run(&["check"], config, variables).await;
     assert!(!node.status.success() && !check.status.success(), "{node:?}\n{check:?}");
     assert_eq!(said(&node), said(&check), "a check says what a node says");
     said(&node)
@@ -151,7 +133,7 @@ async fn nothing_is_taken_from_the_journal_of_another_cluster_or_place() {
         (format!("{}cluster_name = 'else'", peer("DC-A", &a)), "`cluster_name`"),
         (format!("{}shard_count = 32", peer("DC-A", &a)), "`shard_count`"),
     ] {
-        let output = run("node", &text, &[]).await;
+        let output = run(&["node"], &text, &[]).await;
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && message.contains(setting), "{message}");
     }

@@ -1,31 +1,16 @@
 //! Wrong input: each has a clear error and no effect on others.
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use antiphon_tests::antiphon_binary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::Command;
 
+use crate::command::{complaint, run};
 use crate::support::{Processes, add, contact_point, get, wait_for};
 
 /// Runs a node that must not start; returns its error output.
 async fn refused(config: &str) -> String {
-    let folder = TempDir::new().expect("a temporary folder");
-    let path = folder.path().join("node.toml");
-    std::fs::write(&path, config).expect("a writable folder");
-    let output = Command::new(antiphon_binary())
-        .arg("node")
-        .arg("--config")
-        .arg(&path)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(30), output).await;
-    let output = output.expect("it ends by itself").expect("the binary runs");
+    let output = run(&["node"], config, &[]).await;
     assert!(!output.status.success());
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    complaint(&output)
 }
 
 fn config(journal: &std::path::Path, name: &str, rest: &str) -> String {
@@ -96,20 +81,10 @@ async fn a_cassandra_without_tables_is_refused_with_the_command_to_run() {
     assert!(message.contains("contact_points") && message.contains("127.0.0.1:1"), "{message}");
     assert!(message.contains("`start_timeout`"), "{message}");
 
-    let folder = TempDir::new().expect("a temporary folder");
-    let path = folder.path().join("node.toml");
-    std::fs::write(&path, &missing).expect("a writable folder");
-    let schema = async |command: &str| {
-        let run = Command::new(antiphon_binary())
-            .args(["schema", command, "--config"])
-            .arg(&path)
-            .output();
-        run.await.expect("the binary runs")
-    };
-    let applied = schema("apply").await;
-    let message = String::from_utf8_lossy(&applied.stderr).into_owned();
+    let applied = run(&["schema", "apply"], &missing, &[]).await;
+    let message = complaint(&applied);
     assert!(!applied.status.success() && message.contains("`replication`"), "{message}");
-    let shown = schema("show").await;
+    let shown = run(&["schema", "show"], &missing, &[]).await;
     let statements = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.status.success() && statements.contains("CREATE TABLE"), "{statements}");
     assert!(!statements.contains("SimpleStrategy"), "never unless it is asked for");

@@ -1,28 +1,17 @@
 //! The journal of a place is replaced by an older backup, or deleted, between two starts: no event
 //! that the other place has is lost, and both places end with one history.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use antiphon_node::client::Client;
-use antiphon_tests::antiphon_binary;
+use antiphon_tests::files::remove_journal;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
+use crate::command::accept_loss;
 use crate::support::{Processes, add, get, wait_for};
 
 const SETTINGS: &str = "[sharding]\nloop_interval = \"200ms\"\nloop_interval_max = \"500ms\"\n";
-
-/// The files of an SQLite journal.
-fn files(journal: &Path) -> [PathBuf; 3] {
-    ["", "-wal", "-shm"].map(|end| PathBuf::from(format!("{}{end}", journal.display())))
-}
-
-fn remove(journal: &Path) {
-    for file in files(journal) {
-        let _ = std::fs::remove_file(file);
-    }
-}
 
 async fn stop(processes: &mut Processes, name: &str) {
     processes.cluster.signal(name, "TERM").await.expect("a process");
@@ -110,7 +99,7 @@ async fn restored(replace: impl Fn(&Path, &Path)) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_that_starts_on_an_older_backup_takes_back_what_the_other_place_has() {
     restored(|journal, backup| {
-        remove(journal);
+        remove_journal(journal);
         std::fs::copy(backup, journal).expect("the backup");
     })
     .await;
@@ -118,7 +107,7 @@ async fn a_place_that_starts_on_an_older_backup_takes_back_what_the_other_place_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_that_starts_on_a_new_disk_takes_back_what_the_other_place_has() {
-    restored(|journal, _| remove(journal)).await;
+    restored(|journal, _| remove_journal(journal)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +120,7 @@ async fn a_place_that_cannot_ask_refuses_commands_until_an_operator_accepts_the_
     stop(&mut processes, &a).await;
     stop(&mut processes, &b).await;
     for replica in ["DC-A", "DC-B"] {
-        remove(&processes.cluster.journal_file(replica));
+        remove_journal(&processes.cluster.journal_file(replica));
     }
     processes.cluster.begin_restart(&a).await.expect("a node");
 
@@ -152,12 +141,7 @@ async fn a_place_that_cannot_ask_refuses_commands_until_an_operator_accepts_the_
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body["without_effect"], json!(true), "{body}");
 
-    let accepted = Command::new(antiphon_binary())
-        .args(["journal", "accept-loss", "--peer", "DC-B", "--yes", "--config"])
-        .arg(processes.folder.path().join(format!("{a}.toml")))
-        .output()
-        .await
-        .expect("the binary runs");
+    let accepted = accept_loss(&processes.cluster.config(&a), "DC-B").await;
     let said = String::from_utf8_lossy(&accepted.stdout).into_owned();
     assert!(accepted.status.success(), "{accepted:?}");
     assert!(said.contains("goes on without the word of `DC-B`"), "{said}");

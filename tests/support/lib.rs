@@ -1,5 +1,6 @@
 //! Code that several tests share.
 
+pub mod files;
 pub mod history;
 pub mod journals;
 
