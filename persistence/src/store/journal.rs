@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Limits;
+use super::{Append, Limits};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
 use crate::{Error, Result};
@@ -36,42 +36,6 @@ impl WriterId {
 impl fmt::Display for WriterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// Events for the end of one stream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Append {
-    /// The stream.
-    pub persistence_id: PersistenceId,
-    /// The highest number that the stream has before the append; zero for a new stream.
-    pub expected: SequenceNr,
-    /// At least one event, numbered `expected + 1` and on, dense.
-    pub events: Vec<StoredEvent>,
-}
-
-impl Append {
-    /// Checks the rules of every store.
-    ///
-    /// # Errors
-    /// `Rejected` when there is no event or when the numbers are not dense from `expected + 1`.
-    pub fn check(&self) -> Result<()> {
-        if self.events.is_empty() {
-            return Err(Error::rejected(format!(
-                "append to `{}`: expected at least one event",
-                self.persistence_id
-            )));
-        }
-        for (index, event) in (1..).zip(&self.events) {
-            let expected = self.expected.plus(index);
-            if event.sequence_nr != expected {
-                return Err(Error::rejected(format!(
-                    "append to `{}`: expected sequence number {expected}, actual {}",
-                    self.persistence_id, event.sequence_nr
-                )));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,13 +2,8 @@
 //! that a store keeps, counted without encoding. An event has the same size and the same limit at
 //! every replica, so that every place can store an event which another place has stored.
 
-use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::{Append, Snapshot};
 use crate::event::{EventMeta, Payload, StoredEvent};
-use crate::identity::{NAME_BYTES_MAX, PersistenceId};
+use crate::identity::NAME_BYTES_MAX;
 use crate::record::batch;
 use crate::{Error, Result};
 
@@ -79,96 +74,6 @@ impl Limits {
     }
 }
 
-impl Snapshot {
-    /// Checks the size of the state.
-    ///
-    /// # Errors
-    /// `Rejected`, naming the limit, when the state is larger than the store takes.
-    pub fn check_size(&self, persistence_id: &PersistenceId, limits: &Limits) -> Result<()> {
-        let (limit, actual) = (limits.snapshot_bytes_max, self.state.bytes.len());
-        if actual <= limit {
-            return Ok(());
-        }
-        Err(Error::rejected(format!(
-            "snapshot {} of `{persistence_id}`: expected a state of at most {limit} bytes, actual {actual}",
-            self.sequence_nr
-        )))
-    }
-}
-
-impl Append {
-    /// Checks the size of each event, and of all events together. Returns
-    /// [`Limits::append_bytes`].
-    ///
-    /// # Errors
-    /// `Rejected`, naming the limit, when an event or the append is larger than the store takes.
-    pub fn check_size(&self, limits: &Limits) -> Result<usize> {
-        let mut all = batch::HEAD_BYTES_MAX;
-        for event in &self.events {
-            let actual = Limits::event_bytes(&event.meta, &event.payload);
-            if actual > limits.event_bytes_max {
-                return Err(Error::rejected(format!(
-                    "append to `{}`: event {}: expected at most {} bytes, actual {actual}",
-                    self.persistence_id, event.sequence_nr, limits.event_bytes_max
-                )));
-            }
-            all += actual;
-        }
-        if all > limits.append_bytes_max {
-            return Err(Error::rejected(format!(
-                "append to `{}`: expected at most {} bytes (`append_bytes_max`), actual {all}",
-                self.persistence_id, limits.append_bytes_max
-            )));
-        }
-        Ok(all)
-    }
-}
-
-/// Room for the bytes of appends that wait.
-#[derive(Debug)]
-pub struct QueueRoom {
-    units: Arc<Semaphore>,
-    unit_count: u32,
-}
-
-impl QueueRoom {
-    /// Room for `queue_bytes_max` bytes, in units of 1024.
-    pub fn new(queue_bytes_max: usize) -> Self {
-        let units = (queue_bytes_max / ROOM_UNIT).clamp(1, ROOM_MAX);
-        let unit_count = u32::try_from(units).unwrap_or(u32::MAX);
-        Self { units: Arc::new(Semaphore::new(units)), unit_count }
-    }
-
-    /// Waits for room for `bytes`, first come, first served. A number above the whole room takes
-    /// the whole room. A cancelled call takes none.
-    ///
-    /// # Errors
-    /// `Bug` when the room was closed.
-    pub async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
-        let units = units.clamp(1, self.unit_count);
-        let taken = self.units.clone().acquire_many_owned(units).await;
-        taken.map_err(|_| Error::bug("the room for appends that wait is closed"))
-    }
-}
-
-/// Checks the setting `queue_bytes_max` of a store.
-///
-/// # Errors
-/// `Rejected` when one append of the largest size would never find room.
-pub fn check_queue_bytes_max(actual: usize, append_bytes_max: usize) -> Result<()> {
-    if (append_bytes_max + ROOM_UNIT..=ROOM_MAX * ROOM_UNIT).contains(&actual) {
-        return Ok(());
-    }
-    Err(Error::rejected(format!(
-        "`queue_bytes_max`: expected at least `append_bytes_max` ({append_bytes_max}) and {ROOM_UNIT}, and at most {}, actual {actual}",
-        ROOM_MAX * ROOM_UNIT
-    )))
-}
-
-const ROOM_UNIT: usize = 1024;
-const ROOM_MAX: usize = 1 << 24;
-
 /// Checks the setting `append_bytes_max` of a store whose rows can have `limit` bytes.
 ///
 /// # Errors
@@ -220,27 +125,6 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn appends_wait_for_room_by_their_bytes() {
-        let room = QueueRoom::new(10 * ROOM_UNIT);
-        let large = room.take(9 * ROOM_UNIT).await.unwrap();
-        let small = room.take(1).await.unwrap();
-        let next = room.take(2 * ROOM_UNIT);
-        tokio::pin!(next);
-        tokio::select! {
-            biased;
-            _ = &mut next => panic!("there is no room"),
-            () = std::future::ready(()) => {}
-        }
-        drop(large);
-        let next = next.await.unwrap();
-        assert_eq!(room.units.available_permits(), 7);
-        drop((small, next));
-        let all = room.take(usize::MAX).await.unwrap();
-        assert_eq!(room.units.available_permits(), 0, "more than there is counts as all of it");
-        drop(all);
-    }
-
     #[test]
     fn a_limit_that_would_keep_a_place_from_catching_up_is_refused() {
         let limit = 8 << 20;
@@ -253,8 +137,5 @@ mod tests {
         ] {
             assert_eq!(check_append_bytes_max(bytes, limit).is_ok(), is_good, "{bytes}");
         }
-        assert!(check_queue_bytes_max(limit, limit).is_err(), "no room for the largest append");
-        assert!(check_queue_bytes_max(2 * limit, limit).is_ok());
-        assert!(check_queue_bytes_max(usize::MAX, limit).is_err());
     }
 }

@@ -4,28 +4,32 @@
 //! (`antiphon-persistence-tck`), which any implementation can run. A backend implements all of them
 //! on one session and hands them out as [`Stores`]; programs open it by [`Backend`].
 
+mod append;
 mod backend;
 mod coordination;
 mod deferred;
+mod feed_page;
 mod journal;
 mod limits;
 mod offset;
+mod queue_room;
 mod read_journal;
 mod registry;
 mod snapshot;
 
 use std::sync::Arc;
 
+pub use append::Append;
 pub use backend::{Backend, Count, FeedRelay, OpenBackend, Role, StatementCounts};
 pub use coordination::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
 pub use deferred::DeferredStores;
-pub use journal::{Append, Journal, ReplayPage, WriterId};
-pub use limits::{
-    EVENT_BYTES_MAX, Limits, QueueRoom, check_append_bytes_max, check_queue_bytes_max,
-};
+pub use feed_page::{FeedPage, Room};
+pub use journal::{Journal, ReplayPage, WriterId};
+pub use limits::{EVENT_BYTES_MAX, Limits, check_append_bytes_max};
 pub use offset::{Offset, OffsetKey, OffsetStore};
+pub use queue_room::{QueueRoom, check_queue_bytes_max};
 pub use read_journal::{Change, ChangesPage, ChangesQuery, ReadJournal};
 pub use registry::{LocalServer, Registry, StoreKind, Table, read_table, write_table};
 pub use snapshot::{Snapshot, SnapshotStore};

@@ -6,10 +6,11 @@ use antiphon_base::time::Timestamp;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use super::Limits;
 use crate::event::{Payload, SequenceNr};
 use crate::identity::{PersistenceId, ReplicaId};
 use crate::version::VersionVector;
+use crate::{Error, Result};
 
 /// The state of an entity after one of its events, and all that replication needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,21 @@ impl Snapshot {
             },
         }
     }
+
+    /// Checks the size of the state.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the limit, when the state is larger than the store takes.
+    pub fn check_size(&self, persistence_id: &PersistenceId, limits: &Limits) -> Result<()> {
+        let (limit, actual) = (limits.snapshot_bytes_max, self.state.bytes.len());
+        if actual <= limit {
+            return Ok(());
+        }
+        Err(Error::rejected(format!(
+            "snapshot {} of `{persistence_id}`: expected a state of at most {limit} bytes, actual {actual}",
+            self.sequence_nr
+        )))
+    }
 }
 
 /// Snapshots of one place.
@@ -51,7 +67,7 @@ impl Snapshot {
 /// - `latest_snapshot` must return the snapshot with the highest number that is at most `last`, or
 ///   `None`.
 /// - `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than
-///   the journal's [`Limits`](super::Limits) say.
+///   the journal's [`Limits`] say.
 /// - `save_snapshot` must replace a snapshot with the same stream and number.
 /// - `delete_snapshots_to` must delete the snapshots with numbers up to and including `last`, and
 ///   no other; it is idempotent.
