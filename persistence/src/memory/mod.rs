@@ -9,13 +9,20 @@
 //!   append --> writers (open? sealed?) --> streams (expected = highest?) --> events + feed entry
 //! ```
 //!
+//! The rules stand in `streams`, `feed`, `tables` and `snapshots`, which know neither lock nor
+//! trait; the other files are the traits of the stores.
+//!
 //! A handle is a shared pointer: clones see the same stores, as the nodes of one place do. The data
 //! lives as long as a handle does.
 
 mod coordination;
 mod feed;
 mod journal;
+mod read_journal;
+mod snapshot_store;
 mod snapshots;
+mod streams;
+mod tables;
 
 use std::sync::Arc;
 
@@ -56,10 +63,10 @@ pub struct MemoryCounts {
 
 #[derive(Debug, Clone, Default)]
 struct State {
-    journal: journal::JournalState,
+    journal: streams::JournalState,
     feed: feed::FeedState,
     snapshots: snapshots::SnapshotState,
-    coordination: coordination::CoordinationState,
+    coordination: tables::CoordinationState,
     counts: MemoryCounts,
 }
 

@@ -1,67 +1,37 @@
-//! Snapshots and offsets in memory.
+//! The rules of snapshots and of the positions of readers.
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
-
-use super::MemoryStores;
-use crate::Result;
 use crate::event::SequenceNr;
 use crate::identity::PersistenceId;
-use crate::store::{Journal, Offset, OffsetKey, OffsetStore, Snapshot, SnapshotStore};
+use crate::store::{Offset, OffsetKey, Snapshot};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct SnapshotState {
     snapshots: BTreeMap<PersistenceId, BTreeMap<SequenceNr, Snapshot>>,
-    offsets: BTreeMap<OffsetKey, Offset>,
+    pub(super) offsets: BTreeMap<OffsetKey, Offset>,
 }
 
-#[async_trait]
-impl SnapshotStore for MemoryStores {
-    async fn save_snapshot(
-        &self,
-        persistence_id: &PersistenceId,
-        snapshot: &Snapshot,
-    ) -> Result<()> {
-        snapshot.check_size(persistence_id, &self.limits())?;
-        let all = &mut self.lock().snapshots.snapshots;
-        let stream = all.entry(persistence_id.clone()).or_default();
+impl SnapshotState {
+    /// Stores a snapshot, in place of one with the same number.
+    pub(super) fn save(&mut self, id: &PersistenceId, snapshot: &Snapshot) {
+        let stream = self.snapshots.entry(id.clone()).or_default();
         stream.insert(snapshot.sequence_nr, snapshot.clone());
-        Ok(())
     }
 
-    async fn latest_snapshot(
-        &self,
-        persistence_id: &PersistenceId,
-        last: SequenceNr,
-    ) -> Result<Option<Snapshot>> {
-        let state = self.lock_to_read();
-        let Some(stream) = state.snapshots.snapshots.get(persistence_id) else {
-            return Ok(None);
-        };
-        Ok(stream.range(..=last).next_back().map(|(_, snapshot)| snapshot.clone()))
+    /// The snapshot with the highest number that is at most `last`.
+    pub(super) fn latest(&self, id: &PersistenceId, last: SequenceNr) -> Option<&Snapshot> {
+        let (number, snapshot) = self.snapshots.get(id)?.range(..=last).next_back()?;
+        assert_eq!(*number, snapshot.sequence_nr, "a snapshot lies under its number");
+        Some(snapshot)
     }
 
-    async fn delete_snapshots_to(
-        &self,
-        persistence_id: &PersistenceId,
-        last: SequenceNr,
-    ) -> Result<()> {
-        if let Some(stream) = self.lock().snapshots.snapshots.get_mut(persistence_id) {
+    /// Deletes the snapshots up to and including `last`.
+    pub(super) fn delete_to(&mut self, id: &PersistenceId, last: SequenceNr) {
+        if let Some(stream) = self.snapshots.get_mut(id) {
             stream.retain(|sequence_nr, _| *sequence_nr > last);
+            let first = stream.first_key_value();
+            assert!(first.is_none_or(|(first, _)| *first > last), "a deleted snapshot is left");
         }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl OffsetStore for MemoryStores {
-    async fn load_offset(&self, key: &OffsetKey) -> Result<Offset> {
-        Ok(self.lock().snapshots.offsets.get(key).cloned().unwrap_or_default())
-    }
-
-    async fn save_offset(&self, key: &OffsetKey, offset: &Offset) -> Result<()> {
-        self.lock().snapshots.offsets.insert(key.clone(), offset.clone());
-        Ok(())
     }
 }
