@@ -78,6 +78,29 @@ pub enum FencedOutcome {
 /// - `put_fenced` writes all its rows or none.
 /// - A damaged row must be found whenever it is read, by `scan` or by its key: the call fails with
 ///   `Corrupt`, naming table and key.
+///
+/// # Example
+/// A new holder of a table ends the old one:
+/// ```
+/// use antiphon_persistence::memory::MemoryStores;
+/// use antiphon_persistence::store::{CasOutcome, FencedOutcome, FencingToken};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let tables = MemoryStores::new().stores().coordination;
+/// let created = tables.compare_and_set("leases", "homes", None, Some("node-1".into())).await?;
+/// assert_eq!(created, CasOutcome::Applied(1));
+/// let late = tables.compare_and_set("leases", "homes", None, Some("node-2".into())).await?;
+/// assert!(matches!(late, CasOutcome::Conflict(Some(row)) if row.value == "node-1"));
+///
+/// let rows = [("shard-1".into(), Some("node-1".into()))];
+/// tables.raise_token("homes", FencingToken(8)).await?;
+/// let old = tables.put_fenced("homes", FencingToken(7), &rows).await?;
+/// assert_eq!(old, FencedOutcome::Refused(FencingToken(8)));
+/// assert!(tables.scan("homes").await?.rows.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[async_trait]
 pub trait Coordination: Send + Sync + 'static {
     /// Number of times that another store was found behind this handle, such as a file that was
@@ -89,17 +112,23 @@ pub trait Coordination: Send + Sync + 'static {
 
     /// The whole table.
     ///
+    /// A cancelled call leaves nothing behind.
+    ///
     /// # Errors
     /// `Unavailable`.
     async fn scan(&self, table: &str) -> Result<TableRows>;
 
     /// The row with this key; `None` when there is none.
     ///
+    /// A cancelled call leaves nothing behind.
+    ///
     /// # Errors
     /// `Unavailable`.
     async fn read(&self, table: &str, key: &str) -> Result<Option<Row>>;
 
     /// Changes, creates or deletes a row, if the row has the expected version.
+    ///
+    /// A cancelled call may take effect, at once or later, or not: read the row before the next change.
     ///
     /// # Errors
     /// `Unavailable`, or `Timeout` when the outcome is unknown.
@@ -113,11 +142,15 @@ pub trait Coordination: Send + Sync + 'static {
 
     /// Raises the fencing token of the table.
     ///
+    /// A cancelled call may raise the token, at once or later, or not: call again.
+    ///
     /// # Errors
     /// `Unavailable` or `Timeout`: call again.
     async fn raise_token(&self, table: &str, token: FencingToken) -> Result<FencingToken>;
 
     /// Writes rows (`None` deletes), unless the table has a newer token.
+    ///
+    /// A cancelled call may write all rows, at once or later, or none.
     ///
     /// # Errors
     /// `Unavailable`, or `Timeout` when the outcome is unknown.

@@ -1,13 +1,22 @@
-//! Stores of another place that may be out of reach when a node starts.
+//! Stores that may be out of reach when a process starts.
 //!
-//! Until the stores arrive, each call that can fail answers `Unavailable` with the reason, so that
-//! a place starts and works while another place is lost.
+//! Until the stores are there, each call that can fail answers why they are not, so that a place
+//! starts and works while another place is lost. They come on one of two ways:
+//!
+//! - *given*: somebody else opens them, tells the reason while that fails, and hands them in;
+//! - *on demand*: each call opens them, until one succeeds; calls at the same time share one
+//!   attempt.
+//!
+//! Opening changes nothing, so a call before it has no effect: its error is never `Timeout`.
 
-use std::sync::{Arc, OnceLock};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 
 use super::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
@@ -16,9 +25,26 @@ use super::{
 };
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
-/// Stands for stores until they arrive. Cheap to clone.
+/// An attempt to open stores.
+pub type Opening = Pin<Box<dyn Future<Output = Result<Stores>> + Send>>;
+
+/// Stands for stores until they are there. Cheap to clone; clones share the stores.
+///
+/// ```
+/// use antiphon_persistence::memory::MemoryStores;
+/// use antiphon_persistence::store::DeferredStores;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let far = DeferredStores::default();
+/// far.waits("nobody answers");
+/// assert!(far.stores().coordination.scan("members").await.is_err());
+///
+/// far.arrived(MemoryStores::new().stores());
+/// assert!(far.stores().coordination.scan("members").await.is_ok());
+/// # });
+/// ```
 #[derive(Clone, Default)]
 pub struct DeferredStores {
     inner: Arc<Inner>,
@@ -26,11 +52,50 @@ pub struct DeferredStores {
 
 #[derive(Default)]
 struct Inner {
-    stores: OnceLock<Stores>,
+    stores: OnceCell<Stores>,
+    /// The reason why the stores are not there, as far as known.
     reason: Mutex<String>,
+    /// `None` when the stores are given.
+    demand: Option<Demand>,
+}
+
+struct Demand {
+    name: Arc<str>,
+    open: Box<dyn Fn() -> Opening + Send + Sync>,
+}
+
+impl Demand {
+    /// Opens the stores. The error begins with their name.
+    async fn open(&self) -> Result<Stores> {
+        (self.open)().await.map_err(|error| {
+            // opening changes nothing, so a timeout leaves no outcome unknown
+            let kind = match error.kind() {
+                ErrorKind::Timeout => ErrorKind::Unavailable,
+                kind @ (ErrorKind::Unavailable
+                | ErrorKind::Rejected
+                | ErrorKind::Fenced
+                | ErrorKind::Corrupt
+                | ErrorKind::Bug) => kind,
+            };
+            Error::new(kind, format!("{}: {error}", self.name)).with_source(error)
+        })
+    }
 }
 
 impl DeferredStores {
+    /// Stores that are there already.
+    pub fn opened(stores: Stores) -> Self {
+        let inner = Inner { stores: OnceCell::new_with(Some(stores)), ..Inner::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Stores that `open` opens at the first use, and again at each use until it succeeds. Error
+    /// messages begin with `name`.
+    pub fn on_demand(name: &str, open: impl Fn() -> Opening + Send + Sync + 'static) -> Self {
+        let demand = Some(Demand { name: name.into(), open: Box::new(open) });
+        Self { inner: Arc::new(Inner { demand, ..Inner::default() }) }
+    }
+
     /// All stores, usable at once.
     pub fn stores(&self) -> Stores {
         Stores::from_backend(Arc::new(self.clone()))
@@ -41,7 +106,7 @@ impl DeferredStores {
         *self.inner.reason.lock() = reason.into();
     }
 
-    /// The reason why the stores are missing; `None` when they have arrived.
+    /// The reason why the stores are missing; `None` when they are there.
     pub fn reason(&self) -> Option<String> {
         let reason = self.inner.reason.lock();
         self.inner.stores.get().is_none().then(|| reason.clone())
@@ -49,33 +114,46 @@ impl DeferredStores {
 
     /// Sends all further calls to `stores`. Only the first call counts.
     pub fn arrived(&self, stores: Stores) {
+        // a second call comes too late by its contract
         let _ = self.inner.stores.set(stores);
     }
 
-    fn get(&self) -> Result<&Stores> {
-        self.inner.stores.get().ok_or_else(|| {
-            let reason = self.reason().unwrap_or_default();
-            Error::unavailable(format!("the stores are not there yet: {reason}"))
-        })
+    /// The stores themselves, opened if they are opened on demand. A cancelled call leaves nothing
+    /// behind: the next one opens them anew.
+    ///
+    /// # Errors
+    /// - `Unavailable`, with the reason, when the stores are not there.
+    /// - The errors of the opening, for example `Rejected` when a retry cannot help. `Timeout` is
+    ///   `Unavailable` here.
+    pub async fn get(&self) -> Result<&Stores> {
+        let Inner { stores, demand, .. } = &*self.inner;
+        let Some(demand) = demand else {
+            return stores.get().ok_or_else(|| {
+                let reason = self.reason().unwrap_or_default();
+                Error::unavailable(format!("the stores are not there yet: {reason}"))
+            });
+        };
+        let opened = stores.get_or_try_init(|| demand.open()).await;
+        opened.inspect_err(|error| self.waits(error.to_string()))
     }
 }
 
 #[async_trait]
 impl Journal for DeferredStores {
     fn limits(&self) -> Limits {
-        self.get().map_or_else(|_| Limits::default(), |stores| stores.journal.limits())
+        self.inner.stores.get().map_or_else(Limits::default, |stores| stores.journal.limits())
     }
 
     async fn open_writer(&self, writer: &WriterId) -> Result<()> {
-        self.get()?.journal.open_writer(writer).await
+        self.get().await?.journal.open_writer(writer).await
     }
 
     async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
-        self.get()?.journal.append(writer, append).await
+        self.get().await?.journal.append(writer, append).await
     }
 
     async fn seal(&self, writer: &WriterId) -> Result<()> {
-        self.get()?.journal.seal(writer).await
+        self.get().await?.journal.seal(writer).await
     }
 
     async fn replay(
@@ -85,7 +163,7 @@ impl Journal for DeferredStores {
         last: SequenceNr,
         event_count_max: usize,
     ) -> Result<Vec<StoredEvent>> {
-        self.get()?.journal.replay(persistence_id, first, last, event_count_max).await
+        self.get().await?.journal.replay(persistence_id, first, last, event_count_max).await
     }
 
     async fn replay_page(
@@ -95,22 +173,22 @@ impl Journal for DeferredStores {
         last: SequenceNr,
         event_count_max: usize,
     ) -> Result<ReplayPage> {
-        self.get()?.journal.replay_page(persistence_id, first, last, event_count_max).await
+        self.get().await?.journal.replay_page(persistence_id, first, last, event_count_max).await
     }
 
     async fn highest(&self, persistence_id: &PersistenceId) -> Result<SequenceNr> {
-        self.get()?.journal.highest(persistence_id).await
+        self.get().await?.journal.highest(persistence_id).await
     }
 
     async fn delete_to(&self, persistence_id: &PersistenceId, last: SequenceNr) -> Result<()> {
-        self.get()?.journal.delete_to(persistence_id, last).await
+        self.get().await?.journal.delete_to(persistence_id, last).await
     }
 }
 
 #[async_trait]
 impl ReadJournal for DeferredStores {
     async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage> {
-        self.get()?.read_journal.changes(query).await
+        self.get().await?.read_journal.changes(query).await
     }
 
     async fn persistence_ids(
@@ -119,14 +197,14 @@ impl ReadJournal for DeferredStores {
         after: Option<&PersistenceId>,
         count_max: usize,
     ) -> Result<Vec<PersistenceId>> {
-        self.get()?.read_journal.persistence_ids(entity_type, after, count_max).await
+        self.get().await?.read_journal.persistence_ids(entity_type, after, count_max).await
     }
 }
 
 #[async_trait]
 impl SnapshotStore for DeferredStores {
     async fn save_snapshot(&self, id: &PersistenceId, snapshot: &Snapshot) -> Result<()> {
-        self.get()?.snapshots.save_snapshot(id, snapshot).await
+        self.get().await?.snapshots.save_snapshot(id, snapshot).await
     }
 
     async fn latest_snapshot(
@@ -134,22 +212,22 @@ impl SnapshotStore for DeferredStores {
         id: &PersistenceId,
         last: SequenceNr,
     ) -> Result<Option<Snapshot>> {
-        self.get()?.snapshots.latest_snapshot(id, last).await
+        self.get().await?.snapshots.latest_snapshot(id, last).await
     }
 
     async fn delete_snapshots_to(&self, id: &PersistenceId, last: SequenceNr) -> Result<()> {
-        self.get()?.snapshots.delete_snapshots_to(id, last).await
+        self.get().await?.snapshots.delete_snapshots_to(id, last).await
     }
 }
 
 #[async_trait]
 impl OffsetStore for DeferredStores {
     async fn load_offset(&self, key: &OffsetKey) -> Result<Offset> {
-        self.get()?.offsets.load_offset(key).await
+        self.get().await?.offsets.load_offset(key).await
     }
 
     async fn save_offset(&self, key: &OffsetKey, offset: &Offset) -> Result<()> {
-        self.get()?.offsets.save_offset(key, offset).await
+        self.get().await?.offsets.save_offset(key, offset).await
     }
 }
 
@@ -160,11 +238,11 @@ impl Coordination for DeferredStores {
     }
 
     async fn scan(&self, table: &str) -> Result<TableRows> {
-        self.get()?.coordination.scan(table).await
+        self.get().await?.coordination.scan(table).await
     }
 
     async fn read(&self, table: &str, key: &str) -> Result<Option<Row>> {
-        self.get()?.coordination.read(table, key).await
+        self.get().await?.coordination.read(table, key).await
     }
 
     async fn compare_and_set(
@@ -174,11 +252,11 @@ impl Coordination for DeferredStores {
         expected: Option<RowVersion>,
         value: Option<Bytes>,
     ) -> Result<CasOutcome> {
-        self.get()?.coordination.compare_and_set(table, key, expected, value).await
+        self.get().await?.coordination.compare_and_set(table, key, expected, value).await
     }
 
     async fn raise_token(&self, table: &str, token: FencingToken) -> Result<FencingToken> {
-        self.get()?.coordination.raise_token(table, token).await
+        self.get().await?.coordination.raise_token(table, token).await
     }
 
     async fn put_fenced(
@@ -187,14 +265,15 @@ impl Coordination for DeferredStores {
         token: FencingToken,
         rows: &[(Arc<str>, Option<Bytes>)],
     ) -> Result<FencedOutcome> {
-        self.get()?.coordination.put_fenced(table, token, rows).await
+        self.get().await?.coordination.put_fenced(table, token, rows).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
-    use crate::ErrorKind;
     use crate::memory::MemoryStores;
 
     #[tokio::test]
@@ -212,5 +291,32 @@ mod tests {
         put.await.unwrap();
         deferred.arrived(real);
         assert_eq!(stores.coordination.scan("members").await.unwrap().rows.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn stores_are_opened_again_until_they_are_there_and_then_never_more() {
+        let tried = Arc::new(AtomicU32::new(0));
+        let counts = tried.clone();
+        let stores = DeferredStores::on_demand("`Settings:Journal`", move || {
+            let attempt = counts.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                match attempt {
+                    0 => Err(Error::timeout("nobody answers")),
+                    1 => Err(Error::rejected("no tables")),
+                    _ => Ok(MemoryStores::new().stores()),
+                }
+            })
+        });
+
+        let error = stores.get().await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.to_string(), "`Settings:Journal`: nobody answers");
+        assert_eq!(stores.reason().as_deref(), Some("`Settings:Journal`: nobody answers"));
+        let scanned = stores.stores().coordination.scan("members").await;
+        assert_eq!(scanned.unwrap_err().kind(), ErrorKind::Rejected);
+        assert!(stores.get().await.is_ok());
+        assert!(stores.clone().stores().coordination.scan("members").await.is_ok());
+        assert_eq!(tried.load(Ordering::Relaxed), 3);
+        assert_eq!(stores.reason(), None);
     }
 }

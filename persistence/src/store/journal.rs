@@ -92,11 +92,48 @@ impl From<Vec<StoredEvent>> for ReplayPage {
 ///   [`Limits`]; the limit of an event must be [`EVENT_BYTES_MAX`](super::EVENT_BYTES_MAX).
 /// - A damaged row must be found whenever it is read: the call fails with `Corrupt`, naming table
 ///   and key. It must never return another value, and never take the damaged row for a missing row.
+/// - A cancelled (dropped) call must leave behind what its doc says, and must not disturb other
+///   calls.
 ///
-/// A cancelled (dropped) `append` may or may not take effect.
+/// # Example
+/// ```
+/// use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+/// use antiphon_persistence::identity::{PersistenceId, ReplicaId};
+/// use antiphon_persistence::memory::MemoryStores;
+/// use antiphon_persistence::store::{Append, WriterId};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let journal = MemoryStores::new().stores().journal;
+/// let writer = WriterId::new("node-1@7")?;
+/// journal.open_writer(&writer).await?;
+///
+/// let (id, origin) = (PersistenceId::parse("cart|c-1|DC-A")?, ReplicaId::new("DC-A")?);
+/// let meta = EventMeta {
+///     version: [(origin.clone(), 1)].into_iter().collect(),
+///     origin,
+///     source_seq: SequenceNr::new(1),
+///     concurrent: false,
+///     timestamp: Default::default(),
+/// };
+/// let payload = Payload { codec: 1, manifest: "added".into(), version: 1, bytes: "x".into() };
+/// let events = vec![StoredEvent { sequence_nr: SequenceNr::new(1), meta, payload }];
+/// let append = Append { persistence_id: id.clone(), expected: SequenceNr::ZERO, events };
+/// journal.append(&writer, append.clone()).await?;
+///
+/// // another append after the same number comes too late, and so does a sealed writer
+/// assert!(journal.append(&writer, append).await.is_err());
+/// journal.seal(&writer).await?;
+/// let read = journal.replay(&id, SequenceNr::new(1), SequenceNr::MAX, 100).await?;
+/// assert_eq!((read.len(), journal.highest(&id).await?), (1, SequenceNr::new(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
     /// Registers a new writer.
+    ///
+    /// A cancelled call may register the writer: the name is then used up.
     ///
     /// # Errors
     /// `Rejected` when it was opened before or is sealed.
@@ -109,17 +146,23 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Appends to the end of one stream. The store groups concurrent calls where that helps.
     ///
+    /// A cancelled call may take effect as a whole, at once or later, or not at all.
+    ///
     /// # Errors
     /// `Fenced`, `Rejected`, `Unavailable` (nothing was stored) or `Timeout` (unknown).
     async fn append(&self, writer: &WriterId, append: Append) -> Result<()>;
 
     /// Ends a writer for ever.
     ///
+    /// A cancelled call may seal the writer or not: call again.
+    ///
     /// # Errors
     /// `Unavailable` or `Timeout`: call again until it succeeds.
     async fn seal(&self, writer: &WriterId) -> Result<()>;
 
     /// The events `first..=last`, at most `event_count_max` of them.
+    ///
+    /// A cancelled call leaves nothing behind.
     ///
     /// # Errors
     /// `Corrupt` when a row cannot be read, naming stream and number; `Unavailable`.
@@ -135,7 +178,8 @@ pub trait Journal: Send + Sync + 'static {
     /// read has found it: whoever has the last event then needs no further read to know that.
     ///
     /// A store that overrides this function must take both from one moment: the events and the
-    /// number that [`Self::highest`] would have returned then.
+    /// number that [`Self::highest`] would have returned then. A cancelled call leaves nothing
+    /// behind.
     ///
     /// # Errors
     /// As [`Self::replay`].
@@ -151,11 +195,15 @@ pub trait Journal: Send + Sync + 'static {
 
     /// The highest number ever appended to the stream.
     ///
+    /// A cancelled call leaves nothing behind.
+    ///
     /// # Errors
     /// `Unavailable`.
     async fn highest(&self, persistence_id: &PersistenceId) -> Result<SequenceNr>;
 
     /// Deletes the events up to and including `last`.
+    ///
+    /// A cancelled call may delete the events, at once or later, or not: call again.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -65,7 +65,9 @@ impl Limits {
             bytes += Self::event_bytes(&event.meta, &event.payload);
             bytes <= self.append_bytes_max
         };
-        events.iter().take(event_count_max).take_while(fits).count().max(1)
+        let count = events.iter().take(event_count_max).take_while(fits).count().max(1);
+        assert!(count <= count_max, "{count} events fit, at most {count_max} were asked for");
+        count
     }
 
     /// The bytes of an append of these events, as the limits count them.

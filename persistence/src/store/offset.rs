@@ -66,15 +66,36 @@ pub struct OffsetKey {
 ///   reader and part.
 /// - `save_offset` must be durable when it returns, or may be lost by a crash as a whole: an older
 ///   position may come back, never another one.
+///
+/// # Example
+/// ```
+/// use antiphon_persistence::memory::MemoryStores;
+/// use antiphon_persistence::store::{Offset, OffsetKey};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let offsets = MemoryStores::new().stores().offsets;
+/// let key = OffsetKey { reader: "report".into(), part: "slices 0..16".into() };
+/// assert_eq!(offsets.load_offset(&key).await?, Offset::start());
+/// offsets.save_offset(&key, &Offset::new("17@2f")).await?;
+/// assert_eq!(offsets.load_offset(&key).await?, Offset::new("17@2f"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[async_trait]
 pub trait OffsetStore: Send + Sync + 'static {
     /// The stored position, or [`Offset::start`].
+    ///
+    /// A cancelled call leaves nothing behind.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn load_offset(&self, key: &OffsetKey) -> Result<Offset>;
 
     /// Stores a position.
+    ///
+    /// A cancelled call may store the position, at once or later, or not: a position that is saved
+    /// meanwhile may then be replaced by the older one.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout`.

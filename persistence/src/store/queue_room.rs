@@ -18,7 +18,8 @@ impl QueueRoom {
     /// Room for `queue_bytes_max` bytes, in units of 1024.
     pub fn new(queue_bytes_max: usize) -> Self {
         let units = (queue_bytes_max / ROOM_UNIT).clamp(1, ROOM_MAX);
-        let unit_count = u32::try_from(units).unwrap_or(u32::MAX);
+        assert!(units > 0, "a room without a unit gives no append its turn");
+        let unit_count = u32::try_from(units).expect("the constant is below 2^32");
         Self { units: Arc::new(Semaphore::new(units)), unit_count }
     }
 
@@ -31,7 +32,9 @@ impl QueueRoom {
         let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
         let units = units.clamp(1, self.unit_count);
         let taken = self.units.clone().acquire_many_owned(units).await;
-        taken.map_err(|_| Error::bug("the room for appends that wait is closed"))
+        let taken = taken.map_err(|_| Error::bug("the room for appends that wait is closed"))?;
+        assert_eq!(taken.num_permits(), units as usize, "the room that an append takes");
+        Ok(taken)
     }
 }
 

@@ -67,15 +67,52 @@ pub struct ChangesPage {
 ///   the events that took the place of the lost part.
 /// - `persistence_ids` must return each stream of the type once, sorted by text, after `after`
 ///   (exclusive), at most `count_max`.
+///
+/// # Example
+/// A reader that goes through the whole feed:
+/// ```
+/// use antiphon_persistence::identity::{ReplicaId, SliceRange};
+/// use antiphon_persistence::memory::MemoryStores;
+/// use antiphon_persistence::store::{ChangesQuery, Offset};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let read_journal = MemoryStores::new().stores().read_journal;
+/// let mut query = ChangesQuery {
+///     entity_type: "cart".into(),
+///     replica: ReplicaId::new("DC-A")?,
+///     slices: SliceRange::ALL,
+///     after: Offset::start(),
+///     change_count_max: 100,
+/// };
+/// loop {
+///     let page = read_journal.changes(&query).await?;
+///     for change in &page.changes {
+///         println!("{} has events up to {}", change.persistence_id, change.highest);
+///     }
+///     // store this position, and go on from it after a restart
+///     query.after = page.through;
+///     if !page.more {
+///         break;
+///     }
+/// }
+/// assert!(read_journal.persistence_ids("cart", None, 100).await?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[async_trait]
 pub trait ReadJournal: Send + Sync + 'static {
     /// The next page of the change feed.
+    ///
+    /// A cancelled call leaves nothing behind, and moves no position.
     ///
     /// # Errors
     /// `Unavailable`; `Rejected` when the offset is not from this store; `Corrupt`.
     async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage>;
 
     /// The streams of an entity type, by pages.
+    ///
+    /// A cancelled call leaves nothing behind.
     ///
     /// # Errors
     /// `Unavailable`.

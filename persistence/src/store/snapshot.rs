@@ -75,9 +75,33 @@ impl Snapshot {
 /// - A snapshot that is damaged, or of a form that the store does not know, must be passed over for
 ///   the newest one before it that is sound, logged and counted. A caller that cannot use a
 ///   snapshot asks for the one before it, with its number less one as `last`.
+///
+/// # Example
+/// ```
+/// use antiphon_persistence::event::SequenceNr;
+/// use antiphon_persistence::identity::PersistenceId;
+/// use antiphon_persistence::memory::MemoryStores;
+/// use antiphon_persistence::store::Snapshot;
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let snapshots = MemoryStores::new().stores().snapshots;
+/// let id = PersistenceId::parse("cart|c-1|DC-A")?;
+/// for number in [10, 20] {
+///     snapshots.save_snapshot(&id, &Snapshot::void(SequenceNr::new(number))).await?;
+/// }
+/// snapshots.delete_snapshots_to(&id, SequenceNr::new(10)).await?;
+/// let newest = snapshots.latest_snapshot(&id, SequenceNr::MAX).await?;
+/// assert_eq!(newest, Some(Snapshot::void(SequenceNr::new(20))));
+/// assert_eq!(snapshots.latest_snapshot(&id, SequenceNr::new(19)).await?, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[async_trait]
 pub trait SnapshotStore: Send + Sync + 'static {
     /// Stores a snapshot.
+    ///
+    /// A cancelled call may store the snapshot as a whole, at once or later, or not at all.
     ///
     /// # Errors
     /// `Rejected` when it is too large; `Unavailable` or `Timeout`.
@@ -89,6 +113,8 @@ pub trait SnapshotStore: Send + Sync + 'static {
 
     /// The newest snapshot at or before `last`.
     ///
+    /// A cancelled call leaves nothing behind.
+    ///
     /// # Errors
     /// `Unavailable`.
     async fn latest_snapshot(
@@ -98,6 +124,8 @@ pub trait SnapshotStore: Send + Sync + 'static {
     ) -> Result<Option<Snapshot>>;
 
     /// Deletes snapshots.
+    ///
+    /// A cancelled call may delete all of them or some, at once or later: call again.
     ///
     /// # Errors
     /// `Unavailable`.
