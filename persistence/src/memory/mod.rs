@@ -10,12 +10,14 @@
 //! ```
 //!
 //! The rules stand in `streams`, `feed`, `tables` and `snapshots`, which know neither lock nor
-//! trait; the other files are the traits of the stores.
+//! trait; the other files are the traits of the stores. [`FaultyStores`] puts the faults of a test
+//! between a caller and any stores.
 //!
 //! A handle is a shared pointer: clones see the same stores, as the nodes of one place do. The data
 //! lives as long as a handle does.
 
 mod coordination;
+mod faulty;
 mod feed;
 mod journal;
 mod read_journal;
@@ -27,6 +29,8 @@ mod tables;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+
+pub use faulty::{Answer, Call, Fault, FaultyStores, StoreKind};
 
 use crate::store::Stores;
 
