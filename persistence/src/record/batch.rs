@@ -59,7 +59,15 @@ pub fn events_bytes(events: &[StoredEvent]) -> usize {
 pub const HEAD_BYTES_MAX: usize = 11;
 
 /// Appends the record of `events` to `out`.
+///
+/// # Panics
+/// When the sequence numbers are not consecutive, as far as the first and the last one tell: they
+/// are not stored, so the events would be read back under other numbers.
 pub fn put(out: &mut Vec<u8>, events: &[StoredEvent]) {
+    if let (Some(first), Some(last)) = (events.first(), events.last()) {
+        let expected = first.sequence_nr.plus(events.len() as u64 - 1);
+        assert_eq!(last.sequence_nr, expected, "the last of consecutive events");
+    }
     out.push(FORMAT);
     put_number(out, events.len() as u64);
     for event in events {
@@ -116,6 +124,7 @@ pub fn decode_into(
     bytes: &Bytes,
 ) -> Result<u64, Unreadable> {
     let mut reader = Reader(bytes);
+    let before = events.len();
     if reader.byte()? != FORMAT {
         return Err("its format is not 1");
     }
@@ -127,6 +136,7 @@ pub fn decode_into(
         events.push(names.event(first.plus(index), &mut reader, bytes)?);
     }
     reader.end()?;
+    assert_eq!((events.len() - before) as u64, count, "events of one record");
     Ok(count)
 }
 

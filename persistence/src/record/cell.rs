@@ -21,6 +21,7 @@ pub fn encode(table: &str, row: &str, version: RowVersion, value: &[u8]) -> Vec<
     let mut out = Vec::with_capacity(value.len() + SEAL_BYTES);
     out.extend_from_slice(value);
     seal(key(table, row, version), &mut out);
+    assert_eq!(out.len(), value.len() + SEAL_BYTES, "a value and its checksum");
     out
 }
 

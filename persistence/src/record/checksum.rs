@@ -89,6 +89,7 @@ impl Checksum {
 
     fn add_long(&mut self, bytes: &[u8]) {
         let Self { short, used, long } = self;
+        assert!(*used <= SHORT_BYTES_MAX, "{used} bytes of {SHORT_BYTES_MAX} are collected");
         let long = long.get_or_insert_with(|| {
             let mut long = Box::new(Xxh64::new(0));
             long.update(&short[..*used]);

@@ -66,7 +66,10 @@ pub fn decode(
         Some(_) => return Err("its format is not 2"),
         None => return Err("it is empty"),
     }
-    open(key(stream, sequence_nr), bytes)?;
+    if open(key(stream, sequence_nr), bytes)?.is_empty() {
+        return Err("it ends too early");
+    }
+    assert!(bytes.len() > SEAL_BYTES, "a record that was opened has its format and its checksum");
     let body = bytes.slice(..bytes.len() - SEAL_BYTES);
     let mut reader = Reader(&body[1..]);
     if reader.number()? != sequence_nr.value() {

@@ -60,6 +60,7 @@ impl Report {
         if self.damages.len() < DAMAGE_COUNT_MAX {
             self.damages.push(Damage { table, key: key.into(), what: what.into() });
         }
+        assert!(self.damages.len() as u64 <= self.damage_count, "a damage that is not counted");
     }
 }
 

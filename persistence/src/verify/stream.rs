@@ -28,6 +28,7 @@ impl StreamCheck {
     /// Checks the next event; returns the problem, if there is one.
     pub fn event(&mut self, event: &StoredEvent) -> Option<String> {
         let (actual, expected) = (event.sequence_nr.value(), self.next);
+        assert!(expected > 0, "the first event of a stream has the number 1");
         if actual != expected {
             (self.next, self.began_late) = (actual.saturating_add(1), true);
             self.seen.merge(&event.meta.version);
