@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antiphon_base::Result;
+use antiphon_base::{Error, Result};
 use antiphon_persistence::record::cell;
 use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::store::{
@@ -75,7 +75,7 @@ impl Coordination for SqliteStores {
             .run_reading(move |connection| {
                 let mut head = Head::read(connection, &table)?;
                 if to > head.token() {
-                    head.token = signed(to.0);
+                    head.raise(to)?;
                     head.save(connection)?;
                 }
                 Ok(head.token())
@@ -96,7 +96,7 @@ impl Coordination for SqliteStores {
                 if head.token() > given {
                     return Ok(FencedOutcome::Refused(head.token()));
                 }
-                head.token = signed(given.0);
+                head.raise(given)?;
                 for (key, value) in rows {
                     let before = there.remove(&key);
                     let version = head.put(connection, &key, before.as_ref(), value.as_deref())?;
@@ -167,10 +167,18 @@ impl Head {
             check_all(connection)?;
             return Ok(Self { table: table.to_owned(), token: 0, digest: 0 });
         };
-        if sum != of_token(table, token, digest) {
+        if sum != of_token(table, token, digest) || token < 0 {
             return Err(Unread::Row(format!("table `tokens`, `{table}`: {DAMAGED}")));
         }
         Ok(Self { table: table.to_owned(), token, digest: digest.cast_unsigned() })
+    }
+
+    /// Raises the token to one that is at least as high.
+    fn raise(&mut self, to: FencingToken) -> Read<()> {
+        assert!(to >= self.token(), "the token of `{}` goes back to {to:?}", self.table);
+        self.token = signed("fencing token", to.0)?;
+        assert_eq!(self.token(), to, "the token of `{}` is stored as another one", self.table);
+        Ok(())
     }
 
     /// Reads the head and all rows by key. The checksums of the rows must add up to the head's
@@ -205,20 +213,22 @@ impl Head {
         key: &str,
         before: Option<&Cell>,
         value: Option<&[u8]>,
-    ) -> rusqlite::Result<RowVersion> {
+    ) -> Read<RowVersion> {
+        assert!(before.is_none_or(|cell| *cell.row.key == *key), "a row of another key");
         let table = &*self.table;
         self.digest ^= before.map_or(0, |cell| cell.sum);
         let Some(value) = value else {
-            connection
+            let deleted = connection
                 .prepare_cached("DELETE FROM cells WHERE cell_table = ?1 AND cell_key = ?2")?
                 .execute([table, key])?;
+            assert!(deleted <= 1, "{deleted} rows of one key were deleted");
             return Ok(0);
         };
         let version = before.map_or(0, |cell| cell.row.version) + 1;
         let record = cell::encode(table, key, version, value);
         connection
             .prepare_cached("INSERT OR REPLACE INTO cells VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![table, key, signed(version), record])?;
+            .execute(params![table, key, signed("row version", version)?, record])?;
         self.digest ^= cell::checksum(&record);
         Ok(version)
     }
@@ -251,6 +261,12 @@ fn check_all(connection: &Connection) -> Read<()> {
     Ok(())
 }
 
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+/// The number as the file keeps it. A number without a form there would be read back as another.
+fn signed(what: &str, number: u64) -> Read<i64> {
+    i64::try_from(number).map_err(|_| {
+        Unread::Other(Error::rejected(format!(
+            "{what}: expected at most {}, actual {number}",
+            i64::MAX
+        )))
+    })
 }

@@ -15,24 +15,31 @@
 //! `README.md` of this crate explains the schema.
 
 mod backend;
+mod batch_row;
+mod chain;
 mod coordination;
+mod delete;
 mod error;
 mod feed;
 mod file;
+mod head;
 mod journal;
 mod offsets;
 mod peek;
 mod position;
-mod reader;
+mod read;
+mod read_journal;
 mod record_error;
 mod schema;
 mod settings;
 mod snapshots;
 mod stats;
 mod stores;
+mod stream_names;
 mod sums;
 mod verify;
 mod writer;
+mod writer_row;
 
 pub use antiphon_persistence::store::Role;
 pub use backend::{SqliteJournal, SqliteKind};

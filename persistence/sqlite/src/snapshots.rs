@@ -1,6 +1,6 @@
 //! Snapshots, one row each. A read passes over damaged snapshots for the newest intact one.
 
-use antiphon_base::Result;
+use antiphon_base::{Error, Result};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::snapshot;
@@ -16,7 +16,15 @@ impl SnapshotStore for SqliteStores {
     async fn save_snapshot(&self, id: &PersistenceId, snapshot: &Snapshot) -> Result<()> {
         snapshot.check_size(id, &self.limits())?;
         let record = snapshot::encode(id, snapshot);
-        let (id, sequence_nr) = (id.as_str().to_owned(), number(snapshot.sequence_nr));
+        // a number without a form in the file would be read back as another one
+        let sequence_nr = i64::try_from(snapshot.sequence_nr.value()).map_err(|_| {
+            Error::rejected(format!(
+                "snapshot {} of `{id}`: expected a number of at most {}",
+                snapshot.sequence_nr,
+                i64::MAX
+            ))
+        })?;
+        let id = id.as_str().to_owned();
         self.writer()?
             .run(move |connection| {
                 connection
@@ -44,7 +52,10 @@ impl SnapshotStore for SqliteStores {
                 let (number, record): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
                 let sequence_nr = SequenceNr::new(u64::try_from(number).unwrap_or(0));
                 match snapshot::decode(&name, sequence_nr, &record.into()) {
-                    Ok(snapshot) => return Ok(Some(snapshot)),
+                    Ok(snapshot) => {
+                        assert_eq!(snapshot.sequence_nr, sequence_nr, "a snapshot of its row");
+                        return Ok(Some(snapshot));
+                    }
                     Err(why) => {
                         count(&counters.snapshots_damaged, 1);
                         tracing::error!(
@@ -73,6 +84,7 @@ impl SnapshotStore for SqliteStores {
     }
 }
 
+/// The bound of a range of numbers: no stored number is above the largest one of the file.
 fn number(sequence_nr: SequenceNr) -> i64 {
     i64::try_from(sequence_nr.value()).unwrap_or(i64::MAX)
 }

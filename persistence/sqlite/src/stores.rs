@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::store::Stores;
+use rusqlite::Connection;
 
-use crate::feed::FeedCache;
+use crate::feed::Feed;
 use crate::file::Watch;
-use crate::reader::Readers;
+use crate::read::Readers;
+use crate::record_error::Unread;
 use crate::stats::Counters;
 use crate::writer::Writer;
 use crate::{Role, SqliteSettings, SqliteStats, schema};
@@ -27,8 +29,8 @@ pub(crate) struct Inner {
     /// Declared before the readers, so dropped first: the writer ends before the readers'
     /// connections close.
     pub(crate) writer: Option<Writer>,
-    pub(crate) readers: Readers,
-    pub(crate) feed: FeedCache,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) feed: Feed,
     pub(crate) counters: Arc<Counters>,
     pub(crate) path: PathBuf,
     pub(crate) settings: SqliteSettings,
@@ -73,20 +75,29 @@ impl SqliteStores {
                 (None, None)
             }
         };
-        let readers = Readers::new(&path, &settings);
-        let feed = FeedCache::new(settings.feed_cache_max);
+        let readers = Readers::new(&path, &settings, watch.clone(), counters.clone());
+        let readers = Arc::new(readers);
+        let feed =
+            Feed::new(path.clone(), settings.feed_cache_max, readers.clone(), counters.clone());
         let inner = Inner { watch, writer, readers, feed, counters, path, settings };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Checks whether the file is still the one that was opened. Every commit checks too; call this
+    /// Checks whether the file is still the one that was opened, and whether it can be written. Every commit checks too; call this
     /// now and then, so that a change is noticed while nothing is written. It takes a few calls of
     /// the operating system, and blocks as long as they take.
     ///
     /// # Errors
-    /// `Fenced`, with the cause, from the first time on that the file or a file beside it was
-    /// moved, deleted or replaced: this store takes nothing any more. Never for a [`Role::Reader`].
+    /// - `Fenced`, with the cause, from the first time on that the file or a file beside it was
+    ///   moved, deleted or replaced: this store takes nothing any more.
+    /// - `Bug`, with the cause, when the writer was stopped by a fault of the program: nothing is
+    ///   written until the file is opened anew.
+    ///
+    /// Never for a [`Role::Reader`].
     pub fn check_file(&self) -> Result<()> {
+        if let Some(stopped) = self.inner.writer.as_ref().and_then(Writer::stopped) {
+            return Err(stopped);
+        }
         self.inner.watch.as_ref().map_or(Ok(()), |watch| watch.check())
     }
 
@@ -104,12 +115,23 @@ impl SqliteStores {
     /// when an append succeeded since, or when no transaction failed in the last 10 s.
     pub fn trouble(&self) -> Option<String> {
         let lost = self.inner.watch.as_ref().and_then(|watch| watch.known().err());
+        let lost = lost.or_else(|| self.inner.writer.as_ref().and_then(Writer::stopped));
         lost.map(|error| error.to_string()).or_else(|| self.inner.counters.trouble())
     }
 
     /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// Runs `work` in one read transaction. A cancelled call that has begun runs to its end, and its
+    /// result is dropped.
+    pub(crate) async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> std::result::Result<T, Unread> + Send + 'static,
+    {
+        self.inner.readers.run(doing, move |transaction, _| work(transaction)).await
     }
 
     pub(crate) fn writer(&self) -> Result<&Writer> {

@@ -147,6 +147,28 @@ async fn an_append_that_meets_a_column_of_another_type_fails_alone() {
     }
 }
 
+/// Its batch would have come before its predecessor, so that the stream could not be read any more.
+#[tokio::test]
+async fn an_append_to_a_stream_whose_newest_batch_is_lost_is_refused() {
+    let folder = TempDir::new().expect("as the test expects");
+    let path = folder.path().join("a.db");
+    write(&path).await;
+    let other = Connection::open(&path).expect("as the test expects");
+    let sql = "DELETE FROM batches WHERE ordinal = 2";
+    assert_eq!(other.execute(sql, []).expect("as the test expects"), 1);
+    drop(other);
+
+    let stores = SqliteStores::open(&path, SqliteSettings::default()).expect("as the test expects");
+    let writer = WriterId::new("n@1").expect("a name");
+    for _ in 0..2 {
+        let error = stores.append(&writer, append("bad", 2)).await.expect_err("a lost batch");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("`batches`, ordinal 2"), "{error}");
+    }
+    assert_eq!(stores.stats().rows_damaged, 2);
+    stores.append(&writer, append("good", 2)).await.expect("the other streams go on");
+}
+
 #[tokio::test]
 async fn a_damaged_snapshot_is_passed_over_for_an_older_one_and_counted() {
     let folder = TempDir::new().expect("as the test expects");

@@ -1,123 +1,26 @@
 //! An append within a transaction: its writer must be open, and the stream must end where the
 //! append expects.
 
-use std::path::Path;
-
-use antiphon_base::{Error, Result};
+use antiphon_base::Result;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
+use antiphon_persistence::record::{batch, version};
 use antiphon_persistence::store::{Append, WriterId};
 use antiphon_persistence::version::VersionVector;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::record_error::{damaged, is_of_row};
-
-use super::streams::{End, Found, Streams, stream_end};
-use crate::sums::{BatchHeader, of_events, of_head, of_writer};
-use antiphon_persistence::record::checksum::DAMAGED;
-use antiphon_persistence::record::{batch, version};
+use super::ends::Streams;
+use super::refusal::Refusal;
+use super::writer_states::WriterStates;
+use crate::batch_row::BatchHeader;
+use crate::head::{End, Found, create_stream, stream_end};
+use crate::sums::of_events;
+use crate::writer_row::{WriterState, damaged_writer};
 
 /// Batches of a stream from one mark to the next: a replay follows the chain at most this far
 /// beyond the events that it returns.
 pub(crate) const MARK_EVERY: i64 = 64;
-
-/// State of a writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WriterState {
-    Unknown,
-    Open,
-    Sealed,
-    /// The row differs from the row that was written.
-    Damaged,
-}
-
-/// The message for [`WriterState::Damaged`].
-pub(crate) fn damaged_writer(writer: &WriterId) -> String {
-    format!("table `writers`, `{writer}`: {DAMAGED}")
-}
-
-/// Reads the state of a writer.
-pub(crate) fn writer_state(connection: &Connection, writer: &str) -> rusqlite::Result<WriterState> {
-    let found: rusqlite::Result<Option<(i64, i64)>> = connection
-        .prepare_cached("SELECT sealed, checksum FROM writers WHERE writer = ?1")?
-        .query_row([writer], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional();
-    let found = match found {
-        Err(error) if is_of_row(&error) => return Ok(WriterState::Damaged),
-        found => found?,
-    };
-    Ok(match found {
-        None => WriterState::Unknown,
-        Some((sealed, sum)) if sum != of_writer(writer, sealed) => WriterState::Damaged,
-        Some((0, _)) => WriterState::Open,
-        Some(_) => WriterState::Sealed,
-    })
-}
-
-/// Registers a new writer.
-pub(crate) fn insert_writer(connection: &Connection, writer: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO writers VALUES (?1, 0, ?2)")?
-        .execute(params![writer, of_writer(writer, 0)])?;
-    Ok(())
-}
-
-/// Seals a writer, known or not, damaged or not: a seal is always allowed.
-pub(crate) fn seal_writer(connection: &Connection, writer: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO writers VALUES (?1, 1, ?2)")?
-        .execute(params![writer, of_writer(writer, 1)])?;
-    Ok(())
-}
-
-/// The states that this transaction has read. No other process can change them while it runs. A
-/// list, because a process has few writers.
-#[derive(Default)]
-pub(super) struct WriterStates(Vec<(WriterId, WriterState)>);
-
-impl WriterStates {
-    /// Forgets all states, because another write of this transaction may have sealed a writer.
-    pub(super) fn forget(&mut self) {
-        self.0.clear();
-    }
-
-    fn get(&mut self, connection: &Connection, writer: &WriterId) -> rusqlite::Result<WriterState> {
-        if let Some((_, state)) = self.0.iter().find(|(known, _)| known == writer) {
-            return Ok(*state);
-        }
-        let state = writer_state(connection, writer.as_str())?;
-        self.0.push((writer.clone(), state));
-        Ok(state)
-    }
-}
-
-/// Reason why an append was not stored.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    Sealed(WriterId),
-    NeverOpened(WriterId),
-    OtherEnd { persistence_id: String, expected: SequenceNr, actual: i64 },
-    Damaged(String),
-}
-
-impl Refusal {
-    pub(super) fn into_error(self, path: &Path) -> Error {
-        match self {
-            Self::Damaged(what) => damaged(path, "appending", &what),
-            Self::Sealed(writer) => {
-                Error::fenced(format!("writer `{writer}` is sealed: its node was declared dead"))
-            }
-            Self::NeverOpened(writer) => {
-                Error::rejected(format!("writer `{writer}` was never opened"))
-            }
-            Self::OtherEnd { persistence_id, expected, actual } => Error::fenced(format!(
-                "append to `{persistence_id}`: expected highest sequence number {expected}, actual {actual}: another \
-                 writer was faster"
-            )),
-        }
-    }
-}
 
 /// An append whose events were encoded by its caller, off the writer thread.
 pub(crate) struct EncodedAppend {
@@ -153,17 +56,22 @@ impl<'a> Statements<'a> {
 }
 
 impl EncodedAppend {
+    /// Encodes an append that was checked: it has events, and at most `bytes_max` encoded bytes.
     pub(super) fn new(
         writer: &WriterId,
         append: Append,
+        bytes_max: usize,
         answer: oneshot::Sender<Result<()>>,
         room: OwnedSemaphorePermit,
     ) -> Self {
+        assert!(!append.events.is_empty(), "a batch has an event");
         let mut seen = VersionVector::new();
         for event in &append.events {
             seen.merge(&event.meta.version);
         }
         let (seen, events) = (version::encode(&seen), batch::encode(&append.events));
+        // the room that the append took, and its limits, were counted before it was encoded
+        assert!(events.len() <= bytes_max, "{} bytes, counted {bytes_max}", events.len());
         Self {
             writer: writer.clone(),
             persistence_id: append.persistence_id,
@@ -210,7 +118,8 @@ impl EncodedAppend {
             }
         }
         let id = &self.persistence_id;
-        let guess = streams.guess(id).filter(|end| self.follows(*end));
+        let fits = |end: &End| self.follows(*end) && end.newest < *next_ordinal;
+        let guess = streams.guess(id).filter(fits);
         let moved = match guess {
             Some(end) => self.move_head(statements, end, *next_ordinal)?,
             None => None,
@@ -222,7 +131,7 @@ impl EncodedAppend {
                     Found::End(end) => end,
                     Found::Damaged(what) => return Ok(Err(Refusal::Damaged(what))),
                     Found::Nothing if self.expected == SequenceNr::ZERO => {
-                        Streams::create(connection, id)?
+                        create_stream(connection, id)?
                     }
                     Found::Nothing => return Ok(Err(self.other_end(0))),
                 };
@@ -230,9 +139,13 @@ impl EncodedAppend {
                     streams.remember(id, end);
                     return Ok(Err(self.other_end(end.highest)));
                 }
+                if let Some(what) = self.lost_batch(end, *next_ordinal) {
+                    return Ok(Err(Refusal::Damaged(what)));
+                }
                 match self.move_head(statements, end, *next_ordinal)? {
                     Some(end) => end,
-                    None => return Ok(Err(self.other_end(end.highest))),
+                    // the row was read in this transaction, and nobody else can write
+                    None => return Ok(Err(Refusal::Damaged(self.other_head(end)))),
                 }
             }
         };
@@ -254,6 +167,20 @@ impl EncodedAppend {
         }
     }
 
+    /// The damage of a stream whose newest batch has an ordinal that is not given out yet: the file
+    /// has lost its newest batches, and a batch of this append would precede its predecessor.
+    fn lost_batch(&self, end: End, ordinal: i64) -> Option<String> {
+        let (id, newest) = (&self.persistence_id, end.newest);
+        (newest >= ordinal).then(|| {
+            format!("table `batches`, ordinal {newest}, the newest of `{id}`: its row is missing")
+        })
+    }
+
+    fn other_head(&self, end: End) -> String {
+        let id = &self.persistence_id;
+        format!("table `heads`, stream {} (`{id}`): its row is not found again", end.stream)
+    }
+
     /// Moves the head if it is the expected one: the second guard against two writers, besides the
     /// seal.
     fn move_head(
@@ -262,14 +189,16 @@ impl EncodedAppend {
         end: End,
         ordinal: i64,
     ) -> rusqlite::Result<Option<End>> {
+        assert!(self.follows(end), "an append that does not follow the end of its stream");
+        assert!(ordinal > end.newest, "batch {ordinal} after batch {} of its stream", end.newest);
         let mut moved = End {
-            highest: end.highest.saturating_add(self.events_stored()),
+            highest: end.highest + self.events_stored(),
             newest: ordinal,
             previous: end.newest,
             depth: end.depth + 1,
             ..end
         };
-        moved.checksum = of_head(self.persistence_id.as_str(), moved);
+        moved.checksum = moved.sum(self.persistence_id.as_str());
         let changed = statements.move_head.execute(params![
             end.stream,
             moved.highest,
@@ -282,6 +211,7 @@ impl EncodedAppend {
             end.depth,
             end.checksum
         ])?;
+        assert!(changed <= 1, "{changed} heads of one stream were moved");
         Ok((changed == 1).then_some(moved))
     }
 
@@ -292,6 +222,8 @@ impl EncodedAppend {
         end: End,
     ) -> rusqlite::Result<()> {
         let first = end.highest - self.events_stored() + 1;
+        assert!(0 < first && first <= end.highest, "events {first} to {}", end.highest);
+        assert!(end.previous < end.newest, "a batch comes after the batch before it");
         let header = BatchHeader {
             ordinal: end.newest,
             stream: end.stream,
@@ -302,7 +234,7 @@ impl EncodedAppend {
             events_checksum: self.events_checksum,
             checksum: 0,
         };
-        statements.insert_batch.execute(params![
+        let stored = statements.insert_batch.execute(params![
             header.ordinal,
             header.stream,
             header.first,
@@ -313,6 +245,7 @@ impl EncodedAppend {
             header.sum(self.persistence_id.as_str(), &self.seen),
             self.events
         ])?;
+        assert_eq!(stored, 1, "rows of one batch");
         if end.depth % MARK_EVERY == 0 {
             connection
                 .prepare_cached("INSERT INTO marks VALUES (?1, ?2, ?3)")?
@@ -322,6 +255,6 @@ impl EncodedAppend {
     }
 
     fn events_stored(&self) -> i64 {
-        i64::try_from(self.event_count).unwrap_or(i64::MAX)
+        i64::try_from(self.event_count).expect("the events were in memory")
     }
 }

@@ -4,15 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::guard;
 use antiphon_base::lasting::LastingFault;
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_base::{Error, Result};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::Write;
-use super::append::{Refusal, Statements, WriterStates};
-use super::streams::Streams;
+use super::append::Statements;
+use super::ends::Streams;
+use super::refusal::Refusal;
+use super::stop::Stop;
+use super::write::Write;
+use super::writer_states::WriterStates;
 use crate::SqliteSettings;
 use crate::error::{copy_of, from_sqlite};
 use crate::file::Watch;
@@ -30,8 +34,8 @@ pub(super) struct Groups {
     watch: Arc<Watch>,
     streams: Streams,
     fault: LastingFault,
-    /// The highest ordinal so far. The newest batch is never removed, so a lower ordinal belongs to
-    /// another file.
+    /// The next ordinal after the last group that was committed. The newest batch is never removed,
+    /// so a lower next ordinal belongs to another file.
     ordinal: i64,
 }
 
@@ -52,17 +56,26 @@ impl Groups {
         Self { connection, path, settings, counters, writes, watch, streams, fault, ordinal: 0 }
     }
 
-    /// Works until the last handle is gone and the queue is empty.
-    pub(super) fn run(mut self) {
-        while let Some(first) = self.writes.blocking_recv() {
-            let group = self.collect(first);
-            self.commit(group);
+    /// Works until the last handle is gone and the queue is empty, or until an assertion does not
+    /// hold: that stops the thread, and `stop` tells the reason to every later write.
+    pub(super) fn run(mut self, stop: &Stop) {
+        let path = self.path.clone();
+        let worked = guard::call("the writer of the SQLite store", &path.display(), || self.work());
+        if let Err(failure) = worked {
+            stop.set(&path, &failure.text);
         }
         if self.watch.check().is_err() {
             // SQLite would remove a write-ahead log by its name, which may now be the name of the
             // right file's log; while this connection exists, no other connection of this process
             // is the last one
             std::mem::forget(self.connection);
+        }
+    }
+
+    fn work(&mut self) {
+        while let Some(first) = self.writes.blocking_recv() {
+            let group = self.collect(first);
+            self.commit(group);
         }
     }
 
@@ -81,6 +94,7 @@ impl Groups {
     fn commit(&mut self, mut group: Vec<Write>) {
         match self.transaction(&mut group) {
             Ok(outcomes) => {
+                assert_eq!(outcomes.len(), group.len(), "each write of a group has its outcome");
                 count(&self.counters.groups, 1);
                 if let Some(line) = self.fault.worked(SystemClock.now()) {
                     tracing::info!(lasted = ?line.lasts, "groups of writes succeed again");
@@ -125,6 +139,7 @@ impl Groups {
 
     fn transaction(&mut self, group: &mut [Write]) -> Result<Outcomes> {
         self.watch.known()?;
+        assert!(self.connection.is_autocommit(), "the transaction before this one is still open");
         self.begin()?;
         let ran = match self.run_all(group) {
             Ok(ran) => ran,
@@ -134,7 +149,7 @@ impl Groups {
                 return Err(error);
             }
         };
-        let Some(outcomes) = ran else {
+        let Some((outcomes, next)) = ran else {
             self.roll_back();
             self.watch.lose(&self.path, "went back: its newest batch is older than before")?;
             return Err(Error::bug("a file that was lost is taken for the right one"));
@@ -152,21 +167,25 @@ impl Groups {
             ))
             .with_source(error)
         })?;
+        assert!(self.connection.is_autocommit(), "a transaction is open after its commit");
+        self.ordinal = next;
         // a write into a file that cannot be found again is not stored; if the file is moved back,
         // the write is stored
         self.watch.check().map_err(|error| Error::timeout(error.to_string()))?;
         Ok(outcomes)
     }
 
-    /// Runs all writes. `None` when the file went back to an earlier state.
-    fn run_all(&mut self, group: &mut [Write]) -> rusqlite::Result<Option<Outcomes>> {
+    /// Runs all writes, and returns their outcomes with the next ordinal after them. `None` when the
+    /// file went back to an earlier state.
+    fn run_all(&mut self, group: &mut [Write]) -> rusqlite::Result<Option<(Outcomes, i64)>> {
         let mut states = WriterStates::default();
         let mut statements = Statements::prepare(&self.connection)?;
-        let mut next = next_ordinal(&self.connection)?;
-        if next < self.ordinal {
+        let first = next_ordinal(&self.connection)?;
+        // no batch that was acknowledged may be missing
+        if first < self.ordinal {
             return Ok(None);
         }
-        self.ordinal = next;
+        let mut next = first;
         let mut outcomes = Vec::with_capacity(group.len());
         for write in group {
             outcomes.push(match write {
@@ -184,7 +203,9 @@ impl Groups {
                 }
             });
         }
-        Ok(Some(outcomes))
+        let given_out = usize::try_from(next - first);
+        assert!(given_out.is_ok_and(|count| count <= outcomes.len()), "an ordinal without a batch");
+        Ok(Some((outcomes, next)))
     }
 
     /// Waits for other processes in short steps. SQLite's own steps grow to a tenth of a second,
@@ -233,31 +254,19 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// Highest next ordinal: beyond it, a group could run out of numbers.
+const ORDINAL_MAX: i64 = i64::MAX >> 1;
+
 /// The next ordinal. The newest batch is never removed, so ordinals only grow.
 fn next_ordinal(connection: &Connection) -> rusqlite::Result<i64> {
-    connection
+    let next = connection
         .prepare_cached("SELECT coalesce(max(ordinal), 0) + 1 FROM batches")?
-        .query_row([], |row| row.get(0))
-}
-
-impl Write {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Append(append) => append.bytes(),
-            Self::Job(_) => 0,
-        }
+        .query_row([], |row| row.get(0))?;
+    // no journal has so many batches: the number of its newest row is damaged
+    if (1..=ORDINAL_MAX).contains(&next) {
+        return Ok(next);
     }
-
-    /// Answers the asker, and returns the room that the write took.
-    fn finish(self, outcome: Result<()>) -> Option<OwnedSemaphorePermit> {
-        match self {
-            Self::Append(append) => Some(append.finish(outcome)),
-            Self::Job(job) => {
-                job.finish(outcome);
-                None
-            }
-        }
-    }
+    Err(rusqlite::Error::IntegralValueOutOfRange(0, next))
 }
 
 /// Gives back the room of a group at once: giving back takes a lock that every appender needs.

@@ -9,11 +9,15 @@
 //! While a group is synced, the next group collects, so the number of syncs follows from the disk
 //! and not from the number of writers. A refused append leaves nothing behind and does not disturb
 //! the other writes of its group. An error of SQLite itself rolls back the whole group, and every
-//! write in it fails.
+//! write in it fails. An assertion that does not hold stops the thread for good ([`stop`]).
 
 mod append;
+mod ends;
 mod group;
-mod streams;
+mod refusal;
+mod stop;
+mod write;
+mod writer_states;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,26 +36,10 @@ use crate::file::Watch;
 use crate::record_error::{Unread, is_of_row};
 use crate::stats::{Counters, count};
 
-pub(crate) use append::{
-    EncodedAppend, MARK_EVERY, WriterState, damaged_writer, insert_writer, seal_writer,
-    writer_state,
-};
-pub(crate) use streams::{End, stream_end};
-
-/// A write that waits for its transaction.
-pub(crate) enum Write {
-    Append(EncodedAppend),
-    Job(Box<dyn Job>),
-}
-
-/// Any write except an append.
-pub(crate) trait Job: Send {
-    /// Runs within the open transaction. An error rolls back the whole group.
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
-
-    /// Answers after the commit, or after its failure.
-    fn finish(self: Box<Self>, outcome: Result<()>);
-}
+use append::EncodedAppend;
+pub(crate) use append::MARK_EVERY;
+use stop::Stop;
+use write::{JobOf, Write};
 
 /// The handle of the writer thread.
 pub(crate) struct Writer {
@@ -61,6 +49,7 @@ pub(crate) struct Writer {
     path: PathBuf,
     /// Room for the bytes of the appends in the queue.
     room: QueueRoom,
+    stop: Arc<Stop>,
 }
 
 impl Writer {
@@ -85,17 +74,24 @@ impl Writer {
             counters.clone(),
             (writes, watch),
         );
+        let stop = Arc::new(Stop::default());
+        let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("antiphon-sqlite".into())
-            .spawn(move || groups.run())
+            .spawn(move || groups.run(&stopped))
             .map_err(|error| Error::unavailable("no thread for the writer").with_source(error))?;
         let room = QueueRoom::new(settings.queue_bytes_max);
         let path = path.to_path_buf();
-        Ok(Self { queue: Some(queue), thread: Some(thread), counters, path, room })
+        Ok(Self { queue: Some(queue), thread: Some(thread), counters, path, room, stop })
+    }
+
+    /// The reason why nothing is written any more, if the thread stopped by a fault of the program.
+    pub(crate) fn stopped(&self) -> Option<Error> {
+        self.stop.error()
     }
 
     /// Appends, and returns when the append is durable or refused. `bytes` is the size of the
-    /// append.
+    /// append, counted before it is encoded. A cancelled call may take effect or not.
     pub(crate) async fn append(
         &self,
         writer: &WriterId,
@@ -104,21 +100,21 @@ impl Writer {
     ) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         let room = self.room.take(bytes).await?;
-        self.submit(Write::Append(EncodedAppend::new(writer, append, answer, room))).await?;
-        answered.await.unwrap_or_else(|_| Err(lost()))
+        let append = EncodedAppend::new(writer, append, bytes, answer, room);
+        self.submit(Write::Append(append)).await?;
+        answered.await.unwrap_or_else(|_| Err(self.stop.unanswered()))
     }
 
     /// Runs `work` within the next transaction, and returns its value when the transaction is
-    /// durable.
+    /// durable. A cancelled call may take effect or not.
     pub(crate) async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = JobOf { work: Some(work), value: None, answer };
-        self.submit(Write::Job(Box::new(job))).await?;
-        answered.await.unwrap_or_else(|_| Err(lost()))
+        self.submit(Write::Job(Box::new(JobOf::new(work, answer)))).await?;
+        answered.await.unwrap_or_else(|_| Err(self.stop.unanswered()))
     }
 
     /// Runs `work` that reads rows first, like [`Self::run`]. A damaged row fails this work only,
@@ -146,30 +142,30 @@ impl Writer {
             })
             .await?;
         outcome.map_err(|unread| {
-            count(&self.counters.rows_damaged, 1);
+            match unread {
+                Unread::Sqlite(_) | Unread::Row(_) => count(&self.counters.rows_damaged, 1),
+                // no row is damaged
+                Unread::Other(_) => {}
+            }
             unread.into_error(&self.path, "writing")
         })
     }
 
     async fn submit(&self, write: Write) -> Result<()> {
-        let queue = self.queue.as_ref().ok_or_else(closed)?;
+        let queue = self.queue.as_ref().ok_or_else(|| self.closed())?;
         match queue.try_send(write) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(write)) => {
                 count(&self.counters.queue_full, 1);
-                queue.send(write).await.map_err(|_| closed())
+                queue.send(write).await.map_err(|_| self.closed())
             }
-            Err(TrySendError::Closed(_)) => Err(closed()),
+            Err(TrySendError::Closed(_)) => Err(self.closed()),
         }
     }
-}
 
-fn closed() -> Error {
-    Error::unavailable("the store is closed")
-}
-
-fn lost() -> Error {
-    Error::timeout("the writer thread ended before it answered")
+    fn closed(&self) -> Error {
+        self.stop.error().unwrap_or_else(|| Error::unavailable("the store is closed"))
+    }
 }
 
 impl Drop for Writer {
@@ -183,29 +179,39 @@ impl Drop for Writer {
     }
 }
 
-struct JobOf<T, F> {
-    work: Option<F>,
-    value: Option<T>,
-    answer: oneshot::Sender<Result<T>>,
-}
+#[cfg(test)]
+mod tests {
+    use antiphon_base::ErrorKind;
+    use antiphon_persistence::store::Journal;
 
-impl<T, F> Job for JobOf<T, F>
-where
-    T: Send,
-    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
-{
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if let Some(work) = self.work.take() {
-            self.value = Some(work(connection)?);
-        }
-        Ok(())
-    }
+    use super::*;
+    use crate::SqliteStores;
 
-    fn finish(self: Box<Self>, outcome: Result<()>) {
-        let Self { value, answer, .. } = *self;
-        let outcome =
-            outcome.and_then(|()| value.ok_or_else(|| Error::bug("the write did not run")));
-        // the asker may have cancelled its call
-        let _ = answer.send(outcome);
+    #[tokio::test]
+    async fn a_writer_that_a_fault_stopped_takes_nothing_and_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let stores = SqliteStores::open(&path, SqliteSettings::default()).unwrap();
+        let name = WriterId::new("n@1").unwrap();
+        stores.open_writer(&name).await.unwrap();
+
+        let fault = |_: &Connection| -> rusqlite::Result<()> { panic!("a head was moved twice") };
+        let error = stores.writer().unwrap().run(fault).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let stopped = loop {
+            // a call that was queued before the thread ended has an unknown outcome
+            match stores.seal(&name).await.unwrap_err() {
+                error if error.kind() == ErrorKind::Bug => break error,
+                error => assert_eq!(error.kind(), ErrorKind::Timeout, "{error}"),
+            }
+        };
+        assert!(stopped.to_string().contains("a head was moved twice"), "{stopped}");
+        assert_eq!(stores.check_file().unwrap_err().kind(), ErrorKind::Bug);
+        assert!(stores.trouble().unwrap().contains("a head was moved twice"));
+        drop(stores);
+
+        let stores = SqliteStores::open(&path, SqliteSettings::default()).unwrap();
+        stores.seal(&name).await.unwrap();
+        assert_eq!(stores.trouble(), None);
     }
 }

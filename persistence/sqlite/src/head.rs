@@ -1,18 +1,12 @@
-//! The ends of the streams, remembered between transactions.
-//!
-//! A remembered end may be out of date, because other processes write too, so it is only a guess:
-//! the update of the head names the expected end. When the update changes nothing, the end is read,
-//! and the append is tried once more.
-
-use std::collections::HashMap;
+//! The end of a stream: the row of `heads`, found by the stream's name.
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::record::checksum::DAMAGED;
+use antiphon_persistence::record::checksum::{Checksum, DAMAGED};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::record_error::{Unread, is_of_row};
-use crate::sums::{name_hash, of_head};
+use crate::sums::name_hash;
 
 /// The end of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +31,26 @@ impl End {
     /// The highest sequence number.
     pub(crate) fn highest_nr(self) -> SequenceNr {
         SequenceNr::new(self.highest.unsigned_abs())
+    }
+
+    /// The checksum of the row of the stream `name`, without the one that is in `self`.
+    pub(crate) fn sum(self, name: &str) -> i64 {
+        let Self { stream, highest, newest, deleted, depth, .. } = self;
+        let mut sum = Checksum::of("heads");
+        sum.text(name).signed(stream).signed(highest);
+        sum.signed(newest).signed(deleted).signed(depth).stored()
+    }
+
+    /// Checks the checksum for the stream `name`, and the numbers against each other. The error is
+    /// the problem.
+    pub(crate) fn check(self, name: &str) -> Result<(), &'static str> {
+        if self.checksum != self.sum(name) {
+            return Err(DAMAGED);
+        }
+        let Self { highest, newest, deleted, depth, .. } = self;
+        // each batch has at least one event, and an ordinal of its own
+        let fits = (0..=highest).contains(&deleted) && (0..=highest).contains(&depth);
+        if fits && newest >= depth { Ok(()) } else { Err("its numbers do not fit each other") }
     }
 }
 
@@ -103,10 +117,12 @@ fn read_end(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
             Found::Damaged(format!("table `streams`, `{name}`: {DAMAGED}"))
         }
         Some((_, None)) => Found::Damaged(format!("table `heads`, `{name}`: its row is missing")),
-        Some((_, Some(end))) if end.checksum != of_head(name, end) => {
-            Found::Damaged(format!("table `heads`, stream {} (`{name}`): {DAMAGED}", end.stream))
-        }
-        Some((_, Some(end))) => Found::End(end),
+        Some((_, Some(end))) => match end.check(name) {
+            Ok(()) => Found::End(end),
+            Err(why) => {
+                Found::Damaged(format!("table `heads`, stream {} (`{name}`): {why}", end.stream))
+            }
+        },
     })
 }
 
@@ -131,52 +147,21 @@ fn missing(connection: &Connection, name: &str) -> rusqlite::Result<Found> {
     Ok(Found::Nothing)
 }
 
-pub(super) struct Streams {
-    ends: HashMap<PersistenceId, End>,
-    count_max: usize,
-}
-
-impl Streams {
-    pub(super) fn new(count_max: usize) -> Self {
-        Self { ends: HashMap::new(), count_max }
-    }
-
-    /// Forgets all ends: after a rollback they may be wrong.
-    pub(super) fn forget(&mut self) {
-        self.ends.clear();
-    }
-
-    pub(super) fn guess(&self, persistence_id: &PersistenceId) -> Option<End> {
-        self.ends.get(persistence_id).copied()
-    }
-
-    pub(super) fn remember(&mut self, persistence_id: &PersistenceId, end: End) {
-        if let Some(known) = self.ends.get_mut(persistence_id) {
-            *known = end;
-            return;
-        }
-        if self.ends.len() >= self.count_max {
-            self.ends.clear();
-        }
-        self.ends.insert(persistence_id.clone(), end);
-    }
-
-    /// Creates a stream.
-    pub(super) fn create(
-        connection: &Connection,
-        persistence_id: &PersistenceId,
-    ) -> rusqlite::Result<End> {
-        let name = persistence_id.as_str();
-        connection
-            .prepare_cached("INSERT INTO streams (persistence_id, hash) VALUES (?1, ?2)")?
-            .execute(params![name, name_hash(name)])?;
-        let stream = connection.last_insert_rowid();
-        let mut end =
-            End { stream, highest: 0, newest: 0, previous: 0, deleted: 0, depth: 0, checksum: 0 };
-        end.checksum = of_head(name, end);
-        connection
-            .prepare_cached("INSERT INTO heads VALUES (?1, 0, 0, 0, 0, ?2)")?
-            .execute([stream, end.checksum])?;
-        Ok(end)
-    }
+/// Creates a stream, which ends before its first event.
+pub(crate) fn create_stream(
+    connection: &Connection,
+    persistence_id: &PersistenceId,
+) -> rusqlite::Result<End> {
+    let name = persistence_id.as_str();
+    connection
+        .prepare_cached("INSERT INTO streams (persistence_id, hash) VALUES (?1, ?2)")?
+        .execute(params![name, name_hash(name)])?;
+    let stream = connection.last_insert_rowid();
+    let mut end =
+        End { stream, highest: 0, newest: 0, previous: 0, deleted: 0, depth: 0, checksum: 0 };
+    end.checksum = end.sum(name);
+    connection
+        .prepare_cached("INSERT INTO heads VALUES (?1, 0, 0, 0, 0, ?2)")?
+        .execute([stream, end.checksum])?;
+    Ok(end)
 }
