@@ -43,11 +43,8 @@ impl Follower {
     /// Reads a page, checks it, and moves on.
     pub(crate) async fn page(&mut self) -> ChangesPage {
         let page = self.read_journal.changes(&self.query).await.expect("changes");
-        assert!(
-            page.changes.len() <= self.query.change_count_max,
-            "{} streams",
-            page.changes.len()
-        );
+        let count = page.changes.len();
+        assert!(count <= self.query.count_max(), "{count} streams");
         let streams: BTreeSet<_> =
             page.changes.iter().map(|change| &change.persistence_id).collect();
         assert_eq!(streams.len(), page.changes.len(), "a stream is in a page once");

@@ -7,6 +7,42 @@ use async_trait::async_trait;
 ///
 /// `session` opens the stores as a starting process does, with its own connections. All sessions of
 /// a place work on the same data.
+///
+/// The kit cancels a call only when a case has taken too long; it drops the place then.
+///
+/// ```
+/// use antiphon_persistence::memory::{MemoryCopy, MemoryStores};
+/// use antiphon_persistence::store::Stores;
+/// use antiphon_persistence_tck::{Capabilities, Place};
+///
+/// #[derive(Default)]
+/// struct InMemory {
+///     stores: MemoryStores,
+///     kept: parking_lot::Mutex<Option<MemoryCopy>>,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl Place for InMemory {
+///     async fn session(&self) -> Stores {
+///         self.stores.stores()
+///     }
+///
+///     async fn keep(&self) {
+///         *self.kept.lock() = Some(self.stores.copy());
+///     }
+///
+///     async fn go_back(&self) {
+///         self.stores.restore(self.kept.lock().as_ref());
+///     }
+///
+///     fn capabilities(&self) -> Capabilities {
+///         Capabilities { goes_back: true, ..Capabilities::default() }
+///     }
+/// }
+///
+/// let place = InMemory::default();
+/// antiphon_persistence_tck::run(place, antiphon_persistence_tck::feed::pages_follow_each_other);
+/// ```
 #[async_trait]
 pub trait Place: Send + Sync + 'static {
     /// Opens a session of the stores. Panics, with the reason, when the opening fails.
