@@ -8,11 +8,10 @@ use std::time::Duration;
 use antiphon_base::Result;
 use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
-use antiphon_persistence::event::{SequenceNr, StoredEvent};
-use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
-use antiphon_persistence::memory::MemoryStores;
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::memory::{Call, Fault, FaultyStores, MemoryStores};
 use antiphon_persistence::reply::ReplyTo;
-use antiphon_persistence::store::{Append, Journal, Limits, Stores, WriterId};
+use antiphon_persistence::store::Stores;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
 use antiphon_sharding::{
@@ -50,48 +49,19 @@ impl EventSourced for Counter {
     }
 }
 
-/// A journal whose appends wait while the store is away, and are stored when it is back.
+/// A store whose appends wait while it is away, and are made when it is back.
 struct Slow {
-    journal: Arc<dyn Journal>,
     is_away: watch::Sender<bool>,
 }
 
 #[async_trait]
-impl Journal for Slow {
-    fn limits(&self) -> Limits {
-        self.journal.limits()
-    }
-
-    async fn open_writer(&self, writer: &WriterId) -> Result<()> {
-        self.journal.open_writer(writer).await
-    }
-
-    async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
-        let mut is_away = self.is_away.subscribe();
-        is_away.wait_for(|is_away| !is_away).await.unwrap();
-        self.journal.append(writer, append).await
-    }
-
-    async fn seal(&self, writer: &WriterId) -> Result<()> {
-        self.journal.seal(writer).await
-    }
-
-    async fn replay(
-        &self,
-        id: &PersistenceId,
-        first: SequenceNr,
-        last: SequenceNr,
-        event_count_max: usize,
-    ) -> Result<Vec<StoredEvent>> {
-        self.journal.replay(id, first, last, event_count_max).await
-    }
-
-    async fn highest(&self, id: &PersistenceId) -> Result<SequenceNr> {
-        self.journal.highest(id).await
-    }
-
-    async fn delete_to(&self, id: &PersistenceId, last: SequenceNr) -> Result<()> {
-        self.journal.delete_to(id, last).await
+impl Fault for Slow {
+    async fn before(&self, call: Call<'_>) -> Result<()> {
+        if let Call::Append(..) = call {
+            let mut is_away = self.is_away.subscribe();
+            is_away.wait_for(|is_away| !is_away).await.unwrap();
+        }
+        Ok(())
     }
 }
 
@@ -157,10 +127,9 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 async fn a_shard_gets_no_new_home_while_an_append_of_a_killed_entity_may_still_be_stored() {
     let network = MemoryNetwork::new(1);
     let memory = MemoryStores::new();
-    let journal = memory.stores().journal;
-    let slow = Arc::new(Slow { journal, is_away: watch::Sender::new(false) });
-    let a =
-        Running::start(&network, "a", Stores { journal: slow.clone(), ..memory.stores() }).await;
+    let slow = Arc::new(Slow { is_away: watch::Sender::new(false) });
+    let far = FaultyStores::behind(slow.clone(), memory.stores());
+    let a = Running::start(&network, "a", far).await;
     let ids: Vec<String> = (0..32).map(|number| format!("c-{number}")).collect();
     for id in &ids {
         assert_eq!(a.counter(id).ask(Command::Add).await, Ok(1));

@@ -10,16 +10,13 @@ use antiphon_base::Result;
 use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_persistence::memory::MemoryStores;
+use antiphon_persistence::memory::{Call, Fault, FaultyStores, MemoryStores};
 use antiphon_persistence::reply::ReplyTo;
-use antiphon_persistence::store::{
-    CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, Stores, TableRows,
-};
+use antiphon_persistence::store::Stores;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
 use antiphon_sharding::{ReplicatedEntityProvider, ReplicatedSharding};
 use async_trait::async_trait;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,8 +42,8 @@ impl EventSourced for Counter {
 }
 
 /// Panics at the first call of each kind for the table of homes.
+#[derive(Default)]
 struct Fragile {
-    there: Arc<dyn Coordination>,
     has_panicked: [AtomicBool; 3],
 }
 
@@ -59,39 +56,16 @@ impl Fragile {
 }
 
 #[async_trait]
-impl Coordination for Fragile {
-    async fn scan(&self, table: &str) -> Result<TableRows> {
-        self.call(0, table);
-        self.there.scan(table).await
-    }
-
-    async fn read(&self, table: &str, key: &str) -> Result<Option<Row>> {
-        self.there.read(table, key).await
-    }
-
-    async fn compare_and_set(
-        &self,
-        table: &str,
-        key: &str,
-        expected: Option<RowVersion>,
-        value: Option<Bytes>,
-    ) -> Result<CasOutcome> {
-        self.there.compare_and_set(table, key, expected, value).await
-    }
-
-    async fn raise_token(&self, table: &str, token: FencingToken) -> Result<FencingToken> {
-        self.call(1, table);
-        self.there.raise_token(table, token).await
-    }
-
-    async fn put_fenced(
-        &self,
-        table: &str,
-        token: FencingToken,
-        rows: &[(Arc<str>, Option<Bytes>)],
-    ) -> Result<FencedOutcome> {
-        self.call(2, table);
-        self.there.put_fenced(table, token, rows).await
+impl Fault for Fragile {
+    async fn before(&self, call: Call<'_>) -> Result<()> {
+        if let Call::Scan(table) = call {
+            self.call(0, table);
+        } else if let Call::RaiseToken(table) = call {
+            self.call(1, table);
+        } else if let Call::PutFenced(table) = call {
+            self.call(2, table);
+        }
+        Ok(())
     }
 }
 
@@ -120,9 +94,8 @@ async fn start(stores: Stores) -> Node {
 #[tokio::test(start_paused = true)]
 async fn shards_get_homes_although_the_store_panics_while_they_are_read_and_written() {
     let stores = MemoryStores::new().stores();
-    let fragile =
-        Arc::new(Fragile { there: stores.coordination.clone(), has_panicked: Default::default() });
-    let node = start(Stores { coordination: fragile.clone(), ..stores }).await;
+    let fragile = Arc::new(Fragile::default());
+    let node = start(FaultyStores::behind(fragile.clone(), stores)).await;
     let replica = ReplicaId::new("A").unwrap();
     let counter = |_: &ReplicationId| Counter;
     let provider = ReplicatedEntityProvider::per_role("counter", [replica.clone()], counter);

@@ -3,14 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use antiphon_persistence::event::{SequenceNr, StoredEvent};
-use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::store::{
-    Append, CasOutcome, Coordination, FencedOutcome, FencingToken, Journal, Row, RowVersion,
-    Stores, TableRows, WriterId,
-};
+use antiphon_persistence::memory::{Call, Fault, FaultyStores, StoreKind};
+use antiphon_persistence::store::{CasOutcome, Coordination, Stores};
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::membership::{MEMBERS, MemberRow};
 use crate::{Error, Result};
@@ -50,16 +45,16 @@ impl Way {
     }
 }
 
-struct Far<T: ?Sized> {
+/// The faults of the way.
+struct Far {
     way: Arc<Way>,
-    there: Arc<T>,
+    there: Arc<dyn Coordination>,
 }
 
 /// The same stores, at the end of the way.
 pub(super) fn behind(way: &Arc<Way>, stores: Stores) -> Stores {
-    let coordination = Far { way: way.clone(), there: stores.coordination };
-    let journal = Far { way: way.clone(), there: stores.journal };
-    Stores { coordination: Arc::new(coordination), journal: Arc::new(journal), ..stores }
+    let far = Far { way: way.clone(), there: stores.coordination.clone() };
+    FaultyStores::behind(Arc::new(far), stores)
 }
 
 async fn renew(store: &dyn Coordination, key: &str) -> Result<()> {
@@ -73,83 +68,22 @@ async fn renew(store: &dyn Coordination, key: &str) -> Result<()> {
 }
 
 #[async_trait]
-impl Coordination for Far<dyn Coordination> {
-    async fn scan(&self, table: &str) -> Result<TableRows> {
-        self.way.read()?;
-        assert!(!self.way.scan_panics.swap(false, Ordering::Relaxed), "the test wants it");
-        self.there.scan(table).await
-    }
-
-    async fn read(&self, table: &str, key: &str) -> Result<Option<Row>> {
-        self.way.read()?;
-        self.there.read(table, key).await
-    }
-
-    async fn compare_and_set(
-        &self,
-        table: &str,
-        key: &str,
-        expected: Option<RowVersion>,
-        value: Option<Bytes>,
-    ) -> Result<CasOutcome> {
-        self.way.write()?;
-        if table == MEMBERS && expected.is_some() && self.way.wakes.swap(false, Ordering::Relaxed) {
+impl Fault for Far {
+    async fn before(&self, call: Call<'_>) -> Result<()> {
+        match call.store() {
+            StoreKind::Journal | StoreKind::Coordination if call.is_write() => self.way.write()?,
+            StoreKind::Journal | StoreKind::Coordination => self.way.read()?,
+            StoreKind::ReadJournal | StoreKind::Snapshots | StoreKind::Offsets => {}
+        }
+        if let Call::Scan(_) = call {
+            let panics = self.way.scan_panics.swap(false, Ordering::Relaxed);
+            assert!(!panics, "the test wants it");
+        }
+        if let Call::CompareAndSet(MEMBERS, key, Some(_)) = call
+            && self.way.wakes.swap(false, Ordering::Relaxed)
+        {
             renew(&*self.there, key).await?;
         }
-        self.there.compare_and_set(table, key, expected, value).await
-    }
-
-    async fn raise_token(&self, table: &str, token: FencingToken) -> Result<FencingToken> {
-        self.way.write()?;
-        self.there.raise_token(table, token).await
-    }
-
-    async fn put_fenced(
-        &self,
-        table: &str,
-        token: FencingToken,
-        rows: &[(Arc<str>, Option<Bytes>)],
-    ) -> Result<FencedOutcome> {
-        self.way.write()?;
-        self.there.put_fenced(table, token, rows).await
-    }
-}
-
-#[async_trait]
-impl Journal for Far<dyn Journal> {
-    async fn open_writer(&self, writer: &WriterId) -> Result<()> {
-        self.way.write()?;
-        self.there.open_writer(writer).await
-    }
-
-    async fn append(&self, writer: &WriterId, append: Append) -> Result<()> {
-        self.way.write()?;
-        self.there.append(writer, append).await
-    }
-
-    async fn seal(&self, writer: &WriterId) -> Result<()> {
-        self.way.write()?;
-        self.there.seal(writer).await
-    }
-
-    async fn replay(
-        &self,
-        persistence_id: &PersistenceId,
-        first: SequenceNr,
-        last: SequenceNr,
-        event_count_max: usize,
-    ) -> Result<Vec<StoredEvent>> {
-        self.way.read()?;
-        self.there.replay(persistence_id, first, last, event_count_max).await
-    }
-
-    async fn highest(&self, persistence_id: &PersistenceId) -> Result<SequenceNr> {
-        self.way.read()?;
-        self.there.highest(persistence_id).await
-    }
-
-    async fn delete_to(&self, persistence_id: &PersistenceId, last: SequenceNr) -> Result<()> {
-        self.way.write()?;
-        self.there.delete_to(persistence_id, last).await
+        Ok(())
     }
 }
