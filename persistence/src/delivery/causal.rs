@@ -207,12 +207,6 @@ impl CausalDelivery {
         self.seen.merge(&event.meta.version);
     }
 
-    /// Drops the waiting events that `seen` includes by now.
-    pub fn drop_covered(&mut self) {
-        let seen = &self.seen;
-        self.waiting.retain(|(origin, number), _| *number > seen.get(origin));
-    }
-
     /// Asserts the invariants.
     pub fn check(&self) {
         if cfg!(debug_assertions) {
