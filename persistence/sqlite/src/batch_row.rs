@@ -44,8 +44,8 @@ impl BatchHeader {
         sum.signed(*events_checksum).stored()
     }
 
-    /// Checks the checksum for the stream `name`, and the numbers against each other. The error says
-    /// which row is damaged.
+    /// Checks the checksum for the stream `name`, and the numbers against each other. The error
+    /// says which row is damaged.
     pub(crate) fn check(&self, name: &str) -> Result<(), String> {
         let Self { ordinal, first, last, previous, .. } = self;
         let why = if self.checksum != self.sum(name, &self.seen) {

@@ -83,9 +83,9 @@ impl SqliteStores {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Checks whether the file is still the one that was opened, and whether it can be written. Every commit checks too; call this
-    /// now and then, so that a change is noticed while nothing is written. It takes a few calls of
-    /// the operating system, and blocks as long as they take.
+    /// Checks whether the file is still the one that was opened, and whether it can be written.
+    /// Every commit checks too; call this now and then, so that a change is noticed while nothing
+    /// is written. It takes a few calls of the operating system, and blocks as long as they take.
     ///
     /// # Errors
     /// - `Fenced`, with the cause, from the first time on that the file or a file beside it was
@@ -124,8 +124,8 @@ impl SqliteStores {
         &self.inner.path
     }
 
-    /// Runs `work` in one read transaction. A cancelled call that has begun runs to its end, and its
-    /// result is dropped.
+    /// Runs `work` in one read transaction. A cancelled call that has begun runs to its end, and
+    /// its result is dropped.
     pub(crate) async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,

@@ -2,9 +2,9 @@
 //! lost.
 //!
 //! ```text
-//!   caller --> Fault::before --Ok--> the stores --> Fault::after --Ok--> the answer of the stores
+//!   caller --> Fault::before --Ok--> the stores --> Fault::after --Ok--> their answer
 //!                    |                                    |
-//!                    Err: the call was not made           Err: the call was made, its answer is lost
+//!                    Err: the call is not made            Err: it was made, its answer is lost
 //! ```
 //!
 //! The wrapper knows no randomness and no clock: both belong to the [`Fault`].

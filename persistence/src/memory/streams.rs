@@ -1,7 +1,7 @@
 //! The rules of streams and writers.
 //!
-//! Invariants: a stream's events are numbered `deleted_to + 1 ..= highest` without holes; the highest
-//! number never sinks; a sealed writer stays sealed.
+//! Invariants: a stream's events are numbered `deleted_to + 1 ..= highest` without holes; the
+//! highest number never sinks; a sealed writer stays sealed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -61,7 +61,7 @@ pub const HEAD_BYTES_MAX: usize = 11;
 /// Appends the record of `events` to `out`.
 ///
 /// # Panics
-/// When the sequence numbers are not consecutive, as far as the first and the last one tell: they
+/// If the sequence numbers are not consecutive, as far as the first and the last one tell: they
 /// are not stored, so the events would be read back under other numbers.
 pub fn put(out: &mut Vec<u8>, events: &[StoredEvent]) {
     if let (Some(first), Some(last)) = (events.first(), events.last()) {

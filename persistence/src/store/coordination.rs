@@ -128,7 +128,8 @@ pub trait Coordination: Send + Sync + 'static {
 
     /// Changes, creates or deletes a row, if the row has the expected version.
     ///
-    /// A cancelled call may take effect, at once or later, or not: read the row before the next change.
+    /// A cancelled call may take effect, at once or later, or not: read the row before the next
+    /// change.
     ///
     /// # Errors
     /// `Unavailable`, or `Timeout` when the outcome is unknown.

@@ -5,9 +5,9 @@
 //!
 //! - A page has each stream once. Further entries of the stream raise the number of its change and
 //!   add to its versions.
-//! - A page has at most [`count_max`](ChangesQuery::count_max) streams, and at least one if there is
-//!   a change: a `change_count_max` of zero counts as one, so that a reader always goes on. A change
-//!   has no payload, so a page needs no limit of bytes.
+//! - A page has at most [`count_max`](ChangesQuery::count_max) streams, and at least one if there
+//!   is a change: a `change_count_max` of zero counts as one, so that a reader always goes on. A
+//!   change has no payload, so a page needs no limit of bytes.
 //! - An entry of a stream that is in the page always has room. The first entry of another stream
 //!   that finds the page full ends the page: the position after the page lies before this entry,
 //!   and the page says that there is more.
@@ -102,7 +102,7 @@ impl<K: Ord> FeedPage<K> {
     /// id is asked for once for each stream.
     ///
     /// # Panics
-    /// When the page was full before: the store would pass over an entry.
+    /// If the page was full before: the store would pass over an entry.
     pub fn add(
         &mut self,
         key: K,
@@ -134,7 +134,7 @@ impl<K: Ord> FeedPage<K> {
     /// whether the feed goes on after the entries that the store has looked at.
     ///
     /// # Panics
-    /// When the page breaks its rule, which is a bug.
+    /// If the page breaks its rule, which is a bug.
     pub fn finish(self, through: Offset, is_more: bool) -> ChangesPage {
         let Self { count_max, changes, streams, is_full } = self;
         assert!(changes.len() <= count_max, "{} streams in a page of {count_max}", changes.len());

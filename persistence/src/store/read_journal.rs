@@ -56,8 +56,8 @@ pub struct ChangesPage {
 ///   was returned, however slow, concurrent or interrupted the writers are.
 /// - `changes` must return only durable events, and each event in a page exactly once when pages
 ///   follow each other.
-/// - `changes` must return a page by the rule of [`FeedPage`](super::FeedPage): each stream once, at
-///   most `change_count_max` streams, and at least one if there is a change, also when
+/// - `changes` must return a page by the rule of [`FeedPage`](super::FeedPage): each stream once,
+///   at most `change_count_max` streams, and at least one if there is a change, also when
 ///   `change_count_max` is zero.
 /// - `changes` from [`Offset::start`] must cover every event that is not deleted.
 /// - `changes` must move `through` forward also over events that do not match, so that an idle

@@ -3,8 +3,8 @@
 //!
 //! The author of a backend implements [`Place`] for it and calls [`all_tests!`] in a test file,
 //! which makes a `#[test]` of each case. The doc of [`all_tests!`] has an example. The doc of a
-//! case quotes the "must" that it checks. `README.md` of this crate says how to run the kit, and what
-//! a case that fails means.
+//! case quotes the "must" that it checks. `README.md` of this crate says how to run the kit, and
+//! what a case that fails means.
 //!
 //! ```text
 //!   Place (yours) --session()--> Stores --> Kit --> case --> assertions

@@ -41,7 +41,7 @@ struct LastRead {
 struct SharedRead {
     /// Replacements of the file before the read.
     replacements: u64,
-    /// Whether the file has more rows than were read.
+    /// True when the file has more rows than were read.
     more: bool,
 }
 

@@ -175,8 +175,8 @@ impl Groups {
         Ok(outcomes)
     }
 
-    /// Runs all writes, and returns their outcomes with the next ordinal after them. `None` when the
-    /// file went back to an earlier state.
+    /// Runs all writes, and returns their outcomes with the next ordinal after them. `None` when
+    /// the file went back to an earlier state.
     fn run_all(&mut self, group: &mut [Write]) -> rusqlite::Result<Option<(Outcomes, i64)>> {
         let mut states = WriterStates::default();
         let mut statements = Statements::prepare(&self.connection)?;
