@@ -20,15 +20,34 @@ use tokio::sync::OnceCell;
 
 use super::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, ReplayPage, Row, RowVersion,
-    Snapshot, SnapshotStore, Stores, TableRows, WriterId,
+    Journal, Limits, Offset, OffsetKey, OffsetStore, OpenBackend, ReadJournal, ReplayPage, Row,
+    RowVersion, Snapshot, SnapshotStore, Stores, TableRows, WriterId,
 };
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
 use crate::{Error, ErrorKind, Result};
 
 /// An attempt to open stores.
-pub type Opening = Pin<Box<dyn Future<Output = Result<Stores>> + Send>>;
+pub type Opening = Pin<Box<dyn Future<Output = Result<Opened>> + Send>>;
+
+/// Stores that are open. The journal of a backend stays open as long as its stores are used here.
+#[derive(Clone)]
+pub struct Opened {
+    stores: Stores,
+    _backend: Option<Arc<dyn OpenBackend>>,
+}
+
+impl From<Stores> for Opened {
+    fn from(stores: Stores) -> Self {
+        Self { stores, _backend: None }
+    }
+}
+
+impl From<Arc<dyn OpenBackend>> for Opened {
+    fn from(backend: Arc<dyn OpenBackend>) -> Self {
+        Self { stores: backend.stores(), _backend: Some(backend) }
+    }
+}
 
 /// Stands for stores until they are there. Cheap to clone; clones share the stores.
 ///
@@ -52,7 +71,7 @@ pub struct DeferredStores {
 
 #[derive(Default)]
 struct Inner {
-    stores: OnceCell<Stores>,
+    stores: OnceCell<Opened>,
     /// The reason why the stores are not there, as far as known.
     reason: Mutex<String>,
     /// `None` when the stores are given.
@@ -66,7 +85,7 @@ struct Demand {
 
 impl Demand {
     /// Opens the stores. The error begins with their name.
-    async fn open(&self) -> Result<Stores> {
+    async fn open(&self) -> Result<Opened> {
         (self.open)().await.map_err(|error| {
             // opening changes nothing, so a timeout leaves no outcome unknown
             let kind = match error.kind() {
@@ -84,8 +103,8 @@ impl Demand {
 
 impl DeferredStores {
     /// Stores that are there already.
-    pub fn opened(stores: Stores) -> Self {
-        let inner = Inner { stores: OnceCell::new_with(Some(stores)), ..Inner::default() };
+    pub fn opened(stores: impl Into<Opened>) -> Self {
+        let inner = Inner { stores: OnceCell::new_with(Some(stores.into())), ..Inner::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -113,9 +132,9 @@ impl DeferredStores {
     }
 
     /// Sends all further calls to `stores`. Only the first call counts.
-    pub fn arrived(&self, stores: Stores) {
+    pub fn arrived(&self, stores: impl Into<Opened>) {
         // a second call comes too late by its contract
-        let _ = self.inner.stores.set(stores);
+        let _ = self.inner.stores.set(stores.into());
     }
 
     /// The stores themselves, opened if they are opened on demand. A cancelled call leaves nothing
@@ -127,21 +146,29 @@ impl DeferredStores {
     ///   `Unavailable` here.
     pub async fn get(&self) -> Result<&Stores> {
         let Inner { stores, demand, .. } = &*self.inner;
-        let Some(demand) = demand else {
-            return stores.get().ok_or_else(|| {
+        let opened = match demand {
+            Some(demand) => {
+                let opened = stores.get_or_try_init(|| demand.open()).await;
+                opened.inspect_err(|error| self.waits(error.to_string()))?
+            }
+            None => stores.get().ok_or_else(|| {
                 let reason = self.reason().unwrap_or_default();
                 Error::unavailable(format!("the stores are not there yet: {reason}"))
-            });
+            })?,
         };
-        let opened = stores.get_or_try_init(|| demand.open()).await;
-        opened.inspect_err(|error| self.waits(error.to_string()))
+        Ok(&opened.stores)
+    }
+
+    /// The stores if they are there.
+    fn there(&self) -> Option<&Stores> {
+        self.inner.stores.get().map(|opened| &opened.stores)
     }
 }
 
 #[async_trait]
 impl Journal for DeferredStores {
     fn limits(&self) -> Limits {
-        self.inner.stores.get().map_or_else(Limits::default, |stores| stores.journal.limits())
+        self.there().map_or_else(Limits::default, |stores| stores.journal.limits())
     }
 
     async fn open_writer(&self, writer: &WriterId) -> Result<()> {
@@ -234,7 +261,7 @@ impl OffsetStore for DeferredStores {
 #[async_trait]
 impl Coordination for DeferredStores {
     fn replacements(&self) -> u64 {
-        self.inner.stores.get().map_or(0, |stores| stores.coordination.replacements())
+        self.there().map_or(0, |stores| stores.coordination.replacements())
     }
 
     async fn scan(&self, table: &str) -> Result<TableRows> {
@@ -303,7 +330,7 @@ mod tests {
                 match attempt {
                     0 => Err(Error::timeout("nobody answers")),
                     1 => Err(Error::rejected("no tables")),
-                    _ => Ok(MemoryStores::new().stores()),
+                    _ => Ok(MemoryStores::new().stores().into()),
                 }
             })
         });

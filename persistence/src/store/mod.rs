@@ -24,7 +24,7 @@ pub use backend::{Backend, Count, FeedRelay, OpenBackend, Role, StatementCounts}
 pub use coordination::{
     CasOutcome, Coordination, FencedOutcome, FencingToken, Row, RowVersion, TableRows,
 };
-pub use deferred::{DeferredStores, Opening};
+pub use deferred::{DeferredStores, Opened, Opening};
 pub use feed_page::{FeedPage, Room};
 pub use journal::{Journal, ReplayPage, WriterId};
 pub use limits::{EVENT_BYTES_MAX, Limits, check_append_bytes_max};
