@@ -64,9 +64,9 @@ pub enum Call<'a> {
     PutFenced(&'a str),
 }
 
-/// The store that a call belongs to.
+/// The trait of the stores that a call belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreKind {
+pub enum StoreTrait {
     /// [`Journal`].
     Journal,
     /// [`ReadJournal`].
@@ -80,25 +80,25 @@ pub enum StoreKind {
 }
 
 impl Call<'_> {
-    /// The store that the call belongs to.
-    pub fn store(&self) -> StoreKind {
+    /// The trait that the call belongs to.
+    pub fn of(&self) -> StoreTrait {
         match self {
             Self::OpenWriter(_)
             | Self::Append(..)
             | Self::Seal(_)
             | Self::Replay(_)
             | Self::Highest(_)
-            | Self::DeleteEvents(_) => StoreKind::Journal,
-            Self::Changes(_) | Self::PersistenceIds(_) => StoreKind::ReadJournal,
+            | Self::DeleteEvents(_) => StoreTrait::Journal,
+            Self::Changes(_) | Self::PersistenceIds(_) => StoreTrait::ReadJournal,
             Self::SaveSnapshot(..) | Self::LatestSnapshot(_) | Self::DeleteSnapshots(_) => {
-                StoreKind::Snapshots
+                StoreTrait::Snapshots
             }
-            Self::LoadOffset(_) | Self::SaveOffset(_) => StoreKind::Offsets,
+            Self::LoadOffset(_) | Self::SaveOffset(_) => StoreTrait::Offsets,
             Self::Scan(_)
             | Self::Read(..)
             | Self::CompareAndSet(..)
             | Self::RaiseToken(_)
-            | Self::PutFenced(_) => StoreKind::Coordination,
+            | Self::PutFenced(_) => StoreTrait::Coordination,
         }
     }
 
@@ -356,13 +356,13 @@ mod tests {
     /// Loses the answers of writes, and records the calls.
     #[derive(Default)]
     struct Losing {
-        calls: Mutex<Vec<(StoreKind, bool)>>,
+        calls: Mutex<Vec<(StoreTrait, bool)>>,
     }
 
     #[async_trait]
     impl Fault for Losing {
         async fn before(&self, call: Call<'_>) -> Result<()> {
-            self.calls.lock().push((call.store(), call.is_write()));
+            self.calls.lock().push((call.of(), call.is_write()));
             Ok(())
         }
 
@@ -390,11 +390,11 @@ mod tests {
         assert_eq!(
             *fault.calls.lock(),
             [
-                (StoreKind::Journal, true),
-                (StoreKind::Offsets, true),
-                (StoreKind::Offsets, false),
-                (StoreKind::Coordination, true),
-                (StoreKind::Coordination, false),
+                (StoreTrait::Journal, true),
+                (StoreTrait::Offsets, true),
+                (StoreTrait::Offsets, false),
+                (StoreTrait::Coordination, true),
+                (StoreTrait::Coordination, false),
             ]
         );
     }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-pub use faulty::{Answer, Call, Fault, FaultyStores, StoreKind};
+pub use faulty::{Answer, Call, Fault, FaultyStores, StoreTrait};
 
 use crate::store::Stores;
 

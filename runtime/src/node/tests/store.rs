@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use antiphon_persistence::memory::{Call, Fault, FaultyStores, StoreKind};
+use antiphon_persistence::memory::{Call, Fault, FaultyStores, StoreTrait};
 use antiphon_persistence::store::{CasOutcome, Coordination, Stores};
 use async_trait::async_trait;
 
@@ -70,10 +70,12 @@ async fn renew(store: &dyn Coordination, key: &str) -> Result<()> {
 #[async_trait]
 impl Fault for Far {
     async fn before(&self, call: Call<'_>) -> Result<()> {
-        match call.store() {
-            StoreKind::Journal | StoreKind::Coordination if call.is_write() => self.way.write()?,
-            StoreKind::Journal | StoreKind::Coordination => self.way.read()?,
-            StoreKind::ReadJournal | StoreKind::Snapshots | StoreKind::Offsets => {}
+        match call.of() {
+            StoreTrait::Journal | StoreTrait::Coordination if call.is_write() => {
+                self.way.write()?
+            }
+            StoreTrait::Journal | StoreTrait::Coordination => self.way.read()?,
+            StoreTrait::ReadJournal | StoreTrait::Snapshots | StoreTrait::Offsets => {}
         }
         if let Call::Scan(_) = call {
             let panics = self.way.scan_panics.swap(false, Ordering::Relaxed);
