@@ -17,6 +17,25 @@ use crate::{Role, SqliteSettings, SqliteStats, schema};
 
 /// All stores of a place in one SQLite file. Cheap to clone. Dropping the last clone waits for the
 /// writes under way and closes the file.
+///
+/// ```
+/// use antiphon_persistence::store::WriterId;
+/// use antiphon_sqlite::{SqliteSettings, SqliteStores};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("dc-a.db");
+/// let stores = SqliteStores::open(&path, SqliteSettings::default())?.stores();
+/// stores.journal.open_writer(&WriterId::new("node-1@1")?).await?;
+///
+/// // another place's node only reads the file
+/// let reader = SqliteStores::open(&path, SqliteSettings::reader())?;
+/// assert!(reader.stores().journal.seal(&WriterId::new("node-1@1")?).await.is_err());
+/// assert!(reader.verify().await?.is_sound());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct SqliteStores {
     pub(crate) inner: Arc<Inner>,
