@@ -64,7 +64,8 @@ impl Journal {
     /// nothing; a cancelled call may have made some of the tables.
     ///
     /// # Errors
-    /// `Rejected` for a store that makes its tables by itself, `Unavailable` when no server answers.
+    /// `Rejected` for a store that makes its tables by itself; `Unavailable` when no server
+    /// answers.
     pub async fn apply_schema(&self) -> Result<Vec<String>> {
         self.0.apply_schema().await
     }

@@ -1,6 +1,5 @@
-//! Cassandra as a kind of store: `{ kind = "cassandra", contact_points = [..], keyspace = "..", .. }`
-//! with the keys of [`ServerSettings`], and the table `[cassandra]` with those of
-//! [`CassandraSettings`].
+//! Cassandra as a kind of store: a location has the keys of [`ServerSettings`], and the table
+//! `[cassandra]` those of [`CassandraSettings`].
 
 use std::path::Path;
 use std::sync::Arc;

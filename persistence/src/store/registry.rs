@@ -107,7 +107,7 @@ impl fmt::Debug for LocalServer {
 ///
 /// let none = Registry::default();
 /// let refused = none.find("oracle").unwrap_err().to_string();
-/// assert_eq!(refused, r#"`kind`: expected one of the kinds of stores of this program (none), actual "oracle""#);
+/// assert!(refused.contains("(none), actual \"oracle\""), "{refused}");
 /// ```
 #[derive(Clone, Default)]
 pub struct Registry {

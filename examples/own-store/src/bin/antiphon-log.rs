@@ -1,5 +1,5 @@
-//! The `antiphon` command line with one more kind of store: `journal = { kind = "log", path = ".." }`
-//! in configurations, and `demo --journal log`.
+//! The `antiphon` command line with one more kind of store, `log`: for the `journal` of a
+//! configuration, and for `demo --journal log`.
 
 use std::process::ExitCode;
 

@@ -85,8 +85,8 @@ impl<E: EventSourced> Engine<E> {
 }
 
 impl<E: EventSourced> Drop for Engine<E> {
-    /// Drops the application's values one by one, under [`antiphon_base::guard`]; askers learn the known
-    /// effect of their commands.
+    /// Drops the application's values one by one, under [`antiphon_base::guard`]; askers learn the
+    /// known effect of their commands.
     fn drop(&mut self) {
         self.end(StopReason::Killed, &mut Vec::new());
     }
