@@ -33,7 +33,7 @@ pub type Table = Map<String, Value>;
 /// Errors of all calls are `Rejected`. Their messages begin with the key in backticks, as in
 /// `` `auth.user`: .. ``, and show no value that may be a secret: [`read_table`] makes such errors.
 #[async_trait]
-pub trait StoreKind: Send + Sync + 'static {
+pub trait StoreKind: fmt::Debug + Send + Sync + 'static {
     /// The name: the `kind` of a journal's table, and the name of the table of shared settings. It
     /// equals [`Backend::kind`] of the journals.
     fn name(&self) -> &'static str;
