@@ -4,12 +4,14 @@
 //! - [`Error`]: the failure, and the action that its caller should take ([`ErrorKind`]).
 //! - [`task`]: the start of background tasks, so that each has a name.
 //! - [`time`]: the clock seam, timestamps and the hybrid logical clock; durations as text.
+//! - [`backoff`]: the wait before a failed operation is tried again.
 //! - [`bounds`]: the bounds of settings.
 //! - [`guard`]: the guard around every call of application code.
 //! - [`lasting`]: the log of a fault that lasts.
 //! - [`text`]: text from outside, made fit for logs and errors.
 //! - [`secret`]: texts that must not be shown.
 
+pub mod backoff;
 pub mod bounds;
 mod error;
 pub mod guard;

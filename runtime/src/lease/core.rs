@@ -11,13 +11,14 @@
 
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Retry};
 use antiphon_persistence::store::{FencingToken, RowVersion};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::LeaseHolder;
 use crate::NodeId;
-use crate::membership::{Backoff, MemberState, Membership, Verdict, Verdicts};
+use crate::membership::{MemberState, Membership, Verdict, Verdicts};
 
 /// The table of leases.
 pub(crate) const LEASES: &str = "leases";
@@ -90,8 +91,8 @@ pub struct LeaseCore {
     changes: u64,
     releasing: bool,
     has_read: bool,
-    retry: Backoff,
-    retry_delay_max: Duration,
+    retry: Retry,
+    backoff: Backoff,
 }
 
 impl LeaseCore {
@@ -106,8 +107,8 @@ impl LeaseCore {
             changes: 0,
             releasing: false,
             has_read: false,
-            retry: Backoff::default(),
-            retry_delay_max,
+            retry: Retry::default(),
+            backoff: Backoff::up_to(retry_delay_max),
         }
     }
 
@@ -160,7 +161,7 @@ impl LeaseCore {
                     // the outcome is unknown: read the row in the store first
                     None => {
                         self.has_read = false;
-                        self.retry.failed(now, self.retry_delay_max, &self.me);
+                        self.retry.failed(now, self.backoff, &self.me);
                     }
                 }
             }

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Retry};
 use antiphon_base::time::Timestamp;
 use antiphon_persistence::store::RowVersion;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use super::others::Known;
 use super::row::{MemberRow, Versioned};
 use super::turns::Turns;
 use super::verdict::{Pair, Verdict, Verdicts};
-use super::{Backoff, MemberState, Membership};
+use super::{MemberState, Membership};
 use crate::NodeId;
 
 /// Limits, from the node's settings.
@@ -47,6 +48,13 @@ pub struct MembershipSettings {
     pub dead_retention: Duration,
     /// Limit of the number of dead rows that are kept.
     pub dead_rows_max: usize,
+}
+
+impl MembershipSettings {
+    /// The waits before a failed operation is tried again.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::up_to(self.retry_delay_max)
+    }
 }
 
 /// The purpose of a change of a row.
@@ -141,7 +149,7 @@ pub struct MembershipCore {
     pub(super) renewed: Instant,
     /// The renewals of the own row.
     pub(super) renewals: Turns,
-    pub(super) retry: Backoff,
+    pub(super) retry: Retry,
     scanning: bool,
     /// The reads of the table.
     pub(super) scans: Turns,
@@ -179,7 +187,7 @@ impl MembershipCore {
             renewing_since: None,
             renewed: now,
             renewals,
-            retry: Backoff::default(),
+            retry: Retry::default(),
             scanning: false,
             scans,
             has_scanned: false,
@@ -422,7 +430,7 @@ impl MembershipCore {
         if self.retry.is_due(now) {
             self.renewals.want();
         }
-        self.retry.failed(now, self.settings.retry_delay_max, &self.me);
+        self.retry.failed(now, self.settings.backoff(), &self.me);
     }
 
     fn scanned(&mut self, now: Instant, rows: Option<Vec<Versioned>>, effects: &mut Vec<Effect>) {

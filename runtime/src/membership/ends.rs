@@ -58,7 +58,7 @@ impl MembershipCore {
             self.renewals.want();
             self.retry.reset();
         } else {
-            self.retry.failed(now, self.settings.retry_delay_max, &self.me);
+            self.retry.failed(now, self.settings.backoff(), &self.me);
         }
     }
 }

@@ -13,7 +13,6 @@
 //! A node joins only when it reaches every member, so a node with a wrong address or cookie does no
 //! harm. Sealing comes on top of it (`docs/design/0001-fencing.md`).
 
-mod backoff;
 mod core;
 mod cuts;
 mod ends;
@@ -23,7 +22,6 @@ mod turns;
 mod verdict;
 mod view;
 
-pub use self::backoff::Backoff;
 pub use self::core::{Effect, Input, MembershipCore, MembershipSettings, Outcome, Purpose};
 pub(crate) use self::row::MEMBERS;
 pub use self::row::{MemberRow, Versioned};

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use antiphon_base::backoff::Retry;
 use antiphon_persistence::store::RowVersion;
 use tokio::time::Instant;
 
+use super::MemberState;
 use super::core::{Effect, MembershipCore, Outcome, Purpose};
 use super::row::{MemberRow, Versioned};
 use super::verdict::Links;
-use super::{Backoff, MemberState};
 use crate::NodeId;
 
 /// A member as this node knows it.
@@ -28,7 +29,7 @@ pub(super) struct Known {
     pub(super) own_renewals: u32,
     changing: bool,
     sealing: bool,
-    retry: Backoff,
+    retry: Retry,
 }
 
 impl Known {
@@ -41,7 +42,7 @@ impl Known {
             own_renewals: 0,
             changing: false,
             sealing: false,
-            retry: Backoff::default(),
+            retry: Retry::default(),
         }
     }
 
@@ -189,7 +190,7 @@ impl MembershipCore {
         let Some(known) = self.known.get_mut(id) else { return };
         known.sealing = false;
         if !done {
-            known.retry.failed(now, self.settings.retry_delay_max, &self.me);
+            known.retry.failed(now, self.settings.backoff(), &self.me);
             return;
         }
         if known.changing {
@@ -244,7 +245,7 @@ impl MembershipCore {
             // not at once: more calls do not help a store that refuses
             Outcome::Failed => {
                 known.changing = false;
-                known.retry.failed(now, self.settings.retry_delay_max, &self.me);
+                known.retry.failed(now, self.settings.backoff(), &self.me);
             }
             // the new row is read; until then nothing else is changed in it
             Outcome::Applied(_) => self.scans.want(),

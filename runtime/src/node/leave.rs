@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use antiphon_base::task;
 use tokio::sync::oneshot;
 
@@ -15,8 +16,8 @@ use super::driver::Control;
 use super::{Liveness, Node, ShutdownPhase, continuity};
 use crate::{Error, Result};
 
-/// Waits between two tries to seal the own writer: the first wait, and the longest.
-const SEAL_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Waits between two tries to seal the own writer.
+const SEAL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 pub(super) async fn leave(node: &Node) -> Result<()> {
     let timeouts = node.settings().shutdown_timeouts.clone();
@@ -177,11 +178,12 @@ async fn registered(node: &Node, phase: ShutdownPhase, limit: Duration) -> Vec<S
 }
 
 async fn seal(node: &Node) {
-    let mut delay = SEAL_DELAYS.0;
+    let mut failures = 0_u32;
     while let Err(error) = node.stores().journal.seal(node.writer()).await {
+        failures += 1;
+        let delay = SEAL_BACKOFF.delay(failures, Jitter::NONE);
         tracing::warn!(%error, ?delay, "the own writer cannot be sealed, trying again");
         tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(SEAL_DELAYS.1);
     }
 }
 

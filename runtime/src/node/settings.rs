@@ -76,7 +76,7 @@ pub struct NodeSettings {
     #[serde(with = "antiphon_base::time::text")]
     pub store_timeout: Duration,
     /// The longest wait before a failed change of a member, of the lease or of shards' homes is
-    /// tried again. Waits begin with 100 ms and double; up to half of each is added by chance.
+    /// tried again. Waits begin with 100 ms and double; up to half of each is taken off by chance.
     #[serde(with = "antiphon_base::time::text")]
     pub retry_delay_max: Duration,
     /// Time between two looks of the node at its clocks.

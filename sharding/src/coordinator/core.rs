@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Retry};
 use antiphon_persistence::store::FencingToken;
-use antiphon_runtime::membership::Backoff;
 use antiphon_runtime::{MemberState, Membership, NodeId};
 use tokio::time::Instant;
 
@@ -87,7 +87,7 @@ struct Active {
     /// Homes that must be in the store before anything else is decided.
     writing: Option<BTreeMap<ShardId, NodeId>>,
     under_way: bool,
-    retry: Backoff,
+    retry: Retry,
 }
 
 #[derive(Debug)]
@@ -95,7 +95,7 @@ enum State {
     /// Another node holds the lease.
     Idle,
     /// The homes are being read.
-    Loading { token: FencingToken, under_way: bool, retry: Backoff },
+    Loading { token: FencingToken, under_way: bool, retry: Retry },
     /// The coordinator decides.
     Active(Box<Active>),
 }
@@ -176,7 +176,7 @@ impl CoordinatorCore {
         match lease {
             None => self.state = State::Idle,
             Some(token) => {
-                self.state = State::Loading { token, under_way: true, retry: Backoff::default() };
+                self.state = State::Loading { token, under_way: true, retry: Retry::default() };
                 effects.push(Effect::Load(token));
             }
         }
@@ -194,7 +194,7 @@ impl CoordinatorCore {
         }
         *under_way = false;
         let Some(homes) = homes else {
-            return retry.failed(now, self.settings.retry_delay_max, &self.place);
+            return retry.failed(now, Backoff::up_to(self.settings.retry_delay_max), &self.place);
         };
         // the same lease again: regions know the homes that were published under it before
         let change = if self.told.token == token.0 { self.told.change + 1 } else { 1 };
@@ -208,7 +208,7 @@ impl CoordinatorCore {
             hosts: BTreeSet::new(),
             writing: None,
             under_way: false,
-            retry: Backoff::default(),
+            retry: Retry::default(),
         }));
     }
 
@@ -235,7 +235,11 @@ impl CoordinatorCore {
         match outcome {
             // the same write is repeated
             WriteOutcome::Unknown => {
-                active.retry.failed(now, self.settings.retry_delay_max, &self.place);
+                active.retry.failed(
+                    now,
+                    Backoff::up_to(self.settings.retry_delay_max),
+                    &self.place,
+                );
             }
             WriteOutcome::Refused => self.state = State::Idle,
             WriteOutcome::Applied => {

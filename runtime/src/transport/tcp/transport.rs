@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use antiphon_base::task;
 use antiphon_base::text::foreign;
 use bytes::Bytes;
@@ -130,12 +131,12 @@ impl TcpTransport {
 
     /// Keeps connecting, with longer waits each time, until a connection has lasted.
     async fn dial(this: Weak<Self>, id: NodeId, address: String) {
-        let mut wait = None;
+        let mut failures = 0_u32;
         loop {
             let Some(transport) = this.upgrade() else { return };
-            let (min, max) = (transport.settings.retry_min, transport.settings.retry_max);
+            let backoff = Backoff::new(transport.settings.retry_min, transport.settings.retry_max);
             match transport.attempt(&id, &address).await {
-                Ok(true) => wait = None,
+                Ok(true) => failures = 0,
                 // a node that has declared this node dead greets it, and closes
                 Ok(false) => {}
                 Err(error) => {
@@ -146,9 +147,8 @@ impl TcpTransport {
                 }
             }
             drop(transport);
-            let now = wait.unwrap_or(min);
-            tokio::time::sleep(now).await;
-            wait = Some((now * 2).min(max));
+            failures = failures.saturating_add(1);
+            tokio::time::sleep(backoff.delay(failures, Jitter::NONE)).await;
         }
     }
 
