@@ -13,9 +13,9 @@
 //! - The sum in `tokens` reveals a missing row.
 //!
 //! Every row except a mark has a checksum of its key and all its columns, which each read compares:
-//! in a column of its own (`sums.rs`), or at the end of the values of `snapshots`, `offsets` and
-//! `cells`. The hash of a stream's name leads to its row when the name is damaged: a damaged stream
-//! is an error, not an empty stream.
+//! in a column of its own (`head.rs`, `batch_row.rs`, `sums.rs`), or at the end of the values of
+//! `snapshots`, `offsets` and `cells`. The hash of a stream's name leads to its row when the name
+//! is damaged: a damaged stream is an error, not an empty stream.
 
 use std::path::Path;
 
