@@ -50,8 +50,10 @@ impl Walk<'_> {
             let (newest, deleted, depth) = (row.get(4)?, row.get(5)?, row.get(6)?);
             let checksum = row.get(7)?;
             let end = End { stream, highest, newest, previous: 0, deleted, depth, checksum };
-            if checksum != end.sum(&name) && !is_damaged {
-                report.damaged("heads", format!("stream {stream} (`{name}`)"), DAMAGED);
+            if let Err(why) = end.check(&name)
+                && !is_damaged
+            {
+                report.damaged("heads", format!("stream {stream} (`{name}`)"), why);
                 is_damaged = true;
             }
             let check = StreamCheck::after(deleted.unsigned_abs());
@@ -133,12 +135,12 @@ fn batch_problems(
     event_count: &mut u64,
 ) -> Vec<String> {
     let was_damaged = stream.is_damaged;
-    let decoded = if header.checksum != header.sum(&stream.name, &header.seen)
-        || header.events_checksum != of_events(&events)
-    {
-        Err(DAMAGED)
-    } else {
+    let is_sound =
+        header.check(&stream.name).is_ok() && header.events_checksum == of_events(&events);
+    let decoded = if is_sound {
         batch::decode(SequenceNr::new(header.first.unsigned_abs()), &events)
+    } else {
+        Err(DAMAGED)
     };
     let events = match decoded {
         Ok(events) => events,
