@@ -132,7 +132,11 @@ impl DeferredStores {
     }
 
     /// Sends all further calls to `stores`. Only the first call counts.
+    ///
+    /// # Panics
+    /// If these stores are opened on demand: an opening under way would win.
     pub fn arrived(&self, stores: impl Into<Opened>) {
+        assert!(self.inner.demand.is_none(), "stores that are opened on demand are given");
         // a second call comes too late by its contract
         let _ = self.inner.stores.set(stores.into());
     }
