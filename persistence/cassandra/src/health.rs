@@ -1,5 +1,6 @@
-//! State of the store for `/health/ready`: lanes that wait for the database, and lost data. The log
-//! gets a line when a lane begins to wait, and one when its appends go on.
+//! State of the store for `/health/ready`: lanes that wait for the database, lost data, and writers
+//! that stopped because of a fault in their own state. The log gets a line when a lane begins to
+//! wait, and one when its appends go on.
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -34,7 +35,8 @@ impl Health {
         }
     }
 
-    /// Records that the store has less than was acknowledged. The first loss is kept.
+    /// Records that the store has less than was acknowledged, or that a writer cannot trust its own
+    /// state. The first record is kept.
     pub(crate) fn lost(&self, what: &str) {
         self.state().lost.get_or_insert_with(|| what.to_owned());
     }

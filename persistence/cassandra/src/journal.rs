@@ -10,10 +10,11 @@ use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Append, Journal, Limits, WriterId};
 use async_trait::async_trait;
 
-use crate::log::copy::part_of;
-use crate::log::round::{Entry, encode_entry};
-use crate::log::seal::Sealing;
-use crate::log::writer::{Reserved, Room, Writer};
+use crate::log::copy_plan::part_of;
+use crate::log::entry::{Entry, encode_entry};
+use crate::log::job::Room;
+use crate::log::seal::seal;
+use crate::log::writer::{Reserved, Writer};
 use crate::stats::count;
 use crate::stores::CassandraStores;
 use crate::tables::{StreamRow, WriterRow};
@@ -30,10 +31,7 @@ impl Journal for CassandraStores {
             ended_at: 0,
         };
         match self.tables().insert_writer(&row).await? {
-            None => {
-                self.start_writer(writer);
-                Ok(())
-            }
+            None => self.start_writer(writer),
             Some(there) if there.sealed => {
                 Err(Error::rejected(format!("writer `{writer}` is sealed: use a new name")))
             }
@@ -64,14 +62,7 @@ impl Journal for CassandraStores {
         if let Some(open) = self.open_here(writer) {
             open.end();
         }
-        let shared = &self.inner.shared;
-        let sealing = Sealing {
-            tables: &shared.tables,
-            settings: &shared.settings,
-            counters: &shared.counters,
-            partition_events_max: shared.partition_events_max,
-        };
-        sealing.seal(writer.as_str()).await
+        seal(&self.inner.shared.copying(), writer.as_str()).await
     }
 
     async fn replay(
@@ -100,7 +91,7 @@ impl Journal for CassandraStores {
         }
         // the mark is written first: from here on the events are gone for every reader
         self.tables().put_stream(&stream, StreamRow { part: 0, deleted }).await?;
-        self.inner.shared.read_ahead.forget(&self.inner.shared, &stream);
+        self.inner.shared.read_ahead.forget(&stream);
         let max = self.inner.shared.partition_events_max;
         for part in part_of(row.deleted.max(1), max)..=part_of(deleted, max) {
             self.tables().delete_events(&stream, part, deleted).await?;
@@ -149,6 +140,7 @@ impl CassandraStores {
             Reserved::Fenced(highest) => Err(Error::fenced(format!(
                 "append to `{stream}`: expected the highest number {expected}, actual {highest}"
             ))),
+            Reserved::Broken(error) => Err(error),
             Reserved::Unnamed => {
                 Err(Error::bug(format!("append to `{stream}`: it is no persistence id")))
             }
@@ -159,8 +151,7 @@ impl CassandraStores {
     }
 
     pub(crate) fn learn(&self, stream: &Arc<str>, highest: u64) {
-        let shared = &self.inner.shared;
-        shared.ends.learn(stream, highest, shared.settings.stream_cache_max);
+        self.inner.shared.ends.learn(stream, highest);
     }
 
     pub(crate) async fn fresh_tail(&self, stream: &str) -> Result<Vec<Entry>> {

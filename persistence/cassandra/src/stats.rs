@@ -46,6 +46,8 @@ counters! {
     given_up,
     /// Writers that found less in the store than was acknowledged. Must be zero.
     lost_data,
+    /// Writers that stopped because of a fault in their own state. Must be zero.
+    writers_broken,
     /// Rows that were written into the streams' own partitions.
     copied_rows,
     /// Events in those rows.

@@ -10,13 +10,11 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use crate::cql::CqlTables;
-use crate::health::Health;
 use crate::log::relay;
-use crate::log::view::View;
-use crate::log::writer::{Ends, Shared, Writer};
-use crate::replay::ReadAhead;
+use crate::log::writer::Writer;
 use crate::settings::CassandraSettings;
-use crate::stats::{CassandraStats, Counters};
+use crate::shared::Shared;
+use crate::stats::CassandraStats;
 use crate::tables::Tables;
 
 /// All stores of a place in Cassandra or ScyllaDB. Cheap to clone. Dropping the last clone lets the
@@ -34,7 +32,7 @@ pub(crate) struct Inner {
 }
 
 impl CassandraStores {
-    /// Connects to the server. The tables must exist.
+    /// Connects to the server. The tables must exist. A cancelled call leaves nothing open.
     ///
     /// # Errors
     /// - `Rejected` when a setting is wrong, or when the tables are missing or of another version;
@@ -47,6 +45,9 @@ impl CassandraStores {
     }
 
     /// Opens the stores on other tables, such as a model of a server.
+    ///
+    /// # Panics
+    /// When `partition_events_max` is zero.
     pub fn on(
         tables: Arc<dyn Tables>,
         settings: CassandraSettings,
@@ -54,18 +55,7 @@ impl CassandraStores {
     ) -> Self {
         let queue = Arc::new(Semaphore::new(settings.queue_max));
         let queue_bytes = QueueRoom::new(settings.queue_bytes_max);
-        let view = View::new(settings.feed_cache_bytes_max);
-        let counters = Counters::default();
-        let shared = Arc::new(Shared {
-            tables,
-            settings,
-            counters,
-            health: Health::default(),
-            view,
-            ends: Ends::default(),
-            read_ahead: ReadAhead::default(),
-            partition_events_max,
-        });
+        let shared = Arc::new(Shared::new(tables, settings, partition_events_max));
         Self { inner: Arc::new(Inner { shared, writers: Mutex::default(), queue, queue_bytes }) }
     }
 
@@ -85,7 +75,8 @@ impl CassandraStores {
         self.inner.shared.view.relay_through(relay);
     }
 
-    /// Answers the question of a node that uses this node in [`Self::relay_through`].
+    /// Answers the question of a node that uses this node in [`Self::relay_through`]. A cancelled
+    /// call keeps the rounds that it has read for later calls, and changes nothing in the store.
     ///
     /// # Errors
     /// - `Rejected` when the question cannot be read.
@@ -98,7 +89,8 @@ impl CassandraStores {
         relay::encode(&news)
     }
 
-    /// Describes lost data, or why the store waits. `None` when all is well.
+    /// Describes lost data, a writer that has stopped because of a fault, or why the store waits.
+    /// `None` when all is well.
     pub fn trouble(&self) -> Option<String> {
         let shared = &self.inner.shared;
         shared.health.trouble().or_else(|| shared.tables.trouble())
@@ -129,9 +121,10 @@ impl CassandraStores {
         self.writers().get(writer).cloned()
     }
 
-    pub(crate) fn start_writer(&self, id: &WriterId) {
-        let writer = Arc::new(Writer::start(id, &self.inner.shared));
+    pub(crate) fn start_writer(&self, id: &WriterId) -> Result<()> {
+        let writer = Arc::new(Writer::start(id, &self.inner.shared)?);
         self.writers().insert(id.clone(), writer);
+        Ok(())
     }
 
     pub(crate) fn require_owner(&self) -> Result<()> {

@@ -7,8 +7,11 @@ use antiphon_persistence::record::{cell, snapshot};
 use antiphon_persistence::store::{Journal, OffsetKey, ReadJournal};
 use antiphon_persistence::verify::{Report, StreamCheck};
 
-use crate::log::copy::{events_of, part_of};
-use crate::log::round::{decode_events, decode_stored};
+use crate::log::copy_plan::part_of;
+use crate::log::entry::decode_events;
+use crate::log::event_row::events_of;
+use crate::log::round::decode_stored;
+use crate::log::walk::{Next, Walk};
 use crate::stores::CassandraStores;
 use crate::tables::{LaneId, LanePosition};
 
@@ -58,37 +61,34 @@ impl CassandraStores {
 
     async fn verify_lane(&self, lane: &LaneId, report: &mut Report) -> Result<()> {
         let tables = self.tables();
-        let mut part = tables.lane_state(lane).await?.first_part;
-        let mut nr = 0;
+        let mut walk = Walk::from_part(tables.lane_state(lane).await?.first_part);
         loop {
-            let page = tables.rounds(lane, part, nr).await?;
+            let part = walk.at().part;
+            let page = tables.rounds(lane, part, walk.at().nr).await?;
             let of = |nr: u64| {
                 format!("writer `{}`, lane {}, part {part}, round {nr}", lane.writer, lane.lane)
             };
-            for (at, record) in &page.rounds {
+            for (nr, record) in &page.rounds {
                 report.event_rows += 1;
-                if nr != 0 && *at != nr + 1 {
-                    report.damaged("log", of(*at), format!("expected round {}", nr + 1));
+                if let Err(gap) = walk.round(*nr) {
+                    report.damaged("log", of(*nr), format!("expected round {}", gap.after + 1));
                 }
-                nr = *at;
-                if let Err(why) = decode_stored(lane, LanePosition { part, nr }, record) {
-                    report.damaged("log", of(nr), why);
+                if let Err(why) = decode_stored(lane, LanePosition { part, nr: *nr }, record) {
+                    report.damaged("log", of(*nr), why);
                 }
             }
-            let more = page.state.head.is_some_and(|head| head > nr);
-            match (more, page.rounds.is_empty(), page.state.closed) {
-                (true, false, _) => {}
-                (true, true, _) => {
+            match walk.page(page.state, page.rounds.len()) {
+                Ok(Next::Page) => {}
+                Ok(Next::Open | Next::Sealed) => return Ok(()),
+                Err(gap) => {
                     // old parts may have been removed meanwhile
                     let first = tables.lane_state(lane).await?.first_part;
                     if part >= first {
-                        report.damaged("log", of(nr + 1), "its row is missing");
+                        report.damaged("log", of(gap.after + 1), "its row is missing");
                         return Ok(());
                     }
-                    (part, nr) = (first, 0);
+                    walk = Walk::from_part(first);
                 }
-                (false, _, true) => part += 1,
-                (false, _, false) => return Ok(()),
             }
         }
     }

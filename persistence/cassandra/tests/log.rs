@@ -9,7 +9,7 @@ use std::time::Duration;
 use antiphon_base::ErrorKind;
 use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::ModelTables;
-use antiphon_cassandra::tables::{EventRow, Tables};
+use antiphon_cassandra::tables::{EventRow, StreamTables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};

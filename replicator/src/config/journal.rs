@@ -120,7 +120,7 @@ impl Default for JournalSettings {
 impl JournalSettings {
     /// The settings of the Cassandra client.
     pub fn server(&self) -> ServerSettings {
-        let password = self.password.expose().to_owned();
+        let password = self.password.clone();
         ServerSettings {
             contact_points: self.contact_points.clone(),
             keyspace: self.keyspace.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_cassandra::cql::{self, CqlTables, Replication, ServerSettings};
-use antiphon_cassandra::tables::Tables;
+use antiphon_cassandra::tables::LogTables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::store::Stores;

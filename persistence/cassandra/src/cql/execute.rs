@@ -10,17 +10,16 @@ use scylla::errors::ExecutionError;
 use scylla::response::query_result::{QueryResult, QueryRowsResult};
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::serialize::row::SerializeRow;
-use scylla::value::{CqlValue, Row};
 use tokio::sync::Semaphore;
 
 use super::answers::Answers;
 use super::counts::Counts;
 use super::error::{failed, is_disconnected, unreadable};
 use super::probe::Probe;
+use super::refusal::{Refusal, refusal};
 use super::schema::Schema;
 use super::sessions::{Sessions, Use};
 use super::statements::{Named, Statements};
-use super::tables::unsigned;
 use super::traces::{self, Traces};
 use super::{ServerSettings, schema};
 use crate::tables::Outcome;
@@ -195,38 +194,6 @@ impl CqlTables {
     ) -> Outcome<Option<Refusal>> {
         refusal(of.name, self.execute(of, values).await?)
     }
-}
-
-/// The row that refused a conditional statement, with its columns by name.
-pub(super) struct Refusal {
-    names: Vec<String>,
-    row: Row,
-}
-
-impl Refusal {
-    pub(super) fn value(&self, name: &str) -> Option<&CqlValue> {
-        let index = self.names.iter().position(|there| there == name)?;
-        self.row.columns.get(index)?.as_ref()
-    }
-
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
-        let value = self.value(name)?;
-        value.as_bigint().or_else(|| value.as_int().map(i64::from)).map(unsigned)
-    }
-
-    pub(super) fn flag(&self, name: &str) -> bool {
-        self.value(name).and_then(CqlValue::as_boolean).unwrap_or(false)
-    }
-}
-
-/// Reads columns by name, and the first row only: ScyllaDB answers a batch with a row for each
-/// statement.
-pub(super) fn refusal(name: &str, result: QueryResult) -> Outcome<Option<Refusal>> {
-    let rows = result.into_rows_result().map_err(|error| unreadable(name, error))?;
-    let names = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();
-    let row = rows.first_row::<Row>().map_err(|error| unreadable(name, error))?;
-    let refusal = Refusal { names, row };
-    Ok(if refusal.flag("[applied]") { None } else { Some(refusal) })
 }
 
 pub(super) fn result(of: &Named, result: QueryResult) -> Outcome<QueryRowsResult> {

@@ -1,15 +1,20 @@
 //! The [tables](crate::tables) on a server, over the `scylla` driver.
 
 mod answers;
+mod cell_tables;
 mod counts;
 mod error;
 mod execute;
+mod log_tables;
+mod numbers;
 mod probe;
+mod refusal;
 mod schema;
 mod session;
 mod sessions;
 mod settings;
 mod statements;
+mod stream_tables;
 mod tables;
 #[cfg(feature = "tls")]
 mod tls;

@@ -37,7 +37,7 @@ pub(super) async fn connect(settings: &ServerSettings) -> Result<Session> {
         builder = builder.tls_context(Some(super::tls::config(tls)?));
     }
     if let Some(auth) = &settings.auth {
-        builder = builder.user(&auth.user, &auth.password);
+        builder = builder.user(&auth.user, auth.password.expose());
     }
     builder.build().await.map_err(|error| {
         Error::unavailable(format!(

@@ -5,25 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use antiphon_base::bounds::{self, HOUR};
+use antiphon_base::secret::Secret;
 use antiphon_base::{Error, Result};
 use scylla::statement::{Consistency, SerialConsistency};
 use serde::{Deserialize, Serialize};
 
 /// A user of the server.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// Name of the user.
     pub user: String,
-    /// Password of the user; never printed.
-    #[serde(deserialize_with = "antiphon_base::secret::deserialize")]
-    pub password: String,
-}
-
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Auth").field("user", &self.user).finish_non_exhaustive()
-    }
+    /// Password of the user, which nothing shows: a printed configuration has stars.
+    pub password: Secret,
 }
 
 /// Encryption of the connections. The server's certificate must name the address at which it is
@@ -199,6 +193,22 @@ impl ServerSettings {
             other => Err(Error::rejected(format!(
                 "`serial_consistency`: expected `local_serial` or `serial`, actual {other:?}"
             ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_read_and_never_shown() {
+        let text = r#"{ "auth": { "user": "u", "password": "hunter2" } }"#;
+        let settings: ServerSettings = serde_json::from_str(text).unwrap();
+        let auth = settings.auth.as_ref().unwrap();
+        assert_eq!(auth.password.expose(), "hunter2");
+        for shown in [format!("{settings:?}"), serde_json::to_string(&settings).unwrap()] {
+            assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");
         }
     }
 }

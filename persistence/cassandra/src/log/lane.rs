@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use antiphon_base::Error;
 use bytes::Bytes;
 
 use super::round;
@@ -47,9 +48,11 @@ pub(crate) enum Input {
     Failed { unknown: bool },
     /// The wait is over.
     Retry,
+    /// The task found that its own state is wrong, for this reason.
+    Broken(&'static str),
 }
 
-/// Requests of a lane to its task.
+/// Requests of a lane to its task, in the order in which the task runs them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Send this write, and come back with its answer.
@@ -73,12 +76,43 @@ pub(crate) enum Ended {
     Intruder(Option<u64>),
     /// The actual head is below the expected one, which was acknowledged: the store lost data.
     Lost { expected: Option<u64>, actual: Option<u64> },
+    /// An input came that cannot come, for this reason. What is in flight may take effect.
+    Broken(&'static str),
+}
+
+impl Ended {
+    /// The error of an append to the lane.
+    pub(crate) fn error(self, lane: &LaneId) -> Error {
+        let LaneId { writer, lane } = lane;
+        match self {
+            Self::Sealed => Error::fenced(format!("writer `{writer}` is sealed")),
+            Self::Intruder(head) => Error::fenced(format!(
+                "lane {lane} of writer `{writer}` has the head {head:?}, which this process did not write: another process uses the same writer"
+            )),
+            Self::Lost { expected, actual } => Error::corrupt(format!(
+                "lane {lane} of writer `{writer}`: the store lost data: expected the head {expected:?}, actual {actual:?}: check `commitlog_sync` and the replication factor"
+            )),
+            Self::Broken(why) => Error::bug(format!(
+                "lane {lane} of writer `{writer}` has stopped: {why}: report it"
+            )),
+        }
+    }
+}
+
+/// State of the statement of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    /// It was sent, and its answer is awaited.
+    Sent,
+    /// It failed, and is sent again later.
+    Waits,
 }
 
 #[derive(Debug)]
 struct InFlight {
     write: RoundWrite,
     tokens: Vec<Token>,
+    attempt: Attempt,
     /// True when any attempt may have taken effect.
     unknown: bool,
     since: Duration,
@@ -96,6 +130,8 @@ pub(crate) struct Lane {
     part_rounds: u64,
     part_bytes: usize,
     queue: VecDeque<(Token, Vec<u8>)>,
+    /// The newest token. Tokens ascend.
+    last_token: Token,
     in_flight: Option<InFlight>,
     ended: Option<Ended>,
 }
@@ -111,6 +147,7 @@ impl Lane {
             part_rounds: 0,
             part_bytes: 0,
             queue: VecDeque::new(),
+            last_token: 0,
             in_flight: None,
             ended: None,
         }
@@ -123,26 +160,62 @@ impl Lane {
     }
 
     /// Advances the lane by one input.
+    ///
+    /// # Panics
+    /// When an invariant is broken, see [`Self::check`].
     pub(crate) fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
-        match input {
-            Input::Append(token, record) => match self.ended {
-                Some(why) => effects.push(Effect::Ended { why, tokens: vec![token] }),
-                None => self.queue.push_back((token, record)),
-            },
-            Input::Answer(answer) => self.answered(answer, &mut effects),
-            Input::Failed { unknown } => self.failed(now, unknown, &mut effects),
-            Input::Retry => {
-                effects.extend(
-                    self.in_flight.as_ref().map(|round| Effect::Write(round.write.clone())),
-                );
-                return effects;
+        match (self.ended, input) {
+            (Some(why), Input::Append(token, _)) => {
+                effects.push(Effect::Ended { why, tokens: vec![token] });
             }
+            // a lane that has ended asks for nothing, so what comes is late
+            (Some(_), _) => {}
+            (None, Input::Append(token, record)) => {
+                self.push(token, record);
+                self.start(now, &mut effects);
+            }
+            (None, Input::Answer(answer)) => {
+                let answered = self.answered(answer);
+                self.start(now, &mut effects);
+                effects.push(answered);
+            }
+            (None, Input::Failed { unknown }) => effects.push(self.failed(now, unknown)),
+            (None, Input::Retry) => effects.push(self.retry()),
+            (None, Input::Broken(why)) => effects.push(self.end(Ended::Broken(why))),
         }
-        self.start(now, &mut effects);
+        self.check();
         effects
     }
 
+    /// Asserts the invariants.
+    ///
+    /// # Panics
+    /// When one is broken: events would be lost, doubled, or acknowledged and not stored.
+    pub(crate) fn check(&self) {
+        let Self { next, head, limits, part_rounds, .. } = self;
+        assert_eq!(head.is_some(), *part_rounds > 0, "a part has a head when it has a round");
+        let before = head.map_or(next.nr, |head| head + 1);
+        assert_eq!(before, next.nr, "the numbers of the rounds are not dense");
+        assert!(next.nr > next.part, "a part of the lane has no round");
+        assert!(*part_rounds < limits.part_rounds_max, "a full part was not closed");
+        let Some(round) = &self.in_flight else {
+            assert!(self.queue.is_empty(), "appends wait, and no round is in flight");
+            return;
+        };
+        assert!(self.ended.is_none(), "a lane that has ended has a round in flight");
+        assert_eq!(round.write.at, *next, "the round in flight is not the next one");
+        assert_eq!(round.write.head, *head, "the round in flight expects another head");
+        assert!(!round.tokens.is_empty(), "a round without an append is in flight");
+    }
+
+    fn push(&mut self, token: Token, record: Vec<u8>) {
+        assert!(token > self.last_token, "append {token} comes after {}", self.last_token);
+        self.last_token = token;
+        self.queue.push_back((token, record));
+    }
+
+    /// Starts the next round, when none is in flight and appends wait.
     fn start(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         if self.in_flight.is_some() || self.queue.is_empty() || self.ended.is_some() {
             return;
@@ -160,6 +233,13 @@ impl Lane {
                 records.push(record);
             }
         }
+        assert!(
+            records.len() == 1
+                || (bytes <= self.limits.round_bytes_max
+                    && records.len() <= self.limits.round_appends_max),
+            "a round of {} appends and {bytes} bytes is over its limits",
+            records.len()
+        );
         let record =
             Bytes::from(round::encode(&self.id, self.next, records.iter().map(Vec::as_slice)));
         let closes = self.part_bytes + record.len() >= self.limits.part_bytes_max
@@ -168,26 +248,42 @@ impl Lane {
         let write = RoundWrite { lane, at, head, closes, record };
         effects.push(Effect::Write(write.clone()));
         let wait = self.limits.retry_min;
-        self.in_flight = Some(InFlight { write, tokens, unknown: false, since: now, wait });
+        let attempt = Attempt::Sent;
+        self.in_flight =
+            Some(InFlight { write, tokens, attempt, unknown: false, since: now, wait });
     }
 
-    fn answered(&mut self, answer: RoundAnswer, effects: &mut Vec<Effect>) {
-        let Some(round) = self.in_flight.take() else { return };
+    fn answered(&mut self, answer: RoundAnswer) -> Effect {
+        let Some(round) = self.in_flight.take_if(|round| round.attempt == Attempt::Sent) else {
+            return self.end(Ended::Broken("an answer came to no statement"));
+        };
         let why = match answer {
-            RoundAnswer::Applied => return self.stored(round, effects),
+            RoundAnswer::Applied => return self.stored(round),
             RoundAnswer::Refused(state) => match verdict(&round, state) {
-                Ok(()) => return self.stored(round, effects),
+                Ok(()) => return self.stored(round),
                 Err(why) => why,
             },
         };
-        self.ended = Some(why);
-        let waiting = self.queue.drain(..).map(|(token, _)| token);
-        let tokens = round.tokens.into_iter().chain(waiting).collect();
-        effects.push(Effect::Ended { why, tokens });
+        self.in_flight = Some(round);
+        self.end(why)
     }
 
-    fn stored(&mut self, round: InFlight, effects: &mut Vec<Effect>) {
+    /// Ends the lane, and with it all appends that it has.
+    fn end(&mut self, why: Ended) -> Effect {
+        self.ended = Some(why);
+        Effect::Ended { why, tokens: self.take_all() }
+    }
+
+    /// Takes the appends in flight and those that wait; they may build on those in flight.
+    fn take_all(&mut self) -> Vec<Token> {
+        let in_flight = self.in_flight.take().map(|round| round.tokens).unwrap_or_default();
+        let waiting = self.queue.drain(..).map(|(token, _)| token);
+        in_flight.into_iter().chain(waiting).collect()
+    }
+
+    fn stored(&mut self, round: InFlight) -> Effect {
         let InFlight { write, tokens, .. } = round;
+        assert_eq!(write.at, self.next, "a round is stored that is not the next one");
         self.next.nr += 1;
         if write.closes {
             self.next.part += 1;
@@ -197,21 +293,31 @@ impl Lane {
             self.part_rounds += 1;
             self.part_bytes += write.record.len();
         }
-        effects.push(Effect::Stored { at: write.at, record: write.record, tokens });
+        Effect::Stored { at: write.at, record: write.record, tokens }
     }
 
-    fn failed(&mut self, now: Duration, unknown: bool, effects: &mut Vec<Effect>) {
-        let Some(round) = &mut self.in_flight else { return };
+    fn failed(&mut self, now: Duration, unknown: bool) -> Effect {
+        let sent = self.in_flight.as_mut().filter(|round| round.attempt == Attempt::Sent);
+        let Some(round) = sent else {
+            return self.end(Ended::Broken("no statement failed"));
+        };
         round.unknown |= unknown;
         if round.unknown || now.saturating_sub(round.since) < self.limits.give_up_after {
-            effects.push(Effect::Wait(round.wait));
-            round.wait = (round.wait * 2).min(self.limits.retry_max);
-            return;
+            let wait = round.wait;
+            round.attempt = Attempt::Waits;
+            round.wait = (wait * 2).min(self.limits.retry_max);
+            return Effect::Wait(wait);
         }
-        let failed = self.in_flight.take().map(|round| round.tokens).unwrap_or_default();
-        // appends that wait may build on those that failed
-        let waiting = self.queue.drain(..).map(|(token, _)| token);
-        effects.push(Effect::GaveUp(failed.into_iter().chain(waiting).collect()));
+        Effect::GaveUp(self.take_all())
+    }
+
+    fn retry(&mut self) -> Effect {
+        let waits = self.in_flight.as_mut().filter(|round| round.attempt == Attempt::Waits);
+        let Some(round) = waits else {
+            return self.end(Ended::Broken("a wait is over that did not begin"));
+        };
+        round.attempt = Attempt::Sent;
+        Effect::Write(round.write.clone())
     }
 }
 
@@ -231,146 +337,4 @@ fn verdict(round: &InFlight, state: PartState) -> Result<(), Ended> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const T0: Duration = Duration::ZERO;
-
-    fn limits() -> LaneLimits {
-        LaneLimits {
-            round_bytes_max: 10,
-            round_appends_max: 3,
-            part_bytes_max: 1000,
-            part_rounds_max: 3,
-            retry_min: Duration::from_millis(50),
-            retry_max: Duration::from_millis(150),
-            give_up_after: Duration::from_secs(5),
-        }
-    }
-
-    fn lane() -> Lane {
-        Lane::new(LaneId { writer: "w".into(), lane: 0 }, limits())
-    }
-
-    fn write(lane: &mut Lane, effects: &[Effect]) -> RoundWrite {
-        let _ = lane;
-        match effects {
-            [.., Effect::Write(write)] => write.clone(),
-            other => panic!("expected a write at the end, actual {other:?}"),
-        }
-    }
-
-    fn refused(head: Option<u64>, sealed: bool) -> Input {
-        Input::Answer(RoundAnswer::Refused(PartState { head, closed: false, sealed }))
-    }
-
-    #[test]
-    fn what_comes_while_a_round_is_in_flight_is_the_next_one() {
-        let mut lane = lane();
-        let effects = lane.step(T0, Input::Append(1, vec![b'a']));
-        let first = write(&mut lane, &effects);
-        assert_eq!((first.at, first.head), (LanePosition { part: 0, nr: 1 }, None));
-        for token in 2..=5 {
-            assert_eq!(lane.step(T0, Input::Append(token, vec![b'b'])), []);
-        }
-        let effects = lane.step(T0, Input::Answer(RoundAnswer::Applied));
-        let stored = Effect::Stored { at: first.at, record: first.record, tokens: vec![1] };
-        assert_eq!(effects[0], stored);
-        let second = write(&mut lane, &effects);
-        assert_eq!((second.at.nr, second.head), (2, Some(1)));
-        let appends = second.record.slice(..second.record.len() - 8);
-        assert_eq!(appends, Bytes::from_static(b"\x01\x03bbb"), "three appends at most");
-    }
-
-    #[test]
-    fn a_round_has_a_limit_of_bytes_but_takes_one_append() {
-        let mut lane = lane();
-        let effects = lane.step(T0, Input::Append(1, vec![0; 50]));
-        assert_eq!(write(&mut lane, &effects).record.len(), 60);
-        lane.step(T0, Input::Append(2, vec![0; 6]));
-        lane.step(T0, Input::Append(3, vec![0; 6]));
-        let effects = lane.step(T0, Input::Answer(RoundAnswer::Applied));
-        assert_eq!(write(&mut lane, &effects).record.len(), 16);
-    }
-
-    #[test]
-    fn the_last_round_of_a_part_closes_it_and_the_next_opens_another() {
-        let mut lane = lane();
-        let mut seen = Vec::new();
-        for token in 1..=4 {
-            let effects = lane.step(T0, Input::Append(token, vec![0]));
-            let round = write(&mut lane, &effects);
-            seen.push((round.at.part, round.at.nr, round.head, round.closes));
-            lane.step(T0, Input::Answer(RoundAnswer::Applied));
-        }
-        let expected = [
-            (0, 1, None, false),
-            (0, 2, Some(1), false),
-            (0, 3, Some(2), true),
-            (1, 4, None, false),
-        ];
-        assert_eq!(seen, expected);
-        assert!(lane.is_idle());
-    }
-
-    #[test]
-    fn an_unknown_outcome_is_sent_again_for_ever_and_ends_with_its_own_head() {
-        let mut lane = lane();
-        let effects = lane.step(T0, Input::Append(1, vec![0]));
-        let round = write(&mut lane, &effects);
-        for wait in [50, 100, 150, 150] {
-            let effects =
-                lane.step(Duration::from_secs(100), Input::Failed { unknown: wait == 50 });
-            assert_eq!(effects, [Effect::Wait(Duration::from_millis(wait))]);
-            let effects = lane.step(T0, Input::Retry);
-            assert_eq!(effects, [Effect::Write(round.clone())]);
-        }
-        let effects = lane.step(T0, refused(Some(1), true));
-        let stored = Effect::Stored { at: round.at, record: round.record, tokens: vec![1] };
-        assert_eq!(effects, [stored], "applied before the seal");
-    }
-
-    #[test]
-    fn what_was_certainly_not_stored_is_given_up_in_time_with_all_that_waits() {
-        let mut lane = lane();
-        lane.step(T0, Input::Append(1, vec![0]));
-        lane.step(T0, Input::Append(2, vec![0]));
-        let effects = lane.step(Duration::from_secs(1), Input::Failed { unknown: false });
-        assert!(matches!(effects[..], [Effect::Wait(_)]));
-        let effects = lane.step(Duration::from_secs(6), Input::Failed { unknown: false });
-        assert_eq!(effects, [Effect::GaveUp(vec![1, 2])]);
-        let effects = lane.step(T0, Input::Append(3, vec![0]));
-        assert_eq!(write(&mut lane, &effects).at.nr, 1, "the number is still free");
-    }
-
-    #[test]
-    fn a_seal_ends_the_lane_and_all_that_waits() {
-        let mut lane = lane();
-        lane.step(T0, Input::Append(1, vec![0]));
-        lane.step(T0, Input::Append(2, vec![0]));
-        let effects = lane.step(T0, refused(None, true));
-        assert_eq!(effects, [Effect::Ended { why: Ended::Sealed, tokens: vec![1, 2] }]);
-        let effects = lane.step(T0, Input::Append(3, vec![0]));
-        assert_eq!(effects, [Effect::Ended { why: Ended::Sealed, tokens: vec![3] }]);
-    }
-
-    #[test]
-    fn a_head_below_an_acknowledged_one_is_lost_data_and_never_adopted() {
-        let mut lane = lane();
-        lane.step(T0, Input::Append(1, vec![0]));
-        lane.step(T0, Input::Answer(RoundAnswer::Applied));
-        lane.step(T0, Input::Append(2, vec![0]));
-        let why = Ended::Lost { expected: Some(1), actual: None };
-        let effects = lane.step(T0, refused(None, false));
-        assert_eq!(effects, [Effect::Ended { why, tokens: vec![2] }]);
-    }
-
-    #[test]
-    fn a_head_that_this_lane_did_not_write_is_another_process() {
-        let mut lane = lane();
-        lane.step(T0, Input::Append(1, vec![0]));
-        let effects = lane.step(T0, refused(Some(1), false));
-        let why = Ended::Intruder(Some(1));
-        assert_eq!(effects, [Effect::Ended { why, tokens: vec![1] }]);
-    }
-}
+mod tests;

@@ -8,13 +8,22 @@
 //!
 //! `docs/design/0004-cassandra-log.md` has the protocol with its proof sketch.
 
+mod book;
+mod broken;
 mod copier;
 pub(crate) mod copy;
-pub(crate) mod lane;
+pub(crate) mod copy_plan;
+pub(crate) mod ends;
+pub(crate) mod entry;
+pub(crate) mod event_row;
+pub(crate) mod job;
+mod lane;
 mod lane_task;
 pub(crate) mod relay;
 mod retention;
+mod retention_task;
 pub(crate) mod round;
 pub(crate) mod seal;
 pub(crate) mod view;
+pub(crate) mod walk;
 pub(crate) mod writer;

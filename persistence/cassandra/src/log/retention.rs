@@ -1,86 +1,34 @@
-//! Removes parts of the log that are copied and old enough: parts of the own writer, and all parts
-//! of writers that have ended.
+//! The rule of retention: which parts of the log may be removed.
 //!
-//! First the lane's row gets the number of its first remaining part, then older parts are removed.
-//! A reader that needs a removed part sees that it is gone, and reads the streams instead.
+//! - A part of an open writer goes when all its rounds have been copied for `log_retention`. The
+//!   part of the watermark stays, because it may get more rounds.
+//! - All parts of a writer that has ended go when the writer has been copied for `log_retention`.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_base::time::{Clock, SystemClock};
 use tokio::time::Instant;
 
-use super::writer::Shared;
-use crate::stats::count;
-use crate::tables::{LaneId, LanePosition, LaneState, Outcome};
+use crate::tables::{LanePosition, WriterRow};
 
 /// Longest time between two looks.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(600);
 
-/// The retention task of an open writer.
-pub(super) struct Retention {
-    pub(super) lanes: Vec<LaneId>,
-    pub(super) shared: Arc<Shared>,
+/// Time between two looks.
+pub(super) fn look_interval(retention: Duration) -> Duration {
+    (retention / 8).clamp(Duration::from_millis(1), LOOK_INTERVAL_MAX)
 }
 
-impl Retention {
-    /// Runs until the writer is dropped.
-    pub(super) async fn run(self) {
-        let retention = self.shared.settings.log_retention;
-        let interval = (retention / 8).clamp(Duration::from_millis(1), LOOK_INTERVAL_MAX);
-        let mut own: Vec<OwnLane> = self.lanes.iter().map(|_| OwnLane::default()).collect();
-        loop {
-            tokio::time::sleep(interval).await;
-            let outcome = self.look(&mut own).await;
-            if let Err(error) = outcome {
-                tracing::warn!(%error, "old parts of the log could not be removed; they are tried again");
-            }
-        }
-    }
-
-    async fn look(&self, own: &mut [OwnLane]) -> Outcome<()> {
-        let retention = self.shared.settings.log_retention;
-        for (lane, known) in self.lanes.iter().zip(own) {
-            let state = self.shared.tables.lane_state(lane).await?;
-            if let Some(before) = known.old(state.copied, SystemClock.now(), retention) {
-                self.remove(lane, state, before).await?;
-            }
-        }
-        let now = SystemClock.wall().as_micros();
-        for row in self.shared.tables.writers().await? {
-            let age = Duration::from_micros(now.saturating_sub(row.ended_at));
-            if !row.copied || row.ended_at == 0 || age < retention {
-                continue;
-            }
-            for lane in (0..row.lanes).map(|lane| LaneId { writer: row.writer.clone(), lane }) {
-                let state = self.shared.tables.lane_state(&lane).await?;
-                self.remove(&lane, state, state.copied.part + 1).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the parts below `before`.
-    async fn remove(&self, lane: &LaneId, state: LaneState, before: u64) -> Outcome<()> {
-        if before <= state.first_part {
-            return Ok(());
-        }
-        let tables = &self.shared.tables;
-        let copied = LanePosition::default();
-        tables.put_lane_state(lane, LaneState { copied, first_part: before }).await?;
-        for part in state.first_part..before {
-            tables.drop_part(lane, part).await?;
-            count(&self.shared.counters.parts_dropped, 1);
-        }
-        self.shared.view.dropped(lane, before);
-        Ok(())
-    }
+/// Returns whether all parts of a writer go, because it has ended long ago. `now` is the wall
+/// clock in microseconds.
+pub(super) fn of_ended(row: &WriterRow, now: u64, retention: Duration) -> bool {
+    let age = Duration::from_micros(now.saturating_sub(row.ended_at));
+    row.copied && row.ended_at > 0 && age >= retention
 }
 
 /// Parts of an own lane, with the time at which each was first seen as copied.
-#[derive(Default)]
-struct OwnLane {
+#[derive(Debug, Default)]
+pub(super) struct OwnLane {
     /// The next part to enter the queue.
     next: u64,
     copied: VecDeque<(u64, Instant)>,
@@ -88,7 +36,12 @@ struct OwnLane {
 
 impl OwnLane {
     /// The part below which all parts have been copied for `retention`, if there are any.
-    fn old(&mut self, copied: LanePosition, now: Instant, retention: Duration) -> Option<u64> {
+    pub(super) fn old(
+        &mut self,
+        copied: LanePosition,
+        now: Instant,
+        retention: Duration,
+    ) -> Option<u64> {
         while self.next < copied.part {
             self.copied.push_back((self.next, now));
             self.next += 1;
@@ -100,6 +53,61 @@ impl OwnLane {
             before = Some(part + 1);
             self.copied.pop_front();
         }
+        self.check();
+        assert!(
+            before.is_none_or(|before| before <= copied.part),
+            "parts up to {before:?} would go, and the copy is in part {}",
+            copied.part
+        );
         before
+    }
+
+    /// Asserts the invariants: the parts that wait are consecutive and end at `next`.
+    fn check(&self) {
+        let first = self.copied.front().map_or(self.next, |(part, _)| *part);
+        assert_eq!(first + self.copied.len() as u64, self.next, "a part is missing or twice");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_base::time::{Clock, SystemClock};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_part_goes_when_it_has_been_copied_for_long_enough_and_the_open_part_stays() {
+        let (mut lane, start) = (OwnLane::default(), SystemClock.now());
+        let copied = |part| LanePosition { part, nr: 100 };
+        assert_eq!(lane.old(copied(0), start, HOUR), None);
+        assert_eq!(lane.old(copied(2), start, HOUR), None, "parts 0 and 1 are copied now");
+        assert_eq!(lane.old(copied(3), start + HOUR / 2, HOUR), None);
+        assert_eq!(lane.old(copied(3), start + HOUR, HOUR), Some(2));
+        assert_eq!(lane.old(copied(3), start + HOUR, HOUR), None, "they are gone");
+        assert_eq!(lane.old(copied(3), start + HOUR * 9, HOUR), Some(3));
+        assert_eq!(lane.old(copied(5), start + HOUR * 9, Duration::ZERO), Some(5));
+    }
+
+    #[test]
+    fn the_log_of_a_writer_goes_when_it_was_copied_and_not_when_it_was_only_sealed() {
+        let row = |copied, ended_at| {
+            let writer = "w".into();
+            WriterRow { writer, lanes: 2, sealed: true, copied, ended_at }
+        };
+        let second = Duration::from_secs(1);
+        assert!(of_ended(&row(true, 5_000_000), 6_000_000, second));
+        assert!(!of_ended(&row(true, 5_000_000), 5_999_999, second));
+        assert!(!of_ended(&row(true, 7_000_000), 6_000_000, second), "its clock is ahead");
+        assert!(!of_ended(&row(true, 0), 6_000_000, second), "its time is not known");
+        assert!(!of_ended(&row(false, 5_000_000), 6_000_000, second));
+    }
+
+    #[test]
+    fn looks_come_at_an_eighth_of_the_retention_within_bounds() {
+        assert_eq!(look_interval(Duration::ZERO), Duration::from_millis(1));
+        assert_eq!(look_interval(Duration::from_secs(8)), Duration::from_secs(1));
+        assert_eq!(look_interval(HOUR * 24 * 365), LOOK_INTERVAL_MAX);
     }
 }

@@ -14,8 +14,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::tables::{
-    Cell, CellWrite, Cells, EventRow, Failed, LaneId, LaneState, Outcome, PartState, RoundAnswer,
-    RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
+    Cell, CellTables, CellWrite, Cells, EventRow, Failed, LaneId, LaneState, LogTables, Outcome,
+    PartState, RoundAnswer, RoundPage, RoundWrite, StreamRow, StreamTables, Tables, WriterRow,
 };
 
 /// Faults of tables; none by default. Chances are out of 1000.
@@ -140,8 +140,10 @@ fn failed(unknown: bool) -> Failed {
     Failed { unknown, error }
 }
 
+impl Tables for FaultyTables {}
+
 #[async_trait]
-impl Tables for FaultyTables {
+impl LogTables for FaultyTables {
     async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>> {
         write!(self, (row = row.clone()), |tables| tables.insert_writer(&row))
     }
@@ -181,7 +183,10 @@ impl Tables for FaultyTables {
     async fn put_lane_state(&self, lane: &LaneId, state: LaneState) -> Outcome<()> {
         write!(self, (lane = lane.clone()), |tables| tables.put_lane_state(&lane, state))
     }
+}
 
+#[async_trait]
+impl StreamTables for FaultyTables {
     async fn put_events(&self, row: &EventRow) -> Outcome<()> {
         write!(self, (row = row.clone()), |tables| tables.put_events(&row))
     }
@@ -234,14 +239,6 @@ impl Tables for FaultyTables {
         self.read(self.tables.entity_types()).await
     }
 
-    async fn offsets(&self) -> Outcome<Vec<(String, String, String)>> {
-        self.read(self.tables.offsets()).await
-    }
-
-    async fn cell_tables(&self) -> Outcome<Vec<Arc<str>>> {
-        self.read(self.tables.cell_tables()).await
-    }
-
     async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
         write!(self, (stream = stream.to_owned(), record = record.clone()), |tables| tables
             .put_snapshot(&stream, sequence_nr, &record))
@@ -254,7 +251,10 @@ impl Tables for FaultyTables {
     async fn delete_snapshots(&self, stream: &str, last: u64) -> Outcome<()> {
         write!(self, (stream = stream.to_owned()), |tables| tables.delete_snapshots(&stream, last))
     }
+}
 
+#[async_trait]
+impl CellTables for FaultyTables {
     async fn put_offset(&self, reader: &str, part: &str, position: &str) -> Outcome<()> {
         write!(
             self,
@@ -263,8 +263,16 @@ impl Tables for FaultyTables {
         )
     }
 
+    async fn offsets(&self) -> Outcome<Vec<(String, String, String)>> {
+        self.read(self.tables.offsets()).await
+    }
+
     async fn offset(&self, reader: &str, part: &str) -> Outcome<Option<String>> {
         self.read(self.tables.offset(reader, part)).await
+    }
+
+    async fn cell_tables(&self) -> Outcome<Vec<Arc<str>>> {
+        self.read(self.tables.cell_tables()).await
     }
 
     async fn cells(&self, table: &str) -> Outcome<Cells> {

@@ -7,15 +7,17 @@ use bytes::Bytes;
 
 use super::ModelTables;
 use crate::tables::{
-    Cell, CellWrite, Cells, EventRow, LaneId, LaneState, Outcome, PartState, RoundAnswer,
-    RoundPage, RoundWrite, StreamRow, Tables, WriterRow,
+    Cell, CellTables, CellWrite, Cells, EventRow, LaneId, LaneState, LogTables, Outcome, PartState,
+    RoundAnswer, RoundPage, RoundWrite, StreamRow, StreamTables, Tables, WriterRow,
 };
 
 /// Rounds in one page; small, so that pages are tested.
 const PAGE_MAX: usize = 50;
 
+impl Tables for ModelTables {}
+
 #[async_trait]
-impl Tables for ModelTables {
+impl LogTables for ModelTables {
     async fn insert_writer(&self, row: &WriterRow) -> Outcome<Option<WriterRow>> {
         let row = row.clone();
         self.step(|data| {
@@ -105,7 +107,10 @@ impl Tables for ModelTables {
             there.first_part = there.first_part.max(state.first_part);
         })
     }
+}
 
+#[async_trait]
+impl StreamTables for ModelTables {
     async fn put_events(&self, row: &EventRow) -> Outcome<()> {
         let row = row.clone();
         self.step(|data| {
@@ -193,18 +198,6 @@ impl Tables for ModelTables {
         })
     }
 
-    async fn offsets(&self) -> Outcome<Vec<(String, String, String)>> {
-        self.step(|data| {
-            let rows = data.offsets.iter();
-            rows.map(|((reader, part), position)| (reader.clone(), part.clone(), position.clone()))
-                .collect()
-        })
-    }
-
-    async fn cell_tables(&self) -> Outcome<Vec<Arc<str>>> {
-        self.step(|data| data.cells.keys().map(|table| table.as_str().into()).collect())
-    }
-
     async fn put_snapshot(&self, stream: &str, sequence_nr: u64, record: &Bytes) -> Outcome<()> {
         let (key, record) = ((stream.to_owned(), sequence_nr), record.clone());
         self.step(|data| {
@@ -225,7 +218,10 @@ impl Tables for ModelTables {
             data.snapshots.retain(|(of, number), _| *of != stream || *number > last);
         })
     }
+}
 
+#[async_trait]
+impl CellTables for ModelTables {
     async fn put_offset(&self, reader: &str, part: &str, position: &str) -> Outcome<()> {
         let (key, position) = ((reader.to_owned(), part.to_owned()), position.to_owned());
         self.step(|data| {
@@ -233,9 +229,21 @@ impl Tables for ModelTables {
         })
     }
 
+    async fn offsets(&self) -> Outcome<Vec<(String, String, String)>> {
+        self.step(|data| {
+            let rows = data.offsets.iter();
+            rows.map(|((reader, part), position)| (reader.clone(), part.clone(), position.clone()))
+                .collect()
+        })
+    }
+
     async fn offset(&self, reader: &str, part: &str) -> Outcome<Option<String>> {
         let key = (reader.to_owned(), part.to_owned());
         self.step(|data| data.offsets.get(&key).cloned())
+    }
+
+    async fn cell_tables(&self) -> Outcome<Vec<Arc<str>>> {
+        self.step(|data| data.cells.keys().map(|table| table.as_str().into()).collect())
     }
 
     async fn cells(&self, table: &str) -> Outcome<Cells> {

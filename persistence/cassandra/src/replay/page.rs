@@ -2,7 +2,8 @@
 
 use antiphon_base::{Error, Result};
 
-use crate::log::copy::{ROW_EVENTS_MAX, part_of};
+use crate::log::copy_plan::part_of;
+use crate::log::event_row::ROW_EVENTS_MAX;
 use crate::tables::{EventRow, Outcome, Tables};
 
 /// Rows of the first read: few, so that the next rows arrive while these are decoded.

@@ -9,8 +9,8 @@ use antiphon_persistence::event::StoredEvent;
 use bytes::Bytes;
 
 use super::page;
-use crate::log::copy::events_of;
-use crate::log::round::{Entry, decode_events, decode_events_into};
+use crate::log::entry::{Entry, decode_events, decode_events_into};
+use crate::log::event_row::events_of;
 use crate::tables::EventRow;
 
 /// A replay under way.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::{Faults, FaultyTables, ModelTables};
-use antiphon_cassandra::tables::{LaneId, Tables};
+use antiphon_cassandra::tables::{LaneId, LogTables, Tables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_persistence::event::{EventMeta, Payload};
 use antiphon_persistence::identity::ReplicaId;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_base::{Error, Result};
 use antiphon_persistence::store::FeedRelay;
-use bytes::Bytes;
 use futures::future::try_join_all;
 
-use super::{LaneView, Refreshed, View};
-use crate::damaged::damaged;
-use crate::log::round::{self, Entry};
+use super::state::{Added, LaneView};
+use super::{Refreshed, View};
+use crate::log::entry::Entry;
+use crate::log::walk::{LaneReader, Next, Read};
 use crate::stats::{Counters, count};
 use crate::tables::{LaneId, LanePosition, LaneState, Tables, WriterRow};
 
@@ -67,30 +67,21 @@ impl View {
             state
                 .lanes
                 .get(&lane)
-                .map(|view| (view.own, view.through, view.finished, view.through.nr > view.copied))
+                .map(|view| (view.own, view.finished, view.through.nr > view.copied))
         };
-        let (own, mut through, finished, uncopied) = known.unwrap_or_default();
+        let (own, finished, uncopied) = known.unwrap_or_default();
         if own {
             return Ok(());
         }
         if known.is_none() || (uncopied && !row.copied) {
             let LaneState { copied, first_part } = tables.lane_state(&lane).await?;
-            if known.is_none() {
-                through = copied;
-                let view = LaneView {
-                    base: copied,
-                    through: copied,
-                    copied: copied.nr,
-                    first_part,
-                    ..LaneView::default()
-                };
-                self.state().lanes.insert(lane.clone(), view);
-            } else {
-                self.copied(&lane, copied.nr);
-            }
+            let mut state = self.state();
+            // this process may have opened the writer meanwhile; its lanes stay as they are
+            state.add_lane(&lane, || LaneView::after(copied, copied.nr, first_part));
+            state.copied(&lane, copied.nr);
         }
         if !finished {
-            self.read_on(tables, &lane, through).await?;
+            self.read_on(tables, &lane).await?;
         }
         if row.copied {
             self.copied(&lane, u64::MAX);
@@ -98,73 +89,42 @@ impl View {
         Ok(())
     }
 
-    async fn read_on(&self, tables: &dyn Tables, lane: &LaneId, from: LanePosition) -> Result<()> {
-        let LanePosition { mut part, mut nr } = from;
+    /// Reads the rounds of a lane that are not known. A cancelled call leaves the rounds that it
+    /// has read.
+    async fn read_on(&self, tables: &dyn Tables, lane: &LaneId) -> Result<()> {
+        let through = self.state().lanes.get(lane).map(|view| view.through);
+        let mut reader = LaneReader::new(tables, lane, through.unwrap_or_default());
         loop {
-            let page = tables.rounds(lane, part, nr).await?;
-            let read = page.rounds.len();
-            for (at, record) in page.rounds {
-                if at != nr + 1 {
-                    return Err(hole(lane, nr, at));
+            let (rounds, next) = match reader.page().await? {
+                Read::Rounds(rounds, next) => (rounds, next),
+                Read::Gone(state) => {
+                    self.state().jump(lane, state);
+                    reader.jump(state.copied);
+                    continue;
                 }
-                nr = at;
-                let entries = decode_stored(lane, LanePosition { part, nr }, &record)?;
-                self.push(lane, LanePosition { part, nr }, entries);
+            };
+            for (at, entries) in rounds {
+                self.read(lane, at, entries)?;
             }
-            if page.state.head.is_some_and(|head| head > nr) {
-                if read == 0 {
-                    return Err(hole(lane, nr, page.state.head.unwrap_or(0)));
+            match next {
+                Next::Page => {}
+                Next::Open => return Ok(()),
+                Next::Sealed => {
+                    self.state().finish(lane);
+                    return Ok(());
                 }
-                continue;
             }
-            if page.state.closed {
-                part += 1;
-                continue;
-            }
-            if page.state.sealed
-                && let Some(view) = self.state().lanes.get_mut(lane)
-            {
-                view.finished = true;
-            }
-            return Ok(());
         }
     }
-}
 
-/// Decodes a round that was read from the database.
-pub(crate) fn decode_stored(
-    lane: &LaneId,
-    at: LanePosition,
-    record: &Bytes,
-) -> Result<Arc<[Entry]>> {
-    let LanePosition { part, nr } = at;
-    let entries = round::decode_stored(lane, at, record).map_err(|why| {
-        damaged(
-            "log",
-            &format!("writer `{}`, lane {}, part {part}, round {nr}", lane.writer, lane.lane),
-            &why,
-        )
-    })?;
-    Ok(entries.into())
-}
-
-/// Decodes a round from the answer of another node.
-pub(super) fn decode_told(lane: &LaneId, nr: u64, record: &Bytes) -> Result<Arc<[Entry]>> {
-    let entries = round::decode(record).map_err(|why| {
-        Error::corrupt(format!(
-            "round {nr} of lane {} of writer `{}`, as another node told it, is unreadable: {why}",
-            lane.lane, lane.writer
-        ))
-    })?;
-    Ok(entries.into())
-}
-
-/// The error of a missing round before a later one.
-pub(crate) fn hole(lane: &LaneId, after: u64, found: u64) -> Error {
-    Error::corrupt(format!(
-        "lane {} of writer `{}`: expected round {}, actual {found}: the store has lost data",
-        lane.lane,
-        lane.writer,
-        after + 1
-    ))
+    /// Adds a round that was read.
+    fn read(&self, lane: &LaneId, at: LanePosition, entries: Arc<[Entry]>) -> Result<()> {
+        match self.state().add(lane, at, entries, false) {
+            Added::New | Added::Known => Ok(()),
+            Added::NotNext => Err(Error::bug(format!(
+                "lane {} of writer `{}`: round {} was read, and is not the next one of the view",
+                lane.lane, lane.writer, at.nr
+            ))),
+        }
+    }
 }

@@ -2,18 +2,20 @@
 //! the answer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_base::Result;
+use antiphon_base::{Error, Result};
 use antiphon_persistence::store::FeedRelay;
 use bytes::Bytes;
 
-use super::look::decode_told;
-use super::{LaneView, State, View};
+use super::View;
+use super::state::{Added, LaneView, State};
+use crate::log::entry::Entry;
 use crate::log::relay::{self, LaneNews, NEWS_BYTES_MAX, News, Question, SETTLED};
 use crate::log::round;
 use crate::stats::Counters;
-use crate::tables::{LanePosition, Tables};
+use crate::tables::{LaneId, LanePosition, Tables};
 
 impl View {
     /// Answers a question, after a look at the lanes.
@@ -62,29 +64,23 @@ impl View {
             Some((false, through)) if through < nr => return Ok(false),
             Some(_) => {}
             None => {
-                let start = LanePosition { part, nr };
-                let view = LaneView {
-                    base: start,
-                    through: start,
-                    copied: nr.min(news.copied),
-                    ..LaneView::default()
-                };
-                self.state().lanes.insert(lane.clone(), view);
+                let at = LanePosition { part, nr };
+                self.state().add_lane(&lane, || LaneView::after(at, nr.min(news.copied), 0));
             }
         }
         for (part, nr, record) in &news.rounds {
             let entries = decode_told(&lane, *nr, &Bytes::copy_from_slice(record))?;
-            self.push(&lane, LanePosition { part: *part, nr: *nr }, entries);
+            let at = LanePosition { part: *part, nr: *nr };
+            if self.state().add(&lane, at, entries, false) == Added::NotNext {
+                // the rounds do not follow each other, so the news are not complete
+                return Ok(false);
+            }
         }
-        let end = news.rounds.last().map_or(0, |(_, nr, _)| *nr);
-        if self.state().lanes.get(&lane).is_none_or(|view| view.through.nr < end) {
-            // the rounds do not follow each other, so the news are not complete
-            return Ok(false);
-        }
-        self.copied(&lane, news.copied);
-        self.dropped(&lane, news.first_part);
-        if let Some(view) = self.state().lanes.get_mut(&lane) {
-            view.finished |= news.finished;
+        let mut state = self.state();
+        state.copied(&lane, news.copied);
+        state.dropped(&lane, news.first_part);
+        if news.finished {
+            state.finish(&lane);
         }
         Ok(true)
     }
@@ -102,7 +98,7 @@ fn news(state: &State, question: &Question) -> News {
         }
         // a node that knows nothing of the lane needs only the rounds that are not copied
         let from = known.unwrap_or(view.copied).min(view.through.nr).max(view.base.nr);
-        let first = view.rounds.partition_point(|round| round.at.nr <= from);
+        let first = view.index_after(from);
         let before = first.checked_sub(1).and_then(|index| view.rounds.get(index));
         let after = before.map_or(view.base, |round| round.at);
         let mut rounds = Vec::new();
@@ -127,4 +123,15 @@ fn news(state: &State, question: &Question) -> News {
         });
     }
     news
+}
+
+/// Decodes a round from the answer of another node.
+fn decode_told(lane: &LaneId, nr: u64, record: &Bytes) -> Result<Arc<[Entry]>> {
+    let entries = round::decode(record).map_err(|why| {
+        Error::corrupt(format!(
+            "round {nr} of lane {} of writer `{}`, as another node told it, is unreadable: {why}",
+            lane.lane, lane.writer
+        ))
+    })?;
+    Ok(entries.into())
 }

@@ -1,0 +1,40 @@
+//! The seam to the database: each call is one statement, or one page of a query.
+//!
+//! [`CqlTables`](crate::cql) sends the statements to a server. [`ModelTables`](crate::model) is a
+//! model of a server, with unknown outcomes and late effects; the simulation runs the same
+//! protocol on it.
+
+mod cells;
+mod log;
+mod outcome;
+mod streams;
+
+use antiphon_persistence::store::StatementCounts;
+
+pub use cells::{Cell, CellTables, CellWrite, Cells};
+pub use log::{
+    LaneId, LanePosition, LaneState, LogTables, PartState, RoundAnswer, RoundPage, RoundWrite,
+    WriterRow,
+};
+pub use outcome::{Failed, Outcome};
+pub use streams::{EventRow, StreamRow, StreamTables};
+
+/// The statements of one place, whose name the implementation knows.
+///
+/// - "Serial" reads see every conditional write that was answered, and complete half-done ones.
+/// - "Plain" writes are idempotent and may be repeated.
+/// - The values of `put_lane_state` and `put_stream`, and the highest number of `put_events`, only
+///   grow, in whatever order the statements arrive.
+/// - A cancelled write has an unknown outcome: it may have taken effect, and may still take effect.
+///   A cancelled read changes nothing.
+pub trait Tables: LogTables + StreamTables + CellTables {
+    /// Describes the database when it has not answered for a while. `None` when all is well.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    /// The counts of each statement.
+    fn statements(&self) -> Vec<StatementCounts> {
+        Vec::new()
+    }
+}
