@@ -64,11 +64,6 @@ impl CassandraStores {
         Stores::from_backend(Arc::new(self.clone()))
     }
 
-    /// The settings with which the store was opened.
-    pub fn settings(&self) -> &CassandraSettings {
-        &self.inner.shared.settings
-    }
-
     /// Follows the lanes of the place through another node from now on, as long as that node
     /// answers. For stores that only read.
     pub fn relay_through(&self, relay: Arc<dyn FeedRelay>) {

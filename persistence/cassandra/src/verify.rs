@@ -71,7 +71,11 @@ impl CassandraStores {
             for (nr, record) in &page.rounds {
                 report.event_rows += 1;
                 if let Err(gap) = walk.round(*nr) {
-                    report.damaged("log", of(*nr), format!("expected round {}", gap.after + 1));
+                    report.damaged(
+                        "log",
+                        of(*nr),
+                        format!("expected round {}", gap.after.saturating_add(1)),
+                    );
                 }
                 if let Err(why) = decode_stored(lane, LanePosition { part, nr: *nr }, record) {
                     report.damaged("log", of(*nr), why);

@@ -164,6 +164,27 @@ async fn the_log_of_a_writer_that_has_ended_is_removed_by_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_has_not_looked_while_parts_were_removed_goes_on_after_them() {
+    let model = ModelTables::new();
+    let stores = open(&model, Duration::ZERO);
+    let writer = WriterId::new("w@1").expect("a name");
+    stores.open_writer(&writer).await.expect("a new writer");
+    write(&stores, &writer, 1, 4).await;
+    let idle = open(&model, Duration::ZERO);
+    let mut reader = Reader::new();
+    reader.drain(&idle).await;
+
+    write(&stores, &writer, 5, 60).await;
+    sleep(Duration::from_secs(20)).await;
+    assert!(stores.stats().parts_dropped > 0, "{:?}", stores.stats());
+    assert_eq!(numbers(&idle, 1, 100).await, (1..=60).collect::<Vec<_>>());
+    reader.drain(&idle).await;
+    reader.assert_all(60);
+    write(&stores, &writer, 61, 64).await;
+    assert_eq!(numbers(&idle, 1, 100).await, (1..=64).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_lost_data_stops_the_writer_and_is_never_adopted() {
     let model = ModelTables::new();
     let stores = open(&model, Duration::from_secs(3600));

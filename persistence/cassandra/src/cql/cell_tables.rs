@@ -13,7 +13,7 @@ use super::numbers::{signed, unsigned};
 use super::refusal::refusal;
 use super::sessions::Use;
 use crate::damaged::damaged;
-use crate::tables::{Cell, CellTables, CellWrite, Cells, Failed, Outcome};
+use crate::tables::{Cell, CellTables, CellWrite, Cells, Failed, Outcome, check_write};
 
 #[async_trait]
 impl CellTables for CqlTables {
@@ -76,6 +76,7 @@ impl CellTables for CqlTables {
         token: Option<(Option<u64>, u64)>,
         writes: &[CellWrite],
     ) -> Outcome<bool> {
+        check_write(table, token, writes);
         let mut batch = Batch::new(BatchType::Unlogged);
         batch.set_is_idempotent(false);
         let mut values: Vec<Vec<Option<CqlValue>>> = Vec::new();

@@ -49,7 +49,8 @@ pub struct CqlTables {
 }
 
 impl CqlTables {
-    /// Connects, checks the tables and prepares all statements.
+    /// Connects, checks the tables and prepares all statements. A cancelled call closes its
+    /// connections and changes nothing.
     ///
     /// # Errors
     /// - `Rejected` when the tables are missing or of another version; the message names the

@@ -11,6 +11,8 @@ use crate::tables::{
     RoundWrite, WriterRow,
 };
 
+/// The server's limit for one request. The settings keep rounds well below it.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Rounds in one page: some 4 MiB at the default size of a round.
 const ROUNDS_MAX: i32 = 16;
 
@@ -71,6 +73,7 @@ impl LogTables for CqlTables {
         let Statements { put_round, close_round, .. } = &self.statements;
         let of = if write.closes { close_round } else { put_round };
         let RoundWrite { lane, at, head, record, .. } = write;
+        assert!(record.len() < REQUEST_BYTES_MAX, "round {} has {} bytes", at.nr, record.len());
         let nr = signed(at.nr);
         let key = (&self.place, &*lane.writer, i32::from(lane.lane), signed(at.part));
         let values = (nr, record, key.0, key.1, key.2, key.3, nr, head.map(signed));

@@ -89,7 +89,8 @@ const TABLES: &[&str] = &[
         PRIMARY KEY ((place, cell_table), cell_key))",
 ];
 
-/// Makes the keyspace and the tables that are missing. Repeating it changes nothing.
+/// Makes the keyspace and the tables that are missing. Repeating it changes nothing. A cancelled
+/// call leaves some of the tables; the next call makes the rest.
 ///
 /// # Errors
 /// - `Rejected` when the keyspace is missing and `replication` does not give the number of copies,

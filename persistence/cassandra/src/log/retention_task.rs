@@ -60,6 +60,8 @@ impl RetentionTask {
         if before <= state.first_part {
             return Ok(());
         }
+        let copied = state.copied.part;
+        assert!(before <= copied + 1, "parts below {before} would go, and {copied} is copied");
         let tables = &self.shared.tables;
         let copied = LanePosition::default();
         tables.put_lane_state(lane, LaneState { copied, first_part: before }).await?;

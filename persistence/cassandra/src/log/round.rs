@@ -111,7 +111,9 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Vec<Entry>, String> {
         if first == 0 || count == 0 {
             return Err("an append is empty".into());
         }
-        let last = first.checked_add(count - 1).ok_or("a number is out of range")?;
+        // the numbers of the server have a sign
+        let last = first.checked_add(count - 1).filter(|last| *last <= u64::MAX >> 1);
+        let last = last.ok_or("a number is out of range")?;
         let seen = version::get(&mut reader)?;
         let events = bytes.slice_ref(reader.bytes()?);
         entries.push(Entry { stream, first, last, seen, events });

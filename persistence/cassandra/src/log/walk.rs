@@ -102,7 +102,7 @@ impl Walk {
     /// The gap, when the round is not the next one.
     pub(crate) fn round(&mut self, nr: u64) -> std::result::Result<LanePosition, Gap> {
         let LanePosition { part, nr: after } = self.at;
-        let is_next = if self.is_dense { nr == after + 1 } else { nr > 0 };
+        let is_next = if self.is_dense { nr.checked_sub(1) == Some(after) } else { nr > 0 };
         self.at.nr = after.max(nr);
         self.is_dense = true;
         if is_next { Ok(self.at) } else { Err(Gap { part, after, found: nr }) }
@@ -137,7 +137,7 @@ impl Gap {
     /// The error of a gap in a lane that still has the part.
     pub(crate) fn lost(&self, lane: &LaneId) -> Error {
         let LaneId { writer, lane } = lane;
-        let expected = self.after + 1;
+        let expected = self.after.saturating_add(1);
         Error::corrupt(format!(
             "lane {lane} of writer `{writer}`: expected round {expected}, actual {}: the store has lost data",
             self.found

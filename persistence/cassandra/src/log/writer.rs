@@ -163,3 +163,62 @@ fn limits(settings: &CassandraSettings) -> LaneLimits {
         give_up_after: settings.give_up_after,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use antiphon_base::time::Timestamp;
+    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+    use antiphon_persistence::identity::{PersistenceId, ReplicaId};
+    use antiphon_persistence::store::Append;
+    use antiphon_persistence::version::VersionVector;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::log::entry::encode_entry;
+    use crate::model::ModelTables;
+
+    fn append() -> Append {
+        let sequence_nr = SequenceNr::new(1);
+        let meta = EventMeta {
+            origin: ReplicaId::new("A").unwrap(),
+            version: VersionVector::new(),
+            source_seq: sequence_nr,
+            concurrent: false,
+            timestamp: Timestamp::from_micros(1),
+        };
+        let payload =
+            Payload { codec: 1, manifest: "".into(), version: 1, bytes: bytes::Bytes::new() };
+        let persistence_id = PersistenceId::parse("c|1|A").unwrap();
+        let events = vec![StoredEvent { sequence_nr, meta, payload }];
+        Append { persistence_id, expected: SequenceNr::ZERO, events }
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_takes_no_appends_ends_the_writer_with_an_error_and_a_count() {
+        let tables = Arc::new(ModelTables::new());
+        let shared = Arc::new(Shared::new(tables, CassandraSettings::default(), 1000));
+        let (sender, jobs) = channel(1);
+        drop(jobs);
+        let writer = Writer {
+            id: WriterId::new("w").unwrap(),
+            lanes: vec![sender],
+            book: Arc::new(Book::new(1)),
+            shared: shared.clone(),
+            copier: spawn("copier", async {}),
+            retention: spawn("retention", async {}),
+        };
+        let permits = Arc::new(Semaphore::new(2));
+        let room = Room {
+            _place: permits.clone().acquire_owned().await.unwrap(),
+            _bytes: permits.acquire_owned().await.unwrap(),
+        };
+        let Reserved::Broken(error) =
+            writer.reserve(&"c|1|A".into(), encode_entry(&append()), room, Some(0))
+        else {
+            panic!("the append is under way, to nowhere")
+        };
+        assert_eq!(error.kind(), ErrorKind::Bug);
+        assert_eq!(writer.ended().unwrap_err().kind(), ErrorKind::Bug);
+        assert_eq!(shared.counters.snapshot().writers_broken, 1);
+    }
+}

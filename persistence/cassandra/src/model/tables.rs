@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::ModelTables;
 use crate::tables::{
     Cell, CellTables, CellWrite, Cells, EventRow, LaneId, LaneState, LogTables, Outcome, PartState,
-    RoundAnswer, RoundPage, RoundWrite, StreamRow, StreamTables, Tables, WriterRow,
+    RoundAnswer, RoundPage, RoundWrite, StreamRow, StreamTables, Tables, WriterRow, check_write,
 };
 
 /// Rounds in one page; small, so that pages are tested.
@@ -55,6 +55,8 @@ impl LogTables for ModelTables {
             if part.state.head != write.head || part.state.sealed || part.state.closed {
                 return RoundAnswer::Refused(part.state);
             }
+            let last = part.rounds.keys().next_back().copied().or(part.state.head);
+            assert!(last < Some(write.at.nr), "round {} is stored after {last:?}", write.at.nr);
             part.state.head = Some(write.at.nr);
             part.state.closed = write.closes;
             part.rounds.insert(write.at.nr, write.record.clone());
@@ -78,7 +80,7 @@ impl LogTables for ModelTables {
             let Some(part) = data.parts.get(&(lane.clone(), part)) else {
                 return RoundPage::default();
             };
-            let rounds = part.rounds.range(after + 1..).take(PAGE_MAX);
+            let rounds = part.rounds.range(after.saturating_add(1)..).take(PAGE_MAX);
             let rounds = rounds.map(|(nr, record)| (*nr, record.clone())).collect();
             RoundPage { state: part.state, rounds }
         })
@@ -263,6 +265,7 @@ impl CellTables for ModelTables {
         token: Option<(Option<u64>, u64)>,
         writes: &[CellWrite],
     ) -> Outcome<bool> {
+        check_write(table, token, writes);
         let (table, writes) = (table.to_owned(), writes.to_vec());
         self.step(|data| {
             let cells = data.cells.entry(table.clone()).or_default();

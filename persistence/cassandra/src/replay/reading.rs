@@ -28,6 +28,20 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// Asserts that the answer is dense: its events end just before `next`.
+    ///
+    /// # Panics
+    /// When they do not: an entity would recover without an event, and not notice it.
+    pub(super) fn check(&self) {
+        let Some((first, last)) = self.events.first().zip(self.events.last()) else { return };
+        let (first, last) = (first.sequence_nr.value(), last.sequence_nr.value());
+        assert_eq!(last + 1, self.next, "the last event of `{}` is another one", self.stream);
+        let count = self.events.len() as u64;
+        assert_eq!(first + count, self.next, "the events of `{}` are not dense", self.stream);
+        assert!(first >= self.first, "event {first} of `{}` is deleted", self.stream);
+        assert!(last <= self.last, "event {last} of `{}` was not asked for", self.stream);
+    }
+
     /// True when the answer ended at a limit, and not at the end of the stream.
     pub(super) fn is_whole(&self) -> bool {
         self.next > self.last || self.bytes >= self.bytes_max

@@ -95,6 +95,7 @@ impl CassandraStores {
                 self.enter(&read, asked, read.next, &[]);
             }
         }
+        read.check();
         Ok(read)
     }
 

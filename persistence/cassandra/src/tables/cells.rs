@@ -38,7 +38,26 @@ pub struct CellWrite {
     pub value: Option<(u64, Bytes)>,
 }
 
-/// Statements on positions and on coordination tables.
+/// Asserts that a conditional write of a coordination table makes sense, before it is sent.
+///
+/// # Panics
+/// - When the token would go back: a holder of an older right could write again.
+/// - When a key is written twice: the server takes one of the values.
+pub(crate) fn check_write(table: &str, token: Option<(Option<u64>, u64)>, writes: &[CellWrite]) {
+    if let Some((expected, new)) = token {
+        let before = expected.unwrap_or(0);
+        assert!(before <= new, "the token of `{table}` would go back from {before} to {new}");
+    }
+    let mut keys: Vec<&str> = writes.iter().map(|write| &*write.key).collect();
+    keys.sort_unstable();
+    assert!(
+        keys.windows(2).all(|two| two[0] != two[1]),
+        "a key of `{table}` is written twice: {keys:?}"
+    );
+}
+
+/// Statements on positions and on coordination tables. A cancelled write may have taken effect, and
+/// may still take effect; a cancelled read changes nothing.
 #[async_trait]
 pub trait CellTables: Send + Sync + 'static {
     /// Plain: a position of a reader.

@@ -95,7 +95,8 @@ pub struct RoundPage {
     pub rounds: Vec<(u64, Bytes)>,
 }
 
-/// Statements on the writers' logs.
+/// Statements on the writers' logs. A cancelled write may have taken effect, and may still take
+/// effect; a cancelled read changes nothing.
 #[async_trait]
 pub trait LogTables: Send + Sync + 'static {
     /// Conditional: registers a writer, or returns the row that exists.

@@ -11,6 +11,7 @@ mod streams;
 
 use antiphon_persistence::store::StatementCounts;
 
+pub(crate) use cells::check_write;
 pub use cells::{Cell, CellTables, CellWrite, Cells};
 pub use log::{
     LaneId, LanePosition, LaneState, LogTables, PartState, RoundAnswer, RoundPage, RoundWrite,
@@ -25,8 +26,6 @@ pub use streams::{EventRow, StreamRow, StreamTables};
 /// - "Plain" writes are idempotent and may be repeated.
 /// - The values of `put_lane_state` and `put_stream`, and the highest number of `put_events`, only
 ///   grow, in whatever order the statements arrive.
-/// - A cancelled write has an unknown outcome: it may have taken effect, and may still take effect.
-///   A cancelled read changes nothing.
 pub trait Tables: LogTables + StreamTables + CellTables {
     /// Describes the database when it has not answered for a while. `None` when all is well.
     fn trouble(&self) -> Option<String> {

@@ -31,7 +31,8 @@ pub struct StreamRow {
     pub deleted: u64,
 }
 
-/// Statements on streams and snapshots.
+/// Statements on streams and snapshots. A cancelled write may have taken effect, and may still take
+/// effect; a cancelled read changes nothing.
 #[async_trait]
 pub trait StreamTables: Send + Sync + 'static {
     /// Plain: events of a stream.

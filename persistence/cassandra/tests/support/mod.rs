@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_cassandra::cql::{Replication, ServerSettings, apply};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 const KEYSPACE: &str = "antiphon_test";
 
@@ -39,6 +41,16 @@ async fn make_tables(settings: &ServerSettings, copies: u32) {
         if copies == 1 || SystemClock.now() > until {
             panic!("the tests need a Cassandra: start one with `make cassandra-up`: {error}");
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        all_are_there(&settings.contact_points, until).await;
+    }
+}
+
+/// Waits until each server takes connections, at the latest until `until`.
+async fn all_are_there(contact_points: &[String], until: Instant) {
+    for point in contact_points {
+        let mut tries = tokio::time::interval(Duration::from_millis(100));
+        while TcpStream::connect(point).await.is_err() && SystemClock.now() < until {
+            tries.tick().await;
+        }
     }
 }

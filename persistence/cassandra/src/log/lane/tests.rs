@@ -100,6 +100,7 @@ fn what_was_certainly_not_stored_is_given_up_in_time_with_all_that_waits() {
     lane.step(T0, Input::Append(2, vec![0]));
     let effects = lane.step(Duration::from_secs(1), Input::Failed { unknown: false });
     assert!(matches!(effects[..], [Effect::Wait(_)]));
+    assert!(matches!(lane.step(Duration::from_secs(2), Input::Retry)[..], [Effect::Write(_)]));
     let effects = lane.step(Duration::from_secs(6), Input::Failed { unknown: false });
     assert_eq!(effects, [Effect::GaveUp(vec![1, 2])]);
     let effects = lane.step(T0, Input::Append(3, vec![0]));
