@@ -1,16 +1,18 @@
 //! The change feed, read from the writers' lanes, and the listing of streams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::Result;
+use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::store::{ChangesPage, ChangesQuery, ReadJournal};
+use antiphon_persistence::store::{ChangesPage, ChangesQuery, FeedPage, ReadJournal, Room};
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
-use super::page::Page;
 use super::position::Position;
 use crate::log::copy_plan::BUCKETS;
+use crate::log::entry::Entry;
 use crate::log::view::LanePage;
 use crate::log::walk::{LaneReader, Next, Read, Rounds};
 use crate::stats::count;
@@ -40,24 +42,19 @@ impl ReadJournal for CassandraStores {
         if position.scan.is_some() {
             return self.scan(query, position).await;
         }
-        let (mut page, mut more) = (Page::new(query), false);
+        let (mut page, mut more) = (FeedPage::new(query), false);
         for lane in &shared.view.lanes() {
             let after = known.of(lane);
             let Some(found) = self.next_rounds(lane, after.0).await? else {
                 return self.begin_scan(query).await;
             };
             more |= found.more;
-            if !take(&mut page, &mut position, lane, after, found) {
-                more = true;
+            if take(query, &mut page, &mut position, lane, after, found) == Room::Full {
                 break;
             }
         }
-        let through = if page.changes.is_empty() && position == known {
-            query.after.clone()
-        } else {
-            position.offset()?
-        };
-        Ok(ChangesPage { changes: page.changes, through, more })
+        let through = if position == known { query.after.clone() } else { position.offset()? };
+        Ok(page.finish(through, more))
     }
 
     async fn persistence_ids(
@@ -84,30 +81,37 @@ impl ReadJournal for CassandraStores {
     }
 }
 
-/// Takes the rounds of a lane into a page, and moves the position of the reader. Returns false when
-/// the page is full.
+/// Takes the rounds of a lane into a page, and moves the position of the reader.
 fn take(
-    page: &mut Page<'_>,
+    query: &ChangesQuery,
+    page: &mut FeedPage<Arc<str>>,
     position: &mut Position,
     lane: &LaneId,
     (after, mut done): (LanePosition, usize),
     found: Found,
-) -> bool {
+) -> Room {
     let mut read = after;
     for (at, entries) in &found.rounds {
         assert!(at.nr == read.nr + 1, "the feed passes a round: {at:?} follows {read:?}");
-        if let Some(stopped) = page.add(entries, done) {
-            // the position keeps the round before this one; the reader continues this round at
-            // `stopped`
-            position.set(lane, read, stopped);
-            return false;
+        for (index, entry) in entries.iter().enumerate().skip(done) {
+            let Entry { stream, last, seen, .. } = entry;
+            if !query.wants(&stream.id) {
+                continue;
+            }
+            let (name, last) = (stream.name.clone(), SequenceNr::new(*last));
+            if page.add(name, || stream.id.persistence_id(), last, seen) == Room::Full {
+                // the position keeps the round before this one; the reader continues this round at
+                // the entry that has no room
+                position.set(lane, read, index);
+                return Room::Full;
+            }
         }
         (read, done) = (*at, 0);
     }
     if found.end > after {
         position.set(lane, found.end, 0);
     }
-    true
+    Room::Taken
 }
 
 impl CassandraStores {

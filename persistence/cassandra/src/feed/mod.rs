@@ -1,7 +1,6 @@
 //! The change feed: the [lanes] of all writers, and a [scan] for readers whose parts of the log are
-//! gone.
+//! gone. The rule of a page is [`FeedPage`](antiphon_persistence::store::FeedPage).
 
 mod lanes;
-mod page;
 mod position;
 mod scan;

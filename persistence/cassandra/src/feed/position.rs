@@ -1,5 +1,6 @@
-//! The position of a reader of the change feed, as JSON: `{"lanes":{"node-1#5":[[0,17,0],[0,9,2]]}}`.
-//! An entry is `[part, round, appends of the next round]`.
+//! The position of a reader of the change feed, as JSON:
+//! `{"lanes":{"node-1#5":[[0,17,0],[0,9,2]]}}`. It has an entry for each lane:
+//! `[part, round, appends of the next round]`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,7 +7,6 @@ use antiphon_persistence::identity::{PersistenceId, ReplicationId};
 use antiphon_persistence::store::{Change, ChangesPage, ChangesQuery, Journal, ReadJournal};
 use antiphon_persistence::version::VersionVector;
 
-use super::page::Page;
 use super::position::Position;
 use crate::stats::count;
 use crate::stores::CassandraStores;
@@ -40,12 +39,11 @@ impl CassandraStores {
     ) -> Result<ChangesPage> {
         let after = position.scan.clone().unwrap_or_default();
         let after = if after.is_empty() { None } else { Some(PersistenceId::parse(&after)?) };
-        let limit = SCAN_MAX.min(query.change_count_max.max(1));
+        let limit = SCAN_MAX.min(query.count_max());
         let ids = self.persistence_ids(&query.entity_type, after.as_ref(), limit).await?;
-        let page = Page::new(query);
         let mut changes = Vec::new();
         for id in &ids {
-            if page.wanted(&ReplicationId::parse(id.as_str())?) {
+            if query.wants(&ReplicationId::parse(id.as_str())?) {
                 changes.extend(self.whole_stream(id).await?);
             }
         }

@@ -1,9 +1,9 @@
 //! The end of a writer: seals its lanes one by one, then copies the rest of its log after the
 //! watermark.
 //!
-//! The [walk](super::walk) along a lane goes from the part of its watermark to the open part. A part
-//! is sealed only if it is not closed, and closed only if it is not sealed. Both are conditional
-//! writes, so the walk and the lane cannot pass each other.
+//! The [walk](super::walk) along a lane goes from the part of its watermark to the open part. A
+//! part is sealed only if it is not closed, and closed only if it is not sealed. Both are
+//! conditional writes, so the walk and the lane cannot pass each other.
 
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_base::{Error, Result};
