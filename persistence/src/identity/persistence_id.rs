@@ -5,10 +5,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::ReplicationId;
+use super::names;
 use crate::{Error, Result};
 
-/// The key of a stream: the text form of a [`ReplicationId`]. Cheap to clone.
+/// The key of a stream: the text form of a [`ReplicationId`](super::ReplicationId). Cheap to clone.
+///
+/// ```
+/// use antiphon_persistence::identity::{PersistenceId, ReplicationId};
+///
+/// let stream = PersistenceId::parse("cart|c-1|DC-A")?;
+/// assert_eq!(stream, ReplicationId::parse("cart|c-1|DC-A")?.persistence_id());
+/// assert!(PersistenceId::parse("cart").is_err());
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Arc<str>", into = "Arc<str>")]
 pub struct PersistenceId(Arc<str>);
@@ -19,7 +28,9 @@ impl PersistenceId {
     /// # Errors
     /// `Rejected` when a part is missing, empty or not allowed.
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
-        ReplicationId::parse(text.as_ref()).map(|id| id.persistence_id())
+        let text = text.as_ref();
+        names::parts(text)?;
+        Ok(Self(text.into()))
     }
 
     /// The text form.

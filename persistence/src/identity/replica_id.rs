@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::check_name;
+use super::names::check_replica;
 use crate::Result;
 
 /// A place: region, data centre or zone. Cheap to clone: a name of up to 23 bytes needs no
@@ -14,6 +14,14 @@ use crate::Result;
 ///
 /// The [empty](ReplicaId::empty) id means "the entity from before replication", so that an existing
 /// entity can be migrated together with its events.
+///
+/// ```
+/// use antiphon_persistence::identity::ReplicaId;
+///
+/// assert_eq!(ReplicaId::new("DC-A").unwrap().as_str(), "DC-A");
+/// assert!(ReplicaId::new("a|b").is_err());
+/// assert!(ReplicaId::empty().is_empty());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Arc<str>", into = "Arc<str>")]
 pub struct ReplicaId(SmolStr);
@@ -24,7 +32,7 @@ impl ReplicaId {
     /// # Errors
     /// `Rejected` when the name is empty, contains `|` or a control character, or is too long.
     pub fn new(name: impl AsRef<str>) -> Result<Self> {
-        check_name("replica id", name.as_ref())?;
+        check_replica(name.as_ref())?;
         Ok(Self(name.as_ref().into()))
     }
 

@@ -3,16 +3,27 @@
 use std::fmt;
 use std::sync::Arc;
 
-use antiphon_base::text::foreign;
 use serde::{Deserialize, Serialize};
 
-use super::{PersistenceId, ReplicaId, SEPARATOR, Slice, check_name};
+use super::names::{self, SEPARATOR};
+use super::{PersistenceId, ReplicaId, Slice};
 use crate::{Error, Result};
 
 /// Entity type, entity id and replica id.
 ///
 /// Text form: `type|entity|replica`, or `type|entity` when the replica is
 /// [empty](ReplicaId::empty).
+///
+/// ```
+/// use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+///
+/// let here = ReplicationId::new("cart", "c-1", ReplicaId::new("DC-A")?)?;
+/// assert_eq!(here.to_string(), "cart|c-1|DC-A");
+/// let there = here.with_replica(ReplicaId::new("DC-B")?);
+/// assert_eq!(there, ReplicationId::parse("cart|c-1|DC-B")?);
+/// assert_eq!(here.slice(), there.slice());
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "PersistenceId", into = "PersistenceId")]
 pub struct ReplicationId {
@@ -32,8 +43,7 @@ impl ReplicationId {
         entity_id: impl AsRef<str>,
         replica_id: ReplicaId,
     ) -> Result<Self> {
-        check_name("entity type", entity_type.as_ref())?;
-        check_name("entity id", entity_id.as_ref())?;
+        names::check_entity(entity_type.as_ref(), entity_id.as_ref())?;
         Ok(Self {
             entity_type: entity_type.as_ref().into(),
             entity_id: entity_id.as_ref().into(),
@@ -46,18 +56,9 @@ impl ReplicationId {
     /// # Errors
     /// `Rejected` when the text does not have two or three parts, or when a part is not allowed.
     pub fn parse(text: &str) -> Result<Self> {
-        let parts: Vec<&str> = text.split(SEPARATOR).collect();
-        match parts[..] {
-            [entity_type, entity_id] => Self::new(entity_type, entity_id, ReplicaId::empty()),
-            [entity_type, entity_id, replica] => {
-                Self::new(entity_type, entity_id, ReplicaId::new(replica)?)
-            }
-            _ => Err(Error::rejected(format!(
-                "persistence id `{}`: expected `type|entity` or `type|entity|replica`, actual {} parts",
-                foreign(text),
-                parts.len()
-            ))),
-        }
+        let (entity_type, entity_id, replica) = names::parts(text)?;
+        let replica_id = replica.map_or_else(|| Ok(ReplicaId::empty()), ReplicaId::new)?;
+        Ok(Self { entity_type: entity_type.into(), entity_id: entity_id.into(), replica_id })
     }
 
     /// The type of the entity.

@@ -13,6 +13,14 @@ use crate::{Error, Result};
 pub const SLICE_COUNT: u16 = 1024;
 
 /// A slice, `0..SLICE_COUNT`.
+///
+/// ```
+/// use antiphon_persistence::identity::{SLICE_COUNT, Slice, SliceRange};
+///
+/// let slice = Slice::of("cart", "c-1");
+/// assert!(slice.number() < SLICE_COUNT);
+/// assert!(SliceRange::ALL.contains(slice));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Slice(u16);
 
@@ -34,6 +42,14 @@ impl Slice {
 }
 
 /// Slices `first..end`, `end` exclusive; never empty.
+///
+/// ```
+/// use antiphon_persistence::identity::SliceRange;
+///
+/// let half = SliceRange::new(0, 512).unwrap();
+/// assert_eq!((half.first, half.end), (0, 512));
+/// assert!(SliceRange::new(512, 512).is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SliceRange {
     /// The first slice.
