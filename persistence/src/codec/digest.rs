@@ -13,7 +13,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::binary::Failed;
+use super::failed::Failed;
 
 /// The digest of a value.
 #[derive(Debug, Default, PartialEq, Eq)]

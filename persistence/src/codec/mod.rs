@@ -10,7 +10,9 @@
 //! the stack. The encoders refuse every value that the decoders would refuse.
 
 mod binary;
+mod bounds;
 mod digest;
+mod failed;
 mod limited;
 
 use serde::Serialize;
@@ -18,23 +20,28 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
+pub use bounds::{DEPTH_MAX, EMPTY_ELEMENTS_MAX, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
 pub(crate) use digest::Digest;
 
-/// Largest accepted event, command, reply or snapshot, in encoded bytes, unless a setting says
-/// otherwise.
-pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Largest accepted state of a snapshot, in encoded bytes; a store may accept less.
-pub const STATE_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Deepest nesting of a value: each option, structure, tuple, sequence, map and variant with a
-/// content counts one.
-pub const DEPTH_MAX: usize = 128;
-
-/// Most sequence elements in one value that take no bytes in bincode, such as units.
-pub const EMPTY_ELEMENTS_MAX: usize = 4096;
-
 /// The codec of a payload; the numbers are stored and never change.
+///
+/// ```
+/// use antiphon_persistence::codec::CodecId;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// struct Added { item: String, count: u32 }
+///
+/// let added = Added { item: "milk".to_owned(), count: 2 };
+/// for codec in [CodecId::Bincode, CodecId::Cbor, CodecId::Json] {
+///     let bytes = codec.encode(&added)?;
+///     assert_eq!(codec.decode::<Added>(&bytes)?, added);
+///     assert!(codec.decode::<Added>(&bytes[1..]).is_err());
+///     assert_eq!(CodecId::from_stored(codec as u8)?, codec);
+/// }
+/// assert_eq!(CodecId::Json.encode(&added)?, br#"{"item":"milk","count":2}"#);
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CodecId {
@@ -84,6 +91,13 @@ impl CodecId {
     ///
     /// # Errors
     /// `Rejected` when the value cannot be encoded, or is larger.
+    ///
+    /// ```
+    /// use antiphon_persistence::codec::CodecId;
+    ///
+    /// assert_eq!(CodecId::Cbor.encode_within("milk", 5).unwrap().len(), 5);
+    /// assert!(CodecId::Cbor.encode_within("bread", 5).is_err());
+    /// ```
     pub fn encode_within<T: Serialize + ?Sized>(
         self,
         value: &T,

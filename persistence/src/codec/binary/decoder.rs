@@ -5,114 +5,25 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-use super::Failed;
-use crate::codec::{DEPTH_MAX, EMPTY_ELEMENTS_MAX};
+use super::source::Source;
+use crate::codec::bounds::{DEPTH_MAX, EMPTY_ELEMENTS_MAX};
+use crate::codec::failed::Failed;
 
 /// The deserializer.
 pub(super) struct Decoder<'de> {
-    rest: &'de [u8],
+    source: Source<'de>,
     depth: usize,
     empty_elements: usize,
 }
 
 impl<'de> Decoder<'de> {
     pub(super) fn new(bytes: &'de [u8]) -> Self {
-        Self { rest: bytes, depth: 0, empty_elements: 0 }
+        Self { source: Source::new(bytes), depth: 0, empty_elements: 0 }
     }
 
     /// The bytes that are not read yet.
     pub(super) fn rest(&self) -> &'de [u8] {
-        self.rest
-    }
-
-    #[inline]
-    fn take(&mut self, count: usize) -> Result<&'de [u8], Failed> {
-        let Some((taken, rest)) = self.rest.split_at_checked(count) else {
-            return Err(Failed::new(format!(
-                "expected {count} more bytes, actual {}",
-                self.rest.len()
-            )));
-        };
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    #[inline]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Failed> {
-        Ok(self.take(N)?.try_into().expect("as many as were taken"))
-    }
-
-    #[inline]
-    fn byte(&mut self) -> Result<u8, Failed> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    /// A number of a type whose longest form begins with `longest`.
-    #[inline]
-    fn unsigned(&mut self, longest: u8) -> Result<u64, Failed> {
-        let first = self.byte()?;
-        if first > 250 && first > longest {
-            return Err(Failed::new("a number is too large for its type"));
-        }
-        Ok(match first {
-            0..=250 => first.into(),
-            251 => u16::from_le_bytes(self.array()?).into(),
-            252 => u32::from_le_bytes(self.array()?).into(),
-            253 => u64::from_le_bytes(self.array()?),
-            254.. => return Err(Failed::new("a number is too large for its type")),
-        })
-    }
-
-    fn unsigned_128(&mut self) -> Result<u128, Failed> {
-        if self.rest.first() == Some(&254) {
-            self.byte()?;
-            return Ok(u128::from_le_bytes(self.array()?));
-        }
-        Ok(self.unsigned(253)?.into())
-    }
-
-    #[inline]
-    fn signed(&mut self, longest: u8) -> Result<i64, Failed> {
-        let value = self.unsigned(longest)?;
-        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
-    }
-
-    fn signed_128(&mut self) -> Result<i128, Failed> {
-        let value = self.unsigned_128()?;
-        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
-    }
-
-    fn length(&mut self) -> Result<usize, Failed> {
-        let length = self.unsigned(253)?;
-        usize::try_from(length).map_err(|_| Failed::new("a length is too large"))
-    }
-
-    fn slice(&mut self) -> Result<&'de [u8], Failed> {
-        let length = self.length()?;
-        self.take(length)
-    }
-
-    fn text(&mut self) -> Result<&'de str, Failed> {
-        std::str::from_utf8(self.slice()?).map_err(Failed::custom)
-    }
-
-    fn flag(&mut self) -> Result<bool, Failed> {
-        match self.byte()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            other => Err(Failed::new(format!("expected 0 or 1, actual {other}"))),
-        }
-    }
-
-    fn character(&mut self) -> Result<char, Failed> {
-        let width = match self.rest.first() {
-            Some(0xc0..=0xdf) => 2,
-            Some(0xe0..=0xef) => 3,
-            Some(0xf0..) => 4,
-            Some(_) | None => 1,
-        };
-        let text = std::str::from_utf8(self.take(width)?).map_err(Failed::custom)?;
-        text.chars().next().ok_or_else(|| Failed::new("expected a character"))
+        self.source.rest()
     }
 
     /// Reads a value one level deeper.
@@ -158,6 +69,15 @@ impl<'de> Decoder<'de> {
     }
 }
 
+macro_rules! values {
+    ($($function:ident $visit:ident, |$source:ident| $read:expr;)*) => {
+        $(fn $function<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+            let $source = &mut self.source;
+            visitor.$visit($read)
+        })*
+    };
+}
+
 impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     type Error = Failed;
 
@@ -175,80 +95,29 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_bool(self.flag()?)
-    }
-
-    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_i8(self.byte()?.cast_signed())
-    }
-
-    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_i16(self.signed(251)?.try_into().map_err(Failed::custom)?)
-    }
-
-    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_i32(self.signed(252)?.try_into().map_err(Failed::custom)?)
-    }
-
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_i64(self.signed(253)?)
-    }
-
-    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_i128(self.signed_128()?)
-    }
-
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_u8(self.byte()?)
-    }
-
-    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_u16(self.unsigned(251)?.try_into().map_err(Failed::custom)?)
-    }
-
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_u32(self.unsigned(252)?.try_into().map_err(Failed::custom)?)
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_u64(self.unsigned(253)?)
-    }
-
-    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_u128(self.unsigned_128()?)
-    }
-
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_f32(f32::from_le_bytes(self.array()?))
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_f64(f64::from_le_bytes(self.array()?))
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_char(self.character()?)
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_borrowed_str(self.text()?)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_string(self.text()?.to_owned())
-    }
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_borrowed_bytes(self.slice()?)
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_byte_buf(self.slice()?.to_vec())
+    values! {
+        deserialize_bool visit_bool, |source| source.flag()?;
+        deserialize_i8 visit_i8, |source| source.byte()?.cast_signed();
+        deserialize_i16 visit_i16, |source| source.signed(251)?.try_into().map_err(Failed::custom)?;
+        deserialize_i32 visit_i32, |source| source.signed(252)?.try_into().map_err(Failed::custom)?;
+        deserialize_i64 visit_i64, |source| source.signed(253)?;
+        deserialize_i128 visit_i128, |source| source.signed_128()?;
+        deserialize_u8 visit_u8, |source| source.byte()?;
+        deserialize_u16 visit_u16, |source| source.unsigned(251)?.try_into().map_err(Failed::custom)?;
+        deserialize_u32 visit_u32, |source| source.unsigned(252)?.try_into().map_err(Failed::custom)?;
+        deserialize_u64 visit_u64, |source| source.unsigned(253)?;
+        deserialize_u128 visit_u128, |source| source.unsigned_128()?;
+        deserialize_f32 visit_f32, |source| source.array().map(f32::from_le_bytes)?;
+        deserialize_f64 visit_f64, |source| source.array().map(f64::from_le_bytes)?;
+        deserialize_char visit_char, |source| source.character()?;
+        deserialize_str visit_borrowed_str, |source| source.text()?;
+        deserialize_string visit_string, |source| source.text()?.to_owned();
+        deserialize_bytes visit_borrowed_bytes, |source| source.slice()?;
+        deserialize_byte_buf visit_byte_buf, |source| source.slice()?.to_vec();
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        match self.flag()? {
+        match self.source.flag()? {
             false => visitor.visit_none(),
             true => self.nested(|decoder| visitor.visit_some(decoder)),
         }
@@ -275,7 +144,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        let length = self.length()?;
+        let length = self.source.length()?;
         self.elements(length, true, visitor)
     }
 
@@ -297,7 +166,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        let length = self.length()?;
+        let length = self.source.length()?;
         self.nested(|decoder| {
             let mut elements = Elements { decoder, missing: length, is_sequence: true };
             let value = visitor.visit_map(&mut elements)?;
@@ -342,9 +211,9 @@ impl<'de> Elements<'_, 'de> {
             return Ok(None);
         }
         self.missing -= 1;
-        let before = self.decoder.rest.len();
+        let before = self.decoder.rest().len();
         let value = seed.deserialize(&mut *self.decoder)?;
-        if self.is_sequence && self.decoder.rest.len() == before {
+        if self.is_sequence && self.decoder.rest().len() == before {
             self.decoder.empty_elements += 1;
             if self.decoder.empty_elements > EMPTY_ELEMENTS_MAX {
                 return Err(Failed::new(format!(
@@ -358,7 +227,7 @@ impl<'de> Elements<'_, 'de> {
     /// The number of missing elements, at most the number of remaining bytes: memory reserved by
     /// this number stays small.
     fn count_hint(&self) -> usize {
-        self.missing.min(self.decoder.rest.len())
+        self.missing.min(self.decoder.rest().len())
     }
 
     fn check_end(&self) -> Result<(), Failed> {
@@ -408,7 +277,7 @@ impl<'de> EnumAccess<'de> for &mut Decoder<'de> {
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Failed> {
-        let index = u32::try_from(self.unsigned(252)?).map_err(Failed::custom)?;
+        let index = u32::try_from(self.source.unsigned(252)?).map_err(Failed::custom)?;
         let variant = seed.deserialize(IntoDeserializer::<Failed>::into_deserializer(index))?;
         Ok((variant, self))
     }

@@ -6,9 +6,9 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::Failed;
 use super::sink::Sink;
-use crate::codec::{DEPTH_MAX, EMPTY_ELEMENTS_MAX};
+use crate::codec::bounds::{DEPTH_MAX, EMPTY_ELEMENTS_MAX};
+use crate::codec::failed::Failed;
 
 /// The rules that a value must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,32 +56,8 @@ impl<S: Sink> Encoder<S> {
         Ok(())
     }
 
-    #[inline]
-    fn unsigned(&mut self, value: u64) -> Result<(), Failed> {
-        let small = value.to_le_bytes();
-        match value {
-            0..=250 => self.sink.put(&small[..1]),
-            251..=0xffff => self.sink.put(&[251, small[0], small[1]]),
-            0x1_0000..=0xffff_ffff => self.sink.put(&[252, small[0], small[1], small[2], small[3]]),
-            _ => {
-                self.sink.put(&[253])?;
-                self.sink.put(&small)
-            }
-        }
-    }
-
-    fn unsigned_128(&mut self, value: u128) -> Result<(), Failed> {
-        match u64::try_from(value) {
-            Ok(value) => self.unsigned(value),
-            Err(_) => {
-                self.sink.put(&[254])?;
-                self.sink.put(&value.to_le_bytes())
-            }
-        }
-    }
-
     fn length(&mut self, length: usize) -> Result<(), Failed> {
-        self.unsigned(length as u64)
+        self.sink.put_unsigned(length as u64)
     }
 
     /// Begins a sequence or a map.
@@ -105,10 +81,12 @@ impl<S: Sink> Encoder<S> {
     }
 }
 
-/// Zigzag: small numbers of both signs are short.
-#[inline]
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
+macro_rules! numbers {
+    ($($function:ident $type:ty, $put:ident;)*) => {
+        $(fn $function(self, value: $type) -> Result<(), Failed> {
+            self.sink.$put(value.into())
+        })*
+    };
 }
 
 impl<'a, S: Sink> Serializer for &'a mut Encoder<S> {
@@ -122,6 +100,17 @@ impl<'a, S: Sink> Serializer for &'a mut Encoder<S> {
     type SerializeStruct = Compound<'a, S>;
     type SerializeStructVariant = Compound<'a, S>;
 
+    numbers! {
+        serialize_i16 i16, put_signed;
+        serialize_i32 i32, put_signed;
+        serialize_i64 i64, put_signed;
+        serialize_i128 i128, put_signed_128;
+        serialize_u16 u16, put_unsigned;
+        serialize_u32 u32, put_unsigned;
+        serialize_u64 u64, put_unsigned;
+        serialize_u128 u128, put_unsigned_128;
+    }
+
     fn serialize_bool(self, value: bool) -> Result<(), Failed> {
         self.sink.put(&[u8::from(value)])
     }
@@ -130,40 +119,8 @@ impl<'a, S: Sink> Serializer for &'a mut Encoder<S> {
         self.sink.put(&value.to_le_bytes())
     }
 
-    fn serialize_i16(self, value: i16) -> Result<(), Failed> {
-        self.unsigned(zigzag(value.into()))
-    }
-
-    fn serialize_i32(self, value: i32) -> Result<(), Failed> {
-        self.unsigned(zigzag(value.into()))
-    }
-
-    fn serialize_i64(self, value: i64) -> Result<(), Failed> {
-        self.unsigned(zigzag(value))
-    }
-
-    fn serialize_i128(self, value: i128) -> Result<(), Failed> {
-        self.unsigned_128(((value << 1) ^ (value >> 127)).cast_unsigned())
-    }
-
     fn serialize_u8(self, value: u8) -> Result<(), Failed> {
         self.sink.put(&[value])
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<(), Failed> {
-        self.unsigned(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<(), Failed> {
-        self.unsigned(value.into())
-    }
-
-    fn serialize_u64(self, value: u64) -> Result<(), Failed> {
-        self.unsigned(value)
-    }
-
-    fn serialize_u128(self, value: u128) -> Result<(), Failed> {
-        self.unsigned_128(value)
     }
 
     fn serialize_f32(self, value: f32) -> Result<(), Failed> {
@@ -221,7 +178,7 @@ impl<'a, S: Sink> Serializer for &'a mut Encoder<S> {
         index: u32,
         _variant: &'static str,
     ) -> Result<(), Failed> {
-        self.unsigned(index.into())
+        self.sink.put_unsigned(index.into())
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -239,7 +196,7 @@ impl<'a, S: Sink> Serializer for &'a mut Encoder<S> {
         _variant: &'static str,
         value: &T,
     ) -> Result<(), Failed> {
-        self.unsigned(index.into())?;
+        self.sink.put_unsigned(index.into())?;
         self.nested(value)?;
         self.is_null = false;
         Ok(())
@@ -268,7 +225,7 @@ impl<'a, S: Sink> Serializer for &'a mut Encoder<S> {
         _variant: &'static str,
         length: usize,
     ) -> Result<Compound<'a, S>, Failed> {
-        self.unsigned(index.into())?;
+        self.sink.put_unsigned(index.into())?;
         self.compound(length, false)
     }
 
@@ -291,7 +248,7 @@ impl<'a, S: Sink> Serializer for &'a mut Encoder<S> {
         _variant: &'static str,
         length: usize,
     ) -> Result<Compound<'a, S>, Failed> {
-        self.unsigned(index.into())?;
+        self.sink.put_unsigned(index.into())?;
         self.compound(length, false)
     }
 

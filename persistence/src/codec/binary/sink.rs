@@ -1,6 +1,6 @@
 //! Sinks of encoded bytes: memory, a comparison, or a counter.
 
-use super::Failed;
+use crate::codec::failed::Failed;
 
 /// A receiver of encoded bytes.
 pub(super) trait Sink {
@@ -8,6 +8,43 @@ pub(super) trait Sink {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Failed>;
     /// The number of bytes taken so far.
     fn position(&self) -> usize;
+
+    /// Takes an unsigned number: a small one in one byte, a larger one behind a mark of its width.
+    #[inline]
+    fn put_unsigned(&mut self, value: u64) -> Result<(), Failed> {
+        let small = value.to_le_bytes();
+        match value {
+            0..=250 => self.put(&small[..1]),
+            251..=0xffff => self.put(&[251, small[0], small[1]]),
+            0x1_0000..=0xffff_ffff => self.put(&[252, small[0], small[1], small[2], small[3]]),
+            _ => {
+                self.put(&[253])?;
+                self.put(&small)
+            }
+        }
+    }
+
+    /// Takes an unsigned number of 128 bits.
+    fn put_unsigned_128(&mut self, value: u128) -> Result<(), Failed> {
+        match u64::try_from(value) {
+            Ok(value) => self.put_unsigned(value),
+            Err(_) => {
+                self.put(&[254])?;
+                self.put(&value.to_le_bytes())
+            }
+        }
+    }
+
+    /// Takes a signed number as zigzag: small numbers of both signs are short.
+    #[inline]
+    fn put_signed(&mut self, value: i64) -> Result<(), Failed> {
+        self.put_unsigned(((value << 1) ^ (value >> 63)).cast_unsigned())
+    }
+
+    /// Takes a signed number of 128 bits, as zigzag.
+    fn put_signed_128(&mut self, value: i128) -> Result<(), Failed> {
+        self.put_unsigned_128(((value << 1) ^ (value >> 127)).cast_unsigned())
+    }
 }
 
 /// Keeps the bytes, up to a limit.
