@@ -83,7 +83,7 @@ impl ShapeBook {
     ///
     /// # Errors
     /// `Rejected` when values were stored under another shape, or cannot be read by today's types,
-    /// with the difference and the remedy; errors of the store.
+    /// with the difference and the remedy; errors of the store. A cancelled call changes nothing.
     pub async fn check(&self, place: &str, store: &dyn Coordination) -> Result<()> {
         let rows = store.scan(SHAPES).await?.rows;
         self.compare(place, &rows, |kind, codec, old| self.unlike(kind, codec, old))?;
@@ -100,7 +100,7 @@ impl ShapeBook {
     ///
     /// # Errors
     /// `Rejected` when values were stored under another shape, with the difference and the remedy;
-    /// errors of the store.
+    /// errors of the store. A cancelled call changes nothing.
     pub async fn check_peer(&self, place: &str, store: &dyn Coordination) -> Result<()> {
         let unlike =
             |kind: &Kind, codec, old: &Row| difference(codec, &old.shape, kind.shapes.of(codec));
@@ -219,7 +219,8 @@ impl ShapeBook {
     ///
     /// # Errors
     /// `Rejected` when another release has stored events of that kind with another shape, or when
-    /// there is no room for a new kind ([`EVENT_KINDS_MAX`]); errors of the store.
+    /// there is no room for a new kind ([`EVENT_KINDS_MAX`]); errors of the store. A cancelled call
+    /// may have stored some of the shapes; repeat the call before the events are stored.
     pub async fn record_events(&self, events: &[StoredEvent], origin: &ReplicaId) -> Result<()> {
         let mut kinds: Vec<&Payload> = Vec::new();
         for event in events.iter().filter(|event| event.meta.origin == *origin) {
@@ -241,7 +242,7 @@ impl ShapeBook {
     /// Stores the shape of a snapshot's state, so that it is in the store before the snapshot.
     ///
     /// # Errors
-    /// As for [`Self::record_events`].
+    /// As for [`Self::record_events`]. A cancelled call may have stored the shape.
     pub async fn record_state(&self, payload: &Payload) -> Result<()> {
         self.record(true, payload).await
     }

@@ -6,8 +6,21 @@ use serde::de::{
     value::{Error, U32Deserializer},
 };
 
-use super::{DEPTH_MAX, STEPS_MAX, State, TEXTS};
-use crate::shape::form::{Container, Content, Field, Form, Scalar, Variant, merge};
+use super::merging::{merge_content, merge_fields};
+use super::state::State;
+use crate::shape::form::{Container, Content, Field, Form, Scalar, Variant};
+
+/// Texts that are offered, one after the other.
+const TEXTS: [&str; 8] = [
+    "a",
+    "",
+    "1",
+    "00000000-0000-4000-8000-000000000001",
+    "2020-01-01T00:00:00Z",
+    "2020-01-01",
+    "127.0.0.1",
+    "https://example.com/",
+];
 
 /// Reads one value, and puts its form into `form`.
 pub(super) struct Reader<'a> {
@@ -51,71 +64,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl State {
-    fn step(&mut self) -> Result<(), Error> {
-        self.steps += 1;
-        if self.steps > STEPS_MAX || self.depth > DEPTH_MAX {
-            return Err(Error::custom("the type is too large to be traced"));
-        }
-        Ok(())
-    }
-
-    /// Reads a value below this path.
-    fn below<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        self.step()?;
-        let length = self.path.len();
-        self.path.push('/');
-        self.path.push_str(name);
-        self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
-        let value = read(self)?;
-        self.depth -= 1;
-        self.path.truncate(length);
-        Ok(value)
-    }
-
-    /// Reads the fields of a structure, and returns the forms that were seen.
-    fn fields<'de, V: Visitor<'de>>(
-        &mut self,
-        names: &'static [&'static str],
-        visitor: V,
-    ) -> (Vec<Field>, Result<V::Value, Error>) {
-        let mut forms = Vec::new();
-        let length = names.len();
-        let value = visitor.visit_seq(Elements { state: self, forms: &mut forms, length });
-        // the names include aliases, and nothing tells which names are aliases
-        let has_aliases = value.is_ok() && forms.len() < length;
-        forms.resize(if has_aliases { forms.len() } else { length }, Form::Unknown);
-        let name = |name: &str| if has_aliases { String::new() } else { name.to_owned() };
-        let fields = names.iter().zip(forms).map(|(n, form)| Field { name: name(n), form });
-        (fields.collect(), value)
-    }
-}
-
-fn merge_fields(known: &mut [Field], seen: Vec<Field>) {
-    for (known, seen) in known.iter_mut().zip(seen) {
-        merge(&mut known.form, seen.form);
-    }
-}
-
-fn merge_forms(known: &mut [Form], seen: Vec<Form>) {
-    for (known, seen) in known.iter_mut().zip(seen) {
-        merge(known, seen);
-    }
-}
-
-fn merge_content(known: &mut Option<Content>, seen: Content) {
-    match (known, seen) {
-        (Some(Content::Newtype(known)), Content::Newtype(seen)) => merge(known, seen),
-        (Some(Content::Tuple(known)), Content::Tuple(seen)) => merge_forms(known, seen),
-        (Some(Content::Struct(known)), Content::Struct(seen)) => merge_fields(known, seen),
-        (known @ None, seen) => *known = Some(seen),
-        (Some(_), _) => {}
-    }
+/// Reads the fields of a structure, and returns the forms that were seen.
+fn read_fields<'de, V: Visitor<'de>>(
+    state: &mut State,
+    names: &'static [&'static str],
+    visitor: V,
+) -> (Vec<Field>, Result<V::Value, Error>) {
+    let mut forms = Vec::new();
+    let length = names.len();
+    let value = visitor.visit_seq(Elements { state, forms: &mut forms, length });
+    // the names include aliases, and nothing tells which names are aliases
+    let has_aliases = value.is_ok() && forms.len() < length;
+    forms.resize(if has_aliases { forms.len() } else { length }, Form::Unknown);
+    let name = |name: &str| if has_aliases { String::new() } else { name.to_owned() };
+    let fields = names.iter().zip(forms).map(|(n, form)| Field { name: name(n), form });
+    (fields.collect(), value)
 }
 
 macro_rules! scalars {
@@ -273,7 +236,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         let key = format!("{name}{{{}}}", fields.join(","));
         *form = Form::Type(key.clone());
         state.open.push(key.clone());
-        let (seen, value) = state.fields(fields, visitor);
+        let (seen, value) = read_fields(state, fields, visitor);
         match state.types.get_mut(&key) {
             // aliases among the names are known only now
             Some(Container::Struct(known)) if seen.len() < known.len() => *known = seen,
@@ -442,7 +405,7 @@ impl<'de> VariantAccess<'de> for Choice<'_> {
         let mut fields = Vec::new();
         let name = self.index.to_string();
         let value = self.state.below(&name, |state| {
-            let (seen, value) = state.fields(names, visitor);
+            let (seen, value) = read_fields(state, names, visitor);
             fields = seen;
             value
         });
