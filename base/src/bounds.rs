@@ -18,6 +18,14 @@ pub const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 ///
 /// # Errors
 /// `Rejected`, naming the setting, the bound that its value is beyond, and the value.
+///
+/// ```
+/// use antiphon_base::bounds;
+///
+/// assert!(bounds::count("mailbox_max", 10, 1..=1000).is_ok());
+/// let error = bounds::count("mailbox_max", 0, 1..=1000).unwrap_err();
+/// assert_eq!(error.to_string(), "`mailbox_max`: expected at least 1, actual 0");
+/// ```
 pub fn count(name: &str, actual: usize, bounds: RangeInclusive<usize>) -> Result<()> {
     let as_u64 = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     number(name, as_u64(actual), as_u64(*bounds.start())..=as_u64(*bounds.end()))

@@ -27,6 +27,14 @@ pub enum ErrorKind {
 }
 
 /// An error with its kind, a message and, where there is one, its cause.
+///
+/// ```
+/// use antiphon_base::{Error, ErrorKind};
+///
+/// let error = Error::unavailable("no room").with_source(std::fmt::Error);
+/// assert_eq!(error.kind(), ErrorKind::Unavailable);
+/// assert!(std::error::Error::source(&error).is_some());
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,

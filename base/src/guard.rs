@@ -36,6 +36,15 @@ impl fmt::Display for UserFailure {
 /// # Errors
 /// [`UserFailure`] when the code panicked. Values that it had borrowed mutably may be half-changed
 /// then.
+///
+/// ```
+/// use antiphon_base::guard;
+///
+/// assert_eq!(guard::call("price", &"cart c-1", || 2 + 3), Ok(5));
+/// let failure = guard::call("price", &"cart c-1", || -> i64 { panic!("no price") }).unwrap_err();
+/// assert_eq!(failure.to_string(), "`price` panicked");
+/// assert_eq!(failure.text, "no price");
+/// ```
 #[inline]
 pub fn call<T>(
     what: &'static str,

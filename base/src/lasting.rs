@@ -22,6 +22,19 @@ use tokio::time::Instant;
 const QUIET: Duration = Duration::from_secs(5);
 
 /// A core that selects the failures to log. The caller writes the log.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use antiphon_base::lasting::LastingFault;
+/// use antiphon_base::time::{Clock, SystemClock};
+///
+/// let mut fault = LastingFault::new(Duration::from_secs(60));
+/// let now = SystemClock.now();
+/// assert!(fault.failed(now).is_some(), "the beginning is logged");
+/// assert!(fault.failed(now + Duration::from_secs(1)).is_none());
+/// assert!(fault.failed(now + Duration::from_secs(61)).is_some());
+/// ```
 #[derive(Debug)]
 pub struct LastingFault {
     interval: Duration,

@@ -6,6 +6,14 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that is not shown. Only [`Self::expose`] returns it.
+///
+/// ```
+/// use antiphon_base::secret::Secret;
+///
+/// let password = Secret::from("swordfish");
+/// assert_eq!(format!("{password:?}"), "***");
+/// assert_eq!(password.expose(), "swordfish");
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -9,6 +9,14 @@ use tracing::Instrument;
 /// Starts `future` as a task of the current tokio runtime, inside a span that carries `name`.
 ///
 /// Dropping the handle lets the task go on; abort it to stop it.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let sum = antiphon_base::task::spawn("sum", async { 2 + 3 });
+/// assert_eq!(sum.await.unwrap(), 5);
+/// # });
+/// ```
 #[expect(clippy::disallowed_methods, reason = "this is the place that names tasks")]
 pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
 where

@@ -15,6 +15,12 @@ pub struct Foreign<'a>(&'a str);
 
 /// Shows `text` safely: invisible characters are escaped, as in `\u{1b}`, and the text is cut after
 /// [`FOREIGN_BYTES_MAX`] bytes; the full length then stands behind it.
+///
+/// ```
+/// use antiphon_base::text::foreign;
+///
+/// assert_eq!(foreign("a\nb").to_string(), r"a\u{a}b");
+/// ```
 pub fn foreign(text: &str) -> Foreign<'_> {
     Foreign(text)
 }

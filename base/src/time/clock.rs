@@ -8,6 +8,14 @@ use super::Timestamp;
 
 /// The source of time. Cores get `now` passed in; shells ask a clock, which the simulation
 /// replaces.
+///
+/// ```
+/// use antiphon_base::time::{Clock, SystemClock};
+///
+/// let begin = SystemClock.now();
+/// assert!(SystemClock.now() >= begin);
+/// assert!(SystemClock.wall().as_micros() > 1_600_000_000_000_000, "after the year 2020");
+/// ```
 pub trait Clock: Send + Sync + 'static {
     /// The monotonic time. It advances also while the process is frozen.
     fn now(&self) -> Instant;

@@ -10,6 +10,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Microseconds since the Unix epoch.
+///
+/// ```
+/// use antiphon_base::time::Timestamp;
+///
+/// let (first, second) = (Timestamp::from_micros(7), Timestamp::from_micros(8));
+/// assert!(first < second);
+/// assert_eq!(second.as_micros(), 8);
+/// assert_eq!(second.to_string(), "8us");
+/// ```
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -34,6 +43,15 @@ impl fmt::Display for Timestamp {
 }
 
 /// The last time of one entity.
+///
+/// ```
+/// use antiphon_base::time::{HybridClock, Timestamp};
+///
+/// let mut clock = HybridClock::default();
+/// clock.observe(Timestamp::from_micros(100));
+/// let late = Timestamp::from_micros(40);
+/// assert_eq!(clock.tick(late), Timestamp::from_micros(101), "time does not go back");
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HybridClock(Timestamp);
 

@@ -4,6 +4,18 @@ use serde::{Deserialize, Serialize};
 
 /// A sum of deltas. Saturates at the ends of `i128`, which no realistic number of `i64` deltas
 /// reaches.
+///
+/// ```
+/// use antiphon_persistence::crdt::Counter;
+///
+/// let (mut here, mut there) = (Counter::default(), Counter::default());
+/// let (up, down) = (here.update(5), there.update(-2));
+/// here.apply(&up);
+/// here.apply(&down);
+/// there.apply(&down);
+/// there.apply(&up);
+/// assert_eq!((here.value(), there.value()), (3, 3));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter(i128);
 

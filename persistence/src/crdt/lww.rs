@@ -6,6 +6,19 @@ use serde::{Deserialize, Serialize};
 use crate::identity::ReplicaId;
 
 /// A time with the replica that wrote, so that no two writes of different replicas are equal.
+///
+/// ```
+/// use antiphon_base::time::Timestamp;
+/// use antiphon_persistence::crdt::LwwTime;
+/// use antiphon_persistence::identity::ReplicaId;
+///
+/// let (a, b) = (ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?);
+/// let first = LwwTime::new(Timestamp::from_micros(7), b.clone());
+/// assert!(first.increase(Timestamp::from_micros(3), b).is_after(&first), "a clock that is late");
+/// let same_time = LwwTime::new(Timestamp::from_micros(7), a);
+/// assert!(same_time.is_after(&first), "the first name wins");
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LwwTime {
     /// The time of the write.
@@ -40,6 +53,21 @@ impl LwwTime {
 }
 
 /// A value for which only the last write counts. The event must carry the whole value.
+///
+/// ```
+/// use antiphon_base::time::Timestamp;
+/// use antiphon_persistence::crdt::LwwRegister;
+/// use antiphon_persistence::identity::ReplicaId;
+///
+/// let (a, b) = (ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?);
+/// let mut title = LwwRegister::new("");
+/// let late = title.set("late", Timestamp::from_micros(20), a);
+/// let early = title.set("early", Timestamp::from_micros(10), b);
+/// title.apply(late);
+/// title.apply(early);
+/// assert_eq!(*title.value(), "late");
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LwwRegister<T> {
     value: T,

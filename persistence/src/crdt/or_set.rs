@@ -20,6 +20,22 @@ pub struct Dot {
 }
 
 /// A set of elements.
+///
+/// ```
+/// use antiphon_persistence::crdt::OrSet;
+/// use antiphon_persistence::identity::ReplicaId;
+///
+/// let (a, b) = (ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?);
+/// let mut tags = OrSet::default();
+/// tags.apply(&tags.add("new", a));
+///
+/// // a remove in one place, and an add of the same element in another one
+/// let (remove, add) = (tags.remove(&"new"), tags.add("new", b));
+/// tags.apply(&remove);
+/// tags.apply(&add);
+/// assert!(tags.contains(&"new"), "the add wins");
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrSet<T: Ord> {
     elements: BTreeMap<T, BTreeSet<Dot>>,

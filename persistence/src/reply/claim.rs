@@ -38,6 +38,18 @@ const ENDED: u8 = 4;
 
 /// The right to handle one command, shared by its asker and by all holders of the command. Cheap to
 /// clone.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use antiphon_base::time::{Clock, SystemClock};
+/// use antiphon_persistence::reply::Claim;
+///
+/// let now = SystemClock.now();
+/// let claim = Claim::lasting(now, Duration::from_secs(1));
+/// assert!(claim.take(now), "the handler takes the command");
+/// assert!(!claim.void(), "so its asker does not know the effect when it gives up");
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Claim(Option<Arc<Shared>>);
 
@@ -108,7 +120,7 @@ impl Claim {
     pub fn act(&self) {
         if let Some(shared) = &self.0 {
             let before = shared.state.swap(ACTED, Ordering::AcqRel);
-            debug_assert!(before != VOID, "nobody handles a command that is void");
+            assert!(before != VOID, "a command acts whose asker was told that it never will");
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{Error, ErrorKind};
+
 /// The known effect of a command that was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandEffect {
@@ -17,6 +19,14 @@ pub enum CommandEffect {
 /// belongs to one [`CommandEffect`]. Code that makes an error of a kind without effect must know
 /// that nothing of the command was stored and that nobody will handle it. A later error (an answer
 /// that cannot be sent, say) has a kind whose effect is unknown.
+///
+/// ```
+/// use antiphon_persistence::reply::{CommandEffect, ReplyError};
+///
+/// let full = ReplyError::Overloaded("`mailbox_max` 1000".into());
+/// assert_eq!(full.effect(), CommandEffect::None, "it can be sent again");
+/// assert_eq!(ReplyError::Timeout.effect(), CommandEffect::Unknown);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplyError {
     /// The handler dropped its `ReplyTo` without an answer; the command may have taken effect.
@@ -131,6 +141,40 @@ impl fmt::Display for ReplyError {
 
 impl std::error::Error for ReplyError {}
 
+/// The error of a caller that does not look at the reason, by its effect: an error without effect
+/// never becomes [`ErrorKind::Timeout`], and one of unknown effect always does.
+///
+/// ```
+/// use antiphon_base::{Error, ErrorKind};
+/// use antiphon_persistence::reply::{ReplyError, reply_channel};
+///
+/// fn balance() -> Result<i64, Error> {
+///     let (reply_to, reply) = reply_channel();
+///     reply_to.fail(ReplyError::NotHere("the entity has moved".into()));
+///     Ok(reply.now()?)
+/// }
+///
+/// assert_eq!(balance().unwrap_err().kind(), ErrorKind::Unavailable);
+/// ```
+impl From<ReplyError> for Error {
+    fn from(error: ReplyError) -> Self {
+        let kind = match &error {
+            ReplyError::NotHere(_)
+            | ReplyError::Overloaded(_)
+            | ReplyError::Unavailable(_)
+            | ReplyError::Expired(_) => ErrorKind::Unavailable,
+            // the same command would fail again
+            ReplyError::Rejected(_) | ReplyError::Failed(_) => ErrorKind::Rejected,
+            ReplyError::NoReply
+            | ReplyError::Timeout
+            | ReplyError::Stopped(_)
+            | ReplyError::Unreachable(_)
+            | ReplyError::Unanswered(_) => ErrorKind::Timeout,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +199,12 @@ mod tests {
             let certain = error.clone().without_effect();
             assert!(certain.is_without_effect(), "{error}");
             assert!(!certain.to_string().contains("unknown"), "it contradicts itself: {certain}");
+
+            let (is_unknown, shown) = (!error.is_without_effect(), error.to_string());
+            let error = Error::from(error);
+            assert_eq!(error.kind() == ErrorKind::Timeout, is_unknown, "{error}");
+            assert_eq!(error.to_string(), shown);
+            assert!(std::error::Error::source(&error).is_some_and(|why| why.is::<ReplyError>()));
         }
     }
 }

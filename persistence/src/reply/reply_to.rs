@@ -17,6 +17,18 @@ use crate::codec::CodecId;
 type Answer<R> = Result<R, ReplyError>;
 
 /// The receiver of the answer to a command. Answering consumes it; dropping it answers "no reply".
+///
+/// ```
+/// use antiphon_persistence::reply::{ReplyError, reply_channel};
+///
+/// let (reply_to, reply) = reply_channel();
+/// reply_to.reply(5);
+/// assert_eq!(reply.now(), Ok(5));
+///
+/// let (reply_to, reply) = reply_channel::<i64>();
+/// drop(reply_to);
+/// assert_eq!(reply.now(), Err(ReplyError::NoReply));
+/// ```
 pub struct ReplyTo<R> {
     target: Mutex<Option<Target<R>>>,
     /// The claim of the asker's command, which this `ReplyTo` may have left since.
@@ -46,10 +58,22 @@ pub fn claimed_reply_channel<R>(claim: &Claim) -> (ReplyTo<R>, PendingReply<R>) 
 }
 
 impl<R> PendingReply<R> {
-    /// Waits for the answer, without a limit of its own.
+    /// Waits for the answer, without a limit of its own. A cancelled call drops the answer; the
+    /// command is handled nevertheless.
     ///
     /// # Errors
     /// Any [`ReplyError`] but `Timeout`.
+    ///
+    /// ```
+    /// use antiphon_persistence::reply::{ReplyError, reply_channel};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let (reply_to, reply) = reply_channel::<i64>();
+    /// reply_to.fail(ReplyError::Rejected("not enough money".into()));
+    /// assert!(reply.wait().await.unwrap_err().is_without_effect());
+    /// # });
+    /// ```
     pub async fn wait(self) -> Result<R, ReplyError> {
         self.0.await.unwrap_or(Err(ReplyError::NoReply))
     }

@@ -15,6 +15,19 @@ use smallvec::SmallVec;
 use crate::identity::ReplicaId;
 
 /// The causal order of two vectors.
+///
+/// ```
+/// use antiphon_persistence::identity::ReplicaId;
+/// use antiphon_persistence::version::{Causality, VersionVector};
+///
+/// let (a, b) = (ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?);
+/// let first = VersionVector::from_iter([(a.clone(), 1)]);
+/// let next = VersionVector::from_iter([(a, 2)]);
+/// let other = VersionVector::from_iter([(b, 1)]);
+/// assert_eq!(first.compare(&next), Causality::Before);
+/// assert_eq!(next.compare(&other), Causality::Concurrent);
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Causality {
     /// The same.
@@ -31,6 +44,18 @@ type Entries = SmallVec<[(ReplicaId, u64); INLINE]>;
 
 /// Events by origin; sorted by replica, no zero entries. Bytes that break these rules are not
 /// decoded.
+///
+/// ```
+/// use antiphon_persistence::identity::ReplicaId;
+/// use antiphon_persistence::version::VersionVector;
+///
+/// let (a, b) = (ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?);
+/// let mut seen = VersionVector::new();
+/// seen.increment(&a);
+/// seen.merge(&VersionVector::from_iter([(a.clone(), 3), (b, 1)]));
+/// assert_eq!((seen.get(&a), seen.event_count()), (3, 4));
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// ```
 #[derive(Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Entries")]
 pub struct VersionVector(Entries);
