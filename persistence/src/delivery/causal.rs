@@ -162,7 +162,9 @@ impl CausalDelivery {
 
     /// Takes back the newest `count` events of this replica, which were not applied after all.
     pub fn forget_own(&mut self, replica: &ReplicaId, count: u64) {
-        self.seen.set(replica, self.seen.get(replica) - count);
+        let seen = self.seen.get(replica);
+        assert!(count <= seen, "`{replica}`: {count} own events are taken back, of {seen}");
+        self.seen.set(replica, seen - count);
     }
 
     fn waits(&self, event: &StoredEvent) -> bool {

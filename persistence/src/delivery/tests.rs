@@ -54,7 +54,7 @@ fn an_event_waits_for_its_causes_and_then_comes_once() {
 
 #[test]
 fn interleaved_writers_leave_no_gap() {
-    // with the journal's number as version, A's second event would look like a gap (pitfall P3)
+    // with the journal's number as version, A's second event would look like a gap
     let mut delivery = CausalDelivery::new(VersionVector::new(), 10);
     for round in 1..=100 {
         assert_eq!(delivery.record_own(&replica("B")).get(&replica("B")), round);

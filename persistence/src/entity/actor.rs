@@ -3,38 +3,24 @@
 //! Rules of the actor itself: it refuses inputs after the end, withholds actions after a kill, and
 //! withholds answers when the host does not allow them.
 
-use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use antiphon_base::guard::Guarded;
+use antiphon_base::guard::{self, Guarded};
 use antiphon_base::task;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::engine::{Action, Engine, Generation, Input, Now, Release};
-use super::handle::{EMPTY, FULL, Signs, UNKNOWN};
-use super::runtime::Inner;
-use super::skip::SkippedEvent;
-use super::storing::store;
-use super::{AsynchronousFailure, EntityCounters, EventSourced, StopReason, Writes};
-use crate::event::StoredEvent;
-use crate::identity::{ReplicaId, ReplicationId};
-use crate::reply::{ReplyError, refuse};
-
-/// A message to an entity's actor.
-pub(super) enum EntityMessage<E: EventSourced> {
-    Input(Input<E>),
-    /// Events of other replicas, counted in `arriving`.
-    Replicated(Vec<StoredEvent>),
-    Permit(Generation, OwnedSemaphorePermit),
-    /// The last message. The entity is gone, and every message before this one is refused.
-    End,
-}
-
-impl<E: EventSourced> ractor::Message for EntityMessage<E> {}
+use super::message::{EntityMessage, start};
+use super::parts::Inner;
+use super::signs::{EMPTY, FULL, Signs, UNKNOWN};
+use super::storing::EntityIo;
+use super::{EntityCounters, EventSourced, StopReason, Writes, asynchronous};
+use crate::identity::ReplicationId;
+use crate::reply::ReplyError;
 
 pub(super) struct EntityActor<E>(PhantomData<fn() -> E>);
 
@@ -52,13 +38,12 @@ pub(super) struct Arguments<E: EventSourced> {
 }
 
 pub(super) struct State<E: EventSourced> {
-    pub(super) id: ReplicationId,
+    /// The entity's identity, stores and writes. Its writes are closed from outside when the entity
+    /// is killed: no later action is carried out.
+    io: EntityIo<E>,
     signs: Arc<Signs>,
-    /// Closed from outside when the entity is killed: no later action is carried out.
-    pub(super) writes: Arc<Writes>,
     /// `None` when the entity could not be started.
     engine: Option<Engine<E>>,
-    pub(super) runtime: Arc<Inner<E>>,
     permit: Option<OwnedSemaphorePermit>,
     permit_request: Option<JoinHandle<()>>,
     asynchronous: Option<JoinHandle<()>>,
@@ -71,9 +56,10 @@ impl<E: EventSourced> State<E> {
     /// append that is under way: another incarnation that reads the journal before that end would
     /// miss the events of the append.
     fn tell_gone(&self, reason: StopReason, after: impl FnOnce() + Send + 'static) {
-        self.writes.close();
+        self.io.writes.close();
         self.signs.gone.store(true, Ordering::Release);
-        let (id, runtime, writes) = (self.id.clone(), self.runtime.clone(), self.writes.clone());
+        let (id, runtime, writes) =
+            (self.io.id.clone(), self.io.runtime.clone(), self.io.writes.clone());
         if writes.count() == 0 {
             runtime.parts.host.stopped(&id, reason);
             return after();
@@ -118,18 +104,16 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             Err(why) => (None, Some(why)),
         };
         let mut state = State {
-            id,
+            io: EntityIo { id, writes, runtime },
             signs,
-            writes,
             engine,
-            runtime,
             permit: None,
             permit_request: None,
             asynchronous: None,
             refusal: None,
         };
         if let Some(why) = failure {
-            EntityCounters::add(&state.runtime.counters.starts_failed, 1);
+            EntityCounters::add(&state.io.runtime.counters.starts_failed, 1);
             let refusal = ReplyError::Failed(why.clone());
             stopped(&myself, &mut state, StopReason::NotStarted(why), refusal);
         }
@@ -161,20 +145,21 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             input.refuse(refusal.clone());
             return Ok(());
         }
-        let clock = &state.runtime.parts.clock;
+        let clock = &state.io.runtime.parts.clock;
         let now = Now { instant: clock.now(), wall: clock.wall() };
         let is_retry = matches!(input, Input::Wake | Input::Pulled(..));
-        let writes = state.writes.clone();
+        let writes = state.io.writes.clone();
         let engine = state.engine.as_mut().expect("an entity without an engine refuses");
         let mut actions = if writes.is_closed() {
             input.refuse(ReplyError::NotHere("the entity is stopping".to_owned()));
-            engine.step(now, Input::Kill)
+            step(&state.io.id, engine, now, Input::Kill)
         } else {
-            engine.step(now, input)
+            step(&state.io.id, engine, now, input)
         };
         if writes.is_closed() && engine.is_at_work() {
             // the entity was killed while application code ran: its shard may live elsewhere by now
-            let given_up = std::mem::replace(&mut actions, engine.step(now, Input::Kill));
+            let given_up =
+                std::mem::replace(&mut actions, step(&state.io.id, engine, now, Input::Kill));
             given_up.into_iter().for_each(Action::withhold);
         }
         // before the actions give slots of the mailbox back: stashed commands have none
@@ -191,11 +176,23 @@ impl<E: EventSourced> Actor for EntityActor<E> {
     }
 }
 
+/// Advances the engine. A panic is a bug of the engine: the entity is stopped then, since its
+/// memory can be wrong.
+fn step<E: EventSourced>(
+    id: &ReplicationId,
+    engine: &mut Engine<E>,
+    now: Now,
+    input: Input<E>,
+) -> Vec<Action<E>> {
+    let stepped = guard::call("Engine::step", id, || engine.step(now, input));
+    stepped.unwrap_or_else(|failure| engine.break_off(&failure.text))
+}
+
 /// Ends the doubts that the host does not have any more.
 fn look_at_doubts<E: EventSourced>(myself: &ActorRef<EntityMessage<E>>, state: &State<E>) {
     let doubting = state.engine.as_ref().filter(|engine| !engine.doubts().is_empty());
     let Some(engine) = doubting else { return };
-    let still = state.runtime.parts.host.doubts(&state.id);
+    let still = state.io.runtime.parts.host.doubts(&state.io.id);
     for replica in engine.doubts().iter().filter(|replica| !still.contains(replica)) {
         let _ = myself.send_message(EntityMessage::Input(Input::Vouched(replica.clone())));
     }
@@ -216,25 +213,12 @@ fn stopped<E: EventSourced>(
     });
 }
 
-/// Starts I/O whose result comes back as a message.
-pub(super) fn start<E: EventSourced>(
-    name: &'static str,
-    myself: &ActorRef<EntityMessage<E>>,
-    input: impl Future<Output = Input<E>> + Send + 'static,
-) -> JoinHandle<()> {
-    let myself = myself.clone();
-    task::spawn(name, async move {
-        // an entity that is gone needs no result
-        let _ = myself.send_message(EntityMessage::Input(input.await));
-    })
-}
-
 fn run<E: EventSourced>(
     myself: &ActorRef<EntityMessage<E>>,
     state: &mut State<E>,
     action: Action<E>,
 ) {
-    let parts = &state.runtime.parts;
+    let parts = &state.io.runtime.parts;
     match action {
         Action::RequestPermit(generation) => request_permit(myself, state, generation),
         Action::ReleasePermit => {
@@ -244,22 +228,22 @@ fn run<E: EventSourced>(
             }
         }
         Action::Release(releases) => release(state, releases),
-        Action::Publish(events) => parts.host.published(&state.id, &events),
-        Action::Received(times) => parts.host.received(&state.id, &times),
+        Action::Publish(events) => parts.host.published(&state.io.id, &events),
+        Action::Received(times) => parts.host.received(&state.io.id, &times),
         Action::CaughtUp(replica, highest) => {
-            parts.host.caught_up(&state.id, &replica, highest);
+            parts.host.caught_up(&state.io.id, &replica, highest);
         }
         Action::Held(replica, highest, held) => {
-            parts.host.held(&state.id, &replica, highest, &held);
+            parts.host.held(&state.io.id, &replica, highest, &held);
         }
         Action::AskSkip(generation, origin, number) => {
-            ask_skip(myself, state, generation, origin, number);
+            state.io.ask_skip(myself, generation, origin, number);
         }
         Action::RunAsynchronous(generation, future) => {
-            let limit = state.runtime.settings.asynchronous_timeout;
-            let future = Guarded::new("asynchronous", state.id.to_string(), future);
+            let limit = state.io.runtime.settings.asynchronous_timeout;
+            let future = Guarded::new("asynchronous", state.io.id.to_string(), future);
             let task = start("asynchronous effect", myself, async move {
-                Input::AsynchronousDone(generation, asynchronous(future, limit).await)
+                Input::AsynchronousDone(generation, asynchronous::wait(future, limit).await)
             });
             drop_asynchronous(state);
             state.asynchronous = Some(task);
@@ -275,14 +259,14 @@ fn run<E: EventSourced>(
             let _ = myself.send_message(EntityMessage::Input(Input::GoOn));
         }
         Action::Passivate => {
-            if !parts.host.passivate(&state.id) {
+            if !parts.host.passivate(&state.io.id) {
                 let _ = myself.send_message(EntityMessage::Input(Input::Stop));
             }
         }
-        Action::WentBack => parts.host.went_back(&state.id),
-        Action::Forked(number) => parts.host.forked(&state.id, number),
-        Action::Reclaimed => parts.host.reclaimed(&state.id),
-        Action::Fenced(error) => parts.host.fenced(&state.id, &error),
+        Action::WentBack => parts.host.went_back(&state.io.id),
+        Action::Forked(number) => parts.host.forked(&state.io.id, number),
+        Action::Reclaimed => parts.host.reclaimed(&state.io.id),
+        Action::Fenced(error) => parts.host.fenced(&state.io.id, &error),
         Action::Stopped(reason) => {
             let why = match &reason {
                 StopReason::Drained | StopReason::Killed => "the entity is stopping".to_owned(),
@@ -300,7 +284,7 @@ fn run<E: EventSourced>(
         | Action::SaveSnapshot(..)
         | Action::VoidSnapshots(..)
         | Action::DeleteSnapshots(_)
-        | Action::DeleteEvents(_)) => store(myself, state, action),
+        | Action::DeleteEvents(_)) => state.io.store(myself, action),
     }
 }
 
@@ -316,7 +300,7 @@ fn request_permit<E: EventSourced>(
     state: &mut State<E>,
     generation: Generation,
 ) {
-    let (permits, to) = (state.runtime.permits.clone(), myself.clone());
+    let (permits, to) = (state.io.runtime.permits.clone(), myself.clone());
     state.permit_request = Some(task::spawn("recovery permit", async move {
         let permit = permits.acquire_owned().await.expect("the permits are never closed");
         let _ = to.send_message(EntityMessage::Permit(generation, permit));
@@ -324,50 +308,9 @@ fn request_permit<E: EventSourced>(
 }
 
 fn release<E: EventSourced>(state: &State<E>, releases: Vec<Release>) {
-    if state.runtime.parts.host.may_release() {
+    if state.io.runtime.parts.host.may_release() {
         return releases.into_iter().for_each(Release::release);
     }
-    EntityCounters::add(&state.runtime.counters.answers_withheld, releases.len());
+    EntityCounters::add(&state.io.runtime.counters.answers_withheld, releases.len());
     releases.into_iter().for_each(Release::withhold);
-}
-
-/// Waits for the future of an asynchronous effect, at most for `limit`.
-async fn asynchronous<C>(
-    mut future: Guarded<dyn Future<Output = C> + Send>,
-    limit: std::time::Duration,
-) -> Result<C, AsynchronousFailure> {
-    match tokio::time::timeout(limit, &mut future).await {
-        Ok(Ok(command)) => Ok(command),
-        Ok(Err(_)) => Err(AsynchronousFailure::Panicked),
-        Err(_) => {
-            let failure = AsynchronousFailure::TimedOut;
-            // an asker that waits for an answer from the future gets the reason
-            refuse(future, ReplyError::Unanswered(failure.to_string()));
-            Err(failure)
-        }
-    }
-}
-
-/// Asks for the record of an operator that the event is to be skipped. Sends `Skip` only when there
-/// is one; the question is repeated with each attempt.
-fn ask_skip<E: EventSourced>(
-    myself: &ActorRef<EntityMessage<E>>,
-    state: &State<E>,
-    generation: Generation,
-    origin: ReplicaId,
-    number: u64,
-) {
-    let Some(coordination) = state.runtime.parts.coordination.clone() else { return };
-    let (id, myself) = (state.id.clone(), myself.clone());
-    task::spawn("ask for skips", async move {
-        let event = SkippedEvent { id, origin: origin.clone(), number };
-        match event.is_recorded(&*coordination).await {
-            Ok(false) => {}
-            Ok(true) => {
-                let skip = Input::Skip(generation, origin, number);
-                let _ = myself.send_message(EntityMessage::Input(skip));
-            }
-            Err(error) => tracing::debug!(%error, "the skipped events cannot be read"),
-        }
-    });
 }

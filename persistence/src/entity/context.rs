@@ -11,6 +11,31 @@ use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::version::VersionVector;
 
 /// The part of the context that both handlers have.
+///
+/// ```
+/// # use antiphon_persistence::entity::testkit::EntityTest;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// # use antiphon_persistence::reply::ReplyTo;
+/// # struct Cart;
+/// # impl EventSourced for Cart {
+/// #     type Command = ReplyTo<String>;
+/// #     type Event = ();
+/// #     type State = ();
+/// #     fn on_event(&self, _: &EventContext, _: &mut (), _: &()) {}
+///     fn on_command(
+///         &self,
+///         context: &CommandContext,
+///         _: &(),
+///         reply_to: ReplyTo<String>,
+///     ) -> Effect<Self> {
+///         let (cart, place) = (context.entity_id(), context.replica_id());
+///         Effect::reply(reply_to, format!("cart {cart} in {place} has {}", context.sequence_nr()))
+///     }
+/// # }
+///
+/// let mut cart = EntityTest::new(Cart, "cart|c-1|DC-A");
+/// assert_eq!(cart.ask(|reply_to| reply_to), Ok("cart c-1 in DC-A has 0".to_owned()));
+/// ```
 #[derive(Debug, Clone)]
 pub struct ReplicationContext {
     id: ReplicationId,
@@ -89,6 +114,30 @@ impl Deref for CommandContext {
 /// ```compile_fail
 /// # use antiphon_persistence::entity::CommandContext;
 /// fn handler(context: &CommandContext) -> bool { context.concurrent() }
+/// ```
+///
+/// ```
+/// # use antiphon_persistence::entity::testkit::EntityTest;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// # struct Log;
+/// # impl EventSourced for Log {
+/// #     type Command = &'static str;
+/// #     type Event = String;
+/// #     type State = Vec<String>;
+/// #     fn on_command(
+/// #         &self, _: &CommandContext, _: &Vec<String>, text: &'static str,
+/// #     ) -> Effect<Self> {
+/// #         Effect::persist(text.to_owned())
+/// #     }
+///     fn on_event(&self, context: &EventContext, lines: &mut Vec<String>, text: &String) {
+///         let mark = if context.concurrent() { "?" } else { "" };
+///         lines.push(format!("{}: {text}{mark}", context.origin()));
+///     }
+/// # }
+///
+/// let mut log = EntityTest::new(Log, "log|l-1|DC-A");
+/// log.tell("begun");
+/// assert_eq!(log.state(), &["DC-A: begun"]);
 /// ```
 #[derive(Debug)]
 pub struct EventContext {

@@ -79,6 +79,8 @@ counters! {
     /// Entities that could not be started: the application's factory failed, or the shapes of its
     /// types were not accepted.
     starts_failed,
+    /// Entities that were stopped because their engine was in a state that cannot be: a bug.
+    engines_broken,
     /// Snapshots that were stored.
     snapshots_saved,
     /// Snapshots that could not be stored, or that could not have been read again.

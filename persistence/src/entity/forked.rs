@@ -38,7 +38,8 @@ impl ForkedEntity {
     /// All recorded entities, sorted by their names.
     ///
     /// # Errors
-    /// The errors of the store; `Rejected` or `Corrupt` for a record that cannot be understood.
+    /// The errors of the store; `Rejected` or `Corrupt` for a record that cannot be understood. A
+    /// cancelled call changes nothing.
     pub async fn all(coordination: &dyn Coordination) -> Result<Vec<Self>> {
         let rows = coordination.scan(TABLE).await?.rows;
         let read = |row: &crate::store::Row| {

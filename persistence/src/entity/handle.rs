@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ractor::{ActorRef, MessagingErr};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::actor::EntityMessage;
 use super::engine::{Input, Queued, Slot};
+use super::message::EntityMessage;
+use super::signs::{EMPTY, Signs, UNKNOWN};
 use super::{EntityCounters, EventSourced, PeerHas, Writes};
 use crate::event::StoredEvent;
 use crate::reply::{Claim, ReplyError, ReplyTo, claimed_reply_channel};
@@ -21,24 +22,6 @@ pub enum TellError<C> {
     Full(C),
     /// The entity is gone.
     Stopped(C),
-}
-
-/// The entity is not at work.
-pub(super) const UNKNOWN: u8 = 0;
-/// The entity has no event.
-pub(super) const EMPTY: u8 = 1;
-/// The entity has events, or commands that wait.
-pub(super) const FULL: u8 = 2;
-
-/// The facts that an entity's actor and its handles tell each other, beside messages.
-#[derive(Debug, Default)]
-pub(super) struct Signs {
-    /// Events of other replicas in the actor's queue.
-    pub(super) arriving: AtomicUsize,
-    /// `UNKNOWN`, `EMPTY` or `FULL`.
-    pub(super) is_empty: AtomicU8,
-    /// True when the entity is gone; its host was told, or is about to be.
-    pub(super) gone: AtomicBool,
 }
 
 /// A running entity. Cheap to clone.
@@ -99,7 +82,9 @@ impl<E: EventSourced> EntityHandle<E> {
     }
 
     /// Hands a command with a `ReplyTo` to the entity, and waits for the answer. The call has no
-    /// timeout: wrap it in one.
+    /// timeout: wrap it in one. The entity has the command from the first poll on: a cancelled call
+    /// leaves the command there, which is handled as if the asker waited, and its answer is
+    /// dropped.
     ///
     /// # Errors
     /// See [`ReplyError`].

@@ -9,33 +9,40 @@
 //! - [`testkit`] runs a behaviour without actors, journals or a cluster.
 
 mod actor;
+mod asynchronous;
 mod behaviour;
 mod check;
 mod context;
 mod counters;
-mod effect;
 pub mod engine;
+mod event_type;
 mod forked;
 mod handle;
 mod host;
+mod message;
+mod parts;
 mod reading;
 mod runtime;
 mod settings;
+mod signs;
 mod skip;
 mod storing;
 pub mod testkit;
+mod then;
 mod writes;
 mod writing;
 
-pub use behaviour::{EventSourced, EventType, Signal};
+pub use asynchronous::AsynchronousFailure;
+pub use behaviour::{Effect, EventSourced, Signal};
 pub use context::{CommandContext, EventContext, ReplicationContext};
 pub use counters::EntityCounters;
-pub use effect::{AsynchronousFailure, Effect};
+pub use event_type::EventType;
 pub use forked::ForkedEntity;
 pub use handle::{EntityHandle, TellError};
 pub use host::{EntityHost, HeldEvent, PeerHas, StandaloneHost, StopReason};
+pub use parts::{EntityParts, LateShapes};
 pub use reading::UnknownVersion;
-pub use runtime::{EntityParts, EntityRuntime, LateShapes};
+pub use runtime::EntityRuntime;
 pub use settings::EntitySettings;
 pub use skip::SkippedEvent;
 pub use writes::Writes;

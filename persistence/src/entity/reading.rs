@@ -6,8 +6,10 @@
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
+
 use crate::codec::{CodecId, STATE_BYTES_MAX};
-use crate::entity::{EventSourced, EventType};
+use crate::entity::EventType;
 use crate::event::Payload;
 use crate::{Error, Result};
 
@@ -36,14 +38,17 @@ impl UnknownVersion {
     }
 }
 
-/// An event of today.
+/// An event of today; `event_type` is the kind under which today's code stores an event.
 ///
 /// # Errors
 /// `Corrupt`, from [`UnknownVersion`] when the event is not of today.
-pub(super) fn event<E: EventSourced>(behaviour: &E, payload: &Payload) -> Result<E::Event> {
+pub(super) fn event<T: DeserializeOwned>(
+    payload: &Payload,
+    event_type: impl FnOnce(&T) -> EventType,
+) -> Result<T> {
     let codec = CodecId::from_stored(payload.codec)?;
     let event = codec.decode(&payload.bytes)?;
-    let EventType { manifest, version } = behaviour.event_type(&event);
+    let EventType { manifest, version } = event_type(&event);
     let is_older = payload.version < version && codec != CodecId::Bincode;
     if manifest == payload.manifest && (version == payload.version || is_older) {
         return Ok(event);
@@ -55,12 +60,11 @@ pub(super) fn event<E: EventSourced>(behaviour: &E, payload: &Payload) -> Result
     .with_source(UnknownVersion::of(payload)))
 }
 
-/// A state of today.
+/// A state of today, whose version is `expected`.
 ///
 /// # Errors
 /// `Corrupt`, from [`UnknownVersion`] when the state is not of today.
-pub(super) fn state<E: EventSourced>(behaviour: &E, payload: &Payload) -> Result<E::State> {
-    let expected = behaviour.snapshot_version();
+pub(super) fn state<T: DeserializeOwned>(payload: &Payload, expected: u16) -> Result<T> {
     if payload.version != expected {
         return Err(Error::corrupt(format!(
             "expected snapshot version {expected}, actual {}: carry it forward in `from_snapshot`, or run the release that knows it",

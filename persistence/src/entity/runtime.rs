@@ -1,78 +1,68 @@
 //! Starts the entities of one type at one node.
 
-use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
-use antiphon_base::guard;
-use antiphon_base::text::foreign;
-use antiphon_base::time::Clock;
 use ractor::ActorRuntime;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::actor::{Arguments, EntityActor, EntityMessage};
-use super::engine::{Engine, Input};
-use super::handle::Signs;
-use super::{EntityCounters, EntityHandle, EntityHost, EntitySettings, EventSourced, Writes};
-use crate::event::StoredEvent;
+use super::actor::{Arguments, EntityActor};
+use super::engine::Input;
+use super::message::EntityMessage;
+use super::parts::{EntityParts, Inner, LateShapes};
+use super::signs::Signs;
+use super::{EntityCounters, EntityHandle, EntitySettings, EventSourced, Writes};
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::shape::{Kinds, ShapeBook, kinds};
-use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
+use crate::shape::ShapeBook;
 use crate::{Error, Result};
 
-/// The components that entities are built from.
-#[derive(Clone)]
-pub struct EntityParts {
-    /// The journal of this place.
-    pub journal: Arc<dyn Journal>,
-    /// The snapshots of this place.
-    pub snapshots: Arc<dyn SnapshotStore>,
-    /// The writer of this node, opened in `journal`.
-    pub writer: WriterId,
-    /// The journals of the other replicas; they are only read.
-    pub peers: BTreeMap<ReplicaId, Arc<dyn Journal>>,
-    /// The source of time.
-    pub clock: Arc<dyn Clock>,
-    /// The host of the entities: the shard, or a test.
-    pub host: Arc<dyn EntityHost>,
-    /// The store in which an operator records events to be skipped; `None`: no event is skipped.
-    pub coordination: Option<Arc<dyn Coordination>>,
-}
-
-type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
-
-/// Compares the kinds that a behaviour stores with the stored shapes of the places, when an entity
-/// starts.
-pub type LateShapes =
-    Arc<dyn Fn(Kinds) -> Pin<Box<dyn Future<Output = Result<ShapeBook>> + Send>> + Send + Sync>;
-
-pub(super) struct Inner<E: EventSourced> {
-    pub(super) parts: EntityParts,
-    pub(super) settings: Arc<EntitySettings>,
-    pub(super) counters: Arc<EntityCounters>,
-    pub(super) permits: Arc<Semaphore>,
-    shapes: OnceCell<ShapeBook>,
-    late_shapes: OnceLock<LateShapes>,
-    replicas: Arc<[ReplicaId]>,
-    factory: Factory<E>,
-}
-
-impl<E: EventSourced> Inner<E> {
-    /// The book that has to record the shapes of these events; `None` when all are recorded.
-    pub(super) fn shapes_of_events(&self, events: &[StoredEvent]) -> Option<ShapeBook> {
-        let is_left = |shapes: &&ShapeBook| {
-            events.iter().any(|event| !shapes.is_complete(event.payload.codec))
-        };
-        self.shapes.get().filter(is_left).cloned()
-    }
-
-    pub(super) fn shapes_of_states(&self) -> Option<ShapeBook> {
-        self.shapes.get().cloned()
-    }
-}
-
 /// Starts the entities of one type at one node. Cheap to clone.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+///
+/// use antiphon_base::time::SystemClock;
+/// use antiphon_persistence::entity::{EntityParts, EntityRuntime, EntitySettings, StandaloneHost};
+/// use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+/// use antiphon_persistence::memory::MemoryStores;
+/// use antiphon_persistence::store::WriterId;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// # use antiphon_persistence::reply::ReplyTo;
+/// # struct Counter;
+/// # impl EventSourced for Counter {
+/// #     type Command = (i64, ReplyTo<i64>);
+/// #     type Event = i64;
+/// #     type State = i64;
+/// #     fn on_command(
+/// #         &self, _: &CommandContext, _: &i64, (delta, to): Self::Command,
+/// #     ) -> Effect<Self> {
+/// #         Effect::persist(delta).then_reply(to, |sum| *sum)
+/// #     }
+/// #     fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) { *sum += delta; }
+/// # }
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+///
+/// let stores = MemoryStores::new().stores();
+/// let writer = WriterId::new("node@1")?;
+/// stores.journal.open_writer(&writer).await?;
+/// let parts = EntityParts {
+///     journal: stores.journal,
+///     snapshots: stores.snapshots,
+///     writer,
+///     peers: BTreeMap::new(),
+///     clock: Arc::new(SystemClock),
+///     host: Arc::new(StandaloneHost),
+///     coordination: None,
+/// };
+/// let (replicas, settings) = ([ReplicaId::empty()], EntitySettings::default());
+/// let counters = EntityRuntime::new(replicas, |_: &ReplicationId| Counter, settings, parts)?;
+/// let counter = counters.spawn(ReplicationId::parse("counter|c-1")?)?;
+/// assert_eq!(counter.ask(|reply_to| (2, reply_to)).await, Ok(2));
+/// # Ok::<(), antiphon_persistence::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct EntityRuntime<E: EventSourced> {
     inner: Arc<Inner<E>>,
 }
@@ -206,47 +196,5 @@ impl<E: EventSourced> EntityRuntime<E> {
         }
         let _ = handle.actor.send_message(EntityMessage::Input(Input::Start));
         Ok(handle)
-    }
-}
-
-impl<E: EventSourced> Inner<E> {
-    /// The engine of an entity, with the behaviour that the application makes.
-    ///
-    /// # Errors
-    /// The reason why the application could not make the behaviour, or how its types differ from
-    /// the stored shapes.
-    pub(super) async fn engine(
-        &self,
-        id: &ReplicationId,
-    ) -> std::result::Result<Engine<E>, String> {
-        let made = guard::call("factory", id, || (self.factory)(id));
-        let behaviour = match made {
-            Ok(Ok(behaviour)) => Arc::new(behaviour),
-            Ok(Err(error)) => {
-                let why = foreign(&error.to_string()).to_string();
-                tracing::error!(%id, %why, "the factory of an entity failed");
-                return Err(format!("the factory of `{id}` failed: {why}"));
-            }
-            Err(failure) => return Err(format!("{failure} for `{id}`")),
-        };
-        self.compare_shapes(&behaviour).await.map_err(|error| {
-            tracing::error!(%id, %error, "an entity is not started: its types are not compared");
-            error.to_string()
-        })?;
-        Ok(Engine::new(
-            behaviour,
-            id.clone(),
-            self.replicas.clone(),
-            self.settings.clone(),
-            self.counters.clone(),
-        )
-        .with_limits(self.parts.journal.limits())
-        .with_shapes(self.shapes.get().cloned()))
-    }
-
-    /// Compares the shapes once, if [`EntityRuntime::with_late_shapes`] asked for it.
-    async fn compare_shapes(&self, behaviour: &Arc<E>) -> Result<()> {
-        let Some(compare) = self.late_shapes.get() else { return Ok(()) };
-        self.shapes.get_or_try_init(|| compare(kinds(behaviour))).await.map(drop)
     }
 }

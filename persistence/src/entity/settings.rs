@@ -8,6 +8,20 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Limits of the entities of one type. Plain values; the defaults fit most entities.
+///
+/// ```
+/// use antiphon_persistence::entity::EntitySettings;
+///
+/// let settings = EntitySettings { snapshot_every: 100, ..EntitySettings::default() };
+/// assert!(settings.validate().is_ok());
+///
+/// let wrong = EntitySettings { append_events_max: 10, ..settings };
+/// let error = wrong.validate().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "`append_events_max`: expected at least `command_events_max` (1000), actual 10"
+/// );
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EntitySettings {

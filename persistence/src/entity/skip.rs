@@ -59,7 +59,7 @@ impl SkippedEvent {
     /// Returns whether the order is recorded.
     ///
     /// # Errors
-    /// The errors of the store.
+    /// The errors of the store. A cancelled call changes nothing.
     pub async fn is_recorded(&self, coordination: &dyn Coordination) -> Result<bool> {
         Ok(coordination.read(TABLE, &self.key()).await?.is_some())
     }

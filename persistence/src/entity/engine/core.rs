@@ -1,17 +1,16 @@
-//! The phases of an entity, and the transitions between them.
+//! The transitions between the phases of an entity, and the way of each input to its part.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
-use super::holding::Holding;
-use super::queued::push;
+use super::away::Away;
+use super::failure::Failure;
+use super::inbox::Inbox;
+use super::phase::Phase;
 use super::recovery::Recovery;
-use super::running::{Failure, Running};
-use super::stash::Stashed;
-use super::{Action, Generation, Input, Now, Queued};
-use crate::ErrorKind;
+use super::restarts::Restarts;
+use super::running::Running;
+use super::shared::Shared;
+use super::{Action, Generation, Input, Now};
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
@@ -19,48 +18,15 @@ use crate::reply::ReplyError;
 use crate::shape::ShapeBook;
 use crate::store::Limits;
 
-/// Most commands that one step handles. The entity then reads its next messages: commands that
-/// stash themselves and unstash each other would keep it from a stop or a kill otherwise.
-const STEP_COMMANDS_MAX: usize = 1000;
-
-/// The values that all parts of an entity's engine share. Only `generation` changes in its life.
-pub(super) struct Shared<E: EventSourced> {
-    pub(super) behaviour: Arc<E>,
-    pub(super) id: ReplicationId,
-    pub(super) replicas: Arc<[ReplicaId]>,
-    pub(super) settings: Arc<EntitySettings>,
-    pub(super) counters: Arc<EntityCounters>,
-    pub(super) generation: Generation,
-    /// The limits of the journal.
-    pub(super) limits: Limits,
-    /// The shapes that the place has; `None`: no kind of event is refused.
-    pub(super) shapes: Option<ShapeBook>,
-}
-
-pub(super) enum Phase<E: EventSourced> {
-    /// Waits for its turn to recover.
-    Permit,
-    /// Reads the snapshot and then the events.
-    Recovering(Box<Recovery<E>>),
-    /// At work.
-    Running(Box<Running<E>>),
-    /// Failed; begins again at this time.
-    Backoff { until: Instant },
-    /// Over.
-    Stopped,
-}
-
 /// The engine of one entity.
 pub struct Engine<E: EventSourced> {
-    pub(super) shared: Shared<E>,
+    shared: Shared<E>,
     pub(super) phase: Phase<E>,
-    pub(super) inbox: VecDeque<Queued<E::Command>>,
-    pub(super) stash: VecDeque<Stashed<E::Command>>,
-    /// Events of other replicas that came before the entity was at work.
-    arrivals: Vec<StoredEvent>,
-    pub(super) news: BTreeMap<ReplicaId, PeerHas>,
-    pub(super) attempts: u32,
-    pub(super) stopping: bool,
+    pub(super) inbox: Inbox<E::Command>,
+    /// The things that other replicas send while the entity is not at work.
+    away: Away,
+    restarts: Restarts,
+    stopping: bool,
     /// A `GoOn` is under way.
     goes_on: bool,
     /// The highest number that was ever durable in this engine: a journal that has less has lost
@@ -69,11 +35,7 @@ pub struct Engine<E: EventSourced> {
     /// The doubted replicas, which are asked before commands are taken.
     pub(super) doubted: Vec<ReplicaId>,
     /// An append of an earlier generation has not ended yet; recovery waits for it.
-    pub(super) append_outstanding: bool,
-    /// The time at which the last recovery ended.
-    pub(super) recovered_at: Option<Instant>,
-    /// The held events, while the entity is not at work.
-    pub(super) holding: Holding,
+    append_outstanding: bool,
 }
 
 impl<E: EventSourced> Engine<E> {
@@ -97,18 +59,14 @@ impl<E: EventSourced> Engine<E> {
                 shapes: None,
             },
             phase: Phase::Permit,
-            inbox: VecDeque::new(),
-            stash: VecDeque::new(),
-            arrivals: Vec::new(),
-            news: BTreeMap::new(),
-            attempts: 0,
+            inbox: Inbox::new(),
+            away: Away::default(),
+            restarts: Restarts::default(),
             stopping: false,
             goes_on: false,
             durable_ever: SequenceNr::ZERO,
             doubted: Vec::new(),
             append_outstanding: false,
-            recovered_at: None,
-            holding: Holding::default(),
         }
     }
 
@@ -127,20 +85,35 @@ impl<E: EventSourced> Engine<E> {
     }
 
     /// Advances the entity by one input.
+    ///
+    /// # Panics
+    /// When the engine is in a state that cannot be, or gets a result that it has not asked for.
+    /// The entity must be [broken off](Self::break_off) then.
     pub fn step(&mut self, now: Now, input: Input<E>) -> Vec<Action<E>> {
         let mut actions = Vec::new();
         self.take(now, input, &mut actions);
         self.drive(now, &mut actions);
-        self.check();
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+        actions
+    }
+
+    /// Ends the entity after a panic of [`Self::step`], which is a bug of the engine. Nothing more
+    /// is stored, since the memory of the entity can be wrong; the next start reads the journal.
+    pub fn break_off(&mut self, why: &str) -> Vec<Action<E>> {
+        EntityCounters::add(&self.shared.counters.engines_broken, 1);
+        let mut actions = Vec::new();
+        self.end(StopReason::Failed(format!("the entity's engine is broken: {why}")), &mut actions);
         actions
     }
 
     fn take(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
         match input {
             Input::Start => self.begin(actions),
-            Input::Doubted(replicas) => self.doubted(now, replicas, actions),
+            Input::Doubted(replicas) => self.doubt(now, replicas, actions),
             Input::Vouched(replica) => self.vouched(&replica),
-            Input::Command(queued) => push(&mut self.inbox, queued),
+            Input::Command(queued) => self.inbox.push(queued),
             Input::Replicated(events) => self.arrived(now, events),
             Input::PeerHas(news) => {
                 self.heard(*news);
@@ -167,64 +140,35 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// Takes a result of I/O. A result of an earlier generation is dropped.
+    /// Takes a result of I/O. A result of another generation is dropped.
     fn result(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
         let (shared, current) = (&self.shared, self.shared.generation);
-        let mut is_complete = false;
-        let outcome = match (&mut self.phase, input) {
-            (Phase::Recovering(recovery), Input::SnapshotLoaded(g, result)) if g == current => {
-                recovery.snapshot_loaded(shared, result, actions)
-            }
-            (Phase::Recovering(recovery), Input::Replayed(g, result)) if g == current => {
-                recovery.replayed(shared, result, actions).map(|done| is_complete = done)
-            }
-            (Phase::Recovering(recovery), Input::HighestFound(g, result)) if g == current => {
-                recovery.highest_found(shared, result, actions).map(|done| is_complete = done)
-            }
-            (Phase::Recovering(_), Input::SnapshotsVoided(g, result)) if g == current => {
-                let voided = result.map(|()| is_complete = true);
-                voided.map_err(|error| store_failure("making a snapshot unusable", error))
-            }
-            (Phase::Running(running), Input::Appended(g, result)) if g == current => {
-                let outcome = running.appended(shared, result, actions);
-                if outcome.is_ok() {
-                    // the store works: the next failure is a new one
-                    self.attempts = 0;
+        if input.generation() != Some(current) {
+            let why = "the entity has started again, or ended".to_owned();
+            return input.refuse(ReplyError::Unavailable(why));
+        }
+        let outcome = match &mut self.phase {
+            Phase::Recovering(recovery) => match recovery.take(shared, input, actions) {
+                Ok(true) => return self.recovered(now, actions),
+                Ok(false) => Ok(()),
+                Err(failure) => Err(failure),
+            },
+            Phase::Running(running) => {
+                let outcome = running.take(shared, now, input, &mut self.inbox, actions);
+                if running.durable() > self.durable_ever {
+                    self.durable_ever = running.durable();
+                    self.restarts.stored();
                 }
-                self.durable_ever = self.durable_ever.max(running.durable());
                 outcome
             }
-            (Phase::Running(running), Input::Pulled(g, replica, result)) if g == current => {
-                running.pulled(shared, now, &replica, result);
-                Ok(())
-            }
-            (Phase::Running(running), Input::Skip(g, origin, number)) if g == current => {
-                running.skip_event(now, &origin, number);
-                Ok(())
-            }
-            (Phase::Running(running), Input::SnapshotSaved(g, number, result)) if g == current => {
-                running.snapshot_saved(shared, number, result, actions);
-                Ok(())
-            }
-            (Phase::Running(running), Input::AsynchronousDone(g, result)) if g == current => {
-                if let Some(queued) = running.asynchronous_done(shared, result) {
-                    self.inbox.push_front(queued);
-                }
-                Ok(())
-            }
-            (_, stale) => {
-                let why = "the entity has started again, or ended".to_owned();
-                stale.refuse(ReplyError::Unavailable(why));
-                Ok(())
+            phase @ (Phase::Permit | Phase::Backoff { .. } | Phase::Stopped) => {
+                panic!("`{}`: `{}` in phase `{}`", shared.id, input.name(), phase.name())
             }
         };
-        if is_complete {
-            return self.recovered(now, actions);
-        }
         self.settle(now, outcome, actions);
     }
 
-    pub(super) fn begin(&mut self, actions: &mut Vec<Action<E>>) {
+    fn begin(&mut self, actions: &mut Vec<Action<E>>) {
         self.phase = Phase::Permit;
         actions.push(Action::RequestPermit(self.shared.generation));
     }
@@ -245,26 +189,27 @@ impl<E: EventSourced> Engine<E> {
         let Phase::Recovering(recovery) = std::mem::replace(&mut self.phase, Phase::Stopped) else {
             panic!("recovered without recovery");
         };
-        let mut running = recovery.finish(&self.shared);
-        if running.durable() < self.durable_ever {
+        let recovered = recovery.finish();
+        let durable = recovered.applied.newest;
+        if durable < self.durable_ever {
             let reason = format!(
-                "journal of `{}`: expected events up to {}, actual {}: the store has lost data",
-                self.shared.id,
-                self.durable_ever,
-                running.durable()
+                "journal of `{}`: expected events up to {}, actual {durable}: the store has lost data",
+                self.shared.id, self.durable_ever
             );
             tracing::error!(%reason, "entity stops");
+            recovered.applied.end(&self.shared);
             return self.end(StopReason::Failed(reason), actions);
         }
         EntityCounters::add(&self.shared.counters.recoveries, 1);
-        self.durable_ever = running.durable();
-        self.recovered_at = Some(now.instant);
-        running.begin(&self.shared, now, std::mem::take(&mut self.holding));
+        self.durable_ever = durable;
+        self.restarts.recovered(now.instant);
+        let holding = std::mem::take(&mut self.away.holding);
+        let running = Running::begin(&self.shared, now, recovered, holding);
         self.phase = Phase::Running(Box::new(running));
-        self.doubt_again(now, actions);
-        let arrivals = std::mem::take(&mut self.arrivals);
+        self.doubt(now, Vec::new(), actions);
+        let arrivals = self.away.take_arrivals();
         self.arrived(now, arrivals);
-        for news in std::mem::take(&mut self.news).into_values() {
+        for news in std::mem::take(&mut self.away.news).into_all() {
             self.heard(news);
         }
         self.found_behind(now, actions);
@@ -274,14 +219,11 @@ impl<E: EventSourced> Engine<E> {
         match &mut self.phase {
             // events that come too late are read from the journal when the entity starts again
             Phase::Running(_) if self.stopping => {}
-            Phase::Running(running) if running.spoilt.is_none() => {
+            Phase::Running(running) if !running.is_spoilt() => {
                 running.arrived(&self.shared, now, events);
             }
             Phase::Running(_) | Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => {
-                let room = self.shared.settings.arrivals_max - self.arrivals.len();
-                let dropped = events.len().saturating_sub(room);
-                EntityCounters::add(&self.shared.counters.arrival_overflows, dropped);
-                self.arrivals.extend(events.into_iter().take(room));
+                self.away.arrived(&self.shared, events);
             }
             Phase::Stopped => {}
         }
@@ -290,10 +232,60 @@ impl<E: EventSourced> Engine<E> {
     fn heard(&mut self, news: PeerHas) {
         match &mut self.phase {
             Phase::Running(running) => running.heard(news),
-            Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => {
-                merge_news(&mut self.news, news);
-            }
+            Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => self.away.heard(news),
             Phase::Stopped => {}
+        }
+    }
+
+    /// Adds doubted replicas, and asks all of them before the next command: events that were read
+    /// in doubt before a restart may not be durable.
+    fn doubt(&mut self, now: Now, replicas: Vec<ReplicaId>, actions: &mut Vec<Action<E>>) {
+        for replica in replicas {
+            if !self.doubted.contains(&replica) {
+                self.doubted.push(replica);
+            }
+        }
+        if let Phase::Running(running) = &mut self.phase {
+            running.doubt(&self.shared, now, &self.doubted, actions);
+        }
+    }
+
+    fn vouched(&mut self, replica: &ReplicaId) {
+        self.doubted.retain(|doubted| doubted != replica);
+        if let Some(running) = self.phase.running_mut() {
+            running.vouched(replica);
+        }
+    }
+
+    /// Puts the entity in doubt, with every other replica, when one of them has events of this
+    /// replica that the journal has not. Tells the host of this, and of a fork that was found.
+    fn found_behind(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        let Phase::Running(running) = &mut self.phase else { return };
+        if !running.found_behind(&self.shared, actions) {
+            return;
+        }
+        let shared = &self.shared;
+        tracing::debug!(id = %shared.id, "another replica has events of this one that the journal has not");
+        actions.push(Action::WentBack);
+        let others = shared.replicas.iter().filter(|one| !shared.is_own(one));
+        let others = others.cloned().collect();
+        self.doubt(now, others, actions);
+    }
+
+    /// Ends the doubt when all events that were read are durable. Refuses the commands that should
+    /// not wait.
+    fn reclaim(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        if self.doubted.is_empty() {
+            return;
+        }
+        let Some(running) = self.phase.running() else { return };
+        if running.is_reclaimed() {
+            self.doubted.clear();
+            return actions.push(Action::Reclaimed);
+        }
+        if let Some(why) = running.refusal(now, self.stopping) {
+            let count = self.inbox.refuse_waiting(&ReplyError::Unavailable(why));
+            EntityCounters::add(&self.shared.counters.commands_doubted, count);
         }
     }
 
@@ -321,24 +313,12 @@ impl<E: EventSourced> Engine<E> {
         self.found_behind(now, actions);
         self.reclaim(now, actions);
         let Phase::Running(running) = &mut self.phase else { return };
-        // actions whose events became durable are let out first
-        running.persist(&self.shared, actions);
-        for _ in 0..STEP_COMMANDS_MAX {
-            if !running.takes_commands(&self.shared) {
-                break;
-            }
-            let Some(queued) = self.inbox.pop_front() else { break };
-            running.command(&self.shared, now, queued, &mut self.stash, &mut self.inbox);
-            if !self.shared.settings.pipelined {
-                running.persist(&self.shared, actions);
-            }
-        }
-        running.persist(&self.shared, actions);
-        if !self.goes_on && !self.inbox.is_empty() && running.takes_commands(&self.shared) {
+        let has_more = running.work(&self.shared, now, &mut self.inbox, actions);
+        if has_more && !self.goes_on {
             self.goes_on = true;
             actions.push(Action::GoOn);
         }
-        if !self.stopping && running.spoilt.is_none() {
+        if !self.stopping && !running.is_spoilt() {
             running.pull(&self.shared, now, actions);
         }
         if !running.is_idle() {
@@ -347,7 +327,7 @@ impl<E: EventSourced> Engine<E> {
         if self.stopping && self.inbox.is_empty() {
             return self.end(StopReason::Drained, actions);
         }
-        if let Some(reason) = running.spoilt.take() {
+        if let Some(reason) = running.take_spoilt() {
             self.start_over(&reason, actions);
         }
     }
@@ -356,7 +336,7 @@ impl<E: EventSourced> Engine<E> {
         match outcome {
             Ok(()) => {}
             Err(Failure::Restart { reason, answer }) => {
-                self.restart(now, &reason, &answer, actions)
+                self.restart(now, &reason, &answer, actions);
             }
             Err(Failure::Fenced(error)) => {
                 EntityCounters::add(&self.shared.counters.fenced, 1);
@@ -371,51 +351,78 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// The running part of the engine, with the shared values; `None` while not at work.
-    pub(super) fn parts(&mut self) -> Option<(&Shared<E>, &mut Running<E>)> {
-        if let Phase::Running(running) = &mut self.phase {
-            Some((&self.shared, running))
-        } else {
-            None
-        }
+    /// Reads a state again that application code has spoilt. Every earlier command is answered and
+    /// nothing is lost, so the entity begins at once.
+    fn start_over(&mut self, reason: &str, actions: &mut Vec<Action<E>>) {
+        tracing::warn!(id = %self.shared.id, %reason, "entity reads its state again");
+        EntityCounters::add(&self.shared.counters.restarts, 1);
+        self.leave_phase(&ReplyError::Unavailable(reason.to_owned()), actions);
+        self.begin(actions);
     }
 
-    pub(super) fn take_inbox(&mut self) -> VecDeque<Queued<E::Command>> {
-        std::mem::take(&mut self.inbox)
+    /// Forgets everything that is not in the journal, and reads the journal again after a wait.
+    fn restart(
+        &mut self,
+        now: Now,
+        reason: &str,
+        answer: &ReplyError,
+        actions: &mut Vec<Action<E>>,
+    ) {
+        let wait = self.restarts.failed(now.instant, &self.shared.settings);
+        let attempt = self.restarts.count();
+        tracing::warn!(id = %self.shared.id, %reason, ?wait, attempt, "entity restarts");
+        EntityCounters::add(&self.shared.counters.restarts, 1);
+        self.leave_phase(answer, actions);
+        if self.stopping {
+            return self.end(StopReason::Drained, actions);
+        }
+        self.phase = Phase::Backoff { until: now.instant + wait };
+        actions.push(Action::WakeAfter(wait));
     }
 
-    fn check(&self) {
-        if let Phase::Running(running) = &self.phase {
-            running.check(&self.shared);
+    /// Leaves the phase, and begins the next generation: results that are under way are stale.
+    fn leave_phase(&mut self, answer: &ReplyError, actions: &mut Vec<Action<E>>) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Stopped);
+        if let Some(ended) = phase.leave(&self.shared, answer, actions) {
+            self.append_outstanding |= ended.is_appending;
+            if ended.has_asynchronous {
+                actions.push(Action::DropAsynchronous);
+            }
+            // the journal loop, which told the news, waits for the answer
+            (self.away.news, self.away.holding) = (ended.news, ended.holding);
         }
-        let settings = &self.shared.settings;
-        debug_assert!(self.stash.len() <= settings.stash_max, "the stash is over its limit");
-        debug_assert!(self.arrivals.len() <= settings.arrivals_max, "too many arrivals");
+        self.shared.generation += 1;
+    }
+
+    fn end(&mut self, reason: StopReason, actions: &mut Vec<Action<E>>) {
+        let why = match &reason {
+            StopReason::Drained | StopReason::Killed => "the entity is stopping".to_owned(),
+            StopReason::Fenced(why) | StopReason::Failed(why) | StopReason::NotStarted(why) => {
+                why.clone()
+            }
+        };
+        self.leave_phase(&ReplyError::Stopped(why.clone()), actions);
+        // no handler has stored events of these commands, but a future may have made one of them
+        self.inbox.refuse_all(&ReplyError::NotHere(why));
+        actions.push(Action::Stopped(reason));
+    }
+
+    /// Asserts the invariants of the engine and of its parts.
+    pub fn check(&self) {
+        self.phase.check(&self.shared);
+        self.inbox.check(&self.shared.settings);
+        self.away.check(&self.shared.settings);
+        if let Some(running) = self.phase.running() {
+            let (durable, ever) = (running.durable(), self.durable_ever);
+            assert_eq!(durable, ever, "`{}`: what was durable stays durable", self.shared.id);
+        }
     }
 }
 
-/// Merges news of one replica.
-pub(super) fn merge_news(all: &mut BTreeMap<ReplicaId, PeerHas>, news: PeerHas) {
-    match all.get_mut(&news.replica) {
-        Some(old) => {
-            old.highest = old.highest.max(news.highest);
-            old.seen.merge(&news.seen);
-        }
-        None => drop(all.insert(news.replica.clone(), news)),
-    }
-}
-
-/// The failure of the entity that follows from a store's error.
-pub(super) fn store_failure(what: &str, error: crate::Error) -> Failure {
-    let reason = format!("{what}: {error}");
-    match error.kind() {
-        ErrorKind::Unavailable => {
-            Failure::Restart { answer: ReplyError::Unavailable(reason.clone()), reason }
-        }
-        // a bug: the store may have done anything
-        ErrorKind::Bug => Failure::Restart { answer: ReplyError::Stopped(reason.clone()), reason },
-        ErrorKind::Timeout => Failure::Restart { answer: ReplyError::Timeout, reason },
-        ErrorKind::Fenced => Failure::Fenced(error),
-        ErrorKind::Rejected | ErrorKind::Corrupt => Failure::Failed(reason),
+impl<E: EventSourced> Drop for Engine<E> {
+    /// Drops the application's values one by one, under [`antiphon_base::guard`]; askers learn the
+    /// known effect of their commands.
+    fn drop(&mut self) {
+        self.end(StopReason::Killed, &mut Vec::new());
     }
 }

@@ -7,7 +7,7 @@ use antiphon_base::time::Timestamp;
 use tokio::time::Instant;
 
 use super::{Queued, Release};
-use crate::entity::effect::{AsynchronousFailure, CommandFuture};
+use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
@@ -134,6 +134,58 @@ pub enum Action<E: EventSourced> {
 }
 
 impl<E: EventSourced> Input<E> {
+    /// The generation that has asked for this result; `None` for an input that is no result.
+    pub(super) fn generation(&self) -> Option<Generation> {
+        match self {
+            Self::PermitGranted(generation)
+            | Self::SnapshotLoaded(generation, _)
+            | Self::Replayed(generation, _)
+            | Self::HighestFound(generation, _)
+            | Self::SnapshotsVoided(generation, _)
+            | Self::Appended(generation, _)
+            | Self::Pulled(generation, ..)
+            | Self::SnapshotSaved(generation, ..)
+            | Self::AsynchronousDone(generation, _)
+            | Self::Skip(generation, ..) => Some(*generation),
+            Self::Start
+            | Self::Doubted(_)
+            | Self::Vouched(_)
+            | Self::Command(_)
+            | Self::Replicated(_)
+            | Self::PeerHas(_)
+            | Self::Wake
+            | Self::GoOn
+            | Self::Stop
+            | Self::Kill => None,
+        }
+    }
+
+    /// The name of the input, for messages.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::Doubted(_) => "Doubted",
+            Self::Vouched(_) => "Vouched",
+            Self::PermitGranted(_) => "PermitGranted",
+            Self::Command(_) => "Command",
+            Self::Replicated(_) => "Replicated",
+            Self::PeerHas(_) => "PeerHas",
+            Self::SnapshotLoaded(..) => "SnapshotLoaded",
+            Self::Replayed(..) => "Replayed",
+            Self::HighestFound(..) => "HighestFound",
+            Self::SnapshotsVoided(..) => "SnapshotsVoided",
+            Self::Appended(..) => "Appended",
+            Self::Pulled(..) => "Pulled",
+            Self::SnapshotSaved(..) => "SnapshotSaved",
+            Self::AsynchronousDone(..) => "AsynchronousDone",
+            Self::Skip(..) => "Skip",
+            Self::Wake => "Wake",
+            Self::GoOn => "GoOn",
+            Self::Stop => "Stop",
+            Self::Kill => "Kill",
+        }
+    }
+
     /// Drops an input that the entity does not take any more. The asker of a command gets `reason`.
     pub fn refuse(self, reason: ReplyError) {
         match self {

@@ -4,12 +4,13 @@
 //! fit one append is rejected before anything happens. Events of other replicas need not be stored
 //! together: they are cut where an append is full.
 
-use super::core::Shared;
-use super::running::Running;
+use antiphon_base::time::Timestamp;
+
+use super::shared::Shared;
 use crate::entity::EventSourced;
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::store::Limits;
-use antiphon_base::time::Timestamp;
+use crate::version::VersionVector;
 
 /// Cuts events into groups that each fit one append, of at most `event_count_max` events.
 pub(super) fn cut(
@@ -26,53 +27,51 @@ pub(super) fn cut(
     groups
 }
 
-impl<E: EventSourced> Running<E> {
-    /// Checks that the store takes the encoded events of a command.
-    ///
-    /// # Errors
-    /// The reason why it does not.
-    pub(super) fn within_limits(
-        &self,
-        shared: &Shared<E>,
-        payloads: &[Payload],
-    ) -> Result<(), String> {
-        let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
-        // far below the limits an estimate from above is enough
-        let bound = |payload| Limits::event_bytes_bound(shared.replicas.len(), payload);
-        if payloads.iter().map(bound).sum::<usize>() <= event_bytes_max {
-            return Ok(());
-        }
-        let largest = self.largest_meta(shared);
-        let mut all = 0;
-        for payload in payloads {
-            let actual = Limits::event_bytes(&largest, payload);
-            if actual > event_bytes_max {
-                return Err(format!(
-                    "event of {actual} bytes, encoded: expected at most {event_bytes_max}"
-                ));
-            }
-            all += actual;
-        }
-        if all > append_bytes_max.saturating_sub(Limits::append_bytes(&[])) {
+/// Checks that the store takes the encoded events of a command. `seen` is the entity's version.
+///
+/// # Errors
+/// The reason why it does not.
+pub(super) fn check_command<E: EventSourced>(
+    shared: &Shared<E>,
+    seen: &VersionVector,
+    payloads: &[Payload],
+) -> Result<(), String> {
+    let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
+    // far below the limits an estimate from above is enough
+    let bound = |payload| Limits::event_bytes_bound(shared.replicas.len(), payload);
+    if payloads.iter().map(bound).sum::<usize>() <= event_bytes_max {
+        return Ok(());
+    }
+    let largest = largest_meta(shared, seen);
+    let mut all = 0;
+    for payload in payloads {
+        let actual = Limits::event_bytes(&largest, payload);
+        if actual > event_bytes_max {
             return Err(format!(
-                "{} events of one command with {all} bytes, encoded: expected at most {append_bytes_max} (`append_bytes_max`)",
-                payloads.len()
+                "event of {actual} bytes, encoded: expected at most {event_bytes_max}"
             ));
         }
-        Ok(())
+        all += actual;
     }
+    if all > append_bytes_max.saturating_sub(Limits::append_bytes(&[])) {
+        return Err(format!(
+            "{} events of one command with {all} bytes, encoded: expected at most {append_bytes_max} (`append_bytes_max`)",
+            payloads.len()
+        ));
+    }
+    Ok(())
+}
 
-    /// The metadata of the next own events, with the largest numbers.
-    fn largest_meta(&self, shared: &Shared<E>) -> EventMeta {
-        let me = shared.id.replica_id();
-        let mut version = self.seen().clone();
-        version.set(me, u64::MAX);
-        EventMeta {
-            origin: me.clone(),
-            version,
-            source_seq: SequenceNr::MAX,
-            concurrent: false,
-            timestamp: Timestamp::from_micros(u64::MAX),
-        }
+/// The metadata of the next own events, with the largest numbers.
+fn largest_meta<E: EventSourced>(shared: &Shared<E>, seen: &VersionVector) -> EventMeta {
+    let me = shared.id.replica_id();
+    let mut version = seen.clone();
+    version.set(me, u64::MAX);
+    EventMeta {
+        origin: me.clone(),
+        version,
+        source_seq: SequenceNr::MAX,
+        concurrent: false,
+        timestamp: Timestamp::from_micros(u64::MAX),
     }
 }

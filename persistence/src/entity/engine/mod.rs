@@ -9,20 +9,24 @@
 //!     +------------ time is over -------- Backoff
 //! ```
 //!
-//! - `queued`: a command on its way through the engine;
-//! - `core`: phases and the transitions between them;
-//! - `leaving`: from a phase to a restart, or to the end;
+//! [`Engine`] is composed of parts; each is a type with a state of its own, and depends on the
+//! parts below it only:
+//! - `core`: the transitions between the phases; `phase`: the phases; `restarts`: the waits between
+//!   them; `away`: the things that other replicas send meanwhile; `inbox`, `stash`: commands that
+//!   wait; `observe`: the view from outside;
 //! - `recovery`: permit, snapshot, replay;
-//! - `running`: commands against the newest state;
-//! - `stash`: commands that were put aside;
-//! - `applying`: stored events, read and applied;
-//! - `persisting`: output commit: one append under way, the next one collecting, answers let out
-//!   when durable;
-//! - `holding`: events of other replicas that cannot be applied here;
+//! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
+//! - `commands`: commands are handled against the newest state;
+//! - `stream`: the own stream, composed of `applied` (the newest state, with its version and
+//!   number), `persisting` (output commit: one append under way, the next one collecting),
+//!   `outbox` (answers let out when durable) and `snapshots`;
+//! - `replication`: events of other replicas, direct or read from their journals, composed of
+//!   `peers` (positions and news), `holding` (events that cannot be applied here) and `doubts`
+//!   (doubt about the own journal); `intake` takes one event;
+//! - `applier`: stored events, read and applied; `own_times`: own events that come back;
 //! - `proof`: only events and states that can be read again are stored;
 //! - `limits`: the bytes of one append;
-//! - `replication`: events of other replicas, pulls, positions;
-//! - `reclaim`: doubt about the own journal, and own events that come back.
+//! - `input`, `queued`, `shared`, `failure`, `news`, `skipped`: types that the parts share.
 //!
 //! Application code is called only through [`antiphon_base::guard`]; `docs/user-code.md` lists the
 //! consequences of its failures.
@@ -31,24 +35,40 @@
 //! again.
 //!
 //! Invariants: `durable <= newest`; every release has `needed <= durable`; at most one append is
-//! under way; the collected events are dense after the append under way.
+//! under way; the collected events are dense after the append under way. A state that cannot be,
+//! and a result that was not asked for, panic in release builds too; the shell stops the entity
+//! then, with an error for its askers and the counter `engines_broken`.
 
-mod applying;
+mod applied;
+mod applier;
+mod away;
+mod commands;
 mod core;
+mod doubts;
+mod failure;
 mod holding;
+mod inbox;
 mod input;
-mod leaving;
+mod intake;
 mod limits;
+mod news;
 mod observe;
+mod outbox;
+mod own_times;
 mod peers;
 mod persisting;
+mod phase;
 pub(super) mod proof;
 mod queued;
-mod reclaim;
 mod recovery;
 mod replication;
+mod restarts;
 mod running;
+mod shared;
+mod skipped;
+mod snapshots;
 mod stash;
+mod stream;
 
 pub use self::core::Engine;
 pub use self::input::{Action, Generation, Input, Now};

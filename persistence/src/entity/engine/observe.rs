@@ -1,20 +1,21 @@
 //! The parts of an engine that can be seen from outside.
 
 use super::Engine;
-use super::core::Phase;
+use super::phase::Phase;
 use super::running::Running;
-use crate::entity::{EntityCounters, EventSourced};
+use crate::entity::EventSourced;
 use crate::event::SequenceNr;
+use crate::identity::ReplicaId;
 
 impl<E: EventSourced> Engine<E> {
     /// The state, while the entity is at work. For tests.
     pub fn state(&self) -> Option<&E::State> {
-        self.running().map(Running::state)
+        self.phase.running().map(Running::state)
     }
 
     /// The version of the newest state, while the entity is at work. For tests.
     pub fn seen(&self) -> Option<&crate::version::VersionVector> {
-        self.running().map(Running::seen)
+        self.phase.running().map(Running::seen)
     }
 
     /// Returns whether the entity has not stopped.
@@ -24,26 +25,18 @@ impl<E: EventSourced> Engine<E> {
 
     /// Returns whether the entity is at work, that is, has recovered.
     pub fn is_running(&self) -> bool {
-        self.running().is_some()
+        self.phase.running().is_some()
     }
 
     /// Returns whether the entity has no event and no command waits, so that it need not run;
     /// `None` while it is not at work.
     pub fn is_empty(&self) -> Option<bool> {
-        let running = self.running()?;
-        let nothing_waits = self.inbox.is_empty() && self.stash.is_empty();
-        Some(running.newest == SequenceNr::ZERO && nothing_waits)
+        let running = self.phase.running()?;
+        Some(running.newest() == SequenceNr::ZERO && self.inbox.has_nothing())
     }
 
-    fn running(&self) -> Option<&Running<E>> {
-        if let Phase::Running(running) = &self.phase { Some(running) } else { None }
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping
-    }
-
-    pub(super) fn counters(&self) -> &EntityCounters {
-        &self.shared.counters
+    /// The doubted replicas. The shell asks the host now and then whether they still are.
+    pub fn doubts(&self) -> &[ReplicaId] {
+        &self.doubted
     }
 }

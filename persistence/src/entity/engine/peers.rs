@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::core::{Shared, merge_news};
-use crate::entity::{EventSourced, PeerHas};
+use super::news::News;
+use super::restarts::doubled;
+use super::shared::Shared;
+use super::{Action, Now};
+use crate::entity::{EntityCounters, EntitySettings, EventSourced, HeldEvent, PeerHas};
 use crate::event::SequenceNr;
 use crate::identity::ReplicaId;
 use crate::version::VersionVector;
@@ -47,24 +50,44 @@ pub(super) struct Beyond {
     pub(super) waiting_own: Option<u64>,
 }
 
+impl Peer {
+    /// Notes that the next read gives nothing at once, and waits longer each time.
+    pub(super) fn retry_later(&mut self, now: Now, settings: &EntitySettings) {
+        let wait = doubled(settings.pull_retry_min, self.attempts, settings.pull_retry_max);
+        self.retry_at = Some(now.instant + wait);
+        self.attempts += 1;
+    }
+
+    /// Waits until a held event is taken again. Never at once: the event may have to wait until the
+    /// entity is idle.
+    pub(super) fn retry_held(&mut self, at: Instant, now: Now, settings: &EntitySettings) {
+        self.retry_at = Some(at.max(now.instant + settings.held_retry_min));
+    }
+
+    /// The number in the replica's stream after which the next read begins.
+    fn read_after(&self) -> SequenceNr {
+        self.beyond.as_ref().map_or(self.position, |beyond| beyond.position)
+    }
+}
+
 /// The other replicas.
 pub(super) struct Peers {
     /// A boxed slice, since the replicas are few and do not change while the entity runs: a tree
     /// would keep room for eleven.
-    pub(super) peers: Box<[(ReplicaId, Peer)]>,
-    pub(super) news: BTreeMap<ReplicaId, PeerHas>,
+    peers: Box<[(ReplicaId, Peer)]>,
+    news: News,
     /// The time at which the shell will wake the engine for a repeated read.
-    pub(super) wake_at: Option<Instant>,
+    wake_at: Option<Instant>,
     /// True when no event was missing at the last look and nothing was heard since.
-    pub(super) is_calm: bool,
+    is_calm: bool,
 }
 
 impl Peers {
     pub(super) fn new<E: EventSourced>(
         shared: &Shared<E>,
-        positions: BTreeMap<ReplicaId, SequenceNr>,
+        positions: &BTreeMap<ReplicaId, SequenceNr>,
     ) -> Self {
-        let others = shared.replicas.iter().filter(|replica| *replica != shared.id.replica_id());
+        let others = shared.replicas.iter().filter(|replica| !shared.is_own(replica));
         // events that came before a restart and were not stored have to be read again
         let at_start = shared.settings.pull_at_start || shared.generation > 0;
         let peer = |replica: &ReplicaId| Peer {
@@ -73,10 +96,10 @@ impl Peers {
             ..Peer::default()
         };
         let peers = others.map(|replica| (replica.clone(), peer(replica))).collect();
-        Self { peers, news: BTreeMap::new(), wake_at: None, is_calm: false }
+        Self { peers, news: News::default(), wake_at: None, is_calm: false }
     }
 
-    pub(super) fn into_news(self) -> BTreeMap<ReplicaId, PeerHas> {
+    pub(super) fn into_news(self) -> News {
         self.news
     }
 
@@ -85,7 +108,7 @@ impl Peers {
         if let Some(peer) = self.get_mut(&news.replica) {
             peer.has.merge(&news.seen);
             peer.held_told = SequenceNr::ZERO;
-            merge_news(&mut self.news, news);
+            self.news.hear(news);
         }
     }
 
@@ -110,6 +133,11 @@ impl Peers {
         self.get(replica).is_some_and(|peer| peer.reading)
     }
 
+    /// Returns whether nothing is to be read, and nothing to be told.
+    pub(super) fn is_calm(&self) -> bool {
+        self.is_calm
+    }
+
     pub(super) fn look_again(&mut self) {
         self.is_calm = false;
     }
@@ -121,7 +149,113 @@ impl Peers {
         seen: &VersionVector,
     ) -> bool {
         let own = shared.id.replica_id();
-        self.news.values().any(|news| news.seen.get(own) > seen.get(own))
+        self.news.iter().any(|news| news.seen.get(own) > seen.get(own))
+    }
+
+    /// Returns whether there are news that were not answered yet.
+    pub(super) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// Takes the news whose events are in `seen`. Returns their replicas and highest numbers.
+    pub(super) fn answered_news(&mut self, seen: &VersionVector) -> Vec<(ReplicaId, SequenceNr)> {
+        let mut covered = Vec::new();
+        let mut news = std::mem::take(&mut self.news);
+        news.retain(|news| {
+            let is_passed = |peer: &Peer| peer.position >= news.highest;
+            let is_passed = self.get(&news.replica).is_some_and(is_passed);
+            let is_named = news.seen.event_count() > 0;
+            let has = if is_named { news.seen.is_included_in(seen) } else { is_passed };
+            if is_passed && !has {
+                self.begin_anew(&news.replica, news.highest);
+            }
+            if has {
+                covered.push((news.replica.clone(), news.highest));
+            }
+            !has
+        });
+        self.news = news;
+        covered
+    }
+
+    /// Tells the host which held event keeps the entity from catching up, once for each news.
+    /// `held` is the held event of an origin.
+    pub(super) fn tell_held<'a, E: EventSourced>(
+        &mut self,
+        held: impl Fn(&ReplicaId) -> Option<&'a HeldEvent>,
+        actions: &mut Vec<Action<E>>,
+    ) {
+        for news in self.news.iter() {
+            let mut peers = self.peers.iter_mut();
+            let peer = peers.find(|(replica, _)| *replica == news.replica);
+            let (_, peer) = peer.expect("news of unknown replicas are not taken");
+            if let Some(held) = peer.held.as_ref().and_then(&held)
+                && peer.held_told < news.highest
+            {
+                peer.held_told = news.highest;
+                let replica = news.replica.clone();
+                actions.push(Action::Held(replica, news.highest, held.clone()));
+            }
+        }
+    }
+
+    /// Reads on in the journals where events are missing; `is_needed` adds to the reasons that the
+    /// peers know by themselves.
+    pub(super) fn begin_reads<E: EventSourced>(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        is_needed: impl Fn(&ReplicaId) -> bool,
+        actions: &mut Vec<Action<E>>,
+    ) {
+        let mut wake_at = None;
+        let mut is_calm = true;
+        for (replica, peer) in &mut *self.peers {
+            let replica = &*replica;
+            let due = peer.at_start || self.news.is_of(replica) || is_needed(replica);
+            if !due {
+                // a later need is not delayed by an earlier one
+                (peer.retry_at, peer.attempts) = (None, 0);
+            }
+            is_calm &= !due && !peer.reading;
+            if !due || peer.reading {
+                continue;
+            }
+            match peer.retry_at {
+                Some(at) if now.instant < at => {
+                    wake_at = Some(wake_at.map_or(at, |other: Instant| other.min(at)));
+                    continue;
+                }
+                _ => peer.retry_at = None,
+            }
+            peer.reading = true;
+            EntityCounters::add(&shared.counters.pulls, 1);
+            actions.push(Action::Pull(shared.generation, replica.clone(), peer.read_after()));
+        }
+        self.is_calm = is_calm;
+        // every input leads to this function, so a timer that is set already is enough
+        let timer = self.wake_at.filter(|timer| *timer > now.instant);
+        if let Some(at) = wake_at
+            && timer.is_none_or(|timer| at < timer)
+        {
+            self.wake_at = Some(at);
+            actions.push(Action::WakeAfter(at - now.instant));
+        }
+    }
+
+    /// The replica whose read has ended. Only a replica that is known is read, one read at a time.
+    pub(super) fn read_ended(&mut self, replica: &ReplicaId) -> &mut Peer {
+        self.is_calm = false;
+        let peer = self.get_mut(replica);
+        let peer = peer.unwrap_or_else(|| panic!("a read of `{replica}`, which is not known"));
+        assert!(peer.reading, "no read of `{replica}` was under way, and one has ended");
+        peer.reading = false;
+        peer
+    }
+
+    /// A replica that was read, and so is known.
+    pub(super) fn known(&mut self, replica: &ReplicaId) -> &mut Peer {
+        self.get_mut(replica).unwrap_or_else(|| panic!("replica `{replica}` is not known"))
     }
 
     pub(super) fn get(&self, replica: &ReplicaId) -> Option<&Peer> {
@@ -147,6 +281,17 @@ impl Peers {
     pub(super) fn reached(&mut self, replica: &ReplicaId, position: SequenceNr) {
         if let Some(peer) = self.get_mut(replica) {
             peer.position = peer.position.max(position);
+        }
+    }
+
+    /// Asserts that only replicas that are known are waited for.
+    pub(super) fn check(&self) {
+        for news in self.news.iter() {
+            assert!(self.get(&news.replica).is_some(), "news of `{}`, not known", news.replica);
+        }
+        for (replica, peer) in &*self.peers {
+            let is_beyond = peer.beyond.is_none() || peer.held.is_some();
+            assert!(is_beyond, "a look behind a held event of `{replica}`, and none is held");
         }
     }
 }

@@ -15,7 +15,7 @@ use antiphon_base::guard;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::core::Shared;
+use super::shared::Shared;
 use crate::codec::{CodecId, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
 use crate::entity::{EntityCounters, EventSourced, EventType};
 use crate::event::{MANIFEST_BYTES_MAX, Payload};

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::entity::effect::Prepared;
+use crate::entity::EntityCounters;
+use crate::entity::then::Prepared;
 use crate::event::SequenceNr;
 use crate::reply::{Claim, CommandEffect, ReplyError, refuse_claimed};
 
@@ -66,6 +67,13 @@ impl<C> Queued<C> {
     /// the command has acted before, since a future can have made it.
     pub fn refuse(self, reason: ReplyError) {
         refuse_claimed(self.command, &self.claim, self.claim.truth(reason));
+    }
+
+    /// Drops the command unhandled, because it is void.
+    pub(super) fn expire(self, counters: &EntityCounters) {
+        EntityCounters::add(&counters.commands_expired, 1);
+        let why = "the asker's time was over before the entity took the command".to_owned();
+        self.refuse(ReplyError::Expired(why));
     }
 }
 

@@ -13,15 +13,12 @@
 use std::collections::BTreeMap;
 
 use antiphon_base::guard;
-use antiphon_base::time::HybridClock;
 
-use super::applying::{Applier, describe};
-use super::core::{Shared, store_failure};
-use super::reclaim::Doubts;
-use super::running::{Failure, Running};
-use super::{Action, Generation};
+use super::applied::Applied;
+use super::failure::Failure;
+use super::shared::Shared;
+use super::{Action, Generation, Input};
 use crate::Result;
-use crate::delivery::CausalDelivery;
 use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
@@ -31,11 +28,7 @@ use crate::version::VersionVector;
 /// The part of an entity that has been recovered so far.
 pub(super) struct Recovery<E: EventSourced> {
     generation: Generation,
-    state: E::State,
-    applier: Applier,
-    delivery: CausalDelivery,
-    clock: HybridClock,
-    newest: SequenceNr,
+    applied: Applied<E>,
     positions: BTreeMap<ReplicaId, SequenceNr>,
     /// The snapshot that recovery began with.
     snapshot: Option<(SequenceNr, VersionVector)>,
@@ -48,42 +41,86 @@ pub(super) struct Recovery<E: EventSourced> {
     ends_at: Option<SequenceNr>,
     /// The snapshots above the journal.
     above: Vec<SequenceNr>,
-    doubts: Doubts,
+}
+
+/// An entity that was recovered.
+pub(super) struct Recovered<E: EventSourced> {
+    pub(super) applied: Applied<E>,
+    /// By other replica, the number in its stream up to which the entity has seen every event.
+    pub(super) positions: BTreeMap<ReplicaId, SequenceNr>,
+    /// The snapshot that recovery began with, with its version.
+    pub(super) snapshot: Option<(SequenceNr, VersionVector)>,
+    /// True when the journal has lost events, as a snapshot says.
+    pub(super) is_behind: bool,
 }
 
 impl<E: EventSourced> Recovery<E> {
     pub(super) fn new(shared: &Shared<E>) -> Result<Self, Failure> {
-        let state = guard::call("State::default", &shared.id, E::State::default)
-            .map_err(|failure| Failure::Failed(failure.to_string()))?;
+        let applied =
+            Applied::new(shared).map_err(|failure| Failure::Failed(failure.to_string()))?;
         Ok(Self {
             generation: shared.generation,
-            state,
-            applier: Applier::new(shared),
-            delivery: CausalDelivery::new(VersionVector::new(), shared.settings.waiting_events_max),
-            clock: HybridClock::default(),
-            newest: SequenceNr::ZERO,
+            applied,
             positions: BTreeMap::new(),
             snapshot: None,
             has_replayed: false,
             passed_over: None,
             ends_at: None,
             above: Vec::new(),
-            doubts: Doubts::default(),
         })
     }
 
     /// Drops the application's state, under [`antiphon_base::guard`].
     pub(super) fn end(self, shared: &Shared<E>) {
-        let _ = guard::call("Drop of a state", &shared.id, || drop(self.state));
+        self.applied.end(shared);
     }
 
-    pub(super) fn snapshot_loaded(
+    /// Takes a result of I/O of this generation. Returns whether recovery is complete.
+    pub(super) fn take(
+        &mut self,
+        shared: &Shared<E>,
+        input: Input<E>,
+        actions: &mut Vec<Action<E>>,
+    ) -> Result<bool, Failure> {
+        match input {
+            Input::SnapshotLoaded(_, result) => {
+                self.snapshot_loaded(shared, result, actions).map(|()| false)
+            }
+            Input::Replayed(_, result) => self.replayed(shared, result, actions),
+            Input::HighestFound(_, result) => self.highest_found(shared, result, actions),
+            Input::SnapshotsVoided(_, result) => {
+                assert!(!self.above.is_empty(), "`{}`: no snapshot was to be voided", shared.id);
+                let voided = result.map(|()| true);
+                voided.map_err(|error| Failure::of_store("making a snapshot unusable", error))
+            }
+            input @ (Input::Appended(..)
+            | Input::Pulled(..)
+            | Input::SnapshotSaved(..)
+            | Input::Skip(..)
+            | Input::AsynchronousDone(..)
+            | Input::PermitGranted(_)
+            | Input::Start
+            | Input::Doubted(_)
+            | Input::Vouched(_)
+            | Input::Command(_)
+            | Input::Replicated(_)
+            | Input::PeerHas(_)
+            | Input::Wake
+            | Input::GoOn
+            | Input::Stop
+            | Input::Kill) => {
+                panic!("`{}`: `{}` is no result for a recovery", shared.id, input.name())
+            }
+        }
+    }
+
+    fn snapshot_loaded(
         &mut self,
         shared: &Shared<E>,
         result: Result<Option<Box<Snapshot>>>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<(), Failure> {
-        let snapshot = result.map_err(|error| store_failure("reading the snapshot", error))?;
+        let snapshot = result.map_err(|error| Failure::of_store("reading the snapshot", error))?;
         if let Some(snapshot) = snapshot {
             if self.ends_at.is_some_and(|highest| snapshot.sequence_nr > highest) {
                 self.pass_over_above(snapshot.sequence_nr, actions);
@@ -107,34 +144,36 @@ impl<E: EventSourced> Recovery<E> {
                 }
             }
         }
-        actions.push(Action::Replay(self.generation, self.newest.next()));
+        actions.push(Action::Replay(self.generation, self.newest().next()));
         Ok(())
     }
 
     fn adopt(&mut self, shared: &Shared<E>, state: E::State, snapshot: Snapshot) {
-        let before = std::mem::replace(&mut self.state, state);
-        let _ = guard::call("Drop of a state", &shared.id, || drop(before));
-        self.snapshot = Some((snapshot.sequence_nr, snapshot.version.clone()));
-        self.newest = snapshot.sequence_nr;
-        self.clock.observe(snapshot.timestamp);
+        self.applied.adopt(shared, state, &snapshot);
+        self.snapshot = Some((snapshot.sequence_nr, snapshot.version));
         self.positions = snapshot.positions;
-        self.delivery = CausalDelivery::new(snapshot.version, shared.settings.waiting_events_max);
+    }
+
+    /// The number of the newest event.
+    fn newest(&self) -> SequenceNr {
+        self.applied.newest
     }
 
     /// Returns whether recovery is complete.
-    pub(super) fn replayed(
+    fn replayed(
         &mut self,
         shared: &Shared<E>,
         result: Result<ReplayPage>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<bool, Failure> {
-        let page = result.map_err(|error| store_failure("replaying", error))?;
+        let page = result.map_err(|error| Failure::of_store("replaying", error))?;
         if page.events.is_empty() {
             if let Some(highest) = page.highest {
-                if self.has_replayed && highest < self.newest {
+                if self.has_replayed && highest < self.newest() {
                     return Err(Failure::Failed(format!(
                         "recovering `{}`: the journal ended at {} and ends at {highest} now: it went back meanwhile",
-                        shared.id, self.newest
+                        shared.id,
+                        self.newest()
                     )));
                 }
                 return self.highest_found(shared, Ok(highest), actions);
@@ -149,33 +188,35 @@ impl<E: EventSourced> Recovery<E> {
         for event in page.events {
             self.replay(shared, &event)?;
         }
-        if page.highest == Some(self.newest) {
+        if page.highest == Some(self.newest()) {
             return self.complete(shared, actions);
         }
-        actions.push(Action::Replay(self.generation, self.newest.next()));
+        actions.push(Action::Replay(self.generation, self.newest().next()));
         Ok(false)
     }
 
     /// Compares the newest number with the journal's highest one. Called when there was no event to
     /// replay. Returns whether recovery is complete.
-    pub(super) fn highest_found(
+    fn highest_found(
         &mut self,
         shared: &Shared<E>,
         result: Result<SequenceNr>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<bool, Failure> {
-        let highest = result.map_err(|error| store_failure("reading the highest number", error))?;
-        if self.newest < highest {
+        let highest =
+            result.map_err(|error| Failure::of_store("reading the highest number", error))?;
+        if self.newest() < highest {
             return Err(self.missing(shared, highest));
         }
-        if self.newest > highest {
+        if self.newest() > highest {
             if shared.replicas.len() > 1 {
                 self.begin_below(shared, highest, actions)?;
                 return Ok(false);
             }
             return Err(Failure::Failed(format!(
                 "recovering `{}`: the snapshot has the events up to {}, the journal only those up to {highest}: the journal has lost events",
-                shared.id, self.newest
+                shared.id,
+                self.newest()
             )));
         }
         self.complete(shared, actions)
@@ -190,13 +231,12 @@ impl<E: EventSourced> Recovery<E> {
         highest: SequenceNr,
         actions: &mut Vec<Action<E>>,
     ) -> Result<(), Failure> {
-        let number = self.newest;
+        let number = self.newest();
         tracing::error!(id = %shared.id, %number, %highest, "a snapshot is newer than the journal, which has lost events: it is not used");
         EntityCounters::add(&shared.counters.snapshots_passed_over, 1);
         let why = format!("snapshot {number}: the journal ends at {highest}");
         let anew = Self { passed_over: Some(why), ends_at: Some(highest), ..Self::new(shared)? };
         std::mem::replace(self, anew).end(shared);
-        self.doubts.found_behind();
         self.pass_over_above(number, actions);
         Ok(())
     }
@@ -220,12 +260,12 @@ impl<E: EventSourced> Recovery<E> {
     }
 
     fn replay(&mut self, shared: &Shared<E>, event: &StoredEvent) -> Result<(), Failure> {
-        let expected = self.newest.next();
+        let expected = self.newest().next();
         if event.sequence_nr != expected {
             let last = SequenceNr::new(event.sequence_nr.value().saturating_sub(1));
             return Err(self.missing(shared, last));
         }
-        if self.delivery.is_duplicate(event) {
+        if self.applied.delivery.is_duplicate(event) {
             return Err(Failure::Failed(format!(
                 "recovering `{}`: event {expected} is event {} of `{}`, which was applied before: the snapshot or the stream is of another history",
                 shared.id,
@@ -233,24 +273,15 @@ impl<E: EventSourced> Recovery<E> {
                 event.meta.origin
             )));
         }
-        self.newest = expected;
         self.has_replayed = true;
-        self.delivery.replayed(event);
-        self.clock.observe(event.meta.timestamp);
-        if event.meta.origin != *shared.id.replica_id() {
+        if !shared.is_own(&event.meta.origin) {
             let (origin, number) = (&event.meta.origin, event.meta.source_seq);
             match self.positions.get_mut(origin) {
                 Some(position) => *position = (*position).max(number),
                 None => drop(self.positions.insert(origin.clone(), number)),
             }
-        } else {
-            self.doubts.note_own(event.meta.origin_nr(), event.meta.timestamp);
         }
-        let events = Applier::read(shared, event).map_err(Failure::Failed)?;
-        self.applier
-            .apply(shared, &mut self.state, event, events, true)
-            .map(drop)
-            .map_err(|failure| Failure::Failed(describe(shared, event, &failure.to_string())))
+        self.applied.replay(shared, event).map_err(Failure::Failed)
     }
 
     /// The failure because the events up to `last` are missing.
@@ -262,14 +293,14 @@ impl<E: EventSourced> Recovery<E> {
         Failure::Failed(format!(
             "recovering `{}`: the events {} to {last} are not in the journal, {snapshot}",
             shared.id,
-            self.newest.next()
+            self.newest().next()
         ))
     }
 
     /// Checks that the versions of the stream name as many events as it has. Otherwise it cannot
     /// take part in replication: other replicas would wait for ever, or miss events.
     fn each_event_is_named(&self, shared: &Shared<E>) -> Result<(), Failure> {
-        let (named, there) = (self.delivery.seen().event_count(), self.newest.value());
+        let (named, there) = (self.applied.seen().event_count(), self.newest().value());
         if named == there {
             return Ok(());
         }
@@ -279,11 +310,17 @@ impl<E: EventSourced> Recovery<E> {
         )))
     }
 
-    pub(super) fn finish(self, shared: &Shared<E>) -> Running<E> {
-        let Self { state, delivery, clock, newest, positions, snapshot, doubts, .. } = self;
-        let mut running = Running::new(shared, state, delivery, clock, newest, positions, snapshot);
-        running.doubts = doubts;
-        running
+    /// The recovered entity, once recovery is complete.
+    pub(super) fn finish(self) -> Recovered<E> {
+        let Self { applied, positions, snapshot, ends_at, .. } = self;
+        Recovered { applied, positions, snapshot, is_behind: ends_at.is_some() }
+    }
+
+    pub(super) fn check(&self, shared: &Shared<E>) {
+        let begun_at = self.snapshot.as_ref().map_or(SequenceNr::ZERO, |(number, _)| *number);
+        assert!(begun_at <= self.newest(), "`{}`: recovery is before its snapshot", shared.id);
+        assert!(self.has_replayed || begun_at == self.newest(), "`{}`: nothing read", shared.id);
+        assert!(self.above.is_empty() || self.ends_at.is_some(), "`{}`: above what?", shared.id);
     }
 }
 

@@ -9,17 +9,15 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio::time::Instant;
 
-use super::core::Shared;
-use super::persisting::Due;
-use super::running::Running;
-use super::{Now, Queued, Release, Slot};
+use super::shared::Shared;
+use super::{Now, Queued, Slot};
 use crate::entity::{EntityCounters, EventSourced};
 use crate::reply::{Claim, ReplyError};
 
 /// A command in the stash. Its slot of the mailbox is given back: the stash has a bound of its own,
 /// and commands in it must not keep out the command that opens the stash.
 #[derive(Debug)]
-pub(super) struct Stashed<C> {
+struct Stashed<C> {
     command: C,
     claim: Claim,
     /// The count of the mailbox that the command came from.
@@ -34,7 +32,7 @@ impl<C> Stashed<C> {
     }
 
     /// The command with a slot again, which is taken without a limit.
-    pub(super) fn unstash(self) -> Queued<C> {
+    fn unstash(self) -> Queued<C> {
         let Self { command, claim, mailbox } = self;
         Queued { command, slot: Slot::take_always(mailbox), claim }
     }
@@ -45,53 +43,63 @@ impl<C> Stashed<C> {
     }
 }
 
-impl<E: EventSourced> Running<E> {
-    /// Puts a command aside, if there is room when the void commands are gone.
-    pub(super) fn stash(
-        &mut self,
-        shared: &Shared<E>,
-        now: Now,
-        queued: Queued<E::Command>,
-        stash: &mut VecDeque<Stashed<E::Command>>,
-    ) {
+/// The commands that were put aside, oldest first; at most `stash_max`.
+#[derive(Debug)]
+pub(super) struct Stash<C> {
+    commands: VecDeque<Stashed<C>>,
+}
+
+impl<C> Stash<C> {
+    pub(super) fn new() -> Self {
+        Self { commands: VecDeque::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Takes all commands out, the newest first.
+    pub(super) fn take_newest_first(&mut self) -> impl Iterator<Item = Queued<C>> + use<C> {
+        std::mem::take(&mut self.commands).into_iter().rev().map(Stashed::unstash)
+    }
+
+    /// Takes all commands out, the oldest first.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Queued<C>> {
+        self.commands.drain(..).map(Stashed::unstash)
+    }
+
+    /// Puts a command aside, if there is room when the void commands are gone. Returns its slot of
+    /// the mailbox, which is given back when the events before the command are durable.
+    pub(super) fn put<E>(&mut self, shared: &Shared<E>, now: Now, queued: Queued<C>) -> Option<Slot>
+    where
+        E: EventSourced<Command = C>,
+    {
         let limit = shared.settings.stash_max;
-        if stash.len() >= limit {
-            drop_void(shared, now, stash);
+        if self.commands.len() >= limit {
+            self.drop_void(shared, now);
         }
-        if stash.len() >= limit {
+        if self.commands.len() >= limit {
             EntityCounters::add(&shared.counters.stash_overflows, 1);
             tracing::warn!(id = %shared.id, limit, "`stash_max` reached, a command is dropped");
-            return queued.refuse(ReplyError::Overloaded(format!("`stash_max` {limit}")));
+            queued.refuse(ReplyError::Overloaded(format!("`stash_max` {limit}")));
+            return None;
         }
         // nothing was done yet: an asker that gives up makes the command void
         queued.claim.give_back();
         let (stashed, slot) = Stashed::of(queued);
-        stash.push_back(stashed);
-        if slot.mailbox().is_some() {
-            self.persisting.defer(self.newest, Due::Release(Release::of_slot(slot)));
-        }
+        self.commands.push_back(stashed);
+        slot.mailbox().is_some().then_some(slot)
     }
-}
 
-/// Drops a command that is void.
-pub(super) fn expired<E: EventSourced>(shared: &Shared<E>, queued: Queued<E::Command>) {
-    EntityCounters::add(&shared.counters.commands_expired, 1);
-    let why = "the asker's time was over before the entity took the command".to_owned();
-    queued.refuse(ReplyError::Expired(why));
-}
-
-/// Drops the stashed commands that are void; the others stay in their order.
-fn drop_void<E: EventSourced>(
-    shared: &Shared<E>,
-    now: Now,
-    stash: &mut VecDeque<Stashed<E::Command>>,
-) {
-    for _ in 0..stash.len() {
-        let stashed = stash.pop_front().expect("the length was just read");
-        if stashed.is_void(now.instant) {
-            expired(shared, stashed.unstash());
-        } else {
-            stash.push_back(stashed);
+    /// Drops the commands that are void; the others stay in their order.
+    fn drop_void<E: EventSourced>(&mut self, shared: &Shared<E>, now: Now) {
+        for _ in 0..self.commands.len() {
+            let stashed = self.commands.pop_front().expect("the length was just read");
+            if stashed.is_void(now.instant) {
+                stashed.unstash().expire(&shared.counters);
+            } else {
+                self.commands.push_back(stashed);
+            }
         }
     }
 }

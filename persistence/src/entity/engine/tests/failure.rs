@@ -9,10 +9,9 @@ use crate::entity::engine::Input;
 use crate::entity::{EntitySettings, StopReason};
 use crate::reply::ReplyError;
 
-/// S13 and pitfalls P2, P3: after a failed append no later event counts as seen, and the event
-/// comes again.
+/// After a failed append no later event counts as seen, and the event comes again.
 #[test]
-fn s13_a_replicated_event_whose_append_fails_is_neither_lost_nor_doubled() {
+fn a_replicated_event_whose_append_fails_is_neither_lost_nor_doubled() {
     let mut world = World::new(&["A", "B"]);
     world.add("A", "1");
     world.mode = Mode::Hold;
@@ -81,9 +80,9 @@ fn a_sealed_writer_stops_the_entity_and_answers_nobody() {
     assert!(matches!(world.replica("A").stopped, Some(StopReason::Fenced(_))));
 }
 
-/// S14: an entity killed after any number of I/O steps has each event once.
+/// An entity killed after any number of I/O steps has each event once.
 #[test]
-fn s14_a_kill_at_any_step_leaves_each_event_once() {
+fn a_kill_at_any_step_leaves_each_event_once() {
     let settings = EntitySettings { snapshot_every: 2, ..EntitySettings::default() };
     for steps in 0..20 {
         let mut world = World::with(&["A", "B"], settings.clone());

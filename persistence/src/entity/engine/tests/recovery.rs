@@ -5,10 +5,10 @@ use super::world::{Mode, World};
 use crate::entity::{EntitySettings, StopReason};
 use crate::event::SequenceNr;
 
-/// S4 and pitfall P6: the version is recovered on every path, also for own events, so that a
-/// concurrent write is still flagged.
+/// The version is recovered on every path, also for own events, so that a concurrent write is still
+/// flagged.
 #[test]
-fn s4_after_replay_snapshot_or_both_a_concurrent_write_is_flagged() {
+fn after_replay_snapshot_or_both_a_concurrent_write_is_flagged() {
     for (snapshot_every, writes) in [(0, 3), (3, 3), (2, 3)] {
         let settings =
             EntitySettings { snapshot_every, pull_at_start: false, ..EntitySettings::default() };
@@ -30,7 +30,7 @@ fn s4_after_replay_snapshot_or_both_a_concurrent_write_is_flagged() {
 }
 
 #[test]
-fn s6_flags_are_the_same_at_replay() {
+fn flags_are_the_same_at_replay() {
     let mut world = World::new(&["A", "B"]);
     world.direct = false;
     world.add("A", "a1");
@@ -50,7 +50,7 @@ fn s6_flags_are_the_same_at_replay() {
 }
 
 #[test]
-fn p10_time_does_not_go_back_across_a_restart_or_with_the_clock() {
+fn time_does_not_go_back_across_a_restart_or_with_the_clock() {
     let mut world = World::new(&["A", "B"]);
     world.wall = 9_000_000;
     world.add("A", "late");
@@ -152,9 +152,9 @@ fn events_are_deleted_only_up_to_what_every_replica_has() {
     world.assert_converged();
 }
 
-/// S22: the entity from before replication keeps its stream and becomes the first replica.
+/// The entity from before replication keeps its stream and becomes the first replica.
 #[test]
-fn s22_an_existing_entity_is_migrated_with_its_events() {
+fn an_existing_entity_is_migrated_with_its_events() {
     let mut before = World::new(&[""]);
     before.add("", "old-1");
     before.add("", "old-2");

@@ -10,7 +10,7 @@ use crate::entity::engine::Input;
 use crate::event::StoredEvent;
 
 #[test]
-fn s1_two_replicas_that_write_end_in_the_same_state() {
+fn two_replicas_that_write_end_in_the_same_state() {
     let mut world = World::new(&["A", "B"]);
     world.add("A", "a");
     world.add("B", "b");
@@ -19,7 +19,7 @@ fn s1_two_replicas_that_write_end_in_the_same_state() {
 }
 
 #[test]
-fn s2_a_late_replica_gets_a_long_backlog_from_the_journals() {
+fn a_late_replica_gets_a_long_backlog_from_the_journals() {
     let mut world = World::new(&["A", "B", "C"]);
     world.replica("C").engine = World::new(&["C"]).replicas.remove("C").unwrap().engine;
     world.direct = false;
@@ -35,7 +35,7 @@ fn s2_a_late_replica_gets_a_long_backlog_from_the_journals() {
 }
 
 #[test]
-fn s3_replicas_that_were_stopped_converge_after_all_are_restarted() {
+fn replicas_that_were_stopped_converge_after_all_are_restarted() {
     let settings = EntitySettings { snapshot_every: 2, ..EntitySettings::default() };
     let mut world = World::with(&["A", "B"], settings);
     world.add("A", "a1");
@@ -51,7 +51,7 @@ fn s3_replicas_that_were_stopped_converge_after_all_are_restarted() {
 }
 
 #[test]
-fn s5_an_event_in_two_journals_is_applied_once() {
+fn an_event_in_two_journals_is_applied_once() {
     let mut world = World::new(&["A", "B", "C"]);
     world.direct = false;
     world.add("A", "a");
@@ -63,9 +63,9 @@ fn s5_an_event_in_two_journals_is_applied_once() {
     assert_eq!(world.replica("C").caught_up.len(), 3);
 }
 
-/// S7 and pitfall P5: each event of one command has a version of its own.
+/// Each event of one command has a version of its own.
 #[test]
-fn s7_events_of_one_command_have_one_version_each() {
+fn events_of_one_command_have_one_version_each() {
     let mut world = World::new(&["A", "B"]);
     world.command("A", |to| Command::Add(vec!["1", "2", "3"], to));
     let published = &world.replica("A").published;
@@ -83,7 +83,7 @@ fn s7_events_of_one_command_have_one_version_each() {
 }
 
 #[test]
-fn s8_causes_come_before_their_effects_on_every_path() {
+fn causes_come_before_their_effects_on_every_path() {
     let mut world = World::new(&["A", "B", "C"]);
     world.direct = false;
     world.add("A", "1");
@@ -106,9 +106,9 @@ fn s8_causes_come_before_their_effects_on_every_path() {
     assert!(world.lines("C").iter().all(|line| !line.concurrent));
 }
 
-/// S9 and pitfall P4: with both sides writing, no event needs a read.
+/// With both sides writing, no event needs a read.
 #[test]
-fn s9_interleaved_writers_need_no_read_and_a_gap_is_read() {
+fn interleaved_writers_need_no_read_and_a_gap_is_read() {
     let mut world = World::new(&["A", "B"]);
     for _ in 0..500 {
         world.add("A", "a");
@@ -131,7 +131,7 @@ fn s9_interleaved_writers_need_no_read_and_a_gap_is_read() {
 }
 
 #[test]
-fn s10_events_that_come_again_around_a_restart_are_applied_once() {
+fn events_that_come_again_around_a_restart_are_applied_once() {
     let mut world = World::new(&["A", "B"]);
     for text in ["1", "2", "3"] {
         world.add("A", text);
@@ -149,7 +149,7 @@ fn s10_events_that_come_again_around_a_restart_are_applied_once() {
 }
 
 #[test]
-fn s11_a_failed_read_is_repeated_from_the_right_position_and_others_go_on() {
+fn a_failed_read_is_repeated_from_the_right_position_and_others_go_on() {
     let mut world = World::new(&["A", "B", "C"]);
     world.direct = false;
     world.add("A", "a");
@@ -171,9 +171,9 @@ fn s11_a_failed_read_is_repeated_from_the_right_position_and_others_go_on() {
     assert_eq!(world.replica("C").caught_up.last().unwrap(), &("A".to_owned(), 1));
 }
 
-/// S12 and pitfall P1: no phase drops events of others.
+/// No phase drops events of others.
 #[test]
-fn s12_events_that_arrive_in_any_phase_are_not_lost() {
+fn events_that_arrive_in_any_phase_are_not_lost() {
     let settings = EntitySettings { snapshot_every: 1, ..EntitySettings::default() };
     for held_steps in 0..12 {
         let mut world = World::with(&["A", "B"], settings.clone());
@@ -221,7 +221,7 @@ fn an_answer_to_the_journal_loop_waits_until_the_events_are_durable() {
 }
 
 #[test]
-fn s17_events_of_a_cut_off_replica_come_through_a_third_one() {
+fn events_of_a_cut_off_replica_come_through_a_third_one() {
     let mut world = World::new(&["A", "B", "C"]);
     world.direct = false;
     world.add("A", "a");
@@ -234,7 +234,7 @@ fn s17_events_of_a_cut_off_replica_come_through_a_third_one() {
 }
 
 #[test]
-fn s16_after_a_partition_all_sides_converge_and_conflicts_are_flagged() {
+fn after_a_partition_all_sides_converge_and_conflicts_are_flagged() {
     let mut world = World::new(&["A", "B", "C"]);
     world.direct = false;
     for name in ["A", "B", "C"] {
@@ -279,10 +279,10 @@ fn a_full_buffer_is_read_again_from_the_journal() {
     assert_eq!(world.texts("B").len(), 5);
 }
 
-/// S15: the outcome is the same whether the replicas' journals are one store or several, since each
+/// The outcome is the same whether the replicas' journals are one store or several, since each
 /// replica has its own stream.
 #[test]
-fn s15_the_order_of_reads_does_not_change_the_outcome() {
+fn the_order_of_reads_does_not_change_the_outcome() {
     let run = |order: &[(&'static str, &'static str)]| {
         let mut world = World::new(&["A", "B"]);
         world.direct = false;

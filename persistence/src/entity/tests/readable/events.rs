@@ -175,7 +175,7 @@ async fn a_map_without_an_order_is_stored_and_snapshots_too() {
         let map: HashMap<String, u32> = (0..50).map(|n| (format!("key-{n}"), n)).collect();
         let entity = place.start(&keeper);
         assert_eq!(entity.put(map.clone()).await, Ok(1));
-        entity.settle().await;
+        entity.snapshots_ended(1).await;
         assert!(place.snapshot().await.is_some(), "{:?}", keeper.failed_snapshots());
         assert_eq!(place.start(&keeper).read().await, Ok(vec![map]));
     }

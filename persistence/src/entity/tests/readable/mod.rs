@@ -6,6 +6,7 @@ mod snapshots;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -96,7 +97,7 @@ impl<V: Value> EventSourced for Keeper<V> {
         if payload.version == 1 && self.adapts {
             return CodecId::from_stored(payload.codec)?.decode(&payload.bytes);
         }
-        crate::entity::reading::state(self, payload)
+        crate::entity::reading::state(payload, self.snapshot_version())
     }
 
     fn on_signal(&self, _: &CommandContext, _: &Vec<V>, signal: &Signal) {
@@ -146,6 +147,11 @@ impl Place {
         events.await.unwrap().len()
     }
 
+    /// Waits until the journal has so many events: the others were deleted.
+    async fn events_left(&self, count: usize) {
+        wait_for(&format!("{count} events"), async || self.event_count().await == count).await;
+    }
+
     async fn snapshot(&self) -> Option<Snapshot> {
         self.stores.snapshots.latest_snapshot(&self.id(), SequenceNr::MAX).await.unwrap()
     }
@@ -170,10 +176,25 @@ impl<V: Value> Entity<V> {
         values.iter().find(|(counter, _)| *counter == name).unwrap().1
     }
 
-    /// Lets the work that is under way end, which is all in memory.
-    async fn settle(&self) {
-        self.read().await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    /// Waits until so many snapshots were stored, or could not be stored.
+    async fn snapshots_ended(&self, count: u64) {
+        let ended = || self.counter("snapshots_saved") + self.counter("snapshots_failed");
+        wait_for(&format!("{count} snapshots"), async || ended() == count).await;
+    }
+}
+
+/// Waits until the condition holds. All work is in memory, so it goes on whenever the test yields.
+#[track_caller]
+fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        for _ in 0..100_000 {
+            if holds().await {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{caller}: still waiting for {what}");
     }
 }
 

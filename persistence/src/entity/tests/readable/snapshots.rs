@@ -15,9 +15,9 @@ async fn nine_titles_of_a_megabyte_survive_the_deletion_of_their_events() {
     let entity = place.start(&keeper);
     for title in 0..9 {
         assert_eq!(entity.put(title.to_string().repeat(1_000_000)).await, Ok(title + 1));
-        entity.settle().await;
+        entity.snapshots_ended(title as u64 + 1).await;
     }
-    assert_eq!(place.event_count().await, 0);
+    place.events_left(0).await;
     let titles = place.start(&keeper).read().await.unwrap();
     assert_eq!(titles.iter().map(|title| &title[..1]).collect::<String>(), "012345678");
 }
@@ -30,7 +30,7 @@ async fn a_state_over_the_limit_is_not_stored_and_its_events_stay() {
     for number in 0..68 {
         assert_eq!(entity.put("x".repeat(1_000_000)).await, Ok(number + 1));
     }
-    entity.settle().await;
+    entity.snapshots_ended(1).await;
     let failed = keeper.failed_snapshots();
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert!(failed[0].contains("67108864 bytes") && failed[0].contains("String"), "{failed:?}");
@@ -44,11 +44,11 @@ async fn a_state_of_a_million_small_numbers_survives_the_deletion_of_its_events(
     let place = Place::new(every(1)).await;
     let keeper = Keeper::new(CodecId::Bincode);
     let entity = place.start(&keeper);
-    for _ in 0..3 {
+    for count in 1..=3 {
         entity.put(vec![7_u64; 400_000]).await.unwrap();
-        entity.settle().await;
+        entity.snapshots_ended(count).await;
     }
-    assert_eq!(place.event_count().await, 0);
+    place.events_left(0).await;
     let numbers = place.start(&keeper).read().await.unwrap();
     assert_eq!(numbers.iter().map(Vec::len).sum::<usize>(), 1_200_000);
 }
@@ -113,8 +113,7 @@ async fn a_snapshot_of_another_version_is_refused_when_its_events_are_gone() {
     let entity = place.start(&old);
     entity.put(1).await.unwrap();
     entity.put(2).await.unwrap();
-    entity.settle().await;
-    assert_eq!(place.event_count().await, 0);
+    place.events_left(0).await;
 
     let mut new = Keeper::<u8>::new(CodecId::Bincode);
     new.snapshot_version = 2;
@@ -134,7 +133,7 @@ async fn a_snapshot_of_another_version_is_passed_over_when_its_events_are_there(
     let entity = place.start(&Keeper::<u8>::new(CodecId::Bincode));
     entity.put(1).await.unwrap();
     entity.put(2).await.unwrap();
-    entity.settle().await;
+    entity.snapshots_ended(2).await;
 
     let mut new = Keeper::<u8>::new(CodecId::Bincode);
     new.snapshot_version = 2;
@@ -151,9 +150,10 @@ async fn a_snapshot_that_cannot_be_read_is_passed_over_for_an_older_one() {
     let entity = place.start(&keeper);
     for number in 1..=5 {
         entity.put(number).await.unwrap();
-        entity.settle().await;
+        entity.snapshots_ended(u64::from(number) / 2).await;
     }
-    assert_eq!(place.event_count().await, 3, "those that both snapshots have are deleted");
+    // the events that both snapshots have are deleted
+    place.events_left(3).await;
     let mut newest = place.snapshot().await.unwrap();
     assert_eq!(newest.sequence_nr, SequenceNr::new(4));
     newest.state.bytes = Bytes::from_static(&[9, 1]);
@@ -164,7 +164,6 @@ async fn a_snapshot_that_cannot_be_read_is_passed_over_for_an_older_one() {
     assert_eq!(entity.counter("snapshots_passed_over"), 1);
 
     // when only the unreadable snapshot is left, the error names the missing events
-    entity.settle().await;
     place.stores.snapshots.delete_snapshots_to(&place.id(), SequenceNr::MAX).await.unwrap();
     place.stores.snapshots.save_snapshot(&place.id(), &newest).await.unwrap();
     let error = place.start(&keeper).read().await.unwrap_err().to_string();
@@ -189,7 +188,7 @@ async fn a_snapshot_beyond_the_journal_is_an_error() {
     let keeper = Keeper::<u8>::new(CodecId::Bincode);
     let entity = place.start(&keeper);
     entity.put(1).await.unwrap();
-    entity.settle().await;
+    entity.snapshots_ended(1).await;
     let snapshot = place.snapshot().await.unwrap();
 
     let other = Place::new(every(1)).await;
@@ -232,7 +231,7 @@ async fn nothing_is_deleted_for_a_snapshot_that_the_store_gives_back_changed() {
     let entity = place.start(&keeper);
     entity.put(1).await.unwrap();
     entity.put(2).await.unwrap();
-    entity.settle().await;
+    entity.snapshots_ended(2).await;
     assert_eq!(place.event_count().await, 2);
     let failed = keeper.failed_snapshots();
     assert!(failed.iter().all(|why| why.contains("read back as another one")), "{failed:?}");

@@ -1,13 +1,13 @@
 //! Reads stored events as events of today, and applies them to the state.
 
-use super::core::Shared;
-use super::holding::is_skipped;
-use crate::entity::context::ReplicationContext;
-use crate::entity::{EntityCounters, EventContext, EventSourced};
-use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use antiphon_base::guard::{self, UserFailure};
 use antiphon_base::time::Timestamp;
 
+use super::shared::Shared;
+use super::skipped::is_skipped;
+use crate::entity::context::ReplicationContext;
+use crate::entity::{EntityCounters, EventContext, EventSourced};
+use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::version::VersionVector;
 
 /// Applies events to the state, with the context that the handler may see.

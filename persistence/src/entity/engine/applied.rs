@@ -1,0 +1,197 @@
+//! The newest state, with the version and the number of the events that were applied to it. The
+//! events need not be durable.
+//!
+//! After a panic of `on_event` the state is *spoilt*: it may be half-changed, and nobody reads it
+//! any more.
+
+use antiphon_base::guard::{self, UserFailure};
+use antiphon_base::time::{HybridClock, Timestamp};
+
+use super::applier::{Applier, apply, describe};
+use super::own_times::OwnTimes;
+use super::shared::Shared;
+use crate::delivery::CausalDelivery;
+use crate::entity::EventSourced;
+use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::store::Snapshot;
+use crate::version::VersionVector;
+
+/// The newest state, and the events that were applied to it.
+pub(super) struct Applied<E: EventSourced> {
+    pub(super) state: E::State,
+    pub(super) delivery: CausalDelivery,
+    pub(super) clock: HybridClock,
+    /// The number of the newest event.
+    pub(super) newest: SequenceNr,
+    pub(super) own_times: OwnTimes,
+    applier: Applier,
+    /// The reason why the state is not read any more: `on_event` panicked, and the state may be
+    /// half-changed. Work that is under way is finished, then the entity begins again from the
+    /// journal.
+    spoilt: Option<String>,
+}
+
+/// Own events that were applied, to be stored together or not at all.
+pub(super) struct OwnEvents {
+    pub(super) group: Vec<StoredEvent>,
+    /// True when the behaviour wants a snapshot after one of the events.
+    pub(super) wants_snapshot: bool,
+}
+
+impl<E: EventSourced> Applied<E> {
+    /// The state before the first event.
+    ///
+    /// # Errors
+    /// A panic of `State::default`.
+    pub(super) fn new(shared: &Shared<E>) -> Result<Self, UserFailure> {
+        let state = guard::call("State::default", &shared.id, E::State::default)?;
+        Ok(Self {
+            state,
+            delivery: CausalDelivery::new(VersionVector::new(), shared.settings.waiting_events_max),
+            clock: HybridClock::default(),
+            newest: SequenceNr::ZERO,
+            own_times: OwnTimes::default(),
+            applier: Applier::new(shared),
+            spoilt: None,
+        })
+    }
+
+    /// Drops the application's state, under [`antiphon_base::guard`].
+    pub(super) fn end(self, shared: &Shared<E>) {
+        let _ = guard::call("Drop of a state", &shared.id, || drop(self.state));
+    }
+
+    pub(super) fn seen(&self) -> &VersionVector {
+        self.delivery.seen()
+    }
+
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.spoilt.is_some()
+    }
+
+    /// The reason why the state is spoilt, if it is. The state must be read again then.
+    pub(super) fn take_spoilt(&mut self) -> Option<String> {
+        self.spoilt.take()
+    }
+
+    /// Begins with the state of a snapshot.
+    pub(super) fn adopt(&mut self, shared: &Shared<E>, state: E::State, snapshot: &Snapshot) {
+        let before = std::mem::replace(&mut self.state, state);
+        let _ = guard::call("Drop of a state", &shared.id, || drop(before));
+        self.newest = snapshot.sequence_nr;
+        self.clock.observe(snapshot.timestamp);
+        self.delivery =
+            CausalDelivery::new(snapshot.version.clone(), shared.settings.waiting_events_max);
+    }
+
+    /// Applies the next event of the own stream.
+    ///
+    /// # Errors
+    /// The reason why the event cannot be applied. The state may be half-changed then.
+    pub(super) fn replay(&mut self, shared: &Shared<E>, event: &StoredEvent) -> Result<(), String> {
+        assert_eq!(event.sequence_nr, self.newest.next(), "`{}`: the next event", shared.id);
+        self.newest = event.sequence_nr;
+        self.delivery.replayed(event);
+        self.clock.observe(event.meta.timestamp);
+        if shared.is_own(&event.meta.origin) {
+            self.own_times.note(event);
+        }
+        let events = Applier::read(shared, event)?;
+        let applied = self.applier.apply(shared, &mut self.state, event, events, true);
+        applied.map(drop).map_err(|failure| describe(shared, event, &failure.to_string()))
+    }
+
+    /// Applies the events of a command. After an error the state is spoilt, and the events count as
+    /// never made.
+    ///
+    /// # Errors
+    /// The reason, with the name of the code that panicked.
+    pub(super) fn apply_own(
+        &mut self,
+        shared: &Shared<E>,
+        time: Timestamp,
+        events: Vec<E::Event>,
+        payloads: Vec<Payload>,
+    ) -> Result<OwnEvents, String> {
+        assert_eq!(events.len(), payloads.len(), "`{}`: a payload for each event", shared.id);
+        let before = self.newest;
+        let mut events = events.into_iter().zip(payloads);
+        self.apply_each(shared, time, &mut events).map_err(|failure| {
+            let count = self.newest.value() - before.value();
+            self.delivery.forget_own(shared.id.replica_id(), count);
+            self.newest = before;
+            guard::drop_each("Drop of an event", &shared.id, events);
+            let reason = format!("{failure} at an event of a command");
+            self.spoilt = Some(reason.clone());
+            reason
+        })
+    }
+
+    fn apply_each(
+        &mut self,
+        shared: &Shared<E>,
+        time: Timestamp,
+        events: &mut impl ExactSizeIterator<Item = (E::Event, Payload)>,
+    ) -> Result<OwnEvents, UserFailure> {
+        let mut own = OwnEvents { group: Vec::with_capacity(events.len()), wants_snapshot: false };
+        for (event, payload) in events {
+            let version = self.delivery.record_own(shared.id.replica_id());
+            self.newest = self.newest.next();
+            let meta = EventMeta {
+                origin: shared.id.replica_id().clone(),
+                version,
+                source_seq: self.newest,
+                concurrent: false,
+                timestamp: time,
+            };
+            let stored = StoredEvent { sequence_nr: self.newest, meta, payload };
+            self.own_times.note(&stored);
+            let context = self.applier.context(&stored, false);
+            own.wants_snapshot |= apply(shared, context, &mut self.state, event)?;
+            own.group.push(stored);
+        }
+        Ok(own)
+    }
+
+    /// Applies an event of another replica that delivery has noted as seen, and gives it the number
+    /// under which it will be stored. Returns whether the behaviour wants a snapshot.
+    ///
+    /// # Errors
+    /// The reason why the event cannot be applied: nothing was changed, or the state is spoilt.
+    pub(super) fn apply_other(
+        &mut self,
+        shared: &Shared<E>,
+        event: &mut StoredEvent,
+    ) -> Result<bool, String> {
+        event.sequence_nr = self.newest.next();
+        let events = Applier::read(shared, event)?;
+        let applied = self.applier.apply(shared, &mut self.state, event, events, false);
+        let wants_snapshot = applied.map_err(|failure| {
+            let reason = describe(shared, event, &failure.to_string());
+            self.spoilt = Some(reason.clone());
+            reason
+        })?;
+        self.newest = event.sequence_nr;
+        self.clock.observe(event.meta.timestamp);
+        if shared.is_own(&event.meta.origin) {
+            self.own_times.note(event);
+        }
+        Ok(wants_snapshot)
+    }
+
+    /// Asserts that the version names each event once. Called in release builds too, before each
+    /// append and each snapshot: other replicas would wait for ever, or miss events.
+    pub(super) fn assert_named(&self, shared: &Shared<E>) {
+        assert_eq!(
+            self.seen().event_count(),
+            self.newest.value(),
+            "`{}`: each event is in the stream once",
+            shared.id
+        );
+    }
+
+    pub(super) fn check(&self, shared: &Shared<E>) {
+        self.delivery.check();
+        self.assert_named(shared);
+    }
+}

@@ -1,0 +1,89 @@
+//! The commands that an entity has taken and not handled.
+
+use std::collections::VecDeque;
+
+use super::queued::push;
+use super::shared::Shared;
+use super::stash::Stash;
+use super::{Now, Queued, Slot};
+use crate::entity::{EntitySettings, EventSourced};
+use crate::reply::ReplyError;
+
+/// The commands that wait for their turn, and the stashed ones.
+#[derive(Debug)]
+pub(super) struct Inbox<C> {
+    queue: VecDeque<Queued<C>>,
+    stash: Stash<C>,
+}
+
+impl<C> Inbox<C> {
+    pub(super) fn new() -> Self {
+        Self { queue: VecDeque::new(), stash: Stash::new() }
+    }
+
+    /// Returns whether no command waits for its turn. Stashed commands wait for another command.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Returns whether no command is here, not even a stashed one.
+    pub(super) fn has_nothing(&self) -> bool {
+        self.queue.is_empty() && self.stash.len() == 0
+    }
+
+    /// Takes a command, behind the others.
+    pub(super) fn push(&mut self, queued: Queued<C>) {
+        push(&mut self.queue, queued);
+    }
+
+    /// Takes a command that is handled before the others.
+    pub(super) fn push_front(&mut self, queued: Queued<C>) {
+        self.queue.push_front(queued);
+    }
+
+    /// The next command.
+    pub(super) fn pop(&mut self) -> Option<Queued<C>> {
+        self.queue.pop_front()
+    }
+
+    /// Puts a command into the stash, see [`Stash::put`].
+    pub(super) fn stash<E>(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        queued: Queued<C>,
+    ) -> Option<Slot>
+    where
+        E: EventSourced<Command = C>,
+    {
+        self.stash.put(shared, now, queued)
+    }
+
+    /// Puts all stashed commands before the others, oldest first.
+    pub(super) fn unstash_all(&mut self) {
+        for queued in self.stash.take_newest_first() {
+            self.queue.push_front(queued);
+        }
+    }
+
+    /// Refuses the commands that wait, but not the stashed ones. Returns their number.
+    pub(super) fn refuse_waiting(&mut self, reason: &ReplyError) -> usize {
+        let waiting = std::mem::take(&mut self.queue);
+        let count = waiting.len();
+        for queued in waiting {
+            queued.refuse(reason.clone());
+        }
+        count
+    }
+
+    /// Refuses all commands.
+    pub(super) fn refuse_all(&mut self, reason: &ReplyError) {
+        for queued in self.queue.drain(..).chain(self.stash.drain()) {
+            queued.refuse(reason.clone());
+        }
+    }
+
+    pub(super) fn check(&self, settings: &EntitySettings) {
+        assert!(self.stash.len() <= settings.stash_max, "the stash is over its limit");
+    }
+}

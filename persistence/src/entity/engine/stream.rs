@@ -1,0 +1,258 @@
+//! The own stream of an entity at work: events are applied to the newest state, then stored, and
+//! what they make visible waits for the disk.
+
+use antiphon_base::guard::{self, UserFailure};
+use antiphon_base::time::Timestamp;
+
+use super::applied::{Applied, OwnEvents};
+use super::failure::Failure;
+use super::outbox::{Due, Outbox};
+use super::peers::Peers;
+use super::persisting::Persisting;
+use super::shared::Shared;
+use super::snapshots::Snapshots;
+use super::{Action, Now, limits, proof};
+use crate::Result;
+use crate::entity::context::ReplicationContext;
+use crate::entity::{CommandContext, Effect, EntityCounters, EventSourced, Signal};
+use crate::event::{Payload, SequenceNr, StoredEvent};
+use crate::identity::ReplicaId;
+use crate::reply::ReplyError;
+use crate::store::Snapshot;
+use crate::version::VersionVector;
+
+/// The newest state, the events and snapshots on their way to the store, and the actions that wait
+/// for them.
+pub(super) struct Stream<E: EventSourced> {
+    pub(super) applied: Applied<E>,
+    persisting: Persisting,
+    outbox: Outbox<E>,
+    snapshots: Snapshots,
+    context: CommandContext,
+}
+
+impl<E: EventSourced> Stream<E> {
+    /// Begins with everything durable. `snapshot` is the newest stored one, with its version.
+    pub(super) fn new(
+        shared: &Shared<E>,
+        applied: Applied<E>,
+        snapshot: Option<(SequenceNr, VersionVector)>,
+    ) -> Self {
+        let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
+        Self {
+            persisting: Persisting::new(applied.newest),
+            applied,
+            outbox: Outbox::new(),
+            snapshots: Snapshots::new(snapshot),
+            context: CommandContext { common },
+        }
+    }
+
+    pub(super) fn durable(&self) -> SequenceNr {
+        self.persisting.durable()
+    }
+
+    pub(super) fn is_appending(&self) -> bool {
+        self.persisting.is_appending()
+    }
+
+    /// Returns whether there is room for more events that are applied and not durable.
+    pub(super) fn has_room(&self, shared: &Shared<E>) -> bool {
+        self.persisting.has_room(&shared.settings)
+    }
+
+    /// Returns whether no event is on its way and no action waits.
+    pub(super) fn is_settled(&self) -> bool {
+        self.persisting.is_settled() && self.outbox.is_empty()
+    }
+
+    /// Lets the action out when everything that it could have seen is durable.
+    pub(super) fn defer(&mut self, due: Due<E>) {
+        self.outbox.defer(self.applied.newest, due);
+    }
+
+    /// Ticks the clock for the next command, and shows its time to the handlers.
+    pub(super) fn tick(&mut self, now: Now) -> Timestamp {
+        let time = self.applied.clock.tick(now.wall);
+        self.context.common.at(time, self.applied.newest);
+        time
+    }
+
+    /// Asks the behaviour what a command does.
+    pub(super) fn decide(
+        &self,
+        shared: &Shared<E>,
+        command: E::Command,
+    ) -> Result<Effect<E>, UserFailure> {
+        guard::call("on_command", &shared.id, || {
+            shared.behaviour.on_command(&self.context, &self.applied.state, command)
+        })
+    }
+
+    /// Tells the behaviour of a signal. A panic there is logged and counted, and changes nothing.
+    pub(super) fn signal(&mut self, shared: &Shared<E>, signal: &Signal) {
+        if self.applied.is_spoilt() {
+            return;
+        }
+        self.context.common.at(self.applied.clock.last(), self.applied.newest);
+        let told = guard::call("on_signal", &shared.id, || {
+            shared.behaviour.on_signal(&self.context, &self.applied.state, signal);
+        });
+        if told.is_err() {
+            EntityCounters::add(&shared.counters.handler_panics, 1);
+        }
+    }
+
+    /// Applies the events of a command and hands them to the next append. Returns the number of the
+    /// last event, if there is one. After an error, no event of the command is ever stored.
+    pub(super) fn persist_own(
+        &mut self,
+        shared: &Shared<E>,
+        time: Timestamp,
+        events: Vec<E::Event>,
+        peers: &Peers,
+    ) -> Result<Option<SequenceNr>, ReplyError> {
+        let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
+            let payloads = encode(shared, &events)?;
+            limits::check_command(shared, self.applied.seen(), &payloads).map(|()| payloads)
+        });
+        let refusal = match encoded {
+            Ok(Ok(payloads)) => {
+                let own = self.applied.apply_own(shared, time, events, payloads);
+                return own
+                    .map(|own| self.collect_own(shared, own, peers))
+                    .map_err(ReplyError::Failed);
+            }
+            Ok(Err(reason)) => ReplyError::Rejected(reason),
+            Err(failure) => {
+                EntityCounters::add(&shared.counters.handler_panics, 1);
+                ReplyError::Failed(failure.to_string())
+            }
+        };
+        guard::drop_each("Drop of an event", &shared.id, events);
+        Err(refusal)
+    }
+
+    fn collect_own(
+        &mut self,
+        shared: &Shared<E>,
+        OwnEvents { group, wants_snapshot }: OwnEvents,
+        peers: &Peers,
+    ) -> Option<SequenceNr> {
+        EntityCounters::add(&shared.counters.events_persisted, group.len());
+        let last = group.last().map(|event| event.sequence_nr);
+        self.persisting.collect(group);
+        self.snapshots.want(wants_snapshot);
+        self.snapshot_if_due(shared, peers);
+        last
+    }
+
+    /// Hands applied events of other replicas to the next appends.
+    pub(super) fn collect_others(
+        &mut self,
+        shared: &Shared<E>,
+        events: Vec<StoredEvent>,
+        wants_snapshot: bool,
+        peers: &Peers,
+    ) {
+        for group in limits::cut(&shared.limits, shared.settings.append_events_max, events) {
+            self.persisting.collect(group);
+        }
+        self.snapshots.want(wants_snapshot);
+        self.snapshot_if_due(shared, peers);
+    }
+
+    /// Lets out the actions whose events are durable, and begins the next append.
+    pub(super) fn persist(&mut self, shared: &Shared<E>, actions: &mut Vec<Action<E>>) {
+        self.outbox.let_out(self.persisting.durable(), shared.generation, actions);
+        if let Some(append) = self.persisting.next_append(shared) {
+            self.applied.assert_named(shared);
+            actions.push(Action::Append(shared.generation, append));
+        }
+    }
+
+    /// Takes the result of the append under way.
+    pub(super) fn appended(
+        &mut self,
+        shared: &Shared<E>,
+        result: Result<()>,
+        actions: &mut Vec<Action<E>>,
+    ) -> Result<(), Failure> {
+        self.persisting.appended(shared, result, actions)
+    }
+
+    /// Takes a snapshot of the newest state, if one is due. It is stored when that state is
+    /// durable.
+    fn snapshot_if_due(&mut self, shared: &Shared<E>, peers: &Peers) {
+        let newest = self.applied.newest;
+        let is_due = self.snapshots.is_due(shared.settings.snapshot_every, newest);
+        if !is_due || self.applied.is_spoilt() {
+            return;
+        }
+        self.snapshots.attempted(newest);
+        let state = match proof::state(shared, &self.applied.state) {
+            Ok(state) => state,
+            Err(reason) => return self.snapshot_failed(shared, &reason),
+        };
+        self.applied.assert_named(shared);
+        let version = self.applied.seen().clone();
+        self.snapshots.begun(newest, version.clone());
+        let positions = peers.positions();
+        let timestamp = self.applied.clock.last();
+        let snapshot = Snapshot { sequence_nr: newest, version, positions, timestamp, state };
+        self.defer(Due::Snapshot(Box::new(snapshot)));
+    }
+
+    fn snapshot_failed(&mut self, shared: &Shared<E>, reason: &str) {
+        EntityCounters::add(&shared.counters.snapshots_failed, 1);
+        tracing::warn!(id = %shared.id, %reason, "snapshot not stored");
+        self.signal(shared, &Signal::SnapshotFailed(reason.to_owned()));
+    }
+
+    /// Takes the result of the snapshot under way.
+    pub(super) fn snapshot_saved(
+        &mut self,
+        shared: &Shared<E>,
+        number: SequenceNr,
+        result: Result<()>,
+        peers: &Peers,
+        actions: &mut Vec<Action<E>>,
+    ) {
+        if let Err(error) = result {
+            self.snapshots.failed(number);
+            return self.snapshot_failed(shared, &error.to_string());
+        }
+        EntityCounters::add(&shared.counters.snapshots_saved, 1);
+        self.signal(shared, &Signal::SnapshotSaved(number));
+        self.snapshots.saved(shared, number, |version| peers.all_have(version), actions);
+    }
+
+    /// Fails the answers that wait for the disk. Returns the state, and the `CaughtUp` actions that
+    /// were not told.
+    pub(super) fn fail(self, answer: &ReplyError) -> (Applied<E>, Vec<(ReplicaId, SequenceNr)>) {
+        let Self { applied, persisting, outbox, .. } = self;
+        (applied, outbox.fail(|stored| persisting.error_of(stored, answer)))
+    }
+
+    pub(super) fn check(&self, shared: &Shared<E>) {
+        self.applied.check(shared);
+        self.persisting.check(self.applied.newest);
+        self.outbox.check(self.applied.newest);
+        self.snapshots.check(self.applied.newest);
+    }
+}
+
+/// The payloads of the events of a command.
+fn encode<E: EventSourced>(
+    shared: &Shared<E>,
+    events: &[E::Event],
+) -> Result<Vec<Payload>, String> {
+    let limit = shared.settings.command_events_max;
+    if events.len() > limit {
+        return Err(format!(
+            "{} events of one command: expected at most {limit} (`command_events_max`)",
+            events.len()
+        ));
+    }
+    events.iter().map(|event| proof::event(shared, event)).collect()
+}

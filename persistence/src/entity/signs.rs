@@ -1,0 +1,21 @@
+//! The facts that an entity's actor and its handles tell each other, beside messages.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+
+/// The entity is not at work.
+pub(super) const UNKNOWN: u8 = 0;
+/// The entity has no event.
+pub(super) const EMPTY: u8 = 1;
+/// The entity has events, or commands that wait.
+pub(super) const FULL: u8 = 2;
+
+/// The facts that an entity's actor and its handles tell each other, beside messages.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// Events of other replicas in the actor's queue.
+    pub(super) arriving: AtomicUsize,
+    /// `UNKNOWN`, `EMPTY` or `FULL`.
+    pub(super) is_empty: AtomicU8,
+    /// True when the entity is gone; its host was told, or is about to be.
+    pub(super) gone: AtomicBool,
+}
