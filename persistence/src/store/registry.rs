@@ -214,12 +214,23 @@ pub fn read_table<T: DeserializeOwned>(table: &Table) -> Result<T> {
     serde_path_to_error::deserialize(Value::Object(table.clone())).map_err(|error| {
         let path = error.path().to_string();
         let message = error.inner().to_string();
-        let message = antiphon_base::secret::without_texts(&message);
+        let message = without_value(&antiphon_base::secret::without_texts(&message));
         match path.as_str() {
             "." => Error::rejected(message),
             path => Error::rejected(format!("`{path}`: {message}")),
         }
     })
+}
+
+/// A message of serde without the number that serde found: `integer` in place of its digits too.
+fn without_value(message: &str) -> String {
+    let is_found = ["invalid type: ", "invalid value: "].iter().any(|it| message.starts_with(it));
+    match (message.split_once(" `"), message.rsplit_once("`, expected ")) {
+        (Some((found, _)), Some((_, expected))) if is_found => {
+            format!("{found}, expected {expected}")
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// Writes settings as a table, without the keys that have no value.
