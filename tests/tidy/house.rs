@@ -7,11 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::lexer::tokens;
 use crate::modules::Modules;
 use crate::reader;
 use crate::source::Source;
-use crate::syntax::without_tests;
 
 /// The workspace as the rules see it.
 pub(crate) struct House {
@@ -36,13 +34,8 @@ impl House {
         collect(root, root, &mut files);
         files.sort();
         let read = |name: &str| fs::read_to_string(root.join(name)).expect("a readable file");
-        let sources = files.iter().filter(|name| name.ends_with(".rs")).map(|name| {
-            let text: &'static str = Box::leak(read(name).into_boxed_str());
-            let tokens = tokens(text);
-            let (code, test_lines) = without_tests(&tokens);
-            let is_test = is_test(name);
-            Source { name: name.clone(), text, tokens, code, test_lines, is_test }
-        });
+        let sources = files.iter().filter(|name| name.ends_with(".rs"));
+        let sources = sources.map(|name| Source::new(name, Box::leak(read(name).into_boxed_str())));
         let mut sources: Vec<Source> = sources.collect();
         let manifests = files.iter().filter(|name| name.ends_with("Cargo.toml"));
         let manifests = manifests.map(|name| (name.clone(), read(name))).collect();
@@ -59,12 +52,6 @@ impl House {
         let folders = self.manifests.keys().filter_map(|name| name.strip_suffix("/Cargo.toml"));
         folders.map(str::to_owned).collect()
     }
-}
-
-/// Files below a folder of tests or benchmarks, and modules that are named after tests.
-fn is_test(name: &str) -> bool {
-    let mut folders = name.split('/').rev().skip(1);
-    folders.any(|folder| folder == "tests" || folder == "benches") || name.ends_with("/tests.rs")
 }
 
 fn root() -> PathBuf {

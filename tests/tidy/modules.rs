@@ -20,6 +20,8 @@ pub(crate) struct Module {
     pub(crate) items: BTreeMap<&'static str, bool>,
     /// The imported names, with the path of each.
     pub(crate) imports: BTreeMap<&'static str, Path>,
+    /// The imported names that are passed on.
+    pub(crate) re_exports: BTreeSet<&'static str>,
     pub(crate) globs: Vec<Path>,
     /// The paths in the code outside imports; a single word is a path of one.
     pub(crate) paths: BTreeSet<Path>,
@@ -119,11 +121,12 @@ impl Modules {
         for path in &of.paths {
             need(path, self.resolve(module, path, DEPTH));
         }
-        // a trait is used without its name; any other import without a use is a re-export, and
-        // whoever uses that one needs the file with the item
+        // a trait is used without its name; any other import without a use is for children, and
+        // whoever uses what is passed on needs the file with the item
         for (name, path) in &of.imports {
             let target = self.resolve(module, path, DEPTH);
-            if matches!(target, Some(Target::Item(_, true))) && !of.paths.contains(&vec![*name]) {
+            let is_trait = matches!(target, Some(Target::Item(_, true)));
+            if is_trait && !of.re_exports.contains(name) && !of.paths.contains(&vec![*name]) {
                 need(path, target);
             }
         }
@@ -133,3 +136,63 @@ impl Modules {
 
 /// Most imports on the way to a name.
 pub(crate) const DEPTH: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader;
+    use crate::source::Source;
+
+    fn needs(files: &[(&str, &'static str)]) -> Vec<(String, String)> {
+        let sources: Vec<_> = files.iter().map(|(name, text)| Source::new(name, text)).collect();
+        let manifest = ("a/Cargo.toml".to_owned(), "name = \"a\"".to_owned());
+        let modules = reader::read(&sources, &BTreeMap::from([manifest]));
+        let code = (0..modules.all.len()).filter(|module| !modules.all[*module].is_test);
+        let all = code.flat_map(|module| {
+            let file = modules.all[module].file;
+            modules.needs(module).into_keys().map(move |needed| (file, needed))
+        });
+        let name = |file: usize| sources[file].name.rsplit('/').next().unwrap_or("").to_owned();
+        all.map(|(file, needed)| (name(file), name(needed))).collect()
+    }
+
+    fn pair(file: &str, needed: &str) -> (String, String) {
+        (file.to_owned(), needed.to_owned())
+    }
+
+    #[test]
+    fn a_name_that_is_passed_on_needs_the_file_that_defines_it() {
+        let found = needs(&[
+            ("a/src/lib.rs", "mod b;\nmod c;\nmod d;\npub use b::{B, Make};\npub use d::*;"),
+            ("a/src/b.rs", "pub struct B;\npub trait Make {}\nuse super::c::C as _;"),
+            ("a/src/c.rs", "use super::B;\npub trait C {}\nfn f(_: B) {}"),
+            ("a/src/d.rs", "mod e;\npub use e::E;"),
+            (
+                "a/src/d/e.rs",
+                "pub struct E;\nimpl E { fn g() -> crate::B { super::super::c::f() } }",
+            ),
+        ]);
+        assert_eq!(
+            found,
+            [
+                pair("b.rs", "c.rs"),
+                pair("c.rs", "b.rs"),
+                pair("e.rs", "b.rs"),
+                pair("e.rs", "c.rs")
+            ]
+        );
+    }
+
+    #[test]
+    fn names_come_through_globs_and_modules_and_tests_need_nothing() {
+        let found = needs(&[
+            (
+                "a/src/lib.rs",
+                "mod b;\nmod c;\n#[cfg(test)]\nmod tests { use super::b::B; fn f(_: B) {} }",
+            ),
+            ("a/src/b.rs", "pub struct B;\n#[cfg(test)]\nuse super::c::D;"),
+            ("a/src/c.rs", "use super::b::*;\nuse crate::b;\npub struct D(B, b::B);"),
+        ]);
+        assert_eq!(found, [pair("c.rs", "b.rs")]);
+    }
+}

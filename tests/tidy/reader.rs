@@ -118,14 +118,15 @@ impl Reader<'_> {
             return 1;
         }
         match rest[0].text {
-            "pub" if rest.get(1).is_some_and(|next| next.is("(")) => 1 + group_length(&rest[1..]),
-            "pub" => 1,
+            "pub" => {
+                let is_limited = rest.get(1).is_some_and(|next| next.is("("));
+                let length = if is_limited { 1 + group_length(&rest[1..]) } else { 1 };
+                let is_import = rest.get(length).is_some_and(|next| next.is_word("use"));
+                length + if is_import { self.import(&rest[length..], module, true) } else { 0 }
+            }
             "use" => {
-                let length = rest.iter().position(|token| token.is(";")).unwrap_or(rest.len());
-                let of = &mut self.modules.all[module];
-                import(&rest[1..length], &Path::new(), of);
                 *attributes = Attributes::default();
-                length
+                self.import(rest, module, false)
             }
             "mod" if is_module(rest) => self.module(rest, module, folder, attributes),
             word => {
@@ -137,6 +138,20 @@ impl Reader<'_> {
                 of.path(rest)
             }
         }
+    }
+
+    /// Reads an import, and returns its length.
+    fn import(&mut self, rest: &[Token], module: usize, is_public: bool) -> usize {
+        let length = rest.iter().position(|token| token.is(";")).unwrap_or(rest.len());
+        let mut read = Module::default();
+        import(&rest[1..length], &Path::new(), &mut read);
+        let of = &mut self.modules.all[module];
+        if is_public {
+            of.re_exports.extend(read.imports.keys());
+        }
+        of.imports.append(&mut read.imports);
+        of.globs.append(&mut read.globs);
+        length
     }
 
     fn module(

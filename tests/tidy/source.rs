@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::lexer::Token;
+use crate::lexer::{Token, tokens};
+use crate::syntax::without_tests;
 
 /// A source file.
 pub(crate) struct Source {
@@ -19,6 +20,16 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// A file of this name with this text.
+    pub(crate) fn new(name: &str, text: &'static str) -> Self {
+        let tokens = tokens(text);
+        let (code, test_lines) = without_tests(&tokens);
+        let mut folders = name.split('/').rev().skip(1);
+        let is_test = folders.any(|folder| folder == "tests" || folder == "benches");
+        let is_test = is_test || name.ends_with("/tests.rs");
+        Self { name: name.to_owned(), text, tokens, code, test_lines, is_test }
+    }
+
     /// Lines of code without blank lines, comments, and items below `#[cfg(test)]`.
     pub(crate) fn code_lines(&self) -> usize {
         let lines = self.text.lines().enumerate();
