@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::Config;
+use super::within::within;
 
 impl Config {
     /// Checks every value, and how the values fit each other.
@@ -66,14 +67,6 @@ impl Config {
             ))),
         }
     }
-}
-
-pub(super) fn within_peer(place: &str, error: &Error) -> Error {
-    within(&format!("peers: place {place:?}"), error)
-}
-
-pub(super) fn within(table: &str, error: &Error) -> Error {
-    Error::new(error.kind(), format!("`{table}`: {error}"))
 }
 
 /// The filter of the log. A single word must be a level: `tracing` takes any other single word for

@@ -10,7 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::check::within;
+use super::within::within;
 
 /// The location of a journal. It is shown without its secrets.
 #[derive(Clone, Default, PartialEq)]

@@ -24,12 +24,14 @@ mod check;
 mod file;
 mod journal;
 mod parse;
+mod within;
 
 pub use check::filter;
 pub use file::ConfigFile;
 pub use journal::JournalConfig;
 pub(crate) use journal::with_kind;
 pub use parse::parse;
+use within::{within, within_peer};
 
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,13 +152,13 @@ impl Config {
                 return Err(Error::rejected(message));
             };
             let settings = kind.settings(&given);
-            let settings = settings.map_err(|error| check::within(kind.name(), &error))?;
+            let settings = settings.map_err(|error| within(kind.name(), &error))?;
             self.stores.insert(kind.name().to_owned(), settings.into());
         }
         self.journal.resolve(&self.kinds)?;
         for peer in &mut self.peers {
             let resolved = peer.journal.resolve(&self.kinds);
-            resolved.map_err(|error| check::within_peer(&peer.place, &error))?;
+            resolved.map_err(|error| within_peer(&peer.place, &error))?;
         }
         Ok(self)
     }
@@ -197,7 +199,7 @@ impl Config {
     pub fn embedded(&self, http_address: String) -> Result<EmbeddedSettings> {
         let peer = |peer: &PeerConfig| {
             let journal = peer.journal.journal(&peer.place, &self.kinds, &self.stores);
-            let journal = journal.map_err(|error| check::within_peer(&peer.place, &error))?;
+            let journal = journal.map_err(|error| within_peer(&peer.place, &error))?;
             Ok(PeerSettings { place: peer.place.clone(), journal })
         };
         Ok(EmbeddedSettings {

@@ -21,11 +21,12 @@ use antiphon::prelude::*;
 use antiphon_auction::Bids;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::arguments::DemoArguments;
 use super::feed::{Feed, Stage};
 use super::figures::Watch;
 use super::places::Places;
 use super::report::Report;
-use super::{DemoArguments, verify};
+use super::verify;
 use crate::output::say;
 
 /// Default number of bids: enough for half an hour at the default pace.

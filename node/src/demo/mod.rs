@@ -1,5 +1,6 @@
 //! The demo: a real cluster on this machine, and a table of the results.
 //!
+//! - `arguments`: the arguments, and their check;
 //! - `feed`: bids over HTTP to all places at once;
 //! - `failover`: kills a node and watches one of its entities;
 //! - `verify`: the checks of the journals;
@@ -8,6 +9,7 @@
 //! - `places`: the nodes and journals that the demo talks to;
 //! - `attach`: the same on a cluster that another program runs, and breaks.
 
+mod arguments;
 mod attach;
 mod failover;
 mod feed;
@@ -24,10 +26,11 @@ use std::time::Duration;
 use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 use antiphon_auction::{Bids, RecordedBid, recorded};
-use clap::Args;
 
 use crate::cluster::{LocalCluster, LocalClusterSettings};
 use crate::output::{self, say};
+pub use arguments::DemoArguments;
+use arguments::check;
 use feed::Feed;
 use figures::Watch;
 use places::Places;
@@ -37,49 +40,6 @@ use server::Server;
 /// Default bids a second: a load that the nodes bear with ease, so that the table shows latencies
 /// and no queues.
 const PACE: u32 = 1000;
-
-/// The arguments of the demo.
-#[derive(Debug, Clone, Args)]
-pub struct DemoArguments {
-    /// Folder for configurations, journals and logs; by default a new temporary directory, which
-    /// stays.
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
-    /// Seed of another stream of bids; by default the recorded stream.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Number of bids; by default all of the recorded stream.
-    #[arg(long)]
-    bids: Option<usize>,
-    /// Nodes of each replica.
-    #[arg(long, default_value_t = 2)]
-    nodes_per_replica: usize,
-    /// The kind of store of the journals; by default files.
-    #[arg(long, value_name = "KIND")]
-    journal: Option<String>,
-    /// Servers that run, for a kind of store with servers: `host:port`, separated by commas; by
-    /// default the demo starts one.
-    #[arg(long, value_delimiter = ',')]
-    contact_points: Vec<String>,
-    /// Number of replicas.
-    #[arg(long, default_value_t = 2)]
-    replicas: usize,
-    /// Leaves the cluster running at the end, until ctrl-c.
-    #[arg(long)]
-    keep: bool,
-    /// Starts no node: sends bids to a running place, given by the configuration of its nodes and
-    /// their HTTP addresses, `FILE=HOST:PORT,HOST:PORT`; once for each place. With `--stage`.
-    #[arg(long, value_name = "FILE=HOST:PORT,..", requires = "stage")]
-    #[arg(conflicts_with_all = ["data_dir", "nodes_per_replica", "journal", "contact_points", "replicas", "keep"])]
-    attach: Vec<String>,
-    /// Name of a stage of the attached places, during which the bids go on, until SIGUSR1; once for
-    /// each stage, in order. After the last stage the bids end, and the checks begin.
-    #[arg(long, value_name = "TEXT", requires = "attach")]
-    stage: Vec<String>,
-    /// Bids a second; by default 1000, and 100 to attached places.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pace: Option<u32>,
-}
 
 /// Runs the demo on one of these kinds of stores. Returns whether all checks hold.
 ///
@@ -98,27 +58,6 @@ pub async fn demo(arguments: DemoArguments, stores: Registry) -> Result<bool> {
             Ok(false)
         }
     }
-}
-
-fn check(arguments: &DemoArguments, stores: &Registry) -> Result<()> {
-    if let Some(kind) = &arguments.journal {
-        let found = stores.find(kind);
-        found.map_err(|error| Error::rejected(format!("`--journal`: {error}")))?;
-    }
-    if !(1..=12).contains(&arguments.replicas) {
-        let actual = arguments.replicas;
-        return Err(Error::rejected(format!("`--replicas`: expected 1 to 12, actual {actual}")));
-    }
-    if !(2..=8).contains(&arguments.nodes_per_replica) {
-        return Err(Error::rejected(format!(
-            "`--nodes-per-replica`: expected 2 to 8, since one is killed, actual {}",
-            arguments.nodes_per_replica
-        )));
-    }
-    if arguments.bids == Some(0) {
-        return Err(Error::rejected("`--bids`: expected at least 1, actual 0"));
-    }
-    Ok(())
 }
 
 fn bids(arguments: &DemoArguments) -> Vec<RecordedBid> {

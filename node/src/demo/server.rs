@@ -6,7 +6,7 @@ use antiphon::base::time::{Clock, SystemClock};
 use antiphon::persistence::store::{LocalServer, Registry};
 use antiphon::prelude::*;
 
-use super::DemoArguments;
+use super::arguments::DemoArguments;
 use crate::cluster::LocalJournals;
 use crate::output::say;
 
