@@ -3,7 +3,9 @@
 //! Each node has a registry of its own, so that many nodes can live in one process. A family is
 //! registered at the first call that asks for it, and several parts of the code can ask for the
 //! same family; names start with `antiphon_`. Asking for a family costs a lock and a map lookup:
-//! keep the handle.
+//! keep the handle. The families of Antiphon itself are in the [`catalogue`].
+
+pub mod catalogue;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,11 +15,7 @@ use parking_lot::Mutex;
 pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use prometheus::{HistogramOpts, Opts, Registry, TextEncoder};
 
-/// Buckets for durations in seconds, from 100 microseconds to 10 seconds.
-pub const SECONDS_BUCKETS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0,
-];
+use self::catalogue::{Entry, Kind};
 
 #[derive(Clone)]
 enum Family {
@@ -103,12 +101,48 @@ impl Metrics {
         self.gauges(name, help, &[]).with_label_values::<&str>(&[])
     }
 
-    /// A histogram without labels.
+    /// The family of counters with this name, as the [`catalogue`] has it.
     ///
     /// # Panics
-    /// As [`Self::counters`].
-    pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.histograms(name, help, &[], buckets).with_label_values::<&str>(&[])
+    /// Panics when the catalogue has no such counter: names are constants of the code.
+    pub fn counters_of(&self, name: &str) -> IntCounterVec {
+        let entry = entry(name, Kind::Counter);
+        self.counters(name, entry.help, entry.labels)
+    }
+
+    /// The family of gauges with this name, as the [`catalogue`] has it.
+    ///
+    /// # Panics
+    /// As [`Self::counters_of`].
+    pub fn gauges_of(&self, name: &str) -> IntGaugeVec {
+        let entry = entry(name, Kind::Gauge);
+        self.gauges(name, entry.help, entry.labels)
+    }
+
+    /// The family of histograms with this name, as the [`catalogue`] has it; `buckets` are upper
+    /// bounds, inclusive, ascending.
+    ///
+    /// # Panics
+    /// As [`Self::counters_of`].
+    pub fn histograms_of(&self, name: &str, buckets: &[f64]) -> HistogramVec {
+        let entry = entry(name, Kind::Histogram);
+        self.histograms(name, entry.help, entry.labels, buckets)
+    }
+
+    /// The counter without labels with this name, as the [`catalogue`] has it.
+    ///
+    /// # Panics
+    /// As [`Self::counters_of`], and when it has labels.
+    pub fn counter_of(&self, name: &str) -> IntCounter {
+        self.counters_of(name).with_label_values::<&str>(&[])
+    }
+
+    /// The gauge without labels with this name, as the [`catalogue`] has it.
+    ///
+    /// # Panics
+    /// As [`Self::counter_of`].
+    pub fn gauge_of(&self, name: &str) -> IntGauge {
+        self.gauges_of(name).with_label_values::<&str>(&[])
     }
 
     /// All metrics in the text format of Prometheus.
@@ -135,6 +169,11 @@ impl Metrics {
         families.insert(name.to_owned(), family.clone());
         family
     }
+}
+
+fn entry(name: &str, kind: Kind) -> &'static Entry {
+    let entry = catalogue::find(name).filter(|entry| entry.kind == kind);
+    entry.unwrap_or_else(|| panic!("metric `{name}`: expected a {kind:?} of the catalogue"))
 }
 
 impl fmt::Debug for Metrics {
@@ -164,6 +203,26 @@ mod tests {
         let text = metrics.text();
         assert!(text.contains("antiphon_drops_total{reason=\"full\"} 2"), "{text}");
         assert!(text.contains("antiphon_members 3"), "{text}");
+    }
+
+    #[test]
+    fn families_of_the_catalogue_have_its_text_and_labels() {
+        let metrics = Metrics::new();
+        metrics.counters_of("antiphon_gate_refused_total").with_label_values(&["full"]).inc();
+        metrics.gauge_of("antiphon_node_live").set(1);
+        let histograms = metrics.histograms_of("antiphon_replication_seconds", &[1.0]);
+        histograms.with_label_values(&["cart"]).observe(0.5);
+
+        let text = metrics.text();
+        assert!(text.contains("antiphon_gate_refused_total{reason=\"full\"} 1"), "{text}");
+        assert!(text.contains("# HELP antiphon_node_live Whether this node may answer"), "{text}");
+        assert!(text.contains("antiphon_replication_seconds_count{type=\"cart\"} 1"), "{text}");
+    }
+
+    #[test]
+    #[should_panic(expected = "expected a Gauge of the catalogue")]
+    fn a_family_that_the_catalogue_has_not_is_a_bug() {
+        Metrics::new().gauge_of("antiphon_gate_refused_total");
     }
 
     #[test]

@@ -1,0 +1,90 @@
+//! The metrics of entities, shards and replication.
+
+use super::entry::{Entry, Kind, counter, gauge};
+
+/// The metrics of entities, shards and replication.
+pub(super) const ENTRIES: &[Entry] = &[
+    counter(
+        "antiphon_direct_replication_total",
+        "messages",
+        &["type", "outcome"],
+        [
+            "Messages of direct replication: sent, taken, or dropped and why",
+            "one for each entity type and outcome",
+            "Drops delay events until the journal is read; they lose nothing. When they grow, look at the network between the places.",
+        ],
+    ),
+    gauge(
+        "antiphon_entities_held",
+        "entities",
+        &["type"],
+        [
+            "Entities of this node that hold back events of another replica, because one cannot be applied here",
+            "one for each entity type",
+            "Above 0, read `docs/user-code.md`: deploy code that applies the event, or skip it.",
+        ],
+    ),
+    counter(
+        "antiphon_entities_total",
+        "occurrences",
+        &["type", "what"],
+        [
+            "What entities have done",
+            "one for each entity type and kind of occurrence",
+            "`docs/user-code.md` and `docs/restore.md` name the kinds that need an operator.",
+        ],
+    ),
+    counter(
+        "antiphon_journal_loop_reads_total",
+        "reads",
+        &["type", "peer", "outcome"],
+        [
+            "Reads of other replicas' change feeds",
+            "one for each entity type, other place and outcome",
+            "When failed reads grow, look at the journal of that place.",
+        ],
+    ),
+    counter(
+        "antiphon_region_commands_total",
+        "commands",
+        &["type", "outcome"],
+        [
+            "Commands that a region passed on or refused",
+            "one for each entity type and outcome",
+            "When refusals grow, look at `antiphon_shards_homeless` and at the load of the nodes.",
+        ],
+    ),
+    Entry {
+        kind: Kind::Histogram,
+        ..counter(
+            "antiphon_replication_seconds",
+            "seconds",
+            &["type"],
+            [
+                "From the time of an event at its origin until it is durable here",
+                "27 for each entity type: 24 buckets and three more",
+                "The clocks of both places count in. High values without a cut: look at the network, and at the time that the journals take to write.",
+            ],
+        )
+    },
+    gauge(
+        "antiphon_shards_homeless",
+        "shards",
+        &["type"],
+        [
+            "Shards of the own place that no living member hosts, as this node knows",
+            "one for each entity type",
+            "Above 0 for longer than `sharding.homeless_grace`: start more nodes with the role of the type, or look at the coordination store.",
+        ],
+    ),
+    counter(
+        "antiphon_wire_refused_total",
+        "messages",
+        &["reason"],
+        [
+            "Messages of other nodes that were refused before a region saw them, by reason",
+            "2: one for each reason",
+            "`unknown_type`: a node of another version has an entity type that this one has not. `malformed` must stay 0.",
+        ],
+    ),
+];
