@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::NodeId;
+use crate::{Error, ErrorKind, NodeId};
 
 /// Limit of the bytes of a frame: a transport refuses longer frames, a gate never makes them.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
@@ -21,34 +21,34 @@ pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 /// Connections to other nodes.
 ///
 /// # Contract
-/// - Calls of the handler for one peer must never overlap, and must come in the order of the
+/// - Calls of the handler for one node must never overlap, and must come in the order of the
 ///   events.
-/// - `frame` must be called only between `up` and `down` of that peer.
-/// - `up` and `down` of one peer must alternate, starting with `up`.
-/// - After `connect`, the transport must try to be connected to the peer until `disconnect`, with
+/// - `frame` must be called only between `up` and `down` of that node.
+/// - `up` and `down` of one node must alternate, starting with `up`.
+/// - After `connect`, the transport must try to be connected to the node until `disconnect`, with
 ///   backoff.
-/// - After `disconnect`, it must refuse connections from that peer until the next `connect`.
+/// - After `disconnect`, it must refuse connections from that node until the next `connect`.
 /// - `send` must not block and must not call the handler before it returns.
 pub trait Transport: Send + Sync + 'static {
     /// Starts the transport; called once, by the gate, inside a tokio runtime.
     fn start(&self, handler: Arc<dyn TransportHandler>);
 
-    /// Keeps a connection to `peer` at `address` until `disconnect`. Idempotent; another address
+    /// Keeps a connection to `node` at `address` until `disconnect`. Idempotent; another address
     /// replaces the one before.
-    fn connect(&self, peer: &NodeId, address: &str);
+    fn connect(&self, node: &NodeId, address: &str);
 
     /// Ends the connection and the attempts to make one. Idempotent.
-    fn disconnect(&self, peer: &NodeId);
+    fn disconnect(&self, node: &NodeId);
 
-    /// Hands a frame to the connection of `peer`.
+    /// Hands a frame to the connection of `node`.
     ///
     /// # Errors
     /// `Unreachable` when there is no connection, `TooLarge` above [`FRAME_BYTES_MAX`].
-    fn send(&self, peer: &NodeId, frame: Bytes) -> Result<(), SendError>;
+    fn send(&self, node: &NodeId, frame: Bytes) -> Result<(), SendError>;
 
-    /// The reason why there is no connection to a peer that is wanted, if it is known: the last
+    /// The reason why there is no connection to a node that is wanted, if it is known: the last
     /// attempt's error.
-    fn trouble(&self, _peer: &NodeId) -> Option<String> {
+    fn trouble(&self, _node: &NodeId) -> Option<String> {
         None
     }
 
@@ -58,14 +58,14 @@ pub trait Transport: Send + Sync + 'static {
 
 /// The receiver of a transport's reports. Calls must return soon and never block.
 pub trait TransportHandler: Send + Sync + 'static {
-    /// A connection to the peer has begun.
-    fn up(&self, peer: &NodeId);
+    /// A connection to the node has begun.
+    fn up(&self, node: &NodeId);
 
-    /// The connection to the peer has ended; frames under way may be lost.
-    fn down(&self, peer: &NodeId);
+    /// The connection to the node has ended; frames under way may be lost.
+    fn down(&self, node: &NodeId);
 
-    /// A frame from the peer has arrived.
-    fn frame(&self, peer: &NodeId, frame: Bytes);
+    /// A frame from the node has arrived.
+    fn frame(&self, node: &NodeId, frame: Bytes);
 }
 
 /// The reason why a message or frame was not sent. No part of it was sent.
@@ -109,6 +109,16 @@ impl SendError {
             });
         }
         Ok(())
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        let kind = match &error {
+            SendError::Full(_) | SendError::Unreachable(_) => ErrorKind::Unavailable,
+            SendError::TooLarge { .. } => ErrorKind::Rejected,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

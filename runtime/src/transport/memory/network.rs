@@ -5,8 +5,9 @@ use std::sync::Arc;
 use antiphon_base::time::{Clock, SystemClock};
 use parking_lot::{Mutex, MutexGuard};
 
+use super::faults::{Faults, NetworkStats};
 use super::state::{NodeEntry, State};
-use super::{Faults, MemoryTransport, NetworkStats};
+use super::transport::MemoryTransport;
 use crate::NodeId;
 
 /// A network in memory. Cheap to clone; all clones are the same network.
@@ -26,7 +27,7 @@ impl MemoryNetwork {
     /// network ignores addresses.
     pub fn transport(&self, node: &NodeId) -> Arc<MemoryTransport> {
         self.lock().nodes.insert(node.clone(), NodeEntry::default());
-        Arc::new(MemoryTransport::new(self.clone(), node.clone()))
+        Arc::new(MemoryTransport::new(self.state.clone(), node.clone()))
     }
 
     /// Sets the faults between all nodes for which nothing else is set.
@@ -37,11 +38,6 @@ impl MemoryNetwork {
     /// Sets the faults from one node to another, one way.
     pub fn set_faults_between(&self, from: &NodeId, to: &NodeId, faults: Faults) {
         self.lock().faults_between.insert((from.clone(), to.clone()), faults);
-    }
-
-    /// Takes back every [`Self::set_faults_between`].
-    pub fn clear_faults_between(&self) {
-        self.lock().faults_between.clear();
     }
 
     /// Loses all frames from one node to another, one way, silently. Connections stay, and no new
@@ -92,7 +88,7 @@ impl MemoryNetwork {
         self.lock().stats
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 }

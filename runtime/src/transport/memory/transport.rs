@@ -5,25 +5,28 @@ use std::sync::Arc;
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
-use super::MemoryNetwork;
 use super::events::Event;
-use super::state::Next;
+use super::state::{Next, State};
 use crate::NodeId;
 use crate::transport::{SendError, Transport, TransportHandler};
 
-/// The transport of one node in a [`MemoryNetwork`].
+/// The transport of one node in a network in memory.
 pub struct MemoryTransport {
-    network: MemoryNetwork,
+    network: Arc<Mutex<State>>,
     node: NodeId,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl MemoryTransport {
-    pub(super) fn new(network: MemoryNetwork, node: NodeId) -> Self {
+    pub(super) fn new(network: Arc<Mutex<State>>, node: NodeId) -> Self {
         Self { network, node, task: Mutex::default() }
+    }
+
+    fn network(&self) -> MutexGuard<'_, State> {
+        self.network.lock()
     }
 }
 
@@ -34,27 +37,27 @@ impl Transport for MemoryTransport {
         *self.task.lock() = Some(task);
     }
 
-    fn connect(&self, peer: &NodeId, _address: &str) {
-        self.network.lock().want(SystemClock.now(), &self.node, peer);
+    fn connect(&self, to: &NodeId, _address: &str) {
+        self.network().want(SystemClock.now(), &self.node, to);
     }
 
-    fn disconnect(&self, peer: &NodeId) {
-        self.network.lock().unwant(SystemClock.now(), &self.node, peer);
+    fn disconnect(&self, to: &NodeId) {
+        self.network().unwant(SystemClock.now(), &self.node, to);
     }
 
-    fn send(&self, peer: &NodeId, frame: Bytes) -> Result<(), SendError> {
-        self.network.lock().send(SystemClock.now(), &self.node, peer, frame)
+    fn send(&self, to: &NodeId, frame: Bytes) -> Result<(), SendError> {
+        self.network().send(SystemClock.now(), &self.node, to, frame)
     }
 
     fn stop(&self) {
-        self.network.crash(&self.node);
+        self.network().remove(SystemClock.now(), &self.node);
         if let Some(task) = self.task.lock().take() {
             task.abort();
         }
     }
 }
 
-async fn run(network: MemoryNetwork, node: NodeId, handler: Arc<dyn TransportHandler>) {
+async fn run(network: Arc<Mutex<State>>, node: NodeId, handler: Arc<dyn TransportHandler>) {
     let Some(wake) = network.lock().nodes.get(&node).map(|entry| entry.wake.clone()) else {
         return;
     };

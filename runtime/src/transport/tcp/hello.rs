@@ -59,19 +59,7 @@ where
     let own = hello(&nonce()?, &settings.cluster_name, &own_id);
     write(stream, &own).await?;
 
-    let mut head = [0; 30];
-    read(stream, &mut head).await?;
-    if &head[..8] != MAGIC {
-        return Err(Error::rejected("the other side is no Antiphon node"));
-    }
-    let version = u16::from_le_bytes([head[8], head[9]]);
-    if version != VERSION {
-        return Err(Error::rejected(format!(
-            "protocol: expected version {VERSION}, actual {version}"
-        )));
-    }
-    let cluster = read_text(stream, u16::from_le_bytes([head[26], head[27]])).await?;
-    let id = read_text(stream, u16::from_le_bytes([head[28], head[29]])).await?;
+    let Hello { bytes: other, cluster, id } = read_hello(stream).await?;
     *claimed = id.parse().ok();
     if cluster != settings.cluster_name {
         return Err(Error::rejected(format!(
@@ -84,9 +72,6 @@ where
     if node == *me {
         return Err(Error::rejected(format!("`{node}` is the id of this node itself")));
     }
-    let mut other = head.to_vec();
-    other.extend_from_slice(cluster.as_bytes());
-    other.extend_from_slice(id.as_bytes());
     let cookie = settings.cookie.expose();
     let of = |prover: Side| match side {
         Side::Dials => proof(cookie, prover, &own, &other),
@@ -110,6 +95,33 @@ where
         }
     }
     Ok(node)
+}
+
+/// The hello of the other side.
+struct Hello {
+    bytes: Vec<u8>,
+    cluster: String,
+    id: String,
+}
+
+async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Hello> {
+    let mut head = [0; 30];
+    read(stream, &mut head).await?;
+    if &head[..8] != MAGIC {
+        return Err(Error::rejected("the other side is no Antiphon node"));
+    }
+    let version = u16::from_le_bytes([head[8], head[9]]);
+    if version != VERSION {
+        return Err(Error::rejected(format!(
+            "protocol: expected version {VERSION}, actual {version}"
+        )));
+    }
+    let cluster = read_text(stream, u16::from_le_bytes([head[26], head[27]])).await?;
+    let id = read_text(stream, u16::from_le_bytes([head[28], head[29]])).await?;
+    let mut bytes = head.to_vec();
+    bytes.extend_from_slice(cluster.as_bytes());
+    bytes.extend_from_slice(id.as_bytes());
+    Ok(Hello { bytes, cluster, id })
 }
 
 fn hello(nonce: &[u8; 16], cluster_name: &str, id: &str) -> Vec<u8> {

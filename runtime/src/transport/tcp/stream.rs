@@ -11,7 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::peers::Peer;
+use super::endpoints::Endpoint;
 use crate::NodeId;
 use crate::transport::{FRAME_BYTES_MAX, TransportHandler};
 
@@ -20,34 +20,34 @@ const WRITE_BYTES_TARGET: usize = 256 * 1024;
 /// Bytes that are reserved before the first byte of a frame has arrived.
 const FRAME_BYTES_FIRST: usize = 64 * 1024;
 
-/// Runs a connection to its end, as soon as the earlier connection of the peer has ended.
+/// Runs a connection to its end, as soon as the earlier connection of the node has ended.
 pub(super) async fn run(
     stream: TcpStream,
     id: &NodeId,
-    peer: &Peer,
+    endpoint: &Endpoint,
     handler: Arc<dyn TransportHandler>,
     queue_frames_max: usize,
 ) {
     // a newer connection takes the place of an older one
-    peer.close();
-    let _turn = peer.turn.clone().lock_owned().await;
+    endpoint.close();
+    let _turn = endpoint.turn.clone().lock_owned().await;
     let (frames, queue) = mpsc::channel(queue_frames_max);
     let (close, mut closed) = watch::channel(false);
-    if !peer.set(frames, close) {
+    if !endpoint.set(frames, close) {
         return;
     }
     handler.up(id);
     let (reader, writer) = stream.into_split();
     let writing = task::spawn("tcp write", write_all(writer, queue));
-    let _running = Running { id, peer, handler: &*handler, writing };
+    let _running = Running { id, endpoint, handler: &*handler, writing };
     let reading = read_all(reader, id, &*handler);
     let ended = tokio::select! {
         ended = reading => ended,
         _ = closed.wait_for(|closed| *closed) => Ok(()),
-        _ = writing_ended(peer) => Ok(()),
+        _ = writing_ended(endpoint) => Ok(()),
     };
     if let Err(error) = ended {
-        tracing::debug!(peer = %id, %error, "connection ended");
+        tracing::debug!(node = %id, %error, "connection ended");
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn run(
 /// aborted; the turn goes to the next connection after that.
 struct Running<'a> {
     id: &'a NodeId,
-    peer: &'a Peer,
+    endpoint: &'a Endpoint,
     handler: &'a dyn TransportHandler,
     writing: JoinHandle<()>,
 }
@@ -63,14 +63,14 @@ struct Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.writing.abort();
-        self.peer.clear();
+        self.endpoint.clear();
         self.handler.down(self.id);
     }
 }
 
 /// Waits until the writer has dropped its queue, because the connection broke.
-async fn writing_ended(peer: &Peer) {
-    if let Some(frames) = peer.frames() {
+async fn writing_ended(endpoint: &Endpoint) {
+    if let Some(frames) = endpoint.frames() {
         frames.closed().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The transport: its listener, its dial tasks, its peers.
+//! The transport: its listener, its dial tasks, the nodes at the other ends.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 
-use super::peers::{Peer, Peers};
+use super::endpoints::{Endpoint, Endpoints};
 use super::{TcpSettings, hello, stream};
 use crate::transport::{SendError, Transport, TransportHandler};
 use crate::{Error, NodeId, Result, cannot_listen};
@@ -28,7 +28,7 @@ pub struct TcpTransport {
     address: SocketAddr,
     listener: Mutex<Option<std::net::TcpListener>>,
     handler: OnceLock<Arc<dyn TransportHandler>>,
-    peers: Mutex<Peers>,
+    endpoints: Mutex<Endpoints>,
     accepting: Mutex<Option<JoinHandle<()>>>,
     accepted: Arc<AtomicUsize>,
     this: Weak<Self>,
@@ -52,7 +52,7 @@ impl TcpTransport {
             address,
             listener: Mutex::new(Some(listener)),
             handler: OnceLock::new(),
-            peers: Mutex::default(),
+            endpoints: Mutex::default(),
             accepting: Mutex::default(),
             accepted: Arc::default(),
             this: this.clone(),
@@ -64,8 +64,8 @@ impl TcpTransport {
         self.address
     }
 
-    fn peers(&self) -> MutexGuard<'_, Peers> {
-        self.peers.lock()
+    fn endpoints(&self) -> MutexGuard<'_, Endpoints> {
+        self.endpoints.lock()
     }
 
     async fn accept(this: Weak<Self>, listener: TcpListener) {
@@ -86,7 +86,7 @@ impl TcpTransport {
                 tracing::warn!(%from, limit, "`connections_max` reached, a connection is closed");
                 continue;
             };
-            // each connection in a task of its own, so that a silent peer holds up no other
+            // each connection in a task of its own, so that a silent node holds up no other
             task::spawn("tcp accepted", async move {
                 let _slot = slot;
                 if let Err(error) = transport.connection(stream, None).await {
@@ -109,23 +109,23 @@ impl TcpTransport {
         });
         let id = greeted.inspect_err(|error| {
             if let Some(claimed) = &claimed {
-                self.peers().failed(claimed, error);
+                self.endpoints().failed(claimed, error);
             }
         })?;
         if expected.is_some_and(|expected| *expected != id) {
             return Err(Error::unavailable(format!("`{id}` answers at that address")));
         }
-        let (peer, handler) = {
-            let mut peers = self.peers();
-            if peers.has_stopped || peers.refused.contains(&id) {
+        let (endpoint, handler) = {
+            let mut endpoints = self.endpoints();
+            if endpoints.has_stopped || endpoints.refused.contains(&id) {
                 return Err(Error::rejected(format!("`{id}` is no member any more")));
             }
-            peers.connected(&id);
-            (peers.peer(&id), self.handler.get().cloned())
+            endpoints.connected(&id);
+            (endpoints.of(&id), self.handler.get().cloned())
         };
         let handler = handler.ok_or_else(|| Error::bug("the transport was not started"))?;
-        let _known = Known { transport: self, id: &id, peer: &peer };
-        stream::run(stream, &id, &peer, handler, self.settings.queue_frames_max).await;
+        let _known = Known { transport: self, id: &id, endpoint: &endpoint };
+        stream::run(stream, &id, &endpoint, handler, self.settings.queue_frames_max).await;
         Ok(())
     }
 
@@ -141,9 +141,9 @@ impl TcpTransport {
                 Ok(false) => {}
                 Err(error) => {
                     if let Some(transport) = this.upgrade() {
-                        transport.peers().failed(&id, &error);
+                        transport.endpoints().failed(&id, &error);
                     }
-                    tracing::debug!(peer = %id, address = %foreign(&address), %error, "no connection");
+                    tracing::debug!(node = %id, address = %foreign(&address), %error, "no connection");
                 }
             }
             drop(transport);
@@ -185,16 +185,16 @@ impl Drop for Slot {
     }
 }
 
-/// The peer of a connection, forgotten at its end if it is not wanted.
+/// The node of a connection, forgotten at its end if it is not wanted.
 struct Known<'a> {
     transport: &'a TcpTransport,
     id: &'a NodeId,
-    peer: &'a Arc<Peer>,
+    endpoint: &'a Arc<Endpoint>,
 }
 
 impl Drop for Known<'_> {
     fn drop(&mut self) {
-        self.transport.peers().forget(self.id, self.peer);
+        self.transport.endpoints().forget(self.id, self.endpoint);
     }
 }
 
@@ -223,33 +223,33 @@ impl Transport for TcpTransport {
         }
     }
 
-    fn connect(&self, peer: &NodeId, address: &str) {
-        let mut peers = self.peers();
-        peers.refused.remove(peer);
-        peers.wanted.insert(peer.clone());
-        if peers.has_stopped || self.me > *peer {
+    fn connect(&self, node: &NodeId, address: &str) {
+        let mut endpoints = self.endpoints();
+        endpoints.refused.remove(node);
+        endpoints.wanted.insert(node.clone());
+        if endpoints.has_stopped || self.me > *node {
             return;
         }
-        if peers.dialing.get(peer).is_some_and(|(known, _)| known == address) {
+        if endpoints.dialing.get(node).is_some_and(|(known, _)| known == address) {
             return;
         }
-        let dial = Self::dial(self.this.clone(), peer.clone(), address.to_owned());
+        let dial = Self::dial(self.this.clone(), node.clone(), address.to_owned());
         let task = task::spawn("tcp dial", dial);
-        if let Some((_, old)) = peers.dialing.insert(peer.clone(), (address.to_owned(), task)) {
+        if let Some((_, old)) = endpoints.dialing.insert(node.clone(), (address.to_owned(), task)) {
             old.abort();
-            peers.peer(peer).close();
+            endpoints.of(node).close();
         }
     }
 
-    fn disconnect(&self, peer: &NodeId) {
-        let mut peers = self.peers();
-        peers.refuse(peer);
+    fn disconnect(&self, node: &NodeId) {
+        let mut endpoints = self.endpoints();
+        endpoints.refuse(node);
         // the connection runs in the dial task: it is closed, which reports its end, and not
         // aborted
-        let dialing = peers.dialing.remove(peer);
-        let connected = peers.peers.remove(peer);
-        drop(peers);
-        let is_up = connected.as_ref().is_some_and(|peer| peer.frames().is_some());
+        let dialing = endpoints.dialing.remove(node);
+        let connected = endpoints.all.remove(node);
+        drop(endpoints);
+        let is_up = connected.as_ref().is_some_and(|endpoint| endpoint.frames().is_some());
         if let Some(connected) = connected {
             connected.retire();
         }
@@ -265,10 +265,10 @@ impl Transport for TcpTransport {
         }
     }
 
-    fn send(&self, peer: &NodeId, frame: Bytes) -> std::result::Result<(), SendError> {
+    fn send(&self, node: &NodeId, frame: Bytes) -> std::result::Result<(), SendError> {
         SendError::check_frame(&frame)?;
-        let frames = self.peers().peers.get(peer).and_then(|peer| peer.frames());
-        let unreachable = || SendError::Unreachable(format!("no connection to `{peer}`"));
+        let frames = self.endpoints().all.get(node).and_then(|endpoint| endpoint.frames());
+        let unreachable = || SendError::Unreachable(format!("no connection to `{node}`"));
         let Some(frames) = frames else { return Err(unreachable()) };
         frames.try_send(frame).map_err(|error| match error {
             TrySendError::Full(_) => {
@@ -278,21 +278,21 @@ impl Transport for TcpTransport {
         })
     }
 
-    fn trouble(&self, peer: &NodeId) -> Option<String> {
-        self.peers().trouble(peer)
+    fn trouble(&self, node: &NodeId) -> Option<String> {
+        self.endpoints().trouble(node)
     }
 
     fn stop(&self) {
         if let Some(task) = self.accepting.lock().take() {
             task.abort();
         }
-        let stopped = Peers { has_stopped: true, ..Peers::default() };
-        let peers = std::mem::replace(&mut *self.peers(), stopped);
-        for (_, task) in peers.dialing.into_values() {
+        let stopped = Endpoints { has_stopped: true, ..Endpoints::default() };
+        let endpoints = std::mem::replace(&mut *self.endpoints(), stopped);
+        for (_, task) in endpoints.dialing.into_values() {
             task.abort();
         }
-        for peer in peers.peers.values() {
-            peer.retire();
+        for endpoint in endpoints.all.values() {
+            endpoint.retire();
         }
     }
 }

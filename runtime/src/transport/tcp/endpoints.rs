@@ -1,4 +1,4 @@
-//! The peers of a transport: wanted, refused, connected.
+//! The far ends of the connections of a transport: wanted, refused, connected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tokio::task::JoinHandle;
 
 use crate::{Error, NodeId};
 
-/// A peer. `turn` is held by the connection that reports to the handler, so that reports never
-/// overlap.
+/// The far end of the connections to one node. `turn` is held by the connection that reports to the
+/// handler, so that reports never overlap.
 #[derive(Default)]
-pub(super) struct Peer {
+pub(super) struct Endpoint {
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     current: Mutex<Option<Current>>,
-    /// True when the peer has ended: a connection that is just being made must not outlive it.
+    /// True when the node has ended: a connection that is just being made must not outlive it.
     retired: AtomicBool,
 }
 
@@ -26,7 +26,7 @@ struct Current {
     close: watch::Sender<bool>,
 }
 
-impl Peer {
+impl Endpoint {
     /// Closes the current connection.
     pub(super) fn close(&self) {
         if let Some(current) = &*self.lock() {
@@ -66,28 +66,28 @@ impl Peer {
     }
 }
 
-/// Limit of the peers that are remembered as refused; beyond, some are forgotten.
+/// Limit of the nodes that are remembered as refused; beyond, some are forgotten.
 const REFUSED_MAX: usize = 4096;
 
-/// All peers.
+/// The far ends of all connections.
 #[derive(Default)]
-pub(super) struct Peers {
-    pub(super) peers: BTreeMap<NodeId, Arc<Peer>>,
+pub(super) struct Endpoints {
+    pub(super) all: BTreeMap<NodeId, Arc<Endpoint>>,
     /// The tasks that keep up the connections which this node dials, with their addresses.
     pub(super) dialing: BTreeMap<NodeId, (String, JoinHandle<()>)>,
-    /// The peers that this node asked for. Others are forgotten when their connection ends.
+    /// The nodes that this node asked for. Others are forgotten when their connection ends.
     pub(super) wanted: BTreeSet<NodeId>,
-    /// The disconnected peers, refused until they are wanted again.
+    /// The disconnected nodes, refused until they are wanted again.
     pub(super) refused: BTreeSet<NodeId>,
-    /// The reason why the last attempt to connect failed, for peers that are wanted and not
+    /// The reason why the last attempt to connect failed, for nodes that are wanted and not
     /// connected.
     pub(super) failures: BTreeMap<NodeId, String>,
     pub(super) has_stopped: bool,
 }
 
-impl Peers {
-    pub(super) fn peer(&mut self, id: &NodeId) -> Arc<Peer> {
-        self.peers.entry(id.clone()).or_default().clone()
+impl Endpoints {
+    pub(super) fn of(&mut self, id: &NodeId) -> Arc<Endpoint> {
+        self.all.entry(id.clone()).or_default().clone()
     }
 
     pub(super) fn refuse(&mut self, id: &NodeId) {
@@ -99,31 +99,31 @@ impl Peers {
         }
     }
 
-    /// Notes why there is no connection to a peer. Any stranger can claim the id of a peer, so
-    /// nothing is noted about a peer that is connected or not wanted.
+    /// Notes why there is no connection to a node. Any stranger can claim the id of a node, so
+    /// nothing is noted about a node that is connected or not wanted.
     pub(super) fn failed(&mut self, id: &NodeId, why: &Error) {
-        let is_connected = self.peers.get(id).is_some_and(|peer| peer.frames().is_some());
+        let is_connected = self.all.get(id).is_some_and(|endpoint| endpoint.frames().is_some());
         if self.wanted.contains(id) && !is_connected {
             self.failures.insert(id.clone(), why.to_string());
         }
     }
 
-    /// Notes that a connection to a peer begins.
+    /// Notes that a connection to a node begins.
     pub(super) fn connected(&mut self, id: &NodeId) {
         self.failures.remove(id);
     }
 
-    /// The reason why there is no connection to a peer.
+    /// The reason why there is no connection to a node.
     pub(super) fn trouble(&self, id: &NodeId) -> Option<String> {
         self.failures.get(id).cloned()
     }
 
-    /// Lets go of a peer that is not wanted, when `peer` is the last to hold it.
-    pub(super) fn forget(&mut self, id: &NodeId, peer: &Arc<Peer>) {
-        let is_known = self.peers.get(id).is_some_and(|known| Arc::ptr_eq(known, peer));
+    /// Lets go of a node that is not wanted, when the caller is the last to hold it.
+    pub(super) fn forget(&mut self, id: &NodeId, endpoint: &Arc<Endpoint>) {
+        let is_known = self.all.get(id).is_some_and(|known| Arc::ptr_eq(known, endpoint));
         // this map and the caller: a connection that waits for its turn would be a third
-        if is_known && !self.wanted.contains(id) && Arc::strong_count(peer) == 2 {
-            self.peers.remove(id);
+        if is_known && !self.wanted.contains(id) && Arc::strong_count(endpoint) == 2 {
+            self.all.remove(id);
         }
     }
 }
