@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::transport::SendError;
+use crate::{Error, ErrorKind};
 
 /// Limit of the bytes of an encoded error that is read.
 const ERROR_BYTES_MAX: usize = 4096;
@@ -130,6 +131,24 @@ impl From<SendError> for AskError {
     }
 }
 
+impl From<AskError> for Error {
+    /// The kind says what is known of the request: `Timeout` when it may have taken effect.
+    fn from(error: AskError) -> Self {
+        let kind = match &error {
+            AskError::NotHere(_)
+            | AskError::Overloaded(_)
+            | AskError::Stopped(_)
+            | AskError::NotConnected(_) => ErrorKind::Unavailable,
+            AskError::TooLarge { .. } | AskError::Rejected(_) => ErrorKind::Rejected,
+            AskError::Timeout
+            | AskError::Unreachable(_)
+            | AskError::NoReply
+            | AskError::Unanswered(_) => ErrorKind::Timeout,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -159,6 +178,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn caller_that_converts_with_a_question_mark_learns_whether_the_request_may_have_had_effect() {
+        let ask = |error: AskError| -> crate::Result<()> { Err(error)? };
+        let unknown: Vec<String> = AskError::each("x")
+            .into_iter()
+            .filter(|error| ask(error.clone()).unwrap_err().kind() == ErrorKind::Timeout)
+            .map(|error| error.reason().to_owned())
+            .collect();
+        assert_eq!(unknown, ["timeout", "unreachable", "no_reply", "unanswered"]);
+        let error = ask(AskError::Rejected("no such type".into())).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string()),
+            (ErrorKind::Rejected, "rejected: no such type".into())
+        );
+        let send = |error: SendError| -> crate::Result<()> { Err(error)? };
+        let full = send(SendError::Full("`queue_bytes_max` 7".into())).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::Unavailable);
+    }
 
     #[test]
     fn every_error_is_read_back() {

@@ -1,4 +1,4 @@
-//! The asks to one peer that wait for an answer.
+//! The asks to one node that wait for an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{AskError, ServiceId};
+use super::ask_error::AskError;
+use super::service::ServiceId;
 
 type Answer = Result<Bytes, AskError>;
 
@@ -100,7 +101,7 @@ impl Waiting {
     }
 }
 
-/// The asks to one peer that wait for an answer; at most `asks_max`, and a few urgent ones more.
+/// The asks to one node that wait for an answer; at most `asks_max`, and a few urgent ones more.
 #[derive(Debug)]
 pub(super) struct Asks {
     waiting: Mutex<Waiting>,

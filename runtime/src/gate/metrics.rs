@@ -24,38 +24,19 @@ pub(super) struct GateMetrics {
 impl GateMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
         Self {
-            dropped: metrics.counters(
-                "antiphon_gate_dropped_total",
-                "messages, answers and frames that were dropped, by reason",
-                &["reason"],
-            ),
-            refused: metrics.counters(
-                "antiphon_gate_refused_total",
-                "tells and asks that were refused to their sender, by reason",
-                &["reason"],
-            ),
-            restarts: metrics.counters(
-                "antiphon_gate_link_restarts_total",
-                "links that began anew because something was lost, by reason",
-                &["reason"],
-            ),
-            asks_failed: metrics.counters(
-                "antiphon_gate_asks_failed_total",
-                "asks without an answer, by reason",
-                &["reason"],
-            ),
-            asks: metrics.counter("antiphon_gate_asks_total", "asks to other nodes"),
-            tells: metrics.counter("antiphon_gate_tells_total", "tells to other nodes"),
-            received: metrics
-                .counter("antiphon_gate_received_total", "messages that were received"),
-            frames_sent: metrics.counter("antiphon_gate_frames_sent_total", "frames sent"),
-            frames_received: metrics
-                .counter("antiphon_gate_frames_received_total", "frames received"),
-            bytes_sent: metrics.counter("antiphon_gate_bytes_sent_total", "bytes of frames sent"),
-            bytes_received: metrics
-                .counter("antiphon_gate_bytes_received_total", "bytes of frames received"),
-            panics: metrics.counter("antiphon_gate_service_panics_total", "services that panicked"),
-            links_up: metrics.gauge("antiphon_gate_links_up", "links that are connected"),
+            dropped: metrics.counters_of("antiphon_gate_dropped_total"),
+            refused: metrics.counters_of("antiphon_gate_refused_total"),
+            restarts: metrics.counters_of("antiphon_gate_link_restarts_total"),
+            asks_failed: metrics.counters_of("antiphon_gate_asks_failed_total"),
+            asks: metrics.counter_of("antiphon_gate_asks_total"),
+            tells: metrics.counter_of("antiphon_gate_tells_total"),
+            received: metrics.counter_of("antiphon_gate_received_total"),
+            frames_sent: metrics.counter_of("antiphon_gate_frames_sent_total"),
+            frames_received: metrics.counter_of("antiphon_gate_frames_received_total"),
+            bytes_sent: metrics.counter_of("antiphon_gate_bytes_sent_total"),
+            bytes_received: metrics.counter_of("antiphon_gate_bytes_received_total"),
+            panics: metrics.counter_of("antiphon_gate_service_panics_total"),
+            links_up: metrics.gauge_of("antiphon_gate_links_up"),
         }
     }
 

@@ -6,16 +6,20 @@
 //!     +-- answer <-- link <-- transport <~~~ transport <-- frames <-- queue <-- responder <-+
 //! ```
 //!
-//! The rules of a link (batching, credit, order, loss) are in `link::core`; this module is its
-//! shell: [`Gate`] is the handle, `inner` runs the effects, `deliver` hands over arrived messages.
+//! The rules of a link (batching, credit, order, loss) are in `link::core`. Around them, [`Gate`]
+//! is the handle, `sender` fills the queues, `inner` runs the effects of the links, `handler` takes
+//! the reports of the transport, and `delivery` hands over the messages that have arrived.
 
 mod ask_error;
 mod asks;
-mod deliver;
+mod delivery;
+mod handler;
 mod inner;
 mod link;
+mod links;
+mod loopback;
 mod metrics;
-mod peer;
+mod sender;
 mod service;
 mod settings;
 
@@ -29,6 +33,7 @@ use antiphon_base::time::Clock;
 pub use ask_error::AskError;
 use asks::AnswerCall;
 use bytes::Bytes;
+use handler::Handler;
 use inner::Inner;
 use link::MessageKind;
 pub use service::{Responder, Service, ServiceId};
@@ -58,19 +63,22 @@ impl Gate {
         clock: Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Self {
-        Self { inner: Inner::start(local, transport, settings, clock, metrics) }
+        let (inner, local_messages) = Inner::new(local, transport, settings, clock, metrics);
+        inner.transport.start(Arc::new(Handler::new(&inner)));
+        inner.run_tasks(local_messages);
+        Self { inner }
     }
 
     /// The node id of this node.
     pub fn local_node(&self) -> &NodeId {
-        &self.inner.local
+        &self.inner.sender.local
     }
 
     /// Hands messages for `id` to `service` from now on; a service that was registered before gets
     /// no more. A request for a service that is not registered is answered with
     /// [`AskError::NotHere`].
     pub fn register(&self, id: ServiceId, service: Arc<dyn Service>) {
-        self.inner.register(id, service);
+        self.inner.delivery.register(id, service);
     }
 
     /// Sends a message, without an answer or a confirmation. Never blocks. A message to the local
@@ -79,12 +87,13 @@ impl Gate {
     /// # Errors
     /// `Full`, `Unreachable` or `TooLarge`: nothing was sent.
     pub fn tell(&self, to: &NodeId, service: ServiceId, message: Bytes) -> Result<(), SendError> {
-        self.inner.send(to, MessageKind::Tell, service, 0, message)
+        self.inner.sender.send(to, MessageKind::Tell, service, 0, message)
     }
 
     /// Sends a request and waits for its answer. The request is queued before this returns, in
-    /// order with the tells; the future only waits, from its first poll on. Dropping the future
-    /// gives the answer up; the request still arrives.
+    /// order with the tells; the future only waits, from its first poll on.
+    ///
+    /// Cancellation: dropping the future gives the answer up; the request still arrives.
     pub fn ask(
         &self,
         to: &NodeId,
@@ -92,7 +101,7 @@ impl Gate {
         message: Bytes,
         timeout: Duration,
     ) -> impl Future<Output = Result<Bytes, AskError>> + Send + use<> {
-        let asked = self.inner.ask(to, service, message);
+        let asked = self.inner.sender.ask(to, service, message);
         let metrics = self.inner.metrics.clone();
         async move {
             let answer = match asked {
@@ -131,7 +140,7 @@ impl Gate {
         });
         let now = self.inner.clock.now();
         let deadline = now.checked_add(timeout).unwrap_or(now + FOREVER);
-        let asked = self.inner.ask_then(to, service, message, (then, deadline));
+        let asked = self.inner.sender.ask_then(to, service, message, (then, deadline));
         if let Err((error, then)) = asked {
             // the caller may be the code that `then` calls again
             task::spawn("ask not sent", async move { then.answer(Err(error)) });
@@ -150,19 +159,19 @@ impl Gate {
         self.inner.connection(node)
     }
 
-    /// The reason why there is no connection to `peer`, if it is known.
-    pub fn trouble(&self, peer: &NodeId) -> Option<String> {
-        self.inner.trouble(peer)
+    /// The reason why there is no connection to `node`, if it is known.
+    pub fn trouble(&self, node: &NodeId) -> Option<String> {
+        self.inner.transport.trouble(node)
     }
 
-    /// Keeps a connection to `peer` until [`Self::disconnect`].
-    pub fn connect(&self, peer: &NodeId, address: &str) {
-        self.inner.connect(peer, address);
+    /// Keeps a connection to `node` until [`Self::disconnect`].
+    pub fn connect(&self, node: &NodeId, address: &str) {
+        self.inner.connect(node, address);
     }
 
-    /// Ends the connection to `peer`; its asks fail.
-    pub fn disconnect(&self, peer: &NodeId) {
-        self.inner.disconnect(peer);
+    /// Ends the connection to `node`; its asks fail.
+    pub fn disconnect(&self, node: &NodeId) {
+        self.inner.disconnect(node);
     }
 
     /// A number that changes whenever a link goes up or down.
@@ -170,15 +179,17 @@ impl Gate {
         self.inner.link_changes.subscribe()
     }
 
-    /// The number of known peers, and of their bytes that have arrived and are not with their
+    /// The number of links, and of their bytes that have arrived and are not with their
     /// receivers.
     #[cfg(test)]
     pub(crate) fn holds(&self) -> (usize, usize) {
-        (self.inner.peer_count(), self.inner.held_bytes())
+        self.inner.sender.links.holds()
     }
 
     /// Waits until every request of another node was answered and every answer has arrived, so that
-    /// a node that leaves breaks no link under an answer. Dropping the future changes nothing.
+    /// a node that leaves breaks no link under an answer.
+    ///
+    /// Cancellation: dropping the future changes nothing.
     pub async fn quiesce(&self) {
         const INTERVAL: Duration = Duration::from_millis(10);
         while !self.inner.is_quiet() {
@@ -194,7 +205,7 @@ impl Gate {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gate({})", self.inner.local)
+        write!(f, "Gate({})", self.inner.sender.local)
     }
 }
 

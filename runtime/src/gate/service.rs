@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::AskError;
+use super::ask_error::AskError;
 use crate::NodeId;
 
 /// The number of a service of a node. Numbers below 16 belong to this crate; their messages
@@ -26,9 +26,9 @@ impl ServiceId {
 
 /// A receiver of messages.
 ///
-/// Messages of one peer come one after the other, in the order in which that peer sent them to this
+/// Messages of one node come one after the other, in the order in which that node sent them to this
 /// service. Exception: a message of an urgent service that is longer than one record can be
-/// overtaken by later ones. Messages of different peers may come at the same time.
+/// overtaken by later ones. Messages of different nodes may come at the same time.
 pub trait Service: Send + Sync + 'static {
     /// Takes a message: a request when there is a responder, else a tell. Must not block; slow work
     /// runs elsewhere and keeps the responder.
@@ -72,11 +72,6 @@ impl Responder {
         correlation: u64,
     ) -> Self {
         Self { sink: Some(sink), to, service, correlation }
-    }
-
-    /// The node that asked.
-    pub fn asker(&self) -> &NodeId {
-        &self.to
     }
 
     /// Answers. An answer that cannot be sent is dropped and counted. The asker gets `Unanswered`

@@ -14,27 +14,27 @@ use serde::{Deserialize, Serialize};
 pub struct GateSettings {
     /// Limit of the bytes of a message, request or answer. A longer one is refused with `TooLarge`.
     pub message_bytes_max: usize,
-    /// Limit of the bytes that wait for one peer. Beyond, tells get `Full` and asks `Overloaded`;
-    /// answers too are dropped, and counted.
+    /// Limit of the bytes that wait for one other node. Beyond, tells get `Full` and asks
+    /// `Overloaded`; answers too are dropped, and counted.
     pub queue_bytes_max: usize,
-    /// Limit of the messages that wait for one peer. Beyond, as with `queue_bytes_max`.
+    /// Limit of the messages that wait for one other node. Beyond, as with `queue_bytes_max`.
     pub queue_messages_max: usize,
-    /// Limit of the bytes under way to one peer that it has not acknowledged. Beyond, messages wait
-    /// in the queue.
+    /// Limit of the bytes under way to one other node that it has not acknowledged. Beyond,
+    /// messages wait in the queue.
     pub window_bytes_max: usize,
-    /// Limit of the frames under way to one peer that it has not acknowledged. Beyond, messages
-    /// wait in the queue.
+    /// Limit of the frames under way to one other node that it has not acknowledged. Beyond,
+    /// messages wait in the queue.
     pub window_frames_max: usize,
-    /// Limit of the asks to one peer without an answer yet. Beyond, asks get `Overloaded`.
+    /// Limit of the asks to one other node without an answer yet. Beyond, asks get `Overloaded`.
     pub asks_max: usize,
     /// Limit of the frames that arrived too early and wait for earlier frames. Beyond, the link
     /// starts anew.
     pub reorder_frames_max: usize,
-    /// Limit of the bytes from one peer that have arrived and are not with their receivers yet:
-    /// frames that came too early, the parts of a long message, messages that wait behind it.
+    /// Limit of the bytes from one other node that have arrived and are not with their receivers
+    /// yet: frames that came too early, the parts of a long message, messages that wait behind it.
     /// Beyond, the link starts anew.
     pub received_peer_bytes_max: usize,
-    /// Limit of the same bytes of all peers together.
+    /// Limit of the same bytes of all other nodes together.
     pub received_bytes_max: usize,
     /// Time that the parts of one message may take to arrive; then the link starts anew.
     #[serde(with = "antiphon_base::time::text")]

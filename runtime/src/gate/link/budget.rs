@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The budget of all peers.
 #[derive(Debug)]
-pub(in crate::gate) struct Budget {
+pub(crate) struct Budget {
     used: AtomicUsize,
     bytes_max: usize,
 }
@@ -20,12 +20,12 @@ pub(super) struct Held {
 }
 
 impl Budget {
-    pub(in crate::gate) fn new(bytes_max: usize) -> Arc<Self> {
+    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { used: AtomicUsize::new(0), bytes_max })
     }
 
     #[cfg(test)]
-    pub(in crate::gate) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Acquire)
     }
 }

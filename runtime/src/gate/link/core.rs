@@ -36,7 +36,7 @@ use super::budget::{Budget, Held};
 use super::incoming::{Arrival, Incoming, OVERHEAD_BYTES};
 use super::queue::Queue;
 use super::record::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, Message, MessageKind};
-use crate::gate::GateSettings;
+use crate::gate::settings::GateSettings;
 use crate::transport::{FRAME_BYTES_MAX, SendError};
 
 /// An acknowledgement gets a frame of its own after this number of bytes or frames.
@@ -47,7 +47,7 @@ const URGENT_FRAMES_MAX: usize = 64;
 
 /// A fact for the link.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::gate) enum Input {
+pub(crate) enum Input {
     /// The transport is connected.
     Up,
     /// The transport is not connected any more.
@@ -64,7 +64,7 @@ pub(in crate::gate) enum Input {
 
 /// A request to the shell.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::gate) enum Effect {
+pub(crate) enum Effect {
     /// Give this frame to the transport.
     Send(Bytes),
     /// Hand this message to its receiver.
@@ -95,7 +95,7 @@ struct Deferred {
 }
 
 #[derive(Debug)]
-pub(in crate::gate) struct LinkCore {
+pub(crate) struct LinkCore {
     settings: GateSettings,
     up: bool,
     stream: u64,
@@ -117,11 +117,7 @@ pub(in crate::gate) struct LinkCore {
 impl LinkCore {
     /// A link that is down. Its streams are numbered above `first_stream`, which must be higher
     /// than any stream of an earlier link from this node to that peer.
-    pub(in crate::gate) fn new(
-        settings: GateSettings,
-        budget: Arc<Budget>,
-        first_stream: u64,
-    ) -> Self {
+    pub(crate) fn new(settings: GateSettings, budget: Arc<Budget>, first_stream: u64) -> Self {
         Self {
             incoming: Incoming::new(budget.clone(), &settings),
             deferred: VecDeque::new(),
@@ -139,7 +135,7 @@ impl LinkCore {
         }
     }
 
-    pub(in crate::gate) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.up
     }
 
@@ -147,7 +143,7 @@ impl LinkCore {
     ///
     /// # Errors
     /// `Unreachable` when the link is down, `Full`, `TooLarge`.
-    pub(in crate::gate) fn offer(&mut self, message: Message) -> Result<bool, SendError> {
+    pub(crate) fn offer(&mut self, message: Message) -> Result<bool, SendError> {
         if !self.up {
             return Err(SendError::Unreachable("there is no connection".into()));
         }
@@ -156,7 +152,7 @@ impl LinkCore {
     }
 
     /// True when no message waits for the peer, or for its acknowledgement.
-    pub(in crate::gate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.queue.is_empty() && self.under_way.is_empty()
     }
 
@@ -417,7 +413,7 @@ impl LinkCore {
     }
 
     /// Asserts the invariants.
-    pub(in crate::gate) fn check(&self) {
+    pub(crate) fn check(&self) {
         self.queue.check();
         self.incoming.check(&self.settings);
         let frames_max = self.settings.window_frames_max + URGENT_FRAMES_MAX;

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use super::record::{
     FrameHeader, FrameKind, Message, MessageKind, Part, read_record, write_record,
 };
-use crate::gate::{AskError, ServiceId};
+use crate::gate::ask_error::AskError;
+use crate::gate::service::ServiceId;
 
 const LINES: &str = include_str!("../../../fixtures/wire-1.txt");
 

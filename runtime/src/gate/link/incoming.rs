@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::budget::{Budget, Held};
 use super::record::{Malformed, Message, Part, Record, read_record};
-use crate::gate::GateSettings;
+use crate::gate::settings::GateSettings;
 
 /// Memory that a frame or a message takes beside its bytes.
 pub(super) const OVERHEAD_BYTES: usize = 128;

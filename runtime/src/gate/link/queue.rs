@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::record::{
     FRAME_HEADER_BYTES, Message, MessageKind, Part, RECORD_HEADER_BYTES, write_record,
 };
-use crate::gate::GateSettings;
+use crate::gate::settings::GateSettings;
 use crate::transport::SendError;
 
 /// Size that a frame is filled up to. It is well below the limit of the transport, so that a

@@ -16,7 +16,7 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::gate::ServiceId;
+use crate::gate::service::ServiceId;
 
 /// Bytes of a frame before its records.
 pub(super) const FRAME_HEADER_BYTES: usize = 33;
@@ -28,7 +28,7 @@ const LAST_PART: u8 = 0x80;
 
 /// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::gate) enum MessageKind {
+pub(crate) enum MessageKind {
     /// Needs no answer.
     Tell,
     /// Needs an answer with the same correlation.
@@ -41,11 +41,11 @@ pub(in crate::gate) enum MessageKind {
 
 /// A whole message.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::gate) struct Message {
-    pub(in crate::gate) kind: MessageKind,
-    pub(in crate::gate) service: ServiceId,
-    pub(in crate::gate) correlation: u64,
-    pub(in crate::gate) payload: Bytes,
+pub(crate) struct Message {
+    pub(crate) kind: MessageKind,
+    pub(crate) service: ServiceId,
+    pub(crate) correlation: u64,
+    pub(crate) payload: Bytes,
 }
 
 /// The kind of a frame.

@@ -14,23 +14,26 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::GateSettings;
-use super::asks::Asks;
-use super::link::{Budget, Effect, Input, LinkCore, Message};
+use super::budget::Budget;
+use super::core::{Effect, Input, LinkCore};
+use super::record::Message;
 use crate::NodeId;
+use crate::gate::asks::Asks;
+use crate::gate::settings::GateSettings;
 
-pub(super) struct Peer {
-    pub(super) id: NodeId,
-    pub(super) asks: Arc<Asks>,
-    pub(super) wake: Notify,
+pub(crate) struct Link {
+    /// The node at the other end.
+    pub(crate) id: NodeId,
+    pub(crate) asks: Arc<Asks>,
+    pub(crate) wake: Notify,
     core: Mutex<LinkCore>,
     /// Equals [`LinkCore::is_up`] after the last step, so that the question takes no lock.
     up: AtomicBool,
     flusher: Mutex<Option<JoinHandle<()>>>,
     later: Mutex<Later>,
     /// Number of the current connection, different for each connection; zero before the first.
-    pub(super) connection: AtomicU64,
-    /// True when this node asked for the link; otherwise the peer is forgotten when its connection
+    pub(crate) connection: AtomicU64,
+    /// True when this node asked for the link; otherwise the link is forgotten when its connection
     /// ends.
     wanted: AtomicBool,
 }
@@ -42,8 +45,8 @@ struct Later {
     is_running: bool,
 }
 
-impl Peer {
-    pub(super) fn new(
+impl Link {
+    pub(crate) fn new(
         id: NodeId,
         settings: &GateSettings,
         budget: Arc<Budget>,
@@ -62,12 +65,12 @@ impl Peer {
         }
     }
 
-    pub(super) fn core(&self) -> MutexGuard<'_, LinkCore> {
+    pub(crate) fn core(&self) -> MutexGuard<'_, LinkCore> {
         self.core.lock()
     }
 
     /// Steps the core.
-    pub(super) fn step(&self, now: Instant, input: Input) -> Vec<Effect> {
+    pub(crate) fn step(&self, now: Instant, input: Input) -> Vec<Effect> {
         let mut core = self.core();
         let effects = core.step(now, input);
         self.up.store(core.is_up(), Ordering::Release);
@@ -75,37 +78,37 @@ impl Peer {
     }
 
     /// Returns whether there is a connection.
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_flusher(&self, task: JoinHandle<()>) {
+    pub(crate) fn set_flusher(&self, task: JoinHandle<()>) {
         *self.flusher.lock() = Some(task);
     }
 
-    pub(super) fn stop_flusher(&self) {
+    pub(crate) fn stop_flusher(&self) {
         if let Some(task) = self.flusher.lock().take() {
             task.abort();
         }
     }
 
-    pub(super) fn want(&self) {
+    pub(crate) fn want(&self) {
         self.wanted.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Acquire)
     }
 
     /// Keeps a message for the task that hands them over. Returns whether the task must be started.
-    pub(super) fn keep(&self, message: Message) -> bool {
+    pub(crate) fn keep(&self, message: Message) -> bool {
         let mut later = self.later();
         later.messages.push_back(message);
         !std::mem::replace(&mut later.is_running, true)
     }
 
     /// The next message that was kept; the task ends when there is none.
-    pub(super) fn next_kept(&self) -> Option<Message> {
+    pub(crate) fn next_kept(&self) -> Option<Message> {
         let mut later = self.later();
         let next = later.messages.pop_front();
         if next.is_none() {
