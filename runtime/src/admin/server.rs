@@ -98,6 +98,8 @@ impl AdminServer {
 
     /// Serves the routes of this module and `extra`.
     ///
+    /// Cancellation: the port is closed, and nothing is served.
+    ///
     /// # Errors
     /// `Bug` when the listener cannot be used.
     pub async fn start(
@@ -135,6 +137,8 @@ impl AdminServer {
     }
 
     /// Takes no new requests, and waits for the requests under way.
+    ///
+    /// Cancellation: the server ends by itself when the requests under way have ended.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = self.task.await;

@@ -15,13 +15,13 @@ use crate::NodeId;
 #[derive(Debug, Clone)]
 pub struct DetectorSettings {
     /// Time between two probes of one neighbour.
-    pub interval: Duration,
+    pub probe_interval: Duration,
     /// Number of missed probes in a row after which a neighbour is suspected.
-    pub misses_max: u32,
+    pub probe_misses_max: u32,
     /// Limit of the number of neighbours.
-    pub neighbours_max: usize,
+    pub probe_neighbours_max: usize,
     /// Time in which missed probes of a new neighbour do not count.
-    pub grace: Duration,
+    pub probe_grace: Duration,
 }
 
 /// A fact for the detector.
@@ -72,10 +72,23 @@ impl FailureDetector {
 
     /// Advances by one input.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
-        match input {
+        let effects = match input {
             Input::Members(members, wanted) => self.members(now, members, &wanted),
             Input::Probed(node, answered) => self.probed(now, node, answered),
             Input::Tick => self.tick(now),
+        };
+        self.check();
+        effects
+    }
+
+    /// Asserts the invariants, in release builds too: a member gives way by the word of a detector.
+    pub fn check(&self) {
+        assert!(!self.neighbours.contains_key(&self.me), "a node is its own neighbour");
+        for (id, neighbour) in &self.neighbours {
+            assert!(
+                !neighbour.is_reached || neighbour.misses < self.settings.probe_misses_max,
+                "`{id}` is suspected, and counts as reached"
+            );
         }
     }
 
@@ -90,14 +103,14 @@ impl FailureDetector {
         // the ring begins after this node
         let start = members.partition_point(|member| *member < self.me);
         members.rotate_left(start);
-        let rest = members.split_off(members.len().min(self.settings.neighbours_max));
+        let rest = members.split_off(members.len().min(self.settings.probe_neighbours_max));
         members.extend(rest.into_iter().filter(|member| wanted.contains(member)));
         let gone: Vec<NodeId> =
             self.neighbours.keys().filter(|id| !members.contains(id)).cloned().collect();
         let mut effects = Vec::new();
         for id in gone {
             let neighbour = self.neighbours.remove(&id).expect("listed above");
-            if neighbour.misses >= self.settings.misses_max {
+            if neighbour.misses >= self.settings.probe_misses_max {
                 effects.push(Effect::Suspect(id, false));
             }
         }
@@ -117,7 +130,7 @@ impl FailureDetector {
     fn probed(&mut self, now: Instant, node: NodeId, answered: bool) -> Vec<Effect> {
         let Some(neighbour) = self.neighbours.get_mut(&node) else { return Vec::new() };
         neighbour.probing = false;
-        let max = self.settings.misses_max;
+        let max = self.settings.probe_misses_max;
         if answered {
             let was_suspected = neighbour.misses >= max;
             neighbour.misses = 0;
@@ -130,7 +143,7 @@ impl FailureDetector {
             }
             return effects;
         }
-        if now.duration_since(neighbour.since) < self.settings.grace {
+        if now.duration_since(neighbour.since) < self.settings.probe_grace {
             return Vec::new();
         }
         neighbour.misses = neighbour.misses.saturating_add(1);
@@ -146,7 +159,7 @@ impl FailureDetector {
         for (id, neighbour) in &mut self.neighbours {
             if !neighbour.probing && now >= neighbour.probe_at {
                 neighbour.probing = true;
-                neighbour.probe_at = now + self.settings.interval;
+                neighbour.probe_at = now + self.settings.probe_interval;
                 effects.push(Effect::Probe(id.clone()));
             }
         }

@@ -15,10 +15,10 @@ fn id(name: &str) -> NodeId {
 
 fn detector() -> (FailureDetector, Instant) {
     let settings = DetectorSettings {
-        interval: Duration::from_secs(1),
-        misses_max: 2,
-        neighbours_max: 2,
-        grace: Duration::from_secs(5),
+        probe_interval: Duration::from_secs(1),
+        probe_misses_max: 2,
+        probe_neighbours_max: 2,
+        probe_grace: Duration::from_secs(5),
     };
     (FailureDetector::new(id("c"), settings), SystemClock.now())
 }

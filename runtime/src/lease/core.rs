@@ -74,7 +74,7 @@ pub enum Input {
 pub enum Effect {
     /// Change the row that has this version (`None`: create it).
     Change(Option<RowVersion>, LeaseRow),
-    /// The known row has changed.
+    /// The known row has changed, or this node does not act under it any more.
     Publish,
 }
 
@@ -82,7 +82,7 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct LeaseCore {
     me: NodeId,
-    row: VersionedLease,
+    pub(super) row: VersionedLease,
     members: Membership,
     may_take: bool,
     changing: Option<(Option<RowVersion>, LeaseRow)>,
@@ -170,10 +170,36 @@ impl LeaseCore {
                 self.may_take = may_take;
             }
             Input::Condemn(verdict, version) => self.condemn(now, verdict, version, &mut effects),
-            Input::Release => self.releasing = true,
+            Input::Release => {
+                if self.held().is_some() {
+                    effects.push(Effect::Publish);
+                }
+                self.releasing = true;
+            }
         }
         self.act(now, &mut effects);
+        self.check();
         effects
+    }
+
+    /// Asserts the invariants, in release builds too: the fencing of the coordinator hangs on them.
+    pub fn check(&self) {
+        let Some((version, next)) = &self.changing else { return };
+        let known = self.row.as_ref();
+        assert!(
+            *version == known.map(|(version, _)| *version),
+            "the lease is changed from version {version:?}, which is not the known one"
+        );
+        let (holder, token) = known.map_or((None, 0), |(_, row)| (row.holder.as_ref(), row.token));
+        let stays = next.holder.is_none() || next.holder.as_ref() == holder;
+        assert!(
+            if stays { next.token >= token } else { next.token > token },
+            "the lease goes from {holder:?} with token {token} to {:?} with token {}",
+            next.holder,
+            next.token
+        );
+        let is_condemned = next.condemned.iter().any(|verdict| verdict.id == self.me);
+        assert!(stays || !is_condemned, "a condemned node takes the lease");
     }
 
     fn learn(&mut self, row: VersionedLease, effects: &mut Vec<Effect>) {

@@ -70,7 +70,8 @@ fn a_released_lease_has_no_holder_and_is_not_taken_again() {
     let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     step(&mut core, Input::Members(members(&[("me", MemberState::Leaving)]), true));
     read(&mut core, Some((1, row(Some("me"), 1))));
-    assert_eq!(step(&mut core, Input::Release), [Effect::Change(Some(1), row(None, 1))]);
+    let given_back = Effect::Change(Some(1), row(None, 1));
+    assert_eq!(step(&mut core, Input::Release), [Effect::Publish, given_back]);
     assert_eq!(core.held(), None);
     assert_eq!(step(&mut core, Input::Changed(Some(Some((2, row(None, 1)))))), [Effect::Publish]);
 }
@@ -166,4 +167,14 @@ fn a_read_that_began_before_a_change_had_ended_says_nothing() {
     // a store that was replaced by an older one has lower versions
     assert_eq!(read(&mut core, Some((4, row(Some("me"), 3)))), [Effect::Publish]);
     assert_eq!(core.held(), Some(FencingToken(3)));
+}
+
+#[test]
+#[should_panic(expected = "which is not the known one")]
+fn a_change_of_a_row_that_is_not_the_known_one_is_a_bug() {
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
+    step(&mut core, Input::Members(members(&[("me", MemberState::Up)]), true));
+    read(&mut core, Some((1, row(None, 1))));
+    core.row = Some((2, row(Some("b"), 2)));
+    core.check();
 }

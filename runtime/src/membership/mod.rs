@@ -16,15 +16,22 @@
 mod core;
 mod cuts;
 mod ends;
+mod joining;
 mod others;
+mod own;
 mod row;
+mod settings;
+mod situation;
+mod step;
 mod turns;
 mod verdict;
 mod view;
 
-pub use self::core::{Effect, Input, MembershipCore, MembershipSettings, Outcome, Purpose};
+pub use self::core::MembershipCore;
 pub(crate) use self::row::MEMBERS;
 pub use self::row::{MemberRow, Versioned};
+pub use self::settings::MembershipSettings;
+pub use self::step::{Effect, Input, Outcome, Purpose};
 pub use self::verdict::{Verdict, Verdicts};
 pub use self::view::{Member, MemberState, Membership};
 

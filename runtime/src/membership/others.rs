@@ -1,23 +1,23 @@
 //! The rules about the other members: learn their rows, declare the silent and the condemned dead,
 //! seal, clean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use antiphon_base::backoff::Retry;
 use antiphon_persistence::store::RowVersion;
 use tokio::time::Instant;
 
-use super::MemberState;
-use super::core::{Effect, MembershipCore, Outcome, Purpose};
 use super::row::{MemberRow, Versioned};
-use super::verdict::Links;
+use super::situation::Situation;
+use super::step::{Effect, Outcome, Purpose};
+use super::view::MemberState;
 use crate::NodeId;
 
 /// A member as this node knows it.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) version: RowVersion,
+    version: RowVersion,
     pub(super) row: MemberRow,
     /// Time when its number of renewals was last seen to change.
     pub(super) seen_at: Instant,
@@ -26,7 +26,7 @@ pub(super) struct Known {
     silent_scans: u32,
     /// Renewals of this node's own row since `seen_at`, each in its turn. While the store accepts
     /// no write of any node, no member is silent.
-    pub(super) own_renewals: u32,
+    own_renewals: u32,
     changing: bool,
     sealing: bool,
     retry: Retry,
@@ -60,9 +60,54 @@ impl Known {
             (self.version, self.row) = (version, row);
         }
     }
+
+    /// True when the row was not renewed for `renew_timeout`, while this node could read and write.
+    fn is_silent(&self, situation: &Situation) -> bool {
+        let settings = &situation.settings;
+        let times =
+            |interval: Duration| settings.renew_timeout.as_millis() / interval.as_millis().max(1);
+        situation.now.saturating_duration_since(self.seen_at) >= settings.renew_timeout
+            && u128::from(self.silent_scans) > times(settings.scan_interval)
+            && u128::from(self.own_renewals) >= times(settings.renew_interval)
+    }
+
+    /// True when its writer may be sealed now.
+    fn may_be_sealed(&self, situation: &Situation) -> bool {
+        self.row.state == MemberState::Dead
+            && situation.now.duration_since(self.seen_at) >= situation.settings.seal_after()
+    }
 }
 
-impl MembershipCore {
+/// The rows of the table as this node knows them; its own row is among them.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    known: BTreeMap<NodeId, Known>,
+}
+
+impl Others {
+    pub(super) fn get(&self, id: &NodeId) -> Option<&Known> {
+        self.known.get(id)
+    }
+
+    /// The rows of all members except `me`.
+    pub(super) fn rows<'a>(&'a self, me: &'a NodeId) -> impl Iterator<Item = &'a MemberRow> {
+        self.known.values().map(|known| &known.row).filter(move |row| row.id != *me)
+    }
+
+    /// The rows of the other members that renew their rows and are not condemned.
+    pub(super) fn sound<'a>(
+        &'a self,
+        situation: &'a Situation,
+    ) -> impl Iterator<Item = &'a MemberRow> {
+        let is_sound = |known: &&Known| {
+            known.row.id != situation.me
+                && !known.is_silent(situation)
+                && !situation.is_condemned(&known.row.id)
+        };
+        self.known.values().filter(is_sound).map(|known| &known.row)
+    }
+
+    /// Takes the rows of a read of the table; `was_due` when the read was done in its turn.
     pub(super) fn learn_all(&mut self, now: Instant, rows: Vec<Versioned>, was_due: bool) {
         let present: BTreeSet<NodeId> = rows.iter().map(|(_, row)| row.id.clone()).collect();
         self.known.retain(|id, _| present.contains(id));
@@ -77,112 +122,61 @@ impl MembershipCore {
         }
     }
 
-    /// True when the row was not renewed for `renew_timeout`, while this node could read and write.
-    pub(super) fn is_silent(&self, known: &Known) -> bool {
-        let times = |interval: Duration| {
-            self.settings.renew_timeout.as_millis() / interval.as_millis().max(1)
-        };
-        self.now.saturating_duration_since(known.seen_at) >= self.settings.renew_timeout
-            && u128::from(known.silent_scans) > times(self.settings.scan_interval)
-            && u128::from(known.own_renewals) >= times(self.settings.renew_interval)
-    }
-
-    pub(super) fn is_condemned(&self, id: &NodeId) -> bool {
-        self.verdicts.as_ref().is_some_and(|verdicts| verdicts.about(id).is_some())
-    }
-
-    /// The joined members that this node cannot reach. A node that is still joining has no word.
-    pub(super) fn own_words(&self) -> Vec<NodeId> {
-        if !self.own.has_joined() {
-            return Vec::new();
+    /// Counts a renewal of the own row that was done in its turn.
+    pub(super) fn own_renewal(&mut self) {
+        for known in self.known.values_mut() {
+            known.own_renewals = known.own_renewals.saturating_add(1);
         }
-        let has_joined =
-            |id: &&NodeId| self.known.get(*id).is_some_and(|known| known.row.has_joined());
-        self.suspects.iter().filter(has_joined).cloned().collect()
-    }
-
-    pub(super) fn suspect(&mut self, id: NodeId, on: bool) {
-        if on {
-            self.reached.remove(&id);
-            self.suspects.insert(id);
-        } else {
-            self.suspects.remove(&id);
-        }
-        if self.own_words() != self.own.unreachable {
-            // others judge by this row
-            self.renewals.want();
-        }
-    }
-
-    /// Pairs of members of which the first says that it cannot reach the second.
-    pub(super) fn words(&self) -> BTreeSet<(NodeId, NodeId)> {
-        self.with_links(|links| links.words.clone())
-    }
-
-    pub(super) fn with_links<T>(&self, judge: impl FnOnce(&Links<'_>) -> T) -> T {
-        let mut own = self.own.clone();
-        own.unreachable = self.own_words();
-        let others = self.known.values().filter(|known| {
-            known.row.id != self.me
-                && known.row.has_joined()
-                && !self.is_silent(known)
-                && !self.is_condemned(&known.row.id)
-        });
-        let own = own.has_joined().then_some(&own);
-        judge(&Links::new(others.map(|known| &known.row).chain(own)))
     }
 
     /// Declares the condemned and the silent members dead.
-    pub(super) fn declare(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let mut due = Vec::new();
-        for (id, known) in &self.known {
-            let may = *id != self.me
+    pub(super) fn declare(&mut self, situation: &Situation, effects: &mut Vec<Effect>) {
+        let Situation { now, me, settings, verdicts, .. } = situation;
+        for (id, known) in &mut self.known {
+            let may = id != me
                 && known.row.state != MemberState::Dead
                 && !known.changing
-                && known.retry.is_due(now);
+                && known.retry.is_due(*now);
             if !may {
                 continue;
             }
-            let verdict = self.verdicts.as_ref().and_then(|verdicts| verdicts.about(id));
-            if let Some(verdict) = verdict {
-                due.push((id.clone(), format!("by `{}`: {}", verdict.by, verdict.why)));
-            } else if self.is_silent(known) {
-                let limit = self.settings.renew_timeout;
-                let why = format!(
-                    "by `{}`: its row was not renewed for {limit:?} (`renew_timeout`): it was frozen, or cut from the store",
-                    self.me
-                );
-                due.push((id.clone(), why));
-            }
-        }
-        for (id, why) in due {
-            let known = self.known.get_mut(&id).expect("listed above");
+            let verdict = verdicts.as_ref().and_then(|verdicts| verdicts.about(id));
+            let why = if let Some(verdict) = verdict {
+                format!("by `{}`: {}", verdict.by, verdict.why)
+            } else if known.is_silent(situation) {
+                let limit = settings.renew_timeout;
+                format!(
+                    "by `{me}`: its row was not renewed for {limit:?} (`renew_timeout`): it was frozen, or cut from the store"
+                )
+            } else {
+                continue;
+            };
             let row = MemberRow { state: MemberState::Dead, ended_why: why, ..known.row.clone() };
             known.changing = true;
-            let change = Effect::Change(id, Purpose::Declare, known.version, Some(Box::new(row)));
-            effects.push(change);
+            let (id, row) = (id.clone(), Some(Box::new(row)));
+            effects.push(Effect::Change(id, Purpose::Declare, known.version, row));
         }
     }
 
-    pub(super) fn seal(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let wait = self.settings.renew_timeout + self.settings.renew_timeout / 10;
+    /// Seals the writers of the dead.
+    pub(super) fn seal(&mut self, situation: &Situation, effects: &mut Vec<Effect>) {
         for (id, known) in &mut self.known {
-            let is_due = known.row.state == MemberState::Dead
-                && !known.row.sealed
+            let is_due = !known.row.sealed
                 && !known.sealing
                 && !known.changing
-                && known.retry.is_due(now)
-                && now.duration_since(known.seen_at) >= wait;
-            if is_due && *id != self.me {
+                && known.retry.is_due(situation.now)
+                && known.may_be_sealed(situation);
+            if is_due && *id != situation.me {
                 known.sealing = true;
                 effects.push(Effect::Seal(id.clone()));
             }
         }
     }
 
+    /// Takes the end of a seal.
     pub(super) fn seal_done(
         &mut self,
-        now: Instant,
+        situation: &Situation,
         id: &NodeId,
         done: bool,
         effects: &mut Vec<Effect>,
@@ -190,14 +184,14 @@ impl MembershipCore {
         let Some(known) = self.known.get_mut(id) else { return };
         known.sealing = false;
         if !done {
-            known.retry.failed(now, self.settings.backoff(), &self.me);
+            known.retry.failed(situation.now, situation.settings.backoff(), &situation.me);
             return;
         }
         if known.changing {
             return;
         }
         let mut row = known.row.clone();
-        (row.sealed, row.ended_micros) = (true, self.wall.as_micros());
+        (row.sealed, row.ended_micros) = (true, situation.wall.as_micros());
         known.changing = true;
         let change =
             Effect::Change(id.clone(), Purpose::Sealed, known.version, Some(Box::new(row)));
@@ -206,18 +200,19 @@ impl MembershipCore {
 
     /// Deletes the rows of members that are dead for long, the oldest first. Clocks that differ
     /// change the moment, which does no harm: the members are sealed.
-    pub(super) fn clean(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn clean(&mut self, situation: &Situation, effects: &mut Vec<Effect>) {
+        let Situation { now, wall, settings, .. } = situation;
         let mut ended: Vec<(u64, NodeId)> = self
             .known
             .values()
-            .filter(|known| known.row.sealed && !known.changing && known.retry.is_due(now))
+            .filter(|known| known.row.sealed && !known.changing && known.retry.is_due(*now))
             .map(|known| (known.row.ended_micros, known.row.id.clone()))
             .collect();
         ended.sort();
-        let surplus = ended.len().saturating_sub(self.settings.dead_rows_max);
-        let retention = u64::try_from(self.settings.dead_retention.as_micros()).unwrap_or(u64::MAX);
+        let surplus = ended.len().saturating_sub(settings.dead_rows_max);
+        let retention = u64::try_from(settings.dead_retention.as_micros()).unwrap_or(u64::MAX);
         for (index, (micros, id)) in ended.into_iter().enumerate() {
-            let is_old = micros.saturating_add(retention) <= self.wall.as_micros();
+            let is_old = micros.saturating_add(retention) <= wall.as_micros();
             if index < surplus || is_old {
                 let known = self.known.get_mut(&id).expect("listed above");
                 known.changing = true;
@@ -226,30 +221,41 @@ impl MembershipCore {
         }
     }
 
-    pub(super) fn other_changed(
+    /// Takes the end of a change of another member's row. Returns true when the table must be read
+    /// at once.
+    pub(super) fn changed(
         &mut self,
-        now: Instant,
+        situation: &Situation,
         id: &NodeId,
         purpose: Purpose,
         outcome: Outcome,
         effects: &mut Vec<Effect>,
-    ) {
-        let Some(known) = self.known.get_mut(id) else { return };
+    ) -> bool {
+        let Some(known) = self.known.get_mut(id) else { return false };
+        let mut must_read = false;
         match outcome {
             Outcome::Applied(_) if purpose == Purpose::Clean => drop(self.known.remove(id)),
             Outcome::Conflict(None) => drop(self.known.remove(id)),
             Outcome::Conflict(Some((version, row))) => {
                 known.changing = false;
-                known.learn(now, version, row);
+                known.learn(situation.now, version, row);
             }
             // not at once: more calls do not help a store that refuses
             Outcome::Failed => {
                 known.changing = false;
-                known.retry.failed(now, self.settings.backoff(), &self.me);
+                known.retry.failed(situation.now, situation.settings.backoff(), &situation.me);
             }
             // the new row is read; until then nothing else is changed in it
-            Outcome::Applied(_) => self.scans.want(),
+            Outcome::Applied(_) => must_read = true,
         }
         effects.push(Effect::Publish);
+        must_read
+    }
+
+    /// Asserts the invariants.
+    pub(super) fn check(&self) {
+        for (id, known) in &self.known {
+            assert!(*id == known.row.id, "the row of `{}` is kept as that of `{id}`", known.row.id);
+        }
     }
 }

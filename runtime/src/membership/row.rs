@@ -4,7 +4,7 @@
 use antiphon_persistence::store::RowVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{Member, MemberState};
+use super::view::{Member, MemberState};
 use crate::NodeId;
 
 /// The table of the members.

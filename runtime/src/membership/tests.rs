@@ -154,7 +154,7 @@ fn condemned(effects: &[Effect]) -> Vec<(NodeId, Option<u64>)> {
 
 fn joining() -> Fixture {
     let mut fixture = watching();
-    let settings = fixture.core.settings.clone();
+    let settings = fixture.core.situation.settings.clone();
     let own = MemberRow { state: MemberState::Joining, ..row("me") };
     fixture.core = MembershipCore::new(fixture.now, settings, own, 2);
     fixture.step(Input::Verdicts(Verdicts { version: Some(7), ..Verdicts::default() }));
@@ -251,4 +251,12 @@ fn rows_of_the_long_dead_are_deleted() {
     let hour = Timestamp::from_micros(10 + 3_600_000_000);
     let effects = fixture.step(Input::Tick(hour));
     assert!(effects.contains(&Effect::Change(id("b"), Purpose::Clean, 4, None)), "{effects:?}");
+}
+
+#[test]
+#[should_panic(expected = "renewed at a time that has not come")]
+fn a_right_to_answer_that_begins_in_the_future_is_a_bug() {
+    let mut fixture = Fixture::new();
+    fixture.core.situation.now -= Duration::from_secs(1);
+    fixture.core.check();
 }

@@ -1,6 +1,6 @@
 //! Decides which member gives way when members that renew their rows cannot reach each other.
 //!
-//! A broken link says that one of its two ends has to go, and not which one. So one word alone is
+//! A cut says that one of its two ends has to go, and not which one. So one word alone is
 //! not enough:
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //!   one end says it, and there are other members              -> never counts
 //! ```
 //!
-//! The member with the most broken links that count gives way. Among equals, the member whose end
+//! The member with the most cuts that count gives way. Among equals, the member whose end
 //! costs least: first a member that is leaving, then a member without the coordinator lease, then
 //! the member with fewer shards, then the younger one. All members judge by the same rows. A
 //! verdict is written into the row of the lease by compare-and-set, so verdicts and changes of the
@@ -25,7 +25,8 @@ use std::time::Duration;
 use antiphon_persistence::store::RowVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{MemberRow, MemberState};
+use super::row::MemberRow;
+use super::view::MemberState;
 use crate::NodeId;
 
 /// The decision that a member has to go, although it renews its row.
@@ -64,7 +65,7 @@ pub(super) fn pair(a: &NodeId, b: &NodeId) -> Pair {
     if a < b { (a.clone(), b.clone()) } else { (b.clone(), a.clone()) }
 }
 
-/// The limits of the age of broken links.
+/// The limits of the age of cuts.
 #[derive(Debug, Clone)]
 pub(super) struct Patience {
     pub(super) votes_required: usize,
@@ -75,38 +76,37 @@ pub(super) struct Patience {
 /// The members that have joined, renew their rows and are not condemned, and the pairs among them
 /// that cannot reach each other.
 #[derive(Debug)]
-pub(super) struct Links<'a> {
+pub(super) struct Words<'a> {
     pub(super) members: BTreeMap<&'a NodeId, &'a MemberRow>,
     /// Pairs of members of which the first says that it cannot reach the second.
-    pub(super) words: BTreeSet<(NodeId, NodeId)>,
+    pub(super) said: BTreeSet<(NodeId, NodeId)>,
 }
 
-impl<'a> Links<'a> {
+impl<'a> Words<'a> {
     pub(super) fn new(rows: impl IntoIterator<Item = &'a MemberRow>) -> Self {
         let members: BTreeMap<_, _> = rows.into_iter().map(|row| (&row.id, row)).collect();
-        let mut words = BTreeSet::new();
+        let mut said = BTreeSet::new();
         for row in members.values() {
             let about = row.unreachable.iter().filter(|id| members.contains_key(id));
-            words.extend(about.map(|id| (row.id.clone(), id.clone())));
+            said.extend(about.map(|id| (row.id.clone(), id.clone())));
         }
-        Self { members, words }
+        Self { members, said }
     }
 
-    /// The links that at least one end calls broken.
-    pub(super) fn broken(&self) -> BTreeSet<Pair> {
-        self.words.iter().map(|(by, about)| pair(by, about)).collect()
+    /// The cuts that at least one end speaks of.
+    pub(super) fn cuts(&self) -> BTreeSet<Pair> {
+        self.said.iter().map(|(by, about)| pair(by, about)).collect()
     }
 
-    fn counts(&self, broken: &BTreeSet<Pair>, of: &Pair, age: Duration, limits: &Patience) -> bool {
+    fn counts(&self, cuts: &BTreeSet<Pair>, of: &Pair, age: Duration, limits: &Patience) -> bool {
         let (a, b) = of;
-        let says = |by: &NodeId, about: &NodeId| self.words.contains(&(by.clone(), about.clone()));
+        let says = |by: &NodeId, about: &NodeId| self.said.contains(&(by.clone(), about.clone()));
         let is_outvoted = |id: &NodeId| {
-            self.words.iter().filter(|(_, about)| about == id).count() >= limits.votes_required
+            self.said.iter().filter(|(_, about)| about == id).count() >= limits.votes_required
         };
         let others = || self.members.keys().filter(|id| **id != a && **id != b);
         let is_bridged = || {
-            others()
-                .any(|third| !broken.contains(&pair(third, a)) && !broken.contains(&pair(third, b)))
+            others().any(|third| !cuts.contains(&pair(third, a)) && !cuts.contains(&pair(third, b)))
         };
         let limit = if limits.votes_required > 1 && (is_outvoted(a) || is_outvoted(b)) {
             limits.cut_timeout
@@ -128,13 +128,13 @@ impl<'a> Links<'a> {
         holder: Option<&NodeId>,
         limits: &Patience,
     ) -> Option<(NodeId, Vec<NodeId>)> {
-        let broken = self.broken();
+        let cuts = self.cuts();
         let mut cut_from: BTreeMap<&NodeId, Vec<NodeId>> = BTreeMap::new();
-        for link in &broken {
-            let age = ages.get(link).copied().unwrap_or_default();
-            if self.counts(&broken, link, age, limits) {
-                cut_from.entry(&link.0).or_default().push(link.1.clone());
-                cut_from.entry(&link.1).or_default().push(link.0.clone());
+        for cut in &cuts {
+            let age = ages.get(cut).copied().unwrap_or_default();
+            if self.counts(&cuts, cut, age, limits) {
+                cut_from.entry(&cut.0).or_default().push(cut.1.clone());
+                cut_from.entry(&cut.1).or_default().push(cut.0.clone());
             }
         }
         let (id, from) = cut_from.into_iter().max_by_key(|(id, from)| {
@@ -181,15 +181,15 @@ mod tests {
 
     fn gives_way(seconds: u64, holder: &str, members: &[(&str, u32, &[&str])]) -> Option<String> {
         let rows = rows(members);
-        let links = Links::new(&rows);
+        let words = Words::new(&rows);
         let age = Duration::from_secs(seconds);
-        let ages = links.broken().into_iter().map(|pair| (pair, age)).collect();
+        let ages = words.cuts().into_iter().map(|pair| (pair, age)).collect();
         let limits = Patience {
             votes_required: 2,
             cut_timeout: Duration::from_secs(1),
             bridged_cut_timeout: Duration::from_secs(5),
         };
-        let judged = links.who_gives_way(&ages, Some(&id(holder)), &limits);
+        let judged = words.who_gives_way(&ages, Some(&id(holder)), &limits);
         judged.map(|(id, _)| id.name().to_owned())
     }
 

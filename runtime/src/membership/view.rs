@@ -47,11 +47,6 @@ pub struct Member {
 }
 
 impl Member {
-    /// Returns whether it has the role.
-    pub fn has_role(&self, role: &str) -> bool {
-        self.roles.iter().any(|own| own == role)
-    }
-
     /// True when it is dead and sealed: other nodes may take over its shards.
     pub fn is_gone(&self) -> bool {
         self.state == MemberState::Dead && self.sealed
@@ -67,7 +62,7 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A membership with these members, and no broken links.
+    /// A membership with these members, and no cuts.
     pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
         let members = members.into_iter().map(|member| (member.id.clone(), member)).collect();
         Self { members, unreachable: BTreeSet::new() }

@@ -12,56 +12,90 @@ use antiphon_base::backoff::{Backoff, Jitter};
 use antiphon_base::task;
 use tokio::sync::oneshot;
 
-use super::driver::Control;
-use super::{Liveness, Node, ShutdownPhase, continuity};
+use super::continuity;
+use super::driver::{Control, Input};
+use super::handle::Node;
+use super::liveness::{Liveness, NODE_LEFT};
+use super::shutdown::ShutdownPhase;
 use crate::{Error, Result};
 
 /// Waits between two tries to seal the own writer.
 const SEAL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
-pub(super) async fn leave(node: &Node) -> Result<()> {
-    let timeouts = node.settings().shutdown_timeouts.clone();
-    node.inner.leaving.store(true, Ordering::Relaxed);
-    let announce = timeouts.announce.unwrap_or_else(|| announcement(node.http_address()));
-    if !announce.is_zero() {
-        tracing::info!(node = %node.id(), ?announce, "leaving: announced, and working on meanwhile");
-        tokio::select! {
-            () = tokio::time::sleep(announce) => {}
-            _ = node.fenced() => {}
+impl Node {
+    /// Leaves the cluster: announces it first ([`Self::is_leaving`]), works on for
+    /// `shutdown_timeouts.announce`, and then runs all phases in order.
+    ///
+    /// Cancellation: the node stays in the phase that it has reached, and shows that it leaves;
+    /// call [`Self::leave`] again, or [`Self::crash`].
+    ///
+    /// # Errors
+    /// `Timeout`, naming the tasks that did not end in time. The node has left nevertheless.
+    pub async fn leave(&self) -> Result<()> {
+        let timeouts = self.settings().shutdown_timeouts.clone();
+        self.inner.leaving.store(true, Ordering::Relaxed);
+        announce(self, timeouts.announce).await;
+        let _ = self.inner.control.send(Control::Input(Input::Leaving)).await;
+        let mut leaving = Leaving::default();
+        for (phase, limit) in [
+            (ShutdownPhase::StopAccepting, timeouts.stop_accepting),
+            (ShutdownPhase::DrainShards, timeouts.drain_shards),
+            (ShutdownPhase::LeaveTable, timeouts.leave_table),
+            (ShutdownPhase::ReleaseLease, timeouts.release_lease),
+            (ShutdownPhase::CloseLinks, timeouts.close_links),
+        ] {
+            tracing::info!(node = %self.id(), ?phase, "leaving");
+            leaving.late.extend(registered(self, phase, limit).await);
+            leaving.end_phase(self, phase, limit).await;
+        }
+        if !leaving.is_sealed {
+            leaving.look_for_death(self);
+        }
+        self.inner.liveness.fence(NODE_LEFT);
+        self.end();
+        leaving.outcome(self)
+    }
+}
+
+/// The end of a node, as far as it has come.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// The tasks and phases that did not end in time.
+    late: Vec<String>,
+    /// The reason why the node was out before it had left.
+    declared_dead: Option<String>,
+    /// True when the own writer is sealed.
+    is_sealed: bool,
+}
+
+impl Leaving {
+    fn look_for_death(&mut self, node: &Node) {
+        if self.declared_dead.is_none() {
+            self.declared_dead = fenced(node);
         }
     }
-    let _ = node.inner.control.send(Control::Leaving).await;
-    let mut late = Vec::new();
-    let mut declared_dead = None;
-    let mut is_sealed = false;
-    for (phase, limit) in [
-        (ShutdownPhase::StopAccepting, timeouts.stop_accepting),
-        (ShutdownPhase::DrainShards, timeouts.drain_shards),
-        (ShutdownPhase::LeaveTable, timeouts.leave_table),
-        (ShutdownPhase::ReleaseLease, timeouts.release_lease),
-        (ShutdownPhase::CloseLinks, timeouts.close_links),
-    ] {
-        tracing::info!(node = %node.id(), ?phase, "leaving");
-        late.extend(registered(node, phase, limit).await);
-        if declared_dead.is_none() && phase <= ShutdownPhase::ReleaseLease {
-            declared_dead = fenced(node);
+
+    /// Does the node's own part of a phase, after the tasks that were registered for it.
+    async fn end_phase(&mut self, node: &Node, phase: ShutdownPhase, limit: Duration) {
+        if phase <= ShutdownPhase::ReleaseLease {
+            self.look_for_death(node);
         }
-        let ended = match phase {
+        let in_time = match phase {
             ShutdownPhase::StopAccepting | ShutdownPhase::DrainShards => true,
             ShutdownPhase::LeaveTable => {
-                if declared_dead.is_none() {
-                    is_sealed = tokio::time::timeout(limit, seal(node)).await.is_ok();
-                    if is_sealed {
+                if self.declared_dead.is_none() {
+                    self.is_sealed = tokio::time::timeout(limit, seal(node)).await.is_ok();
+                    if self.is_sealed {
                         close_session(node).await;
                     }
                 }
                 true
             }
-            ShutdownPhase::ReleaseLease if is_sealed => {
-                // after the last row the other nodes close their links: their requests are
-                // answered before
-                let quiet = node.gate().quiesce();
-                let _ = tokio::time::timeout(timeouts.close_links, quiet).await;
+            ShutdownPhase::ReleaseLease if self.is_sealed => {
+                // after the last row the other nodes close their links: their requests are answered
+                // before
+                let limit_of_quiet = node.settings().shutdown_timeouts.close_links;
+                let _ = tokio::time::timeout(limit_of_quiet, node.gate().quiesce()).await;
                 tokio::time::timeout(limit, say_goodbye(node)).await.is_ok()
             }
             ShutdownPhase::ReleaseLease => true,
@@ -73,43 +107,45 @@ pub(super) async fn leave(node: &Node) -> Result<()> {
                 true
             }
         };
-        if !ended {
-            late.push(format!("{phase:?}"));
+        if !in_time {
+            self.late.push(format!("{phase:?}"));
         }
     }
-    if declared_dead.is_none() && !is_sealed {
-        declared_dead = fenced(node);
+
+    fn outcome(self, node: &Node) -> Result<()> {
+        if let Some(reason) = self.declared_dead {
+            return Err(Error::fenced(format!(
+                "the node was out before it had left, and others take over what it hosted: {reason}"
+            )));
+        }
+        if !self.is_sealed {
+            let timeouts = &node.settings().shutdown_timeouts;
+            return Err(Error::unavailable(format!(
+                "left without sealing the writer of `{}`: the store took nothing within {:?} \
+                 (`shutdown_timeouts.leave_table`): the other nodes declare it dead and seal it, {:?} (`renew_timeout`) after its last renewal",
+                node.id(),
+                timeouts.leave_table,
+                node.settings().renew_timeout
+            )));
+        }
+        if self.late.is_empty() {
+            return Ok(());
+        }
+        let late = self.late.join(", ");
+        Err(Error::timeout(format!("left, but these did not end in time: {late}")))
     }
-    node.inner.liveness.fence(super::NODE_LEFT);
-    node.end();
-    outcome(node, declared_dead, is_sealed, &late)
 }
 
-fn outcome(
-    node: &Node,
-    declared_dead: Option<String>,
-    is_sealed: bool,
-    late: &[String],
-) -> Result<()> {
-    if let Some(reason) = declared_dead {
-        return Err(Error::fenced(format!(
-            "the node was out before it had left, and others take over what it hosted: {reason}"
-        )));
+/// Announces that the node leaves, and works on meanwhile.
+async fn announce(node: &Node, wanted: Option<Duration>) {
+    let announce = wanted.unwrap_or_else(|| announcement(node.http_address()));
+    if !announce.is_zero() {
+        tracing::info!(node = %node.id(), ?announce, "leaving: announced, and working on meanwhile");
+        tokio::select! {
+            () = tokio::time::sleep(announce) => {}
+            _ = node.fenced() => {}
+        }
     }
-    if !is_sealed {
-        let timeouts = &node.settings().shutdown_timeouts;
-        return Err(Error::unavailable(format!(
-            "left without sealing the writer of `{}`: the store took nothing within {:?} \
-             (`shutdown_timeouts.leave_table`): the other nodes declare it dead and seal it, {:?} (`renew_timeout`) after its last renewal",
-            node.id(),
-            timeouts.leave_table,
-            node.settings().renew_timeout
-        )));
-    }
-    if late.is_empty() {
-        return Ok(());
-    }
-    Err(Error::timeout(format!("left, but these did not end in time: {}", late.join(", "))))
 }
 
 fn fenced(node: &Node) -> Option<String> {

@@ -7,6 +7,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+/// The reason of [`Liveness::Fenced`] after a graceful end.
+pub const NODE_LEFT: &str = "the node has left";
+
 /// The right of a node to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Liveness {

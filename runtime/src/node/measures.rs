@@ -15,23 +15,12 @@ pub(super) struct DriverMetrics {
 impl DriverMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
         Self {
-            members: metrics.gauges("antiphon_members", "Members of all places", &["state"]),
-            cuts: metrics.gauge(
-                "antiphon_members_unreachable",
-                "Pairs of members of the place of which the first cannot reach the second",
-            ),
-            changes: metrics.counters(
-                "antiphon_member_changes_total",
-                "Changes of rows of the members table",
-                &["purpose", "outcome"],
-            ),
-            probes_missed: metrics.counters(
-                "antiphon_probes_missed_total",
-                "Probes that were not answered",
-                &["node"],
-            ),
-            live: metrics.gauge("antiphon_node_live", "Whether this node may answer"),
-            token: metrics.gauge("antiphon_lease_token", "Token of the lease, if held"),
+            members: metrics.gauges_of("antiphon_members"),
+            cuts: metrics.gauge_of("antiphon_members_unreachable"),
+            changes: metrics.counters_of("antiphon_member_changes_total"),
+            probes_missed: metrics.counters_of("antiphon_probes_missed_total"),
+            live: metrics.gauge_of("antiphon_node_live"),
+            token: metrics.gauge_of("antiphon_lease_token"),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{Error, NodeId, Result};
 
 /// The result of one read of a place.
 #[derive(Debug)]
-pub(super) struct PlaceView {
+pub(crate) struct PlaceView {
     pub(super) members: Vec<Versioned>,
     pub(super) lease: VersionedLease,
 }

@@ -232,10 +232,10 @@ impl NodeSettings {
 
     pub(super) fn detector(&self) -> DetectorSettings {
         DetectorSettings {
-            interval: self.probe_interval,
-            misses_max: self.probe_misses_max,
-            neighbours_max: self.probe_neighbours_max,
-            grace: self.probe_grace,
+            probe_interval: self.probe_interval,
+            probe_misses_max: self.probe_misses_max,
+            probe_neighbours_max: self.probe_neighbours_max,
+            probe_grace: self.probe_grace,
         }
     }
 

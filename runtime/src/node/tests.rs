@@ -237,3 +237,13 @@ async fn a_node_that_was_fenced_from_outside_is_replaced_although_its_process_go
     let error = left.unwrap_err().to_string();
     assert!(error.contains("its journal is lost"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_a_task_that_the_node_needs_ends_the_node_with_a_reason() {
+    let place = Place::new();
+    let node = place.start("a", 1).await.unwrap();
+    node.spawn_vital("node", async { panic!("an invariant does not hold") });
+    let reason = node.fenced().await;
+    assert!(reason.contains("`node` panicked") && !node.is_live(), "{reason}");
+    assert!(node.metrics().text().contains("antiphon_node_live 0"));
+}

@@ -41,7 +41,7 @@ fn the_word_of_one_about_a_member_that_renews_its_row_puts_nobody_out() {
 #[test]
 fn nobody_gives_way_to_a_member_that_renews_its_row_no_more() {
     let mut fixture = watching();
-    fixture.core.settings.bridged_cut_timeout = Duration::from_millis(1500);
+    fixture.core.situation.settings.bridged_cut_timeout = Duration::from_millis(1500);
     fixture.scanned(&[(4, row("b"))]);
     let lease = Verdicts { version: Some(9), holder: Some(id("b")), condemned: Vec::new() };
     fixture.step(Input::Verdicts(lease));

@@ -1,21 +1,21 @@
 //! The task that opens or joins the session of the place, reads the witnesses, and is a witness for
-//! the other places.
+//! the other places. The rules are in `session`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antiphon_base::time::Clock;
 use antiphon_persistence::store::{CasOutcome, Coordination, RowVersion, Stores};
-use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use super::session::{OWN, SESSIONS, Witness, seen_key};
+use super::session::{OWN, SESSIONS, Witness};
+use super::witness::{Witnesses, read_witness};
 use super::{Continuity, DoubtKind, SessionRow};
 use crate::membership::MemberState;
 use crate::metrics::IntGaugeVec;
 use crate::node::NodeSettings;
 use crate::node::places::{self, encode, limited};
-use crate::{Error, NodeId, Result};
+use crate::{NodeId, Result};
 
 /// The parts of the task.
 pub(in crate::node) struct FollowParts {
@@ -36,7 +36,7 @@ const SETTLED_TURNS: u32 = 5;
 
 /// Follows the sessions of all places until the node ends.
 pub(in crate::node) async fn follow(mut parts: FollowParts) {
-    let mut seen: BTreeMap<Arc<str>, Witness> = BTreeMap::new();
+    let mut witnesses = Witnesses::new(&parts.settings.place, parts.settings.store_timeout);
     while let Err(error) = parts.open_or_join().await {
         tracing::debug!(%error, "the session of the place is not known yet");
         tokio::time::sleep(parts.settings.scan_interval).await;
@@ -53,7 +53,7 @@ pub(in crate::node) async fn follow(mut parts: FollowParts) {
             () = tokio::time::sleep(parts.settings.peer_scan_interval) => false,
         };
         turns += 1;
-        if !is_suspected && turns < SETTLED_TURNS && parts.is_settled(&seen) {
+        if !is_suspected && turns < SETTLED_TURNS && parts.is_settled(&witnesses) {
             continue;
         }
         turns = 0;
@@ -61,9 +61,9 @@ pub(in crate::node) async fn follow(mut parts: FollowParts) {
             Ok(is_done) => is_suspected &= !is_done,
             Err(error) => tracing::debug!(%error, "the session of the place cannot be read"),
         }
-        for place in parts.peers.keys().cloned().collect::<Vec<_>>() {
-            let witnessed = parts.witness(&place, &mut seen).await;
-            parts.reached(&place, witnessed.err().map(|error| error.to_string()));
+        for (place, stores) in &parts.peers {
+            let witnessed = witnesses.witness(place, &*stores.coordination, parts.store()).await;
+            parts.reached(place, witnessed.err().map(|error| error.to_string()));
         }
     }
 }
@@ -187,7 +187,8 @@ impl FollowParts {
             if !is_unread && !is_accepted {
                 continue;
             }
-            match self.witness_of(stores, &self.settings.place).await {
+            let (place_here, limit) = (&self.settings.place, self.settings.store_timeout);
+            match read_witness(&*stores.coordination, place_here, limit).await {
                 Ok(witness) => {
                     changed |= row.returned(place);
                     if row.judge(place, witness.as_ref()) && is_unread {
@@ -207,14 +208,14 @@ impl FollowParts {
 
     /// True while no change of a session is expected: the session of each place was seen, each
     /// witness was read, and no decision of an operator waits for a place that is away.
-    fn is_settled(&self, seen: &BTreeMap<Arc<str>, Witness>) -> bool {
+    fn is_settled(&self, witnesses: &Witnesses) -> bool {
         let state = self.state.borrow();
         let is_read = state.row.as_ref().is_some_and(|row| {
             row.accepted.is_empty() && row.doubts.values().all(|doubt| !doubt.unread)
         });
         is_read
             && state.unreachable.is_empty()
-            && self.peers.keys().all(|place| seen.contains_key(place))
+            && self.peers.keys().all(|place| witnesses.has_seen(place))
     }
 
     fn reached(&self, place: &Arc<str>, why_not: Option<String>) {
@@ -230,54 +231,6 @@ impl FollowParts {
             *state = Arc::new(next);
         });
     }
-
-    /// The witness of `place` in the store of another place.
-    async fn witness_of(&self, stores: &Stores, place: &str) -> Result<Option<Witness>> {
-        let key = seen_key(place);
-        let read = stores.coordination.read(SESSIONS, &key);
-        let row = limited(self.settings.store_timeout, "reading a witness", read).await?;
-        row.map(|row| decode(&key, &row.value)).transpose()
-    }
-
-    /// Writes down the session of another place, when it is newer than the one seen before.
-    async fn witness(
-        &self,
-        place: &Arc<str>,
-        seen: &mut BTreeMap<Arc<str>, Witness>,
-    ) -> Result<()> {
-        let limit = self.settings.store_timeout;
-        let theirs = self.peers[place].coordination.read(SESSIONS, OWN);
-        let Some(theirs) = limited(limit, "reading a session", theirs).await? else {
-            return Ok(());
-        };
-        let session = SessionRow::decode(&theirs)?;
-        if session.witness(&self.settings.place, seen.get(place)).is_none() {
-            return Ok(());
-        }
-        let key = seen_key(place);
-        let known = limited(limit, "reading a witness", self.store().read(SESSIONS, &key)).await?;
-        let version = known.as_ref().map(|row| row.version);
-        let known = known.map(|row| decode::<Witness>(&key, &row.value)).transpose()?;
-        let next = session.witness(&self.settings.place, known.as_ref());
-        if let Some(next) = &next {
-            let value = Some(encode(next));
-            let write = self.store().compare_and_set(SESSIONS, &key, version, value);
-            let written = limited(limit, "writing a witness", write).await?;
-            if !matches!(written, CasOutcome::Applied(_)) {
-                return Ok(());
-            }
-        }
-        if let Some(now) = next.or(known) {
-            seen.insert(place.clone(), now);
-        }
-        Ok(())
-    }
-}
-
-fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T> {
-    serde_json::from_slice(value).map_err(|error| {
-        Error::corrupt(format!("row `{key}` of table `{SESSIONS}` cannot be read: {error}"))
-    })
 }
 
 fn tell(place: &Arc<str>, row: &SessionRow, witness: Option<&Witness>) {
@@ -291,35 +244,5 @@ fn tell(place: &Arc<str>, row: &SessionRow, witness: Option<&Witness>) {
             tracing::info!(%place, session = row.number, "the nodes of this place ended without a word, or have a new journal: entities ask the other place for own events before their first command");
         }
         Some(None) | None => {}
-    }
-}
-
-/// Takes the node, whose writer is sealed, off the session; the last member closes it. An error
-/// leaves the session open, which is safe.
-pub(in crate::node) async fn leave(
-    id: &NodeId,
-    settings: &NodeSettings,
-    store: &dyn Coordination,
-) -> Result<()> {
-    loop {
-        let read = store.read(SESSIONS, OWN);
-        let row = limited(settings.store_timeout, "reading the session", read).await?;
-        let Some(row) = row else { return Ok(()) };
-        let mut session = SessionRow::decode(&row)?;
-        if !session.members.contains(id) {
-            return Ok(());
-        }
-        let view = limited(settings.store_timeout, "reading the members", places::read(store));
-        let members = view.await?.members;
-        session.leave(id, |member| {
-            let row = members.iter().find(|(_, row)| row.id == *member);
-            row.is_none_or(|(_, row)| row.state == MemberState::Dead && row.sealed)
-        });
-        let value = Some(encode(&session));
-        let write = store.compare_and_set(SESSIONS, OWN, Some(row.version), value);
-        let written = limited(settings.store_timeout, "closing the session", write).await?;
-        if matches!(written, CasOutcome::Applied(_)) {
-            return Ok(());
-        }
     }
 }

@@ -1,25 +1,16 @@
-//! The links to the other places: logs a line when a place is cut off, and another when the cut
-//! ends.
+//! Decides when a place counts as cut off, and when the cut has ended.
 //!
-//! A core and its task. A link needs a moment to come up, so a place counts as cut off only after
-//! `GRACE`.
+//! A link needs a moment to come up, so a place counts as cut off only after `GRACE`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::faults::READING_A_PEER;
-use super::{Inner, Node};
-use crate::NodeId;
-
 /// Time for which a place may be without a link before a line is logged.
 const GRACE: Duration = Duration::from_secs(2);
-/// Time between two looks at the links.
-const INTERVAL: Duration = Duration::from_millis(500);
-
 /// The state of the links to a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,7 +42,7 @@ pub struct PlaceReach {
 
 /// A change that is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// The place is not reached any more; it is in this state.
     Lost(Arc<str>, PlaceState),
     /// The place is reached again, after a cut of this length.
@@ -60,11 +51,22 @@ pub(super) enum Effect {
 
 /// The state of the links to all places.
 #[derive(Debug, Default)]
-pub(super) struct Reach(BTreeMap<Arc<str>, PlaceReach>);
+pub(crate) struct Reach(BTreeMap<Arc<str>, PlaceReach>);
 
 impl Reach {
     /// Takes the number of members of a place that are up, and the number of them that are linked.
-    pub(super) fn step(
+    pub(crate) fn step(
+        &mut self,
+        now: Instant,
+        place: &Arc<str>,
+        (up, linked): (usize, usize),
+    ) -> Option<Effect> {
+        let effect = self.take(now, place, (up, linked));
+        self.check();
+        effect
+    }
+
+    fn take(
         &mut self,
         now: Instant,
         place: &Arc<str>,
@@ -98,68 +100,29 @@ impl Reach {
     }
 
     /// Takes the reason why a place is not reached.
-    pub(super) fn explain(&mut self, place: &Arc<str>, why: Option<Arc<str>>) {
+    pub(crate) fn explain(&mut self, place: &Arc<str>, why: Option<Arc<str>>) {
         if let Some(known) = self.0.get_mut(place) {
             known.why = why.filter(|_| known.state != PlaceState::Reached);
         }
     }
 
-    pub(super) fn places(&self) -> BTreeMap<Arc<str>, PlaceReach> {
+    pub(crate) fn places(&self) -> BTreeMap<Arc<str>, PlaceReach> {
         self.0.clone()
     }
-}
 
-/// Looks at the places until the node is dropped.
-pub(super) async fn watch(node: Weak<Inner>) {
-    loop {
-        {
-            let Some(inner) = node.upgrade() else { return };
-            look(&Node { inner });
-        }
-        tokio::time::sleep(INTERVAL).await;
-    }
-}
-
-fn look(node: &Node) {
-    let members = node.members().borrow().clone();
-    let now = node.clock().now();
-    let gauges = node.metrics().gauges(
-        "antiphon_place_reached",
-        "Whether at least one node of another place is linked",
-        &["place"],
-    );
-    for place in node.peers().keys() {
-        let up: Vec<_> = members.up_in(place).map(|member| &member.id).collect();
-        let linked = up.iter().filter(|id| node.gate().is_connected(id)).count();
-        gauges.with_label_values(&[&**place]).set(i64::from(linked > 0));
-        let why = if linked > 0 { None } else { reason(node, place, &up) };
-        let effect = {
-            let mut reach = node.inner.reach.lock();
-            let effect = reach.step(now, place, (up.len(), linked));
-            reach.explain(place, why.clone());
-            effect
-        };
-        let why = why.as_deref().unwrap_or("not known");
-        match effect {
-            Some(Effect::Lost(place, PlaceState::Cut)) => {
-                tracing::warn!(%place, up = up.len(), why, "a place is cut off: none of its nodes is linked");
-            }
-            Some(Effect::Lost(place, PlaceState::Gone | PlaceState::Reached)) => {
-                tracing::warn!(%place, why, "a place is gone: none of its nodes is a member");
-            }
-            Some(Effect::Found(place, after)) => {
-                tracing::info!(%place, ?after, "a place is reached again");
-            }
-            None => {}
+    /// Asserts the invariants.
+    pub(crate) fn check(&self) {
+        for (place, reach) in &self.0 {
+            let is_linked = reach.linked > 0;
+            assert!(
+                is_linked == (reach.state == PlaceState::Reached),
+                "place {place:?} has {} links and is {:?}",
+                reach.linked,
+                reach.state
+            );
+            assert!(!is_linked || reach.why.is_none(), "a reason why {place:?} is not reached");
         }
     }
-}
-
-/// The reason why a place is not reached, as far as this node knows. The reason of a link comes
-/// first, since a node of the place may be up although its members cannot be read any more.
-fn reason(node: &Node, place: &Arc<str>, up: &[&NodeId]) -> Option<Arc<str>> {
-    let of_link = |id: &&NodeId| Some(format!("`{id}`: {}", node.gate().trouble(id)?).into());
-    up.iter().find_map(of_link).or_else(|| node.inner.faults.why(READING_A_PEER, place))
 }
 
 #[cfg(test)]

@@ -1,0 +1,72 @@
+//! The reads of the other places, and their last results.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_persistence::store::FencingToken;
+use tokio::time::Instant;
+
+use crate::lease::{LeaseHolder, VersionedLease};
+use crate::membership::Member;
+use crate::node::places::PlaceView;
+
+/// Another place, as it was last read.
+#[derive(Debug, Default)]
+struct Place {
+    members: Vec<Member>,
+    lease: VersionedLease,
+    scan_at: Option<Instant>,
+    scanning: bool,
+}
+
+/// The other places.
+#[derive(Debug)]
+pub(super) struct PlaceReads {
+    interval: Duration,
+    places: BTreeMap<Arc<str>, Place>,
+}
+
+impl PlaceReads {
+    /// Places that were not read yet, and are due once in `interval`.
+    pub(super) fn new(interval: Duration, places: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self { interval, places: places.into_iter().map(|name| (name, Place::default())).collect() }
+    }
+
+    /// Begins the reads that are due; returns the places.
+    pub(super) fn begin_due(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let mut due = Vec::new();
+        for (name, place) in &mut self.places {
+            if !place.scanning && place.scan_at.is_none_or(|at| now >= at) {
+                (place.scanning, place.scan_at) = (true, Some(now + self.interval));
+                due.push(name.clone());
+            }
+        }
+        due
+    }
+
+    /// Takes the end of a read. Returns true when the place was read. The last known members stay
+    /// while the place cannot be read.
+    pub(super) fn read(&mut self, name: &Arc<str>, view: Option<PlaceView>) -> bool {
+        let Some(place) = self.places.get_mut(name) else { return false };
+        place.scanning = false;
+        let Some(view) = view else { return false };
+        place.members = view.members.iter().map(|(_, row)| row.member()).collect();
+        place.lease = view.lease;
+        true
+    }
+
+    /// The members of all other places.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.places.values().flat_map(|place| &place.members)
+    }
+
+    /// The holders of the leases of the other places.
+    pub(super) fn lease_holders(&self) -> impl Iterator<Item = (Arc<str>, LeaseHolder)> {
+        self.places.iter().filter_map(|(name, place)| {
+            let (_, row) = place.lease.as_ref()?;
+            let token = FencingToken(row.token);
+            Some((name.clone(), LeaseHolder { holder: row.holder.clone(), token }))
+        })
+    }
+}
