@@ -190,7 +190,7 @@ impl Inner {
                 }
                 Effect::Dropped { reason, count } => self.metrics.drop_counted(reason, count),
                 Effect::Restarted { reason } => {
-                    tracing::debug!(peer = %link.id, reason, "link begins anew");
+                    tracing::debug!(node = %link.id, reason, "link begins anew");
                     self.metrics.restarts.with_label_values(&[reason]).inc();
                 }
             }

@@ -1,10 +1,10 @@
-//! Limits the bytes that have arrived without being with their receivers: of one peer, and of all
-//! peers together.
+//! Limits the bytes that have arrived without being with their receivers: of one node, and of all
+//! nodes together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The budget of all peers.
+/// The budget of all nodes.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,

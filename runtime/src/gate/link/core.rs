@@ -2,11 +2,11 @@
 //!
 //! Messages wait in a queue and leave in frames when the shell finds the time to flush: there is no
 //! timer, and a batch is all that has gathered until then. A window bounds the frames under way.
-//! The peer acknowledges them in the headers of its own frames or, when it has nothing to send, by
-//! an extra frame now and then.
+//! The other node acknowledges them in the headers of its own frames or, when it has nothing to
+//! send, by an extra frame now and then.
 //!
 //! ```text
-//!            Up                    Reset from the peer, or a full window without progress
+//!            Up                    Reset from the other node, or a full window without progress
 //!   Down --------> Up (stream n) -----------------------------------> Up (stream n + 1)
 //!     ^             |  Down
 //!     +-------------+
@@ -24,7 +24,7 @@
 //!
 //! A message over `direct_bytes_max`, and each message of its lane behind it, is handed over by
 //! another task, in order. The frame that brought such a message is acknowledged when the receiver
-//! has the message, so that the peer's window bounds the messages that wait here.
+//! has the message, so that the other node's window bounds the messages that wait here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -110,13 +110,14 @@ pub(crate) struct LinkCore {
     /// Messages that are handed over later, in the order in which they arrived.
     deferred: VecDeque<Deferred>,
     deferred_held: Held,
-    /// The peer has begun no stream since the link is up: its next stream is no sign of a loss.
+    /// The other node has begun no stream since the link is up: its next stream is no sign of a
+    /// loss.
     expects_stream: bool,
 }
 
 impl LinkCore {
     /// A link that is down. Its streams are numbered above `first_stream`, which must be higher
-    /// than any stream of an earlier link from this node to that peer.
+    /// than any stream of an earlier link to that node.
     pub(crate) fn new(settings: GateSettings, budget: Arc<Budget>, first_stream: u64) -> Self {
         Self {
             incoming: Incoming::new(budget.clone(), &settings),
@@ -151,7 +152,7 @@ impl LinkCore {
         Ok(!std::mem::replace(&mut self.woken, true))
     }
 
-    /// True when no message waits for the peer, or for its acknowledgement.
+    /// True when no message waits for the other node, or for its acknowledgement.
     pub(crate) fn is_settled(&self) -> bool {
         self.queue.is_empty() && self.under_way.is_empty()
     }
@@ -187,9 +188,9 @@ impl LinkCore {
             return;
         }
         self.up = false;
-        // a message that has not arrived whole never will: the peer begins another stream
+        // a message that has not arrived whole never will: the other node begins another stream
         self.incoming.refuse();
-        // the peer hands over only messages that have arrived whole
+        // the other node hands over only messages that have arrived whole
         let unsent = self.queue.asks();
         if !unsent.is_empty() {
             effects.push(Effect::AsksUnsent(unsent));

@@ -1,11 +1,11 @@
-//! The messages from one peer: puts frames back into order, finds gaps, and puts parts together.
+//! The messages from one node: puts frames back into order, finds gaps, and puts parts together.
 //!
-//! Each frame belongs to a stream of the peer and has a dense number there. A higher stream
+//! Each frame belongs to a stream of the other node and has a dense number there. A higher stream
 //! replaces the stream before; lower ones are stale. A frame that comes too early waits, within a
 //! bound, for the frames before it.
 //!
 //! Early frames and the parts of a message that has not arrived whole are in the budget of the
-//! peer. There is at most one such message, and its time is limited.
+//! other node. There is at most one such message, and its time is limited.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ struct Unfinished {
 pub(super) struct Incoming {
     pub(super) stream: u64,
     pub(super) next: u64,
-    /// The stream was refused: the peer must start a higher one.
+    /// The stream was refused: the other node must start a higher one.
     pub(super) refused: bool,
     early: BTreeMap<u64, Bytes>,
     early_since: Option<Instant>,
@@ -71,7 +71,7 @@ impl Incoming {
         }
     }
 
-    /// Begins another stream of the peer.
+    /// Begins another stream of the other node.
     pub(super) fn begin(&mut self, stream: u64) {
         self.refuse();
         self.refused = false;
@@ -81,7 +81,7 @@ impl Incoming {
         self.unreported_bytes = 0;
     }
 
-    /// Gives the stream up until the peer begins another.
+    /// Gives the stream up until the other node begins another.
     pub(super) fn refuse(&mut self) {
         self.refused = true;
         self.early.clear();

@@ -1,4 +1,4 @@
-//! A link: the stream of frames to one peer, and the stream back.
+//! A link: the stream of frames to one node, and the stream back.
 //!
 //! [`core`] holds the rules and [`shell`] keeps them behind a lock, [`queue`] has the messages that
 //! wait to be sent, [`incoming`] the frames that have arrived, [`record`] the bytes of a frame, and

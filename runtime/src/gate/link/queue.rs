@@ -1,9 +1,9 @@
-//! The messages that wait to be sent to one peer, in two lanes: urgent messages overtake the
+//! The messages that wait to be sent to one node, in two queues: urgent messages overtake the
 //! others, so that a probe does not wait behind megabytes of events.
 //!
-//! Order within a lane is kept. A service is in one lane, so its messages never overtake each
+//! Order within a queue is kept. A service is in one queue, so its messages never overtake each
 //! other. The exception: a message of an urgent service that does not fit into one record goes to
-//! the normal lane.
+//! the normal queue.
 
 use std::collections::VecDeque;
 
@@ -85,8 +85,8 @@ impl Queue {
             if urgent_only && !urgent {
                 return;
             }
-            let lane = if urgent { &mut self.urgent } else { &mut self.normal };
-            let Some(first) = lane.front() else { return };
+            let queue = if urgent { &mut self.urgent } else { &mut self.normal };
+            let Some(first) = queue.front() else { return };
             let sent = if urgent { 0 } else { self.sent_of_first };
             let left = first.payload.len() - sent;
             if left > room && (left <= PART_BYTES_MAX || room < PART_BYTES_MAX / 4) {
@@ -100,14 +100,15 @@ impl Queue {
             let part = if sent > 0 { Part::Last } else { Part::Whole };
             write_record(frame, first, part, &first.payload[sent..]);
             self.bytes -= first.payload.len();
-            lane.pop_front();
+            queue.pop_front();
             if !urgent {
                 self.sent_of_first = 0;
             }
         }
     }
 
-    /// Makes a partly sent message go again from its start: the peer forgets the parts that it had.
+    /// Makes a partly sent message go again from its start: the other node forgets the parts that
+    /// it had.
     pub(super) fn rewind(&mut self) {
         self.sent_of_first = 0;
     }
@@ -126,7 +127,8 @@ impl Queue {
     }
 
     pub(super) fn check(&self) {
-        let bytes = |lane: &VecDeque<Message>| lane.iter().map(|m| m.payload.len()).sum::<usize>();
+        let bytes =
+            |queue: &VecDeque<Message>| queue.iter().map(|m| m.payload.len()).sum::<usize>();
         if self.len() < 64 {
             assert_eq!(self.bytes, bytes(&self.urgent) + bytes(&self.normal), "queued bytes");
         }
