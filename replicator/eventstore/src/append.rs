@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use crate::client::EventStoreClient;
-use crate::error::{Error, Result};
-use crate::event::{AppendOutcome, ExpectedRevision, NewEvent, Position, stream_name};
-use crate::wire;
-use crate::wire::expected_stream::Expected;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{AppendOutcome, ExpectedRevision, NewEvent, Position};
+use crate::wire::ExpectedStream;
 use crate::wire::streams::append_resp::{success, wrong_expected_version};
-use crate::wire::streams::delete_resp;
+use crate::wire::streams::delete_resp::At;
 use crate::wire::streams::streams_client::StreamsClient;
 use crate::wire::streams::{AppendReq, AppendResp, DeleteReq, DeleteResp, append_req, append_resp};
 
@@ -29,19 +28,16 @@ impl EventStoreClient {
         expected: ExpectedRevision,
         events: Vec<NewEvent>,
     ) -> Result<AppendOutcome> {
-        let doing = format!("append to stream `{stream}`");
+        let doing = append_to(stream);
         check(stream, &events)?;
-        let options = wire::ExpectedStream {
-            stream: Some(stream_name(stream)),
-            expected: Some(expected_to_wire(expected)),
-        };
+        let options = ExpectedStream::new(stream, expected);
         let first = AppendReq { content: Some(append_req::Content::Options(options)) };
         // rebuilt for a second attempt at another node; each event is encoded when it is sent
         let events: Arc<[NewEvent]> = events.into();
         let answer = self.call(&doing, |link| {
             let (first, events) = (first.clone(), Arc::clone(&events));
             let rest = (0..events.len()).map(move |index| AppendReq {
-                content: Some(append_req::Content::Event(events[index].clone().into_wire())),
+                content: Some(append_req::Content::Event(events[index].clone().into())),
             });
             let request = self.request(futures::stream::iter(std::iter::once(first).chain(rest)));
             async move { StreamsClient::new(link.channel).append(request).await }
@@ -49,7 +45,8 @@ impl EventStoreClient {
         outcome(&doing, answer.await?)
     }
 
-    /// Deletes `stream` such that it can be written again: its numbers continue.
+    /// Deletes `stream` such that it can be written again: its numbers continue. A cancelled call
+    /// may have deleted.
     ///
     /// # Errors
     /// The errors of an append; `Rejected` when the stream is not at the expected revision.
@@ -58,16 +55,15 @@ impl EventStoreClient {
         stream: &str,
         expected: ExpectedRevision,
     ) -> Result<Option<Position>> {
-        let doing = format!("delete stream `{stream}`");
-        let message = delete(stream, expected);
-        let answer = self.call(&doing, |link| {
-            let request = self.request(message.clone());
-            async move { StreamsClient::new(link.channel).delete(request).await }
-        });
+        let message = DeleteReq { options: Some(ExpectedStream::new(stream, expected)) };
+        let answer =
+            self.ask(format!("delete stream `{stream}`"), message, |link, request| async move {
+                StreamsClient::new(link.channel).delete(request).await
+            });
         Ok(deleted_at(answer.await?))
     }
 
-    /// Deletes `stream` for ever: it cannot be written again.
+    /// Deletes `stream` for ever: it cannot be written again. A cancelled call may have deleted.
     ///
     /// # Errors
     /// The errors of an append; `Rejected` when the stream is not at the expected revision.
@@ -76,76 +72,63 @@ impl EventStoreClient {
         stream: &str,
         expected: ExpectedRevision,
     ) -> Result<Option<Position>> {
-        let doing = format!("tombstone stream `{stream}`");
-        let message = delete(stream, expected);
-        let answer = self.call(&doing, |link| {
-            let request = self.request(message.clone());
-            async move { StreamsClient::new(link.channel).tombstone(request).await }
-        });
+        let message = DeleteReq { options: Some(ExpectedStream::new(stream, expected)) };
+        let answer =
+            self.ask(format!("tombstone stream `{stream}`"), message, |link, request| async move {
+                StreamsClient::new(link.channel).tombstone(request).await
+            });
         Ok(deleted_at(answer.await?))
     }
 }
 
+/// The name of an append in messages.
+pub(crate) fn append_to(stream: &str) -> String {
+    format!("append to stream `{stream}`")
+}
+
 /// Rejects appends that the server would refuse without naming the event, or would accept.
 pub(crate) fn check(stream: &str, events: &[NewEvent]) -> Result<()> {
-    let doing = || format!("append to stream `{stream}`");
+    let refused = |why: &str| Err(Error::of(ErrorKind::Rejected, &append_to(stream), why));
     if stream.is_empty() {
-        return Err(Error::rejected(format!("{}: expected a stream's name, actual none", doing())));
+        return refused("expected a stream's name, actual none");
     }
     if events.is_empty() {
-        return Err(Error::rejected(format!(
-            "{}: expected at least one event, actual none",
-            doing()
-        )));
+        return refused("expected at least one event, actual none");
     }
-    if let Some(event) = events.iter().find(|event| event.event_type.is_empty()) {
-        let id = event.id;
-        let message = format!("{}: event `{id}`: expected a type, actual none", doing());
-        return Err(Error::rejected(message));
+    match events.iter().find(|event| event.event_type.is_empty()) {
+        Some(event) => refused(&format!("event `{}`: expected a type, actual none", event.id)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// The outcome in a success message; none when it has no revision.
-pub(crate) fn success(written: append_resp::Success) -> Option<AppendOutcome> {
+/// The outcome in a success message; an error when it has no revision.
+pub(crate) fn success(written: append_resp::Success) -> Result<AppendOutcome> {
     let Some(success::Current::CurrentRevision(next_revision)) = written.current else {
-        return None;
+        return Err(unclear());
     };
     let position = match written.at {
-        Some(success::At::Position(position)) => Some(position_from_wire(position)),
+        Some(success::At::Position(position)) => Some(position.into()),
         Some(success::At::NoPosition(_)) | None => None,
     };
-    Some(AppendOutcome::Written { next_revision, position })
+    Ok(AppendOutcome::Written { next_revision, position })
 }
 
-fn delete(stream: &str, expected: ExpectedRevision) -> DeleteReq {
-    let options = wire::ExpectedStream {
-        stream: Some(stream_name(stream)),
-        expected: Some(expected_to_wire(expected)),
-    };
-    DeleteReq { options: Some(options) }
+pub(crate) fn unclear() -> Error {
+    Error::corrupt("the server's answer says nothing")
 }
 
 fn deleted_at(answer: DeleteResp) -> Option<Position> {
     match answer.at? {
-        delete_resp::At::Position(position) => Some(position_from_wire(position)),
-        delete_resp::At::NoPosition(_) => None,
-    }
-}
-
-fn expected_to_wire(expected: ExpectedRevision) -> Expected {
-    match expected {
-        ExpectedRevision::Any => Expected::Any(wire::Empty {}),
-        ExpectedRevision::NoStream => Expected::NoStream(wire::Empty {}),
-        ExpectedRevision::StreamExists => Expected::StreamExists(wire::Empty {}),
-        ExpectedRevision::Exact(revision) => Expected::Revision(revision),
+        At::Position(position) => Some(position.into()),
+        At::NoPosition(_) => None,
     }
 }
 
 fn outcome(doing: &str, answer: AppendResp) -> Result<AppendOutcome> {
-    let unclear = || Error::corrupt(format!("{doing}: the server's answer says nothing"));
-    match answer.result.ok_or_else(unclear)? {
-        append_resp::Result::Success(written) => success(written).ok_or_else(unclear),
+    match answer.result.ok_or_else(unclear).map_err(|error| error.of_call(doing))? {
+        append_resp::Result::Success(written) => {
+            success(written).map_err(|error| error.of_call(doing))
+        }
         append_resp::Result::WrongExpectedVersion(wrong) => {
             use wrong_expected_version::{Current, CurrentOld};
             let current = match (wrong.current, wrong.current_old) {
@@ -157,8 +140,4 @@ fn outcome(doing: &str, answer: AppendResp) -> Result<AppendOutcome> {
             Ok(AppendOutcome::WrongExpectedRevision { current })
         }
     }
-}
-
-pub(crate) fn position_from_wire(position: wire::Position) -> Position {
-    Position { commit: position.commit, prepare: position.prepare }
 }

@@ -1,5 +1,5 @@
 //! The client, a handle that is cheap to clone. Its calls are in `append`, `read`, `subscribe`,
-//! `metadata` and `group`; this module has the parts common to all calls.
+//! `metadata`, `group` and `consumer`; this module has the parts common to all calls.
 
 use std::fmt;
 use std::future::Future;
@@ -15,7 +15,7 @@ use crate::connection_string::{ConnectionString, NodePreference};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::{Link, Links, within};
 use crate::settings::ClientSettings;
-use crate::status::failure;
+use crate::status::{failure, unknown};
 use crate::tls;
 
 /// A client of one store. Clones share one connection, which is opened at first use and reopened
@@ -93,17 +93,6 @@ impl EventStoreClient {
         &self.shared.settings
     }
 
-    /// Checks that the store answers, by reading one entry of its log.
-    ///
-    /// # Errors
-    /// The errors of a read.
-    pub async fn ping(&self) -> Result<()> {
-        let from = crate::read::ReadFrom::End;
-        let mut newest = self.read_all(crate::read::Direction::Backwards, from, 1, false).await?;
-        while newest.next().await?.is_some() {}
-        Ok(())
-    }
-
     pub(crate) fn now(&self) -> tokio::time::Instant {
         SystemClock.now()
     }
@@ -122,32 +111,49 @@ impl EventStoreClient {
         request
     }
 
-    /// Makes a call with a single answer. When the node is not the leader and names the leader, the
-    /// call is repeated there, once: nothing was written before.
+    /// Makes a call with a single answer.
     pub(crate) async fn call<T, F, A>(&self, doing: &str, make: F) -> Result<T>
     where
         F: Fn(Link) -> A,
         A: Future<Output = Result<Response<T>, Status>>,
     {
-        match self.attempt(doing, &make).await {
-            Err(error) if error.kind() == ErrorKind::NotLeader => {
-                self.attempt(doing, &make).await.map(|(answer, _)| answer)
-            }
-            other => other.map(|(answer, _)| answer),
-        }
+        self.at_leader(doing, make).await.map(|(answer, _)| answer)
+    }
+
+    /// Makes a call with a single message and a single answer.
+    pub(crate) async fn ask<M, T, F, A>(&self, doing: String, message: M, make: F) -> Result<T>
+    where
+        M: Clone,
+        F: Fn(Link, Request<M>) -> A,
+        A: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call(&doing, |link| make(link, self.request(message.clone()))).await
     }
 
     /// Makes a call that is answered by a stream. The timeout applies to the opening of the stream.
+    /// The stream writes nothing, so its outcome is never unknown.
     pub(crate) async fn open<T, F, A>(&self, doing: &str, make: F) -> Result<Opened<T>>
     where
         F: Fn(Link) -> A,
         A: Future<Output = Result<Response<tonic::Streaming<T>>, Status>>,
     {
-        let opened = match self.attempt(doing, &make).await {
+        match self.at_leader(doing, make).await {
+            Ok((messages, link)) => Ok(Opened { messages, link }),
+            Err(error) => Err(not_a_write(doing, error, "no answer, or the connection broke")),
+        }
+    }
+
+    /// Makes a call. When the node is not the leader and names the leader, the call is repeated
+    /// there, once: nothing was written before.
+    async fn at_leader<T, F, A>(&self, doing: &str, make: F) -> Result<(T, Link)>
+    where
+        F: Fn(Link) -> A,
+        A: Future<Output = Result<Response<T>, Status>>,
+    {
+        match self.attempt(doing, &make).await {
             Err(error) if error.kind() == ErrorKind::NotLeader => self.attempt(doing, &make).await,
             other => other,
-        };
-        opened.map(|(messages, link)| Opened { messages, link })
+        }
     }
 
     async fn attempt<T, F, A>(&self, doing: &str, make: &F) -> Result<(T, Link)>
@@ -162,9 +168,8 @@ impl EventStoreClient {
             Some(Err(status)) => Err(self.failed(doing, status, &link)),
             None => {
                 self.shared.links.discard(&link, None);
-                let why = "no answer within";
-                let setting = "(setting `request_timeout`), the outcome is unknown";
-                Err(Error::new(ErrorKind::Timeout, format!("{doing}: {why} {limit:?} {setting}")))
+                let why = format!("no answer within {limit:?} (setting `request_timeout`)");
+                Err(unknown(doing, &why))
             }
         }
     }
@@ -180,20 +185,17 @@ impl EventStoreClient {
 
     /// Does the same as [`Self::failed`] for a stream that only reads, whose outcome is never
     /// unknown.
-    pub(crate) fn ended(&self, doing: &str, status: Option<Status>, link: &Link) -> Error {
-        let Some(status) = status else {
-            return Error::new(
-                ErrorKind::Unavailable,
-                format!("{doing}: the server ended the stream"),
-            );
-        };
-        let error = self.failed(doing, status, link);
-        if error.kind() != ErrorKind::Timeout {
-            return error;
-        }
-        let message = format!("{doing}: the connection broke");
-        Error::new(ErrorKind::Unavailable, message).with_source(error)
+    pub(crate) fn ended(&self, doing: &str, status: Status, link: &Link) -> Error {
+        not_a_write(doing, self.failed(doing, status, link), "the connection broke")
     }
+}
+
+/// Turns a timeout into `Unavailable`, for a call that only reads.
+fn not_a_write(doing: &str, error: Error, why: &str) -> Error {
+    if error.kind() != ErrorKind::Timeout {
+        return error;
+    }
+    Error::of(ErrorKind::Unavailable, doing, why).with_source(error)
 }
 
 impl fmt::Debug for EventStoreClient {

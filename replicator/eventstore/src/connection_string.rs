@@ -5,9 +5,11 @@
 //! the leader. A single host is a single node. Parameter names are case-insensitive, as in the
 //! vendor's clients. Durations are in milliseconds; `-1` means never.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::address::NodeAddress;
 use crate::error::{Error, Result};
 use crate::legacy;
 use crate::settings::ClientSettings;
@@ -39,16 +41,9 @@ pub struct ConnectionString {
     pub connection_name: Option<String>,
     /// Parameters of the string that have no effect; for a warning.
     pub unknown_parameters: Vec<String>,
-    times: Times,
-}
-
-/// A host and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct NodeAddress {
-    /// A host name or an IP address; IPv6 without brackets.
-    pub host: String,
-    /// The port of the HTTP interface.
-    pub port: u16,
+    /// Times by the parameter's name in lower case.
+    times: BTreeMap<String, Duration>,
+    discover_attempts_max: Option<u32>,
 }
 
 /// User and password. `Debug` hides the password.
@@ -74,18 +69,6 @@ pub enum NodePreference {
     Random,
 }
 
-/// Times in the string; `None` where it has none, zero for "never".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Times {
-    keep_alive_interval: Option<Duration>,
-    keep_alive_timeout: Option<Duration>,
-    discovery_interval: Option<Duration>,
-    gossip_timeout: Option<Duration>,
-    discover_attempts_max: Option<u32>,
-    deadline: Option<Duration>,
-}
-
-const PORT: u16 = 2113;
 /// Longer than the life of any process, and short enough to be added to a time.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -112,7 +95,7 @@ impl ConnectionString {
             Some((user, hosts)) => (Some(credentials(user)?), hosts),
             None => (None, authority),
         };
-        let nodes = hosts.split(',').map(|host| node(host, PORT)).collect::<Result<Vec<_>>>()?;
+        let nodes = hosts.split(',').map(NodeAddress::parse).collect::<Result<Vec<_>>>()?;
         let mut parsed = Self {
             cluster: discover || nodes.len() > 1,
             nodes,
@@ -125,7 +108,8 @@ impl ConnectionString {
             node_preference: NodePreference::default(),
             connection_name: None,
             unknown_parameters: Vec::new(),
-            times: Times::default(),
+            times: BTreeMap::new(),
+            discover_attempts_max: None,
         };
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             parsed.set(parameter)?;
@@ -140,16 +124,15 @@ impl ConnectionString {
 
     /// `settings` with the times and attempts of this string.
     pub(crate) fn applied_to(&self, settings: ClientSettings) -> ClientSettings {
-        let times = &self.times;
+        let time = |name: &str, default| self.times.get(name).copied().unwrap_or(default);
+        let attempts = self.discover_attempts_max;
         ClientSettings {
-            keep_alive_interval: times.keep_alive_interval.unwrap_or(settings.keep_alive_interval),
-            keep_alive_timeout: times.keep_alive_timeout.unwrap_or(settings.keep_alive_timeout),
-            discovery_interval: times.discovery_interval.unwrap_or(settings.discovery_interval),
-            gossip_timeout: times.gossip_timeout.unwrap_or(settings.gossip_timeout),
-            discover_attempts_max: times
-                .discover_attempts_max
-                .unwrap_or(settings.discover_attempts_max),
-            request_timeout: times.deadline.unwrap_or(settings.request_timeout),
+            keep_alive_interval: time("keepaliveinterval", settings.keep_alive_interval),
+            keep_alive_timeout: time("keepalivetimeout", settings.keep_alive_timeout),
+            discovery_interval: time("discoveryinterval", settings.discovery_interval),
+            gossip_timeout: time("gossiptimeout", settings.gossip_timeout),
+            discover_attempts_max: attempts.unwrap_or(settings.discover_attempts_max),
+            request_timeout: time("defaultdeadline", settings.request_timeout),
             ..settings
         }
     }
@@ -161,7 +144,8 @@ impl ConnectionString {
             ))
         })?;
         let value = decoded(value)?;
-        match name.to_ascii_lowercase().as_str() {
+        let lower = name.to_ascii_lowercase();
+        match lower.as_str() {
             "tls" => self.tls = boolean(name, &value)?,
             "tlsverifycert" => self.tls_verify_cert = boolean(name, &value)?,
             "tlscafile" => self.tls_ca_file = Some(value),
@@ -169,13 +153,15 @@ impl ConnectionString {
             "userkeyfile" => self.user_key_file = Some(value),
             "nodepreference" => self.node_preference = preference(name, &value)?,
             "connectionname" => self.connection_name = Some(value),
-            "keepaliveinterval" => self.times.keep_alive_interval = Some(millis(name, &value)?),
-            "keepalivetimeout" => self.times.keep_alive_timeout = Some(millis(name, &value)?),
-            "discoveryinterval" => self.times.discovery_interval = Some(millis(name, &value)?),
-            "gossiptimeout" => self.times.gossip_timeout = Some(millis(name, &value)?),
-            "defaultdeadline" => self.times.deadline = Some(millis(name, &value)?),
+            "keepaliveinterval" | "keepalivetimeout" | "discoveryinterval" | "gossiptimeout"
+            | "defaultdeadline" => {
+                let time = never_or(name, &value, "milliseconds above 0, or -1 for never")?;
+                self.times.insert(lower, time.map_or(NEVER, Duration::from_millis).min(NEVER));
+            }
             "maxdiscoverattempts" => {
-                self.times.discover_attempts_max = Some(attempts(name, &value)?);
+                let number = never_or(name, &value, "a number above 0, or -1 for no limit")?;
+                let attempts = number.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+                self.discover_attempts_max = Some(attempts.unwrap_or(u32::MAX));
             }
             "throwonappendfailure" => {}
             _ => self.unknown_parameters.push(name.to_owned()),
@@ -218,13 +204,6 @@ impl fmt::Debug for Credentials {
     }
 }
 
-impl fmt::Display for NodeAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
 fn discovers(scheme: &str) -> Result<bool> {
     let lower = scheme.to_ascii_lowercase();
     let (base, discover) = match lower.strip_suffix("+discover") {
@@ -250,41 +229,6 @@ fn credentials(text: &str) -> Result<Credentials> {
     Ok(Credentials { user: decoded(user)?, password: decoded(password)? })
 }
 
-pub(crate) fn node(text: &str, default_port: u16) -> Result<NodeAddress> {
-    let wrong = || {
-        Error::rejected(format!(
-            "connection string: expected `host` or `host:port`, actual `{text}`"
-        ))
-    };
-    let text = text.trim();
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
-            (
-                host,
-                if rest.is_empty() {
-                    None
-                } else {
-                    Some(rest.strip_prefix(':').ok_or_else(wrong)?)
-                },
-            )
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?,
-        None => default_port,
-    };
-    let fits = |c: char| !c.is_whitespace() && !"/?#@".contains(c);
-    if host.is_empty() || !host.chars().all(fits) {
-        return Err(wrong());
-    }
-    Ok(NodeAddress { host: host.to_owned(), port })
-}
-
 fn boolean(name: &str, value: &str) -> Result<bool> {
     match value.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
@@ -303,19 +247,12 @@ fn preference(name: &str, value: &str) -> Result<NodePreference> {
     }
 }
 
-fn millis(name: &str, value: &str) -> Result<Duration> {
+/// A number above zero; none for -1.
+fn never_or(name: &str, value: &str, expected: &str) -> Result<Option<u64>> {
     match value.parse::<i64>() {
-        Ok(-1) => Ok(NEVER),
-        Ok(millis) if millis > 0 => Ok(Duration::from_millis(millis.unsigned_abs()).min(NEVER)),
-        _ => Err(unexpected(name, "milliseconds above 0, or -1 for never", value)),
-    }
-}
-
-fn attempts(name: &str, value: &str) -> Result<u32> {
-    match value.parse::<i64>() {
-        Ok(-1) => Ok(u32::MAX),
-        Ok(number) if number > 0 => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
-        _ => Err(unexpected(name, "a number above 0, or -1 for no limit", value)),
+        Ok(-1) => Ok(None),
+        Ok(number) if number > 0 => Ok(Some(number.unsigned_abs())),
+        _ => Err(unexpected(name, expected, value)),
     }
 }
 

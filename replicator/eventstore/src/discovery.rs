@@ -1,6 +1,7 @@
 //! Choice of a cluster member, by the states that the members report.
 
-use crate::connection_string::{NodeAddress, NodePreference};
+use crate::address::NodeAddress;
+use crate::connection_string::NodePreference;
 use crate::wire::gossip::{Member, member::State};
 
 /// The member to use; none when no member that is alive can serve clients.

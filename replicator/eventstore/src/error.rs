@@ -70,6 +70,16 @@ impl Error {
         matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::NotLeader)
     }
 
+    /// An error of `kind`: the call that failed, and the reason.
+    pub(crate) fn of(kind: ErrorKind, doing: &str, why: impl fmt::Display) -> Self {
+        Self::new(kind, format!("{doing}: {why}"))
+    }
+
+    /// The same error as the failure of the call `doing`.
+    pub(crate) fn of_call(self, doing: &str) -> Self {
+        Self::of(self.kind, doing, &self.message).with_source(self)
+    }
+
     pub(crate) fn rejected(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Rejected, message)
     }

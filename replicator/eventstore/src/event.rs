@@ -1,13 +1,10 @@
 //! Events and positions, as a user of the store sees them.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use uuid::Uuid;
-
-use crate::error::{Error, Result};
-use crate::wire;
 
 /// The name of the stream of all events.
 pub const ALL: &str = "$all";
@@ -78,18 +75,6 @@ impl NewEvent {
     pub fn with_metadata(self, metadata: impl Into<Bytes>) -> Self {
         Self { metadata: metadata.into(), ..self }
     }
-
-    pub(crate) fn into_wire(self) -> wire::NewEvent {
-        let content = if self.is_json { CONTENT_JSON } else { CONTENT_BINARY };
-        wire::NewEvent {
-            id: Some(uuid_to_wire(self.id)),
-            system: [("type", &*self.event_type), ("content-type", content)]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
-            metadata: self.metadata,
-            data: self.data,
-        }
-    }
 }
 
 /// The outcome of an append, if the server reported one.
@@ -148,109 +133,5 @@ impl ResolvedEvent {
     /// The entry of the stream that was read: the link if there is one, else the event.
     pub fn original(&self) -> Option<&RecordedEvent> {
         self.link.as_ref().or(self.event.as_ref())
-    }
-
-    pub(crate) fn from_wire(
-        event: Option<wire::RecordedEvent>,
-        link: Option<wire::RecordedEvent>,
-        commit_position: Option<u64>,
-    ) -> Result<Self> {
-        Ok(Self {
-            event: event.map(recorded).transpose()?,
-            link: link.map(recorded).transpose()?,
-            commit_position,
-        })
-    }
-}
-
-const CONTENT_JSON: &str = "application/json";
-const CONTENT_BINARY: &str = "application/octet-stream";
-const TICKS_PER_SECOND: u64 = 10_000_000;
-
-fn recorded(event: wire::RecordedEvent) -> Result<RecordedEvent> {
-    let revision = event.revision;
-    let name = event.stream.map(|stream| stream.name).unwrap_or_default();
-    let stream = std::str::from_utf8(&name)
-        .map_err(|error| Error::corrupt("a stream's name is no UTF-8").with_source(error))?;
-    let lacks = |field: &str| {
-        Error::corrupt(format!("event {revision} of stream `{stream}` has no valid `{field}`"))
-    };
-    let system = |field: &str| event.system.get(field).map(String::as_str);
-    let id = event.id.and_then(uuid_from_wire).ok_or_else(|| lacks("id"))?;
-    let ticks: u64 = system("created")
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| lacks("metadata.created"))?;
-    Ok(RecordedEvent {
-        id,
-        stream: stream.into(),
-        revision,
-        event_type: system("type").ok_or_else(|| lacks("metadata.type"))?.into(),
-        is_json: system("content-type") == Some(CONTENT_JSON),
-        created: from_ticks(ticks).ok_or_else(|| lacks("metadata.created"))?,
-        position: Position { commit: event.commit_position, prepare: event.prepare_position },
-        data: event.data,
-        metadata: event.metadata,
-    })
-}
-
-/// The time `ticks` after 1970, in units of 100 ns.
-fn from_ticks(ticks: u64) -> Option<SystemTime> {
-    let nanos = (ticks % TICKS_PER_SECOND) * 100;
-    let since = Duration::new(ticks / TICKS_PER_SECOND, u32::try_from(nanos).ok()?);
-    UNIX_EPOCH.checked_add(since)
-}
-
-pub(crate) fn uuid_to_wire(id: Uuid) -> wire::Uuid {
-    let (high, low) = id.as_u64_pair();
-    let structured = wire::uuid::Structured { high: high.cast_signed(), low: low.cast_signed() };
-    wire::Uuid { form: Some(wire::uuid::Form::Structured(structured)) }
-}
-
-/// The id in either form of the wire; none when it is missing or invalid.
-pub(crate) fn uuid_from_wire(id: wire::Uuid) -> Option<Uuid> {
-    match id.form? {
-        wire::uuid::Form::Structured(structured) => Some(Uuid::from_u64_pair(
-            structured.high.cast_unsigned(),
-            structured.low.cast_unsigned(),
-        )),
-        wire::uuid::Form::Text(text) => Uuid::parse_str(&text).ok(),
-    }
-}
-
-pub(crate) fn stream_name(stream: &str) -> wire::StreamName {
-    wire::StreamName { name: Bytes::copy_from_slice(stream.as_bytes()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_created_time_keeps_its_hundred_nanoseconds() {
-        let created = from_ticks(17_630_000_001_234_567).unwrap();
-        let since = created.duration_since(UNIX_EPOCH).unwrap();
-        assert_eq!((since.as_secs(), since.subsec_nanos()), (1_763_000_000, 123_456_700));
-    }
-
-    #[test]
-    fn an_id_survives_both_forms_of_the_wire() {
-        let id = Uuid::new_v4();
-        assert_eq!(uuid_from_wire(uuid_to_wire(id)), Some(id));
-        let text = wire::Uuid { form: Some(wire::uuid::Form::Text(id.to_string())) };
-        assert_eq!(uuid_from_wire(text), Some(id));
-        let broken = wire::Uuid { form: Some(wire::uuid::Form::Text("no id".to_owned())) };
-        assert_eq!(uuid_from_wire(broken), None);
-    }
-
-    #[test]
-    fn an_event_without_a_created_time_is_corrupt_not_a_panic() {
-        let event = wire::RecordedEvent {
-            id: Some(uuid_to_wire(Uuid::new_v4())),
-            stream: Some(stream_name("a")),
-            revision: 3,
-            ..Default::default()
-        };
-        let error = recorded(event).unwrap_err();
-        assert_eq!(error.message(), "event 3 of stream `a` has no valid `metadata.created`");
     }
 }

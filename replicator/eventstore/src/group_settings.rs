@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::event::{ALL, Position, stream_name};
+use crate::event::{ALL, Position};
 use crate::read::{ReadFrom, all_from, stream_from};
 use crate::settings::ClientSettings;
 use crate::subscribe::{Filter, filter_to_wire};
@@ -133,7 +133,7 @@ impl GroupSettings {
             What::Stream(stream_from(stream, self.from))
         };
         // servers before 20.10 read the stream and its revision from these older fields
-        let stream_old = (stream != ALL).then(|| stream_name(stream));
+        let stream_old = (stream != ALL).then(|| stream.into());
         let options = create_req::Options {
             stream_old,
             group: group.to_owned(),
@@ -154,6 +154,8 @@ impl GroupSettings {
                 Error::rejected(format!("`{name}`: expected at most 24 days, actual {value:?}"))
             })
         };
+        let message_timeout = millis("message_timeout", self.message_timeout)?;
+        let checkpoint_after = millis("checkpoint_after", self.checkpoint_after)?;
         let (strategy_old, strategy) = match self.strategy {
             ConsumerStrategy::DispatchToSingle => (0, "DispatchToSingle"),
             ConsumerStrategy::RoundRobin => (1, "RoundRobin"),
@@ -176,14 +178,8 @@ impl GroupSettings {
             read_batch_size: number("read_batch_size", self.read_batch_size)?,
             history_buffer_size: number("history_buffer_size", self.history_buffer_size)?,
             strategy_old,
-            message_timeout: Some(MessageTimeout::MessageTimeoutMs(millis(
-                "message_timeout",
-                self.message_timeout,
-            )?)),
-            checkpoint_after: Some(CheckpointAfter::CheckpointAfterMs(millis(
-                "checkpoint_after",
-                self.checkpoint_after,
-            )?)),
+            message_timeout: Some(MessageTimeout::MessageTimeoutMs(message_timeout)),
+            checkpoint_after: Some(CheckpointAfter::CheckpointAfterMs(checkpoint_after)),
             consumer_strategy: strategy.to_owned(),
         })
     }

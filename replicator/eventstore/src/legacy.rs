@@ -2,10 +2,9 @@
 //! that the error can name the string to use instead. A TCP port does not tell the HTTP port, so
 //! the error proposes the usual one.
 
-use crate::connection_string::{NodeAddress, node};
+use crate::address::{NodeAddress, PORT};
 use crate::error::{Error, Result};
 
-const PORT: u16 = 2113;
 const KEYS: [&str; 5] =
     ["connectto=", "gossipseeds=", "heartbeattimeout=", "defaultusercredentials=", "clusterdns="];
 
@@ -44,7 +43,8 @@ impl Old {
         match name.trim().to_ascii_lowercase().as_str() {
             "connectto" => self.connect_to(value),
             "gossipseeds" => {
-                self.nodes = value.split(',').filter_map(|seed| node(seed, PORT).ok()).collect();
+                self.nodes =
+                    value.split(',').filter_map(|seed| NodeAddress::parse(seed).ok()).collect();
             }
             "defaultusercredentials" => self.credentials(value),
             "usesslconnection" => self.tls = value.eq_ignore_ascii_case("true"),
@@ -60,7 +60,7 @@ impl Old {
         }
         self.discover = scheme.eq_ignore_ascii_case("discover");
         let hosts = hosts.trim_end_matches('/').split(',');
-        self.nodes = hosts.filter_map(|host| node(host, PORT).ok()).collect();
+        self.nodes = hosts.filter_map(|host| NodeAddress::parse(host).ok()).collect();
         if !self.discover {
             self.nodes.iter_mut().for_each(|node| node.port = PORT);
         }

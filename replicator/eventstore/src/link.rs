@@ -2,7 +2,6 @@
 //! when it breaks; the next request opens a new one. A single node is retried without end, once per
 //! request.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +12,17 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-use crate::connection_string::{ConnectionString, NodeAddress};
+use crate::address::NodeAddress;
+use crate::connection_string::ConnectionString;
 use crate::connector::Connector;
 use crate::discovery::choose;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::ClientSettings;
-use crate::status::LeaderAt;
 use crate::wire;
 use crate::wire::gossip::gossip_client::GossipClient;
 
 /// A connection that is open, or was open when it was handed out.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Link {
     pub(crate) channel: Channel,
     node: NodeAddress,
@@ -72,29 +71,23 @@ impl Links {
         }
         let patience = self.settings.request_timeout.max(self.settings.connect_timeout);
         tokio::time::timeout(patience, self.make(doing)).await.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("{doing}: no connection to {} within {patience:?}", self.nodes()),
-            ))
+            let why = format!("no connection to {} within {patience:?}", self.nodes());
+            Err(Error::of(ErrorKind::Unavailable, doing, why))
         })
     }
 
     /// Drops `link`: later requests open a new connection, to `leader` if it is known.
-    pub(crate) fn discard(&self, link: &Link, leader: Option<LeaderAt>) {
-        let mut known = self.known();
+    pub(crate) fn discard(&self, link: &Link, leader: Option<NodeAddress>) {
+        let mut known = self.known.lock();
         if known.link.as_ref().is_some_and(|current| current.generation == link.generation) {
             known.link = None;
-            known.leader = leader.map(|LeaderAt { host, port }| NodeAddress { host, port });
+            known.leader = leader;
             tracing::debug!(node = %link.node, "connection given up");
         }
     }
 
-    fn known(&self) -> parking_lot::MutexGuard<'_, Known> {
-        self.known.lock()
-    }
-
     fn current(&self) -> Option<Link> {
-        self.known().link.clone()
+        self.known.lock().link.clone()
     }
 
     async fn make(&self, doing: &str) -> Result<Link> {
@@ -110,26 +103,19 @@ impl Links {
             match self.round(attempt).await {
                 Ok((node, channel)) => return Ok(self.keep(node, channel)),
                 Err(error) if error.kind() == ErrorKind::Unavailable => last = Some(error),
-                Err(error) => {
-                    let message = format!("{doing}: {}", error.message());
-                    return Err(Error::new(error.kind(), message).with_source(error));
-                }
+                Err(error) => return Err(error.of_call(doing)),
             }
         }
-        let mut message = format!("{doing}: ");
-        match last {
-            Some(error) => {
-                let attempts = self.settings.discover_attempts_max;
-                // writing into a string cannot fail
-                let _ = write!(message, "{error} ({attempts} attempts)");
-                Err(Error::new(ErrorKind::Unavailable, message).with_source(error))
-            }
-            None => Err(Error::new(ErrorKind::Unavailable, message + "no attempt is allowed")),
-        }
+        let attempts = self.settings.discover_attempts_max;
+        let Some(last) = last else {
+            return Err(Error::of(ErrorKind::Unavailable, doing, "no attempt is allowed"));
+        };
+        let why = format!("{last} ({attempts} attempts)");
+        Err(Error::of(ErrorKind::Unavailable, doing, why).with_source(last))
     }
 
     fn keep(&self, node: NodeAddress, channel: Channel) -> Link {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         known.generation += 1;
         tracing::debug!(%node, generation = known.generation, "connected");
         let link = Link { channel, node, generation: known.generation };
@@ -139,7 +125,7 @@ impl Links {
 
     /// Tries each known node once.
     async fn round(&self, attempt: u32) -> Result<(NodeAddress, Channel)> {
-        let leader = self.known().leader.take();
+        let leader = self.known.lock().leader.take();
         if let Some(leader) = leader {
             match self.connect(&leader).await {
                 Ok(channel) => return Ok((leader, channel)),
@@ -169,34 +155,25 @@ impl Links {
             request.metadata_mut().insert("authorization", value.clone());
         }
         let asked = async { GossipClient::new(channel.clone()).read(request).await };
-        let info = within(self.settings.gossip_timeout, asked)
-            .await
-            .ok_or_else(|| {
-                self.gossip_failed(seed, "no answer in time (setting `gossip_timeout`)")
-            })?
-            .map_err(|status| self.gossip_refused(seed, status))?
-            .into_inner();
+        let failed = |why: &str| {
+            Error::of(ErrorKind::Unavailable, &format!("cannot ask `{seed}` for its cluster"), why)
+        };
+        let info = match within(self.settings.gossip_timeout, asked).await {
+            Some(Ok(info)) => info.into_inner(),
+            Some(Err(status)) if says_denied(&status) => {
+                let why = "it does not accept the user and password of the connection string";
+                let error = Error::new(ErrorKind::AccessDenied, failed(why).message());
+                return Err(error.with_source(status));
+            }
+            Some(Err(status)) => return Err(failed(status.message())),
+            None => return Err(failed("no answer in time (setting `gossip_timeout`)")),
+        };
         let turn = usize::try_from(attempt).unwrap_or_default();
         let chosen = choose(&info.members, self.connection.node_preference, turn);
-        let node = chosen.ok_or_else(|| {
-            self.gossip_failed(seed, "no member of the cluster that is wanted is alive")
-        })?;
+        let none = || failed("no member of the cluster that is wanted is alive");
+        let node = chosen.ok_or_else(none)?;
         let channel = if node == *seed { channel } else { self.connect(&node).await? };
         Ok((node, channel))
-    }
-
-    fn gossip_refused(&self, seed: &NodeAddress, status: Status) -> Error {
-        if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
-            let message = format!(
-                "cannot ask `{seed}` for its cluster: it does not accept the user and password of the connection string"
-            );
-            return Error::new(ErrorKind::AccessDenied, message).with_source(status);
-        }
-        self.gossip_failed(seed, status.message())
-    }
-
-    fn gossip_failed(&self, seed: &NodeAddress, why: &str) -> Error {
-        Error::new(ErrorKind::Unavailable, format!("cannot ask `{seed}` for its cluster: {why}"))
     }
 
     async fn connect(&self, node: &NodeAddress) -> Result<Channel> {
@@ -233,6 +210,10 @@ impl Links {
     fn nodes(&self) -> String {
         self.connection.nodes.iter().map(|node| format!("`{node}`")).collect::<Vec<_>>().join(", ")
     }
+}
+
+fn says_denied(status: &Status) -> bool {
+    matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied)
 }
 
 /// The result of `future`; none when it takes longer than `limit`.

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use crate::client::EventStoreClient;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{AppendOutcome, ExpectedRevision, NewEvent};
-use crate::read::{Direction, ReadFrom};
 
 const TYPE: &str = "$metadata";
 
@@ -70,33 +69,27 @@ impl StreamMetadata {
 }
 
 impl EventStoreClient {
-    /// The metadata of a stream; empty when none was ever written.
+    /// The metadata of a stream; empty when none was ever written. A cancelled call leaves nothing
+    /// behind.
     ///
     /// # Errors
     /// The errors of a read; `Corrupt` when the metadata is not a JSON object.
     pub async fn stream_metadata(&self, stream: &str) -> Result<StreamMetadata> {
-        let name = format!("$${stream}");
-        let newest = self.read_stream(&name, Direction::Backwards, ReadFrom::End, 1, false).await?;
-        let newest = match newest.collect().await {
-            Ok(events) => events.into_iter().find_map(|event| event.event),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let newest = self.newest(&format!("$${stream}")).await?.and_then(|newest| newest.event);
         let Some(newest) = newest else { return Ok(StreamMetadata::default()) };
         let properties = match serde_json::from_slice(&newest.data) {
             Ok(Value::Object(properties)) => properties,
-            Ok(other) => {
-                let kind = kind(&other);
-                return Err(unreadable(stream).with_source(format!("it is {kind}")));
-            }
             Err(_) if newest.data.is_empty() => Map::new(),
+            Ok(other) => {
+                return Err(unreadable(stream).with_source(format!("it is {}", kind(&other))));
+            }
             Err(error) => return Err(unreadable(stream).with_source(error)),
         };
         Ok(StreamMetadata { revision: Some(newest.revision), properties })
     }
 
     /// Replaces the metadata of a stream, which need not exist. `expected` refers to the metadata's
-    /// own number, [`StreamMetadata::revision`].
+    /// own number, [`StreamMetadata::revision`]. A cancelled call may have written.
     ///
     /// # Errors
     /// The errors of an append.

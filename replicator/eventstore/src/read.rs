@@ -1,12 +1,10 @@
 //! Reads of existing events, forwards or backwards, up to a count.
 
-use std::fmt;
-
-use crate::append::position_from_wire;
 use crate::client::{EventStoreClient, Opened};
-use crate::error::{Error, ErrorKind, Result};
-use crate::event::{ALL, Position, ResolvedEvent, stream_name};
-use crate::link::{Link, within};
+use crate::conversion;
+use crate::error::{ErrorKind, Result};
+use crate::event::{ALL, Position, ResolvedEvent};
+use crate::messages::Messages;
 use crate::wire;
 use crate::wire::streams::read_req::{self, Control, Options, options};
 use crate::wire::streams::streams_client::StreamsClient;
@@ -33,16 +31,14 @@ pub enum ReadFrom<P> {
 }
 
 /// The events of a read, in the order of arrival.
+#[derive(Debug)]
 pub struct EventStream {
-    client: EventStoreClient,
-    doing: String,
-    messages: tonic::Streaming<ReadResp>,
-    link: Link,
+    messages: Messages<ReadResp>,
 }
 
 impl EventStoreClient {
     /// Reads at most `count` events of a stream. With `resolve_links`, links are resolved to their
-    /// targets.
+    /// targets. A cancelled call leaves nothing behind.
     ///
     /// # Errors
     /// The errors of [`EventStream::next`], which also reports a missing stream.
@@ -54,13 +50,12 @@ impl EventStoreClient {
         count: u64,
         resolve_links: bool,
     ) -> Result<EventStream> {
-        let doing = format!("read stream `{stream}`");
-        let what = stream_from(stream, from);
-        self.read(doing, options::What::Stream(what), direction, count, resolve_links).await
+        let what = options::What::Stream(stream_from(stream, from));
+        self.read(format!("read stream `{stream}`"), what, direction, count, resolve_links).await
     }
 
     /// Reads at most `count` events of the whole store. A backward read excludes the position
-    /// itself.
+    /// itself. A cancelled call leaves nothing behind.
     ///
     /// # Errors
     /// The errors of [`EventStream::next`].
@@ -73,6 +68,51 @@ impl EventStoreClient {
     ) -> Result<EventStream> {
         let what = options::What::All(all_from(from));
         self.read(format!("read `{ALL}`"), what, direction, count, resolve_links).await
+    }
+
+    /// At most `count` events of a stream, links not resolved; none of a stream that does not
+    /// exist. A cancelled call leaves nothing behind.
+    ///
+    /// # Errors
+    /// The errors of [`EventStream::next`], except that of a missing stream.
+    pub async fn read_if_there(
+        &self,
+        stream: &str,
+        direction: Direction,
+        from: ReadFrom<u64>,
+        count: u64,
+    ) -> Result<Vec<ResolvedEvent>> {
+        let events = match self.read_stream(stream, direction, from, count, false).await {
+            Ok(events) => events.collect().await,
+            Err(error) => Err(error),
+        };
+        match events {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    /// The newest entry of a stream or of `$all`, links not resolved; none when there is none. A
+    /// cancelled call leaves nothing behind.
+    ///
+    /// # Errors
+    /// The errors of [`EventStream::next`], except that of a missing stream.
+    pub async fn newest(&self, stream: &str) -> Result<Option<ResolvedEvent>> {
+        let backwards = Direction::Backwards;
+        let mut newest = match stream {
+            ALL => self.read_all(backwards, ReadFrom::End, 1, false).await?.collect().await?,
+            _ => self.read_if_there(stream, backwards, ReadFrom::End, 1).await?,
+        };
+        Ok(newest.pop())
+    }
+
+    /// Checks that the store answers, by reading one entry of its log. A cancelled call leaves
+    /// nothing behind.
+    ///
+    /// # Errors
+    /// The errors of a read.
+    pub async fn ping(&self) -> Result<()> {
+        self.newest(ALL).await.map(|_| ())
     }
 
     async fn read(
@@ -95,8 +135,8 @@ impl EventStoreClient {
             filtering: Some(options::Filtering::NoFilter(wire::Empty {})),
             ..common()
         };
-        let Opened { messages, link } = self.open_read(&doing, options).await?;
-        Ok(EventStream { client: self.clone(), doing, messages, link })
+        let opened = self.open_read(&doing, options).await?;
+        Ok(EventStream { messages: Messages::new(self, doing, opened) })
     }
 
     pub(crate) async fn open_read(
@@ -106,18 +146,12 @@ impl EventStoreClient {
     ) -> Result<Opened<ReadResp>> {
         let message = ReadReq { options: Some(options) };
         let bytes_max = self.settings().message_bytes_max;
-        let opened = self.open(doing, |link| {
+        self.open(doing, |link| {
             let request = self.request(message.clone());
             let client = StreamsClient::new(link.channel).max_decoding_message_size(bytes_max);
             async move { { client }.read(request).await }
-        });
-        opened.await.map_err(|error| not_a_write(doing, error))
-    }
-}
-
-impl fmt::Debug for EventStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EventStream({})", self.doing)
+        })
+        .await
     }
 }
 
@@ -128,25 +162,17 @@ impl EventStream {
     /// `NotFound` when the stream does not exist, `StreamDeleted`, `AccessDenied`; `Unavailable`
     /// when the connection breaks or no event arrives within `request_timeout`.
     pub async fn next(&mut self) -> Result<Option<ResolvedEvent>> {
-        let limit = self.client.settings().request_timeout;
-        loop {
-            let message = within(limit, self.messages.message()).await.ok_or_else(|| {
-                let why = format!("no event within {limit:?} (setting `request_timeout`)");
-                Error::new(ErrorKind::Unavailable, format!("{}: {why}", self.doing))
-            })?;
-            let message = message
-                .map_err(|status| self.client.ended(&self.doing, Some(status), &self.link))?;
-            let Some(message) = message else { return Ok(None) };
+        while let Some(message) = self.messages.next_soon().await? {
             match message.content {
                 Some(read_resp::Content::Event(event)) => return resolved(event).map(Some),
                 Some(read_resp::Content::StreamNotFound(_)) => {
-                    let message = format!("{}: the stream does not exist", self.doing);
-                    return Err(Error::new(ErrorKind::NotFound, message));
+                    return Err(self.messages.not_found());
                 }
                 // positions and notices that a read does not need
                 _ => {}
             }
         }
+        Ok(None)
     }
 
     /// All remaining events. A cancelled call loses the events that it had read.
@@ -162,23 +188,18 @@ impl EventStream {
     }
 }
 
-/// Turns a timeout into `Unavailable`, for opening a stream that only reads.
-pub(crate) fn not_a_write(doing: &str, error: Error) -> Error {
-    if error.kind() != ErrorKind::Timeout {
-        return error;
-    }
-    let message = format!("{doing}: no answer, or the connection broke");
-    Error::new(ErrorKind::Unavailable, message).with_source(error)
-}
-
 /// The options common to all reads.
 pub(crate) fn common() -> Options {
-    let structured = wire::uuid_form::Form::Structured(wire::Empty {});
     Options {
-        uuid: Some(wire::UuidForm { form: Some(structured) }),
+        uuid: Some(structured_ids()),
         control: Some(Control { compatibility: 1 }),
         ..Default::default()
     }
+}
+
+/// The form of ids in answers.
+pub(crate) fn structured_ids() -> wire::UuidForm {
+    wire::UuidForm { form: Some(wire::uuid_form::Form::Structured(wire::Empty {})) }
 }
 
 pub(crate) fn stream_from(stream: &str, from: ReadFrom<u64>) -> wire::StreamFrom {
@@ -188,7 +209,7 @@ pub(crate) fn stream_from(stream: &str, from: ReadFrom<u64>) -> wire::StreamFrom
         ReadFrom::End => From::End(wire::Empty {}),
         ReadFrom::At(revision) => From::Revision(revision),
     };
-    wire::StreamFrom { stream: Some(stream_name(stream)), from: Some(from) }
+    wire::StreamFrom { stream: Some(stream.into()), from: Some(from) }
 }
 
 pub(crate) fn all_from(from: ReadFrom<Position>) -> wire::AllFrom {
@@ -196,9 +217,7 @@ pub(crate) fn all_from(from: ReadFrom<Position>) -> wire::AllFrom {
     let from = match from {
         ReadFrom::Start => From::Start(wire::Empty {}),
         ReadFrom::End => From::End(wire::Empty {}),
-        ReadFrom::At(Position { commit, prepare }) => {
-            From::Position(wire::Position { commit, prepare })
-        }
+        ReadFrom::At(position) => From::Position(position.into()),
     };
     wire::AllFrom { from: Some(from), filtering: None }
 }
@@ -208,9 +227,5 @@ pub(crate) fn resolved(event: read_resp::Event) -> Result<ResolvedEvent> {
         Some(read_resp::event::Position::CommitPosition(commit)) => Some(commit),
         Some(read_resp::event::Position::NoPosition(_)) | None => None,
     };
-    ResolvedEvent::from_wire(event.event, event.link, commit)
-}
-
-pub(crate) fn checkpoint(checkpoint: read_resp::Checkpoint) -> Position {
-    position_from_wire(wire::Position { commit: checkpoint.commit, prepare: checkpoint.prepare })
+    conversion::resolved(event.event, event.link, commit)
 }

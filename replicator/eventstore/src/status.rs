@@ -8,17 +8,11 @@ use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
+use crate::address::NodeAddress;
 use crate::connector::ConnectFailed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::AppendOutcome;
 use crate::wire;
-
-/// The leader's address as reported by the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LeaderAt {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
 
 /// A classified status.
 #[derive(Debug)]
@@ -27,7 +21,7 @@ pub(crate) struct Failure {
     /// True when the connection is unusable.
     pub(crate) broken: bool,
     /// Set when another node must be asked.
-    pub(crate) leader: Option<LeaderAt>,
+    pub(crate) leader: Option<NodeAddress>,
 }
 
 /// Classifies `status`. The error begins with `doing`, for example "append to stream `a`".
@@ -35,13 +29,15 @@ pub(crate) fn failure(doing: &str, status: Status) -> Failure {
     if status.source().is_some() {
         return local(doing, status);
     }
-    let leader = leader(status.metadata());
-    let kind = exception_kind(status.metadata())
-        .unwrap_or_else(|| code_kind(status.code(), status.message()));
+    let (kind, why) = refusal(status.metadata()).unwrap_or_else(|| {
+        let kind = exception_kind(status.metadata())
+            .unwrap_or_else(|| code_kind(status.code(), status.message()));
+        (kind, by_code(&status))
+    });
     let broken = matches!(kind, ErrorKind::Unavailable | ErrorKind::NotLeader)
-        && exception(status.metadata()) != Some("persistent-subscription-dropped");
-    let error = Error::new(kind, format!("{doing}: {}", explain(&status)));
-    Failure { error, broken, leader }
+        && text(status.metadata(), "exception") != Some("persistent-subscription-dropped");
+    let leader = leader(status.metadata());
+    Failure { error: Error::of(kind, doing, why), broken, leader }
 }
 
 /// Classifies the error of one append of a batch. The type of the details names the error.
@@ -94,17 +90,17 @@ fn too_large(limit: &str) -> String {
 
 /// The failure of a connection, not of the request.
 fn local(doing: &str, status: Status) -> Failure {
-    if let Some(refused) = connect_failure(&status) {
-        let error = Error::new(ErrorKind::Unavailable, format!("{doing}: {refused}"));
-        return Failure { error, broken: true, leader: None };
-    }
-    // the server may have executed the request before the connection broke
-    let error = Error::new(
-        ErrorKind::Timeout,
-        format!("{doing}: the connection broke before the answer came, the outcome is unknown"),
-    )
-    .with_source(status);
+    let error = match connect_failure(&status) {
+        Some(refused) => Error::of(ErrorKind::Unavailable, doing, refused),
+        // the server may have executed the request before the connection broke
+        None => unknown(doing, "the connection broke before the answer came").with_source(status),
+    };
     Failure { error, broken: true, leader: None }
+}
+
+/// The error of a write that is perhaps done.
+pub(crate) fn unknown(doing: &str, why: &str) -> Error {
+    Error::of(ErrorKind::Timeout, doing, format!("{why}, the outcome is unknown"))
 }
 
 /// The message of the connector, if the connector failed.
@@ -119,26 +115,54 @@ pub(crate) fn connect_failure(error: &(dyn StdError + 'static)) -> Option<String
     None
 }
 
-fn exception(trailers: &MetadataMap) -> Option<&str> {
-    trailers.get("exception").and_then(|value| value.to_str().ok())
+fn text<'a>(trailers: &'a MetadataMap, name: &str) -> Option<&'a str> {
+    trailers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn exception_kind(trailers: &MetadataMap) -> Option<ErrorKind> {
-    Some(match exception(trailers)? {
-        "access-denied" => ErrorKind::AccessDenied,
-        "not-leader" => ErrorKind::NotLeader,
-        "stream-deleted" => ErrorKind::StreamDeleted,
-        "stream-not-found" | "persistent-subscription-does-not-exist" => ErrorKind::NotFound,
-        "persistent-subscription-exists" => ErrorKind::AlreadyExists,
-        "persistent-subscription-dropped" => ErrorKind::Unavailable,
-        "maximum-subscribers-reached"
-        | "maximum-append-size-exceeded"
-        | "maximum-append-event-size-exceeded"
-        | "missing-required-metadata-property"
-        | "invalid-transaction"
-        | "wrong-expected-version" => ErrorKind::Rejected,
+/// The kind and the reason of a refusal that the server names.
+fn refusal(trailers: &MetadataMap) -> Option<(ErrorKind, String)> {
+    let named = |name: &str| text(trailers, name).unwrap_or("unknown");
+    let (kind, why) = match text(trailers, "exception")? {
+        "access-denied" => (ErrorKind::AccessDenied, DENIED),
+        "not-leader" => (ErrorKind::NotLeader, "the node is not the leader"),
+        "stream-deleted" => (ErrorKind::StreamDeleted, TOMBSTONED),
+        "persistent-subscription-does-not-exist" => {
+            (ErrorKind::NotFound, "the group does not exist: create it first")
+        }
+        "persistent-subscription-exists" => (ErrorKind::AlreadyExists, "the group exists already"),
+        "persistent-subscription-dropped" => (
+            ErrorKind::Unavailable,
+            "the server dropped the consumer (the group was deleted, changed or restarted)",
+        ),
+        "maximum-subscribers-reached" => (
+            ErrorKind::Rejected,
+            "the group has all the consumers that its setting `max_subscriber_count` allows",
+        ),
+        "maximum-append-size-exceeded" => {
+            return Some((ErrorKind::Rejected, too_large(named("maximum-append-size"))));
+        }
+        "wrong-expected-version" => {
+            let why = format!(
+                "the stream is not at the expected revision (expected {}, actual {})",
+                named("expected-version"),
+                named("actual-version")
+            );
+            return Some((ErrorKind::Rejected, why));
+        }
         _ => return None,
-    })
+    };
+    Some((kind, why.to_owned()))
+}
+
+/// The kind of a refusal whose name says no more than its message.
+fn exception_kind(trailers: &MetadataMap) -> Option<ErrorKind> {
+    match text(trailers, "exception")? {
+        "stream-not-found" => Some(ErrorKind::NotFound),
+        "maximum-append-event-size-exceeded"
+        | "missing-required-metadata-property"
+        | "invalid-transaction" => Some(ErrorKind::Rejected),
+        _ => None,
+    }
 }
 
 /// The kind for a bare code. The text is used only because old servers return "unknown" for
@@ -157,37 +181,6 @@ fn code_kind(code: Code, message: &str) -> ErrorKind {
         Code::DataLoss => ErrorKind::Corrupt,
         Code::Unknown if message.contains("Timeout") => ErrorKind::Timeout,
         Code::Ok | Code::Unknown | Code::Internal => ErrorKind::Bug,
-    }
-}
-
-fn explain(status: &Status) -> String {
-    let trailers = status.metadata();
-    let named = |name: &str| {
-        trailers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("unknown").to_owned()
-    };
-    match exception(trailers) {
-        Some("access-denied") => DENIED.to_owned(),
-        Some("not-leader") => "the node is not the leader".to_owned(),
-        Some("stream-deleted") => TOMBSTONED.to_owned(),
-        Some("maximum-append-size-exceeded") => too_large(&named("maximum-append-size")),
-        Some("maximum-subscribers-reached") => {
-            "the group has all the consumers that its setting `max_subscriber_count` allows"
-                .to_owned()
-        }
-        Some("persistent-subscription-does-not-exist") => {
-            "the group does not exist: create it first".to_owned()
-        }
-        Some("persistent-subscription-exists") => "the group exists already".to_owned(),
-        Some("persistent-subscription-dropped") => {
-            "the server dropped the consumer (the group was deleted, changed or restarted)"
-                .to_owned()
-        }
-        Some("wrong-expected-version") => format!(
-            "the stream is not at the expected revision (expected {}, actual {})",
-            named("expected-version"),
-            named("actual-version")
-        ),
-        _ => by_code(status),
     }
 }
 
@@ -211,9 +204,8 @@ fn by_code(status: &Status) -> String {
     format!("the server answered {code:?}: {message}")
 }
 
-fn leader(trailers: &MetadataMap) -> Option<LeaderAt> {
-    let text = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok());
-    let host = text("leader-endpoint-host")?.to_owned();
-    let port = text("leader-endpoint-port")?.parse().ok()?;
-    Some(LeaderAt { host, port })
+fn leader(trailers: &MetadataMap) -> Option<NodeAddress> {
+    let host = text(trailers, "leader-endpoint-host")?.to_owned();
+    let port = text(trailers, "leader-endpoint-port")?.parse().ok()?;
+    Some(NodeAddress { host, port })
 }

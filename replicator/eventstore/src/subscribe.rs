@@ -1,14 +1,10 @@
 //! Catch-up subscriptions: all events after a position, then live events.
 
-use std::fmt;
-
-use tokio::time::Instant;
-
-use crate::client::{EventStoreClient, Opened};
-use crate::error::{Error, ErrorKind, Result};
+use crate::client::EventStoreClient;
+use crate::error::{Error, Result};
 use crate::event::{ALL, Position, ResolvedEvent};
-use crate::link::Link;
-use crate::read::{ReadFrom, all_from, checkpoint, common, resolved, stream_from};
+use crate::messages::Messages;
+use crate::read::{ReadFrom, all_from, common, resolved, stream_from};
 use crate::settings::ClientSettings;
 use crate::wire;
 use crate::wire::filter::{Expression, Subject, Window};
@@ -48,18 +44,14 @@ pub enum SubscriptionMessage {
 }
 
 /// A subscription that continues until it fails; it has no other end.
+#[derive(Debug)]
 pub struct Subscription {
-    client: EventStoreClient,
-    doing: String,
-    messages: tonic::Streaming<ReadResp>,
-    link: Link,
-    /// Deadline for the server's confirmation; none after it arrived.
-    confirmed_by: Option<Instant>,
+    messages: Messages<ReadResp>,
 }
 
 impl EventStoreClient {
     /// Subscribes to a stream, which may not exist yet: all events after revision `from`, or from
-    /// the start if `None`.
+    /// the start if `None`. A cancelled call leaves nothing behind.
     ///
     /// # Errors
     /// `Unavailable`, `NotLeader`, `AccessDenied`, `StreamDeleted`, here or from the first
@@ -81,10 +73,10 @@ impl EventStoreClient {
     }
 
     /// Subscribes to the whole store: all events that pass `filter`, after `from`, or from the
-    /// start if `None`.
+    /// start if `None`. A cancelled call leaves nothing behind.
     ///
+    /// # Errors
     /// The errors of [`Self::subscribe_stream`]; `Rejected` for an invalid regular expression.
-    /// As of [`Self::subscribe_stream`]; `Rejected` for an expression that the server cannot read.
     pub async fn subscribe_all(
         &self,
         from: Option<Position>,
@@ -106,15 +98,8 @@ impl EventStoreClient {
     }
 
     async fn subscribe(&self, doing: String, options: Options) -> Result<Subscription> {
-        let Opened { messages, link } = self.open_read(&doing, options).await?;
-        let confirmed_by = Some(self.now() + self.settings().request_timeout);
-        Ok(Subscription { client: self.clone(), doing, messages, link, confirmed_by })
-    }
-}
-
-impl fmt::Debug for Subscription {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Subscription({})", self.doing)
+        let opened = self.open_read(&doing, options).await?;
+        Ok(Subscription { messages: Messages::endless(self, doing, opened) })
     }
 }
 
@@ -127,47 +112,27 @@ impl Subscription {
     /// After an error a new subscription is needed.
     pub async fn next(&mut self) -> Result<SubscriptionMessage> {
         loop {
-            let message = self.message().await?;
-            match message.content {
+            let message = self.messages.next().await?;
+            return Ok(match message.content {
                 Some(read_resp::Content::Event(event)) => {
-                    return resolved(event).map(SubscriptionMessage::Event);
+                    SubscriptionMessage::Event(resolved(event)?)
                 }
                 Some(read_resp::Content::Confirmation(_)) => {
-                    self.confirmed_by = None;
-                    return Ok(SubscriptionMessage::Confirmed);
+                    self.messages.confirmed();
+                    SubscriptionMessage::Confirmed
                 }
                 Some(read_resp::Content::Checkpoint(at)) => {
-                    return Ok(SubscriptionMessage::Checkpoint(checkpoint(at)));
+                    let position = Position { commit: at.commit, prepare: at.prepare };
+                    SubscriptionMessage::Checkpoint(position)
                 }
-                Some(read_resp::Content::CaughtUp(_)) => return Ok(SubscriptionMessage::CaughtUp),
-                Some(read_resp::Content::FellBehind(_)) => {
-                    return Ok(SubscriptionMessage::FellBehind);
-                }
+                Some(read_resp::Content::CaughtUp(_)) => SubscriptionMessage::CaughtUp,
+                Some(read_resp::Content::FellBehind(_)) => SubscriptionMessage::FellBehind,
                 Some(read_resp::Content::StreamNotFound(_)) => {
-                    let message = format!("{}: the stream does not exist", self.doing);
-                    return Err(Error::new(ErrorKind::NotFound, message));
+                    return Err(self.messages.not_found());
                 }
                 // positions of the stream's ends, and messages of newer servers
-                _ => {}
-            }
-        }
-    }
-
-    async fn message(&mut self) -> Result<ReadResp> {
-        let message = match self.confirmed_by {
-            None => self.messages.message().await,
-            Some(deadline) => {
-                let first = tokio::time::timeout_at(deadline, self.messages.message());
-                first.await.map_err(|_| {
-                    let why = "the server did not confirm within the setting `request_timeout`";
-                    Error::new(ErrorKind::Unavailable, format!("{}: {why}", self.doing))
-                })?
-            }
-        };
-        match message {
-            Ok(Some(message)) => Ok(message),
-            Ok(None) => Err(self.client.ended(&self.doing, None, &self.link)),
-            Err(status) => Err(self.client.ended(&self.doing, Some(status), &self.link)),
+                _ => continue,
+            });
         }
     }
 }

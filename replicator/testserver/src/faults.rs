@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::io::Connections;
@@ -39,27 +39,27 @@ struct Armed {
 impl Faults {
     /// Writes the next `count` appends, and resets their connections before the answer.
     pub fn lose_replies(&self, count: u32) {
-        self.armed().lost_replies = count;
+        self.shared.armed.lock().lost_replies = count;
     }
 
     /// Does not write the next `count` appends, and resets their connections.
     pub fn lose_requests(&self, count: u32) {
-        self.armed().lost_requests = count;
+        self.shared.armed.lock().lost_requests = count;
     }
 
     /// Fails the next `count` requests as unavailable. `u32::MAX` means for ever, 0 ends it.
     pub fn unavailable(&self, count: u32) {
-        self.armed().unavailable = count;
+        self.shared.armed.lock().unavailable = count;
     }
 
     /// Delays every request by this time. Zero ends it.
     pub fn slow(&self, delay: Duration) {
-        self.armed().delay = delay;
+        self.shared.armed.lock().delay = delay;
     }
 
     /// Redirects requests that need the leader to `leader`. None makes this node the leader again.
     pub fn not_leader(&self, leader: Option<(String, u16)>) {
-        self.armed().leader = leader;
+        self.shared.armed.lock().leader = leader;
     }
 
     /// Ends all subscriptions, including those of groups, without an error.
@@ -69,17 +69,17 @@ impl Faults {
 
     /// Delivers the next `count` acknowledged messages of groups again.
     pub fn refuse_acks(&self, count: u32) {
-        self.armed().refused_acks = count;
+        self.shared.armed.lock().refused_acks = count;
     }
 
     /// Denies every user access to this stream; `allow` undoes it.
     pub fn deny(&self, stream: &str) {
-        self.armed().denied.insert(stream.to_owned());
+        self.shared.armed.lock().denied.insert(stream.to_owned());
     }
 
     /// Undoes [`Self::deny`].
     pub fn allow(&self, stream: &str) {
-        self.armed().denied.remove(stream);
+        self.shared.armed.lock().denied.remove(stream);
     }
 
     /// Breaks all connections.
@@ -100,7 +100,7 @@ impl Faults {
 
     /// Ends every lasting fault.
     pub fn clear(&self) {
-        *self.armed() = Armed::default();
+        *self.shared.armed.lock() = Armed::default();
         self.hold_requests(false);
         self.freeze(false);
     }
@@ -118,41 +118,37 @@ impl Faults {
     }
 
     pub(crate) fn delay(&self) -> Duration {
-        self.armed().delay
+        self.shared.armed.lock().delay
     }
 
     pub(crate) fn leader(&self) -> Option<(String, u16)> {
-        self.armed().leader.clone()
+        self.shared.armed.lock().leader.clone()
     }
 
     pub(crate) fn is_denied(&self, stream: &str) -> bool {
-        self.armed().denied.contains(stream)
+        self.shared.armed.lock().denied.contains(stream)
     }
 
     pub(crate) fn loses_reply(&self) -> bool {
-        take(&mut self.armed().lost_replies)
+        take(&mut self.shared.armed.lock().lost_replies)
     }
 
     pub(crate) fn loses_request(&self) -> bool {
-        take(&mut self.armed().lost_requests)
+        take(&mut self.shared.armed.lock().lost_requests)
     }
 
     pub(crate) fn is_unavailable(&self) -> bool {
-        take(&mut self.armed().unavailable)
+        take(&mut self.shared.armed.lock().unavailable)
     }
 
     pub(crate) fn refuses_ack(&self) -> bool {
-        take(&mut self.armed().refused_acks)
-    }
-
-    fn armed(&self) -> MutexGuard<'_, Armed> {
-        self.shared.armed.lock()
+        take(&mut self.shared.armed.lock().refused_acks)
     }
 }
 
 impl std::fmt::Debug for Faults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.armed().fmt(f)
+        self.shared.armed.lock().fmt(f)
     }
 }
 

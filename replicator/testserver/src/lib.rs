@@ -3,7 +3,6 @@
 #![doc = include_str!("../README.md")]
 
 mod accept;
-mod control;
 mod faults;
 mod group;
 mod io;
@@ -14,9 +13,7 @@ mod server;
 mod service;
 mod settings;
 mod store;
-mod uuids;
 
-pub use control::{COMMANDS, serve};
 pub use faults::Faults;
 pub use server::TestServer;
 pub use settings::{ClusterMember, ServerSettings, TlsFiles};

@@ -4,16 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use antiphon_eventstore::Credentials;
-use antiphon_eventstore_testserver::{
-    COMMANDS, ClusterMember, ServerSettings, TestServer, TlsFiles, serve,
-};
+use antiphon_eventstore_testserver::{ClusterMember, ServerSettings, TestServer, TlsFiles};
 use clap::Parser;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// An event store for tests: speaks the gRPC protocol of EventStoreDB and KurrentDB.
 #[derive(Parser)]
-#[command(after_help = format!("Commands of --control, one a line: {COMMANDS}"))]
 struct Arguments {
     /// Address to listen at; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:2113")]
@@ -33,18 +29,12 @@ struct Arguments {
     /// The key of the certificate, in PEM form
     #[arg(long, requires = "certificate")]
     key: Option<String>,
-    /// Accept commands for faults at this address
-    #[arg(long)]
-    control: Option<String>,
     /// HOST:PORT by which other machines reach the server, if not the address to listen at
     #[arg(long)]
     advertise: Option<String>,
     /// The largest append in bytes
     #[arg(long, default_value_t = ServerSettings::default().append_bytes_max)]
     append_bytes_max: usize,
-    /// Link events to `$et-<type>` too
-    #[arg(long)]
-    link_types: bool,
 }
 
 #[tokio::main]
@@ -64,7 +54,6 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), String> {
-    let control = arguments.control.clone();
     let seed = arguments.seed_customers;
     let mut server =
         TestServer::start(settings(arguments)?).await.map_err(|error| error.to_string())?;
@@ -75,15 +64,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     // otherwise the first process of a container ignores the signal
     let mut terminated =
         signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
-    let controlled = async {
-        let Some(address) = control else { return std::future::pending().await };
-        let failed = |error: std::io::Error| format!("`--control` `{address}`: {error}");
-        let listener = TcpListener::bind(&address).await.map_err(failed)?;
-        say(&format!("control at {}", listener.local_addr().map_err(failed)?))?;
-        serve(listener, server.faults().clone()).await.map_err(failed)
-    };
     tokio::select! {
-        outcome = controlled => outcome?,
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|error| error.to_string())?,
         _ = terminated.recv() => {}
     }
@@ -109,7 +90,6 @@ fn settings(arguments: Arguments) -> Result<ServerSettings, String> {
         credentials,
         tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
         append_bytes_max: arguments.append_bytes_max,
-        link_types: arguments.link_types,
         members: members.into_iter().collect(),
         ..ServerSettings::default()
     })

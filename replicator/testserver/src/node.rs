@@ -18,9 +18,8 @@ use crate::faults::Faults;
 use crate::group::{Command, run};
 use crate::io::ConnectionHandle;
 use crate::refusal;
-use crate::service::group_record::filter;
 use crate::settings::ServerSettings;
-use crate::store::{GroupKey, GroupRecord, Store};
+use crate::store::{EventFilter, GroupKey, GroupRecord, Store};
 
 /// Largest number of commands that wait for a group.
 const COMMANDS_MAX: usize = 1024;
@@ -114,21 +113,21 @@ impl Node {
     pub(crate) fn start_group(&self, record: GroupRecord) {
         let key = record.key();
         // the filter was checked when the group was created
-        let filter = record.filter.clone().and_then(|given| filter(given).ok());
+        let filter = record.filter.clone().and_then(|given| EventFilter::from_wire(given).ok());
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let store = Arc::clone(&self.store);
         let run = run(store, self.faults.clone(), record, filter, receiver);
         let task = task::spawn("persistent subscription group", run);
-        self.running().insert(key, RunningGroup { commands, task });
+        self.groups.lock().insert(key, RunningGroup { commands, task });
     }
 
     pub(crate) fn group(&self, key: &GroupKey) -> Option<mpsc::Sender<Command>> {
-        self.running().get(key).map(|group| group.commands.clone())
+        self.groups.lock().get(key).map(|group| group.commands.clone())
     }
 
     /// Stops a group and notifies its consumers.
     pub(crate) async fn drop_group(&self, key: &GroupKey) {
-        let group = self.running().remove(key);
+        let group = self.groups.lock().remove(key);
         if let Some(RunningGroup { commands, task }) = group {
             // a task that has ended has notified them already
             let _ = commands.send(Command::Drop).await;
@@ -136,18 +135,10 @@ impl Node {
         }
     }
 
-    pub(crate) fn all_groups(&self) -> Vec<mpsc::Sender<Command>> {
-        self.running().values().map(|group| group.commands.clone()).collect()
-    }
-
     /// Aborts the groups as if the process died: nothing more is stored.
     pub(crate) fn abort_groups(&self) {
-        let groups = std::mem::take(&mut *self.running());
+        let groups = std::mem::take(&mut *self.groups.lock());
         groups.values().for_each(|group| group.task.abort());
-    }
-
-    fn running(&self) -> MutexGuard<'_, BTreeMap<GroupKey, RunningGroup>> {
-        self.groups.lock()
     }
 }
 

@@ -1,9 +1,7 @@
 //! The server's refusals: a code, a message, and the trailers by which clients tell them apart.
 
-use antiphon_eventstore::Error;
+use antiphon_eventstore::{Error, ExpectedRevision};
 use tonic::{Code, Status};
-
-use crate::store::Expected;
 
 fn refusal(code: Code, message: String, trailers: &[(&'static str, &str)]) -> Status {
     let mut status = Status::new(code, message);
@@ -68,12 +66,16 @@ pub(crate) fn lacks_property(name: &str) -> Status {
     refusal(Code::InvalidArgument, message, &trailers)
 }
 
-pub(crate) fn wrong_version(stream: &str, expected: Expected, current: Option<u64>) -> Status {
+pub(crate) fn wrong_version(
+    stream: &str,
+    expected: ExpectedRevision,
+    current: Option<u64>,
+) -> Status {
     let expected = match expected {
-        Expected::Any => "-2".to_owned(),
-        Expected::NoStream => "-1".to_owned(),
-        Expected::StreamExists => "-4".to_owned(),
-        Expected::Exact(revision) => revision.to_string(),
+        ExpectedRevision::Any => "-2".to_owned(),
+        ExpectedRevision::NoStream => "-1".to_owned(),
+        ExpectedRevision::StreamExists => "-4".to_owned(),
+        ExpectedRevision::Exact(revision) => revision.to_string(),
     };
     let actual = current.map_or("-1".to_owned(), |current| current.to_string());
     let trailers = [

@@ -10,8 +10,8 @@ use antiphon_eventstore::wire::gossip::gossip_server::GossipServer;
 use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptionsServer;
 use antiphon_eventstore::wire::server_features::server_features_server::ServerFeaturesServer;
 use antiphon_eventstore::wire::streams::streams_server::StreamsServer;
-use antiphon_eventstore::{Error, ErrorKind, NewEvent, Result};
-use parking_lot::{Mutex, MutexGuard};
+use antiphon_eventstore::{Error, ErrorKind, ExpectedRevision, NewEvent, Result};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,13 +19,12 @@ use tonic::transport::Server;
 
 use crate::accept::{acceptor, incoming};
 use crate::faults::Faults;
-use crate::group::Command;
 use crate::node::Node;
 use crate::service::about::AboutService;
 use crate::service::persistent::PersistentService;
 use crate::service::streams::StreamsService;
 use crate::settings::ServerSettings;
-use crate::store::{Appended, Event, Expected, Store};
+use crate::store::{Appended, Store};
 
 /// A running event store. Dropping it stops it like a crash.
 pub struct TestServer {
@@ -50,7 +49,7 @@ const WINDOW_BYTES: u32 = 4 << 20;
 const RESET_INTERVAL: Duration = Duration::from_millis(50);
 
 impl TestServer {
-    /// Starts a server.
+    /// Starts a server. A cancelled call leaves nothing running.
     ///
     /// # Errors
     /// `Rejected` for settings out of range, `Unavailable` when the address or the file cannot be
@@ -87,7 +86,8 @@ impl TestServer {
         &self.faults
     }
 
-    /// Stops it like a crash: connections break, nothing more is stored, the data stays.
+    /// Stops it like a crash: connections break, nothing more is stored, the data stays. After a
+    /// cancelled call connections may be open still.
     pub async fn stop(&mut self) {
         let Some(Running { node, stop, mut task }) = self.running.take() else { return };
         node.abort_groups();
@@ -105,7 +105,8 @@ impl TestServer {
         }
     }
 
-    /// Starts again on the same port with the same data. Stops first if it runs.
+    /// Starts again on the same port with the same data. Stops first if it runs. A cancelled call
+    /// may leave it stopped.
     ///
     /// # Errors
     /// `Unavailable` when the port is taken.
@@ -115,22 +116,12 @@ impl TestServer {
         self.run(listener)
     }
 
-    /// Delivers all unanswered messages of groups again.
-    pub async fn redeliver(&self) {
-        let groups = self.running.iter().flat_map(|running| running.node.all_groups());
-        for group in groups.collect::<Vec<_>>() {
-            // a dropped group has no message to deliver
-            let _ = group.send(Command::Redeliver).await;
-        }
-    }
-
     /// Appends without a client, at any current revision of the stream.
     ///
     /// # Errors
     /// `StreamDeleted`; `Unavailable` when the file cannot be written.
     pub fn append(&self, stream: &str, events: Vec<NewEvent>) -> Result<()> {
-        let events = events.into_iter().map(event).collect();
-        match self.store().append(stream, Expected::Any, events)? {
+        match self.store.lock().append(stream, ExpectedRevision::Any, events)? {
             Appended::Tombstoned => {
                 let message = format!("append to stream `{stream}`: it was deleted for ever");
                 Err(Error::new(ErrorKind::StreamDeleted, message))
@@ -139,30 +130,15 @@ impl TestServer {
         }
     }
 
-    /// Removes entries from `$all` that are no longer readable in their streams. Returns their
-    /// number.
-    pub fn scavenge(&self) -> usize {
-        self.store().scavenge()
-    }
-
     /// Number of entries in the log, including links.
     pub fn log_length(&self) -> usize {
-        self.store().len()
-    }
-
-    fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock()
+        self.store.lock().log().len()
     }
 
     fn run(&mut self, listener: TcpListener) -> Result<()> {
         let acceptor = self.settings.tls.as_ref().map(acceptor).transpose()?;
-        let node = Node::new(
-            self.settings.clone(),
-            self.address,
-            self.faults.clone(),
-            Arc::clone(&self.store),
-        );
-        let node = Arc::new(node);
+        let (settings, faults) = (self.settings.clone(), self.faults.clone());
+        let node = Arc::new(Node::new(settings, self.address, faults, Arc::clone(&self.store)));
         node.start_groups();
         let bytes_max = self.settings.message_bytes_max;
         let router = Server::builder()
@@ -204,9 +180,4 @@ async fn listen(address: &str) -> Result<TcpListener> {
 fn unusable(address: &str, error: std::io::Error) -> Error {
     let message = format!("`listen`: cannot listen at `{address}`: {error}");
     Error::new(ErrorKind::Unavailable, message).with_source(error)
-}
-
-fn event(new: NewEvent) -> Event {
-    let NewEvent { id, event_type, is_json, data, metadata } = new;
-    Event { id, event_type, is_json, data, metadata }
 }

@@ -22,8 +22,6 @@ pub struct ServerSettings {
     pub remembered_ids_max: usize,
     /// True when events are linked to `$ce-<category>`.
     pub link_categories: bool,
-    /// True when events are linked to `$et-<type>`.
-    pub link_types: bool,
     /// The largest accepted message in bytes.
     pub message_bytes_max: usize,
     /// Longest time for which a fault holds a request. Then it fails as unavailable.
@@ -64,7 +62,6 @@ impl Default for ServerSettings {
             append_bytes_max: 1 << 20,
             remembered_ids_max: 1_000_000,
             link_categories: true,
-            link_types: false,
             message_bytes_max: 32 << 20,
             hold_max: Duration::from_secs(300),
             members: Vec::new(),

@@ -71,8 +71,6 @@ pub(crate) enum Input {
         ids: Vec<Uuid>,
         reason: String,
     },
-    /// Deliver all messages that are out again, as after a timeout.
-    Redeliver,
     Tick,
 }
 
@@ -148,11 +146,7 @@ impl Group {
             Input::Ack(ids) => ids.iter().for_each(|id| self.settle(*id)),
             Input::Retry(ids) => ids.iter().for_each(|id| self.retry(*id, &mut effects)),
             Input::Park { ids, reason } => self.park(&ids, &reason, &mut effects),
-            Input::Redeliver => {
-                let ids: Vec<Uuid> = self.out.keys().copied().collect();
-                ids.iter().for_each(|id| self.retry(*id, &mut effects));
-            }
-            Input::Tick => self.expire(now, &mut effects),
+            Input::Tick => self.retry_where(|out| out.until <= now, &mut effects),
         }
         self.push(now, &mut effects);
         if cfg!(debug_assertions) {
@@ -205,9 +199,7 @@ impl Group {
     }
 
     fn disconnect(&mut self, consumer: u64, effects: &mut Vec<Effect>) {
-        let lost = self.out.iter().filter(|(_, out)| out.consumer == consumer);
-        let lost: Vec<Uuid> = lost.map(|(id, _)| *id).collect();
-        lost.iter().for_each(|id| self.retry(*id, effects));
+        self.retry_where(|out| out.consumer == consumer, effects);
         self.consumers.retain(|known| known.id != consumer);
     }
 
@@ -245,10 +237,10 @@ impl Group {
         }
     }
 
-    fn expire(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let late = self.out.iter().filter(|(_, out)| out.until <= now);
-        let late: Vec<Uuid> = late.map(|(id, _)| *id).collect();
-        late.iter().for_each(|id| self.retry(*id, effects));
+    fn retry_where(&mut self, is_wanted: impl Fn(&Out) -> bool, effects: &mut Vec<Effect>) {
+        let wanted = self.out.iter().filter(|(_, out)| is_wanted(out));
+        let ids: Vec<Uuid> = wanted.map(|(id, _)| *id).collect();
+        ids.iter().for_each(|id| self.retry(*id, effects));
     }
 
     fn push(&mut self, now: Instant, effects: &mut Vec<Effect>) {

@@ -1,7 +1,11 @@
 //! Persistent subscription groups: the rules in [`core`], and the task that reads, sends and
 //! stores.
 
+mod command;
 pub(crate) mod core;
+mod settings;
 mod task;
 
-pub(crate) use task::{Answer, Command, Consumer, GroupStatus, run};
+pub(crate) use command::{Answer, Command, Consumer, GroupStatus, formed};
+pub(crate) use settings::{message_timeout_ms, strategy_name};
+pub(crate) use task::run;

@@ -39,11 +39,10 @@ impl gossip_server::Gossip for AboutService {
 }
 
 fn member(index: usize, told: &ClusterMember) -> Member {
-    let low = i64::try_from(index).unwrap_or_default() + 1;
-    let structured = wire::uuid::Structured { high: 0x4000, low };
+    let id = uuid::Uuid::from_u64_pair(0x4000, index as u64 + 1);
     let state = if told.is_leader { member::State::Leader } else { member::State::Follower };
     Member {
-        instance_id: Some(wire::Uuid { form: Some(wire::uuid::Form::Structured(structured)) }),
+        instance_id: Some(id.into()),
         time_stamp: i64::try_from(now_ticks()).unwrap_or_default(),
         state: state.into(),
         is_alive: told.is_alive,
@@ -74,7 +73,6 @@ impl server_features_server::ServerFeatures for AboutService {
             method(groups, "getinfo", &kinds),
             method(groups, "replayparked", &kinds),
             method(groups, "list", &kinds),
-            method(groups, "restartsubsystem", &[]),
         ];
         let writes = ["append", "batchappend", "delete", "tombstone"];
         methods.extend(writes.map(|name| method(streams, name, &[])));

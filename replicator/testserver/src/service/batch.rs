@@ -1,42 +1,43 @@
 //! Appends over one stream of requests, answered one by one in order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use antiphon_eventstore::wire;
-use antiphon_eventstore::wire::streams::batch_append_req::options::Expected as WireExpected;
-use antiphon_eventstore::wire::streams::{
-    BatchAppendReq, BatchAppendResp, batch_append_req, batch_append_resp,
-};
+use antiphon_eventstore::wire::expected_stream::Expected;
+use antiphon_eventstore::wire::streams::{BatchAppendReq, BatchAppendResp, batch_append_resp};
+use antiphon_eventstore::{ExpectedRevision, NewEvent};
 use futures::stream;
 use prost::Message;
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
-use super::streams::{Parts, StreamsService, event, written};
-use super::{Answers, name};
+use super::request::{Answers, name, required};
+use super::write::{event, expected, write, written};
 use crate::io::ConnectionHandle;
+use crate::node::Node;
 use crate::refusal;
-use crate::store::{Appended, Event, Expected};
-use crate::uuids::uuid;
+use crate::store::Appended;
 
 /// Largest number of incomplete batches on one stream of requests.
 const OPEN_MAX: usize = 1024;
 
 struct Session {
-    service: StreamsService,
+    node: Arc<Node>,
     requests: Streaming<BatchAppendReq>,
     connection: Option<ConnectionHandle>,
-    parts: Parts,
+    /// Incomplete batches by their id: the options, the events and the size of all.
+    parts: BTreeMap<Uuid, (wire::ExpectedStream, Vec<NewEvent>, usize)>,
     over: bool,
 }
 
 pub(super) fn answers(
-    service: StreamsService,
+    node: Arc<Node>,
     requests: Streaming<BatchAppendReq>,
     connection: Option<ConnectionHandle>,
 ) -> Answers<BatchAppendResp> {
     let parts = BTreeMap::new();
-    let session = Session { service, requests, connection, parts, over: false };
+    let session = Session { node, requests, connection, parts, over: false };
     Box::pin(stream::unfold(session, |mut session| async move {
         let answer = session.answer().await?;
         session.over = answer.is_err();
@@ -63,8 +64,7 @@ impl Session {
     /// Adds a part. After the last part of a batch, writes it and returns the answer.
     fn take(&mut self, request: BatchAppendReq) -> Result<Option<BatchAppendResp>, Status> {
         let correlation = request.correlation_id.clone();
-        let id =
-            correlation.as_ref().map(uuid).ok_or_else(|| refusal::malformed("correlation id"))?;
+        let id = required(correlation.as_ref().and_then(wire::Uuid::id), "correlation id")?;
         self.collect(id, request.options, request.events)?;
         if !request.is_final {
             return Ok(None);
@@ -85,7 +85,7 @@ impl Session {
     fn collect(
         &mut self,
         id: Uuid,
-        options: Option<batch_append_req::Options>,
+        options: Option<wire::ExpectedStream>,
         events: Vec<wire::NewEvent>,
     ) -> Result<(), Status> {
         if let Some(options) = options {
@@ -94,12 +94,11 @@ impl Session {
             }
             self.parts.insert(id, (options, Vec::new(), 0));
         }
-        let (_, collected, bytes) =
-            self.parts.get_mut(&id).ok_or_else(|| refusal::malformed("options"))?;
+        let (_, collected, bytes) = required(self.parts.get_mut(&id), "options")?;
         for given in events {
             *bytes += given.data.len() + given.metadata.len();
             // a batch that is too large is refused at its end, but not kept until then
-            if *bytes <= self.service.bytes_max() {
+            if *bytes <= self.node.settings.append_bytes_max {
                 collected.push(event(given)?);
             }
         }
@@ -109,12 +108,12 @@ impl Session {
     fn write(
         &self,
         stream: &str,
-        wanted: Option<WireExpected>,
-        events: Vec<Event>,
+        wanted: Option<Expected>,
+        events: Vec<NewEvent>,
         bytes: usize,
     ) -> Result<batch_append_resp::Result, Status> {
         use batch_append_resp::Result as Answer;
-        let bytes_max = self.service.bytes_max();
+        let bytes_max = self.node.settings.append_bytes_max;
         if bytes > bytes_max {
             let details = wire::MaximumAppendSizeExceeded {
                 bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
@@ -122,36 +121,26 @@ impl Session {
             let status = refusal::too_large(bytes_max);
             return Ok(Answer::Error(refused(&status, "MaximumAppendSizeExceeded", &details)));
         }
-        let expected = match wanted.ok_or_else(|| refusal::malformed("expected stream position"))? {
-            WireExpected::Revision(revision) => Expected::Exact(revision),
-            WireExpected::NoStream(_) => Expected::NoStream,
-            WireExpected::Any(_) => Expected::Any,
-            WireExpected::StreamExists(_) => Expected::StreamExists,
-        };
-        let reset = || {
-            if let Some(connection) = &self.connection {
-                connection.reset();
-            }
-        };
-        let appended = self.service.write(stream, expected, events, reset);
-        Ok(match appended {
+        let expected = expected(wanted)?;
+        let appended = write(&self.node, stream, expected, events, self.connection.as_ref());
+        let appended = match appended {
             Err(status) if status.code() == Code::PermissionDenied => {
-                Answer::Error(refused(&status, "AccessDenied", &wire::Empty {}))
+                return Ok(Answer::Error(refused(&status, "AccessDenied", &wire::Empty {})));
             }
-            Err(status) => return Err(status),
-            Ok(Appended::Tombstoned) => {
-                let status = refusal::stream_deleted(stream);
-                let stream = wire::StreamName { name: stream.to_owned().into() };
-                // the details have the stream's name in field 1, as this message does
-                let details = wire::StreamFrom { stream: Some(stream), from: None };
-                Answer::Error(refused(&status, "StreamDeleted", &details))
-            }
-            Ok(Appended::Wrong { current }) => {
+            other => other?,
+        };
+        Ok(match (appended, written(appended)) {
+            (_, Some(written)) => Answer::Success(written),
+            (Appended::Wrong { current }, None) => {
                 let status = refusal::wrong_version(stream, expected, current);
                 let details = details(expected, current);
                 Answer::Error(refused(&status, "WrongExpectedVersion", &details))
             }
-            Ok(appended) => Answer::Success(written(appended)),
+            _ => {
+                // the details have the stream's name in field 1, as this message does
+                let details = wire::StreamFrom { stream: Some(stream.into()), from: None };
+                Answer::Error(refused(&refusal::stream_deleted(stream), "StreamDeleted", &details))
+            }
         })
     }
 }
@@ -167,26 +156,26 @@ fn refused(status: &Status, name: &str, details: &impl Message) -> batch_append_
     }
 }
 
-fn details(expected: Expected, current: Option<u64>) -> wire::WrongExpectedVersion {
+fn details(expected: ExpectedRevision, current: Option<u64>) -> wire::WrongExpectedVersion {
     use wire::wrong_expected_version::{Current, Expected as Is};
     let empty = wire::Empty {};
     wire::WrongExpectedVersion {
         current: Some(current.map_or(Current::CurrentNoStream(empty), Current::CurrentRevision)),
         expected: Some(match expected {
-            Expected::Any => Is::ExpectedAny(empty),
-            Expected::NoStream => Is::ExpectedNoStream(empty),
-            Expected::StreamExists => Is::ExpectedStreamExists(empty),
-            Expected::Exact(revision) => Is::ExpectedRevision(revision),
+            ExpectedRevision::Any => Is::ExpectedAny(empty),
+            ExpectedRevision::NoStream => Is::ExpectedNoStream(empty),
+            ExpectedRevision::StreamExists => Is::ExpectedStreamExists(empty),
+            ExpectedRevision::Exact(revision) => Is::ExpectedRevision(revision),
         }),
     }
 }
 
-fn echoed(expected: WireExpected) -> batch_append_resp::Expected {
+fn echoed(expected: Expected) -> batch_append_resp::Expected {
     use batch_append_resp::Expected as Echo;
     match expected {
-        WireExpected::Revision(revision) => Echo::Revision(revision),
-        WireExpected::NoStream(empty) => Echo::NoStream(empty),
-        WireExpected::Any(empty) => Echo::Any(empty),
-        WireExpected::StreamExists(empty) => Echo::StreamExists(empty),
+        Expected::Revision(revision) => Echo::Revision(revision),
+        Expected::NoStream(empty) => Echo::NoStream(empty),
+        Expected::Any(empty) => Echo::Any(empty),
+        Expected::StreamExists(empty) => Echo::StreamExists(empty),
     }
 }

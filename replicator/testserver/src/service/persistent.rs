@@ -8,20 +8,33 @@ use antiphon_eventstore::wire;
 use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptions;
 use antiphon_eventstore::wire::persistent_subscriptions::{
     CreateReq, DeleteReq, GetInfoReq, GetInfoResp, ListReq, ListResp, ReadReq, ReadResp,
-    ReplayParkedReq, delete_req, get_info_req, list_req, read_req, read_resp, replay_parked_req,
+    ReplayParkedReq, delete_req, get_info_req, read_req, read_resp, replay_parked_req,
 };
 use futures::stream;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
 
-use super::{Answers, name};
+use super::group_info::info;
+use super::group_record::record;
+use super::request::{Answers, name, required, wants_text};
 use crate::group::{Answer, Command, Consumer};
 use crate::node::Node;
 use crate::refusal;
 use crate::store::{GroupKey, GroupRecord};
-use crate::uuids::{uuid, wants_text};
 
 pub(crate) struct PersistentService(pub(crate) Arc<Node>);
+
+/// The stream, or `$all`, that a request names.
+macro_rules! source {
+    ($what:path, $given:expr) => {{
+        use $what as What;
+        match required($given, "stream or all")? {
+            What::Stream(stream) => name(Some(stream))?,
+            What::All(_) => ALL.to_owned(),
+        }
+    }};
+}
 
 /// Number of messages beyond a consumer's buffer that its connection can hold, for redeliveries
 /// after a timeout.
@@ -33,7 +46,7 @@ impl PersistentSubscriptions for PersistentService {
 
     async fn create(&self, request: Request<CreateReq>) -> Result<Response<wire::Empty>, Status> {
         self.0.admit(&request).await?;
-        let record = self.record(request.into_inner())?;
+        let record = record(self.0.store().log(), request.into_inner())?;
         let key = record.key();
         if self.0.store().group(&key).is_some() {
             return Err(refusal::group_exists(&key.0, &key.1));
@@ -45,7 +58,7 @@ impl PersistentSubscriptions for PersistentService {
 
     async fn update(&self, request: Request<CreateReq>) -> Result<Response<wire::Empty>, Status> {
         self.0.admit(&request).await?;
-        let mut record = self.record(request.into_inner())?;
+        let mut record = record(self.0.store().log(), request.into_inner())?;
         let key = record.key();
         self.known(&key)?;
         self.0.drop_group(&key).await;
@@ -60,14 +73,9 @@ impl PersistentSubscriptions for PersistentService {
     }
 
     async fn delete(&self, request: Request<DeleteReq>) -> Result<Response<wire::Empty>, Status> {
-        use delete_req::options::What;
         self.0.admit(&request).await?;
-        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
-        let stream = match options.what {
-            Some(What::Stream(stream)) => name(Some(stream))?,
-            Some(What::All(_)) => ALL.to_owned(),
-            None => return Err(refusal::malformed("stream or all")),
-        };
+        let options = required(request.into_inner().options, "options")?;
+        let stream = source!(delete_req::options::What, options.what);
         let key = (stream, options.group);
         let mut record = self.known(&key)?;
         self.0.drop_group(&key).await;
@@ -80,18 +88,13 @@ impl PersistentSubscriptions for PersistentService {
         &self,
         request: Request<Streaming<ReadReq>>,
     ) -> Result<Response<Self::ReadStream>, Status> {
-        use read_req::options::What;
         self.0.admit(&request).await?;
         let mut requests = request.into_inner();
         let first = requests.message().await?.and_then(|first| first.content);
         let Some(read_req::Content::Options(options)) = first else {
             return Err(refusal::malformed("options"));
         };
-        let stream = match options.what {
-            Some(What::Stream(stream)) => name(Some(stream))?,
-            Some(What::All(_)) => ALL.to_owned(),
-            None => return Err(refusal::malformed("stream or all")),
-        };
+        let stream = source!(read_req::options::What, options.what);
         self.0.allow(&stream)?;
         let key = (stream, options.group);
         let group = self.0.group(&key).ok_or_else(|| refusal::no_group(&key.0, &key.1))?;
@@ -117,30 +120,21 @@ impl PersistentSubscriptions for PersistentService {
         &self,
         request: Request<GetInfoReq>,
     ) -> Result<Response<GetInfoResp>, Status> {
-        use get_info_req::options::What;
         self.0.admit(&request).await?;
-        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
-        let stream = match options.what {
-            Some(What::Stream(stream)) => name(Some(stream))?,
-            Some(What::All(_)) => ALL.to_owned(),
-            None => return Err(refusal::malformed("stream or all")),
-        };
+        let options = required(request.into_inner().options, "options")?;
+        let stream = source!(get_info_req::options::What, options.what);
         let record = self.known(&(stream, options.group))?;
-        Ok(Response::new(GetInfoResp { info: Some(self.info(&record).await) }))
+        Ok(Response::new(GetInfoResp { info: Some(info(&self.0, &record).await) }))
     }
 
     async fn replay_parked(
         &self,
         request: Request<ReplayParkedReq>,
     ) -> Result<Response<wire::Empty>, Status> {
-        use replay_parked_req::options::{Limit, What};
+        use replay_parked_req::options::Limit;
         self.0.admit(&request).await?;
-        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
-        let stream = match options.what {
-            Some(What::Stream(stream)) => name(Some(stream))?,
-            Some(What::All(_)) => ALL.to_owned(),
-            None => return Err(refusal::malformed("stream or all")),
-        };
+        let options = required(request.into_inner().options, "options")?;
+        let stream = source!(replay_parked_req::options::What, options.what);
         let limit = match options.limit {
             Some(Limit::StopAt(limit)) => u64::try_from(limit).ok(),
             Some(Limit::NoLimit(_)) | None => None,
@@ -155,43 +149,13 @@ impl PersistentSubscriptions for PersistentService {
     }
 
     async fn list(&self, request: Request<ListReq>) -> Result<Response<ListResp>, Status> {
-        use list_req::options::What;
-        use list_req::source::What as Of;
         self.0.admit(&request).await?;
-        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
-        let wanted = match options.what {
-            Some(What::Everything(_)) => None,
-            Some(What::Source(list_req::Source { what: Some(Of::Stream(stream)) })) => {
-                Some(name(Some(stream))?)
-            }
-            Some(What::Source(list_req::Source { what: Some(Of::All(_)) })) => Some(ALL.to_owned()),
-            Some(What::Source(_)) | None => return Err(refusal::malformed("list option")),
-        };
         let records: Vec<GroupRecord> = self.0.store().groups().cloned().collect();
         let mut groups = Vec::new();
         for record in records {
-            if wanted.as_ref().is_none_or(|wanted| *wanted == record.stream) {
-                groups.push(self.info(&record).await);
-            }
-        }
-        if groups.is_empty() && wanted.is_some() {
-            return Err(refusal::no_group(wanted.as_deref().unwrap_or_default(), "(any)"));
+            groups.push(info(&self.0, &record).await);
         }
         Ok(Response::new(ListResp { groups }))
-    }
-
-    /// Drops all consumers, and restarts the groups at their checkpoints.
-    async fn restart_subsystem(
-        &self,
-        request: Request<wire::Empty>,
-    ) -> Result<Response<wire::Empty>, Status> {
-        self.0.admit(&request).await?;
-        let records: Vec<GroupRecord> = self.0.store().groups().cloned().collect();
-        for record in &records {
-            self.0.drop_group(&record.key()).await;
-        }
-        self.0.start_groups();
-        Ok(Response::new(wire::Empty {}))
     }
 }
 
@@ -228,9 +192,9 @@ async fn take_answers(id: u64, mut requests: Streaming<ReadReq>, group: mpsc::Se
     use read_req::nack::Action;
     while let Ok(Some(request)) = requests.message().await {
         let answer = match request.content {
-            Some(read_req::Content::Ack(ack)) => Answer::Done(ack.ids.iter().map(uuid).collect()),
+            Some(read_req::Content::Ack(ack)) => Answer::Done(ids(&ack.ids)),
             Some(read_req::Content::Nack(nack)) => {
-                let ids = nack.ids.iter().map(uuid).collect();
+                let ids = ids(&nack.ids);
                 match nack.action() {
                     Action::Park => Answer::Park(ids, nack.reason),
                     Action::Skip => Answer::Done(ids),
@@ -246,4 +210,8 @@ async fn take_answers(id: u64, mut requests: Streaming<ReadReq>, group: mpsc::Se
     }
     // a group that is gone has no consumers left
     let _ = group.send(Command::Disconnect { id }).await;
+}
+
+fn ids(ids: &[wire::Uuid]) -> Vec<Uuid> {
+    ids.iter().filter_map(wire::Uuid::id).collect()
 }

@@ -9,11 +9,11 @@ use futures::stream;
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::Answers;
+use super::request::Answers;
+use crate::group::formed;
 use crate::node::Node;
 use crate::refusal;
 use crate::store::{EventFilter, Found, StreamPage, now_ticks, position};
-use crate::uuids::formed;
 
 /// Largest number of entries read while the store is locked.
 const PAGE: usize = 256;
@@ -132,12 +132,15 @@ impl Reader {
                 let scan = if filter.is_some() { PAGE } else { count };
                 let scan = scan.min(usize::try_from(until_report).unwrap_or(usize::MAX));
                 let index = usize::try_from(from).unwrap_or(usize::MAX);
-                let store = self.node.store();
-                let (mut found, next) =
-                    store.read_all(self.forwards, index, scan, filter.as_ref(), self.resolve);
+                let (mut found, next, end) = {
+                    let store = self.node.store();
+                    let (log, filter) = (store.log(), filter.as_ref());
+                    let (found, next) =
+                        log.read_all(self.forwards, index, scan, filter, self.resolve);
+                    (found, next, log.len() as u64)
+                };
                 found.truncate(left);
-                let moved = (next as u64).abs_diff(from.min(store.len() as u64));
-                drop(store);
+                let moved = (next as u64).abs_diff(from.min(end));
                 self.note_scanned(moved, next);
                 if moved == 0 {
                     return Ok(false);
@@ -153,13 +156,13 @@ impl Reader {
 
     fn fill_stream(&mut self, name: &str, from: u64, count: usize) -> Result<bool, Status> {
         let live = matches!(self.end, End::Never(_));
-        let page = self.node.store().read_stream(name, self.forwards, from, count, self.resolve);
+        let (forwards, resolve) = (self.forwards, self.resolve);
+        let page = self.node.store().log().read_stream(name, forwards, from, count, resolve);
         match page {
             StreamPage::Tombstoned => Err(refusal::stream_deleted(name)),
             StreamPage::Missing if live => Ok(false),
             StreamPage::Missing => {
-                let stream = wire::StreamName { name: name.to_owned().into() };
-                let missing = read_resp::StreamNotFound { stream: Some(stream) };
+                let missing = read_resp::StreamNotFound { stream: Some(name.into()) };
                 self.queue.push_back(content(read_resp::Content::StreamNotFound(missing)));
                 self.next = None;
                 Ok(true)

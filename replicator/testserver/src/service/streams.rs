@@ -1,26 +1,25 @@
 //! Reads, subscriptions, appends, deletes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use antiphon_eventstore::wire;
-use antiphon_eventstore::wire::expected_stream::Expected as WireExpected;
-use antiphon_eventstore::wire::streams::append_resp::{success, wrong_expected_version};
+use antiphon_eventstore::wire::streams::append_resp::wrong_expected_version;
 use antiphon_eventstore::wire::streams::read_req::{self, options};
 use antiphon_eventstore::wire::streams::{
     AppendReq, AppendResp, BatchAppendReq, BatchAppendResp, DeleteReq, DeleteResp, ReadReq,
-    ReadResp, append_req, append_resp, batch_append_req, delete_resp, streams_server,
+    ReadResp, append_req, append_resp, delete_resp, streams_server,
 };
+use antiphon_eventstore::{ExpectedRevision, NewEvent};
 use tonic::{Request, Response, Status, Streaming};
-use uuid::Uuid;
 
+use super::batch;
 use super::reader::{End, Live, Reader, Source};
-use super::{Answers, batch, name};
+use super::request::{Answers, name, required, wants_text};
+use super::write::{event, expected, write, written};
 use crate::node::{Node, connection};
 use crate::refusal;
-use crate::service::group_record::filter;
-use crate::store::{Appended, Deletion, Event, Expected, place_after, place_at};
-use crate::uuids::{uuid, wants_text};
+use crate::store::{Appended, Deletion, EventFilter, Log, place_after, place_at};
 
 pub(crate) struct StreamsService(pub(crate) Arc<Node>);
 
@@ -31,7 +30,7 @@ impl streams_server::Streams for StreamsService {
 
     async fn read(&self, request: Request<ReadReq>) -> Result<Response<Self::ReadStream>, Status> {
         self.0.admit(&request).await?;
-        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
+        let options = required(request.into_inner().options, "options")?;
         Ok(Response::new(self.reader(options)?.answers()))
     }
 
@@ -44,12 +43,15 @@ impl streams_server::Streams for StreamsService {
         let (options, events) = self.collect(request.into_inner()).await?;
         let stream = name(options.stream)?;
         let expected = expected(options.expected)?;
-        let appended = self.write(&stream, expected, events, || {
-            if let Some(connection) = &connection {
-                connection.reset();
+        let appended = write(&self.0, &stream, expected, events, connection.as_ref())?;
+        let result = match (appended, written(appended)) {
+            (_, Some(written)) => append_resp::Result::Success(written),
+            (Appended::Wrong { current }, None) => {
+                append_resp::Result::WrongExpectedVersion(wrong(expected, current))
             }
-        })?;
-        answer(&stream, expected, appended).map(Response::new)
+            _ => return Err(refusal::stream_deleted(&stream)),
+        };
+        Ok(Response::new(AppendResp { result: Some(result) }))
     }
 
     async fn batch_append(
@@ -58,8 +60,8 @@ impl streams_server::Streams for StreamsService {
     ) -> Result<Response<Self::BatchAppendStream>, Status> {
         self.0.admit(&request).await?;
         let connection = connection(&request);
-        let service = Self(Arc::clone(&self.0));
-        Ok(Response::new(batch::answers(service, request.into_inner(), connection)))
+        let node = Arc::clone(&self.0);
+        Ok(Response::new(batch::answers(node, request.into_inner(), connection)))
     }
 
     async fn delete(&self, request: Request<DeleteReq>) -> Result<Response<DeleteResp>, Status> {
@@ -72,52 +74,26 @@ impl streams_server::Streams for StreamsService {
 }
 
 impl StreamsService {
-    /// Writes, unless a fault prevents it. `reset` breaks the connection.
-    pub(super) fn write(
-        &self,
-        stream: &str,
-        expected: Expected,
-        events: Vec<Event>,
-        reset: impl Fn(),
-    ) -> Result<Appended, Status> {
-        self.0.allow(stream)?;
-        if self.0.faults.loses_request() {
-            reset();
-            return Err(refusal::not_ready());
-        }
-        let appended = self.0.store().append(stream, expected, events);
-        let appended = appended.map_err(|error| refusal::failed(&error))?;
-        if self.0.faults.loses_reply() {
-            reset();
-            return Err(refusal::not_ready());
-        }
-        Ok(appended)
-    }
-
-    pub(super) fn bytes_max(&self) -> usize {
-        self.0.settings.append_bytes_max
-    }
-
     async fn collect(
         &self,
         mut messages: Streaming<AppendReq>,
-    ) -> Result<(wire::ExpectedStream, Vec<Event>), Status> {
+    ) -> Result<(wire::ExpectedStream, Vec<NewEvent>), Status> {
         let mut options = None;
         let mut events = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, bytes_max) = (0, self.0.settings.append_bytes_max);
         while let Some(message) = messages.message().await? {
-            match message.content.ok_or_else(|| refusal::malformed("content"))? {
+            match required(message.content, "content")? {
                 append_req::Content::Options(given) => options = Some(given),
                 append_req::Content::Event(given) => {
                     bytes += given.data.len() + given.metadata.len();
-                    if bytes > self.bytes_max() {
-                        return Err(refusal::too_large(self.bytes_max()));
+                    if bytes > bytes_max {
+                        return Err(refusal::too_large(bytes_max));
                     }
                     events.push(event(given)?);
                 }
             }
         }
-        Ok((options.ok_or_else(|| refusal::malformed("options"))?, events))
+        Ok((required(options, "options")?, events))
     }
 
     async fn remove(
@@ -126,7 +102,7 @@ impl StreamsService {
         how: Deletion,
     ) -> Result<Response<DeleteResp>, Status> {
         self.0.admit(&request).await?;
-        let options = request.into_inner().options.ok_or_else(|| refusal::malformed("options"))?;
+        let options = required(request.into_inner().options, "options")?;
         let stream = name(options.stream)?;
         self.0.allow(&stream)?;
         let expected = expected(options.expected)?;
@@ -138,10 +114,7 @@ impl StreamsService {
                 let at = wire::Position { commit: position, prepare: position };
                 Ok(Response::new(DeleteResp { at: Some(delete_resp::At::Position(at)) }))
             }
-            Appended::Repeated { .. } => {
-                let at = delete_resp::At::NoPosition(wire::Empty {});
-                Ok(Response::new(DeleteResp { at: Some(at) }))
-            }
+            Appended::Repeated { .. } => Ok(Response::new(DeleteResp { at: None })),
         }
     }
 
@@ -150,30 +123,31 @@ impl StreamsService {
         let text_ids = wants_text(options.uuid.as_ref());
         let forwards = options.direction() == read_req::Direction::Forwards;
         let tells = options.control.is_some_and(|control| control.compatibility >= 1);
-        let end = match options.amount {
-            Some(options::Amount::Count(count)) => End::After(count),
-            Some(options::Amount::Subscription(_)) => End::Never(Live::new(node, tells)),
-            None => return Err(refusal::malformed("count or subscription")),
+        let end = match required(options.amount, "count or subscription")? {
+            options::Amount::Count(count) => End::After(count),
+            options::Amount::Subscription(_) => End::Never(Live::new(node, tells)),
         };
         let live = matches!(end, End::Never(_));
         if live && !forwards {
             return Err(refusal::invalid("a subscription reads forwards only"));
         }
-        let (source, next) = match options.what {
-            None => return Err(refusal::malformed("stream or all")),
-            Some(options::What::Stream(from)) => {
+        let (source, next) = match required(options.what, "stream or all")? {
+            options::What::Stream(from) => {
                 let stream = name(from.stream)?;
                 node.allow(&stream)?;
-                let next = self.stream_start(&stream, from.from, live)?;
+                let from = required(from.from, "revision, start or end")?;
+                let next = stream_start(node.store().log(), &stream, from, live);
                 (Source::Stream(stream), next)
             }
-            Some(options::What::All(from)) => {
+            options::What::All(from) => {
                 node.allow(antiphon_eventstore::ALL)?;
-                let next = self.all_start(from.from, live)?;
+                let from = required(from.from, "position, start or end")?;
+                let next = all_start(node.store().log(), from, live);
                 let (filter, checkpoint_interval) = match options.filtering {
                     Some(options::Filtering::Filter(given)) => {
                         let interval = checkpoint_interval(&given);
-                        (Some(filter(given)?), interval)
+                        let filter = EventFilter::from_wire(given);
+                        (Some(filter.map_err(|why| refusal::invalid(&why))?), interval)
                     }
                     Some(options::Filtering::NoFilter(_)) | None => (None, u64::MAX),
                 };
@@ -192,32 +166,26 @@ impl StreamsService {
             unreported: 0,
         })
     }
+}
 
-    fn stream_start(
-        &self,
-        stream: &str,
-        from: Option<wire::stream_from::From>,
-        live: bool,
-    ) -> Result<u64, Status> {
-        use wire::stream_from::From;
-        let after_last = || self.0.store().visible(stream).map_or(0, |visible| visible.last + 1);
-        match from.ok_or_else(|| refusal::malformed("revision, start or end"))? {
-            From::Revision(revision) if live => Ok(revision.saturating_add(1)),
-            From::Revision(revision) => Ok(revision),
-            From::Start(_) => Ok(0),
-            From::End(_) if live => Ok(after_last()),
-            From::End(_) => Ok(u64::MAX),
-        }
+fn stream_start(log: &Log, stream: &str, from: wire::stream_from::From, live: bool) -> u64 {
+    use wire::stream_from::From;
+    match from {
+        From::Revision(revision) if live => revision.saturating_add(1),
+        From::Revision(revision) => revision,
+        From::Start(_) => 0,
+        From::End(_) if live => log.end_of(stream),
+        From::End(_) => u64::MAX,
     }
+}
 
-    fn all_start(&self, from: Option<wire::all_from::From>, live: bool) -> Result<u64, Status> {
-        use wire::all_from::From;
-        match from.ok_or_else(|| refusal::malformed("position, start or end"))? {
-            From::Position(position) if live => Ok(place_after(position.commit)),
-            From::Position(position) => Ok(place_at(position.commit)),
-            From::Start(_) => Ok(0),
-            From::End(_) => Ok(self.0.store().len() as u64),
-        }
+fn all_start(log: &Log, from: wire::all_from::From, live: bool) -> u64 {
+    use wire::all_from::From;
+    match from {
+        From::Position(position) if live => place_after(position.commit),
+        From::Position(position) => place_at(position.commit),
+        From::Start(_) => 0,
+        From::End(_) => log.len() as u64,
     }
 }
 
@@ -230,84 +198,17 @@ fn checkpoint_interval(filter: &wire::Filter) -> u64 {
     (window * u64::from(filter.checkpoint_interval_multiplier)).max(1)
 }
 
-pub(super) fn event(given: wire::NewEvent) -> Result<Event, Status> {
-    let property = |name: &str| given.system.get(name).filter(|value| !value.is_empty());
-    let event_type = property("type").ok_or_else(|| refusal::lacks_property("type"))?;
-    let content =
-        property("content-type").ok_or_else(|| refusal::lacks_property("content-type"))?;
-    let id = given.id.as_ref().map(uuid).filter(|id| *id != Uuid::nil());
-    Ok(Event {
-        id: id.ok_or_else(|| refusal::malformed("id"))?,
-        event_type: event_type.as_str().into(),
-        is_json: content == "application/json",
-        // copied, because a slice would keep the whole message in memory
-        data: bytes::Bytes::copy_from_slice(&given.data),
-        metadata: bytes::Bytes::copy_from_slice(&given.metadata),
-    })
-}
-
-fn expected(given: Option<WireExpected>) -> Result<Expected, Status> {
-    Ok(match given.ok_or_else(|| refusal::malformed("expected stream revision"))? {
-        WireExpected::Revision(revision) => Expected::Exact(revision),
-        WireExpected::NoStream(_) => Expected::NoStream,
-        WireExpected::Any(_) => Expected::Any,
-        WireExpected::StreamExists(_) => Expected::StreamExists,
-    })
-}
-
-fn answer(stream: &str, expected: Expected, appended: Appended) -> Result<AppendResp, Status> {
-    let result = match appended {
-        Appended::Tombstoned => return Err(refusal::stream_deleted(stream)),
-        Appended::Written { .. } | Appended::Repeated { .. } => {
-            append_resp::Result::Success(written(appended))
-        }
-        Appended::Wrong { current } => {
-            append_resp::Result::WrongExpectedVersion(wrong(expected, current))
-        }
-    };
-    Ok(AppendResp { result: Some(result) })
-}
-
-pub(super) fn written(appended: Appended) -> append_resp::Success {
-    let (last, at) = match appended {
-        Appended::Written { last, position } => {
-            let at = wire::Position { commit: position, prepare: position };
-            (last, success::At::Position(at))
-        }
-        Appended::Repeated { last } => (last, success::At::NoPosition(wire::Empty {})),
-        Appended::Wrong { .. } | Appended::Tombstoned => {
-            (0, success::At::NoPosition(wire::Empty {}))
-        }
-    };
-    append_resp::Success { current: Some(success::Current::CurrentRevision(last)), at: Some(at) }
-}
-
-fn wrong(expected: Expected, current: Option<u64>) -> append_resp::WrongExpectedVersion {
-    use wrong_expected_version::{Current, CurrentOld, Expected as Is, ExpectedOld};
+fn wrong(expected: ExpectedRevision, current: Option<u64>) -> append_resp::WrongExpectedVersion {
+    use wrong_expected_version::{Current, Expected as Is};
     let empty = wire::Empty {};
     append_resp::WrongExpectedVersion {
-        current_old: Some(match current {
-            Some(current) => CurrentOld::CurrentRevisionOld(current),
-            None => CurrentOld::NoStreamOld(empty),
-        }),
-        expected_old: match expected {
-            Expected::Any => Some(ExpectedOld::AnyOld(empty)),
-            Expected::NoStream => None,
-            Expected::StreamExists => Some(ExpectedOld::StreamExistsOld(empty)),
-            Expected::Exact(revision) => Some(ExpectedOld::ExpectedRevisionOld(revision)),
-        },
-        current: Some(match current {
-            Some(current) => Current::CurrentRevision(current),
-            None => Current::NoStream(empty),
-        }),
+        current: Some(current.map_or(Current::NoStream(empty), Current::CurrentRevision)),
         expected: Some(match expected {
-            Expected::Any => Is::ExpectedAny(empty),
-            Expected::NoStream => Is::ExpectedNoStream(empty),
-            Expected::StreamExists => Is::ExpectedStreamExists(empty),
-            Expected::Exact(revision) => Is::ExpectedRevision(revision),
+            ExpectedRevision::Any => Is::ExpectedAny(empty),
+            ExpectedRevision::NoStream => Is::ExpectedNoStream(empty),
+            ExpectedRevision::StreamExists => Is::ExpectedStreamExists(empty),
+            ExpectedRevision::Exact(revision) => Is::ExpectedRevision(revision),
         }),
+        ..Default::default()
     }
 }
-
-/// Incomplete batches by their id.
-pub(super) type Parts = BTreeMap<Uuid, (batch_append_req::Options, Vec<Event>, usize)>;

@@ -2,23 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use uuid::Uuid;
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_eventstore::NewEvent;
 
 use super::metadata::Limits;
 
 /// The index of a stream.
 pub(super) type StreamId = usize;
-
-/// An event as written by a client.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Event {
-    pub(crate) id: Uuid,
-    pub(crate) event_type: Arc<str>,
-    pub(crate) is_json: bool,
-    pub(crate) data: Bytes,
-    pub(crate) metadata: Bytes,
-}
 
 /// An entry of the log.
 pub(super) struct Entry {
@@ -29,22 +19,31 @@ pub(super) struct Entry {
 }
 
 pub(super) enum Body {
-    Event(Box<Event>),
+    Event(Box<NewEvent>),
     /// A link of a projection to another index of the log. Its event is created when it is read.
     Link(usize),
-    /// Scavenged.
-    Gone,
 }
 
 pub(super) struct Stream {
     pub(super) name: Arc<str>,
-    pub(super) wire_name: Bytes,
     /// Indexes in the log, by revision.
     pub(super) places: Vec<usize>,
     pub(super) limits: Limits,
     pub(super) tombstoned: bool,
     /// The stream of links to this stream, so that it is looked up only once.
     pub(super) category: Option<StreamId>,
+}
+
+impl Stream {
+    pub(super) fn new(name: Arc<str>) -> Self {
+        let limits = Limits::default();
+        Self { name, places: Vec::new(), limits, tombstoned: false, category: None }
+    }
+
+    /// The number of the last event; none for an empty stream.
+    pub(super) fn last(&self) -> Option<u64> {
+        (self.places.len() as u64).checked_sub(1)
+    }
 }
 
 /// Distance between positions, so that clients do not rely on dense ones.
@@ -65,21 +64,7 @@ pub(crate) fn place_after(position: u64) -> u64 {
     position / STRIDE
 }
 
-impl Stream {
-    pub(super) fn new(name: Arc<str>) -> Self {
-        let wire_name = super::name_bytes(&name);
-        Self {
-            name,
-            wire_name,
-            places: Vec::new(),
-            limits: Limits::default(),
-            tombstoned: false,
-            category: None,
-        }
-    }
-
-    /// The number of the last event; none for an empty stream.
-    pub(super) fn last(&self) -> Option<u64> {
-        (self.places.len() as u64).checked_sub(1)
-    }
+/// The current time in ticks of 100 ns since 1970, as on the wire.
+pub(crate) fn now_ticks() -> u64 {
+    SystemClock.wall().as_micros() * 10
 }

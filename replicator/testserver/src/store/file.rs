@@ -13,15 +13,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use antiphon_eventstore::{Error, ErrorKind, Result};
+use antiphon_eventstore::{Error, ErrorKind, NewEvent, Result};
 use bytes::Bytes;
 use prost::Message;
 use uuid::Uuid;
 use xxhash_rust::xxh64::xxh64;
 
-use super::Store;
-use super::entry::Event;
-use super::groups::GroupRecord;
+use super::group_record::GroupRecord;
 
 const HEAD: usize = 8;
 
@@ -33,20 +31,22 @@ pub(super) struct LogFile {
     length: u64,
 }
 
+/// A record of the file: events, or a group.
 #[derive(Clone, PartialEq, Message)]
-struct Record {
+pub(super) struct Record {
     #[prost(message, optional, tag = "1")]
-    written: Option<Written>,
+    pub(super) written: Option<Written>,
     #[prost(message, optional, tag = "2")]
-    group: Option<GroupRecord>,
+    pub(super) group: Option<GroupRecord>,
 }
 
+/// The events of one append.
 #[derive(Clone, PartialEq, Message)]
-struct Written {
+pub(super) struct Written {
     #[prost(string, tag = "1")]
-    stream: String,
+    pub(super) stream: String,
     #[prost(uint64, tag = "2")]
-    created: u64,
+    pub(super) created: u64,
     #[prost(message, repeated, tag = "3")]
     events: Vec<WrittenEvent>,
 }
@@ -65,9 +65,26 @@ struct WrittenEvent {
     metadata: Bytes,
 }
 
-impl Store {
-    /// Loads the file, and appends to it from now on.
-    pub(super) fn load(&mut self, path: &Path) -> Result<()> {
+impl Written {
+    pub(super) fn new(stream: &str, created: u64, events: &[NewEvent]) -> Self {
+        let events = events.iter().map(|event| WrittenEvent {
+            id: Bytes::copy_from_slice(event.id.as_bytes()),
+            event_type: event.event_type.to_string(),
+            is_json: event.is_json,
+            data: event.data.clone(),
+            metadata: event.metadata.clone(),
+        });
+        Self { stream: stream.to_owned(), created, events: events.collect() }
+    }
+
+    pub(super) fn events(self) -> Result<Vec<NewEvent>> {
+        self.events.into_iter().map(event).collect()
+    }
+}
+
+impl LogFile {
+    /// Opens a file to append to it. Passes each of its records to `replay`, in order.
+    pub(super) fn open(path: &Path, mut replay: impl FnMut(Record) -> Result<()>) -> Result<Self> {
         let failed = |error| unusable(&path.display().to_string(), error);
         let mut file =
             OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
@@ -76,51 +93,17 @@ impl Store {
         let bytes = Bytes::from(bytes);
         let mut at = 0;
         while let Some((record, end)) = record_at(&bytes, at) {
-            self.replay(record)?;
+            replay(record)?;
             at = end;
         }
         if at < bytes.len() {
             tracing::warn!(path = %path.display(), bytes = bytes.len() - at, "torn end cut off");
             file.set_len(at as u64).map_err(failed)?;
         }
-        self.file = Some(LogFile { file, path: path.display().to_string(), length: at as u64 });
-        self.announce();
-        Ok(())
+        Ok(Self { file, path: path.display().to_string(), length: at as u64 })
     }
 
-    pub(super) fn persist(&mut self, stream: &str, created: u64, events: &[Event]) -> Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let events = events.iter().map(|event| WrittenEvent {
-            id: Bytes::copy_from_slice(event.id.as_bytes()),
-            event_type: event.event_type.to_string(),
-            is_json: event.is_json,
-            data: event.data.clone(),
-            metadata: event.metadata.clone(),
-        });
-        let written = Written { stream: stream.to_owned(), created, events: events.collect() };
-        file.append(&Record { written: Some(written), group: None })
-    }
-
-    pub(super) fn persist_group(&mut self, record: &GroupRecord) -> Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        file.append(&Record { written: None, group: Some(record.clone()) })
-    }
-
-    fn replay(&mut self, record: Record) -> Result<()> {
-        if let Some(Written { stream, created, events }) = record.written {
-            let events = events.into_iter().map(event).collect::<Result<Vec<_>>>()?;
-            let stream = self.id_of(&stream);
-            self.write(stream, created, events);
-        }
-        if let Some(group) = record.group {
-            self.apply_group(group);
-        }
-        Ok(())
-    }
-}
-
-impl LogFile {
-    fn append(&mut self, record: &Record) -> Result<()> {
+    pub(super) fn append(&mut self, record: &Record) -> Result<()> {
         let body = record.encode_to_vec();
         let length = u32::try_from(body.len()).map_err(|_| {
             Error::new(ErrorKind::Rejected, "an append of 4 GiB does not fit the file")
@@ -157,13 +140,13 @@ fn check(body: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-fn event(written: WrittenEvent) -> Result<Event> {
+fn event(written: WrittenEvent) -> Result<NewEvent> {
     let id = Uuid::from_slice(&written.id).map_err(|error| {
         Error::new(ErrorKind::Corrupt, "an event of the file has no id").with_source(error)
     })?;
     // copied, because a slice would keep the whole file in memory
     let own = |bytes: Bytes| Bytes::copy_from_slice(&bytes);
-    Ok(Event {
+    Ok(NewEvent {
         id,
         event_type: written.event_type.into(),
         is_json: written.is_json,

@@ -1,5 +1,7 @@
 //! The filter on `$all` of a reader.
 
+use antiphon_eventstore::wire::Filter;
+use antiphon_eventstore::wire::filter::Subject;
 use regex::Regex;
 
 /// A filter on streams or on types.
@@ -27,11 +29,25 @@ impl EventFilter {
     ///
     /// # Errors
     /// A description of the error in the expression.
-    pub(crate) fn parse(on_type: bool, regex: &str, prefixes: Vec<String>) -> Result<Self, String> {
+    fn parse(on_type: bool, regex: &str, prefixes: Vec<String>) -> Result<Self, String> {
         let on = if on_type { On::Type } else { On::Stream };
         let matching =
             if regex.is_empty() { Matching::Prefixes(prefixes) } else { expression(regex)? };
         Ok(Self { on, matching })
+    }
+
+    /// The filter of a request.
+    ///
+    /// # Errors
+    /// A description of what is missing or cannot be read.
+    pub(crate) fn from_wire(filter: Filter) -> Result<Self, String> {
+        let (on_type, expression) = match filter.subject {
+            Some(Subject::Stream(expression)) => (false, expression),
+            Some(Subject::EventType(expression)) => (true, expression),
+            None => return Err("expected `filter`, actual none".to_owned()),
+        };
+        Self::parse(on_type, &expression.regex, expression.prefix)
+            .map_err(|why| format!("the filter's expression cannot be read: {why}"))
     }
 
     pub(crate) fn lets_through(&self, stream: &str, event_type: &str) -> bool {

@@ -1,13 +1,13 @@
 //! Reads of a stream or of `$all`.
 
-use std::sync::Arc;
+use std::ops::RangeInclusive;
 
-use antiphon_eventstore::wire;
+use antiphon_eventstore::{NewEvent, wire};
 
-use super::entry::{Body, Entry, Event, Stream, position};
+use super::entry::{Body, Entry, Stream, now_ticks, position};
 use super::filter::EventFilter;
 use super::links::LINK;
-use super::{Store, now_ticks};
+use super::log::Log;
 
 /// An entry to be sent, with the link through which it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,13 +31,6 @@ pub(crate) enum StreamPage {
     },
 }
 
-/// The range of numbers of a stream that can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Visible {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-}
-
 impl Found {
     /// The entry whose id a consumer of a group acknowledges.
     pub(crate) fn original(&self) -> Option<&wire::RecordedEvent> {
@@ -45,12 +38,21 @@ impl Found {
     }
 }
 
-impl Store {
+impl Log {
+    /// Number of entries, including links.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The range of numbers of a stream that can be read; none when it is empty.
-    pub(crate) fn visible(&self, name: &str) -> Option<Visible> {
-        let stream = self.stream(name)?;
-        let last = stream.last()?;
-        Some(Visible { first: self.first(stream), last })
+    pub(crate) fn visible(&self, name: &str) -> Option<RangeInclusive<u64>> {
+        let stream = self.named(name)?;
+        Some(self.first(stream)..=stream.last()?)
+    }
+
+    /// The number after the last event of a stream.
+    pub(crate) fn end_of(&self, name: &str) -> u64 {
+        self.named(name).and_then(Stream::last).map_or(0, |last| last + 1)
     }
 
     /// At most `count` events from number `from`, upwards or downwards.
@@ -62,7 +64,7 @@ impl Store {
         count: usize,
         resolve: bool,
     ) -> StreamPage {
-        let Some(stream) = self.stream(name) else { return StreamPage::Missing };
+        let Some(stream) = self.named(name) else { return StreamPage::Missing };
         if stream.tombstoned {
             return StreamPage::Tombstoned;
         }
@@ -98,10 +100,10 @@ impl Store {
         resolve: bool,
     ) -> (Vec<Found>, usize) {
         let range = if forwards {
-            let from = from.min(self.log.len());
-            from..from.saturating_add(scan).min(self.log.len())
+            let from = from.min(self.entries.len());
+            from..from.saturating_add(scan).min(self.entries.len())
         } else {
-            let to = from.min(self.log.len());
+            let to = from.min(self.entries.len());
             to.saturating_sub(scan)..to
         };
         let next = if forwards { range.end } else { range.start };
@@ -115,31 +117,13 @@ impl Store {
         (found, next)
     }
 
-    /// Removes entries from `$all` that are no longer readable in their streams. Returns their
-    /// number.
-    pub(crate) fn scavenge(&mut self) -> usize {
-        let gone: Vec<usize> = (0..self.log.len())
-            .filter(|index| {
-                let entry = &self.log[*index];
-                let stream = &self.streams[entry.stream];
-                let kept = stream.tombstoned && Some(entry.revision) == stream.last();
-                !kept && !self.can_be_read(stream, entry)
-            })
-            .collect();
-        for index in &gone {
-            self.log[*index].body = Body::Gone;
-        }
-        gone.len()
-    }
-
     fn passes(&self, index: usize, filter: &EventFilter) -> bool {
-        let entry = &self.log[index];
+        let entry = &self.entries[index];
         let event_type = match &entry.body {
             Body::Event(event) => &event.event_type,
             Body::Link(_) => LINK,
-            Body::Gone => return false,
         };
-        filter.lets_through(&self.streams[entry.stream].name, event_type)
+        filter.lets_through(&self.stream(entry.stream).name, event_type)
     }
 
     /// The first readable number of the stream.
@@ -151,28 +135,25 @@ impl Store {
         }
         if let Some(age) = stream.limits.max_age {
             let oldest = now_ticks().saturating_sub(age);
-            let young = stream.places.partition_point(|place| self.log[*place].created < oldest);
+            let young =
+                stream.places.partition_point(|place| self.entries[*place].created < oldest);
             first = first.max(young as u64);
         }
         first
     }
 
     fn can_be_read(&self, stream: &Stream, entry: &Entry) -> bool {
-        !stream.tombstoned
-            && !stream.limits.deleted()
-            && !matches!(entry.body, Body::Gone)
-            && entry.revision >= self.first(stream)
+        !stream.tombstoned && !stream.limits.deleted() && entry.revision >= self.first(stream)
     }
 
     pub(super) fn found(&self, index: usize, resolve: bool) -> Option<Found> {
-        let entry = &self.log[index];
-        let stream = &self.streams[entry.stream];
+        let entry = &self.entries[index];
+        let stream = self.stream(entry.stream);
         let revision = entry.revision;
         let (event, target) = match &entry.body {
-            Body::Gone => return None,
             Body::Event(event) => {
                 let link = &*event.event_type == LINK && resolve;
-                (recorded(index, stream, entry, event), link.then(|| self.target_of(event)))
+                (recorded(index, stream, entry, event), link.then(|| self.place_of(&event.data)))
             }
             Body::Link(target) => {
                 let event = self.link_event(stream, revision, *target);
@@ -187,34 +168,30 @@ impl Store {
     }
 
     fn readable_event(&self, index: usize) -> Option<wire::RecordedEvent> {
-        let entry = &self.log[index];
-        let stream = &self.streams[entry.stream];
+        let entry = &self.entries[index];
+        let stream = self.stream(entry.stream);
         match &entry.body {
             Body::Event(event) if self.can_be_read(stream, entry) => {
                 Some(recorded(index, stream, entry, event))
             }
-            Body::Event(_) | Body::Link(_) | Body::Gone => None,
+            Body::Event(_) | Body::Link(_) => None,
         }
     }
 }
 
-fn recorded(index: usize, stream: &Stream, entry: &Entry, event: &Event) -> wire::RecordedEvent {
-    let content = if event.is_json { "application/json" } else { "application/octet-stream" };
-    let created = entry.created.to_string();
+fn recorded(index: usize, stream: &Stream, entry: &Entry, event: &NewEvent) -> wire::RecordedEvent {
     let system = [
-        ("content-type".to_owned(), content.to_owned()),
-        ("created".to_owned(), created),
-        ("type".to_owned(), Arc::clone(&event.event_type).to_string()),
+        ("content-type", wire::content_type(event.is_json).to_owned()),
+        ("created", entry.created.to_string()),
+        ("type", event.event_type.to_string()),
     ];
-    let (high, low) = event.id.as_u64_pair();
-    let structured = wire::uuid::Structured { high: high.cast_signed(), low: low.cast_signed() };
     wire::RecordedEvent {
-        id: Some(wire::Uuid { form: Some(wire::uuid::Form::Structured(structured)) }),
-        stream: Some(wire::StreamName { name: stream.wire_name.clone() }),
+        id: Some(event.id.into()),
+        stream: Some((&*stream.name).into()),
         revision: entry.revision,
         prepare_position: position(index),
         commit_position: position(index),
-        system: system.into(),
+        system: system.map(|(name, value)| (name.to_owned(), value)).into(),
         metadata: event.metadata.clone(),
         data: event.data.clone(),
     }

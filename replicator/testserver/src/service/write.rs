@@ -1,0 +1,71 @@
+//! Writes of the two kinds of appends: their events, their faults and their success.
+
+use antiphon_eventstore::wire;
+use antiphon_eventstore::wire::expected_stream::Expected;
+use antiphon_eventstore::wire::streams::append_resp::{self, success};
+use antiphon_eventstore::{ExpectedRevision, NewEvent};
+use bytes::Bytes;
+use tonic::Status;
+
+use super::request::required;
+use crate::io::ConnectionHandle;
+use crate::node::Node;
+use crate::refusal;
+use crate::store::Appended;
+
+/// Writes, unless a fault prevents it, which breaks the connection.
+pub(super) fn write(
+    node: &Node,
+    stream: &str,
+    expected: ExpectedRevision,
+    events: Vec<NewEvent>,
+    connection: Option<&ConnectionHandle>,
+) -> Result<Appended, Status> {
+    let broken = || {
+        if let Some(connection) = connection {
+            connection.reset();
+        }
+        refusal::not_ready()
+    };
+    node.allow(stream)?;
+    if node.faults.loses_request() {
+        return Err(broken());
+    }
+    let appended = node.store().append(stream, expected, events);
+    let appended = appended.map_err(|error| refusal::failed(&error))?;
+    if node.faults.loses_reply() { Err(broken()) } else { Ok(appended) }
+}
+
+pub(super) fn event(given: wire::NewEvent) -> Result<NewEvent, Status> {
+    let property = |name: &str| {
+        let value = given.system.get(name).filter(|value| !value.is_empty());
+        value.ok_or_else(|| refusal::lacks_property(name))
+    };
+    let id = given.id.as_ref().and_then(wire::Uuid::id).filter(|id| !id.is_nil());
+    Ok(NewEvent {
+        event_type: property("type")?.as_str().into(),
+        is_json: property("content-type")? == wire::content_type(true),
+        id: required(id, "id")?,
+        // copied, because a slice would keep the whole message in memory
+        data: Bytes::copy_from_slice(&given.data),
+        metadata: Bytes::copy_from_slice(&given.metadata),
+    })
+}
+
+pub(super) fn expected(given: Option<Expected>) -> Result<ExpectedRevision, Status> {
+    required(given, "expected stream revision").map(Into::into)
+}
+
+/// The success message of an append; none when it was refused.
+pub(super) fn written(appended: Appended) -> Option<append_resp::Success> {
+    let (last, at) = match appended {
+        Appended::Written { last, position } => {
+            let at = wire::Position { commit: position, prepare: position };
+            (last, success::At::Position(at))
+        }
+        Appended::Repeated { last } => (last, success::At::NoPosition(wire::Empty {})),
+        Appended::Wrong { .. } | Appended::Tombstoned => return None,
+    };
+    let current = Some(success::Current::CurrentRevision(last));
+    Some(append_resp::Success { current, at: Some(at) })
+}
