@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::source::{Position, Token};
+use crate::position::{Position, Token};
 
 /// An event of a stream, exactly as the source holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,23 @@ impl Event {
     }
 }
 
+#[cfg(test)]
+impl Event {
+    /// An event for a test; its id is its number.
+    pub(crate) fn example(stream: &str, revision: u64, data: &str) -> Self {
+        Self {
+            id: Uuid::from_u128(revision.into()),
+            stream: stream.into(),
+            revision,
+            event_type: "Created".into(),
+            is_json: true,
+            data: Bytes::copy_from_slice(data.as_bytes()),
+            metadata: Bytes::new(),
+            created: SystemTime::UNIX_EPOCH,
+        }
+    }
+}
+
 /// The link event through which an event was reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
@@ -65,6 +82,11 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// An event that was read directly, for the first time, from a source that keeps no account.
+    pub fn of(event: Event) -> Self {
+        Self { event, link: None, position: None, retry_count: 0, token: None }
+    }
+
     /// The number in the subscribed stream: the link's, or the event's own.
     pub fn current_revision(&self) -> u64 {
         self.link.as_ref().map_or(self.event.revision, |link| link.revision)

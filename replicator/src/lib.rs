@@ -18,6 +18,7 @@ pub mod logging;
 pub mod metrics;
 pub mod park;
 pub mod pipeline;
+mod position;
 pub mod run;
 pub mod sink;
 pub mod source;

@@ -20,7 +20,7 @@ use crate::wire::persistent_subscriptions::{ReadReq, ReadResp, read_req, read_re
 const IDS_MAX: usize = 2000;
 
 /// The treatment of a message that was not handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NackAction {
     /// Park it, to be replayed on request.
     Park,

@@ -32,6 +32,7 @@ pub use appender::Appender;
 pub use client::EventStoreClient;
 pub use connection_string::{ConnectionString, Credentials, NodePreference};
 pub use consumer::{GroupAnswers, GroupEvent, GroupSubscription, NackAction};
+pub use conversion::content_type;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{
     ALL, AppendOutcome, ExpectedRevision, NewEvent, Position, RecordedEvent, ResolvedEvent,

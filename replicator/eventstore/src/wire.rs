@@ -8,8 +8,6 @@
 
 tonic::include_proto!("event_store.client");
 
-pub use crate::conversion::content_type;
-
 /// Reads, catch-up subscriptions and writes.
 pub mod streams {
     tonic::include_proto!("event_store.client.streams");

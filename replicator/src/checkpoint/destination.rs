@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::CheckpointStore;
+use super::store::CheckpointStore;
 use crate::source::{Position, error};
 use crate::{Error, Result};
 
@@ -101,17 +101,8 @@ fn record(position: &Position) -> Record {
 #[async_trait]
 impl CheckpointStore for DestinationCheckpoint {
     async fn load(&self) -> Result<Option<Position>> {
-        let (backwards, stream) = (es::Direction::Backwards, &self.stream);
-        let read = self.client.read_stream(stream, backwards, es::ReadFrom::End, 1, false).await;
-        let events = match read {
-            Ok(events) => events.collect().await,
-            Err(failed) => Err(failed),
-        };
-        let newest = match events {
-            Ok(events) => events.into_iter().find_map(|resolved| resolved.event),
-            Err(failed) if failed.kind() == es::ErrorKind::NotFound => None,
-            Err(failed) => return Err(error(failed)),
-        };
+        let stream = &self.stream;
+        let newest = self.client.newest(stream).await.map_err(error)?.and_then(|one| one.event);
         let Some(newest) = newest else { return Ok(None) };
         let record = serde_json::from_slice(&newest.data).map_err(|error| {
             Error::corrupt(format!(

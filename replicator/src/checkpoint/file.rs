@@ -1,13 +1,14 @@
-//! A checkpoint in a file: written to a temporary file, synced, renamed, and the folder synced.
+//! A checkpoint in a file, which is replaced as a whole.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::CheckpointStore;
+use super::durable::{self, file_name};
+use super::store::CheckpointStore;
 use crate::source::Position;
 use crate::{Error, Result};
 
@@ -58,20 +59,6 @@ impl FileCheckpoint {
     }
 }
 
-/// A file name made from `name`: valid everywhere, and different for different names.
-pub(crate) fn file_name(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let mut text = String::new();
-    for c in name.chars() {
-        if is_plain(c) {
-            text.push(c);
-        } else {
-            text.push_str(&format!("%{:X}", u32::from(c)));
-        }
-    }
-    text
-}
-
 fn unavailable(path: &Path, error: std::io::Error) -> Error {
     Error::unavailable(format!("checkpoint `{}`: {error}", path.display())).with_source(error)
 }
@@ -101,18 +88,10 @@ fn save(path: &Path, position: &Position) -> Result<()> {
             path.display()
         )));
     }
-    let write = || -> std::io::Result<()> {
-        let beside = path.with_extension("tmp");
-        let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec(&Record::from(position))?)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        match path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
-    };
-    write().map_err(|error| unavailable(path, error))
+    let replaced = serde_json::to_vec(&Record::from(position))
+        .map_err(Into::into)
+        .and_then(|record| durable::replace(path, &record));
+    replaced.map_err(|error| unavailable(path, error))
 }
 
 #[async_trait]

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::CheckpointStore;
+use super::store::CheckpointStore;
 use crate::Result;
 use crate::source::Position;
 

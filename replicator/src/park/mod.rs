@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use record::ParkedEvent;
 
-use crate::checkpoint::file_name;
+use crate::checkpoint::durable::{self, file_name, whole_lines};
 use crate::{Error, Result};
 
 /// The parked events of one subscription.
@@ -73,9 +73,7 @@ impl ParkingLot {
         }
         let append = || -> std::io::Result<()> {
             let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-            let mut line = serde_json::to_vec(event)?;
-            line.push(b'\n');
-            file.write_all(&line)?;
+            file.write_all(&line(event)?)?;
             file.sync_all()
         };
         append().map_err(|error| unavailable(&self.path, error))
@@ -92,18 +90,10 @@ impl ParkingLot {
         let kept: Vec<_> =
             parked.into_iter().filter(|event| !ids.contains(&event.event_id)).collect();
         let removed = before - kept.len();
-        let replace = || -> std::io::Result<()> {
-            let beside = self.path.with_extension("tmp");
-            let mut file = File::create(&beside)?;
-            for event in &kept {
-                serde_json::to_writer(&mut file, event)?;
-                file.write_all(b"\n")?;
-            }
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)
-        };
         if removed > 0 {
-            replace().map_err(|error| unavailable(&self.path, error))?;
+            let lines = kept.iter().map(line).collect::<std::io::Result<Vec<_>>>();
+            let replaced = lines.and_then(|lines| durable::replace(&self.path, &lines.concat()));
+            replaced.map_err(|error| unavailable(&self.path, error))?;
         }
         Ok(removed)
     }
@@ -115,7 +105,7 @@ impl ParkingLot {
             Err(error) => return Err(unavailable(&self.path, error)),
         };
         // a crash cut off the last line: its event does not count as parked, and is delivered again
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let whole = whole_lines(&text);
         if whole < text.len() {
             let cut = OpenOptions::new().write(true).open(&self.path);
             let length = u64::try_from(whole).unwrap_or(u64::MAX);
@@ -147,14 +137,18 @@ impl ParkingLot {
     }
 }
 
+fn line(event: &ParkedEvent) -> std::io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(event)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 fn unavailable(path: &Path, error: std::io::Error) -> Error {
     Error::unavailable(format!("parking lot `{}`: {error}", path.display())).with_source(error)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use bytes::Bytes;
     use uuid::Uuid;
 
@@ -164,16 +158,11 @@ mod tests {
     fn parked(id: u128) -> ParkedEvent {
         let event = Event {
             id: Uuid::from_u128(id),
-            stream: "customer-1".into(),
-            revision: 7,
-            event_type: "Created".into(),
             is_json: false,
             data: Bytes::from_static(b"\xff\x00"),
-            metadata: Bytes::new(),
-            created: UNIX_EPOCH,
+            ..Event::example("customer-1", 7, "")
         };
-        let envelope = Envelope { event, link: None, position: None, retry_count: 0, token: None };
-        ParkedEvent::new(&envelope, "too large", 5)
+        ParkedEvent::new(&Envelope::of(event), "too large", 5)
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::core::{Out, Pipeline, Timer};
-use super::lifecycle::{Phase, SourceState};
-use super::queue::{Block, Item, StreamQueue, key_of, lane_of};
+use super::core::{Out, Phase, Pipeline};
+use super::queue::{Block, Item, key_of};
+use super::source_link::SourceState;
+use super::timers::Timer;
 use super::{Generation, Note, Now, Seq};
 use crate::event::Envelope;
 use crate::source::{Delivery, Verdict};
@@ -18,10 +19,10 @@ impl Pipeline {
         out: &mut Out,
     ) {
         // an earlier opening may still have deliveries in its queue; the source delivers them again
-        if self.source != SourceState::Open(generation) || self.phase != Phase::Running {
+        if self.source.state() != SourceState::Open(generation) || self.phase != Phase::Running {
             return;
         }
-        self.source_is_sound();
+        self.source.has_delivered();
         for delivery in deliveries {
             match delivery {
                 Delivery::Event(envelope) => self.take(now, *envelope),
@@ -44,7 +45,7 @@ impl Pipeline {
 
     fn pass(&mut self, envelope: &Envelope, verdict: Verdict, out: &mut Out) {
         self.watermark.passed(envelope.position.as_ref());
-        self.checkpoint.done_count += 1;
+        self.checkpoint.count();
         out.settle(envelope.token, verdict);
     }
 
@@ -56,10 +57,6 @@ impl Pipeline {
         }
         let seq = self.watermark.arrived(envelope.position.as_ref(), envelope.event.size());
         self.set_renewal(now, &key, seq, &envelope);
-        let lane = lane_of(&key, self.settings.lane_count);
-        let queue = self.streams.entry(key.clone()).or_insert_with(|| StreamQueue::in_lane(lane));
-        let place = queue.place_of(&envelope);
-        let is_blocked = queue.blocked.is_some();
         let item = Item {
             seq,
             envelope,
@@ -70,15 +67,7 @@ impl Pipeline {
             failed_since: None,
             awaited_until: None,
         };
-        queue.waiting.insert(place, item);
-        if is_blocked {
-            self.blocked_count += 1;
-        }
-        if place == 0 {
-            // this event is earlier than the failing one, which perhaps waits for it
-            self.unblock(&key);
-            self.refresh(&key);
-        }
+        self.streams.insert(&key, item);
     }
 
     /// Looks for the event among the held ones. If it is held, the new delivery replaces the old
@@ -105,8 +94,8 @@ impl Pipeline {
         let seq = item.seq;
         let is_first = queue.waiting.front().is_some_and(|first| first.seq == seq);
         if is_first && matches!(queue.blocked, Some((Block::Redelivery, _))) {
-            self.unblock(key);
-            self.refresh(key);
+            self.streams.unblock(key);
+            self.streams.refresh(key);
         }
         self.set_renewal(now, key, seq, envelope);
         true
@@ -116,7 +105,7 @@ impl Pipeline {
         if let Some(renew_after) = self.settings.renew_after
             && envelope.token.is_some()
         {
-            self.set_timer(now.at + renew_after, Timer::Renew(key.clone(), seq));
+            self.timers.set(now.at + renew_after, Timer::Renew(key.clone(), seq));
         }
     }
 

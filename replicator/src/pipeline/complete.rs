@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Out, ParkedItem, Pipeline, Timer};
-use super::lifecycle::Phase;
+use super::core::{Out, ParkedItem, Phase, Pipeline};
 use super::queue::{Block, Item, key_of};
+use super::timers::Timer;
 use super::{ConflictPolicy, Effect, Note, Now, Parking, Seq, WriteId};
 use crate::sink::{Conflict, Outcome};
 use crate::source::Verdict;
@@ -28,7 +28,7 @@ impl Pipeline {
     ) {
         let done = self.writes.remove(&write);
         let done = done.unwrap_or_else(|| panic!("{write:?} ended, but is not under way"));
-        self.lanes[done.lane].writes -= 1;
+        self.streams.lanes[done.lane].writes -= 1;
         let outcomes = complete_outcomes(outcomes, done.items.len());
         self.learn_about_sink(now, &outcomes, out);
 
@@ -50,7 +50,7 @@ impl Pipeline {
             self.put_back(&key, items);
             match delay {
                 Some(delay) => self.block(&key, Block::Retry, now.at + delay),
-                None => self.refresh(&key),
+                None => self.streams.refresh(&key),
             }
         }
     }
@@ -112,13 +112,13 @@ impl Pipeline {
         if !self.settings.throttle.is_zero() {
             let until = now.at + self.settings.throttle;
             self.quiet_until = Some(until);
-            self.set_timer(until, Timer::Throttle);
+            self.timers.set(until, Timer::Throttle);
         }
     }
 
     fn done(&mut self, seq: Seq) {
         self.watermark.done(seq);
-        self.checkpoint.done_count += 1;
+        self.checkpoint.count();
     }
 
     fn skip(&mut self, item: Item, verdict: Verdict, reason: String, out: &mut Out) {
@@ -186,7 +186,7 @@ impl Pipeline {
             parked.failures += 1;
             let delay = self.settings.retry_delay_of(parked.failures, now.jitter);
             out.note(Note::ParkingFailed(reason));
-            self.set_timer(now.at + delay, Timer::ParkAgain(seq));
+            self.timers.set(now.at + delay, Timer::ParkAgain(seq));
             return;
         }
         if let Some(ParkedItem { item, reason, .. }) = self.parking.remove(&seq) {
@@ -215,9 +215,5 @@ fn complete_outcomes(outcomes: Vec<Outcome>, count: usize) -> Vec<Outcome> {
         return outcomes;
     }
     let reason = format!("the sink gave {} outcomes for {count} events", outcomes.len());
-    let mut all = vec![Outcome::Untried; count];
-    if let Some(first) = all.first_mut() {
-        *first = Outcome::Retryable(reason);
-    }
-    all
+    Outcome::Retryable(reason).then_untried(count)
 }

@@ -1,76 +1,26 @@
-//! Opening, losing and reopening the source; the unreachable sink; the checkpoint; the end.
-//!
-//! ```text
-//!          Start            Opened               SourceLost
-//!   Idle ---------> Opening -------> Open ----------------------> Closed
-//!                      ^  OpenFailed: Closed  \  sink away too long  | delay over
-//!                      |                       +----> Suspended      |
-//!                      +------ sink is back ------------+            |
-//!                      +---------------------------------------------+
-//! ```
+//! Consequences of a lost source, an unreachable sink and a saved checkpoint; the end.
 
 use std::mem;
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::core::{Out, Pipeline, Timer};
+use super::checkpoint::Next;
+use super::core::{Out, Phase, Pipeline};
+use super::sink_state::SinkState;
+use super::source_link::{Loss, SourceState};
+use super::timers::Timer;
 use super::{Effect, Generation, Note, Now};
 use crate::sink::Outcome;
-use crate::source::Position;
-
-/// Time open after which a source counts as sound. A later refusal is treated as temporary.
-const SOUND_AFTER: Duration = Duration::from_secs(5);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Running,
-    Draining,
-    Ended,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SourceState {
-    Idle,
-    Opening(Generation),
-    Open(Generation),
-    Closed,
-    /// Closed because the sink is unreachable: redeliveries would only use up the retries of the
-    /// messages.
-    Suspended,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SinkState {
-    Up,
-    Down { since: Instant, until: Instant, attempts: u32 },
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Checkpoint {
-    pub(super) saved: Option<Position>,
-    pub(super) saving: Option<Position>,
-    pub(super) is_due: bool,
-    pub(super) is_timer_set: bool,
-    pub(super) done_count: u64,
-    pub(super) failures: u32,
-}
 
 impl Pipeline {
     pub(super) fn open(&mut self, out: &mut Out) {
         if self.phase != Phase::Running {
             return;
         }
-        self.next_generation += 1;
-        let generation = Generation(self.next_generation);
-        self.source = SourceState::Opening(generation);
+        let generation = self.source.open();
         out.effects.push(Effect::Open(generation, self.watermark.delivered().cloned()));
     }
 
     pub(super) fn opened(&mut self, now: Now, generation: Generation, out: &mut Out) {
-        if self.source == SourceState::Opening(generation) {
-            self.source = SourceState::Open(generation);
-            self.source_opened = Some(now.at);
+        if self.source.opened(now.at, generation) {
             out.note(Note::SourceUp);
         }
     }
@@ -83,16 +33,8 @@ impl Pipeline {
         is_final: bool,
         out: &mut Out,
     ) {
-        if self.source != SourceState::Opening(generation) {
-            return;
-        }
-        // at the start a wrong setting must be reported; later a missing group may come back
-        if is_final && !self.source_was_sound {
-            self.phase = Phase::Ended;
-            out.effects.push(Effect::Fail(reason));
-            return;
-        }
-        self.close(now, reason, out);
+        let loss = self.source.open_failed(generation, is_final);
+        self.closed(now, loss, reason, out);
     }
 
     pub(super) fn source_lost(
@@ -103,38 +45,31 @@ impl Pipeline {
         is_final: bool,
         out: &mut Out,
     ) {
-        if self.source != SourceState::Open(generation) {
-            return;
+        let loss = self.source.lost(now.at, generation, is_final);
+        if loss != Loss::Stale {
+            out.effects.push(Effect::Close);
+            self.forget_deliveries();
         }
-        out.effects.push(Effect::Close);
-        self.forget_deliveries();
-        // some errors show only after opening
-        let opened = self.source_opened.take();
-        self.source_was_sound |= opened.is_some_and(|at| at + SOUND_AFTER <= now.at);
-        if is_final && !self.source_was_sound {
-            self.phase = Phase::Ended;
-            out.effects.push(Effect::Fail(reason));
-            return;
-        }
-        self.close(now, reason, out);
+        self.closed(now, loss, reason, out);
     }
 
-    /// A delivery shows that the source is sound.
-    pub(super) fn source_is_sound(&mut self) {
-        self.source_failures = 0;
-        self.source_was_sound = true;
-    }
-
-    fn close(&mut self, now: Now, reason: String, out: &mut Out) {
-        self.source = SourceState::Closed;
-        self.source_failures += 1;
-        let delay = self.settings.reopen_delay_of(self.source_failures, now.jitter);
-        self.set_timer(now.at + delay, Timer::Reopen);
-        out.note(Note::SourceDown { reason, delay });
+    fn closed(&mut self, now: Now, loss: Loss, reason: String, out: &mut Out) {
+        match loss {
+            Loss::Stale => {}
+            Loss::Final => {
+                self.phase = Phase::Ended;
+                out.effects.push(Effect::Fail(reason));
+            }
+            Loss::Again(failures) => {
+                let delay = self.settings.reopen_delay_of(failures, now.jitter);
+                self.timers.set(now.at + delay, Timer::Reopen);
+                out.note(Note::SourceDown { reason, delay });
+            }
+        }
     }
 
     pub(super) fn reopen(&mut self, out: &mut Out) {
-        if self.source == SourceState::Closed {
+        if self.source.state() == SourceState::Closed {
             self.open(out);
         }
     }
@@ -151,15 +86,14 @@ impl Pipeline {
         for parked in self.parking.values_mut() {
             parked.item.envelope.token = None;
         }
-        let keys: Vec<_> = self.streams.keys().cloned().collect();
-        for key in keys {
-            self.unblock(&key);
+        for key in self.streams.keys() {
+            self.streams.unblock(&key);
             if let Some(queue) = self.streams.get_mut(&key) {
                 for item in mem::take(&mut queue.waiting) {
                     self.watermark.done(item.seq);
                 }
             }
-            self.refresh(&key);
+            self.streams.refresh(&key);
         }
     }
 
@@ -181,24 +115,20 @@ impl Pipeline {
     }
 
     fn sink_failed(&mut self, now: Now, reason: String, out: &mut Out) {
-        let (since, attempts) = match self.sink {
-            SinkState::Up => {
-                out.note(Note::SinkDown(reason));
-                (now.at, 1)
-            }
-            SinkState::Down { since, attempts, .. } => (since, attempts.saturating_add(1)),
-        };
-        let until = now.at + self.settings.retry_delay_of(attempts, now.jitter);
-        self.sink = SinkState::Down { since, until, attempts };
-        self.set_timer(until, Timer::Sink);
+        if self.sink.is_up() {
+            out.note(Note::SinkDown(reason));
+        }
+        let delay = |attempts| self.settings.retry_delay_of(attempts, now.jitter);
+        let until = self.sink.failed(now.at, delay);
+        self.timers.set(until, Timer::Sink);
     }
 
     fn sink_answered(&mut self, out: &mut Out) {
-        if self.sink != SinkState::Up {
+        if !self.sink.is_up() {
             self.sink = SinkState::Up;
             out.note(Note::SinkUp);
         }
-        if self.source == SourceState::Suspended {
+        if self.source.state() == SourceState::Suspended {
             self.open(out);
         }
     }
@@ -209,14 +139,12 @@ impl Pipeline {
             return;
         }
         let is_long = self.settings.suspend_after.is_some_and(|after| since + after <= now.at);
-        let is_open = matches!(self.source, SourceState::Open(_));
-        if is_long && is_open && self.settings.source_settles {
+        if is_long && self.source.is_open() && self.settings.source_settles {
             out.effects.push(Effect::Close);
             self.forget_deliveries();
-            self.source = SourceState::Suspended;
+            self.source.suspend();
         }
-        let has_waiting = self.lanes.iter().any(|lane| !lane.ready.is_empty());
-        if self.writes.is_empty() && !has_waiting {
+        if self.writes.is_empty() && !self.streams.has_ready() {
             out.effects.push(Effect::Probe);
         }
     }
@@ -228,50 +156,33 @@ impl Pipeline {
         }
     }
 
-    /// Saves the checkpoint when a save is due. Only one save is in progress at a time.
+    /// Saves the checkpoint when a save is due.
     pub(super) fn keep_checkpoint(&mut self, now: Now, out: &mut Out) {
-        if self.settings.source_settles || self.checkpoint.saving.is_some() {
+        if self.settings.source_settles {
             return;
         }
-        let position = self.watermark.position();
-        if position == self.checkpoint.saved.as_ref() {
-            return;
-        }
-        let Some(position) = position.cloned() else { return };
-        let is_many = self.checkpoint.done_count >= self.settings.checkpoint_event_count;
         let is_last = self.phase == Phase::Draining && self.is_idle();
-        if !(self.checkpoint.is_due || is_many || is_last) {
-            if !self.checkpoint.is_timer_set {
-                self.checkpoint.is_timer_set = true;
-                self.set_timer(now.at + self.settings.checkpoint_interval, Timer::Checkpoint);
+        let count = self.settings.checkpoint_event_count;
+        match self.checkpoint.next(&self.watermark, count, is_last) {
+            Next::Nothing => {}
+            Next::SetTimer => {
+                self.timers.set(now.at + self.settings.checkpoint_interval, Timer::Checkpoint);
             }
-            return;
+            Next::Save(position) => out.effects.push(Effect::SaveCheckpoint(position)),
         }
-        if let Some(saved) = &self.checkpoint.saved {
-            assert!(!position.is_before(saved), "the checkpoint went from {saved} to {position}");
-        }
-        self.checkpoint.is_due = false;
-        self.checkpoint.is_timer_set = false;
-        self.checkpoint.done_count = 0;
-        self.checkpoint.saving = Some(position.clone());
-        out.effects.push(Effect::SaveCheckpoint(position));
     }
 
     pub(super) fn checkpoint_saved(&mut self, now: Now, result: Result<(), String>, out: &mut Out) {
-        let position = self.checkpoint.saving.take();
         match result {
             Ok(()) => {
-                self.checkpoint.failures = 0;
-                if let Some(position) = position {
-                    self.checkpoint.saved = Some(position.clone());
+                if let Some(position) = self.checkpoint.saved() {
                     out.note(Note::Checkpoint(position));
                 }
             }
             Err(reason) => {
-                self.checkpoint.failures += 1;
-                let delay = self.settings.retry_delay_of(self.checkpoint.failures, now.jitter);
-                self.checkpoint.is_timer_set = true;
-                self.set_timer(now.at + delay, Timer::Checkpoint);
+                let failures = self.checkpoint.failed();
+                let delay = self.settings.retry_delay_of(failures, now.jitter);
+                self.timers.set(now.at + delay, Timer::Checkpoint);
                 out.note(Note::CheckpointFailed(reason));
             }
         }
@@ -285,17 +196,14 @@ impl Pipeline {
 
     /// True when no write and no parking is in progress, and no write could start.
     fn is_idle(&self) -> bool {
-        let is_away = self.sink != SinkState::Up;
-        let has_ready = self.lanes.iter().any(|lane| !lane.ready.is_empty());
-        self.writes.is_empty() && self.parking.is_empty() && (is_away || !has_ready)
+        let may_write = self.sink.is_up() && self.streams.has_ready();
+        self.writes.is_empty() && self.parking.is_empty() && !may_write
     }
 
     pub(super) fn is_drained(&self) -> bool {
+        let position = self.watermark.position();
         self.phase == Phase::Draining
             && self.is_idle()
-            && self.checkpoint.saving.is_none()
-            && (self.settings.source_settles
-                || self.checkpoint.failures > 0
-                || self.watermark.position() == self.checkpoint.saved.as_ref())
+            && (self.settings.source_settles || self.checkpoint.is_settled(position))
     }
 }

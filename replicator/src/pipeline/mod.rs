@@ -25,6 +25,7 @@
 
 mod arrive;
 mod broken;
+mod checkpoint;
 mod complete;
 mod core;
 mod io;
@@ -34,8 +35,12 @@ mod schedule;
 mod settings;
 #[cfg(test)]
 mod simulation;
+mod sink_state;
+mod source_link;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod watermark;
 
 pub use self::core::Pipeline;

@@ -1,6 +1,6 @@
-//! The waiting events of one stream, in order, and the stream's lane.
+//! The waiting events of one stream, in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -75,9 +75,10 @@ impl StreamQueue {
             item.envelope.event.stream == event.stream
                 && item.envelope.event.revision > event.revision
         };
-        match self.waiting.back() {
-            Some(last) if is_later(last) => {}
-            Some(_) | None => return self.waiting.len(),
+        // metadata of the stream waits in the same queue, so the last item alone says nothing then
+        let last = self.waiting.back();
+        if last.is_some_and(|last| last.envelope.event.stream == event.stream && !is_later(last)) {
+            return self.waiting.len();
         }
         self.waiting.iter().position(is_later).unwrap_or(self.waiting.len())
     }
@@ -85,23 +86,19 @@ impl StreamQueue {
     /// Index at which to put back an event after a failed write: at the front, but behind earlier
     /// events of its stream that arrived meanwhile.
     pub(super) fn front_place_of(&self, envelope: &Envelope) -> usize {
-        let is_earlier = |other: &&Item| {
-            other.envelope.event.stream == envelope.event.stream
-                && other.envelope.event.revision < envelope.event.revision
+        let event = &envelope.event;
+        let is_earlier = |item: &Item| {
+            item.envelope.event.stream == event.stream
+                && item.envelope.event.revision < event.revision
         };
-        self.waiting.iter().take_while(is_earlier).count()
+        let first = self.waiting.front().map(|first| &first.envelope.event);
+        if first
+            .is_some_and(|first| first.stream == event.stream && first.revision > event.revision)
+        {
+            return 0;
+        }
+        self.waiting.iter().rposition(is_earlier).map_or(0, |last| last + 1)
     }
-}
-
-/// Streams of one lane that can be written now, ordered by the arrival of their first waiting
-/// event.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    pub(super) ready: BTreeMap<Seq, Arc<str>>,
-    pub(super) writes: usize,
-    /// Number of streams that wait for the next try of their first event. Streams that wait for a
-    /// redelivery are not counted: it may take long.
-    pub(super) blocked: usize,
 }
 
 /// The stream by which an event is ordered. A metadata stream is ordered with the stream that it
@@ -116,4 +113,48 @@ pub(super) fn key_of(envelope: &Envelope) -> Arc<str> {
 pub(super) fn lane_of(key: &str, lane_count: usize) -> usize {
     let count = u64::try_from(lane_count).unwrap_or(u64::MAX);
     usize::try_from(xxh64(key.as_bytes(), 0) % count).expect("below the lane count")
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_base::time::{Clock, SystemClock};
+
+    use super::*;
+    use crate::event::Event;
+
+    fn envelope(stream: &str, revision: u64) -> Envelope {
+        Envelope::of(Event::example(stream, revision, ""))
+    }
+
+    fn waiting(events: &[(&str, u64)]) -> StreamQueue {
+        let mut queue = StreamQueue::in_lane(0);
+        let now = SystemClock.now();
+        queue.waiting.extend(events.iter().map(|(stream, revision)| Item {
+            seq: Seq(0),
+            envelope: envelope(stream, *revision),
+            arrived: now,
+            delivered: now,
+            attempts: 0,
+            refusals: 0,
+            failed_since: None,
+            awaited_until: None,
+        }));
+        queue
+    }
+
+    #[test]
+    fn a_late_event_goes_before_later_ones_also_where_metadata_waits_between_them() {
+        let queue = waiting(&[("a", 5), ("$$a", 1)]);
+        assert_eq!(queue.place_of(&envelope("a", 3)), 0);
+        assert_eq!(queue.place_of(&envelope("a", 6)), 2);
+        assert_eq!(queue.place_of(&envelope("$$a", 2)), 2);
+    }
+
+    #[test]
+    fn a_failed_event_goes_back_behind_earlier_ones_that_arrived_meanwhile() {
+        assert_eq!(waiting(&[("a", 4)]).front_place_of(&envelope("a", 3)), 0);
+        let queue = waiting(&[("$$a", 1), ("a", 1), ("a", 4)]);
+        assert_eq!(queue.front_place_of(&envelope("a", 3)), 2);
+        assert_eq!(queue.front_place_of(&envelope("$$a", 0)), 0);
+    }
 }

@@ -3,55 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::core::{Out, Pipeline, Timer, Write};
-use super::lifecycle::{Phase, SinkState};
-use super::queue::{Block, Item};
+use super::core::{Out, Phase, Pipeline, Write};
+use super::queue::{Block, Item, StreamQueue};
+use super::sink_state::SinkState;
+use super::timers::Timer;
 use super::{Effect, Followers, LaneOrder, Neighbours, Note, Now, Seq, WriteId};
 
 impl Pipeline {
-    /// Updates a stream's entry in the ready list of its lane. Removes the stream when none of its
-    /// events is left.
-    pub(super) fn refresh(&mut self, key: &Arc<str>) {
-        let Some(queue) = self.streams.get_mut(key) else { return };
-        let lane = &mut self.lanes[queue.lane];
-        if let Some(seq) = queue.ready.take() {
-            lane.ready.remove(&seq);
-        }
-        let first = queue.waiting.front().map(|item| item.seq);
-        match (queue.writing, first) {
-            (Some(_), _) => {}
-            (None, Some(first)) => {
-                if queue.blocked.is_none() {
-                    lane.ready.insert(first, key.clone());
-                    queue.ready = Some(first);
-                }
-            }
-            (None, None) => {
-                self.unblock(key);
-                self.streams.remove(key);
-            }
-        }
-    }
-
     pub(super) fn block(&mut self, key: &Arc<str>, block: Block, until: tokio::time::Instant) {
-        self.unblock(key);
-        let Some(queue) = self.streams.get_mut(key) else { return };
-        queue.blocked = Some((block, until));
-        self.blocked_count += queue.waiting.len();
-        self.lanes[queue.lane].blocked += usize::from(block == Block::Retry);
-        self.blocked.insert(key.clone());
-        self.set_timer(until, Timer::Unblock(key.clone()));
-        self.refresh(key);
-    }
-
-    /// Ends the block of a stream. The caller refreshes the stream.
-    pub(super) fn unblock(&mut self, key: &Arc<str>) {
-        let Some(queue) = self.streams.get_mut(key) else { return };
-        if let Some((block, _)) = queue.blocked.take() {
-            self.blocked_count -= queue.waiting.len();
-            self.lanes[queue.lane].blocked -= usize::from(block == Block::Retry);
-            self.blocked.remove(key);
-        }
+        self.streams.block(key, block, until);
+        self.timers.set(until, Timer::Unblock(key.clone()));
     }
 
     pub(super) fn unblock_when_due(&mut self, now: Now, key: &Arc<str>, out: &mut Out) {
@@ -60,11 +21,11 @@ impl Pipeline {
         if until > now.at {
             return;
         }
-        self.unblock(key);
+        self.streams.unblock(key);
         if block == Block::Redelivery {
             self.drop_awaited(key, out);
         }
-        self.refresh(key);
+        self.streams.refresh(key);
     }
 
     /// Continues without an event that was handed back and did not come again: another consumer has
@@ -84,9 +45,11 @@ impl Pipeline {
         if self.phase == Phase::Ended {
             return;
         }
-        for lane in 0..self.lanes.len() {
+        for lane in 0..self.streams.lanes.len() {
             while self.lane_may_write(now, lane) {
-                let Some((_, key)) = self.lanes[lane].ready.first_key_value() else { break };
+                let Some((_, key)) = self.streams.lanes[lane].ready.first_key_value() else {
+                    break;
+                };
                 let key = key.clone();
                 if self.set_aside(now, &key, out) {
                     continue;
@@ -97,7 +60,7 @@ impl Pipeline {
     }
 
     fn lane_may_write(&self, now: Now, lane: usize) -> bool {
-        let lane = &self.lanes[lane];
+        let lane = &self.streams.lanes[lane];
         let is_sink_up = match self.sink {
             SinkState::Up => true,
             // a single write finds out if the sink is back
@@ -119,7 +82,7 @@ impl Pipeline {
                 self.block(key, Block::Redelivery, until);
             } else {
                 self.drop_awaited(key, out);
-                self.refresh(key);
+                self.streams.refresh(key);
             }
             return true;
         }
@@ -131,7 +94,7 @@ impl Pipeline {
         if let Some(item) = queue.waiting.pop_front() {
             self.park(now, item, format!("event #{parked} of the stream is parked"), out);
         }
-        self.refresh(key);
+        self.streams.refresh(key);
         true
     }
 
@@ -141,9 +104,9 @@ impl Pipeline {
         let mut items: Vec<Item> = Vec::new();
         let mut bytes = 0;
         let mut keys = BTreeSet::new();
-        while let Some((_, key)) = self.lanes[lane].ready.pop_first() {
+        while let Some((_, key)) = self.streams.lanes[lane].ready.pop_first() {
             let limit = match self.settings.lane_order {
-                LaneOrder::Arrival => self.lanes[lane].ready.keys().next().copied(),
+                LaneOrder::Arrival => self.streams.lanes[lane].ready.keys().next().copied(),
                 LaneOrder::PerStream => None,
             };
             let is_taken = self.take_batch(&key, write, limit, &mut items, &mut bytes);
@@ -151,21 +114,22 @@ impl Pipeline {
             if !is_taken || !self.settings.mixes_streams || self.is_full(items.len(), bytes) {
                 break;
             }
-            let next = self.lanes[lane].ready.first_key_value();
+            let next = self.streams.lanes[lane].ready.first_key_value();
             if next.is_some_and(|(_, key)| self.needs_a_look(key)) {
                 break;
             }
         }
-        keys.iter().for_each(|key| self.refresh(key));
+        keys.iter().for_each(|key| self.streams.refresh(key));
         let batch = items.iter().map(|item| item.envelope.clone()).collect();
-        self.lanes[lane].writes += 1;
+        self.streams.lanes[lane].writes += 1;
         self.writes.insert(write, Write { lane, items });
         out.effects.push(Effect::Write { write, lane, batch });
     }
 
     /// Returns true when [`set_aside`](Self::set_aside) must see the stream before it is written.
     fn needs_a_look(&self, key: &Arc<str>) -> bool {
-        self.streams[key].waiting.front().is_some_and(|first| {
+        let first = self.streams.get(key).and_then(|queue| queue.waiting.front());
+        first.is_some_and(|first| {
             first.awaited_until.is_some()
                 || self
                     .broken
@@ -190,6 +154,8 @@ impl Pipeline {
     ) -> bool {
         let (count_max, bytes_max) = (self.settings.batch_count(), self.settings.batch_bytes_max);
         let queue = self.streams.get_mut(key).expect("a ready stream is kept");
+        let is_free = queue.writing.is_none_or(|other| other == write);
+        assert!(is_free, "`{key}` has two writes at once");
         queue.ready = None;
         let before = items.len();
         while let Some(first) = queue.waiting.front() {
@@ -202,24 +168,30 @@ impl Pipeline {
                 break;
             }
             *bytes += size;
+            let event = &first.envelope.event;
+            let before = items.last().map(|item| &item.envelope.event);
+            assert!(
+                before
+                    .is_none_or(|one| one.stream != event.stream || one.revision < event.revision),
+                "event #{} of `{key}` is written behind a later one",
+                event.revision
+            );
             items.extend(queue.waiting.pop_front());
         }
         let is_taken = items.len() > before;
         if is_taken {
             queue.writing = Some(write);
         }
-        if let Some(first) = queue.waiting.front() {
-            // while the write is filled the stream may add more to it in its turn; the caller
-            // refreshes
-            queue.ready = Some(first.seq);
-            self.lanes[queue.lane].ready.insert(first.seq, key.clone());
+        // while the write is filled the stream may add more to it in its turn; the caller refreshes
+        queue.ready = queue.waiting.front().map(|first| first.seq);
+        if let (Some(seq), lane) = (queue.ready, queue.lane) {
+            self.streams.lanes[lane].ready.insert(seq, key.clone());
         }
         is_taken
     }
 
-    fn can_give_up(&self, now: Now, key: &str) -> bool {
-        let first = self.streams[key].waiting.front();
-        first.is_some_and(|first| {
+    fn can_give_up(&self, now: Now, queue: &StreamQueue) -> bool {
+        queue.waiting.front().is_some_and(|first| {
             let since = first.failed_since;
             first.awaited_until.is_some()
                 || since.is_some_and(|since| since + self.settings.blocked_wait_max <= now.at)
@@ -229,12 +201,13 @@ impl Pipeline {
     /// Gives up the streams that hold the most events, as long as too many events wait behind
     /// failing ones.
     pub(super) fn give_up_excess(&mut self, now: Now, out: &mut Out) {
-        while self.blocked_count > self.settings.blocked_count_max && self.sink == SinkState::Up {
-            let failing = self.blocked.iter().filter(|key| self.can_give_up(now, key));
-            let most = failing.max_by_key(|key| self.streams[*key].waiting.len());
-            let Some(key) = most.cloned() else { return };
-            let count = self.blocked_count;
-            self.unblock(&key);
+        while self.streams.blocked_count() > self.settings.blocked_count_max && self.sink.is_up() {
+            let failing = self.streams.blocked().filter(|(_, queue)| self.can_give_up(now, queue));
+            let most = failing.max_by_key(|(_, queue)| queue.waiting.len());
+            let Some((key, _)) = most else { return };
+            let key = key.clone();
+            let count = self.streams.blocked_count();
+            self.streams.unblock(&key);
             let queue = self.streams.get_mut(&key).expect("a blocked stream is kept");
             let first = queue.waiting.front().expect("a blocked stream has a waiting event");
             if first.awaited_until.is_some() {
@@ -247,7 +220,7 @@ impl Pipeline {
                 );
                 self.park(now, item, reason, out);
             }
-            self.refresh(&key);
+            self.streams.refresh(&key);
         }
     }
 }

@@ -26,6 +26,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Outcome, Sink};
+use crate::checkpoint::durable::whole_lines;
 use crate::event::{Envelope, Event};
 use crate::journal_event::micros;
 use crate::{Error, Result};
@@ -95,7 +96,7 @@ impl State {
         file.seek(SeekFrom::Start(start))?;
         let mut tail = Vec::new();
         file.read_to_end(&mut tail)?;
-        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let whole = whole_lines(&tail);
         let whole_length = start + u64::try_from(whole).unwrap_or_default();
         file.set_len(whole_length)?;
         let lines = tail[..whole].split(|byte| *byte == b'\n');
@@ -182,24 +183,13 @@ impl Sink for NdjsonSink {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use bytes::Bytes;
 
     use super::*;
 
     fn envelope(id: u128, data: &'static [u8]) -> Envelope {
-        let event = Event {
-            id: Uuid::from_u128(id),
-            stream: "customer-1".into(),
-            revision: 0,
-            event_type: "Created".into(),
-            is_json: true,
-            data: Bytes::from_static(data),
-            metadata: Bytes::new(),
-            created: UNIX_EPOCH,
-        };
-        Envelope { event, link: None, position: None, retry_count: 0, token: None }
+        let event = Event::example("customer-1", 0, "");
+        Envelope::of(Event { id: Uuid::from_u128(id), data: Bytes::from_static(data), ..event })
     }
 
     #[tokio::test]

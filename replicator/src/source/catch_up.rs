@@ -3,10 +3,10 @@
 
 use antiphon_eventstore as es;
 use async_trait::async_trait;
-use futures::FutureExt;
 
+use super::drain::Messages;
 use super::resolve::{PositionOf, all_position, delivery, error};
-use super::{Delivery, Opened, Position, Reader, Settler, Source, Token, Verdict};
+use super::{Delivery, Opened, Position, Settler, Source, Token, Verdict};
 use crate::{Error, Result};
 
 /// The start of a catch-up without a checkpoint.
@@ -103,26 +103,12 @@ pub(super) async fn head_of(
     client: &es::EventStoreClient,
     stream: &str,
 ) -> Result<Option<Position>> {
-    let newest = if stream == es::ALL {
-        client.read_all(es::Direction::Backwards, es::ReadFrom::End, 1, false).await
-    } else {
-        client.read_stream(stream, es::Direction::Backwards, es::ReadFrom::End, 1, false).await
-    };
-    let events = match newest {
-        Ok(newest) => newest.collect().await,
-        Err(failed) => Err(failed),
-    };
-    match events {
-        Ok(events) => Ok(events.into_iter().find_map(|resolved| {
-            let original = resolved.original()?;
-            Some(match stream {
-                es::ALL => all_position(original.position),
-                _ => Position::Stream(original.revision),
-            })
-        })),
-        Err(failed) if failed.kind() == es::ErrorKind::NotFound => Ok(None),
-        Err(failed) => Err(error(failed)),
-    }
+    let newest = client.newest(stream).await.map_err(error)?;
+    let original = newest.as_ref().and_then(|newest| newest.original());
+    Ok(original.map(|original| match stream {
+        es::ALL => all_position(original.position),
+        _ => Position::Stream(original.revision),
+    }))
 }
 
 struct CatchUpReader {
@@ -130,9 +116,9 @@ struct CatchUpReader {
     position_of: PositionOf,
 }
 
-impl CatchUpReader {
-    fn to_delivery(&self, message: es::SubscriptionMessage) -> Option<Delivery> {
-        match message {
+impl Messages for CatchUpReader {
+    async fn next_delivery(&mut self) -> Result<Option<Delivery>> {
+        Ok(match self.subscription.next().await.map_err(error)? {
             es::SubscriptionMessage::Confirmed => None,
             es::SubscriptionMessage::Event(resolved) => {
                 delivery(resolved, self.position_of, 0, None)
@@ -142,28 +128,7 @@ impl CatchUpReader {
             }
             es::SubscriptionMessage::CaughtUp => Some(Delivery::CaughtUp),
             es::SubscriptionMessage::FellBehind => Some(Delivery::FellBehind),
-        }
-    }
-}
-
-#[async_trait]
-impl Reader for CatchUpReader {
-    async fn next(&mut self, count_max: usize) -> Result<Vec<Delivery>> {
-        let mut deliveries = Vec::new();
-        while deliveries.is_empty() {
-            let message = self.subscription.next().await.map_err(error)?;
-            deliveries.extend(self.to_delivery(message));
-        }
-        while deliveries.len() < count_max
-            && let Some(next) = self.subscription.next().now_or_never()
-        {
-            match next {
-                Ok(message) => deliveries.extend(self.to_delivery(message)),
-                // deliveries read so far come first; the next call meets the error again
-                Err(_) => break,
-            }
-        }
-        Ok(deliveries)
+        })
     }
 }
 

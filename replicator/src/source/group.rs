@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use antiphon_eventstore as es;
 use async_trait::async_trait;
-use futures::FutureExt;
 
+use super::drain::Messages;
 use super::resolve::{PositionOf, delivery, error};
-use super::{Delivery, Opened, Position, Reader, Settler, Source, Token, Verdict};
+use super::{Delivery, Opened, Position, Settler, Source, Token, Verdict};
 use crate::Result;
 
 /// A group, created on request.
@@ -71,30 +71,12 @@ struct GroupReader {
     subscription: es::GroupSubscription,
 }
 
-#[async_trait]
-impl Reader for GroupReader {
-    async fn next(&mut self, count_max: usize) -> Result<Vec<Delivery>> {
-        let mut deliveries = Vec::new();
-        while deliveries.is_empty() {
-            let event = self.subscription.next().await.map_err(error)?;
-            deliveries.extend(to_delivery(event));
-        }
-        while deliveries.len() < count_max
-            && let Some(next) = self.subscription.next().now_or_never()
-        {
-            match next {
-                Ok(event) => deliveries.extend(to_delivery(event)),
-                // events read so far come first; the next call meets the error again
-                Err(_) => break,
-            }
-        }
-        Ok(deliveries)
+impl Messages for GroupReader {
+    async fn next_delivery(&mut self) -> Result<Option<Delivery>> {
+        let event = self.subscription.next().await.map_err(error)?;
+        let token = event.answer_id().map(Token);
+        Ok(delivery(event.resolved, PositionOf::Nobody, event.retry_count, token))
     }
-}
-
-fn to_delivery(event: es::GroupEvent) -> Option<Delivery> {
-    let token = event.answer_id().map(Token);
-    delivery(event.resolved, PositionOf::Nobody, event.retry_count, token)
 }
 
 struct GroupSettler {
@@ -105,24 +87,23 @@ struct GroupSettler {
 impl Settler for GroupSettler {
     async fn settle(&mut self, verdicts: Vec<(Token, Verdict)>) -> Result<()> {
         let mut acks = Vec::new();
-        let mut nacks: BTreeMap<(u8, String), Vec<uuid::Uuid>> = BTreeMap::new();
+        let mut nacks: BTreeMap<(es::NackAction, String), Vec<uuid::Uuid>> = BTreeMap::new();
         for (Token(id), verdict) in verdicts {
-            match verdict {
-                Verdict::Ack => acks.push(id),
-                Verdict::Retry(reason) => nacks.entry((0, reason)).or_default().push(id),
-                Verdict::Park(reason) => nacks.entry((1, reason)).or_default().push(id),
-                Verdict::Skip(reason) => nacks.entry((2, reason)).or_default().push(id),
-            }
+            let nack = match verdict {
+                Verdict::Ack => {
+                    acks.push(id);
+                    continue;
+                }
+                Verdict::Retry(reason) => (es::NackAction::Retry, reason),
+                Verdict::Park(reason) => (es::NackAction::Park, reason),
+                Verdict::Skip(reason) => (es::NackAction::Skip, reason),
+            };
+            nacks.entry(nack).or_default().push(id);
         }
         if !acks.is_empty() {
             self.answers.ack(acks).await.map_err(error)?;
         }
         for ((action, reason), ids) in nacks {
-            let action = match action {
-                0 => es::NackAction::Retry,
-                1 => es::NackAction::Park,
-                _ => es::NackAction::Skip,
-            };
             self.answers.nack(ids, action, &reason).await.map_err(error)?;
         }
         Ok(())

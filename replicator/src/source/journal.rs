@@ -155,9 +155,7 @@ impl JournalReader {
             .into_iter()
             .map(|stored| {
                 let event = journal_event::to_event(&id, stored)?;
-                let envelope =
-                    Envelope { event, link: None, position: None, retry_count: 0, token: None };
-                Ok(Delivery::Event(Box::new(envelope)))
+                Ok(Delivery::Event(Box::new(Envelope::of(event))))
             })
             .collect()
     }
@@ -165,14 +163,10 @@ impl JournalReader {
 
 /// Turns a timeout into `Unavailable`: a read changes nothing, so the source is opened again.
 fn away(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Timeout => Error::unavailable(error.to_string()).with_source(error),
-        ErrorKind::Unavailable
-        | ErrorKind::Rejected
-        | ErrorKind::Fenced
-        | ErrorKind::Corrupt
-        | ErrorKind::Bug => error,
+    if error.kind() != ErrorKind::Timeout {
+        return error;
     }
+    Error::unavailable(error.to_string()).with_source(error)
 }
 
 #[async_trait]

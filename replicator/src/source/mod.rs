@@ -6,11 +6,10 @@
 //! never cancel a read.
 
 mod catch_up;
+mod drain;
 mod group;
 mod journal;
 mod resolve;
-
-use std::fmt;
 
 use async_trait::async_trait;
 pub use catch_up::{CatchUpSource, Start, What};
@@ -20,51 +19,7 @@ pub(crate) use resolve::{error, event as recorded_event, message};
 
 use crate::Result;
 use crate::event::Envelope;
-
-/// The position from which a source continues. Only positions of the same source can be compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Position {
-    /// After the event with this number in the subscribed stream (the link's number in a category).
-    Stream(u64),
-    /// After the record at this position in `$all`.
-    All {
-        /// The commit position.
-        commit: u64,
-        /// The prepare position.
-        prepare: u64,
-    },
-    /// The text form of a journal's offset. Only the journal can interpret it.
-    Journal(String),
-}
-
-impl Position {
-    /// Returns true when `self` is known to lie before `other`. Always false for journal offsets,
-    /// because they have no order of their own.
-    pub fn is_before(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Stream(mine), Self::Stream(theirs)) => mine < theirs,
-            (
-                Self::All { commit, prepare },
-                Self::All { commit: their_commit, prepare: their_prepare },
-            ) => (commit, prepare) < (their_commit, their_prepare),
-            (Self::Stream(_) | Self::All { .. } | Self::Journal(_), _) => false,
-        }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stream(revision) => write!(f, "{revision}"),
-            Self::All { commit, prepare } => write!(f, "C:{commit}/P:{prepare}"),
-            Self::Journal(offset) => f.write_str(offset),
-        }
-    }
-}
-
-/// The source's id of a delivery, for settling it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub uuid::Uuid);
+pub use crate::position::{Position, Token};
 
 /// The verdict on an event, sent to the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +51,23 @@ pub enum Delivery {
     FellBehind,
 }
 
+impl Delivery {
+    /// The event, if the message has one.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match self {
+            Self::Event(envelope) | Self::Unresolved(envelope) | Self::Excluded(envelope) => {
+                Some(envelope)
+            }
+            Self::Mark(_) | Self::CaughtUp | Self::FellBehind => None,
+        }
+    }
+
+    /// Size in bytes, as it counts while the delivery is held.
+    pub fn size(&self) -> usize {
+        self.envelope().map_or(0, |envelope| envelope.event.size())
+    }
+}
+
 /// An opened source.
 pub struct Opened {
     /// The reading half.
@@ -119,7 +91,7 @@ pub trait Reader: Send {
 /// The settling half of an opened source.
 #[async_trait]
 pub trait Settler: Send {
-    /// Sends verdicts on deliveries to the source.
+    /// Sends verdicts on deliveries to the source. A cancelled call may have sent some of them.
     ///
     /// # Errors
     /// `Unavailable` when the source is lost: unsettled events are delivered again.
@@ -130,14 +102,14 @@ pub trait Settler: Send {
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
     /// Starts reading after `position`, or from the start if there is none. A source that settles
-    /// keeps its own position and ignores `position`.
+    /// keeps its own position and ignores `position`. A cancelled call leaves nothing open.
     ///
     /// # Errors
-    /// The position of the newest event; none when there is none, or the source cannot tell which
-    /// it is.
+    /// `Unavailable` when the source cannot be reached; `Rejected` when opening again cannot help.
     async fn open(&self, position: Option<Position>) -> Result<Opened>;
 
-    /// The position of the newest event; none when there is none, or the source cannot tell.
+    /// The position of the newest event; none when there is none, or the source cannot tell. A
+    /// cancelled call leaves nothing behind.
     ///
     /// # Errors
     /// `Unavailable`.

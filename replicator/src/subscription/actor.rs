@@ -1,7 +1,4 @@
-//! The actor around a pipeline: messages become inputs, effects become tasks. The only rule here is
-//! the end of a subscription that runs once.
-
-use std::sync::Arc;
+//! The actor around a pipeline and a course: messages become inputs, effects become tasks.
 
 use antiphon_base::task;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -10,26 +7,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Parts;
+use super::course::{Course, Request, Step};
 use super::flow::Flow;
-use super::lane::{LaneActor, LaneState, LaneWrite};
-use super::reader::{ReaderTask, size};
+use super::message::{Message, tell};
+use super::parts::Parts;
+use super::reader::ReaderTask;
 use super::tasks::{self, ToPark, Verdicts};
-use crate::pipeline::{Effect, Generation, Input, Note, Now, Pipeline};
-use crate::source::{Delivery, Position, Settler};
-
-/// A message to a subscription.
-pub(super) enum Message {
-    Input(Input),
-    /// The source is open; this is its settling half.
-    Opened(Generation, Box<dyn Settler>),
-    /// The subscription cannot continue, for this reason.
-    Failed(String),
-    /// The newest event at the start, for a subscription that runs once.
-    Target(Option<Position>),
-}
-
-impl ractor::Message for Message {}
+use crate::pipeline::{Effect, Generation, Input, Now, Pipeline};
+use crate::source::Position;
 
 pub(super) struct Arguments {
     pub(super) parts: Parts,
@@ -43,9 +28,8 @@ pub(super) struct State {
     parts: Parts,
     core: Pipeline,
     flow: Flow,
+    course: Course,
     jitter: u64,
-    received_bytes: usize,
-    lanes: Vec<ActorRef<LaneWrite>>,
     reader: Option<JoinHandle<()>>,
     verdicts: Option<(Generation, mpsc::Sender<Verdicts>)>,
     settling: Option<JoinHandle<()>>,
@@ -54,20 +38,12 @@ pub(super) struct State {
     /// Tasks that live as long as the actor.
     tasks: Vec<JoinHandle<()>>,
     tell_end: Option<oneshot::Sender<Result<(), String>>>,
-    target: Option<Target>,
-}
-
-/// The end of a subscription that runs once.
-struct Target {
-    position: Option<Position>,
-    reached: Option<Position>,
 }
 
 impl Drop for State {
     fn drop(&mut self) {
         let tasks = self.tasks.drain(..).chain(self.reader.take()).chain(self.settling.take());
         tasks.for_each(|task| task.abort());
-        self.lanes.iter().for_each(|lane| lane.stop(None));
     }
 }
 
@@ -83,11 +59,6 @@ impl Actor for SubscriptionActor {
     ) -> Result<State, ActorProcessingErr> {
         let Arguments { parts, position, tell_end } = arguments;
         let core = Pipeline::new(parts.pipeline.clone(), position)?;
-        let mut lanes = Vec::with_capacity(parts.pipeline.lane_count);
-        for _ in 0..parts.pipeline.lane_count {
-            let state = LaneState { sink: parts.sink.clone(), subscription: myself.clone() };
-            lanes.push(Actor::spawn(None, LaneActor, state).await?.0);
-        }
         let held = parts.pipeline.held_count_max;
         let (wake, wakes) = watch::channel(None);
         // never full: an event to be parked is held
@@ -95,18 +66,19 @@ impl Actor for SubscriptionActor {
         let tasks = vec![
             tasks::park(parts.parking.clone(), parts.clock.clone(), parked, myself.clone()),
             tasks::wake(wakes, myself.clone()),
-            tasks::watch_head(parts.source.clone(), parts.monitor.clone(), parts.head_interval),
+            tasks::watch_head(
+                parts.source.clone(),
+                parts.monitor.clone(),
+                parts.head_interval,
+                (parts.run_once && parts.source.knows_head()).then(|| myself.clone()),
+            ),
         ];
-        if parts.run_once && parts.source.knows_head() {
-            find_target(&parts, myself.clone());
-        }
-        let _ = myself.cast(Message::Input(Input::Start));
+        tell(&myself, Input::Start);
         Ok(State {
             flow: Flow::new(held, parts.held_bytes_max),
             core,
             jitter: Uuid::new_v4().as_u64_pair().0 | 1,
-            received_bytes: 0,
-            lanes,
+            course: Course::new(parts.run_once),
             reader: None,
             verdicts: None,
             settling: None,
@@ -114,7 +86,6 @@ impl Actor for SubscriptionActor {
             wake,
             tasks,
             tell_end: Some(tell_end),
-            target: None,
             parts,
         })
     }
@@ -135,8 +106,8 @@ impl Actor for SubscriptionActor {
             }
             Message::Failed(reason) => state.end(&myself, Err(reason)).await,
             Message::Target(position) => {
-                state.target = Some(Target { position, reached: None });
-                state.end_at_target(&myself);
+                state.course.step(Step::Target(position));
+                state.keep_course(&myself);
             }
         }
         Ok(())
@@ -145,13 +116,10 @@ impl Actor for SubscriptionActor {
 
 impl State {
     fn advance(&mut self, myself: &ActorRef<Message>, input: Input) {
-        let held = self.core.held_count();
-        let mut arrived = 0;
         match &input {
             Input::Arrived(_, deliveries) => {
                 deliveries.iter().for_each(|delivery| self.parts.monitor.delivered(delivery));
-                self.received_bytes += deliveries.iter().map(size).sum::<usize>();
-                arrived = deliveries.iter().filter(|delivery| is_counted(delivery)).count();
+                self.course.step(Step::Arrived(deliveries));
             }
             Input::Drain => self.flow.close(),
             Input::Start
@@ -173,43 +141,45 @@ impl State {
         for effect in self.core.step(now, input) {
             self.perform(myself, effect);
         }
-        self.parts.monitor.released(held + arrived - self.core.held_count());
-        self.flow.done(self.received_bytes - self.core.held_bytes());
         self.wake.send_replace(self.core.next_wake());
-        self.end_at_target(myself);
+        self.keep_course(myself);
+    }
+
+    fn keep_course(&mut self, myself: &ActorRef<Message>) {
+        let (held_count, held_bytes) = (self.core.held_count(), self.core.held_bytes());
+        let advanced = Step::Advanced { position: self.core.position(), held_count, held_bytes };
+        for request in self.course.step(advanced) {
+            match request {
+                Request::Released(count) => self.parts.monitor.released(count),
+                Request::BytesDone(bytes) => self.flow.done(bytes),
+                Request::Drain => tell(myself, Input::Drain),
+            }
+        }
     }
 
     fn perform(&mut self, myself: &ActorRef<Message>, effect: Effect) {
         match effect {
             Effect::Open(generation, position) => self.open(myself, generation, position),
             Effect::Close => self.close(),
-            Effect::Write { write, lane, batch } => {
-                // a lane lives as long as this actor
-                let _ = self.lanes[lane].cast(LaneWrite { write, batch });
+            Effect::Write { write, batch, .. } => {
+                tasks::write(self.parts.sink.clone(), write, batch, myself.clone());
             }
             Effect::Settle(verdicts) => self.settle(myself, verdicts),
             Effect::Park { seq, envelope, reason } => {
                 if self.to_park.try_send(ToPark { seq, envelope, reason }).is_err() {
                     let full = Err("the parking task takes no more".to_owned());
-                    let _ = myself.cast(Message::Input(Input::Parked(seq, full)));
+                    tell(myself, Input::Parked(seq, full));
                 }
             }
             Effect::SaveCheckpoint(position) => {
-                let (store, actor) = (self.parts.checkpoints.clone(), myself.clone());
-                task::spawn("checkpoint", async move {
-                    let saved = store.save(&position).await.map_err(|error| error.to_string());
-                    let _ = actor.cast(Message::Input(Input::CheckpointSaved(saved)));
-                });
+                tasks::save(self.parts.checkpoints.clone(), position, myself.clone());
             }
-            Effect::Probe => {
-                let (sink, actor) = (self.parts.sink.clone(), myself.clone());
-                task::spawn("probe", async move {
-                    let probed = sink.probe().await.map_err(|error| error.to_string());
-                    let _ = actor.cast(Message::Input(Input::Probed(probed)));
-                });
-            }
+            Effect::Probe => tasks::probe(self.parts.sink.clone(), myself.clone()),
             Effect::Release(count) => self.flow.release(count),
-            Effect::Note(note) => self.note(&note),
+            Effect::Note(note) => {
+                self.parts.monitor.note(&note);
+                self.course.step(Step::Noted(&note));
+            }
             Effect::Drained => self.end_later(myself, Ok(())),
             Effect::Fail(reason) => self.end_later(myself, Err(reason)),
         }
@@ -245,40 +215,7 @@ impl State {
         if sender.try_send(verdicts).is_err() {
             // the next opening delivers unsettled events again
             let (generation, reason) = (*generation, "the source takes no answers".to_owned());
-            let lost = Input::SourceLost { generation, reason, is_final: false };
-            let _ = myself.cast(Message::Input(lost));
-        }
-    }
-
-    fn note(&mut self, note: &Note) {
-        self.parts.monitor.note(note);
-        if self.parts.run_once && *note == Note::CaughtUp {
-            // all events that were there are delivered: only the held ones are left
-            self.target = Some(Target { position: None, reached: None });
-        }
-        let Some(target) = &mut self.target else { return };
-        if let Note::Completed { envelope, .. }
-        | Note::Skipped { envelope, .. }
-        | Note::Parked { envelope, .. }
-        | Note::Unresolved(envelope) = note
-        {
-            target.reached = Some(Position::Stream(envelope.current_revision()));
-        }
-    }
-
-    /// Ends a subscription that runs once, when no event is held and the newest event of the start
-    /// is done.
-    fn end_at_target(&mut self, myself: &ActorRef<Message>) {
-        let Some(target) = &self.target else { return };
-        let reached = self.core.position().or(target.reached.as_ref());
-        let is_there = match (&target.position, reached) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(wanted), Some(reached)) => !reached.is_before(wanted),
-        };
-        if is_there && self.core.held_count() == 0 {
-            self.target = None;
-            let _ = myself.cast(Message::Input(Input::Drain));
+            tell(myself, Input::SourceLost { generation, reason, is_final: false });
         }
     }
 
@@ -309,27 +246,4 @@ impl State {
         }
         myself.stop(None);
     }
-}
-
-fn is_counted(delivery: &Delivery) -> bool {
-    match delivery {
-        Delivery::Event(_) | Delivery::Unresolved(_) | Delivery::Excluded(_) => true,
-        Delivery::Mark(_) | Delivery::CaughtUp | Delivery::FellBehind => false,
-    }
-}
-
-fn find_target(parts: &Parts, actor: ActorRef<Message>) {
-    let (source, interval): (Arc<_>, _) = (parts.source.clone(), parts.head_interval);
-    task::spawn("target", async move {
-        loop {
-            match source.head().await {
-                Ok(head) => {
-                    let _ = actor.cast(Message::Target(head));
-                    return;
-                }
-                Err(error) => tracing::warn!(%error, "the newest event is not known yet"),
-            }
-            tokio::time::sleep(interval).await;
-        }
-    });
 }

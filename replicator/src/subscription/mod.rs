@@ -1,9 +1,8 @@
 //! A running subscription: the actor around a [`Pipeline`](crate::pipeline::Pipeline), and the
 //! tasks that carry out its effects.
-//! tasks that carry out its effects.
 //!
 //! ```text
-//!   reader task --Arrived--> [SubscriptionActor: pipeline] --Write--> [LaneActor] --task--> sink
+//!   reader task --Arrived--> [SubscriptionActor: pipeline] --Write--> write task --> sink
 //!        ^  credit (events, bytes)  |  ^                                   |
 //!        +--------------------------+  +-------------- Written ------------+
 //!                  | Settle --> settler task   | Park --> parking task   | SaveCheckpoint --> task
@@ -14,55 +13,25 @@
 //! actor answers a request of the actor.
 
 mod actor;
+mod course;
 mod flow;
-mod lane;
+mod message;
+mod parts;
 mod reader;
 mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_base::time::Clock;
 use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
 
-use self::actor::{Message, SubscriptionActor};
-use crate::checkpoint::CheckpointStore;
-use crate::filter::Shaping;
+use self::actor::SubscriptionActor;
+use self::message::{Message, tell};
+pub use self::parts::Parts;
 use crate::health::Monitor;
-use crate::park::ParkingLot;
-use crate::pipeline::{Input, PipelineSettings};
-use crate::sink::Sink;
-use crate::source::Source;
+use crate::pipeline::Input;
 use crate::{Error, Result};
-
-/// The parts of a subscription.
-pub struct Parts {
-    /// The source of its events.
-    pub source: Arc<dyn Source>,
-    /// The destination of its events.
-    pub sink: Arc<dyn Sink>,
-    /// The store of its position.
-    pub checkpoints: Arc<dyn CheckpointStore>,
-    /// The store of its parked events.
-    pub parking: Arc<ParkingLot>,
-    /// The rules that exclude events.
-    pub shaping: Arc<Shaping>,
-    /// The observer of all its events and states.
-    pub monitor: Arc<Monitor>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The rules.
-    pub pipeline: PipelineSettings,
-    /// Largest number of bytes held. Reading pauses above it.
-    pub held_bytes_max: usize,
-    /// Interval at which the source is asked for its newest event.
-    pub head_interval: Duration,
-    /// True when it ends as soon as all events that were there at the start are done.
-    pub run_once: bool,
-    /// True when no verdict is sent to the source.
-    pub settles_nothing: bool,
-}
 
 /// A running subscription.
 pub struct RunningSubscription {
@@ -73,7 +42,8 @@ pub struct RunningSubscription {
 }
 
 impl RunningSubscription {
-    /// Starts a subscription at its checkpoint.
+    /// Starts a subscription at its checkpoint. A cancelled call leaves no subscription behind, or
+    /// one without a handle.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt` when the checkpoint cannot be read; `Rejected` when a setting is
@@ -111,14 +81,14 @@ impl RunningSubscription {
         ended
     }
 
-    /// Asks the subscription to finish the events that it holds, and waits at most `timeout`.
+    /// Asks the subscription to finish the events that it holds, and waits at most `timeout`. After
+    /// a cancelled call it still finishes them.
     ///
     /// # Errors
     /// The reason of a failure, even of an earlier one.
     pub async fn stop(mut self, timeout: Duration) -> Result<(), String> {
         self.monitor.stopping();
-        // the mailbox is gone when the actor has already ended
-        let _ = self.actor.cast(Message::Input(Input::Drain));
+        tell(&self.actor, Input::Drain);
         match tokio::time::timeout(timeout, self.ended()).await {
             Ok(ended) => ended,
             Err(_) => {

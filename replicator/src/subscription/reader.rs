@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use ractor::ActorRef;
 
-use super::actor::Message;
 use super::flow::Flow;
-use crate::ErrorKind;
+use super::message::{Message, tell};
+
 use crate::filter::Shaping;
 use crate::pipeline::{Generation, Input};
 use crate::source::{Delivery, Position, Source};
+use crate::{Error, ErrorKind};
 
 /// Largest number of deliveries in one message to the actor.
 const BATCH_MAX: usize = 512;
@@ -30,14 +31,13 @@ impl ReaderTask {
         let opened = match self.source.open(self.position.clone()).await {
             Ok(opened) => opened,
             Err(error) => {
-                let is_final = error.kind() != ErrorKind::Unavailable;
-                let reason = error.to_string();
-                self.tell(Message::Input(Input::OpenFailed { generation, reason, is_final }));
-                return;
+                let (reason, is_final) = lasting(&error);
+                return tell(&self.actor, Input::OpenFailed { generation, reason, is_final });
             }
         };
         let mut reader = opened.reader;
-        self.tell(Message::Opened(generation, opened.settler));
+        // when the actor has ended, this task ends with it
+        let _ = self.actor.cast(Message::Opened(generation, opened.settler));
         loop {
             let Some(permit) = self.flow.acquire(BATCH_MAX).await else {
                 // the subscription stops: the source stays open until its verdicts are sent
@@ -46,18 +46,16 @@ impl ReaderTask {
             let deliveries = match reader.next(permit.num_permits()).await {
                 Ok(deliveries) => deliveries,
                 Err(error) => {
-                    let is_final = error.kind() != ErrorKind::Unavailable;
-                    let reason = error.to_string();
+                    let (reason, is_final) = lasting(&error);
                     drop(permit);
-                    self.tell(Message::Input(Input::SourceLost { generation, reason, is_final }));
-                    return;
+                    return tell(&self.actor, Input::SourceLost { generation, reason, is_final });
                 }
             };
             let deliveries: Vec<_> =
                 deliveries.into_iter().map(|delivery| self.filtered(delivery)).collect();
-            let bytes = deliveries.iter().map(size).sum();
+            let bytes = deliveries.iter().map(Delivery::size).sum();
             self.flow.sent(permit, deliveries.len(), bytes);
-            self.tell(Message::Input(Input::Arrived(generation, deliveries)));
+            tell(&self.actor, Input::Arrived(generation, deliveries));
         }
     }
 
@@ -69,19 +67,9 @@ impl ReaderTask {
         }
         delivery
     }
-
-    fn tell(&self, message: Message) {
-        // when the actor has ended, this task ends with it
-        let _ = self.actor.cast(message);
-    }
 }
 
-/// Size of a delivery in bytes, as it counts while it is held.
-pub(super) fn size(delivery: &Delivery) -> usize {
-    match delivery {
-        Delivery::Event(envelope)
-        | Delivery::Unresolved(envelope)
-        | Delivery::Excluded(envelope) => envelope.event.size(),
-        Delivery::Mark(_) | Delivery::CaughtUp | Delivery::FellBehind => 0,
-    }
+/// The reason of a failure, and whether another try with the same settings cannot succeed.
+fn lasting(error: &Error) -> (String, bool) {
+    (error.to_string(), error.kind() != ErrorKind::Unavailable)
 }

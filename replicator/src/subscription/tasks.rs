@@ -1,4 +1,5 @@
-//! The small tasks of a subscription: settling, parking, the timer, the newest event.
+//! The small tasks of a subscription: writing, settling, parking, saving, the timer, the newest
+//! event.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::actor::Message;
+use super::message::{Message, tell};
 use crate::ErrorKind;
+use crate::checkpoint::CheckpointStore;
 use crate::event::Envelope;
 use crate::health::Monitor;
 use crate::park::{ParkedEvent, ParkingLot};
-use crate::pipeline::{Generation, Input, Seq};
-use crate::source::{Settler, Source, Token, Verdict};
+use crate::pipeline::{Generation, Input, Seq, WriteId};
+use crate::sink::Sink;
+use crate::source::{Position, Settler, Source, Token, Verdict};
 
 pub(super) type Verdicts = Vec<(Token, Verdict)>;
 
@@ -34,9 +37,7 @@ pub(super) fn settle(
             }
             if let Err(error) = settler.settle(next).await {
                 let reason = error.to_string();
-                let lost = Input::SourceLost { generation, reason, is_final: false };
-                let _ = actor.cast(Message::Input(lost));
-                return;
+                return tell(&actor, Input::SourceLost { generation, reason, is_final: false });
             }
         }
     })
@@ -61,16 +62,17 @@ pub(super) fn park(
             let event = ParkedEvent::new(&envelope, &reason, clock.wall().as_micros());
             let parking = parking.clone();
             let parked = tokio::task::spawn_blocking(move || parking.park(&event)).await;
-            let message = match parked {
-                Ok(Ok(())) => Message::Input(Input::Parked(seq, Ok(()))),
+            let result = match parked {
+                Ok(Ok(())) => Ok(()),
                 // a full lot stays full: continuing would lose track of parked events
                 Ok(Err(error)) if error.kind() == ErrorKind::Rejected => {
-                    Message::Failed(error.to_string())
+                    let _ = actor.cast(Message::Failed(error.to_string()));
+                    continue;
                 }
-                Ok(Err(error)) => Message::Input(Input::Parked(seq, Err(error.to_string()))),
-                Err(error) => Message::Input(Input::Parked(seq, Err(error.to_string()))),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(error) => Err(error.to_string()),
             };
-            let _ = actor.cast(message);
+            tell(&actor, Input::Parked(seq, result));
         }
     })
 }
@@ -88,7 +90,7 @@ pub(super) fn wake(
                 Some(at) => match tokio::time::timeout_at(at, wake.changed()).await {
                     Ok(changed) => changed.is_ok(),
                     Err(_) => {
-                        let _ = actor.cast(Message::Input(Input::Tick));
+                        tell(&actor, Input::Tick);
                         // the actor answers a tick with a new time, or the same one if nothing was
                         // due
                         wake.changed().await.is_ok()
@@ -102,17 +104,53 @@ pub(super) fn wake(
     })
 }
 
-/// Asks for the newest event at intervals.
+/// Passes a batch to the sink.
+pub(super) fn write(
+    sink: Arc<dyn Sink>,
+    write: WriteId,
+    batch: Vec<Envelope>,
+    actor: ActorRef<Message>,
+) {
+    let writing = task::spawn("write", async move { sink.write(&batch).await });
+    task::spawn("written", async move {
+        // a sink that panics reports no outcomes: the pipeline tries the events again
+        let outcomes = writing.await.unwrap_or_default();
+        tell(&actor, Input::Written(write, outcomes));
+    });
+}
+
+/// Saves the checkpoint.
+pub(super) fn save(store: Arc<dyn CheckpointStore>, position: Position, actor: ActorRef<Message>) {
+    task::spawn("checkpoint", async move {
+        let saved = store.save(&position).await.map_err(|error| error.to_string());
+        tell(&actor, Input::CheckpointSaved(saved));
+    });
+}
+
+/// Asks the sink if it is reachable.
+pub(super) fn probe(sink: Arc<dyn Sink>, actor: ActorRef<Message>) {
+    task::spawn("probe", async move {
+        let probed = sink.probe().await.map_err(|error| error.to_string());
+        tell(&actor, Input::Probed(probed));
+    });
+}
+
+/// Asks for the newest event at intervals. Tells the first answer to an actor that runs once.
 pub(super) fn watch_head(
     source: Arc<dyn Source>,
     monitor: Arc<Monitor>,
     interval: Duration,
+    mut runs_once: Option<ActorRef<Message>>,
 ) -> JoinHandle<()> {
     task::spawn("head", async move {
         loop {
             match source.head().await {
-                Ok(Some(position)) => monitor.head(&position),
-                Ok(None) => {}
+                Ok(head) => {
+                    head.iter().for_each(|position| monitor.head(position));
+                    if let Some(actor) = runs_once.take() {
+                        let _ = actor.cast(Message::Target(head));
+                    }
+                }
                 // the reader meets and reports this error as well
                 Err(error) => tracing::debug!(%error, "the newest event is not known"),
             }

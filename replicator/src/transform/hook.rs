@@ -79,7 +79,7 @@ impl Hook {
         }))
     }
 
-    /// Sends an event to the hook and returns its answer.
+    /// Sends an event to the hook and returns its answer. A cancelled call may have sent it.
     ///
     /// # Errors
     /// Returned after the last retry, or at once when a retry cannot help.
@@ -107,7 +107,7 @@ impl Hook {
         }
     }
 
-    /// Checks that the hook accepts connections.
+    /// Checks that the hook accepts connections. A cancelled call leaves nothing behind.
     ///
     /// # Errors
     /// `Unavailable` when it does not.

@@ -1,5 +1,6 @@
 //! A sink that shapes events on their way into another sink.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use super::hook::{Answer, Hook, HookFailure};
 use crate::Result;
 use crate::event::Envelope;
 use crate::filter::{Shaped, Shaping};
+use crate::sink::run::FailedStreams;
 use crate::sink::{Outcome, Sink};
 
 /// Renames, marks and transforms events, and passes them to the inner sink.
@@ -54,27 +56,21 @@ impl ShapingSink {
 impl Sink for ShapingSink {
     async fn write(&self, batch: &[Envelope]) -> Vec<Outcome> {
         let prepared = join_all(batch.iter().map(|envelope| self.prepare(envelope))).await;
-        let mut failed: Vec<&str> = Vec::new();
+        let mut failed = FailedStreams::default();
         let mut ready = Vec::new();
         let mut outcomes: Vec<Option<Outcome>> = Vec::new();
-        for (envelope, prepared) in batch.iter().zip(prepared) {
-            let stream = &*envelope.event.stream;
-            if failed.contains(&stream) {
-                outcomes.push(Some(Outcome::Untried));
-                continue;
-            }
-            match prepared {
+        for (run, prepared) in batch.chunks(1).zip(prepared) {
+            outcomes.push(match prepared {
+                _ if failed.has(run) => Some(Outcome::Untried),
                 Prepared::Ready(shaped) => {
                     ready.push(*shaped);
-                    outcomes.push(None);
+                    None
                 }
                 Prepared::Done(outcome) => {
-                    if outcome != Outcome::Dropped {
-                        failed.push(stream);
-                    }
-                    outcomes.push(Some(outcome));
+                    failed.note(run, from_ref(&outcome));
+                    Some(outcome)
                 }
-            }
+            });
         }
         let written = if ready.is_empty() { Vec::new() } else { self.inner.write(&ready).await };
         merge(batch, outcomes, written)
@@ -105,25 +101,14 @@ fn merge(
     written: Vec<Outcome>,
 ) -> Vec<Outcome> {
     let mut written = written.into_iter();
-    let mut failed: Vec<&str> = Vec::new();
+    let mut failed = FailedStreams::default();
     let mut merged = Vec::with_capacity(batch.len());
-    for (envelope, outcome) in batch.iter().zip(outcomes) {
-        let stream = &*envelope.event.stream;
+    for (run, outcome) in batch.chunks(1).zip(outcomes) {
         let outcome = outcome.or_else(|| written.next()).unwrap_or(Outcome::Untried);
-        let goes_on = match outcome {
-            Outcome::Written(_) | Outcome::Duplicate | Outcome::Dropped => true,
-            Outcome::Conflict(_)
-            | Outcome::Retryable(_)
-            | Outcome::Unavailable(_)
-            | Outcome::Rejected(_)
-            | Outcome::Untried => false,
-        };
-        let is_done = matches!(outcome, Outcome::Written(_) | Outcome::Duplicate);
-        let behind = failed.contains(&stream) && !is_done;
-        merged.push(if behind { Outcome::Untried } else { outcome });
-        if !goes_on {
-            failed.push(stream);
-        }
+        let is_there = matches!(outcome, Outcome::Written(_) | Outcome::Duplicate);
+        let is_behind = failed.has(run) && !is_there;
+        failed.note(run, from_ref(&outcome));
+        merged.push(if is_behind { Outcome::Untried } else { outcome });
     }
     merged
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use antiphon_base::task;
 use async_trait::async_trait;
@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use uuid::Uuid;
 
 use super::*;
 use crate::config::{RetrySettings, Secret, Settings, TransformSettings};
@@ -63,17 +62,7 @@ fn hook(url: &str, change: impl FnOnce(&mut TransformSettings)) -> Arc<Hook> {
 }
 
 fn envelope(stream: &str, revision: u64, data: &str) -> Envelope {
-    let event = Event {
-        id: Uuid::from_u128(revision.into()),
-        stream: stream.into(),
-        revision,
-        event_type: "Created".into(),
-        is_json: true,
-        data: data.to_owned().into(),
-        metadata: Bytes::new(),
-        created: UNIX_EPOCH,
-    };
-    Envelope { event, link: None, position: None, retry_count: 0, token: None }
+    Envelope::of(Event::example(stream, revision, data))
 }
 
 /// A sink that keeps its events and refuses payloads that contain `refuse`.

@@ -120,24 +120,13 @@ fn decoded(
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     use super::*;
 
     fn event(data: &[u8], metadata: &[u8], is_json: bool) -> Event {
-        Event {
-            id: Uuid::from_u128(1),
-            stream: "a-\"1\"".into(),
-            revision: 0,
-            event_type: "Created".into(),
-            is_json,
-            data: Bytes::copy_from_slice(data),
-            metadata: Bytes::copy_from_slice(metadata),
-            created: UNIX_EPOCH,
-        }
+        let (data, metadata) = (Bytes::copy_from_slice(data), Bytes::copy_from_slice(metadata));
+        Event { is_json, data, metadata, ..Event::example("a-\"1\"", 0, "") }
     }
 
     #[test]

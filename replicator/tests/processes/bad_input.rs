@@ -4,12 +4,13 @@ use antiphon_eventstore::{self as es, Credentials};
 use antiphon_eventstore_testserver::ServerSettings;
 use bytes::Bytes;
 
-use crate::support::{Setup, append, client, count, event, server, server_with, wait_for};
+use crate::support::{
+    Pair, Setup, append, client, count, event, pair, server, server_with, wait_for,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_group_ends_the_program_with_its_name() {
-    let (source, destination) = (server().await, server().await);
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
+    let Pair { source: _source, destination: _destination, mut setup, .. } = pair().await;
     setup.group("$ce-order", "nobody").set("Settings__Subscriptions__0__CreateGroup", "false");
     let (code, text) = setup.execute(&["run"]).await;
     assert_eq!(code, Some(1), "{text}");
@@ -34,9 +35,8 @@ async fn wrong_credentials_end_the_program_and_are_not_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_source_is_tried_for_ever_and_is_not_ready() {
-    let (mut source, destination) = (server().await, server().await);
+    let Pair { mut source, destination: _destination, mut setup, .. } = pair().await;
     source.stop().await;
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("category", "order");
     let mut replicator = setup.start();
     let line =
@@ -51,7 +51,7 @@ async fn an_unreachable_source_is_tried_for_ever_and_is_not_ready() {
 
     source.restart().await.unwrap();
     wait_for("ready", async || replicator.is_ready().await).await;
-    assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+    replicator.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,8 +92,7 @@ async fn an_event_over_the_sinks_limit_is_parked_others_go_on_and_it_can_be_repl
     let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("category", "order").set("Settings__RunOnce", "true");
 
-    let mut replicator = setup.start();
-    assert_eq!(replicator.ended().await, Some(0), "{}", replicator.output());
+    setup.start().succeeds().await;
 
     assert_eq!((count(&to, "order-1").await, count(&to, "order-2").await), (1, 1));
     let (code, text) = setup.execute(&["park", "list"]).await;
@@ -112,20 +111,16 @@ async fn an_event_over_the_sinks_limit_is_parked_others_go_on_and_it_can_be_repl
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_without_its_head_is_parked_with_what_is_missing() {
-    let (source, destination) = (server().await, server().await);
-    let (from, to) =
-        (client(&source.connection_string()), client(&destination.connection_string()));
+    let Pair { source: _source, destination: _destination, from, to, mut setup } = pair().await;
     append(&from, "order-1", (0..5).map(|n| event(&n.to_string())).collect()).await;
     let truncated = es::StreamMetadata::default().with_truncate_before(3);
     let expected = es::ExpectedRevision::NoStream;
     from.set_stream_metadata("order-1", expected, &truncated.properties).await.unwrap();
     append(&from, "order-2", vec![event("c")]).await;
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("stream", "order-1").set("Settings__RunOnce", "true");
     setup.set("Settings__MissingWaitMax", "00:00:01");
 
-    let mut replicator = setup.start();
-    assert_eq!(replicator.ended().await, Some(0), "{}", replicator.output());
+    setup.start().succeeds().await;
 
     assert_eq!(count(&to, "order-1").await, 0);
     let (_, text) = setup.execute(&["park", "list"]).await;
@@ -135,14 +130,11 @@ async fn a_stream_without_its_head_is_parked_with_what_is_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_diverged_is_seen_and_the_policy_can_stop_everything() {
-    let (source, destination) = (server().await, server().await);
-    let (from, to) =
-        (client(&source.connection_string()), client(&destination.connection_string()));
+    let Pair { source: _source, destination: _destination, from, to, mut setup } = pair().await;
     append(&from, "order-1", vec![event("of the source")]).await;
     let other = event("of somebody else");
     let id = other.id;
     append(&to, "order-1", vec![other]).await;
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("stream", "order-1").set("Settings__ConflictPolicy", "stop");
 
     let (code, text) = setup.execute(&["run"]).await;
@@ -155,10 +147,7 @@ async fn a_destination_that_diverged_is_seen_and_the_policy_can_stop_everything(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_stream_is_waited_for() {
-    let (source, destination) = (server().await, server().await);
-    let (from, to) =
-        (client(&source.connection_string()), client(&destination.connection_string()));
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
+    let Pair { source: _source, destination: _destination, from, to, mut setup } = pair().await;
     setup.catch_up("stream", "later-1");
     let replicator = setup.start();
     wait_for("ready", async || replicator.is_ready().await).await;
@@ -168,8 +157,7 @@ async fn a_missing_stream_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_that_cannot_be_read_ends_the_program() {
-    let (source, destination) = (server().await, server().await);
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
+    let Pair { source: _source, destination: _destination, mut setup, .. } = pair().await;
     setup.catch_up("category", "order");
     let folder = setup.folder.path().join("checkpoints");
     std::fs::create_dir_all(&folder).unwrap();

@@ -1,8 +1,6 @@
 //! The program moves an Antiphon journal to Cassandra and back, on the server at `TEST_CASSANDRA`
 //! (127.0.0.1:9042 unless set).
 
-use std::time::Duration;
-
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_cassandra::cql::{self, CqlTables, Replication, ServerSettings};
 use antiphon_cassandra::tables::LogTables;
@@ -11,8 +9,9 @@ use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::store::Stores;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 
-use crate::stores::{Writer, id};
+use crate::stores::{Writer, assert_same, id};
 use crate::support::{Setup, wait_for};
 
 const CARTS: u64 = 3;
@@ -45,7 +44,7 @@ async fn a_journal_moves_to_cassandra_and_back_while_it_is_written_and_the_mover
     let all = SequenceNr::new(written / CARTS);
     wait_for("everything", async || ends(&target).await == [all; 3]).await;
     wait_for("it to be ready", async || replicator.is_ready().await).await;
-    assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+    replicator.stop().await;
     assert_same(&writer.stores, &target, written).await;
     let (code, text) = setup.execute(&["verify"]).await;
     assert_eq!((code, text.trim()), (Some(0), "3 of 3 streams equal, 480 events the same"));
@@ -63,8 +62,7 @@ async fn a_journal_moves_to_cassandra_and_back_while_it_is_written_and_the_mover
     read_from_cassandra(&mut setup, &server);
     setup.set("Settings__Sink", "journal").set("Settings__JournalPath", &back);
     setup.set("Settings__RunOnce", "true");
-    let mut replicator = setup.start();
-    assert_eq!(replicator.ended().await, Some(0), "{}", replicator.output());
+    setup.start().succeeds().await;
     let returned = SqliteStores::open(&back, SqliteSettings::reader()).unwrap();
     assert_same(&writer.stores, &returned.stores(), written).await;
     let (code, text) = setup.execute(&["verify"]).await;
@@ -152,7 +150,7 @@ async fn a_cassandra_that_is_away_is_waited_for_and_named_in_health() {
             code == 503 && body.contains(side) && body.contains(&address.to_string())
         })
         .await;
-        assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+        replicator.stop().await;
     }
 }
 
@@ -204,14 +202,11 @@ async fn server() -> ServerSettings {
         partition_events_max: 1000,
         ..ServerSettings::default()
     };
-    // tests create the same tables at the same time, which servers may refuse once
-    let mut tries = 0;
-    while let Err(error) = cql::apply(&settings).await {
-        tries += 1;
-        let help = "the tests need a Cassandra: start one with `make cassandra-up`";
-        assert!(tries < 5, "{help}: {error}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    // servers may refuse to create the same tables twice at the same time
+    static CREATION: Mutex<()> = Mutex::const_new(());
+    let _alone = CREATION.lock().await;
+    let created = cql::apply(&settings).await;
+    created.expect("the tests need a Cassandra: start one with `make cassandra-up`");
     settings
 }
 
@@ -262,14 +257,4 @@ async fn ends(stores: &Stores) -> [SequenceNr; 3] {
         *end = stores.journal.highest(&id(cart)).await.unwrap();
     }
     ends
-}
-
-async fn assert_same(wanted: &Stores, there: &Stores, count: u64) {
-    for cart in 0..CARTS {
-        let (first, last) = (SequenceNr::new(1), SequenceNr::MAX);
-        let wanted = wanted.journal.replay(&id(cart), first, last, 10_000).await.unwrap();
-        let there = there.journal.replay(&id(cart), first, last, 10_000).await.unwrap();
-        assert_eq!(wanted.len(), usize::try_from(count / CARTS).unwrap());
-        assert_eq!(wanted, there, "to the bit, versions and payloads too");
-    }
 }

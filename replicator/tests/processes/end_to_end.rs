@@ -5,14 +5,12 @@ use std::fs;
 use antiphon_eventstore as es;
 use bytes::Bytes;
 
-use crate::support::{Setup, append, client, count, event, read, server, wait_for};
+use crate::support::{Pair, append, count, event, pair, read, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dittos_own_demo_with_its_own_settings_file() {
-    let (source, destination) = (server().await, server().await);
+    let Pair { source, destination: _destination, from, to, setup } = pair().await;
     source.seed_customers(10).unwrap();
-    let (from, to) =
-        (client(&source.connection_string()), client(&destination.connection_string()));
     let group = es::GroupSettings {
         resolve_links: true,
         from: es::ReadFrom::Start,
@@ -20,7 +18,6 @@ async fn dittos_own_demo_with_its_own_settings_file() {
         ..es::GroupSettings::default()
     };
     from.create_group("$ce-customer", "Ditto", &group).await.unwrap();
-    let setup = Setup::new(&source.connection_string(), &destination.connection_string());
     let settings = r#"{
         "Settings": { "Subscriptions": [ { "StreamName": "$ce-customer", "GroupName": "Ditto" } ] },
         "Metrics": { "Enabled": true },
@@ -61,25 +58,22 @@ async fn dittos_own_demo_with_its_own_settings_file() {
     append(&from, "customer-1", vec![event("moved")]).await;
     wait_for("the live event", async || count(&to, "customer-1").await == 2).await;
     assert!(replicator.is_ready().await);
-    assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+    replicator.stop().await;
     assert!(setup.verify().await.is_equal());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_caught_up_with_in_eight_lanes_and_goes_on_where_it_was() {
-    let (source, destination) = (server().await, server().await);
-    let (from, to) =
-        (client(&source.connection_string()), client(&destination.connection_string()));
+    let Pair { source: _source, destination: _destination, from, to, mut setup } = pair().await;
     for number in 0..40 {
         for stream in 0..20 {
             append(&from, &format!("order-{stream}"), vec![event(&number.to_string())]).await;
         }
     }
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("all", "").set("Settings__Lanes", "8").set("Settings__LaneOrder", "stream");
     let mut first = setup.start();
     wait_for("all events", async || count(&to, "order-19").await == 40).await;
-    assert_eq!(first.terminate().await, Some(0), "{}", first.output());
+    first.stop().await;
     assert_eq!(setup.verify().await.table(), "20 of 20 streams equal, 800 events the same");
 
     append(&from, "order-0", vec![event("more")]).await;
@@ -91,22 +85,20 @@ async fn everything_is_caught_up_with_in_eight_lanes_and_goes_on_where_it_was() 
             .contains("ditto_events_duplicate_total{app=\"ditto\",group=\"it\",stream=\"$all\"} 0"),
         "{metrics}"
     );
-    assert_eq!(second.terminate().await, Some(0));
+    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_by_itself_copies_a_category_and_verify_agrees() {
-    let (source, destination) = (server().await, server().await);
+    let Pair { source, destination: _destination, to, mut setup, .. } = pair().await;
     source.seed_customers(10).unwrap();
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("category", "customer").set("Settings__RunOnce", "true");
 
-    let mut replicator = setup.start();
-    assert_eq!(replicator.ended().await, Some(0), "{}", replicator.output());
+    setup.start().succeeds().await;
 
     let (code, text) = setup.execute(&["verify"]).await;
     assert_eq!((code, text.trim()), (Some(0), "10 of 10 streams equal, 10 events the same"));
-    append(&client(&destination.connection_string()), "customer-3", vec![event("extra")]).await;
+    append(&to, "customer-3", vec![event("extra")]).await;
     let (code, text) = setup.execute(&["verify"]).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("customer-3: 0 missing, 1 extra, 0 different, 0 out of order"), "{text}");
@@ -114,16 +106,13 @@ async fn a_run_that_ends_by_itself_copies_a_category_and_verify_agrees() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn binary_and_empty_payloads_arrive_as_they_are() {
-    let (source, destination) = (server().await, server().await);
-    let (from, to) =
-        (client(&source.connection_string()), client(&destination.connection_string()));
+    let Pair { source: _source, destination: _destination, from, to, mut setup } = pair().await;
     let events = vec![
         es::NewEvent::binary("Binary", Bytes::from_static(b"\xff\x00\xfe")),
         es::NewEvent::binary("Empty", Bytes::new()),
         es::NewEvent::json("NoJson", Bytes::from_static(b"{ not json")),
     ];
     append(&from, "file-1", events).await;
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.group("file-1", "plain");
     let replicator = setup.start();
     wait_for("three events", async || count(&to, "file-1").await == 3).await;
@@ -133,17 +122,13 @@ async fn binary_and_empty_payloads_arrive_as_they_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn skipping_the_version_check_finds_again_what_was_written_and_sets_the_time_to_live() {
-    let (source, destination) = (server().await, server().await);
-    let (from, to) =
-        (client(&source.connection_string()), client(&destination.connection_string()));
+    let Pair { source: _source, destination: _destination, from, to, mut setup } = pair().await;
     append(&from, "cart-1", (0..10).map(|n| event(&n.to_string())).collect()).await;
     append(&to, "cart-1", vec![event("of the destination")]).await;
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("stream", "cart-1").set("Settings__SkipVersionCheck", "true");
     setup.set("Settings__TimeToLive", "1.00:00:00").set("Settings__RunOnce", "true");
     for _ in 0..2 {
-        let mut replicator = setup.start();
-        assert_eq!(replicator.ended().await, Some(0), "{}", replicator.output());
+        setup.start().succeeds().await;
         // as if the checkpoint was lost
         fs::remove_dir_all(setup.folder.path().join("checkpoints")).unwrap();
     }
@@ -153,21 +138,19 @@ async fn skipping_the_version_check_finds_again_what_was_written_and_sets_the_ti
 
     append(&from, "cart-2", vec![event("first")]).await;
     setup.set("Settings__Subscriptions__0__StreamName", "cart-2");
-    let mut replicator = setup.start();
-    assert_eq!(replicator.ended().await, Some(0), "{}", replicator.output());
+    setup.start().succeeds().await;
     let new = to.stream_metadata("cart-2").await.unwrap();
     assert_eq!(new.max_age().map(|age| age.as_secs()), Some(86_400));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicators_share_a_group_and_keep_the_order_between_them() {
-    let (source, destination) = (server().await, server().await);
+    let Pair { source, destination: _destination, from, to, mut setup } = pair().await;
     for number in 0..50 {
         for stream in 0..4 {
             source.append(&format!("order-{stream}"), vec![event(&number.to_string())]).unwrap();
         }
     }
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.group("$ce-order", "shared");
     setup.set("Settings__Subscriptions__0__GroupConsumerStrategy", "RoundRobin");
     // an event waits for its predecessor at the other replicator, and must not be given up
@@ -177,11 +160,10 @@ async fn two_replicators_share_a_group_and_keep_the_order_between_them() {
 
     wait_for("everything", async || setup.verify().await.is_equal()).await;
 
-    let to = client(&destination.connection_string());
     assert_eq!(count(&to, "order-3").await, 50);
     for replicator in &mut both {
-        assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+        replicator.stop().await;
     }
-    let info = client(&source.connection_string()).group_info("$ce-order", "shared").await.unwrap();
+    let info = from.group_info("$ce-order", "shared").await.unwrap();
     assert_eq!(info.parked, 0);
 }

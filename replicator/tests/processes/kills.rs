@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use antiphon_eventstore_testserver::TestServer;
 
-use crate::support::{Setup, append, client, count, event, server, wait_for};
+use crate::support::{PATIENCE, Pair, Setup, append, count, event, pair, wait_for};
 
 const STREAMS: u64 = 12;
 
@@ -37,9 +37,7 @@ fn rounds() -> u64 {
 }
 
 async fn campaign(seed: u64, shape: impl Fn(&mut Setup)) {
-    let (source, destination) = (server().await, server().await);
-    let from = client(&source.connection_string());
-    let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
+    let Pair { source, destination, from, to, mut setup } = pair().await;
     shape(&mut setup);
     setup.set("Serilog__MinimumLevel__Default", "Information");
     setup.set("Settings__RetryAttemptsMax", "1000000").set("Settings__MissingWaitMax", "01:00:00");
@@ -56,20 +54,16 @@ async fn campaign(seed: u64, shape: impl Fn(&mut Setup)) {
             source.append(&stream, vec![event(&written.to_string())]).unwrap();
             written += 1;
         }
-        for server in [&source, &destination] {
-            fail(server, &mut chance);
+        [&source, &destination].into_iter().for_each(|server| fail(server, &mut chance));
+        // killed in the middle: after some events arrived, with more failures on their way
+        let mut arrived = destination.log_length();
+        while arrived < after {
+            arrived += 1 + usize::try_from(chance.below(30)).unwrap();
+            let grown = destination.grows_to(arrived.min(after));
+            tokio::time::timeout(PATIENCE, grown).await.expect("events arrive");
+            fail(&destination, &mut chance);
+            fail(&source, &mut chance);
         }
-        // killed in the middle: after enough events arrived, or after a time if they cannot
-        let arrived = async {
-            while destination.log_length() < after {
-                tokio::time::sleep(Duration::from_millis(3)).await;
-                if chance.below(30) == 0 {
-                    fail(&destination, &mut chance);
-                    fail(&source, &mut chance);
-                }
-            }
-        };
-        let _ = tokio::time::timeout(Duration::from_secs(2), arrived).await;
         replicator.kill().await;
     }
 
@@ -77,10 +71,9 @@ async fn campaign(seed: u64, shape: impl Fn(&mut Setup)) {
     destination.faults().clear();
     append(&from, "order-last", vec![event("last")]).await;
     let mut replicator = setup.start();
-    let to = client(&destination.connection_string());
     wait_for("the last event", async || count(&to, "order-last").await == 1).await;
     wait_for("everything", async || setup.verify().await.is_equal()).await;
-    assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+    replicator.stop().await;
 
     let report = setup.verify().await;
     let same: usize = report.streams.values().map(|one| usize::try_from(one.same).unwrap()).sum();

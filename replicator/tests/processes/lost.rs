@@ -1,7 +1,8 @@
 //! Frozen servers, and networks that drop everything: noticed within the configured times,
 //! recovered without help.
 
-use crate::proxy::Proxy;
+use antiphon_eventstore_testserver::{Proxy, TestServer};
+
 use crate::server_process::ServerProcess;
 use crate::support::{Setup, append, client, count, event, server, signal, wait_for};
 
@@ -26,7 +27,7 @@ async fn a_frozen_source_is_noticed_and_goes_on_when_it_thaws() {
 
     append(&from, "order-1", vec![event("after")]).await;
     wait_for("the second event", async || count(&to, "order-1").await == 2).await;
-    assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+    replicator.stop().await;
     assert!(setup.verify().await.is_equal());
 }
 
@@ -48,18 +49,16 @@ async fn a_frozen_destination_is_noticed_and_gets_everything_when_it_thaws() {
 
     wait_for("all events", async || count(&to, "order-1").await == 51).await;
     wait_for("ready again", async || replicator.is_ready().await).await;
-    assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+    replicator.stop().await;
     assert!(setup.verify().await.is_equal());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_swallows_everything_is_noticed_on_both_sides() {
     let (source, destination) = (server().await, server().await);
-    let proxies = (
-        Proxy::to(source.address().to_string()).await,
-        Proxy::to(destination.address().to_string()).await,
-    );
-    let through = |proxy: &Proxy| format!("esdb://{}?tls=false{IMPATIENT}", proxy.address);
+    let before = async |server: &TestServer| Proxy::before(server.address()).await.unwrap();
+    let proxies = (before(&source).await, before(&destination).await);
+    let through = |proxy: &Proxy| format!("esdb://{}?tls=false{IMPATIENT}", proxy.address());
     let (from, to) =
         (client(&source.connection_string()), client(&destination.connection_string()));
     let mut setup = Setup::new(&through(&proxies.0), &through(&proxies.1));
@@ -76,6 +75,6 @@ async fn a_network_that_swallows_everything_is_noticed_on_both_sides() {
         wait_for("the event", async || count(&to, "order-1").await == round + 2).await;
         wait_for("ready again", async || replicator.is_ready().await).await;
     }
-    assert_eq!(replicator.terminate().await, Some(0), "{}", replicator.output());
+    replicator.stop().await;
     assert!(setup.verify().await.is_equal());
 }

@@ -7,7 +7,6 @@ mod cassandra;
 mod end_to_end;
 mod kills;
 mod lost;
-mod proxy;
 mod server_process;
 mod stores;
 mod support;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::task;
@@ -11,14 +10,14 @@ use antiphon_eventstore_testserver::{ServerSettings, TestServer};
 use antiphon_replicator::config;
 use antiphon_replicator::verify::{self, Report};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 
 /// Time limit of every step, on a machine with other work.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn wait_for<F: Future<Output = bool>>(what: &str, is_there: impl Fn() -> F) {
     let wait = async {
@@ -54,15 +53,33 @@ pub(crate) fn event(text: &str) -> es::NewEvent {
 
 pub(crate) async fn read(client: &es::EventStoreClient, stream: &str) -> Vec<es::RecordedEvent> {
     let (forwards, start) = (es::Direction::Forwards, es::ReadFrom::Start);
-    let events = match client.read_stream(stream, forwards, start, u64::MAX, false).await {
-        Ok(events) => events.collect().await,
-        Err(error) => Err(error),
-    };
+    let events = client.read_if_there(stream, forwards, start, u64::MAX).await;
     events.unwrap_or_default().into_iter().filter_map(|one| one.link.or(one.event)).collect()
 }
 
 pub(crate) async fn count(client: &es::EventStoreClient, stream: &str) -> usize {
     read(client, stream).await.len()
+}
+
+/// Two servers with a client of each, and a replicator between them.
+pub(crate) struct Pair {
+    pub(crate) source: TestServer,
+    pub(crate) destination: TestServer,
+    pub(crate) from: es::EventStoreClient,
+    pub(crate) to: es::EventStoreClient,
+    pub(crate) setup: Setup,
+}
+
+pub(crate) async fn pair() -> Pair {
+    pair_with(ServerSettings::default()).await
+}
+
+/// A pair whose destination has these settings.
+pub(crate) async fn pair_with(destination: ServerSettings) -> Pair {
+    let (source, destination) = (server().await, server_with(destination).await);
+    let strings = (source.connection_string(), destination.connection_string());
+    let (from, to) = (client(&strings.0), client(&strings.1));
+    Pair { source, destination, from, to, setup: Setup::new(&strings.0, &strings.1) }
 }
 
 /// Settings of a replicator, as `Ditto_` variables, and its working folder.
@@ -116,7 +133,7 @@ impl Setup {
 
     pub(crate) fn start(&self) -> Replicator {
         let mut child = self.command(&["run"]).spawn().unwrap();
-        let output = Arc::new(Mutex::new(String::new()));
+        let output = watch::Sender::new(String::new());
         collect(child.stdout.take().unwrap(), output.clone());
         collect(child.stderr.take().unwrap(), output.clone());
         Replicator { child, output }
@@ -136,35 +153,30 @@ impl Setup {
     }
 }
 
-fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: Arc<Mutex<String>>) {
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: watch::Sender<String>) {
     task::spawn("output", async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut output = output.lock();
-            output.push_str(&line);
-            output.push('\n');
+            output.send_modify(|output| *output += &format!("{line}\n"));
         }
     });
 }
 
 pub(crate) struct Replicator {
     pub(crate) child: Child,
-    output: Arc<Mutex<String>>,
+    output: watch::Sender<String>,
 }
 
 impl Replicator {
     pub(crate) fn output(&self) -> String {
-        self.output.lock().clone()
+        self.output.borrow().clone()
     }
 
     pub(crate) async fn wait_for_line(&self, text: &str) {
-        let wait = async {
-            while !self.output().contains(text) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let waited = tokio::time::timeout(PATIENCE, wait).await;
-        assert!(waited.is_ok(), "waited in vain for `{text}` in:\n{}", self.output());
+        let mut lines = self.output.subscribe();
+        let is_there = lines.wait_for(|output| output.contains(text));
+        let waited = tokio::time::timeout(PATIENCE, is_there).await.is_ok();
+        assert!(waited, "waited in vain for `{text}` in:\n{}", self.output());
     }
 
     /// The address of the HTTP interface.
@@ -205,6 +217,16 @@ impl Replicator {
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         signal(self.child.id().unwrap(), "TERM").await;
         self.ended().await
+    }
+
+    /// Waits until the process has ended by itself, without an error.
+    pub(crate) async fn succeeds(&mut self) {
+        assert_eq!(self.ended().await, Some(0), "{}", self.output());
+    }
+
+    /// Ends the process, which must have no error.
+    pub(crate) async fn stop(&mut self) {
+        assert_eq!(self.terminate().await, Some(0), "{}", self.output());
     }
 }
 

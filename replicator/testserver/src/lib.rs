@@ -7,6 +7,7 @@ mod faults;
 mod group;
 mod io;
 mod node;
+mod proxy;
 mod refusal;
 mod seed;
 mod server;
@@ -15,5 +16,6 @@ mod settings;
 mod store;
 
 pub use faults::Faults;
+pub use proxy::Proxy;
 pub use server::TestServer;
 pub use settings::{ClusterMember, ServerSettings, TlsFiles};

@@ -135,6 +135,14 @@ impl TestServer {
         self.store.lock().log().len()
     }
 
+    /// Waits until the log has this number of entries, including links. A cancelled call leaves
+    /// nothing behind.
+    pub async fn grows_to(&self, length: usize) {
+        let mut head = self.store.lock().head();
+        // the store has the sending side as long as this server lives
+        let _ = head.wait_for(|entries| *entries >= length).await;
+    }
+
     fn run(&mut self, listener: TcpListener) -> Result<()> {
         let acceptor = self.settings.tls.as_ref().map(acceptor).transpose()?;
         let (settings, faults) = (self.settings.clone(), self.faults.clone());

@@ -2,21 +2,15 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use uuid::Uuid;
-
 use super::*;
 use crate::config::{Action, Field, FilterRule, Matching, RenameRule};
 
 fn event(stream: &str, event_type: &str, data: &'static str, metadata: &'static str) -> Event {
     Event {
-        id: Uuid::from_u128(7),
-        stream: stream.into(),
-        revision: 3,
         event_type: event_type.into(),
-        is_json: true,
-        data: data.into(),
         metadata: metadata.into(),
         created: UNIX_EPOCH + Duration::new(1_500_000_000, 123_456_700),
+        ..Event::example(stream, 3, data)
     }
 }
 

@@ -34,12 +34,12 @@ impl World {
             }
             None => return None,
         };
-        self.redelivered += usize::from(retry_count > 0);
+        self.report.redelivered += usize::from(retry_count > 0);
         let event = self.log[index].clone();
         let token = Token(event.id);
         let until = self.now + GROUP_TIMEOUT;
         self.group.outstanding.insert(token, (index, retry_count, Some(until)));
-        Some(Envelope { event, link: None, position: None, retry_count, token: Some(token) })
+        Some(Envelope { retry_count, token: Some(token), ..Envelope::of(event) })
     }
 
     pub(super) fn time_out_messages(&mut self) {

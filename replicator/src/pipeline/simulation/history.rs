@@ -1,9 +1,8 @@
 //! Random numbers, histories and settings of simulated worlds.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::*;
@@ -40,16 +39,8 @@ pub(super) fn history(chance: &mut Chance) -> Vec<Event> {
             let stream = format!("customer-{}", chance.below(stream_count));
             let revision = revisions.entry(stream.clone()).or_insert(0);
             *revision += 1;
-            Event {
-                id: Uuid::from_u64_pair(chance.next(), chance.next()),
-                stream: stream.into(),
-                revision: *revision - 1,
-                event_type: "Happened".into(),
-                is_json: true,
-                data: Bytes::new(),
-                metadata: Bytes::new(),
-                created: UNIX_EPOCH,
-            }
+            let id = Uuid::from_u64_pair(chance.next(), chance.next());
+            Event { id, ..Event::example(&stream, *revision - 1, "") }
         })
         .collect()
 }

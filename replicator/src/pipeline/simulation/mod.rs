@@ -58,7 +58,7 @@ enum SourceKind {
     Group,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Report {
     parked: usize,
     redelivered: usize,
@@ -91,10 +91,7 @@ struct World {
     credit: usize,
     agenda: BTreeMap<(Instant, u64), Input>,
     agenda_next: u64,
-    redelivered: usize,
-    killed: usize,
-    parked_unseen: usize,
-    trace: u64,
+    report: Report,
 }
 
 impl World {
@@ -108,13 +105,7 @@ impl World {
             world.once();
         }
         world.check_end(seed);
-        Report {
-            parked: world.parked.len(),
-            redelivered: world.redelivered,
-            killed: world.killed,
-            parked_unseen: world.parked_unseen,
-            trace: world.trace,
-        }
+        Report { parked: world.parked.len(), ..world.report }
     }
 
     fn new(seed: u64, kind: SourceKind) -> Self {
@@ -145,10 +136,7 @@ impl World {
             settings,
             agenda: BTreeMap::new(),
             agenda_next: 0,
-            redelivered: 0,
-            killed: 0,
-            parked_unseen: 0,
-            trace: 0,
+            report: Report::default(),
             chance,
         }
     }
@@ -227,7 +215,7 @@ impl World {
     }
 
     fn kill(&mut self) {
-        self.killed += 1;
+        self.report.killed += 1;
         // a write in progress may still take effect; here its effect was decided at its start
         self.agenda.clear();
         self.generation = None;
@@ -247,12 +235,12 @@ impl World {
     fn feed(&mut self, input: Input) {
         let jitter = u16::try_from(self.chance.below(1001)).unwrap();
         let now = Now { at: self.now, jitter };
-        self.parked_unseen += self.failing_for_good_unseen(&input);
+        self.report.parked_unseen += self.failing_for_good_unseen(&input);
         let effects = self.core.step(now, input);
         let said: Vec<Uuid> = effects.iter().filter_map(said_to_be_parked).collect();
         for effect in effects {
             let text = format!("{effect:?}");
-            self.trace = xxhash_rust::xxh64::xxh64(text.as_bytes(), self.trace);
+            self.report.trace = xxhash_rust::xxh64::xxh64(text.as_bytes(), self.report.trace);
             self.perform(effect);
         }
         for id in said {
@@ -358,7 +346,7 @@ impl World {
         let event = self.log.get(self.read_next)?.clone();
         let position = Some(Position::Stream(u64::try_from(self.read_next).unwrap()));
         self.read_next += 1;
-        Some(Envelope { event, link: None, position, retry_count: 0, token: None })
+        Some(Envelope { position, ..Envelope::of(event) })
     }
 
     /// The sink: exact revisions, whole writes that fail, answers that are lost.
@@ -423,7 +411,7 @@ impl World {
             assert!(
                 Position::Stream(*position) == *saved
                     || saved.is_before(&Position::Stream(*position))
-                    || self.killed > 0
+                    || self.report.killed > 0
             );
         }
     }

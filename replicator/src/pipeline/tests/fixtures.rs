@@ -1,9 +1,8 @@
 //! Short names for events, inputs and effects.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
-use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -33,6 +32,12 @@ impl Started {
         let effects = started.step(Input::Opened(Generation(1)));
         assert_eq!(effects, [Effect::Note(Note::SourceUp)]);
         started
+    }
+
+    pub(super) fn changed(change: impl FnOnce(&mut PipelineSettings)) -> Self {
+        let mut settings = PipelineSettings::default();
+        change(&mut settings);
+        Self::with(settings)
     }
 
     pub(super) fn step(&mut self, input: Input) -> Vec<Effect> {
@@ -79,26 +84,13 @@ pub(super) fn group() -> PipelineSettings {
 }
 
 pub(super) fn event(stream: &str, revision: u64) -> Event {
-    Event {
-        id: Uuid::from_u64_pair(u64::from(stream.as_bytes()[0]), revision),
-        stream: stream.into(),
-        revision,
-        event_type: "Happened".into(),
-        is_json: true,
-        data: Bytes::new(),
-        metadata: Bytes::new(),
-        created: UNIX_EPOCH,
-    }
+    let id = Uuid::from_u64_pair(u64::from(stream.as_bytes()[0]), revision);
+    Event { id, ..Event::example(stream, revision, "") }
 }
 
 pub(super) fn envelope((stream, revision, position): Short) -> Envelope {
-    Envelope {
-        event: event(stream, revision),
-        link: None,
-        position: Some(Position::Stream(position)),
-        retry_count: 0,
-        token: None,
-    }
+    let position = Some(Position::Stream(position));
+    Envelope { position, ..Envelope::of(event(stream, revision)) }
 }
 
 pub(super) fn token(stream: &str, revision: u64) -> Token {
@@ -106,13 +98,8 @@ pub(super) fn token(stream: &str, revision: u64) -> Token {
 }
 
 pub(super) fn group_envelope(stream: &str, revision: u64, retry_count: u32) -> Envelope {
-    Envelope {
-        event: event(stream, revision),
-        link: None,
-        position: None,
-        retry_count,
-        token: Some(token(stream, revision)),
-    }
+    let token = Some(token(stream, revision));
+    Envelope { retry_count, token, ..Envelope::of(event(stream, revision)) }
 }
 
 pub(super) fn delivery(stream: &str, revision: u64, retry_count: u32) -> Delivery {

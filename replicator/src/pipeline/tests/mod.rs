@@ -13,7 +13,7 @@ use crate::source::{Delivery, Position, Verdict};
 
 #[test]
 fn neighbours_of_one_stream_share_a_write_and_the_order_of_arrival_holds() {
-    let mut pipeline = Started::with(PipelineSettings::default());
+    let mut pipeline = Started::changed(|_| {});
 
     let effects = pipeline.arrive([("a", 0), ("a", 1), ("b", 0), ("a", 2)]);
     assert_eq!(effects, [write(0, [("a", 0, 0), ("a", 1, 1)])]);
@@ -34,10 +34,7 @@ fn neighbours_of_one_stream_share_a_write_and_the_order_of_arrival_holds() {
 
 #[test]
 fn per_stream_order_writes_what_waits_of_a_stream_at_once_and_several_streams_beside_each_other() {
-    let mut pipeline = Started::with(PipelineSettings {
-        lane_order: LaneOrder::PerStream,
-        ..PipelineSettings::default()
-    });
+    let mut pipeline = Started::changed(|settings| settings.lane_order = LaneOrder::PerStream);
 
     let effects = pipeline.arrive([("a", 0), ("b", 0), ("a", 1)]);
     assert_eq!(effects, [write(0, [("a", 0, 0), ("a", 1, 2)]), write(1, [("b", 0, 1)])]);
@@ -45,8 +42,7 @@ fn per_stream_order_writes_what_waits_of_a_stream_at_once_and_several_streams_be
 
 #[test]
 fn a_mixing_sink_gets_one_write_in_the_order_of_arrival() {
-    let mut pipeline =
-        Started::with(PipelineSettings { mixes_streams: true, ..PipelineSettings::default() });
+    let mut pipeline = Started::changed(|settings| settings.mixes_streams = true);
 
     let effects = pipeline.arrive([("a", 0), ("b", 0), ("a", 1), ("b", 1)]);
     assert_eq!(effects, [write(0, [("a", 0, 0), ("b", 0, 1), ("a", 1, 2), ("b", 1, 3)])]);
@@ -54,7 +50,7 @@ fn a_mixing_sink_gets_one_write_in_the_order_of_arrival() {
 
 #[test]
 fn a_failing_event_blocks_its_own_stream_only_and_is_tried_again_in_place() {
-    let mut pipeline = Started::with(PipelineSettings::default());
+    let mut pipeline = Started::changed(|_| {});
     pipeline.arrive([("a", 0), ("a", 1), ("b", 0)]);
 
     let refused = [Outcome::Retryable("busy".into()), Outcome::Untried];
@@ -71,10 +67,7 @@ fn a_failing_event_blocks_its_own_stream_only_and_is_tried_again_in_place() {
 
 #[test]
 fn neighbours_wait_for_a_blocked_stream_when_so_set() {
-    let mut pipeline = Started::with(PipelineSettings {
-        neighbours: Neighbours::Wait,
-        ..PipelineSettings::default()
-    });
+    let mut pipeline = Started::changed(|settings| settings.neighbours = Neighbours::Wait);
     pipeline.arrive([("a", 0), ("b", 0)]);
 
     let effects = pipeline.step(written(0, [Outcome::Retryable("busy".into())]));
@@ -85,8 +78,7 @@ fn neighbours_wait_for_a_blocked_stream_when_so_set() {
 
 #[test]
 fn an_event_is_parked_after_its_tries_and_its_followers_behind_it() {
-    let mut pipeline =
-        Started::with(PipelineSettings { retry_count_max: 0, ..PipelineSettings::default() });
+    let mut pipeline = Started::changed(|settings| settings.retry_count_max = 0);
     pipeline.arrive([("a", 0), ("a", 1), ("b", 0)]);
 
     let effects = pipeline.step(written(0, [Outcome::Retryable("bad".into()), Outcome::Untried]));
@@ -104,7 +96,7 @@ fn an_event_is_parked_after_its_tries_and_its_followers_behind_it() {
 
 #[test]
 fn an_event_that_cannot_be_parked_is_not_given_up() {
-    let mut pipeline = Started::with(PipelineSettings::default());
+    let mut pipeline = Started::changed(|_| {});
     pipeline.arrive([("a", 0)]);
     pipeline.step(written(0, [Outcome::Rejected("too large".into())]));
 
@@ -117,7 +109,7 @@ fn an_event_that_cannot_be_parked_is_not_given_up() {
 
 #[test]
 fn a_missing_predecessor_is_waited_for_and_then_named() {
-    let mut pipeline = Started::with(PipelineSettings::default());
+    let mut pipeline = Started::changed(|_| {});
     pipeline.arrive([("a", 7)]);
 
     let missing = Outcome::Conflict(Conflict::Missing { current: Some(4) });
@@ -147,8 +139,7 @@ fn a_different_event_at_the_number_follows_the_policy() {
         ),
         (ConflictPolicy::Stop, Effect::Fail(reason.into())),
     ] {
-        let mut pipeline =
-            Started::with(PipelineSettings { conflict_policy: policy, ..Default::default() });
+        let mut pipeline = Started::changed(|settings| settings.conflict_policy = policy);
         pipeline.arrive([("a", 0)]);
         let mut effects = pipeline.step(written(0, [differs.clone()]));
         effects.retain(|effect| !matches!(effect, Effect::Release(_)));
@@ -162,10 +153,9 @@ fn a_different_event_at_the_number_follows_the_policy() {
 
 #[test]
 fn while_the_sink_is_away_one_write_at_a_time_asks_and_nothing_is_parked() {
-    let mut pipeline = Started::with(PipelineSettings {
-        lane_order: LaneOrder::PerStream,
-        retry_count_max: 0,
-        ..PipelineSettings::default()
+    let mut pipeline = Started::changed(|settings| {
+        settings.lane_order = LaneOrder::PerStream;
+        settings.retry_count_max = 0;
     });
     pipeline.arrive([("a", 0), ("b", 0)]);
 
@@ -191,7 +181,7 @@ fn while_the_sink_is_away_one_write_at_a_time_asks_and_nothing_is_parked() {
 
 #[test]
 fn the_checkpoint_is_saved_at_its_interval_and_at_the_end() {
-    let mut pipeline = Started::with(PipelineSettings::default());
+    let mut pipeline = Started::changed(|_| {});
     pipeline.arrive([("a", 0)]);
     pipeline.step(written(0, [Outcome::Written(None)]));
     pipeline.advance(Duration::from_secs(5));
@@ -214,10 +204,7 @@ fn the_checkpoint_is_saved_at_its_interval_and_at_the_end() {
 
 #[test]
 fn the_throttle_lets_events_go_one_by_one() {
-    let mut pipeline = Started::with(PipelineSettings {
-        throttle: Duration::from_millis(10),
-        ..PipelineSettings::default()
-    });
+    let mut pipeline = Started::changed(|settings| settings.throttle = Duration::from_millis(10));
     assert_eq!(pipeline.arrive([("a", 0), ("a", 1)]), [write(0, [("a", 0, 0)])]);
     let effects = pipeline.step(written(0, [Outcome::Written(None)]));
     assert_eq!(effects, [completed(("a", 0, 0)), Effect::Release(1)]);
@@ -306,8 +293,7 @@ fn a_group_is_closed_while_the_sink_is_away_for_long_and_opened_when_it_is_back(
 
 #[test]
 fn a_bad_stream_cannot_fill_the_buffer() {
-    let mut pipeline =
-        Started::with(PipelineSettings { blocked_count_max: 2, ..PipelineSettings::default() });
+    let mut pipeline = Started::changed(|settings| settings.blocked_count_max = 2);
     pipeline.arrive([("a", 0)]);
     pipeline.step(written(0, [Outcome::Retryable("busy".into())]));
     pipeline.arrive([("a", 1)]);
@@ -342,7 +328,7 @@ fn a_source_that_refuses_at_the_start_fails_and_later_is_opened_again() {
     pipeline.step(Input::Start);
     assert_eq!(pipeline.step(failed(1)), [Effect::Fail("no such group".into())]);
 
-    let mut pipeline = Started::with(PipelineSettings::default());
+    let mut pipeline = Started::changed(|_| {});
     pipeline.advance(Duration::from_secs(5));
     pipeline.step(lost(1));
     pipeline.advance(Duration::from_millis(100));
@@ -358,7 +344,7 @@ fn a_source_that_refuses_at_the_start_fails_and_later_is_opened_again() {
 
 #[test]
 fn marks_and_excluded_events_move_the_watermark() {
-    let mut pipeline = Started::with(PipelineSettings::default());
+    let mut pipeline = Started::changed(|_| {});
     let excluded = Delivery::Excluded(Box::new(envelope(("a", 0, 0))));
     pipeline.deliver([excluded]);
     assert_eq!(pipeline.core.position(), Some(&Position::Stream(0)));

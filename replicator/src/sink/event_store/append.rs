@@ -3,17 +3,30 @@
 use antiphon_eventstore as es;
 use uuid::Uuid;
 
-use super::{EventStoreSink, failed_first, failure, new_event};
+use super::client::{behind, failure, ids, new_event};
 use crate::event::{Envelope, Event};
+use crate::sink::run::Run;
 use crate::sink::{Conflict, Outcome};
 
 /// Limit of append rounds. After a refusal the sink reads the destination and continues behind the
 /// events there. More rounds mean that another client writes to the stream.
 const ROUNDS_MAX: usize = 4;
 
-impl EventStoreSink {
-    /// Appends consecutive events at their own numbers.
-    pub(super) async fn append_exact(&self, run: &[Envelope]) -> Vec<Outcome> {
+/// Appends at exact revisions.
+#[derive(Clone)]
+pub(super) struct ExactAppends {
+    client: es::EventStoreClient,
+    /// True when events of the destination may be gone after a time.
+    expires: bool,
+}
+
+impl ExactAppends {
+    pub(super) fn new(client: es::EventStoreClient, expires: bool) -> Self {
+        Self { client, expires }
+    }
+
+    /// Appends consecutive events at their own numbers. A cancelled call may have written some.
+    pub(super) async fn append(&self, run: Run<'_>) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(run.len());
         let mut rounds = 0;
         // a run that is too large for the server is halved until the too large event is alone
@@ -29,7 +42,7 @@ impl EventStoreSink {
                     piece_max = piece.len() / 2;
                 }
                 Piece::Failed(outcome) => {
-                    outcomes.extend(failed_first(outcome, rest.len()));
+                    outcomes.extend(outcome.then_untried(rest.len()));
                 }
                 Piece::Ends(current) => {
                     let found = self.compare(piece, current).await;
@@ -37,10 +50,10 @@ impl EventStoreSink {
                     match found {
                         Ok(0) => {
                             let outcome = self.nothing_found(piece, current, rounds);
-                            outcomes.extend(failed_first(outcome, rest.len()));
+                            outcomes.extend(outcome.then_untried(rest.len()));
                         }
                         Ok(count) => outcomes.extend(vec![Outcome::Duplicate; count]),
-                        Err(outcome) => outcomes.extend(failed_first(outcome, rest.len())),
+                        Err(outcome) => outcomes.extend(outcome.then_untried(rest.len())),
                     }
                 }
             }
@@ -69,7 +82,8 @@ impl EventStoreSink {
             return if last + 1 == first.revision { Ok(0) } else { Err(missing()) };
         }
         let count = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        let found = self.read_from(&first.stream, first.revision, count).await?;
+        let (forwards, from) = (es::Direction::Forwards, es::ReadFrom::At(first.revision));
+        let found = ids(&self.client, &first.stream, forwards, from, count).await?;
         let mut same = 0;
         for envelope in piece {
             let event = &envelope.event;
@@ -79,7 +93,7 @@ impl EventStoreSink {
                 _ if same > 0 => break,
                 Some((_, id)) => return Err(different(Some(*id))),
                 // expired or truncated after it was written: expected when a time to live is set
-                None if self.settings.time_to_live.is_some() && last >= event.revision => same += 1,
+                None if self.expires && last >= event.revision => same += 1,
                 None => return Err(different(None)),
             }
         }
@@ -96,40 +110,11 @@ impl EventStoreSink {
         );
         if rounds < ROUNDS_MAX { Outcome::Retryable(text) } else { Outcome::Rejected(text) }
     }
-
-    /// Numbers and ids of events at the destination.
-    pub(super) async fn read_from(
-        &self,
-        stream: &str,
-        revision: u64,
-        count: u64,
-    ) -> Result<Vec<(u64, Uuid)>, Outcome> {
-        let from = es::ReadFrom::At(revision);
-        let read =
-            self.client.read_stream(stream, es::Direction::Forwards, from, count, false).await;
-        let events = match read {
-            Ok(events) => events.collect().await,
-            Err(failed) => Err(failed),
-        };
-        match events {
-            Ok(events) => Ok(ids(events)),
-            Err(failed) if failed.kind() == es::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(failed) => Err(failure(&failed)),
-        }
-    }
 }
 
 /// The expected revision of an event: the number before its own.
 pub(super) fn expected_revision(event: &Event) -> es::ExpectedRevision {
-    match event.revision.checked_sub(1) {
-        None => es::ExpectedRevision::NoStream,
-        Some(last) => es::ExpectedRevision::Exact(last),
-    }
-}
-
-pub(super) fn ids(events: Vec<es::ResolvedEvent>) -> Vec<(u64, Uuid)> {
-    let originals = events.into_iter().filter_map(|resolved| resolved.link.or(resolved.event));
-    originals.map(|event| (event.revision, event.id)).collect()
+    behind(event.revision.checked_sub(1))
 }
 
 fn different(found: Option<Uuid>) -> Outcome {

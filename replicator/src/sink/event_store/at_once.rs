@@ -20,9 +20,13 @@ use antiphon_eventstore as es;
 use futures::future::{BoxFuture, maybe_done};
 use futures::{StreamExt, poll, stream};
 
-use super::append::expected_revision;
-use super::{EventStoreSink, Run, failed_first, failure, is_done, new_event};
+use parking_lot::Mutex;
+
+use super::append::{ExactAppends, expected_revision};
+use super::client::{failure, new_event};
 use crate::sink::Outcome;
+use crate::sink::run::Run;
+use crate::source::message;
 
 /// Largest number of appends in flight.
 pub(super) const IN_FLIGHT_MAX: usize = 64;
@@ -34,10 +38,46 @@ type Answer = Option<Vec<Outcome>>;
 /// The outcomes of runs, with their places in the batch.
 type Found = Vec<(usize, Vec<Outcome>)>;
 
-impl EventStoreSink {
+/// Appends that do not wait for each other.
+pub(super) struct AppendsAtOnce {
+    client: es::EventStoreClient,
+    exact: ExactAppends,
+    /// Appenders that are idle: as many as there were simultaneous writes.
+    appenders: Mutex<Vec<es::Appender>>,
+    /// True when the server is too old for appenders.
+    appends_alone: AtomicBool,
+}
+
+impl AppendsAtOnce {
+    pub(super) fn new(client: es::EventStoreClient, exact: ExactAppends) -> Self {
+        Self { client, exact, appenders: Mutex::default(), appends_alone: AtomicBool::new(false) }
+    }
+
+    /// An appender for exclusive use; none when the server does not support them.
+    async fn appender(&self) -> es::Result<Option<es::Appender>> {
+        if self.appends_alone.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        // an appender that failed while idle is useless
+        let kept = std::iter::from_fn(|| self.appenders.lock().pop());
+        if let Some(kept) = { kept }.find(|one| !one.has_failed()) {
+            return Ok(Some(kept));
+        }
+        match self.client.appender(IN_FLIGHT_MAX).await {
+            Ok(appender) => Ok(Some(appender)),
+            Err(failed) if failed.kind() == es::ErrorKind::Rejected => {
+                let reason = message(&failed);
+                tracing::warn!(reason, "appends to the destination wait for each other");
+                self.appends_alone.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
     /// Appends plain runs, at most [`IN_FLIGHT_MAX`], and returns the outcomes of each. None when
-    /// the server is too old for it.
-    pub(super) async fn append_at_once(&self, runs: &[Run<'_>]) -> Option<Vec<Vec<Outcome>>> {
+    /// the server is too old for it. A cancelled call may have written some.
+    pub(super) async fn append(&self, runs: &[Run<'_>]) -> Option<Vec<Vec<Outcome>>> {
         let answers = match self.appender().await {
             Ok(Some(appender)) => self.ask(appender, runs).await,
             Ok(None) => return None,
@@ -80,7 +120,7 @@ impl EventStoreSink {
             answers.push(answer.and_then(|answer| first_answer(run, answer)));
         }
         if is_sound {
-            self.give_back(appender);
+            self.appenders.lock().push(appender);
         }
         answers
     }
@@ -98,9 +138,9 @@ impl EventStoreSink {
                 _ if has_failed => vec![Outcome::Untried; run.len()],
                 Some(outcomes) => outcomes,
                 None if is_away.load(Ordering::Relaxed) => vec![Outcome::Untried; run.len()],
-                None => self.append_exact(run).await,
+                None => self.exact.append(run).await,
             };
-            has_failed |= !outcomes.iter().all(is_done);
+            has_failed |= !outcomes.iter().all(Outcome::is_done);
             if outcomes.iter().any(says_away) {
                 is_away.store(true, Ordering::Relaxed);
             }
@@ -128,7 +168,7 @@ fn first_answer(run: Run<'_>, answer: es::Result<es::AppendOutcome>) -> Answer {
 }
 
 fn all_failed(failed: &es::Error, run: Run<'_>) -> Vec<Outcome> {
-    failed_first(failure(failed), run.len())
+    failure(failed).then_untried(run.len())
 }
 
 fn says_away(outcome: &Outcome) -> bool {

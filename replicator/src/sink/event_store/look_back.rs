@@ -1,67 +1,84 @@
 //! Appends behind the last event, after a search for ids that are already there.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use antiphon_eventstore as es;
+use lru::LruCache;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::append::ids;
-use super::{EventStoreSink, failed_first, failure, new_event};
+use super::client::{behind, failure, ids, new_event};
+use super::settings::EventStoreSinkSettings;
 use crate::event::Envelope;
 use crate::sink::Outcome;
+use crate::sink::run::Run;
 
 /// Limit of rounds in one write, when other clients write to the stream between the read and the
 /// append.
 const ROUNDS_MAX: usize = 5;
 
-/// The known ends of the destination's streams.
-#[derive(Debug, Default)]
-pub(super) struct Tails {
-    by_stream: BTreeMap<Arc<str>, Tail>,
-    id_count: usize,
+/// Appends behind the last event.
+pub(super) struct LookBack {
+    client: es::EventStoreClient,
+    look_back_max: u64,
+    tails: Mutex<Tails>,
 }
 
-#[derive(Debug, Clone, Default)]
+/// The known ends of the destination's streams. The stream that was written least recently is
+/// forgotten first, and read again at its next write.
+struct Tails {
+    by_stream: LruCache<Arc<str>, Tail>,
+    id_count: usize,
+    id_count_max: usize,
+}
+
 struct Tail {
     last: Option<u64>,
-    order: VecDeque<Uuid>,
-    ids: BTreeSet<Uuid>,
+    /// The last ids, oldest first.
+    ids: LruCache<Uuid, ()>,
 }
 
 impl Tail {
-    fn push(&mut self, id: Uuid, count_max: usize) {
-        self.order.push_back(id);
-        self.ids.insert(id);
-        if self.order.len() > count_max
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
+    fn push(&mut self, id: Uuid, count_max: u64) {
+        self.ids.put(id, ());
+        if u64::try_from(self.ids.len()).is_ok_and(|count| count > count_max) {
+            self.ids.pop_lru();
         }
     }
 }
 
 impl Tails {
     fn take(&mut self, stream: &str) -> Option<Tail> {
-        let tail = self.by_stream.remove(stream)?;
-        self.id_count -= tail.order.len();
+        let tail = self.by_stream.pop(stream)?;
+        self.id_count -= tail.ids.len();
         Some(tail)
     }
 
-    fn put(&mut self, stream: Arc<str>, tail: Tail, id_count_max: usize) {
+    fn put(&mut self, stream: Arc<str>, tail: Tail) {
         self.take(&stream);
-        self.id_count += tail.order.len();
-        self.by_stream.insert(stream, tail);
-        while self.id_count > id_count_max
-            && let Some((_, forgotten)) = self.by_stream.pop_first()
+        self.id_count += tail.ids.len();
+        self.by_stream.put(stream, tail);
+        while self.id_count > self.id_count_max
+            && let Some((_, forgotten)) = self.by_stream.pop_lru()
         {
-            self.id_count -= forgotten.order.len();
+            self.id_count -= forgotten.ids.len();
         }
     }
 }
 
-impl EventStoreSink {
-    pub(super) async fn append_looking_back(&self, run: &[Envelope]) -> Vec<Outcome> {
+impl LookBack {
+    pub(super) fn new(client: es::EventStoreClient, settings: &EventStoreSinkSettings) -> Self {
+        let tails = Tails {
+            by_stream: LruCache::unbounded(),
+            id_count: 0,
+            id_count_max: settings.known_ids_max,
+        };
+        Self { client, look_back_max: settings.look_back_max, tails: Mutex::new(tails) }
+    }
+
+    /// Appends the events of a run that are not there yet. A cancelled call may have written some.
+    pub(super) async fn append(&self, run: Run<'_>) -> Vec<Outcome> {
         let stream = run[0].event.stream.clone();
         // a redelivered event may be older than the kept ids
         let is_repeated = run.iter().any(|envelope| envelope.retry_count > 0);
@@ -74,7 +91,7 @@ impl EventStoreSink {
                 Some(tail) => tail,
                 None => match self.read_tail(&stream).await {
                     Ok(tail) => tail,
-                    Err(outcome) => return failed_first(outcome, run.len()),
+                    Err(outcome) => return outcome.then_untried(run.len()),
                 },
             };
             let mut seen = BTreeSet::new();
@@ -84,32 +101,27 @@ impl EventStoreSink {
             };
             let fresh: Vec<&Envelope> = run.iter().filter(is_new).collect();
             if fresh.is_empty() {
-                self.keep(stream, tail);
+                self.tails.lock().put(stream, tail);
                 return vec![Outcome::Duplicate; run.len()];
             }
             match self.append_behind(&stream, &tail, &fresh).await {
                 Ok(Some(last)) => {
                     let outcomes = outcomes(run, &tail, &fresh, last);
                     tail.last = Some(last);
-                    let kept = usize::try_from(self.settings.look_back_max).unwrap_or(usize::MAX);
+                    let kept = self.look_back_max;
                     fresh.iter().for_each(|envelope| tail.push(envelope.event.id, kept));
-                    self.keep(stream, tail);
+                    self.tails.lock().put(stream, tail);
                     return outcomes;
                 }
                 Ok(None) => {}
                 Err(Outcome::Rejected(_)) if fresh.len() > 1 => {
                     return self.one_by_one(run).await;
                 }
-                Err(outcome) => return failed_first(outcome, run.len()),
+                Err(outcome) => return outcome.then_untried(run.len()),
             }
         }
         let text = format!("stream `{stream}`: others wrote to it {ROUNDS_MAX} times meanwhile");
-        failed_first(Outcome::Retryable(text), run.len())
-    }
-
-    fn keep(&self, stream: Arc<str>, tail: Tail) {
-        let id_count_max = self.settings.known_ids_max;
-        self.tails.lock().put(stream, tail, id_count_max);
+        Outcome::Retryable(text).then_untried(run.len())
     }
 
     /// The last number after the append; none when the destination moved in between.
@@ -119,10 +131,8 @@ impl EventStoreSink {
         tail: &Tail,
         fresh: &[&Envelope],
     ) -> Result<Option<u64>, Outcome> {
-        let expected =
-            tail.last.map_or(es::ExpectedRevision::NoStream, es::ExpectedRevision::Exact);
         let events = fresh.iter().map(|envelope| new_event(envelope)).collect();
-        match self.client.append(stream, expected, events).await {
+        match self.client.append(stream, behind(tail.last), events).await {
             Ok(es::AppendOutcome::Written { next_revision, .. }) => Ok(Some(next_revision)),
             Ok(es::AppendOutcome::WrongExpectedRevision { .. }) => Ok(None),
             Err(failed) => Err(failure(&failed)),
@@ -133,8 +143,8 @@ impl EventStoreSink {
     async fn one_by_one(&self, run: &[Envelope]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(run.len());
         for envelope in run {
-            let one = Box::pin(self.append_looking_back(std::slice::from_ref(envelope))).await;
-            let is_done = one.iter().all(super::is_done);
+            let one = Box::pin(self.append(std::slice::from_ref(envelope))).await;
+            let is_done = one.iter().all(Outcome::is_done);
             outcomes.extend(one);
             if !is_done {
                 break;
@@ -145,22 +155,11 @@ impl EventStoreSink {
     }
 
     async fn read_tail(&self, stream: &str) -> Result<Tail, Outcome> {
-        let (backwards, count) = (es::Direction::Backwards, self.settings.look_back_max);
-        let read =
-            self.client.read_stream(stream, backwards, es::ReadFrom::End, count, false).await;
-        let events = match read {
-            Ok(events) => events.collect().await,
-            Err(failed) => Err(failed),
-        };
-        let events = match events {
-            Ok(events) => ids(events),
-            Err(failed) if failed.kind() == es::ErrorKind::NotFound => Vec::new(),
-            Err(failed) => return Err(failure(&failed)),
-        };
-        let mut tail = Tail { last: events.first().map(|(last, _)| *last), ..Tail::default() };
-        for (_, id) in events.into_iter().rev() {
-            tail.push(id, usize::try_from(count).unwrap_or(usize::MAX));
-        }
+        let (backwards, count) = (es::Direction::Backwards, self.look_back_max);
+        let found = ids(&self.client, stream, backwards, es::ReadFrom::End, count).await?;
+        let last = found.first().map(|(last, _)| *last);
+        let mut tail = Tail { last, ids: LruCache::unbounded() };
+        found.into_iter().rev().for_each(|(_, id)| tail.push(id, count));
         Ok(tail)
     }
 }

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use self::writer::OwnWriter;
+use super::run::{FailedStreams, Run};
 use super::{Conflict, Outcome, Sink};
 use crate::event::Envelope;
 use crate::stores_on_demand::StoresOnDemand;
@@ -52,6 +53,7 @@ impl JournalSink {
     }
 
     /// Takes over from an earlier sink of the same name: seals its writer and opens a new one.
+    /// After a cancelled call the first write continues.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout` when the journal is unreachable, `Fenced` when yet another sink
@@ -64,8 +66,8 @@ impl JournalSink {
 
     /// Writes events of one stream with consecutive numbers. Opens the writer first: then all
     /// effects of an earlier writer are known.
-    async fn write_run(&self, run: &[Envelope]) -> Vec<Outcome> {
-        let away = |error: Error| first(Outcome::Unavailable(error.to_string()), run.len());
+    async fn write_run(&self, run: Run<'_>) -> Vec<Outcome> {
+        let away = |error: Error| Outcome::Unavailable(error.to_string()).then_untried(run.len());
         let stores = match self.stores.get().await {
             Ok(stores) => stores,
             Err(error) => return away(error),
@@ -77,7 +79,7 @@ impl JournalSink {
         };
         match self.try_run(stores, &writer, run).await {
             Ok(outcomes) => outcomes,
-            Err(error) => first(failure(&error), run.len()),
+            Err(error) => failure(&error).then_untried(run.len()),
         }
     }
 
@@ -85,7 +87,7 @@ impl JournalSink {
         &self,
         stores: &Stores,
         writer: &WriterId,
-        run: &[Envelope],
+        run: Run<'_>,
     ) -> Result<Vec<Outcome>> {
         let id = PersistenceId::parse(&run[0].event.stream)?;
         let events: Vec<StoredEvent> =
@@ -95,7 +97,8 @@ impl JournalSink {
         let expected = SequenceNr::new(first_number.value() - 1);
         if highest < expected {
             let current = highest.value().checked_sub(1);
-            return Ok(first(Outcome::Conflict(Conflict::Missing { current }), run.len()));
+            let missing = Outcome::Conflict(Conflict::Missing { current });
+            return Ok(missing.then_untried(run.len()));
         }
         let there = usize::try_from(highest.value() - expected.value()).unwrap_or(usize::MAX);
         let there = there.min(events.len());
@@ -104,7 +107,7 @@ impl JournalSink {
         {
             let mut outcomes = vec![Outcome::Duplicate; different];
             let conflict = Outcome::Conflict(Conflict::Different { found: None });
-            outcomes.extend(first(conflict, run.len() - different));
+            outcomes.extend(conflict.then_untried(run.len() - different));
             return Ok(outcomes);
         }
         let mut outcomes = vec![Outcome::Duplicate; there];
@@ -114,7 +117,7 @@ impl JournalSink {
             match self.append(stores, writer, &id, now).await {
                 Ok(()) => outcomes.extend(now.iter().map(|_| Outcome::Written(None))),
                 Err(error) => {
-                    outcomes.extend(first(failure(&error), rest.len()));
+                    outcomes.extend(failure(&error).then_untried(rest.len()));
                     break;
                 }
             }
@@ -176,22 +179,10 @@ async fn different(
 
 /// Turns a rejected read into `Unavailable`, because it says nothing about the event.
 fn look(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Rejected => Error::unavailable(error.to_string()).with_source(error),
-        ErrorKind::Unavailable
-        | ErrorKind::Timeout
-        | ErrorKind::Fenced
-        | ErrorKind::Corrupt
-        | ErrorKind::Bug => error,
+    if error.kind() != ErrorKind::Rejected {
+        return error;
     }
-}
-
-fn first(outcome: Outcome, count: usize) -> Vec<Outcome> {
-    let mut outcomes = vec![Outcome::Untried; count];
-    if let Some(first) = outcomes.first_mut() {
-        *first = outcome;
-    }
-    outcomes
+    Error::unavailable(error.to_string()).with_source(error)
 }
 
 fn failure(error: &Error) -> Outcome {
@@ -213,16 +204,14 @@ impl Sink for JournalSink {
         let are_neighbours = |one: &Envelope, next: &Envelope| {
             one.event.stream == next.event.stream && one.event.revision + 1 == next.event.revision
         };
+        let mut failed = FailedStreams::default();
         for run in batch.chunk_by(are_neighbours) {
-            let has_failed = batch.iter().zip(&outcomes).any(|(envelope, outcome)| {
-                !matches!(outcome, Outcome::Written(_) | Outcome::Duplicate)
-                    && envelope.event.stream == run[0].event.stream
-            });
-            if has_failed {
-                outcomes.extend(run.iter().map(|_| Outcome::Untried));
-            } else {
-                outcomes.extend(self.write_run(run).await);
-            }
+            let of_run = match failed.has(run) {
+                true => vec![Outcome::Untried; run.len()],
+                false => self.write_run(run).await,
+            };
+            failed.note(run, &of_run);
+            outcomes.extend(of_run);
         }
         outcomes
     }

@@ -220,5 +220,5 @@ fn envelope(entity: &str, number: u64) -> Envelope {
         },
     };
     let event = journal_event::to_event(&id(entity), stored).unwrap();
-    Envelope { event, link: None, position: None, retry_count: 0, token: None }
+    Envelope::of(event)
 }

@@ -12,7 +12,7 @@ use prost::Message;
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
-use super::request::{Answers, name, required};
+use super::request::{self, Answers, name, required};
 use super::write::{event, expected, write, written};
 use crate::io::ConnectionHandle;
 use crate::node::Node;
@@ -28,7 +28,6 @@ struct Session {
     connection: Option<ConnectionHandle>,
     /// Incomplete batches by their id: the options, the events and the size of all.
     parts: BTreeMap<Uuid, (wire::ExpectedStream, Vec<NewEvent>, usize)>,
-    over: bool,
 }
 
 pub(super) fn answers(
@@ -36,29 +35,20 @@ pub(super) fn answers(
     requests: Streaming<BatchAppendReq>,
     connection: Option<ConnectionHandle>,
 ) -> Answers<BatchAppendResp> {
-    let parts = BTreeMap::new();
-    let session = Session { node, requests, connection, parts, over: false };
-    Box::pin(stream::unfold(session, |mut session| async move {
-        let answer = session.answer().await?;
-        session.over = answer.is_err();
-        Some((answer, session))
+    let session = Session { node, requests, connection, parts: BTreeMap::new() };
+    request::answers(stream::unfold(session, |mut session| async move {
+        Some((session.answer().await?, session))
     }))
 }
 
 impl Session {
     async fn answer(&mut self) -> Option<Result<BatchAppendResp, Status>> {
-        while !self.over {
-            let request = match self.requests.message().await {
-                Ok(request) => request?,
-                Err(status) => return Some(Err(status)),
-            };
-            match self.take(request) {
-                Ok(None) => {}
-                Ok(Some(answer)) => return Some(Ok(answer)),
-                Err(status) => return Some(Err(status)),
+        loop {
+            let request = self.requests.message().await.transpose()?;
+            if let Some(answer) = request.and_then(|request| self.take(request)).transpose() {
+                return Some(answer);
             }
         }
-        None
     }
 
     /// Adds a part. After the last part of a batch, writes it and returns the answer.

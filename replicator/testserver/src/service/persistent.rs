@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::group_info::info;
 use super::group_record::record;
-use super::request::{Answers, name, required, wants_text};
+use super::request::{Answers, answers, name, required, wants_text};
 use crate::group::{Answer, Command, Consumer};
 use crate::node::Node;
 use crate::refusal;
@@ -162,18 +162,12 @@ impl PersistentSubscriptions for PersistentService {
 impl PersistentService {
     /// The messages to a consumer, until its stream ends.
     fn messages(&self, receiver: mpsc::Receiver<Result<ReadResp, Status>>) -> Answers<ReadResp> {
-        let ended = self.0.faults.ended();
-        let state = (receiver, ended, false);
-        Box::pin(stream::unfold(state, |(mut receiver, mut ended, over)| async move {
-            if over {
-                return None;
+        let state = (receiver, self.0.faults.ended());
+        answers(stream::unfold(state, |(mut receiver, mut ended)| async move {
+            tokio::select! {
+                message = receiver.recv() => Some((message?, (receiver, ended))),
+                _ = ended.changed() => None,
             }
-            let message = tokio::select! {
-                message = receiver.recv() => message?,
-                _ = ended.changed() => return None,
-            };
-            let over = message.is_err();
-            Some((message, (receiver, ended, over)))
         }))
     }
 

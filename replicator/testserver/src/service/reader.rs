@@ -9,7 +9,7 @@ use futures::stream;
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::request::Answers;
+use super::request::{Answers, answers};
 use crate::group::formed;
 use crate::node::Node;
 use crate::refusal;
@@ -66,15 +66,10 @@ impl Live {
 
 impl Reader {
     pub(super) fn answers(self) -> Answers<ReadResp> {
-        let failed = false;
-        Box::pin(stream::unfold((self, failed), |(mut reader, failed)| async move {
-            if failed {
-                return None;
-            }
-            let answer = reader.answer().await?;
-            let failed = answer.is_err();
-            Some((answer, (reader, failed)))
-        }))
+        answers(stream::unfold(
+            self,
+            |mut reader| async move { Some((reader.answer().await?, reader)) },
+        ))
     }
 
     async fn answer(&mut self) -> Option<Result<ReadResp, Status>> {

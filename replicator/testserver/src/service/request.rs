@@ -3,13 +3,23 @@
 use std::pin::Pin;
 
 use antiphon_eventstore::wire;
-use futures::Stream;
+use futures::{Stream, StreamExt, future};
 use tonic::Status;
 
 use crate::refusal;
 
 /// A stream of answers.
 pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Answers that end after the first error.
+pub(super) fn answers<T: Send + 'static>(
+    all: impl Stream<Item = Result<T, Status>> + Send + 'static,
+) -> Answers<T> {
+    Box::pin(all.scan(false, |is_over, answer| {
+        let was_over = std::mem::replace(is_over, answer.is_err());
+        future::ready((!was_over).then_some(answer))
+    }))
+}
 
 /// The options of a request.
 pub(super) fn required<T>(options: Option<T>, what: &str) -> Result<T, Status> {

@@ -3,7 +3,7 @@
 use antiphon_eventstore::wire;
 use antiphon_eventstore::wire::expected_stream::Expected;
 use antiphon_eventstore::wire::streams::append_resp::{self, success};
-use antiphon_eventstore::{ExpectedRevision, NewEvent};
+use antiphon_eventstore::{ExpectedRevision, NewEvent, content_type};
 use bytes::Bytes;
 use tonic::Status;
 
@@ -44,7 +44,7 @@ pub(super) fn event(given: wire::NewEvent) -> Result<NewEvent, Status> {
     let id = given.id.as_ref().and_then(wire::Uuid::id).filter(|id| !id.is_nil());
     Ok(NewEvent {
         event_type: property("type")?.as_str().into(),
-        is_json: property("content-type")? == wire::content_type(true),
+        is_json: property("content-type")? == content_type(true),
         id: required(id, "id")?,
         // copied, because a slice would keep the whole message in memory
         data: Bytes::copy_from_slice(&given.data),

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use antiphon_eventstore::{NewEvent, wire};
+use antiphon_eventstore::{NewEvent, content_type, wire};
 
 use super::entry::{Body, Entry, Stream, now_ticks, position};
 use super::filter::EventFilter;
@@ -181,7 +181,7 @@ impl Log {
 
 fn recorded(index: usize, stream: &Stream, entry: &Entry, event: &NewEvent) -> wire::RecordedEvent {
     let system = [
-        ("content-type", wire::content_type(event.is_json).to_owned()),
+        ("content-type", content_type(event.is_json).to_owned()),
         ("created", entry.created.to_string()),
         ("type", event.event_type.to_string()),
     ];

@@ -4,7 +4,7 @@ use antiphon_eventstore::{
     AppendOutcome, Direction, ErrorKind, ExpectedRevision, NewEvent, ReadFrom,
 };
 
-use crate::support::{append, client, events, server, soon, told, written};
+use crate::support::{append, client, events, fails, numbers, read, server, soon, written};
 
 #[tokio::test]
 async fn an_append_says_where_it_wrote() {
@@ -15,8 +15,7 @@ async fn an_append_says_where_it_wrote() {
     let AppendOutcome::Written { next_revision, position } = first else { panic!("{first:?}") };
     assert_eq!(next_revision, 2);
 
-    let read = client.read_stream("a", Direction::Backwards, ReadFrom::End, 1, false).await;
-    let last = read.unwrap().collect().await.unwrap().remove(0).event.unwrap();
+    let last = client.newest("a").await.unwrap().unwrap().event.unwrap();
     assert_eq!(Some(last.position), position);
     assert_eq!((last.revision, &*last.data), (2, b"2".as_slice()));
 }
@@ -87,8 +86,7 @@ async fn everything_of_an_event_comes_back_as_it_was_given() {
     let given = vec![odd_json, binary, no_json, empty];
     client.append("stream-ü", ExpectedRevision::NoStream, given.clone()).await.unwrap();
 
-    let read = client.read_stream("stream-ü", Direction::Forwards, ReadFrom::Start, 10, false);
-    let read = read.await.unwrap().collect().await.unwrap();
+    let read = read(&client, "stream-ü", false).await;
     assert_eq!(read.len(), given.len());
     for (given, read) in given.iter().zip(read) {
         let read = read.event.unwrap();
@@ -107,31 +105,19 @@ async fn a_deleted_stream_goes_on_with_its_numbers_and_a_tombstoned_one_never_do
     client.delete_stream("a", ExpectedRevision::Exact(2)).await.unwrap();
     let read = || client.read_stream("a", Direction::Forwards, ReadFrom::Start, 9, false);
     let gone = read().await.unwrap().collect().await;
-    assert_eq!(
-        told(gone),
-        (ErrorKind::NotFound, "read stream `a`: the stream does not exist".into())
-    );
+    fails(gone, ErrorKind::NotFound, "read stream `a`: the stream does not exist");
     let revived = client.append("a", ExpectedRevision::NoStream, events(1)).await.unwrap();
     assert!(written(3, revived).is_some());
-    let numbers: Vec<u64> = read()
-        .await
-        .unwrap()
-        .collect()
-        .await
-        .unwrap()
-        .iter()
-        .map(|event| event.event.as_ref().unwrap().revision)
-        .collect();
-    assert_eq!(numbers, [3]);
+    assert_eq!(numbers(&client, "a").await, [3]);
 
     client.tombstone_stream("a", ExpectedRevision::Any).await.unwrap();
     let why = "the stream was deleted for ever (tombstone)";
     let refused = client.append("a", ExpectedRevision::Any, events(1)).await;
-    assert_eq!(told(refused), (ErrorKind::StreamDeleted, format!("append to stream `a`: {why}")));
+    fails(refused, ErrorKind::StreamDeleted, &format!("append to stream `a`: {why}"));
     let refused = soon(read().await.unwrap().collect()).await;
-    assert_eq!(told(refused), (ErrorKind::StreamDeleted, format!("read stream `a`: {why}")));
+    fails(refused, ErrorKind::StreamDeleted, &format!("read stream `a`: {why}"));
     let refused = client.delete_stream("a", ExpectedRevision::Any).await;
-    assert_eq!(told(refused), (ErrorKind::StreamDeleted, format!("delete stream `a`: {why}")));
+    fails(refused, ErrorKind::StreamDeleted, &format!("delete stream `a`: {why}"));
 }
 
 #[tokio::test]
@@ -141,5 +127,5 @@ async fn deleting_at_the_wrong_revision_is_rejected() {
     append(&client, "a", 1).await;
     let refused = client.delete_stream("a", ExpectedRevision::Exact(5)).await;
     let why = "the stream is not at the expected revision (expected 5, actual 0)";
-    assert_eq!(told(refused), (ErrorKind::Rejected, format!("delete stream `a`: {why}")));
+    fails(refused, ErrorKind::Rejected, &format!("delete stream `a`: {why}"));
 }

@@ -1,12 +1,12 @@
 //! Appends that do not wait for each other.
 
-use antiphon_eventstore::{
-    AppendOutcome, Direction, ErrorKind, ExpectedRevision, NewEvent, ReadFrom,
-};
-use antiphon_eventstore_testserver::{ServerSettings, TestServer};
+use antiphon_eventstore::{AppendOutcome, ErrorKind, ExpectedRevision, NewEvent};
+use antiphon_eventstore_testserver::ServerSettings;
 use futures::future::join_all;
 
-use crate::support::{append, client, events, server, soon, told, written};
+use crate::support::{
+    append, client, events, fails, read, server, server_with, soon, told, written,
+};
 
 #[tokio::test]
 async fn appends_to_one_stream_are_done_in_the_order_in_which_they_were_given() {
@@ -24,19 +24,15 @@ async fn appends_to_one_stream_are_done_in_the_order_in_which_they_were_given() 
     for (number, outcome) in soon(join_all(appends)).await.into_iter().enumerate() {
         assert!(written(number as u64, outcome.unwrap()).is_some(), "{number}");
     }
-    let read = client.read_stream("a", Direction::Forwards, ReadFrom::Start, 999, false).await;
-    let read = read.unwrap().collect().await.unwrap();
-    assert!(
-        read.iter()
-            .enumerate()
-            .all(|(number, event)| { event.event.as_ref().unwrap().data == number.to_string() })
-    );
+    for (number, event) in read(&client, "a", false).await.into_iter().enumerate() {
+        assert_eq!(event.event.unwrap().data, number.to_string());
+    }
 }
 
 #[tokio::test]
 async fn a_refused_append_does_not_harm_the_others() {
     let limits = ServerSettings { append_bytes_max: 100, ..ServerSettings::default() };
-    let server = TestServer::start(limits).await.unwrap();
+    let server = server_with(limits).await;
     let client = client(&server);
     append(&client, "dead", 1).await;
     client.tombstone_stream("dead", ExpectedRevision::Any).await.unwrap();
@@ -50,19 +46,13 @@ async fn a_refused_append_does_not_harm_the_others() {
     let why =
         "the events are larger than the server's limit of 100 bytes (its setting `MaxAppendSize`)";
     let refused = appender.append("a", any, large).await;
-    assert_eq!(told(refused), (ErrorKind::Rejected, format!("append to stream `a`: {why}")));
+    fails(refused, ErrorKind::Rejected, &format!("append to stream `a`: {why}"));
     let why = "the stream was deleted for ever (tombstone)";
     let refused = appender.append("dead", any, events(1)).await;
-    assert_eq!(
-        told(refused),
-        (ErrorKind::StreamDeleted, format!("append to stream `dead`: {why}"))
-    );
+    fails(refused, ErrorKind::StreamDeleted, &format!("append to stream `dead`: {why}"));
     let why = "the user may not do this: check its rights";
     let refused = appender.append("denied", any, events(1)).await;
-    assert_eq!(
-        told(refused),
-        (ErrorKind::AccessDenied, format!("append to stream `denied`: {why}"))
-    );
+    fails(refused, ErrorKind::AccessDenied, &format!("append to stream `denied`: {why}"));
     assert!(written(0, appender.append("a", any, events(1)).await.unwrap()).is_some());
 }
 
@@ -79,7 +69,7 @@ async fn a_broken_connection_leaves_unknown_outcomes_and_a_new_appender_goes_on(
     assert!(message.starts_with("append to stream `a`: the outcome is unknown: "), "{message}");
     let ended = soon(appender.append("a", ExpectedRevision::NoStream, batch.clone())).await;
     let expected = "append to stream `a`: the appender has failed, open a new one";
-    assert_eq!(told(ended), (ErrorKind::Unavailable, expected.to_owned()));
+    fails(ended, ErrorKind::Unavailable, expected);
 
     let appender = client.appender(4).await.unwrap();
     let again = appender.append("a", ExpectedRevision::NoStream, batch).await.unwrap();
@@ -89,7 +79,6 @@ async fn a_broken_connection_leaves_unknown_outcomes_and_a_new_appender_goes_on(
 #[tokio::test]
 async fn an_appender_without_a_place_is_refused() {
     let server = server().await;
-    let refused = client(&server).appender(0).await;
     let expected = "open an appender: `in_flight_max`: expected at least 1, actual 0";
-    assert_eq!(told(refused), (ErrorKind::Rejected, expected.to_owned()));
+    fails(client(&server).appender(0).await, ErrorKind::Rejected, expected);
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use antiphon_eventstore::{
-    ClientSettings, ConnectionString, Credentials, Direction, ErrorKind, EventStoreClient,
-    ExpectedRevision, NewEvent, ReadFrom,
+    ClientSettings, Credentials, Direction, ErrorKind, ExpectedRevision, NewEvent, ReadFrom,
 };
-use antiphon_eventstore_testserver::{ServerSettings, TestServer};
+use antiphon_eventstore_testserver::ServerSettings;
 
-use crate::support::{append, client, connect, events, server, settings, soon, told, written};
+use crate::support::{
+    append, client, connect, connect_with, events, fails, server, server_with, settings, soon,
+    told, written,
+};
 
 #[tokio::test]
 async fn a_lost_reply_is_an_unknown_outcome_and_the_repetition_writes_once() {
@@ -18,7 +20,7 @@ async fn a_lost_reply_is_an_unknown_outcome_and_the_repetition_writes_once() {
     server.faults().lose_replies(1);
     let lost = client.append("a", ExpectedRevision::NoStream, batch.clone()).await;
     let why = "the connection broke before the answer came, the outcome is unknown";
-    assert_eq!(told(lost), (ErrorKind::Timeout, format!("append to stream `a`: {why}")));
+    fails(lost, ErrorKind::Timeout, &format!("append to stream `a`: {why}"));
 
     let again = client.append("a", ExpectedRevision::NoStream, batch).await.unwrap();
     assert!(written(1, again).is_some());
@@ -44,7 +46,7 @@ async fn a_server_that_is_not_ready_is_unavailable_and_nothing_was_written() {
     server.faults().unavailable(1);
     let refused = client.append("a", ExpectedRevision::Any, events(1)).await;
     let why = "the server answered Unavailable: Server Is Not Ready";
-    assert_eq!(told(refused), (ErrorKind::Unavailable, format!("append to stream `a`: {why}")));
+    fails(refused, ErrorKind::Unavailable, &format!("append to stream `a`: {why}"));
     append(&client, "a", 1).await;
     assert_eq!(server.log_length(), 1);
 }
@@ -53,18 +55,17 @@ async fn a_server_that_is_not_ready_is_unavailable_and_nothing_was_written() {
 async fn a_server_that_hangs_is_noticed_within_the_request_timeout() {
     let server = server().await;
     let limits = ClientSettings { request_timeout: Duration::from_millis(300), ..settings() };
-    let connection = ConnectionString::parse(&server.connection_string()).unwrap();
-    let client = EventStoreClient::new(connection, limits).unwrap();
+    let client = connect_with(&server.connection_string(), limits);
     append(&client, "a", 1).await;
 
     server.faults().hold_requests(true);
     let late = soon(client.append("a", ExpectedRevision::Any, events(1))).await;
     let why = "no answer within 300ms (setting `request_timeout`), the outcome is unknown";
-    assert_eq!(told(late), (ErrorKind::Timeout, format!("append to stream `a`: {why}")));
+    fails(late, ErrorKind::Timeout, &format!("append to stream `a`: {why}"));
     let late = soon(client.subscribe_stream("a", None, false)).await.map(|_| ());
     let why = "no answer, or the connection broke";
     let name = "subscription to stream `a`";
-    assert_eq!(told(late), (ErrorKind::Unavailable, format!("{name}: {why}")));
+    fails(late, ErrorKind::Unavailable, &format!("{name}: {why}"));
     server.faults().hold_requests(false);
     append(&client, "a", 1).await;
 }
@@ -72,11 +73,8 @@ async fn a_server_that_hangs_is_noticed_within_the_request_timeout() {
 #[tokio::test]
 async fn wrong_credentials_are_told_as_such() {
     let credentials = Credentials { user: "admin".into(), password: "changeit".into() };
-    let server = TestServer::start(ServerSettings {
-        credentials: Some(credentials),
-        ..ServerSettings::default()
-    });
-    let server = server.await.unwrap();
+    let credentials = Some(credentials);
+    let server = server_with(ServerSettings { credentials, ..ServerSettings::default() }).await;
     append(&client(&server), "a", 1).await;
 
     let address = server.address();
@@ -86,13 +84,10 @@ async fn wrong_credentials_are_told_as_such() {
     {
         let stranger = connect(&text);
         let refused = stranger.append("a", ExpectedRevision::Any, events(1)).await;
-        assert_eq!(
-            told(refused),
-            (ErrorKind::AccessDenied, format!("append to stream `a`: {why}"))
-        );
+        fails(refused, ErrorKind::AccessDenied, &format!("append to stream `a`: {why}"));
         let refused = stranger.subscribe_group("a", "g", 1).await.map(|_| ());
         let name = "subscription to group `g` of stream `a`";
-        assert_eq!(told(refused), (ErrorKind::AccessDenied, format!("{name}: {why}")));
+        fails(refused, ErrorKind::AccessDenied, &format!("{name}: {why}"));
     }
 }
 
@@ -103,10 +98,10 @@ async fn a_stream_without_rights_is_told_as_such() {
     server.faults().deny("a");
     let why = "the user may not do this: check its rights";
     let refused = client.append("a", ExpectedRevision::Any, events(1)).await;
-    assert_eq!(told(refused), (ErrorKind::AccessDenied, format!("append to stream `a`: {why}")));
+    fails(refused, ErrorKind::AccessDenied, &format!("append to stream `a`: {why}"));
     let refused = client.subscribe_stream("a", None, false).await.map(|_| ());
     let expected = format!("subscription to stream `a`: {why}");
-    assert_eq!(told(refused), (ErrorKind::AccessDenied, expected));
+    fails(refused, ErrorKind::AccessDenied, &expected);
     server.faults().allow("a");
     append(&client, "a", 1).await;
 }
@@ -114,13 +109,13 @@ async fn a_stream_without_rights_is_told_as_such() {
 #[tokio::test]
 async fn an_event_over_the_limit_of_the_server_is_rejected_with_the_limit() {
     let limits = ServerSettings { append_bytes_max: 1000, ..ServerSettings::default() };
-    let server = TestServer::start(limits).await.unwrap();
+    let server = server_with(limits).await;
     let client = client(&server);
     let large = NewEvent::binary("large", vec![7; 1001]);
     let refused = client.append("a", ExpectedRevision::Any, vec![large]).await;
     let why =
         "the events are larger than the server's limit of 1000 bytes (its setting `MaxAppendSize`)";
-    assert_eq!(told(refused), (ErrorKind::Rejected, format!("append to stream `a`: {why}")));
+    fails(refused, ErrorKind::Rejected, &format!("append to stream `a`: {why}"));
     let fits = NewEvent::binary("large", vec![7; 990]).with_metadata(vec![7; 10]);
     client.append("a", ExpectedRevision::Any, vec![fits]).await.unwrap();
 }
@@ -129,8 +124,7 @@ async fn an_event_over_the_limit_of_the_server_is_rejected_with_the_limit() {
 async fn an_event_over_the_limit_of_the_client_ends_its_read_as_rejected() {
     let server = server().await;
     let limits = ClientSettings { message_bytes_max: 500, ..settings() };
-    let connection = ConnectionString::parse(&server.connection_string()).unwrap();
-    let client = EventStoreClient::new(connection, limits).unwrap();
+    let client = connect_with(&server.connection_string(), limits);
     let large = NewEvent::binary("large", vec![7; 600]);
     client.append("a", ExpectedRevision::Any, vec![large]).await.unwrap();
     let read =
@@ -146,18 +140,17 @@ async fn requests_that_make_no_sense_are_refused_before_they_are_sent() {
     let client = connect("esdb://127.0.0.1:1?tls=false");
     let nameless = client.append("", ExpectedRevision::Any, events(1)).await;
     let expected = "append to stream ``: expected a stream's name, actual none";
-    assert_eq!(told(nameless), (ErrorKind::Rejected, expected.to_owned()));
+    fails(nameless, ErrorKind::Rejected, expected);
     let nothing = client.append("a", ExpectedRevision::Any, Vec::new()).await;
     let expected = "append to stream `a`: expected at least one event, actual none";
-    assert_eq!(told(nothing), (ErrorKind::Rejected, expected.to_owned()));
+    fails(nothing, ErrorKind::Rejected, expected);
     let typeless = NewEvent::json("", "{}");
     let expected =
         format!("append to stream `a`: event `{}`: expected a type, actual none", typeless.id);
     let refused = client.append("a", ExpectedRevision::Any, vec![typeless]).await;
-    assert_eq!(told(refused), (ErrorKind::Rejected, expected));
-    let bufferless = client.subscribe_group("a", "g", 0).await.map(|_| ());
+    fails(refused, ErrorKind::Rejected, &expected);
     let expected = "subscription to group `g` of stream `a`: `buffer_size`: expected 1 to 2147483647, actual 0";
-    assert_eq!(told(bufferless), (ErrorKind::Rejected, expected.to_owned()));
+    fails(client.subscribe_group("a", "g", 0).await.map(|_| ()), ErrorKind::Rejected, expected);
 }
 
 #[tokio::test]
@@ -169,7 +162,7 @@ async fn a_host_that_nobody_listens_at_is_unavailable_and_nothing_was_sent() {
     let refused = soon(client.append("a", ExpectedRevision::Any, events(1))).await;
     let why =
         format!("cannot connect to `{address}`: Connection refused (os error 111) (2 attempts)");
-    assert_eq!(told(refused), (ErrorKind::Unavailable, format!("append to stream `a`: {why}")));
+    fails(refused, ErrorKind::Unavailable, &format!("append to stream `a`: {why}"));
 }
 
 #[tokio::test]
@@ -177,9 +170,8 @@ async fn metadata_that_is_no_object_is_corrupt() {
     let server = server().await;
     let client = client(&server);
     server.append("$$a", vec![NewEvent::json("$metadata", "[1]")]).unwrap();
-    let read = client.stream_metadata("a").await.map(|_| ());
     let expected = "metadata of stream `a`: expected a JSON object";
-    assert_eq!(told(read), (ErrorKind::Corrupt, expected.to_owned()));
+    fails(client.stream_metadata("a").await.map(|_| ()), ErrorKind::Corrupt, expected);
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use antiphon_eventstore::{
-    Direction, ErrorKind, EventStoreClient, Filter, GroupEvent, GroupSettings, GroupSubscription,
-    NackAction, ReadFrom,
+    ErrorKind, EventStoreClient, Filter, GroupEvent, GroupSettings, GroupSubscription, NackAction,
+    ReadFrom,
 };
+use antiphon_eventstore_testserver::TestServer;
 use futures::FutureExt;
 
-use crate::support::{append, client, server, soon, told};
+use crate::support::{append, client, fails, server, soon, told};
 
 fn from_start() -> GroupSettings {
     GroupSettings {
@@ -18,6 +19,17 @@ fn from_start() -> GroupSettings {
         checkpoint_after: Duration::from_millis(10),
         ..GroupSettings::default()
     }
+}
+
+/// A server with `count` events in stream `a`, and group `g` on it.
+async fn group_on(count: usize, settings: &GroupSettings) -> (TestServer, EventStoreClient) {
+    let server = server().await;
+    let client = client(&server);
+    if count > 0 {
+        append(&client, "a", count).await;
+    }
+    client.create_group("a", "g", settings).await.unwrap();
+    (server, client)
 }
 
 async fn next(group: &mut GroupSubscription) -> GroupEvent {
@@ -51,9 +63,8 @@ async fn a_group_is_created_once_told_about_and_deleted_once() {
     let server = server().await;
     let client = client(&server);
     client.create_group("a", "g", &from_start()).await.unwrap();
-    let again = client.create_group("a", "g", &from_start()).await;
     let expected = "create group `g` of stream `a`: the group exists already";
-    assert_eq!(told(again), (ErrorKind::AlreadyExists, expected.to_owned()));
+    fails(client.create_group("a", "g", &from_start()).await, ErrorKind::AlreadyExists, expected);
 
     let info = client.group_info("a", "g").await.unwrap();
     assert_eq!((&*info.stream, &*info.group, info.max_retry_count), ("a", "g", 2));
@@ -71,16 +82,13 @@ async fn a_group_is_created_once_told_about_and_deleted_once() {
         ("subscription to", client.subscribe_group("a", "g", 1).await.map(|_| ())),
     ] {
         let expected = format!("{doing} group `g` of stream `a`: {why}");
-        assert_eq!(told(refused), (ErrorKind::NotFound, expected));
+        fails(refused, ErrorKind::NotFound, &expected);
     }
 }
 
 #[tokio::test]
 async fn a_retried_message_comes_again_after_those_that_are_out() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 5).await;
-    client.create_group("a", "g", &from_start()).await.unwrap();
+    let (_server, client) = group_on(5, &from_start()).await;
     let mut group = client.subscribe_group("a", "g", 4).await.unwrap();
     let mut ids = Vec::new();
     for revision in 0..4 {
@@ -113,8 +121,7 @@ async fn a_message_that_fails_too_often_is_parked_and_can_be_replayed() {
         tokio::task::yield_now().await;
     }
     let name = "$persistentsubscription-$ce-customer::g-parked";
-    let read = client.read_stream(name, Direction::Forwards, ReadFrom::Start, 9, false).await;
-    let event = read.unwrap().collect().await.unwrap().remove(0).event.unwrap();
+    let event = client.newest(name).await.unwrap().unwrap().event.unwrap();
     assert_eq!(event.data, "0@$ce-customer");
     assert!(String::from_utf8_lossy(&event.metadata).contains("Reached retry count of 2"));
 
@@ -127,10 +134,7 @@ async fn a_message_that_fails_too_often_is_parked_and_can_be_replayed() {
 
 #[tokio::test]
 async fn a_message_is_parked_or_skipped_when_the_consumer_says_so() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 3).await;
-    client.create_group("a", "g", &from_start()).await.unwrap();
+    let (_server, client) = group_on(3, &from_start()).await;
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     for (revision, action) in [(0, NackAction::Park), (1, NackAction::Skip)] {
         let event = next(&mut group).await;
@@ -143,39 +147,28 @@ async fn a_message_is_parked_or_skipped_when_the_consumer_says_so() {
 
 #[tokio::test]
 async fn a_message_without_an_answer_is_delivered_again() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 1).await;
     let settings = GroupSettings { message_timeout: Duration::from_millis(50), ..from_start() };
-    client.create_group("a", "g", &settings).await.unwrap();
+    let (_server, client) = group_on(1, &settings).await;
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     assert_eq!(place(&next(&mut group).await), (0, 0));
     assert_eq!(place(&next(&mut group).await), (0, 1));
 }
 
 #[tokio::test]
-async fn a_redelivery_and_refused_acks_are_faults_on_demand() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 2).await;
-    client.create_group("a", "g", &from_start()).await.unwrap();
+async fn refused_acks_are_faults_on_demand() {
+    let (server, client) = group_on(2, &from_start()).await;
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     let first = next(&mut group).await;
-    server.redeliver().await;
-    assert_eq!(place(&next(&mut group).await), (0, 1));
     server.faults().refuse_acks(1);
     group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
-    assert_eq!(place(&next(&mut group).await), (0, 2));
+    assert_eq!(place(&next(&mut group).await), (0, 1));
     group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
     assert_eq!(place(&next(&mut group).await), (1, 0));
 }
 
 #[tokio::test]
 async fn the_messages_of_a_consumer_that_leaves_go_to_another() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 2).await;
-    client.create_group("a", "g", &from_start()).await.unwrap();
+    let (_server, client) = group_on(2, &from_start()).await;
     let mut first = client.subscribe_group("a", "g", 2).await.unwrap();
     next(&mut first).await;
     next(&mut first).await;
@@ -189,24 +182,19 @@ async fn the_messages_of_a_consumer_that_leaves_go_to_another() {
 
 #[tokio::test]
 async fn a_group_takes_no_more_consumers_than_it_may_have() {
-    let server = server().await;
-    let client = client(&server);
     let settings = GroupSettings { max_subscriber_count: 1, ..from_start() };
-    client.create_group("a", "g", &settings).await.unwrap();
+    let (_server, client) = group_on(0, &settings).await;
     let _first = client.subscribe_group("a", "g", 1).await.unwrap();
     let mut second = client.subscribe_group("a", "g", 1).await.unwrap();
     let refused = soon(second.next()).await;
     let expected = "subscription to group `g` of stream `a`: the group has all the consumers that \
                     its setting `max_subscriber_count` allows";
-    assert_eq!(told(refused), (ErrorKind::Rejected, expected.to_owned()));
+    fails(refused, ErrorKind::Rejected, expected);
 }
 
 #[tokio::test]
 async fn every_end_of_a_group_is_an_error_that_says_which() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 1).await;
-    client.create_group("a", "g", &from_start()).await.unwrap();
+    let (server, client) = group_on(1, &from_start()).await;
     let name = "subscription to group `g` of stream `a`";
     let live = async || {
         let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
@@ -217,16 +205,16 @@ async fn every_end_of_a_group_is_an_error_that_says_which() {
     let mut group = live().await;
     server.faults().end_streams();
     let end = soon(group.next()).await;
-    assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: the server ended the stream")));
+    fails(end, ErrorKind::Unavailable, &format!("{name}: the server ended the stream"));
     drop(group);
 
     let mut group = live().await;
     server.faults().reset_connections();
     let end = soon(group.next()).await;
-    assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: the connection broke")));
+    fails(end, ErrorKind::Unavailable, &format!("{name}: the connection broke"));
     let lost = soon(group.ack(vec![uuid::Uuid::new_v4()])).await;
     let why = "it has ended, the answer is lost";
-    assert_eq!(told(lost), (ErrorKind::Unavailable, format!("{name}: {why}")));
+    fails(lost, ErrorKind::Unavailable, &format!("{name}: {why}"));
     drop(group);
 
     let why = "the server dropped the consumer (the group was deleted, changed or restarted)";
@@ -240,7 +228,7 @@ async fn every_end_of_a_group_is_an_error_that_says_which() {
             Err(error) => break Err::<(), _>(error),
         }
     };
-    assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: {why}")));
+    fails(end, ErrorKind::Unavailable, &format!("{name}: {why}"));
 }
 
 #[tokio::test]
@@ -276,11 +264,8 @@ async fn a_link_without_its_event_is_delivered_as_a_link() {
 
 #[tokio::test]
 async fn a_group_goes_on_from_its_checkpoint_after_a_restart() {
-    let mut server = server().await;
-    let client = client(&server);
-    append(&client, "a", 3).await;
     let settings = GroupSettings { max_checkpoint_count: 1, ..from_start() };
-    client.create_group("a", "g", &settings).await.unwrap();
+    let (mut server, client) = group_on(3, &settings).await;
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     for _ in 0..2 {
         let event = next(&mut group).await;
@@ -297,11 +282,8 @@ async fn a_group_goes_on_from_its_checkpoint_after_a_restart() {
 
 #[tokio::test]
 async fn an_update_drops_the_consumers_and_keeps_the_place() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 2).await;
     let settings = GroupSettings { max_checkpoint_count: 1, ..from_start() };
-    client.create_group("a", "g", &settings).await.unwrap();
+    let (_server, client) = group_on(2, &settings).await;
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     let first = next(&mut group).await;
     group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
@@ -319,10 +301,7 @@ async fn an_update_drops_the_consumers_and_keeps_the_place() {
 
 #[tokio::test]
 async fn a_replay_can_be_limited() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 3).await;
-    client.create_group("a", "g", &from_start()).await.unwrap();
+    let (_server, client) = group_on(3, &from_start()).await;
     let mut group = client.subscribe_group("a", "g", 3).await.unwrap();
     for _ in 0..3 {
         let id = next(&mut group).await.answer_id().unwrap();

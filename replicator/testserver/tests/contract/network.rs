@@ -3,9 +3,11 @@
 use antiphon_eventstore::{
     Credentials, ErrorKind, ExpectedRevision, Subscription, SubscriptionMessage,
 };
-use antiphon_eventstore_testserver::{ClusterMember, ServerSettings, TestServer, TlsFiles};
+use antiphon_eventstore_testserver::{ClusterMember, Proxy, ServerSettings, TestServer, TlsFiles};
 
-use crate::support::{Proxy, append, client, connect, events, next_data, server, soon, told};
+use crate::support::{
+    append, client, connect, events, fails, next_data, server, server_with, soon, told,
+};
 
 async fn caught_up(subscription: &mut Subscription) {
     while soon(subscription.next()).await.unwrap() != SubscriptionMessage::CaughtUp {}
@@ -14,16 +16,15 @@ async fn caught_up(subscription: &mut Subscription) {
 #[tokio::test]
 async fn a_network_that_swallows_packets_is_noticed_by_an_idle_subscription() {
     let server = server().await;
-    let proxy = Proxy::before(server.address()).await;
-    let client = connect(&format!("esdb://{}?tls=false", proxy.address));
+    let proxy = Proxy::before(server.address()).await.unwrap();
+    let client = connect(&format!("esdb://{}?tls=false", proxy.address()));
     append(&client, "a", 1).await;
     let mut subscription = client.subscribe_stream("a", None, false).await.unwrap();
     caught_up(&mut subscription).await;
 
     proxy.swallow(true);
-    let end = soon(subscription.next()).await;
     let expected = "subscription to stream `a`: the connection broke";
-    assert_eq!(told(end), (ErrorKind::Unavailable, expected.to_owned()));
+    fails(soon(subscription.next()).await, ErrorKind::Unavailable, expected);
 
     proxy.swallow(false);
     let mut subscription = client.subscribe_stream("a", None, false).await.unwrap();
@@ -71,8 +72,7 @@ async fn tls_is_spoken_and_a_certificate_that_nobody_vouches_for_is_refused() {
     let certificates = Certificates::new();
     let (certificate, key) = (certificates.path("cert.pem"), certificates.path("key.pem"));
     let tls = Some(TlsFiles { certificate: certificate.clone(), key });
-    let server = TestServer::start(ServerSettings { tls, ..ServerSettings::default() });
-    let server = server.await.unwrap();
+    let server = server_with(ServerSettings { tls, ..ServerSettings::default() }).await;
     let address = server.address();
 
     append(&connect(&format!("esdb://{address}?tlsCaFile={certificate}")), "a", 1).await;
@@ -104,13 +104,9 @@ fn member(server: &TestServer, is_leader: bool) -> ClusterMember {
 #[tokio::test]
 async fn the_leader_is_found_by_asking_any_member() {
     let leader = server().await;
-    let gone = {
-        let stopped = server().await;
-        stopped.address()
-    };
+    let gone = server().await.address();
     let members = vec![member(&leader, true)];
-    let follower = TestServer::start(ServerSettings { members, ..ServerSettings::default() });
-    let follower = follower.await.unwrap();
+    let follower = server_with(ServerSettings { members, ..ServerSettings::default() }).await;
 
     let client = connect(&format!("esdb://{gone},{}?tls=false", follower.address()));
     append(&client, "a", 1).await;
@@ -144,26 +140,24 @@ async fn a_leader_that_cannot_be_found_is_an_error_that_says_so() {
     server.faults().not_leader(Some(own));
     let refused = client.append("a", ExpectedRevision::Any, events(1)).await;
     let expected = "append to stream `a`: the node is not the leader";
-    assert_eq!(told(refused), (ErrorKind::NotLeader, expected.to_owned()));
+    fails(refused, ErrorKind::NotLeader, expected);
 
     let members = vec![ClusterMember { is_alive: false, ..member(&server, true) }];
-    let headless = TestServer::start(ServerSettings { members, ..ServerSettings::default() });
-    let headless = headless.await.unwrap();
+    let headless = server_with(ServerSettings { members, ..ServerSettings::default() }).await;
     let address = headless.address();
     let client = connect(&format!("esdb+discover://{address}?tls=false"));
     let refused = client.append("a", ExpectedRevision::Any, events(1)).await;
     let why = format!(
         "cannot ask `{address}` for its cluster: no member of the cluster that is wanted is alive (2 attempts)"
     );
-    assert_eq!(told(refused), (ErrorKind::Unavailable, format!("append to stream `a`: {why}")));
+    fails(refused, ErrorKind::Unavailable, &format!("append to stream `a`: {why}"));
 }
 
 #[tokio::test]
 async fn the_members_of_a_cluster_are_asked_with_the_credentials() {
     let credentials = Credentials { user: "admin".into(), password: "changeit".into() };
     let credentials = Some(credentials);
-    let server = TestServer::start(ServerSettings { credentials, ..ServerSettings::default() });
-    let server = server.await.unwrap();
+    let server = server_with(ServerSettings { credentials, ..ServerSettings::default() }).await;
     let address = server.address();
     append(&connect(&format!("esdb+discover://admin:changeit@{address}?tls=false")), "a", 1).await;
 
@@ -172,5 +166,5 @@ async fn the_members_of_a_cluster_are_asked_with_the_credentials() {
     let why = format!(
         "cannot ask `{address}` for its cluster: it does not accept the user and password of the connection string"
     );
-    assert_eq!(told(refused), (ErrorKind::AccessDenied, format!("append to stream `a`: {why}")));
+    fails(refused, ErrorKind::AccessDenied, &format!("append to stream `a`: {why}"));
 }

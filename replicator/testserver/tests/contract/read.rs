@@ -6,15 +6,9 @@ use antiphon_eventstore::{
     AppendOutcome, Direction, EventStoreClient, ExpectedRevision, Position, ReadFrom,
     ResolvedEvent, StreamMetadata,
 };
-use antiphon_eventstore_testserver::{ServerSettings, TestServer};
+use antiphon_eventstore_testserver::ServerSettings;
 
-use crate::support::{append, client, server};
-
-async fn numbers(client: &EventStoreClient, stream: &str) -> Vec<u64> {
-    let read = client.read_stream(stream, Direction::Forwards, ReadFrom::Start, 5000, false);
-    let events = read.await.unwrap().collect().await.unwrap();
-    events.iter().map(|event| event.original().unwrap().revision).collect()
-}
+use crate::support::{append, client, numbers, read, server, server_with};
 
 async fn all(
     client: &EventStoreClient,
@@ -52,7 +46,7 @@ async fn a_stream_is_read_from_any_place_in_both_directions() {
 #[tokio::test]
 async fn the_whole_store_is_read_in_the_order_of_its_log() {
     let settings = ServerSettings { link_categories: false, ..ServerSettings::default() };
-    let server = TestServer::start(settings).await.unwrap();
+    let server = server_with(settings).await;
     let client = client(&server);
     append(&client, "a-1", 1).await;
     let at = client.append("b-1", ExpectedRevision::Any, crate::support::events(1)).await.unwrap();
@@ -73,12 +67,7 @@ async fn a_category_links_to_the_events_of_its_streams() {
     let server = server().await;
     let client = client(&server);
     server.seed_customers(3).unwrap();
-    let read = async |resolve| {
-        let from = ReadFrom::Start;
-        let read = client.read_stream("$ce-customer", Direction::Forwards, from, 9, resolve).await;
-        read.unwrap().collect().await.unwrap()
-    };
-    let resolved = read(true).await;
+    let resolved = read(&client, "$ce-customer", true).await;
     assert_eq!(resolved.len(), 3);
     for (number, event) in resolved.iter().enumerate() {
         let (link, event) = (event.link.as_ref().unwrap(), event.event.as_ref().unwrap());
@@ -87,12 +76,12 @@ async fn a_category_links_to_the_events_of_its_streams() {
         assert_eq!(*event.stream, *format!("customer-{}", number + 1));
         assert_eq!(link.data, format!("0@customer-{}", number + 1));
     }
-    let plain = read(false).await;
+    let plain = read(&client, "$ce-customer", false).await;
     assert!(plain.iter().all(|event| event.link.is_none()));
     assert_eq!(plain[0].event.as_ref().unwrap().id, resolved[0].link.as_ref().unwrap().id);
 
     client.delete_stream("customer-2", ExpectedRevision::Any).await.unwrap();
-    let dangling = &read(true).await[1];
+    let dangling = &read(&client, "$ce-customer", true).await[1];
     assert!(dangling.event.is_none() && dangling.link.is_some());
 }
 
@@ -135,47 +124,15 @@ async fn events_that_are_too_old_are_not_read() {
 }
 
 #[tokio::test]
-async fn scavenging_removes_truncated_events_from_the_whole_store() {
-    let server = server().await;
-    let client = client(&server);
-    append(&client, "a", 3).await;
-    let cut = StreamMetadata::default().with_truncate_before(2);
-    client.set_stream_metadata("a", ExpectedRevision::Any, &cut.properties).await.unwrap();
-    let of_a = async || {
-        let events = all(&client, Direction::Forwards, ReadFrom::Start).await;
-        events
-            .into_iter()
-            .filter(|(stream, _)| stream == "a")
-            .map(|(_, revision)| revision)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(of_a().await, [0, 1, 2]);
-    assert_eq!(server.scavenge(), 2);
-    assert_eq!(of_a().await, [2]);
-}
-
-#[tokio::test]
 async fn the_created_time_is_about_now() {
     let server = server().await;
     let client = client(&server);
     append(&client, "a", 1).await;
-    let read =
-        client.read_stream("a", Direction::Forwards, ReadFrom::Start, 1, false).await.unwrap();
-    let created = read.collect().await.unwrap().remove(0).event.unwrap().created;
+    let created = client.newest("a").await.unwrap().unwrap().event.unwrap().created;
     let micros = antiphon_base::time::Clock::wall(&antiphon_base::time::SystemClock);
     let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros.as_micros());
     let age = now.duration_since(created).unwrap();
     assert!(age < Duration::from_secs(60), "{age:?}");
-}
-
-#[tokio::test]
-async fn types_are_linked_when_asked() {
-    let settings = ServerSettings { link_types: true, ..ServerSettings::default() };
-    let server = TestServer::start(settings).await.unwrap();
-    let client = client(&server);
-    server.seed_customers(2).unwrap();
-    assert_eq!(numbers(&client, "$et-CustomerCreated").await, [0, 1]);
-    assert_eq!(numbers(&client, "$ce-customer").await, [0, 1]);
 }
 
 #[tokio::test]

@@ -3,14 +3,16 @@
 use std::process::Stdio;
 
 use antiphon_eventstore::{
-    ErrorKind, EventStoreClient, ExpectedRevision, GroupSettings, ReadFrom, StreamMetadata,
+    ErrorKind, EventStoreClient, ExpectedRevision, GroupSettings, StreamMetadata,
     SubscriptionMessage,
 };
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::support::{append, client, connect, events, next_data, server, soon, told, written};
+use crate::support::{
+    append, client, connect, events, next_data, read, server, soon, told, written,
+};
 
 #[tokio::test]
 async fn a_single_node_that_comes_back_is_used_again() {
@@ -58,9 +60,7 @@ async fn a_file_keeps_everything_and_a_torn_end_is_cut_off() {
     let client = client(&server);
     let again = client.append("a-1", ExpectedRevision::NoStream, batch).await.unwrap();
     assert!(written(1, again).is_some(), "the repetition is recognised");
-    let direction = antiphon_eventstore::Direction::Forwards;
-    let read = client.read_stream("$ce-a", direction, ReadFrom::Start, 9, true).await.unwrap();
-    let links = read.collect().await.unwrap();
+    let links = read(&client, "$ce-a", true).await;
     assert_eq!(links.len(), 2);
     assert!(links[0].event.is_none() && links[1].event.is_some(), "truncated before 1");
     let dead = client.append("dead", ExpectedRevision::Any, events(1)).await;
@@ -81,23 +81,20 @@ async fn a_file_that_cannot_be_used_is_named() {
 struct Process {
     child: Child,
     address: String,
-    control: String,
 }
 
 impl Process {
     async fn start(listen: &str, file: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_antiphon-eventstore-testserver"))
             .args(["--listen", listen, "--file", file, "--seed-customers"])
-            .args(["--control", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = soon(lines.next_line()).await.unwrap().unwrap();
-        let control = soon(lines.next_line()).await.unwrap().unwrap();
-        let after = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
-        Self { child, address: after(&address), control: after(&control) }
+        let line = soon(lines.next_line()).await.unwrap().unwrap();
+        let (_, address) = line.rsplit_once(' ').unwrap();
+        Self { child, address: address.to_owned() }
     }
 
     fn client(&self) -> EventStoreClient {
@@ -129,17 +126,9 @@ async fn a_process_that_was_stopped_by_a_signal_is_noticed_and_one_that_was_kill
     append(&client, "customer-11", 1).await;
 
     server.child.kill().await.unwrap();
-    let server = Process::start(&server.address, &file).await;
+    let _server = Process::start(&server.address, &file).await;
     let mut subscription = client.subscribe_stream("$ce-customer", Some(9), true).await.unwrap();
     assert_eq!(next_data(&mut subscription).await, "0");
-
-    let mut control = tokio::net::TcpStream::connect(&server.control).await.unwrap();
-    control.write_all(b"unavailable 1\nnonsense\n").await.unwrap();
-    let mut answers = BufReader::new(control).lines();
-    assert_eq!(soon(answers.next_line()).await.unwrap().unwrap(), "ok");
-    assert!(soon(answers.next_line()).await.unwrap().unwrap().starts_with("error: `command`"));
-    let refused = client.append("a", ExpectedRevision::Any, events(1)).await;
-    assert_eq!(told(refused).0, ErrorKind::Unavailable);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use antiphon_eventstore::{
 };
 use futures::FutureExt;
 
-use crate::support::{append, client, events, next_data, server, soon, told};
+use crate::support::{append, client, events, fails, next_data, server, soon, told};
 
 async fn next(subscription: &mut Subscription) -> SubscriptionMessage {
     soon(subscription.next()).await.unwrap()
@@ -104,9 +104,7 @@ async fn a_filter_that_lets_nothing_through_still_says_how_far_it_is() {
         filter_checkpoint_windows: 2,
         ..crate::support::settings()
     };
-    let text = server.connection_string();
-    let connection = antiphon_eventstore::ConnectionString::parse(&text).unwrap();
-    let client = antiphon_eventstore::EventStoreClient::new(connection, settings).unwrap();
+    let client = crate::support::connect_with(&server.connection_string(), settings);
     append(&client, "a", 25).await;
 
     let filter = || Filter::StreamPrefix(vec!["none".to_owned()]);
@@ -144,7 +142,7 @@ async fn every_end_of_a_subscription_is_an_error_that_says_which() {
     let mut subscription = live().await;
     server.faults().end_streams();
     let end = soon(subscription.next()).await;
-    assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: the server ended the stream")));
+    fails(end, ErrorKind::Unavailable, &format!("{name}: the server ended the stream"));
     let again = soon(subscription.next()).await;
     assert_eq!(
         told(again).0,
@@ -155,13 +153,12 @@ async fn every_end_of_a_subscription_is_an_error_that_says_which() {
     let mut subscription = live().await;
     server.faults().reset_connections();
     let end = soon(subscription.next()).await;
-    assert_eq!(told(end), (ErrorKind::Unavailable, format!("{name}: the connection broke")));
+    fails(end, ErrorKind::Unavailable, &format!("{name}: the connection broke"));
 
     let mut subscription = live().await;
     client.tombstone_stream("a", ExpectedRevision::Any).await.unwrap();
-    let end = soon(subscription.next()).await;
     let why = "the stream was deleted for ever (tombstone)";
-    assert_eq!(told(end), (ErrorKind::StreamDeleted, format!("{name}: {why}")));
+    fails(soon(subscription.next()).await, ErrorKind::StreamDeleted, &format!("{name}: {why}"));
 
     let mut subscription = client.subscribe_stream("b", None, false).await.unwrap();
     assert_eq!(next(&mut subscription).await, SubscriptionMessage::Confirmed);

@@ -1,21 +1,19 @@
-//! Shared parts of the tests: servers, clients with short times, and a proxy that drops packets.
+//! Shared parts of the tests: servers, and clients with short times.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_base::task;
 use antiphon_eventstore::{
-    AppendOutcome, ClientSettings, ConnectionString, ErrorKind, EventStoreClient, ExpectedRevision,
-    NewEvent, Subscription, SubscriptionMessage,
+    AppendOutcome, ClientSettings, ConnectionString, Direction, ErrorKind, EventStoreClient,
+    ExpectedRevision, NewEvent, ReadFrom, ResolvedEvent, Subscription, SubscriptionMessage,
 };
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 pub(crate) async fn server() -> TestServer {
-    TestServer::start(ServerSettings::default()).await.unwrap()
+    server_with(ServerSettings::default()).await
+}
+
+pub(crate) async fn server_with(settings: ServerSettings) -> TestServer {
+    TestServer::start(settings).await.unwrap()
 }
 
 /// Client settings with short times.
@@ -37,7 +35,28 @@ pub(crate) fn client(server: &TestServer) -> EventStoreClient {
 }
 
 pub(crate) fn connect(text: &str) -> EventStoreClient {
-    EventStoreClient::new(ConnectionString::parse(text).unwrap(), settings()).unwrap()
+    connect_with(text, settings())
+}
+
+pub(crate) fn connect_with(text: &str, settings: ClientSettings) -> EventStoreClient {
+    EventStoreClient::new(ConnectionString::parse(text).unwrap(), settings).unwrap()
+}
+
+/// The events of a stream, from the first one on.
+pub(crate) async fn read(
+    client: &EventStoreClient,
+    stream: &str,
+    resolve: bool,
+) -> Vec<ResolvedEvent> {
+    let (forwards, start) = (Direction::Forwards, ReadFrom::Start);
+    let read = client.read_stream(stream, forwards, start, 5000, resolve).await.unwrap();
+    read.collect().await.unwrap()
+}
+
+/// The numbers of the events of a stream.
+pub(crate) async fn numbers(client: &EventStoreClient, stream: &str) -> Vec<u64> {
+    let events = read(client, stream, false).await;
+    events.iter().map(|event| event.original().unwrap().revision).collect()
 }
 
 /// `count` events whose data is their number.
@@ -72,53 +91,20 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("something within 20 s")
 }
 
+/// Asserts that a call failed with this kind and this message.
+#[track_caller]
+pub(crate) fn fails<T: std::fmt::Debug>(
+    result: antiphon_eventstore::Result<T>,
+    kind: ErrorKind,
+    message: &str,
+) {
+    assert_eq!(told(result), (kind, message.to_owned()));
+}
+
 /// The kind and the message of an error.
 pub(crate) fn told<T: std::fmt::Debug>(
     result: antiphon_eventstore::Result<T>,
 ) -> (ErrorKind, String) {
     let error = result.unwrap_err();
     (error.kind(), error.to_string())
-}
-
-/// A proxy before a server. It can drop all data, like a network that lost a route.
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
-    swallows: Arc<watch::Sender<bool>>,
-}
-
-impl Proxy {
-    pub(crate) async fn before(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let swallows = Arc::new(watch::Sender::new(false));
-        let switch = Arc::clone(&swallows);
-        task::spawn("proxy", async move {
-            loop {
-                let (near, _) = listener.accept().await.unwrap();
-                let far = TcpStream::connect(server).await.unwrap();
-                let (near, far) = (near.into_split(), far.into_split());
-                task::spawn("there", pass(near.0, far.1, switch.subscribe()));
-                task::spawn("back", pass(far.0, near.1, switch.subscribe()));
-            }
-        });
-        Self { address, swallows }
-    }
-
-    pub(crate) fn swallow(&self, on: bool) {
-        self.swallows.send_replace(on);
-    }
-}
-
-async fn pass(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    swallows: watch::Receiver<bool>,
-) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(count) = from.read(&mut buffer).await {
-        let lost = *swallows.borrow();
-        if count == 0 || (!lost && to.write_all(&buffer[..count]).await.is_err()) {
-            return;
-        }
-    }
 }

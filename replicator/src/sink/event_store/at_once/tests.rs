@@ -1,7 +1,7 @@
 //! Batches of mixed streams, on a test server.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::event::{Envelope, Event};
-use crate::sink::{Conflict, EventStoreSinkSettings, Sink};
+use crate::sink::{Conflict, EventStoreSink, EventStoreSinkSettings, Sink};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_at_once_arrives_in_the_order_in_which_it_came() {
@@ -89,7 +89,7 @@ async fn whatever_answers_are_lost_every_stream_is_whole_and_nothing_is_there_tw
         let mut failed: Vec<&str> = Vec::new();
         for (envelope, outcome) in batch.iter().zip(&outcomes) {
             let stream = &*envelope.event.stream;
-            if is_done(outcome) {
+            if outcome.is_done() {
                 assert!(!failed.contains(&stream), "`{stream}` went on: {outcomes:?}");
                 rest.retain(|one| one.event.id != envelope.event.id);
             } else {
@@ -121,7 +121,7 @@ async fn a_leader_that_was_replaced_is_left_and_found_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_too_old_gets_one_append_after_the_other() {
     let (server, sink) = started(1 << 20).await;
-    sink.appends_alone.store(true, Ordering::Relaxed);
+    sink.at_once.appends_alone.store(true, Ordering::Relaxed);
     let batch = [envelope("a", 0), envelope("b", 1), envelope("a", 1), envelope("b", 2)];
 
     let outcomes = sink.write(&batch).await;
@@ -183,15 +183,6 @@ fn id(stream: &str, number: usize) -> Uuid {
 }
 
 fn envelope(stream: &str, number: usize) -> Envelope {
-    let event = Event {
-        id: id(stream, number),
-        stream: stream.into(),
-        revision: number.try_into().unwrap(),
-        event_type: "Happened".into(),
-        is_json: true,
-        data: Bytes::from_static(b"{}"),
-        metadata: Bytes::new(),
-        created: UNIX_EPOCH,
-    };
-    Envelope { event, link: None, position: None, retry_count: 0, token: None }
+    let event = Event::example(stream, number.try_into().unwrap(), "{}");
+    Envelope::of(Event { id: id(stream, number), ..event })
 }
