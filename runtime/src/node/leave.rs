@@ -35,7 +35,7 @@ impl Node {
         let timeouts = self.settings().shutdown_timeouts.clone();
         self.inner.leaving.store(true, Ordering::Relaxed);
         announce(self, timeouts.announce).await;
-        let _ = self.inner.control.send(Control::Input(Input::Leaving)).await;
+        let _ = self.inner.control.send(Control::Input(Box::new(Input::Leaving))).await;
         let mut leaving = Leaving::default();
         for (phase, limit) in [
             (ShutdownPhase::StopAccepting, timeouts.stop_accepting),

@@ -47,7 +47,7 @@ impl Calls {
         task::spawn(name, async move {
             let result = call.await.unwrap_or(lost);
             // a node that has ended needs no result
-            let _ = control.send(Control::Input(result)).await;
+            let _ = control.send(Control::Input(Box::new(result))).await;
         });
     }
 

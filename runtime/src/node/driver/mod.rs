@@ -83,7 +83,7 @@ impl Driver {
         match control {
             Control::Input(input) => {
                 self.count(&input);
-                self.step(input);
+                self.step(*input);
             }
             Control::Release(done) => {
                 self.released = Some(done);
