@@ -8,10 +8,12 @@
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod event;
 pub mod filter;
 pub mod health;
+pub mod http;
 mod journal_event;
 pub mod kinesis;
 pub mod logging;
@@ -20,6 +22,7 @@ pub mod park;
 pub mod pipeline;
 mod position;
 pub mod run;
+mod say;
 pub mod sink;
 pub mod source;
 pub mod stores_on_demand;

@@ -4,21 +4,22 @@
 //! when all is well, 1 after a failure, when `verify` or `demo` found a difference or `status`
 //! found the replicator not ready, and 2 for unknown arguments.
 
-mod http;
 mod park;
 mod progress;
 mod seed;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 pub use seed::SeedArguments;
+#[cfg(feature = "demo")]
 pub(crate) use seed::customer_event;
 
 use crate::config::{self, Loaded};
 use crate::run::Replicator;
-use crate::{Error, Result, demo, logging, verify};
+use crate::say::say;
+use crate::{Result, http, logging, verify};
 
 /// Copies streams from one event store to another, without loss, in order.
 #[derive(Debug, Parser)]
@@ -52,7 +53,8 @@ enum Command {
     },
     /// Write events of customers into an event store
     Seed(SeedArguments),
-    /// Replicate between two event stores of this process, kill the replicator half-way, compare
+    /// Replicate between two event stores of this process, kill the replicator half-way, compare;
+    /// needs a build with the feature `demo`
     Demo,
 }
 
@@ -81,8 +83,20 @@ pub async fn execute(arguments: Arguments) -> Result<bool> {
         }
         Command::Park { command } => park::execute(command, &load()?.config).await.map(|()| true),
         Command::Seed(arguments) => seed::execute(arguments).await.map(|()| true),
-        Command::Demo => demo::demo().await,
+        Command::Demo => demo().await,
     }
+}
+
+#[cfg(feature = "demo")]
+async fn demo() -> Result<bool> {
+    crate::demo::demo().await
+}
+
+#[cfg(not(feature = "demo"))]
+async fn demo() -> Result<bool> {
+    Err(crate::Error::rejected(
+        "`demo`: this program was built without the test servers of the demonstration: build it with the cargo feature `demo`, as in `cargo run --release -p antiphon-replicator --features demo -- demo`",
+    ))
 }
 
 async fn run(loaded: &Loaded) -> Result<()> {
@@ -140,10 +154,4 @@ fn check_config(loaded: &Loaded) -> Result<()> {
         say(&format!("{key} = {value}  ({from})"))?;
     }
     say("the configuration is valid")
-}
-
-/// Prints a line for the user; a closed standard output ends the program.
-pub(crate) fn say(text: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{text}")
-        .map_err(|error| Error::unavailable("standard output").with_source(error))
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::say;
 use crate::config::{Config, SubscriptionKind, SubscriptionSettings};
 use crate::event::Envelope;
 use crate::park::{ParkedEvent, ParkingLot};
 use crate::run::{sink_of, source_client};
+use crate::say::say;
 use crate::sink::{Outcome, Sink};
 use crate::{Error, Result};
 

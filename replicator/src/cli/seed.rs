@@ -5,7 +5,7 @@ use bytes::Bytes;
 use clap::Args;
 use uuid::Uuid;
 
-use super::say;
+use crate::say::say;
 use crate::source::error;
 use crate::{Error, Result};
 

@@ -13,8 +13,9 @@ use antiphon_base::time::{Clock, SystemClock};
 use antiphon_eventstore_testserver::{ServerSettings, TestServer};
 use child::Child;
 
-use crate::cli::{customer_event, say};
+use crate::cli::customer_event;
 use crate::config;
+use crate::say::say;
 use crate::verify::{self, Report};
 use crate::{Error, Result};
 

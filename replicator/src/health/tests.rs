@@ -1,12 +1,10 @@
 //! Tests of the readiness of a subscription, and of the HTTP interface.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -217,13 +215,8 @@ fn what_happens_shows_in_the_metrics_and_in_the_status() {
     assert_eq!((&one["status"], &one["lastFailure"]), (&"up".into(), &"too large".into()));
 }
 
-async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let url = format!("http://127.0.0.1:{}{path}", address.port()).parse().unwrap();
-    let response = client.get(url).await.unwrap();
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8(body.to_vec()).unwrap())
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    crate::http::get(&address.to_string(), path).await.unwrap()
 }
 
 #[tokio::test]

@@ -4,17 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::{Request, StatusCode, Uri, header};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::wire;
 use crate::config::{RetrySettings, Secret, TransformSettings};
 use crate::event::Event;
+use crate::http::{HttpClient, HttpFailure};
 use crate::logging::causes;
 use crate::{Error, Result};
 
@@ -40,7 +38,7 @@ pub enum HookFailure {
 
 /// The hook.
 pub struct Hook {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: HttpClient,
     url: Uri,
     shown: Secret,
     settings: TransformSettings,
@@ -62,14 +60,10 @@ impl Hook {
             );
             Error::rejected(message).with_source(error)
         })?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.timeout));
+        let answer_bytes_max = usize::try_from(settings.answer_bytes_max).unwrap_or(usize::MAX);
         let concurrency = usize::try_from(settings.concurrency_max).unwrap_or(1);
         Ok(Some(Self {
-            client: Client::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(concurrency)
-                .build(connector),
+            client: HttpClient::new(settings.timeout, answer_bytes_max, concurrency),
             url,
             shown,
             settings: settings.clone(),
@@ -123,14 +117,7 @@ impl Hook {
     }
 
     async fn once(&self, event: &Event, body: Bytes) -> Result<Answer, HookFailure> {
-        let asked = tokio::time::timeout(self.settings.timeout, self.ask(body)).await;
-        let (status, answer) = asked.map_err(|_| {
-            let limit = self.settings.timeout;
-            let setting = "`Settings:Transform:Timeout`";
-            HookFailure::Failed(format!(
-                "{self}: no answer within {limit:?}, the limit of {setting}"
-            ))
-        })??;
+        let (status, answer) = self.ask(body).await?;
         match status {
             StatusCode::NO_CONTENT => Ok(Answer::Drop),
             StatusCode::OK => match wire::changed(event, &answer) {
@@ -162,27 +149,28 @@ impl Hook {
             let expected = "expected visible ASCII characters";
             HookFailure::Bad(format!("`Settings:Transform:Authorization`: {expected}"))
         })?;
-        let response = self.client.request(request).await.map_err(|error| {
-            let message = format!("{self}: {}", causes(&error));
-            if error.is_connect() {
-                HookFailure::Unreachable(message)
-            } else {
-                HookFailure::Failed(message)
+        self.client.send(request).await.map_err(|failure| match failure {
+            HttpFailure::Unreachable(error) => {
+                HookFailure::Unreachable(format!("{self}: {}", causes(&*error)))
             }
-        })?;
-        let status = response.status();
-        let limit = usize::try_from(self.settings.answer_bytes_max).unwrap_or(usize::MAX);
-        let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
+            HttpFailure::Broken(error) => {
+                HookFailure::Failed(format!("{self}: no whole answer: {}", causes(&*error)))
+            }
+            HttpFailure::Late => {
+                let limit = self.settings.timeout;
+                let setting = "`Settings:Transform:Timeout`";
+                HookFailure::Failed(format!(
+                    "{self}: no answer within {limit:?}, the limit of {setting}"
+                ))
+            }
+            HttpFailure::TooLarge => {
+                let limit = self.settings.answer_bytes_max;
                 let setting = "`Settings:Transform:AnswerBytesMax`";
                 HookFailure::Bad(format!(
                     "{self}: the answer is larger than {limit} bytes, the limit of {setting}"
                 ))
-            } else {
-                HookFailure::Failed(format!("{self}: the answer broke off: {}", causes(&*error)))
             }
-        })?;
-        Ok((status, body.to_bytes()))
+        })
     }
 }
 

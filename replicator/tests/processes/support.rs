@@ -11,8 +11,7 @@ use antiphon_replicator::config;
 use antiphon_replicator::verify::{self, Report};
 use bytes::Bytes;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -188,15 +187,7 @@ impl Replicator {
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let address = self.http().await;
-        let mut stream = TcpStream::connect(&address).await.unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (code, answer)
+        antiphon_replicator::http::get(&self.http().await, path).await.unwrap()
     }
 
     pub(crate) async fn is_ready(&self) -> bool {
