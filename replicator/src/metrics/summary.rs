@@ -5,18 +5,17 @@
 //! rendering merges all. The quantiles have an error of at most one percent. Sum and count are
 //! never reset.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::Clock;
 use hdrhistogram::Histogram;
-use parking_lot::{Mutex, MutexGuard};
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType, Quantile};
+use parking_lot::Mutex;
+use prometheus::Opts;
+use prometheus::core::{MetricVec, MetricVecBuilder};
+use prometheus::proto::{LabelPair, Metric, Quantile};
 use tokio::time::Instant;
-
-use super::Family;
 
 const QUANTILES: [f64; 3] = [0.75, 0.95, 0.99];
 const SLICES: usize = 5;
@@ -29,6 +28,7 @@ const CENTURY_MICROS: u64 = 100 * 366 * 86_400 * 1_000_000;
 pub struct Summary {
     window: Arc<Mutex<Window>>,
     clock: Arc<dyn Clock>,
+    labels: Arc<[LabelPair]>,
 }
 
 impl Summary {
@@ -41,11 +41,6 @@ impl Summary {
     pub fn observe(&self, time: Duration) {
         let now = self.clock.now();
         self.window.lock().observe(now, time);
-    }
-
-    fn render(&self) -> prometheus::proto::Summary {
-        let now = self.clock.now();
-        self.window.lock().render(now)
     }
 }
 
@@ -115,73 +110,33 @@ fn slice() -> Histogram<u32> {
     histogram
 }
 
-/// The summaries of a family, by their label values.
+/// Makes the summaries of a family.
 #[derive(Clone)]
-pub(super) struct SummaryVec {
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-    desc: Desc,
-    clock: Arc<dyn Clock>,
-    all: Arc<Mutex<BTreeMap<Vec<String>, Summary>>>,
-}
+pub(super) struct SummaryBuilder(pub(super) Arc<dyn Clock>);
 
-impl SummaryVec {
-    pub(super) fn new(family: &Family, clock: Arc<dyn Clock>) -> Self {
-        let labels = family.labels.iter().map(|label| (*label).to_owned()).collect();
-        let desc = Desc::new(
-            family.name.to_owned(),
-            family.help.to_owned(),
-            labels,
-            std::collections::HashMap::new(),
-        );
-        Self {
-            name: family.name,
-            help: family.help,
-            labels: family.labels,
-            desc: desc.expect("the names of the list are valid"),
-            clock,
-            all: Arc::default(),
-        }
-    }
+/// The summaries of a family, by their label values.
+pub(super) type SummaryVec = MetricVec<SummaryBuilder>;
 
-    /// # Panics
-    /// With more or fewer values than labels.
-    pub(super) fn with_label_values(&self, values: &[&str]) -> Summary {
-        assert_eq!(values.len(), self.labels.len(), "`{}` has other labels", self.name);
-        let key = values.iter().map(|value| (*value).to_owned()).collect();
-        let make = || Summary { window: Arc::default(), clock: self.clock.clone() };
-        self.lock().entry(key).or_insert_with(make).clone()
-    }
+impl MetricVecBuilder for SummaryBuilder {
+    type M = Summary;
+    type P = Opts;
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Vec<String>, Summary>> {
-        self.all.lock()
-    }
-}
-
-impl Collector for SummaryVec {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let all: Vec<_> = self.lock().iter().map(|(key, one)| (key.clone(), one.clone())).collect();
-        let metrics = all.into_iter().map(|(values, summary)| {
-            let pairs = self.labels.iter().zip(values).map(|(name, value)| {
-                let mut pair = LabelPair::default();
-                pair.set_name((*name).to_owned());
-                pair.set_value(value);
-                pair
-            });
-            let mut metric = Metric::from_label(pairs.collect());
-            metric.set_summary(summary.render());
-            metric
+    fn build<V: AsRef<str>>(&self, options: &Opts, values: &[V]) -> prometheus::Result<Summary> {
+        let pairs = options.variable_labels.iter().zip(values).map(|(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.clone());
+            pair.set_value(value.as_ref().to_owned());
+            pair
         });
-        let mut family = MetricFamily::default();
-        family.set_name(self.name.to_owned());
-        family.set_help(self.help.to_owned());
-        family.set_field_type(MetricType::SUMMARY);
-        family.set_metric(metrics.collect());
-        vec![family]
+        let labels = pairs.collect();
+        Ok(Summary { window: Arc::default(), clock: self.0.clone(), labels })
+    }
+}
+
+impl prometheus::core::Metric for Summary {
+    fn metric(&self) -> Metric {
+        let mut metric = Metric::from_label(self.labels.to_vec());
+        metric.set_summary(self.window.lock().render(self.clock.now()));
+        metric
     }
 }
