@@ -1,59 +1,25 @@
 //! The sections `Kinesis` and `AWS`.
 
-use super::problems::Problems;
-use super::reader::{Reader, choice};
+use std::time::Duration;
 
-/// The section `Kinesis`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KinesisSettings {
-    /// The stream that is written; none with another sink.
-    pub stream_name: Option<String>,
-    /// Records of one request; the service takes 500.
-    pub batch_records_max: u32,
-    /// Bytes of one request, keys included; the service takes 5 MiB.
-    pub batch_bytes_max: u64,
-    /// Bytes of one record, key included; the service allowed 1 MiB for a long time, newer streams
-    /// can allow up to 10 MiB.
-    pub record_bytes_max: u64,
-}
+use super::choice::choice;
+use super::kinds::{MILLISECOND, SECOND, number, optional, span, text, word};
+use super::table::settings;
 
-impl Default for KinesisSettings {
-    fn default() -> Self {
-        Self {
-            stream_name: None,
-            batch_records_max: 500,
-            batch_bytes_max: 5 * 1024 * 1024,
-            record_bytes_max: 1024 * 1024,
-        }
-    }
-}
+const MEGA: u64 = 1024 * 1024;
 
-impl KinesisSettings {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let default = Self::default();
-        Self {
-            stream_name: reader.optional("Kinesis:StreamName"),
-            batch_records_max: reader.number("Kinesis:BatchRecordsMax", default.batch_records_max),
-            batch_bytes_max: reader.number("Kinesis:BatchBytesMax", default.batch_bytes_max),
-            record_bytes_max: reader.number("Kinesis:RecordBytesMax", default.record_bytes_max),
-        }
-    }
-
-    pub(super) fn check(&self, is_sink: bool, problems: &mut Problems) {
-        if is_sink {
-            let name = self.stream_name.as_deref().unwrap_or_default();
-            problems.required("Kinesis:StreamName", name, "the name of a Kinesis stream");
-        }
-        let mega = 1024 * 1024;
-        problems.number("Kinesis:BatchRecordsMax", self.batch_records_max.into(), 1, 500);
-        problems.number("Kinesis:BatchBytesMax", self.batch_bytes_max, 1024, 10 * mega);
-        problems.number("Kinesis:RecordBytesMax", self.record_bytes_max, 1024, 10 * mega);
-        if self.record_bytes_max > self.batch_bytes_max {
-            problems.push(
-                "`Kinesis:RecordBytesMax`: expected at most `Kinesis:BatchBytesMax`, else such a record fits no request"
-                    .to_owned(),
-            );
-        }
+settings! {
+    /// The section `Kinesis`.
+    KinesisSettings {
+        /// The Kinesis stream that is written by the sink `kinesis`.
+        stream_name: Option<String> = None, "StreamName", optional(text("a Kinesis stream"));
+        /// Records of one request; the service takes 500.
+        batch_records_max: u32 = 500, "BatchRecordsMax", number(1, 500);
+        /// Bytes of one request, keys included; the service takes 5 MiB.
+        batch_bytes_max: u64 = 5 * MEGA, "BatchBytesMax", number(1024, 10 * MEGA);
+        /// Bytes of one record, key included; a larger event is parked. The service allowed 1 MiB
+        /// for a long time, newer streams can allow up to 10 MiB.
+        record_bytes_max: u64 = MEGA, "RecordBytesMax", number(1024, 10 * MEGA);
     }
 }
 
@@ -69,66 +35,24 @@ choice! {
     }
 }
 
-/// The section `AWS`. Credentials come from the environment, the profile or the machine, never from
-/// this section.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsSettings {
-    /// The profile in the files of the AWS command line.
-    pub profile: Option<String>,
-    /// The file that contains the profile.
-    pub profiles_location: Option<String>,
-    /// The region.
-    pub region: Option<String>,
-    /// Another endpoint than the region's, for a stand-in of the service.
-    pub service_url: Option<String>,
-    /// The way in which requests are repeated.
-    pub retry_mode: RetryMode,
-    /// Repetitions of a failed request.
-    pub retry_count_max: u32,
-    /// Longest time of one request, its repetitions not counted.
-    pub timeout: std::time::Duration,
-}
-
-impl Default for AwsSettings {
-    fn default() -> Self {
-        Self {
-            profile: None,
-            profiles_location: None,
-            region: None,
-            service_url: None,
-            retry_mode: RetryMode::Standard,
-            retry_count_max: 2,
-            timeout: std::time::Duration::from_secs(10),
-        }
-    }
-}
-
-impl AwsSettings {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let default = Self::default();
-        Self {
-            profile: reader.optional("AWS:Profile"),
-            profiles_location: reader.optional("AWS:ProfilesLocation"),
-            region: reader.optional("AWS:Region"),
-            service_url: reader.optional("AWS:ServiceURL"),
-            retry_mode: reader.choice("AWS:RetryMode", default.retry_mode),
-            retry_count_max: reader.number("AWS:MaxErrorRetry", default.retry_count_max),
-            timeout: reader.span("AWS:Timeout", default.timeout),
-        }
-    }
-
-    pub(super) fn check(&self, problems: &mut Problems) {
-        problems.number("AWS:MaxErrorRetry", self.retry_count_max.into(), 0, 100);
-        let milli = std::time::Duration::from_millis(1);
-        problems.span("AWS:Timeout", self.timeout, milli * 100, milli * 600_000);
-        if let Some(url) = &self.service_url
-            && !(url.starts_with("http://") || url.starts_with("https://"))
-        {
-            problems.expected(
-                "AWS:ServiceURL",
-                url,
-                "a URL that starts with `http://` or `https://`",
-            );
-        }
+settings! {
+    /// The section `AWS`. Credentials come from the environment, the profile or the machine, never
+    /// from this section.
+    AwsSettings {
+        /// The profile in the files of the AWS command line. Credentials come from AWS's usual
+        /// chain.
+        profile: Option<String> = None, "Profile", optional(text("a name"));
+        /// The file that contains the profile.
+        profiles_location: Option<String> = None, "ProfilesLocation", optional(text("a path"));
+        /// The region; without it `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile, the machine.
+        region: Option<String> = None, "Region", optional(text("a region"));
+        /// Another endpoint than the region's, for a stand-in of the service.
+        service_url: Option<String> = None, "ServiceURL", optional(text("`http(s)://host:port`"));
+        /// The way in which the SDK repeats requests; `Legacy` is treated as `Standard`.
+        retry_mode: RetryMode = RetryMode::Standard, "RetryMode", word();
+        /// Repetitions of a failed request, before the replicator's own retries.
+        retry_count_max: u32 = 2, "MaxErrorRetry", number(0, 100);
+        /// Longest time of one attempt of a request.
+        timeout: Duration = SECOND * 10, "Timeout", span(MILLISECOND * 100, SECOND * 600);
     }
 }

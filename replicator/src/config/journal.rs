@@ -8,9 +8,12 @@ use std::time::Duration;
 use antiphon_cassandra::cql::{Auth, ServerSettings, Tls};
 use antiphon_persistence::identity::ReplicaId;
 
+use super::choice::{Choice, choice};
+use super::kinds::{DAY, MILLISECOND, number, optional, span, text, word};
 use super::problems::Problems;
-use super::reader::{Choice, Reader, choice};
+use super::reader::Reader;
 use super::secret::Secret;
+use super::table::{Field, Key, Section, Texts, below, settings};
 use crate::{Error, Result};
 
 choice! {
@@ -49,71 +52,79 @@ choice! {
     }
 }
 
-/// The location of a journal. All fields but `kind` apply to Cassandra only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalSettings {
-    /// The kind of store that holds the journal.
-    pub kind: JournalKind,
-    /// Some nodes of the cluster, `host` or `host:port`.
-    pub contact_points: Vec<String>,
-    /// The keyspace.
-    pub keyspace: String,
-    /// The place that the journal belongs to: several places may share a keyspace.
-    pub place: String,
-    /// The data centre whose nodes are used; without it, nodes of any data centre.
-    pub local_dc: Option<String>,
-    /// The user; none without a log-in.
-    pub user: Option<String>,
-    /// The user's password.
-    pub password: Secret,
-    /// PEM file with the authorities that may have signed the servers' certificates; none without
-    /// encryption.
-    pub ca_file: Option<String>,
-    /// PEM file with the client's own certificate, for servers that ask for one.
-    pub cert_file: Option<String>,
-    /// PEM file with the private key of `cert_file`.
-    pub key_file: Option<String>,
-    /// Copies that must answer a write or read.
-    pub consistency: Consistency,
-    /// The copies among which conditional writes are decided.
-    pub serial_consistency: SerialConsistency,
-    /// Statements under way at the same time; further ones wait.
-    pub requests_max: usize,
-    /// Longest time of a statement; then its outcome is unknown.
-    pub request_timeout: Duration,
-    /// Retry budget of a statement that may be repeated, such as a read.
-    pub repeat_timeout: Duration,
-    /// Longest time to open a connection.
-    pub connect_timeout: Duration,
-    /// Interval at which an idle connection is probed.
-    pub keepalive_interval: Duration,
-    /// Longest wait for the answer to such a probe.
-    pub keepalive_timeout: Duration,
+settings! {
+    /// The location of a journal. All fields but `kind` apply to Cassandra only.
+    JournalSettings {
+        /// The kind of store that holds the journal: the file of `JournalPath`, or Apache Cassandra
+        /// or ScyllaDB. The next keys are for `cassandra`, and are those of a node's table
+        /// `journal`.
+        kind: JournalKind = JournalKind::Sqlite, "Kind", word();
+        /// Some nodes of the cluster. Required.
+        contact_points: Vec<String> = Vec::new(), "ContactPoints", Texts("`host` or `host:port`");
+        /// The keyspace; `antiphon schema apply` makes its tables.
+        keyspace: String = server().keyspace, "Keyspace", text("a name");
+        /// The place whose journal it is: `node.place` of the nodes that use it. Required.
+        place: String = String::new(), "Place", text("a name");
+        /// The data centre whose nodes are used; without it, nodes of any data centre.
+        local_dc: Option<String> = None, "LocalDc", optional(text("a data centre"));
+        /// The user; none without a log-in.
+        user: Option<String> = None, "Auth:User", optional(text("a name"));
+        /// The user's password. Never shown.
+        password: Secret = Secret::default(), "Auth:Password", text("a text");
+        /// PEM file with the authorities that may have signed the servers' certificates; none
+        /// without encryption.
+        ca_file: Option<String> = None, "Tls:CaFile", optional(text("a path"));
+        /// PEM file with the client's own certificate, for servers that ask for one.
+        cert_file: Option<String> = None, "Tls:CertFile", optional(text("a path"));
+        /// PEM file with the private key of the client's own certificate.
+        key_file: Option<String> = None, "Tls:KeyFile", optional(text("a path"));
+        /// Copies that must answer a write or read.
+        consistency: Consistency = Consistency::LocalQuorum, "Consistency", word();
+        /// The copies among which conditional writes are decided.
+        serial_consistency: SerialConsistency = SerialConsistency::LocalSerial,
+            "SerialConsistency", word();
+        /// Statements under way at the same time; further ones wait.
+        requests_max: usize = server().requests_max, "RequestsMax", number(1, 1_000_000);
+        /// Longest time of a statement; then its outcome is unknown. Longer than the server's own
+        /// limits.
+        request_timeout: Duration = server().request_timeout, "RequestTimeout",
+            span(MILLISECOND, DAY);
+        /// Retry budget of a statement that may be repeated, such as a read.
+        repeat_timeout: Duration = server().repeat_timeout, "RepeatTimeout",
+            span(MILLISECOND, DAY);
+        /// Longest time to open a connection.
+        connect_timeout: Duration = server().connect_timeout, "ConnectTimeout",
+            span(MILLISECOND, DAY);
+        /// Interval at which an idle connection is probed.
+        keepalive_interval: Duration = server().keepalive_interval, "KeepaliveInterval",
+            span(MILLISECOND, DAY);
+        /// Longest wait for the answer to such a probe.
+        keepalive_timeout: Duration = server().keepalive_timeout, "KeepaliveTimeout",
+            span(MILLISECOND, DAY);
+    }
 }
 
-impl Default for JournalSettings {
-    fn default() -> Self {
-        let server = ServerSettings::default();
-        Self {
-            kind: JournalKind::Sqlite,
-            contact_points: Vec::new(),
-            keyspace: server.keyspace,
-            place: String::new(),
-            local_dc: None,
-            user: None,
-            password: Secret::default(),
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
-            consistency: Consistency::LocalQuorum,
-            serial_consistency: SerialConsistency::LocalSerial,
-            requests_max: server.requests_max,
-            request_timeout: server.request_timeout,
-            repeat_timeout: server.repeat_timeout,
-            connect_timeout: server.connect_timeout,
-            keepalive_interval: server.keepalive_interval,
-            keepalive_timeout: server.keepalive_timeout,
+fn server() -> ServerSettings {
+    ServerSettings::default()
+}
+
+/// The keys of a journal. They are read when one of them is given, and checked by
+/// [`JournalSettings::check`] where the journal is used.
+pub(super) struct JournalKeys;
+
+impl Field<JournalSettings> for JournalKeys {
+    fn read(&self, reader: &Reader<'_>, key: &str, value: &mut JournalSettings) {
+        Field::read(&word(), reader, &below(key, "Kind"), &mut value.kind);
+        let others = reader.children(key).iter().any(|name| !name.eq_ignore_ascii_case("Kind"));
+        if others || value.kind == JournalKind::Cassandra {
+            value.read(reader, key);
         }
+    }
+
+    fn bounds(&self, _key: &str, _value: &JournalSettings, _problems: &mut Problems) {}
+
+    fn list(&self, key: &str, _about: &str, _default: &JournalSettings, keys: &mut Vec<Key>) {
+        JournalSettings::list(key, keys);
     }
 }
 
@@ -157,38 +168,6 @@ impl JournalSettings {
             });
             Error::rejected(message).with_source(error)
         })
-    }
-
-    pub(super) fn read(reader: &Reader<'_>, key: &str) -> Self {
-        let default = Self::default();
-        let at = |name: &str| format!("{key}:{name}");
-        let span = |name: &str, default| reader.span(&at(name), default);
-        let kind = reader.choice(&at("Kind"), default.kind);
-        if reader.children(key).iter().all(|name| name.eq_ignore_ascii_case("Kind"))
-            && kind == JournalKind::Sqlite
-        {
-            return default;
-        }
-        Self {
-            kind,
-            contact_points: reader.texts(&at("ContactPoints")),
-            keyspace: reader.text(&at("Keyspace"), &default.keyspace),
-            place: reader.text(&at("Place"), ""),
-            local_dc: reader.optional(&at("LocalDc")),
-            user: reader.optional(&at("Auth:User")),
-            password: reader.secret(&at("Auth:Password")),
-            ca_file: reader.optional(&at("Tls:CaFile")),
-            cert_file: reader.optional(&at("Tls:CertFile")),
-            key_file: reader.optional(&at("Tls:KeyFile")),
-            consistency: reader.choice(&at("Consistency"), default.consistency),
-            serial_consistency: reader.choice(&at("SerialConsistency"), default.serial_consistency),
-            requests_max: reader.number(&at("RequestsMax"), default.requests_max),
-            request_timeout: span("RequestTimeout", default.request_timeout),
-            repeat_timeout: span("RepeatTimeout", default.repeat_timeout),
-            connect_timeout: span("ConnectTimeout", default.connect_timeout),
-            keepalive_interval: span("KeepaliveInterval", default.keepalive_interval),
-            keepalive_timeout: span("KeepaliveTimeout", default.keepalive_timeout),
-        }
     }
 
     /// Checks the section `key` of a journal that is used. `path` is the path of its SQLite file,
@@ -242,18 +221,7 @@ impl JournalSettings {
             problems.expected(&at("Place"), &self.place, &format!("{place}: {error}"));
         }
         self.check_access(key, problems);
-        let requests = u64::try_from(self.requests_max).unwrap_or(u64::MAX);
-        problems.number(&at("RequestsMax"), requests, 1, 1_000_000);
-        let (milli, day) = (Duration::from_millis(1), Duration::from_secs(86_400));
-        for (name, value) in [
-            ("RequestTimeout", self.request_timeout),
-            ("RepeatTimeout", self.repeat_timeout),
-            ("ConnectTimeout", self.connect_timeout),
-            ("KeepaliveInterval", self.keepalive_interval),
-            ("KeepaliveTimeout", self.keepalive_timeout),
-        ] {
-            problems.span(&at(name), value, milli, day);
-        }
+        self.bounds(key, problems);
     }
 
     /// Checks that a user and a password, and a certificate and its key, come together.

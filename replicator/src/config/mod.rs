@@ -2,47 +2,56 @@
 //! that Ditto never had.
 //!
 //! [`load`] reads the layers, binds them to plain structs, checks them, and warns about keys that
-//! it did not understand. All output about the configuration is without secrets.
+//! it did not understand. Each struct is a part of one table of keys (`table.rs`). All output about
+//! the configuration is without secrets.
 
 mod aws;
+mod check;
+mod choice;
+mod derived;
+mod http;
 mod journal;
 mod json;
-mod keys;
+mod kinds;
 mod layers;
-mod observability;
-mod pipeline;
 mod problems;
 mod reader;
 mod rules;
 mod secret;
+mod serilog;
 mod settings;
 mod stores;
 mod subscription;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod timespan;
-mod tuning;
 mod unknown;
+mod work;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 pub use aws::{AwsSettings, KinesisSettings, RetryMode};
+pub use choice::Choice;
+pub use http::{HealthSettings, MetricsSettings};
 pub use journal::{Consistency, JournalKind, JournalSettings, SerialConsistency};
-pub use keys::{KEYS, Key, markdown_table};
 use layers::Layers;
-pub use observability::{HealthSettings, Level, LogFormat, MetricsSettings, SerilogSettings};
 use problems::Problems;
+pub use reader::Effective;
 use reader::Reader;
-pub use reader::{Choice, Effective};
 pub use rules::{Action, Field, FilterRule, Matching, RenameRule};
 pub use secret::{Secret, is_secret_key, redact, redact_text};
+pub use serilog::{Level, LogFormat, SerilogSettings};
 pub use settings::{LoopSettings, Settings, SinkKind};
 pub use stores::StoreSettings;
 pub use subscription::{
     ConsumerStrategy, GroupSettings, ServerFilterBy, ServerFilterSettings, StartFrom,
     SubscriptionKind, SubscriptionSettings,
 };
-pub use tuning::{
+pub use table::Key;
+use table::Section;
+pub use work::{
     CheckpointKind, CheckpointSettings, RetrySettings, TransformSettings, WorkSettings,
 };
 
@@ -76,23 +85,30 @@ impl Config {
         self.settings.sink.unwrap_or(by_stream)
     }
 
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// `Rejected` with a line per problem: the key, the expected value, the actual value.
-    pub fn validate(&self) -> Result<()> {
-        self.check(Problems::default())
-    }
-
-    fn check(&self, mut problems: Problems) -> Result<()> {
-        self.settings.check(self.sink(), &mut problems);
-        self.metrics.check(&mut problems);
-        self.health.check(&mut problems);
-        self.kinesis.check(self.sink() == SinkKind::Kinesis, &mut problems);
-        self.aws.check(&mut problems);
-        problems.into_result()
+    fn read(reader: &Reader<'_>) -> Self {
+        let mut config = Self::default();
+        config.settings.read(reader, "Settings");
+        config.metrics.read(reader, "Metrics");
+        config.health.enabled = config.metrics.enabled;
+        config.health.read(reader, "Health");
+        config.kinesis.read(reader, "Kinesis");
+        config.aws.read(reader, "AWS");
+        config.serilog = SerilogSettings::read(reader);
+        config
     }
 }
+
+/// Every key of the configuration, in the order of the page.
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let mut keys = Vec::new();
+    Settings::list("Settings", &mut keys);
+    MetricsSettings::list("Metrics", &mut keys);
+    HealthSettings::list("Health", &mut keys);
+    KinesisSettings::list("Kinesis", &mut keys);
+    AwsSettings::list("AWS", &mut keys);
+    SerilogSettings::list(&mut keys);
+    keys
+});
 
 /// A configuration that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,23 +147,13 @@ pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) 
 
 fn bind(layers: &Layers) -> Result<Loaded> {
     let reader = Reader::new(layers);
-    let mut warnings = Vec::new();
-    let metrics = MetricsSettings::read(&reader);
-    let config = Config {
-        settings: Settings::read(&reader),
-        health: HealthSettings::read(&reader, &metrics),
-        metrics,
-        kinesis: KinesisSettings::read(&reader),
-        aws: AwsSettings::read(&reader),
-        serilog: SerilogSettings::read(&reader, &mut warnings),
-    };
-    warnings.extend(advice(&config));
-    let (asked, problems) = reader.finish();
-    warnings.extend(unknown::warnings(layers, &asked));
-    let mut found = Problems::default();
-    found.extend(problems);
-    config.check(found)?;
-    Ok(Loaded { config, warnings, effective: asked.into_values().collect() })
+    let config = Config::read(&reader);
+    let mut record = reader.finish();
+    record.warnings.extend(advice(&config));
+    record.warnings.extend(unknown::warnings(layers, &record.asked, &KEYS));
+    config.check(Problems::new(record.problems))?;
+    let effective = record.asked.into_values().collect();
+    Ok(Loaded { config, warnings: record.warnings, effective })
 }
 
 /// Warnings about settings that are allowed and seldom meant.

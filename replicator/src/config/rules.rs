@@ -1,6 +1,8 @@
 //! Settings of filters and renames.
 
-use super::reader::{Reader, choice};
+use super::choice::choice;
+use super::kinds::{text, word};
+use super::table::settings;
 
 choice! {
     /// The part of an event that a rule looks at.
@@ -35,68 +37,33 @@ choice! {
     }
 }
 
-/// A filter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilterRule {
-    /// The effect on matching events.
-    pub action: Action,
-    /// The part of the event that is compared.
-    pub field: Field,
-    /// The comparison.
-    pub matching: Matching,
-    /// The text to compare with.
-    pub value: String,
-}
-
-/// A rename; the first rename that matches is applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RenameRule {
-    /// The part of the event that is renamed.
-    pub field: Field,
-    /// The comparison.
-    pub matching: Matching,
-    /// The text to find: the whole name, its prefix, or a regular expression.
-    pub from: String,
-    /// The text that replaces `from`; for `regex`, `$1` or `${name}` stand for its groups.
-    pub to: String,
-}
-
-pub(super) fn read_filters(reader: &Reader<'_>, key: &str) -> Vec<FilterRule> {
-    let rule = |index: String| {
-        let key = format!("{key}:{index}");
-        FilterRule {
-            action: reader.choice(&format!("{key}:Action"), Action::Exclude),
-            field: reader.choice(&format!("{key}:Field"), Field::Stream),
-            matching: reader.choice(&format!("{key}:Match"), Matching::Exact),
-            value: reader.text(&format!("{key}:Value"), ""),
-        }
-    };
-    reader.children(key).into_iter().map(rule).collect()
-}
-
-pub(super) fn read_renames(reader: &Reader<'_>, key: &str) -> Vec<RenameRule> {
-    let rule = |index: String| {
-        let key = format!("{key}:{index}");
-        RenameRule {
-            field: reader.choice(&format!("{key}:Field"), Field::Stream),
-            matching: reader.choice(&format!("{key}:Match"), Matching::Exact),
-            from: reader.text(&format!("{key}:From"), ""),
-            to: reader.text(&format!("{key}:To"), ""),
-        }
-    };
-    reader.children(key).into_iter().map(rule).collect()
-}
-
-/// The problem of a pattern; `None` for a valid one.
-pub(super) fn pattern_problem(key: &str, matching: Matching, pattern: &str) -> Option<String> {
-    if pattern.is_empty() {
-        return Some(format!("`{key}`: expected a text to compare with, actual none"));
+settings! {
+    /// A filter.
+    FilterRule {
+        /// Effect on matching events. An `exclude` drops the event, even if other filters match it.
+        /// With any `include` of a field, only events that match one of them pass.
+        action: Action = Action::Exclude, "Action", word();
+        /// The part of the event that is compared: its stream or its type.
+        field: Field = Field::Stream, "Field", word();
+        /// Comparison: the whole text, its beginning, or a regular expression.
+        matching: Matching = Matching::Exact, "Match", word();
+        /// The text to compare with. Required.
+        value: String = String::new(), "Value", text("a text");
     }
-    if matching != Matching::Regex {
-        return None;
+}
+
+settings! {
+    /// A rename; the first rename that matches is applied.
+    RenameRule {
+        /// The part of the event that is renamed: its stream or its type. The first rule that
+        /// matches is applied.
+        field: Field = Field::Stream, "Field", word();
+        /// Comparison: the whole text, its beginning, or a regular expression.
+        matching: Matching = Matching::Exact, "Match", word();
+        /// The text to find: the whole name, its prefix, or a regular expression. Required.
+        from: String = String::new(), "From", text("a text");
+        /// The text that replaces `From`; for `regex`, `$1` or `${name}` stand for its groups.
+        /// Required.
+        to: String = String::new(), "To", text("a text");
     }
-    let error = regex::Regex::new(pattern).err()?;
-    let error = error.to_string();
-    let reason = error.lines().last().unwrap_or_default().trim();
-    Some(format!("`{key}`: expected a regular expression, actual `{pattern}`: {reason}"))
 }

@@ -71,106 +71,37 @@ fn variables_of_ditto_are_read_over_the_file() {
     assert_eq!(loaded.config.metrics.port, 5000, "an empty variable counts as not given");
 }
 
-const BAD_VALUES: &[(&str, &str, &str)] = &[
-    (
-        "Settings__SkipVersionCheck",
-        "yes",
-        "`Settings:SkipVersionCheck`: expected `true` or `false`, actual `yes` (environment variable `Ditto_Settings__SkipVersionCheck`)",
-    ),
-    (
-        "Settings__PersistentSubscriptionBufferSize",
-        "0",
-        "`Settings:PersistentSubscriptionBufferSize`: expected a number from 1 to 10000, actual `0`",
-    ),
-    (
-        "Settings__PersistentSubscriptionBufferSize",
-        "-1",
-        "expected a whole number, zero or more, actual `-1`",
-    ),
-    ("Settings__TimeToLive", "soon", "`Settings:TimeToLive`: expected a TimeSpan"),
-    (
-        "Settings__Sink",
-        "kafka",
-        "`Settings:Sink`: expected one of `eventstore`, `kinesis`, `ndjson`, `journal`, actual `kafka`",
-    ),
-    (
-        "Settings__Sink",
-        "ndjson",
-        "`Settings:NdjsonPath`: expected the path of a file, or `-`, actual none",
-    ),
-    (
-        "Settings__Sink",
-        "kinesis",
-        "`Kinesis:StreamName`: expected the name of a Kinesis stream, actual none",
-    ),
-    ("Settings__Lanes", "1000", "`Settings:Lanes`: expected a number from 1 to 256, actual `1000`"),
-    (
-        "Settings__Subscriptions__0__Kind",
-        "all",
-        "`Settings:Subscriptions:0:GroupName`: expected none",
-    ),
-    (
-        "Settings__Subscriptions__1__StreamName",
-        "x",
-        "`Settings:Subscriptions:1:GroupName`: expected the name of a persistent subscription group",
-    ),
-    (
-        "Settings__Filters__0__Match",
-        "glob",
-        "`Settings:Filters:0:Match`: expected one of `exact`, `prefix`, `regex`, actual `glob`",
-    ),
-    ("Settings__Filters__0__Value", "", ""),
-    (
-        "Settings__Filters__0__Action",
-        "include",
-        "`Settings:Filters:0:Value`: expected a text to compare with, actual none",
-    ),
-    (
-        "Settings__Renames__0__From",
-        "a",
-        "`Settings:Renames:0:To`: expected the new name, actual none",
-    ),
-    (
-        "Settings__LoopPrevention__Enabled",
-        "true",
-        "`Settings:LoopPrevention:SourceName`: expected a name for this place",
-    ),
-    (
-        "Settings__Transform__Url",
-        "https://u:secret@h/x",
-        "`Settings:Transform:Url`: expected a URL `http://host:port/path` (for TLS put a proxy beside the hook), actual `https://u:***@h/x`",
-    ),
-    (
-        "Metrics__Host",
-        "some.host",
-        "`Metrics:Host`: expected `+` or an IP address, actual `some.host`",
-    ),
-    ("Metrics__Path", "/health/live", "`Metrics:Path`: expected a path"),
-    (
-        "Metrics__Port",
-        "70000",
-        "`Metrics:Port`: expected a whole number, zero or more, actual `70000`",
-    ),
-    (
-        "Health__StallTime",
-        "00:00:00",
-        "`Health:StallTime`: expected a TimeSpan from `00:00:01` to `1.00:00:00`, actual `00:00:00`",
-    ),
-    (
-        "AWS__ServiceURL",
-        "localhost:4567",
-        "`AWS:ServiceURL`: expected a URL that starts with `http://`",
-    ),
-    (
-        "Serilog__MinimumLevel__Default",
-        "Trace",
-        "`Serilog:MinimumLevel:Default`: expected one of `Verbose`",
-    ),
-];
+/// A variable without its prefix, its value, and a part of the refusal.
+const BAD_VALUES: &str = r#"
+Settings__SkipVersionCheck=yes -> `Settings:SkipVersionCheck`: expected `true` or `false`, actual `yes` (environment variable `Ditto_Settings__SkipVersionCheck`)
+Settings__PersistentSubscriptionBufferSize=0 -> `Settings:PersistentSubscriptionBufferSize`: expected a number from 1 to 10000, actual `0`
+Settings__PersistentSubscriptionBufferSize=-1 -> expected a whole number, zero or more, actual `-1`
+Settings__TimeToLive=soon -> `Settings:TimeToLive`: expected a TimeSpan
+Settings__Sink=kafka -> `Settings:Sink`: expected one of `eventstore`, `kinesis`, `ndjson`, `journal`, actual `kafka`
+Settings__Sink=ndjson -> `Settings:NdjsonPath`: expected the path of a file, or `-`, actual none
+Settings__Sink=kinesis -> `Kinesis:StreamName`: expected the name of a Kinesis stream, actual none
+Settings__Lanes=1000 -> `Settings:Lanes`: expected a number from 1 to 256, actual `1000`
+Settings__Subscriptions__0__Kind=all -> `Settings:Subscriptions:0:GroupName`: expected none
+Settings__Subscriptions__1__StreamName=x -> `Settings:Subscriptions:1:GroupName`: expected the name of a persistent subscription group
+Settings__Filters__0__Match=glob -> `Settings:Filters:0:Match`: expected one of `exact`, `prefix`, `regex`, actual `glob`
+Settings__Filters__0__Value= ->
+Settings__Filters__0__Action=include -> `Settings:Filters:0:Value`: expected a text to compare with, actual none
+Settings__Renames__0__From=a -> `Settings:Renames:0:To`: expected the new name, actual none
+Settings__LoopPrevention__Enabled=true -> `Settings:LoopPrevention:SourceName`: expected a name for this place
+Settings__Transform__Url=https://u:secret@h/x -> `Settings:Transform:Url`: expected a URL `http://host:port/path` (for TLS put a proxy beside the hook), actual `https://u:***@h/x`
+Metrics__Host=some.host -> `Metrics:Host`: expected `+` or an IP address, actual `some.host`
+Metrics__Path=/health/live -> `Metrics:Path`: expected a path
+Metrics__Port=70000 -> `Metrics:Port`: expected a whole number, zero or more, actual `70000`
+Health__StallTime=00:00:00 -> `Health:StallTime`: expected a TimeSpan from `00:00:01` to `1.00:00:00`, actual `00:00:00`
+AWS__ServiceURL=localhost:4567 -> `AWS:ServiceURL`: expected a URL that starts with `http://`
+Serilog__MinimumLevel__Default=Trace -> `Serilog:MinimumLevel:Default`: expected one of `Verbose`
+"#;
 
 #[test]
 fn a_bad_value_is_named_with_its_key_and_what_was_expected() {
-    for (name, value, expected) in BAD_VALUES.iter().copied() {
+    for line in BAD_VALUES.trim().lines() {
+        let (set, expected) = line.split_once(" ->").unwrap();
+        let ((name, value), expected) = (set.split_once('=').unwrap(), expected.trim());
         let outcome = parse(DITTO, variables(&[(&format!("Ditto_{name}"), value)]));
         if expected.is_empty() {
             assert!(outcome.is_err(), "{name}: an element without a value is no rule");
@@ -303,12 +234,10 @@ fn the_list_of_keys_holds_exactly_what_is_read_with_its_default() {
     let loaded = everything();
     let mut read: BTreeSet<String> = loaded.effective.iter().map(|one| pattern(&one.key)).collect();
     // these keys stand for others: the short form of the level, and the arguments that only warn
-    read.extend(["Serilog:MinimumLevel".to_owned()]);
+    read.insert("Serilog:MinimumLevel".to_owned());
     for warned in ["outputTemplate", "theme"] {
         read.remove(&format!("Serilog:WriteTo:*:Args:{warned}"));
     }
-    // the key of the sink is read only when it is given
-    read.insert("Settings:Sink".to_owned());
 
     let listed: BTreeSet<String> = KEYS.iter().map(|key| key.key.to_owned()).collect();
     assert_eq!(
@@ -330,13 +259,35 @@ fn the_list_of_keys_holds_exactly_what_is_read_with_its_default() {
     }
 }
 
+/// The rows of a table for the page.
+fn markdown(keys: &[Key]) -> String {
+    let mut table = String::from("| Key | Default | Takes | What it does |\n|---|---|---|---|\n");
+    for Key { key, default, expected, about } in keys {
+        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
+        table += &format!("| `{key}` | {default} | {expected} | {about} |\n");
+    }
+    table
+}
+
 #[test]
 fn the_page_of_settings_has_exactly_the_table_of_the_code() {
-    let page = include_str!("../../../docs/replicator/settings.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/replicator/settings.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let is_row = |line: &&str| line.starts_with("| `") || line.starts_with("|---|---|---|---|");
+    let start = page.find("| Key | Default |").expect("the page has the table");
+    let rows = page[start..].lines().skip(1).take_while(is_row).count();
+    let old: usize = page[start..].split_inclusive('\n').take(rows + 1).map(str::len).sum();
+    let table = markdown(&KEYS);
+    if std::env::var_os("REWRITE").is_some() {
+        let page = page[..start].to_owned() + &table + &page[start + old..];
+        std::fs::write(path, page).unwrap();
+        return;
+    }
+    let other =
+        page[start..start + old].lines().zip(table.lines()).find(|(page, code)| page != code);
     assert!(
-        page.contains(&markdown_table()),
-        "docs/replicator/settings.md: replace its table by this one\n{}",
-        markdown_table()
+        page[start..start + old] == table,
+        "docs/replicator/settings.md differs from the code, at {other:?}: write its table again by `REWRITE=1 cargo test -p antiphon-replicator --lib page_of_settings`"
     );
 }
 

@@ -6,21 +6,25 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::KEYS;
 use super::layers::Layers;
 use super::reader::Effective;
+use super::table::Key;
 
 /// The highest cost of one wrong part, so that a right path around one wrong name still wins.
 const PART_COST_MAX: usize = 400;
 
-/// A warning per unknown key.
-pub(super) fn warnings(layers: &Layers, asked: &BTreeMap<String, Effective>) -> Vec<String> {
+/// A warning per key that is not among the asked ones, with the nearest of the known `keys`.
+pub(super) fn warnings(
+    layers: &Layers,
+    asked: &BTreeMap<String, Effective>,
+    keys: &[Key],
+) -> Vec<String> {
     let mut warnings = Vec::new();
     for (key, raw) in &layers.0 {
         if asked.contains_key(key) {
             continue;
         }
-        let hint = match nearest(&raw.key) {
+        let hint = match nearest(&raw.key, keys) {
             Some(known) => format!("; the nearest known key is `{known}`"),
             None => String::new(),
         };
@@ -30,14 +34,14 @@ pub(super) fn warnings(layers: &Layers, asked: &BTreeMap<String, Effective>) -> 
 }
 
 /// The known key that is nearest to `key`, with the indexes of `key`; none when no key is near.
-fn nearest(key: &str) -> Option<String> {
+fn nearest(key: &str, keys: &[Key]) -> Option<String> {
     let indexes: Vec<&str> = key.split(':').filter(|part| is_index(part)).collect();
     let pattern: Vec<String> = key
         .split(':')
         .map(|part| if is_index(part) { "*".into() } else { part.to_lowercase() })
         .collect();
     let (cost, known) =
-        KEYS.iter().map(|known| (distance(&pattern, known.key), known.key)).min()?;
+        keys.iter().map(|known| (distance(&pattern, &known.key), known.key.as_str())).min()?;
     let length: usize = pattern.iter().map(|part| part.chars().count()).sum();
     if cost > length * 33 {
         return None;
@@ -67,31 +71,16 @@ fn distance(pattern: &[String], known: &str) -> usize {
             if ours != theirs && ours.len() >= 4 && theirs.contains(&ours) {
                 return 150;
             }
-            let ours: Vec<char> = ours.chars().take(64).collect();
-            let theirs: Vec<char> = theirs.chars().collect();
-            PART_COST_MAX.min(100 * edits(&ours, &theirs))
+            let ours: String = ours.chars().take(64).collect();
+            PART_COST_MAX.min(100 * strsim::levenshtein(&ours, &theirs))
         })
         .sum()
-}
-
-/// Letters to insert, delete or change (Levenshtein, 1965).
-fn edits(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::KEYS;
 
     #[test]
     fn the_nearest_key_is_the_one_that_was_meant() {
@@ -107,7 +96,7 @@ mod tests {
             ("Settings:BufferSize", "Settings:PersistentSubscriptionBufferSize"),
         ] {
             // an abbreviation may get no guess, but never a wrong one
-            match nearest(wrong) {
+            match nearest(wrong, &KEYS) {
                 Some(found) => assert_eq!(found, meant, "{wrong}"),
                 None => {
                     assert!(["Settings:TTL", "Settings:BufferSize"].contains(&wrong), "{wrong}")
@@ -118,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_resembles_nothing_gets_no_guess() {
-        assert_eq!(nearest("Logging:LogLevel:Microsoft.Hosting"), None);
-        assert_eq!(nearest("x"), None);
+        assert_eq!(nearest("Logging:LogLevel:Microsoft.Hosting", &KEYS), None);
+        assert_eq!(nearest("x", &KEYS), None);
     }
 }

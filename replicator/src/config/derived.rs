@@ -1,9 +1,41 @@
-//! The settings of one subscription's pipeline, made from the configuration.
+//! The settings of other parts, made from the configuration.
 
-use super::{Config, SubscriptionKind, SubscriptionSettings};
+use antiphon_eventstore as es;
+
+use super::{Config, Field, SubscriptionKind, SubscriptionSettings};
 use crate::pipeline::{Parking, PipelineSettings};
+use crate::sink::{EventStoreSinkSettings, Versions};
 
 impl Config {
+    /// Returns whether single events can be left out of a stream, so that later ones have other
+    /// numbers at the destination.
+    pub fn leaves_out_single_events(&self) -> bool {
+        let settings = &self.settings;
+        settings.transform.url.is_some()
+            || settings.loops.enabled
+            || settings.filters.iter().any(|filter| filter.field == Field::Type)
+    }
+
+    /// The limits of the clients of event stores.
+    pub fn client(&self) -> es::ClientSettings {
+        es::ClientSettings {
+            request_timeout: self.settings.work.write_timeout,
+            ..self.settings.stores.client.clone()
+        }
+    }
+
+    /// The settings of the sink `eventstore`. Exact numbers need every event of a stream; where
+    /// single events are left out, written events are found by their ids instead.
+    pub fn event_store_sink(&self) -> EventStoreSinkSettings {
+        let looks_back = self.settings.skip_version_check || self.leaves_out_single_events();
+        EventStoreSinkSettings {
+            versions: if looks_back { Versions::LookBack } else { Versions::Exact },
+            time_to_live: self.settings.time_to_live,
+            look_back_max: self.settings.stores.look_back_max,
+            known_ids_max: self.settings.stores.known_ids_max,
+        }
+    }
+
     /// The settings of a subscription's pipeline; `mixes_streams` is the answer of its sink.
     pub fn pipeline(
         &self,
@@ -54,19 +86,30 @@ fn count(number: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FilterRule;
 
     #[test]
-    fn the_defaults_of_both_are_the_same_and_pass_the_checks_of_the_pipeline() {
+    fn the_defaults_are_those_of_the_client_of_the_sink_and_of_the_pipeline() {
         let config = Config::default();
-        let catch_up =
-            SubscriptionSettings { kind: SubscriptionKind::All, ..SubscriptionSettings::default() };
+        assert_eq!(config.client(), es::ClientSettings::default());
+        assert_eq!(config.event_store_sink(), EventStoreSinkSettings::default());
 
-        let pipeline = config.pipeline(&catch_up, false);
-        assert_eq!(pipeline, PipelineSettings::default());
+        let all = SubscriptionSettings { kind: SubscriptionKind::All, ..Default::default() };
+        assert_eq!(config.pipeline(&all, false), PipelineSettings::default());
+    }
 
-        let group = config.pipeline(&SubscriptionSettings::default(), true);
+    #[test]
+    fn a_group_settles_at_its_source_and_passes_the_checks_of_the_pipeline() {
+        let group = Config::default().pipeline(&SubscriptionSettings::default(), true);
         group.validate().unwrap();
         assert!(group.source_settles && group.mixes_streams && group.parking == Parking::Source);
         assert_eq!(group.renew_after, Some(std::time::Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn numbers_are_kept_unless_single_events_can_be_left_out() {
+        let mut config = Config::default();
+        config.settings.filters.push(FilterRule { field: Field::Type, ..Default::default() });
+        assert_eq!(config.event_store_sink().versions, Versions::LookBack);
     }
 }
