@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_base::{Error, Result};
+use antiphon_base::Result;
 use antiphon_persistence::store::{
     Backend, Count, FeedRelay, OpenBackend, Role, StatementCounts, Stores,
 };
@@ -32,16 +32,9 @@ impl Backend for CassandraSettings {
     fn check(&self, role: Role) -> Result<()> {
         self.validate()?;
         self.role.check(self.kind(), role)?;
-        let files = self.server.tls.as_ref().map(|tls| {
-            let (cert, key) = (tls.cert_file.as_ref(), tls.key_file.as_ref());
-            [("ca_file", Some(&tls.ca_file)), ("cert_file", cert), ("key_file", key)]
-        });
-        for (name, file) in files.into_iter().flatten() {
-            if let Some(file) = file.filter(|file| !file.is_file()) {
-                return Err(Error::rejected(format!(
-                    "`{name}`: expected a file that is there, actual {file:?}"
-                )));
-            }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.server.tls {
+            tls.check_files()?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Address of the server, and settings of its connections.
 
+mod contact_point;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use antiphon_base::secret::Secret;
 use antiphon_base::{Error, Result};
 use scylla::statement::{Consistency, SerialConsistency};
 use serde::{Deserialize, Serialize};
+
+use self::contact_point::is_contact_point;
 
 /// A user of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +142,9 @@ impl ServerSettings {
         };
         if self.contact_points.is_empty() {
             return bad("contact_points", "at least one `host:port`", "none");
+        }
+        if let Some(point) = self.contact_points.iter().find(|point| !is_contact_point(point)) {
+            return bad("contact_points", "`host` or `host:port` each", point);
         }
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let starts = self.keyspace.starts_with(|c: char| c.is_ascii_alphabetic());
