@@ -6,39 +6,58 @@
 
 use std::sync::Arc;
 
-use antiphon_persistence::store::Stores;
+use antiphon_persistence::store::{OpenBackend, Stores};
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use crate::{Error, ErrorKind, Result};
 
-type Open = dyn Fn() -> BoxFuture<'static, Result<Stores>> + Send + Sync;
+type Open = dyn Fn() -> BoxFuture<'static, Result<Held>> + Send + Sync;
+
+/// Stores that are open. The journal of a backend is closed with its last clone.
+#[derive(Clone)]
+pub struct Held {
+    stores: Stores,
+    _backend: Option<Arc<dyn OpenBackend>>,
+}
+
+impl From<Stores> for Held {
+    fn from(stores: Stores) -> Self {
+        Self { stores, _backend: None }
+    }
+}
+
+impl From<Arc<dyn OpenBackend>> for Held {
+    fn from(backend: Arc<dyn OpenBackend>) -> Self {
+        Self { stores: backend.stores(), _backend: Some(backend) }
+    }
+}
 
 /// Stores that are opened at the first use. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub struct StoresOnDemand {
     name: Arc<str>,
     open: Arc<Open>,
-    stores: Arc<OnceCell<Stores>>,
+    stores: Arc<OnceCell<Held>>,
 }
 
 impl StoresOnDemand {
     /// Stores that are open already.
     pub fn opened(stores: Stores) -> Self {
-        let open = || -> BoxFuture<'static, Result<Stores>> {
+        let open = || -> BoxFuture<'static, Result<Held>> {
             Box::pin(async { Err(Error::bug("open stores are opened again")) })
         };
         Self {
             name: "the journal".into(),
             open: Arc::new(open),
-            stores: Arc::new(OnceCell::new_with(Some(stores))),
+            stores: Arc::new(OnceCell::new_with(Some(stores.into()))),
         }
     }
 
     /// Stores that `open` opens. Error messages begin with `name`.
     pub fn new(
         name: &str,
-        open: impl Fn() -> BoxFuture<'static, Result<Stores>> + Send + Sync + 'static,
+        open: impl Fn() -> BoxFuture<'static, Result<Held>> + Send + Sync + 'static,
     ) -> Self {
         Self { name: name.into(), open: Arc::new(open), stores: Arc::default() }
     }
@@ -49,7 +68,8 @@ impl StoresOnDemand {
     /// `Rejected` when a retry cannot help, for example when tables are missing; `Unavailable` when
     /// the database does not answer.
     pub async fn get(&self) -> Result<&Stores> {
-        self.stores.get_or_try_init(|| (self.open)()).await.map_err(|error| {
+        let held = self.stores.get_or_try_init(|| (self.open)()).await;
+        held.map(|held| &held.stores).map_err(|error| {
             // opening changes nothing, so a timeout leaves no outcome unknown
             let kind = match error.kind() {
                 ErrorKind::Timeout => ErrorKind::Unavailable,
@@ -82,7 +102,7 @@ mod tests {
                 match attempt {
                     0 => Err(Error::timeout("nobody answers")),
                     1 => Err(Error::rejected("no tables")),
-                    _ => Ok(MemoryStores::new().stores()),
+                    _ => Ok(MemoryStores::new().stores().into()),
                 }
             })
         });

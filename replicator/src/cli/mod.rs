@@ -11,6 +11,7 @@ mod seed;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use antiphon_persistence::store::Role;
 use clap::{Parser, Subcommand};
 pub use seed::SeedArguments;
 #[cfg(feature = "demo")]
@@ -67,7 +68,7 @@ pub async fn execute(arguments: Arguments) -> Result<bool> {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run(&load()?).await.map(|()| true),
         Command::CheckConfig => {
-            check_config(&load()?)?;
+            check_config(&load()?).await?;
             Ok(true)
         }
         Command::Verify => {
@@ -132,23 +133,29 @@ async fn shutdown() {
     }
 }
 
-fn check_config(loaded: &Loaded) -> Result<()> {
+async fn check_config(loaded: &Loaded) -> Result<()> {
     for warning in &loaded.warnings {
         say(&format!("warning: {warning}"))?;
     }
     // connection strings and filters are read lazily; they are checked here too
     let config = &loaded.config;
     let subscriptions = &config.settings.subscriptions;
-    subscriptions.iter().try_for_each(|one| crate::run::source_of(config, one).map(|_| ()))?;
+    for (index, one) in subscriptions.iter().enumerate() {
+        if one.kind == config::SubscriptionKind::Journal {
+            let key = format!("Settings:Subscriptions:{index}:Journal");
+            one.journal.check_files(&key, one.journal_path.as_deref(), Role::Reader)?;
+        }
+        crate::run::source_of(config, one).await?;
+    }
     match config.sink() {
         config::SinkKind::EventStore if !config.settings.read_only => {
             crate::run::destination_client(config)?;
         }
-        config::SinkKind::Journal => config.settings.journal.check_files("Settings:Journal")?,
+        config::SinkKind::Journal => {
+            let path = config.settings.journal_path.as_deref();
+            config.settings.journal.check_files("Settings:Journal", path, Role::Owner)?;
+        }
         config::SinkKind::EventStore | config::SinkKind::Kinesis | config::SinkKind::Ndjson => {}
-    }
-    for (index, one) in subscriptions.iter().enumerate() {
-        one.journal.check_files(&format!("Settings:Subscriptions:{index}:Journal"))?;
     }
     for config::Effective { key, value, from } in &loaded.effective {
         say(&format!("{key} = {value}  ({from})"))?;

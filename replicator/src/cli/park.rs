@@ -52,7 +52,6 @@ impl Which {
 
     fn lots(&self, config: &Config) -> Result<Vec<(SubscriptionSettings, ParkingLot)>> {
         let retry = &config.settings.retry;
-        let count_max = usize::try_from(retry.parked_max).unwrap_or(usize::MAX);
         let names: Vec<String> =
             config.settings.subscriptions.iter().map(|one| one.display_name()).collect();
         if let Some(wanted) = &self.subscription
@@ -66,7 +65,7 @@ impl Which {
         subscriptions
             .filter(|(_, name)| self.subscription.as_ref().is_none_or(|wanted| wanted == name))
             .map(|(one, name)| {
-                let lot = ParkingLot::new(&retry.park_directory, &name, count_max)?;
+                let lot = ParkingLot::new(&retry.park_directory, &name, retry.parked_max)?;
                 Ok((one.clone(), lot))
             })
             .collect()
@@ -144,8 +143,7 @@ async fn replay_events(sink: Arc<dyn Sink>, events: Vec<ParkedEvent>) -> Result<
         events.sort_by_key(|event| event.revision);
         for parked in events {
             let event = parked.to_event()?;
-            let envelope =
-                Envelope { event, link: None, position: None, retry_count: 1, token: None };
+            let envelope = Envelope { retry_count: 1, ..Envelope::of(event) };
             match sink.write(&[envelope]).await.pop() {
                 Some(Outcome::Written(_) | Outcome::Duplicate | Outcome::Dropped) => {
                     written.insert(parked.event_id);

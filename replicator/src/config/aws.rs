@@ -14,7 +14,7 @@ settings! {
         /// The Kinesis stream that is written by the sink `kinesis`.
         stream_name: Option<String> = None, "StreamName", optional(text("a Kinesis stream"));
         /// Records of one request; the service takes 500.
-        batch_records_max: u32 = 500, "BatchRecordsMax", number(1, 500);
+        batch_records_max: usize = 500, "BatchRecordsMax", number(1, 500);
         /// Bytes of one request, keys included; the service takes 5 MiB.
         batch_bytes_max: u64 = 5 * MEGA, "BatchBytesMax", number(1024, 10 * MEGA);
         /// Bytes of one record, key included; a larger event is parked. The service allowed 1 MiB

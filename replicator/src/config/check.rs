@@ -88,7 +88,7 @@ fn subscription(one: &SubscriptionSettings, key: &str, problems: &mut Problems) 
         let entity_type = one.journal_entity_type.as_deref().unwrap_or_default();
         problems.required(&at("JournalEntityType"), entity_type, "a type of entities");
     }
-    if one.kind == SubscriptionKind::All && matches!(one.start_from, StartFrom::Revision(_)) {
+    if one.kind == SubscriptionKind::All && matches!(one.start_from, StartFrom::At(_)) {
         problems.push(format!(
             "`{}`: expected `start` or `end`, because `$all` has no event numbers",
             at("StartFrom")
@@ -164,9 +164,9 @@ fn loops(settings: &Settings, problems: &mut Problems) {
 
 /// Checks that the longest of two pauses is not shorter than the first.
 fn delays(settings: &Settings, problems: &mut Problems) {
-    let (work, retry) = (&settings.work, &settings.retry);
+    let (pipeline, retry) = (&settings.pipeline, &settings.retry);
     for (key, first, longest) in [
-        ("Settings:ReopenDelay", work.reopen_delay, work.reopen_delay_max),
+        ("Settings:ReopenDelay", pipeline.reopen_delay, pipeline.reopen_delay_max),
         ("Settings:RetryDelay", retry.delay, retry.delay_max),
     ] {
         if longest < first {

@@ -25,7 +25,7 @@ pub(super) use choice;
 
 /// Gives the values of an enum their words in the configuration.
 macro_rules! words {
-    ($name:ident { $($variant:ident = $word:literal),+ }) => {
+    ($name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
         impl $crate::config::Choice for $name {
             const ALL: &'static [Self] = &[$(Self::$variant),+];
 

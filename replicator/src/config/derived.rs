@@ -19,7 +19,7 @@ impl Config {
     /// The limits of the clients of event stores.
     pub fn client(&self) -> es::ClientSettings {
         es::ClientSettings {
-            request_timeout: self.settings.work.write_timeout,
+            request_timeout: self.settings.write_timeout,
             ..self.settings.stores.client.clone()
         }
     }
@@ -42,45 +42,22 @@ impl Config {
         subscription: &SubscriptionSettings,
         mixes_streams: bool,
     ) -> PipelineSettings {
-        let settings = &self.settings;
-        let (work, retry) = (&settings.work, &settings.retry);
+        let retry = &self.settings.retry;
         let is_group = subscription.kind == SubscriptionKind::Group;
-        let some = |time: std::time::Duration| (is_group && !time.is_zero()).then_some(time);
-        PipelineSettings {
-            lane_count: count(work.lanes),
-            lane_order: work.lane_order,
-            neighbours: work.when_blocked,
-            lane_writes_max: count(work.lane_writes_max),
-            batch_count_max: count(work.batch_events_max),
-            batch_bytes_max: usize::try_from(work.batch_bytes_max).unwrap_or(usize::MAX),
+        let pipeline = PipelineSettings {
             mixes_streams,
-            held_count_max: count(work.held_events_max),
-            blocked_count_max: count(work.blocked_events_max),
-            blocked_wait_max: work.blocked_wait_max,
             retry_count_max: retry.attempts_max,
             retry_delay: retry.delay,
             retry_delay_max: retry.delay_max,
-            missing_wait_max: work.missing_wait_max,
-            conflict_policy: settings.conflict_policy,
-            followers: work.after_parked,
             parking: if is_group { Parking::Source } else { Parking::Own },
-            broken_memory: work.parked_streams_memory,
-            broken_count_max: count(work.parked_streams_max),
-            throttle: settings.throttle_interval,
-            renew_after: some(work.renew_after),
-            redelivery_wait_max: work.redelivery_wait_max,
-            suspend_after: some(work.suspend_after),
-            checkpoint_interval: settings.checkpoint.interval,
-            checkpoint_event_count: settings.checkpoint.events_max,
             source_settles: is_group,
-            reopen_delay: work.reopen_delay,
-            reopen_delay_max: work.reopen_delay_max,
+            ..self.settings.pipeline.clone()
+        };
+        if is_group {
+            return pipeline;
         }
+        PipelineSettings { renew_after: None, suspend_after: None, ..pipeline }
     }
-}
-
-fn count(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -53,6 +53,14 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     }
 }
 
+macro_rules! scalars {
+    ($($visit:ident: $value:ty),+) => {
+        $(fn $visit<E: serde::de::Error>(self, value: $value) -> Result<(), E> {
+            self.put(value.to_string())
+        })+
+    };
+}
+
 impl<'de> Visitor<'de> for Node<'_> {
     type Value = ();
 
@@ -91,21 +99,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         self.put(text.to_owned())
     }
 
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
-        self.put(value.to_string())
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        self.put(value.to_string())
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
-        self.put(value.to_string())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
-        self.put(value.to_string())
-    }
+    scalars! { visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64 }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         Ok(())

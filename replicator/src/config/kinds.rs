@@ -7,29 +7,32 @@ use std::time::Duration;
 use super::choice::Choice;
 use super::timespan;
 
-pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
-pub(super) const SECOND: Duration = Duration::from_secs(1);
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
-pub(super) const DAY: Duration = Duration::from_secs(86_400);
-pub(super) const GIGA: u64 = 1024 * 1024 * 1024;
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const GIGA: u64 = 1024 * 1024 * 1024;
+
+type Parse<T> = Box<dyn Fn(&str) -> Option<T>>;
+type Bounds<T> = Box<dyn Fn(&T) -> Option<String>>;
 
 /// A kind of value that stands under one key.
-pub(super) struct Kind<T> {
+pub(crate) struct Kind<T> {
     /// The accepted values, for the page.
-    pub(super) takes: String,
+    pub(crate) takes: String,
     /// The accepted values, for a message about a text that `parse` refuses.
-    pub(super) expected: String,
-    pub(super) parse: Box<dyn Fn(&str) -> Option<T>>,
+    pub(crate) expected: String,
+    pub(crate) parse: Parse<T>,
     /// The text of a value, for messages, for `check-config` and for the page.
-    pub(super) show: Box<dyn Fn(&T) -> String>,
+    pub(crate) show: Box<dyn Fn(&T) -> String>,
     /// The expected value, when a value is out of bounds.
-    pub(super) bounds: Box<dyn Fn(&T) -> Option<String>>,
+    pub(crate) bounds: Bounds<T>,
     /// The key whose value is the default, if it is another key's.
-    pub(super) default_from: Option<&'static str>,
+    pub(crate) default_from: Option<&'static str>,
 }
 
 impl<T: 'static> Kind<T> {
-    pub(super) fn new(
+    pub(crate) fn new(
         (takes, expected): (impl Into<String>, impl Into<String>),
         parse: impl Fn(&str) -> Option<T> + 'static,
         show: impl Fn(&T) -> String + 'static,
@@ -46,7 +49,7 @@ impl<T: 'static> Kind<T> {
     }
 
     /// The kind with another key's value as its default.
-    pub(super) fn default_from(self, key: &'static str) -> Self {
+    pub(crate) fn default_from(self, key: &'static str) -> Self {
         Self { default_from: Some(key), ..self }
     }
 }
@@ -54,7 +57,7 @@ impl<T: 'static> Kind<T> {
 const WHOLE_NUMBER: &str = "a whole number, zero or more";
 
 /// A whole number; both ends are inclusive.
-pub(super) fn number<N>(min: u64, max: u64) -> Kind<N>
+pub(crate) fn number<N>(min: u64, max: u64) -> Kind<N>
 where
     N: FromStr + Display + Copy + TryInto<u64> + 'static,
 {
@@ -70,7 +73,7 @@ where
 }
 
 /// A duration that is written as a number of milliseconds.
-pub(super) fn milliseconds(max: u32) -> Kind<Duration> {
+pub(crate) fn milliseconds(max: u32) -> Kind<Duration> {
     Kind::new(
         (format!("milliseconds, 0 to {max}"), WHOLE_NUMBER),
         |text| text.trim().parse().ok().map(|number: u32| Duration::from_millis(number.into())),
@@ -83,7 +86,7 @@ pub(super) fn milliseconds(max: u32) -> Kind<Duration> {
 }
 
 /// A TimeSpan; both ends are inclusive.
-pub(super) fn span(min: Duration, max: Duration) -> Kind<Duration> {
+pub(crate) fn span(min: Duration, max: Duration) -> Kind<Duration> {
     Kind::new(
         (format!("TimeSpan, {} to {}", words(min), words(max)), timespan::EXPECTED),
         timespan::parse,
@@ -96,11 +99,22 @@ pub(super) fn span(min: Duration, max: Duration) -> Kind<Duration> {
     )
 }
 
+/// A TimeSpan up to `max`; zero is never.
+pub(crate) fn span_or_never(max: Duration) -> Kind<Option<Duration>> {
+    let Kind { takes, expected, parse, show, bounds, .. } = span(Duration::ZERO, max);
+    Kind::new(
+        (takes, expected),
+        move |text| parse(text).map(|span| Some(span).filter(|span| !span.is_zero())),
+        move |value| show(&value.unwrap_or_default()),
+        move |value| bounds(&value.unwrap_or_default()),
+    )
+}
+
 /// A duration in the largest unit that has no rest: `90 seconds`.
 fn words(duration: Duration) -> String {
     let units = [(DAY, "day"), (HOUR, "hour"), (SECOND * 60, "minute"), (SECOND, "second")];
     let millis = duration.as_millis();
-    let fits = |unit: &&(Duration, &str)| millis > 0 && millis % unit.0.as_millis() == 0;
+    let fits = |unit: &&(Duration, &str)| millis > 0 && millis.is_multiple_of(unit.0.as_millis());
     match units.iter().find(fits) {
         Some((unit, name)) => {
             let count = millis / unit.as_millis();
@@ -112,13 +126,13 @@ fn words(duration: Duration) -> String {
 }
 
 /// `true` or `false`.
-pub(super) fn flag() -> Kind<bool> {
+pub(crate) fn flag() -> Kind<bool> {
     let parse = |text: &str| text.trim().to_ascii_lowercase().parse().ok();
     Kind::new(("true, false", "`true` or `false`"), parse, bool::to_string, |_| None)
 }
 
 /// A word of a [`Choice`], compared without case.
-pub(super) fn word<C: Choice>() -> Kind<C> {
+pub(crate) fn word<C: Choice>() -> Kind<C> {
     let all = |quote: &str| {
         let words = C::ALL.iter().map(|one| format!("{quote}{}{quote}", one.word()));
         words.collect::<Vec<_>>().join(", ")
@@ -132,12 +146,12 @@ pub(super) fn word<C: Choice>() -> Kind<C> {
 }
 
 /// Any text; `takes` says on the page what it means.
-pub(super) fn text<T: From<String> + Display + 'static>(takes: &str) -> Kind<T> {
+pub(crate) fn text<T: From<String> + Display + 'static>(takes: &str) -> Kind<T> {
     Kind::new((takes, "a text"), |text| Some(text.to_owned().into()), T::to_string, |_| None)
 }
 
 /// A value that may be absent.
-pub(super) fn optional<T: 'static>(kind: Kind<T>) -> Kind<Option<T>> {
+pub(crate) fn optional<T: 'static>(kind: Kind<T>) -> Kind<Option<T>> {
     let Kind { takes, expected, parse, show, bounds, .. } = kind;
     Kind::new(
         (takes, expected),

@@ -12,17 +12,18 @@ mod derived;
 mod http;
 mod journal;
 mod json;
-mod kinds;
+pub(crate) mod kinds;
 mod layers;
-mod problems;
-mod reader;
+mod location;
+pub(crate) mod problems;
+pub(crate) mod reader;
 mod rules;
 mod secret;
 mod serilog;
 mod settings;
 mod stores;
 mod subscription;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 pub mod timespan;
@@ -35,7 +36,7 @@ use std::sync::LazyLock;
 pub use aws::{AwsSettings, KinesisSettings, RetryMode};
 pub use choice::Choice;
 pub use http::{HealthSettings, MetricsSettings};
-pub use journal::{Consistency, JournalKind, JournalSettings, SerialConsistency};
+pub use journal::JournalSettings;
 use layers::Layers;
 use problems::Problems;
 pub use reader::Effective;
@@ -46,14 +47,11 @@ pub use serilog::{Level, LogFormat, SerilogSettings};
 pub use settings::{LoopSettings, Settings, SinkKind};
 pub use stores::StoreSettings;
 pub use subscription::{
-    ConsumerStrategy, GroupSettings, ServerFilterBy, ServerFilterSettings, StartFrom,
-    SubscriptionKind, SubscriptionSettings,
+    ServerFilterBy, ServerFilterSettings, StartFrom, SubscriptionKind, SubscriptionSettings,
 };
 pub use table::Key;
 use table::Section;
-pub use work::{
-    CheckpointKind, CheckpointSettings, RetrySettings, TransformSettings, WorkSettings,
-};
+pub use work::{CheckpointKind, CheckpointSettings, RetrySettings, TransformSettings};
 
 use crate::Result;
 
@@ -101,11 +99,12 @@ impl Config {
 /// Every key of the configuration, in the order of the page.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let mut keys = Vec::new();
-    Settings::list("Settings", &mut keys);
-    MetricsSettings::list("Metrics", &mut keys);
-    HealthSettings::list("Health", &mut keys);
-    KinesisSettings::list("Kinesis", &mut keys);
-    AwsSettings::list("AWS", &mut keys);
+    let config = Config::default();
+    config.settings.list("Settings", &mut keys);
+    config.metrics.list("Metrics", &mut keys);
+    config.health.list("Health", &mut keys);
+    config.kinesis.list("Kinesis", &mut keys);
+    config.aws.list("AWS", &mut keys);
     SerilogSettings::list(&mut keys);
     keys
 });

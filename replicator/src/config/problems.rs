@@ -4,22 +4,22 @@ use crate::{Error, Result};
 
 /// The problems found so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<String>);
+pub(crate) struct Problems(Vec<String>);
 
 impl Problems {
-    pub(super) fn new(problems: Vec<String>) -> Self {
+    pub(crate) fn new(problems: Vec<String>) -> Self {
         Self(problems)
     }
 
-    pub(super) fn push(&mut self, problem: String) {
+    pub(crate) fn push(&mut self, problem: String) {
         self.0.push(problem);
     }
 
-    pub(super) fn expected(&mut self, key: &str, actual: &str, expected: &str) {
+    pub(crate) fn expected(&mut self, key: &str, actual: &str, expected: &str) {
         self.0.push(format!("`{key}`: expected {expected}, actual `{actual}`"));
     }
 
-    pub(super) fn required(&mut self, key: &str, actual: &str, expected: &str) {
+    pub(crate) fn required(&mut self, key: &str, actual: &str, expected: &str) {
         if actual.is_empty() {
             self.0.push(format!("`{key}`: expected {expected}, actual none"));
         }
@@ -29,7 +29,7 @@ impl Problems {
     ///
     /// # Errors
     /// `Rejected` with a line per problem.
-    pub(super) fn into_result(self) -> Result<()> {
+    pub(crate) fn into_result(self) -> Result<()> {
         match self.0.len() {
             0 => Ok(()),
             1 => Err(Error::rejected(format!("configuration: {}", self.0[0]))),

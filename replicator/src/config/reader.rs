@@ -29,7 +29,7 @@ pub(super) struct Record {
     pub(super) warnings: Vec<String>,
 }
 
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     layers: &'a Layers,
     record: RefCell<Record>,
 }
@@ -43,31 +43,31 @@ impl<'a> Reader<'a> {
         self.record.into_inner()
     }
 
-    pub(super) fn children(&self, key: &str) -> Vec<String> {
+    pub(crate) fn children(&self, key: &str) -> Vec<String> {
         self.layers.children(key)
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.layers.get(key).is_some()
     }
 
-    pub(super) fn warn(&self, warning: String) {
+    pub(crate) fn warn(&self, warning: String) {
         self.record.borrow_mut().warnings.push(warning);
     }
 
     /// A text of any content; `None` when none was given.
-    pub(super) fn text(&self, key: &str) -> Option<String> {
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
         self.value(key, "", "a text", |text| Some(text.to_owned()))
     }
 
     /// The texts of a list, in the order of its indexes.
-    pub(super) fn texts(&self, key: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, key: &str) -> Vec<String> {
         let items = self.children(key);
         items.iter().filter_map(|index| self.text(&format!("{key}:{index}"))).collect()
     }
 
     /// A value parsed by `parse`; `None` when none was given or `parse` refused it.
-    pub(super) fn value<T>(
+    pub(crate) fn value<T>(
         &self,
         key: &str,
         default: &str,

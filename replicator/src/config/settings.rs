@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use super::choice::choice;
 use super::journal::{JournalKeys, JournalSettings};
-use super::kinds::{DAY, HOUR, SECOND, flag, milliseconds, number, optional, span, text, word};
+use super::kinds::{
+    DAY, GIGA, HOUR, MILLISECOND, SECOND, flag, number, optional, span, text, word,
+};
 use super::rules::{FilterRule, RenameRule};
 use super::secret::Secret;
 use super::stores::StoreSettings;
 use super::subscription::SubscriptionSettings;
 use super::table::{Each, Sub, settings};
-use super::work::{CheckpointSettings, RetrySettings, TransformSettings, WorkSettings};
-use crate::pipeline::ConflictPolicy;
+use super::work::{CheckpointSettings, RetrySettings, TransformSettings};
+use crate::pipeline::PipelineSettings;
 
 choice! {
     /// The destination of events.
@@ -42,6 +44,12 @@ settings! {
     }
 }
 
+/// The settings of a group's pipeline; a catch-up has nothing to renew or to suspend.
+fn of_a_group() -> PipelineSettings {
+    let (renew_after, suspend_after) = (Some(SECOND * 20), Some(SECOND * 10));
+    PipelineSettings { renew_after, suspend_after, ..PipelineSettings::default() }
+}
+
 settings! {
     /// The section `Settings`.
     Settings {
@@ -54,9 +62,6 @@ settings! {
         /// Events of a group that the server sends ahead of their acknowledgement. For speed, use
         /// 100 and more.
         buffer_size: u32 = 10, "PersistentSubscriptionBufferSize", number(1, 10_000);
-        /// A pause after each event, per subscription; 0 is none.
-        throttle_interval: Duration = Duration::ZERO, "ReplicationThrottleInterval",
-            milliseconds(86_400_000);
         /// Appends at any version of the destination's stream. Needed when the source does not have
         /// each stream from its event 0 on. Duplicates are then avoided by looking back, which is
         /// best effort.
@@ -96,10 +101,13 @@ settings! {
         copy_deletes: bool = false, "CopyDeletes", flag();
         /// The transform hook.
         transform: TransformSettings = TransformSettings::default(), "Transform", Sub;
-        /// Reaction to another event at an event's number at the destination.
-        conflict_policy: ConflictPolicy = ConflictPolicy::Park, "ConflictPolicy", word();
         /// Lanes, batches and waiting times.
-        work: WorkSettings = WorkSettings::default(), "", Sub;
+        pipeline: PipelineSettings = of_a_group(), "", Sub;
+        /// Bytes of the events that arrived and are not settled; when full, reading pauses.
+        held_bytes_max: usize = 64 * 1024 * 1024, "HeldBytesMax", number(1024, 64 * GIGA);
+        /// Longest time of one append, or of another request to a store; then its outcome is
+        /// unknown and is found out. In a connection string, `defaultDeadline` goes first.
+        write_timeout: Duration = SECOND * 10, "WriteTimeout", span(MILLISECOND * 100, DAY);
         /// Retries and parking.
         retry: RetrySettings = RetrySettings::default(), "", Sub;
         /// Checkpoints of catch-ups.

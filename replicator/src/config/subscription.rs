@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use super::choice::choice;
+use antiphon_eventstore::{ConsumerStrategy, GroupSettings, ReadFrom};
+use antiphon_persistence::identity::ReplicaId;
+
+use super::choice::{choice, words};
 use super::journal::{JournalKeys, JournalSettings};
 use super::kinds::{DAY, Kind, MILLISECOND, SECOND, flag, number, optional, span, text, word};
-use super::table::{Sub, Texts, settings};
+use super::table::{Sub, Texts, section, settings};
+use crate::Result;
 
 choice! {
     /// The way in which a subscription reads.
@@ -24,15 +28,12 @@ choice! {
     }
 }
 
-choice! {
-    /// The way in which a group that is created here hands events to its consumers.
+words! {
     ConsumerStrategy {
-        /// A stream stays with one consumer as long as possible.
         Pinned = "Pinned",
-        /// Each next event goes to the next consumer.
         RoundRobin = "RoundRobin",
-        /// All events go to one consumer, until it is gone.
         DispatchToSingle = "DispatchToSingle",
+        PinnedByCorrelation = "PinnedByCorrelation"
     }
 }
 
@@ -46,17 +47,9 @@ choice! {
     }
 }
 
-/// The start of a reader without a position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum StartFrom {
-    /// At the first event.
-    #[default]
-    Start,
-    /// After the last event that exists at that time.
-    End,
-    /// At this event number of the subscribed stream, inclusive.
-    Revision(u64),
-}
+/// The start of a reader without a position: the first event, the end, or an event number of the
+/// subscribed stream.
+pub type StartFrom = ReadFrom<u64>;
 
 fn start() -> Kind<StartFrom> {
     Kind::new(
@@ -64,32 +57,40 @@ fn start() -> Kind<StartFrom> {
         |text| match text.trim().to_ascii_lowercase().as_str() {
             "start" => Some(StartFrom::Start),
             "end" => Some(StartFrom::End),
-            number => number.parse().ok().map(StartFrom::Revision),
+            number => number.parse().ok().map(StartFrom::At),
         },
         |value| match value {
             StartFrom::Start => "start".to_owned(),
             StartFrom::End => "end".to_owned(),
-            StartFrom::Revision(revision) => revision.to_string(),
+            StartFrom::At(revision) => revision.to_string(),
         },
         |_| None,
     )
 }
 
-settings! {
-    /// Settings of a group that is created when it is missing; used only with `CreateGroup`.
+/// A group as Ditto makes it: a stream stays with one consumer as long as possible.
+fn group() -> GroupSettings {
     GroupSettings {
-        /// Creates the group when it is missing.
-        create: bool = false, "CreateGroup", flag();
+        resolve_links: true,
+        from: ReadFrom::Start,
+        strategy: ConsumerStrategy::Pinned,
+        checkpoint_after: SECOND * 10,
+        ..GroupSettings::default()
+    }
+}
+
+section! {
+    GroupSettings {
         /// The start of a group that is created.
-        start_from: StartFrom = StartFrom::Start, "GroupStartFrom", start();
+        from, "GroupStartFrom", start();
         /// The way in which a group that is created hands out events.
-        strategy: ConsumerStrategy = ConsumerStrategy::Pinned, "GroupConsumerStrategy", word();
+        strategy, "GroupConsumerStrategy", word();
         /// Time without an answer after which a group that is created delivers an event again.
-        message_timeout: Duration = SECOND * 30, "GroupMessageTimeout", span(SECOND, DAY);
+        message_timeout, "GroupMessageTimeout", span(SECOND, DAY);
         /// Repeated deliveries of an event before a group that is created parks it.
-        max_retry_count: u32 = 10, "GroupRetryCountMax", number(0, 1_000_000);
+        max_retry_count, "GroupRetryCountMax", number(0, 1_000_000);
         /// Interval at which the server stores the position of a group that is created.
-        checkpoint_after: Duration = SECOND * 10, "GroupCheckpointAfter", span(SECOND, DAY);
+        checkpoint_after, "GroupCheckpointAfter", span(SECOND, DAY);
     }
 }
 
@@ -123,8 +124,10 @@ settings! {
         /// The name of the checkpoint and of the parked events, and the label `group` where there
         /// is no group; without it, a name made from stream and group.
         name: Option<String> = None, "Name", optional(text("a text"));
+        /// Creates the group when it is missing.
+        create_group: bool = false, "CreateGroup", flag();
         /// Settings for the creation of the group.
-        group: GroupSettings = GroupSettings::default(), "", Sub;
+        group: GroupSettings = group(), "", Sub;
         /// The start of a catch-up without a checkpoint.
         start_from: StartFrom = StartFrom::Start, "StartFrom", start();
         /// The server's filter of `$all`.
@@ -141,7 +144,7 @@ settings! {
         journal_poll_interval: Duration = MILLISECOND * 200, "JournalPollInterval",
             span(MILLISECOND, DAY);
         /// Entities in one page of the journal's feed.
-        journal_changes_max: u32 = 256, "JournalChangesMax", number(1, 100_000);
+        journal_changes_max: usize = 256, "JournalChangesMax", number(1, 100_000);
     }
 }
 
@@ -159,6 +162,17 @@ impl SubscriptionSettings {
             SubscriptionKind::Journal => {
                 format!("journal:{}", self.journal_entity_type.as_deref().unwrap_or_default())
             }
+        }
+    }
+
+    /// The replica of a journal's entities that is read.
+    ///
+    /// # Errors
+    /// `Rejected` when its name is not allowed.
+    pub fn replica(&self) -> Result<ReplicaId> {
+        match self.journal_replica.as_str() {
+            "" => Ok(ReplicaId::empty()),
+            name => ReplicaId::new(name),
         }
     }
 

@@ -29,26 +29,26 @@ pub struct Key {
 }
 
 impl Key {
-    pub(super) fn new(key: &str, default: &str, expected: &str, about: &str) -> Self {
+    pub(crate) fn new(key: &str, default: &str, expected: &str, about: &str) -> Self {
         let [key, default, expected, about] = [key, default, expected, about].map(str::to_owned);
         Self { key, default, expected, about }
     }
 }
 
 /// A struct whose fields are in the table.
-pub(super) trait Section: Default {
+pub(crate) trait Section: Default {
     /// Reads the keys below `at`; a field without a value keeps its value.
     fn read(&mut self, reader: &Reader<'_>, at: &str);
 
     /// Checks the bounds of every field.
     fn bounds(&self, at: &str, problems: &mut Problems);
 
-    /// Lists the keys below `at`.
-    fn list(at: &str, keys: &mut Vec<Key>);
+    /// Lists the keys below `at`, with the fields' values as their defaults.
+    fn list(&self, at: &str, keys: &mut Vec<Key>);
 }
 
 /// A field of a [`Section`]: a value of some kind, or further keys.
-pub(super) trait Field<T> {
+pub(crate) trait Field<T> {
     fn read(&self, reader: &Reader<'_>, key: &str, value: &mut T);
     fn bounds(&self, key: &str, value: &T, problems: &mut Problems);
     fn list(&self, key: &str, about: &str, default: &T, keys: &mut Vec<Key>);
@@ -78,7 +78,7 @@ impl<T> Field<T> for Kind<T> {
 }
 
 /// A further section. With an empty key, its keys are beside those of the struct.
-pub(super) struct Sub;
+pub(crate) struct Sub;
 
 impl<T: Section> Field<T> for Sub {
     fn read(&self, reader: &Reader<'_>, key: &str, value: &mut T) {
@@ -89,13 +89,13 @@ impl<T: Section> Field<T> for Sub {
         value.bounds(key, problems);
     }
 
-    fn list(&self, key: &str, _about: &str, _default: &T, keys: &mut Vec<Key>) {
-        T::list(key, keys);
+    fn list(&self, key: &str, _about: &str, default: &T, keys: &mut Vec<Key>) {
+        default.list(key, keys);
     }
 }
 
 /// A list of sections, by index.
-pub(super) struct Each;
+pub(crate) struct Each;
 
 impl<T: Section> Field<Vec<T>> for Each {
     fn read(&self, reader: &Reader<'_>, key: &str, value: &mut Vec<T>) {
@@ -113,12 +113,12 @@ impl<T: Section> Field<Vec<T>> for Each {
     }
 
     fn list(&self, key: &str, _about: &str, _default: &Vec<T>, keys: &mut Vec<Key>) {
-        T::list(&format!("{key}:*"), keys);
+        T::default().list(&format!("{key}:*"), keys);
     }
 }
 
 /// A list of texts, by index.
-pub(super) struct Texts(pub(super) &'static str);
+pub(crate) struct Texts(pub(crate) &'static str);
 
 impl Field<Vec<String>> for Texts {
     fn read(&self, reader: &Reader<'_>, key: &str, value: &mut Vec<String>) {
@@ -133,14 +133,15 @@ impl Field<Vec<String>> for Texts {
 }
 
 /// The path of `key` below `at`.
-pub(super) fn below(at: &str, key: &str) -> String {
+pub(crate) fn below(at: &str, key: &str) -> String {
     if key.is_empty() { at.to_owned() } else { format!("{at}:{key}") }
 }
 
-/// Declares a settings struct and its table.
+/// Declares a settings struct and its table. A field without a key is set by the program.
 macro_rules! settings {
     ($(#[$meta:meta])* $name:ident { $(
-        $(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, $key:literal, $kind:expr;
+        $(#[doc = $doc:literal])+
+        $field:ident: $type:ty = $default:expr $(, $key:literal, $kind:expr)?;
     )+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,32 +154,35 @@ macro_rules! settings {
         }
 
         $crate::config::table::section! { $name { $(
-            $(#[doc = $doc])+ $field, $key, $kind;
+            $(#[doc = $doc])+ $field $(, $key, $kind)?;
         )+ } }
     };
 }
-pub(super) use settings;
+pub(crate) use settings;
 
 /// Declares the table of a struct that exists.
 macro_rules! section {
-    ($name:ty { $( $(#[doc = $doc:literal])+ $field:ident, $key:literal, $kind:expr; )+ }) => {
+    ($name:ty { $( $(#[doc = $doc:literal])+ $field:ident $(, $key:literal, $kind:expr)?; )+ }) => {
         impl $crate::config::table::Section for $name {
             fn read(&mut self, reader: &$crate::config::reader::Reader<'_>, at: &str) {
                 use $crate::config::table::{Field, below};
-                $( Field::read(&$kind, reader, &below(at, $key), &mut self.$field); )+
+                $($( Field::read(&$kind, reader, &below(at, $key), &mut self.$field); )?)+
             }
 
             fn bounds(&self, at: &str, problems: &mut $crate::config::problems::Problems) {
                 use $crate::config::table::{Field, below};
-                $( Field::bounds(&$kind, &below(at, $key), &self.$field, problems); )+
+                $($( Field::bounds(&$kind, &below(at, $key), &self.$field, problems); )?)+
             }
 
-            fn list(at: &str, keys: &mut Vec<$crate::config::table::Key>) {
+            fn list(&self, at: &str, keys: &mut Vec<$crate::config::table::Key>) {
                 use $crate::config::table::{Field, below};
-                let default = Self::default();
-                $( Field::list(&$kind, &below(at, $key), concat!($($doc),+).trim(), &default.$field, keys); )+
+                $(
+                    // a field without a key has no row
+                    let _about = concat!($($doc),+).trim();
+                    $( Field::list(&$kind, &below(at, $key), _about, &self.$field, keys); )?
+                )+
             }
         }
     };
 }
-pub(super) use section;
+pub(crate) use section;

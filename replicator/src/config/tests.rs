@@ -28,7 +28,7 @@ fn a_file_of_ditto_gives_the_defaults_of_ditto() {
     assert_eq!(subscription.kind, SubscriptionKind::Group);
     assert_eq!((&*subscription.stream_name, &*subscription.group_name), ("$ce-customer", "ditto"));
     assert_eq!(settings.buffer_size, 10);
-    assert_eq!(settings.throttle_interval, Duration::ZERO);
+    assert_eq!(settings.pipeline.throttle, Duration::ZERO);
     assert!(!settings.skip_version_check && !settings.read_only);
     assert_eq!(settings.time_to_live, None);
     assert!(!loaded.config.metrics.enabled && !loaded.config.health.enabled);
@@ -64,7 +64,7 @@ fn variables_of_ditto_are_read_over_the_file() {
     let groups: Vec<_> = settings.subscriptions.iter().map(|one| one.group_name.as_str()).collect();
     assert_eq!(groups, ["other", "ditto"]);
     assert_eq!(settings.buffer_size, 100);
-    assert_eq!(settings.throttle_interval, Duration::from_millis(50));
+    assert_eq!(settings.pipeline.throttle, Duration::from_millis(50));
     assert!(settings.skip_version_check && settings.read_only);
     assert_eq!(settings.time_to_live, Some(Duration::from_secs(7 * 86_400)));
     assert!(loaded.config.metrics.enabled && loaded.config.health.enabled);
@@ -111,6 +111,26 @@ fn a_bad_value_is_named_with_its_key_and_what_was_expected() {
         assert!(message.contains(expected), "{name}={value}: {message}");
         assert!(!message.contains("secret") && !message.contains("changeit"), "{message}");
     }
+}
+
+#[test]
+fn every_bound_of_the_page_is_kept() {
+    let mut count = 0;
+    for key in KEYS.iter() {
+        let number = |text: &str| text.parse::<u64>().ok();
+        let ends = key.expected.split_once(" to ");
+        let ends = ends.and_then(|(min, max)| Some((number(min)?, number(max)?)));
+        let Some((min, max)) = ends else { continue };
+        let key = key.key.replace('*', "0");
+        for wrong in [min.checked_sub(1), Some(max + 1)].into_iter().flatten() {
+            let name = format!("Ditto_{}", key.replace(':', "__"));
+            let outcome = parse(DITTO, variables(&[(&name, &wrong.to_string())]));
+            let message = outcome.expect_err(&key).to_string();
+            assert!(message.contains(&format!("`{key}`: expected")), "{message}");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
 }
 
 #[test]
@@ -211,8 +231,8 @@ fn what_is_in_effect_is_listed_with_its_layer() {
 fn everything() -> Loaded {
     let text = r#"{
       "Settings": { "SourceEventStoreConnectionString": "esdb://a:1", "DestinationEventStoreConnectionString": "esdb://b:1",
-        "Subscriptions": [ { "StreamName": "a", "GroupName": "g", "FilterPrefixes": ["x"], "Journal": { "ContactPoints": ["x"] } } ],
-        "Journal": { "ContactPoints": ["x"] },
+        "Subscriptions": [ { "StreamName": "a", "GroupName": "g", "FilterPrefixes": ["x"], "Journal": { "Place": "x", "ContactPoints": ["x"] } } ],
+        "Journal": { "Place": "x", "ContactPoints": ["x"] },
         "Filters": [ { "Value": "x" } ], "Renames": [ { "From": "a", "To": "b" } ] },
       "Serilog": { "MinimumLevel": { "Override": { "x": "Error" } }, "Using": ["x"], "Enrich": ["x"], "Properties": { "x": "y" },
         "WriteTo": [ { "Name": "Console", "Args": {} }, "Console", { "Name": "Seq", "Args": { "x": "y" } } ] } }"#;
@@ -224,6 +244,11 @@ fn pattern(key: &str) -> String {
         ["Serilog:Properties:", "Serilog:MinimumLevel:Override:", "Serilog:WriteTo:2:Args:"];
     if let Some(prefix) = named.iter().find(|prefix| key.starts_with(**prefix)) {
         return format!("{prefix}*").replace(":2:", ":*:");
+    }
+    if let Some((before, after)) = key.split_once(":Journal:")
+        && !["Kind", "Place"].contains(&after)
+    {
+        return format!("{}:Journal:*", pattern(before));
     }
     let parts = key.split(':').map(|part| if part.parse::<u32>().is_ok() { "*" } else { part });
     parts.collect::<Vec<_>>().join(":")

@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::body::Bytes;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::*;
 use crate::config::{HealthSettings, MetricsSettings, SinkKind, SubscriptionKind};
@@ -41,18 +39,10 @@ fn fixture(kind: SubscriptionKind) -> Fixture {
 }
 
 fn envelope(link: u64) -> Box<Envelope> {
-    let event = Event {
-        id: Uuid::from_u128(link.into()),
-        stream: "customer-1".into(),
-        revision: link,
-        event_type: "Created".into(),
-        is_json: true,
-        data: Bytes::new(),
-        metadata: Bytes::new(),
-        created: UNIX_EPOCH + Duration::from_secs(1_699_999_999),
-    };
+    let created = UNIX_EPOCH + Duration::from_secs(1_699_999_999);
+    let event = Event { created, ..Event::example("customer-1", link, "") };
     let link = Some(Link { stream: "$ce-customer".into(), revision: link });
-    Box::new(Envelope { event, link, position: None, retry_count: 0, token: None })
+    Box::new(Envelope { link, ..Envelope::of(event) })
 }
 
 fn completed(link: u64) -> Note {

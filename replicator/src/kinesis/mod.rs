@@ -23,7 +23,7 @@ mod tests;
 
 #[cfg(feature = "kinesis")]
 pub use connect::connect;
-pub use plan::{Limits, Plan, Verdict};
+pub use plan::{Plan, Verdict};
 pub use record::{PARTITION_KEY_CHARS_MAX, Record, partition_key};
 #[cfg(feature = "kinesis")]
-pub use sink::{KinesisSink, KinesisSinkSettings};
+pub use sink::KinesisSink;

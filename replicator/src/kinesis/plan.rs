@@ -13,19 +13,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
 
 use super::Record;
+use crate::config::KinesisSettings;
 use crate::event::Envelope;
 use crate::sink::Outcome;
-
-/// Limits of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Records of a request.
-    pub records_max: usize,
-    /// Bytes of all records, keys included.
-    pub bytes_max: u64,
-    /// Bytes of one record, its key included.
-    pub record_bytes_max: u64,
-}
 
 /// The outcome of one record of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,13 +41,13 @@ pub struct Plan {
     /// The last reason why a key's head was throttled.
     throttled: BTreeMap<String, String>,
     outcomes: Vec<Outcome>,
-    limits: Limits,
+    limits: KinesisSettings,
 }
 
 impl Plan {
     /// Plans a batch. A record that is too large is rejected here; later records of its key stay
     /// untried.
-    pub fn new(batch: &[Envelope], limits: Limits, replicated_on: SystemTime) -> Self {
+    pub fn new(batch: &[Envelope], limits: KinesisSettings, replicated_on: SystemTime) -> Self {
         let mut plan = Self {
             records: Vec::with_capacity(batch.len()),
             waiting: BTreeMap::new(),
@@ -65,15 +55,16 @@ impl Plan {
             outcomes: vec![Outcome::Untried; batch.len()],
             limits,
         };
+        let limit = plan.limits.record_bytes_max;
         let mut closed: Vec<String> = Vec::new();
         for (index, envelope) in batch.iter().enumerate() {
             let record = Record::new(&envelope.event, replicated_on);
             let size = record.size();
-            if size > limits.record_bytes_max && !closed.contains(&record.key) {
+            if size > limit && !closed.contains(&record.key) {
                 closed.push(record.key.clone());
                 plan.outcomes[index] = Outcome::Rejected(format!(
                     "the record of event #{} of `{}` has {size} bytes with its key, more than `Kinesis:RecordBytesMax`, which is {}",
-                    envelope.event.revision, envelope.event.stream, limits.record_bytes_max
+                    envelope.event.revision, envelope.event.stream, limit
                 ));
             } else if !closed.contains(&record.key) {
                 plan.waiting.entry(record.key.clone()).or_default().push_back(index);
@@ -89,7 +80,9 @@ impl Plan {
         let mut bytes = 0;
         for index in self.waiting.values().filter_map(|queue| queue.front().copied()) {
             let size = self.records[index].size();
-            if request.len() == self.limits.records_max || bytes + size > self.limits.bytes_max {
+            if request.len() == self.limits.batch_records_max
+                || bytes + size > self.limits.batch_bytes_max
+            {
                 break;
             }
             bytes += size;
@@ -162,29 +155,23 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     use super::*;
     use crate::event::Event;
 
-    const LIMITS: Limits =
-        Limits { records_max: 500, bytes_max: 1 << 20, record_bytes_max: 1 << 19 };
+    const LIMITS: KinesisSettings = KinesisSettings {
+        stream_name: None,
+        batch_records_max: 500,
+        batch_bytes_max: 1 << 20,
+        record_bytes_max: 1 << 19,
+    };
 
     fn envelope(stream: &str, revision: u64, bytes: usize) -> Envelope {
-        let event = Event {
-            id: Uuid::from_u128(revision.into()),
-            stream: stream.into(),
-            revision,
-            event_type: "x".into(),
-            is_json: false,
-            data: vec![0xff; bytes].into(),
-            metadata: "".into(),
-            created: UNIX_EPOCH,
-        };
-        Envelope { event, link: None, position: None, retry_count: 0, token: None }
+        let data = vec![0xff; bytes].into();
+        Envelope::of(Event { data, is_json: false, ..Event::example(stream, revision, "") })
     }
 
-    fn plan(batch: &[Envelope], limits: Limits) -> Plan {
+    fn plan(batch: &[Envelope], limits: KinesisSettings) -> Plan {
         Plan::new(batch, limits, UNIX_EPOCH)
     }
 
@@ -230,7 +217,7 @@ mod tests {
     #[test]
     fn what_is_too_large_is_refused_with_the_limit_and_its_stream_waits() {
         let batch = [envelope("a", 4, 2000), envelope("a", 5, 1), envelope("b", 0, 1)];
-        let plan = plan(&batch, Limits { record_bytes_max: 1024, ..LIMITS });
+        let plan = plan(&batch, KinesisSettings { record_bytes_max: 1024, ..LIMITS });
         assert_eq!(plan.next_request(), [2]);
         let outcomes = plan.into_outcomes();
         let Outcome::Rejected(reason) = &outcomes[0] else { panic!("{outcomes:?}") };
@@ -245,9 +232,9 @@ mod tests {
     #[test]
     fn requests_keep_both_bounds() {
         let batch: Vec<Envelope> = (0..10).map(|n| envelope(&format!("s{n}"), 0, 300)).collect();
-        let few = plan(&batch, Limits { records_max: 3, ..LIMITS });
+        let few = plan(&batch, KinesisSettings { batch_records_max: 3, ..LIMITS });
         assert_eq!(few.next_request().len(), 3);
-        let small = plan(&batch, Limits { bytes_max: 2000, ..LIMITS });
+        let small = plan(&batch, KinesisSettings { batch_bytes_max: 2000, ..LIMITS });
         let request = small.next_request();
         let bytes: u64 = request.iter().map(|index| small.record(*index).size()).sum();
         assert!(!request.is_empty() && request.len() < 10 && bytes <= 2000, "{bytes}");
@@ -262,7 +249,7 @@ mod tests {
         ) {
             let batch: Vec<Envelope> =
                 keys.iter().enumerate().map(|(n, key)| envelope(&format!("k{key}"), n as u64, 1)).collect();
-            let mut plan = plan(&batch, Limits { records_max: 3, ..LIMITS });
+            let mut plan = plan(&batch, KinesisSettings { batch_records_max: 3, ..LIMITS });
             let mut stored: Vec<usize> = Vec::new();
             let mut answers = answers.into_iter().chain(std::iter::repeat(0));
             let mut rounds = 0;

@@ -93,13 +93,11 @@ mod tests {
     fn event(data: &[u8], metadata: &[u8]) -> Event {
         Event {
             id: Uuid::from_u128(0x5f5b_2b9e_7d6c_4e0f_9a8b_0123_4567_89ab),
-            stream: "customer-1".into(),
-            revision: 3,
             event_type: "CustomerCreated".into(),
-            is_json: true,
             data: Bytes::copy_from_slice(data),
             metadata: Bytes::copy_from_slice(metadata),
             created: UNIX_EPOCH + Duration::new(1_577_872_800, 123_456_700),
+            ..Event::example("customer-1", 3, "")
         }
     }
 

@@ -11,7 +11,7 @@ use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput}
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 
-use super::{Limits, Plan, Verdict};
+use super::{Plan, Verdict};
 use crate::config::{KinesisSettings, RetrySettings};
 use crate::event::Envelope;
 use crate::logging::causes;
@@ -19,56 +19,29 @@ use crate::metrics::Summary;
 use crate::sink::{Outcome, Sink};
 use crate::{Error, Result};
 
-/// Settings of the sink.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KinesisSinkSettings {
-    /// The stream that is written.
-    pub stream_name: String,
-    /// Limits of a request.
-    pub limits: Limits,
-    /// The first pause after a throttled request; each next pause is twice as long.
-    pub retry_delay: Duration,
-    /// The longest such pause.
-    pub retry_delay_max: Duration,
-    /// Requests in a row that stored nothing because of throttling, before the sink says that it is
-    /// away.
-    pub throttled_max: u32,
-}
-
-impl KinesisSinkSettings {
-    /// The settings of the sink, from the configuration.
-    pub fn new(kinesis: &KinesisSettings, retry: &RetrySettings) -> Self {
-        Self {
-            stream_name: kinesis.stream_name.clone().unwrap_or_default(),
-            limits: Limits {
-                records_max: usize::try_from(kinesis.batch_records_max).unwrap_or(1),
-                bytes_max: kinesis.batch_bytes_max,
-                record_bytes_max: kinesis.record_bytes_max,
-            },
-            retry_delay: retry.delay,
-            retry_delay_max: retry.delay_max,
-            throttled_max: retry.attempts_max,
-        }
-    }
-}
-
 /// A Kinesis stream as a sink.
 pub struct KinesisSink {
     client: Client,
-    settings: KinesisSinkSettings,
+    stream: String,
+    settings: KinesisSettings,
+    retry: RetrySettings,
     clock: Arc<dyn Clock>,
     duration: Summary,
 }
 
 impl KinesisSink {
-    /// A sink that measures its requests with `duration`.
+    /// A sink that measures its requests with `duration`. After a throttled request it waits as
+    /// after a failed event; after as many throttled requests in a row as an event has tries, it
+    /// says that it is away.
     pub fn new(
         client: Client,
-        settings: KinesisSinkSettings,
+        settings: KinesisSettings,
+        retry: RetrySettings,
         clock: Arc<dyn Clock>,
         duration: Summary,
     ) -> Self {
-        Self { client, settings, clock, duration }
+        let stream = settings.stream_name.clone().unwrap_or_default();
+        Self { client, stream, settings, retry, clock, duration }
     }
 
     /// Sends a request; returns a verdict per record. A request that is refused as invalid is sent
@@ -117,7 +90,7 @@ impl KinesisSink {
         });
         let entries = entries.collect::<std::result::Result<Vec<_>, _>>();
         let entries = entries.map_err(SdkError::construction_failure)?;
-        let put = self.client.put_records().stream_name(&self.settings.stream_name);
+        let put = self.client.put_records().stream_name(&self.stream);
         put.set_records(Some(entries)).send().await
     }
 
@@ -159,7 +132,7 @@ impl KinesisSink {
     }
 
     fn name(&self) -> String {
-        format!("kinesis stream `{}`", self.settings.stream_name)
+        format!("kinesis stream `{}`", self.stream)
     }
 }
 
@@ -177,8 +150,8 @@ enum Answer {
 impl Sink for KinesisSink {
     async fn write(&self, batch: &[Envelope]) -> Vec<Outcome> {
         let now = UNIX_EPOCH + Duration::from_micros(self.clock.wall().as_micros());
-        let mut plan = Plan::new(batch, self.settings.limits, now);
-        let (mut throttled, mut delay) = (0, self.settings.retry_delay);
+        let mut plan = Plan::new(batch, self.settings.clone(), now);
+        let (mut throttled, mut delay) = (0, self.retry.delay);
         loop {
             let request = plan.next_request();
             if request.is_empty() {
@@ -190,22 +163,22 @@ impl Sink for KinesisSink {
                 plan.settle(index, verdict);
             }
             if !plan.is_throttled() {
-                (throttled, delay) = (0, self.settings.retry_delay);
+                (throttled, delay) = (0, self.retry.delay);
                 continue;
             }
             throttled = if stored { 0 } else { throttled + 1 };
-            if throttled > self.settings.throttled_max {
+            if throttled > self.retry.attempts_max {
                 plan.give_up_throttled();
                 continue;
             }
             tokio::time::sleep(delay).await;
-            delay = delay.saturating_mul(2).min(self.settings.retry_delay_max);
+            delay = delay.saturating_mul(2).min(self.retry.delay_max);
         }
     }
 
     async fn probe(&self) -> Result<()> {
         let describe = self.client.describe_stream_summary();
-        let answer = describe.stream_name(&self.settings.stream_name).send().await;
+        let answer = describe.stream_name(&self.stream).send().await;
         answer.map(drop).map_err(|error| {
             let reason = match error.as_service_error() {
                 Some(service) => {

@@ -4,12 +4,11 @@
 //! server instead: see deploy/replicator/kinesalite.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use antiphon_base::time::SystemClock;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ShardIteratorType;
-use uuid::Uuid;
 
 use super::fake::{Fake, Reaction, Stored};
 use super::*;
@@ -19,17 +18,7 @@ use crate::metrics::Metrics;
 use crate::sink::{Outcome, Sink};
 
 fn envelope(stream: &str, revision: u64, data: &str) -> Envelope {
-    let event = Event {
-        id: Uuid::from_u128(u128::from(revision) + 1),
-        stream: stream.into(),
-        revision,
-        event_type: "Created".into(),
-        is_json: true,
-        data: data.to_owned().into(),
-        metadata: "".into(),
-        created: UNIX_EPOCH,
-    };
-    Envelope { event, link: None, position: None, retry_count: 0, token: None }
+    Envelope::of(Event::example(stream, revision, data))
 }
 
 async fn client(url: &str) -> Client {
@@ -47,20 +36,23 @@ async fn client(url: &str) -> Client {
     connect(&aws, credentials).await
 }
 
-/// A sink with Ditto's stream and short pauses.
-async fn sink(url: &str, change: impl FnOnce(&mut KinesisSinkSettings)) -> KinesisSink {
-    let kinesis =
-        KinesisSettings { stream_name: Some("ditto".into()), ..KinesisSettings::default() };
+/// A sink with short pauses, for a stream, that gives up after so many throttled requests.
+async fn sink_of(url: &str, stream: &str, throttled_max: u32) -> KinesisSink {
+    let settings =
+        KinesisSettings { stream_name: Some(stream.into()), ..KinesisSettings::default() };
     let retry = RetrySettings {
         delay: Duration::from_millis(1),
         delay_max: Duration::from_millis(2),
+        attempts_max: throttled_max,
         ..RetrySettings::default()
     };
-    let mut settings = KinesisSinkSettings::new(&kinesis, &retry);
-    change(&mut settings);
-    let metrics = Metrics::new(Arc::new(SystemClock));
-    let duration = metrics.io("kinesis", "ditto", "put_record");
-    KinesisSink::new(client(url).await, settings, Arc::new(SystemClock), duration)
+    let duration = Metrics::new(Arc::new(SystemClock)).io("kinesis", stream, "put_record");
+    KinesisSink::new(client(url).await, settings, retry, Arc::new(SystemClock), duration)
+}
+
+/// A sink with Ditto's stream.
+async fn sink(url: &str) -> KinesisSink {
+    sink_of(url, "ditto", 10).await
 }
 
 fn all(records: &[Stored]) -> Reaction {
@@ -74,7 +66,7 @@ fn names(records: &[Stored]) -> Vec<String> {
 #[tokio::test]
 async fn events_of_one_stream_go_one_by_one_and_streams_go_together() {
     let fake = Fake::start(|_, records| all(records)).await;
-    let sink = sink(&fake.url, |_| {}).await;
+    let sink = sink(&fake.url).await;
     let batch = [
         envelope("a", 0, "{}"),
         envelope("a", 1, "{}"),
@@ -97,7 +89,7 @@ async fn of_a_partial_failure_only_the_failed_record_is_sent_again_and_order_hol
         _ => all(records),
     })
     .await;
-    let sink = sink(&fake.url, |_| {}).await;
+    let sink = sink(&fake.url).await;
 
     let outcomes =
         sink.write(&[envelope("a", 0, "{}"), envelope("a", 1, "{}"), envelope("b", 0, "{}")]).await;
@@ -113,7 +105,7 @@ async fn an_internal_failure_of_a_record_is_its_own_and_its_stream_waits() {
         Reaction::Each(records.iter().map(fails).collect())
     })
     .await;
-    let outcomes = sink(&fake.url, |_| {})
+    let outcomes = sink(&fake.url)
         .await
         .write(&[envelope("a", 0, "{}"), envelope("a", 1, "{}"), envelope("b", 0, "{}")])
         .await;
@@ -127,7 +119,7 @@ async fn throttling_for_long_is_no_fault_of_the_event() {
         Reaction::Each(vec![Some("ProvisionedThroughputExceededException"); records.len()])
     })
     .await;
-    let sink = sink(&fake.url, |settings| settings.throttled_max = 3).await;
+    let sink = sink_of(&fake.url, "ditto", 3).await;
 
     let outcomes = sink.write(&[envelope("a", 0, "{}"), envelope("a", 1, "{}")]).await;
 
@@ -143,7 +135,7 @@ async fn a_server_error_and_a_missing_stream_leave_the_events_waiting() {
         [(500, "InternalFailure"), (503, "ServiceUnavailable"), (400, "ResourceNotFoundException")]
     {
         let fake = Fake::start(move |_, _| Reaction::Refuse(status, code)).await;
-        let outcomes = sink(&fake.url, |_| {}).await.write(&[envelope("a", 0, "{}")]).await;
+        let outcomes = sink(&fake.url).await.write(&[envelope("a", 0, "{}")]).await;
         let Outcome::Unavailable(reason) = &outcomes[0] else { panic!("{outcomes:?}") };
         assert_eq!(*reason, format!("kinesis stream `ditto`: {code}: on demand"));
     }
@@ -156,7 +148,7 @@ async fn when_one_record_is_refused_the_others_of_its_request_are_not() {
         if bad { Reaction::Refuse(400, "InvalidArgumentException") } else { all(records) }
     })
     .await;
-    let outcomes = sink(&fake.url, |_| {})
+    let outcomes = sink(&fake.url)
         .await
         .write(&[envelope("a", 0, "{}"), envelope("bad", 0, "{}"), envelope("c", 0, "{}")])
         .await;
@@ -170,7 +162,7 @@ async fn when_one_record_is_refused_the_others_of_its_request_are_not() {
 #[tokio::test]
 async fn a_silent_service_meets_the_time_limit_and_nobody_listening_is_said() {
     let fake = Fake::start(|_, _| Reaction::Silence).await;
-    let outcomes = sink(&fake.url, |_| {}).await.write(&[envelope("a", 0, "{}")]).await;
+    let outcomes = sink(&fake.url).await.write(&[envelope("a", 0, "{}")]).await;
     assert!(
         matches!(&outcomes[0], Outcome::Unavailable(reason) if reason.contains("timeout")),
         "{outcomes:?}"
@@ -179,7 +171,7 @@ async fn a_silent_service_meets_the_time_limit_and_nobody_listening_is_said() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let sink = sink(&url, |_| {}).await;
+    let sink = sink(&url).await;
     let outcomes = sink.write(&[envelope("a", 0, "{}")]).await;
     let Outcome::Unavailable(reason) = &outcomes[0] else { panic!("{outcomes:?}") };
     assert!(reason.contains("Connection refused") && !reason.contains('{'), "{reason}");
@@ -189,8 +181,8 @@ async fn a_silent_service_meets_the_time_limit_and_nobody_listening_is_said() {
 #[tokio::test]
 async fn the_probe_finds_the_stream_or_says_that_it_is_missing() {
     let fake = Fake::start(|_, records| all(records)).await;
-    assert!(sink(&fake.url, |_| {}).await.probe().await.is_ok());
-    let missing = sink(&fake.url, |settings| settings.stream_name = "other".into()).await;
+    assert!(sink(&fake.url).await.probe().await.is_ok());
+    let missing = sink_of(&fake.url, "other", 10).await;
     let error = missing.probe().await.unwrap_err().to_string();
     assert_eq!(error, "kinesis stream `other`: ResourceNotFoundException: on demand");
 }
@@ -228,7 +220,7 @@ async fn read_back(url: &str) -> Vec<String> {
 async fn a_whole_batch_arrives_also_at_a_server_that_is_not_ours() {
     let fake = Fake::start(|_, records| all(records)).await;
     let other = std::env::var("TEST_KINESIS_URL").ok();
-    let sink = sink(other.as_ref().unwrap_or(&fake.url), |_| {}).await;
+    let sink = sink(other.as_ref().unwrap_or(&fake.url)).await;
     sink.probe().await.unwrap();
     let batch: Vec<Envelope> = (0..60)
         .map(|n| envelope(&format!("stream-{}", n % 20), n / 20, "{\"payload\":\"ä\"}"))

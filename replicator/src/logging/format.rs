@@ -14,6 +14,9 @@ use tracing_subscriber::registry::LookupSpan;
 use super::timestamp::{iso_timestamp, time_of_day};
 use crate::config::{LogFormat, SerilogSettings};
 
+/// The target of Ditto's own lines.
+pub const TARGET: &str = "ditto";
+
 /// The format of a line.
 pub struct SerilogFormat {
     format: LogFormat,
@@ -52,7 +55,7 @@ where
 impl SerilogFormat {
     fn json(&self, now: SystemTime, level: Level, target: &str, fields: Fields) -> Value {
         let mut properties = fields.others;
-        if target != super::TARGET {
+        if target != TARGET {
             properties.insert("SourceContext".to_owned(), target.into());
         }
         for (name, value) in &self.properties {
@@ -93,7 +96,7 @@ fn plain(
     // one event is one line, whatever a stream or a type is called
     let message = fields.message.replace(['\n', '\r'], " ");
     write!(writer, "[{} {}] {message}", time_of_day(now), words(level).0)?;
-    if target != super::TARGET {
+    if target != TARGET {
         // Ditto's own lines name their values in the text
         for (name, value) in &fields.others {
             write!(writer, " {name}={value}")?;
@@ -131,28 +134,18 @@ impl Fields {
     }
 }
 
+macro_rules! record {
+    ($($record:ident: $value:ty),+) => {
+        $(fn $record(&mut self, field: &Field, value: $value) {
+            self.put(field, value.into());
+        })+
+    };
+}
+
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, format!("{value:?}").into());
     }
 
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value.into());
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value.into());
-    }
+    record! { record_str: &str, record_u64: u64, record_i64: i64, record_f64: f64, record_bool: bool }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::TARGET;
+use super::format::TARGET;
 use crate::config::SinkKind;
 use crate::event::Envelope;
 use crate::pipeline::Note;

@@ -12,7 +12,7 @@ mod tests;
 mod timestamp;
 
 pub(crate) use causes::causes;
-pub use format::SerilogFormat;
+pub use format::{SerilogFormat, TARGET};
 pub use lines::Lines;
 pub use timestamp::iso_timestamp;
 use tracing::level_filters::LevelFilter;
@@ -24,9 +24,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Level, SerilogSettings};
 use crate::{Error, Result};
-
-/// The target of Ditto's own lines.
-pub const TARGET: &str = "ditto";
 
 /// Starts logging for this process.
 ///

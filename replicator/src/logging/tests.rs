@@ -2,11 +2,10 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::*;
 use crate::config::{LogFormat, SinkKind};
@@ -42,18 +41,10 @@ fn written(settings: &SerilogSettings, log: impl FnOnce()) -> Vec<String> {
 }
 
 fn envelope() -> Box<Envelope> {
-    let event = Event {
-        id: Uuid::from_u128(1),
-        stream: "customer-1".into(),
-        revision: 2,
-        event_type: "CustomerCreated".into(),
-        is_json: true,
-        data: "{}".into(),
-        metadata: "".into(),
-        created: UNIX_EPOCH,
-    };
+    let event_type = "CustomerCreated".into();
+    let event = Event { event_type, ..Event::example("customer-1", 2, "{}") };
     let link = Some(Link { stream: "$ce-customer".into(), revision: 40 });
-    Box::new(Envelope { event, link, position: None, retry_count: 0, token: None })
+    Box::new(Envelope { link, ..Envelope::of(event) })
 }
 
 fn completed() -> Note {

@@ -1,7 +1,11 @@
-//! Limits and choices of a pipeline, as plain data.
+//! Limits and choices of a pipeline, as plain data, with their keys in the configuration.
 
 use std::time::Duration;
 
+use crate::config::kinds::{
+    DAY, GIGA, HOUR, MILLISECOND, SECOND, milliseconds, number, span, span_or_never, word,
+};
+use crate::config::table::settings;
 use crate::{Error, Result};
 
 /// The order in which a lane writes.
@@ -54,107 +58,83 @@ pub enum Parking {
     Own,
 }
 
-/// Settings of one pipeline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PipelineSettings {
-    /// Lanes, at least one. A stream is always in the same lane.
-    pub lane_count: usize,
-    /// The order within a lane.
-    pub lane_order: LaneOrder,
-    /// Effect of a blocked stream on the others of its lane.
-    pub neighbours: Neighbours,
-    /// Largest number of simultaneous writes in a lane; one for the order [`LaneOrder::Arrival`].
-    pub lane_writes_max: usize,
-    /// Largest number of events in one write.
-    pub batch_count_max: usize,
-    /// Largest size of one write in bytes. A single event may be larger.
-    pub batch_bytes_max: usize,
-    /// True when a write may contain events of several streams. Depends on the sink.
-    pub mixes_streams: bool,
-    /// Largest number of events held at once. The shell stops reading at this number.
-    pub held_count_max: usize,
-    /// Largest number of events that wait behind failing ones. Above it the stream with the most
-    /// events is given up: its failing event is parked early, so that a bad stream cannot fill the
-    /// whole buffer for long.
-    pub blocked_count_max: usize,
-    /// Time for which an event must have been failing before its stream can be given up.
-    pub blocked_wait_max: Duration,
-    /// Tries of an event that the sink refused for now, before it is parked.
-    pub retry_count_max: u32,
-    /// The first delay before a retry; it doubles with each.
-    pub retry_delay: Duration,
-    /// The longest delay before a retry.
-    pub retry_delay_max: Duration,
-    /// Longest wait of an event for the events before it to appear at the destination. Then the
-    /// event is parked.
-    pub missing_wait_max: Duration,
-    /// Reaction to a different event at the same number.
-    pub conflict_policy: ConflictPolicy,
-    /// Behaviour of a stream after one of its events was parked.
-    pub followers: Followers,
-    /// The owner of the parking lot.
-    pub parking: Parking,
-    /// Time in which the followers of a parked event are parked without a try. Then one of them is
-    /// tried again.
-    pub broken_memory: Duration,
-    /// Largest number of streams remembered for a parked event. Above it the oldest entry is
-    /// forgotten, and the next event of that stream is tried again.
-    pub broken_count_max: usize,
-    /// Pause after each written event; zero for none. With a pause, events are written one by one.
-    pub throttle: Duration,
-    /// Waiting time after which an event is handed back to a source that settles, to be delivered
-    /// again. None for never. Must be below the group's message timeout.
-    pub renew_after: Option<Duration>,
-    /// Longest wait for an event that was handed back. Then its stream continues without it
-    /// (another consumer has it).
-    pub redelivery_wait_max: Duration,
-    /// Downtime of the sink after which a source that settles is closed, so that its messages do
-    /// not use up their retries. None for never.
-    pub suspend_after: Option<Duration>,
-    /// Interval at which the checkpoint is saved.
-    pub checkpoint_interval: Duration,
-    /// Number of finished events after which the checkpoint is saved earlier.
-    pub checkpoint_event_count: u64,
-    /// True when the source settles. Then no checkpoint is kept here.
-    pub source_settles: bool,
-    /// The first delay before a lost source is opened again. It doubles with each failure.
-    pub reopen_delay: Duration,
-    /// The longest delay before a lost source is opened again.
-    pub reopen_delay_max: Duration,
-}
-
-impl Default for PipelineSettings {
-    fn default() -> Self {
-        Self {
-            lane_count: 1,
-            lane_order: LaneOrder::Arrival,
-            neighbours: Neighbours::GoOn,
-            lane_writes_max: 4,
-            batch_count_max: 256,
-            batch_bytes_max: 512 * 1024,
-            mixes_streams: false,
-            held_count_max: 8192,
-            blocked_count_max: 4096,
-            blocked_wait_max: Duration::from_secs(5),
-            retry_count_max: 10,
-            retry_delay: Duration::from_millis(50),
-            retry_delay_max: Duration::from_secs(5),
-            missing_wait_max: Duration::from_secs(30),
-            conflict_policy: ConflictPolicy::Park,
-            followers: Followers::Park,
-            parking: Parking::Own,
-            broken_memory: Duration::from_secs(60),
-            broken_count_max: 100_000,
-            throttle: Duration::ZERO,
-            renew_after: None,
-            redelivery_wait_max: Duration::from_secs(60),
-            suspend_after: None,
-            checkpoint_interval: Duration::from_secs(5),
-            checkpoint_event_count: 1000,
-            source_settles: false,
-            reopen_delay: Duration::from_millis(100),
-            reopen_delay_max: Duration::from_secs(5),
-        }
+settings! {
+    /// Settings of one pipeline.
+    PipelineSettings {
+        /// Pause after each written event, per subscription; 0 for none. With a pause, events are
+        /// written one by one.
+        throttle: Duration = Duration::ZERO, "ReplicationThrottleInterval",
+            milliseconds(86_400_000);
+        /// Reaction to a different event at an event's number at the destination.
+        conflict_policy: ConflictPolicy = ConflictPolicy::Park, "ConflictPolicy", word();
+        /// Lanes, which write at the same time. A stream is always in the same lane. With one lane,
+        /// the order across streams is kept, as Ditto keeps it.
+        lane_count: usize = 1, "Lanes", number(1, 256);
+        /// Order in which a lane writes. `arrival` writes a lane's events in the order in which
+        /// they came, one write at a time; `stream` keeps only the order within each stream, and is
+        /// faster.
+        lane_order: LaneOrder = LaneOrder::Arrival, "LaneOrder", word();
+        /// Largest number of simultaneous writes in a lane, with `LaneOrder=stream`.
+        lane_writes_max: usize = 4, "LaneWritesMax", number(1, 1024);
+        /// Behaviour of the other streams of a lane while one stream waits for its failing event.
+        /// `wait` writes one stream at a time, which is slow.
+        neighbours: Neighbours = Neighbours::GoOn, "WhenBlocked", word();
+        /// Largest number of events in one write; 1 writes events one by one. A write to an event
+        /// store has the events of several streams, which are appended at the same time (except
+        /// with `SkipVersionCheck`).
+        batch_count_max: usize = 256, "BatchEventsMax", number(1, 10_000);
+        /// Largest size of one append in bytes; a single larger event goes alone.
+        batch_bytes_max: usize = 512 * 1024, "BatchBytesMax", number(1024, GIGA);
+        /// True when a write may contain events of several streams. Depends on the sink.
+        mixes_streams: bool = false;
+        /// Largest number of events that arrived and are not settled; at this number, reading
+        /// pauses.
+        held_count_max: usize = 8192, "HeldEventsMax", number(1, 10_000_000);
+        /// Largest number of events that wait behind failing ones. Above it the stream with the
+        /// most events is given up: its failing event is parked early, so that a bad stream cannot
+        /// fill the whole buffer for long.
+        blocked_count_max: usize = 4096, "BlockedEventsMax", number(1, 10_000_000);
+        /// Time for which an event must have been failing before its stream can be given up.
+        blocked_wait_max: Duration = SECOND * 5, "BlockedWaitMax", span(MILLISECOND, DAY);
+        /// Tries of an event that the sink refused for now, before it is parked.
+        retry_count_max: u32 = 10;
+        /// The first delay before a retry; it doubles with each.
+        retry_delay: Duration = MILLISECOND * 50;
+        /// The longest delay before a retry.
+        retry_delay_max: Duration = SECOND * 5;
+        /// Longest wait of an event for the events before it to appear at the destination. Then the
+        /// event is parked.
+        missing_wait_max: Duration = SECOND * 30, "MissingWaitMax", span(MILLISECOND, DAY);
+        /// Handling of the later events of a stream with a parked event. With the version check,
+        /// they cannot be written without the parked event.
+        followers: Followers = Followers::Park, "AfterParked", word();
+        /// The owner of the parking lot.
+        parking: Parking = Parking::Own;
+        /// Largest number of streams remembered for a parked event. Above it the oldest entry is
+        /// forgotten, and the next event of that stream is tried again.
+        broken_count_max: usize = 100_000, "ParkedStreamsMax", number(1, 10_000_000);
+        /// Time for which such a stream is remembered. Then one of its events is tried again.
+        broken_memory: Duration = SECOND * 60, "ParkedStreamsMemory", span(MILLISECOND, DAY);
+        /// Waiting time after which an event is handed back to its group and asked for again; 0 is
+        /// never. Must be below the group's message timeout.
+        renew_after: Option<Duration> = None, "RenewAfter", span_or_never(DAY);
+        /// Longest wait for an event that was handed back. Then its stream continues without it
+        /// (another consumer has it).
+        redelivery_wait_max: Duration = SECOND * 60, "RedeliveryWaitMax", span(MILLISECOND, DAY);
+        /// Downtime of the destination after which a group is left, so that its messages do not use
+        /// up their retries; 0 is never.
+        suspend_after: Option<Duration> = None, "SuspendAfter", span_or_never(DAY);
+        /// Longest time between two checkpoints of a catch-up while events come.
+        checkpoint_interval: Duration = SECOND * 5, "Checkpoint:Interval",
+            span(MILLISECOND * 10, HOUR);
+        /// Number of finished events after which the checkpoint is saved earlier.
+        checkpoint_event_count: u64 = 1000, "Checkpoint:EventsMax", number(1, 100_000_000);
+        /// True when the source settles. Then no checkpoint is kept here.
+        source_settles: bool = false;
+        /// The first delay before a lost source is opened again. It doubles with each failure.
+        reopen_delay: Duration = MILLISECOND * 100, "ReopenDelay", span(MILLISECOND, DAY);
+        /// The longest delay before a lost source is opened again.
+        reopen_delay_max: Duration = SECOND * 5, "ReopenDelayMax", span(MILLISECOND, DAY);
     }
 }
 

@@ -1,7 +1,10 @@
 //! A replicator: all subscriptions of a configuration, the HTTP interface, and the shutdown.
 
 mod build;
+mod clients;
 mod journals;
+mod sinks;
+mod sources;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -9,9 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::SystemClock;
-pub use build::{destination_client, sink_of, source_client, source_of};
+pub use clients::{destination_client, source_client};
 use futures::future::{join_all, select_all};
 pub use journals::{sink_journal, source_journal};
+pub use sinks::sink_of;
+pub use sources::source_of;
 
 use crate::config::Config;
 use crate::health::{Board, HealthServer};

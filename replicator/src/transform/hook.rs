@@ -60,10 +60,9 @@ impl Hook {
             );
             Error::rejected(message).with_source(error)
         })?;
-        let answer_bytes_max = usize::try_from(settings.answer_bytes_max).unwrap_or(usize::MAX);
-        let concurrency = usize::try_from(settings.concurrency_max).unwrap_or(1);
+        let concurrency = settings.concurrency_max;
         Ok(Some(Self {
-            client: HttpClient::new(settings.timeout, answer_bytes_max, concurrency),
+            client: HttpClient::new(settings.timeout, settings.answer_bytes_max, concurrency),
             url,
             shown,
             settings: settings.clone(),

@@ -1,12 +1,11 @@
 //! Comparison of the streams of one entity type in two journals.
 
-use antiphon_cassandra::Role;
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
-use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
-use antiphon_persistence::store::Stores;
+use antiphon_persistence::identity::{PersistenceId, ReplicationId};
+use antiphon_persistence::store::{Role, Stores};
 use uuid::Uuid;
 
-use super::{Difference, Report, StreamReport};
+use super::report::{Difference, Report, StreamReport};
 use crate::config::{Config, SinkKind, SubscriptionSettings};
 use crate::filter::{Shaped, Shaping};
 use crate::run::{sink_journal, source_journal};
@@ -31,13 +30,10 @@ pub(super) async fn compare(
             subscription.display_name()
         )));
     }
-    let (source, destination) =
-        (source_journal(subscription)?, sink_journal(config, Role::Reader)?);
+    let source = source_journal(subscription).await?;
+    let destination = sink_journal(config, Role::Reader).await?;
     let (source, destination) = (source.get().await?, destination.get().await?);
-    let replica = match subscription.journal_replica.as_str() {
-        "" => ReplicaId::empty(),
-        name => ReplicaId::new(name)?,
-    };
+    let replica = subscription.replica()?;
     let entity_type = subscription.journal_entity_type.as_deref().unwrap_or_default();
     let mut after = None;
     loop {

@@ -8,48 +8,16 @@
 
 mod compare;
 mod journal;
+mod pages;
+mod report;
 mod streams;
 
-use std::collections::BTreeMap;
-
-use antiphon_eventstore as es;
-pub use compare::{Difference, StreamReport};
+pub use report::{Difference, Report, StreamReport};
 
 use crate::config::{Choice, Config, SinkKind, SubscriptionKind, SubscriptionSettings};
 use crate::filter::Shaping;
 use crate::run::{destination_client, source_client};
 use crate::{Error, Result};
-
-/// The result of a comparison.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// The reports by stream at the source.
-    pub streams: BTreeMap<String, StreamReport>,
-}
-
-impl Report {
-    /// True when no stream differs.
-    pub fn is_equal(&self) -> bool {
-        self.streams.values().all(StreamReport::is_equal)
-    }
-
-    /// A table for people: every stream that differs, and the totals.
-    pub fn table(&self) -> String {
-        let mut lines = Vec::new();
-        for (stream, report) in self.streams.iter().filter(|(_, report)| !report.is_equal()) {
-            lines.push(format!(
-                "{stream}: {} missing, {} extra, {} different, {} out of order",
-                report.missing, report.extra, report.different, report.out_of_order
-            ));
-            lines.extend(report.examples.iter().map(|example| format!("  {example}")));
-        }
-        let equal = self.streams.values().filter(|report| report.is_equal()).count();
-        let events: u64 = self.streams.values().map(|report| report.same).sum();
-        let count = self.streams.len();
-        lines.push(format!("{equal} of {count} streams equal, {events} events the same"));
-        lines.join("\n")
-    }
-}
 
 /// Compares the destination of a configuration with its source.
 ///
@@ -83,28 +51,4 @@ pub async fn verify(config: &Config) -> Result<Report> {
         }
     }
     Ok(report)
-}
-
-/// Largest number of events in one page of a stream.
-pub(crate) const PAGE: u64 = 500;
-
-pub(crate) async fn page(
-    client: &es::EventStoreClient,
-    stream: &str,
-    from: u64,
-) -> Result<Vec<es::RecordedEvent>> {
-    let (direction, from) = (es::Direction::Forwards, es::ReadFrom::At(from));
-    let events = match client.read_stream(stream, direction, from, PAGE, false).await {
-        Ok(events) => events.collect().await,
-        Err(failed) => Err(failed),
-    };
-    match events {
-        Ok(events) => Ok(events.into_iter().filter_map(|one| one.link.or(one.event)).collect()),
-        Err(failed)
-            if matches!(failed.kind(), es::ErrorKind::NotFound | es::ErrorKind::StreamDeleted) =>
-        {
-            Ok(Vec::new())
-        }
-        Err(failed) => Err(crate::source::error(failed)),
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use antiphon_eventstore as es;
 
-use super::PAGE;
+use super::pages::page;
 use crate::Result;
 use crate::config::{SubscriptionKind, SubscriptionSettings};
 use crate::filter::Shaping;
@@ -34,20 +34,9 @@ async fn of_stream(
     let mut streams = BTreeSet::new();
     let mut from = 0;
     loop {
-        let (direction, at) = (es::Direction::Forwards, es::ReadFrom::At(from));
-        let events = match client.read_stream(stream, direction, at, PAGE, true).await {
-            Ok(events) => events.collect().await,
-            Err(failed) => Err(failed),
-        };
-        let events = match events {
-            Ok(events) => events,
-            Err(failed) if failed.kind() == es::ErrorKind::NotFound => Vec::new(),
-            Err(failed) => return Err(error(failed)),
-        };
-        let Some(last) = events.last().and_then(es::ResolvedEvent::original) else {
-            return Ok(streams);
-        };
-        from = last.revision + 1;
+        let (events, next) = page(client, stream, from, true).await?;
+        let Some(next) = next else { return Ok(streams) };
+        from = next;
         add(&mut streams, events, shaping);
     }
 }

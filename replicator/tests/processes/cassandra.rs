@@ -164,10 +164,10 @@ async fn a_checked_configuration_names_every_problem_and_shows_no_password() {
     let (code, text) = setup.execute(&["check-config"]).await;
     assert_eq!(code, Some(1), "{text}");
     for problem in [
-        "`Settings:Journal:ContactPoints`: expected at least one `host` or `host:port`, actual none",
-        "`Settings:Journal:Keyspace`: expected a letter, then letters, digits and `_`, at most 48 in all, actual `a-b`",
+        "`Settings:Journal:ContactPoints`: expected at least one `host:port`, actual \"none\"",
+        "`Settings:Journal:Keyspace`: expected a letter, then letters, digits and `_`, at most 48 in all, actual \"a-b\"",
         "`Settings:Journal:Place`: expected the name of the place whose journal it is",
-        "`Settings:Journal:Auth:User`: expected one, because `Settings:Journal:Auth:Password` is given, actual none",
+        "`Settings:Journal:Auth`: missing field `user`",
     ] {
         assert!(text.contains(problem), "`{problem}` in:\n{text}");
     }
