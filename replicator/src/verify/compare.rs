@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use antiphon_eventstore as es;
 use uuid::Uuid;
 
-use super::pages::Pages;
+use super::pages::{Pages, Side};
 use super::report::{Difference, StreamReport};
 use crate::Result;
 use crate::event::Event;
@@ -15,8 +14,8 @@ use crate::filter::{Shaped, Shaping};
 const LOOK_AHEAD_MAX: usize = 10_000;
 
 pub(super) async fn stream(
-    source: &es::EventStoreClient,
-    destination: &es::EventStoreClient,
+    source: Side<'_>,
+    destination: Side<'_>,
     stream: &str,
     shaping: &Shaping,
 ) -> Result<StreamReport> {
@@ -30,6 +29,7 @@ pub(super) async fn stream(
             continue;
         }
         let Shaped::Event(event) = shaping.shape(&event) else { continue };
+        let event = destination.expected(event)?;
         let pages = there.get_or_insert_with(|| Pages::new(destination, &event.stream));
         if let Some(found) = passed.remove(&event.id) {
             report.add(Difference::OutOfOrder(found.revision, found.id));
@@ -45,7 +45,7 @@ pub(super) async fn stream(
                 let skipped: Vec<Event> = pages.events.drain(..place).collect();
                 passed.extend(skipped.into_iter().map(|event| (event.id, event)));
                 if let Some(found) = pages.events.pop_front() {
-                    compare(&mut report, &event, &found);
+                    compare(&mut report, destination.data(), &event, &found);
                 }
             }
         }
@@ -70,11 +70,11 @@ pub(super) async fn stream(
     Ok(report)
 }
 
-fn compare(report: &mut StreamReport, wanted: &Event, found: &Event) {
+fn compare(report: &mut StreamReport, data: &'static str, wanted: &Event, found: &Event) {
     let parts = [
         ("the type", wanted.event_type == found.event_type),
         ("the content type", wanted.is_json == found.is_json),
-        ("the data", wanted.data == found.data),
+        (data, wanted.data == found.data),
         ("the metadata", wanted.metadata == found.metadata),
     ];
     match parts.iter().find(|(_, is_same)| !is_same) {

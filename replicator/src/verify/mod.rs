@@ -12,6 +12,7 @@ mod pages;
 mod report;
 mod streams;
 
+use pages::Side;
 pub use report::{Difference, Report, StreamReport};
 
 use crate::config::{Choice, Config, SinkKind, SubscriptionKind, SubscriptionSettings};
@@ -29,7 +30,7 @@ pub async fn verify(config: &Config) -> Result<Report> {
     let is_journal = |one: &&SubscriptionSettings| one.kind == SubscriptionKind::Journal;
     let subscriptions = &config.settings.subscriptions;
     for subscription in subscriptions.iter().filter(is_journal) {
-        journal::compare(config, subscription, &shaping, &mut report).await?;
+        journal::all(config, subscription, &shaping, &mut report).await?;
     }
     if subscriptions.iter().all(|one| is_journal(&one)) {
         return Ok(report);
@@ -41,12 +42,13 @@ pub async fn verify(config: &Config) -> Result<Report> {
         )));
     }
     let (source, destination) = (source_client(config)?, destination_client(config)?);
+    let (from, to) = (Side::EventStore(&source), Side::EventStore(&destination));
     for subscription in subscriptions.iter().filter(|one| !is_journal(one)) {
         for stream in streams::of(&source, subscription, &shaping).await? {
             if report.streams.contains_key(&stream) {
                 continue;
             }
-            let compared = compare::stream(&source, &destination, &stream, &shaping).await?;
+            let compared = compare::stream(from, to, &stream, &shaping).await?;
             report.streams.insert(stream, compared);
         }
     }

@@ -71,12 +71,12 @@ async fn a_journal_moves_to_cassandra_and_back_while_it_is_written_and_the_mover
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_names_what_differs_between_journals() {
-    let server = server().await;
     let mut setup = setup();
-    let old = path(&setup, "old.sqlite");
+    let (old, new) = (path(&setup, "old.sqlite"), path(&setup, "new.sqlite"));
     let source = SqliteStores::open(&old, SqliteSettings::default()).unwrap();
     let writer = Writer::open(source.stores()).await;
-    let moved = Writer::open(open(&server).await).await;
+    let target = SqliteStores::open(&new, SqliteSettings::default()).unwrap();
+    let moved = Writer::open(target.stores()).await;
     for number in 1..=6 {
         writer.append(number).await;
     }
@@ -86,7 +86,7 @@ async fn verify_names_what_differs_between_journals() {
     }
     moved.append_as(5, 77).await;
     read_from(&mut setup, "JournalPath", &old);
-    write_to_cassandra(&mut setup, &server);
+    setup.set("Settings__Sink", "journal").set("Settings__JournalPath", &new);
 
     let (code, text) = setup.execute(&["verify"]).await;
 
