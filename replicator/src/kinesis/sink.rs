@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use antiphon_base::time::Clock;
 use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
@@ -151,7 +152,8 @@ impl Sink for KinesisSink {
     async fn write(&self, batch: &[Envelope]) -> Vec<Outcome> {
         let now = UNIX_EPOCH + Duration::from_micros(self.clock.wall().as_micros());
         let mut plan = Plan::new(batch, self.settings.clone(), now);
-        let (mut throttled, mut delay) = (0, self.retry.delay);
+        let backoff = Backoff::new(self.retry.delay, self.retry.delay_max);
+        let (mut throttled, mut waits) = (0, 0);
         loop {
             let request = plan.next_request();
             if request.is_empty() {
@@ -163,7 +165,7 @@ impl Sink for KinesisSink {
                 plan.settle(index, verdict);
             }
             if !plan.is_throttled() {
-                (throttled, delay) = (0, self.retry.delay);
+                (throttled, waits) = (0, 0);
                 continue;
             }
             throttled = if stored { 0 } else { throttled + 1 };
@@ -171,8 +173,8 @@ impl Sink for KinesisSink {
                 plan.give_up_throttled();
                 continue;
             }
-            tokio::time::sleep(delay).await;
-            delay = delay.saturating_mul(2).min(self.retry.delay_max);
+            waits += 1;
+            tokio::time::sleep(backoff.delay(waits, Jitter::NONE)).await;
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Jitter};
+
 use crate::config::kinds::{
     DAY, GIGA, HOUR, MILLISECOND, SECOND, milliseconds, number, span, span_or_never, word,
 };
@@ -180,17 +182,14 @@ impl PipelineSettings {
     /// The delay before try number `attempt + 1`: doubled per attempt up to the maximum, then
     /// shortened by up to half (`jitter` in thousandths of that half).
     pub(super) fn retry_delay_of(&self, attempt: u32, jitter: u16) -> Duration {
-        backoff(self.retry_delay, self.retry_delay_max, attempt, jitter)
+        let backoff = Backoff::new(self.retry_delay, self.retry_delay_max);
+        backoff.delay(attempt, Jitter::thousandths(jitter))
     }
 
     pub(super) fn reopen_delay_of(&self, attempt: u32, jitter: u16) -> Duration {
-        backoff(self.reopen_delay, self.reopen_delay_max, attempt, jitter)
+        let backoff = Backoff::new(self.reopen_delay, self.reopen_delay_max);
+        backoff.delay(attempt, Jitter::thousandths(jitter))
     }
-}
-
-fn backoff(first: Duration, max: Duration, attempt: u32, jitter: u16) -> Duration {
-    let doubled = first.saturating_mul(1_u32 << attempt.saturating_sub(1).min(20)).min(max);
-    doubled - doubled.saturating_mul(u32::from(jitter.min(1000))) / 2000
 }
 
 #[cfg(test)]

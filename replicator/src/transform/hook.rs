@@ -1,8 +1,8 @@
 //! The client of the hook, with a timeout, a limit of retries and a limit of concurrent requests.
 
 use std::fmt;
-use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, StatusCode, Uri, header};
@@ -42,8 +42,7 @@ pub struct Hook {
     url: Uri,
     shown: Secret,
     settings: TransformSettings,
-    retry_delay: Duration,
-    retry_delay_max: Duration,
+    backoff: Backoff,
     permits: Semaphore,
 }
 
@@ -66,8 +65,7 @@ impl Hook {
             url,
             shown,
             settings: settings.clone(),
-            retry_delay: retry.delay,
-            retry_delay_max: retry.delay_max,
+            backoff: Backoff::new(retry.delay, retry.delay_max),
             permits: Semaphore::new(concurrency),
         }))
     }
@@ -82,7 +80,6 @@ impl Hook {
                 HookFailure::Failed("the transform hook is being stopped".to_owned())
             })?;
         let body = Bytes::from(wire::request(event));
-        let mut delay = self.retry_delay;
         let mut attempt = 0;
         loop {
             let failure = match self.once(event, body.clone()).await {
@@ -94,9 +91,8 @@ impl Hook {
                 done => return done,
             };
             tracing::debug!(?failure, attempt, "the transform hook is asked again");
-            tokio::time::sleep(delay).await;
-            delay = delay.saturating_mul(2).min(self.retry_delay_max);
             attempt += 1;
+            tokio::time::sleep(self.backoff.delay(attempt, Jitter::NONE)).await;
         }
     }
 
