@@ -14,10 +14,12 @@ mod board;
 mod monitor;
 mod progress;
 mod server;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
 pub use board::Board;
-pub use monitor::{Monitor, Subscription};
+pub use monitor::Monitor;
 pub use progress::{Progress, Status, Watch};
 pub use server::HealthServer;
+pub use subscription::Subscription;
