@@ -42,6 +42,11 @@ async fn settings(place: &str) -> CassandraSettings {
 
 /// The stores of a new place.
 async fn stores() -> CassandraStores {
-    let settings = settings(&new_place()).await;
+    stores_of(&new_place()).await
+}
+
+/// The stores of a place.
+async fn stores_of(place: &str) -> CassandraStores {
+    let settings = settings(place).await;
     Box::pin(CassandraStores::open(settings)).await.expect("stores")
 }

@@ -7,7 +7,7 @@ use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Journal, WriterId};
 
 use super::super::appends::append;
-use super::{RUNS, point, stores};
+use super::{RUNS, new_place, point, stores_of};
 use crate::baseline::cassandra;
 use crate::process::runtime;
 use crate::report::Report;
@@ -20,7 +20,8 @@ pub(crate) fn replay(report: &mut Report) {
     let (mut ours, mut bare, mut rows) = (Runs::default(), Runs::default(), Runs::default());
     let events = 100_000;
     runtime().block_on(async {
-        let stores = stores().await;
+        let place = new_place();
+        let stores = stores_of(&place).await;
         let writer = WriterId::new("bench@1").expect("a name");
         stores.open_writer(&writer).await.expect("a new writer");
         let id = PersistenceId::parse("bench|e-1|A").expect("an id");
@@ -44,8 +45,7 @@ pub(crate) fn replay(report: &mut Report) {
                 }
             }
             ours.push(watch.rate(usize::try_from(TIMES * events).expect("small")));
-            let place = &stores.settings().server.place;
-            bare.push(cassandra::select_per_second(&point(), place, TIMES).await);
+            bare.push(cassandra::select_per_second(&point(), &place, TIMES).await);
             rows.push(cassandra::rows_per_second(&point(), events).await);
         }
     });
