@@ -268,13 +268,8 @@ fn run<E: EventSourced>(
         Action::Reclaimed => parts.host.reclaimed(&state.io.id),
         Action::Fenced(error) => parts.host.fenced(&state.io.id, &error),
         Action::Stopped(reason) => {
-            let why = match &reason {
-                StopReason::Drained | StopReason::Killed => "the entity is stopping".to_owned(),
-                StopReason::Fenced(why) | StopReason::Failed(why) | StopReason::NotStarted(why) => {
-                    why.clone()
-                }
-            };
-            stopped(myself, state, reason, ReplyError::NotHere(why));
+            let refusal = ReplyError::NotHere(reason.why());
+            stopped(myself, state, reason, refusal);
         }
         action @ (Action::LoadSnapshot(..)
         | Action::Replay(..)

@@ -190,6 +190,38 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     ///
     /// Without an implementation, only [`Self::snapshot_version`] is read.
     ///
+    /// ```
+    /// use antiphon_persistence::Result;
+    /// use antiphon_persistence::codec::CodecId;
+    /// use antiphon_persistence::event::Payload;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    ///
+    /// struct Account;
+    /// # impl EventSourced for Account {
+    /// #     type Command = u64;
+    /// #     type Event = u64;
+    /// #     type State = u64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &u64, cents: u64) -> Effect<Self> {
+    /// #         Effect::persist(cents)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut u64, cents: &u64) { *sum += cents; }
+    ///     fn snapshot_version(&self) -> u16 {
+    ///         2
+    ///     }
+    ///
+    ///     fn from_snapshot(&self, payload: &Payload) -> Result<u64> {
+    ///         let number: u64 = CodecId::from_stored(payload.codec)?.decode(&payload.bytes)?;
+    ///         // version 1 had euros
+    ///         Ok(if payload.version == 1 { 100 * number } else { number })
+    ///     }
+    /// # }
+    ///
+    /// let (codec, bytes) = (CodecId::Bincode, CodecId::Bincode.encode(&7_u64)?.into());
+    /// let old = Payload { codec: codec as u8, manifest: "".into(), version: 1, bytes };
+    /// assert_eq!(Account.from_snapshot(&old)?, 700);
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Corrupt` when the payload cannot be understood, from [`super::UnknownVersion`] when its
     /// version is not known.

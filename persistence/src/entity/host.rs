@@ -36,6 +36,16 @@ pub enum StopReason {
     NotStarted(String),
 }
 
+impl StopReason {
+    /// The reason in words, for the askers of commands that are not handled.
+    pub(super) fn why(&self) -> String {
+        match self {
+            Self::Drained | Self::Killed => "the entity is stopping".to_owned(),
+            Self::Fenced(why) | Self::Failed(why) | Self::NotStarted(why) => why.clone(),
+        }
+    }
+}
+
 /// The first event of another replica that an entity cannot apply here. The event waits, and later
 /// events of the same origin wait behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::away::Away;
+use super::doubted::Doubted;
 use super::failure::Failure;
 use super::inbox::Inbox;
 use super::phase::Phase;
@@ -33,7 +34,7 @@ pub struct Engine<E: EventSourced> {
     /// data.
     durable_ever: SequenceNr,
     /// The doubted replicas, which are asked before commands are taken.
-    pub(super) doubted: Vec<ReplicaId>,
+    pub(super) doubted: Doubted,
     /// An append of an earlier generation has not ended yet; recovery waits for it.
     append_outstanding: bool,
 }
@@ -65,7 +66,7 @@ impl<E: EventSourced> Engine<E> {
             stopping: false,
             goes_on: false,
             durable_ever: SequenceNr::ZERO,
-            doubted: Vec::new(),
+            doubted: Doubted::default(),
             append_outstanding: false,
         }
     }
@@ -237,55 +238,24 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// Adds doubted replicas, and asks all of them before the next command: events that were read
-    /// in doubt before a restart may not be durable.
+    /// Adds doubted replicas, and asks all of them before the next command.
     fn doubt(&mut self, now: Now, replicas: Vec<ReplicaId>, actions: &mut Vec<Action<E>>) {
-        for replica in replicas {
-            if !self.doubted.contains(&replica) {
-                self.doubted.push(replica);
-            }
-        }
+        self.doubted.add(replicas);
         if let Phase::Running(running) = &mut self.phase {
-            running.doubt(&self.shared, now, &self.doubted, actions);
+            self.doubted.ask(&self.shared, now, running, actions);
         }
     }
 
     fn vouched(&mut self, replica: &ReplicaId) {
-        self.doubted.retain(|doubted| doubted != replica);
-        if let Some(running) = self.phase.running_mut() {
+        self.doubted.vouched(replica);
+        if let Phase::Running(running) = &mut self.phase {
             running.vouched(replica);
         }
     }
 
-    /// Puts the entity in doubt, with every other replica, when one of them has events of this
-    /// replica that the journal has not. Tells the host of this, and of a fork that was found.
     fn found_behind(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
-        let Phase::Running(running) = &mut self.phase else { return };
-        if !running.found_behind(&self.shared, actions) {
-            return;
-        }
-        let shared = &self.shared;
-        tracing::debug!(id = %shared.id, "another replica has events of this one that the journal has not");
-        actions.push(Action::WentBack);
-        let others = shared.replicas.iter().filter(|one| !shared.is_own(one));
-        let others = others.cloned().collect();
-        self.doubt(now, others, actions);
-    }
-
-    /// Ends the doubt when all events that were read are durable. Refuses the commands that should
-    /// not wait.
-    fn reclaim(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
-        if self.doubted.is_empty() {
-            return;
-        }
-        let Some(running) = self.phase.running() else { return };
-        if running.is_reclaimed() {
-            self.doubted.clear();
-            return actions.push(Action::Reclaimed);
-        }
-        if let Some(why) = running.refusal(now, self.stopping) {
-            let count = self.inbox.refuse_waiting(&ReplyError::Unavailable(why));
-            EntityCounters::add(&self.shared.counters.commands_doubted, count);
+        if let Phase::Running(running) = &mut self.phase {
+            self.doubted.find_behind(&self.shared, now, running, actions);
         }
     }
 
@@ -310,9 +280,10 @@ impl<E: EventSourced> Engine<E> {
 
     /// Does everything that can be done now.
     fn drive(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
-        self.found_behind(now, actions);
-        self.reclaim(now, actions);
         let Phase::Running(running) = &mut self.phase else { return };
+        self.doubted.find_behind(&self.shared, now, running, actions);
+        let refusing = (now, self.stopping);
+        self.doubted.reclaim(&self.shared, running, refusing, &mut self.inbox, actions);
         let has_more = running.work(&self.shared, now, &mut self.inbox, actions);
         if has_more && !self.goes_on {
             self.goes_on = true;
@@ -395,12 +366,7 @@ impl<E: EventSourced> Engine<E> {
     }
 
     fn end(&mut self, reason: StopReason, actions: &mut Vec<Action<E>>) {
-        let why = match &reason {
-            StopReason::Drained | StopReason::Killed => "the entity is stopping".to_owned(),
-            StopReason::Fenced(why) | StopReason::Failed(why) | StopReason::NotStarted(why) => {
-                why.clone()
-            }
-        };
+        let why = reason.why();
         self.leave_phase(&ReplyError::Stopped(why.clone()), actions);
         // no handler has stored events of these commands, but a future may have made one of them
         self.inbox.refuse_all(&ReplyError::NotHere(why));
@@ -412,6 +378,7 @@ impl<E: EventSourced> Engine<E> {
         self.phase.check(&self.shared);
         self.inbox.check(&self.shared.settings);
         self.away.check(&self.shared.settings);
+        self.doubted.check();
         if let Some(running) = self.phase.running() {
             let (durable, ever) = (running.durable(), self.durable_ever);
             assert_eq!(durable, ever, "`{}`: what was durable stays durable", self.shared.id);

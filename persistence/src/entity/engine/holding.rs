@@ -15,12 +15,10 @@
 //! with one exception: an event that an operator skips keeps its place in the stream without its
 //! content ([`super::skipped`]), so that every replica has the same events and the same version.
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use std::collections::BTreeMap;
-use std::time::Duration;
-
 use tokio::time::Instant;
 
-use super::restarts::doubled;
 use super::shared::Shared;
 use super::{Action, Now};
 use crate::delivery::CausalDelivery;
@@ -102,7 +100,8 @@ impl Holding {
         let before =
             self.origins.get(&event.origin).filter(|held| held.event.number == event.number);
         let attempts = before.map_or(0, |held| held.attempts + 1);
-        let retry_at = now + wait(settings, attempts);
+        let backoff = Backoff::new(settings.held_retry_min, settings.held_retry_max);
+        let retry_at = now + backoff.delay(attempts + 1, Jitter::NONE);
         let is_skipped = before.is_some_and(|held| held.is_skipped);
         let is_new = !self.holds(&event.origin);
         let held = Held { event, attempts, retry_at, spoils, asked: false, is_skipped };
@@ -164,8 +163,4 @@ impl Holding {
             assert!(held.event.number > 0, "`{origin}`: event 0 is held");
         }
     }
-}
-
-fn wait(settings: &EntitySettings, attempts: u32) -> Duration {
-    doubled(settings.held_retry_min, attempts, settings.held_retry_max)
 }

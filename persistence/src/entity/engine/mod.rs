@@ -13,7 +13,8 @@
 //! parts below it only:
 //! - `core`: the transitions between the phases; `phase`: the phases; `restarts`: the waits between
 //!   them; `away`: the things that other replicas send meanwhile; `inbox`, `stash`: commands that
-//!   wait; `observe`: the view from outside;
+//!   wait; `doubted`: the replicas to ask before commands are taken; `observe`: the view from
+//!   outside;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
 //! - `commands`: commands are handled against the newest state;
@@ -44,6 +45,7 @@ mod applier;
 mod away;
 mod commands;
 mod core;
+mod doubted;
 mod doubts;
 mod failure;
 mod holding;

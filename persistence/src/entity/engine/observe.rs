@@ -37,6 +37,6 @@ impl<E: EventSourced> Engine<E> {
 
     /// The doubted replicas. The shell asks the host now and then whether they still are.
     pub fn doubts(&self) -> &[ReplicaId] {
-        &self.doubted
+        self.doubted.replicas()
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use tokio::time::Instant;
 
 use super::news::News;
-use super::restarts::doubled;
 use super::shared::Shared;
 use super::{Action, Now};
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, HeldEvent, PeerHas};
@@ -53,9 +53,9 @@ pub(super) struct Beyond {
 impl Peer {
     /// Notes that the next read gives nothing at once, and waits longer each time.
     pub(super) fn retry_later(&mut self, now: Now, settings: &EntitySettings) {
-        let wait = doubled(settings.pull_retry_min, self.attempts, settings.pull_retry_max);
-        self.retry_at = Some(now.instant + wait);
         self.attempts += 1;
+        let backoff = Backoff::new(settings.pull_retry_min, settings.pull_retry_max);
+        self.retry_at = Some(now.instant + backoff.delay(self.attempts, Jitter::NONE));
     }
 
     /// Waits until a held event is taken again. Never at once: the event may have to wait until the

@@ -29,11 +29,6 @@ impl<E: EventSourced> Phase<E> {
         if let Self::Running(running) = self { Some(running) } else { None }
     }
 
-    /// The same, to be changed.
-    pub(super) fn running_mut(&mut self) -> Option<&mut Running<E>> {
-        if let Self::Running(running) = self { Some(running) } else { None }
-    }
-
     /// The name of the phase, for messages.
     pub(super) fn name(&self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use tokio::time::Instant;
 
 use crate::entity::EntitySettings;
@@ -31,18 +32,13 @@ impl Restarts {
         if worked.is_some_and(|time| time >= settings.restart_max) {
             self.attempts = 0;
         }
-        let wait = doubled(settings.restart_min, self.attempts, settings.restart_max);
         self.attempts = self.attempts.saturating_add(1);
-        wait
+        let backoff = Backoff::new(settings.restart_min, settings.restart_max);
+        backoff.delay(self.attempts, Jitter::NONE)
     }
 
     /// The number of failures in a row.
     pub(super) fn count(&self) -> u32 {
         self.attempts
     }
-}
-
-/// `min`, doubled for each attempt, and at most `max`.
-pub(super) fn doubled(min: Duration, attempts: u32, max: Duration) -> Duration {
-    min.saturating_mul(1 << attempts.min(16)).min(max)
 }

@@ -1,5 +1,6 @@
 //! Entities as actors, on the stores in memory, under paused time.
 
+mod broken;
 mod check;
 mod faulty;
 mod readable;

@@ -3,6 +3,7 @@
 mod destructors;
 mod failure;
 mod holding;
+mod impossible;
 mod limits;
 mod log;
 mod reclaim;
