@@ -73,6 +73,8 @@ impl server_features_server::ServerFeatures for AboutService {
             method(groups, "getinfo", &kinds),
             method(groups, "replayparked", &kinds),
             method(groups, "list", &kinds),
+            // the vendor's client asks for no description of a group without it
+            method(groups, "restartsubsystem", &[]),
         ];
         let writes = ["append", "batchappend", "delete", "tombstone"];
         methods.extend(writes.map(|name| method(streams, name, &[])));

@@ -150,12 +150,29 @@ impl PersistentSubscriptions for PersistentService {
 
     async fn list(&self, request: Request<ListReq>) -> Result<Response<ListResp>, Status> {
         self.0.admit(&request).await?;
+        let options = required(request.into_inner().options, "options")?;
+        // the groups of one stream are not listed here
+        required(options.what, "list option")?;
         let records: Vec<GroupRecord> = self.0.store().groups().cloned().collect();
         let mut groups = Vec::new();
         for record in records {
             groups.push(info(&self.0, &record).await);
         }
         Ok(Response::new(ListResp { groups }))
+    }
+
+    /// Drops all consumers, and restarts the groups at their checkpoints.
+    async fn restart_subsystem(
+        &self,
+        request: Request<wire::Empty>,
+    ) -> Result<Response<wire::Empty>, Status> {
+        self.0.admit(&request).await?;
+        let records: Vec<GroupRecord> = self.0.store().groups().cloned().collect();
+        for record in &records {
+            self.0.drop_group(&record.key()).await;
+        }
+        self.0.start_groups();
+        Ok(Response::new(wire::Empty {}))
     }
 }
 
