@@ -20,17 +20,23 @@ const CORES: &[(&str, &str)] = &[
     ("persistence/src/entity/engine/core.rs", "an entity: commands, events, output commit"),
     ("replicator/src/pipeline/core.rs", "read, write and record of a replication"),
     ("replicator/testserver/src/group/core.rs", "a persistent subscription of the test server"),
-    ("runtime/src/failure_detector/core.rs", "which peers are suspected"),
-    ("runtime/src/gate/link/core.rs", "a link: handshake, credit, order, loss"),
+    ("runtime/src/failure_detector/core.rs", "which nodes are suspected"),
+    ("runtime/src/gate/link/core.rs", "a link: batches, credit, order, losses"),
     ("runtime/src/lease/core.rs", "who holds a lease, and until when"),
     ("runtime/src/membership/core.rs", "which node is a member, and which is dead"),
-    ("runtime/src/node/reach.rs", "when a place counts as cut off"),
+    ("runtime/src/node/driver/core.rs", "membership, probes and lease of a node as one whole"),
+    ("runtime/src/node/namesake/core.rs", "when the name of a node is free"),
+    ("runtime/src/node/reach/core.rs", "when a place counts as cut off"),
     ("sharding/src/coordinator/core.rs", "the homes of shards, and their moves"),
     ("sharding/src/region/readiness.rs", "when a region is ready"),
+    ("sharding/src/region/relay.rs", "which node relays to a home without a link"),
     ("sharding/src/region/route.rs", "where a command goes"),
-    ("sharding/src/replication/journal_loop.rs", "which changes of a peer are read when"),
+    (
+        "sharding/src/replication/journal_loop.rs",
+        "which changes of another place are read, and when",
+    ),
     ("sharding/src/replication/way.rs", "when a way of direct replication is open"),
-    ("sharding/src/shard/lifecycle.rs", "which entities of a shard run"),
+    ("sharding/src/shard/core.rs", "which entities of a shard run"),
 ];
 
 /// Words that bring I/O, time, randomness or an order by hash into a core.
