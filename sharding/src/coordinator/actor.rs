@@ -46,7 +46,7 @@ pub(crate) struct CoordinatorHandle {
 }
 
 impl CoordinatorHandle {
-    pub(crate) fn start(parts: CoordinatorParts) -> crate::registry::Result<Self> {
+    pub(crate) fn start(parts: CoordinatorParts) -> antiphon_base::Result<Self> {
         let node = parts.node.clone();
         let tick_interval = parts.tick_interval;
         let (actor, _) =

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use antiphon_runtime::NodeId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ShardId;
+use crate::wire::bounded;
+
+/// Most homes of shards in one message.
+const HOMES_MAX: usize = 65_536;
 
 /// The age of a map of homes, ordered by the lease's token, then by the changes under that token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,6 +47,10 @@ pub struct Homes {
     /// Age of the map.
     pub version: HomesVersion,
     /// Home of each shard.
-    #[serde(deserialize_with = "crate::wire::bounded::homes")]
+    #[serde(deserialize_with = "read_homes")]
     pub homes: BTreeMap<ShardId, Home>,
+}
+
+fn read_homes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<ShardId, Home>, D::Error> {
+    bounded::map(from, HOMES_MAX, "the homes of at most 65536 shards")
 }

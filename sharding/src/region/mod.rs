@@ -21,6 +21,7 @@ mod doubts;
 mod following;
 mod host;
 mod local;
+mod port;
 mod readiness;
 mod relay;
 mod remote;
@@ -30,7 +31,6 @@ mod shared;
 mod slot;
 mod ways;
 
-pub(crate) use doubts::FeedWitness;
 pub(crate) use host::Host;
 pub use route::{Effect, Input, Route, RouteSettings};
 pub(crate) use shared::{Envelope, Region, RegionParts};

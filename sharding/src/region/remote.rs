@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::shared::{Envelope, Region};
 use crate::error::reply_error;
-use crate::wire::{Answers, COMMANDS, Completions, REPLIES_MAX, WireCommand, complete, hops};
+use crate::wire::{Answers, COMMANDS, Completions, REPLIES_MAX, WireCommand, hops};
 
 impl<E: EventSourced> Region<E>
 where
@@ -82,7 +82,7 @@ where
             // the application's own code reads an answer, and a command that comes back: the task
             // of the link does not wait for it
             Ok(answers) => {
-                task::spawn("remote answer", async move { complete(&completions, answers) });
+                task::spawn("remote answer", async move { completions.complete(answers) });
             }
             // nothing was done there: the command is handled here, or goes to the new home
             Err(error @ (AskError::NotHere(_) | AskError::NotConnected(_))) => {

@@ -19,8 +19,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Effect, HeldRecords, Input, JournalLoop, LoopSettings};
-use crate::region::FeedWitness;
+use super::{Effect, FeedWitness, HeldRecords, Input, JournalLoop, LoopSettings};
 
 /// Tells an entity the events that the peer replica has.
 type Tell = Box<dyn Fn(&ReplicaId, Change) + Send + Sync>;

@@ -13,11 +13,13 @@ mod follower;
 mod held;
 mod journal_loop;
 mod way;
+mod witness;
 
 pub(crate) use follower::{Follower, FollowerParts};
 pub(crate) use held::HeldRecords;
 pub use journal_loop::{Effect, Input, JournalLoop, LoopSettings};
 pub use way::{Connection, Effect as WayEffect, Input as WayInput, Way};
+pub(crate) use witness::FeedWitness;
 
 #[cfg(test)]
 mod tests;

@@ -3,18 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use antiphon_persistence::event::StoredEvent;
-use serde::Deserializer;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
-
-use crate::ShardId;
-use crate::coordinator::Home;
+use serde::{Deserialize, Deserializer};
 
 /// Most events in one message; more events are sent in several messages.
 pub(crate) const EVENTS_MAX: usize = 1024;
-/// Most homes of shards in one message.
-const HOMES_MAX: usize = 65_536;
 
 /// Reads at most [`EVENTS_MAX`] events.
 pub(crate) fn events<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StoredEvent>, D::Error> {
@@ -42,32 +38,43 @@ pub(crate) fn events<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StoredEve
     from.deserialize_seq(Events)
 }
 
-/// Reads the homes of at most 65,536 shards.
-pub(crate) fn homes<'de, D: Deserializer<'de>>(
+/// Reads a map of at most `max` entries; `expected` names such a map.
+pub(crate) fn map<'de, D, K, V>(
     from: D,
-) -> Result<BTreeMap<ShardId, Home>, D::Error> {
-    struct Homes;
+    max: usize,
+    expected: &'static str,
+) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    struct Entries<K, V> {
+        max: usize,
+        expected: &'static str,
+        read: PhantomData<(K, V)>,
+    }
 
-    impl<'de> Visitor<'de> for Homes {
-        type Value = BTreeMap<ShardId, Home>;
+    impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for Entries<K, V> {
+        type Value = BTreeMap<K, V>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "the homes of at most {HOMES_MAX} shards")
+            f.write_str(self.expected)
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
-            let mut homes = BTreeMap::new();
-            while let Some((shard, home)) = from.next_entry()? {
-                if homes.len() == HOMES_MAX {
-                    return Err(A::Error::invalid_length(HOMES_MAX + 1, &self));
+            let mut entries = BTreeMap::new();
+            while let Some((key, value)) = from.next_entry()? {
+                if entries.len() == self.max {
+                    return Err(A::Error::invalid_length(self.max + 1, &self));
                 }
-                homes.insert(shard, home);
+                entries.insert(key, value);
             }
-            Ok(homes)
+            Ok(entries)
         }
     }
 
-    from.deserialize_map(Homes)
+    from.deserialize_map(Entries { max, expected, read: PhantomData })
 }
 
 #[cfg(test)]
@@ -108,5 +115,17 @@ mod tests {
         assert_eq!(read(EVENTS_MAX).unwrap(), EVENTS_MAX);
         let error = read(EVENTS_MAX + 1).unwrap_err().to_string();
         assert!(error.contains("at most 1024 events"), "{error}");
+    }
+    #[test]
+    fn a_map_of_more_entries_than_allowed_is_refused() {
+        let read = |count: u8| {
+            let entries: BTreeMap<u8, u8> = (0..count).map(|key| (key, key)).collect();
+            let text = serde_json::to_string(&entries).unwrap();
+            let mut from = serde_json::Deserializer::from_str(&text);
+            map::<_, u8, u8>(&mut from, 2, "at most 2 bytes")
+        };
+        assert_eq!(read(2).unwrap().len(), 2);
+        let error = read(3).unwrap_err().to_string();
+        assert!(error.contains("at most 2 bytes"), "{error}");
     }
 }

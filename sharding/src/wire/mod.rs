@@ -1,13 +1,16 @@
 //! The messages between nodes about shards.
 
+mod answer;
+mod answers;
 pub(crate) mod bounded;
 mod command;
 mod completions;
 mod control;
 pub(crate) mod hops;
 
+pub(crate) use answers::Answers;
 use antiphon_runtime::ServiceId;
-pub(crate) use command::{Answers, REPLIES_MAX, WireCommand, complete};
+pub(crate) use command::{REPLIES_MAX, WireCommand};
 pub(crate) use completions::Completions;
 pub(crate) use control::{HomesAnswer, ReachAnswer, Wire};
 
