@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::coordinator::{CoordinatorHandle, CoordinatorParts, CoordinatorSettings};
 use crate::entity_ref::CommandPort;
 use crate::provider::{ReplicatedEntityProvider, ReplicationMode};
-use crate::region::{Envelope, Host, Region, RegionParts};
+use crate::region::{Envelope, Host, Layout, Region, RegionParts};
 use crate::registry::Registry;
 use crate::round_trip::as_between_nodes;
 use crate::{EntityRef, RoutingPolicy, ShardId, shapes};
@@ -35,7 +35,7 @@ where
     E::Command: Serialize + DeserializeOwned,
 {
     fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize> {
-        Self::index(self, replica, entity)
+        self.parts().layout.index(replica, entity)
     }
 
     fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
@@ -44,7 +44,7 @@ where
             // the thread may have no runtime, or one of the application's that ends early: the
             // tasks that start here are the node's
             let _entered = node.runtime().enter();
-            self.send_to(index, Envelope { entity, command, hops: 0, claim });
+            self.routing().send_to(index, Envelope { entity, command, hops: 0, claim });
         }
     }
 
@@ -86,14 +86,11 @@ where
             Some(replica) => shapes::compare(node, &provider, replica).await?,
             None => None,
         };
-        let region = Region::new(RegionParts {
-            node: node.clone(),
-            entity_type: provider.entity_type.clone(),
-            replicas: replicas.clone().into(),
-            places,
-            settings: provider.settings.clone(),
-            coordinator,
-        });
+        let count = u16::try_from(shard_count).expect("checked above");
+        let entity_type = provider.entity_type.clone();
+        let layout = Layout::new(entity_type, replicas.clone().into(), places, count);
+        let parts = RegionParts::new(node.clone(), layout, provider.settings.clone());
+        let region = Region::new(parts, coordinator);
         let mut entities = entities(&region, &provider, replicas)?;
         entities = match shapes {
             Some(shapes) => entities.with_shapes(shapes),
@@ -109,7 +106,7 @@ where
 
     /// All replicas of the type, sorted.
     pub fn replicas(&self) -> &[ReplicaId] {
-        &self.region.parts().replicas
+        self.region.parts().layout.replicas()
     }
 
     /// Returns one reference for each replica of an entity.
@@ -135,16 +132,17 @@ where
         entity_id: impl AsRef<str>,
         replica: &ReplicaId,
     ) -> Result<EntityRef<E::Command>> {
-        let parts = self.region.parts();
-        if parts.replicas.binary_search(replica).is_err() {
+        let layout = &self.region.parts().layout;
+        if !layout.is_replica(replica) {
             return Err(Error::rejected(format!(
                 "replica `{replica}` of `{}`: expected one of {:?}",
-                parts.entity_type,
-                parts.replicas.iter().map(ReplicaId::as_str).collect::<Vec<_>>()
+                layout.entity_type(),
+                layout.replicas().iter().map(ReplicaId::as_str).collect::<Vec<_>>()
             )));
         }
-        let id = ReplicationId::new(&parts.entity_type, entity_id, replica.clone())?;
-        Ok(EntityRef::new(id, self.region.clone(), parts.settings.ask_timeout))
+        let id = ReplicationId::new(layout.entity_type(), entity_id, replica.clone())?;
+        let ask_timeout = self.region.parts().settings.ask_timeout;
+        Ok(EntityRef::new(id, self.region.clone(), ask_timeout))
     }
 
     /// Returns the reference of the replica that a policy chooses.
@@ -156,37 +154,34 @@ where
         entity_id: impl AsRef<str>,
         policy: &RoutingPolicy,
     ) -> Result<EntityRef<E::Command>> {
-        let parts = self.region.parts();
-        let place = parts.node.place();
-        let nearest = parts.replicas.iter().find(|replica| *parts.places[*replica] == *place);
-        let is_reachable = |replica: &ReplicaId| {
-            self.region
-                .home_of(replica, entity_id.as_ref())
-                .is_some_and(|home| self.region.reaches(&home))
-        };
-        let replica = policy.choose(&parts.replicas, nearest, is_reachable);
+        let (layout, place) = (&self.region.parts().layout, self.region.parts().node.place());
+        let is_near = |replica: &&ReplicaId| **layout.place_of(replica) == *place;
+        let nearest = layout.replicas().iter().find(is_near);
+        let is_reachable =
+            |replica: &ReplicaId| self.region.routing().reaches(replica, entity_id.as_ref());
+        let replica = policy.choose(layout.replicas(), nearest, is_reachable);
         self.entity_ref_for(&entity_id, replica)
     }
 
     /// Returns true once every shard of this place had a home that this node knows. Returns false
     /// again while a shard has been without a home for longer than `homeless_grace`.
     pub fn is_ready(&self) -> bool {
-        self.region.ready().is_ok()
+        self.region.status().ready().is_ok()
     }
 
     /// The shards that live on this node.
     pub fn hosted_shards(&self) -> Vec<ShardId> {
-        self.region.hosted()
+        self.region.status().hosted()
     }
 
     /// Number of entities at work on this node.
     pub fn entity_count(&self) -> usize {
-        self.region.entity_count()
+        self.region.status().entity_count()
     }
 
     /// Value of one of the `EntityCounters` on this node; zero when no counter has that name.
     pub fn counter(&self, name: &str) -> u64 {
-        self.region.counter(name)
+        self.region.status().counter(name)
     }
 }
 
@@ -249,7 +244,7 @@ where
     let node = &region.parts().node;
     let peers = replicas
         .iter()
-        .map(|replica| (replica.clone(), region.stores_of(replica).journal))
+        .map(|replica| (replica.clone(), region.parts().stores_of(replica).journal))
         .collect();
     let factory = provider.factory.clone();
     let parts = EntityParts {

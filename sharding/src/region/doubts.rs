@@ -1,24 +1,22 @@
 //! Finds the entities that may miss own events which another place has, because the journal of this
 //! place may have gone back.
 //!
-//! A place is in doubt about a peer place since a session (`antiphon_runtime::node::Continuity`). A
-//! shard is sure of that peer when it has followed the peer's feed to its end since then: all
-//! events of this place that the peer had are here now. Until then each entity asks the peer before
-//! its first command, and is sure afterwards.
+//! A place is in doubt about another place since a session
+//! (`antiphon_runtime::node::Continuity`). A shard is sure of the other place when it has followed
+//! that place's feed to its end since then: all events of this place that the other one had are
+//! here now. Until then each entity asks the other place before its first command, and is sure
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_runtime::node::{Doubt, DoubtKind};
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::shared::Region;
+use super::parts::RegionParts;
 use crate::replication::FeedWitness;
 
 /// Most entities whose state of asking is remembered. At this number all are forgotten, and ask
@@ -74,47 +72,56 @@ impl EntityBook {
     }
 }
 
-/// Knowledge of a region about doubts.
-#[derive(Default)]
-pub(super) struct DoubtBook {
+/// The doubts of a region.
+pub(super) struct Doubts {
+    parts: Arc<RegionParts>,
     feeds: Mutex<BTreeMap<(usize, ReplicaId), Arc<FeedWitness>>>,
     entities: EntityBook,
     went_back: AtomicU64,
 }
 
-impl<E: EventSourced> Region<E>
-where
-    E::Command: Serialize + DeserializeOwned,
-{
+impl Doubts {
+    pub(super) fn new(parts: Arc<RegionParts>) -> Self {
+        Self {
+            parts,
+            feeds: Mutex::default(),
+            entities: EntityBook::default(),
+            went_back: AtomicU64::default(),
+        }
+    }
+
     /// Creates the witness of one journal loop of a shard.
-    pub(super) fn feed_witness(&self, index: usize, peer: &ReplicaId) -> Arc<FeedWitness> {
-        let node = self.parts.node.clone();
-        let feed = Arc::new(FeedWitness::new(node, self.parts.places[peer].clone()));
-        let mut feeds = self.doubts.feeds.lock();
-        feeds.insert((index, peer.clone()), feed.clone());
+    pub(super) fn witness(&self, index: usize, other: &ReplicaId) -> Arc<FeedWitness> {
+        let place = self.parts.layout.place_of(other).clone();
+        let feed = Arc::new(FeedWitness::new(self.parts.node.clone(), place));
+        self.feeds.lock().insert((index, other.clone()), feed.clone());
         feed
+    }
+
+    fn index(&self, id: &ReplicationId) -> Option<usize> {
+        self.parts.layout.index(id.replica_id(), id.entity_id())
     }
 
     /// The replicas that an entity has to ask. Takes no lock of a shard, since the caller holds one
     /// while it starts an entity.
-    pub(super) fn doubts(&self, id: &ReplicationId) -> Vec<ReplicaId> {
+    pub(super) fn of(&self, id: &ReplicationId) -> Vec<ReplicaId> {
         let continuity = self.parts.node.continuity().borrow().clone();
-        let Some(index) = self.index(id.replica_id(), id.entity_id()) else { return Vec::new() };
+        let Some(index) = self.index(id) else { return Vec::new() };
         let mut doubted = Vec::new();
-        for replica in self.parts.replicas.iter().filter(|replica| *replica != id.replica_id()) {
-            let place = &self.parts.places[replica];
+        for replica in self.parts.layout.others(id.replica_id()) {
+            let place = self.parts.layout.place_of(replica);
             if **place == *self.parts.node.place() {
                 continue;
             }
             if let Some(doubt) = continuity.doubt(place)
                 && !self.is_shard_sure_of(index, id.entity_id(), replica, doubt)
-                && !self.doubts.entities.is_sure(index, id.entity_id(), doubt)
+                && !self.entities.is_sure(index, id.entity_id(), doubt)
             {
                 doubted.push(replica.clone());
             }
         }
         if !doubted.is_empty() {
-            self.doubts.entities.asks(index, id.entity_id(), continuity.session());
+            self.entities.asks(index, id.entity_id(), continuity.session());
         }
         doubted
     }
@@ -123,48 +130,49 @@ where
         &self,
         index: usize,
         entity: &Arc<str>,
-        peer: &ReplicaId,
+        other: &ReplicaId,
         doubt: Doubt,
     ) -> bool {
-        let feeds = self.doubts.feeds.lock();
-        let feed = feeds.get(&(index, peer.clone()));
+        let feeds = self.feeds.lock();
+        let feed = feeds.get(&(index, other.clone()));
         feed.is_some_and(|feed| feed.is_sure(doubt) && !feed.is_held(entity))
     }
 
     /// Notes that the entity has asked all doubted replicas, and has the events that they had.
     pub(super) fn reclaimed(&self, id: &ReplicationId) {
-        if let Some(index) = self.index(id.replica_id(), id.entity_id()) {
-            self.doubts.entities.reclaimed(index, id.entity_id());
+        if let Some(index) = self.index(id) {
+            self.entities.reclaimed(index, id.entity_id());
         }
     }
 
     /// Notes that another place has own events of the entity that the journal lacks.
     pub(super) fn went_back(&self, id: &ReplicationId) {
-        let count = self.doubts.went_back.fetch_add(1, Ordering::Relaxed) + 1;
+        let count = self.went_back.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             tracing::error!(%id, count, "another place has events of this entity that the journal has lost: they are taken back");
         }
-        if self.doubts(id).is_empty() {
+        if self.of(id).is_empty() {
             self.parts.node.suspect_journal();
         }
     }
 
-    /// Number of shards here that are not sure yet, for each peer place.
-    fn unsure(&self) -> BTreeMap<Arc<str>, usize> {
+    /// Number of shards here that are not sure yet, for each other place. `is_hosting` tells
+    /// whether the shard of a slot is here.
+    fn unsure(&self, is_hosting: impl Fn(usize) -> bool) -> BTreeMap<Arc<str>, usize> {
         let continuity = self.parts.node.continuity().borrow().clone();
         let mut found = Vec::new();
         {
-            let feeds = self.doubts.feeds.lock();
-            for ((index, peer), feed) in &*feeds {
-                let place = &self.parts.places[peer];
+            let feeds = self.feeds.lock();
+            for ((index, other), feed) in &*feeds {
+                let place = self.parts.layout.place_of(other);
                 if continuity.doubt(place).is_some_and(|doubt| !feed.is_sure(doubt)) {
                     found.push((*index, place.clone()));
                 }
             }
         }
-        // the lock of a shard is not taken under the lock of the book: the start of an entity takes
-        // them in the other order
-        found.retain(|(index, _)| self.slot(*index).route.is_hosting());
+        // the lock of a shard is not taken under the lock of the feeds: the start of an entity
+        // takes them in the other order
+        found.retain(|(index, _)| is_hosting(*index));
         let mut unsure: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (_, place) in found {
             *unsure.entry(place).or_default() += 1;
@@ -173,20 +181,20 @@ where
     }
 
     /// For `/cluster`.
-    pub(crate) fn doubts_json(&self) -> Value {
+    pub(super) fn json(&self, is_hosting: impl Fn(usize) -> bool) -> Value {
         json!({
-            "shards_in_doubt": self.unsure(),
-            "entities_that_had_lost_events": self.doubts.went_back.load(Ordering::Relaxed),
+            "shards_in_doubt": self.unsure(is_hosting),
+            "entities_that_had_lost_events": self.went_back.load(Ordering::Relaxed),
         })
     }
 
     /// Returns an error while a shard waits for a place that cannot be asked, or for the end of a
     /// restore.
-    pub(crate) fn ready_to_write(&self) -> Result<(), String> {
+    pub(super) fn ready_to_write(&self, is_hosting: impl Fn(usize) -> bool) -> Result<(), String> {
         let continuity = self.parts.node.continuity().borrow().clone();
-        for (place, count) in self.unsure() {
+        for (place, count) in self.unsure(is_hosting) {
             let Some(doubt) = continuity.doubt(&place) else { continue };
-            let entity_type = &self.parts.entity_type;
+            let entity_type = self.parts.layout.entity_type();
             if doubt.kind == Some(DoubtKind::WentBack) {
                 return Err(format!(
                     "the journal went back: {count} shards of `{entity_type}` are asking place `{place}` for own events"

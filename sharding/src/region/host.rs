@@ -6,16 +6,15 @@ use antiphon_base::Error;
 use antiphon_base::time::Timestamp;
 use antiphon_persistence::entity::{EntityHost, EventSourced, ForkedEntity, HeldEvent, StopReason};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
-use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_runtime::{Node, NodeId, SendError};
+use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
+use antiphon_runtime::Node;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::shared::Region;
+use super::assembly::Region;
 use crate::forks::Forks;
+use crate::replication::RunningLoop;
 use crate::shard::Input;
-use crate::wire::bounded::EVENTS_MAX;
-use crate::wire::{SHARDING, Wire};
 
 /// The region as its entities see it.
 pub(crate) struct Host<E: EventSourced> {
@@ -33,7 +32,7 @@ where
 
     fn published(&self, id: &ReplicationId, events: &[StoredEvent]) {
         if let Some(region) = self.region.upgrade() {
-            region.publish(id, events);
+            region.direct.publish(id, events);
         }
     }
 
@@ -42,23 +41,23 @@ where
         let now = self.node.clock().wall().as_micros();
         for time in times {
             let micros = now.saturating_sub(time.as_micros());
-            region.metrics.latency.observe(micros as f64 / 1e6);
+            region.parts.metrics.latency.observe(micros as f64 / 1e6);
         }
     }
 
     fn doubts(&self, id: &ReplicationId) -> Vec<ReplicaId> {
-        self.region.upgrade().map_or_else(Vec::new, |region| region.doubts(id))
+        self.region.upgrade().map_or_else(Vec::new, |region| region.doubts.of(id))
     }
 
     fn reclaimed(&self, id: &ReplicationId) {
         if let Some(region) = self.region.upgrade() {
-            region.reclaimed(id);
+            region.doubts.reclaimed(id);
         }
     }
 
     fn went_back(&self, id: &ReplicationId) {
         if let Some(region) = self.region.upgrade() {
-            region.went_back(id);
+            region.doubts.went_back(id);
         }
     }
 
@@ -67,40 +66,38 @@ where
     }
 
     fn caught_up(&self, id: &ReplicationId, replica: &ReplicaId, highest: SequenceNr) {
-        if let Some(region) = self.region.upgrade() {
-            region.entity_caught_up(id, replica, highest);
-        }
+        self.with_loop(id, replica, |running, of_other| running.caught_up(of_other, highest));
     }
 
     fn held(&self, id: &ReplicationId, replica: &ReplicaId, highest: SequenceNr, held: &HeldEvent) {
-        if let Some(region) = self.region.upgrade() {
-            region.entity_held(id, replica, highest, held);
-        }
+        self.with_loop(id, replica, |running, of_other| running.held(of_other, highest, held));
     }
 
     fn passivate(&self, id: &ReplicationId) -> bool {
         let Some(region) = self.region.upgrade() else { return false };
-        region.entity_input(id, Input::Passivate(id.entity_id().clone()));
+        if let Some(index) = region.parts.layout.index(id.replica_id(), id.entity_id()) {
+            let mut slot = region.routing.slots().lock(index);
+            let input = Input::Passivate(id.entity_id().clone());
+            region.routing.step_shard(index, &mut slot, input);
+        }
         true
     }
 
     fn stopped(&self, id: &ReplicationId, reason: StopReason) {
-        let Some(region) = self.region.upgrade() else { return };
         let failed = match reason {
             StopReason::Failed(why) => {
                 tracing::error!(%id, %why, "entity failed");
+                self.cannot(id, &why);
                 Some(why)
             }
             StopReason::NotStarted(why) => {
-                region.entity_cannot(id, &why);
+                self.cannot(id, &why);
                 None
             }
             StopReason::Drained | StopReason::Killed | StopReason::Fenced(_) => None,
         };
-        if let Some(why) = &failed {
-            region.entity_cannot(id, why);
-        }
-        region.entity_stopped(id, failed);
+        let Some(region) = self.region.upgrade() else { return };
+        region.routing.entity_stopped(id, failed);
     }
 
     fn fenced(&self, id: &ReplicationId, error: &Error) {
@@ -108,52 +105,33 @@ where
     }
 }
 
-impl<E: EventSourced> Region<E>
+impl<E: EventSourced> Host<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// Sends durable events to the other replicas. Events that cannot be sent are dropped and
-    /// counted: the journal loop brings them.
-    fn publish(&self, id: &ReplicationId, events: &[StoredEvent]) {
-        if !self.parts.settings.event_publishing {
-            return;
-        }
-        for replica in self.parts.replicas.iter().filter(|replica| *replica != id.replica_id()) {
-            let Some(index) = self.index(replica, id.entity_id()) else { continue };
-            let outcome = match self.home_of(replica, id.entity_id()) {
-                None => {
-                    self.way_used(index, false);
-                    "no_home"
-                }
-                Some(node) if node == *self.parts.node.id() => {
-                    self.replicated(replica, id.entity_id().clone(), events.to_vec());
-                    "local"
-                }
-                Some(node) => {
-                    let sent = self.replicate(&node, replica, id, events);
-                    self.way_used(index, sent.is_ok());
-                    sent.map_or_else(|error| error.reason(), |()| "sent")
-                }
-            };
-            self.metrics.direct.with_label_values(&[&self.parts.entity_type, outcome]).inc();
+    /// Tells the journal loop that reads the feed of the replica `other` for the entity's shard.
+    /// The id that is told is the entity's stream there.
+    fn with_loop(
+        &self,
+        id: &ReplicationId,
+        other: &ReplicaId,
+        tell: impl FnOnce(&RunningLoop, PersistenceId),
+    ) {
+        let Some(region) = self.region.upgrade() else { return };
+        let index = region.parts.layout.index(id.replica_id(), id.entity_id());
+        let Some(index) = index else { return };
+        let slot = region.routing.slots().lock(index);
+        if let Some(running) = slot.shard.as_ref().and_then(|shard| shard.loop_of(other)) {
+            tell(running, id.with_replica(other.clone()).persistence_id());
         }
     }
 
-    fn replicate(
-        &self,
-        to: &NodeId,
-        replica: &ReplicaId,
-        id: &ReplicationId,
-        events: &[StoredEvent],
-    ) -> Result<(), SendError> {
-        events.chunks(EVENTS_MAX).try_for_each(|events| {
-            let message = Wire::Replicate {
-                entity_type: self.parts.entity_type.clone(),
-                entity_id: id.entity_id().clone(),
-                replica: replica.clone(),
-                events: events.to_vec(),
-            };
-            self.parts.node.gate().tell(to, SHARDING, message.encode())
-        })
+    /// Notes that the entity is gone because it cannot start or go on: no journal loop waits for
+    /// it.
+    fn cannot(&self, id: &ReplicationId, why: &str) {
+        let Some(region) = self.region.upgrade() else { return };
+        for other in region.parts.layout.others(id.replica_id()) {
+            self.with_loop(id, other, |running, of_other| running.cannot(of_other, why));
+        }
     }
 }

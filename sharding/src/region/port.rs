@@ -6,59 +6,63 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::shared::Region;
+use super::assembly::Region;
 use crate::coordinator::Input;
 use crate::registry::RegionPort;
-use crate::wire::{Wire, WireCommand};
+use crate::wire::{HomesAnswer, Wire, WireCommand};
 
 impl<E: EventSourced> RegionPort for Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
     fn command(&self, command: WireCommand, responder: Option<Responder>) {
-        self.receive(command, responder);
+        self.incoming.receive(command, responder);
     }
 
     fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>) {
         match message {
             // a place without replicas would be remembered for ever
-            Wire::Homes { place, homes, .. } if self.has_place(&place) => {
-                self.homes(&place, &homes);
+            Wire::Homes { place, homes, .. } if self.parts.layout.has_place(&place) => {
+                self.homes.take(&place, &homes);
             }
-            Wire::Homes { .. } => self.refused("unknown_place"),
+            Wire::Homes { .. } => self.parts.metrics.count("unknown_place"),
             Wire::AskHomes { known, is_host, .. } => {
-                if let Some(responder) = responder {
-                    self.coordinator_asked(from, known, is_host, responder);
+                let Some(responder) = responder else { return };
+                match &self.coordinator {
+                    Some(coordinator) => coordinator.ask(from, known, is_host, responder),
+                    None => responder.reply(HomesAnswer::NotCoordinator.encode()),
                 }
             }
             Wire::ShardStopped { shard, id, .. } => {
-                self.coordinator_told(Input::ShardStopped(shard, id));
+                if let Some(coordinator) = &self.coordinator {
+                    coordinator.input(Input::ShardStopped(shard, id));
+                }
             }
             Wire::Replicate { entity_id, replica, events, .. } => {
-                self.replicated(&replica, entity_id, events);
+                self.direct.arrived(&replica, entity_id, events);
             }
-            Wire::WayOpened { shard, peer, .. } => self.way_opened(&shard, &peer),
+            Wire::WayOpened { shard, from, .. } => self.routing.ways().opened(&shard, &from),
             Wire::AskReach { node, .. } => {
                 if let Some(responder) = responder {
-                    self.reach_asked(&node, responder);
+                    self.relays.asked(&node, responder);
                 }
             }
         }
     }
 
     fn json(&self) -> Value {
-        Self::json(self)
+        self.status.json()
     }
 
     fn ready(&self) -> Result<(), String> {
-        Self::ready(self)
+        self.status.ready()
     }
 
     fn doubts_json(&self) -> Value {
-        Self::doubts_json(self)
+        self.doubts.json(|index| self.routing.slots().is_hosting(index))
     }
 
     fn ready_to_write(&self) -> Result<(), String> {
-        Self::ready_to_write(self)
+        self.doubts.ready_to_write(|index| self.routing.slots().is_hosting(index))
     }
 }

@@ -1,4 +1,4 @@
-//! Finds a relay for each home to which this node is not connected.
+//! Finds a relay for each home to which this node is not connected. A pure core.
 //!
 //! ```text
 //!   connected <---- the link is back ----+
@@ -12,18 +12,34 @@
 //! A command goes to a relay only after the relay has said that it is connected to the home. Until
 //! then the command waits, as without relays. The relay hands the command to the home itself, or
 //! says that nothing was done (`wire::hops`).
+//!
+//! Invariant: the relay to a home is another node than the home.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use antiphon_persistence::entity::EventSourced;
-use antiphon_runtime::{MemberState, NodeId};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use antiphon_runtime::NodeId;
 use tokio::time::Instant;
 
-use super::shared::Region;
-use crate::wire::{ReachAnswer, SHARDING, Wire};
+/// A fact for the relays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Input {
+    /// The homes that cannot be reached now and are not dead.
+    Look(BTreeSet<NodeId>),
+    /// The members' answer about a home: the node that is connected to it, if one is.
+    Found(NodeId, Option<NodeId>),
+    /// The relay (second) could not pass on a command to the home (first).
+    Lost(NodeId, NodeId),
+}
+
+/// A request of the relays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Ask other members about the home; answered by `Found`.
+    Ask(NodeId),
+    /// The home has a relay now: the commands that wait for it can go.
+    Go(NodeId),
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -39,136 +55,64 @@ pub(super) struct Relays {
 }
 
 impl Relays {
+    /// Without homes. Each home is asked about once in each `interval`.
     pub(super) fn new(interval: Duration) -> Self {
         Self { interval, homes: BTreeMap::new() }
     }
 
-    /// Takes the homes that cannot be reached now. Returns the homes to ask about: new homes, and
-    /// each home again after `interval`.
-    fn look(&mut self, now: Instant, unreachable: BTreeSet<NodeId>) -> Vec<NodeId> {
+    /// The relay to a home, if one is known.
+    pub(super) fn via(&self, home: &NodeId) -> Option<&NodeId> {
+        self.homes.get(home)?.via.as_ref()
+    }
+
+    /// Advances the relays by one input.
+    pub(super) fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        let effects = match input {
+            Input::Look(unreachable) => self.look(now, unreachable),
+            Input::Found(home, via) => self.found(home, via),
+            Input::Lost(home, relay) => self.lost(&home, &relay),
+        };
+        self.check();
+        effects
+    }
+
+    fn look(&mut self, now: Instant, unreachable: BTreeSet<NodeId>) -> Vec<Effect> {
         self.homes.retain(|home, _| unreachable.contains(home));
-        let mut due = Vec::new();
+        let mut effects = Vec::new();
         for home in unreachable {
             match self.homes.get_mut(&home) {
-                Some(entry) if now < entry.asked_at + self.interval => {}
-                Some(entry) => {
-                    entry.asked_at = now;
-                    due.push(home);
-                }
+                Some(entry) if now < entry.asked_at + self.interval => continue,
+                Some(entry) => entry.asked_at = now,
                 None => {
                     self.homes.insert(home.clone(), Entry { asked_at: now, via: None });
-                    due.push(home);
                 }
             }
+            effects.push(Effect::Ask(home));
         }
-        due
+        effects
     }
 
-    /// Takes the members' answer about a home. Returns true when there is a relay now and was none
-    /// before.
-    fn found(&mut self, home: &NodeId, via: Option<NodeId>) -> bool {
-        let Some(entry) = self.homes.get_mut(home) else { return false };
+    fn found(&mut self, home: NodeId, via: Option<NodeId>) -> Vec<Effect> {
+        // a late answer: the home can be reached again, or is dead
+        let Some(entry) = self.homes.get_mut(&home) else { return Vec::new() };
         let is_new = entry.via.is_none() && via.is_some();
         entry.via = via;
-        is_new
+        if is_new { vec![Effect::Go(home)] } else { Vec::new() }
     }
 
-    /// Forgets a relay that could not pass a command on.
-    fn lost(&mut self, home: &NodeId, relay: &NodeId) {
+    fn lost(&mut self, home: &NodeId, relay: &NodeId) -> Vec<Effect> {
         if let Some(entry) = self.homes.get_mut(home)
             && entry.via.as_ref() == Some(relay)
         {
             entry.via = None;
         }
+        Vec::new()
     }
 
-    fn via(&self, home: &NodeId) -> Option<&NodeId> {
-        self.homes.get(home)?.via.as_ref()
-    }
-}
-
-impl<E: EventSourced> Region<E>
-where
-    E::Command: Serialize + DeserializeOwned,
-{
-    /// The relay to a home to which this node is not connected; `None` when this node is not
-    /// connected to a relay either.
-    pub(super) fn relay_to(&self, home: &NodeId) -> Option<NodeId> {
-        let via = self.relays().via(home).cloned();
-        via.filter(|relay| self.parts.node.gate().is_connected(relay))
-    }
-
-    pub(super) fn relay_lost(&self, home: &NodeId, relay: &NodeId) {
-        self.relays().lost(home, relay);
-    }
-
-    /// Asks other members about the homes that cannot be reached and are not dead.
-    pub(super) fn look_for_relays(&self) {
-        let gate = self.parts.node.gate();
-        let members = self.parts.node.members().borrow().clone();
-        let remotes = (0..self.slots.len()).filter_map(|i| self.slot(i).route.remote().cloned());
-        let unreachable: BTreeSet<NodeId> = remotes
-            .filter(|home| !gate.is_connected(home))
-            .filter(|home| members.get(home).is_some_and(|m| m.state != MemberState::Dead))
-            .collect();
-        let due = self.relays().look(self.parts.node.clock().now(), unreachable);
-        for home in due {
-            let me = self.parts.node.id();
-            let mut candidates: Vec<(bool, NodeId)> = members
-                .all()
-                .filter(|member| member.state != MemberState::Dead)
-                .filter(|member| member.id != home && member.id != *me)
-                .filter(|member| gate.is_connected(&member.id))
-                // a node of the home's own place is most likely connected to it
-                .map(|member| {
-                    let same = members.get(&home).is_some_and(|home| home.place == member.place);
-                    (!same, member.id.clone())
-                })
-                .collect();
-            candidates.sort();
-            candidates.truncate(self.parts.settings.relay_candidates_max);
-            self.ask_relays(home, candidates.into_iter().map(|(_, id)| id).collect());
+    fn check(&self) {
+        for (home, entry) in &self.homes {
+            assert!(entry.via.as_ref() != Some(home), "`{home}` is the relay to itself");
         }
-    }
-
-    fn ask_relays(&self, home: NodeId, candidates: Vec<NodeId>) {
-        let entity_type = self.parts.entity_type.clone();
-        let message = Wire::AskReach { entity_type, node: home.clone() }.encode();
-        let timeout = self.parts.settings.relay_interval;
-        let gate = self.parts.node.gate();
-        let asked: Vec<_> = candidates
-            .into_iter()
-            .map(|node| (gate.ask(&node, SHARDING, message.clone(), timeout), node))
-            .collect();
-        let region = self.this.clone();
-        self.parts.node.spawn("ask relays", async move {
-            let mut via = None;
-            for (answer, node) in asked {
-                let answer = answer.await.ok().map(|answer| ReachAnswer::decode(&answer));
-                if matches!(answer, Some(Ok(ReachAnswer::Connected))) {
-                    via = Some(node);
-                    break;
-                }
-            }
-            let Some(region) = region.upgrade() else { return };
-            let relay = via.clone();
-            let is_new = region.relays().found(&home, via);
-            if is_new {
-                tracing::info!(%home, ?relay, "commands go through another node");
-                (0..region.slots.len()).for_each(|index| region.tick_route(index));
-            }
-        });
-    }
-
-    /// Answers whether this node is connected to another one.
-    pub(crate) fn reach_asked(&self, node: &NodeId, responder: antiphon_runtime::Responder) {
-        let is_connected = self.parts.node.gate().is_connected(node);
-        let answer = if is_connected { ReachAnswer::Connected } else { ReachAnswer::NotConnected };
-        responder.reply(answer.encode());
-    }
-
-    fn relays(&self) -> parking_lot::MutexGuard<'_, Relays> {
-        self.relays.lock()
     }
 }
 
@@ -184,35 +128,52 @@ mod tests {
         NodeId::new(name, 1).unwrap()
     }
 
-    fn homes(names: &[&str]) -> BTreeSet<NodeId> {
-        names.iter().map(|name| id(name)).collect()
+    fn look(names: &[&str]) -> Input {
+        Input::Look(names.iter().map(|name| id(name)).collect())
+    }
+
+    fn found(via: Option<&str>) -> Input {
+        Input::Found(id("b"), via.map(id))
+    }
+
+    fn ask(name: &str) -> Effect {
+        Effect::Ask(id(name))
     }
 
     #[test]
     fn a_home_without_a_connection_is_asked_about_once_each_interval() {
         let (mut relays, t0) = (Relays::new(INTERVAL), SystemClock.now());
-        assert_eq!(relays.look(t0, homes(&["b"])), [id("b")]);
-        assert_eq!(relays.look(t0, homes(&["b", "c"])), [id("c")]);
-        assert_eq!(relays.look(t0 + INTERVAL, homes(&["b", "c"])), [id("b"), id("c")]);
+        assert_eq!(relays.step(t0, look(&["b"])), [ask("b")]);
+        assert_eq!(relays.step(t0, look(&["b", "c"])), [ask("c")]);
+        assert_eq!(relays.step(t0 + INTERVAL, look(&["b", "c"])), [ask("b"), ask("c")]);
         assert_eq!(relays.via(&id("b")), None);
     }
 
     #[test]
     fn a_relay_is_used_until_it_fails_or_the_link_is_back() {
         let (mut relays, t0) = (Relays::new(INTERVAL), SystemClock.now());
-        relays.look(t0, homes(&["b"]));
-        assert!(relays.found(&id("b"), Some(id("r"))), "what waits can go");
-        assert!(!relays.found(&id("b"), Some(id("r"))));
+        relays.step(t0, look(&["b"]));
+        let go = [Effect::Go(id("b"))];
+        assert_eq!(relays.step(t0, found(Some("r"))), go, "what waits can go");
+        assert_eq!(relays.step(t0, found(Some("r"))), []);
         assert_eq!(relays.via(&id("b")), Some(&id("r")));
-        relays.lost(&id("b"), &id("other"));
+        relays.step(t0, Input::Lost(id("b"), id("other")));
         assert_eq!(relays.via(&id("b")), Some(&id("r")));
-        relays.lost(&id("b"), &id("r"));
+        relays.step(t0, Input::Lost(id("b"), id("r")));
         assert_eq!(relays.via(&id("b")), None);
 
-        relays.found(&id("b"), Some(id("r")));
-        assert_eq!(relays.look(t0, homes(&[])), []);
+        relays.step(t0, found(Some("r")));
+        assert_eq!(relays.step(t0, look(&[])), []);
         assert_eq!(relays.via(&id("b")), None);
-        assert!(!relays.found(&id("b"), Some(id("r"))), "a late answer");
+        assert_eq!(relays.step(t0, found(Some("r"))), [], "a late answer");
         assert!(relays.homes.is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "is the relay to itself")]
+    fn a_home_that_is_its_own_relay_is_a_bug() {
+        let (mut relays, t0) = (Relays::new(INTERVAL), SystemClock.now());
+        relays.step(t0, look(&["b"]));
+        relays.step(t0, found(Some("b")));
     }
 }

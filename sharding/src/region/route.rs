@@ -11,8 +11,12 @@
 //! `At(me)` while the shard drains comes from a newer coordinator, which knows nothing of the move:
 //! the shard starts anew when it has drained.
 //!
-//! Invariants: a command ends in exactly one `Local`, `Remote` or `Refuse`, unless `take_where`
-//! takes it out; commands that wait go before later commands; at most `waiting_max` commands wait.
+//! A command that arrives takes the path [`Route::send`], which allocates nothing: most commands are
+//! for an active entity of a shard that lives here. All other facts take [`Route::step`].
+//!
+//! Invariants: a command ends in exactly one `Local`, `LocalIfActive`, `Remote` or refusal, unless
+//! `take_where` takes it out; commands that wait go before later commands; at most
+//! `shard_buffer_max` commands wait; a fenced node hosts nothing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,16 +30,32 @@ use crate::coordinator::{Home, MoveId};
 #[derive(Debug, Clone)]
 pub struct RouteSettings {
     /// Most commands that wait for a home.
-    pub waiting_max: usize,
+    pub shard_buffer_max: usize,
     /// Longest time that a command waits.
-    pub waiting_timeout: Duration,
+    pub home_timeout: Duration,
+}
+
+/// The connection to the home of the shard, direct or through a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Commands can go there now.
+    Reached,
+    /// Commands have to wait.
+    Unreached,
+}
+
+/// The work that is put aside for the shard at this node (`slot`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backlog {
+    /// More can be put aside.
+    Low,
+    /// Only an active entity, for which nothing is put aside, may get a command.
+    High,
 }
 
 /// A fact for the route.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Input<T> {
-    /// A command, and whether the home of the shard can be reached now.
-    Send(T, bool),
+pub enum Input {
     /// The home that the coordinator names; `None`: the shard has no home.
     Home(Option<Home>),
     /// The shard that had to stop here has stopped.
@@ -45,8 +65,8 @@ pub enum Input<T> {
     StopHere,
     /// The node must not host anything any more.
     Fenced,
-    /// Time has passed; the flag says whether the home can be reached now.
-    Tick(bool),
+    /// Time has passed; whether the home can be reached now.
+    Tick(Reach),
 }
 
 /// A request of the route.
@@ -54,9 +74,11 @@ pub enum Input<T> {
 pub enum Effect<T> {
     /// Handle the command here.
     Local(T),
+    /// Handle the command here if its entity is active; else refuse it as in `RefuseFull`.
+    LocalIfActive(T),
     /// Send the command to the node.
     Remote(NodeId, T),
-    /// Refuse the command: too many wait.
+    /// Refuse the command: too many wait, or too much work is put aside.
     RefuseFull(T),
     /// Refuse the command: no home was found in time.
     RefuseNotHere(T),
@@ -113,12 +135,6 @@ impl<T> Route<T> {
         if let Target::Remote(node) = &self.target { Some(node) } else { None }
     }
 
-    /// Returns true when a command would be handled here at once: the shard lives here, and no
-    /// other command waits.
-    pub fn passes(&self) -> bool {
-        self.target == Target::Here && self.waiting.is_empty()
-    }
-
     /// Returns whether the shard lives here and takes commands.
     pub fn is_here(&self) -> bool {
         self.target == Target::Here
@@ -146,13 +162,46 @@ impl<T> Route<T> {
         over.into_iter().map(|(_, message)| message).collect()
     }
 
+    /// Takes a command that arrives, and returns its way; `None`: the command waits. `reach` is
+    /// asked only when the home is another node.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        message: T,
+        backlog: Backlog,
+        reach: impl FnOnce(&NodeId) -> Reach,
+    ) -> Option<Effect<T>> {
+        let is_first = self.waiting.is_empty();
+        if is_first && self.target == Target::Here {
+            return Some(match backlog {
+                Backlog::Low => Effect::Local(message),
+                Backlog::High => Effect::LocalIfActive(message),
+            });
+        }
+        if backlog == Backlog::High {
+            return Some(Effect::RefuseFull(message));
+        }
+        if let Target::Remote(node) = &self.target
+            && is_first
+            && reach(node) == Reach::Reached
+        {
+            return Some(Effect::Remote(node.clone(), message));
+        }
+        if self.is_fenced {
+            return Some(Effect::RefuseNotHere(message));
+        }
+        if self.waiting.len() >= self.settings.shard_buffer_max {
+            return Some(Effect::RefuseFull(message));
+        }
+        self.waiting.push_back((now, message));
+        self.check();
+        None
+    }
+
     /// Advances the route by one input.
-    pub fn step(&mut self, now: Instant, input: Input<T>) -> Vec<Effect<T>> {
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect<T>> {
         let mut effects = Vec::new();
         match input {
-            Input::Send(message, is_reachable) => {
-                self.send(now, message, is_reachable, &mut effects);
-            }
             Input::Home(home) => self.home(home, &mut effects),
             Input::Drained => self.drained(&mut effects),
             Input::StopHere => {
@@ -166,29 +215,10 @@ impl<T> Route<T> {
                 self.kill(&mut effects);
                 self.refuse_all(&mut effects);
             }
-            Input::Tick(is_reachable) => self.tick(now, is_reachable, &mut effects),
+            Input::Tick(reach) => self.tick(now, reach, &mut effects),
         }
         self.check();
         effects
-    }
-
-    fn send(&mut self, now: Instant, message: T, is_reachable: bool, effects: &mut Vec<Effect<T>>) {
-        if self.waiting.is_empty() {
-            match &self.target {
-                Target::Here => return effects.push(Effect::Local(message)),
-                Target::Remote(node) if is_reachable => {
-                    return effects.push(Effect::Remote(node.clone(), message));
-                }
-                Target::Remote(_) | Target::Nowhere | Target::Draining(_) => {}
-            }
-        }
-        if self.is_fenced {
-            effects.push(Effect::RefuseNotHere(message));
-        } else if self.waiting.len() >= self.settings.waiting_max {
-            effects.push(Effect::RefuseFull(message));
-        } else {
-            self.waiting.push_back((now, message));
-        }
     }
 
     fn home(&mut self, home: Option<Home>, effects: &mut Vec<Effect<T>>) {
@@ -256,12 +286,12 @@ impl<T> Route<T> {
         }
     }
 
-    fn tick(&mut self, now: Instant, is_reachable: bool, effects: &mut Vec<Effect<T>>) {
-        if is_reachable || self.target == Target::Here {
+    fn tick(&mut self, now: Instant, reach: Reach, effects: &mut Vec<Effect<T>>) {
+        if reach == Reach::Reached || self.target == Target::Here {
             self.flush(effects);
         }
         while let Some((since, _)) = self.waiting.front() {
-            if now.duration_since(*since) < self.settings.waiting_timeout {
+            if now.duration_since(*since) < self.settings.home_timeout {
                 break;
             }
             let (_, message) = self.waiting.pop_front().expect("just seen");
@@ -287,12 +317,19 @@ impl<T> Route<T> {
         effects.extend(self.waiting.drain(..).map(|(_, message)| Effect::RefuseNotHere(message)));
     }
 
+    /// Panics when an invariant is broken.
     fn check(&self) {
-        debug_assert!(self.waiting.len() <= self.settings.waiting_max, "too many wait");
-        debug_assert!(!(self.is_fenced && self.is_hosting()), "a fenced node hosts a shard");
-        debug_assert!(
+        assert!(self.waiting.len() <= self.settings.shard_buffer_max, "too many commands wait");
+        assert!(!(self.is_fenced && self.is_hosting()), "a fenced node hosts a shard");
+        assert!(!(self.is_fenced && !self.waiting.is_empty()), "a fenced node lets commands wait");
+        assert!(
             !self.begins_anew || matches!(self.target, Target::Draining(Some(_))),
             "only a shard that drains begins anew"
+        );
+        assert!(
+            self.report.is_none() || self.target == Target::Nowhere,
+            "a shard is reported as stopped and has a home: {:?}",
+            self.target
         );
     }
 }

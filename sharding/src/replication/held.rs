@@ -1,7 +1,7 @@
-//! The durable records of entities that hold back: a coordination table for each shard and peer
+//! The durable records of entities that hold back: a coordination table for each shard and other
 //! replica, in the place of the shard.
 //!
-//! The key is the stream of the peer. The value is the number up to which the entity should have
+//! The key is the entity's stream at the other replica. The value is the number up to which the entity should have
 //! events. A record is changed by its version, so that a late write of an old home of the shard
 //! never undoes a record of the new home.
 
@@ -10,14 +10,22 @@ use std::sync::Arc;
 
 use antiphon_base::{Error, Result};
 use antiphon_persistence::event::SequenceNr;
-use antiphon_persistence::identity::PersistenceId;
+use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{CasOutcome, Coordination, Row};
 use bytes::Bytes;
 
-/// The records of one shard and peer.
+use crate::ShardId;
+
+/// The records of one shard and one other replica.
 pub(crate) struct HeldRecords {
-    pub(crate) coordination: Arc<dyn Coordination>,
-    pub(crate) table: String,
+    coordination: Arc<dyn Coordination>,
+    table: String,
+}
+
+/// The name of the coordination table in which a shard records the entities that hold back events
+/// of the replica `other`.
+pub fn held_table(entity_type: &str, shard: &ShardId, other: &ReplicaId) -> String {
+    format!("held {entity_type}/{shard} {other}")
 }
 
 fn read(row: &Row) -> Option<SequenceNr> {
@@ -30,6 +38,16 @@ fn value(highest: SequenceNr) -> Bytes {
 }
 
 impl HeldRecords {
+    /// The records of a shard about the replica `other`, in the store of the shard's place.
+    pub(crate) fn new(
+        coordination: Arc<dyn Coordination>,
+        entity_type: &str,
+        shard: &ShardId,
+        other: &ReplicaId,
+    ) -> Self {
+        Self { coordination, table: held_table(entity_type, shard, other) }
+    }
+
     /// Reads all records.
     pub(crate) async fn load(&self) -> Result<BTreeMap<PersistenceId, SequenceNr>> {
         let table = self.coordination.scan(&self.table).await?;
@@ -95,7 +113,9 @@ mod tests {
     #[tokio::test]
     async fn a_record_grows_and_is_deleted_only_by_who_knows_all_of_it() {
         let coordination = MemoryStores::new().stores().coordination;
-        let records = HeldRecords { coordination, table: "held t/A-0 B".into() };
+        let shard = ShardId { replica: ReplicaId::new("A").unwrap(), number: 0 };
+        let records = HeldRecords::new(coordination, "t", &shard, &ReplicaId::new("B").unwrap());
+        assert_eq!(records.table, "held t/A/0 B", "operators and later versions read it");
         let id = PersistenceId::parse("t|a|B").unwrap();
         let nr = SequenceNr::new;
         records.record(&id, nr(3)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Follows the change feed of one peer replica for the entities of one shard.
+//! Follows the change feed of one other replica for the entities of one shard.
 //!
 //! ```text
 //!   Loading --offset--> Resting --time--> Reading --changes--> Waiting -- all answered --> Reading
@@ -6,15 +6,15 @@
 //!                          +---- nothing ----+                    +-- not in time: told again
 //! ```
 //!
-//! An entity *holds back* when it cannot apply an event of the peer, when it cannot start, or when
-//! it was told `tells_max` times and did not answer. A durable record says so, with the number up
-//! to which the entity should have events. Then the position moves on without the entity, so that
-//! the other entities do not wait. Entities that hold back are told again from time to time, and
-//! all of them after a start, so that they start and try again. When such an entity has caught up,
-//! its record is deleted.
+//! An entity *holds back* when it cannot apply an event of the other replica, when it cannot start,
+//! or when it was told `loop_tells_max` times and did not answer. A durable record says so, with
+//! the number up to which the entity should have events. Then the position moves on without the
+//! entity, so that the other entities do not wait. Entities that hold back are told again from time
+//! to time, and all of them after a start, so that they start and try again. When such an entity
+//! has caught up, its record is deleted.
 //!
 //! The way of direct replication to this shard may open after events were lost on it (`WayOpened`).
-//! Then the next read is due now, at most once in each `wake_interval`.
+//! Then the next read is due now, at most once in each `loop_wake_interval`.
 //!
 //! Invariants: the position moves only over changes that the entities have durably or for which a
 //! record of holding back is stored, or to the end of an empty page; at most one page of entities
@@ -35,24 +35,24 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 pub struct LoopSettings {
     /// Time between two reads.
-    pub interval: Duration,
+    pub loop_interval: Duration,
     /// Longest time between two reads while nothing changes.
-    pub interval_max: Duration,
+    pub loop_interval_max: Duration,
     /// Time after which an entity that has not answered is told again.
-    pub retell: Duration,
+    pub loop_retell: Duration,
     /// Number of times that an entity is told and awaited. Then the entity is told once more, and
     /// the loop goes on without it, as if it held back.
-    pub tells_max: usize,
+    pub loop_tells_max: usize,
     /// Time after which an entity that holds back is told again.
     pub held_retell: Duration,
     /// Most entities that hold back. At the limit, the position stands still until an entity has
     /// caught up.
-    pub held_max: usize,
+    pub held_entities_max: usize,
     /// Most entities that hold back and are told at the same time; the next ones follow after
-    /// `interval`.
-    pub held_tells_max: usize,
+    /// `loop_interval`.
+    pub loop_changes_max: usize,
     /// Shortest time between the beginnings of two reads when the second is due to `WayOpened`.
-    pub wake_interval: Duration,
+    pub loop_wake_interval: Duration,
     /// Wait before the first read, so that the shards of a node do not all read at the same time.
     pub first_wait: Duration,
 }
@@ -66,15 +66,15 @@ pub enum Input {
     Loaded(Option<(Offset, BTreeMap<PersistenceId, SequenceNr>)>),
     /// A page of the feed; `None` when it could not be read.
     Page(Option<ChangesPage>),
-    /// The entity has all events of the peer up to this number.
+    /// The entity has all events of the other replica up to this number.
     CaughtUp(PersistenceId, SequenceNr),
-    /// The entity cannot have the events of the peer up to this number for now.
+    /// The entity cannot have the events of the other replica up to this number for now.
     Held(PersistenceId, SequenceNr),
     /// The entity cannot start, or cannot go on: the loop goes on without it, as if it held back.
     Cannot(PersistenceId),
     /// The record of an entity that holds back is stored.
     Recorded(PersistenceId, SequenceNr),
-    /// The peer may have events that direct replication lost: the next read is due now.
+    /// The other replica may have events that direct replication lost: the next read is due now.
     WayOpened,
     /// Time has passed.
     Tick,
@@ -118,7 +118,7 @@ enum State {
     },
 }
 
-/// The loop of one shard and one peer.
+/// The loop of one shard and one other replica.
 #[derive(Debug)]
 pub struct JournalLoop {
     settings: LoopSettings,
@@ -150,7 +150,7 @@ struct Held {
 impl JournalLoop {
     /// A loop that has not begun.
     pub fn new(now: Instant, settings: LoopSettings) -> Self {
-        let wait = settings.interval;
+        let wait = settings.loop_interval;
         Self {
             settings,
             position: Offset::start(),
@@ -200,10 +200,10 @@ impl JournalLoop {
     /// Time of the next tick that the loop needs; `None` while it waits for a page.
     pub fn due(&self) -> Option<Instant> {
         let due = match &self.state {
-            State::Loading { asked_at } => return Some(*asked_at + self.settings.interval),
+            State::Loading { asked_at } => return Some(*asked_at + self.settings.loop_interval),
             State::Resting { until } => Some(*until),
             State::Reading => None,
-            State::Waiting { told_at, .. } => Some(*told_at + self.settings.retell),
+            State::Waiting { told_at, .. } => Some(*told_at + self.settings.loop_retell),
         };
         if self.held.is_empty() {
             return due;
@@ -213,7 +213,7 @@ impl JournalLoop {
 
     /// Advances the loop by one input.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Effect> {
-        match input {
+        let effects = match input {
             Input::Start => {
                 self.state = State::Loading { asked_at: now };
                 vec![Effect::Load]
@@ -240,7 +240,28 @@ impl JournalLoop {
                 effects.extend(self.tick(now));
                 effects
             }
+        };
+        self.check();
+        effects
+    }
+
+    /// Panics when an invariant is broken.
+    fn check(&self) {
+        match &self.state {
+            State::Waiting { left, .. } => {
+                assert!(!left.is_empty(), "the loop waits for no entity");
+                assert!(!self.at_end, "the end of the feed is said while entities are behind");
+            }
+            State::Reading => assert!(self.read_began_at.is_some(), "a read has no beginning"),
+            State::Loading { .. } | State::Resting { .. } => {}
         }
+    }
+
+    /// Moves the position to the end of a page, of whose entities `behind` are still awaited.
+    fn advance(&mut self, through: Offset, more: bool, behind: usize) {
+        assert_eq!(behind, 0, "the position would move over changes that entities lack");
+        self.position = through;
+        self.at_end = !more;
     }
 
     fn loaded(
@@ -270,7 +291,7 @@ impl JournalLoop {
         }
         let after = self.held_told.take().map_or(Bound::Unbounded, Bound::Excluded);
         let mut next = self.held.range((after, Bound::Unbounded));
-        let told: Vec<_> = next.by_ref().take(self.settings.held_tells_max).collect();
+        let told: Vec<_> = next.by_ref().take(self.settings.loop_changes_max).collect();
         let tell = |(id, held): &(&PersistenceId, &Held)| {
             let seen = VersionVector::new();
             Effect::Tell(Change { persistence_id: (*id).clone(), highest: held.highest, seen })
@@ -279,14 +300,15 @@ impl JournalLoop {
         let is_round_over = next.next().is_none();
         let last = told.last().map(|(id, _)| (*id).clone());
         self.held_told = if is_round_over { None } else { last };
-        let wait = if is_round_over { self.settings.held_retell } else { self.settings.interval };
+        let wait =
+            if is_round_over { self.settings.held_retell } else { self.settings.loop_interval };
         self.held_due = now + wait;
         effects
     }
 
     /// Notes that an entity holds back. A number that is recorded already is not recorded again.
     fn hold(&mut self, now: Instant, id: PersistenceId, highest: SequenceNr) -> Vec<Effect> {
-        if !self.held.contains_key(&id) && self.held.len() >= self.settings.held_max {
+        if !self.held.contains_key(&id) && self.held.len() >= self.settings.held_entities_max {
             return Vec::new();
         }
         if self.held.is_empty() {
@@ -321,13 +343,13 @@ impl JournalLoop {
     }
 
     fn way_opened(&mut self, now: Instant) -> Vec<Effect> {
-        self.wait = self.settings.interval;
+        self.wait = self.settings.loop_interval;
         let State::Resting { until } = &mut self.state else {
             // the read under way may have begun before the events were there
             self.is_woken = true;
             return Vec::new();
         };
-        let earliest = self.read_began_at.map_or(now, |at| at + self.settings.wake_interval);
+        let earliest = self.read_began_at.map_or(now, |at| at + self.settings.loop_wake_interval);
         *until = (*until).min(earliest.max(now));
         self.tick(now)
     }
@@ -340,17 +362,14 @@ impl JournalLoop {
     }
 
     fn page(&mut self, now: Instant, page: Option<ChangesPage>) -> Vec<Effect> {
-        if !matches!(self.state, State::Reading) {
-            return Vec::new();
-        }
+        assert!(matches!(self.state, State::Reading), "a page that was not read for: {page:?}");
         self.at_end = false;
         let Some(page) = page else {
             return self.rest(now, true);
         };
         self.last_read = Some(now);
         if page.changes.is_empty() {
-            self.position = page.through.clone();
-            self.at_end = !page.more;
+            self.advance(page.through.clone(), page.more, page.changes.len());
             if page.more {
                 return vec![self.read(now)];
             }
@@ -375,14 +394,13 @@ impl JournalLoop {
         if !left.is_empty() {
             return Vec::new();
         }
-        self.position = page.through.clone();
-        let more = page.more;
-        self.at_end = !more;
+        let (through, more, behind) = (page.through.clone(), page.more, left.len());
+        self.advance(through, more, behind);
         let mut effects = vec![Effect::Save(self.position.clone())];
         if more {
             effects.push(self.read(now));
         } else {
-            self.wait = self.settings.interval;
+            self.wait = self.settings.loop_interval;
             effects.extend(self.rest(now, false));
         }
         effects
@@ -394,24 +412,24 @@ impl JournalLoop {
             return self.way_opened(now);
         }
         if slower {
-            self.wait = (self.wait * 2).min(self.settings.interval_max);
+            self.wait = (self.wait * 2).min(self.settings.loop_interval_max);
         }
         Vec::new()
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Effect> {
         match &mut self.state {
-            State::Loading { asked_at } if now >= *asked_at + self.settings.interval => {
+            State::Loading { asked_at } if now >= *asked_at + self.settings.loop_interval => {
                 *asked_at = now;
                 vec![Effect::Load]
             }
             State::Resting { until } if now >= *until => vec![self.read(now)],
             State::Waiting { left, told_at, tells, .. }
-                if now >= *told_at + self.settings.retell =>
+                if now >= *told_at + self.settings.loop_retell =>
             {
                 *told_at = now;
                 *tells = tells.saturating_add(1);
-                let is_late = *tells > self.settings.tells_max;
+                let is_late = *tells > self.settings.loop_tells_max;
                 let left: Vec<Change> = left.values().cloned().collect();
                 let mut effects: Vec<_> = left.iter().cloned().map(Effect::Tell).collect();
                 for change in left.into_iter().filter(|_| is_late) {

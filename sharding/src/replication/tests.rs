@@ -27,15 +27,15 @@ fn page(changes: &[(&str, u64)], through: &str, more: bool) -> Input {
 
 fn started() -> (JournalLoop, Instant) {
     let settings = LoopSettings {
-        interval: Duration::from_secs(3),
-        interval_max: Duration::from_secs(12),
-        retell: Duration::from_secs(10),
-        wake_interval: Duration::from_millis(100),
+        loop_interval: Duration::from_secs(3),
+        loop_interval_max: Duration::from_secs(12),
+        loop_retell: Duration::from_secs(10),
+        loop_wake_interval: Duration::from_millis(100),
         first_wait: Duration::ZERO,
-        tells_max: 2,
+        loop_tells_max: 2,
         held_retell: Duration::from_secs(60),
-        held_max: 2,
-        held_tells_max: 1,
+        held_entities_max: 2,
+        loop_changes_max: 1,
     };
     let t0 = SystemClock.now();
     let mut journal_loop = JournalLoop::new(t0, settings);

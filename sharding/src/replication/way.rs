@@ -1,4 +1,4 @@
-//! Notices when direct replication to one shard of a peer replica may have lost events, and tells
+//! Notices when direct replication to one shard of another replica may have lost events, and tells
 //! its home to read this replica's feed as soon as the way is open.
 //!
 //! Direct replication never sends twice. Events that found no home, a full queue or a broken link
@@ -9,11 +9,11 @@
 //!            sent                       another home or connection, dropped
 //!   quiet ----------> used ----------------------------------------------------> missed
 //!     ^                |                                                           |
-//!     +----------------+-------- connected, `interval` since the last: Tell -------+
+//!     +----------------+-------- connected, loop_wake_interval since the last: Tell -------+
 //! ```
 //!
 //! Invariant: after an event that may not have arrived, the home is told once it can be reached, at
-//! most once in each `interval`, however often the link flaps.
+//! most once in each `loop_wake_interval`, however often the link flaps.
 
 use std::time::Duration;
 
@@ -52,10 +52,10 @@ pub enum Effect {
     Tell(NodeId),
 }
 
-/// The way of direct replication to one shard of a peer replica.
+/// The way of direct replication to one shard of another replica.
 #[derive(Debug)]
 pub struct Way {
-    interval: Duration,
+    loop_wake_interval: Duration,
     connection: Option<Connection>,
     /// True when events were sent over this connection, and may be lost with it.
     is_used: bool,
@@ -64,14 +64,16 @@ pub struct Way {
 }
 
 impl Way {
-    /// A way on which nothing was sent. `interval` is the shortest time between two signals.
-    pub fn new(interval: Duration) -> Self {
-        Self { interval, connection: None, is_used: false, missed: false, told_at: None }
+    /// A way on which nothing was sent. `loop_wake_interval` is the shortest time between two
+    /// signals.
+    pub fn new(loop_wake_interval: Duration) -> Self {
+        let (connection, told_at) = (None, None);
+        Self { loop_wake_interval, connection, is_used: false, missed: false, told_at }
     }
 
     /// Advances the way by one input.
     pub fn step(&mut self, now: Instant, input: Input) -> Option<Effect> {
-        match input {
+        let effect = match input {
             Input::Sent => {
                 self.is_used = true;
                 // the connection that the events went over is not known
@@ -83,7 +85,17 @@ impl Way {
                 None
             }
             Input::Look(connection) => self.look(now, connection),
-        }
+        };
+        self.check();
+        effect
+    }
+
+    /// Panics when an invariant is broken.
+    fn check(&self) {
+        assert!(
+            !self.is_used || self.connection.is_some() || self.missed,
+            "events were sent over an unknown connection, and their loss would not be noticed"
+        );
     }
 
     fn look(&mut self, now: Instant, connection: Option<Connection>) -> Option<Effect> {
@@ -92,7 +104,7 @@ impl Way {
             self.connection = connection;
         }
         let node = self.connection.as_ref()?.node.clone();
-        let is_early = self.told_at.is_some_and(|at| now < at + self.interval);
+        let is_early = self.told_at.is_some_and(|at| now < at + self.loop_wake_interval);
         if !self.missed || is_early {
             return None;
         }
@@ -160,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_home_of_the_source_tells_the_peers() {
+    fn a_new_home_of_the_writer_tells_the_other_replicas() {
         let (mut way, t0) = way();
         way.step(t0, look("b", 1));
         way.step(t0, Input::Began);

@@ -1,8 +1,11 @@
 //! A shard: the entities of a range of slices, on the node that is its home.
 
-mod lifecycle;
+mod core;
+mod entities;
+mod eviction;
 
-pub use lifecycle::{Effect, Input, Lifecycle, LifecycleSettings, Pressure};
+pub use self::core::{Effect, Input, Lifecycle, LifecycleSettings, Use};
+pub use self::eviction::Pressure;
 
 #[cfg(test)]
 mod tests;

@@ -6,16 +6,16 @@ use std::time::Duration;
 use antiphon_base::time::{Clock, SystemClock};
 use tokio::time::Instant;
 
-use super::{Effect, Input, Lifecycle, LifecycleSettings, Pressure};
+use super::{Effect, Input, Lifecycle, LifecycleSettings, Pressure, Use};
 
 fn shard() -> (Lifecycle<u32>, Instant) {
     let settings = LifecycleSettings {
-        buffer_max: 2,
+        entity_buffer_max: 2,
         stop_timeout: Duration::from_secs(10),
         restart_min: Duration::from_secs(1),
         restart_max: Duration::from_secs(3),
         passivate_after: Duration::from_secs(60),
-        entities_max: 2,
+        shard_entities_max: 2,
     };
     (Lifecycle::new(settings), SystemClock.now())
 }
@@ -25,7 +25,7 @@ fn id(name: &str) -> Arc<str> {
 }
 
 fn deliver(name: &str, message: u32) -> Input<u32> {
-    Input::Deliver { entity: id(name), message, is_use: true }
+    Input::Deliver { entity: id(name), message, by: Use::Command }
 }
 
 fn forward(name: &str, message: u32) -> Effect<u32> {
@@ -41,17 +41,17 @@ fn a_message_during_passivation_restarts_the_entity() {
     assert_eq!(shard.step(t1, Input::Tick), [Effect::Stop(id("a"))]);
     assert_eq!(shard.step(t1, deliver("a", 2)), []);
     assert_eq!(shard.step(t1, deliver("a", 3)), []);
-    assert_eq!(shard.step(t1, deliver("a", 4)), [Effect::Refuse(4)], "over `buffer_max`");
+    assert_eq!(shard.step(t1, deliver("a", 4)), [Effect::Refuse(4)], "over `entity_buffer_max`");
 
     let effects = shard.step(t1, Input::Stopped(id("a")));
     assert_eq!(effects, [Effect::Start(id("a")), forward("a", 2), forward("a", 3)]);
 }
 
-/// S20: an entity that replication started is passivated again.
+/// An entity that replication started is passivated again.
 #[test]
-fn s20_events_wake_an_entity_and_do_not_keep_it_awake() {
+fn events_wake_an_entity_and_do_not_keep_it_awake() {
     let (mut shard, t0) = shard();
-    let event = |message| Input::Deliver { entity: id("a"), message, is_use: false };
+    let event = |message| Input::Deliver { entity: id("a"), message, by: Use::Replication };
     assert_eq!(shard.step(t0, event(1)).len(), 2);
     let t1 = t0 + Duration::from_secs(59);
     assert_eq!(shard.step(t1, event(2)), [forward("a", 2)]);

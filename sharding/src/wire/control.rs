@@ -33,9 +33,9 @@ pub(crate) enum Wire {
         #[serde(deserialize_with = "bounded::events")]
         events: Vec<StoredEvent>,
     },
-    /// The way of direct replication from `peer` to a shard is open, after events may have been
-    /// lost on it.
-    WayOpened { entity_type: Arc<str>, shard: ShardId, peer: ReplicaId },
+    /// The way of direct replication from the replica `from` to a shard is open, after events may
+    /// have been lost on it.
+    WayOpened { entity_type: Arc<str>, shard: ShardId, from: ReplicaId },
     /// A region asks whether a node is connected to another node. Answered by [`ReachAnswer`].
     AskReach { entity_type: Arc<str>, node: NodeId },
 }

@@ -90,7 +90,7 @@ fn messages() -> Vec<Wire> {
             replica: replica("B"),
             events: vec![event()],
         },
-        Wire::WayOpened { entity_type: "counter".into(), shard: shard(300), peer: replica("B") },
+        Wire::WayOpened { entity_type: "counter".into(), shard: shard(300), from: replica("B") },
         Wire::AskReach { entity_type: "counter".into(), node: NodeId::new("n", 4).unwrap() },
     ]
 }

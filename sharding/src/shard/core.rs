@@ -1,4 +1,4 @@
-//! Decides which entities of a shard run, and where each message goes.
+//! Decides which entities of a shard run, and where each message goes. A pure core.
 //!
 //! ```text
 //!            Deliver                     idle, over the limit, asked to
@@ -15,19 +15,23 @@
 //! `stop_timeout` is killed; a shard that drains waits for it no longer.
 //!
 //! Invariants: each message ends in exactly one `Forward` or refusal, in arrival order for each
-//! entity; only an active entity receives messages; a draining shard starts nothing.
+//! entity; only an active entity receives messages; a draining shard starts nothing and has no
+//! active entity.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::entities::{Entities, State};
+use super::eviction::{self, Pressure};
+
 /// Limits of a shard.
 #[derive(Debug, Clone)]
 pub struct LifecycleSettings {
     /// Most messages that wait for an entity that is stopping.
-    pub buffer_max: usize,
+    pub entity_buffer_max: usize,
     /// Longest time that an entity may take to stop; then it is killed.
     pub stop_timeout: Duration,
     /// First wait before an entity that failed is started again; it doubles at each failure.
@@ -38,29 +42,29 @@ pub struct LifecycleSettings {
     /// An entity without a command for this time is stopped; zero: never.
     pub passivate_after: Duration,
     /// Most active entities; zero: no limit.
-    pub entities_max: usize,
+    pub shard_entities_max: usize,
 }
 
-/// The load of the node, as far as it concerns one shard.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pressure {
-    /// Number of entities of this shard that should be stopped.
-    pub surplus: usize,
-    /// True when no entity may be started.
-    pub is_full: bool,
+/// The origin of a message for an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// A command: it keeps the entity from being passivated.
+    Command,
+    /// Events or news of another replica: they start the entity, and do not keep it awake.
+    Replication,
 }
 
 /// A fact for the shard.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input<T> {
-    /// A message for an entity; only commands count as use.
+    /// A message for an entity.
     Deliver {
         /// The entity.
         entity: Arc<str>,
         /// The message.
         message: T,
-        /// True when the message keeps the entity from being passivated.
-        is_use: bool,
+        /// The origin of the message.
+        by: Use,
     },
     /// An active entity had already stopped when this message was handed to it. The `Stopped` of
     /// the entity is still to come.
@@ -98,32 +102,11 @@ pub enum Effect<T> {
     Drained,
 }
 
-#[derive(Debug)]
-enum State<T> {
-    Active {
-        used: Instant,
-        since: Instant,
-        /// Number of failures in a row.
-        failures: u32,
-    },
-    Stopping {
-        kept: VecDeque<T>,
-        since: Instant,
-        is_killed: bool,
-    },
-    /// The entity is not there, and is not started before `until`.
-    Failed {
-        until: Instant,
-        failures: u32,
-        why: Arc<str>,
-    },
-}
-
 /// The entities of one shard.
 #[derive(Debug)]
 pub struct Lifecycle<T> {
     settings: LifecycleSettings,
-    entities: BTreeMap<Arc<str>, State<T>>,
+    entities: Entities<T>,
     pressure: Pressure,
     draining: bool,
 }
@@ -132,18 +115,18 @@ impl<T> Lifecycle<T> {
     /// A shard without entities.
     pub fn new(settings: LifecycleSettings) -> Self {
         let pressure = Pressure::default();
-        Self { settings, entities: BTreeMap::new(), pressure, draining: false }
+        Self { settings, entities: Entities::default(), pressure, draining: false }
     }
 
     /// Number of entities that are active or stopping.
     pub fn entity_count(&self) -> usize {
-        self.entities.values().filter(|state| !matches!(state, State::Failed { .. })).count()
+        self.entities.at_work_count()
     }
 
     /// Takes out all messages that wait for a stopping entity, when the shard ends.
     pub fn take_kept(&mut self) -> Vec<T> {
         let mut all = Vec::new();
-        for state in self.entities.values_mut() {
+        for (_, state) in self.entities.states_mut() {
             if let State::Stopping { kept, .. } = state {
                 all.extend(kept.drain(..));
             }
@@ -164,19 +147,14 @@ impl<T> Lifecycle<T> {
         }
     }
 
-    fn active(&self) -> impl Iterator<Item = (Instant, &Arc<str>)> {
-        self.entities.iter().filter_map(|(entity, state)| match state {
-            State::Active { used, .. } => Some((*used, entity)),
-            State::Stopping { .. } | State::Failed { .. } => None,
-        })
-    }
-
-    /// Notes the use of an entity. Returns true when the entity is active: then a message may be
-    /// handed to it at once, as `Deliver` would.
-    pub fn touch(&mut self, now: Instant, entity: &str) -> bool {
+    /// Returns whether a message for the entity goes to it at once, without waiting: it is active.
+    /// Notes its use then. Most commands need no more than this, so it allocates nothing.
+    pub fn forwards(&mut self, now: Instant, entity: &str, by: Use) -> bool {
         match self.entities.get_mut(entity) {
             Some(State::Active { used, .. }) => {
-                *used = now;
+                if by == Use::Command {
+                    *used = now;
+                }
                 true
             }
             Some(State::Stopping { .. } | State::Failed { .. }) | None => false,
@@ -185,10 +163,8 @@ impl<T> Lifecycle<T> {
 
     /// Advances the shard by one input.
     pub fn step(&mut self, now: Instant, input: Input<T>) -> Vec<Effect<T>> {
-        match input {
-            Input::Deliver { entity, message, is_use } => {
-                self.deliver(now, entity, message, is_use)
-            }
+        let effects = match input {
+            Input::Deliver { entity, message, by } => self.deliver(now, entity, message, by),
             Input::Returned(entity, message) => self.returned(now, entity, message),
             Input::Passivate(entity) => self.passivate(now, entity),
             Input::Stopped(entity) => self.stopped(now, &entity),
@@ -199,56 +175,58 @@ impl<T> Lifecycle<T> {
                 effects
             }
             Input::Drain => self.drain(now),
-        }
+        };
+        self.check();
+        effects
     }
 
-    fn deliver(
-        &mut self,
-        now: Instant,
-        entity: Arc<str>,
-        message: T,
-        is_use: bool,
-    ) -> Vec<Effect<T>> {
-        match self.entities.get_mut(&entity) {
-            Some(State::Active { used, .. }) => {
-                if is_use {
-                    *used = now;
+    /// Panics when an invariant is broken.
+    fn check(&self) {
+        self.entities.check();
+        assert!(
+            !self.draining || self.entities.active_count() == 0,
+            "a shard that drains has an active entity"
+        );
+    }
+
+    fn deliver(&mut self, now: Instant, entity: Arc<str>, message: T, by: Use) -> Vec<Effect<T>> {
+        if self.forwards(now, &entity, by) {
+            return vec![Effect::Forward(entity, message)];
+        }
+        let failures = match self.entities.get_mut(&entity) {
+            Some(State::Active { .. }) => panic!("`{entity}` is active and gets no message"),
+            Some(State::Stopping { kept, .. }) => {
+                if kept.len() >= self.settings.entity_buffer_max {
+                    return vec![Effect::Refuse(message)];
                 }
-                vec![Effect::Forward(entity, message)]
+                kept.push_back(message);
+                return Vec::new();
             }
             Some(State::Failed { until, why, .. }) if now < *until => {
-                vec![Effect::RefuseFailed(message, why.clone())]
+                return vec![Effect::RefuseFailed(message, why.clone())];
             }
-            Some(State::Stopping { kept, .. }) if kept.len() < self.settings.buffer_max => {
-                kept.push_back(message);
-                Vec::new()
-            }
-            Some(State::Stopping { .. }) => vec![Effect::Refuse(message)],
-            Some(State::Failed { .. }) | None if self.draining => vec![Effect::Refuse(message)],
-            state @ (Some(State::Failed { .. }) | None) => {
-                let failures = match state {
-                    Some(State::Failed { failures, .. }) => *failures,
-                    Some(State::Active { .. } | State::Stopping { .. }) | None => 0,
-                };
-                let mut effects = self.evict(now, self.pressure.surplus);
-                if self.pressure.is_full {
-                    effects.push(Effect::RefuseFull(message));
-                    return effects;
-                }
-                let active = State::Active { used: now, since: now, failures };
-                self.entities.insert(entity.clone(), active);
-                effects.extend([Effect::Start(entity.clone()), Effect::Forward(entity, message)]);
-                effects
-            }
+            Some(State::Failed { failures, .. }) => *failures,
+            None => 0,
+        };
+        if self.draining {
+            return vec![Effect::Refuse(message)];
         }
+        let mut effects = self.evict(now, self.pressure.surplus);
+        if self.pressure.is_full {
+            effects.push(Effect::RefuseFull(message));
+            return effects;
+        }
+        self.entities.set(entity.clone(), State::Active { used: now, since: now, failures });
+        effects.extend([Effect::Start(entity.clone()), Effect::Forward(entity, message)]);
+        effects
     }
 
     fn returned(&mut self, now: Instant, entity: Arc<str>, message: T) -> Vec<Effect<T>> {
         match self.entities.get_mut(&entity) {
             Some(State::Stopping { kept, .. }) => kept.push_front(message),
-            Some(state @ State::Active { .. }) => {
+            Some(State::Active { .. }) => {
                 let kept = VecDeque::from([message]);
-                *state = State::Stopping { kept, since: now, is_killed: false };
+                self.entities.set(entity, State::Stopping { kept, since: now, is_killed: false });
             }
             Some(State::Failed { .. }) | None => return vec![Effect::Refuse(message)],
         }
@@ -256,9 +234,11 @@ impl<T> Lifecycle<T> {
     }
 
     fn passivate(&mut self, now: Instant, entity: Arc<str>) -> Vec<Effect<T>> {
-        match self.entities.get_mut(&entity) {
-            Some(state @ State::Active { .. }) => {
-                *state = State::Stopping { kept: VecDeque::new(), since: now, is_killed: false };
+        match self.entities.get(&entity) {
+            Some(State::Active { .. }) => {
+                let kept = VecDeque::new();
+                let stopping = State::Stopping { kept, since: now, is_killed: false };
+                self.entities.set(entity.clone(), stopping);
                 vec![Effect::Stop(entity)]
             }
             Some(State::Stopping { .. } | State::Failed { .. }) | None => Vec::new(),
@@ -268,7 +248,8 @@ impl<T> Lifecycle<T> {
     fn stopped(&mut self, now: Instant, entity: &Arc<str>) -> Vec<Effect<T>> {
         let kept = match self.entities.remove(entity) {
             Some(State::Stopping { kept, .. }) => kept,
-            Some(State::Active { .. } | State::Failed { .. }) => VecDeque::new(),
+            Some(State::Active { .. }) => VecDeque::new(),
+            Some(State::Failed { .. }) => panic!("`{entity}` stopped after it had failed"),
             // the entity was killed, and the shard has not waited for it
             None => return Vec::new(),
         };
@@ -283,7 +264,7 @@ impl<T> Lifecycle<T> {
             return Vec::new();
         }
         let active = State::Active { used: now, since: now, failures: 0 };
-        self.entities.insert(entity.clone(), active);
+        self.entities.set(entity.clone(), active);
         let forwards = kept.into_iter().map(|message| Effect::Forward(entity.clone(), message));
         std::iter::once(Effect::Start(entity.clone())).chain(forwards).collect()
     }
@@ -298,14 +279,14 @@ impl<T> Lifecycle<T> {
                 (if has_worked { 0 } else { failures }, VecDeque::new())
             }
             Some(State::Stopping { kept, .. }) => (0, kept),
-            Some(State::Failed { failures, .. }) => (failures, VecDeque::new()),
+            Some(State::Failed { .. }) => panic!("`{entity}` failed after it had failed"),
             None => return Vec::new(),
         };
         let LifecycleSettings { restart_min, restart_max, .. } = self.settings;
         let wait = restart_min.saturating_mul(1 << before.min(16)).min(restart_max);
         let failures = before.saturating_add(1);
         let state = State::Failed { until: now + wait, failures, why: why.clone() };
-        self.entities.insert(entity.clone(), state);
+        self.entities.set(entity.clone(), state);
         kept.into_iter().map(|message| Effect::RefuseFailed(message, why.clone())).collect()
     }
 
@@ -313,7 +294,7 @@ impl<T> Lifecycle<T> {
     fn kill_late(&mut self, now: Instant) -> Vec<Effect<T>> {
         let LifecycleSettings { stop_timeout, restart_max, .. } = self.settings;
         let mut effects = Vec::new();
-        for (entity, state) in &mut self.entities {
+        for (entity, state) in self.entities.states_mut() {
             if let State::Stopping { since, is_killed, .. } = state
                 && !*is_killed
                 && now.duration_since(*since) >= stop_timeout
@@ -322,7 +303,7 @@ impl<T> Lifecycle<T> {
                 effects.push(Effect::Kill(entity.clone()));
             }
         }
-        self.entities.retain(|_, state| match state {
+        self.entities.retain(|state| match state {
             State::Failed { until, .. } => now < *until + restart_max,
             State::Active { .. } | State::Stopping { .. } => true,
         });
@@ -331,50 +312,34 @@ impl<T> Lifecycle<T> {
         }
         // application code that does not end must not hold up the shard: its later effects are not
         // carried out; some of it may have been killed before the shard began to drain
-        for state in self.entities.values_mut() {
+        for (_, state) in self.entities.states_mut() {
             if let State::Stopping { kept, is_killed: true, .. } = state {
                 effects.extend(kept.drain(..).map(Effect::Refuse));
             }
         }
-        self.entities.retain(|_, state| !matches!(state, State::Stopping { is_killed: true, .. }));
+        self.entities.retain(|state| !matches!(state, State::Stopping { is_killed: true, .. }));
         if self.entities.is_empty() {
             effects.push(Effect::Drained);
         }
         effects
     }
 
-    /// Stops the `count` entities that were used least recently, and at least a sixteenth of all,
-    /// so that a full node does not search all entities at each start.
     fn evict(&mut self, now: Instant, count: usize) -> Vec<Effect<T>> {
-        let mut used: Vec<Instant> = match count {
-            0 => return Vec::new(),
-            _ => self.active().map(|(used, _)| used).collect(),
-        };
-        let count = count.max(used.len() / 16).min(used.len());
-        let Some(last) = count.checked_sub(1) else { return Vec::new() };
-        let (_, newest, _) = used.select_nth_unstable(last);
-        let newest = *newest;
-        let mut oldest: Vec<(Instant, Arc<str>)> = self
-            .active()
-            .filter(|(used, _)| *used <= newest)
-            .map(|(used, entity)| (used, entity.clone()))
-            .collect();
-        oldest.sort();
-        oldest.truncate(count);
-        oldest.into_iter().flat_map(|(_, entity)| self.passivate(now, entity)).collect()
+        let chosen = eviction::least_recently_used(|| self.entities.active(), count);
+        chosen.into_iter().flat_map(|entity| self.passivate(now, entity)).collect()
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Effect<T>> {
-        let (after, max) = (self.settings.passivate_after, self.settings.entities_max);
+        let after = self.settings.passivate_after;
         let is_idle = |used: Instant| !after.is_zero() && now.duration_since(used) >= after;
-        let active: Vec<(Instant, &Arc<str>)> = self.active().collect();
-        let idle: Vec<Arc<str>> = active
-            .iter()
+        let idle: Vec<Arc<str>> = self
+            .entities
+            .active()
             .filter(|(used, _)| is_idle(*used))
-            .map(|(_, entity)| (*entity).clone())
+            .map(|(_, entity)| entity.clone())
             .collect();
-        let of_shard = if max == 0 { 0 } else { active.len().saturating_sub(max) };
-        let surplus = of_shard.max(self.pressure.surplus).saturating_sub(idle.len());
+        let (active, limit) = (self.entities.active_count(), self.settings.shard_entities_max);
+        let surplus = eviction::surplus(active, idle.len(), limit, self.pressure);
         let mut effects: Vec<_> =
             idle.into_iter().flat_map(|entity| self.passivate(now, entity)).collect();
         effects.extend(self.evict(now, surplus));
@@ -383,11 +348,11 @@ impl<T> Lifecycle<T> {
 
     fn drain(&mut self, now: Instant) -> Vec<Effect<T>> {
         self.draining = true;
-        self.entities.retain(|_, state| !matches!(state, State::Failed { .. }));
+        self.entities.retain(|state| !matches!(state, State::Failed { .. }));
         if self.entities.is_empty() {
             return vec![Effect::Drained];
         }
-        let entities: Vec<Arc<str>> = self.entities.keys().cloned().collect();
+        let entities: Vec<Arc<str>> = self.entities.ids().cloned().collect();
         entities.into_iter().flat_map(|entity| self.passivate(now, entity)).collect()
     }
 }

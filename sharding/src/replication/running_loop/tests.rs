@@ -8,6 +8,7 @@ use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
 
 use super::*;
+use crate::ShardId;
 
 async fn node() -> Node {
     let id = NodeId::new("a", 1).unwrap();
@@ -49,44 +50,43 @@ fn event_of(entity: usize) -> Append {
 async fn entities_that_do_not_answer_are_passed_over_together() {
     const SILENT: usize = 20;
     let node = node().await;
-    let (own, peer) = (MemoryStores::new().stores(), MemoryStores::new().stores());
+    let (own, other) = (MemoryStores::new().stores(), MemoryStores::new().stores());
     let writer = WriterId::new("b@1").unwrap();
-    peer.journal.open_writer(&writer).await.unwrap();
+    other.journal.open_writer(&writer).await.unwrap();
     for entity in 0..SILENT {
-        peer.journal.append(&writer, event_of(entity)).await.unwrap();
+        other.journal.append(&writer, event_of(entity)).await.unwrap();
     }
     let told = Arc::new(Mutex::new(0));
     let tells = told.clone();
     let replica = ReplicaId::new("B").unwrap();
+    let shard = ShardId { replica: ReplicaId::new("A").unwrap(), number: 0 };
     let retell = std::time::Duration::from_secs(10);
-    let follower = Follower::start(FollowerParts {
+    let running = RunningLoop::start(LoopParts {
         entity_type: "t".into(),
-        peer: replica.clone(),
+        other: replica.clone(),
         slices: SliceRange::part(0, 1),
-        change_count_max: 100,
         reader: "t/0".into(),
-        feed: peer.read_journal.clone(),
+        feed: other.read_journal.clone(),
         offsets: own.offsets.clone(),
-        held: HeldRecords { coordination: own.coordination.clone(), table: "held".into() },
+        held: HeldRecords::new(own.coordination.clone(), "t", &shard, &replica),
         clock: Arc::new(SystemClock),
         settings: LoopSettings {
-            interval: retell / 10,
-            interval_max: retell / 10,
-            retell,
-            tells_max: 2,
+            loop_interval: retell / 10,
+            loop_interval_max: retell / 10,
+            loop_retell: retell,
+            loop_tells_max: 2,
             held_retell: 6 * retell,
-            held_max: 100,
-            held_tells_max: 100,
-            wake_interval: retell / 100,
+            held_entities_max: 100,
+            loop_changes_max: 100,
+            loop_wake_interval: retell / 100,
             first_wait: std::time::Duration::ZERO,
         },
         tell: Box::new(move |_, _| *tells.lock() += 1),
         reads: Metrics::new().counters("antiphon_reads", "of a test", &["type", "peer", "outcome"]),
-        failing: AtomicBool::new(false),
         witness: Arc::new(FeedWitness::new(node.clone(), "B".into())),
     });
     let began = SystemClock.now();
-    let behind = || follower.progress(SystemClock.now()).entities_behind;
+    let behind = || running.progress(SystemClock.now()).entities_behind;
     while *told.lock() < SILENT || behind() > 0 {
         tokio::time::sleep(retell / 100).await;
         assert!(SystemClock.now() - began < 4 * retell, "{} hold up the page", behind());

@@ -1,0 +1,101 @@
+//! The homes of shards: asks the coordinators for them, and steps the routes when they change.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use antiphon_base::text::foreign;
+use antiphon_persistence::entity::EventSourced;
+use antiphon_runtime::{MemberState, NodeId};
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::parts::RegionParts;
+use super::route::Input;
+use super::routing::Routing;
+use crate::coordinator::{Homes, HomesVersion};
+use crate::wire::{HomesAnswer, SHARDING, Wire};
+
+/// The knowledge of a region about homes.
+pub(super) struct KnownHomes<E: EventSourced> {
+    this: Weak<Self>,
+    parts: Arc<RegionParts>,
+    routing: Arc<Routing<E>>,
+    /// Version of the newest homes that this region knows, for each place.
+    versions: Mutex<BTreeMap<Arc<str>, HomesVersion>>,
+}
+
+impl<E: EventSourced> KnownHomes<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    pub(super) fn new(parts: Arc<RegionParts>, routing: Arc<Routing<E>>) -> Arc<Self> {
+        let versions = Mutex::default();
+        Arc::new_cyclic(|this| Self { this: this.clone(), parts, routing, versions })
+    }
+
+    /// Returns whether the homes of a place are not known yet.
+    pub(super) fn lacks_a_place(&self) -> bool {
+        let versions = self.versions.lock();
+        self.parts.layout.places().into_iter().any(|place| !versions.contains_key(place))
+    }
+
+    /// Takes the homes of one place, if they are newer than the known ones.
+    pub(super) fn take(&self, place: &str, homes: &Homes) {
+        let mut versions = self.versions.lock();
+        let known = versions.entry(place.into()).or_default();
+        if homes.version <= *known {
+            return;
+        }
+        *known = homes.version;
+        // the lock stays: two maps must not be taken at the same time
+        for index in self.routing.slots().indexes() {
+            let shard = self.parts.layout.shard(index);
+            if **self.parts.layout.place_of(&shard.replica) == *place {
+                let mut slot = self.routing.slots().lock(index);
+                let home = homes.homes.get(&shard).cloned();
+                self.routing.route_in(index, &mut slot, Input::Home(home));
+                self.routing.tick_route_in(index, &mut slot);
+            }
+        }
+        drop(versions);
+        self.routing.ways().look();
+    }
+
+    /// Asks the coordinator of each place for homes newer than the known ones.
+    pub(super) fn ask(&self) {
+        let leases = self.parts.node.coordinator_lease().borrow().clone();
+        for place in self.parts.layout.places() {
+            if let Some(holder) = leases.holder_of(place) {
+                self.ask_holder(place.clone(), holder);
+            }
+        }
+    }
+
+    fn ask_holder(&self, place: Arc<str>, holder: &NodeId) {
+        let known = self.versions.lock().get(&place).copied().unwrap_or_default();
+        let is_here = *place == *self.parts.node.place();
+        let members = self.parts.node.members().borrow().clone();
+        let is_up =
+            members.get(self.parts.node.id()).is_some_and(|member| member.state == MemberState::Up);
+        let message = Wire::AskHomes {
+            entity_type: self.parts.layout.entity_type().clone(),
+            known,
+            is_host: is_here && is_up && self.routing.hosting().entities().is_some(),
+        };
+        let timeout = self.parts.settings.homes_interval * 2;
+        let asked = self.parts.node.gate().ask(holder, SHARDING, message.encode(), timeout);
+        let this = self.this.clone();
+        self.parts.node.spawn("ask homes", async move {
+            let (Ok(answer), Some(this)) = (asked.await, this.upgrade()) else { return };
+            match HomesAnswer::decode(&answer) {
+                Ok(HomesAnswer::Changed(homes)) => this.take(&place, &homes),
+                Ok(HomesAnswer::NotCoordinator | HomesAnswer::Unchanged) => {}
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(%place, error = %foreign(&error), "homes cannot be read");
+                }
+            }
+        });
+    }
+}

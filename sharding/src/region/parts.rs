@@ -1,0 +1,40 @@
+//! The parts that all ideas of a region share.
+
+use std::sync::Arc;
+
+use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::store::Stores;
+use antiphon_runtime::Node;
+use tokio::time::Instant;
+
+use super::layout::Layout;
+use super::metrics::RegionMetrics;
+use crate::ShardingSettings;
+
+/// The node, the layout, the settings and the metrics of a region.
+pub(crate) struct RegionParts {
+    pub(crate) node: Node,
+    pub(crate) layout: Layout,
+    pub(crate) settings: ShardingSettings,
+    pub(super) metrics: RegionMetrics,
+}
+
+impl RegionParts {
+    pub(crate) fn new(node: Node, layout: Layout, settings: ShardingSettings) -> Arc<Self> {
+        let metrics = RegionMetrics::new(node.metrics(), layout.entity_type());
+        Arc::new(Self { node, layout, settings, metrics })
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.node.clock().now()
+    }
+
+    /// The stores of a replica's place.
+    pub(crate) fn stores_of(&self, replica: &ReplicaId) -> Stores {
+        let place = self.layout.place_of(replica);
+        if **place == *self.node.place() {
+            return self.node.stores().clone();
+        }
+        self.node.peers()[place].clone()
+    }
+}

@@ -1,0 +1,162 @@
+//! The state of a region for the operator and the application: its shards, whether it is ready, and
+//! its counters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::identity::ReplicaId;
+use antiphon_runtime::{MemberState, NodeId};
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::parts::RegionParts;
+use super::readiness::Readiness;
+use super::routing::Routing;
+use crate::ShardId;
+use crate::replication::RunningLoop;
+
+/// Reports the state of a region.
+pub(crate) struct Status<E: EventSourced> {
+    parts: Arc<RegionParts>,
+    routing: Arc<Routing<E>>,
+    readiness: Mutex<Readiness>,
+    /// The values of the entities' counters that were passed on to the metrics.
+    reported: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl<E: EventSourced> Status<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    pub(super) fn new(parts: Arc<RegionParts>, routing: Arc<Routing<E>>) -> Self {
+        let readiness = Mutex::new(Readiness::new(parts.settings.homeless_grace));
+        Self { parts, routing, readiness, reported: Mutex::default() }
+    }
+
+    /// For `/cluster`.
+    pub(super) fn json(&self) -> Value {
+        let shards: Vec<Value> =
+            self.routing.slots().indexes().map(|index| self.shard_json(index)).collect();
+        let counters = self.routing.hosting().entities().map(|entities| {
+            let values = entities.counters().values().into_iter();
+            values
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect::<serde_json::Map<_, Value>>()
+        });
+        let homeless: Vec<String> = self.homeless().iter().map(ToString::to_string).collect();
+        let replicas = self.parts.layout.replicas().iter();
+        json!({
+            "homeless": homeless,
+            "replicas": replicas.map(ReplicaId::as_str).collect::<Vec<_>>(),
+            "shards": shards,
+            "entities": counters,
+        })
+    }
+
+    fn shard_json(&self, index: usize) -> Value {
+        let slot = self.routing.slots().lock(index);
+        let home = match slot.route.remote() {
+            Some(node) => Some(node.to_string()),
+            None if slot.route.is_hosting() => Some(self.parts.node.id().to_string()),
+            None => None,
+        };
+        let mut value = json!({
+            "shard": self.parts.layout.shard(index).to_string(),
+            "home": home,
+            "waiting": slot.route.waiting_count(),
+        });
+        if let Some(shard) = &slot.shard {
+            let now = self.parts.now();
+            let progress: Vec<_> =
+                shard.loops.iter().map(|running| running.progress(now)).collect();
+            value["entities"] = shard.lifecycle.entity_count().into();
+            value["replication"] = json!(progress);
+        }
+        value
+    }
+
+    /// The shards of the own place that no living member hosts, as far as this region knows.
+    fn homeless(&self) -> Vec<ShardId> {
+        let place = self.parts.node.place();
+        let members = self.parts.node.members().borrow().clone();
+        let is_dead = |home: &NodeId| {
+            members.get(home).is_none_or(|member| member.state == MemberState::Dead)
+        };
+        let layout = &self.parts.layout;
+        let is_homeless = |index: &usize| {
+            let shard = layout.shard(*index);
+            let slot = self.routing.slots().lock(*index);
+            **layout.place_of(&shard.replica) == *place
+                && !slot.route.is_hosting()
+                && slot.route.remote().is_none_or(is_dead)
+        };
+        let indexes = self.routing.slots().indexes();
+        indexes.filter(is_homeless).map(|index| layout.shard(index)).collect()
+    }
+
+    fn note_homes(&self) -> Vec<ShardId> {
+        let homeless = self.homeless();
+        self.readiness.lock().step(self.parts.now(), homeless.len());
+        let count = i64::try_from(homeless.len()).unwrap_or(i64::MAX);
+        self.parts.metrics.homeless.set(count);
+        homeless
+    }
+
+    /// Returns an error while the region is not ready: a shard of the own place is without a home.
+    /// A short time without a home, as during a move, does not count.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        let homeless = self.note_homes();
+        let readiness = self.readiness.lock().clone();
+        readiness.judge(self.parts.now()).map_err(|since| {
+            let (count, entity_type) = (homeless.len(), self.parts.layout.entity_type());
+            let first = homeless.first().map(ToString::to_string).unwrap_or_default();
+            format!(
+                "{count} shards of `{entity_type}` have no home for {:.1} s, the first is `{first}`",
+                since.as_secs_f64()
+            )
+        })
+    }
+
+    /// Updates readiness and metrics.
+    pub(super) fn tick(&self) {
+        self.note_homes();
+        let Some(entities) = self.routing.hosting().entities() else { return };
+        let mut reported = self.reported.lock();
+        for (name, value) in entities.counters().values() {
+            let before = reported.insert(name, value).unwrap_or(0);
+            self.parts.metrics.add_entities(name, value - before);
+        }
+        let held = |index: usize| {
+            let slot = self.routing.slots().lock(index);
+            let loops = slot.shard.iter().flat_map(|shard| &shard.loops);
+            loops.map(RunningLoop::held_count).sum::<usize>()
+        };
+        let held: usize = self.routing.slots().indexes().map(held).sum();
+        self.parts.metrics.held.set(i64::try_from(held).unwrap_or(i64::MAX));
+    }
+
+    /// The shards that live on this node.
+    pub(crate) fn hosted(&self) -> Vec<ShardId> {
+        let slots = self.routing.slots();
+        let hosted = slots.indexes().filter(|index| slots.is_hosting(*index));
+        hosted.map(|index| self.parts.layout.shard(index)).collect()
+    }
+
+    /// Number of entities at work here, in all shards.
+    pub(crate) fn entity_count(&self) -> usize {
+        let slots = self.routing.slots();
+        let count = |index: usize| {
+            slots.lock(index).shard.as_ref().map_or(0, |shard| shard.lifecycle.entity_count())
+        };
+        slots.indexes().map(count).sum()
+    }
+
+    /// The value of one of the entities' counters.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        let values = self.routing.hosting().entities().map(|entities| entities.counters().values());
+        values.into_iter().flatten().find(|(other, _)| *other == name).map_or(0, |(_, value)| value)
+    }
+}
