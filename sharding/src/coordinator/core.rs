@@ -1,4 +1,4 @@
-//! The rules of the coordinator: a pure core.
+//! The rules of the coordinator: a pure core. The choice of homes is in `allocation`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use antiphon_base::backoff::{Backoff, Retry};
 use antiphon_persistence::store::FencingToken;
-use antiphon_runtime::{MemberState, Membership, NodeId};
+use antiphon_runtime::{Membership, NodeId};
 use tokio::time::Instant;
 
+use super::allocation::{Allocation, Move};
 use super::{Home, Homes, HomesVersion, MoveId};
 use crate::ShardId;
 
@@ -67,12 +68,6 @@ pub enum Effect {
     Write(FencingToken, BTreeMap<ShardId, NodeId>),
     /// Send the homes to all regions.
     Publish(Homes),
-}
-
-#[derive(Debug)]
-struct Move {
-    id: MoveId,
-    has_stopped: bool,
 }
 
 #[derive(Debug)]
@@ -290,18 +285,20 @@ impl CoordinatorCore {
         if candidates.is_empty() || !(all_known || waited) {
             return;
         }
-        let homeless = homeless(active, &self.shards, &self.members);
+        let (homes, moves) = (&active.homes, &active.moves);
+        let allocation = Allocation { homes, moves, members: &self.members };
+        let homeless = allocation.homeless(&self.shards);
         if !homeless.is_empty() {
-            let written = assign(active, &homeless, &candidates);
+            let written = allocation.assign(&homeless, &candidates);
             effects.push(Effect::Write(active.token, written.clone()));
             (active.writing, active.under_way) = (Some(written), true);
             return;
         }
-        let mut moving = leaving(active, &self.members);
+        let mut moving = allocation.leaving();
         if moving.is_empty() && now >= active.rebalance_at {
             active.rebalance_at = now + self.settings.rebalance_interval;
             let room = self.settings.rebalance_moves_max.saturating_sub(active.moves.len());
-            moving = unbalanced(active, &candidates, room);
+            moving = allocation.unbalanced(&candidates, room);
         }
         if !moving.is_empty() {
             active.change += 1;
@@ -313,14 +310,13 @@ impl CoordinatorCore {
         }
     }
 
+    /// Panics when an invariant is broken.
     fn check(&self) {
-        if let State::Active(active) = &self.state
-            && cfg!(debug_assertions)
-        {
-            for shard in active.moves.keys() {
-                assert!(active.homes.contains_key(shard), "{shard} moves and has no home");
-            }
+        let State::Active(active) = &self.state else { return };
+        for shard in active.moves.keys() {
+            assert!(active.homes.contains_key(shard), "{shard} moves and has no home");
         }
+        assert!(!active.under_way || active.writing.is_some(), "nothing is being written");
     }
 }
 
@@ -337,96 +333,4 @@ impl Active {
         let homes = self.homes.iter().map(|(shard, node)| (shard.clone(), home(shard, node)));
         Homes { version: self.version(), homes: homes.collect() }
     }
-}
-
-/// Shards without a home: never assigned, on a node that is gone, or stopped by their old home.
-fn homeless(active: &Active, shards: &[ShardId], members: &Membership) -> Vec<ShardId> {
-    let is_homeless = |shard: &&ShardId| match active.homes.get(shard) {
-        None => true,
-        Some(node) => {
-            members.is_gone(node) || active.moves.get(shard).is_some_and(|going| going.has_stopped)
-        }
-    };
-    shards.iter().filter(is_homeless).cloned().collect()
-}
-
-/// Assigns each homeless shard to the candidate with the fewest shards.
-fn assign(
-    active: &Active,
-    homeless: &[ShardId],
-    candidates: &[NodeId],
-) -> BTreeMap<ShardId, NodeId> {
-    let mut counts = counts(active, candidates);
-    for shard in homeless {
-        if let Some(count) = active.homes.get(shard).and_then(|node| counts.get_mut(node)) {
-            *count -= 1;
-        }
-    }
-    let mut assigned = BTreeMap::new();
-    for shard in homeless {
-        let (node, count) = counts.iter_mut().min_by_key(|(_, count)| **count).expect("candidates");
-        *count += 1;
-        assigned.insert(shard.clone(), node.clone());
-    }
-    assigned
-}
-
-fn counts(active: &Active, candidates: &[NodeId]) -> BTreeMap<NodeId, usize> {
-    let mut counts: BTreeMap<NodeId, usize> =
-        candidates.iter().map(|node| (node.clone(), 0)).collect();
-    for node in active.homes.values() {
-        if let Some(count) = counts.get_mut(node) {
-            *count += 1;
-        }
-    }
-    counts
-}
-
-/// Shards of leaving nodes that do not move yet.
-fn leaving(active: &Active, members: &Membership) -> Vec<ShardId> {
-    let is_leaving = |node: &NodeId| {
-        members.get(node).is_some_and(|member| member.state == MemberState::Leaving)
-    };
-    let shards = active.homes.iter().filter(|(_, node)| is_leaving(node));
-    shards
-        .map(|(shard, _)| shard.clone())
-        .filter(|shard| !active.moves.contains_key(shard))
-        .collect()
-}
-
-/// Shards to take from the nodes with the most, until the counts differ by less than two. At most
-/// `room` shards; none while a move is under way.
-fn unbalanced(active: &Active, candidates: &[NodeId], room: usize) -> Vec<ShardId> {
-    let mut counts = counts(active, candidates);
-    let mut taken: Vec<ShardId> = Vec::new();
-    if !active.moves.is_empty() {
-        return taken;
-    }
-    while taken.len() < room {
-        let (Some((most, high)), Some((least, low))) = (
-            counts
-                .iter()
-                .max_by_key(|(_, count)| **count)
-                .map(|(node, count)| (node.clone(), *count)),
-            counts
-                .iter()
-                .min_by_key(|(_, count)| **count)
-                .map(|(node, count)| (node.clone(), *count)),
-        ) else {
-            break;
-        };
-        if high < low + 2 {
-            break;
-        }
-        let mut movable = active
-            .homes
-            .iter()
-            .filter(|(shard, node)| **node == most && !taken.contains(shard))
-            .map(|(shard, _)| shard.clone());
-        let Some(shard) = movable.next() else { break };
-        taken.push(shard);
-        counts.insert(most, high - 1);
-        counts.insert(least, low + 1);
-    }
-    taken
 }

@@ -13,6 +13,7 @@
 //! The shards of a node that is dead and not sealed stay there: no other node may host them yet.
 
 mod actor;
+mod allocation;
 mod core;
 mod homes;
 
