@@ -22,7 +22,6 @@
 //! of.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::time::Duration;
 
 use antiphon_persistence::event::SequenceNr;
@@ -30,6 +29,8 @@ use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{Change, ChangesPage, Offset};
 use antiphon_persistence::version::VersionVector;
 use tokio::time::Instant;
+
+use super::holding::{Held, Holding, HoldingSettings};
 
 /// Limits of the loop.
 #[derive(Debug, Clone)]
@@ -118,6 +119,18 @@ enum State {
     },
 }
 
+fn holding(now: Instant, settings: &LoopSettings) -> Holding {
+    Holding::new(
+        now,
+        HoldingSettings {
+            loop_interval: settings.loop_interval,
+            held_retell: settings.held_retell,
+            held_entities_max: settings.held_entities_max,
+            loop_changes_max: settings.loop_changes_max,
+        },
+    )
+}
+
 /// The loop of one shard and one other replica.
 #[derive(Debug)]
 pub struct JournalLoop {
@@ -128,29 +141,16 @@ pub struct JournalLoop {
     last_read: Option<Instant>,
     /// True when the last read followed the feed to its end.
     at_end: bool,
-    held: BTreeMap<PersistenceId, Held>,
-    /// Time at which the next entities that hold back are told, and the entity after which they
-    /// come.
-    held_due: Instant,
-    held_told: Option<PersistenceId>,
+    holding: Holding,
     read_began_at: Option<Instant>,
     /// True when the way opened while the loop could not read.
     is_woken: bool,
 }
 
-/// An entity that holds back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
-    /// Number up to which the entity should have events.
-    highest: SequenceNr,
-    /// Number up to which that is recorded; zero: not recorded.
-    recorded: SequenceNr,
-}
-
 impl JournalLoop {
     /// A loop that has not begun.
     pub fn new(now: Instant, settings: LoopSettings) -> Self {
-        let wait = settings.loop_interval;
+        let (wait, holding) = (settings.loop_interval, holding(now, &settings));
         Self {
             settings,
             position: Offset::start(),
@@ -158,9 +158,7 @@ impl JournalLoop {
             state: State::Loading { asked_at: now },
             last_read: None,
             at_end: false,
-            held: BTreeMap::new(),
-            held_due: now,
-            held_told: None,
+            holding,
             read_began_at: None,
             is_woken: false,
         }
@@ -168,7 +166,7 @@ impl JournalLoop {
 
     /// The entities that hold back.
     pub fn held(&self) -> impl Iterator<Item = &PersistenceId> {
-        self.held.keys()
+        self.holding.ids()
     }
 
     /// The position up to which the feed has been followed.
@@ -205,10 +203,7 @@ impl JournalLoop {
             State::Reading => None,
             State::Waiting { told_at, .. } => Some(*told_at + self.settings.loop_retell),
         };
-        if self.held.is_empty() {
-            return due;
-        }
-        Some(due.map_or(self.held_due, |due| due.min(self.held_due)))
+        due.into_iter().chain(self.holding.due()).min()
     }
 
     /// Advances the loop by one input.
@@ -274,9 +269,7 @@ impl JournalLoop {
         };
         self.position = offset;
         self.state = State::Resting { until: now + self.settings.first_wait };
-        let held = held.into_iter();
-        self.held = held.map(|(id, highest)| (id, Held { highest, recorded: highest })).collect();
-        self.held_due = now;
+        self.holding.load(now, held);
         let mut effects = self.tick_held(now);
         if self.is_woken {
             effects.extend(self.way_opened(now));
@@ -286,60 +279,33 @@ impl JournalLoop {
 
     /// Tells the next entities that hold back.
     fn tick_held(&mut self, now: Instant) -> Vec<Effect> {
-        if self.held.is_empty() || now < self.held_due {
-            return Vec::new();
-        }
-        let after = self.held_told.take().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut next = self.held.range((after, Bound::Unbounded));
-        let told: Vec<_> = next.by_ref().take(self.settings.loop_changes_max).collect();
-        let tell = |(id, held): &(&PersistenceId, &Held)| {
+        let tell = |(persistence_id, highest)| {
             let seen = VersionVector::new();
-            Effect::Tell(Change { persistence_id: (*id).clone(), highest: held.highest, seen })
+            Effect::Tell(Change { persistence_id, highest, seen })
         };
-        let effects = told.iter().map(tell).collect();
-        let is_round_over = next.next().is_none();
-        let last = told.last().map(|(id, _)| (*id).clone());
-        self.held_told = if is_round_over { None } else { last };
-        let wait =
-            if is_round_over { self.settings.held_retell } else { self.settings.loop_interval };
-        self.held_due = now + wait;
-        effects
+        self.holding.next(now).into_iter().map(tell).collect()
     }
 
     /// Notes that an entity holds back. A number that is recorded already is not recorded again.
     fn hold(&mut self, now: Instant, id: PersistenceId, highest: SequenceNr) -> Vec<Effect> {
-        if !self.held.contains_key(&id) && self.held.len() >= self.settings.held_entities_max {
-            return Vec::new();
+        match self.holding.hold(now, &id, highest) {
+            Held::Full => Vec::new(),
+            Held::Unrecorded(highest) => vec![Effect::Record(id, highest)],
+            Held::Recorded => self.covered(now, &id, highest),
         }
-        if self.held.is_empty() {
-            self.held_due = now + self.settings.held_retell;
-        }
-        let new = Held { highest, recorded: SequenceNr::ZERO };
-        let held = self.held.entry(id.clone()).or_insert(new);
-        held.highest = held.highest.max(highest);
-        if held.recorded < held.highest {
-            return vec![Effect::Record(id, held.highest)];
-        }
-        self.covered(now, &id, highest)
     }
 
     fn recorded(&mut self, now: Instant, id: &PersistenceId, highest: SequenceNr) -> Vec<Effect> {
-        match self.held.get_mut(id) {
-            Some(held) => held.recorded = held.recorded.max(highest),
+        if !self.holding.recorded(id, highest) {
             // the entity has caught up meanwhile, and its record was stored after the deletion
-            None => return vec![Effect::Forget(id.clone(), highest)],
+            return vec![Effect::Forget(id.clone(), highest)];
         }
         self.covered(now, id, highest)
     }
 
     fn free(&mut self, id: &PersistenceId, highest: SequenceNr) -> Vec<Effect> {
-        match self.held.get(id) {
-            Some(held) if held.highest <= highest => {
-                self.held.remove(id);
-                vec![Effect::Forget(id.clone(), highest)]
-            }
-            Some(_) | None => Vec::new(),
-        }
+        let is_free = self.holding.free(id, highest);
+        if is_free { vec![Effect::Forget(id.clone(), highest)] } else { Vec::new() }
     }
 
     fn way_opened(&mut self, now: Instant) -> Vec<Effect> {

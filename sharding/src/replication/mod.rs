@@ -11,7 +11,9 @@
 
 mod direct;
 mod held;
+mod holding;
 mod journal_loop;
+mod progress;
 mod running_loop;
 mod way;
 mod witness;

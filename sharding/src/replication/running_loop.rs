@@ -19,10 +19,11 @@ use antiphon_persistence::store::{
 };
 use antiphon_runtime::metrics::IntCounterVec;
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::progress::{LoopProgress, Report, Reports};
 use super::{Effect, FeedWitness, HeldRecords, Input, JournalLoop, LoopSettings};
 
 /// Tells an entity the events that the other replica has.
@@ -48,46 +49,6 @@ pub(crate) struct LoopParts {
     pub(crate) witness: Arc<FeedWitness>,
 }
 
-/// Progress of a shard in the feed of one other replica.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct LoopProgress {
-    #[serde(rename = "peer")]
-    pub(crate) other: String,
-    pub(crate) position: String,
-    /// Number of entities that are behind.
-    pub(crate) entities_behind: usize,
-    /// Seconds for which the oldest of them has been behind.
-    pub(crate) behind_for_seconds: f64,
-    /// Seconds since the last read of the feed; `None` before the first read.
-    pub(crate) read_before_seconds: Option<f64>,
-    /// Number of entities that hold back events because one event cannot be applied here.
-    pub(crate) entities_held: usize,
-    /// At most 20 of these entities, with the event.
-    pub(crate) held: Vec<HeldEntity>,
-}
-
-/// An entity that holds back events.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct HeldEntity {
-    pub(crate) entity: String,
-    /// The replica at which the event was written, and the event's number there; `None` until the
-    /// entity has named the event since the start of the loop.
-    pub(crate) origin: Option<String>,
-    pub(crate) number: Option<u64>,
-    pub(crate) why: Option<String>,
-}
-
-/// The last report of an entity that holds back.
-#[derive(Debug)]
-struct Said {
-    /// The origin of the event and its number there; `None` when the entity cannot start or go on.
-    event: Option<(String, u64)>,
-    why: String,
-}
-
-/// Most entities that are listed by name.
-const HELD_LISTED_MAX: usize = 20;
-
 /// A running loop. Dropping it ends the loop.
 pub(crate) struct RunningLoop {
     /// The replica whose feed is read.
@@ -95,7 +56,7 @@ pub(crate) struct RunningLoop {
     inputs: mpsc::Sender<Input>,
     shared: Arc<Shared>,
     /// The last reports of entities that hold back.
-    said: Mutex<BTreeMap<PersistenceId, Said>>,
+    reports: Mutex<Reports>,
     task: JoinHandle<()>,
 }
 
@@ -120,7 +81,7 @@ impl RunningLoop {
         let (inputs, received) = mpsc::channel(2 * parts.settings.loop_changes_max);
         let other = parts.other.clone();
         let task = task::spawn("journal loop", run_again(parts, shared.clone(), received));
-        Self { other, inputs, shared, said: Mutex::default(), task }
+        Self { other, inputs, shared, reports: Mutex::default(), task }
     }
 
     /// Notes that an entity has caught up. If the queue is full, the note is dropped: the entity is
@@ -131,44 +92,20 @@ impl RunningLoop {
 
     /// Notes that an entity cannot catch up now. A full queue drops the note, as in `caught_up`.
     pub(crate) fn held(&self, id: PersistenceId, highest: SequenceNr, held: &HeldEvent) {
-        let event = Some((held.origin.to_string(), held.number));
-        self.note(&id, Said { event, why: held.why.clone() });
+        self.note(&id, Report::held(held));
         let _ = self.inputs.try_send(Input::Held(id, highest));
     }
 
     /// Notes that an entity cannot start, or cannot go on. A full queue drops the note, as in
     /// `caught_up`.
     pub(crate) fn cannot(&self, id: PersistenceId, why: &str) {
-        self.note(&id, Said { event: None, why: why.to_owned() });
+        self.note(&id, Report::cannot(why));
         let _ = self.inputs.try_send(Input::Cannot(id));
     }
 
-    fn note(&self, id: &PersistenceId, now_said: Said) {
+    fn note(&self, id: &PersistenceId, report: Report) {
         let core = self.shared.core.lock();
-        let mut said = self.said.lock();
-        if said.len() >= HELD_LISTED_MAX && !said.contains_key(id) {
-            let listed: Vec<_> = core.held().take(HELD_LISTED_MAX).collect();
-            said.retain(|id, _| listed.contains(&id));
-        }
-        drop(core);
-        if said.len() < HELD_LISTED_MAX {
-            said.insert(id.clone(), now_said);
-        }
-    }
-
-    fn listed(&self, core: &JournalLoop) -> Vec<HeldEntity> {
-        let said = self.said.lock();
-        let entity = |id: &PersistenceId| {
-            let last = said.get(id);
-            let event = last.and_then(|last| last.event.clone());
-            HeldEntity {
-                entity: id.to_string(),
-                origin: event.as_ref().map(|(origin, _)| origin.clone()),
-                number: event.map(|(_, number)| number),
-                why: last.map(|last| last.why.clone()),
-            }
-        };
-        core.held().take(HELD_LISTED_MAX).map(entity).collect()
+        self.reports.lock().note(&core, id, report);
     }
 
     /// Number of entities that hold back events of the other replica.
@@ -176,29 +113,17 @@ impl RunningLoop {
         self.shared.core.lock().held().count()
     }
 
-    /// Notes that the other replica may have events that direct replication lost. If the queue is full, a
-    /// flag keeps the note for the loop.
+    /// Notes that the other replica may have events that direct replication lost. If the queue is
+    /// full, a flag keeps the note for the loop.
     pub(crate) fn way_opened(&self) {
         if self.inputs.try_send(Input::WayOpened).is_err() {
             self.shared.is_woken.store(true, Ordering::Release);
         }
     }
 
-    pub(crate) fn progress(&self, now: tokio::time::Instant) -> LoopProgress {
+    pub(crate) fn progress(&self, now: Instant) -> LoopProgress {
         let core = self.shared.core.lock();
-        let behind = core.behind();
-        LoopProgress {
-            entities_held: core.held().count(),
-            held: self.listed(&core),
-            other: self.other.to_string(),
-            position: core.position().to_string(),
-            entities_behind: behind.map_or(0, |(count, _)| count),
-            behind_for_seconds: behind
-                .map_or(0.0, |(_, since)| now.saturating_duration_since(since).as_secs_f64()),
-            read_before_seconds: core
-                .last_read()
-                .map(|read| now.saturating_duration_since(read).as_secs_f64()),
-        }
+        LoopProgress::of(&self.other, &core, &self.reports.lock(), now)
     }
 }
 
