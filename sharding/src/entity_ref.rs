@@ -27,6 +27,20 @@ pub(crate) trait CommandPort<C>: Send + Sync {
 
 /// A reference to one replica of an entity, on this node or another. Cheap to clone. It stays valid
 /// when the entity moves.
+///
+/// ```
+/// # use antiphon_persistence::reply::ReplyTo;
+/// use antiphon_base::Result;
+/// use antiphon_sharding::EntityRef;
+///
+/// # #[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// # enum Command { Reset, Get { reply_to: ReplyTo<i64> } }
+/// async fn reset(counter: &EntityRef<Command>) -> Result<i64> {
+///     counter.tell(Command::Reset);
+///     // handled after `Reset`, if the shard does not move meanwhile
+///     Ok(counter.ask(|reply_to| Command::Get { reply_to }).await?)
+/// }
+/// ```
 pub struct EntityRef<C> {
     id: ReplicationId,
     port: Arc<dyn CommandPort<C>>,
@@ -70,14 +84,37 @@ impl<C: Send + 'static> EntityRef<C> {
 
     /// Sends a command, at most once. Commands of one sender to one entity arrive in order while
     /// the home of the shard does not change.
+    ///
+    /// ```
+    /// # use antiphon_sharding::EntityRef;
+    /// # enum Command { Reset }
+    /// fn reset_all(counters: &[EntityRef<Command>]) {
+    ///     counters.iter().for_each(|counter| counter.tell(Command::Reset));
+    /// }
+    /// ```
     pub fn tell(&self, command: C) {
         self.port.tell(self.index, self.id.entity_id().clone(), command, Claim::unlimited());
     }
 
     /// Sends a command with a place for the answer, and waits for the answer, at most
     /// `ask_timeout`. A command that was not handed to the entity or to another node by then is
-    /// void: it is never handled, and the error is `Expired`. Dropping the future gives up the
-    /// answer; the command goes on.
+    /// void: it is never handled, and the error is `Expired`.
+    ///
+    /// A cancelled call gives up the answer; the command goes on, and may take effect.
+    ///
+    /// ```
+    /// # use antiphon_persistence::reply::ReplyTo;
+    /// use std::time::Duration;
+    ///
+    /// use antiphon_sharding::{AskError, EntityRef};
+    ///
+    /// # #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    /// # enum Command { Get { reply_to: ReplyTo<i64> } }
+    /// async fn read_soon(counter: &EntityRef<Command>) -> Result<i64, AskError> {
+    ///     let hasty = counter.clone().with_ask_timeout(Duration::from_millis(100));
+    ///     hasty.ask(|reply_to| Command::Get { reply_to }).await
+    /// }
+    /// ```
     ///
     /// # Errors
     /// See [`AskError`]. [`AskError::is_without_effect`] tells whether the command can be sent
@@ -91,7 +128,7 @@ impl<C: Send + 'static> EntityRef<C> {
         let entity = self.id.entity_id().clone();
         self.port.tell(self.index, entity, command(reply_to), claim.clone());
         match tokio::time::timeout(self.ask_timeout, reply.wait()).await {
-            Ok(answer) => answer.map_err(AskError::from),
+            Ok(answer) => answer,
             Err(_) if claim.void() => Err(AskError::Expired(format!(
                 "nobody took the command within {:?} (`ask_timeout`)",
                 self.ask_timeout

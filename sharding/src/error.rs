@@ -1,84 +1,10 @@
-//! The reasons why an entity did not answer.
-
-use std::fmt;
+//! The error of an ask, at the level of entities.
 
 use antiphon_persistence::reply::ReplyError;
 use antiphon_runtime::AskError as GateError;
 
-/// The reason why an entity did not answer. Each kind says what is known of the command's effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AskError {
-    /// No answer came in time, and the command had been handed over: it may have taken effect, or
-    /// may still.
-    Timeout,
-    /// The handler let go of its `ReplyTo` without an answer: the command may have taken effect.
-    NoReply,
-    /// A limit was hit: the command has not taken effect. Send fewer commands.
-    Overloaded(String),
-    /// The entity or its node ended while the command's events were on their way to the journal:
-    /// the command may have taken effect.
-    Stopped(String),
-    /// No node handled the command: it has not taken effect. Try again later, or at another
-    /// replica.
-    NotHere(String),
-    /// The command cannot be handled as it is: it has not taken effect.
-    Rejected(String),
-    /// The journal could not take the events, or the entity cannot take commands now: the command
-    /// has not taken effect. Try again later.
-    Unavailable(String),
-    /// The link to the other node broke while the command was under way: it may have taken effect,
-    /// or may still.
-    Unreachable(String),
-    /// The command was handled, but its answer could not be made, sent or read: the command may
-    /// have taken effect.
-    Unanswered(String),
-    /// The asker's time was over before the command was handed over: the command is void, and has
-    /// not taken effect.
-    Expired(String),
-    /// The application's code failed before any event of the command was stored: the command has
-    /// not taken effect.
-    Failed(String),
-}
-
-impl AskError {
-    /// Returns true when the command certainly has not taken effect and never will: it can be sent
-    /// again safely.
-    pub fn is_without_effect(&self) -> bool {
-        match self {
-            Self::Overloaded(_)
-            | Self::NotHere(_)
-            | Self::Rejected(_)
-            | Self::Unavailable(_)
-            | Self::Expired(_)
-            | Self::Failed(_) => true,
-            Self::Timeout
-            | Self::NoReply
-            | Self::Stopped(_)
-            | Self::Unreachable(_)
-            | Self::Unanswered(_) => false,
-        }
-    }
-}
-
-impl From<ReplyError> for AskError {
-    fn from(error: ReplyError) -> Self {
-        match error {
-            ReplyError::NoReply => Self::NoReply,
-            ReplyError::Timeout => Self::Timeout,
-            ReplyError::NotHere(why) => Self::NotHere(why),
-            ReplyError::Overloaded(why) => Self::Overloaded(why),
-            ReplyError::Stopped(why) => Self::Stopped(why),
-            ReplyError::Rejected(why) => Self::Rejected(why),
-            ReplyError::Unavailable(why) => Self::Unavailable(why),
-            ReplyError::Unreachable(why) => Self::Unreachable(why),
-            ReplyError::Unanswered(why) => Self::Unanswered(why),
-            ReplyError::Expired(why) => Self::Expired(why),
-            ReplyError::Failed(why) => Self::Failed(why),
-        }
-    }
-}
-
-/// Translates an error of the gate's ask into the error of an entity's asker.
+/// Translates an error of the gate's ask, which is about one message to one node, into the error of
+/// an entity's asker.
 pub(crate) fn reply_error(error: GateError) -> ReplyError {
     match error {
         GateError::Timeout => ReplyError::Timeout,
@@ -94,32 +20,16 @@ pub(crate) fn reply_error(error: GateError) -> ReplyError {
     }
 }
 
-impl fmt::Display for AskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Timeout => f.write_str("no answer in time: the outcome is unknown"),
-            Self::NoReply => f.write_str("no reply: the handler let go of its `ReplyTo`"),
-            Self::Overloaded(why) => write!(f, "overloaded: {why}"),
-            Self::Stopped(why) => write!(f, "stopped, the outcome is unknown: {why}"),
-            Self::NotHere(why) => write!(f, "not here: {why}"),
-            Self::Rejected(why) => write!(f, "rejected: {why}"),
-            Self::Unavailable(why) => write!(f, "unavailable: {why}"),
-            Self::Unreachable(why) => write!(f, "unreachable, the outcome is unknown: {why}"),
-            Self::Unanswered(why) => write!(f, "handled without an answer: {why}"),
-            Self::Expired(why) => write!(f, "expired: {why}"),
-            Self::Failed(why) => write!(f, "failed: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for AskError {}
-
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
+    use antiphon_base::{Error, ErrorKind};
+
     use super::*;
 
     #[test]
-    fn an_asker_learns_the_effect_that_the_error_was_made_with() {
+    fn an_application_that_converts_the_error_of_an_ask_keeps_the_knowledge_of_the_effect() {
         let why = || "x".to_owned();
         for error in [
             ReplyError::NoReply,
@@ -134,8 +44,13 @@ mod tests {
             ReplyError::Expired(why()),
             ReplyError::Failed(why()),
         ] {
-            let asked = AskError::from(error.clone());
-            assert_eq!(asked.is_without_effect(), error.is_without_effect(), "{error}");
+            let converted = Error::from(error.clone());
+            let is_without_effect =
+                matches!(converted.kind(), ErrorKind::Unavailable | ErrorKind::Rejected);
+            assert_eq!(is_without_effect, error.is_without_effect(), "{error}");
+            assert_eq!(converted.kind() == ErrorKind::Timeout, !is_without_effect, "{error}");
+            let source = converted.source().and_then(|source| source.downcast_ref::<ReplyError>());
+            assert_eq!(source, Some(&error), "a caller can still look at the kind");
         }
     }
 

@@ -30,8 +30,32 @@ pub mod shard;
 mod shard_id;
 mod wire;
 
+/// The error of [`EntityRef::ask`]. An application converts it into its [`Error`] with `?`, and the
+/// kind keeps the knowledge of the effect: `Unavailable` (try again later, or at another replica)
+/// and `Rejected` (change the command) mean that the command has not taken effect, `Timeout` that
+/// its outcome is unknown.
+///
+/// ```
+/// # use antiphon_persistence::reply::ReplyTo;
+/// use antiphon_base::Result;
+/// use antiphon_sharding::{AskError, EntityRef};
+///
+/// # #[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// # enum Command { Add { delta: i64, reply_to: ReplyTo<i64> } }
+/// async fn add(counter: &EntityRef<Command>, delta: i64) -> Result<i64> {
+///     let ask = |reply_to| Command::Add { delta, reply_to };
+///     match counter.ask(ask).await {
+///         // nobody has handled it: one more attempt cannot add twice
+///         Err(AskError::NotHere(_) | AskError::Expired(_)) => Ok(counter.ask(ask).await?),
+///         answer => Ok(answer?),
+///     }
+/// }
+/// ```
+///
+/// [`Error`]: antiphon_base::Error
+#[doc(inline)]
+pub use antiphon_persistence::reply::ReplyError as AskError;
 pub use entity_ref::EntityRef;
-pub use error::AskError;
 pub use policy::RoutingPolicy;
 pub use progress::{ContinuitySection, ShardingSection};
 pub use provider::{ReplicatedEntityProvider, ReplicationMode};

@@ -3,6 +3,23 @@
 use antiphon_persistence::identity::ReplicaId;
 
 /// The rule that chooses a replica for a caller that names none.
+///
+/// ```
+/// # use antiphon_persistence::entity::EventSourced;
+/// # use serde::{Serialize, de::DeserializeOwned};
+/// use antiphon_base::Result;
+/// use antiphon_sharding::{EntityRef, ReplicatedSharding, RoutingPolicy};
+///
+/// fn basket_of<E: EventSourced>(
+///     baskets: &ReplicatedSharding<E>,
+///     user: &str,
+/// ) -> Result<EntityRef<E::Command>>
+/// # where E::Command: Serialize + DeserializeOwned
+/// {
+///     // one user always uses the same replica, and sees his own writes
+///     baskets.route(user, &RoutingPolicy::Sticky(user.to_owned()))
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RoutingPolicy {
     /// The replica of this node's place, reachable or not; the first replica if the place has none.

@@ -12,7 +12,8 @@ use crate::ShardingSettings;
 /// The placement of replicas on nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicationMode {
-    /// A sharding for each replica, on the nodes of its place.
+    /// A sharding for each replica, on the nodes of its place. Akka names it after the role that
+    /// its nodes have there.
     PerRole,
     /// A single sharding for all replicas, on all nodes of one place. The replica id tells the
     /// entities apart there.
@@ -25,6 +26,40 @@ const EXAMPLE: &str = "example";
 pub(crate) type Factory<E> = Arc<dyn Fn(&ReplicationId) -> Result<E> + Send + Sync>;
 
 /// The definition of an entity type: its name, its replicas and its behaviour.
+///
+/// ```
+/// # use antiphon_base::Result;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// # use antiphon_persistence::reply::ReplyTo;
+/// # #[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// # enum Command { Add { delta: i64, reply_to: ReplyTo<i64> } }
+/// # #[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// # struct Added(i64);
+/// # struct Counter;
+/// # impl EventSourced for Counter {
+/// #     type Command = Command;
+/// #     type Event = Added;
+/// #     type State = i64;
+/// #     fn on_command(&self, _: &CommandContext, _: &i64, command: Command) -> Effect<Self> {
+/// #         let Command::Add { delta, reply_to } = command;
+/// #         Effect::persist(Added(delta)).then_reply(reply_to, |value| *value)
+/// #     }
+/// #     fn on_event(&self, _: &EventContext, value: &mut i64, event: &Added) {
+/// #         *value += event.0;
+/// #     }
+/// # }
+/// use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+/// use antiphon_sharding::{ReplicatedEntityProvider, ShardingSettings};
+///
+/// fn counters() -> Result<ReplicatedEntityProvider<Counter>> {
+///     let replicas = [ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?];
+///     let behaviour = |_: &ReplicationId| Counter;
+///     let settings = ShardingSettings { entities_max: 20_000, ..ShardingSettings::default() };
+///     Ok(ReplicatedEntityProvider::per_role("counter", replicas, behaviour)
+///         .with_settings(settings))
+/// }
+/// # assert!(counters().is_ok());
+/// ```
 pub struct ReplicatedEntityProvider<E: EventSourced> {
     pub(crate) entity_type: Arc<str>,
     pub(crate) replicas: Vec<ReplicaId>,
@@ -37,9 +72,9 @@ pub struct ReplicatedEntityProvider<E: EventSourced> {
 }
 
 impl<E: EventSourced> ReplicatedEntityProvider<E> {
-    /// A sharding for each replica. Replica `r` runs on the nodes whose place (role) is `r`; the
-    /// other nodes reach it through proxies. Each place has its own stores. `behaviour` makes the
-    /// behaviour of one entity.
+    /// A sharding for each replica. Replica `r` runs on the nodes of the place `r` (their setting
+    /// `place`; their `roles` play no part); the other nodes reach it through proxies. Each place
+    /// has its own stores. `behaviour` makes the behaviour of one entity.
     pub fn per_role(
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
@@ -122,15 +157,15 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     }
 
     /// True: events are sent to the other replicas at once. False: the other replicas read them
-    /// from this replica's journal.
+    /// from this replica's journal, up to `loop_interval` later.
     #[must_use]
     pub fn with_event_publishing(mut self, on: bool) -> Self {
         self.settings.event_publishing = on;
         self
     }
 
-    /// True: events that other replicas send at once are taken. False: only their journals are
-    /// read.
+    /// True: events that other replicas send at once are taken. False: they are dropped, and the
+    /// journals of the other replicas are read, up to `loop_interval` later.
     #[must_use]
     pub fn with_direct_replication(mut self, on: bool) -> Self {
         self.settings.direct_replication = on;

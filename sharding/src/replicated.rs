@@ -6,6 +6,7 @@ use std::sync::Arc;
 use antiphon_persistence::entity::{EntityParts, EntityRuntime, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::Claim;
+use antiphon_persistence::shape::ShapeBook;
 use antiphon_runtime::{Error, Node, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +21,37 @@ use crate::round_trip::as_between_nodes;
 use crate::{EntityRef, RoutingPolicy, ShardId, shapes};
 
 /// The entities of one type, as seen from one node. Cheap to clone.
+///
+/// ```
+/// # use antiphon_base::Result;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// # use antiphon_persistence::reply::ReplyTo;
+/// # #[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// # enum Command { Add { delta: i64, reply_to: ReplyTo<i64> } }
+/// # #[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// # struct Added(i64);
+/// # struct Counter;
+/// # impl EventSourced for Counter {
+/// #     type Command = Command;
+/// #     type Event = Added;
+/// #     type State = i64;
+/// #     fn on_command(&self, _: &CommandContext, _: &i64, command: Command) -> Effect<Self> {
+/// #         let Command::Add { delta, reply_to } = command;
+/// #         Effect::persist(Added(delta)).then_reply(reply_to, |value| *value)
+/// #     }
+/// #     fn on_event(&self, _: &EventContext, value: &mut i64, event: &Added) {
+/// #         *value += event.0;
+/// #     }
+/// # }
+/// use antiphon_runtime::Node;
+/// use antiphon_sharding::{ReplicatedEntityProvider, ReplicatedSharding, RoutingPolicy};
+///
+/// async fn add_one(node: &Node, provider: ReplicatedEntityProvider<Counter>) -> Result<i64> {
+///     let counters = ReplicatedSharding::init(node, provider).await?;
+///     let counter = counters.route("c-1", &RoutingPolicy::FailOver)?;
+///     Ok(counter.ask(|reply_to| Command::Add { delta: 1, reply_to }).await?)
+/// }
+/// ```
 pub struct ReplicatedSharding<E: EventSourced> {
     region: Arc<Region<E>>,
 }
@@ -60,6 +92,9 @@ where
     /// Starts the type on a node, as a host of the replicas of its place and as a proxy for the
     /// others. All nodes of a place should start the type with the same provider.
     ///
+    /// A call that fails, or that is cancelled while it waits for the store, has started nothing;
+    /// it may have stored the shapes of events. The same call can be made again.
+    ///
     /// # Errors
     /// `Rejected` when a setting is wrong, the node has the type already, the node does not know
     /// the place of a replica, or a place has stored events or snapshots under the same version
@@ -80,28 +115,45 @@ where
         let places = places(node, &provider)?;
         let hosted: Vec<ReplicaId> =
             replicas.iter().filter(|replica| *places[*replica] == *node.place()).cloned().collect();
-        let coordinator =
-            if hosted.is_empty() { None } else { Some(coordinator(node, &provider, &hosted)?) };
         let shapes = match hosted.first() {
             Some(replica) => shapes::compare(node, &provider, replica).await?,
             None => None,
         };
         let count = u16::try_from(shard_count).expect("checked above");
         let entity_type = provider.entity_type.clone();
-        let layout = Layout::new(entity_type, replicas.clone().into(), places, count);
+        let layout = Layout::new(entity_type, replicas.into(), places, count);
         let parts = RegionParts::new(node.clone(), layout, provider.settings.clone());
+        // nothing waits from here on: a cancelled call has started nothing
+        let coordinator =
+            if hosted.is_empty() { None } else { Some(coordinator(node, &provider, &hosted)?) };
         let region = Region::new(parts, coordinator);
-        let mut entities = entities(&region, &provider, replicas)?;
+        match Self::start(&region, &provider, shapes, !hosted.is_empty()) {
+            Ok(()) => Ok(Self { region }),
+            Err(error) => {
+                region.stop_coordinator();
+                Err(error)
+            }
+        }
+    }
+
+    fn start(
+        region: &Arc<Region<E>>,
+        provider: &ReplicatedEntityProvider<E>,
+        shapes: Option<ShapeBook>,
+        is_host: bool,
+    ) -> Result<()> {
+        let node = &region.parts().node;
+        let mut entities = entities(region, provider)?;
         entities = match shapes {
             Some(shapes) => entities.with_shapes(shapes),
             None => entities.with_late_shapes(shapes::late(node, &provider.entity_type)),
         };
-        if !hosted.is_empty() {
+        if is_host {
             region.set_entities(entities);
         }
         Registry::of(node).insert(&provider.entity_type, region.clone())?;
         region.start();
-        Ok(Self { region })
+        Ok(())
     }
 
     /// All replicas of the type, sorted.
@@ -236,12 +288,12 @@ fn coordinator<E: EventSourced>(
 fn entities<E: EventSourced>(
     region: &Arc<Region<E>>,
     provider: &ReplicatedEntityProvider<E>,
-    replicas: Vec<ReplicaId>,
 ) -> Result<EntityRuntime<E>>
 where
     E::Command: Serialize + DeserializeOwned,
 {
     let node = &region.parts().node;
+    let replicas = region.parts().layout.replicas().to_vec();
     let peers = replicas
         .iter()
         .map(|replica| (replica.clone(), region.parts().stores_of(replica).journal))

@@ -8,6 +8,20 @@ use antiphon_persistence::entity::EntitySettings;
 use serde::{Deserialize, Serialize};
 
 /// Limits of one entity type on one node. Plain values; the defaults fit most.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use antiphon_sharding::ShardingSettings;
+///
+/// let settings = ShardingSettings {
+///     passivate_after: Duration::from_secs(600),
+///     entities_max: 20_000,
+///     ..ShardingSettings::default()
+/// };
+/// settings.validate()?;
+/// # Ok::<(), antiphon_base::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShardingSettings {
@@ -79,7 +93,7 @@ pub struct ShardingSettings {
     /// True: events that other replicas send at once are taken. False: only their journals are
     /// read.
     pub direct_replication: bool,
-    /// Time between two reads of a peer's change feed by one shard.
+    /// Time between two reads of another replica's change feed by one shard.
     #[serde(with = "antiphon_base::time::text")]
     pub loop_interval: Duration,
     /// Longest time between two such reads while nothing changes. The time doubles from
@@ -102,7 +116,7 @@ pub struct ShardingSettings {
     /// Number of times that the journal loop tells an entity and waits for its answer. Then the
     /// loop tells the entity once more and goes on without it: the entity counts as holding back.
     pub loop_tells_max: usize,
-    /// Most entities of one shard that hold back events of one peer replica. At the limit, the
+    /// Most entities of one shard that hold back events of one other replica. At the limit, the
     /// shard's position in that replica's feed stands still. At most 16777216.
     pub held_entities_max: usize,
 }

@@ -16,8 +16,7 @@ async fn main() -> Result<()> {
     let refs = counters.entity_refs_for("c-1")?;
     for (replica, counter) in &refs {
         let ask = |reply_to| Command::Add { delta: 1, reply_to };
-        let value =
-            counter.ask(ask).await.map_err(|error| Error::unavailable(error.to_string()))?;
+        let value = counter.ask(ask).await?;
         println!("{replica}: added 1, the value here is {value}");
     }
     for (replica, counter) in &refs {

@@ -113,7 +113,7 @@ async fn ask(
                 Err(error) if error.is_without_effect() => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-                Err(error) => return Err(Error::unavailable(error.to_string())),
+                Err(error) => return Err(error.into()),
             }
         }
     };

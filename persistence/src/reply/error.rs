@@ -107,7 +107,7 @@ impl ReplyError {
     pub fn without_effect(self) -> Self {
         match self {
             Self::NoReply => Self::Unavailable(self.to_string()),
-            Self::Timeout => Self::Unavailable("no reply in time: nothing was stored".to_owned()),
+            Self::Timeout => Self::Unavailable("no answer in time: nothing was stored".to_owned()),
             Self::Stopped(why) | Self::Unreachable(why) | Self::Unanswered(why) => {
                 Self::Unavailable(why)
             }
@@ -125,7 +125,7 @@ impl fmt::Display for ReplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoReply => f.write_str("no reply: the handler let go of its `ReplyTo`"),
-            Self::Timeout => f.write_str("no reply in time: the outcome is unknown"),
+            Self::Timeout => f.write_str("no answer in time: the outcome is unknown"),
             Self::NotHere(why) => write!(f, "not here: {why}"),
             Self::Overloaded(why) => write!(f, "overloaded: {why}"),
             Self::Stopped(why) => write!(f, "stopped, the outcome is unknown: {why}"),

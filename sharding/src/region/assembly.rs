@@ -152,6 +152,11 @@ where
             let fence = || self.routing.route(index, Input::Fenced);
             let _ = guard::call("the fence of a shard", &shard, fence);
         }
+        self.stop_coordinator();
+    }
+
+    /// Stops the coordinator of this node, if it has one.
+    pub(crate) fn stop_coordinator(&self) {
         if let Some(coordinator) = &self.coordinator {
             coordinator.stop();
         }

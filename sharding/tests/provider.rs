@@ -1,0 +1,196 @@
+//! The switches of a provider, on whole nodes in memory under paused time: the place of a replica,
+//! and both sides of direct replication.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_base::time::SystemClock;
+use antiphon_base::{ErrorKind, Result};
+use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::memory::MemoryStores;
+use antiphon_persistence::reply::ReplyTo;
+use antiphon_runtime::transport::memory::MemoryNetwork;
+use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
+use antiphon_sharding::{ReplicatedEntityProvider, ReplicatedSharding};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Command {
+    Add(ReplyTo<u64>),
+    Get(ReplyTo<u64>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Added;
+
+struct Counter;
+
+impl EventSourced for Counter {
+    type Command = Command;
+    type Event = Added;
+    type State = u64;
+
+    fn on_command(&self, _: &CommandContext, value: &u64, command: Command) -> Effect<Self> {
+        match command {
+            Command::Add(reply_to) => Effect::persist(Added).then_reply(reply_to, |value| *value),
+            Command::Get(reply_to) => Effect::reply(reply_to, *value),
+        }
+    }
+
+    fn on_event(&self, _: &EventContext, value: &mut u64, _: &Added) {
+        *value += 1;
+    }
+}
+
+const PLACES: [&str; 2] = ["A", "B"];
+
+fn replica(name: &str) -> ReplicaId {
+    ReplicaId::new(name).unwrap()
+}
+
+fn provider() -> ReplicatedEntityProvider<Counter> {
+    ReplicatedEntityProvider::per_role("counter", PLACES.map(replica), |_: &ReplicationId| Counter)
+}
+
+struct World {
+    network: MemoryNetwork,
+    stores: [MemoryStores; 2],
+}
+
+struct Running {
+    node: Node,
+    counters: ReplicatedSharding<Counter>,
+}
+
+impl World {
+    fn new() -> Self {
+        let stores = [MemoryStores::new(), MemoryStores::new()];
+        Self { network: MemoryNetwork::new(1), stores }
+    }
+
+    async fn node(&self, place: usize) -> Node {
+        let name = format!("node-{}", PLACES[place]);
+        let id = NodeId::new(&name, 1).unwrap();
+        let other = 1 - place;
+        let settings = NodeSettings {
+            name,
+            place: PLACES[place].to_owned(),
+            shard_count: 2,
+            ..NodeSettings::default()
+        };
+        let parts = NodeParts {
+            clock: Arc::new(SystemClock),
+            stores: self.stores[place].stores(),
+            transport: self.network.transport(&id),
+            address: id.to_string(),
+            http_address: None,
+            peers: vec![PeerPlace {
+                place: PLACES[other].to_owned(),
+                stores: self.stores[other].stores(),
+            }],
+            incarnation: 1,
+            metrics: Arc::new(Metrics::new()),
+        };
+        Node::start(settings, parts).await.unwrap()
+    }
+
+    async fn start(&self, place: usize, provider: ReplicatedEntityProvider<Counter>) -> Running {
+        let node = self.node(place).await;
+        let counters = ReplicatedSharding::init(&node, provider).await.unwrap();
+        Running { node, counters }
+    }
+}
+
+impl Running {
+    /// Asks a replica for its value until it is as expected.
+    async fn has(&self, replica: &ReplicaId, expected: u64) {
+        let counter = self.counters.entity_ref_for("c-1", replica).unwrap();
+        let reads = async {
+            while counter.ask(Command::Get).await != Ok(expected) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let read = tokio::time::timeout(Duration::from_secs(60), reads).await;
+        read.unwrap_or_else(|_| panic!("replica {replica} does not come to {expected}"));
+    }
+
+    async fn add(&self, name: &str) -> Result<u64> {
+        let counter = self.counters.entity_ref_for("c-1", &replica(name))?;
+        Ok(counter.ask(Command::Add).await?)
+    }
+
+    /// Number of messages of direct replication with that outcome.
+    fn direct(&self, outcome: &str) -> u64 {
+        let name = "antiphon_direct_replication_total";
+        let counters = self.node.metrics().counters(name, "", &["type", "outcome"]);
+        counters.with_label_values(&["counter", outcome]).get()
+    }
+}
+
+/// Starts both places with these providers. Every node knows the homes of both.
+async fn both(
+    world: &World,
+    a: ReplicatedEntityProvider<Counter>,
+    b: ReplicatedEntityProvider<Counter>,
+) -> [Running; 2] {
+    let running = [world.start(0, a).await, world.start(1, b).await];
+    for node in &running {
+        for place in PLACES {
+            node.has(&replica(place), 0).await;
+        }
+    }
+    running
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_go_directly_to_the_other_replica() {
+    let world = World::new();
+    let [a, b] = both(&world, provider(), provider()).await;
+    assert_eq!(a.add("A").await.unwrap(), 1);
+    b.has(&replica("B"), 1).await;
+    assert_eq!((a.direct("sent"), b.direct("taken")), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_direct_replication_a_place_takes_events_from_the_journals_only() {
+    let world = World::new();
+    let [a, b] = both(&world, provider(), provider().with_direct_replication(false)).await;
+    assert_eq!(a.add("A").await.unwrap(), 1);
+    b.has(&replica("B"), 1).await;
+    assert_eq!(a.direct("sent"), 1, "the other side does not know");
+    assert_eq!((b.direct("taken"), b.direct("switched_off")), (0, 1));
+    assert_eq!(b.add("B").await.unwrap(), 2);
+    a.has(&replica("A"), 2).await;
+    assert_eq!((b.direct("sent"), a.direct("taken")), (1, 1), "the other direction is direct");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_event_publishing_the_other_places_read_the_journal() {
+    let world = World::new();
+    let [a, b] = both(&world, provider().with_event_publishing(false), provider()).await;
+    assert_eq!(a.add("A").await.unwrap(), 1);
+    b.has(&replica("B"), 1).await;
+    assert_eq!((a.direct("sent"), b.direct("taken")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_lives_at_the_place_that_it_was_given() {
+    let world = World::new();
+    let migrated = || {
+        let replicas = [ReplicaId::empty()];
+        ReplicatedEntityProvider::per_role("counter", replicas, |_: &ReplicationId| Counter)
+    };
+    let there = || migrated().with_replica_place(ReplicaId::empty(), "B");
+    let a = world.node(0).await;
+    let error = ReplicatedSharding::init(&a, migrated()).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Rejected, "no place has the empty name: {error}");
+    // nothing was started: the same type can start after all
+    let counters = ReplicatedSharding::init(&a, there()).await.unwrap();
+    let a = Running { node: a, counters };
+    let b = world.start(1, there()).await;
+    a.has(&ReplicaId::empty(), 0).await;
+    assert_eq!((a.counters.hosted_shards().len(), b.counters.hosted_shards().len()), (0, 2));
+}
