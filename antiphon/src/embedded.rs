@@ -2,30 +2,21 @@
 //! embed one.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_base::{ErrorKind, bounds};
-use antiphon_persistence::store::DeferredStores;
 use antiphon_runtime::transport::tcp::{TcpSettings, TcpTransport};
 use antiphon_runtime::{
     Error, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, Result, cannot_listen,
     check_listen,
 };
-use tokio::time::Instant;
 
 use crate::address::{check_host, host_and_port};
+use crate::patience::{Patience, RETRY_INTERVAL};
+use crate::peer::{Peer, PeerSettings};
 use crate::{Journal, OpenJournal};
-
-/// Another place: its name and its journal, which is only read.
-#[derive(Debug, Clone)]
-pub struct PeerSettings {
-    /// The name of the place.
-    pub place: String,
-    /// The journal of the place.
-    pub journal: Journal,
-}
 
 /// The settings of an embedded node.
 #[derive(Debug, Clone)]
@@ -130,30 +121,14 @@ pub struct Embedded {
     pub address: SocketAddr,
 }
 
-/// Another place, as a running node knows it.
-#[derive(Clone)]
-pub struct Peer {
-    /// The name of the place.
-    pub place: String,
-    /// The stores of the place.
-    pub stores: DeferredStores,
-    journal: Arc<OnceLock<OpenJournal>>,
-}
-
-impl Peer {
-    /// The journal of the place; `None` until it was reached.
-    pub fn journal(&self) -> Option<&OpenJournal> {
-        self.journal.get()
-    }
-}
-
-/// Time between two attempts to reach a store.
-const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between two checks of the journal's file.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Embedded {
     /// Opens the stores, takes the port and starts the node.
+    ///
+    /// A cancelled call ends the node that it was starting, as a kill does. The row of the node may
+    /// stay in the members table until the other members declare it dead.
     ///
     /// While the stores of the own place are slow or cannot be reached over the network, the start
     /// is tried again, until `start_timeout`. The stores of other places may arrive later: a place
@@ -166,8 +141,8 @@ impl Embedded {
         Self::start_telling(settings, |_| {}).await
     }
 
-    /// The same as [`Self::start`]; in addition, calls `waits` with each new reason why the start
-    /// waits.
+    /// The same as [`Self::start`], also when it is cancelled; in addition, calls `waits` with each
+    /// new reason why the start waits.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -177,8 +152,7 @@ impl Embedded {
     ) -> Result<Self> {
         settings.validate()?;
         settings.probe_port()?;
-        let limit = settings.start_timeout;
-        let patience = Patience { until: SystemClock.now() + limit, limit, waits };
+        let patience = Patience::new(SystemClock.now(), settings.start_timeout, waits);
         let open = || settings.journal.open(false);
         let journal = if settings.journal.is_remote() {
             patience.until_reached(open).await?
@@ -188,12 +162,8 @@ impl Embedded {
         };
         let mut peers = Vec::new();
         for peer in &settings.peers {
-            let known = Peer {
-                place: peer.place.clone(),
-                stores: DeferredStores::default(),
-                journal: Arc::default(),
-            };
-            try_peer(peer, &known).await?;
+            let known = Peer::new(&peer.place);
+            known.try_open(peer).await?;
             peers.push(known);
         }
         // each attempt is a new incarnation: the outcome of the attempt before may be unknown
@@ -206,7 +176,7 @@ impl Embedded {
                 let peer = peer.clone();
                 let this = node.clone();
                 node.spawn("peer stores", async move {
-                    while !matches!(try_peer(&settings, &peer).await, Ok(true)) {
+                    while !matches!(peer.try_open(&settings).await, Ok(true)) {
                         tokio::time::sleep(RETRY_INTERVAL).await;
                     }
                     crate::relay::follow_through(&this, &peer);
@@ -234,31 +204,6 @@ fn watch(node: &Node, journal: OpenJournal) {
             tokio::time::sleep(WATCH_INTERVAL).await;
         }
     });
-}
-
-/// Opens the journal of another place; returns whether it is open. Fails when no later attempt can
-/// succeed.
-async fn try_peer(settings: &PeerSettings, peer: &Peer) -> Result<bool> {
-    match settings.journal.open(true).await {
-        Ok(journal) => {
-            peer.stores.arrived(journal.stores());
-            let _ = peer.journal.set(journal);
-            Ok(true)
-        }
-        Err(error) => {
-            let place = &peer.place;
-            if peer.stores.reason().is_some_and(|reason| reason.is_empty()) {
-                tracing::warn!(place, %error, "the journal of the place is out of reach; it is tried again");
-            }
-            peer.stores.waits(error.to_string());
-            // a remote database without tables may get them later; a wrong file may be replaced
-            // too, but the operator must be told first, so the start fails
-            if error.kind() == ErrorKind::Rejected && !settings.journal.is_remote() {
-                return Err(error);
-            }
-            Ok(false)
-        }
-    }
 }
 
 async fn attempt(
@@ -294,50 +239,4 @@ async fn attempt(
         metrics: Arc::new(Metrics::new()),
     };
     Ok((Node::start(settings.node.clone(), parts).await?, address))
-}
-
-/// The time that a start waits for the stores and the members of the place.
-struct Patience<F> {
-    until: Instant,
-    limit: Duration,
-    waits: F,
-}
-
-impl<F: Fn(&str)> Patience<F> {
-    /// Repeats an attempt that failed because a store or a member of the place is slow or cannot be
-    /// reached.
-    async fn until_reached<T, G>(&self, mut attempt: impl FnMut() -> G) -> Result<T>
-    where
-        G: Future<Output = Result<T>>,
-    {
-        let mut last = String::new();
-        loop {
-            let error = match attempt().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let passing = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
-            if !passing {
-                return Err(error);
-            }
-            if SystemClock.now() >= self.until {
-                let (kind, limit) = (error.kind(), self.limit);
-                let message =
-                    format!("the node could not start within {limit:?} (`start_timeout`): {error}");
-                return Err(Error::new(kind, message).with_source(error));
-            }
-            let reason = error.to_string();
-            if reason != last {
-                let limit = self.limit;
-                tracing::warn!(
-                    reason,
-                    ?limit,
-                    "the start waits, and is tried again until `start_timeout` is over"
-                );
-                (self.waits)(&reason);
-                last = reason;
-            }
-            tokio::time::sleep(RETRY_INTERVAL).await;
-        }
-    }
 }

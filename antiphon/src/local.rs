@@ -36,7 +36,8 @@ impl LocalPlace {
         })
     }
 
-    /// Starts a node of the place.
+    /// Starts a node of the place. A cancelled call ends the node, as a kill does:
+    /// [`Node::start`].
     ///
     /// # Errors
     /// See [`Node::start`].

@@ -7,6 +7,7 @@ use antiphon::persistence::event::SequenceNr;
 use antiphon::persistence::store::{Registry, Stores};
 use antiphon::prelude::*;
 use antiphon::sharding::ShardId;
+use antiphon::sharding::replication::held_table;
 use clap::Args;
 
 use crate::config::{Config, ConfigFile};
@@ -122,7 +123,7 @@ impl Known {
         }
         let mut holds = false;
         for peer in config.replicas()?.iter().filter(|peer| *peer != event.id.replica_id()) {
-            let table = held_table(&event.id, peer, config.node.shard_count);
+            let table = held_table_of(&event.id, peer, config.node.shard_count);
             let key = event.id.with_replica(peer.clone()).persistence_id();
             holds |= stores.coordination.read(&table, key.as_str()).await?.is_some();
         }
@@ -162,13 +163,13 @@ impl Known {
     }
 }
 
-/// The coordination table in which the shard of an entity records the entities that hold back
-/// events of a peer (`sharding/src/region/following.rs`).
-fn held_table(id: &ReplicationId, peer: &ReplicaId, shard_count: u32) -> String {
+/// The table in which the shard of an entity records the entities that hold back events of another
+/// replica.
+fn held_table_of(id: &ReplicationId, other: &ReplicaId, shard_count: u32) -> String {
     let count = u16::try_from(shard_count).expect("a checked number of shards");
     let number = ShardId::number_of(id.slice(), count);
     let shard = ShardId { replica: id.replica_id().clone(), number };
-    format!("held {}/{shard} {peer}", id.entity_type())
+    held_table(id.entity_type(), &shard, other)
 }
 
 #[cfg(test)]
@@ -214,7 +215,7 @@ mod tests {
         let (stores, event) = (MemoryStores::new().stores(), event(1));
         let read = async || Known::read(&stores, &event, &config).await.expect("it is read");
         assert_eq!(read().await, known(0, 0, false));
-        let table = held_table(&event.id, &ReplicaId::new("DC-C").expect("a name"), 64);
+        let table = held_table_of(&event.id, &ReplicaId::new("DC-C").expect("a name"), 64);
         assert!(table.starts_with("held nosuch/DC-A/") && table.ends_with(" DC-C"), "{table}");
         let value = Some(vec![1, 0, 0, 0, 0, 0, 0, 0].into());
         let row = stores.coordination.compare_and_set(&table, "nosuch|gb|DC-C", None, value);

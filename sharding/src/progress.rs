@@ -11,7 +11,7 @@ use crate::forks::Forks;
 use crate::registry::Registry;
 
 /// The section of `/cluster` about entities: the shards of each type with their homes. For each
-/// shard on this node and each peer replica: the position in its feed, the number of entities that
+/// shard on this node and each other replica: the position in its feed, the number of entities that
 /// are behind, and for how long.
 pub struct ShardingSection {
     registry: Arc<Registry>,

@@ -23,7 +23,8 @@ pub struct NodeSettings {
     pub name: String,
     /// The place of the node: the replica that it belongs to.
     pub place: String,
-    /// The roles of the node; sharding puts entities on the nodes of a role.
+    /// The roles of the node, kept in its row of the members table. Sharding ignores them: it puts
+    /// entities on the nodes of a place.
     pub roles: Vec<String>,
     /// The name of the cluster; a store that was used by another cluster is refused.
     pub cluster_name: String,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antiphon_base::guard::Guarded;
+use antiphon_base::guard::{self, Guarded};
 use antiphon_base::task;
 use antiphon_persistence::store::{Coordination, FencedOutcome, FencingToken};
 use antiphon_runtime::{LeaseState, Membership, Node, NodeId, Responder};
@@ -14,7 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime};
 use super::core::WriteOutcome;
 use super::{CoordinatorCore, CoordinatorSettings, Effect, Homes, HomesVersion, Input};
 use crate::ShardId;
-use crate::wire::{HomesAnswer, SHARDING, Wire};
+use crate::wire::{Asker, HomesAnswer, SHARDING, Wire};
 
 /// Parts of a coordinator.
 pub(crate) struct CoordinatorParts {
@@ -32,7 +32,7 @@ pub(crate) enum Message {
     Ask {
         from: NodeId,
         known: HomesVersion,
-        is_host: bool,
+        asker: Asker,
         responder: Responder,
     },
 }
@@ -95,10 +95,10 @@ impl CoordinatorHandle {
         });
     }
 
-    pub(crate) fn ask(&self, from: &NodeId, known: HomesVersion, is_host: bool, to: Responder) {
+    pub(crate) fn ask(&self, from: &NodeId, known: HomesVersion, asker: Asker, to: Responder) {
         let from = from.clone();
         // a stopped coordinator drops the responder, which answers the region
-        let _ = self.actor.send_message(Message::Ask { from, known, is_host, responder: to });
+        let _ = self.actor.send_message(Message::Ask { from, known, asker, responder: to });
     }
 
     pub(crate) fn input(&self, input: Input) {
@@ -151,17 +151,25 @@ impl Actor for CoordinatorActor {
                 }
                 input
             }
-            Message::Ask { from, known, is_host, responder } => {
+            Message::Ask { from, known, asker, responder } => {
                 responder.reply(answer(&state.core, known).encode());
-                if !is_host {
+                if asker == Asker::Proxy {
                     return Ok(());
                 }
                 Input::Host(from)
             }
         };
-        let effects = state.core.step(state.node.clock().now(), input);
-        for effect in effects {
-            run(&myself, state, effect);
+        let now = state.node.clock().now();
+        let stepped =
+            guard::call("the coordinator", &state.entity_type, || state.core.step(now, input));
+        match stepped {
+            Ok(effects) => effects.into_iter().for_each(|effect| run(&myself, state, effect)),
+            // a broken invariant: another node takes the lease and decides from the store
+            Err(_) => {
+                let why = "the coordinator of this node has a broken invariant: report the panic";
+                state.node.fence(why);
+                myself.stop(None);
+            }
         }
         Ok(())
     }

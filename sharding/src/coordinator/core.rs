@@ -106,6 +106,9 @@ pub struct CoordinatorCore {
     settings: CoordinatorSettings,
     members: Arc<Membership>,
     state: State,
+    /// Tokens of the writes that were under way when this node lost the lease. Homes are not read
+    /// under such a token before its write has ended: it could take effect after the read.
+    abandoned: Vec<FencingToken>,
     /// Newest version that was published: regions ignore lower ones.
     told: HomesVersion,
 }
@@ -119,6 +122,7 @@ impl CoordinatorCore {
             settings,
             members: Arc::default(),
             state: State::Idle,
+            abandoned: Vec::new(),
             told: HomesVersion::default(),
         }
     }
@@ -168,11 +172,17 @@ impl CoordinatorCore {
         if current == lease {
             return;
         }
+        if let State::Active(active) = &self.state
+            && active.under_way
+        {
+            self.abandoned.push(active.token);
+        }
         match lease {
             None => self.state = State::Idle,
             Some(token) => {
-                self.state = State::Loading { token, under_way: true, retry: Retry::default() };
-                effects.push(Effect::Load(token));
+                let under_way = !self.abandoned.contains(&token);
+                self.state = State::Loading { token, under_way, retry: Retry::default() };
+                effects.extend(under_way.then_some(Effect::Load(token)));
             }
         }
     }
@@ -222,10 +232,14 @@ impl CoordinatorCore {
         outcome: WriteOutcome,
         effects: &mut Vec<Effect>,
     ) {
-        let State::Active(active) = &mut self.state else { return };
-        if active.token != token {
+        if let Some(index) = self.abandoned.iter().position(|abandoned| *abandoned == token) {
+            self.abandoned.swap_remove(index);
             return;
         }
+        let active = match &mut self.state {
+            State::Active(active) if active.token == token && active.under_way => active,
+            state => panic!("a write under {token:?} ended that was not under way in {state:?}"),
+        };
         active.under_way = false;
         match outcome {
             // the same write is repeated
@@ -239,7 +253,7 @@ impl CoordinatorCore {
             WriteOutcome::Refused => self.state = State::Idle,
             WriteOutcome::Applied => {
                 active.retry.reset();
-                let Some(written) = active.writing.take() else { return };
+                let written = active.writing.take().expect("it was under way");
                 for shard in written.keys() {
                     active.moves.remove(shard);
                 }
@@ -254,7 +268,7 @@ impl CoordinatorCore {
         match &mut self.state {
             State::Idle => {}
             State::Loading { token, under_way, retry } => {
-                if !*under_way && retry.is_due(now) {
+                if !*under_way && retry.is_due(now) && !self.abandoned.contains(token) {
                     *under_way = true;
                     effects.push(Effect::Load(*token));
                 }

@@ -191,6 +191,30 @@ fn an_unknown_write_is_repeated_and_a_refused_one_ends_the_coordinator() {
     assert_eq!(fixture.step(Input::Tick), []);
 }
 
+/// The end of the old write was taken for the end of the new one: homes were told that were not
+/// stored.
+#[test]
+fn homes_are_not_read_while_a_write_of_the_same_lease_may_still_take_effect() {
+    let mut fixture = Fixture::new(1, &[]);
+    fixture.step(up(&["a"]));
+    assert_eq!(fixture.step(Input::Host(node("a"))), [write(&[(0, "a")])]);
+    assert_eq!(fixture.step(Input::Lease(None)), []);
+    assert_eq!(fixture.step(Input::Lease(Some(TOKEN))), [], "the same lease again");
+    fixture.now += Duration::from_secs(20);
+    assert_eq!(fixture.step(Input::Tick), []);
+    assert_eq!(fixture.applied(), [], "the old write");
+    assert_eq!(fixture.step(Input::Tick), [Effect::Load(TOKEN)]);
+    let stored = [(shard(0), node("a"))].into();
+    assert_eq!(fixture.step(Input::Loaded(TOKEN, Some(stored))), []);
+    assert_eq!(fixture.homes()[&0], "a");
+}
+
+#[test]
+#[should_panic(expected = "that was not under way")]
+fn the_end_of_a_write_that_nobody_asked_for_is_a_bug() {
+    Fixture::new(1, &[(0, "a")]).applied();
+}
+
 #[test]
 fn a_store_that_refuses_is_asked_less_and_less() {
     let mut fixture = Fixture::new(1, &[]);

@@ -14,7 +14,7 @@ use super::parts::RegionParts;
 use super::route::Input;
 use super::routing::Routing;
 use crate::coordinator::{Homes, HomesVersion};
-use crate::wire::{HomesAnswer, SHARDING, Wire};
+use crate::wire::{Asker, HomesAnswer, SHARDING, Wire};
 
 /// The knowledge of a region about homes.
 pub(super) struct KnownHomes<E: EventSourced> {
@@ -78,11 +78,10 @@ where
         let members = self.parts.node.members().borrow().clone();
         let is_up =
             members.get(self.parts.node.id()).is_some_and(|member| member.state == MemberState::Up);
-        let message = Wire::AskHomes {
-            entity_type: self.parts.layout.entity_type().clone(),
-            known,
-            is_host: is_here && is_up && self.routing.hosting().entities().is_some(),
-        };
+        let is_host = is_here && is_up && self.routing.hosting().entities().is_some();
+        let asker = if is_host { Asker::Host } else { Asker::Proxy };
+        let message =
+            Wire::AskHomes { entity_type: self.parts.layout.entity_type().clone(), known, asker };
         let timeout = self.parts.settings.homes_interval * 2;
         let asked = self.parts.node.gate().ask(holder, SHARDING, message.encode(), timeout);
         let this = self.this.clone();

@@ -27,7 +27,7 @@ pub(super) enum Handed<C> {
 pub(super) struct LocalShard<E: EventSourced> {
     pub(super) lifecycle: Lifecycle<Message<E::Command>>,
     handles: BTreeMap<Arc<str>, EntityHandle<E>>,
-    /// One journal loop for each other replica; none while the shard drains.
+    /// A journal loop for each other replica; none while the shard drains.
     pub(super) loops: Vec<RunningLoop>,
     pub(super) share: Share,
     /// The appends of the entities that are under way, including appends of killed entities.

@@ -26,10 +26,10 @@ where
                 self.homes.take(&place, &homes);
             }
             Wire::Homes { .. } => self.parts.metrics.count("unknown_place"),
-            Wire::AskHomes { known, is_host, .. } => {
+            Wire::AskHomes { known, asker, .. } => {
                 let Some(responder) = responder else { return };
                 match &self.coordinator {
-                    Some(coordinator) => coordinator.ask(from, known, is_host, responder),
+                    Some(coordinator) => coordinator.ask(from, known, asker, responder),
                     None => responder.reply(HomesAnswer::NotCoordinator.encode()),
                 }
             }

@@ -11,8 +11,8 @@
 //! `At(me)` while the shard drains comes from a newer coordinator, which knows nothing of the move:
 //! the shard starts anew when it has drained.
 //!
-//! A command that arrives takes the path [`Route::send`], which allocates nothing: most commands are
-//! for an active entity of a shard that lives here. All other facts take [`Route::step`].
+//! A command that arrives takes the path [`Route::send`], which allocates nothing: most commands
+//! are for an active entity of a shard that lives here. All other facts take [`Route::step`].
 //!
 //! Invariants: a command ends in exactly one `Local`, `LocalIfActive`, `Remote` or refusal, unless
 //! `take_where` takes it out; commands that wait go before later commands; at most

@@ -254,3 +254,6 @@ where
         self.parts.node.fence("a shard of this node has a broken invariant: report the panic");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,8 @@
 //! - The sender is the node at which the entity runs. It sends after the events are durable, in the
 //!   order of the entity's appends, and waits for no answer.
 //! - An event is sent once. Events that are dropped on the way come later: the journal loop of the
-//!   receiving shard reads them (`journal_loop`). As soon as the way is open again, the sender tells
-//!   that home to read now (`way`).
+//!   receiving shard reads them (`journal_loop`). As soon as the way is open again, the sender
+//!   tells that home to read now (`way`).
 //! - A shard whose entity cannot take the events (it is stopping and its buffer is full, the node
 //!   has no room, its mailbox is full) reads the journals now.
 //! - Events that arrive too late, twice or too early do no harm: the entity takes each event once,

@@ -1,9 +1,9 @@
 //! The durable records of entities that hold back: a coordination table for each shard and other
 //! replica, in the place of the shard.
 //!
-//! The key is the entity's stream at the other replica. The value is the number up to which the entity should have
-//! events. A record is changed by its version, so that a late write of an old home of the shard
-//! never undoes a record of the new home.
+//! The key is the entity's stream at the other replica. The value is the number up to which the
+//! entity should have events. A record is changed by its version, so that a late write of an old
+//! home of the shard never undoes a record of the new home.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -35,7 +35,7 @@ struct Numbers {
 pub(super) enum Held {
     /// Too many entities hold back.
     Full,
-    /// This number has to be recorded.
+    /// The number that has to be recorded.
     Unrecorded(SequenceNr),
     /// The number is recorded already.
     Recorded,

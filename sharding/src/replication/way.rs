@@ -36,7 +36,7 @@ pub enum Input {
     Sent,
     /// Events could not be sent.
     Dropped,
-    /// This node became the home of the shard that writes the events; its last home may not have
+    /// The node became the home of the shard that writes the events; its last home may not have
     /// sent the last events.
     Began,
     /// The connection to the home, if there is one now.

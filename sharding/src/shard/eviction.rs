@@ -28,8 +28,8 @@ pub(super) fn surplus(
     of_shard.max(pressure.surplus).saturating_sub(idle)
 }
 
-/// Chooses `count` of the active entities, and at least a sixteenth of all, so that a full node does
-/// not search all entities at each start. Chooses none when `count` is zero.
+/// Chooses `count` of the active entities, and at least a sixteenth of all, so that a full node
+/// does not search all entities at each start. Chooses none when `count` is zero.
 pub(super) fn least_recently_used<'a, I>(active: impl Fn() -> I, count: usize) -> Vec<Arc<str>>
 where
     I: Iterator<Item = (Instant, &'a Arc<str>)>,

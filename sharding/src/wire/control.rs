@@ -21,7 +21,7 @@ pub(crate) enum Wire {
     /// The homes of one place have changed.
     Homes { entity_type: Arc<str>, place: Arc<str>, homes: Homes },
     /// A region asks a coordinator for homes newer than its own. Answered by [`HomesAnswer`].
-    AskHomes { entity_type: Arc<str>, known: HomesVersion, is_host: bool },
+    AskHomes { entity_type: Arc<str>, known: HomesVersion, asker: Asker },
     /// The old home of a shard has stopped it.
     ShardStopped { entity_type: Arc<str>, shard: ShardId, id: MoveId },
     /// Durable events of another replica of an entity.
@@ -38,6 +38,15 @@ pub(crate) enum Wire {
     WayOpened { entity_type: Arc<str>, shard: ShardId, from: ReplicaId },
     /// A region asks whether a node is connected to another node. Answered by [`ReachAnswer`].
     AskReach { entity_type: Arc<str>, node: NodeId },
+}
+
+/// The region that asks for homes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Asker {
+    /// A region that hosts no shards of the place.
+    Proxy,
+    /// A region that can host shards of the place, and makes itself known to the coordinator.
+    Host,
 }
 
 /// The answer to [`Wire::AskReach`].

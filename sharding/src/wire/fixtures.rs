@@ -11,7 +11,7 @@ use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::NodeId;
 use bytes::Bytes;
 
-use super::{HomesAnswer, ReachAnswer, Wire};
+use super::{Asker, HomesAnswer, ReachAnswer, Wire};
 use crate::ShardId;
 use crate::coordinator::{Home, Homes, HomesVersion};
 
@@ -78,7 +78,11 @@ fn event() -> StoredEvent {
 fn messages() -> Vec<Wire> {
     vec![
         Wire::Homes { entity_type: "counter".into(), place: "A".into(), homes: homes() },
-        Wire::AskHomes { entity_type: "counter".into(), known: homes().version, is_host: true },
+        Wire::AskHomes {
+            entity_type: "counter".into(),
+            known: homes().version,
+            asker: Asker::Host,
+        },
         Wire::ShardStopped {
             entity_type: "counter".into(),
             shard: shard(300),

@@ -12,7 +12,7 @@ pub(crate) use answers::Answers;
 use antiphon_runtime::ServiceId;
 pub(crate) use command::{REPLIES_MAX, WireCommand};
 pub(crate) use completions::Completions;
-pub(crate) use control::{HomesAnswer, ReachAnswer, Wire};
+pub(crate) use control::{Asker, HomesAnswer, ReachAnswer, Wire};
 
 /// The service for commands to entities, and their answers.
 pub(crate) const COMMANDS: ServiceId = ServiceId(16);

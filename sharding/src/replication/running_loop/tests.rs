@@ -1,5 +1,7 @@
 //! A loop on stores in memory, under paused time.
 
+use std::time::Duration;
+
 use antiphon_base::time::{SystemClock, Timestamp};
 use antiphon_persistence::event::{EventMeta, Payload, StoredEvent};
 use antiphon_persistence::memory::MemoryStores;
@@ -9,6 +11,9 @@ use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
 
 use super::*;
 use crate::ShardId;
+
+const RETELL: Duration = Duration::from_secs(10);
+const READS: &str = "antiphon_reads";
 
 async fn node() -> Node {
     let id = NodeId::new("a", 1).unwrap();
@@ -44,24 +49,17 @@ fn event_of(entity: usize) -> Append {
     }
 }
 
-/// Only the last of several records that were written together was noted: each of these entities
-/// held up the page for a `retell` of its own.
-#[tokio::test(start_paused = true)]
-async fn entities_that_do_not_answer_are_passed_over_together() {
-    const SILENT: usize = 20;
-    let node = node().await;
+/// A loop of replica `A` in the feed of `B`, which has an event of each of so many entities.
+async fn start(node: &Node, entities: usize, tell: Tell) -> RunningLoop {
     let (own, other) = (MemoryStores::new().stores(), MemoryStores::new().stores());
     let writer = WriterId::new("b@1").unwrap();
     other.journal.open_writer(&writer).await.unwrap();
-    for entity in 0..SILENT {
+    for entity in 0..entities {
         other.journal.append(&writer, event_of(entity)).await.unwrap();
     }
-    let told = Arc::new(Mutex::new(0));
-    let tells = told.clone();
     let replica = ReplicaId::new("B").unwrap();
     let shard = ShardId { replica: ReplicaId::new("A").unwrap(), number: 0 };
-    let retell = std::time::Duration::from_secs(10);
-    let running = RunningLoop::start(LoopParts {
+    RunningLoop::start(LoopParts {
         entity_type: "t".into(),
         other: replica.clone(),
         slices: SliceRange::part(0, 1),
@@ -71,25 +69,58 @@ async fn entities_that_do_not_answer_are_passed_over_together() {
         held: HeldRecords::new(own.coordination.clone(), "t", &shard, &replica),
         clock: Arc::new(SystemClock),
         settings: LoopSettings {
-            loop_interval: retell / 10,
-            loop_interval_max: retell / 10,
-            loop_retell: retell,
+            loop_interval: RETELL / 10,
+            loop_interval_max: RETELL / 10,
+            loop_retell: RETELL,
             loop_tells_max: 2,
-            held_retell: 6 * retell,
+            held_retell: 6 * RETELL,
             held_entities_max: 100,
             loop_changes_max: 100,
-            loop_wake_interval: retell / 100,
-            first_wait: std::time::Duration::ZERO,
+            loop_wake_interval: RETELL / 100,
+            first_wait: Duration::ZERO,
         },
-        tell: Box::new(move |_, _| *tells.lock() += 1),
-        reads: Metrics::new().counters("antiphon_reads", "of a test", &["type", "peer", "outcome"]),
+        tell,
+        reads: node.metrics().counters(READS, "of a test", &["type", "peer", "outcome"]),
         witness: Arc::new(FeedWitness::new(node.clone(), "B".into())),
-    });
+    })
+}
+
+/// Only the last of several records that were written together was noted: each of these entities
+/// held up the page for a `loop_retell` of its own.
+#[tokio::test(start_paused = true)]
+async fn entities_that_do_not_answer_are_passed_over_together() {
+    const SILENT: usize = 20;
+    let node = node().await;
+    let told = Arc::new(Mutex::new(0));
+    let tells = told.clone();
+    let running = start(&node, SILENT, Box::new(move |_, _| *tells.lock() += 1)).await;
     let began = SystemClock.now();
     let behind = || running.progress(SystemClock.now()).entities_behind;
     while *told.lock() < SILENT || behind() > 0 {
-        tokio::time::sleep(retell / 100).await;
-        assert!(SystemClock.now() - began < 4 * retell, "{} hold up the page", behind());
+        tokio::time::sleep(RETELL / 100).await;
+        assert!(SystemClock.now() - began < 4 * RETELL, "{} hold up the page", behind());
     }
+    node.crash();
+}
+
+/// The task ended without a word, and its shard got no more news.
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_panics_is_counted_and_starts_anew() {
+    let node = node().await;
+    let told = Arc::new(Mutex::new(0));
+    let tells = told.clone();
+    let tell = move |_: &ReplicaId, _: Change| {
+        let mut told = tells.lock();
+        *told += 1;
+        assert!(*told > 1, "the test wants it");
+    };
+    let _running = start(&node, 1, Box::new(tell)).await;
+    let began = SystemClock.now();
+    while *told.lock() < 2 {
+        tokio::time::sleep(RETELL / 100).await;
+        assert!(SystemClock.now() - began < RETELL, "the loop did not start anew");
+    }
+    let reads = node.metrics().counters(READS, "of a test", &["type", "peer", "outcome"]);
+    assert_eq!(reads.with_label_values(&["t", "B", "broken"]).get(), 1);
     node.crash();
 }
