@@ -12,6 +12,7 @@ use antiphon_persistence::store::Change;
 use antiphon_runtime::NodeId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::envelope::{CommandTaker, Envelope, Message};
 use super::following::Following;
@@ -103,7 +104,7 @@ where
         let backlog = if is_crowded { Backlog::High } else { Backlog::Low };
         let effect = slot.route.send(now, envelope, backlog, |home| self.reach(home));
         let refused = match effect {
-            Some(Effect::Local(envelope)) => match self.hand_over(&mut slot, envelope) {
+            Some(Effect::Local(envelope)) => match hand_over(now, &mut slot, envelope) {
                 Handed::Over => return,
                 Handed::Back(envelope) => {
                     let entity = envelope.entity.clone();
@@ -113,7 +114,7 @@ where
                     return slot.refuse(command, claim, self.hosting.mailbox_full());
                 }
             },
-            Some(Effect::LocalIfActive(envelope)) => match self.hand_over(&mut slot, envelope) {
+            Some(Effect::LocalIfActive(envelope)) => match hand_over(now, &mut slot, envelope) {
                 Handed::Over => return,
                 Handed::Back(envelope) => (envelope.command, envelope.claim, self.full(index)),
                 Handed::Full(command, claim) => (command, claim, self.hosting.mailbox_full()),
@@ -129,13 +130,6 @@ where
         let (command, claim, reason) = refused;
         refuse_claimed(command, &claim, reason);
     }
-    fn hand_over(&self, slot: &mut Slot<E>, envelope: Envelope<E::Command>) -> Handed<E::Command> {
-        match &mut slot.shard {
-            Some(shard) => shard.hand_over(self.parts.now(), envelope),
-            None => Handed::Back(envelope),
-        }
-    }
-
     fn full(&self, index: usize) -> ReplyError {
         self.parts.metrics.count("refused_full");
         let limit = self.parts.settings.shard_buffer_max;
@@ -316,5 +310,17 @@ where
     /// Returns whether commands for the entity can go to its home now, directly or through a relay.
     pub(crate) fn reaches(&self, replica: &ReplicaId, entity: &str) -> bool {
         self.home_of(replica, entity).is_some_and(|home| self.relays.reaches(&home))
+    }
+}
+
+/// Hands a command to an active entity. A command for another entity comes back.
+fn hand_over<E: EventSourced>(
+    now: Instant,
+    slot: &mut Slot<E>,
+    envelope: Envelope<E::Command>,
+) -> Handed<E::Command> {
+    match &mut slot.shard {
+        Some(shard) => shard.hand_over(now, envelope),
+        None => Handed::Back(envelope),
     }
 }

@@ -293,3 +293,12 @@ fn an_entity_that_does_not_answer_is_told_again_and_then_passed_over() {
     let effects = journal_loop.step(t2, Input::Recorded(id("a"), SequenceNr::new(3)));
     assert_eq!(effects, [Effect::Save(Offset::new("9"))]);
 }
+
+/// The position would move over changes that nobody was told of.
+#[test]
+#[should_panic(expected = "a page that was not read for")]
+fn a_page_that_the_loop_has_not_asked_for_is_a_bug() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[], "9", false));
+    journal_loop.step(t0, page(&[], "12", false));
+}

@@ -209,3 +209,12 @@ fn under_pressure_a_sixteenth_goes_at_once() {
     assert_eq!(effects[..4], gone);
     assert_eq!(effects[4..], [Effect::Start(id("x")), forward("x", 1)]);
 }
+
+#[test]
+#[should_panic(expected = "stopped after it had failed")]
+fn an_entity_that_stops_after_it_has_failed_is_a_bug() {
+    let (mut shard, t0) = shard();
+    shard.step(t0, deliver("a", 1));
+    shard.step(t0, Input::Failed(id("a"), "x".into()));
+    shard.step(t0, Input::Stopped(id("a")));
+}
