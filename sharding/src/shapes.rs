@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use antiphon_base::guard;
 use antiphon_persistence::entity::{EventSourced, LateShapes};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
@@ -17,10 +18,9 @@ use crate::provider::ReplicatedEntityProvider;
 /// compared when they are stored here.
 const PEER_WAIT: Duration = Duration::from_secs(1);
 
-/// Most attempts to read the shapes of the own place, and the first wait between two attempts. The
-/// wait doubles up to `retry_delay_max`.
+/// Most attempts to read the shapes of the own place. The wait between two attempts doubles, up to
+/// `retry_delay_max`.
 const ATTEMPTS_MAX: u32 = 8;
-const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 
 /// Returns the book of the type; `None` when no behaviour can be made for the provider's example.
 ///
@@ -79,13 +79,13 @@ async fn check_peers(node: &Node, book: &ShapeBook) -> Result<()> {
 /// Compares with the own place. A store that fails for a moment does not end the start of a type.
 async fn check_own(node: &Node, book: &ShapeBook) -> Result<()> {
     let store = &*node.stores().coordination;
-    let mut wait = RETRY_DELAY_MIN;
-    for _ in 1..ATTEMPTS_MAX {
+    let backoff = Backoff::up_to(node.settings().retry_delay_max);
+    for attempt in 1..ATTEMPTS_MAX {
+        let wait = backoff.delay(attempt, Jitter::NONE);
         match book.check(node.place(), store).await {
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
                 tracing::info!(place = %node.place(), %error, ?wait, "the shapes cannot be read yet");
                 tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(node.settings().retry_delay_max);
             }
             checked => return checked,
         }

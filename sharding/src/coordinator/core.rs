@@ -236,10 +236,13 @@ impl CoordinatorCore {
             self.abandoned.swap_remove(index);
             return;
         }
-        let active = match &mut self.state {
-            State::Active(active) if active.token == token && active.under_way => active,
-            state => panic!("a write under {token:?} ended that was not under way in {state:?}"),
+        let State::Active(active) = &mut self.state else {
+            panic!("a write under {token:?} ended that was not under way");
         };
+        assert!(
+            active.token == token && active.under_way,
+            "a write under {token:?} ended that was not under way"
+        );
         active.under_way = false;
         match outcome {
             // the same write is repeated

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use tokio::time::Instant;
 
 use super::entities::{Entities, State};
@@ -283,8 +284,8 @@ impl<T> Lifecycle<T> {
             None => return Vec::new(),
         };
         let LifecycleSettings { restart_min, restart_max, .. } = self.settings;
-        let wait = restart_min.saturating_mul(1 << before.min(16)).min(restart_max);
         let failures = before.saturating_add(1);
+        let wait = Backoff::new(restart_min, restart_max).delay(failures, Jitter::NONE);
         let state = State::Failed { until: now + wait, failures, why: why.clone() };
         self.entities.set(entity.clone(), state);
         kept.into_iter().map(|message| Effect::RefuseFailed(message, why.clone())).collect()
