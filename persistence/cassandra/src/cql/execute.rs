@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::backoff::{Backoff, Jitter};
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_base::{ErrorKind, Result};
 use scylla::deserialize::row::DeserializeRow;
@@ -24,10 +25,8 @@ use super::traces::{self, Traces};
 use super::{ServerSettings, schema};
 use crate::tables::Outcome;
 
-/// First wait before a statement is repeated; it doubles each time.
-const RETRY_MIN: Duration = Duration::from_millis(50);
-/// Longest wait before a statement is repeated.
-const RETRY_MAX: Duration = Duration::from_secs(1);
+/// Waits before a statement is repeated.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// Time that a failure is held back while connections fail and nothing is answered. A caller that
 /// tries again at once then does not do so thousands of times a second.
@@ -118,7 +117,7 @@ impl CqlTables {
     where
         F: Future<Output = std::result::Result<T, ExecutionError>>,
     {
-        let (until, mut wait) = (SystemClock.now() + self.repeat_timeout, RETRY_MIN);
+        let (until, mut failures) = (SystemClock.now() + self.repeat_timeout, 0_u32);
         loop {
             let failed = match self.noted(of.name, &of.counts, of.session, statement()).await {
                 Ok(value) => return Ok(value),
@@ -129,12 +128,13 @@ impl CqlTables {
             if passing {
                 self.traces.failed(of.name);
             }
+            failures = failures.saturating_add(1);
+            let wait = RETRY.delay(failures, Jitter::NONE);
             if !of.repeatable || !passing || SystemClock.now() + wait >= until {
                 return Err(failed);
             }
             tracing::debug!(error = %failed, ?wait, "a statement is repeated");
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY_MAX);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::Result;
+use antiphon_base::backoff::{Backoff, Jitter};
 use futures::stream::{self, StreamExt};
 
 use super::copy_plan::{Write, plan};
@@ -72,15 +73,17 @@ impl Copying<'_> {
     where
         F: Future<Output = Outcome<T>> + 'a,
     {
-        let mut wait = self.settings.retry_min;
+        let backoff = Backoff::new(self.settings.retry_min, self.settings.retry_max);
+        let mut failures = 0_u32;
         loop {
             match statement().await {
                 Ok(value) => return value,
                 Err(failed) => {
                     count(&self.counters.retries, 1);
+                    failures = failures.saturating_add(1);
+                    let wait = backoff.delay(failures, Jitter::NONE).max(Duration::from_millis(1));
                     tracing::debug!(error = %failed, ?wait, "a statement is repeated");
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(self.settings.retry_max).max(Duration::from_millis(1));
                 }
             }
         }

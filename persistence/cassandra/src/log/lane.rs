@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use antiphon_base::Error;
+use antiphon_base::backoff::{Backoff, Jitter};
 use bytes::Bytes;
 
 use super::round;
@@ -29,10 +30,8 @@ pub(crate) struct LaneLimits {
     pub(crate) part_bytes_max: usize,
     /// Rounds in a part.
     pub(crate) part_rounds_max: u64,
-    /// First wait before a round is sent again; it doubles each time.
-    pub(crate) retry_min: Duration,
-    /// Longest wait before a round is sent again.
-    pub(crate) retry_max: Duration,
+    /// Waits before a round is sent again.
+    pub(crate) retry: Backoff,
     /// Time after which the appends of a round fail of which certainly nothing was stored.
     pub(crate) give_up_after: Duration,
 }
@@ -116,7 +115,8 @@ struct InFlight {
     /// True when any attempt may have taken effect.
     unknown: bool,
     since: Duration,
-    wait: Duration,
+    /// Attempts that failed.
+    failures: u32,
 }
 
 /// A lane of an open writer.
@@ -247,10 +247,9 @@ impl Lane {
         let (lane, at, head) = (self.id.clone(), self.next, self.head);
         let write = RoundWrite { lane, at, head, closes, record };
         effects.push(Effect::Write(write.clone()));
-        let wait = self.limits.retry_min;
         let attempt = Attempt::Sent;
         self.in_flight =
-            Some(InFlight { write, tokens, attempt, unknown: false, since: now, wait });
+            Some(InFlight { write, tokens, attempt, unknown: false, since: now, failures: 0 });
     }
 
     fn answered(&mut self, answer: RoundAnswer) -> Effect {
@@ -303,10 +302,9 @@ impl Lane {
         };
         round.unknown |= unknown;
         if round.unknown || now.saturating_sub(round.since) < self.limits.give_up_after {
-            let wait = round.wait;
             round.attempt = Attempt::Waits;
-            round.wait = (wait * 2).min(self.limits.retry_max);
-            return Effect::Wait(wait);
+            round.failures = round.failures.saturating_add(1);
+            return Effect::Wait(self.limits.retry.delay(round.failures, Jitter::NONE));
         }
         Effect::GaveUp(self.take_all())
     }

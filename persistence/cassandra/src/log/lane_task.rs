@@ -294,6 +294,7 @@ mod tests {
     use std::time::Duration;
 
     use antiphon_base::ErrorKind;
+    use antiphon_base::backoff::Backoff;
     use antiphon_persistence::event::SequenceNr;
     use antiphon_persistence::identity::PersistenceId;
     use antiphon_persistence::store::Append;
@@ -334,8 +335,7 @@ mod tests {
             round_appends_max: 3,
             part_bytes_max: 1000,
             part_rounds_max: 3,
-            retry_min: Duration::ZERO,
-            retry_max: Duration::ZERO,
+            retry: Backoff::new(Duration::ZERO, Duration::ZERO),
             give_up_after: Duration::ZERO,
         };
         let (sender, jobs) = channel(1);

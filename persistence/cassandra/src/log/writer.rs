@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use antiphon_base::backoff::Backoff;
 use antiphon_base::task::spawn;
 use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::store::WriterId;
@@ -158,8 +159,7 @@ fn limits(settings: &CassandraSettings) -> LaneLimits {
         round_appends_max: settings.round_appends_max,
         part_bytes_max: settings.part_bytes_max,
         part_rounds_max: settings.part_rounds_max,
-        retry_min: settings.retry_min,
-        retry_max: settings.retry_max,
+        retry: Backoff::new(settings.retry_min, settings.retry_max),
         give_up_after: settings.give_up_after,
     }
 }

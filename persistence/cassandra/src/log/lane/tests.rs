@@ -10,8 +10,7 @@ fn limits() -> LaneLimits {
         round_appends_max: 3,
         part_bytes_max: 1000,
         part_rounds_max: 3,
-        retry_min: Duration::from_millis(50),
-        retry_max: Duration::from_millis(150),
+        retry: Backoff::new(Duration::from_millis(50), Duration::from_millis(150)),
         give_up_after: Duration::from_secs(5),
     }
 }
