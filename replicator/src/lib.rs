@@ -25,7 +25,6 @@ pub mod run;
 mod say;
 pub mod sink;
 pub mod source;
-pub mod stores_on_demand;
 pub mod subscription;
 pub mod transform;
 pub mod verify;

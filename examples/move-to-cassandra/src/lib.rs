@@ -14,7 +14,7 @@ use std::time::Duration;
 use antiphon_base::time::SystemClock;
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::store::Stores;
+use antiphon_persistence::store::{DeferredStores, Stores};
 use antiphon_replicator::checkpoint::FileCheckpoint;
 use antiphon_replicator::config::{SinkKind, SubscriptionKind};
 use antiphon_replicator::filter::Shaping;
@@ -24,7 +24,6 @@ use antiphon_replicator::park::ParkingLot;
 use antiphon_replicator::pipeline::{LaneOrder, PipelineSettings};
 use antiphon_replicator::sink::{JournalSink, JournalSinkSettings};
 use antiphon_replicator::source::{JournalSource, JournalSourceSettings};
-use antiphon_replicator::stores_on_demand::StoresOnDemand;
 use antiphon_replicator::subscription::{Parts, RunningSubscription};
 use antiphon_replicator::{Error, Result};
 
@@ -71,8 +70,8 @@ pub async fn follow(from: &Stores, to: &Stores, what: &Move) -> Result<RunningSu
     let metrics = Metrics::new(Arc::new(SystemClock));
     let stall_time = Duration::from_secs(60);
     RunningSubscription::start(Parts {
-        source: Arc::new(JournalSource::new(StoresOnDemand::opened(from.clone()), source)),
-        sink: Arc::new(JournalSink::new(StoresOnDemand::opened(to.clone()), sink)),
+        source: Arc::new(JournalSource::new(DeferredStores::opened(from.clone()), source)),
+        sink: Arc::new(JournalSink::new(DeferredStores::opened(to.clone()), sink)),
         checkpoints: Arc::new(FileCheckpoint::new(&what.folder, &name)?),
         parking: Arc::new(ParkingLot::new(&what.folder, &name, PARKED_MAX)?),
         shaping: Arc::new(Shaping::default()),

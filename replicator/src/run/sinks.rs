@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use antiphon_base::time::SystemClock;
 use antiphon_eventstore as es;
-use antiphon_persistence::store::Role;
+use antiphon_persistence::store::{DeferredStores, Role};
 
 use super::clients::destination_client;
 use super::journals::sink_journal;
@@ -16,7 +16,6 @@ use crate::sink::{
     EventStoreSink, EventStoreSinkSettings, JournalSink, JournalSinkSettings, NdjsonSink, NullSink,
     Sink,
 };
-use crate::stores_on_demand::StoresOnDemand;
 use crate::transform::{Hook, ShapingSink};
 use crate::{ErrorKind, Result};
 
@@ -37,7 +36,7 @@ pub(super) enum Sinks {
     Nothing,
     EventStore(es::EventStoreClient, EventStoreSinkSettings, Summary),
     /// A journal, and the timeout of an append.
-    Journal(StoresOnDemand, Duration),
+    Journal(DeferredStores, Duration),
     Shared(Arc<dyn Sink>),
 }
 

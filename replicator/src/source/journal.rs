@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
-use antiphon_persistence::store::{Change, ChangesQuery, Journal, Offset, ReadJournal};
+use antiphon_persistence::store::{
+    Change, ChangesQuery, DeferredStores, Journal, Offset, ReadJournal,
+};
 use async_trait::async_trait;
 
 use super::catch_up::NoSettler;
 use super::{Delivery, Opened, Position, Reader, Source};
 use crate::event::Envelope;
 use crate::journal_event;
-use crate::stores_on_demand::StoresOnDemand;
 use crate::{Error, ErrorKind, Result};
 
 /// Settings of a journal source.
@@ -37,13 +38,13 @@ pub struct JournalSourceSettings {
 
 /// The entities of one type and replica in a journal.
 pub struct JournalSource {
-    stores: StoresOnDemand,
+    stores: DeferredStores,
     settings: JournalSourceSettings,
 }
 
 impl JournalSource {
     /// Reads the journal of `stores`.
-    pub fn new(stores: StoresOnDemand, settings: JournalSourceSettings) -> Self {
+    pub fn new(stores: DeferredStores, settings: JournalSourceSettings) -> Self {
         Self { stores, settings }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
-use antiphon_persistence::store::{Append, Stores, WriterId};
+use antiphon_persistence::store::{Append, DeferredStores, Stores, WriterId};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
@@ -21,7 +21,6 @@ use self::writer::OwnWriter;
 use super::run::{FailedStreams, Run};
 use super::{Conflict, Outcome, Sink};
 use crate::event::Envelope;
-use crate::stores_on_demand::StoresOnDemand;
 use crate::{Error, ErrorKind, Result, journal_event};
 
 /// Time for sealing the writer at the end. After it the next sink seals the writer.
@@ -39,7 +38,7 @@ pub struct JournalSinkSettings {
 
 /// A journal.
 pub struct JournalSink {
-    stores: StoresOnDemand,
+    stores: DeferredStores,
     settings: JournalSinkSettings,
     writer: Mutex<OwnWriter>,
 }
@@ -47,7 +46,7 @@ pub struct JournalSink {
 impl JournalSink {
     /// Creates a sink for the journal of `stores`. Its own writer is opened with the first write at
     /// the latest.
-    pub fn new(stores: StoresOnDemand, settings: JournalSinkSettings) -> Self {
+    pub fn new(stores: DeferredStores, settings: JournalSinkSettings) -> Self {
         let writer = Mutex::new(OwnWriter::new(&settings.name));
         Self { stores, settings, writer }
     }

@@ -154,7 +154,7 @@ fn sink(tables: &ModelTables, name: &str) -> JournalSink {
 fn sink_on(tables: Arc<dyn Tables>, name: &str, write_timeout: Duration) -> JournalSink {
     let stores = CassandraStores::on(tables, CassandraSettings::default(), 1000).stores();
     let settings = JournalSinkSettings { name: name.to_owned(), write_timeout };
-    JournalSink::new(StoresOnDemand::opened(stores), settings)
+    JournalSink::new(DeferredStores::opened(stores), settings)
 }
 
 async fn writer_in_table(tables: &ModelTables, name: &str) -> Option<String> {
