@@ -1,5 +1,6 @@
 //! Starts the entities of one type at one node.
 
+use std::fmt::Display;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
@@ -186,15 +187,18 @@ impl<E: EventSourced> EntityRuntime<E> {
         let doubts = inner.parts.host.doubts(&id);
         let arguments =
             Arguments { id, signs: signs.clone(), writes: writes.clone(), runtime: inner };
+        let failed =
+            |error: &dyn Display| Error::bug(format!("the entity's actor cannot start: {error}"));
         let (actor, _started) = ActorRuntime::spawn_instant(None, EntityActor::new(), arguments)
-            .map_err(|error| Error::bug(format!("the entity's actor cannot start: {error}")))?;
+            .map_err(|error| failed(&error))?;
         let taken = Arc::new(AtomicUsize::new(0));
         let handle =
             EntityHandle { actor, taken, mailbox_max, signs, arrivals_max, writes, counters };
-        if !doubts.is_empty() {
-            let _ = handle.actor.send_message(EntityMessage::Input(Input::Doubted(doubts)));
+        let doubted = (!doubts.is_empty()).then_some(Input::Doubted(doubts));
+        for input in doubted.into_iter().chain([Input::Start]) {
+            let sent = handle.actor.send_message(EntityMessage::Input(input));
+            sent.map_err(|error| failed(&error))?;
         }
-        let _ = handle.actor.send_message(EntityMessage::Input(Input::Start));
         Ok(handle)
     }
 }

@@ -111,7 +111,7 @@ impl<E: EventSourced> Engine<E> {
 
     fn take(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
         match input {
-            Input::Start => self.begin(actions),
+            Input::Start => self.start(actions),
             Input::Doubted(replicas) => self.doubt(now, replicas, actions),
             Input::Vouched(replica) => self.vouched(&replica),
             Input::Command(queued) => self.inbox.push(queued),
@@ -167,6 +167,13 @@ impl<E: EventSourced> Engine<E> {
             }
         };
         self.settle(now, outcome, actions);
+    }
+
+    fn start(&mut self, actions: &mut Vec<Action<E>>) {
+        let (id, phase) = (&self.shared.id, self.phase.name());
+        let is_new = matches!(self.phase, Phase::Permit) && self.shared.generation == 0;
+        assert!(is_new, "`{id}`: `Start` a second time, in phase `{phase}`");
+        self.begin(actions);
     }
 
     fn begin(&mut self, actions: &mut Vec<Action<E>>) {

@@ -72,6 +72,12 @@ fn a_result_of_another_phase_is_not_taken() {
 }
 
 #[test]
+#[should_panic(expected = "`Start` a second time, in phase `Running`")]
+fn an_entity_at_work_is_not_started_again() {
+    World::new(&["A"]).feed("A", Input::Start);
+}
+
+#[test]
 fn an_entity_that_is_broken_off_tells_its_askers_and_is_counted() {
     let mut world = World::new(&["A"]);
     world.mode = Mode::Hold;
