@@ -124,25 +124,6 @@ impl GroupSubscription {
         }
     }
 
-    /// Acknowledges messages by their [`GroupEvent::answer_id`]. The protocol has no reply to this:
-    /// if the connection breaks first, the messages are delivered again.
-    ///
-    /// # Errors
-    /// `Unavailable` when the subscription has ended, or `group_answers_max` answers wait for
-    /// longer than `request_timeout`. A cancelled call may have sent some of the answers.
-    pub async fn ack(&self, ids: Vec<Uuid>) -> Result<()> {
-        self.answers.ack(ids).await
-    }
-
-    /// Refuses messages, for a reason that the server stores with parked ones. A cancelled call may
-    /// have sent some of the answers.
-    ///
-    /// # Errors
-    /// The errors of [`Self::ack`].
-    pub async fn nack(&self, ids: Vec<Uuid>, action: NackAction, reason: &str) -> Result<()> {
-        self.answers.nack(ids, action, reason).await
-    }
-
     /// The answering side, for use by another task.
     pub fn answers(&self) -> GroupAnswers {
         self.answers.clone()
@@ -150,10 +131,12 @@ impl GroupSubscription {
 }
 
 impl GroupAnswers {
-    /// Acknowledges like [`GroupSubscription::ack`], cancelled too.
+    /// Acknowledges messages by their [`GroupEvent::answer_id`]. The protocol has no reply to this:
+    /// if the connection breaks first, the messages are delivered again.
     ///
     /// # Errors
-    /// The errors of [`GroupSubscription::ack`].
+    /// `Unavailable` when the subscription has ended, or `group_answers_max` answers wait for
+    /// longer than `request_timeout`. A cancelled call may have sent some of the answers.
     pub async fn ack(&self, ids: Vec<Uuid>) -> Result<()> {
         for ids in ids.chunks(IDS_MAX) {
             let ack = read_req::Ack { ids: to_wire(ids), ..Default::default() };
@@ -162,10 +145,11 @@ impl GroupAnswers {
         Ok(())
     }
 
-    /// Refuses like [`GroupSubscription::nack`], cancelled too.
+    /// Refuses messages, for a reason that the server stores with parked ones. A cancelled call may
+    /// have sent some of the answers.
     ///
     /// # Errors
-    /// The errors of [`GroupSubscription::nack`].
+    /// The errors of [`Self::ack`].
     pub async fn nack(&self, ids: Vec<Uuid>, action: NackAction, reason: &str) -> Result<()> {
         let action = match action {
             NackAction::Park => read_req::nack::Action::Park,

@@ -61,8 +61,7 @@ impl Course {
     }
 
     /// Advances the course by one step.
-    #[expect(unreachable_pub, reason = "the tidy test knows a pure core by it")]
-    pub fn step(&mut self, step: Step<'_>) -> Vec<Request> {
+    pub(super) fn step(&mut self, step: Step<'_>) -> Vec<Request> {
         match step {
             Step::Arrived(deliveries) => {
                 self.arrived.0 += deliveries.iter().filter(|one| one.envelope().is_some()).count();

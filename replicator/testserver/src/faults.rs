@@ -1,6 +1,6 @@
 //! Faults on demand, of a server or of the network before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,31 +25,37 @@ struct Shared {
     connections: Connections,
 }
 
+/// A fault that happens a number of times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    LostReply,
+    LostRequest,
+    Unavailable,
+    RefusedAck,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Armed {
-    lost_replies: u32,
-    lost_requests: u32,
-    unavailable: u32,
+    counts: BTreeMap<Fault, u32>,
     delay: Duration,
     leader: Option<(String, u16)>,
-    refused_acks: u32,
     denied: BTreeSet<String>,
 }
 
 impl Faults {
     /// Writes the next `count` appends, and resets their connections before the answer.
     pub fn lose_replies(&self, count: u32) {
-        self.shared.armed.lock().lost_replies = count;
+        self.arm(Fault::LostReply, count);
     }
 
     /// Does not write the next `count` appends, and resets their connections.
     pub fn lose_requests(&self, count: u32) {
-        self.shared.armed.lock().lost_requests = count;
+        self.arm(Fault::LostRequest, count);
     }
 
     /// Fails the next `count` requests as unavailable. `u32::MAX` means for ever, 0 ends it.
     pub fn unavailable(&self, count: u32) {
-        self.shared.armed.lock().unavailable = count;
+        self.arm(Fault::Unavailable, count);
     }
 
     /// Delays every request by this time. Zero ends it.
@@ -69,7 +75,7 @@ impl Faults {
 
     /// Delivers the next `count` acknowledged messages of groups again.
     pub fn refuse_acks(&self, count: u32) {
-        self.shared.armed.lock().refused_acks = count;
+        self.arm(Fault::RefusedAck, count);
     }
 
     /// Denies every user access to this stream; `allow` undoes it.
@@ -129,20 +135,20 @@ impl Faults {
         self.shared.armed.lock().denied.contains(stream)
     }
 
-    pub(crate) fn loses_reply(&self) -> bool {
-        take(&mut self.shared.armed.lock().lost_replies)
+    fn arm(&self, fault: Fault, count: u32) {
+        self.shared.armed.lock().counts.insert(fault, count);
     }
 
-    pub(crate) fn loses_request(&self) -> bool {
-        take(&mut self.shared.armed.lock().lost_requests)
-    }
-
-    pub(crate) fn is_unavailable(&self) -> bool {
-        take(&mut self.shared.armed.lock().unavailable)
-    }
-
-    pub(crate) fn refuses_ack(&self) -> bool {
-        take(&mut self.shared.armed.lock().refused_acks)
+    /// Uses up one fault of a kind. Returns true when there was one. `u32::MAX` never runs out.
+    pub(crate) fn happens(&self, fault: Fault) -> bool {
+        match self.shared.armed.lock().counts.get_mut(&fault) {
+            None | Some(0) => false,
+            Some(&mut u32::MAX) => true,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
     }
 }
 
@@ -150,13 +156,4 @@ impl std::fmt::Debug for Faults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.shared.armed.lock().fmt(f)
     }
-}
-
-/// Uses up one of `left`. Returns true when there was one. `u32::MAX` never runs out.
-fn take(left: &mut u32) -> bool {
-    let some = *left > 0;
-    if some && *left != u32::MAX {
-        *left -= 1;
-    }
-    some
 }

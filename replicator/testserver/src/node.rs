@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
-use crate::faults::Faults;
+use crate::faults::{Fault, Faults};
 use crate::group::{Command, run};
 use crate::io::ConnectionHandle;
 use crate::refusal;
@@ -66,7 +66,7 @@ impl Node {
         if tokio::time::timeout(self.settings.hold_max, wait).await.is_err() {
             return Err(refusal::not_ready());
         }
-        if self.faults.is_unavailable() {
+        if self.faults.happens(Fault::Unavailable) {
             return Err(refusal::not_ready());
         }
         self.authenticate(request.metadata())?;

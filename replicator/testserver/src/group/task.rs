@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::command::{Answer, Command, Consumer, GroupStatus};
 use super::core::{Effect, Group, Input, Message};
 use super::settings::{checkpoint_after, rules};
-use crate::faults::Faults;
+use crate::faults::{Fault, Faults};
 use crate::refusal;
 use crate::store::{EventFilter, Found, GroupRecord, Store, StreamPage};
 
@@ -111,7 +111,7 @@ impl Task {
             Answer::Park(ids, reason) => self.step(Input::Park { ids, reason }),
             Answer::Done(ids) => {
                 let (refused, done): (Vec<Uuid>, Vec<Uuid>) =
-                    ids.into_iter().partition(|_| self.faults.refuses_ack());
+                    ids.into_iter().partition(|_| self.faults.happens(Fault::RefusedAck));
                 done.iter().for_each(|id| drop(self.found.remove(id)));
                 self.step(Input::Ack(done));
                 if !refused.is_empty() {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tonic::Status;
 
 use super::request::required;
+use crate::faults::Fault;
 use crate::io::ConnectionHandle;
 use crate::node::Node;
 use crate::refusal;
@@ -28,12 +29,12 @@ pub(super) fn write(
         refusal::not_ready()
     };
     node.allow(stream)?;
-    if node.faults.loses_request() {
+    if node.faults.happens(Fault::LostRequest) {
         return Err(broken());
     }
     let appended = node.store().append(stream, expected, events);
     let appended = appended.map_err(|error| refusal::failed(&error))?;
-    if node.faults.loses_reply() { Err(broken()) } else { Ok(appended) }
+    if node.faults.happens(Fault::LostReply) { Err(broken()) } else { Ok(appended) }
 }
 
 pub(super) fn event(given: wire::NewEvent) -> Result<NewEvent, Status> {

@@ -96,9 +96,9 @@ async fn a_retried_message_comes_again_after_those_that_are_out() {
         assert_eq!(place(&event), (revision, 0));
         ids.push(event.answer_id().unwrap());
     }
-    group.nack(ids[..1].to_vec(), NackAction::Retry, "not now").await.unwrap();
+    group.answers().nack(ids[..1].to_vec(), NackAction::Retry, "not now").await.unwrap();
     assert_eq!(place(&next(&mut group).await), (0, 1));
-    group.ack(ids).await.unwrap();
+    group.answers().ack(ids).await.unwrap();
     assert_eq!(place(&next(&mut group).await), (4, 0));
 }
 
@@ -115,7 +115,7 @@ async fn a_message_that_fails_too_often_is_parked_and_can_be_replayed() {
         assert_eq!(place(&event), (0, retry));
         assert_eq!(&*event.resolved.event.as_ref().unwrap().stream, "customer-1");
         let id = event.answer_id().unwrap();
-        group.nack(vec![id], NackAction::Retry, "bad").await.unwrap();
+        group.answers().nack(vec![id], NackAction::Retry, "bad").await.unwrap();
     }
     while parked(&client, "$ce-customer", "g").await != 1 {
         tokio::task::yield_now().await;
@@ -139,7 +139,7 @@ async fn a_message_is_parked_or_skipped_when_the_consumer_says_so() {
     for (revision, action) in [(0, NackAction::Park), (1, NackAction::Skip)] {
         let event = next(&mut group).await;
         assert_eq!(place(&event), (revision, 0));
-        group.nack(vec![event.answer_id().unwrap()], action, "why not").await.unwrap();
+        group.answers().nack(vec![event.answer_id().unwrap()], action, "why not").await.unwrap();
     }
     assert_eq!(place(&next(&mut group).await), (2, 0));
     assert_eq!(parked(&client, "a", "g").await, 1);
@@ -160,9 +160,9 @@ async fn refused_acks_are_faults_on_demand() {
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     let first = next(&mut group).await;
     server.faults().refuse_acks(1);
-    group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
+    group.answers().ack(vec![first.answer_id().unwrap()]).await.unwrap();
     assert_eq!(place(&next(&mut group).await), (0, 1));
-    group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
+    group.answers().ack(vec![first.answer_id().unwrap()]).await.unwrap();
     assert_eq!(place(&next(&mut group).await), (1, 0));
 }
 
@@ -212,7 +212,7 @@ async fn every_end_of_a_group_is_an_error_that_says_which() {
     server.faults().reset_connections();
     let end = soon(group.next()).await;
     fails(end, ErrorKind::Unavailable, &format!("{name}: the connection broke"));
-    let lost = soon(group.ack(vec![uuid::Uuid::new_v4()])).await;
+    let lost = soon(group.answers().ack(vec![uuid::Uuid::new_v4()])).await;
     let why = "it has ended, the answer is lost";
     fails(lost, ErrorKind::Unavailable, &format!("{name}: {why}"));
     drop(group);
@@ -269,7 +269,7 @@ async fn a_group_goes_on_from_its_checkpoint_after_a_restart() {
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     for _ in 0..2 {
         let event = next(&mut group).await;
-        group.ack(vec![event.answer_id().unwrap()]).await.unwrap();
+        group.answers().ack(vec![event.answer_id().unwrap()]).await.unwrap();
     }
     assert_eq!(place(&next(&mut group).await), (2, 0));
     until(&client, "the checkpoint is stored", |info| info.checkpoint == "1").await;
@@ -286,7 +286,7 @@ async fn an_update_drops_the_consumers_and_keeps_the_place() {
     let (_server, client) = group_on(2, &settings).await;
     let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
     let first = next(&mut group).await;
-    group.ack(vec![first.answer_id().unwrap()]).await.unwrap();
+    group.answers().ack(vec![first.answer_id().unwrap()]).await.unwrap();
     next(&mut group).await;
     until(&client, "the checkpoint is stored", |info| info.checkpoint == "0").await;
 
@@ -305,7 +305,7 @@ async fn a_replay_can_be_limited() {
     let mut group = client.subscribe_group("a", "g", 3).await.unwrap();
     for _ in 0..3 {
         let id = next(&mut group).await.answer_id().unwrap();
-        group.nack(vec![id], NackAction::Park, "later").await.unwrap();
+        group.answers().nack(vec![id], NackAction::Park, "later").await.unwrap();
     }
     until(&client, "three are parked", |info| info.parked == 3).await;
     client.replay_parked("a", "g", Some(2)).await.unwrap();
