@@ -32,11 +32,7 @@ impl Registry {
     /// Returns the registry of a node. The first call registers its services at the gate.
     pub(crate) fn of(node: &Node) -> Arc<Self> {
         node.extension(|| {
-            let refused = node.metrics().counters(
-                "antiphon_wire_refused_total",
-                "Messages of other nodes that were refused before a region saw them, by reason",
-                &["reason"],
-            );
+            let refused = node.metrics().counters_of("antiphon_wire_refused_total");
             let registry = Arc::new(Self { regions: RwLock::default(), refused });
             let this = Arc::downgrade(&registry);
             node.gate().register(

@@ -124,8 +124,7 @@ impl Running {
 
     /// Number of messages of direct replication with that outcome.
     fn direct(&self, outcome: &str) -> u64 {
-        let name = "antiphon_direct_replication_total";
-        let counters = self.node.metrics().counters(name, "", &["type", "outcome"]);
+        let counters = self.node.metrics().counters_of("antiphon_direct_replication_total");
         counters.with_label_values(&["counter", outcome]).get()
     }
 }

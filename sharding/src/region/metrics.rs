@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use antiphon_runtime::Metrics;
-use antiphon_runtime::metrics::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use antiphon_runtime::metrics::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// Upper bounds in seconds. Finer than the usual buckets below 10 milliseconds.
 const LATENCY_BUCKETS: [f64; 24] = [
@@ -27,48 +27,19 @@ pub(crate) struct RegionMetrics {
 
 impl RegionMetrics {
     pub(super) fn new(metrics: &Metrics, entity_type: &Arc<str>) -> Self {
-        let commands = metrics.counters(
-            "antiphon_region_commands_total",
-            "Commands that a region passed on or refused",
-            &["type", "outcome"],
-        );
-        let gauge = |name, help| metrics.gauges(name, help, &["type"]);
-        let held = gauge(
-            "antiphon_entities_held",
-            "Entities of this node that hold back events of another replica, because one cannot be applied here",
-        );
-        let homeless = gauge(
-            "antiphon_shards_homeless",
-            "Shards of the own place that no living member hosts, as this node knows",
-        );
-        let latency = metrics.histograms(
-            "antiphon_replication_seconds",
-            "From the time of an event at its origin until it is durable here",
-            &["type"],
-            &LATENCY_BUCKETS,
-        );
+        let commands = metrics.counters_of("antiphon_region_commands_total");
+        let latency = metrics.histograms_of("antiphon_replication_seconds", &LATENCY_BUCKETS);
+        let of_type = |gauges: IntGaugeVec| gauges.with_label_values(&[entity_type]);
         Self {
             entity_type: entity_type.clone(),
             received: commands.with_label_values(&[entity_type, "received"]),
             commands,
-            direct: metrics.counters(
-                "antiphon_direct_replication_total",
-                "Messages of direct replication: sent, taken, or dropped and why",
-                &["type", "outcome"],
-            ),
-            loop_reads: metrics.counters(
-                "antiphon_journal_loop_reads_total",
-                "Reads of other replicas' change feeds",
-                &["type", "peer", "outcome"],
-            ),
+            direct: metrics.counters_of("antiphon_direct_replication_total"),
+            loop_reads: metrics.counters_of("antiphon_journal_loop_reads_total"),
             latency: latency.with_label_values(&[entity_type]),
-            entities: metrics.counters(
-                "antiphon_entities_total",
-                "What entities have done",
-                &["type", "what"],
-            ),
-            held: held.with_label_values(&[entity_type]),
-            homeless: homeless.with_label_values(&[entity_type]),
+            entities: metrics.counters_of("antiphon_entities_total"),
+            held: of_type(metrics.gauges_of("antiphon_entities_held")),
+            homeless: of_type(metrics.gauges_of("antiphon_shards_homeless")),
         }
     }
 
