@@ -54,18 +54,15 @@ mod stores;
 
 pub use address::host_and_port;
 pub use antiphon_base as base;
-#[cfg(feature = "cassandra")]
-pub use antiphon_cassandra as cassandra;
 pub use antiphon_persistence as persistence;
 pub use antiphon_runtime as runtime;
 pub use antiphon_sharding as sharding;
-pub use antiphon_sqlite as sqlite;
 pub use embedded::{Embedded, EmbeddedSettings};
 pub use journal::{Journal, OpenJournal};
 pub use local::LocalPlace;
 pub use peer::{Peer, PeerSettings};
 pub use repeats::{LimitedLayer, RepeatSettings, Repeats};
-pub use stores::stores;
+pub use stores::*;
 
 /// The items that application code uses.
 pub mod prelude {

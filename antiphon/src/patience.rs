@@ -1,4 +1,5 @@
-//! The patience of a start: repeats what a slow or unreachable store refuses, until `start_timeout`.
+//! The patience of a start: repeats what a slow or unreachable store refuses, until
+//! `start_timeout`.
 
 use std::time::Duration;
 

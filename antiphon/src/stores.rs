@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 #[cfg(feature = "cassandra")]
-use antiphon_cassandra::CassandraSettings;
+pub use antiphon_cassandra as cassandra;
 use antiphon_persistence::store::Registry;
-use antiphon_sqlite::{SqliteJournal, SqliteSettings};
+pub use antiphon_sqlite as sqlite;
 
+#[cfg(feature = "cassandra")]
+use self::cassandra::CassandraSettings;
+use self::sqlite::{SqliteJournal, SqliteSettings};
 use crate::Journal;
 
 /// The kinds of stores of this build. The first is the default: files on this machine. An

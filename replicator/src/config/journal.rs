@@ -1,5 +1,5 @@
-//! The sections `Settings:Journal` and `Settings:Subscriptions:*:Journal`: an Antiphon journal, in a
-//! store of any kind.
+//! The sections `Settings:Journal` and `Settings:Subscriptions:*:Journal`: an Antiphon journal, in
+//! a store of any kind.
 //!
 //! The keys of a section are those of the kind, as in a node's table `journal`, in the spelling of
 //! the replicator's keys: `ContactPoints:0` is the first of `contact_points`, and a duration is a
