@@ -64,6 +64,8 @@ impl EmbeddedSettings {
         }
         self.advertised_host.as_deref().map_or(Ok(()), check_host)?;
         check_listen("bind", self.bind)?;
+        self.tcp.check_protection(self.bind)?;
+        self.tcp().check_certificates(&self.node.name)?;
         self.journal.check(false)?;
         self.journal.check_place(&self.node, &self.node.place)?;
         self.check_peers()
@@ -99,6 +101,15 @@ impl EmbeddedSettings {
             }
         }
         Ok(())
+    }
+
+    /// The settings of the links, which say who this node is.
+    fn tcp(&self) -> TcpSettings {
+        TcpSettings {
+            cluster_name: self.node.cluster_name.clone(),
+            place: self.node.place.clone(),
+            ..self.tcp.clone()
+        }
     }
 
     /// Fails while the port is taken, before a journal is created. Another program may still take
@@ -214,9 +225,7 @@ async fn attempt(
     let clock = SystemClock;
     let incarnation = clock.wall().as_micros();
     let id = NodeId::new(&settings.node.name, incarnation)?;
-    let tcp =
-        TcpSettings { cluster_name: settings.node.cluster_name.clone(), ..settings.tcp.clone() };
-    let transport = TcpTransport::bind(id, settings.bind, tcp)?;
+    let transport = TcpTransport::bind(id, settings.bind, settings.tcp())?;
     let address = transport.local_address();
     if address.ip().is_unspecified() && settings.advertised_host.is_none() {
         return Err(Error::rejected(format!(

@@ -10,6 +10,7 @@ pub mod tcp;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -52,8 +53,27 @@ pub trait Transport: Send + Sync + 'static {
         None
     }
 
+    /// The protection of the connections against strangers.
+    fn protection(&self) -> Protection {
+        Protection::ThisMachine
+    }
+
     /// Ends all connections, listeners and tasks, for good. Idempotent.
     fn stop(&self) {}
+}
+
+/// The protection of connections against strangers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// Both sides prove who they are by certificates, and the bytes are encrypted.
+    Certificates {
+        /// The end of the validity of this node's certificates: time since 1970.
+        expires: Duration,
+    },
+    /// Only processes of this machine reach the node.
+    ThisMachine,
+    /// None: whoever reaches the node is believed.
+    None,
 }
 
 /// The receiver of a transport's reports. Calls must return soon and never block.

@@ -6,8 +6,9 @@
 //!  8 u16     version of the protocol                  1 for the dialling side, 2 for the other,
 //! 10 [u8; 16] nonce                                   the dialling side's hello, the other's hello
 //! 26 u16     length of the cluster's name
-//! 28 u16     length of the node's id
-//! 30 ...     name, id
+//! 28 u16     length of the place's name
+//! 30 u16     length of the node's id
+//! 32 ...     cluster, place, id
 //! ```
 //!
 //! All numbers are little-endian.
@@ -17,7 +18,9 @@
 //! - The accepting side checks the dialling side's proof before it makes its own: who dials without
 //!   the cookie gets no proof, with which it could try out cookies. It gets zeros, so that a node
 //!   with a wrong cookie can say why it was refused.
-//! - Nothing after the greeting is protected: the cookie is no replacement for TLS.
+//! - Nothing after the greeting is protected by the cookie: it is no replacement for TLS. With
+//!   certificates the greeting runs inside TLS, and the certificate of the other side must have the
+//!   name of the cluster, the place and the node that its hello names.
 
 use antiphon_base::text::foreign;
 use hmac::{Hmac, KeyInit, Mac};
@@ -25,11 +28,16 @@ use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::TcpSettings;
+use super::tls::explained;
 use crate::{Error, NodeId, Result};
 
 const MAGIC: &[u8; 8] = b"ANTIPHON";
-/// Version 2 has the proofs above; those of version 1 could be passed on to another connection.
-const VERSION: u16 = 2;
+/// Version 3 has the place. Version 2 has the proofs above; those of version 1 could be passed on to
+/// another connection.
+const VERSION: u16 = 3;
+const HEAD_BYTES: usize = 32;
+/// The first byte of a connection with TLS.
+const TLS_HANDSHAKE: u8 = 0x16;
 const NAME_BYTES_MAX: usize = 1024;
 const PROOF_BYTES: usize = 32;
 
@@ -43,7 +51,7 @@ pub(super) enum Side {
     Accepts,
 }
 
-/// Says hello, checks the other side, and returns its id. `claimed` is set to the id that the other
+/// Says hello, checks the other side, and returns its id and its place. `claimed` is set to the id that the other
 /// side claims, also when it is refused.
 pub(super) async fn greet<S>(
     stream: &mut S,
@@ -51,15 +59,16 @@ pub(super) async fn greet<S>(
     side: Side,
     settings: &TcpSettings,
     claimed: &mut Option<NodeId>,
-) -> Result<NodeId>
+) -> Result<(NodeId, String)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let own_id = me.to_string();
-    let own = hello(&nonce()?, &settings.cluster_name, &own_id);
+    let own = hello(&nonce()?, &settings.cluster_name, &settings.place, &own_id);
     write(stream, &own).await?;
 
-    let Hello { bytes: other, cluster, id } = read_hello(stream).await?;
+    let Hello { bytes: other, cluster, place, id } =
+        read_hello(stream, settings.tls.is_some()).await?;
     *claimed = id.parse().ok();
     if cluster != settings.cluster_name {
         return Err(Error::rejected(format!(
@@ -94,19 +103,25 @@ where
             write(stream, &of(Side::Accepts).finalize().into_bytes()).await?;
         }
     }
-    Ok(node)
+    Ok((node, place))
 }
 
 /// The hello of the other side.
 struct Hello {
     bytes: Vec<u8>,
     cluster: String,
+    place: String,
     id: String,
 }
 
-async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Hello> {
-    let mut head = [0; 30];
+async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S, is_tls: bool) -> Result<Hello> {
+    let mut head = [0; HEAD_BYTES];
     read(stream, &mut head).await?;
+    if head[0] == TLS_HANDSHAKE && !is_tls {
+        return Err(Error::rejected(
+            "`links.tls`: the other side speaks TLS, and this node does not",
+        ));
+    }
     if &head[..8] != MAGIC {
         return Err(Error::rejected("the other side is no Antiphon node"));
     }
@@ -117,24 +132,28 @@ async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Hello> {
         )));
     }
     let cluster = read_text(stream, u16::from_le_bytes([head[26], head[27]])).await?;
-    let id = read_text(stream, u16::from_le_bytes([head[28], head[29]])).await?;
+    let place = read_text(stream, u16::from_le_bytes([head[28], head[29]])).await?;
+    let id = read_text(stream, u16::from_le_bytes([head[30], head[31]])).await?;
     let mut bytes = head.to_vec();
-    bytes.extend_from_slice(cluster.as_bytes());
-    bytes.extend_from_slice(id.as_bytes());
-    Ok(Hello { bytes, cluster, id })
+    for text in [&cluster, &place, &id] {
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    Ok(Hello { bytes, cluster, place, id })
 }
 
-fn hello(nonce: &[u8; 16], cluster_name: &str, id: &str) -> Vec<u8> {
+fn hello(nonce: &[u8; 16], cluster_name: &str, place: &str, id: &str) -> Vec<u8> {
     let mut hello = Vec::new();
     hello.extend_from_slice(MAGIC);
     hello.extend_from_slice(&VERSION.to_le_bytes());
     hello.extend_from_slice(nonce);
-    for text in [cluster_name, id] {
+    let texts = [cluster_name, place, id];
+    for text in texts {
         let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
         hello.extend_from_slice(&length.to_le_bytes());
     }
-    hello.extend_from_slice(cluster_name.as_bytes());
-    hello.extend_from_slice(id.as_bytes());
+    for text in texts {
+        hello.extend_from_slice(text.as_bytes());
+    }
     hello
 }
 
@@ -167,9 +186,7 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> Result<()
 async fn read<S: AsyncRead + Unpin>(stream: &mut S, bytes: &mut [u8]) -> Result<()> {
     match stream.read_exact(bytes).await {
         Ok(_) => Ok(()),
-        Err(error) => {
-            Err(Error::unavailable("the other side closed the connection").with_source(error))
-        }
+        Err(error) => Err(explained(error)),
     }
 }
 
@@ -189,7 +206,7 @@ mod tests {
     use super::*;
 
     fn fixture(name: &str) -> String {
-        let lines = include_str!("../../../fixtures/wire-2.txt");
+        let lines = include_str!("../../../fixtures/wire-3.txt");
         let mut lines = lines.lines().filter_map(|line| line.split_once(" = "));
         lines.find(|(other, _)| *other == name).expect("a line").1.to_owned()
     }
@@ -202,7 +219,7 @@ mod tests {
     fn hello_and_proofs_are_those_of_the_fixtures() {
         let nonce = std::array::from_fn(|index| u8::try_from(index).unwrap());
         let (dials, accepts) =
-            (hello(&nonce, "antiphon", "a@1"), hello(&[7; 16], "antiphon", "b@1"));
+            (hello(&nonce, "antiphon", "A", "a@1"), hello(&[7; 16], "antiphon", "B", "b@1"));
         assert_eq!(hex(&dials), fixture("hello"));
         for (name, side) in [("proof.dials", Side::Dials), ("proof.accepts", Side::Accepts)] {
             let proof = proof("secret", side, &dials, &accepts).finalize().into_bytes();
@@ -223,7 +240,7 @@ mod tests {
         name: &str,
         side: Side,
         cookie: &str,
-    ) -> (tokio::task::JoinHandle<Result<NodeId>>, tokio::io::DuplexStream) {
+    ) -> (tokio::task::JoinHandle<Result<(NodeId, String)>>, tokio::io::DuplexStream) {
         let (mut here, there) = tokio::io::duplex(4096);
         let (me, settings) = (id(name), settings(cookie));
         let greeting = async move { greet(&mut here, &me, side, &settings, &mut None).await };
@@ -231,9 +248,9 @@ mod tests {
     }
 
     async fn hello_of(stream: &mut tokio::io::DuplexStream) -> Vec<u8> {
-        let mut hello = vec![0; 30];
+        let mut hello = vec![0; HEAD_BYTES];
         stream.read_exact(&mut hello).await.unwrap();
-        let names = usize::from(hello[26]) + usize::from(hello[28]);
+        let names = [26, 28, 30].map(|at| usize::from(hello[at])).iter().sum();
         let mut rest = vec![0; names];
         stream.read_exact(&mut rest).await.unwrap();
         hello.extend(rest);
@@ -248,7 +265,7 @@ mod tests {
             tokio::io::copy_bidirectional(&mut of_a, &mut of_b).await.unwrap();
             let (a, b) = (a.await.unwrap(), b.await.unwrap());
             if expected {
-                assert_eq!((a.unwrap(), b.unwrap()), (id("b"), id("a")));
+                assert_eq!((a.unwrap().0, b.unwrap().0), (id("b"), id("a")));
             } else {
                 for error in [a.unwrap_err(), b.unwrap_err()] {
                     assert!(error.to_string().contains("`cookie`: that of"), "{error}");
@@ -266,14 +283,14 @@ mod tests {
         let asked = hello_of(&mut of_first).await;
         let nonce: [u8; 16] = asked[10..26].try_into().unwrap();
         hello_of(&mut of_second).await;
-        of_second.write_all(&hello(&nonce, "antiphon", "b@1")).await.unwrap();
+        of_second.write_all(&hello(&nonce, "antiphon", "B", "b@1")).await.unwrap();
         of_second.write_all(&[1; PROOF_BYTES]).await.unwrap();
         let mut given = [0; PROOF_BYTES];
         of_second.read_exact(&mut given).await.unwrap();
         assert_eq!(given, REFUSED, "who shows no proof gets none");
         second.await.unwrap().unwrap_err();
 
-        of_first.write_all(&hello(&[0; 16], "antiphon", "a@1")).await.unwrap();
+        of_first.write_all(&hello(&[0; 16], "antiphon", "A", "a@1")).await.unwrap();
         let error = first.await.unwrap().unwrap_err().to_string();
         assert!(error.contains("the id of this node itself"), "{error}");
     }
@@ -284,7 +301,7 @@ mod tests {
     async fn the_proof_of_the_dialling_side_is_none_of_the_accepting_side() {
         let (a, mut of_a) = side("a", Side::Dials, "x");
         hello_of(&mut of_a).await;
-        of_a.write_all(&hello(&[0; 16], "antiphon", "b@1")).await.unwrap();
+        of_a.write_all(&hello(&[0; 16], "antiphon", "B", "b@1")).await.unwrap();
         let mut proof = [0; PROOF_BYTES];
         of_a.read_exact(&mut proof).await.unwrap();
         of_a.write_all(&proof).await.unwrap();
@@ -293,15 +310,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hello_of_version_1_is_refused_by_its_version() {
-        let (a, mut of_a) = side("a", Side::Accepts, "x");
-        let lines = include_str!("../../../fixtures/wire-1.txt");
-        let old = lines.lines().find_map(|line| line.strip_prefix("hello = ")).unwrap();
-        let old: Vec<u8> = (0..old.len() / 2)
-            .map(|at| u8::from_str_radix(&old[2 * at..2 * at + 2], 16).unwrap())
-            .collect();
-        of_a.write_all(&old).await.unwrap();
-        let error = a.await.unwrap().unwrap_err().to_string();
-        assert!(error.contains("expected version 2, actual 1"), "{error}");
+    async fn a_hello_of_an_older_version_is_refused_by_its_version() {
+        for (version, lines) in [
+            (1, include_str!("../../../fixtures/wire-1.txt")),
+            (2, include_str!("../../../fixtures/wire-2.txt")),
+        ] {
+            let (a, mut of_a) = side("a", Side::Accepts, "x");
+            let old = lines.lines().find_map(|line| line.strip_prefix("hello = ")).unwrap();
+            let old: Vec<u8> = (0..old.len() / 2)
+                .map(|at| u8::from_str_radix(&old[2 * at..2 * at + 2], 16).unwrap())
+                .collect();
+            of_a.write_all(&old).await.unwrap();
+            let error = a.await.unwrap().unwrap_err().to_string();
+            assert!(error.contains(&format!("expected version 3, actual {version}")), "{error}");
+        }
     }
 }

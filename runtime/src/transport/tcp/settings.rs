@@ -1,13 +1,16 @@
 //! The limits of the TCP transport.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use antiphon_base::bounds::{self, HOUR};
 use antiphon_base::secret::Secret;
+use serde::{Deserialize, Serialize};
 
+use super::LinkTls;
+use super::tls::Credentials;
 use crate::gate::GateSettings;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 
 /// The limits of the TCP transport. Plain values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +23,19 @@ pub struct TcpSettings {
     /// replaces this one.
     #[serde(skip)]
     pub cluster_name: String,
+    /// The place of the node. The place in the node's settings replaces this one.
+    #[serde(skip)]
+    pub place: String,
+    /// The certificates of links, which encrypt them and prove who each side is. Default: none,
+    /// which a node takes on a loopback address only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<LinkTls>,
+    /// Lets a node listen on any address without certificates: whoever reaches the address, or the
+    /// network between, owns the node. Default: `false`.
+    pub insecure: bool,
+    /// Interval at which changed files of certificates are noticed.
+    #[serde(with = "antiphon_base::time::text")]
+    pub tls_reload_interval: Duration,
     /// Time that a connection may take until its first frame; then it is closed.
     #[serde(with = "antiphon_base::time::text")]
     pub handshake_timeout: Duration,
@@ -45,6 +61,10 @@ impl Default for TcpSettings {
         Self {
             cookie: Secret::default(),
             cluster_name: "antiphon".into(),
+            place: String::new(),
+            tls: None,
+            insecure: false,
+            tls_reload_interval: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(3),
             connections_max: 1024,
             user_timeout: Duration::from_secs(5),
@@ -64,6 +84,7 @@ impl TcpSettings {
         let second = Duration::from_secs(1);
         let millisecond = Duration::from_millis(1);
         bounds::duration("handshake_timeout", self.handshake_timeout, millisecond..=HOUR)?;
+        bounds::duration("tls_reload_interval", self.tls_reload_interval, second / 10..=HOUR)?;
         bounds::count("connections_max", self.connections_max, 1..=1 << 20)?;
         // the operating system takes it in milliseconds, and zero for its own default of many
         // minutes
@@ -72,6 +93,30 @@ impl TcpSettings {
         bounds::duration("retry_max", self.retry_max, millisecond..=HOUR)?;
         bounds::at_least(("retry_max", self.retry_max), (self.retry_min, "`retry_min`"))?;
         bounds::count("queue_frames_max", self.queue_frames_max, 1..=1 << 24)
+    }
+
+    /// Checks that links are protected where strangers may reach them: on every address but those
+    /// of this machine.
+    ///
+    /// # Errors
+    /// `Rejected`, with the command that makes certificates.
+    pub fn check_protection(&self, bind: SocketAddr) -> Result<()> {
+        if self.tls.is_some() || self.insecure || bind.ip().is_loopback() {
+            return Ok(());
+        }
+        Err(Error::rejected(format!(
+            "`links.tls`: expected certificates, because others can reach `bind` {bind}: `antiphon cert` makes them; \
+             `links.insecure = true` starts a node that everyone in its network owns"
+        )))
+    }
+
+    /// Reads the certificates as the start of the node `name` will. Without `tls` there is nothing
+    /// to check.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, the file and what was expected.
+    pub fn check_certificates(&self, name: &str) -> Result<()> {
+        Credentials::of(self, name).map(drop)
     }
 
     /// Checks that the queue of a connection takes all frames that a link sends at once. A frame

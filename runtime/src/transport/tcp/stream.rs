@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use antiphon_base::task;
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -21,13 +19,16 @@ const WRITE_BYTES_TARGET: usize = 256 * 1024;
 const FRAME_BYTES_FIRST: usize = 64 * 1024;
 
 /// Runs a connection to its end, as soon as the earlier connection of the node has ended.
-pub(super) async fn run(
-    stream: TcpStream,
+pub(super) async fn run<R, W>(
+    (reader, writer): (R, W),
     id: &NodeId,
     endpoint: &Endpoint,
     handler: Arc<dyn TransportHandler>,
     queue_frames_max: usize,
-) {
+) where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
     // a newer connection takes the place of an older one
     endpoint.close();
     let _turn = endpoint.turn.clone().lock_owned().await;
@@ -37,7 +38,6 @@ pub(super) async fn run(
         return;
     }
     handler.up(id);
-    let (reader, writer) = stream.into_split();
     let writing = task::spawn("tcp write", write_all(writer, queue));
     let _running = Running { id, endpoint, handler: &*handler, writing };
     let reading = read_all(reader, id, &*handler);
@@ -76,7 +76,7 @@ async fn writing_ended(endpoint: &Endpoint) {
 }
 
 async fn read_all(
-    reader: OwnedReadHalf,
+    reader: impl AsyncRead + Unpin,
     id: &NodeId,
     handler: &dyn TransportHandler,
 ) -> io::Result<()> {
@@ -106,7 +106,7 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin), length: usize) -> io:
     Ok(frame.freeze())
 }
 
-async fn write_all(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
+async fn write_all(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Bytes>) {
     let mut buffer = Vec::with_capacity(64 * 1024);
     while let Some(frame) = queue.recv().await {
         buffer.clear();
@@ -115,7 +115,8 @@ async fn write_all(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>)
             let Ok(frame) = queue.try_recv() else { break };
             put(&mut buffer, &frame);
         }
-        if writer.write_all(&buffer).await.is_err() {
+        // an encrypted stream may keep bytes until it is flushed
+        if writer.write_all(&buffer).await.is_err() || writer.flush().await.is_err() {
             return;
         }
     }

@@ -334,10 +334,11 @@ async fn probes_are_answered_while_a_long_message_is_read() {
 async fn a_name_with_line_breaks_and_terminal_escapes_is_refused_and_shown_escaped() {
     let a = side("a", 1, "x");
     let mut stream = TcpStream::connect(&a.address).await.unwrap();
-    let mut hello = b"ANTIPHON\x02\x00".to_vec();
+    let mut hello = b"ANTIPHON\x03\x00".to_vec();
     hello.extend_from_slice(&[0; 16]);
     let cluster = "anti\nphon\u{1b}[2J";
     hello.extend_from_slice(&u16::try_from(cluster.len()).unwrap().to_le_bytes());
+    hello.extend_from_slice(&0u16.to_le_bytes());
     hello.extend_from_slice(&1u16.to_le_bytes());
     hello.extend_from_slice(cluster.as_bytes());
     hello.push(b'x');

@@ -15,16 +15,20 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsStream;
 
 use super::endpoints::{Endpoint, Endpoints};
-use super::{TcpSettings, hello, stream};
-use crate::transport::{SendError, Transport, TransportHandler};
+use super::tls::Credentials;
+use super::{TcpSettings, hello, stream, tls};
+use crate::transport::{Protection, SendError, Transport, TransportHandler};
 use crate::{Error, NodeId, Result, cannot_listen};
 
 /// Frames over TCP.
 pub struct TcpTransport {
     me: NodeId,
     settings: TcpSettings,
+    /// `None` for connections without TLS.
+    credentials: Option<Credentials>,
     address: SocketAddr,
     listener: Mutex<Option<std::net::TcpListener>>,
     handler: OnceLock<Arc<dyn TransportHandler>>,
@@ -42,6 +46,8 @@ impl TcpTransport {
     /// `bind`).
     pub fn bind(me: NodeId, bind: SocketAddr, settings: TcpSettings) -> Result<Arc<Self>> {
         settings.validate()?;
+        settings.check_protection(bind)?;
+        let credentials = Credentials::of(&settings, me.name())?;
         let cannot = |error: std::io::Error| cannot_listen("bind", bind, &error);
         let listener = std::net::TcpListener::bind(bind).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
@@ -49,6 +55,7 @@ impl TcpTransport {
         Ok(Arc::new_cyclic(|this| Self {
             me,
             settings,
+            credentials,
             address,
             listener: Mutex::new(Some(listener)),
             handler: OnceLock::new(),
@@ -97,17 +104,17 @@ impl TcpTransport {
     }
 
     /// Greets, and runs the connection to its end.
-    async fn connection(&self, mut stream: TcpStream, expected: Option<&NodeId>) -> Result<()> {
+    async fn connection(&self, stream: TcpStream, expected: Option<&NodeId>) -> Result<()> {
         tune(&stream, self.settings.user_timeout);
         let mut claimed = None;
         // only the side that dials knows whom to expect
         let side = if expected.is_some() { hello::Side::Dials } else { hello::Side::Accepts };
-        let greeting = hello::greet(&mut stream, &self.me, side, &self.settings, &mut claimed);
+        let greeting = self.greet(stream, side, &mut claimed);
         let limit = self.settings.handshake_timeout;
         let greeted = tokio::time::timeout(limit, greeting).await.unwrap_or_else(|_| {
             Err(Error::timeout(format!("no hello within {limit:?} (`handshake_timeout`)")))
         });
-        let id = greeted.inspect_err(|error| {
+        let (id, stream) = greeted.inspect_err(|error| {
             if let Some(claimed) = &claimed {
                 self.endpoints().failed(claimed, error);
             }
@@ -125,8 +132,63 @@ impl TcpTransport {
         };
         let handler = handler.ok_or_else(|| Error::bug("the transport was not started"))?;
         let _known = Known { transport: self, id: &id, endpoint: &endpoint };
-        stream::run(stream, &id, &endpoint, handler, self.settings.queue_frames_max).await;
+        let queue_frames_max = self.settings.queue_frames_max;
+        match stream {
+            Secured::Plain(stream) => {
+                stream::run(stream.into_split(), &id, &endpoint, handler, queue_frames_max).await;
+            }
+            Secured::Tls(stream) => {
+                stream::run(tokio::io::split(*stream), &id, &endpoint, handler, queue_frames_max)
+                    .await;
+            }
+        }
         Ok(())
+    }
+
+    /// Encrypts the connection if this node has certificates, and greets. Returns the proven id of
+    /// the other side.
+    async fn greet(
+        &self,
+        mut stream: TcpStream,
+        side: hello::Side,
+        claimed: &mut Option<NodeId>,
+    ) -> Result<(NodeId, Secured)> {
+        let settings = &self.settings;
+        let Some(credentials) = &self.credentials else {
+            let (id, _) = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
+            return Ok((id, Secured::Plain(stream)));
+        };
+        let mut stream = tls::secure(stream, side, &credentials.current()).await?;
+        let (id, place) = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
+        let certificates = stream.get_ref().1.peer_certificates();
+        tls::check_name(certificates, &settings.cluster_name, &place, &id)?;
+        Ok((id, Secured::Tls(Box::new(stream))))
+    }
+
+    /// Notices changed files of certificates, until the transport is dropped.
+    async fn reload(this: Weak<Self>, interval: Duration) {
+        loop {
+            tokio::time::sleep(interval).await;
+            let Some(transport) = this.upgrade() else { return };
+            // a disk that does not answer must not block other tasks
+            let refresh = move || {
+                let refreshed =
+                    transport.credentials.as_ref().map(|files| files.refresh(tls::now()));
+                match refreshed {
+                    Some(Ok(true)) => {
+                        tracing::info!("new connections use the changed certificates")
+                    }
+                    Some(Ok(false)) | None => {}
+                    Some(Err(error)) => tracing::error!(
+                        %error,
+                        "the changed certificates cannot be used; new connections use the old ones"
+                    ),
+                }
+            };
+            if tokio::task::spawn_blocking(refresh).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Keeps connecting, with longer waits each time, until a connection has lasted.
@@ -166,6 +228,12 @@ impl TcpTransport {
             Err(_) => connection.await.map(|()| true),
         }
     }
+}
+
+/// A connection whose other side is known.
+enum Secured {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The place of an accepted connection, given back in whatever way its task ends.
@@ -220,6 +288,10 @@ impl Transport for TcpTransport {
                 *self.accepting.lock() = Some(task);
             }
             Err(error) => tracing::error!(%error, "the listener cannot be used"),
+        }
+        if self.credentials.is_some() {
+            let reload = Self::reload(self.this.clone(), self.settings.tls_reload_interval);
+            task::spawn("tls reload", reload);
         }
     }
 
@@ -280,6 +352,16 @@ impl Transport for TcpTransport {
 
     fn trouble(&self, node: &NodeId) -> Option<String> {
         self.endpoints().trouble(node)
+    }
+
+    fn protection(&self) -> Protection {
+        match &self.credentials {
+            Some(credentials) => {
+                Protection::Certificates { expires: credentials.current().expires }
+            }
+            None if self.settings.insecure => Protection::None,
+            None => Protection::ThisMachine,
+        }
     }
 
     fn stop(&self) {

@@ -1,0 +1,390 @@
+//! Certificates of links: who a node is, and whom it believes.
+//!
+//! Both sides of a connection show a certificate. A certificate belongs to a node when an authority
+//! of `ca_file` has signed it, it is valid now, and its subject alternative names have the URI of
+//! the node, `antiphon://CLUSTER/PLACE/NAME`. Host names play no part: nodes move between hosts.
+//!
+//! The files are read again when they change. A change that cannot be used, such as a key that does
+//! not belong to the new certificate yet, leaves the old certificate in use, and is logged.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use antiphon_base::text::foreign;
+use antiphon_base::time::{Clock, SystemClock};
+use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::TcpSettings;
+use super::hello::Side;
+use crate::{Error, NodeId, Result};
+
+/// The files with the certificates of links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkTls {
+    /// PEM file with the authorities whose certificates are believed. While authorities change, it
+    /// has the old one and the new one.
+    pub ca_file: PathBuf,
+    /// PEM file with the certificate of this node, and those of its authorities below the root.
+    pub cert_file: PathBuf,
+    /// PEM file with the private key of the certificate.
+    pub key_file: PathBuf,
+}
+
+/// Characters of a name that stand in a URI as they are.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The URI in the certificate of a node.
+///
+/// ```
+/// use antiphon_runtime::transport::tcp::certificate_name;
+///
+/// assert_eq!(certificate_name("shop", "DC A", "a-1"), "antiphon://shop/DC%20A/a-1");
+/// ```
+pub fn certificate_name(cluster: &str, place: &str, node: &str) -> String {
+    let plain = |text| utf8_percent_encode(text, PLAIN);
+    format!("antiphon://{}/{}/{}", plain(cluster), plain(place), plain(node))
+}
+
+/// The certificates of a node, as its files have them now.
+pub(super) struct Credentials {
+    files: LinkTls,
+    /// The name that the certificate of this node must have.
+    name: String,
+    current: Mutex<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    /// Time of change and length of each file.
+    stamp: Stamp,
+    loaded: Loaded,
+}
+
+type Stamp = [Option<(SystemTime, u64)>; 3];
+
+/// The certificates that new connections use.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) client: Arc<ClientConfig>,
+    pub(super) server: Arc<ServerConfig>,
+    /// End of the validity of the own certificate or of an authority between it and the root,
+    /// whichever is first: time since 1970.
+    pub(super) expires: Duration,
+}
+
+impl Credentials {
+    /// The certificates of the node `name`. `None` when the settings have none.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn of(settings: &TcpSettings, name: &str) -> Result<Option<Self>> {
+        let name = certificate_name(&settings.cluster_name, &settings.place, name);
+        settings.tls.as_ref().map(|files| Self::read(files, name, now())).transpose()
+    }
+
+    /// Reads the files. `now` is the time since 1970.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, the file and what was expected.
+    pub(super) fn read(files: &LinkTls, name: String, now: Duration) -> Result<Self> {
+        let stamp = stamp(files);
+        let current = Mutex::new(Current { stamp, loaded: load(files, &name, now)? });
+        Ok(Self { files: files.clone(), name, current })
+    }
+
+    pub(super) fn current(&self) -> Loaded {
+        self.current.lock().loaded.clone()
+    }
+
+    /// Reads the files again if they have changed. Returns whether new certificates are in use.
+    /// Blocks while it reads.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; the old certificates stay in use.
+    pub(super) fn refresh(&self, now: Duration) -> Result<bool> {
+        let stamp = stamp(&self.files);
+        if stamp == self.current.lock().stamp {
+            return Ok(false);
+        }
+        let loaded = load(&self.files, &self.name, now)?;
+        *self.current.lock() = Current { stamp, loaded };
+        Ok(true)
+    }
+}
+
+/// The time since 1970.
+pub(super) fn now() -> Duration {
+    Duration::from_micros(SystemClock.wall().as_micros())
+}
+
+fn stamp(files: &LinkTls) -> Stamp {
+    [&files.ca_file, &files.cert_file, &files.key_file].map(|file| {
+        let found = fs::metadata(file).ok()?;
+        Some((found.modified().ok()?, found.len()))
+    })
+}
+
+fn load(files: &LinkTls, name: &str, now: Duration) -> Result<Loaded> {
+    let roots = Arc::new(roots(&files.ca_file)?);
+    let chain = certificates("cert_file", &files.cert_file)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key_file)
+        .map_err(|error| bad("key_file", &files.key_file, "a private key as PEM", &error))?;
+    let expires = check_own(files, &chain, &roots, name, now)?;
+    let provider = Arc::new(ring::default_provider());
+    let bug = |error: rustls::Error| Error::bug(format!("TLS: {error}"));
+    let wrong_key = |error: rustls::Error| {
+        bad("key_file", &files.key_file, "the private key of the certificate", &error)
+    };
+    let versions = [&rustls::version::TLS13];
+    let verifier = Arc::new(Verifier { roots: roots.clone(), provider: provider.clone() });
+    let client = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions)
+        .map_err(bug)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_auth_cert(chain.clone(), key.clone_key())
+        .map_err(wrong_key)?;
+    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
+        .build()
+        .map_err(|error| bad("ca_file", &files.ca_file, "an authority", &error))?;
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
+        .map_err(bug)?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, key)
+        .map_err(wrong_key)?;
+    Ok(Loaded { client: Arc::new(client), server: Arc::new(server), expires })
+}
+
+fn roots(file: &Path) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates("ca_file", file)? {
+        let added = roots.add(authority);
+        added.map_err(|error| bad("ca_file", file, "certificates of authorities", &error))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let read = |error: &dyn std::fmt::Display| bad(name, file, "certificates as PEM", error);
+    let found: Vec<_> = CertificateDer::pem_file_iter(file)
+        .map_err(|error| read(&error))?
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|error| read(&error))?;
+    if found.is_empty() { Err(read(&"it has none")) } else { Ok(found) }
+}
+
+fn bad(name: &str, file: &Path, expected: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::rejected(format!(
+        "`links.tls.{name}`: expected {expected}, actual {}: {error}",
+        file.display()
+    ))
+}
+
+/// Checks the own certificate as the other nodes will, and returns when it expires.
+fn check_own(
+    files: &LinkTls,
+    chain: &[CertificateDer<'static>],
+    roots: &RootCertStore,
+    name: &str,
+    now: Duration,
+) -> Result<Duration> {
+    let file = &files.cert_file;
+    let bad =
+        |expected: &str, error: &dyn std::fmt::Display| bad("cert_file", file, expected, error);
+    let (mut expires, now_seconds) = (Duration::MAX, now.as_secs());
+    for certificate in chain {
+        let (_, parsed) = X509Certificate::from_der(certificate)
+            .map_err(|error| bad("certificates as PEM", &error))?;
+        let validity = parsed.validity();
+        let seconds = |time: i64| u64::try_from(time).unwrap_or_default();
+        if now_seconds < seconds(validity.not_before.timestamp()) {
+            let error = format!("it is valid from {} on only", validity.not_before);
+            return Err(bad("a certificate that is valid now", &error));
+        }
+        let end = seconds(validity.not_after.timestamp());
+        if now_seconds > end {
+            let error = format!("it was valid until {}", validity.not_after);
+            return Err(bad("a certificate that is valid now", &error));
+        }
+        expires = expires.min(Duration::from_secs(end));
+    }
+    let names = names(&chain[0]);
+    if !names.iter().any(|other| other == name) {
+        let error = format!("its names are {names:?}: `antiphon cert` makes certificates of nodes");
+        return Err(bad(&format!("a certificate with the name {name:?}"), &error));
+    }
+    let own =
+        ParsedCertificate::try_from(&chain[0]).map_err(|error| bad("a certificate", &error))?;
+    let signed = rustls::client::verify_server_cert_signed_by_trust_anchor(
+        &own,
+        roots,
+        &chain[1..],
+        UnixTime::since_unix_epoch(now),
+        ring::default_provider().signature_verification_algorithms.all,
+    );
+    signed
+        .map_err(|error| bad("a certificate that an authority in `ca_file` has signed", &error))?;
+    Ok(expires)
+}
+
+/// The URIs among the names of a certificate.
+fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
+    });
+    uris.collect()
+}
+
+/// Encrypts a connection. The other side shows a certificate that is valid now; its name is not
+/// checked yet.
+///
+/// # Errors
+/// `Rejected` when the other side shows no such certificate, or refuses the certificate of this
+/// node; `Unavailable` when the connection breaks.
+pub(super) async fn secure(
+    stream: TcpStream,
+    side: Side,
+    loaded: &Loaded,
+) -> Result<TlsStream<TcpStream>> {
+    let secured = match side {
+        Side::Dials => {
+            // a server that has one certificate does not look at the name
+            let name =
+                ServerName::try_from("antiphon").map_err(|error| Error::bug(error.to_string()))?;
+            let connecting = TlsConnector::from(loaded.client.clone()).connect(name, stream);
+            connecting.await.map(TlsStream::Client)
+        }
+        Side::Accepts => {
+            let accepting = TlsAcceptor::from(loaded.server.clone()).accept(stream);
+            accepting.await.map(TlsStream::Server)
+        }
+    };
+    secured.map_err(|error| explained(error))
+}
+
+/// The error of a connection, in the words of the settings.
+pub(super) fn explained(error: io::Error) -> Error {
+    let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>())
+    else {
+        return Error::unavailable("the other side closed the connection").with_source(error);
+    };
+    let why = match cause {
+        rustls::Error::InvalidCertificate(why) => match why {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "no authority in `ca_file` has signed the certificate of the other side".to_owned()
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the certificate of the other side has expired, or the clock of this machine is ahead".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the certificate of the other side is not valid yet, or the clock of this machine is behind".to_owned()
+            }
+            other => format!("the certificate of the other side cannot be used: {other:?}"),
+        },
+        rustls::Error::NoCertificatesPresented => "the other side shows no certificate".to_owned(),
+        rustls::Error::AlertReceived(alert) => {
+            format!("the other side refuses the certificate of this node: {alert:?}")
+        }
+        rustls::Error::InvalidMessage(_) => "the other side does not speak TLS".to_owned(),
+        other => other.to_string(),
+    };
+    Error::rejected(format!("`links.tls`: {why}")).with_source(error)
+}
+
+/// Checks that the certificate of the other side, which is valid, is that of a node.
+///
+/// # Errors
+/// `Rejected`, with the expected name and the names of the certificate.
+pub(super) fn check_name(
+    certificates: Option<&[CertificateDer<'_>]>,
+    cluster: &str,
+    place: &str,
+    id: &NodeId,
+) -> Result<()> {
+    let expected = certificate_name(cluster, place, id.name());
+    let names = certificates.and_then(<[_]>::first).map(names).unwrap_or_default();
+    if names.contains(&expected) {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "`links.tls`: expected a certificate with the name {expected:?} from `{}`, actual the names \"{}\"",
+        foreign(&id.to_string()),
+        foreign(&names.join(", "))
+    )))
+}
+
+/// Believes certificates of nodes that an authority has signed, whatever the host.
+#[derive(Debug)]
+struct Verifier {
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        rustls::client::verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(end_entity)?,
+            &self.roots,
+            intermediates,
+            now,
+            self.provider.signature_verification_algorithms.all,
+        )?;
+        // the name is that of a node, and is checked with the hello
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        // connections are of TLS 1.3 only
+        Err(rustls::Error::General("TLS 1.2 is not used".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;
