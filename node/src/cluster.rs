@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::cert;
+
 mod journals;
 
 pub use journals::LocalJournals;
@@ -25,6 +27,8 @@ pub struct LocalClusterSettings {
     pub nodes_per_replica: usize,
     /// The kind of store of the journals, and the server that has them.
     pub journals: LocalJournals,
+    /// True for links with certificates, which are made in the data directory.
+    pub tls: bool,
     /// TOML that is added to each configuration, for example `[sharding]` with its keys.
     pub extra: String,
     /// The `antiphon` binary.
@@ -133,13 +137,26 @@ impl LocalCluster {
             let journal = self.journal_text(other)?;
             peers.push_str(&format!("[[peers]]\nplace = {other:?}\njournal = {journal}\n\n"));
         }
+        let tls = self.tls(name, replica)?;
         let text = format!(
-            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\nstart_timeout = \"{}ms\"\nrejoin_after = \"0s\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}",
+            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\nstart_timeout = \"{}ms\"\nrejoin_after = \"0s\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{tls}{}",
             self.journal_text(replica)?,
             self.settings.start_timeout.as_millis(),
             self.settings.extra
         );
         write(&self.config(name), &text)
+    }
+
+    /// Makes the certificate of a node, and returns the tables that name its files.
+    fn tls(&self, name: &str, replica: &str) -> Result<String> {
+        if !self.settings.tls {
+            return Ok(String::new());
+        }
+        let node = [(replica.to_owned(), name.to_owned())];
+        let made = cert::make(&self.settings.data_dir.join("certs"), "antiphon", 30, &node)?;
+        let made = made.first().map(toml::to_string).transpose();
+        let table = made.map_err(|error| Error::bug(error.to_string()))?.unwrap_or_default();
+        Ok(format!("[links.tls]\n{table}\n"))
     }
 
     fn spawn(&self, name: &str, replica: &str) -> Result<NodeProcess> {

@@ -8,7 +8,7 @@ use antiphon::prelude::*;
 use clap::{Parser, Subcommand};
 
 use crate::config::ConfigFile;
-use crate::{accept_loss, demo, fork, output, run, schema, skip, status, verify};
+use crate::{accept_loss, cert, demo, fork, output, run, schema, skip, status, verify};
 
 /// Event-sourced entities with a replica in each place.
 #[derive(Parser)]
@@ -37,6 +37,8 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Makes certificates of nodes, for links that are encrypted and prove who each side is.
+    Cert(cert::CertArguments),
     /// Checks and repairs the journal of a place.
     Journal {
         #[command(subcommand)]
@@ -163,6 +165,7 @@ async fn command(command: Command, stores: Registry) -> Result<bool> {
             let text = text.map_err(|error| Error::bug(format!("a configuration: {error}")))?;
             output::print(format_args!("{text}")).map(|()| true)
         }),
+        Command::Cert(arguments) => cert::run(&arguments),
         Command::Journal { command: JournalCommand::Verify { config, output } } => {
             Box::pin(verify::verify(&of(config), output)).await
         }

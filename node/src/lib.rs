@@ -1,6 +1,7 @@
 //! The cluster node and its command line.
 //!
 //! - [`accept_loss`]: the operator lets a place continue without the answer of another place.
+//! - [`cert`]: certificates of links.
 //! - [`command_line`]: the commands of the binary.
 //! - [`config`]: TOML and environment, with errors that name the key.
 //! - [`run`]: one node, from its configuration to its end.
@@ -15,6 +16,7 @@
 
 pub mod accept_loss;
 mod body;
+pub mod cert;
 pub mod client;
 pub mod cluster;
 pub mod command_line;

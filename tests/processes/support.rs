@@ -38,6 +38,7 @@ impl Processes {
             replicas: replicas.iter().map(|name| (*name).to_owned()).collect(),
             nodes_per_replica,
             journals,
+            tls: true,
             extra: extra.to_owned(),
             binary: antiphon_binary(),
             start_timeout: PATIENCE,

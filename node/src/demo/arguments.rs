@@ -32,13 +32,16 @@ pub struct DemoArguments {
     /// Number of replicas.
     #[arg(long, default_value_t = 2)]
     pub(super) replicas: usize,
+    /// Encrypts the links between the nodes, with certificates that are made for this run.
+    #[arg(long)]
+    pub(super) tls: bool,
     /// Leaves the cluster running at the end, until ctrl-c.
     #[arg(long)]
     pub(super) keep: bool,
     /// Starts no node: sends bids to a running place, given by the configuration of its nodes and
     /// their HTTP addresses, `FILE=HOST:PORT,HOST:PORT`; once for each place. With `--stage`.
     #[arg(long, value_name = "FILE=HOST:PORT,..", requires = "stage")]
-    #[arg(conflicts_with_all = ["data_dir", "nodes_per_replica", "journal", "contact_points", "replicas", "keep"])]
+    #[arg(conflicts_with_all = ["data_dir", "nodes_per_replica", "journal", "contact_points", "replicas", "tls", "keep"])]
     pub(super) attach: Vec<String>,
     /// Name of a stage of the attached places, during which the bids go on, until SIGUSR1; once for
     /// each stage, in order. After the last stage the bids end, and the checks begin.

@@ -96,6 +96,7 @@ async fn run(arguments: DemoArguments, stores: Registry) -> Result<bool> {
         data_dir,
         replicas: replicas.clone(),
         nodes_per_replica: arguments.nodes_per_replica,
+        tls: arguments.tls,
         extra: String::new(),
         binary,
         start_timeout: Duration::from_secs(30),

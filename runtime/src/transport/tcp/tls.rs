@@ -250,9 +250,9 @@ fn check_own(
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
-    let uris = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some((*uri).to_owned()),
-        _ => None,
+    let uris = names.value.general_names.iter().filter_map(|name| {
+        let GeneralName::URI(uri) = name else { return None };
+        Some((*uri).to_owned())
     });
     uris.collect()
 }
@@ -281,7 +281,7 @@ pub(super) async fn secure(
             accepting.await.map(TlsStream::Server)
         }
     };
-    secured.map_err(|error| explained(error))
+    secured.map_err(explained)
 }
 
 /// The error of a connection, in the words of the settings.
@@ -290,27 +290,39 @@ pub(super) fn explained(error: io::Error) -> Error {
     else {
         return Error::unavailable("the other side closed the connection").with_source(error);
     };
-    let why = match cause {
-        rustls::Error::InvalidCertificate(why) => match why {
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                "no authority in `ca_file` has signed the certificate of the other side".to_owned()
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "the certificate of the other side has expired, or the clock of this machine is ahead".to_owned()
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the certificate of the other side is not valid yet, or the clock of this machine is behind".to_owned()
-            }
-            other => format!("the certificate of the other side cannot be used: {other:?}"),
-        },
-        rustls::Error::NoCertificatesPresented => "the other side shows no certificate".to_owned(),
-        rustls::Error::AlertReceived(alert) => {
-            format!("the other side refuses the certificate of this node: {alert:?}")
-        }
-        rustls::Error::InvalidMessage(_) => "the other side does not speak TLS".to_owned(),
-        other => other.to_string(),
+    let why = if let rustls::Error::AlertReceived(alert) = cause {
+        format!("the other side refuses the certificate of this node: {alert:?}")
+    } else {
+        known(cause).map_or_else(|| cause.to_string(), str::to_owned)
     };
     Error::rejected(format!("`links.tls`: {why}")).with_source(error)
+}
+
+/// The frequent faults, in the words of the settings.
+fn known(error: &rustls::Error) -> Option<&'static str> {
+    use CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+    };
+    use rustls::Error::{InvalidCertificate, InvalidMessage, NoCertificatesPresented};
+
+    // an authority with the same name and another key makes a bad signature
+    if matches!(error, InvalidCertificate(UnknownIssuer | BadSignature)) {
+        return Some("no authority in `ca_file` has signed the certificate of the other side");
+    }
+    if matches!(error, InvalidCertificate(Expired | ExpiredContext { .. })) {
+        return Some(
+            "the certificate of the other side has expired, or the clock of this machine is ahead",
+        );
+    }
+    if matches!(error, InvalidCertificate(NotValidYet | NotValidYetContext { .. })) {
+        return Some(
+            "the certificate of the other side is not valid yet, or the clock of this machine is behind",
+        );
+    }
+    if matches!(error, NoCertificatesPresented) {
+        return Some("the other side shows no certificate");
+    }
+    matches!(error, InvalidMessage(_)).then_some("the other side does not speak TLS")
 }
 
 /// Checks that the certificate of the other side, which is valid, is that of a node.
