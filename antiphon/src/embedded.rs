@@ -163,6 +163,11 @@ impl Embedded {
     ) -> Result<Self> {
         settings.validate()?;
         settings.probe_port()?;
+        if settings.tcp.insecure && settings.tcp.tls.is_none() {
+            tracing::warn!(
+                "`links.insecure` is set: whoever reaches `bind`, or the network between nodes, owns this node"
+            );
+        }
         let patience = Patience::new(SystemClock.now(), settings.start_timeout, waits);
         let open = || settings.journal.open(false);
         let journal = if settings.journal.is_remote() {

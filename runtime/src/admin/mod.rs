@@ -2,6 +2,7 @@
 
 mod answers;
 mod connections;
+mod protection;
 mod server;
 
 pub use server::{AdminListener, AdminServer, ClusterSection};

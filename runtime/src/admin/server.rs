@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::answers::{answer, starting, with_fallbacks};
 use super::connections::accept;
+use super::protection;
 use crate::node::{Liveness, PlaceReach, PlaceState};
 use crate::{Error, MemberState, Node, Result, cannot_listen};
 
@@ -212,7 +213,9 @@ fn warnings(node: &Node) -> Vec<String> {
             "`{by}` cannot reach `{about}` of its own place: one of the two gives way if that stays"
         )
     });
-    refused.chain(lost).chain(cut).collect()
+    let now = Duration::from_micros(node.clock().wall().as_micros());
+    let protection = protection::warning(node.gate().protection(), now);
+    protection.into_iter().chain(refused).chain(lost).chain(cut).collect()
 }
 
 fn refused_peers(node: &Node) -> Value {
@@ -237,7 +240,9 @@ fn places(node: &Node) -> Value {
 
 async fn metrics(State(shared): State<Shared>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, shared.node.metrics().text()).into_response()
+    let node = &shared.node;
+    protection::measure(node.metrics(), node.gate().protection());
+    (kind, node.metrics().text()).into_response()
 }
 
 async fn cluster(State(shared): State<Shared>) -> Response {

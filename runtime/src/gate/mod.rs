@@ -42,7 +42,7 @@ use tokio::sync::watch;
 
 use crate::NodeId;
 use crate::metrics::Metrics;
-use crate::transport::{SendError, Transport};
+use crate::transport::{Protection, SendError, Transport};
 
 /// A time limit that is never reached.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -162,6 +162,11 @@ impl Gate {
     /// The reason why there is no connection to `node`, if it is known.
     pub fn trouble(&self, node: &NodeId) -> Option<String> {
         self.inner.transport.trouble(node)
+    }
+
+    /// The protection of the connections to other nodes against strangers.
+    pub fn protection(&self) -> Protection {
+        self.inner.transport.protection()
     }
 
     /// Keeps a connection to `node` until [`Self::disconnect`].
