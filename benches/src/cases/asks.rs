@@ -8,7 +8,7 @@ use antiphon::prelude::*;
 use antiphon_base::task;
 use antiphon_counter::{Command, provider};
 
-use super::entities::{node, replica};
+use super::entities::{certificates, node, replica};
 use crate::baseline::{ractor_call, tcp_echo};
 use crate::process::{Spawned, runtime};
 use crate::report::Report;
@@ -24,20 +24,41 @@ pub(crate) fn run(report: &mut Report) {
     });
     report.compare("asks", "local", "asks/s", &local, ("bare ractor call", &bare));
 
-    let (mut remote_runs, mut echo_runs) = (Runs::default(), Runs::default());
-    let folder = tempfile::tempdir_in("target").expect("a writable folder");
-    let path = folder.path().to_str().expect("a path in UTF-8").to_owned();
-    let mut child = Spawned::new(&["child-node", &path, "quiet"]);
-    assert_eq!(child.line(), "ready");
+    let (mut plain_runs, mut tls_runs, mut echo_runs) =
+        (Runs::default(), Runs::default(), Runs::default());
     let runtime = runtime();
-    let counter = runtime.block_on(remote_counter(&folder));
+    let (plain, tls) = (Remote::new(&runtime, false), Remote::new(&runtime, true));
     for _ in 0..RUNS {
-        remote_runs.push(runtime.block_on(drive(&counter, 200_000)));
+        plain_runs.push(runtime.block_on(drive(&plain.counter, 200_000)));
+        tls_runs.push(runtime.block_on(drive(&tls.counter, 200_000)));
         let mut echo = Spawned::new(&["child-echo"]);
         let address = echo.line();
         echo_runs.push(tcp_echo::round_trips_per_second(&address, 200_000, IN_FLIGHT));
     }
-    report.compare("asks", "two processes", "asks/s", &remote_runs, ("bare TCP echo", &echo_runs));
+    report.compare("asks", "two processes", "asks/s", &plain_runs, ("bare TCP echo", &echo_runs));
+    let without = ("without TLS", &plain_runs);
+    report.compare("asks", "two processes, TLS", "asks/s", &tls_runs, without);
+}
+
+/// A node in a process of its own, and a reference to an entity there.
+struct Remote {
+    counter: EntityRef<Command>,
+    _child: Spawned,
+    _folder: tempfile::TempDir,
+}
+
+impl Remote {
+    fn new(runtime: &tokio::runtime::Runtime, tls: bool) -> Self {
+        let folder = tempfile::tempdir_in("target").expect("a writable folder");
+        if tls {
+            certificates(folder.path());
+        }
+        let path = folder.path().to_str().expect("a path in UTF-8").to_owned();
+        let mut child = Spawned::new(&["child-node", &path, "quiet"]);
+        assert_eq!(child.line(), "ready");
+        let counter = runtime.block_on(remote_counter(&folder));
+        Self { counter, _child: child, _folder: folder }
+    }
 }
 
 async fn local(count: usize) -> f64 {

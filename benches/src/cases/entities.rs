@@ -12,7 +12,7 @@ use antiphon_persistence::entity::{EntityHost, EntityParts, EntityRuntime, Entit
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::store::{Journal, Stores, WriterId};
 use antiphon_runtime::NodeSettings;
-use antiphon_runtime::transport::tcp::TcpSettings;
+use antiphon_runtime::transport::tcp::{LinkTls, TcpSettings};
 use antiphon_sqlite::SqliteSettings;
 
 pub(crate) fn replica(name: &str) -> ReplicaId {
@@ -43,18 +43,44 @@ pub(crate) async fn counters(
         .expect("good settings")
 }
 
+/// Makes certificates for the nodes of the places A and B in a folder, whose links use TLS then.
+pub(crate) fn certificates(folder: &Path) {
+    let nodes = ["A", "B"].map(|place| (place.to_owned(), format!("node-{place}")));
+    antiphon_node::cert::make(&folder.join("certs"), "antiphon", 1, &nodes).expect("certificates");
+}
+
+/// The settings of the links of a node in a folder.
+fn links(folder: &Path, place: &str) -> TcpSettings {
+    let certs = folder.join("certs");
+    let tls = certs.exists().then(|| LinkTls {
+        ca_file: certs.join("ca.pem"),
+        cert_file: certs.join(format!("node-{place}.pem")),
+        key_file: certs.join(format!("node-{place}.key")),
+    });
+    TcpSettings { tls, ..TcpSettings::default() }
+}
+
 /// A node of a place on SQLite in a folder, which knows the other place.
 pub(crate) async fn node(folder: &Path, place: &str, other: &str) -> Embedded {
     let journal = |place: &str| {
         let path = folder.join(format!("{place}.db"));
         antiphon::Journal::sqlite(path, SqliteSettings::default())
     };
-    node_on(journal, place, other).await
+    node_with(journal, links(folder, place), place, other).await
 }
 
 /// A node of a place, which knows the other place.
 pub(crate) async fn node_on(
     journal: impl Fn(&str) -> antiphon::Journal,
+    place: &str,
+    other: &str,
+) -> Embedded {
+    node_with(journal, TcpSettings::default(), place, other).await
+}
+
+async fn node_with(
+    journal: impl Fn(&str) -> antiphon::Journal,
+    tcp: TcpSettings,
     place: &str,
     other: &str,
 ) -> Embedded {
@@ -69,7 +95,7 @@ pub(crate) async fn node_on(
         bind: ([127, 0, 0, 1], 0).into(),
         advertised_host: None,
         http_address: None,
-        tcp: TcpSettings::default(),
+        tcp,
         start_timeout: Duration::from_secs(10),
     };
     Box::pin(Embedded::start(settings)).await.expect("a node")
