@@ -139,7 +139,7 @@ fn has_colours(is_terminal: bool, no_color: Option<OsString>) -> bool {
 }
 
 async fn start(config: &Config) -> Result<(Node, AdminServer, OpenJournal)> {
-    let listener = AdminServer::bind(config.http_bind)?;
+    let listener = AdminServer::bind(config.http_bind, config.http())?;
     let http_address = config.advertised(listener.local_address());
     // from here on, the process that started this node can ask over HTTP why the start waits
     output::tell(&json!({ "ready": false, "http": http_address }).to_string());

@@ -21,6 +21,7 @@ impl Config {
         self.log_repeats.validate().map_err(|error| within("log_repeats", &error))?;
         bounds::duration("start_timeout", self.start_timeout, Duration::ZERO..=bounds::YEAR)?;
         bounds::duration("rejoin_after", self.rejoin_after, Duration::ZERO..=bounds::YEAR)?;
+        self.http.validate().map_err(|error| within("http", &error))?;
         self.node.validate()?;
         self.links.validate()?;
         self.links.validate_with(&self.node.gate)?;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use antiphon::persistence::store::{Registry, Table};
 use antiphon::prelude::*;
 use antiphon::runtime::NodeSettings;
+use antiphon::runtime::admin::HttpSettings;
 use antiphon::runtime::transport::tcp::TcpSettings;
 use antiphon::{EmbeddedSettings, Journal, PeerSettings, RepeatSettings};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,8 @@ pub struct Config {
     pub rejoin_after: Duration,
     /// The other places.
     pub peers: Vec<PeerConfig>,
+    /// The limits of the HTTP interface.
+    pub http: HttpSettings,
     /// Name, place, cluster, timeouts.
     pub node: NodeSettings,
     /// Links.
@@ -77,7 +80,7 @@ pub struct Config {
 }
 
 /// Every key of a configuration but the names of the kinds of stores.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "journal",
     "bind",
     "advertised_host",
@@ -87,6 +90,7 @@ const KEYS: [&str; 12] = [
     "start_timeout",
     "rejoin_after",
     "peers",
+    "http",
     "node",
     "links",
     "sharding",
@@ -114,6 +118,7 @@ impl Default for Config {
             start_timeout: Duration::from_secs(60),
             rejoin_after: Duration::from_secs(10),
             peers: Vec::new(),
+            http: HttpSettings::default(),
             node: NodeSettings::default(),
             links: TcpSettings::default(),
             sharding: ShardingSettings::default(),
@@ -190,6 +195,13 @@ impl Config {
             Some(host) => antiphon::host_and_port(host, address.port()),
             None => address.to_string(),
         }
+    }
+
+    /// The settings of the HTTP interface, which clients may address by `advertised_host` too.
+    pub fn http(&self) -> HttpSettings {
+        let mut http = self.http.clone();
+        http.hosts.extend(self.advertised_host.clone());
+        http
     }
 
     /// The settings of an embedded node with this configuration.

@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::body::{Frame, SizeHint};
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::connections::REQUEST_TIMEOUT;
+use super::HttpSettings;
 
 /// Most bytes of a body that are read for a request that is refused without a look at its body. The
 /// client can send all of it before it reads the answer, and use the connection again.
@@ -30,7 +31,7 @@ pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
 }
 
 /// The routes of a node that starts. It has no entity yet, so no command takes effect.
-pub(super) fn starting(reasons: watch::Receiver<String>) -> Router {
+pub(super) fn starting(reasons: watch::Receiver<String>, settings: &Arc<HttpSettings>) -> Router {
     let live = json!({ "live": true });
     let routes = Router::new()
         .route("/health/live", get(async move || answer(StatusCode::OK, &live)))
@@ -44,15 +45,47 @@ pub(super) fn starting(reasons: watch::Receiver<String>) -> Router {
             });
             without_body(request, answer(StatusCode::SERVICE_UNAVAILABLE, &body)).await
         });
-    routes.layer(from_fn(within_time))
+    limited(routes, settings)
 }
 
 /// The routes, and answers for other paths and other methods.
-pub(super) fn with_fallbacks(routes: Router) -> Router {
+pub(super) fn with_fallbacks(routes: Router, settings: &Arc<HttpSettings>) -> Router {
     let routes = routes
         .method_not_allowed_fallback(not_allowed)
         .fallback(async |request: Request| without_body(request, not_found()).await);
-    routes.layer(from_fn(within_time))
+    limited(routes, settings)
+}
+
+/// The routes within the limits of the settings, for clients that address this node.
+fn limited(routes: Router, settings: &Arc<HttpSettings>) -> Router {
+    routes
+        .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+        .layer(from_fn_with_state(settings.clone(), for_this_node))
+        .layer(from_fn_with_state(settings.clone(), within_time))
+}
+
+/// Refuses a request that a client addresses to another name.
+async fn for_this_node(
+    State(settings): State<Arc<HttpSettings>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let of_uri = request.uri().host();
+    let mut of_header = request.headers().get_all(header::HOST).iter();
+    let first = of_header.next();
+    let text = first.map(|host| host.to_str().unwrap_or_default());
+    let host = of_uri.or(text).unwrap_or_default();
+    let is_unreadable =
+        of_header.next().is_some() || first.is_some_and(|host| host.to_str().is_err());
+    if settings.is_ours(host) && !is_unreadable {
+        return next.run(request).await;
+    }
+    let host = antiphon_base::text::foreign(host);
+    let error = format!(
+        "the host \"{host}\" is none of this node: address it by its IP address, `localhost` or `advertised_host`, or add the name to `http.hosts`"
+    );
+    let answer = answer(StatusCode::MISDIRECTED_REQUEST, &json!({ "error": error }));
+    without_body(request, answer).await
 }
 
 /// Answers a request whose body nobody wants: the body is read first, or else the connection is
@@ -72,10 +105,15 @@ fn and_close(mut answer: Response) -> Response {
 
 /// Gives the body of a request a time limit, and says when a connection is closed because the body
 /// was not read. The handler itself has no limit here: it may wait for a command that takes effect.
-async fn within_time(request: Request, next: Next) -> Response {
+async fn within_time(
+    State(settings): State<Arc<HttpSettings>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let limit = settings.request_timeout;
     let is_late = Arc::new(AtomicBool::new(false));
-    let deadline = Box::pin(tokio::time::sleep(REQUEST_TIMEOUT));
-    let timely = |body| Body::new(TimelyBody { body, deadline, is_late: is_late.clone() });
+    let deadline = Box::pin(tokio::time::sleep(limit));
+    let timely = |body| Body::new(TimelyBody { body, deadline, limit, is_late: is_late.clone() });
     let answered = next.run(request.map(timely)).await;
     let is_unread = answered.status() == StatusCode::PAYLOAD_TOO_LARGE;
     if is_unread || is_late.load(Ordering::Relaxed) { and_close(answered) } else { answered }
@@ -85,6 +123,7 @@ async fn within_time(request: Request, next: Next) -> Response {
 struct TimelyBody {
     body: Body,
     deadline: Pin<Box<Sleep>>,
+    limit: Duration,
     is_late: Arc<AtomicBool>,
 }
 
@@ -101,7 +140,7 @@ impl HttpBody for TimelyBody {
         }
         std::task::ready!(self.deadline.as_mut().poll(context));
         self.is_late.store(true, Ordering::Relaxed);
-        let why = format!("the body did not arrive within {REQUEST_TIMEOUT:?}");
+        let why = format!("the body did not arrive within {:?}", self.limit);
         Poll::Ready(Some(Err(axum::Error::new(std::io::Error::other(why)))))
     }
 
@@ -152,7 +191,8 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_starts_says_that_a_command_had_no_effect() {
         let (_reason, reasons) = watch::channel("opening the journal".to_owned());
-        let (head, body) = ask(starting(reasons), "POST /entities/counter/x").await;
+        let (head, body) =
+            ask(starting(reasons, &Arc::default()), "POST /entities/counter/x").await;
         assert!(head.starts_with("http/1.1 503"), "{head}");
         assert_eq!(body["without_effect"], true, "{body}");
         assert_eq!(body["error"], "the node is starting: opening the journal");
@@ -164,7 +204,7 @@ mod tests {
     async fn a_body_that_nobody_wants_is_read_before_the_next_request_or_the_end_is_said() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let routes = with_fallbacks(Router::new());
+        let routes = with_fallbacks(Router::new(), &Arc::default());
         let serving = task::spawn("test", async move { axum::serve(listener, routes).await });
         for (length, is_closed) in [(9, false), (IGNORED_BODY_BYTES_MAX + 1, true)] {
             let mut stream = TcpStream::connect(address).await.expect("connected");
@@ -184,7 +224,7 @@ mod tests {
     async fn a_body_that_does_not_come_ends_with_an_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let routes = with_fallbacks(Router::new());
+        let routes = with_fallbacks(Router::new(), &Arc::default());
         let serving = task::spawn("test", async move { axum::serve(listener, routes).await });
         let mut stream = TcpStream::connect(address).await.expect("connected");
         let half = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
@@ -199,10 +239,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_has_arrived_is_answered_however_long_it_takes() {
         let slow = async |_: Bytes| {
-            tokio::time::sleep(2 * REQUEST_TIMEOUT).await;
+            tokio::time::sleep(2 * HttpSettings::default().request_timeout).await;
             "\"done\""
         };
-        let routes = with_fallbacks(Router::new().route("/x", axum::routing::post(slow)));
+        let routes =
+            with_fallbacks(Router::new().route("/x", axum::routing::post(slow)), &Arc::default());
         let (head, body) = ask(routes, "POST /x").await;
         assert!(head.starts_with("http/1.1 200"), "{head}");
         assert_eq!(body, "done");
@@ -210,9 +251,38 @@ mod tests {
 
     #[tokio::test]
     async fn a_method_that_a_path_does_not_take_is_answered_in_json() {
-        let routes = with_fallbacks(Router::new().route("/cluster", get(async || "x")));
+        let routes =
+            with_fallbacks(Router::new().route("/cluster", get(async || "x")), &Arc::default());
         let (head, body) = ask(routes, "DELETE /cluster").await;
         assert!(head.starts_with("http/1.1 405") && head.contains("allow: get"), "{head}");
         assert!(body["error"].as_str().is_some_and(|error| error.contains("DELETE")), "{body}");
+    }
+
+    /// A web page may give its own name the address of this node.
+    #[tokio::test]
+    async fn a_request_to_another_name_is_refused_and_reaches_no_route() {
+        let routes = || {
+            let routes = Router::new().route("/cluster", get(async || "secret"));
+            with_fallbacks(routes, &Arc::default())
+        };
+        for (host, expected) in [
+            ("host: evil.example", 421),
+            ("host: 127.0.0.1:80", 200),
+            ("host: localhost", 200),
+            ("host: localhost\r\nhost: evil.example", 421),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let routes = routes();
+            let serving = task::spawn("test", async move { axum::serve(listener, routes).await });
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            let request = format!("GET /cluster HTTP/1.1\r\n{host}\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.expect("written");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.expect("an answer");
+            assert!(text.starts_with(&format!("HTTP/1.1 {expected} ")), "{host}: {text}");
+            assert_eq!(text.contains("secret"), expected == 200, "{text}");
+            serving.abort();
+        }
     }
 }

@@ -1,20 +1,24 @@
-//! The connections of the HTTP server.
+//! The connections of the HTTP server: at most so many, and no room for clients that say nothing.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
 
-/// Longest wait for a request, from the connection or the last answer to the end of its head. Then
-/// the connection is closed, so that a client that says nothing holds no descriptor for ever. A
-/// balancer closes its idle connections earlier (most after 60 s), so that it does not send a
-/// request on a connection that is being closed here.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
+use super::HttpSettings;
 
 /// Wait after a failed accept: the process has no descriptor left, and others end meanwhile.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -24,9 +28,11 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) async fn accept(
     listener: TcpListener,
     routes: Router,
+    settings: Arc<HttpSettings>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let open = Open::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -35,12 +41,20 @@ pub(super) async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(serve(stream, routes.clone(), stopped.clone()));
-            }
+            Ok((stream, from)) => match open.admit(settings.connections_max) {
+                Some(admitted) => {
+                    let (routes, settings) = (routes.clone(), settings.clone());
+                    connections.spawn(serve(stream, routes, settings, admitted, stopped.clone()));
+                }
+                None => tracing::warn!(
+                    %from,
+                    connections_max = settings.connections_max,
+                    "an HTTP connection is closed: all connections have a request under way"
+                ),
+            },
             Err(error) => {
                 tracing::warn!(%error, "an HTTP connection cannot be accepted");
-                tokio::time::sleep(ACCEPT_RETRY).await;
+                sleep(ACCEPT_RETRY).await;
             }
         }
     }
@@ -48,24 +62,190 @@ pub(super) async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, routes: Router, mut stopped: watch::Receiver<bool>) {
+/// The open connections.
+#[derive(Clone, Default)]
+struct Open(Arc<Mutex<Book>>);
+
+#[derive(Default)]
+struct Book {
+    next: u64,
+    /// By number, the order in which connections last became idle, or were made.
+    connections: BTreeMap<u64, Connection>,
+}
+
+struct Connection {
+    is_busy: bool,
+    close: watch::Sender<bool>,
+}
+
+impl Open {
+    /// Makes room for a connection, by closing one that is idle if it must. `None` when all are
+    /// busy.
+    fn admit(&self, connections_max: usize) -> Option<Admitted> {
+        let mut book = self.0.lock();
+        if book.connections.len() >= connections_max {
+            let idle = book.connections.iter().find(|(_, connection)| !connection.is_busy);
+            let oldest = idle.map(|(number, _)| *number)?;
+            if let Some(connection) = book.connections.remove(&oldest) {
+                connection.close.send_replace(true);
+            }
+        }
+        let (close, closed) = watch::channel(false);
+        let number = book.insert(Connection { is_busy: false, close });
+        Some(Admitted { open: self.clone(), number: Arc::new(Mutex::new(number)), closed })
+    }
+}
+
+impl Book {
+    fn insert(&mut self, connection: Connection) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.connections.insert(number, connection);
+        number
+    }
+}
+
+/// The place of a connection, given back at its end.
+struct Admitted {
+    open: Open,
+    number: Arc<Mutex<u64>>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Admitted {
+    /// Notes that a request begins, until the returned value is dropped.
+    fn request(open: &Open, number: &Arc<Mutex<u64>>) -> Request {
+        if let Some(connection) = open.0.lock().connections.get_mut(&number.lock()) {
+            connection.is_busy = true;
+        }
+        Request { open: open.clone(), number: number.clone() }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.open.0.lock().connections.remove(&self.number.lock());
+    }
+}
+
+/// A request under way.
+struct Request {
+    open: Open,
+    number: Arc<Mutex<u64>>,
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let mut book = self.open.0.lock();
+        let mut number = self.number.lock();
+        // it becomes idle now, after all that are idle already
+        if let Some(connection) = book.connections.remove(&number) {
+            *number = book.insert(Connection { is_busy: false, ..connection });
+        }
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    routes: Router,
+    settings: Arc<HttpSettings>,
+    admitted: Admitted,
+    mut stopped: watch::Receiver<bool>,
+) {
     // answers are small and complete: waiting for more bytes would only delay them
     let _ = stream.set_nodelay(true);
+    let (open, number) = (admitted.open.clone(), admitted.number.clone());
+    let routes = TowerToHyperService::new(routes);
+    let service = hyper::service::service_fn(move |request| {
+        let under_way = Admitted::request(&open, &number);
+        let answer = hyper::service::Service::call(&routes, request);
+        async move {
+            let answer = answer.await;
+            drop(under_way);
+            answer
+        }
+    });
+    let stream = TimelyStream { stream, limit: settings.request_timeout, late: None };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .header_read_timeout(settings.request_timeout)
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+    let mut closed = admitted.closed.clone();
+    let stop = async {
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => false,
+            _ = closed.wait_for(|closed| *closed) => true,
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop => {
+        is_at_once = stop => {
+            if is_at_once {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection ended");
+    }
+}
+
+/// A connection whose client must take the bytes that are written.
+struct TimelyStream {
+    stream: TcpStream,
+    limit: Duration,
+    /// Runs while the client takes nothing.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl AsyncRead for TimelyStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl TimelyStream {
+    fn timely<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.late = None;
+            return written;
+        }
+        let limit = self.limit;
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep(limit)));
+        std::task::ready!(late.as_mut().poll(context));
+        let why = format!("the client took no byte of its answer for {limit:?}");
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
+    }
+}
+
+impl AsyncWrite for TimelyStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.timely(context, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.timely(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -76,42 +256,94 @@ mod tests {
 
     use super::*;
 
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
     /// An address with a server behind it.
-    async fn serving() -> (std::net::SocketAddr, watch::Sender<bool>) {
+    async fn serving(settings: HttpSettings) -> (std::net::SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let routes = Router::new().route("/", axum::routing::get(|| async { "hello" }));
-        task::spawn("a server", accept(listener, routes, stopped));
+        let routes = Router::new()
+            .route("/", axum::routing::get(async || "hello"))
+            .route("/waits", axum::routing::get(std::future::pending::<&str>));
+        task::spawn("a server", accept(listener, routes, Arc::new(settings), stopped));
         (address, stop)
+    }
+
+    /// Asks on a connection that stays open.
+    async fn ask(client: &mut TcpStream) {
+        client.write_all(REQUEST).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") {
+            assert_ne!(client.read_buf(&mut answer).await.unwrap(), 0, "an answer");
+        }
+    }
+
+    async fn is_closed(client: &mut TcpStream) -> bool {
+        matches!(client.read(&mut [0; 1]).await, Ok(0) | Err(_))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_says_nothing_or_half_a_request_loses_its_connection() {
-        let (address, _stop) = serving().await;
-        for said in
-            [&b""[..], b"GET / HTTP/1.1\r\nhost: x\r\n", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"]
-        {
+        let settings = HttpSettings::default();
+        let limit = settings.request_timeout;
+        let (address, _stop) = serving(settings).await;
+        for said in [&b""[..], b"GET / HTTP/1.1\r\nhost: x\r\n", REQUEST] {
             let mut client = TcpStream::connect(address).await.unwrap();
             client.write_all(said).await.unwrap();
             let mut answer = Vec::new();
             let read = client.read_to_end(&mut answer);
             // an answer comes first, where the request was complete
-            let _ = tokio::time::timeout(2 * REQUEST_TIMEOUT, read).await.expect("it is closed");
+            let _ = tokio::time::timeout(2 * limit, read).await.expect("it is closed");
             assert_eq!(answer.ends_with(b"hello"), said.ends_with(b"\r\n\r\n"));
         }
     }
 
     #[tokio::test]
     async fn a_stop_ends_idle_connections() {
-        let (address, stop) = serving().await;
+        let (address, stop) = serving(HttpSettings::default()).await;
         let mut client = TcpStream::connect(address).await.unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        let mut first = [0; 1];
-        client.read_exact(&mut first).await.unwrap();
+        ask(&mut client).await;
         stop.send_replace(true);
-        let mut rest = Vec::new();
-        client.read_to_end(&mut rest).await.unwrap();
-        assert!(rest.ends_with(b"hello"));
+        assert!(is_closed(&mut client).await);
+    }
+
+    #[tokio::test]
+    async fn clients_that_say_nothing_do_not_keep_others_out() {
+        let settings = HttpSettings { connections_max: 4, ..HttpSettings::default() };
+        let (address, _stop) = serving(settings).await;
+        let mut silent = Vec::new();
+        for _ in 0..50 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+            let mut client = TcpStream::connect(address).await.unwrap();
+            ask(&mut client).await;
+        }
+        assert!(is_closed(&mut silent[0]).await, "the oldest silent one is closed");
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_not_cut_for_a_new_connection() {
+        let settings = HttpSettings { connections_max: 4, ..HttpSettings::default() };
+        let (address, _stop) = serving(settings).await;
+        let mut busy = Vec::new();
+        for _ in 0..4 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /waits HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            busy.push(client);
+        }
+        // until all four requests are under way, a new connection may still find an idle one
+        let mut refused = false;
+        for _ in 0..1000 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let asked = async {
+                client.write_all(REQUEST).await?;
+                client.read_u8().await
+            };
+            refused = asked.await.is_err();
+            if refused {
+                break;
+            }
+        }
+        assert!(refused, "a fifth request");
     }
 }

@@ -4,5 +4,7 @@ mod answers;
 mod connections;
 mod protection;
 mod server;
+mod settings;
 
 pub use server::{AdminListener, AdminServer, ClusterSection};
+pub use settings::HttpSettings;

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::answers::{answer, starting, with_fallbacks};
 use super::connections::accept;
-use super::protection;
+use super::{HttpSettings, protection};
 use crate::node::{Liveness, PlaceReach, PlaceState};
 use crate::{Error, MemberState, Node, Result, cannot_listen};
 
@@ -57,6 +57,7 @@ pub struct AdminListener {
     address: SocketAddr,
     reason: watch::Sender<String>,
     starting: AdminServer,
+    settings: Arc<HttpSettings>,
 }
 
 impl AdminListener {
@@ -82,8 +83,11 @@ impl AdminServer {
     /// Takes the port, so that its address is known before the node starts.
     ///
     /// # Errors
-    /// `Rejected`, naming the setting `http_bind`, when the address cannot be listened on.
-    pub fn bind(address: SocketAddr) -> Result<AdminListener> {
+    /// `Rejected`, naming a setting that is wrong, or `http_bind` when the address cannot be
+    /// listened on.
+    pub fn bind(address: SocketAddr, settings: HttpSettings) -> Result<AdminListener> {
+        settings.validate()?;
+        let settings = Arc::new(settings);
         let cannot = |error: std::io::Error| cannot_listen("http_bind", address, &error);
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
@@ -91,10 +95,10 @@ impl AdminServer {
         // until the start reports a reason of its own
         let (reason, reasons) =
             watch::channel("opening the journal, and joining the other nodes".to_owned());
-        let routes = starting(reasons);
+        let routes = starting(reasons, &settings);
         let starting = listener.try_clone().and_then(TcpListener::from_std).map_err(cannot)?;
-        let starting = Self::serve(starting, address, routes);
-        Ok(AdminListener { listener, address, reason, starting })
+        let starting = Self::serve(starting, address, routes, settings.clone());
+        Ok(AdminListener { listener, address, reason, starting, settings })
     }
 
     /// Serves the routes of this module and `extra`.
@@ -109,7 +113,7 @@ impl AdminServer {
         sections: Vec<Arc<dyn ClusterSection>>,
         extra: Router,
     ) -> Result<Self> {
-        let AdminListener { listener, address, starting, .. } = listener;
+        let AdminListener { listener, address, starting, settings, .. } = listener;
         let shared = Shared { node, sections: Arc::new(sections) };
         let routes = Router::new()
             .route("/health/live", get(live))
@@ -118,17 +122,22 @@ impl AdminServer {
             .route("/cluster", get(cluster))
             .with_state(shared)
             .merge(extra);
-        let routes = with_fallbacks(routes);
+        let routes = with_fallbacks(routes, &settings);
         // a client that still talks to the server of the start is not waited for any longer
         let _ = tokio::time::timeout(Duration::from_secs(1), starting.stop()).await;
         let listener = TcpListener::from_std(listener)
             .map_err(|error| Error::bug("a listener cannot be used").with_source(error))?;
-        Ok(Self::serve(listener, address, routes))
+        Ok(Self::serve(listener, address, routes, settings))
     }
 
-    fn serve(listener: TcpListener, address: SocketAddr, routes: Router) -> Self {
+    fn serve(
+        listener: TcpListener,
+        address: SocketAddr,
+        routes: Router,
+        settings: Arc<HttpSettings>,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = task::spawn("http", accept(listener, routes, stopped));
+        let task = task::spawn("http", accept(listener, routes, settings, stopped));
         Self { address, stop, task }
     }
 
