@@ -15,9 +15,9 @@ use crate::{Error, Result};
 /// The reason for a missing answer.
 #[derive(Debug)]
 pub enum HttpFailure {
-    /// There is no connection to the address.
+    /// No connection to the address.
     Unreachable(Box<dyn StdError + Send + Sync>),
-    /// There was no answer in time.
+    /// No answer in time.
     Late,
     /// The answer has more bytes than the limit.
     TooLarge,
