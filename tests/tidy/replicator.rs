@@ -1,5 +1,5 @@
-//! The size of the replicator, which one team keeps beside the runtime: of the crates that it ships,
-//! without its test server.
+//! The size of the replicator, which one team keeps beside the runtime: of the crates that it
+//! ships, without its test server.
 
 use crate::house::House;
 use crate::measure::Measure;

@@ -27,13 +27,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::TcpSettings;
-use super::tls::explained;
+use super::refusal::explained;
+use super::settings::TcpSettings;
 use crate::{Error, NodeId, Result};
 
 const MAGIC: &[u8; 8] = b"ANTIPHON";
-/// Version 3 has the place. Version 2 has the proofs above; those of version 1 could be passed on to
-/// another connection.
+/// Version 3 has the place. Version 2 has the proofs above; those of version 1 could be passed on
+/// to another connection.
 const VERSION: u16 = 3;
 const HEAD_BYTES: usize = 32;
 /// The first byte of a connection with TLS.
@@ -51,8 +51,8 @@ pub(super) enum Side {
     Accepts,
 }
 
-/// Says hello, checks the other side, and returns its id and its place. `claimed` is set to the id that the other
-/// side claims, also when it is refused.
+/// Says hello, checks the other side, and returns its id and its place. `claimed` is set to the id
+/// that the other side claims, also when it is refused.
 pub(super) async fn greet<S>(
     stream: &mut S,
     me: &NodeId,

@@ -1,8 +1,8 @@
 //! Frames over TCP, for production.
 //!
 //! Each pair of nodes has one connection; the node with the smaller id dials. With certificates
-//! (`links.tls`) it is TLS 1.3, and both sides show who they are ([`LinkTls`]). Both sides prove that
-//! they know the cluster's cookie before the first frame. No delay, keep-alive and a user timeout
+//! (`links.tls`) it is TLS 1.3, and both sides show who they are ([`LinkTls`]). Both sides prove
+//! that they know the cluster's cookie before the first frame. No delay, keep-alive and a user timeout
 //! are set, so that a node that ends without a word is noticed; the failure detector notices a
 //! frozen node.
 //!
@@ -10,13 +10,14 @@
 
 mod endpoints;
 mod hello;
+mod refusal;
 mod settings;
 mod stream;
 mod tls;
 mod transport;
 
-pub use settings::TcpSettings;
-pub use tls::{LinkTls, certificate_name};
+pub use settings::{LinkTls, TcpSettings};
+pub use tls::certificate_name;
 pub use transport::TcpTransport;
 
 #[cfg(test)]

@@ -1,16 +1,28 @@
 //! The limits of the TCP transport.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use antiphon_base::bounds::{self, HOUR};
 use antiphon_base::secret::Secret;
 use serde::{Deserialize, Serialize};
 
-use super::LinkTls;
-use super::tls::Credentials;
 use crate::gate::GateSettings;
 use crate::{Error, Result};
+
+/// The files with the certificates of links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkTls {
+    /// PEM file with the authorities whose certificates are believed. While authorities change, it
+    /// has the old one and the new one.
+    pub ca_file: PathBuf,
+    /// PEM file with the certificate of this node, and those of its authorities below the root.
+    pub cert_file: PathBuf,
+    /// PEM file with the private key of the certificate.
+    pub key_file: PathBuf,
+}
 
 /// The limits of the TCP transport. Plain values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,15 +120,6 @@ impl TcpSettings {
             "`links.tls`: expected certificates, because others can reach `bind` {bind}: `antiphon cert` makes them; \
              `links.insecure = true` starts a node that everyone in its network owns"
         )))
-    }
-
-    /// Reads the certificates as the start of the node `name` will. Without `tls` there is nothing
-    /// to check.
-    ///
-    /// # Errors
-    /// `Rejected`, naming the setting, the file and what was expected.
-    pub fn check_certificates(&self, name: &str) -> Result<()> {
-        Credentials::of(self, name).map(drop)
     }
 
     /// Checks that the queue of a connection takes all frames that a link sends at once. A frame

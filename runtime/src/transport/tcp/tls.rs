@@ -8,8 +8,7 @@
 //! not belong to the new certificate yet, leaves the old certificate in use, and is logged.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,31 +21,15 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
-use serde::{Deserialize, Serialize};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::TcpSettings;
 use super::hello::Side;
+use super::refusal::explained;
+use super::settings::{LinkTls, TcpSettings};
 use crate::{Error, NodeId, Result};
-
-/// The files with the certificates of links.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LinkTls {
-    /// PEM file with the authorities whose certificates are believed. While authorities change, it
-    /// has the old one and the new one.
-    pub ca_file: PathBuf,
-    /// PEM file with the certificate of this node, and those of its authorities below the root.
-    pub cert_file: PathBuf,
-    /// PEM file with the private key of the certificate.
-    pub key_file: PathBuf,
-}
 
 /// Characters of a name that stand in a URI as they are.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -88,6 +71,17 @@ pub(super) struct Loaded {
     /// End of the validity of the own certificate or of an authority between it and the root,
     /// whichever is first: time since 1970.
     pub(super) expires: Duration,
+}
+
+impl TcpSettings {
+    /// Reads the certificates as the start of the node `name` will. Without `tls` there is nothing
+    /// to check.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, the file and what was expected.
+    pub fn check_certificates(&self, name: &str) -> Result<()> {
+        Credentials::of(self, name).map(drop)
+    }
 }
 
 impl Credentials {
@@ -282,47 +276,6 @@ pub(super) async fn secure(
         }
     };
     secured.map_err(explained)
-}
-
-/// The error of a connection, in the words of the settings.
-pub(super) fn explained(error: io::Error) -> Error {
-    let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>())
-    else {
-        return Error::unavailable("the other side closed the connection").with_source(error);
-    };
-    let why = if let rustls::Error::AlertReceived(alert) = cause {
-        format!("the other side refuses the certificate of this node: {alert:?}")
-    } else {
-        known(cause).map_or_else(|| cause.to_string(), str::to_owned)
-    };
-    Error::rejected(format!("`links.tls`: {why}")).with_source(error)
-}
-
-/// The frequent faults, in the words of the settings.
-fn known(error: &rustls::Error) -> Option<&'static str> {
-    use CertificateError::{
-        BadSignature, Expired, ExpiredContext, NotValidYet, NotValidYetContext, UnknownIssuer,
-    };
-    use rustls::Error::{InvalidCertificate, InvalidMessage, NoCertificatesPresented};
-
-    // an authority with the same name and another key makes a bad signature
-    if matches!(error, InvalidCertificate(UnknownIssuer | BadSignature)) {
-        return Some("no authority in `ca_file` has signed the certificate of the other side");
-    }
-    if matches!(error, InvalidCertificate(Expired | ExpiredContext { .. })) {
-        return Some(
-            "the certificate of the other side has expired, or the clock of this machine is ahead",
-        );
-    }
-    if matches!(error, InvalidCertificate(NotValidYet | NotValidYetContext { .. })) {
-        return Some(
-            "the certificate of the other side is not valid yet, or the clock of this machine is behind",
-        );
-    }
-    if matches!(error, NoCertificatesPresented) {
-        return Some("the other side shows no certificate");
-    }
-    matches!(error, InvalidMessage(_)).then_some("the other side does not speak TLS")
 }
 
 /// Checks that the certificate of the other side, which is valid, is that of a node.
