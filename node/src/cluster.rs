@@ -139,7 +139,7 @@ impl LocalCluster {
         }
         let tls = self.tls(name, replica)?;
         let text = format!(
-            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\nstart_timeout = \"{}ms\"\nrejoin_after = \"0s\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{tls}{}",
+            "journal = {}\nbind = \"127.0.0.1:0\"\nhttp_bind = \"127.0.0.1:0\"\nlog = \"info\"\nstart_timeout = \"{}ms\"\nrejoin_after = \"0s\"\n\n{peers}[node]\nname = {name:?}\nplace = {replica:?}\n\n{}\n{tls}",
             self.journal_text(replica)?,
             self.settings.start_timeout.as_millis(),
             self.settings.extra

@@ -280,7 +280,7 @@ fn a_check_looks_at_the_files_and_makes_none() {
         ("bind = '0.0.0.0:0'".to_owned(), vec!["`advertised_host`", "`bind`", "0.0.0.0:0"]),
         (
             "journal = { kind = 'cassandra', tls = { ca_file = '/no/ca.pem' } }".to_owned(),
-            vec!["`ca_file`", "/no/ca.pem"],
+            vec!["`tls.ca_file`", "/no/ca.pem"],
         ),
     ] {
         let message = parse(&text, []).unwrap().check_files().unwrap_err().to_string();

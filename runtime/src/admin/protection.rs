@@ -32,18 +32,11 @@ pub(super) fn warning(protection: Protection, now: Duration) -> Option<String> {
 
 /// Sets the metrics of links.
 pub(super) fn measure(metrics: &Metrics, protection: Protection) {
-    let insecure = metrics.gauge(
-        "antiphon_links_insecure",
-        "1 while `links.insecure` lets strangers reach the node without certificates",
-    );
+    let insecure = metrics.gauge_of("antiphon_links_insecure");
     insecure.set(i64::from(protection == Protection::None));
     if let Protection::Certificates { expires } = protection {
         let seconds = i64::try_from(expires.as_secs()).unwrap_or(i64::MAX);
-        let gauge = metrics.gauge(
-            "antiphon_link_certificate_expires_seconds",
-            "End of the validity of this node's certificate: seconds since 1970",
-        );
-        gauge.set(seconds);
+        metrics.gauge_of("antiphon_link_certificate_expires_seconds").set(seconds);
     }
 }
 

@@ -86,4 +86,24 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     ),
     counter("antiphon_gate_tells_total", "tells", &[], ["tells to other nodes", "1", NOTHING]),
+    gauge(
+        "antiphon_link_certificate_expires_seconds",
+        "seconds since 1970",
+        &[],
+        [
+            "End of the validity of this node's certificate",
+            "1, with `links.tls`",
+            "Replace the certificate before: `antiphon cert`, or your authority. The node warns from 14 days before on.",
+        ],
+    ),
+    gauge(
+        "antiphon_links_insecure",
+        "0 or 1",
+        &[],
+        [
+            "Whether `links.insecure` lets strangers reach the node without certificates",
+            "1",
+            "At 1, give the node certificates (`links.tls`).",
+        ],
+    ),
 ];
