@@ -1,6 +1,7 @@
 //! `antiphon cert`: an authority, and certificates of nodes, for development, tests and small
 //! clusters. A cluster with an authority of its own needs certificates with the same names only.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -50,6 +51,12 @@ const EARLIER: Duration = Duration::hours(1);
 pub fn run(arguments: &CertArguments) -> Result<bool> {
     let CertArguments { dir, cluster, days, nodes } = arguments;
     let nodes = nodes.iter().map(|node| parsed(node)).collect::<Result<Vec<_>>>()?;
+    let mut names = BTreeSet::new();
+    if let Some((_, name)) = nodes.iter().find(|(_, name)| !names.insert(name)) {
+        return Err(Error::rejected(format!(
+            "{name:?}: expected names that are unique in the cluster, actual twice"
+        )));
+    }
     for (node, tls) in nodes.iter().zip(make(dir, cluster, *days, &nodes)?) {
         let LinkTls { ca_file, cert_file, key_file } = tls;
         let (place, name) = node;
@@ -236,6 +243,8 @@ mod tests {
             let error = run(&arguments(folder.path(), &[node])).unwrap_err().to_string();
             assert!(error.contains("PLACE/NAME"), "{error}");
         }
+        let error = run(&arguments(folder.path(), &["A/a", "B/a"])).unwrap_err().to_string();
+        assert!(error.contains("unique in the cluster"), "{error}");
         fs::write(folder.path().join("ca.pem"), "x").unwrap();
         let error = run(&arguments(folder.path(), &["A/a"])).unwrap_err().to_string();
         assert!(error.contains("ca.pem without"), "{error}");

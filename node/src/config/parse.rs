@@ -44,23 +44,33 @@ pub fn parse(
     variables.sort();
     refuse_two_names(&variables)?;
     let mut table: Table = text.parse().map_err(|error| no_toml(text, &error))?;
-    let mut config =
-        complete(toml::from_str(text), stores).map_err(|error| wrong_value(text, &error))?;
-    for (name, value) in &variables {
+    let read = toml::from_str(text).map_err(|error| wrong_value(text, &error))?;
+    let mut outcome = complete(read, stores);
+    // two variables may be right together only, so a refusal counts after the last one
+    let mut blamed = None;
+    for variable in &variables {
+        let (name, value) = variable;
         set(&mut table, name, value)?;
-        let next = complete(table.clone().try_into(), stores);
-        config = next.map_err(|error| wrong_variable(name, value, &error))?;
+        let read = table.clone().try_into().map_err(|error| wrong_variable(name, value, &error))?;
+        let next = complete(read, stores);
+        match (&outcome, &next) {
+            (_, Ok(_)) => blamed = None,
+            (Ok(_), Err(_)) => blamed = Some(variable),
+            (Err(_), Err(_)) => {}
+        }
+        outcome = next;
     }
+    let config = outcome.map_err(|error| match blamed {
+        Some((name, value)) => wrong_variable(name, value, &error),
+        None => wrong_value(text, &error),
+    })?;
     config.validate()?;
     Ok(config)
 }
 
-/// Reads the parts of the stores too, whose errors become those of the text.
-fn complete(
-    read: std::result::Result<Config, toml::de::Error>,
-    stores: &Registry,
-) -> std::result::Result<Config, toml::de::Error> {
-    let config = Config { kinds: stores.clone(), ..read? };
+/// Reads the parts of the stores too. Their errors have the form of those of a text.
+fn complete(read: Config, stores: &Registry) -> std::result::Result<Config, toml::de::Error> {
+    let config = Config { kinds: stores.clone(), ..read };
     config.complete().map_err(|error| toml::de::Error::custom(error.to_string()))
 }
 

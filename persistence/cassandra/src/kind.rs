@@ -78,9 +78,12 @@ impl StoreKind for CassandraKind {
     }
 
     async fn start_server(&self, folder: &Path) -> Result<Option<LocalServer>> {
-        let folder = folder.to_owned();
-        let started = tokio::task::spawn_blocking(move || local_server::start(&folder)).await;
-        started.map_err(|error| Error::bug(error.to_string()))?.map(Some)
+        let starting = local_server::Starting::new(folder)?;
+        // the drop of a call that is cancelled stops the server
+        let (command, server) = starting.up();
+        let started = tokio::task::spawn_blocking(command).await;
+        started.map_err(|error| Error::bug(error.to_string()))??;
+        Ok(Some(server))
     }
 }
 

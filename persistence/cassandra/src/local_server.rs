@@ -23,24 +23,43 @@ impl Drop for Running {
     }
 }
 
-/// Starts a server whose files are in `folder`; blocks until it answers.
-pub(crate) fn start(folder: &Path) -> Result<LocalServer> {
-    let (script, data) = (folder.join("cassandra.sh"), folder.join("cassandra"));
-    let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&script, SCRIPT));
-    written.map_err(|error| {
-        Error::rejected(format!("{}: cannot be written: {error}", script.display()))
-    })?;
-    let output = command(&script, &data).arg("up").stdout(Stdio::null()).output();
-    // a server that did not come up in time is stopped too
-    let running = Running { script, folder: data };
-    let output = output.map_err(|error| Error::unavailable(format!("bash: {error}")))?;
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::unavailable(format!("no Cassandra: {}", why.trim())));
+/// A server that is about to start.
+pub(crate) struct Starting {
+    script: PathBuf,
+    folder: PathBuf,
+}
+
+impl Starting {
+    /// Prepares a server whose files are in `folder`.
+    pub(crate) fn new(folder: &Path) -> Result<Self> {
+        let (script, data) = (folder.join("cassandra.sh"), folder.join("cassandra"));
+        let written =
+            std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&script, SCRIPT));
+        written.map_err(|error| {
+            Error::rejected(format!("{}: cannot be written: {error}", script.display()))
+        })?;
+        Ok(Self { script, folder: data })
     }
-    let points = vec![format!("127.0.{NET}.1:9042")];
-    let options = Table::from_iter([("contact_points".to_owned(), points.into())]);
-    Ok(LocalServer { options, running: Box::new(running) })
+
+    /// The call that starts the server and blocks until it answers, and the server. The drop of the
+    /// server stops it, also one that did not come up.
+    pub(crate) fn up(self) -> (impl FnOnce() -> Result<()> + Send + 'static, LocalServer) {
+        let Self { script, folder } = self;
+        let mut up = command(&script, &folder);
+        let points = vec![format!("127.0.{NET}.1:9042")];
+        let options = Table::from_iter([("contact_points".to_owned(), points.into())]);
+        let running = Box::new(Running { script, folder });
+        let call = move || {
+            let output = up.arg("up").stdout(Stdio::null()).output();
+            let output = output.map_err(|error| Error::unavailable(format!("bash: {error}")))?;
+            if output.status.success() {
+                return Ok(());
+            }
+            let why = String::from_utf8_lossy(&output.stderr);
+            Err(Error::unavailable(format!("no Cassandra: {}", why.trim())))
+        };
+        (call, LocalServer { options, running })
+    }
 }
 
 fn command(script: &Path, folder: &Path) -> Command {

@@ -1,6 +1,7 @@
 //! The connections of the HTTP server: at most so many, and no room for clients that say nothing.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, Response, StatusCode};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -112,29 +116,30 @@ struct Admitted {
     closed: watch::Receiver<bool>,
 }
 
-impl Admitted {
-    /// Notes that a request begins, until the returned value is dropped.
-    fn request(open: &Open, number: &Arc<Mutex<u64>>) -> Request {
-        if let Some(connection) = open.0.lock().connections.get_mut(&number.lock()) {
-            connection.is_busy = true;
-        }
-        Request { open: open.clone(), number: number.clone() }
-    }
-}
-
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.open.0.lock().connections.remove(&self.number.lock());
     }
 }
 
-/// A request under way.
-struct Request {
+/// A request of a connection. It is under way from the end of its body on, when its handler can
+/// act, to the end of its answer.
+struct UnderWay {
     open: Open,
     number: Arc<Mutex<u64>>,
 }
 
-impl Drop for Request {
+impl UnderWay {
+    /// Notes that the request is under way. Returns `false` when the connection was closed for a new
+    /// one meanwhile: the request must not reach its handler.
+    fn begins(&self) -> bool {
+        let mut book = self.open.0.lock();
+        let connection = book.connections.get_mut(&self.number.lock());
+        connection.map(|connection| connection.is_busy = true).is_some()
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut book = self.open.0.lock();
         let mut number = self.number.lock();
@@ -143,6 +148,59 @@ impl Drop for Request {
             *number = book.insert(Connection { is_busy: false, ..connection });
         }
     }
+}
+
+/// The body of a request or of an answer that belongs to a request.
+struct Carried {
+    body: Body,
+    under_way: Arc<UnderWay>,
+    /// True for the body of a request, at whose end the request is under way.
+    is_request: bool,
+}
+
+impl HttpBody for Carried {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        let has_ended = frame.is_none() || self.body.is_end_stream();
+        if self.is_request && has_ended && !self.under_way.begins() {
+            let why = "the connection was closed for a new one";
+            return Poll::Ready(Some(Err(axum::Error::new(io::Error::other(why)))));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Passes a request to the routes, with the book kept.
+async fn answered(
+    routes: TowerToHyperService<Router>,
+    request: Request<Incoming>,
+    under_way: UnderWay,
+) -> Result<Response<Body>, Infallible> {
+    let under_way = Arc::new(under_way);
+    if request.body().is_end_stream() && !under_way.begins() {
+        let mut closed = Response::new(Body::empty());
+        *closed.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return Ok(closed);
+    }
+    let carried =
+        |body, is_request| Body::new(Carried { body, under_way: under_way.clone(), is_request });
+    let request = request.map(|body| carried(Body::new(body), true));
+    let answer = hyper::service::Service::call(&routes, request).await?;
+    Ok(answer.map(|body| carried(body, false)))
 }
 
 async fn serve(
@@ -157,13 +215,8 @@ async fn serve(
     let (open, number) = (admitted.open.clone(), admitted.number.clone());
     let routes = TowerToHyperService::new(routes);
     let service = hyper::service::service_fn(move |request| {
-        let under_way = Admitted::request(&open, &number);
-        let answer = hyper::service::Service::call(&routes, request);
-        async move {
-            let answer = answer.await;
-            drop(under_way);
-            answer
-        }
+        let under_way = UnderWay { open: open.clone(), number: number.clone() };
+        answered(routes.clone(), request, under_way)
     });
     let stream = TimelyStream { stream, limit: settings.request_timeout, late: None };
     let connection = http1::Builder::new()
@@ -265,6 +318,7 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let routes = Router::new()
             .route("/", axum::routing::get(async || "hello"))
+            .route("/echo", axum::routing::post(async |body: String| body))
             .route("/waits", axum::routing::get(std::future::pending::<&str>));
         task::spawn("a server", accept(listener, routes, Arc::new(settings), stopped));
         (address, stop)
@@ -319,6 +373,21 @@ mod tests {
             ask(&mut client).await;
         }
         assert!(is_closed(&mut silent[0]).await, "the oldest silent one is closed");
+    }
+
+    #[tokio::test]
+    async fn bodies_that_do_not_come_do_not_keep_others_out() {
+        let settings = HttpSettings { connections_max: 4, ..HttpSettings::default() };
+        let (address, _stop) = serving(settings).await;
+        let mut slow = Vec::new();
+        for _ in 0..20 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let head = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345";
+            client.write_all(head).await.unwrap();
+            slow.push(client);
+            ask(&mut TcpStream::connect(address).await.unwrap()).await;
+        }
+        assert!(is_closed(&mut slow[0]).await);
     }
 
     #[tokio::test]

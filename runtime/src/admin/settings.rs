@@ -16,8 +16,8 @@ pub struct HttpSettings {
     /// connection is closed. Default: 256.
     pub connections_max: usize,
     /// Time that a client may take for a request, from the connection or the last answer to the end
-    /// of its head, and for its body; and the time in which a client must take its answer. Then the
-    /// connection is closed. A balancer closes its idle connections earlier (most after 60 s), so
+    /// of its head, and for its body; and the time in which a client must take a byte of its answer.
+    /// Then the connection is closed. A balancer closes its idle connections earlier (most after 60 s), so
     /// that it does not send a request on a connection that is being closed here. Default: 75 s.
     #[serde(with = "antiphon_base::time::text")]
     pub request_timeout: Duration,
@@ -71,7 +71,10 @@ impl HttpSettings {
         let is_address = name.starts_with('[') || name.parse::<std::net::IpAddr>().is_ok();
         is_address
             || !name.contains('.')
-            || self.hosts.iter().any(|own| own == "*" || own.eq_ignore_ascii_case(name))
+            || self.hosts.iter().any(|own| {
+                let own = own.strip_suffix('.').unwrap_or(own);
+                own == "*" || own.eq_ignore_ascii_case(name)
+            })
     }
 }
 
@@ -82,7 +85,7 @@ mod tests {
     #[test]
     fn names_that_a_stranger_can_own_are_none_of_ours() {
         let settings =
-            HttpSettings { hosts: vec!["Antiphon.example".into()], ..HttpSettings::default() };
+            HttpSettings { hosts: vec!["Antiphon.example.".into()], ..HttpSettings::default() };
         for ours in [
             "127.0.0.1:8080",
             "10.1.2.3",

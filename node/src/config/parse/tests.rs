@@ -30,6 +30,20 @@ fn environment_variables_go_before_the_file() {
 }
 
 #[test]
+fn variables_that_are_right_together_only_are_taken() {
+    let set = [
+        ("ANTIPHON_SQLITE__APPEND_BYTES_MAX", "100000000"),
+        ("ANTIPHON_SQLITE__QUEUE_BYTES_MAX", "200000000"),
+    ];
+    let config = parse("", variables(&set)).unwrap();
+    assert_eq!(config.stores["sqlite"]["append_bytes_max"], 100_000_000);
+    let message = parse("", variables(&set[..1])).unwrap_err().to_string();
+    assert!(message.contains("`ANTIPHON_SQLITE__APPEND_BYTES_MAX"), "{message}");
+    let journal = [("ANTIPHON_JOURNAL__KIND", "sqlite"), ("ANTIPHON_JOURNAL__PATH", "a.db")];
+    parse("[journal]\nkind = 'oracle'\npath = ''", variables(&journal)).unwrap();
+}
+
+#[test]
 fn a_bad_environment_variable_is_named() {
     let message = parse("", variables(&[("ANTIPHON_NODE__NAMES", "x")])).unwrap_err().to_string();
     assert!(message.contains("`ANTIPHON_NODE__NAMES`") && message.contains("names"), "{message}");

@@ -16,11 +16,12 @@ use antiphon_base::text::foreign;
 use antiphon_base::time::{Clock, SystemClock};
 use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -149,22 +150,31 @@ fn load(files: &LinkTls, name: &str, now: Duration) -> Result<Loaded> {
     };
     let versions = [&rustls::version::TLS13];
     let verifier = Arc::new(Verifier { roots: roots.clone(), provider: provider.clone() });
-    let client = ClientConfig::builder_with_provider(provider.clone())
+    let mut client = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&versions)
         .map_err(bug)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(chain.clone(), key.clone_key())
         .map_err(wrong_key)?;
+    // a resumed session would go on with a certificate that has expired meanwhile
+    client.resumption = Resumption::disabled();
     let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
         .build()
         .map_err(|error| bad("ca_file", &files.ca_file, "an authority", &error))?;
-    let server = ServerConfig::builder_with_provider(provider)
+    let verified =
+        clients.verify_client_cert(&chain[0], &chain[1..], UnixTime::since_unix_epoch(now));
+    verified.map_err(|error| {
+        bad("cert_file", &files.cert_file, "a certificate for both sides of a connection", &error)
+    })?;
+    let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .map_err(bug)?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
         .map_err(wrong_key)?;
+    server.send_tls13_tickets = 0;
+    server.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Loaded { client: Arc::new(client), server: Arc::new(server), expires })
 }
 
