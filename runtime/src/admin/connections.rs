@@ -130,8 +130,8 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    /// Notes that the request is under way. Returns `false` when the connection was closed for a new
-    /// one meanwhile: the request must not reach its handler.
+    /// Notes that the request is under way. Returns `false` when the connection was closed for a
+    /// new one meanwhile: the request must not reach its handler.
     fn begins(&self) -> bool {
         let mut book = self.open.0.lock();
         let connection = book.connections.get_mut(&self.number.lock());

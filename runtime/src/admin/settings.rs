@@ -15,10 +15,11 @@ pub struct HttpSettings {
     /// that has had no request for the longest time; while all have a request under way, the new
     /// connection is closed. Default: 256.
     pub connections_max: usize,
-    /// Time that a client may take for a request, from the connection or the last answer to the end
-    /// of its head, and for its body; and the time in which a client must take a byte of its answer.
-    /// Then the connection is closed. A balancer closes its idle connections earlier (most after 60 s), so
-    /// that it does not send a request on a connection that is being closed here. Default: 75 s.
+    /// Time that a client may take for a request, from the connection or the last answer to the
+    /// end of its head, and for its body; and the time in which a client must take a byte of its
+    /// answer. Then the connection is closed. A balancer closes its idle connections earlier (most
+    /// after 60 s), so that it does not send a request on a connection that is being closed here.
+    /// Default: 75 s.
     #[serde(with = "antiphon_base::time::text")]
     pub request_timeout: Duration,
     /// Bytes in the body of a request; a larger body is answered with 413. Default: 2 MiB.

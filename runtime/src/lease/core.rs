@@ -276,8 +276,14 @@ impl LeaseCore {
         if let Some(holder) = next {
             // an incarnation is above every token that was given before the store went back to an
             // older state
-            let taken = (token + 1).max(self.me.incarnation());
-            let token = if holder.is_some() { taken } else { token };
+            let token = match (&holder, token.checked_add(1)) {
+                (None, _) => token,
+                (Some(_), Some(above)) => above.max(self.me.incarnation()),
+                (Some(_), None) => {
+                    tracing::error!(token, "the lease has the greatest token: nobody can take it");
+                    return;
+                }
+            };
             self.change(version, LeaseRow { holder, token, condemned }, effects);
         }
     }

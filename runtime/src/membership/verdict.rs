@@ -87,7 +87,9 @@ impl<'a> Words<'a> {
         let members: BTreeMap<_, _> = rows.into_iter().map(|row| (&row.id, row)).collect();
         let mut said = BTreeSet::new();
         for row in members.values() {
-            let about = row.unreachable.iter().filter(|id| members.contains_key(id));
+            let about = row.unreachable.iter();
+            // a row that names its own member says nothing
+            let about = about.filter(|id| **id != row.id && members.contains_key(id));
             said.extend(about.map(|id| (row.id.clone(), id.clone())));
         }
         Self { members, said }

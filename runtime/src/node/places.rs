@@ -48,9 +48,22 @@ pub(super) async fn read(store: &dyn Coordination) -> Result<PlaceView> {
     // are read after
     let lease = store.read(LEASES, COORDINATOR).await?;
     let rows = store.scan(MEMBERS).await?.rows;
-    let members = rows.iter().map(|row| decode(MEMBERS, row)).collect::<Result<_>>()?;
+    let members = rows.iter().map(member).collect::<Result<_>>()?;
     let lease = lease.map(|row| decode::<LeaseRow>(LEASES, &row)).transpose()?;
     Ok(PlaceView { members, lease })
+}
+
+/// The row of a member, which must be that of its key: a row that was copied to another key is
+/// damage.
+fn member(row: &Row) -> Result<(RowVersion, MemberRow)> {
+    let (version, member) = decode::<MemberRow>(MEMBERS, row)?;
+    if member.id.to_string() != *row.key {
+        return Err(Error::corrupt(format!(
+            "row `{}` of table `{MEMBERS}` is that of `{}`",
+            row.key, member.id
+        )));
+    }
+    Ok((version, member))
 }
 
 pub(super) async fn change_member(
@@ -63,9 +76,7 @@ pub(super) async fn change_member(
         store.compare_and_set(MEMBERS, &id.to_string(), expected, row.map(encode)).await?;
     Ok(match changed {
         CasOutcome::Applied(version) => Outcome::Applied(version),
-        CasOutcome::Conflict(row) => {
-            Outcome::Conflict(row.map(|row| decode(MEMBERS, &row)).transpose()?)
-        }
+        CasOutcome::Conflict(row) => Outcome::Conflict(row.map(|row| member(&row)).transpose()?),
     })
 }
 

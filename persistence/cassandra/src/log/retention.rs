@@ -49,6 +49,8 @@ impl OwnLane {
         let mut before = None;
         while let Some((part, since)) = self.copied.front()
             && now.duration_since(*since) >= retention
+            // after a restore the copy may be behind; the part waits until the copy is there again
+            && *part < copied.part
         {
             before = Some(part + 1);
             self.copied.pop_front();

@@ -2,9 +2,9 @@
 //!
 //! Each pair of nodes has one connection; the node with the smaller id dials. With certificates
 //! (`links.tls`) it is TLS 1.3, and both sides show who they are ([`LinkTls`]). Both sides prove
-//! that they know the cluster's cookie before the first frame. No delay, keep-alive and a user timeout
-//! are set, so that a node that ends without a word is noticed; the failure detector notices a
-//! frozen node.
+//! that they know the cluster's cookie before the first frame. No delay, keep-alive and a user
+//! timeout are set, so that a node that ends without a word is noticed; the failure detector
+//! notices a frozen node.
 //!
 //! The design, and the reason against ractor_cluster's session: `docs/design/0003-transport.md`.
 
