@@ -54,6 +54,15 @@ fn a_free_lease_is_taken_with_a_higher_token() {
 }
 
 #[test]
+fn a_lease_with_the_greatest_token_is_left_alone() {
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
+    step(&mut core, Input::Members(members(&[("me", MemberState::Up)]), true));
+    let effects = read(&mut core, Some((3, row(None, u64::MAX))));
+    assert!(effects.iter().all(|effect| !matches!(effect, Effect::Change(..))), "{effects:?}");
+    assert_eq!(core.held(), None);
+}
+
+#[test]
 fn after_an_unknown_outcome_the_row_is_read_before_anything_else() {
     let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
     let me = members(&[("me", MemberState::Up)]);

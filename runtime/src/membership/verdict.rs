@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_names_its_own_member_makes_no_cut() {
+        let rows = rows(&[("a", 1, &["a"]), ("b", 1, &[])]);
+        assert!(Words::new(&rows).cuts().is_empty());
+    }
+
+    #[test]
     fn of_two_the_one_without_the_lease_goes_then_the_emptier_then_the_later() {
         let cut = |a, b| [("a", a, &["b"][..]), ("b", b, &["a"][..])];
         assert_eq!(gives_way(0, "a", &cut(0, 9)), None);

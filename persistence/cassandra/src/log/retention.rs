@@ -93,6 +93,15 @@ mod tests {
     }
 
     #[test]
+    fn a_part_stays_while_the_copy_is_behind_it_again() {
+        let (mut lane, start) = (OwnLane::default(), SystemClock.now());
+        let copied = |part| LanePosition { part, nr: 100 };
+        assert_eq!(lane.old(copied(3), start, HOUR), None);
+        assert_eq!(lane.old(copied(1), start + HOUR, HOUR), Some(1), "the copy went back to 1");
+        assert_eq!(lane.old(copied(3), start + HOUR, HOUR), Some(3));
+    }
+
+    #[test]
     fn the_log_of_a_writer_goes_when_it_was_copied_and_not_when_it_was_only_sealed() {
         let row = |copied, ended_at| {
             let writer = "w".into();
