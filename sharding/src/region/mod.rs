@@ -9,7 +9,7 @@
 //!                        +------> slot <----------+       cores: route, relay, readiness
 //! ```
 //!
-//! - `assembly`: the [`Region`]: its start, its ticks, its end. `port`: messages of other nodes for
+//! - `assembly`: the `Region`: its start, its ticks, its end. `port`: messages of other nodes for
 //!   it. `host`: reports of its entities.
 //! - `routing`: brings commands to the homes of their shards. [`route`](Route): the rules for one
 //!   shard: its home, and the commands that wait.
