@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use antiphon_base::guard::Guarded;
 use antiphon_persistence::store::{CasOutcome, Coordination, Row, RowVersion};
 use bytes::Bytes;
 use serde::Serialize;
@@ -18,14 +19,17 @@ pub(crate) struct PlaceView {
     pub(super) lease: VersionedLease,
 }
 
-/// Runs a store call with a limit; when the limit is exceeded, the outcome is unknown.
+/// Runs a store call with a limit; when the limit is exceeded, the outcome is unknown. A store that
+/// panics has failed: the store may be the application's.
 pub(super) async fn limited<T>(
     limit: Duration,
-    what: &str,
+    what: &'static str,
     call: impl Future<Output = Result<T>>,
 ) -> Result<T> {
+    let call = Guarded::new("a store", what.to_owned(), Box::pin(call));
     match tokio::time::timeout(limit, call).await {
-        Ok(result) => result,
+        Ok(Ok(result)) => result,
+        Ok(Err(failure)) => Err(Error::unavailable(format!("{what}: {failure}"))),
         Err(_) => {
             Err(Error::timeout(format!("{what}: no answer within {limit:?} (`store_timeout`)")))
         }

@@ -9,6 +9,7 @@ use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::store::Stores;
 
 mod cuts;
+mod panics;
 mod silence;
 mod store;
 

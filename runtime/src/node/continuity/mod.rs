@@ -27,6 +27,8 @@ mod witness;
 pub use accept::{accept_loss, session};
 pub(super) use follow::{FollowParts, follow};
 pub(super) use leave::leave;
+#[cfg(test)]
+pub(super) use session::SESSIONS;
 pub use session::{Accepted, Doubt, DoubtKind, Previous, SessionRow};
 pub use state::Continuity;
 

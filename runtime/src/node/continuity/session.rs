@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, NodeId, Result};
 
 /// The table.
-pub(super) const SESSIONS: &str = "sessions";
+pub(in crate::node) const SESSIONS: &str = "sessions";
 /// The key of the session of this place.
 pub(super) const OWN: &str = "own";
 

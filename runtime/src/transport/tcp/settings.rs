@@ -155,4 +155,24 @@ mod tests {
             "{error}"
         );
     }
+    #[test]
+    fn links_that_strangers_reach_need_certificates_or_the_word_that_they_are_insecure() {
+        let plain = TcpSettings::default();
+        let insecure = TcpSettings { insecure: true, ..TcpSettings::default() };
+        let file = |name: &str| PathBuf::from(name);
+        let (ca_file, cert_file, key_file) = (file("ca"), file("cert"), file("key"));
+        let tls = Some(LinkTls { ca_file, cert_file, key_file });
+        let secured = TcpSettings { tls, ..TcpSettings::default() };
+        for bind in ["127.0.0.1:1", "127.8.0.1:0", "[::1]:1"] {
+            plain.check_protection(bind.parse().unwrap()).unwrap();
+        }
+        for bind in ["0.0.0.0:1", "10.0.0.1:7000", "[::]:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1"] {
+            let bind = bind.parse().unwrap();
+            let error = plain.check_protection(bind).unwrap_err().to_string();
+            let parts = ["`links.tls`", "`bind`", &bind.to_string(), "`antiphon cert`"];
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+            insecure.check_protection(bind).unwrap();
+            secured.check_protection(bind).unwrap();
+        }
+    }
 }
