@@ -109,6 +109,18 @@ pub fn make(
     Ok(made)
 }
 
+/// Makes the certificate of one node as [`make`] does, and returns the table `[links.tls]` of its
+/// configuration.
+///
+/// # Errors
+/// `Rejected`, naming the file.
+pub fn table(dir: &Path, cluster: &str, days: u16, place: &str, name: &str) -> Result<String> {
+    let made = make(dir, cluster, days, &[(place.to_owned(), name.to_owned())])?;
+    let table = made.first().map(toml::to_string).transpose();
+    let table = table.map_err(|error| Error::bug(error.to_string()))?.unwrap_or_default();
+    Ok(format!("[links.tls]\n{table}\n"))
+}
+
 fn parsed(node: &str) -> Result<(String, String)> {
     let refused = |why: &str| Error::rejected(format!("{node:?}: expected PLACE/NAME: {why}"));
     let (place, name) = node.split_once('/').ok_or_else(|| refused("there is no `/`"))?;

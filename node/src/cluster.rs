@@ -147,16 +147,12 @@ impl LocalCluster {
         write(&self.config(name), &text)
     }
 
-    /// Makes the certificate of a node, and returns the tables that name its files.
+    /// Makes the certificate of a node, and returns the table that names its files.
     fn tls(&self, name: &str, replica: &str) -> Result<String> {
         if !self.settings.tls {
             return Ok(String::new());
         }
-        let node = [(replica.to_owned(), name.to_owned())];
-        let made = cert::make(&self.settings.data_dir.join("certs"), "antiphon", 30, &node)?;
-        let made = made.first().map(toml::to_string).transpose();
-        let table = made.map_err(|error| Error::bug(error.to_string()))?.unwrap_or_default();
-        Ok(format!("[links.tls]\n{table}\n"))
+        cert::table(&self.settings.data_dir.join("certs"), "antiphon", 30, replica, name)
     }
 
     fn spawn(&self, name: &str, replica: &str) -> Result<NodeProcess> {

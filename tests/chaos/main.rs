@@ -1,4 +1,5 @@
-//! Real node processes under many faults at once, with a checker of the whole history.
+//! Real node processes, with links over TLS, under many faults at once, with a checker of the whole
+//! history.
 //!
 //! ```bash
 //! cargo test -p antiphon-tests --test chaos           # 10 rounds on SQLite

@@ -1,4 +1,4 @@
-//! Node processes: started, killed, frozen, and started again when they end, as a supervisor does.
+//! Node processes, with links over TLS: started, killed, frozen, and started again when they end, as a supervisor does.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use antiphon::Journal;
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
+use antiphon_node::cert;
 use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::antiphon_binary;
 use parking_lot::Mutex;
@@ -99,10 +100,12 @@ impl Nodes {
             peers.push_str(&format!("[[peers]]\nplace = {name:?}\njournal = {journal}\n\n"));
         }
         let (host, journal) = (number + 1, self.journal_text(place));
+        let certs = self.folder.join("certs");
+        let tls = cert::table(&certs, "antiphon", 30, PLACES[place], name).expect("a certificate");
         format!(
             "journal = {journal}\nbind = '127.0.1.{host}:{port}'\nadvertised_host = '127.0.2.{host}'\n\
              http_bind = '127.0.1.{host}:0'\nlog = 'info'\n\n{peers}[node]\nname = {name:?}\n\
-             place = {:?}\n{SETTINGS}",
+             place = {:?}\n{SETTINGS}\n{tls}",
             PLACES[place]
         )
     }
