@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 use antiphon::runtime::NodeId;
-use antiphon::runtime::transport::tcp::{LinkTls, certificate_name};
+use antiphon::runtime::transport::tcp::{LinkTls, certificate_name, certificate_names};
 use clap::Args;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
@@ -84,6 +84,9 @@ pub fn make(
     nodes: &[(String, String)],
 ) -> Result<Vec<LinkTls>> {
     fs::create_dir_all(dir).map_err(|error| cannot(dir, &error))?;
+    for (place, name) in nodes {
+        check_owner(&dir.join(format!("{name}.pem")), &certificate_name(cluster, place, name))?;
+    }
     let authority = authority(dir, cluster)?;
     let mut made = Vec::new();
     for (place, name) in nodes {
@@ -119,6 +122,22 @@ pub fn table(dir: &Path, cluster: &str, days: u16, place: &str, name: &str) -> R
     let table = made.first().map(toml::to_string).transpose();
     let table = table.map_err(|error| Error::bug(error.to_string()))?.unwrap_or_default();
     Ok(format!("[links.tls]\n{table}\n"))
+}
+
+/// Checks that a file has no certificate of another node: names are unique in a cluster.
+fn check_owner(file: &Path, uri: &str) -> Result<()> {
+    if !file.exists() {
+        return Ok(());
+    }
+    let names = certificate_names(file)?;
+    if names.iter().any(|name| name == uri) {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "`{uri}`: expected a node whose name is unique in the cluster, and a folder for this cluster only, \
+         actual {} is the certificate of {names:?}",
+        file.display()
+    )))
 }
 
 fn parsed(node: &str) -> Result<(String, String)> {
@@ -257,6 +276,16 @@ mod tests {
         }
         let error = run(&arguments(folder.path(), &["A/a", "B/a"])).unwrap_err().to_string();
         assert!(error.contains("unique in the cluster"), "{error}");
+        let certs = folder.path().join("certs");
+        run(&arguments(&certs, &["A/a"])).unwrap();
+        let before = fs::read(certs.join("a.pem")).unwrap();
+        let error = run(&arguments(&certs, &["A/c", "B/a"])).unwrap_err().to_string();
+        for part in ["shop/B/a", "unique in the cluster", "a.pem", "shop/A/a"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(fs::read(certs.join("a.pem")).unwrap(), before);
+        assert!(!certs.join("c.pem").exists());
+        fs::remove_dir_all(certs).unwrap();
         fs::write(folder.path().join("ca.pem"), "x").unwrap();
         let error = run(&arguments(folder.path(), &["A/a"])).unwrap_err().to_string();
         assert!(error.contains("ca.pem without"), "{error}");

@@ -17,7 +17,7 @@ mod tls;
 mod transport;
 
 pub use settings::{LinkTls, TcpSettings};
-pub use tls::certificate_name;
+pub use tls::{certificate_name, certificate_names};
 pub use transport::TcpTransport;
 
 #[cfg(test)]

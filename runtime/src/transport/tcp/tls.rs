@@ -250,6 +250,14 @@ fn check_own(
     Ok(expires)
 }
 
+/// Returns the URIs among the names of the certificate in a file, as [`certificate_name`] makes them.
+///
+/// # Errors
+/// `Rejected`, naming the file, when it holds no certificate.
+pub fn certificate_names(file: &Path) -> Result<Vec<String>> {
+    Ok(names(&certificates("cert_file", file)?[0]))
+}
+
 /// The URIs among the names of a certificate.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
