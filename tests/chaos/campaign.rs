@@ -255,10 +255,7 @@ impl Campaign {
         }
         let (until, replica) = (self.load.now(), PLACES[place].to_owned());
         self.load.history(|history| {
-            let here = history.operations.iter().filter(|operation| operation.replica == replica);
-            let acknowledged =
-                here.filter_map(|operation| Some((operation.add()?.0, operation.position()?)));
-            let lost = acknowledged.map(|(id, _)| id).filter(|id| !kept.contains(id)).collect();
+            let lost = history.lost_at(&replica, &kept);
             history.rewinds.push(Rewind { replica: replica.clone(), from, until, lost });
         });
         for node in Self::of_place(place) {

@@ -173,6 +173,19 @@ impl History {
         self.rewinds.iter().any(|rewind| rewind.replica == replica)
     }
 
+    /// The adds that are lost when the journal of a replica goes back now: they were acknowledged
+    /// or shown there, and no other place has them. A read shows an add also when the answer to the
+    /// add itself was lost on its way.
+    pub fn lost_at(&self, replica: &str, kept_elsewhere: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let here = self.operations.iter().filter(|operation| operation.replica == replica);
+        let known = here.flat_map(|operation| {
+            let added = operation.add().filter(|_| operation.position().is_some());
+            let shown = operation.ids().unwrap_or_default().iter().copied();
+            added.map(|(id, _)| id).into_iter().chain(shown)
+        });
+        known.filter(|id| !kept_elsewhere.contains(id)).collect()
+    }
+
     /// The adds that may be lost, because no place had them any more.
     pub(crate) fn may_be_lost(&self) -> BTreeSet<u32> {
         self.rewinds.iter().flat_map(|rewind| rewind.lost.iter().copied()).collect()

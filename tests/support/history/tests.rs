@@ -292,3 +292,32 @@ fn after_a_journal_went_back_what_another_place_had_must_not_be_missing() {
     book.read("A", &[3]);
     book.finds("no_lost_ack");
 }
+
+#[test]
+fn an_add_that_only_a_read_showed_is_lost_with_the_journal_unless_another_place_has_it() {
+    let unknown = || Answer::Unknown("the connection broke".into());
+    let mut book = Book::default();
+    book.add("A", 1, 1);
+    book.note("A", Kind::Add { id: 2, answer: unknown() });
+    book.note("A", Kind::Add { id: 5, answer: unknown() });
+    book.read("A", &[1, 2]);
+    book.add("B", 3, 1);
+    let lost_at = |kept: &[u32]| book.history.lost_at("A", &kept.iter().copied().collect());
+    assert_eq!(lost_at(&[1]), BTreeSet::from([2]));
+    assert_eq!(lost_at(&[1, 2]), BTreeSet::new());
+    assert_eq!(lost_at(&[]), BTreeSet::from([1, 2]));
+
+    let (from, until) = (book.now, book.now + 100);
+    book.now = until + 1;
+    for (kept, is_found) in [(&[1][..], false), (&[1, 2], true)] {
+        let mut book = Book { history: book.history.clone(), now: book.now, ..Book::default() };
+        let lost = book.history.lost_at("A", &kept.iter().copied().collect());
+        book.history.rewinds.push(Rewind { replica: "A".into(), from, until, lost });
+        book.read("A", &[1]);
+        if is_found {
+            book.finds("no_lost_ack");
+        } else {
+            book.answers_are_fine();
+        }
+    }
+}
