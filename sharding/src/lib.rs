@@ -12,6 +12,7 @@
 //! - [`coordinator`] assigns homes to shards; [`region`] routes commands; [`shard`] runs entities;
 //!   [`replication`] brings the events of the other replicas.
 
+mod admission;
 pub mod coordinator;
 mod entity_ref;
 mod error;
@@ -60,5 +61,5 @@ pub use policy::RoutingPolicy;
 pub use progress::{ContinuitySection, ShardingSection};
 pub use provider::{ReplicatedEntityProvider, ReplicationMode};
 pub use replicated::ReplicatedSharding;
-pub use settings::ShardingSettings;
+pub use settings::{CommandsFrom, ShardingSettings};
 pub use shard_id::ShardId;

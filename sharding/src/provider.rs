@@ -7,7 +7,7 @@ use antiphon_base::Result;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 
-use crate::ShardingSettings;
+use crate::{CommandsFrom, ShardingSettings};
 
 /// The placement of replicas on nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +153,13 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     #[must_use]
     pub fn with_replica_place(mut self, replica: ReplicaId, place: impl AsRef<str>) -> Self {
         self.places.insert(replica, place.as_ref().into());
+        self
+    }
+
+    /// Sets the nodes whose commands the entities of this type take.
+    #[must_use]
+    pub fn with_commands_from(mut self, nodes: CommandsFrom) -> Self {
+        self.settings.commands_from = nodes;
         self
     }
 

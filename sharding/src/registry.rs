@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antiphon_base::text::foreign;
-use antiphon_runtime::metrics::IntCounterVec;
-use antiphon_runtime::{AskError, Error, Node, NodeId, Responder, Result};
+use antiphon_runtime::{AskError, Error, Node, NodeId, Responder, Result, ServiceId};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use serde_json::Value;
 
+use crate::admission::{Arrived, Entrance, Refusal, Refusals, Sender};
 use crate::wire::{COMMANDS, SHARDING, Wire, WireCommand};
 
 /// A region without its type parameter.
 pub(crate) trait RegionPort: Send + Sync {
-    fn command(&self, command: WireCommand, responder: Option<Responder>);
-    fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>);
+    fn command(&self, from: Sender<'_>, command: WireCommand, responder: Option<Responder>);
+    fn control(&self, from: Sender<'_>, message: Wire, responder: Option<Responder>);
     fn json(&self) -> Value;
     fn ready(&self) -> std::result::Result<(), String>;
     fn doubts_json(&self) -> Value;
@@ -25,35 +25,55 @@ pub(crate) trait RegionPort: Send + Sync {
 /// The entity types of one node.
 pub(crate) struct Registry {
     regions: RwLock<BTreeMap<Arc<str>, Arc<dyn RegionPort>>>,
-    refused: IntCounterVec,
+    entrance: Arc<Entrance>,
+    refusals: Arc<Refusals>,
 }
 
 impl Registry {
     /// Returns the registry of a node. The first call registers its services at the gate.
     pub(crate) fn of(node: &Node) -> Arc<Self> {
+        let refusals = Refusals::of(node);
         node.extension(|| {
-            let refused = node.metrics().counters_of("antiphon_wire_refused_total");
-            let registry = Arc::new(Self { regions: RwLock::default(), refused });
+            let entrance = Arc::new(Entrance::new(node, refusals.clone()));
+            let registry =
+                Arc::new(Self { regions: RwLock::default(), entrance: entrance.clone(), refusals });
+            for service in [COMMANDS, SHARDING] {
+                registry.serve(node, service);
+            }
             let this = Arc::downgrade(&registry);
-            node.gate().register(
-                COMMANDS,
-                Arc::new(move |_: &NodeId, message: Bytes, responder: Option<Responder>| {
+            node.spawn(
+                "newcomers",
+                entrance.serve(move |from, arrived| {
                     if let Some(registry) = this.upgrade() {
-                        registry.command(message, responder);
-                    }
-                }),
-            );
-            let this = Arc::downgrade(&registry);
-            node.gate().register(
-                SHARDING,
-                Arc::new(move |from: &NodeId, message: Bytes, responder: Option<Responder>| {
-                    if let Some(registry) = this.upgrade() {
-                        registry.control(from, &message, responder);
+                        registry.take(from, arrived);
                     }
                 }),
             );
             registry
         })
+    }
+
+    fn serve(self: &Arc<Self>, node: &Node, service: ServiceId) {
+        let this = Arc::downgrade(self);
+        node.gate().register(
+            service,
+            Arc::new(move |from: &NodeId, message: Bytes, responder: Option<Responder>| {
+                let Some(registry) = this.upgrade() else { return };
+                let arrived = Arrived { service, message, responder };
+                if let Some((place, arrived)) = registry.entrance.let_in(from, arrived) {
+                    registry.take(Sender { id: from, place: &place }, arrived);
+                }
+            }),
+        );
+    }
+
+    /// Takes a message of a member.
+    fn take(&self, from: Sender<'_>, Arrived { service, message, responder }: Arrived) {
+        if service == COMMANDS {
+            self.command(from, message, responder);
+        } else {
+            self.control(from, &message, responder);
+        }
     }
 
     pub(crate) fn insert(&self, entity_type: &Arc<str>, region: Arc<dyn RegionPort>) -> Result<()> {
@@ -76,21 +96,21 @@ impl Registry {
         regions.get(entity_type).cloned()
     }
 
-    fn command(&self, message: Bytes, responder: Option<Responder>) {
+    fn command(&self, from: Sender<'_>, message: Bytes, responder: Option<Responder>) {
         let command = match WireCommand::decode(message) {
             Ok(command) => command,
-            Err(error) => return self.malformed(&error, responder),
+            Err(error) => return self.malformed(from, &error, responder),
         };
         match self.get(&command.entity_type) {
-            Some(region) => region.command(command, responder),
-            None => self.unknown_type(&command.entity_type, responder),
+            Some(region) => region.command(from, command, responder),
+            None => self.unknown_type(from, &command.entity_type, responder),
         }
     }
 
-    fn control(&self, from: &NodeId, message: &[u8], responder: Option<Responder>) {
+    fn control(&self, from: Sender<'_>, message: &[u8], responder: Option<Responder>) {
         let message = match Wire::decode(message) {
             Ok(message) => message,
-            Err(error) => return self.malformed(&error, responder),
+            Err(error) => return self.malformed(from, &error, responder),
         };
         let (Wire::Homes { entity_type, .. }
         | Wire::AskHomes { entity_type, .. }
@@ -100,17 +120,17 @@ impl Registry {
         | Wire::AskReach { entity_type, .. }) = &message;
         match self.get(entity_type) {
             Some(region) => region.control(from, message, responder),
-            None => self.unknown_type(entity_type, responder),
+            None => self.unknown_type(from, entity_type, responder),
         }
     }
 
-    fn malformed(&self, error: &Error, responder: Option<Responder>) {
-        self.refused.with_label_values(&["malformed"]).inc();
+    fn malformed(&self, from: Sender<'_>, error: &Error, responder: Option<Responder>) {
+        self.refusals.refused(from.id, Refusal::Malformed);
         fail(responder, AskError::Rejected(foreign(&error.to_string()).to_string()));
     }
 
-    fn unknown_type(&self, entity_type: &str, responder: Option<Responder>) {
-        self.refused.with_label_values(&["unknown_type"]).inc();
+    fn unknown_type(&self, from: Sender<'_>, entity_type: &str, responder: Option<Responder>) {
+        self.refusals.refused(from.id, Refusal::UnknownType);
         fail(responder, AskError::NotHere(format!("type `{}`", foreign(entity_type))));
     }
 }

@@ -7,6 +7,18 @@ use antiphon_base::bounds::{self, HOUR, YEAR};
 use antiphon_persistence::entity::EntitySettings;
 use serde::{Deserialize, Serialize};
 
+/// The nodes that may send commands to the entities of a type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommandsFrom {
+    /// The members of all places.
+    #[default]
+    All,
+    /// The members of the own place. A command of another place is refused with `Rejected`, and has
+    /// no effect. Events of the other places are taken as ever.
+    Place,
+}
+
 /// Limits of one entity type on one node. Plain values; the defaults fit most.
 ///
 /// ```
@@ -27,6 +39,8 @@ use serde::{Deserialize, Serialize};
 pub struct ShardingSettings {
     /// Limits of the entities.
     pub entity: EntitySettings,
+    /// The nodes whose commands this node takes, also as a relay. The same at all nodes of a place.
+    pub commands_from: CommandsFrom,
     /// Time limit of [`crate::EntityRef::ask`]. After it, `ask` returns `Expired` when the command
     /// was not handed over, else `Timeout`.
     #[serde(with = "antiphon_base::time::text")]
@@ -125,6 +139,7 @@ impl Default for ShardingSettings {
     fn default() -> Self {
         Self {
             entity: EntitySettings::default(),
+            commands_from: CommandsFrom::All,
             ask_timeout: Duration::from_secs(5),
             remote_ask_timeout: Duration::from_secs(30),
             shard_buffer_max: 1000,

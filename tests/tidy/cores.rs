@@ -27,6 +27,7 @@ const CORES: &[(&str, &str)] = &[
     ("runtime/src/node/driver/core.rs", "membership, probes and lease of a node as one whole"),
     ("runtime/src/node/namesake/core.rs", "when the name of a node is free"),
     ("runtime/src/node/reach/core.rs", "when a place counts as cut off"),
+    ("sharding/src/admission/newcomers.rs", "when messages of nodes that just joined are taken"),
     ("sharding/src/coordinator/core.rs", "the homes of shards, and their moves"),
     ("sharding/src/region/readiness.rs", "when a region is ready"),
     ("sharding/src/region/relay.rs", "which node relays to a home without a link"),

@@ -6,6 +6,7 @@
 //! fail-over either.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,11 @@ impl Timestamp {
     /// Microseconds since the Unix epoch.
     pub fn as_micros(self) -> u64 {
         self.0
+    }
+
+    /// Returns whether this time is more than `most` after `other`.
+    pub fn is_ahead_of(self, other: Self, most: Duration) -> bool {
+        u128::from(self.0.saturating_sub(other.0)) > most.as_micros()
     }
 }
 
@@ -67,6 +73,17 @@ impl HybridClock {
         self.0 = self.0.max(seen);
     }
 
+    /// Takes note of the time of an event that another clock has made, unless it is more than
+    /// `most` ahead of the time of day: one wrong clock would set all others wrong for ever.
+    /// Returns whether the time was noted.
+    pub fn observe_other(&mut self, seen: Timestamp, wall: Timestamp, most: Duration) -> bool {
+        let is_noted = !seen.is_ahead_of(wall, most);
+        if is_noted {
+            self.observe(seen);
+        }
+        is_noted
+    }
+
     /// The last time given out or observed.
     pub fn last(&self) -> Timestamp {
         self.0
@@ -86,5 +103,22 @@ mod tests {
         clock.observe(Timestamp(500));
         assert_eq!(clock.tick(Timestamp(110)), Timestamp(501));
         assert_eq!(clock.tick(Timestamp(600)), Timestamp(600));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_sets_no_other_wrong() {
+        let (wall, most) = (Timestamp(1_000_000), Duration::from_micros(500));
+        let mut clock = HybridClock::default();
+        assert!(clock.observe_other(Timestamp(1_000_500), wall, most), "the most that is allowed");
+        assert_eq!(clock.tick(wall), Timestamp(1_000_501));
+        for ahead in [Timestamp(1_000_501), Timestamp(u64::MAX)] {
+            assert!(!clock.observe_other(ahead, wall, most));
+            assert_eq!(clock.last(), Timestamp(1_000_501));
+        }
+        assert!(
+            clock.observe_other(Timestamp(3), wall, Duration::ZERO),
+            "a late time is no danger"
+        );
+        assert!(clock.observe_other(Timestamp(u64::MAX), wall, Duration::MAX));
     }
 }

@@ -54,6 +54,10 @@ impl LwwTime {
 
 /// A value for which only the last write counts. The event must carry the whole value.
 ///
+/// A write with a time of a wrong clock, even a day ahead, stops no later write: [`Self::set`]
+/// takes a time after that of the value that it replaces. Nobody checks the time in an event: a
+/// value with the greatest possible time can be replaced only by a replica whose id comes first.
+///
 /// ```
 /// use antiphon_base::time::Timestamp;
 /// use antiphon_persistence::crdt::LwwRegister;

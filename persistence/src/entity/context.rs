@@ -80,8 +80,9 @@ impl ReplicationContext {
     }
 
     /// In the command handler: a time that never goes back, also not across restarts or fail-over,
-    /// and that is after the time of every event seen. In the event handler: the time of the event,
-    /// the same at every replica and at every replay.
+    /// and that is after the time of every event seen, except events of other replicas whose time
+    /// was more than `time_skew_max` ahead of the time of day here. In the event handler: the time
+    /// of the event, the same at every replica and at every replay.
     pub fn current_time(&self) -> Timestamp {
         self.current_time
     }

@@ -47,6 +47,9 @@ counters! {
     events_direct,
     /// Events of other replicas that were read from a journal and persisted.
     events_pulled,
+    /// Events of other replicas whose time was more than `time_skew_max` ahead of this node's time
+    /// of day. They were applied, and own times do not follow them.
+    events_ahead,
     /// Events of this replica that the journal had lost and that were taken back from other
     /// replicas.
     events_reclaimed,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use antiphon_base::bounds::{self, HOUR};
+use antiphon_base::bounds::{self, HOUR, YEAR};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,12 @@ pub struct EntitySettings {
     /// Longest wait before an event that is held back is tried again.
     #[serde(with = "antiphon_base::time::text")]
     pub held_retry_max: Duration,
+    /// Most time that an event of another replica may be ahead of this node's time of day, so that
+    /// own times follow it. The time of an event that is further ahead is that of a wrong clock:
+    /// direct replication does not take the event, the journal brings it, and it is applied without
+    /// its time being taken over.
+    #[serde(with = "antiphon_base::time::text")]
+    pub time_skew_max: Duration,
     /// Longest run of the future of an asynchronous effect. After this time the future is dropped,
     /// and the entity goes on without it.
     #[serde(with = "antiphon_base::time::text")]
@@ -118,6 +124,7 @@ impl Default for EntitySettings {
             reclaim_wait: Duration::from_secs(2),
             held_retry_min: Duration::from_secs(1),
             held_retry_max: Duration::from_secs(10),
+            time_skew_max: Duration::from_secs(60),
             asynchronous_timeout: Duration::from_secs(30),
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
@@ -160,6 +167,7 @@ impl EntitySettings {
         ] {
             bounds::duration(name, actual, Duration::from_millis(1)..=HOUR)?;
         }
+        bounds::duration("time_skew_max", self.time_skew_max, Duration::ZERO..=YEAR)?;
         for (name, actual, limit_name, limit) in [
             (
                 "append_events_max",

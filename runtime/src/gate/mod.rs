@@ -169,6 +169,17 @@ impl Gate {
         self.inner.transport.protection()
     }
 
+    /// Notes the place whose member the node is: a connection of the same name from another place
+    /// is refused from now on, as far as the transport knows places.
+    pub fn expect_place(&self, node: &NodeId, place: &Arc<str>) {
+        self.inner.transport.expect_place(node, place);
+    }
+
+    /// The place that the node has named in its greeting, if the transport knows it.
+    pub fn place_of(&self, node: &NodeId) -> Option<Arc<str>> {
+        self.inner.transport.place_of(node)
+    }
+
     /// Keeps a connection to `node` until [`Self::disconnect`].
     pub fn connect(&self, node: &NodeId, address: &str) {
         self.inner.connect(node, address);

@@ -149,6 +149,7 @@ impl MembershipCore {
             }
             Input::Lease(held) => self.holds_lease = held,
             Input::Hosted(count) => self.own.row.hosted = count,
+            Input::Look => self.scans.want(),
             Input::Leave => self.own.become_state(MemberState::Leaving, effects),
             Input::End => {
                 self.end.leave();

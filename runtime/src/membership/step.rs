@@ -54,6 +54,8 @@ pub enum Input {
     Lease(bool),
     /// The number of shards that this node hosts.
     Hosted(u32),
+    /// Read the table at once: a node that it may name is not known yet.
+    Look,
     /// Show in the own row that this node leaves.
     Leave,
     /// The own writer is sealed: write dead and sealed into the own row.

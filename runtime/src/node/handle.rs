@@ -11,7 +11,7 @@ use antiphon_base::guard::Guarded;
 use antiphon_base::time::Clock;
 use antiphon_persistence::store::{Stores, WriterId};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::continuity::Continuity;
 use super::driver::Control;
@@ -43,6 +43,7 @@ pub(super) struct Inner {
     pub(super) leases: watch::Receiver<LeaseState>,
     pub(super) continuity: watch::Receiver<Arc<Continuity>>,
     pub(super) suspicions: mpsc::Sender<()>,
+    pub(super) looks: Arc<Notify>,
     pub(super) liveness: Arc<LivenessCell>,
     pub(super) control: mpsc::Sender<Control>,
     pub(super) hosted: Arc<HostedCell>,
@@ -185,6 +186,13 @@ impl Node {
     pub fn suspect_journal(&self) {
         // a suspicion that is under way already is enough
         let _ = self.inner.suspicions.try_send(());
+    }
+
+    /// Reads the membership tables and the coordinator leases of all places soon, because a message
+    /// names a node or a lease that this node does not know. However often this is called, the
+    /// tables are read once in half a `scan_interval` at most.
+    pub fn look_at_tables(&self) {
+        self.inner.looks.notify_one();
     }
 
     /// Reports the number of shards of an entity type that this node hosts. By the sum, the members

@@ -65,7 +65,9 @@ pub struct NodeSettings {
     /// over from it.
     #[serde(with = "antiphon_base::time::text")]
     pub renew_timeout: Duration,
-    /// Time between two reads of the table of the own place.
+    /// Time between two reads of the table of the own place. Half of it is the shortest time
+    /// between two reads of the tables of all places because of messages that name unknown nodes or
+    /// leases.
     #[serde(with = "antiphon_base::time::text")]
     pub scan_interval: Duration,
     /// Time between two reads of the table of another place, and of the sessions of all places.
@@ -83,9 +85,20 @@ pub struct NodeSettings {
     /// Time between two looks of the node at its clocks.
     #[serde(with = "antiphon_base::time::text")]
     pub tick_interval: Duration,
-    /// Time between two log lines about a store call that keeps failing.
+    /// Time between two log lines about a store call that keeps failing, or about messages of other
+    /// nodes that are refused for the same reason.
     #[serde(with = "antiphon_base::time::text")]
     pub fault_log_interval: Duration,
+    /// Longest time that messages of a newcomer wait: a node that is connected, and in no
+    /// membership table that this node has read. The tables are read at once; after this time the
+    /// messages are refused.
+    #[serde(with = "antiphon_base::time::text")]
+    pub newcomer_timeout: Duration,
+    /// Most messages of newcomers that wait, half of them from one newcomer; more are refused.
+    pub newcomer_messages_max: usize,
+    /// Most bytes of messages of newcomers that wait, half of them from one newcomer; more are
+    /// refused.
+    pub newcomer_bytes_max: usize,
     /// Time for which the row of a dead and sealed node is kept.
     #[serde(with = "antiphon_base::time::text")]
     pub dead_retention: Duration,
@@ -165,6 +178,9 @@ impl Default for NodeSettings {
             retry_delay_max: Duration::from_secs(2),
             tick_interval: Duration::from_millis(50),
             fault_log_interval: Duration::from_secs(60),
+            newcomer_timeout: Duration::from_secs(2),
+            newcomer_messages_max: 1000,
+            newcomer_bytes_max: 16 << 20,
             dead_retention: Duration::from_secs(3600),
             dead_rows_max: 64,
             probe_grace: Duration::from_secs(1),
@@ -209,6 +225,9 @@ impl NodeSettings {
             bounds::duration(name, actual, tick..=HOUR)?;
         }
         bounds::duration("fault_log_interval", self.fault_log_interval, Duration::ZERO..=HOUR)?;
+        bounds::duration("newcomer_timeout", self.newcomer_timeout, Duration::ZERO..=HOUR)?;
+        bounds::count("newcomer_messages_max", self.newcomer_messages_max, 0..=1 << 24)?;
+        bounds::count("newcomer_bytes_max", self.newcomer_bytes_max, 0..=1 << 32)?;
         bounds::duration("dead_retention", self.dead_retention, Duration::ZERO..=YEAR)?;
         bounds::duration("probe_grace", self.probe_grace, Duration::ZERO..=HOUR)?;
         self.shutdown_timeouts.validate()?;

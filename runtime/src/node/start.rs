@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use antiphon_base::ErrorKind;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::cluster_row::ClusterRow;
@@ -152,6 +152,7 @@ fn run(
             leases: leases_seen,
             continuity: continuity_seen,
             suspicions,
+            looks: Arc::new(Notify::new()),
             liveness: Arc::new(LivenessCell::new(joined_at + settings.renew_timeout)),
             control,
             hosted: Arc::new(HostedCell::default()),
@@ -196,6 +197,7 @@ fn driver(
         members: ends.members.clone(),
         leases: ends.leases.clone(),
         hosted: node.hosted.clone(),
+        looks: node.looks.clone(),
         joined,
         joined_at,
     })

@@ -38,6 +38,17 @@ pub trait Transport: Send + Sync + 'static {
     /// replaces the one before.
     fn connect(&self, node: &NodeId, address: &str);
 
+    /// Notes the place whose member the node is. A connection whose greeting names another place is
+    /// not that member's: it ends, and later ones are refused. Transports without a greeting ignore
+    /// this.
+    fn expect_place(&self, _node: &NodeId, _place: &Arc<str>) {}
+
+    /// The place that the greeting of the node's connection has named; `None` when there is no
+    /// connection, or no greeting.
+    fn place_of(&self, _node: &NodeId) -> Option<Arc<str>> {
+        None
+    }
+
     /// Ends the connection and the attempts to make one. Idempotent.
     fn disconnect(&self, node: &NodeId);
 

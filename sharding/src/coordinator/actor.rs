@@ -14,6 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime};
 use super::core::WriteOutcome;
 use super::{CoordinatorCore, CoordinatorSettings, Effect, Homes, HomesVersion, Input};
 use crate::ShardId;
+use crate::admission::{Refusal, Refusals};
 use crate::wire::{Asker, HomesAnswer, SHARDING, Wire};
 
 /// Parts of a coordinator.
@@ -117,6 +118,7 @@ struct State {
     node: Node,
     entity_type: Arc<str>,
     members: Arc<Membership>,
+    refusals: Arc<Refusals>,
 }
 
 impl Actor for CoordinatorActor {
@@ -132,6 +134,7 @@ impl Actor for CoordinatorActor {
         let place: Arc<str> = parts.node.place().into();
         Ok(State {
             core: CoordinatorCore::new(place, parts.shards, parts.settings),
+            refusals: Refusals::of(&parts.node),
             node: parts.node,
             entity_type: parts.entity_type,
             members: Arc::default(),
@@ -214,6 +217,7 @@ fn run(myself: &ActorRef<Message>, state: &State, effect: Effect) {
             answered(myself, "write homes", lost, call);
         }
         Effect::Publish(homes) => publish(state, homes),
+        Effect::Refuse(from) => state.refusals.refused(&from, Refusal::NotTheHome),
     }
 }
 

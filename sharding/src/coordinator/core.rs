@@ -40,8 +40,8 @@ pub enum Input {
     Loaded(FencingToken, Option<BTreeMap<ShardId, NodeId>>),
     /// The node hosts entities of the type.
     Host(NodeId),
-    /// The shard has stopped at its old home.
-    ShardStopped(ShardId, MoveId),
+    /// The shard has stopped at its old home, as this node says.
+    ShardStopped(ShardId, MoveId, NodeId),
     /// The write has ended.
     Written(FencingToken, WriteOutcome),
     /// Time has passed.
@@ -68,6 +68,8 @@ pub enum Effect {
     Write(FencingToken, BTreeMap<ShardId, NodeId>),
     /// Send the homes to all regions.
     Publish(Homes),
+    /// Count a report of this node, which is not the home of the shard that it reports.
+    Refuse(NodeId),
 }
 
 #[derive(Debug)]
@@ -143,7 +145,7 @@ impl CoordinatorCore {
                     active.hosts.insert(node);
                 }
             }
-            Input::ShardStopped(shard, id) => self.stopped(&shard, id),
+            Input::ShardStopped(shard, id, from) => self.stopped(&shard, id, from, &mut effects),
             Input::Written(token, outcome) => self.written(now, token, outcome, &mut effects),
             Input::Tick => self.tick(now, &mut effects),
         }
@@ -217,11 +219,16 @@ impl CoordinatorCore {
         }));
     }
 
-    fn stopped(&mut self, shard: &ShardId, id: MoveId) {
+    fn stopped(&mut self, shard: &ShardId, id: MoveId, from: NodeId, effects: &mut Vec<Effect>) {
         let State::Active(active) = &mut self.state else { return };
         // a late report about an earlier move says nothing about this one
-        if let Some(going) = active.moves.get_mut(shard).filter(|going| going.id == id) {
+        let Some(going) = active.moves.get_mut(shard).filter(|going| going.id == id) else {
+            return;
+        };
+        if active.homes.get(shard) == Some(&from) {
             going.has_stopped = true;
+        } else {
+            effects.push(Effect::Refuse(from));
         }
     }
 

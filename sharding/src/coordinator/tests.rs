@@ -139,8 +139,14 @@ fn a_leaving_node_hands_its_shards_over_after_it_stopped_them() {
 
     let mut other = id;
     other.change -= 1;
-    assert_eq!(fixture.step(Input::ShardStopped(shard(0), other)), [], "of an earlier move");
-    assert_eq!(fixture.step(Input::ShardStopped(shard(0), id)), [write(&[(0, "b")])]);
+    assert_eq!(
+        fixture.step(Input::ShardStopped(shard(0), other, node("a"))),
+        [],
+        "of an earlier move"
+    );
+    let forged = Input::ShardStopped(shard(0), id, node("b"));
+    assert_eq!(fixture.step(forged), [Effect::Refuse(node("b"))], "the shard may still run at a");
+    assert_eq!(fixture.step(Input::ShardStopped(shard(0), id, node("a"))), [write(&[(0, "b")])]);
     fixture.applied();
     assert_eq!(fixture.homes()[&0], "b");
 }
@@ -160,8 +166,8 @@ fn a_new_node_gets_its_share_few_at_a_time() {
     for _ in 0..10 {
         let homes = fixture.core.homes().unwrap().homes;
         for (shard, home) in homes {
-            if let Home::Moving(_, id) = home {
-                fixture.step(Input::ShardStopped(shard, id));
+            if let Home::Moving(from, id) = home {
+                fixture.step(Input::ShardStopped(shard, id, from));
                 fixture.applied();
             }
         }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::envelope::Message;
 use super::parts::RegionParts;
 use super::routing::Routing;
+use crate::admission::{Refusal, Sender};
 use crate::replication::{Arrival, Destination, Direct, Outcome};
 use crate::wire::bounded::EVENTS_MAX;
 use crate::wire::{SHARDING, Wire};
@@ -46,7 +47,9 @@ where
             let outcome = match Direct::destination(me, home) {
                 Destination::Nowhere => Outcome::NoHome,
                 Destination::Here => {
-                    self.arrived(replica, id.entity_id().clone(), events.to_vec());
+                    let place = self.parts.layout.place_of(id.replica_id());
+                    let from = Sender { id: me, place };
+                    self.arrived(from, replica, id.entity_id().clone(), events.to_vec());
                     Outcome::Local
                 }
                 Destination::Node(node) => Direct::handed(&self.send(&node, replica, id, events)),
@@ -77,19 +80,31 @@ where
     }
 
     /// Takes events of another replica that arrive by direct replication.
-    pub(super) fn arrived(&self, replica: &ReplicaId, entity: Arc<str>, events: Vec<StoredEvent>) {
+    pub(super) fn arrived(
+        &self,
+        from: Sender<'_>,
+        replica: &ReplicaId,
+        entity: Arc<str>,
+        events: Vec<StoredEvent>,
+    ) {
         let arrival = Arrival {
+            sender: from.place,
             entity_type: self.parts.layout.entity_type(),
             entity: &entity,
             replica,
             events: &events,
-            replicas: self.parts.layout.replicas(),
+            places: self.parts.layout.replica_places(),
+            wall: self.parts.node.clock().wall(),
+            time_skew_max: self.parts.settings.entity.time_skew_max,
         };
         let outcome = match self.rules.refuses(&arrival) {
             Some(refused) => refused,
             None => self.take(replica, entity, events),
         };
         self.parts.metrics.count_direct(outcome.label());
+        if let Some(why) = refusal(outcome) {
+            self.parts.refusals.refused(from.id, why);
+        }
     }
 
     fn take(&self, replica: &ReplicaId, entity: Arc<str>, events: Vec<StoredEvent>) -> Outcome {
@@ -101,5 +116,24 @@ where
         }
         self.routing.deliver_here(index, &mut slot, entity, Message::Replicated(events));
         Outcome::Taken
+    }
+}
+
+/// The reason why a message is refused that no honest node with a good clock sends.
+fn refusal(outcome: Outcome) -> Option<Refusal> {
+    match outcome {
+        Outcome::Malformed => Some(Refusal::Malformed),
+        Outcome::OtherOrigin => Some(Refusal::OtherOrigin),
+        Outcome::Impossible => Some(Refusal::ImpossibleEvent),
+        Outcome::Ahead => Some(Refusal::EventAhead),
+        // a node of another version may have more replicas
+        Outcome::UnknownReplica
+        | Outcome::Sent
+        | Outcome::NotSent(_)
+        | Outcome::NoHome
+        | Outcome::Local
+        | Outcome::Taken
+        | Outcome::NotHere
+        | Outcome::SwitchedOff => None,
     }
 }

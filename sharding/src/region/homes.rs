@@ -1,4 +1,5 @@
-//! The homes of shards: asks the coordinators for them, and steps the routes when they change.
+//! The homes of shards: asks the coordinators for them, and steps the routes when they change. Only
+//! the holder of a place's lease can tell its homes (`admission`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -40,14 +41,26 @@ where
         self.parts.layout.places().into_iter().any(|place| !versions.contains_key(place))
     }
 
-    /// Takes the homes of one place, if they are newer than the known ones.
-    pub(super) fn take(&self, place: &str, homes: &Homes) {
+    /// Takes the homes of one place that a node tells, if it may tell them and they are newer than
+    /// the known ones.
+    pub(super) fn told(&self, from: &NodeId, place: &str, homes: &Homes) {
+        if self.parts.coordinators.may_tell(place, from, homes.version.token) {
+            self.take(place, homes);
+        }
+    }
+
+    fn take(&self, place: &str, homes: &Homes) {
         let mut versions = self.versions.lock();
         let known = versions.entry(place.into()).or_default();
         if homes.version <= *known {
             return;
         }
         *known = homes.version;
+        let members = self.parts.node.members().borrow().clone();
+        if homes.homes.values().any(|home| members.get(home.node()).is_none()) {
+            // a node that has just joined: the links need its row
+            self.parts.node.look_at_tables();
+        }
         // the lock stays: two maps must not be taken at the same time
         for index in self.routing.slots().indexes() {
             let shard = self.parts.layout.shard(index);
@@ -84,11 +97,11 @@ where
             Wire::AskHomes { entity_type: self.parts.layout.entity_type().clone(), known, asker };
         let timeout = self.parts.settings.homes_interval * 2;
         let asked = self.parts.node.gate().ask(holder, SHARDING, message.encode(), timeout);
-        let this = self.this.clone();
+        let (this, holder) = (self.this.clone(), holder.clone());
         self.parts.node.spawn("ask homes", async move {
             let (Ok(answer), Some(this)) = (asked.await, this.upgrade()) else { return };
             match HomesAnswer::decode(&answer) {
-                Ok(HomesAnswer::Changed(homes)) => this.take(&place, &homes),
+                Ok(HomesAnswer::Changed(homes)) => this.told(&holder, &place, &homes),
                 Ok(HomesAnswer::NotCoordinator | HomesAnswer::Unchanged) => {}
                 Err(error) => {
                     let error = error.to_string();

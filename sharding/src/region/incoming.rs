@@ -14,6 +14,8 @@ use serde::de::DeserializeOwned;
 use super::envelope::Envelope;
 use super::parts::RegionParts;
 use super::routing::Routing;
+use crate::CommandsFrom;
+use crate::admission::{Refusal, Sender};
 use crate::wire::{Answers, WireCommand, hops};
 
 /// Takes commands of other nodes.
@@ -31,15 +33,38 @@ where
     }
 
     /// Takes a command from another node.
-    pub(super) fn receive(&self, wire: WireCommand, responder: Option<Responder>) {
+    pub(super) fn receive(
+        &self,
+        from: Sender<'_>,
+        wire: WireCommand,
+        responder: Option<Responder>,
+    ) {
         self.parts.metrics.received.inc();
-        match self.slot_of(&wire) {
+        match self.may_command(from).and_then(|()| self.slot_of(&wire)) {
             Ok(index) => self.read(index, wire, responder),
             Err((outcome, error)) => {
                 self.parts.metrics.count(outcome);
                 if let Some(responder) = responder {
                     responder.fail(error);
                 }
+            }
+        }
+    }
+
+    /// Decides whether the sender may send commands of this type; else the outcome to count, and
+    /// the answer.
+    fn may_command(&self, from: Sender<'_>) -> Result<(), (&'static str, AskError)> {
+        let here = self.parts.node.place();
+        match self.parts.settings.commands_from {
+            CommandsFrom::All => Ok(()),
+            CommandsFrom::Place if **from.place == *here => Ok(()),
+            CommandsFrom::Place => {
+                self.parts.refusals.refused(from.id, Refusal::OtherPlace);
+                let entity_type = self.parts.layout.entity_type();
+                let why = format!(
+                    "`{entity_type}` takes commands of nodes of place `{here}` only here (`commands_from`): ask a replica of your own place"
+                );
+                Err(("refused_other_place", AskError::Rejected(why)))
             }
         }
     }

@@ -56,6 +56,16 @@ impl Layout {
         &self.places[replica]
     }
 
+    /// All replicas, and the place of each.
+    pub(crate) fn replica_places(&self) -> &BTreeMap<ReplicaId, Arc<str>> {
+        &self.places
+    }
+
+    /// Returns whether the place has this replica.
+    pub(crate) fn has_replica(&self, place: &str, replica: &ReplicaId) -> bool {
+        self.places.get(replica).is_some_and(|known| **known == *place)
+    }
+
     /// The places of all replicas, each once.
     pub(crate) fn places(&self) -> BTreeSet<&Arc<str>> {
         self.places.values().collect()

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::layout::Layout;
 use super::metrics::RegionMetrics;
 use crate::ShardingSettings;
+use crate::admission::{Coordinators, Refusals};
 
 /// The node, the layout, the settings and the metrics of a region.
 pub(crate) struct RegionParts {
@@ -17,12 +18,15 @@ pub(crate) struct RegionParts {
     pub(crate) layout: Layout,
     pub(crate) settings: ShardingSettings,
     pub(super) metrics: RegionMetrics,
+    pub(super) coordinators: Arc<Coordinators>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 impl RegionParts {
     pub(crate) fn new(node: Node, layout: Layout, settings: ShardingSettings) -> Arc<Self> {
         let metrics = RegionMetrics::new(node.metrics(), layout.entity_type());
-        Arc::new(Self { node, layout, settings, metrics })
+        let (coordinators, refusals) = (Coordinators::of(&node), Refusals::of(&node));
+        Arc::new(Self { node, layout, settings, metrics, coordinators, refusals })
     }
 
     pub(super) fn now(&self) -> Instant {

@@ -1,12 +1,13 @@
 //! The door of a region for messages of other nodes, and for the operator.
 
 use antiphon_persistence::entity::EventSourced;
-use antiphon_runtime::{NodeId, Responder};
+use antiphon_runtime::Responder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::assembly::Region;
+use crate::admission::{Refusal, Sender};
 use crate::coordinator::Input;
 use crate::registry::RegionPort;
 use crate::wire::{HomesAnswer, Wire, WireCommand};
@@ -15,33 +16,39 @@ impl<E: EventSourced> RegionPort for Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    fn command(&self, command: WireCommand, responder: Option<Responder>) {
-        self.incoming.receive(command, responder);
+    fn command(&self, from: Sender<'_>, command: WireCommand, responder: Option<Responder>) {
+        self.incoming.receive(from, command, responder);
     }
 
-    fn control(&self, from: &NodeId, message: Wire, responder: Option<Responder>) {
+    fn control(&self, from: Sender<'_>, message: Wire, responder: Option<Responder>) {
         match message {
             // a place without replicas would be remembered for ever
             Wire::Homes { place, homes, .. } if self.parts.layout.has_place(&place) => {
-                self.homes.take(&place, &homes);
+                self.homes.told(from.id, &place, &homes);
             }
             Wire::Homes { .. } => self.parts.metrics.count("unknown_place"),
             Wire::AskHomes { known, asker, .. } => {
                 let Some(responder) = responder else { return };
                 match &self.coordinator {
-                    Some(coordinator) => coordinator.ask(from, known, asker, responder),
+                    Some(coordinator) => coordinator.ask(from.id, known, asker, responder),
                     None => responder.reply(HomesAnswer::NotCoordinator.encode()),
                 }
             }
             Wire::ShardStopped { shard, id, .. } => {
                 if let Some(coordinator) = &self.coordinator {
-                    coordinator.input(Input::ShardStopped(shard, id));
+                    coordinator.input(Input::ShardStopped(shard, id, from.id.clone()));
                 }
             }
             Wire::Replicate { entity_id, replica, events, .. } => {
-                self.direct.arrived(&replica, entity_id, events);
+                self.direct.arrived(from, &replica, entity_id, events);
             }
-            Wire::WayOpened { shard, from, .. } => self.routing.ways().opened(&shard, &from),
+            Wire::WayOpened { shard, from: replica, .. } => {
+                if self.parts.layout.has_replica(from.place, &replica) {
+                    self.routing.ways().opened(&shard, &replica);
+                } else {
+                    self.parts.refusals.refused(from.id, Refusal::OtherWay);
+                }
+            }
             Wire::AskReach { node, .. } => {
                 if let Some(responder) = responder {
                     self.relays.asked(&node, responder);

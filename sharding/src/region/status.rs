@@ -78,43 +78,58 @@ where
         value
     }
 
-    /// The shards of the own place that no living member hosts, as far as this region knows.
+    /// The shards of the own place that no living member of it hosts, as far as this region knows.
     fn homeless(&self) -> Vec<ShardId> {
-        let place = self.parts.node.place();
-        let members = self.parts.node.members().borrow().clone();
-        let is_dead = |home: &NodeId| {
-            members.get(home).is_none_or(|member| member.state == MemberState::Dead)
-        };
-        let layout = &self.parts.layout;
-        let is_homeless = |index: &usize| {
-            let shard = layout.shard(*index);
-            let slot = self.routing.slots().lock(*index);
-            **layout.place_of(&shard.replica) == *place
-                && !slot.route.is_hosting()
-                && slot.route.remote().is_none_or(is_dead)
-        };
-        let indexes = self.routing.slots().indexes();
-        indexes.filter(is_homeless).map(|index| layout.shard(index)).collect()
+        self.without_home().into_iter().map(|(shard, _)| shard).collect()
     }
 
-    fn note_homes(&self) -> Vec<ShardId> {
-        let homeless = self.homeless();
+    /// The same shards, each with the node that is said to host it, if there is one.
+    fn without_home(&self) -> Vec<(ShardId, Option<NodeId>)> {
+        let place = self.parts.node.place();
+        let members = self.parts.node.members().borrow().clone();
+        let is_sound = |home: &NodeId| {
+            let member = members.get(home);
+            member.is_some_and(|it| *it.place == *place && it.state != MemberState::Dead)
+        };
+        let layout = &self.parts.layout;
+        let without = |index: usize| {
+            let shard = layout.shard(index);
+            let slot = self.routing.slots().lock(index);
+            let home = slot.route.remote();
+            let is_homeless = **layout.place_of(&shard.replica) == *place
+                && !slot.route.is_hosting()
+                && !home.is_some_and(is_sound);
+            is_homeless.then(|| (shard, home.cloned()))
+        };
+        self.routing.slots().indexes().filter_map(without).collect()
+    }
+
+    fn note_homes(&self) -> Vec<(ShardId, Option<NodeId>)> {
+        let homeless = self.without_home();
         self.readiness.lock().step(self.parts.now(), homeless.len());
         let count = i64::try_from(homeless.len()).unwrap_or(i64::MAX);
         self.parts.metrics.homeless.set(count);
         homeless
     }
 
-    /// Returns an error while the region is not ready: a shard of the own place is without a home.
-    /// A short time without a home, as during a move, does not count.
+    /// Returns an error while the region is not ready: a shard of the own place is without a home,
+    /// or its home is at a node that is no living member. A short time without a home, as during a
+    /// move, does not count.
     pub(crate) fn ready(&self) -> Result<(), String> {
         let homeless = self.note_homes();
         let readiness = self.readiness.lock().clone();
         readiness.judge(self.parts.now()).map_err(|since| {
             let (count, entity_type) = (homeless.len(), self.parts.layout.entity_type());
-            let first = homeless.first().map(ToString::to_string).unwrap_or_default();
+            let (first, home) = match homeless.first() {
+                Some((shard, home)) => (shard.to_string(), home.as_ref()),
+                None => (String::new(), None),
+            };
+            let place = self.parts.node.place();
+            let at = home.map_or_else(String::new, |home| {
+                format!(", at `{home}`, which is no living member of `{place}`")
+            });
             format!(
-                "{count} shards of `{entity_type}` have no home for {:.1} s, the first is `{first}`",
+                "{count} shards of `{entity_type}` have no home for {:.1} s, the first is `{first}`{at}",
                 since.as_secs_f64()
             )
         })

@@ -11,7 +11,7 @@
 //!        | yes: `sent`
 //!        v
 //!   home at B: `direct_replication`?  no -> dropped, `switched_off`
-//!        | valid?                     no -> dropped, `malformed`, `unknown_replica`
+//!        | may it be taken?           no -> dropped, with the reason (`arrival`)
 //!        | is the shard here?         no -> dropped, `not_here`
 //!        v
 //!   entity at B, which is started if it does not run (hot standby): `taken`
@@ -27,11 +27,11 @@
 //! - Events that arrive too late, twice or too early do no harm: the entity takes each event once,
 //!   in causal order (`antiphon_persistence::delivery`).
 
-use antiphon_persistence::event::StoredEvent;
-use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::{NodeId, SendError};
 
-use super::way::Input as WayInput;
+use super::arrival::Arrival;
+use super::outcome::Outcome;
 
 /// The settings of direct replication of one entity type at one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,44 +51,6 @@ pub enum Destination {
     Node(NodeId),
     /// The shard has no home, as far as this node knows: the events are dropped.
     Nowhere,
-}
-
-/// Events that have arrived, and the facts that decide about them.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
-    /// The type of the entity.
-    pub entity_type: &'a str,
-    /// The id of the entity.
-    pub entity: &'a str,
-    /// The replica that gets the events.
-    pub replica: &'a ReplicaId,
-    /// The events.
-    pub events: &'a [StoredEvent],
-    /// All replicas of the type, sorted.
-    pub replicas: &'a [ReplicaId],
-}
-
-/// The end of one message of direct replication at a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The link took the events.
-    Sent,
-    /// The link did not take the events, for this reason.
-    NotSent(&'static str),
-    /// The shard had no home that this node knows.
-    NoHome,
-    /// The events were handed to a shard of this node.
-    Local,
-    /// Events that arrived were handed to the entity.
-    Taken,
-    /// The shard does not live here.
-    NotHere,
-    /// `direct_replication` is off.
-    SwitchedOff,
-    /// Another node may not send these events.
-    Malformed,
-    /// The type has no such replica.
-    UnknownReplica,
 }
 
 impl Direct {
@@ -122,67 +84,17 @@ impl Direct {
         if !self.direct_replication {
             return Some(Outcome::SwitchedOff);
         }
-        if !arrival.is_valid() {
-            return Some(Outcome::Malformed);
-        }
-        let is_known = arrival.replicas.binary_search(arrival.replica).is_ok();
-        (!is_known).then_some(Outcome::UnknownReplica)
-    }
-}
-
-impl Arrival<'_> {
-    /// Returns whether another node may send these events: the entity id is valid, and the origins
-    /// are other replicas of the type.
-    fn is_valid(&self) -> bool {
-        let is_known = |event: &StoredEvent| {
-            let origin = &event.meta.origin;
-            origin != self.replica
-                && self.replicas.binary_search(origin).is_ok()
-                && event.meta.origin_nr() > 0
-        };
-        ReplicationId::new(self.entity_type, self.entity, self.replica.clone()).is_ok()
-            && !self.events.is_empty()
-            && self.events.iter().all(is_known)
-    }
-}
-
-impl Outcome {
-    /// The value of the label `outcome` of the metric.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::NotSent(reason) => reason,
-            Self::NoHome => "no_home",
-            Self::Local => "local",
-            Self::Taken => "taken",
-            Self::NotHere => "not_here",
-            Self::SwitchedOff => "switched_off",
-            Self::Malformed => "malformed",
-            Self::UnknownReplica => "unknown_replica",
-        }
-    }
-
-    /// The fact for the way to the receiving shard: events that were not sent have to be told of
-    /// when the way is open.
-    pub fn way(self) -> Option<WayInput> {
-        match self {
-            Self::Sent => Some(WayInput::Sent),
-            Self::NotSent(_) | Self::NoHome => Some(WayInput::Dropped),
-            Self::Local
-            | Self::Taken
-            | Self::NotHere
-            | Self::SwitchedOff
-            | Self::Malformed
-            | Self::UnknownReplica => None,
-        }
+        arrival.refusal()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use antiphon_base::time::Timestamp;
-    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr};
+    use std::time::Duration;
 
+    use antiphon_base::time::Timestamp;
+
+    use super::super::way::Input as WayInput;
     use super::*;
 
     const ON: Direct = Direct { event_publishing: true, direct_replication: true };
@@ -193,33 +105,6 @@ mod tests {
 
     fn node(name: &str) -> NodeId {
         NodeId::new(name, 1).unwrap()
-    }
-
-    fn event_of(origin: &str, number: u64) -> StoredEvent {
-        let origin = ReplicaId::new(origin).unwrap();
-        let version = [(origin.clone(), number)].into_iter().collect();
-        StoredEvent {
-            sequence_nr: SequenceNr::new(1),
-            meta: EventMeta {
-                origin,
-                version,
-                source_seq: SequenceNr::new(1),
-                concurrent: false,
-                timestamp: Timestamp::default(),
-            },
-            payload: Payload { codec: 1, manifest: "".into(), version: 1, bytes: "x".into() },
-        }
-    }
-
-    fn refuses(direct: Direct, to: &str, entity: &str, events: &[StoredEvent]) -> Option<Outcome> {
-        let (replica, replicas) = (ReplicaId::new(to).unwrap(), replicas());
-        direct.refuses(&Arrival {
-            entity_type: "t",
-            entity,
-            replica: &replica,
-            events,
-            replicas: &replicas,
-        })
     }
 
     #[test]
@@ -246,20 +131,20 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_takes_events_of_other_replicas_only_and_only_if_it_is_switched_on() {
-        let events = [event_of("A", 1)];
-        assert_eq!(refuses(ON, "B", "e-1", &events), None);
+    fn a_receiver_takes_events_only_if_that_is_switched_on() {
+        let places = replicas().map(|replica| (replica.clone(), replica.as_str().into())).into();
+        let arrival = Arrival {
+            sender: "A",
+            entity_type: "t",
+            entity: "e-1",
+            replica: &replicas()[1],
+            events: &[],
+            places: &places,
+            wall: Timestamp::default(),
+            time_skew_max: Duration::ZERO,
+        };
         let off = Direct { direct_replication: false, ..ON };
-        assert_eq!(refuses(off, "B", "e-1", &events), Some(Outcome::SwitchedOff));
-        for (entity, events) in [
-            ("e-1", &[][..]),
-            ("", &events[..]),
-            ("e-1", &[event_of("B", 1)][..]),
-            ("e-1", &[event_of("X", 1)][..]),
-            ("e-1", &[event_of("A", 1), event_of("A", 0)][..]),
-        ] {
-            assert_eq!(refuses(ON, "B", entity, events), Some(Outcome::Malformed), "{entity}");
-        }
-        assert_eq!(refuses(ON, "X", "e-1", &events), Some(Outcome::UnknownReplica));
+        assert_eq!(off.refuses(&arrival), Some(Outcome::SwitchedOff));
+        assert_eq!(ON.refuses(&arrival), Some(Outcome::Malformed), "no events");
     }
 }

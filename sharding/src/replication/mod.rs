@@ -9,19 +9,23 @@
 //! and tells the entities up to which number they should have events. Its position moves when they
 //! have answered.
 
+mod arrival;
 mod direct;
 mod held;
 mod holding;
 mod journal_loop;
+mod outcome;
 mod progress;
 mod running_loop;
 mod way;
 mod witness;
 
-pub use direct::{Arrival, Destination, Direct, Outcome};
+pub use arrival::Arrival;
+pub use direct::{Destination, Direct};
 pub(crate) use held::HeldRecords;
 pub use held::held_table;
 pub use journal_loop::{Effect, Input, JournalLoop, LoopSettings};
+pub use outcome::Outcome;
 pub(crate) use running_loop::{LoopParts, RunningLoop, Tell};
 pub use way::{Connection, Effect as WayEffect, Input as WayInput, Way};
 pub(crate) use witness::FeedWitness;

@@ -7,11 +7,12 @@
 use antiphon_base::guard::{self, UserFailure};
 use antiphon_base::time::{HybridClock, Timestamp};
 
+use super::Now;
 use super::applier::{Applier, apply, describe};
 use super::own_times::OwnTimes;
 use super::shared::Shared;
 use crate::delivery::CausalDelivery;
-use crate::entity::EventSourced;
+use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
 use crate::store::Snapshot;
 use crate::version::VersionVector;
@@ -88,14 +89,16 @@ impl<E: EventSourced> Applied<E> {
     ///
     /// # Errors
     /// The reason why the event cannot be applied. The state may be half-changed then.
-    pub(super) fn replay(&mut self, shared: &Shared<E>, event: &StoredEvent) -> Result<(), String> {
+    pub(super) fn replay(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        event: &StoredEvent,
+    ) -> Result<(), String> {
         assert_eq!(event.sequence_nr, self.newest.next(), "`{}`: the next event", shared.id);
         self.newest = event.sequence_nr;
         self.delivery.replayed(event);
-        self.clock.observe(event.meta.timestamp);
-        if shared.is_own(&event.meta.origin) {
-            self.own_times.note(event);
-        }
+        self.observe(shared, now, event);
         let events = Applier::read(shared, event)?;
         let applied = self.applier.apply(shared, &mut self.state, event, events, true);
         applied.map(drop).map_err(|failure| describe(shared, event, &failure.to_string()))
@@ -161,6 +164,7 @@ impl<E: EventSourced> Applied<E> {
     pub(super) fn apply_other(
         &mut self,
         shared: &Shared<E>,
+        now: Now,
         event: &mut StoredEvent,
     ) -> Result<bool, String> {
         event.sequence_nr = self.newest.next();
@@ -172,11 +176,24 @@ impl<E: EventSourced> Applied<E> {
             reason
         })?;
         self.newest = event.sequence_nr;
-        self.clock.observe(event.meta.timestamp);
-        if shared.is_own(&event.meta.origin) {
-            self.own_times.note(event);
+        if !self.observe(shared, now, event) {
+            EntityCounters::add(&shared.counters.events_ahead, 1);
         }
         Ok(wants_snapshot)
+    }
+
+    /// Takes note of the time of an event that was applied. The time of another replica's event
+    /// that is more than `time_skew_max` ahead of the time of day is not noted: later own times do
+    /// not follow it. Own times are noted always, so that they never go back. Returns whether the
+    /// time was noted.
+    fn observe(&mut self, shared: &Shared<E>, now: Now, event: &StoredEvent) -> bool {
+        let time = event.meta.timestamp;
+        if shared.is_own(&event.meta.origin) {
+            self.clock.observe(time);
+            self.own_times.note(event);
+            return true;
+        }
+        self.clock.observe_other(time, now.wall, shared.settings.time_skew_max)
     }
 
     /// Asserts that the version names each event once. Called in release builds too, before each

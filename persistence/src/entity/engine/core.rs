@@ -149,7 +149,7 @@ impl<E: EventSourced> Engine<E> {
             return input.refuse(ReplyError::Unavailable(why));
         }
         let outcome = match &mut self.phase {
-            Phase::Recovering(recovery) => match recovery.take(shared, input, actions) {
+            Phase::Recovering(recovery) => match recovery.take(shared, now, input, actions) {
                 Ok(true) => return self.recovered(now, actions),
                 Ok(false) => Ok(()),
                 Err(failure) => Err(failure),

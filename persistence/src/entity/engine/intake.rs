@@ -110,7 +110,7 @@ impl<E: EventSourced> Intake<'_, E> {
             EntityCounters::add(&shared.counters.events_skipped, 1);
             skipped::skip(event);
         }
-        match self.applied.apply_other(shared, event) {
+        match self.applied.apply_other(shared, self.now, event) {
             Ok(wants_snapshot) => {
                 self.wants_snapshot |= wants_snapshot;
                 self.holding.applied(shared, event);

@@ -17,7 +17,7 @@ use antiphon_base::guard;
 use super::applied::Applied;
 use super::failure::Failure;
 use super::shared::Shared;
-use super::{Action, Generation, Input};
+use super::{Action, Generation, Input, Now};
 use crate::Result;
 use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
@@ -79,6 +79,7 @@ impl<E: EventSourced> Recovery<E> {
     pub(super) fn take(
         &mut self,
         shared: &Shared<E>,
+        now: Now,
         input: Input<E>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<bool, Failure> {
@@ -86,7 +87,7 @@ impl<E: EventSourced> Recovery<E> {
             Input::SnapshotLoaded(_, result) => {
                 self.snapshot_loaded(shared, result, actions).map(|()| false)
             }
-            Input::Replayed(_, result) => self.replayed(shared, result, actions),
+            Input::Replayed(_, result) => self.replayed(shared, now, result, actions),
             Input::HighestFound(_, result) => self.highest_found(shared, result, actions),
             Input::SnapshotsVoided(_, result) => {
                 assert!(!self.above.is_empty(), "`{}`: no snapshot was to be voided", shared.id);
@@ -163,6 +164,7 @@ impl<E: EventSourced> Recovery<E> {
     fn replayed(
         &mut self,
         shared: &Shared<E>,
+        now: Now,
         result: Result<ReplayPage>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<bool, Failure> {
@@ -186,7 +188,7 @@ impl<E: EventSourced> Recovery<E> {
             return Ok(false);
         }
         for event in page.events {
-            self.replay(shared, &event)?;
+            self.replay(shared, now, &event)?;
         }
         if page.highest == Some(self.newest()) {
             return self.complete(shared, actions);
@@ -259,7 +261,7 @@ impl<E: EventSourced> Recovery<E> {
         Ok(false)
     }
 
-    fn replay(&mut self, shared: &Shared<E>, event: &StoredEvent) -> Result<(), Failure> {
+    fn replay(&mut self, shared: &Shared<E>, now: Now, event: &StoredEvent) -> Result<(), Failure> {
         let expected = self.newest().next();
         if event.sequence_nr != expected {
             let last = SequenceNr::new(event.sequence_nr.value().saturating_sub(1));
@@ -281,7 +283,7 @@ impl<E: EventSourced> Recovery<E> {
                 None => drop(self.positions.insert(origin.clone(), number)),
             }
         }
-        self.applied.replay(shared, event).map_err(Failure::Failed)
+        self.applied.replay(shared, now, event).map_err(Failure::Failed)
     }
 
     /// The failure because the events up to `last` are missing.

@@ -82,9 +82,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         "messages",
         &["reason"],
         [
-            "Messages of other nodes that were refused before a region saw them, by reason",
-            "2: one for each reason",
-            "`unknown_type`: a node of another version has an entity type that this one has not. `malformed` must stay 0.",
+            "Messages of other nodes about sharding that were refused because of their sender or their content, by reason",
+            "13: one for each reason",
+            "`unknown_type`: a node of another version has an entity type that this one has not. `unknown_lease` and `earlier_lease` grow when the coordinator changes. `event_ahead`: compare the clocks of the nodes (`time_skew_max`). `other_place`: a node of another place sends commands to a type that takes none (`commands_from`). `no_member` and `newcomers_full`: this node cannot read a membership table, or strangers are connected. The others must stay 0: a node says what it may not say; the log names it.",
         ],
     ),
 ];

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_base::time::Timestamp;
 use antiphon_persistence::store::{FencingToken, RowVersion};
@@ -20,7 +21,7 @@ use crate::NodeId;
 use crate::failure_detector::{self as detector, FailureDetector};
 use crate::lease::{self, LeaseCore, LeaseRow, LeaseState, VersionedLease};
 use crate::membership::{
-    self, MemberRow, MemberState, Membership, MembershipCore, Outcome, Purpose, Verdict,
+    self, Member, MemberRow, MemberState, Membership, MembershipCore, Outcome, Purpose, Verdict,
 };
 use crate::node::places::PlaceView;
 use crate::node::settings::NodeSettings;
@@ -42,6 +43,9 @@ pub(crate) enum Input {
     Sealed(NodeId, bool),
     /// A change of the lease has ended: the row after it, or `None` when the outcome is unknown.
     LeaseChanged(Option<VersionedLease>),
+    /// A message names a node or a lease that this node does not know: read the tables of all
+    /// places soon.
+    Look,
     /// Show that the node leaves.
     Leaving,
     /// Give the lease back.
@@ -71,8 +75,8 @@ pub(crate) enum Effect {
     Members(Membership),
     /// The leases of all places, as they are now.
     Leases(LeaseState),
-    /// Keep a link to the node at this address.
-    Connect(NodeId, String),
+    /// Keep a link to the node of this place at this address.
+    Connect(NodeId, String, Arc<str>),
     /// End the link to the node.
     Disconnect(NodeId),
     /// Log that a member has to give way.
@@ -89,6 +93,27 @@ pub(crate) enum Effect {
     Released,
 }
 
+/// The reads of all tables because of messages that name something unknown: whoever sends such
+/// messages causes one read in `interval` at most.
+#[derive(Debug)]
+struct Looks {
+    interval: Duration,
+    is_wanted: bool,
+    last: Option<Instant>,
+}
+
+impl Looks {
+    /// Returns whether a wanted look is due now; it counts as done then.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_early = self.last.is_some_and(|last| now < last + self.interval);
+        if !self.is_wanted || is_early {
+            return false;
+        }
+        (self.is_wanted, self.last) = (false, Some(now));
+        true
+    }
+}
+
 /// The node as a member of its place.
 #[derive(Debug)]
 pub(crate) struct NodeCore {
@@ -98,6 +123,7 @@ pub(crate) struct NodeCore {
     detector: FailureDetector,
     lease: LeaseCore,
     places: PlaceReads,
+    looks: Looks,
     /// The nodes that this one keeps links to.
     connected: BTreeSet<NodeId>,
     /// A verdict that waits until the lease has learned the row that it is about.
@@ -120,6 +146,7 @@ impl NodeCore {
             lease: LeaseCore::new(me.clone(), settings.retry_delay_max),
             membership: MembershipCore::new(now, settings.membership(), row, version),
             places: PlaceReads::new(settings.peer_scan_interval, places),
+            looks: Looks { interval: settings.scan_interval / 2, is_wanted: false, last: None },
             connected: BTreeSet::new(),
             condemned: None,
             releasing: false,
@@ -151,6 +178,7 @@ impl NodeCore {
                 self.member(now, membership::Input::Hosted(hosted), out);
                 self.member(now, membership::Input::Tick(wall), out);
                 self.detect(now, detector::Input::Tick, out);
+                self.look(now, out);
                 out.extend(self.places.begin_due(now).into_iter().map(Effect::ScanPlace));
             }
             Input::Scanned(view, changes) => self.scanned(now, view, changes, out),
@@ -170,6 +198,11 @@ impl NodeCore {
                 self.member(now, membership::Input::SealDone(id, done), out);
             }
             Input::LeaseChanged(row) => self.lease(now, lease::Input::Changed(row), out),
+            Input::Look => {
+                self.looks.is_wanted = true;
+                self.look(now, out);
+                out.extend(self.places.begin_due(now).into_iter().map(Effect::ScanPlace));
+            }
             Input::Leaving => self.member(now, membership::Input::Leave, out),
             Input::Release => {
                 self.releasing = true;
@@ -180,6 +213,14 @@ impl NodeCore {
         }
         self.check();
         effects
+    }
+
+    /// Reads the tables of all places at once, if that is wanted and its time has come.
+    fn look(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.looks.is_due(now) {
+            self.places.look();
+            self.member(now, membership::Input::Look, out);
+        }
     }
 
     fn scanned(
@@ -268,12 +309,13 @@ impl NodeCore {
 
     fn publish(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let view = self.membership.view();
-        let is_alive = |member: &&membership::Member| member.state != MemberState::Dead;
+        let is_alive = |member: &&Member| member.state != MemberState::Dead;
         let of_place: Vec<NodeId> =
             view.all().filter(is_alive).map(|member| member.id.clone()).collect();
         let wanted = self.membership.to_probe();
         self.detect(now, detector::Input::Members(of_place, wanted), out);
-        let all = view.all().chain(self.places.members()).cloned();
+        // the last one with an id counts: no other place can speak for a member of this one
+        let all = self.places.members().chain(view.all()).cloned();
         let members = Membership::new(all).with_unreachable(view.unreachable().cloned());
         self.connect(&members, out);
         let may_take =
@@ -284,15 +326,18 @@ impl NodeCore {
     }
 
     fn connect(&mut self, members: &Membership, out: &mut Vec<Effect>) {
-        let wanted: BTreeMap<&NodeId, &String> = members
+        let wanted: BTreeMap<&NodeId, &Member> = members
             .all()
             .filter(|member| member.state != MemberState::Dead && member.id != self.me)
-            .map(|member| (&member.id, &member.address))
+            .map(|member| (&member.id, member))
             .collect();
         let gone = self.connected.iter().filter(|id| !wanted.contains_key(id));
         out.extend(gone.map(|id| Effect::Disconnect(id.clone())));
-        let new = wanted.iter().filter(|(id, _)| !self.connected.contains(**id));
-        out.extend(new.map(|(id, address)| Effect::Connect((*id).clone(), (*address).clone())));
+        let new = wanted.values().filter(|member| !self.connected.contains(&member.id));
+        let connect = |member: &&Member| {
+            Effect::Connect(member.id.clone(), member.address.clone(), member.place.clone())
+        };
+        out.extend(new.map(connect));
         self.connected = wanted.into_keys().cloned().collect();
     }
 

@@ -9,7 +9,7 @@ mod place;
 use std::sync::Arc;
 
 use antiphon_base::time::Clock;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub(super) use self::calls::Calls;
@@ -30,6 +30,8 @@ pub(super) struct DriverParts {
     pub(super) members: watch::Sender<Arc<Membership>>,
     pub(super) leases: watch::Sender<LeaseState>,
     pub(super) hosted: Arc<HostedCell>,
+    /// Notified when a message names a node or a lease that this node does not know.
+    pub(super) looks: Arc<Notify>,
     pub(super) joined: (MemberRow, u64),
     pub(super) joined_at: Instant,
 }
@@ -51,11 +53,13 @@ impl Driver {
 
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Control>) {
         let tick = self.parts.calls.settings.tick_interval;
+        let looks = self.parts.looks.clone();
         self.tick();
         loop {
             let input = tokio::select! {
                 biased;
                 input = inputs.recv() => input,
+                () = looks.notified() => Some(Control::Input(Box::new(Input::Look))),
                 () = tokio::time::sleep(tick) => None,
             };
             if self.parts.liveness.is_fenced() {
@@ -136,7 +140,10 @@ impl Driver {
                 show(&parts.members, Arc::new(members));
             }
             Effect::Leases(leases) => show(&parts.leases, leases),
-            Effect::Connect(id, address) => parts.calls.gate.connect(&id, &address),
+            Effect::Connect(id, address, place) => {
+                parts.calls.gate.expect_place(&id, &place);
+                parts.calls.gate.connect(&id, &address);
+            }
             Effect::Disconnect(id) => parts.calls.gate.disconnect(&id),
             Effect::Condemned(verdict) => {
                 tracing::warn!(id = %verdict.id, why = verdict.why, "a member has to give way");

@@ -45,13 +45,22 @@ impl PlaceReads {
         due
     }
 
+    /// Makes a read of each place due at once, or at the end of the read that is under way.
+    pub(super) fn look(&mut self) {
+        for place in self.places.values_mut() {
+            place.scan_at = None;
+        }
+    }
+
     /// Takes the end of a read. Returns true when the place was read. The last known members stay
-    /// while the place cannot be read.
+    /// while the place cannot be read. A place names members of its own only: a row that claims
+    /// another place is left out.
     pub(super) fn read(&mut self, name: &Arc<str>, view: Option<PlaceView>) -> bool {
         let Some(place) = self.places.get_mut(name) else { return false };
         place.scanning = false;
         let Some(view) = view else { return false };
-        place.members = view.members.iter().map(|(_, row)| row.member()).collect();
+        let is_own = |member: &Member| member.place == *name;
+        place.members = view.members.iter().map(|(_, row)| row.member()).filter(is_own).collect();
         place.lease = view.lease;
         true
     }

@@ -4,18 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use antiphon_base::text::foreign;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::{Error, NodeId};
+use crate::{Error, NodeId, Result};
 
 /// The far end of the connections to one node. `turn` is held by the connection that reports to the
 /// handler, so that reports never overlap.
 #[derive(Default)]
 pub(super) struct Endpoint {
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    /// The place that the greeting of the newest connection has named.
+    place: Mutex<Option<Arc<str>>>,
     current: Mutex<Option<Current>>,
     /// True when the node has ended: a connection that is just being made must not outlive it.
     retired: AtomicBool,
@@ -77,6 +80,8 @@ pub(super) struct Endpoints {
     pub(super) dialing: BTreeMap<NodeId, (String, JoinHandle<()>)>,
     /// The nodes that this node asked for. Others are forgotten when their connection ends.
     pub(super) wanted: BTreeSet<NodeId>,
+    /// The places of the nodes that are members.
+    pub(super) places: BTreeMap<NodeId, Arc<str>>,
     /// The disconnected nodes, refused until they are wanted again.
     pub(super) refused: BTreeSet<NodeId>,
     /// The reason why the last attempt to connect failed, for nodes that are wanted and not
@@ -92,6 +97,7 @@ impl Endpoints {
 
     pub(super) fn refuse(&mut self, id: &NodeId) {
         self.wanted.remove(id);
+        self.places.remove(id);
         self.failures.remove(id);
         self.refused.insert(id.clone());
         if self.refused.len() > REFUSED_MAX {
@@ -108,9 +114,46 @@ impl Endpoints {
         }
     }
 
-    /// Notes that a connection to a node begins.
-    pub(super) fn connected(&mut self, id: &NodeId) {
+    /// Notes that a connection to a node begins, whose greeting names this place.
+    ///
+    /// # Errors
+    /// `Rejected` when the node is no member any more, or a member of another place.
+    pub(super) fn connected(&mut self, id: &NodeId, place: String) -> Result<Arc<Endpoint>> {
+        if self.has_stopped || self.refused.contains(id) {
+            return Err(Error::rejected(format!("`{id}` is no member any more")));
+        }
+        if let Some(expected) = self.places.get(id).filter(|expected| ***expected != *place) {
+            let why = format!(
+                "`{id}` is a member of place `{expected}`, and this node says that its place is `{}`",
+                foreign(&place)
+            );
+            return Err(Error::rejected(why));
+        }
         self.failures.remove(id);
+        let endpoint = self.of(id);
+        *endpoint.place.lock() = Some(place.into());
+        Ok(endpoint)
+    }
+
+    /// Notes the place whose member a node is, and ends a connection of another place, also one
+    /// that is just being made.
+    pub(super) fn expect_place(&mut self, id: &NodeId, place: &Arc<str>) {
+        self.places.insert(id.clone(), place.clone());
+        let Some(known) = self.all.get_mut(id) else { return };
+        if known.place.lock().as_ref().is_none_or(|named| named == place) {
+            return;
+        }
+        tracing::warn!(%id, %place, "a connection ends: the node is a member of this place, and has named another one");
+        // the next connection reports after the end of this one
+        let next = Endpoint { turn: known.turn.clone(), ..Endpoint::default() };
+        std::mem::replace(known, Arc::new(next)).retire();
+    }
+
+    /// The place that the greeting of the connection to a node has named.
+    pub(super) fn place_of(&self, id: &NodeId) -> Option<Arc<str>> {
+        let endpoint = self.all.get(id)?;
+        endpoint.frames()?;
+        endpoint.place.lock().clone()
     }
 
     /// The reason why there is no connection to a node.

@@ -105,6 +105,26 @@ async fn the_end_of_a_peer_is_seen_and_its_next_incarnation_is_another_peer() {
     assert!(a.gate.ask(&again.id, ECHO, Bytes::new(), Duration::from_secs(5)).await.is_ok());
 }
 
+/// A node of place B with the name of a member of place A.
+#[tokio::test]
+async fn a_connection_with_the_name_of_a_member_of_another_place_is_refused() {
+    let of_place =
+        |name, place: &str| side_with(name, TcpSettings { place: place.into(), ..cookie("x") });
+    let (impostor, b) = (of_place("a", "B"), of_place("b", "B"));
+    connect(&impostor, &b);
+    wait("they are connected", &b, || b.gate.is_connected(&impostor.id)).await;
+    assert_eq!(b.gate.place_of(&impostor.id).as_deref(), Some("B"));
+    b.gate.expect_place(&impostor.id, &"A".into());
+    wait("the connection ends", &b, || !b.gate.is_connected(&impostor.id)).await;
+    assert_eq!(b.gate.place_of(&impostor.id), None);
+
+    let member = of_place("a", "A");
+    impostor.gate.close();
+    connect(&member, &b);
+    wait("the member is connected", &b, || b.gate.is_connected(&member.id)).await;
+    assert_eq!(b.gate.place_of(&member.id).as_deref(), Some("A"));
+}
+
 #[tokio::test]
 async fn another_cookie_is_refused() {
     let (a, b) = (side("a", 1, "x"), side("b", 1, "y"));

@@ -114,7 +114,7 @@ impl TcpTransport {
         let greeted = tokio::time::timeout(limit, greeting).await.unwrap_or_else(|_| {
             Err(Error::timeout(format!("no hello within {limit:?} (`handshake_timeout`)")))
         });
-        let (id, stream) = greeted.inspect_err(|error| {
+        let (id, place, stream) = greeted.inspect_err(|error| {
             if let Some(claimed) = &claimed {
                 self.endpoints().failed(claimed, error);
             }
@@ -123,12 +123,8 @@ impl TcpTransport {
             return Err(Error::unavailable(format!("`{id}` answers at that address")));
         }
         let (endpoint, handler) = {
-            let mut endpoints = self.endpoints();
-            if endpoints.has_stopped || endpoints.refused.contains(&id) {
-                return Err(Error::rejected(format!("`{id}` is no member any more")));
-            }
-            endpoints.connected(&id);
-            (endpoints.of(&id), self.handler.get().cloned())
+            let endpoint = self.endpoints().connected(&id, place)?;
+            (endpoint, self.handler.get().cloned())
         };
         let handler = handler.ok_or_else(|| Error::bug("the transport was not started"))?;
         let _known = Known { transport: self, id: &id, endpoint: &endpoint };
@@ -145,24 +141,24 @@ impl TcpTransport {
         Ok(())
     }
 
-    /// Encrypts the connection if this node has certificates, and greets. Returns the proven id of
-    /// the other side.
+    /// Encrypts the connection if this node has certificates, and greets. Returns the id and the
+    /// place of the other side, which certificates prove.
     async fn greet(
         &self,
         mut stream: TcpStream,
         side: hello::Side,
         claimed: &mut Option<NodeId>,
-    ) -> Result<(NodeId, Secured)> {
+    ) -> Result<(NodeId, String, Secured)> {
         let settings = &self.settings;
         let Some(credentials) = &self.credentials else {
-            let (id, _) = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
-            return Ok((id, Secured::Plain(stream)));
+            let (id, place) = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
+            return Ok((id, place, Secured::Plain(stream)));
         };
         let mut stream = tls::secure(stream, side, &credentials.current()).await?;
         let (id, place) = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
         let certificates = stream.get_ref().1.peer_certificates();
         tls::check_name(certificates, &settings.cluster_name, &place, &id)?;
-        Ok((id, Secured::Tls(Box::new(stream))))
+        Ok((id, place, Secured::Tls(Box::new(stream))))
     }
 
     /// Notices changed files of certificates, until the transport is dropped.
@@ -311,6 +307,14 @@ impl Transport for TcpTransport {
             old.abort();
             endpoints.of(node).close();
         }
+    }
+
+    fn expect_place(&self, node: &NodeId, place: &Arc<str>) {
+        self.endpoints().expect_place(node, place);
+    }
+
+    fn place_of(&self, node: &NodeId) -> Option<Arc<str>> {
+        self.endpoints().place_of(node)
     }
 
     fn disconnect(&self, node: &NodeId) {

@@ -63,11 +63,58 @@ fn another_place_is_read_once_in_its_interval_and_not_while_it_is_read() {
 }
 
 #[test]
+fn whoever_names_unknown_nodes_causes_few_reads_of_all_tables() {
+    let (mut node, now) = node(MemberState::Up);
+    let apart = NodeSettings::default().scan_interval / 2;
+    let reads = |effects: Vec<Effect>| {
+        let is_read = |effect: &Effect| matches!(effect, Effect::Scan(_) | Effect::ScanPlace(_));
+        effects.into_iter().filter(is_read).collect::<Vec<_>>()
+    };
+    let all = [Effect::Scan(0), Effect::ScanPlace("B".into())];
+    assert_eq!(reads(node.step(now, Input::Tick(Timestamp::default(), 0))), all);
+    let ended = |node: &mut NodeCore, now: Instant| {
+        node.step(now, Input::Scanned(view(&[row("a", MemberState::Up)], None), 0));
+        node.step(now, Input::PlaceScanned("B".into(), view(&[], None)));
+    };
+    ended(&mut node, now);
+    assert_eq!(reads(node.step(now, Input::Look)), all);
+    ended(&mut node, now);
+    for _ in 0..100 {
+        assert_eq!(reads(node.step(now + apart / 2, Input::Look)), []);
+    }
+    assert_eq!(reads(node.step(now + apart, Input::Tick(Timestamp::default(), 0))), all);
+    // the reads are under way: they began before the message came
+    assert_eq!(reads(node.step(now + apart * 2, Input::Look)), []);
+    node.step(now + apart * 2, Input::PlaceScanned("B".into(), None));
+    let effects = node.step(now + apart * 2, Input::Tick(Timestamp::default(), 0));
+    assert_eq!(reads(effects), all[1..]);
+    let effects = node.step(now + apart * 2, Input::Scanned(None, 0));
+    assert_eq!(reads(effects), all[..1]);
+}
+
+#[test]
+fn no_place_speaks_for_a_member_of_another_one() {
+    let (mut node, now) = node(MemberState::Up);
+    let both = [row("a", MemberState::Up), row("b", MemberState::Up)];
+    node.step(now, Input::Scanned(view(&both, None), 0));
+    let stolen = MemberRow { place: "B".into(), ..row("b", MemberState::Up) };
+    let claims = [stolen, row("stranger", MemberState::Up)];
+    let effects = node.step(now, Input::PlaceScanned("B".into(), view(&claims, None)));
+    let members = effects.iter().find_map(|effect| match effect {
+        Effect::Members(members) => Some(members),
+        _ => None,
+    });
+    let members = members.expect("the members are published");
+    assert_eq!(&*members.get(&id("b")).expect("a member of the own place").place, "A");
+    assert_eq!(members.get(&id("stranger")), None, "a row of B that claims place A");
+}
+
+#[test]
 fn links_follow_the_members_of_all_places() {
     let (mut node, now) = node(MemberState::Up);
     let links = |effects: &[Effect]| -> Vec<String> {
         let told = |effect: &Effect| match effect {
-            Effect::Connect(id, address) => Some(format!("+ {id} {address}")),
+            Effect::Connect(id, address, _) => Some(format!("+ {id} {address}")),
             Effect::Disconnect(id) => Some(format!("- {id}")),
             _ => None,
         };
@@ -76,7 +123,7 @@ fn links_follow_the_members_of_all_places() {
     let both = [row("a", MemberState::Up), row("b", MemberState::Up)];
     let effects = node.step(now, Input::Scanned(view(&both, None), 0));
     assert_eq!(links(&effects), [format!("+ {} b:1", id("b"))]);
-    let other = row("c", MemberState::Up);
+    let other = MemberRow { place: "B".into(), ..row("c", MemberState::Up) };
     let effects = node.step(now, Input::PlaceScanned("B".into(), view(&[other], None)));
     assert_eq!(links(&effects), [format!("+ {} c:1", id("c"))]);
     let effects = node.step(now, Input::PlaceScanned("B".into(), None));

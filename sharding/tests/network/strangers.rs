@@ -1,190 +1,16 @@
 //! Nodes on a network in memory, with hostile messages, cuts and new homes. Time is paused.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_persistence::entity::{
-    CommandContext, Effect, EntitySettings, EventContext, EventSourced,
-};
-use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_persistence::memory::MemoryStores;
-use antiphon_persistence::reply::ReplyTo;
-use antiphon_runtime::gate::GateSettings;
-use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{
-    AskError, Gate, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace, ServiceId,
-};
-use antiphon_sharding::{
-    EntityRef, ReplicatedEntityProvider, ReplicatedSharding, ShardingSettings,
-};
+use antiphon_persistence::entity::EntitySettings;
+use antiphon_runtime::{AskError, ServiceId};
+use antiphon_sharding::ShardingSettings;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
-const COMMANDS: ServiceId = ServiceId(16);
-const SHARDING: ServiceId = ServiceId(17);
-const SECOND: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Serialize, Deserialize)]
-enum Command {
-    Add { delta: i64, reply_to: ReplyTo<i64> },
-    Get { reply_to: ReplyTo<i64> },
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-enum Event {
-    Added { delta: i64 },
-}
-
-struct Counter;
-
-impl EventSourced for Counter {
-    type Command = Command;
-    type Event = Event;
-    type State = i64;
-
-    fn on_command(&self, _: &CommandContext, value: &i64, command: Command) -> Effect<Self> {
-        match command {
-            Command::Add { delta, reply_to } => {
-                Effect::persist(Event::Added { delta }).then_reply(reply_to, |value| *value)
-            }
-            Command::Get { reply_to } => Effect::reply(reply_to, *value),
-        }
-    }
-
-    fn on_event(&self, _: &EventContext, value: &mut i64, event: &Event) {
-        let Event::Added { delta } = event;
-        *value = value.wrapping_add(*delta);
-    }
-}
-
-struct Running {
-    node: Node,
-    counters: ReplicatedSharding<Counter>,
-    metrics: Arc<Metrics>,
-}
-
-/// Places with their own stores, on one network.
-struct World {
-    network: MemoryNetwork,
-    stores: BTreeMap<&'static str, MemoryStores>,
-    settings: ShardingSettings,
-}
-
-impl World {
-    fn new(places: &[&'static str], settings: ShardingSettings) -> Self {
-        let stores = places.iter().map(|place| (*place, MemoryStores::new())).collect();
-        Self { network: MemoryNetwork::new(1), stores, settings }
-    }
-
-    fn replicas(&self) -> Vec<ReplicaId> {
-        self.stores.keys().map(|place| replica(place)).collect()
-    }
-
-    async fn start(&self, place: &'static str, name: &str) -> Running {
-        let id = NodeId::new(name, 1).unwrap();
-        let metrics = Arc::new(Metrics::new());
-        let others = self.stores.iter().filter(|(other, _)| **other != place);
-        let parts = NodeParts {
-            clock: Arc::new(SystemClock),
-            stores: self.stores[place].stores(),
-            transport: self.network.transport(&id),
-            address: id.to_string(),
-            http_address: None,
-            peers: others
-                .map(|(other, stores)| PeerPlace {
-                    place: (*other).to_owned(),
-                    stores: stores.stores(),
-                })
-                .collect(),
-            incarnation: 1,
-            metrics: metrics.clone(),
-        };
-        let settings = NodeSettings {
-            name: name.into(),
-            place: place.into(),
-            shard_count: 4,
-            ..NodeSettings::default()
-        };
-        let node = Node::start(settings, parts).await.unwrap();
-        let provider =
-            ReplicatedEntityProvider::per_role("counter", self.replicas(), |_: &ReplicationId| {
-                Counter
-            });
-        let provider = provider.with_settings(self.settings.clone());
-        let counters = ReplicatedSharding::init(&node, provider).await.unwrap();
-        Running { node, counters, metrics }
-    }
-
-    /// A gate without a node, connected to `to`.
-    async fn stranger(&self, to: &Running) -> Gate {
-        let id = NodeId::new("stranger", 1).unwrap();
-        let gate = Gate::start(
-            id.clone(),
-            self.network.transport(&id),
-            GateSettings::default(),
-            Arc::new(SystemClock),
-            &Metrics::new(),
-        );
-        gate.connect(to.node.id(), "");
-        wait("the stranger is connected", || gate.is_connected(to.node.id())).await;
-        gate
-    }
-}
-
-fn replica(place: &str) -> ReplicaId {
-    ReplicaId::new(place).unwrap()
-}
-
-fn settings() -> ShardingSettings {
-    ShardingSettings { join_wait: Duration::from_millis(200), ..ShardingSettings::default() }
-}
-
-async fn wait(what: &str, holds: impl Fn() -> bool) {
-    let until = SystemClock.now() + 60 * SECOND;
-    while !holds() {
-        assert!(SystemClock.now() < until, "{what}: not after a minute");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-async fn ready(nodes: &[&Running]) {
-    for running in nodes {
-        wait("shards have homes", || running.counters.is_ready()).await;
-    }
-}
-
-fn counter(running: &Running, place: &str, id: &str) -> EntityRef<Command> {
-    running.counters.entity_ref_for(id, &replica(place)).unwrap()
-}
-
-async fn get(running: &Running, place: &str, id: &str) -> i64 {
-    counter(running, place, id).ask(|reply_to| Command::Get { reply_to }).await.unwrap()
-}
-
-async fn add(running: &Running, place: &str, id: &str) -> i64 {
-    let counter = counter(running, place, id);
-    counter.ask(|reply_to| Command::Add { delta: 1, reply_to }).await.unwrap()
-}
-
-/// The encoded form of a command.
-fn wire(hops: u8, replies: u32, names: [&[u8]; 3], command: &[u8]) -> Bytes {
-    let mut bytes = vec![hops];
-    bytes.extend_from_slice(&replies.to_le_bytes());
-    bytes.extend_from_slice(&u32::MAX.to_le_bytes());
-    for name in names {
-        bytes.extend_from_slice(&u16::try_from(name.len()).unwrap().to_le_bytes());
-    }
-    bytes.extend(names.concat());
-    bytes.extend_from_slice(command);
-    bytes.into()
-}
-
-/// `Command::Get` with the first place for an answer.
-const GET: &[u8] = &[1, 0];
+use crate::world::{
+    COMMANDS, Command, GET, SECOND, SHARDING, World, add, counter, get, ready, settings, wait, wire,
+};
 
 fn rejected(answer: &Result<Bytes, AskError>) -> bool {
     matches!(answer, Err(AskError::Rejected(_) | AskError::NotHere(_)))
@@ -196,8 +22,8 @@ async fn garbage_in_commands_is_refused_counted_and_leaves_nothing_behind() {
     let world = World::new(&["A"], settings());
     let a = world.start("A", "a").await;
     ready(&[&a]).await;
-    let stranger = world.stranger(&a).await;
-    let ask = |bytes: Bytes| stranger.ask(a.node.id(), COMMANDS, bytes, 10 * SECOND);
+    let liar = world.liar("A", &a).await;
+    let ask = |bytes: Bytes| liar.node.gate().ask(a.node.id(), COMMANDS, bytes, 10 * SECOND);
 
     let good = [&b"counter"[..], b"x", b"A"];
     assert!(ask(wire(0, 1, good, GET)).await.is_ok(), "the test knows the wire");
@@ -233,6 +59,7 @@ async fn garbage_in_commands_is_refused_counted_and_leaves_nothing_behind() {
     let text = a.metrics.text();
     assert!(text.contains(r#"antiphon_wire_refused_total{reason="malformed"}"#), "{text}");
     assert!(text.contains(r#"outcome="received_malformed""#), "{text}");
+    liar.node.leave().await.unwrap();
     let before = SystemClock.now();
     a.node.leave().await.unwrap();
     assert!(SystemClock.now() - before < 5 * SECOND, "the shards drain");
@@ -243,7 +70,7 @@ async fn garbage_in_control_messages_and_random_bytes_do_nothing() {
     let world = World::new(&["A", "B"], settings());
     let (a, b) = (world.start("A", "a").await, world.start("B", "b").await);
     ready(&[&a, &b]).await;
-    let stranger = world.stranger(&a).await;
+    let liar = world.liar("A", &a).await;
     let mut random = antiphon_runtime::transport::memory::SplitMix64::new(7);
     for _ in 0..2000 {
         let length = random.next_u64() % 40;
@@ -256,13 +83,14 @@ async fn garbage_in_control_messages_and_random_bytes_do_nothing() {
             bytes[2..9].copy_from_slice(b"counter");
         }
         for service in [COMMANDS, SHARDING, ServiceId(1), ServiceId(24)] {
-            let _ = stranger.tell(a.node.id(), service, bytes.clone().into());
+            let _ = liar.node.gate().tell(a.node.id(), service, bytes.clone().into());
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(add(&a, "A", "x").await, 1);
     let text = a.metrics.text();
     assert!(text.contains("antiphon_gate_service_panics_total 0"), "{text}");
+    liar.node.leave().await.unwrap();
     a.node.leave().await.unwrap();
 }
 
