@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::cert;
+use crate::cert::{self, CertNode};
 
 mod journals;
 
@@ -152,7 +152,8 @@ impl LocalCluster {
         if !self.settings.tls {
             return Ok(String::new());
         }
-        let node = [(replica.to_owned(), name.to_owned())];
+        let (place, name) = (replica.to_owned(), name.to_owned());
+        let node = [CertNode { place, name, hosts: Vec::new() }];
         let made = cert::make(&self.settings.data_dir.join("certs"), "antiphon", 30, &node)?;
         let made = made.first().map(toml::to_string).transpose();
         let table = made.map_err(|error| Error::bug(error.to_string()))?.unwrap_or_default();
