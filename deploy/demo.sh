@@ -18,6 +18,8 @@ pace=${PACE:-100}
 each=${SECONDS_EACH:-6}
 limit=180 # longest wait for any step, in seconds
 nodes=(node-a1 node-a2 node-b1 node-b2)
+certs=/var/lib/antiphon-certs
+access=(--ca-file "$certs/ca.pem" --cert-file "$certs/demo.pem" --key-file "$certs/demo.key")
 driver=$project-driver
 if [[ -z ${COMPOSE:-} ]]; then
   if docker compose version >/dev/null 2>&1; then COMPOSE='docker compose'; else COMPOSE=docker-compose; fi
@@ -47,7 +49,10 @@ await() { # WHAT COMMAND..: until the command succeeds
 }
 
 is_healthy() { [[ $(docker inspect -f '{{.State.Health.Status}}' "$(id "$1")") == healthy ]]; }
-is_ready() { docker exec "$(id "$1")" antiphon status; }
+is_ready() { docker exec "$(id "$1")" antiphon status --ca-file "$certs/ca.pem"; }
+# a node tells strangers nothing, and a client with a certificate everything
+is_closed_to_strangers() { [[ $(docker exec "$(id "$1")" antiphon status --ca-file "$certs/ca.pem") != *coordinator* ]]; }
+tells_clients() { [[ $(docker exec "$(id "$1")" antiphon status "${access[@]}") == *coordinator* ]]; }
 syncs_before_it_answers() { [[ $(docker logs "$(id "$1")" 2>&1) == *commitlog_sync=batch* ]]; }
 everybody_ready() {
   local service
@@ -139,6 +144,10 @@ everybody_ready
 for service in cassandra-a cassandra-b; do
   syncs_before_it_answers "$service" || fail "$service does not run with commitlog_sync: batch, and would lose bids when it is killed"
 done
+for service in "${nodes[@]}"; do
+  is_closed_to_strangers "$service" || fail "$service tells the cluster to a client without a certificate"
+  tells_clients "$service" || fail "$service does not tell the cluster to a client with a certificate"
+done
 check_ways together
 
 normal="all is well"
@@ -146,7 +155,7 @@ node="node-b1 is killed"
 cassandra="cassandra-a is killed"
 apart="the places are cut"
 healed="the places are healed"
-quietly compose run -d --no-deps --name "$driver" demo demo --pace "$pace" \
+quietly compose run -d --no-deps --name "$driver" demo demo --pace "$pace" "${access[@]}" \
   --attach /etc/antiphon/dc-a.toml=node-a1.dc-a:8080,node-a2.dc-a:8080 \
   --attach /etc/antiphon/dc-b.toml=node-b1.dc-b:8080,node-b2.dc-b:8080 \
   --stage "$normal" --stage "$node" --stage "$cassandra" --stage "$apart" --stage "$healed"

@@ -1,5 +1,7 @@
 //! A small HTTP client: one connection, one request at a time.
 
+mod access;
+
 use std::time::Duration;
 
 use antiphon::prelude::*;
@@ -9,8 +11,10 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+pub use self::access::{Access, AccessArguments};
 use crate::header::{POLICY, REPLICA, encode};
 
 /// A client of one node.
@@ -18,6 +22,7 @@ use crate::header::{POLICY, REPLICA, encode};
 pub struct Client {
     address: String,
     timeout: Duration,
+    access: Access,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -25,7 +30,19 @@ impl Client {
     /// A client of the node at `host:port`; it connects at the first request, and again after an
     /// error.
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), timeout: Duration::from_secs(10), connection: None }
+        Self {
+            address: address.into(),
+            timeout: Duration::from_secs(10),
+            access: Access::default(),
+            connection: None,
+        }
+    }
+
+    /// Sets the token and the certificates of each request.
+    #[must_use]
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
     }
 
     /// Sets the timeout of each request.
@@ -88,6 +105,12 @@ impl Client {
         body: Bytes,
     ) -> Result<(StatusCode, Bytes)> {
         let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
+        if method == "POST" {
+            request = request.header("content-type", "application/json");
+        }
+        if let Some(value) = self.access.authorization() {
+            request = request.header("authorization", value);
+        }
         for (name, value) in headers {
             request = match *name {
                 // the names of replicas may have any character
@@ -121,12 +144,14 @@ impl Client {
             _ => {
                 let stream = TcpStream::connect(&self.address).await.map_err(|e| broken(&e))?;
                 let _ = stream.set_nodelay(true);
-                let (connection, driver) =
-                    handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
-                antiphon::base::task::spawn("http client", async move {
-                    let _ = driver.await;
-                });
-                connection
+                match &self.access.tls {
+                    None => greet(stream).await.map_err(|e| broken(&e))?,
+                    Some(tls) => {
+                        let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+                        let stream = tls.connect(host, stream).await?;
+                        greet(stream).await.map_err(|e| broken(&e))?
+                    }
+                }
             }
         };
         connection.ready().await.map_err(|e| broken(&e))?;
@@ -136,4 +161,15 @@ impl Client {
         self.connection = Some(connection);
         Ok((status, body))
     }
+}
+
+async fn greet<S>(stream: S) -> hyper::Result<SendRequest<Full<Bytes>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (connection, driver) = handshake(TokioIo::new(stream)).await?;
+    antiphon::base::task::spawn("http client", async move {
+        let _ = driver.await;
+    });
+    Ok(connection)
 }

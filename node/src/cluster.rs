@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::cert;
+use crate::cert::{self, CertNode};
 
 mod journals;
 
@@ -152,7 +152,9 @@ impl LocalCluster {
         if !self.settings.tls {
             return Ok(String::new());
         }
-        cert::table(&self.settings.data_dir.join("certs"), "antiphon", 30, replica, name)
+        let (place, name) = (replica.to_owned(), name.to_owned());
+        let node = CertNode { place, name, hosts: Vec::new() };
+        cert::table(&self.settings.data_dir.join("certs"), "antiphon", 30, node)
     }
 
     fn spawn(&self, name: &str, replica: &str) -> Result<NodeProcess> {

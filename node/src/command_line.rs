@@ -7,8 +7,9 @@ use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 use clap::{Parser, Subcommand};
 
+use crate::client::AccessArguments;
 use crate::config::ConfigFile;
-use crate::{accept_loss, cert, demo, fork, output, run, schema, skip, status, verify};
+use crate::{accept_loss, cert, demo, fork, output, run, schema, skip, status, token, verify};
 
 /// Event-sourced entities with a replica in each place.
 #[derive(Parser)]
@@ -37,8 +38,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Makes certificates of nodes, for links that are encrypted and prove who each side is.
+    /// Makes certificates of nodes and clients, for links that are encrypted and prove who each
+    /// side is, and for HTTPS.
     Cert(cert::CertArguments),
+    /// Makes a token for a client of the HTTP interface, and gives it rights.
+    Token(token::TokenArguments),
     /// Checks and repairs the journal of a place.
     Journal {
         #[command(subcommand)]
@@ -59,6 +63,8 @@ enum Command {
         /// The HTTP address of any node.
         #[arg(long, default_value = "127.0.0.1:8080")]
         node: String,
+        #[command(flatten)]
+        access: AccessArguments,
     },
     /// A real two-place cluster on this machine: bids for auctions go to all places, and a node is
     /// killed half-way.
@@ -166,6 +172,7 @@ async fn command(command: Command, stores: Registry) -> Result<bool> {
             output::print(format_args!("{text}")).map(|()| true)
         }),
         Command::Cert(arguments) => cert::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Journal { command: JournalCommand::Verify { config, output } } => {
             Box::pin(verify::verify(&of(config), output)).await
         }
@@ -182,7 +189,7 @@ async fn command(command: Command, stores: Registry) -> Result<bool> {
         Command::Entity { command: EntityCommand::ClearFork { config, id } } => {
             fork::clear(&of(config), &id).await
         }
-        Command::Status { node } => status::status(&node).await,
+        Command::Status { node, access } => status::status(&node, &access).await,
         Command::Demo(arguments) => Box::pin(demo::demo(arguments, stores)).await,
     }
 }

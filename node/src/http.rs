@@ -4,7 +4,8 @@
 //! `sticky:TEXT`, `fail-over`) chooses a replica; `fail-over` is the default. The header
 //! `antiphon-replica` of the answer names the replica that answered. Characters that a header
 //! cannot carry are percent-encoded in both directions. A command with the header `origin` is
-//! refused: a web page sent it, and any page can send one to a port that its reader reaches.
+//! refused: a web page sent it, and any page can send one to a port that its reader reaches. So is
+//! a command whose `content-type` is not `application/json`: a page can send others without asking.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -232,6 +233,10 @@ async fn write(
         let error = "a web page sent this command (header `origin`)";
         return refuse(StatusCode::FORBIDDEN, error, "a command of a program, not of a page");
     }
+    if !is_json(&headers) {
+        let error = "the header `content-type` of a command is not `application/json`";
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, error, "content-type: application/json");
+    }
     let body = match body {
         Ok(body) => body,
         Err(error) => return refuse(error.status(), &error.body_text(), expected()),
@@ -240,6 +245,15 @@ async fn write(
         Ok(body) => serve(&types, &entity_type, &id, &headers, Some(body)).await,
         Err(error) => refuse(StatusCode::BAD_REQUEST, &error, expected()),
     }
+}
+
+/// Returns whether the one content type of a request is JSON, with or without parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, second) = (types.next(), types.next());
+    let text = first.filter(|_| second.is_none()).and_then(|value| value.to_str().ok());
+    let essence = text.and_then(|text| text.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
 }
 
 fn refuse_path(error: &PathRejection) -> Response {

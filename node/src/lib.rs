@@ -1,7 +1,8 @@
 //! The cluster node and its command line.
 //!
 //! - [`accept_loss`]: the operator lets a place continue without the answer of another place.
-//! - [`cert`]: certificates of links.
+//! - [`cert`]: certificates of links and of HTTP.
+//! - [`token`]: tokens of HTTP clients.
 //! - [`command_line`]: the commands of the binary.
 //! - [`config`]: TOML and environment, with errors that name the key.
 //! - [`run`]: one node, from its configuration to its end.
@@ -12,7 +13,7 @@
 //! - [`demo`]: the demo.
 //! - [`verify`]: checks a journal for damage.
 //! - `existing`: the journal for the commands of an operator, which make none.
-//! - [`output`]: what the commands print.
+//! - [`output`]: what the commands print; `whole_file`: files that they write.
 
 pub mod accept_loss;
 mod body;
@@ -32,4 +33,6 @@ pub mod run;
 pub mod schema;
 pub mod skip;
 pub mod status;
+pub mod token;
 pub mod verify;
+mod whole_file;

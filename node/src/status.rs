@@ -2,20 +2,31 @@
 
 use antiphon::base::ErrorKind;
 use antiphon::prelude::*;
+use hyper::StatusCode;
 use serde_json::Value;
 
-use crate::client::Client;
+use crate::client::{AccessArguments, Client};
 use crate::output::say;
 
-/// Prints the state of the cluster as a node sees it. Returns whether that node is ready.
+/// Prints the state of the cluster as a node sees it, or only whether the node is ready when the
+/// client has no right to read more. Returns whether that node is ready.
 ///
 /// # Errors
-/// `Rejected` when the address is not `host:port`; `Unavailable` when no node answers there, or the
-/// output cannot be written.
-pub async fn status(address: &str) -> Result<bool> {
+/// `Rejected` when the address is not `host:port`, or a file of `access` is wrong; `Unavailable`
+/// when no node answers there, or the output cannot be written.
+pub async fn status(address: &str, access: &AccessArguments) -> Result<bool> {
     check_address(address)?;
-    let mut client = Client::new(address);
-    let cluster = cluster(&mut client).await?;
+    let mut client = Client::new(address).with_access(access.read()?);
+    match cluster(&mut client).await? {
+        Some(cluster) => show(&cluster)?,
+        None => say!(
+            "the node tells its state only to clients with the right `read`: `--token-file`, or `--cert-file`"
+        )?,
+    }
+    health(&mut client).await
+}
+
+fn show(cluster: &Value) -> Result<()> {
     say!("node {} of place {}", text(&cluster["node"]), text(&cluster["place"]))?;
     say!("\n{:<32} {:<10} {:<9} {:<7} http", "member", "place", "state", "sealed")?;
     for member in cluster["members"].as_array().into_iter().flatten() {
@@ -34,6 +45,10 @@ pub async fn status(address: &str) -> Result<bool> {
     for (entity_type, value) in cluster["sharding"].as_object().into_iter().flatten() {
         shards(entity_type, value)?;
     }
+    Ok(())
+}
+
+async fn health(client: &mut Client) -> Result<bool> {
     let (status, body) = client.get("/health/ready", &[]).await?;
     let is_ready = status.is_success();
     say!("\nready: {is_ready}")?;
@@ -62,9 +77,9 @@ fn check_address(address: &str) -> Result<()> {
     )))
 }
 
-/// Reads the cluster as the node sees it. An answer that no node gives is an error with the kind of
-/// address that was expected.
-async fn cluster(client: &mut Client) -> Result<Value> {
+/// Reads the cluster as the node sees it; `None` when the client has no right to. An answer that no
+/// node gives is an error with the kind of address that was expected.
+async fn cluster(client: &mut Client) -> Result<Option<Value>> {
     let address = client.address().to_owned();
     let hint = |kind, text: &str| Error::new(kind, format!("`--node`: {EXPECTED}: {text}"));
     let (status, body) = client
@@ -72,7 +87,8 @@ async fn cluster(client: &mut Client) -> Result<Value> {
         .await
         .map_err(|error| hint(error.kind(), &error.to_string()))?;
     match serde_json::from_slice::<Value>(&body) {
-        Ok(value) if status.is_success() && value["node"].is_string() => Ok(value),
+        Ok(value) if status.is_success() && value["node"].is_string() => Ok(Some(value)),
+        Ok(value) if lacks_right(status) && value["error"].is_string() => Ok(None),
         // a node that starts says why
         Ok(value) if value["error"].is_string() => {
             Err(Error::unavailable(format!("/cluster of {address}: {status} {value}")))
@@ -82,6 +98,10 @@ async fn cluster(client: &mut Client) -> Result<Value> {
             Err(hint(ErrorKind::Unavailable, &text))
         }
     }
+}
+
+fn lacks_right(status: StatusCode) -> bool {
+    status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN
 }
 
 fn shards(entity_type: &str, value: &Value) -> Result<()> {
@@ -132,7 +152,8 @@ mod tests {
         let listening = format!("127.0.0.1:{port}");
         let url = "http://127.0.0.1:8501/";
         for address in [url, "nohost", ":80", "host:0", "127.0.0.1:1", &listening] {
-            let error = status(address).await.expect_err(address).to_string();
+            let error =
+                status(address, &AccessArguments::default()).await.expect_err(address).to_string();
             assert!(error.contains(EXPECTED) && error.contains(address), "{address}: {error}");
         }
         for address in ["[::1]:8080", "node-1.example:80"] {

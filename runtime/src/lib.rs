@@ -12,6 +12,7 @@
 //! - [`admin`]: the operator's HTTP interface.
 
 pub mod admin;
+mod certificates;
 pub mod failure_detector;
 pub mod gate;
 pub mod identity;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use antiphon::Journal;
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_node::cert;
+use antiphon_node::cert::{self, CertNode};
 use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::antiphon_binary;
 use parking_lot::Mutex;
@@ -102,7 +102,9 @@ impl Nodes {
         }
         let (host, journal) = (number + 1, self.journal_text(place));
         let certs = self.folder.join("certs");
-        let tls = cert::table(&certs, "antiphon", 30, PLACES[place], name).expect("a certificate");
+        let (place_name, name_of_it) = (PLACES[place].to_owned(), name.to_owned());
+        let node = CertNode { place: place_name, name: name_of_it, hosts: Vec::new() };
+        let tls = cert::table(&certs, "antiphon", 30, node).expect("a certificate");
         format!(
             "journal = {journal}\nbind = '127.0.1.{host}:{port}'\nadvertised_host = '127.0.2.{host}'\n\
              http_bind = '127.0.1.{host}:0'\nlog = 'info'\n\n{peers}[node]\nname = {name:?}\n\

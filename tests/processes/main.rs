@@ -2,6 +2,7 @@
 //!
 //! `KILL_ROUNDS=n` sets the number of kill -9 rounds (10 in `make check`).
 
+mod access;
 mod command;
 mod database;
 mod files;

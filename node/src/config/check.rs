@@ -38,6 +38,8 @@ impl Config {
     pub fn check_files(&self) -> Result<()> {
         self.validate()?;
         check_listen("http_bind", self.http_bind)?;
+        self.http.check_protection(self.http_bind)?;
+        self.http.check_files()?;
         self.embedded(self.http_bind.to_string())?.validate()
     }
 

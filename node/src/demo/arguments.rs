@@ -6,6 +6,8 @@ use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 use clap::Args;
 
+use crate::client::AccessArguments;
+
 /// The arguments of the demo.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArguments {
@@ -50,6 +52,9 @@ pub struct DemoArguments {
     /// Bids a second; by default 1000, and 100 to attached places.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) pace: Option<u32>,
+    /// The access to attached places.
+    #[command(flatten)]
+    pub(super) access: AccessArguments,
 }
 
 /// Checks the arguments of a demo that starts its nodes itself.
@@ -73,6 +78,11 @@ pub(super) fn check(arguments: &DemoArguments, stores: &Registry) -> Result<()> 
     }
     if arguments.bids == Some(0) {
         return Err(Error::rejected("`--bids`: expected at least 1, actual 0"));
+    }
+    if arguments.access != AccessArguments::default() {
+        return Err(Error::rejected(
+            "`--ca-file`, `--token-file`, `--cert-file`: expected with `--attach` only",
+        ));
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(super) async fn run(arguments: &DemoArguments, stores: &Registry) -> Result<bool> {
     let cannot = |error: std::io::Error| Error::bug(format!("signals cannot be received: {error}"));
     let mut over = signal(SignalKind::user_defined1()).map_err(cannot)?;
-    let places = Places::attach(&arguments.attach, stores)?;
+    let places = Places::attach(&arguments.attach, arguments.access.read()?, stores)?;
     verify::wait_ready(&places, LIMIT).await?;
 
     let settings = Bids {

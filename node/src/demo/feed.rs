@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::figures::Figures;
 use super::places::Places;
-use crate::client::Client;
+use crate::client::{Access, Client};
 use crate::output::{self, say};
 
 /// Connections of each replica.
@@ -36,6 +36,7 @@ struct Shared {
     /// The numbers of the bids that were begun and are not answered.
     under_way: Mutex<BTreeSet<u64>>,
     refused: AtomicUsize,
+    access: Access,
 }
 
 impl Shared {
@@ -76,7 +77,8 @@ pub(super) struct Stage {
 impl Feed {
     /// Sends `pace` bids a second, or fewer if the places do not take them.
     pub(super) fn start(places: &Places, bids: Arc<Vec<RecordedBid>>, pace: u32) -> Self {
-        let shared = Arc::new(Shared::default());
+        let access = places.access.clone();
+        let shared = Arc::new(Shared { access, ..Shared::default() });
         let feed = Self { shared: shared.clone(), total: bids.len(), tasks: Vec::new() };
         feed.replace(places);
         let replica_count = places.journals.len();
@@ -203,7 +205,9 @@ impl Sender {
                 let nodes = self.shared.nodes.read();
                 let of_replica = &nodes[&self.replica];
                 let address = of_replica[self.turn % of_replica.len()].clone();
-                Client::new(address).with_timeout(Duration::from_secs(6))
+                Client::new(address)
+                    .with_timeout(Duration::from_secs(6))
+                    .with_access(self.shared.access.clone())
             });
             match client.post(&path, &headers, &body).await {
                 Ok((status, answer)) if status.is_success() => {

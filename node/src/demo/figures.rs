@@ -7,7 +7,6 @@ use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 
 use super::places::{PlaceNode, Places};
-use crate::client::Client;
 
 /// Time without an event from a journal after which a fault counts as over, and the longest wait
 /// for it.
@@ -24,9 +23,9 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    async fn of(node: &PlaceNode) -> Result<Self> {
+    async fn of(places: &Places, node: &PlaceNode) -> Result<Self> {
         let mut figures = Self::default();
-        let (status, body) = Client::new(node.http.clone()).get("/metrics", &[]).await?;
+        let (status, body) = places.client(node).get("/metrics", &[]).await?;
         if !status.is_success() {
             return Err(Error::unavailable(format!("{}: /metrics: {status}", node.name)));
         }
@@ -100,7 +99,7 @@ impl Watch {
     /// lower counters than before is a new process; the last values of the old process are kept.
     pub(super) async fn look(&mut self, places: &Places) -> Result<Figures> {
         for node in places.nodes.iter().filter(|node| node.is_running) {
-            self.note(&node.name, Figures::of(node).await?);
+            self.note(&node.name, Figures::of(places, node).await?);
         }
         Ok(self.sum())
     }

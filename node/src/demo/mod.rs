@@ -165,7 +165,7 @@ async fn keep(cluster: &LocalCluster) -> Result<()> {
     let (first, last) = (&cluster.nodes()[0], &cluster.nodes()[cluster.nodes().len() - 1]);
     say!("\n  curl http://{}/entities/auction/a-1", first.http)?;
     say!(
-        "  curl -d '{{\"add\": 1}}' -H 'antiphon-replica: {}' http://{}/entities/counter/c-1",
+        "  curl --json '{{\"add\": 1}}' -H 'antiphon-replica: {}' http://{}/entities/counter/c-1",
         last.replica,
         first.http
     )?;

@@ -4,6 +4,7 @@ use antiphon::Journal;
 use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 
+use crate::client::{Access, Client};
 use crate::cluster::LocalCluster;
 use crate::config::ConfigFile;
 
@@ -22,6 +23,8 @@ pub(super) struct Places {
     pub(super) nodes: Vec<PlaceNode>,
     /// By replica.
     pub(super) journals: Vec<(String, Journal)>,
+    /// The token and the certificates for the nodes.
+    pub(super) access: Access,
 }
 
 impl Places {
@@ -38,7 +41,8 @@ impl Places {
         });
         let journals =
             replicas.iter().map(|replica| Ok((replica.clone(), cluster.journal(replica)?)));
-        Ok(Self { nodes: nodes.collect(), journals: journals.collect::<Result<_>>()? })
+        let journals = journals.collect::<Result<_>>()?;
+        Ok(Self { nodes: nodes.collect(), journals, access: Access::default() })
     }
 
     /// The places of a running cluster: for each place the configuration of its nodes, and their
@@ -46,7 +50,7 @@ impl Places {
     ///
     /// # Errors
     /// `Rejected`, naming the argument or the configuration.
-    pub(super) fn attach(places: &[String], stores: &Registry) -> Result<Self> {
+    pub(super) fn attach(places: &[String], access: Access, stores: &Registry) -> Result<Self> {
         let (mut nodes, mut journals) = (Vec::new(), Vec::new());
         for place in places {
             let Some((file, addresses)) = place.split_once('=').filter(|(_, all)| !all.is_empty())
@@ -67,7 +71,12 @@ impl Places {
             }
             journals.push((replica, config.own_journal()?));
         }
-        Ok(Self { nodes, journals })
+        Ok(Self { nodes, journals, access })
+    }
+
+    /// A client of a node.
+    pub(super) fn client(&self, node: &PlaceNode) -> Client {
+        Client::new(node.http.clone()).with_access(self.access.clone())
     }
 
     /// The names of the places.
@@ -86,7 +95,7 @@ mod tests {
         std::fs::write(file.path(), "journal = 'a.db'\n[node]\nplace = 'DC-X'").unwrap();
         let argument = format!("{}=x1:8080,x2:8080", file.path().display());
 
-        let places = Places::attach(&[argument], &antiphon::stores()).unwrap();
+        let places = Places::attach(&[argument], Access::default(), &antiphon::stores()).unwrap();
 
         let nodes: Vec<(&str, &str)> =
             places.nodes.iter().map(|node| (&*node.replica, &*node.http)).collect();
@@ -97,9 +106,10 @@ mod tests {
     #[test]
     fn a_place_without_addresses_is_refused_with_what_was_expected() {
         for argument in ["a.toml", "a.toml="] {
-            let message = Places::attach(&[argument.to_owned()], &antiphon::stores())
-                .unwrap_err()
-                .to_string();
+            let message =
+                Places::attach(&[argument.to_owned()], Access::default(), &antiphon::stores())
+                    .unwrap_err()
+                    .to_string();
             assert!(message.contains("FILE=HOST:PORT") && message.contains(argument), "{message}");
         }
     }

@@ -40,7 +40,7 @@ pub(super) struct Converged {
 pub(super) async fn wait_ready(places: &Places, limit: Duration) -> Result<()> {
     let until = SystemClock.now() + limit;
     for node in &places.nodes {
-        let mut client = Client::new(node.http.clone());
+        let mut client = places.client(node);
         loop {
             let answer = client.get("/health/ready", &[]).await;
             if answer.as_ref().is_ok_and(|(status, _)| status.is_success())
@@ -98,7 +98,7 @@ fn clients(places: &Places) -> Result<Vec<(String, Client)>> {
     let client = |replica: &String| {
         let node = places.nodes.iter().find(|node| node.replica == *replica && node.is_running);
         let node = node.ok_or_else(|| Error::bug("a place without a node"))?;
-        Ok((replica.clone(), Client::new(node.http.clone())))
+        Ok((replica.clone(), places.client(node)))
     };
     places.replicas().map(client).collect()
 }

@@ -22,9 +22,11 @@ impl Asked for Unasked {
     }
 }
 
+const JSON: &str = "content-type: application/json\r\n";
+
 /// Posts a body. Returns the status line and the JSON of the answer.
 async fn post(path: &str, body: &[u8]) -> (String, Value) {
-    post_with(path, "", body).await
+    post_with(path, JSON, body).await
 }
 
 /// The same with further header lines.
@@ -61,10 +63,32 @@ async fn a_body_with_a_key_twice_is_refused() {
 #[tokio::test]
 async fn a_command_of_a_web_page_is_refused() {
     for origin in ["https://evil.example", "http://x", "null"] {
-        let headers = format!("origin: {origin}\r\ncontent-type: text/plain\r\n");
+        let headers = format!("origin: {origin}\r\n{JSON}");
         let (status, body) = post_with("/entities/counter/x", &headers, b"{\"add\":1}").await;
         assert!(status.contains(" 403 "), "{origin}: {status}");
         assert!(body["error"].as_str().is_some_and(|error| error.contains("origin")), "{body}");
+    }
+}
+
+/// A page sends these types without asking the node first.
+#[tokio::test]
+async fn a_command_that_is_not_said_to_be_json_is_refused() {
+    for types in [
+        "",
+        "content-type: text/plain\r\n",
+        "content-type: text/plain;charset=UTF-8\r\n",
+        "content-type: application/x-www-form-urlencoded\r\n",
+        "content-type: multipart/form-data; boundary=application/json\r\n",
+        "content-type: application/json\r\ncontent-type: text/plain\r\n",
+        "content-type: application/jsonp\r\n",
+    ] {
+        let (status, body) = post_with("/entities/counter/x", types, b"{\"add\":1}").await;
+        assert!(status.contains(" 415 "), "{types}: {status}");
+        assert!(body["expected"].as_str().is_some_and(|text| text.contains("application/json")));
+    }
+    for types in [JSON, "content-type: Application/JSON; charset=utf-8\r\n"] {
+        let (status, _) = post_with("/entities/counter/x", types, b"no JSON").await;
+        assert!(status.contains(" 400 "), "{types}: {status}");
     }
 }
 

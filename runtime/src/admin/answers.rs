@@ -8,68 +8,63 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use hyper::body::{Frame, SizeHint};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::HttpSettings;
-
-/// Most bytes of a body that are read for a request that is refused without a look at its body. The
-/// client can send all of it before it reads the answer, and use the connection again.
-const IGNORED_BODY_BYTES_MAX: usize = 64 * 1024;
-
-pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
-    let body = format!("{body:#}\n");
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
+use super::check::{ShowsDetails, guarded};
+use super::guard::Guard;
+use super::reply::{and_close, answer, without_body};
 
 /// The routes of a node that starts. It has no entity yet, so no command takes effect.
-pub(super) fn starting(reasons: watch::Receiver<String>, settings: &Arc<HttpSettings>) -> Router {
+pub(super) fn starting(reasons: watch::Receiver<String>, guard: &Arc<Guard>) -> Router {
     let live = json!({ "live": true });
     let routes = Router::new()
         .route("/health/live", get(async move || answer(StatusCode::OK, &live)))
         .fallback(async move |request: Request| {
-            let reason = format!("the node is starting: {}", *reasons.borrow());
-            let body = json!({
-                "ready": false,
-                "reasons": [&reason],
-                "error": &reason,
-                "without_effect": true,
-            });
+            let details = request.extensions().get::<ShowsDetails>().is_some_and(|shows| shows.0);
+            let body = if details {
+                let reason = format!("the node is starting: {}", *reasons.borrow());
+                json!({
+                    "ready": false,
+                    "reasons": [&reason],
+                    "error": &reason,
+                    "without_effect": true,
+                })
+            } else {
+                json!({ "ready": false, "error": "the node is starting", "without_effect": true })
+            };
             without_body(request, answer(StatusCode::SERVICE_UNAVAILABLE, &body)).await
         });
-    limited(routes, settings)
+    limited(routes, guard)
 }
 
 /// The routes, and answers for other paths and other methods.
-pub(super) fn with_fallbacks(routes: Router, settings: &Arc<HttpSettings>) -> Router {
+pub(super) fn with_fallbacks(routes: Router, guard: &Arc<Guard>) -> Router {
     let routes = routes
         .method_not_allowed_fallback(not_allowed)
         .fallback(async |request: Request| without_body(request, not_found()).await);
-    limited(routes, settings)
+    limited(routes, guard)
 }
 
 /// The routes within the limits of the settings, for clients that address this node.
-fn limited(routes: Router, settings: &Arc<HttpSettings>) -> Router {
+fn limited(routes: Router, guard: &Arc<Guard>) -> Router {
     routes
-        .layer(DefaultBodyLimit::max(settings.body_bytes_max))
-        .layer(from_fn_with_state(settings.clone(), for_this_node))
-        .layer(from_fn_with_state(settings.clone(), within_time))
+        .layer(DefaultBodyLimit::max(guard.settings.body_bytes_max))
+        .layer(from_fn_with_state(guard.clone(), for_this_node))
+        .layer(from_fn_with_state(guard.clone(), guarded))
+        .layer(from_fn_with_state(guard.clone(), within_time))
 }
 
 /// Refuses a request that a client addresses to another name.
-async fn for_this_node(
-    State(settings): State<Arc<HttpSettings>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn for_this_node(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let of_uri = request.uri().host();
     let mut of_header = request.headers().get_all(header::HOST).iter();
     let first = of_header.next();
@@ -77,9 +72,10 @@ async fn for_this_node(
     let host = of_uri.or(text).unwrap_or_default();
     let is_unreadable =
         of_header.next().is_some() || first.is_some_and(|host| host.to_str().is_err());
-    if settings.is_ours(host) && !is_unreadable {
+    if guard.settings.is_ours(host) && !is_unreadable {
         return next.run(request).await;
     }
+    guard.counts.host.add();
     let host = antiphon_base::text::foreign(host);
     let error = format!(
         "the host \"{host}\" is none of this node: address it by its IP address, `localhost` or `advertised_host`, or add the name to `http.hosts`"
@@ -88,29 +84,10 @@ async fn for_this_node(
     without_body(request, answer).await
 }
 
-/// Answers a request whose body nobody wants: the body is read first, or else the connection is
-/// closed.
-async fn without_body(request: Request, answer: Response) -> Response {
-    match to_bytes(request.into_body(), IGNORED_BODY_BYTES_MAX).await {
-        Ok(_) => answer,
-        Err(_) => and_close(answer),
-    }
-}
-
-/// Says that the connection is closed after the answer.
-fn and_close(mut answer: Response) -> Response {
-    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    answer
-}
-
 /// Gives the body of a request a time limit, and says when a connection is closed because the body
 /// was not read. The handler itself has no limit here: it may wait for a command that takes effect.
-async fn within_time(
-    State(settings): State<Arc<HttpSettings>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let limit = settings.request_timeout;
+async fn within_time(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let limit = guard.settings.request_timeout;
     let is_late = Arc::new(AtomicBool::new(false));
     let deadline = Box::pin(tokio::time::sleep(limit));
     let timely = |body| Body::new(TimelyBody { body, deadline, limit, is_late: is_late.clone() });
@@ -171,6 +148,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
+    use serde_json::Value;
+
+    use super::super::HttpSettings;
+    use super::super::reply::IGNORED_BODY_BYTES_MAX;
     use super::*;
 
     /// Asks the routes over HTTP. Returns the head of the answer and its body.

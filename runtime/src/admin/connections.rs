@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,13 +17,16 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{sleep, timeout};
 
-use super::HttpSettings;
+use super::guard::Guard;
+use super::peer::Peer;
+use super::timely::TimelyStream;
+use super::tls::{self, Refused};
 
 /// Wait after a failed accept: the process has no descriptor left, and others end meanwhile.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -32,9 +36,10 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) async fn accept(
     listener: TcpListener,
     routes: Router,
-    settings: Arc<HttpSettings>,
+    guard: Arc<Guard>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let connections_max = guard.settings.connections_max;
     let mut connections = JoinSet::new();
     let open = Open::default();
     loop {
@@ -45,16 +50,20 @@ pub(super) async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, from)) => match open.admit(settings.connections_max) {
+            Ok((stream, from)) => match open.admit(connections_max) {
                 Some(admitted) => {
-                    let (routes, settings) = (routes.clone(), settings.clone());
-                    connections.spawn(serve(stream, routes, settings, admitted, stopped.clone()));
+                    let ends = Ends { closed: admitted.closed.clone(), stopped: stopped.clone() };
+                    let client = Client { routes: routes.clone(), guard: guard.clone(), admitted };
+                    connections.spawn(client.connected(stream, from, ends));
                 }
-                None => tracing::warn!(
-                    %from,
-                    connections_max = settings.connections_max,
-                    "an HTTP connection is closed: all connections have a request under way"
-                ),
+                None => {
+                    guard.counts.full.add();
+                    tracing::warn!(
+                        %from,
+                        connections_max,
+                        "an HTTP connection is closed: all connections have a request under way"
+                    );
+                }
             },
             Err(error) => {
                 tracing::warn!(%error, "an HTTP connection cannot be accepted");
@@ -187,10 +196,12 @@ impl HttpBody for Carried {
 /// Passes a request to the routes, with the book kept.
 async fn answered(
     routes: TowerToHyperService<Router>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     under_way: UnderWay,
+    peer: Peer,
 ) -> Result<Response<Body>, Infallible> {
     let under_way = Arc::new(under_way);
+    request.extensions_mut().insert(peer);
     if request.body().is_end_stream() && !under_way.begins() {
         let mut closed = Response::new(Body::empty());
         *closed.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -203,102 +214,92 @@ async fn answered(
     Ok(answer.map(|body| carried(body, false)))
 }
 
-async fn serve(
-    stream: TcpStream,
-    routes: Router,
-    settings: Arc<HttpSettings>,
-    admitted: Admitted,
-    mut stopped: watch::Receiver<bool>,
-) {
-    // answers are small and complete: waiting for more bytes would only delay them
-    let _ = stream.set_nodelay(true);
-    let (open, number) = (admitted.open.clone(), admitted.number.clone());
-    let routes = TowerToHyperService::new(routes);
-    let service = hyper::service::service_fn(move |request| {
-        let under_way = UnderWay { open: open.clone(), number: number.clone() };
-        answered(routes.clone(), request, under_way)
-    });
-    let stream = TimelyStream { stream, limit: settings.request_timeout, late: None };
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.request_timeout)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let mut closed = admitted.closed.clone();
-    let stop = async {
+/// The two ways in which a connection is ended by this node.
+struct Ends {
+    closed: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Ends {
+    /// Waits for an end. Returns whether it is at once, or after the request under way.
+    async fn come(&mut self) -> bool {
         tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => false,
-            _ = closed.wait_for(|closed| *closed) => true,
+            _ = self.stopped.wait_for(|stop| *stop) => false,
+            _ = self.closed.wait_for(|closed| *closed) => true,
         }
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        is_at_once = stop => {
-            if is_at_once {
-                return;
+    }
+}
+
+/// The parts of a server that one connection needs.
+struct Client {
+    routes: Router,
+    guard: Arc<Guard>,
+    admitted: Admitted,
+}
+
+impl Client {
+    /// Encrypts the connection, if the node has a certificate, and serves its requests.
+    async fn connected(self, stream: TcpStream, address: SocketAddr, mut ends: Ends) {
+        // answers are small and complete: waiting for more bytes would only delay them
+        let _ = stream.set_nodelay(true);
+        let Some(files) = &self.guard.tls else {
+            let peer = Peer { address, names: Arc::default() };
+            return self.serve(stream, peer, ends).await;
+        };
+        let limit = self.guard.settings.request_timeout;
+        let secured = tokio::select! {
+            secured = timeout(limit, Box::pin(tls::secure(stream, files.current()))) => secured,
+            _ = ends.come() => return,
+        };
+        match secured {
+            Ok(Ok((stream, names))) => {
+                let peer = Peer { address, names: names.into() };
+                Box::pin(self.serve(stream, peer, ends)).await;
             }
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Ok(Err(Refused::Plain)) => {
+                self.guard.counts.plain.add();
+                tracing::warn!(from = %address, "a client speaks plain HTTP to the port of HTTPS");
+            }
+            Ok(Err(Refused::Tls(error))) => {
+                self.guard.counts.tls.add();
+                tracing::warn!(from = %address, %error, "an HTTPS connection is refused");
+            }
+            // as a client that sends no request
+            Err(_) => {}
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection ended");
     }
-}
 
-/// A connection whose client must take the bytes that are written.
-struct TimelyStream {
-    stream: TcpStream,
-    limit: Duration,
-    /// Runs while the client takes nothing.
-    late: Option<Pin<Box<Sleep>>>,
-}
-
-impl AsyncRead for TimelyStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl TimelyStream {
-    fn timely<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.late = None;
-            return written;
+    /// Serves the requests of a connection, to its end.
+    async fn serve<S>(self, stream: S, peer: Peer, mut ends: Ends)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { routes, guard, admitted } = self;
+        let limit = guard.settings.request_timeout;
+        let (open, number) = (admitted.open.clone(), admitted.number.clone());
+        let routes = TowerToHyperService::new(routes);
+        let service = hyper::service::service_fn(move |request| {
+            let under_way = UnderWay { open: open.clone(), number: number.clone() };
+            answered(routes.clone(), request, under_way, peer.clone())
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limit)
+            .serve_connection(TokioIo::new(TimelyStream::new(stream, limit)), service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            is_at_once = ends.come() => {
+                if is_at_once {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection ended");
         }
-        let limit = self.limit;
-        let late = self.late.get_or_insert_with(|| Box::pin(sleep(limit)));
-        std::task::ready!(late.as_mut().poll(context));
-        let why = format!("the client took no byte of its answer for {limit:?}");
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
-    }
-}
-
-impl AsyncWrite for TimelyStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.timely(context, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.timely(context, flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -307,12 +308,13 @@ mod tests {
     use antiphon_base::task;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use super::super::HttpSettings;
     use super::*;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
     /// An address with a server behind it.
-    async fn serving(settings: HttpSettings) -> (std::net::SocketAddr, watch::Sender<bool>) {
+    async fn serving(settings: HttpSettings) -> (SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -320,7 +322,8 @@ mod tests {
             .route("/", axum::routing::get(async || "hello"))
             .route("/echo", axum::routing::post(async |body: String| body))
             .route("/waits", axum::routing::get(std::future::pending::<&str>));
-        task::spawn("a server", accept(listener, routes, Arc::new(settings), stopped));
+        let guard = Guard::open(settings, address).unwrap();
+        task::spawn("a server", accept(listener, routes, guard, stopped));
         (address, stop)
     }
 
@@ -348,7 +351,7 @@ mod tests {
             let mut answer = Vec::new();
             let read = client.read_to_end(&mut answer);
             // an answer comes first, where the request was complete
-            let _ = tokio::time::timeout(2 * limit, read).await.expect("it is closed");
+            let _ = timeout(2 * limit, read).await.expect("it is closed");
             assert_eq!(answer.ends_with(b"hello"), said.ends_with(b"\r\n\r\n"));
         }
     }

@@ -1,7 +1,9 @@
-//! The protection of links, for an operator: warnings and metrics.
+//! The protection of links and of the HTTP interface, for an operator: warnings and metrics.
 
 use std::time::Duration;
 
+use super::access::EntityAccess;
+use super::settings::HttpSettings;
 use crate::metrics::Metrics;
 use crate::transport::Protection;
 
@@ -15,19 +17,49 @@ pub(super) fn warning(protection: Protection, now: Duration) -> Option<String> {
         Protection::None => Some(
             "`links.insecure` is set: whoever reaches `bind`, or the network between nodes, owns this node".to_owned(),
         ),
-        Protection::Certificates { expires } => match expires.checked_sub(now) {
-            Some(left) if left > WARN_BEFORE => None,
-            Some(left) => {
-                let days = left.as_secs() / (24 * 3600);
-                Some(format!(
-                    "the certificate of this node (`links.tls.cert_file`) expires in {days} days: replace the file, which is read again"
-                ))
-            }
-            None => Some(
-                "the certificate of this node (`links.tls.cert_file`) has expired: new links fail; replace the file, which is read again".to_owned(),
-            ),
-        },
+        Protection::Certificates { expires } => expiry("links.tls.cert_file", expires, now),
     }
+}
+
+/// The warning about the end of a certificate in the file of a setting, if that is near. All times
+/// are since 1970.
+pub(super) fn expiry(setting: &str, expires: Duration, now: Duration) -> Option<String> {
+    match expires.checked_sub(now) {
+        Some(left) if left > WARN_BEFORE => None,
+        Some(left) => {
+            let days = left.as_secs() / (24 * 3600);
+            Some(format!(
+                "the certificate of this node (`{setting}`) expires in {days} days: replace the file, which is read again"
+            ))
+        }
+        None => Some(format!(
+            "the certificate of this node (`{setting}`) has expired: new connections fail; replace the file, which is read again"
+        )),
+    }
+}
+
+/// The warnings about an HTTP interface that others reach, and whose settings let strangers in.
+pub(super) fn openness(settings: &HttpSettings, is_exposed: bool) -> Vec<String> {
+    if !is_exposed {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    let has_register = settings.tokens_file.is_some();
+    if !settings.is_protected() {
+        let what = match (settings.tls.is_some(), has_register) {
+            (_, false) => "whoever reaches `http_bind` may do everything",
+            (false, true) => "whoever sees its packets has the tokens",
+            (true, true) => "nothing is missing",
+        };
+        warnings.push(format!("`http.insecure` is set: {what}"));
+    }
+    if has_register && settings.entity_access() == EntityAccess::Open {
+        warnings.push(
+            "`http.entities` is \"open\": whoever reaches `http_bind` reads and writes all entities"
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 /// Sets the metrics of links.
@@ -42,6 +74,7 @@ pub(super) fn measure(metrics: &Metrics, protection: Protection) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tls::HttpTls;
     use super::*;
 
     #[test]
@@ -63,5 +96,33 @@ mod tests {
         assert!(metrics.text().contains("antiphon_links_insecure 0"));
         measure(&metrics, Protection::None);
         assert!(metrics.text().contains("antiphon_links_insecure 1"));
+    }
+
+    #[test]
+    fn an_open_interface_is_warned_of_where_others_reach_it_only() {
+        let files = HttpTls { cert_file: "a.pem".into(), key_file: "a.key".into(), ca_file: None };
+        let with = |tls: bool, tokens: bool, entities| HttpSettings {
+            tls: tls.then(|| files.clone()),
+            tokens_file: tokens.then(|| "tokens.toml".into()),
+            insecure: true,
+            entities,
+            ..HttpSettings::default()
+        };
+        for (settings, expected) in [
+            (with(true, true, None), vec![]),
+            (with(true, false, None), vec!["everything"]),
+            (with(false, true, None), vec!["tokens"]),
+            (with(false, false, None), vec!["everything"]),
+            (with(true, true, Some(EntityAccess::Off)), vec![]),
+            (with(true, true, Some(EntityAccess::Open)), vec!["`http.entities`"]),
+            (with(false, true, Some(EntityAccess::Open)), vec!["tokens", "`http.entities`"]),
+        ] {
+            let warnings = openness(&settings, true);
+            assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+            for (warning, part) in warnings.iter().zip(expected) {
+                assert!(warning.contains(part), "{warning}");
+            }
+            assert!(openness(&settings, false).is_empty());
+        }
     }
 }

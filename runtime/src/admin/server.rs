@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use antiphon_base::task;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -15,11 +15,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::answers::{answer, starting, with_fallbacks};
+use super::answers::{starting, with_fallbacks};
+use super::check::ShowsDetails;
 use super::connections::accept;
+use super::guard::Guard;
+use super::reply::answer;
 use super::{HttpSettings, protection};
+use crate::certificates::now;
 use crate::node::{Liveness, PlaceReach, PlaceState};
 use crate::{Error, MemberState, Node, Result, cannot_listen};
+
+/// Longest time that a stop waits for the audit log.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// A part of `/cluster`, and of the readiness.
 pub trait ClusterSection: Send + Sync + 'static {
@@ -48,6 +55,7 @@ pub trait ClusterSection: Send + Sync + 'static {
 struct Shared {
     node: Node,
     sections: Arc<Vec<Arc<dyn ClusterSection>>>,
+    guard: Arc<Guard>,
 }
 
 /// The port of the HTTP interface. While the node starts, the health checks answer with the reason
@@ -57,7 +65,7 @@ pub struct AdminListener {
     address: SocketAddr,
     reason: watch::Sender<String>,
     starting: AdminServer,
-    settings: Arc<HttpSettings>,
+    guard: Arc<Guard>,
 }
 
 impl AdminListener {
@@ -77,17 +85,18 @@ pub struct AdminServer {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    guard: Arc<Guard>,
 }
 
 impl AdminServer {
-    /// Takes the port, so that its address is known before the node starts.
+    /// Takes the port, so that its address is known before the node starts. Reads the files that
+    /// the settings name. Inside a tokio runtime.
     ///
     /// # Errors
-    /// `Rejected`, naming a setting that is wrong, or `http_bind` when the address cannot be
-    /// listened on.
+    /// `Rejected`, naming a setting or a file that is wrong, or `http_bind` when the address cannot
+    /// be listened on, or when others reach it and the settings have no certificates and tokens.
     pub fn bind(address: SocketAddr, settings: HttpSettings) -> Result<AdminListener> {
-        settings.validate()?;
-        let settings = Arc::new(settings);
+        let guard = Guard::open(settings, address)?;
         let cannot = |error: std::io::Error| cannot_listen("http_bind", address, &error);
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
@@ -95,10 +104,10 @@ impl AdminServer {
         // until the start reports a reason of its own
         let (reason, reasons) =
             watch::channel("opening the journal, and joining the other nodes".to_owned());
-        let routes = starting(reasons, &settings);
+        let routes = starting(reasons, &guard);
         let starting = listener.try_clone().and_then(TcpListener::from_std).map_err(cannot)?;
-        let starting = Self::serve(starting, address, routes, settings.clone());
-        Ok(AdminListener { listener, address, reason, starting, settings })
+        let starting = Self::serve(starting, address, routes, guard.clone());
+        Ok(AdminListener { listener, address, reason, starting, guard })
     }
 
     /// Serves the routes of this module and `extra`.
@@ -113,8 +122,8 @@ impl AdminServer {
         sections: Vec<Arc<dyn ClusterSection>>,
         extra: Router,
     ) -> Result<Self> {
-        let AdminListener { listener, address, starting, settings, .. } = listener;
-        let shared = Shared { node, sections: Arc::new(sections) };
+        let AdminListener { listener, address, starting, guard, .. } = listener;
+        let shared = Shared { node, sections: Arc::new(sections), guard: guard.clone() };
         let routes = Router::new()
             .route("/health/live", get(live))
             .route("/health/ready", get(ready))
@@ -122,23 +131,23 @@ impl AdminServer {
             .route("/cluster", get(cluster))
             .with_state(shared)
             .merge(extra);
-        let routes = with_fallbacks(routes, &settings);
+        let routes = with_fallbacks(routes, &guard);
         // a client that still talks to the server of the start is not waited for any longer
         let _ = tokio::time::timeout(Duration::from_secs(1), starting.stop()).await;
         let listener = TcpListener::from_std(listener)
             .map_err(|error| Error::bug("a listener cannot be used").with_source(error))?;
-        Ok(Self::serve(listener, address, routes, settings))
+        Ok(Self::serve(listener, address, routes, guard))
     }
 
     fn serve(
         listener: TcpListener,
         address: SocketAddr,
         routes: Router,
-        settings: Arc<HttpSettings>,
+        guard: Arc<Guard>,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = task::spawn("http", accept(listener, routes, settings, stopped));
-        Self { address, stop, task }
+        let task = task::spawn("http", accept(listener, routes, guard.clone(), stopped));
+        Self { address, stop, task, guard }
     }
 
     /// The address that it listens on.
@@ -146,26 +155,38 @@ impl AdminServer {
         self.address
     }
 
-    /// Takes no new requests, and waits for the requests under way.
+    /// Takes no new requests, and waits for the requests under way, and up to a second for their
+    /// lines in the audit log.
     ///
     /// Cancellation: the server ends by itself when the requests under way have ended.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = self.task.await;
+        self.guard.flush(FLUSH_LIMIT).await;
     }
 }
 
-async fn live(State(shared): State<Shared>) -> Response {
+async fn live(
+    State(shared): State<Shared>,
+    Extension(ShowsDetails(details)): Extension<ShowsDetails>,
+) -> Response {
     let liveness = shared.node.liveness().borrow().clone();
     match liveness {
         Liveness::Fenced(reason) => {
-            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "live": false, "reason": &*reason }))
+            let mut body = json!({ "live": false });
+            if details {
+                body["reason"] = (&*reason).into();
+            }
+            answer(StatusCode::SERVICE_UNAVAILABLE, &body)
         }
         Liveness::Live | Liveness::Suspended => answer(StatusCode::OK, &json!({ "live": true })),
     }
 }
 
-async fn ready(State(shared): State<Shared>) -> Response {
+async fn ready(
+    State(shared): State<Shared>,
+    Extension(ShowsDetails(details)): Extension<ShowsDetails>,
+) -> Response {
     let mut reasons = Vec::new();
     if shared.node.is_leaving() {
         reasons.push("leaving: the node goes down; send to another one".to_owned());
@@ -180,6 +201,7 @@ async fn ready(State(shared): State<Shared>) -> Response {
     }
     reasons.extend(shared.sections.iter().filter_map(|section| section.ready().err()));
     let mut warnings = warnings(&shared.node);
+    warnings.extend(shared.guard.warnings(now()));
     warnings.extend(shared.sections.iter().flat_map(|section| section.warnings()));
     let (status, is_ready) = match reasons.is_empty() {
         true => (StatusCode::OK, true),
@@ -187,7 +209,7 @@ async fn ready(State(shared): State<Shared>) -> Response {
     };
     let mut body = json!({ "ready": is_ready });
     for (key, lines) in [("reasons", reasons), ("warnings", warnings)] {
-        if !lines.is_empty() {
+        if details && !lines.is_empty() {
             body[key] = lines.into();
         }
     }
@@ -251,6 +273,7 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     let node = &shared.node;
     protection::measure(node.metrics(), node.gate().protection());
+    shared.guard.measure(node.metrics());
     (kind, node.metrics().text()).into_response()
 }
 

@@ -1,13 +1,19 @@
-//! The limits of the HTTP interface.
+//! The settings of the HTTP interface: its limits, and who may use it.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use antiphon_base::bounds::{self, HOUR};
 use serde::{Deserialize, Serialize};
 
+use super::access::{EntityAccess, Register};
+use super::audit::AuditSettings;
+use super::tls::{HttpTls, ServerTls};
+use crate::certificates::now;
 use crate::{Error, Result};
 
-/// The limits of the HTTP interface. Plain values.
+/// The settings of the HTTP interface. Plain values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpSettings {
@@ -29,6 +35,27 @@ pub struct HttpSettings {
     /// own the address of this node, and would read and write here in the browsers of its readers;
     /// requests to such names are answered with 421. Default: none.
     pub hosts: Vec<String>,
+    /// The certificates of HTTPS. Default: none, for plain HTTP, which a node takes on a loopback
+    /// address only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<HttpTls>,
+    /// The file with the hashes of tokens, and the rights of each client; `antiphon token` writes
+    /// it. With it, each request but those for the health needs a token or a client certificate.
+    /// Default: none, which a node takes on a loopback address only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_file: Option<PathBuf>,
+    /// Interval at which changed certificates and tokens are noticed. Default: 10 s.
+    #[serde(with = "antiphon_base::time::text")]
+    pub reload_interval: Duration,
+    /// Lets a node listen on any address without certificates or without tokens: whoever reaches
+    /// the address may do everything. Default: `false`.
+    pub insecure: bool,
+    /// The access to entities. Default: `token` with a tokens file, else `open`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entities: Option<EntityAccess>,
+    /// The audit log. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditSettings>,
 }
 
 impl Default for HttpSettings {
@@ -38,6 +65,12 @@ impl Default for HttpSettings {
             request_timeout: Duration::from_secs(75),
             body_bytes_max: 2 << 20,
             hosts: Vec::new(),
+            tls: None,
+            tokens_file: None,
+            reload_interval: Duration::from_secs(10),
+            insecure: false,
+            entities: None,
+            audit: None,
         }
     }
 }
@@ -51,6 +84,25 @@ impl HttpSettings {
         bounds::count("connections_max", self.connections_max, 4..=1 << 20)?;
         bounds::duration("request_timeout", self.request_timeout, Duration::from_secs(1)..=HOUR)?;
         bounds::count("body_bytes_max", self.body_bytes_max, 1024..=64 << 20)?;
+        bounds::duration(
+            "reload_interval",
+            self.reload_interval,
+            Duration::from_millis(100)..=HOUR,
+        )?;
+        if let Some(audit) = &self.audit {
+            audit.validate(self.connections_max)?;
+        }
+        if self.entities == Some(EntityAccess::Token) && self.tokens_file.is_none() {
+            return Err(Error::rejected(
+                "`entities`: expected `tokens_file` with \"token\", actual none",
+            ));
+        }
+        if self.tls.as_ref().is_some_and(|tls| tls.ca_file.is_some()) && self.tokens_file.is_none()
+        {
+            return Err(Error::rejected(
+                "`tls.ca_file`: expected `tokens_file`, which has the rights of client certificates, actual none",
+            ));
+        }
         let is_name = |host: &String| {
             host == "*" || !host.is_empty() && !host.contains([':', '/', '*', ' ', '@'])
         };
@@ -60,6 +112,62 @@ impl HttpSettings {
                 "`hosts`: expected names without a port, such as \"antiphon.example\", or \"*\", actual {host:?}"
             ))),
         }
+    }
+
+    /// Checks that strangers cannot use the interface where they may reach it: on every address but
+    /// those of this machine.
+    ///
+    /// # Errors
+    /// `Rejected`, with the commands that make certificates and tokens.
+    pub fn check_protection(&self, bind: SocketAddr) -> Result<()> {
+        if self.is_protected() || self.insecure || bind.ip().is_loopback() {
+            return Ok(());
+        }
+        let missing = match (&self.tls, &self.tokens_file) {
+            (None, None) => "`http.tls` and `http.tokens_file`",
+            (None, Some(_)) => "`http.tls`",
+            (Some(_), _) => "`http.tokens_file`",
+        };
+        Err(Error::rejected(format!(
+            "{missing}: expected certificates and tokens, because others can reach `http_bind` {bind}: `antiphon cert` and `antiphon token` make them; \
+             `http.insecure = true` starts a node that everyone who reaches it may use"
+        )))
+    }
+
+    /// Reads the files that these settings name, as the start of a node will, and makes none.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the setting, the file and what was expected.
+    pub fn check_files(&self) -> Result<()> {
+        if let Some(files) = &self.tls {
+            ServerTls::read(files, now())?;
+        }
+        if let Some(file) = &self.tokens_file {
+            self.check_register(&Register::read(file)?)?;
+        }
+        self.audit.as_ref().map_or(Ok(()), AuditSettings::check_file)
+    }
+
+    /// Checks that client certificates in the tokens file can be shown.
+    pub(super) fn check_register(&self, register: &Register) -> Result<()> {
+        let takes_certificates = self.tls.as_ref().is_some_and(|tls| tls.ca_file.is_some());
+        if takes_certificates || !register.has_certificates() {
+            return Ok(());
+        }
+        Err(Error::rejected(
+            "`http.tls.ca_file`: expected the authorities of the client certificates that `http.tokens_file` names, actual none",
+        ))
+    }
+
+    /// Returns whether strangers get nothing from the interface, and see nothing.
+    pub(super) fn is_protected(&self) -> bool {
+        self.tls.is_some() && self.tokens_file.is_some()
+    }
+
+    /// The access to entities.
+    pub(super) fn entity_access(&self) -> EntityAccess {
+        let has_tokens = self.tokens_file.is_some();
+        self.entities.unwrap_or(if has_tokens { EntityAccess::Token } else { EntityAccess::Open })
     }
 
     /// Returns whether a client may address the node by this name, which may have a port.
@@ -107,6 +215,50 @@ mod tests {
         }
         let any = HttpSettings { hosts: vec!["*".into()], ..HttpSettings::default() };
         assert!(any.is_ours("evil.example"));
+    }
+
+    #[test]
+    fn a_node_that_others_reach_needs_certificates_and_tokens() {
+        let (here, there) = (([127, 0, 0, 1], 80).into(), ([10, 0, 0, 1], 80).into());
+        let files =
+            || HttpTls { cert_file: "a.pem".into(), key_file: "a.key".into(), ca_file: None };
+        let with = |tls: bool, tokens: bool, insecure| HttpSettings {
+            tls: tls.then(files),
+            tokens_file: tokens.then(|| "tokens.toml".into()),
+            insecure,
+            ..HttpSettings::default()
+        };
+        for (settings, missing) in [
+            (with(false, false, false), Some("`http.tls` and `http.tokens_file`")),
+            (with(true, false, false), Some("`http.tokens_file`")),
+            (with(false, true, false), Some("`http.tls`")),
+            (with(true, true, false), None),
+            (with(false, false, true), None),
+        ] {
+            settings.check_protection(here).unwrap();
+            let error = settings.check_protection(there).err().map(|error| error.to_string());
+            match (&error, missing) {
+                (None, None) => {}
+                (Some(error), Some(missing)) => {
+                    assert!(error.starts_with(missing) && error.contains("10.0.0.1:80"), "{error}");
+                }
+                (_, _) => panic!("{settings:?}: {error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn entities_are_open_until_there_are_tokens() {
+        let with = |tokens: bool, entities| HttpSettings {
+            tokens_file: tokens.then(|| "tokens.toml".into()),
+            entities,
+            ..HttpSettings::default()
+        };
+        assert_eq!(with(false, None).entity_access(), EntityAccess::Open);
+        assert_eq!(with(true, None).entity_access(), EntityAccess::Token);
+        assert_eq!(with(true, Some(EntityAccess::Off)).entity_access(), EntityAccess::Off);
+        let error = with(false, Some(EntityAccess::Token)).validate().unwrap_err().to_string();
+        assert!(error.contains("`entities`") && error.contains("`tokens_file`"), "{error}");
     }
 
     #[test]

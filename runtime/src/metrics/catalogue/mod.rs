@@ -7,6 +7,7 @@
 
 mod entry;
 mod gate;
+mod http;
 mod journal;
 mod node;
 mod sharding;
@@ -31,6 +32,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 pub const AREAS: &[Area] = &[
     Area { title: "Members, leases and places", entries: node::ENTRIES },
     Area { title: "Links between nodes", entries: gate::ENTRIES },
+    Area { title: "The HTTP interface", entries: http::ENTRIES },
     Area { title: "Entities, shards and replication", entries: sharding::ENTRIES },
     Area { title: "The journal", entries: journal::ENTRIES },
 ];

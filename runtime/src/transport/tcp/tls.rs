@@ -7,30 +7,29 @@
 //! The files are read again when they change. A change that cannot be used, such as a key that does
 //! not belong to the new certificate yet, leaves the old certificate in use, and is logged.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use antiphon_base::text::foreign;
-use antiphon_base::time::{Clock, SystemClock};
-use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::hello::Side;
 use super::refusal::explained;
 use super::settings::{LinkTls, TcpSettings};
+use crate::certificates::{Pem, Watched, now, uris};
 use crate::{Error, NodeId, Result};
+
+/// The files that the table `links.tls` names.
+const FILES: Pem = Pem("links.tls");
 
 /// Characters of a name that stand in a URI as they are.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -52,17 +51,8 @@ pub(super) struct Credentials {
     files: LinkTls,
     /// The name that the certificate of this node must have.
     name: String,
-    current: Mutex<Current>,
+    current: Watched<Loaded>,
 }
-
-#[derive(Clone)]
-struct Current {
-    /// Time of change and length of each file.
-    stamp: Stamp,
-    loaded: Loaded,
-}
-
-type Stamp = [Option<(SystemTime, u64)>; 3];
 
 /// The certificates that new connections use.
 #[derive(Clone)]
@@ -100,13 +90,13 @@ impl Credentials {
     /// # Errors
     /// `Rejected`, naming the setting, the file and what was expected.
     pub(super) fn read(files: &LinkTls, name: String, now: Duration) -> Result<Self> {
-        let stamp = stamp(files);
-        let current = Mutex::new(Current { stamp, loaded: load(files, &name, now)? });
+        let watched = [&files.ca_file, &files.cert_file, &files.key_file].map(Clone::clone);
+        let current = Watched::read(watched.to_vec(), || load(files, &name, now))?;
         Ok(Self { files: files.clone(), name, current })
     }
 
     pub(super) fn current(&self) -> Loaded {
-        self.current.lock().loaded.clone()
+        self.current.current()
     }
 
     /// Reads the files again if they have changed. Returns whether new certificates are in use.
@@ -115,38 +105,19 @@ impl Credentials {
     /// # Errors
     /// As [`Self::read`]; the old certificates stay in use.
     pub(super) fn refresh(&self, now: Duration) -> Result<bool> {
-        let stamp = stamp(&self.files);
-        if stamp == self.current.lock().stamp {
-            return Ok(false);
-        }
-        let loaded = load(&self.files, &self.name, now)?;
-        *self.current.lock() = Current { stamp, loaded };
-        Ok(true)
+        self.current.refresh(|| load(&self.files, &self.name, now))
     }
 }
 
-/// The time since 1970.
-pub(super) fn now() -> Duration {
-    Duration::from_micros(SystemClock.wall().as_micros())
-}
-
-fn stamp(files: &LinkTls) -> Stamp {
-    [&files.ca_file, &files.cert_file, &files.key_file].map(|file| {
-        let found = fs::metadata(file).ok()?;
-        Some((found.modified().ok()?, found.len()))
-    })
-}
-
 fn load(files: &LinkTls, name: &str, now: Duration) -> Result<Loaded> {
-    let roots = Arc::new(roots(&files.ca_file)?);
-    let chain = certificates("cert_file", &files.cert_file)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key_file)
-        .map_err(|error| bad("key_file", &files.key_file, "a private key as PEM", &error))?;
+    let roots = Arc::new(FILES.roots(&files.ca_file)?);
+    let chain = FILES.certificates("cert_file", &files.cert_file)?;
+    let key = FILES.key(&files.key_file)?;
     let expires = check_own(files, &chain, &roots, name, now)?;
     let provider = Arc::new(ring::default_provider());
     let bug = |error: rustls::Error| Error::bug(format!("TLS: {error}"));
     let wrong_key = |error: rustls::Error| {
-        bad("key_file", &files.key_file, "the private key of the certificate", &error)
+        FILES.bad("key_file", &files.key_file, "the private key of the certificate", &error)
     };
     let versions = [&rustls::version::TLS13];
     let verifier = Arc::new(Verifier { roots: roots.clone(), provider: provider.clone() });
@@ -161,11 +132,16 @@ fn load(files: &LinkTls, name: &str, now: Duration) -> Result<Loaded> {
     client.resumption = Resumption::disabled();
     let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
         .build()
-        .map_err(|error| bad("ca_file", &files.ca_file, "an authority", &error))?;
+        .map_err(|error| FILES.bad("ca_file", &files.ca_file, "an authority", &error))?;
     let verified =
         clients.verify_client_cert(&chain[0], &chain[1..], UnixTime::since_unix_epoch(now));
     verified.map_err(|error| {
-        bad("cert_file", &files.cert_file, "a certificate for both sides of a connection", &error)
+        FILES.bad(
+            "cert_file",
+            &files.cert_file,
+            "a certificate for both sides of a connection",
+            &error,
+        )
     })?;
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
@@ -178,31 +154,6 @@ fn load(files: &LinkTls, name: &str, now: Duration) -> Result<Loaded> {
     Ok(Loaded { client: Arc::new(client), server: Arc::new(server), expires })
 }
 
-fn roots(file: &Path) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates("ca_file", file)? {
-        let added = roots.add(authority);
-        added.map_err(|error| bad("ca_file", file, "certificates of authorities", &error))?;
-    }
-    Ok(roots)
-}
-
-fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let read = |error: &dyn std::fmt::Display| bad(name, file, "certificates as PEM", error);
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
-        .map_err(|error| read(&error))?
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| read(&error))?;
-    if found.is_empty() { Err(read(&"it has none")) } else { Ok(found) }
-}
-
-fn bad(name: &str, file: &Path, expected: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::rejected(format!(
-        "`links.tls.{name}`: expected {expected}, actual {}: {error}",
-        file.display()
-    ))
-}
-
 /// Checks the own certificate as the other nodes will, and returns when it expires.
 fn check_own(
     files: &LinkTls,
@@ -212,26 +163,11 @@ fn check_own(
     now: Duration,
 ) -> Result<Duration> {
     let file = &files.cert_file;
-    let bad =
-        |expected: &str, error: &dyn std::fmt::Display| bad("cert_file", file, expected, error);
-    let (mut expires, now_seconds) = (Duration::MAX, now.as_secs());
-    for certificate in chain {
-        let (_, parsed) = X509Certificate::from_der(certificate)
-            .map_err(|error| bad("certificates as PEM", &error))?;
-        let validity = parsed.validity();
-        let seconds = |time: i64| u64::try_from(time).unwrap_or_default();
-        if now_seconds < seconds(validity.not_before.timestamp()) {
-            let error = format!("it is valid from {} on only", validity.not_before);
-            return Err(bad("a certificate that is valid now", &error));
-        }
-        let end = seconds(validity.not_after.timestamp());
-        if now_seconds > end {
-            let error = format!("it was valid until {}", validity.not_after);
-            return Err(bad("a certificate that is valid now", &error));
-        }
-        expires = expires.min(Duration::from_secs(end));
-    }
-    let names = names(&chain[0]);
+    let bad = |expected: &str, error: &dyn std::fmt::Display| {
+        FILES.bad("cert_file", file, expected, error)
+    };
+    let expires = FILES.valid_until(file, chain, now)?;
+    let names = uris(&chain[0]);
     if !names.iter().any(|other| other == name) {
         let error = format!("its names are {names:?}: `antiphon cert` makes certificates of nodes");
         return Err(bad(&format!("a certificate with the name {name:?}"), &error));
@@ -250,23 +186,13 @@ fn check_own(
     Ok(expires)
 }
 
-/// Returns the URIs among the names of the certificate in a file, as [`certificate_name`] makes them.
+/// Returns the URIs among the names of the certificate in a file, as [`certificate_name`] makes
+/// them.
 ///
 /// # Errors
 /// `Rejected`, naming the file, when it holds no certificate.
 pub fn certificate_names(file: &Path) -> Result<Vec<String>> {
-    Ok(names(&certificates("cert_file", file)?[0]))
-}
-
-/// The URIs among the names of a certificate.
-fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
-    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
-    let uris = names.value.general_names.iter().filter_map(|name| {
-        let GeneralName::URI(uri) = name else { return None };
-        Some((*uri).to_owned())
-    });
-    uris.collect()
+    Ok(uris(&FILES.certificates("cert_file", file)?[0]))
 }
 
 /// Encrypts a connection. The other side shows a certificate that is valid now; its name is not
@@ -307,7 +233,7 @@ pub(super) fn check_name(
     id: &NodeId,
 ) -> Result<()> {
     let expected = certificate_name(cluster, place, id.name());
-    let names = certificates.and_then(<[_]>::first).map(names).unwrap_or_default();
+    let names = certificates.and_then(<[_]>::first).map(uris).unwrap_or_default();
     if names.contains(&expected) {
         return Ok(());
     }

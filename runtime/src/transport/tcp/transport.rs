@@ -20,6 +20,7 @@ use tokio_rustls::TlsStream;
 use super::endpoints::{Endpoint, Endpoints};
 use super::tls::Credentials;
 use super::{TcpSettings, hello, stream, tls};
+use crate::certificates::now;
 use crate::transport::{Protection, SendError, Transport, TransportHandler};
 use crate::{Error, NodeId, Result, cannot_listen};
 
@@ -168,8 +169,7 @@ impl TcpTransport {
             let Some(transport) = this.upgrade() else { return };
             // a disk that does not answer must not block other tasks
             let refresh = move || {
-                let refreshed =
-                    transport.credentials.as_ref().map(|files| files.refresh(tls::now()));
+                let refreshed = transport.credentials.as_ref().map(|files| files.refresh(now()));
                 match refreshed {
                     Some(Ok(true)) => {
                         tracing::info!("new connections use the changed certificates")

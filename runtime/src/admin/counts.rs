@@ -1,0 +1,75 @@
+//! The refusals of the HTTP interface, by their reason.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::metrics::Metrics;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The connections and requests that were refused, and the files that could not be read again.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Connections beyond `connections_max`.
+    pub(super) full: Count,
+    /// Connections with plain HTTP to the port of HTTPS.
+    pub(super) plain: Count,
+    /// Connections whose TLS failed.
+    pub(super) tls: Count,
+    /// Requests to a name of another host.
+    pub(super) host: Count,
+    /// Requests without a token or certificate.
+    pub(super) no_proof: Count,
+    /// Requests with a token that nobody has.
+    pub(super) wrong_token: Count,
+    /// Requests of a known client that lacks the right.
+    pub(super) no_right: Count,
+    /// Requests to the entity interface while it is off.
+    pub(super) entities_off: Count,
+    /// Requests that had to wait for an audit log.
+    pub(super) audit: Count,
+    /// Reads of changed certificates that failed.
+    pub(super) tls_reload: Count,
+    /// Reads of a changed tokens file that failed.
+    pub(super) tokens_reload: Count,
+}
+
+impl Counts {
+    /// Sets the metrics to these counts.
+    pub(super) fn measure(&self, metrics: &Metrics) {
+        let refused = metrics.counters_of("antiphon_http_refused_total");
+        for (reason, count) in [
+            ("full", &self.full),
+            ("plain", &self.plain),
+            ("tls", &self.tls),
+            ("host", &self.host),
+            ("no_proof", &self.no_proof),
+            ("wrong_token", &self.wrong_token),
+            ("no_right", &self.no_right),
+            ("entities_off", &self.entities_off),
+            ("audit", &self.audit),
+        ] {
+            raise(&refused.with_label_values(&[reason]), count.get());
+        }
+        let reloads = metrics.counters_of("antiphon_http_reload_failures_total");
+        for (file, count) in [("tls", &self.tls_reload), ("tokens", &self.tokens_reload)] {
+            raise(&reloads.with_label_values(&[file]), count.get());
+        }
+    }
+}
+
+/// Raises a counter to a count that only grows.
+pub(super) fn raise(counter: &crate::metrics::IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
+}
