@@ -1,7 +1,7 @@
 //! A connection after the hello: frames with their length in front, both ways.
 
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use antiphon_base::task;
 use bytes::{Bytes, BytesMut};
@@ -18,6 +18,15 @@ const WRITE_BYTES_TARGET: usize = 256 * 1024;
 /// Bytes that are reserved before the first byte of a frame has arrived.
 const FRAME_BYTES_FIRST: usize = 64 * 1024;
 
+/// The end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// A frame was over the limit.
+    LongFrame,
+    /// The connection broke, or was closed.
+    Other,
+}
+
 /// Runs a connection to its end, as soon as the earlier connection of the node has ended.
 pub(super) async fn run<R, W>(
     (reader, writer): (R, W),
@@ -25,7 +34,8 @@ pub(super) async fn run<R, W>(
     endpoint: &Endpoint,
     handler: Arc<dyn TransportHandler>,
     queue_frames_max: usize,
-) where
+) -> Ended
+where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
@@ -35,7 +45,7 @@ pub(super) async fn run<R, W>(
     let (frames, queue) = mpsc::channel(queue_frames_max);
     let (close, mut closed) = watch::channel(false);
     if !endpoint.set(frames, close) {
-        return;
+        return Ended::Other;
     }
     handler.up(id);
     let writing = task::spawn("tcp write", write_all(writer, queue));
@@ -46,10 +56,23 @@ pub(super) async fn run<R, W>(
         _ = closed.wait_for(|closed| *closed) => Ok(()),
         _ = writing_ended(endpoint) => Ok(()),
     };
-    if let Err(error) = ended {
-        tracing::debug!(node = %id, %error, "connection ended");
+    let Err(error) = ended else { return Ended::Other };
+    tracing::debug!(node = %id, %error, "connection ended");
+    let is_long = error.get_ref().is_some_and(|why| why.is::<LongFrame>());
+    if is_long { Ended::LongFrame } else { Ended::Other }
+}
+
+/// A frame that is longer than all frames of nodes.
+#[derive(Debug)]
+struct LongFrame(usize);
+
+impl fmt::Display for LongFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "frame: expected at most {FRAME_BYTES_MAX} bytes, actual {}", self.0)
     }
 }
+
+impl std::error::Error for LongFrame {}
 
 /// A connection that runs. Its end is always reported, also after a panic or when its task is
 /// aborted; the turn goes to the next connection after that.
@@ -84,10 +107,7 @@ async fn read_all(
     loop {
         let length = reader.read_u32_le().await? as usize;
         if length > FRAME_BYTES_MAX {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("frame: expected at most {FRAME_BYTES_MAX} bytes, actual {length}"),
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, LongFrame(length)));
         }
         handler.frame(id, read_frame(&mut reader, length).await?);
     }
