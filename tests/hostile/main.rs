@@ -119,7 +119,7 @@ async fn refused(target: &mut Target, reasons: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_without_a_certificate_harm_nobody() {
     let sizes = Sizes::of_environment();
-    let target = Target::start(true).await;
+    let target = Target::start(true, "").await;
     let links = target.links();
     let mut target = attack(target, sizes, |attackers| {
         let until = SystemClock.now() + sizes.time;
@@ -145,19 +145,25 @@ async fn strangers_without_a_certificate_harm_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn liars_that_know_the_cookie_harm_nobody() {
     let sizes = Sizes::of_environment();
-    let target = Target::start(false).await;
+    let target = Target::start(false, "").await;
     let links = target.links();
     liars::replayed_hellos(links.clone()).await;
     liars::frames_at_and_over_the_limit(links.clone()).await;
     let mut target = attack(target, sizes, |attackers| {
         let until = SystemClock.now() + sizes.time;
         attackers.spawn(strangers::half_open(links.clone(), sizes.half_open, until));
-        attackers.spawn(liars::invalid_contents(links.clone(), sizes.noise_bytes, until));
         attackers.spawn(liars::frames_far_ahead(links.clone(), until));
         attackers.spawn(liars::unfinished_messages(links.clone(), until));
         attackers.spawn(liars::asks_without_reading(links.clone(), until));
-        attackers.spawn(liars::greetings_without_end(links.clone(), until));
-        attackers.spawn(liars::honest_hellos(links, 48));
+        attackers.spawn(liars::honest_hellos(links.clone(), 48));
+        // who greets without end displaces other liars: these have half of the time to themselves
+        attackers.spawn(async move {
+            tokio::time::sleep(sizes.time / 2).await;
+            tokio::join!(
+                liars::invalid_contents(links.clone(), sizes.noise_bytes, until),
+                liars::greetings_without_end(links, until)
+            );
+        });
     })
     .await;
     refused(&mut target, &["own_id", "cookie", "not_a_node", "frame", "strangers_full"]).await;
@@ -177,7 +183,7 @@ async fn liars_that_know_the_cookie_harm_nobody() {
 /// A command of 8 MB that claims as many answers took 335 MB, and hung the node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_of_8_mb_costs_little_more_than_its_bytes() {
-    let mut target = Target::start(false).await;
+    let mut target = Target::start(false, "strangers_bytes_per_second_max = 1073741824").await;
     let before = target.memory();
     let watch = target.watch();
     let began = SystemClock.now();

@@ -37,13 +37,15 @@ pub(crate) struct Watch {
 }
 
 impl Target {
-    /// Starts the nodes, with certificates or with a cookie.
-    pub(crate) async fn start(tls: bool) -> Self {
+    /// Starts the nodes, with certificates or with a cookie; `links` is added to their table of
+    /// that name.
+    pub(crate) async fn start(tls: bool, links: &str) -> Self {
         static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let turn = TURN.lock().await;
         more_descriptors();
         let folder = TempDir::new().expect("a temporary folder");
-        let extra = if tls { String::new() } else { format!("[links]\ncookie = {COOKIE:?}\n") };
+        let cookie = if tls { "" } else { COOKIE };
+        let extra = format!("[links]\ncookie = {cookie:?}\n{links}\n");
         let cluster = LocalCluster::start(LocalClusterSettings {
             data_dir: folder.path().to_path_buf(),
             replicas: vec!["DC-A".to_owned()],

@@ -17,6 +17,8 @@ use crate::{Error, NodeId};
 pub(super) struct Endpoint {
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     current: Mutex<Option<Current>>,
+    /// True when this node asked for the connection: the other node is a member.
+    wanted: AtomicBool,
     /// True when the node has ended: a connection that is just being made must not outlive it.
     retired: AtomicBool,
 }
@@ -27,6 +29,15 @@ struct Current {
 }
 
 impl Endpoint {
+    /// Notes that the other node is a member.
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+
     /// Closes the current connection.
     pub(super) fn close(&self) {
         if let Some(current) = &*self.lock() {
@@ -87,7 +98,11 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     pub(super) fn of(&mut self, id: &NodeId) -> Arc<Endpoint> {
-        self.all.entry(id.clone()).or_default().clone()
+        let endpoint = self.all.entry(id.clone()).or_default().clone();
+        if self.wanted.contains(id) {
+            endpoint.want();
+        }
+        endpoint
     }
 
     pub(super) fn refuse(&mut self, id: &NodeId) {

@@ -64,6 +64,9 @@ pub struct TcpSettings {
     /// starts is one until its row is seen. Beyond, the oldest one of the address with the most of
     /// them gives way to a new one.
     pub strangers_max: usize,
+    /// Limit of the bytes of frames that such a node can send in a second; more wait in its own
+    /// machine.
+    pub strangers_bytes_per_second_max: usize,
     /// Time that sent bytes may stay without an acknowledgement of the other machine; then the
     /// connection breaks.
     #[serde(with = "antiphon_base::time::text")]
@@ -93,6 +96,7 @@ impl Default for TcpSettings {
             greeting_address_max: 512,
             connections_max: 1024,
             strangers_max: 32,
+            strangers_bytes_per_second_max: 2 * 1024 * 1024,
             user_timeout: Duration::from_secs(5),
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(1),
@@ -115,6 +119,8 @@ impl TcpSettings {
         bounds::count("greeting_address_max", self.greeting_address_max, 1..=1 << 16)?;
         bounds::count("connections_max", self.connections_max, 1..=1 << 20)?;
         bounds::count("strangers_max", self.strangers_max, 1..=1 << 20)?;
+        let rate = self.strangers_bytes_per_second_max;
+        bounds::count("strangers_bytes_per_second_max", rate, 1 << 16..=1 << 36)?;
         // the operating system takes it in milliseconds, and zero for its own default of many
         // minutes
         bounds::duration("user_timeout", self.user_timeout, second / 10..=HOUR)?;

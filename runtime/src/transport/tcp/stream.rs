@@ -1,6 +1,7 @@
 //! A connection after the hello: frames with their length in front, both ways.
 
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, io};
 
 use antiphon_base::task;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::endpoints::Endpoint;
+use super::settings::TcpSettings;
 use crate::NodeId;
 use crate::transport::{FRAME_BYTES_MAX, TransportHandler};
 
@@ -33,7 +35,7 @@ pub(super) async fn run<R, W>(
     id: &NodeId,
     endpoint: &Endpoint,
     handler: Arc<dyn TransportHandler>,
-    queue_frames_max: usize,
+    settings: &TcpSettings,
 ) -> Ended
 where
     R: AsyncRead + Unpin,
@@ -42,7 +44,7 @@ where
     // a newer connection takes the place of an older one
     endpoint.close();
     let _turn = endpoint.turn.clone().lock_owned().await;
-    let (frames, queue) = mpsc::channel(queue_frames_max);
+    let (frames, queue) = mpsc::channel(settings.queue_frames_max);
     let (close, mut closed) = watch::channel(false);
     if !endpoint.set(frames, close) {
         return Ended::Other;
@@ -50,7 +52,8 @@ where
     handler.up(id);
     let writing = task::spawn("tcp write", write_all(writer, queue));
     let _running = Running { id, endpoint, handler: &*handler, writing };
-    let reading = read_all(reader, id, &*handler);
+    let rate = settings.strangers_bytes_per_second_max;
+    let reading = read_all(reader, (id, endpoint), &*handler, rate);
     let ended = tokio::select! {
         ended = reading => ended,
         _ = closed.wait_for(|closed| *closed) => Ok(()),
@@ -100,8 +103,9 @@ async fn writing_ended(endpoint: &Endpoint) {
 
 async fn read_all(
     reader: impl AsyncRead + Unpin,
-    id: &NodeId,
+    (id, endpoint): (&NodeId, &Endpoint),
     handler: &dyn TransportHandler,
+    strangers_rate: usize,
 ) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(64 * 1024, reader);
     loop {
@@ -110,7 +114,16 @@ async fn read_all(
             return Err(io::Error::new(io::ErrorKind::InvalidData, LongFrame(length)));
         }
         handler.frame(id, read_frame(&mut reader, length).await?);
+        if !endpoint.is_wanted() {
+            tokio::time::sleep(time_of(length, strangers_rate)).await;
+        }
     }
+}
+
+/// The time that a node which is no member has to leave between a frame and the next one: the
+/// processor belongs to members.
+fn time_of(length: usize, bytes_per_second: usize) -> Duration {
+    Duration::from_micros(length as u64 * 1_000_000 / bytes_per_second as u64)
 }
 
 /// Reads a frame. Memory is taken as the bytes come: a length alone costs at most

@@ -147,14 +147,13 @@ impl TcpTransport {
             .ok_or_else(|| Refused(Reason::Fault, Error::bug("the transport was not started")))?;
         let endpoint = self.endpoint(&id, place)?;
         let _known = Known { transport: self, id: &id, endpoint: &endpoint };
-        let queue_frames_max = self.settings.queue_frames_max;
+        let settings = &self.settings;
         let ended = match stream {
             Secured::Plain(stream) => {
-                stream::run(stream.into_split(), &id, &endpoint, handler, queue_frames_max).await
+                stream::run(stream.into_split(), &id, &endpoint, handler, settings).await
             }
             Secured::Tls(stream) => {
-                stream::run(tokio::io::split(*stream), &id, &endpoint, handler, queue_frames_max)
-                    .await
+                stream::run(tokio::io::split(*stream), &id, &endpoint, handler, settings).await
             }
         };
         if ended == Ended::LongFrame {
@@ -336,6 +335,9 @@ impl Transport for TcpTransport {
         endpoints.refused.remove(node);
         endpoints.wanted.insert(node.clone());
         self.accepted.want(node, address);
+        if let Some(endpoint) = endpoints.all.get(node) {
+            endpoint.want();
+        }
         if endpoints.has_stopped || self.me > *node {
             return;
         }
