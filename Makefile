@@ -1,7 +1,7 @@
 # CI runs `make check`, which changes no source file. `make fix` applies the automatic corrections.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: check check-parts fix bench soak soak-chaos soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
+.PHONY: check check-parts fix bench soak soak-chaos soak-hostile soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
 
 # the server of `make check`; it can run beside the server of `make cassandra-up`
 CHECK_SERVER := env CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=$(or $(CASSANDRA_HEAP),1g) deploy/cassandra
@@ -71,6 +71,16 @@ ifeq ($(STORE),cassandra)
 else
 	ROUNDS=$(ROUNDS) SEED=$(SEED) REWIND=$(REWIND) cargo test --locked -p antiphon-tests --test chaos -- --nocapture
 endif
+
+# programs that attack the link port of real nodes: 1 GB of noise, 10,000 silent connections
+# (tests/hostile/main.rs); this process needs as many open files: `ulimit -n`
+NOISE_MB ?= 1024
+HALF_OPEN ?= 10000
+ATTACK_SECONDS ?= 60
+soak-hostile:
+	cargo build --release --locked -p antiphon-node --bin antiphon --features cassandra
+	NODE_BINARY=$(CURDIR)/target/release/antiphon NOISE_MB=$(NOISE_MB) HALF_OPEN=$(HALF_OPEN) ATTACK_SECONDS=$(ATTACK_SECONDS) TIMED=1 \
+	cargo test --locked -p antiphon-tests --test hostile -- --nocapture --test-threads 1
 
 # a longer simulation: `make soak SEEDS=10000`
 SEEDS ?= 10000

@@ -48,6 +48,8 @@ pub struct NodeProcess {
     pub http: String,
     /// The id of the node, with the incarnation.
     pub id: String,
+    /// The address of the link port of the node.
+    pub links: String,
     child: Option<Child>,
     // kept open, so that the node can write to it
     _stdout: Option<Lines<BufReader<ChildStdout>>>,
@@ -181,6 +183,7 @@ impl LocalCluster {
             replica: replica.to_owned(),
             http: String::new(),
             id: String::new(),
+            links: String::new(),
             child: Some(child),
             _stdout: stdout,
         })
@@ -216,6 +219,7 @@ impl LocalCluster {
         };
         node.http = state["http"].as_str().unwrap_or_default().to_owned();
         node.id = state["node"].as_str().unwrap_or_default().to_owned();
+        node.links = state["address"].as_str().unwrap_or_default().to_owned();
         Ok(state["ready"] == true)
     }
 

@@ -23,6 +23,7 @@ pub mod cluster;
 pub mod command_line;
 pub mod config;
 pub mod demo;
+mod descriptors;
 mod existing;
 pub mod fork;
 pub mod header;

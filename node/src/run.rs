@@ -19,6 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{self, Config, ConfigFile};
+use crate::descriptors;
 use crate::http;
 use crate::journal::{self, JournalSection};
 use crate::output;
@@ -29,7 +30,7 @@ use crate::output;
 /// # Errors
 /// The errors of the configuration and of [`Embedded::start`].
 pub async fn run(file: &ConfigFile, exit_with_stdin: bool) -> Result<bool> {
-    let config = file.load_checked()?;
+    let mut config = file.load_checked()?;
     let repeats = Repeats::new(config.log_repeats.clone());
     // a line that the standard error does not take, because its disk is full, is left out: the
     // layer would complain about it by `eprintln!`, which panics in the task that logged
@@ -41,6 +42,7 @@ pub async fn run(file: &ConfigFile, exit_with_stdin: bool) -> Result<bool> {
         .with(config::filter(&config.log)?)
         .with(repeats.limit(lines));
     let _ = log.try_init();
+    descriptors::prepare(&mut config);
     antiphon::base::task::spawn("repeated lines", repeats.flush_always());
     // a signal during the start ends the node too
     let ended = end(exit_with_stdin)?;

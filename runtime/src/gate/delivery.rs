@@ -13,8 +13,12 @@ use super::asks::Asks;
 use super::link::{Message, MessageKind};
 use super::metrics::GateMetrics;
 use super::sender::Sender;
+use super::served::Served;
 use super::service::{Responder, Service, ServiceId};
 use crate::NodeId;
+
+/// The asks to a node, and the requests of that node, unless it is this node itself.
+pub(super) type Ends<'a> = (&'a Asks, Option<&'a Arc<Served>>);
 
 /// The services of a node.
 pub(super) struct Delivery {
@@ -47,18 +51,29 @@ impl Delivery {
     }
 
     /// Hands a message to its service, or to the one of `asks` that it answers.
-    pub(super) fn deliver(&self, from: &NodeId, asks: &Asks, message: Message) {
+    pub(super) fn deliver(&self, from: &NodeId, ends: Ends<'_>, message: Message) {
         self.metrics.received.inc();
-        self.guarded(from, "message", || self.hand_over(from, asks, message));
+        self.guarded(from, "message", || self.hand_over(from, ends, message));
     }
 
-    fn hand_over(&self, from: &NodeId, asks: &Asks, message: Message) {
+    fn hand_over(&self, from: &NodeId, (asks, served): Ends<'_>, message: Message) {
         let Message { kind, service, correlation, payload } = message;
         let responder = match kind {
             MessageKind::Tell => None,
             MessageKind::Ask => {
+                let begin = |served: &Arc<Served>| served.begin(service.is_urgent(), payload.len());
+                let (serving, refused) = match served.map(begin).transpose() {
+                    Ok(serving) => (serving, None),
+                    Err(over) => (None, Some(over)),
+                };
                 self.sender.begin_serving();
-                Some(Responder::new(self.sender.clone(), from.clone(), service, correlation))
+                let (sender, to) = (self.sender.clone(), from.clone());
+                let responder = Responder::new(sender, to, service, correlation, serving);
+                if let Some(over) = refused {
+                    self.metrics.drop_counted(over.setting, 1);
+                    return responder.fail(over.into());
+                }
+                Some(responder)
             }
             MessageKind::Answer => return self.answered(asks, correlation, Ok(payload)),
             MessageKind::Failure => {

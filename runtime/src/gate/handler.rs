@@ -56,4 +56,16 @@ impl TransportHandler for Handler {
         gate.metrics.bytes_received.inc_by(frame.len() as u64);
         gate.delivery.guarded(node, "frame", || gate.step(&link, Input::Frame(frame)));
     }
+
+    fn refused(&self, reason: &'static str) {
+        let Some(gate) = self.0.upgrade() else { return };
+        gate.metrics.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    fn accepted(&self, greeting: usize, strangers: usize) {
+        let Some(gate) = self.0.upgrade() else { return };
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        gate.metrics.greeting.set(number(greeting));
+        gate.metrics.strangers.set(number(strangers));
+    }
 }

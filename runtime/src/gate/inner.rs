@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::ask_error::AskError;
 use super::delivery::Delivery;
-use super::link::{Effect, Input, Link, Message};
+use super::link::{Effect, Input, Link, Message, STALLED};
 use super::metrics::GateMetrics;
 use super::sender::Sender;
 use super::settings::GateSettings;
@@ -67,7 +67,7 @@ impl Inner {
         let loopback = task::spawn("gate loopback", async move {
             while let Some(message) = local_messages.recv().await {
                 let Sender { local, loopback, .. } = &*gate.sender;
-                gate.delivery.deliver(local, &loopback.asks, message);
+                gate.delivery.deliver(local, (&loopback.asks, None), message);
             }
         });
         let gate = self.clone();
@@ -87,7 +87,7 @@ impl Inner {
 
     pub(super) fn connect(&self, node: &NodeId, address: &str) {
         if *node != self.sender.local && !self.sender.is_closed() {
-            self.link_or_new(node).want();
+            self.sender.links.want(&self.link_or_new(node));
             self.transport.connect(node, address);
         }
     }
@@ -170,10 +170,11 @@ impl Inner {
 
     /// Steps the core of a link, and runs its effects.
     pub(super) fn step(&self, link: &Arc<Link>, input: Input) {
+        let mut has_stalled = false;
         for effect in link.step(self.clock.now(), input) {
             match effect {
                 Effect::Send(frame) => self.transmit(link, frame),
-                Effect::Deliver(message) => self.delivery.deliver(&link.id, &link.asks, message),
+                Effect::Deliver(message) => self.delivery.deliver(&link.id, link.ends(), message),
                 Effect::DeliverLater(message) => self.deliver_later(link, message),
                 Effect::Wake => link.wake.notify_one(),
                 Effect::AsksUnsent(unsent) => {
@@ -192,8 +193,21 @@ impl Inner {
                 Effect::Restarted { reason } => {
                     tracing::debug!(node = %link.id, reason, "link begins anew");
                     self.metrics.restarts.with_label_values(&[reason]).inc();
+                    has_stalled |= reason == STALLED;
                 }
             }
+        }
+        if has_stalled {
+            self.end_stranger(link);
+        }
+    }
+
+    /// Ends the link to a node that is no member and takes no frames: each new stream would add to
+    /// the frames that wait in the transport.
+    fn end_stranger(&self, link: &Link) {
+        if !link.is_wanted() {
+            self.metrics.connections_refused.with_label_values(&[STALLED]).inc();
+            self.disconnect(&link.id);
         }
     }
 
@@ -220,7 +234,7 @@ impl Inner {
             while let Some(message) = link.next_kept() {
                 let Some(gate) = gate.upgrade() else { return };
                 let is_long = message.payload.len() > gate.settings.direct_bytes_max;
-                let deliver = || gate.delivery.deliver(&link.id, &link.asks, message);
+                let deliver = || gate.delivery.deliver(&link.id, link.ends(), message);
                 if is_long {
                     task::long_computation(deliver);
                 } else {

@@ -10,15 +10,21 @@ use super::link::{Budget, Link};
 use super::settings::GateSettings;
 use crate::NodeId;
 
-/// The links of a node, and the budget that they share.
+/// The links of a node, and the budgets that they share.
 pub(super) struct Links {
     links: RwLock<BTreeMap<NodeId, Arc<Link>>>,
-    budget: Arc<Budget>,
+    members: Arc<Budget>,
+    /// The budget of the nodes that this node never asked for.
+    strangers: Arc<Budget>,
 }
 
 impl Links {
     pub(super) fn new(settings: &GateSettings) -> Self {
-        Self { links: RwLock::default(), budget: Budget::new(settings.received_bytes_max) }
+        Self {
+            links: RwLock::default(),
+            members: Budget::new(settings.received_bytes_max),
+            strangers: Budget::new(settings.strangers_bytes_max),
+        }
     }
 
     pub(super) fn get(&self, id: &NodeId) -> Option<Arc<Link>> {
@@ -50,10 +56,15 @@ impl Links {
         // the upper half tells the links to one node apart, the lower half counts the streams of
         // one link
         let first_stream = number() << 32;
-        let link = Arc::new(Link::new(id.clone(), settings, self.budget.clone(), first_stream));
+        let link = Arc::new(Link::new(id.clone(), settings, &self.strangers, first_stream));
         link.set_flusher(start(link.clone()));
         links.insert(id.clone(), link.clone());
         link
+    }
+
+    /// Notes that this node asked for the link.
+    pub(super) fn want(&self, link: &Link) {
+        link.want(&self.members);
     }
 
     pub(super) fn remove(&self, id: &NodeId) -> Option<Arc<Link>> {
@@ -78,6 +89,6 @@ impl Links {
     /// The number of links, and of the bytes that have arrived and are not with their receivers.
     #[cfg(test)]
     pub(super) fn holds(&self) -> (usize, usize) {
-        (self.links.read().len(), self.budget.used())
+        (self.links.read().len(), self.members.used() + self.strangers.used())
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct GateMetrics {
     pub(super) bytes_received: IntCounter,
     pub(super) panics: IntCounter,
     pub(super) links_up: IntGauge,
+    pub(super) connections_refused: IntCounterVec,
+    pub(super) greeting: IntGauge,
+    pub(super) strangers: IntGauge,
 }
 
 impl GateMetrics {
@@ -37,6 +40,9 @@ impl GateMetrics {
             bytes_received: metrics.counter_of("antiphon_gate_bytes_received_total"),
             panics: metrics.counter_of("antiphon_gate_service_panics_total"),
             links_up: metrics.gauge_of("antiphon_gate_links_up"),
+            connections_refused: metrics.counters_of("antiphon_links_refused_total"),
+            greeting: metrics.gauge_of("antiphon_links_greeting"),
+            strangers: metrics.gauge_of("antiphon_links_strangers"),
         }
     }
 

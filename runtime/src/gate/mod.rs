@@ -20,6 +20,7 @@ mod links;
 mod loopback;
 mod metrics;
 mod sender;
+mod served;
 mod service;
 mod settings;
 

@@ -172,9 +172,9 @@ impl Sender {
 }
 
 /// Counts a request as answered once its answer is in the queue.
-struct Served<'a>(&'a AtomicUsize);
+struct Answered<'a>(&'a AtomicUsize);
 
-impl Drop for Served<'_> {
+impl Drop for Answered<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -188,7 +188,7 @@ impl AnswerSink for Sender {
         correlation: u64,
         outcome: Result<Bytes, AskError>,
     ) {
-        let _served = Served(&self.serving);
+        let _answered = Answered(&self.serving);
         let (kind, payload) = match outcome {
             Ok(payload) => (MessageKind::Answer, payload),
             Err(error) => (MessageKind::Failure, error.encode()),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::ask_error::AskError;
+use super::served::Serving;
 use crate::NodeId;
 
 /// The number of a service of a node. Numbers below 16 belong to this crate; their messages
@@ -62,6 +63,8 @@ pub struct Responder {
     to: NodeId,
     service: ServiceId,
     correlation: u64,
+    /// The share of the asking node; `None` for the local node.
+    _serving: Option<Serving>,
 }
 
 impl Responder {
@@ -70,8 +73,9 @@ impl Responder {
         to: NodeId,
         service: ServiceId,
         correlation: u64,
+        serving: Option<Serving>,
     ) -> Self {
-        Self { sink: Some(sink), to, service, correlation }
+        Self { sink: Some(sink), to, service, correlation, _serving: serving }
     }
 
     /// Answers. An answer that cannot be sent is dropped and counted. The asker gets `Unanswered`

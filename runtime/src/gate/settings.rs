@@ -36,6 +36,15 @@ pub struct GateSettings {
     pub received_peer_bytes_max: usize,
     /// Limit of the same bytes of all other nodes together.
     pub received_bytes_max: usize,
+    /// Limit of the bytes for all connected nodes together that are no members, or not yet: bytes
+    /// that have arrived as above, requests without an answer, and messages that wait for these
+    /// nodes. Beyond, a link starts anew, and requests get `Overloaded`.
+    pub strangers_bytes_max: usize,
+    /// Limit of the requests of one other node that have no answer yet. Beyond, requests get
+    /// `Overloaded`.
+    pub served_asks_max: usize,
+    /// Limit of the bytes of these requests. Beyond, requests get `Overloaded`.
+    pub served_bytes_max: usize,
     /// Time that the parts of one message may take to arrive; then the link starts anew.
     #[serde(with = "antiphon_base::time::text")]
     pub unfinished_timeout: Duration,
@@ -68,6 +77,9 @@ impl Default for GateSettings {
             reorder_frames_max: 256,
             received_peer_bytes_max: 32 * 1024 * 1024,
             received_bytes_max: 256 * 1024 * 1024,
+            strangers_bytes_max: 10 * 1024 * 1024,
+            served_asks_max: 65_536,
+            served_bytes_max: 128 * 1024 * 1024,
             unfinished_timeout: Duration::from_secs(60),
             direct_bytes_max: 64 * 1024,
             gap_timeout: Duration::from_millis(250),
@@ -99,6 +111,9 @@ impl GateSettings {
         let received_peer = self.received_peer_bytes_max;
         bounds::count("received_peer_bytes_max", received_peer, 1024..=1 << 33)?;
         bounds::count("received_bytes_max", self.received_bytes_max, 1024..=1 << 36)?;
+        bounds::count("strangers_bytes_max", self.strangers_bytes_max, 1024..=1 << 36)?;
+        bounds::count("served_asks_max", self.served_asks_max, 1..=1 << 24)?;
+        bounds::count("served_bytes_max", self.served_bytes_max, 1024..=1 << 36)?;
         bounds::count("direct_bytes_max", self.direct_bytes_max, 0..=1 << 30)?;
         bounds::duration("unfinished_timeout", self.unfinished_timeout, Duration::ZERO..=HOUR)?;
         bounds::duration("gap_timeout", self.gap_timeout, Duration::ZERO..=HOUR)?;
@@ -114,6 +129,8 @@ impl GateSettings {
         };
         let messages = "`message_bytes_max`";
         at_least("queue_bytes_max", self.queue_bytes_max, self.message_bytes_max, messages)?;
+        let served = self.served_bytes_max;
+        at_least("served_bytes_max", served, self.message_bytes_max + 4096, "a message")?;
         let frames = "two frames";
         at_least("window_bytes_max", self.window_bytes_max, 2 * FRAME_BYTES_MAX, frames)?;
         let two_messages =

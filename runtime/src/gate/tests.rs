@@ -160,6 +160,40 @@ async fn asks_fail_at_once_when_the_peer_dies_and_go_on_when_it_is_back() {
     assert!(a.ask(b.local_node(), SERVICE, Bytes::new(), SECOND).await.is_ok());
 }
 
+/// Requests that are never answered must not fill the memory of the asked node.
+#[tokio::test(start_paused = true)]
+async fn requests_beyond_the_limit_of_a_node_fail_at_once_until_others_are_answered() {
+    let network = MemoryNetwork::new(1);
+    let (a, _) = gate(&network, "a");
+    let metrics = Metrics::new();
+    let settings = GateSettings { served_asks_max: 2, ..GateSettings::default() };
+    let transport = network.transport(&id("b"));
+    let b = Gate::start(id("b"), transport, settings, Arc::new(SystemClock), &metrics);
+    a.connect(b.local_node(), "");
+    b.connect(a.local_node(), "");
+    tokio::time::sleep(SECOND).await;
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let hold = held.clone();
+    let keep = move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
+        hold.lock().extend(responder);
+    };
+    b.register(SERVICE, Arc::new(keep));
+    let ask = || a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
+    let (first, second) = (ask(), ask());
+    let third = ask().await.unwrap_err();
+    assert_eq!(third.to_string(), "overloaded: `served_asks_max` 2 of the other node");
+    let dropped = metrics.counters_of("antiphon_gate_dropped_total");
+    assert_eq!(dropped.with_label_values(&["served_asks_max"]).get(), 1);
+    for responder in held.lock().drain(..) {
+        responder.reply(Bytes::new());
+    }
+    assert!(first.await.is_ok() && second.await.is_ok());
+    let fourth = ask();
+    tokio::time::sleep(SECOND).await;
+    held.lock().remove(0).reply(Bytes::new());
+    assert!(fourth.await.is_ok());
+}
+
 #[tokio::test(start_paused = true)]
 async fn tells_of_one_peer_keep_their_order_on_a_network_that_loses_and_reorders() {
     for seed in 0..20 {

@@ -22,7 +22,7 @@ pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 /// Connections to other nodes.
 ///
 /// # Contract
-/// - Calls of the handler for one node must never overlap, and must come in the order of the
+/// - Calls of the handler about one node must never overlap, and must come in the order of the
 ///   events.
 /// - `frame` must be called only between `up` and `down` of that node.
 /// - `up` and `down` of one node must alternate, starting with `up`.
@@ -97,6 +97,14 @@ pub trait TransportHandler: Send + Sync + 'static {
 
     /// A frame from the node has arrived.
     fn frame(&self, node: &NodeId, frame: Bytes);
+
+    /// A connection was refused, or gave way to another one. `reason` is a short constant text for
+    /// metrics.
+    fn refused(&self, _reason: &'static str) {}
+
+    /// The number of accepted connections that greet, and of those of nodes that are no members,
+    /// has changed to these.
+    fn accepted(&self, _greeting: usize, _strangers: usize) {}
 }
 
 /// The reason why a message or frame was not sent. No part of it was sent.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The budget of all nodes.
+/// The budget of many nodes.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
@@ -24,6 +24,24 @@ impl Budget {
         Arc::new(Self { used: AtomicUsize::new(0), bytes_max })
     }
 
+    /// Takes bytes. Returns whether there was room; without room, nothing is taken.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::AcqRel);
+        let has_room = before.saturating_add(bytes) <= self.bytes_max;
+        if !has_room {
+            self.give_back(bytes);
+        }
+        has_room
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Acquire)
@@ -40,19 +58,29 @@ impl Held {
         if self.bytes.saturating_add(bytes) > self.bytes_max {
             return false;
         }
-        let before = self.budget.used.fetch_add(bytes, Ordering::AcqRel);
-        if before.saturating_add(bytes) > self.budget.bytes_max {
-            self.budget.used.fetch_sub(bytes, Ordering::AcqRel);
-            return false;
+        let has_room = self.budget.take(bytes);
+        if has_room {
+            self.bytes += bytes;
         }
-        self.bytes += bytes;
-        true
+        has_room
     }
 
     pub(super) fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        self.budget.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.budget.give_back(bytes);
+    }
+
+    /// Gives back the share beyond `bytes`.
+    pub(super) fn reduce_to(&mut self, bytes: usize) {
+        self.shrink(self.bytes.saturating_sub(bytes));
+    }
+
+    /// Moves the share to another budget, where it may be too much: then it cannot grow.
+    pub(super) fn move_to(&mut self, budget: Arc<Budget>) {
+        budget.used.fetch_add(self.bytes, Ordering::AcqRel);
+        self.budget.give_back(self.bytes);
+        self.budget = budget;
     }
 
     pub(super) fn clear(&mut self) {
@@ -84,5 +112,19 @@ mod tests {
         assert_eq!(budget.used(), 8);
         drop((one, other));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_share_moves_to_another_budget_and_is_given_back_there() {
+        let (strangers, members) = (Budget::new(10), Budget::new(4));
+        let mut share = Held::new(strangers.clone(), 100);
+        assert!(share.grow(6));
+        share.move_to(members.clone());
+        assert_eq!((strangers.used(), members.used()), (0, 6));
+        assert!(!share.grow(1), "the other budget is smaller");
+        share.shrink(5);
+        assert!(share.grow(3));
+        drop(share);
+        assert_eq!(members.used(), 0);
     }
 }

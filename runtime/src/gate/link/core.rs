@@ -33,7 +33,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Held};
-use super::incoming::{Arrival, Incoming, OVERHEAD_BYTES};
+use super::incoming::{Arrival, Incoming, OVERHEAD_BYTES, RECEIVED_BYTES_MAX};
 use super::queue::Queue;
 use super::record::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, Message, MessageKind};
 use crate::gate::settings::GateSettings;
@@ -44,6 +44,9 @@ const ACK_BYTES: usize = 128 * 1024;
 const ACK_FRAMES: usize = 32;
 /// Limit of the frames of urgent messages under way beyond the window.
 const URGENT_FRAMES_MAX: usize = 64;
+
+/// The reason of a link that begins anew because the other node acknowledges nothing.
+pub(crate) const STALLED: &str = "stalled";
 
 /// A fact for the link.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,19 +113,24 @@ pub(crate) struct LinkCore {
     /// Messages that are handed over later, in the order in which they arrived.
     deferred: VecDeque<Deferred>,
     deferred_held: Held,
+    /// The share of the bytes that wait for the other node or are under way to it, while it is no
+    /// member.
+    outgoing_held: Option<Held>,
     /// The other node has begun no stream since the link is up: its next stream is no sign of a
     /// loss.
     expects_stream: bool,
 }
 
 impl LinkCore {
-    /// A link that is down. Its streams are numbered above `first_stream`, which must be higher
-    /// than any stream of an earlier link to that node.
+    /// A link that is down, to a node that is no member: `budget` is that of all such nodes. The
+    /// streams are numbered above `first_stream`, which must be higher than any stream of an
+    /// earlier link to that node.
     pub(crate) fn new(settings: GateSettings, budget: Arc<Budget>, first_stream: u64) -> Self {
         Self {
             incoming: Incoming::new(budget.clone(), &settings),
             deferred: VecDeque::new(),
-            deferred_held: Held::new(budget, settings.received_peer_bytes_max),
+            deferred_held: Held::new(budget.clone(), settings.received_peer_bytes_max),
+            outgoing_held: Some(Held::new(budget, usize::MAX)),
             settings,
             up: false,
             stream: first_stream,
@@ -140,6 +148,14 @@ impl LinkCore {
         self.up
     }
 
+    /// Notes that the other node is a member: `budget` is that of all members.
+    pub(crate) fn join(&mut self, budget: &Arc<Budget>) {
+        if self.outgoing_held.take().is_some() {
+            self.incoming.move_to(budget.clone());
+            self.deferred_held.move_to(budget.clone());
+        }
+    }
+
     /// Queues a message. Returns whether the shell must flush soon.
     ///
     /// # Errors
@@ -148,7 +164,18 @@ impl LinkCore {
         if !self.up {
             return Err(SendError::Unreachable("there is no connection".into()));
         }
-        self.queue.push(message, &self.settings)?;
+        let cost = message.payload.len() + OVERHEAD_BYTES;
+        if let Some(held) = &mut self.outgoing_held
+            && !held.grow(cost)
+        {
+            let limit = self.settings.strangers_bytes_max;
+            return Err(SendError::Full(format!("`strangers_bytes_max` {limit}")));
+        }
+        let pushed = self.queue.push(message, &self.settings);
+        if pushed.is_err() {
+            self.hold_outgoing();
+        }
+        pushed?;
         Ok(!std::mem::replace(&mut self.woken, true))
     }
 
@@ -169,10 +196,18 @@ impl LinkCore {
             Input::Delivered => self.on_delivered(&mut effects),
             Input::Tick => self.on_tick(now, &mut effects),
         }
+        self.hold_outgoing();
         if cfg!(debug_assertions) {
             self.check();
         }
         effects
+    }
+
+    /// Gives back the share of the messages that were sent and acknowledged, or are lost.
+    fn hold_outgoing(&mut self) {
+        if let Some(held) = &mut self.outgoing_held {
+            held.reduce_to(self.queue.cost(OVERHEAD_BYTES) + self.under_way_bytes);
+        }
     }
 
     fn on_up(&mut self, now: Instant) {
@@ -188,6 +223,8 @@ impl LinkCore {
             return;
         }
         self.up = false;
+        self.under_way.clear();
+        self.under_way_bytes = 0;
         // a message that has not arrived whole never will: the other node begins another stream
         self.incoming.refuse();
         // the other node hands over only messages that have arrived whole
@@ -373,7 +410,7 @@ impl LinkCore {
             self.incoming.frame(now, header.number, records, &self.settings, &mut messages);
         for (number, message) in messages {
             if !self.hand_over(number, message, effects) {
-                return self.refuse("received_bytes_max", effects);
+                return self.refuse(RECEIVED_BYTES_MAX, effects);
             }
         }
         match arrival {
@@ -393,6 +430,11 @@ impl LinkCore {
 
     fn refuse(&mut self, reason: &'static str, effects: &mut Vec<Effect>) {
         self.incoming.refuse();
+        let is_stranger = self.outgoing_held.is_some();
+        let reason = match reason {
+            RECEIVED_BYTES_MAX if is_stranger => "strangers_bytes_max",
+            reason => reason,
+        };
         let reset = self.header(FrameKind::Reset, self.incoming.stream, 0);
         effects.push(Effect::Send(reset.into()));
         effects.push(Effect::Restarted { reason });
@@ -409,7 +451,7 @@ impl LinkCore {
         let is_blocked = !self.queue.is_empty() && !self.has_credit();
         let is_late = |at: Instant| now.duration_since(at) >= self.settings.stall_timeout;
         if is_blocked && self.progress_at.is_some_and(is_late) {
-            self.restart(now, "stalled", effects);
+            self.restart(now, STALLED, effects);
         }
     }
 

@@ -20,6 +20,9 @@ use crate::gate::settings::GateSettings;
 /// Memory that a frame or a message takes beside its bytes.
 pub(super) const OVERHEAD_BYTES: usize = 128;
 
+/// The reason of a stream that brings more bytes than may wait.
+pub(super) const RECEIVED_BYTES_MAX: &str = "received_bytes_max";
+
 /// The fate of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -69,6 +72,11 @@ impl Incoming {
             unreported_frames: 0,
             unreported_bytes: 0,
         }
+    }
+
+    /// Moves the share of the bytes that are kept to another budget.
+    pub(super) fn move_to(&mut self, budget: Arc<Budget>) {
+        self.held.move_to(budget);
     }
 
     /// Begins another stream of the other node.
@@ -133,7 +141,7 @@ impl Incoming {
             return Arrival::Broken("reorder_frames_max");
         }
         if !self.held.grow(records.len() + OVERHEAD_BYTES) {
-            return Arrival::Broken("received_bytes_max");
+            return Arrival::Broken(RECEIVED_BYTES_MAX);
         }
         self.early.insert(number, records);
         self.early_since.get_or_insert(now);
@@ -179,7 +187,7 @@ impl Incoming {
                 return Err("malformed_frame");
             }
             if !self.held.grow(message.payload.len()) {
-                return Err("received_bytes_max");
+                return Err(RECEIVED_BYTES_MAX);
             }
             unfinished.payload.extend_from_slice(&message.payload);
             if part == Part::Last {

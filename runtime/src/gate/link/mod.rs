@@ -12,7 +12,7 @@ mod record;
 mod shell;
 
 pub(super) use self::budget::Budget;
-pub(super) use self::core::{Effect, Input};
+pub(super) use self::core::{Effect, Input, STALLED};
 pub(super) use self::record::{Message, MessageKind};
 pub(super) use self::shell::Link;
 

@@ -42,6 +42,11 @@ impl Queue {
         self.urgent.len() + self.normal.len()
     }
 
+    /// The memory that the messages take, with that many bytes for each beside its own.
+    pub(super) fn cost(&self, overhead_bytes: usize) -> usize {
+        self.bytes + self.len() * overhead_bytes
+    }
+
     pub(super) fn push(
         &mut self,
         message: Message,

@@ -19,12 +19,15 @@ use super::core::{Effect, Input, LinkCore};
 use super::record::Message;
 use crate::NodeId;
 use crate::gate::asks::Asks;
+use crate::gate::served::Served;
 use crate::gate::settings::GateSettings;
 
 pub(crate) struct Link {
     /// The node at the other end.
     pub(crate) id: NodeId,
     pub(crate) asks: Arc<Asks>,
+    /// The requests of the other node.
+    served: Arc<Served>,
     pub(crate) wake: Notify,
     core: Mutex<LinkCore>,
     /// Equals [`LinkCore::is_up`] after the last step, so that the question takes no lock.
@@ -49,14 +52,15 @@ impl Link {
     pub(crate) fn new(
         id: NodeId,
         settings: &GateSettings,
-        budget: Arc<Budget>,
+        strangers: &Arc<Budget>,
         first_stream: u64,
     ) -> Self {
         Self {
             id,
             asks: Arc::new(Asks::new(settings.asks_max)),
+            served: Served::new(settings, strangers.clone()),
             wake: Notify::new(),
-            core: Mutex::new(LinkCore::new(settings.clone(), budget, first_stream)),
+            core: Mutex::new(LinkCore::new(settings.clone(), strangers.clone(), first_stream)),
             up: AtomicBool::new(false),
             flusher: Mutex::default(),
             later: Mutex::default(),
@@ -67,6 +71,11 @@ impl Link {
 
     pub(crate) fn core(&self) -> MutexGuard<'_, LinkCore> {
         self.core.lock()
+    }
+
+    /// The asks to the other node, and the requests of it.
+    pub(crate) fn ends(&self) -> (&Asks, Option<&Arc<Served>>) {
+        (&self.asks, Some(&self.served))
     }
 
     /// Steps the core.
@@ -92,8 +101,12 @@ impl Link {
         }
     }
 
-    pub(crate) fn want(&self) {
-        self.wanted.store(true, Ordering::Release);
+    /// Notes that this node asked for the link: the other node is a member.
+    pub(crate) fn want(&self, members: &Arc<Budget>) {
+        if !self.wanted.swap(true, Ordering::AcqRel) {
+            self.served.join();
+            self.core().join(members);
+        }
     }
 
     pub(crate) fn is_wanted(&self) -> bool {

@@ -28,8 +28,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["reason"],
         [
             "messages, answers and frames that were dropped, by reason",
-            "12: one for each reason",
-            "`link_down` grows when links break. `malformed_frame` and `malformed_error` must stay 0: another program, or another version, speaks to the port.",
+            "15: one for each reason",
+            "`served_asks_max` and `served_bytes_max`: another node asks faster than this one answers. `link_down` grows when links break. `malformed_frame` and `malformed_error` must stay 0: another program, or another version, speaks to the port.",
         ],
     ),
     counter(
@@ -45,8 +45,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["reason"],
         [
             "links that began anew because something was lost, by reason",
-            "7: one for each reason",
-            "`stalled` and `gap`: look at the network. `received_bytes_max` and `unfinished_timeout`: the receiver is too slow, or the limits of `[node.gate]` are too low.",
+            "8: one for each reason",
+            "`stalled` and `gap`: look at the network. `received_bytes_max` and `unfinished_timeout`: the receiver is too slow, or the limits of `[node.gate]` are too low. `strangers_bytes_max`: a node that is no member sends much.",
         ],
     ),
     gauge(
@@ -97,6 +97,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     ),
     gauge(
+        "antiphon_links_greeting",
+        "connections",
+        &[],
+        [
+            "Accepted connections that have not greeted yet",
+            "1",
+            "For long near `links.greeting_max`: strangers connect to the link port. `antiphon_links_refused_total` says more; keep them out with a firewall.",
+        ],
+    ),
+    gauge(
         "antiphon_links_insecure",
         "0 or 1",
         &[],
@@ -104,6 +114,26 @@ pub(super) const ENTRIES: &[Entry] = &[
             "Whether `links.insecure` lets strangers reach the node without certificates",
             "1",
             "At 1, give the node certificates (`links.tls`).",
+        ],
+    ),
+    counter(
+        "antiphon_links_refused_total",
+        "connections",
+        &["reason"],
+        [
+            "Connections to the link port that were refused, or gave way to others, by reason",
+            "19: one for each reason",
+            "`address_full`, `greeting_full`, `timeout`, `closed`, `not_a_node`: strangers connect. `tls`, `certificate`, `cluster`, `cookie`, `version`: a node has other certificates or settings, or a stranger tries; the log names it. `connections_full`, `strangers_full`: raise the limit if the nodes are yours. `no_descriptor`: raise the limit of file descriptors. `replaced` and `no_member` belong to nodes that come back or were declared dead; `stalled` to a node that is no member and takes no frames. `frame` and `fault` must stay 0.",
+        ],
+    ),
+    gauge(
+        "antiphon_links_strangers",
+        "connections",
+        &[],
+        [
+            "Accepted connections of nodes that have proved who they are and are no members, or not yet",
+            "1",
+            "Above 0 for longer than a node takes to join: a program that knows the cookie, or has a certificate, connects.",
         ],
     ),
 ];

@@ -20,6 +20,8 @@ pub(super) struct Endpoint {
     /// The place that the greeting of the newest connection has named.
     place: Mutex<Option<Arc<str>>>,
     current: Mutex<Option<Current>>,
+    /// True when this node asked for the connection: the other node is a member.
+    wanted: AtomicBool,
     /// True when the node has ended: a connection that is just being made must not outlive it.
     retired: AtomicBool,
 }
@@ -30,6 +32,15 @@ struct Current {
 }
 
 impl Endpoint {
+    /// Notes that the other node is a member.
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+
     /// Closes the current connection.
     pub(super) fn close(&self) {
         if let Some(current) = &*self.lock() {
@@ -92,7 +103,11 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     pub(super) fn of(&mut self, id: &NodeId) -> Arc<Endpoint> {
-        self.all.entry(id.clone()).or_default().clone()
+        let endpoint = self.all.entry(id.clone()).or_default().clone();
+        if self.wanted.contains(id) {
+            endpoint.want();
+        }
+        endpoint
     }
 
     pub(super) fn refuse(&mut self, id: &NodeId) {
@@ -114,25 +129,29 @@ impl Endpoints {
         }
     }
 
-    /// Notes that a connection to a node begins, whose greeting names this place.
+    /// Checks that a node whose greeting names this place may be connected.
     ///
     /// # Errors
     /// `Rejected` when the node is no member any more, or a member of another place.
-    pub(super) fn connected(&mut self, id: &NodeId, place: String) -> Result<Arc<Endpoint>> {
+    pub(super) fn may_connect(&self, id: &NodeId, place: &str) -> Result<()> {
         if self.has_stopped || self.refused.contains(id) {
             return Err(Error::rejected(format!("`{id}` is no member any more")));
         }
-        if let Some(expected) = self.places.get(id).filter(|expected| ***expected != *place) {
-            let why = format!(
+        match self.places.get(id).filter(|expected| ***expected != *place) {
+            None => Ok(()),
+            Some(expected) => Err(Error::rejected(format!(
                 "`{id}` is a member of place `{expected}`, and this node says that its place is `{}`",
-                foreign(&place)
-            );
-            return Err(Error::rejected(why));
+                foreign(place)
+            ))),
         }
+    }
+
+    /// Notes that a connection to a node begins, whose greeting names this place.
+    pub(super) fn connected(&mut self, id: &NodeId, place: String) -> Arc<Endpoint> {
         self.failures.remove(id);
         let endpoint = self.of(id);
         *endpoint.place.lock() = Some(place.into());
-        Ok(endpoint)
+        endpoint
     }
 
     /// Notes the place whose member a node is, and ends a connection of another place, also one

@@ -27,9 +27,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::refusal::explained;
+use super::refusal::{Reason, Refused, explained};
 use super::settings::TcpSettings;
-use crate::{Error, NodeId, Result};
+use crate::{Error, NodeId};
+
+type Result<T, E = Refused> = std::result::Result<T, E>;
 
 const MAGIC: &[u8; 8] = b"ANTIPHON";
 /// Version 3 has the place. Version 2 has the proofs above; those of version 1 could be passed on
@@ -42,7 +44,7 @@ const NAME_BYTES_MAX: usize = 1024;
 const PROOF_BYTES: usize = 32;
 
 /// The place of the accepting side's proof when the other side's is wrong.
-const REFUSED: [u8; PROOF_BYTES] = [0; PROOF_BYTES];
+const NO_PROOF: [u8; PROOF_BYTES] = [0; PROOF_BYTES];
 
 /// This side of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,22 +73,29 @@ where
         read_hello(stream, settings.tls.is_some()).await?;
     *claimed = id.parse().ok();
     if cluster != settings.cluster_name {
-        return Err(Error::rejected(format!(
-            "`cluster_name`: expected `{}`, actual `{}`",
-            settings.cluster_name,
-            foreign(&cluster)
-        )));
+        return Err(Refused::rejected(
+            Reason::Cluster,
+            format!(
+                "`cluster_name`: expected `{}`, actual `{}`",
+                settings.cluster_name,
+                foreign(&cluster)
+            ),
+        ));
     }
-    let node: NodeId = id.parse()?;
+    let node: NodeId = id.parse().map_err(|error| Refused(Reason::NotANode, error))?;
     if node == *me {
-        return Err(Error::rejected(format!("`{node}` is the id of this node itself")));
+        let why = format!("`{node}` is the id of this node itself");
+        return Err(Refused::rejected(Reason::OwnId, why));
     }
     let cookie = settings.cookie.expose();
     let of = |prover: Side| match side {
         Side::Dials => proof(cookie, prover, &own, &other),
         Side::Accepts => proof(cookie, prover, &other, &own),
     };
-    let wrong = || Error::rejected(format!("`cookie`: that of `{}` is another one", foreign(&id)));
+    let wrong = || {
+        let why = format!("`cookie`: that of `{}` is another one", foreign(&id));
+        Refused::rejected(Reason::Cookie, why)
+    };
     let mut sent = [0; PROOF_BYTES];
     match side {
         Side::Dials => {
@@ -97,7 +106,7 @@ where
         Side::Accepts => {
             read(stream, &mut sent).await?;
             if of(Side::Dials).verify_slice(&sent).is_err() {
-                write(stream, &REFUSED).await?;
+                write(stream, &NO_PROOF).await?;
                 return Err(wrong());
             }
             write(stream, &of(Side::Accepts).finalize().into_bytes()).await?;
@@ -118,18 +127,16 @@ async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S, is_tls: bool) -> Resul
     let mut head = [0; HEAD_BYTES];
     read(stream, &mut head).await?;
     if head[0] == TLS_HANDSHAKE && !is_tls {
-        return Err(Error::rejected(
-            "`links.tls`: the other side speaks TLS, and this node does not",
-        ));
+        let why = "`links.tls`: the other side speaks TLS, and this node does not";
+        return Err(Refused::rejected(Reason::Tls, why));
     }
     if &head[..8] != MAGIC {
-        return Err(Error::rejected("the other side is no Antiphon node"));
+        return Err(Refused::rejected(Reason::NotANode, "the other side is no Antiphon node"));
     }
     let version = u16::from_le_bytes([head[8], head[9]]);
     if version != VERSION {
-        return Err(Error::rejected(format!(
-            "protocol: expected version {VERSION}, actual {version}"
-        )));
+        let why = format!("protocol: expected version {VERSION}, actual {version}");
+        return Err(Refused::rejected(Reason::Version, why));
     }
     let cluster = read_text(stream, u16::from_le_bytes([head[26], head[27]])).await?;
     let place = read_text(stream, u16::from_le_bytes([head[28], head[29]])).await?;
@@ -160,7 +167,8 @@ fn hello(nonce: &[u8; 16], cluster_name: &str, place: &str, id: &str) -> Vec<u8>
 fn nonce() -> Result<[u8; 16]> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(|error| {
-        Error::unavailable(format!("the system gives no random number: {error}"))
+        let why = format!("the system gives no random number: {error}");
+        Refused(Reason::Fault, Error::unavailable(why))
     })?;
     Ok(nonce)
 }
@@ -180,7 +188,9 @@ fn proof(cookie: &str, prover: Side, dials: &[u8], accepts: &[u8]) -> Hmac<Sha25
 
 async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> Result<()> {
     let written = stream.write_all(bytes).await;
-    written.map_err(|error| Error::unavailable("the connection broke").with_source(error))
+    written.map_err(|error| {
+        Refused(Reason::Closed, Error::unavailable("the connection broke").with_source(error))
+    })
 }
 
 async fn read<S: AsyncRead + Unpin>(stream: &mut S, bytes: &mut [u8]) -> Result<()> {
@@ -192,13 +202,14 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, bytes: &mut [u8]) -> Result<
 
 async fn read_text<S: AsyncRead + Unpin>(stream: &mut S, length: u16) -> Result<String> {
     if usize::from(length) > NAME_BYTES_MAX {
-        return Err(Error::rejected(format!(
-            "hello: expected a name of at most {NAME_BYTES_MAX} bytes, actual {length}"
-        )));
+        let why =
+            format!("hello: expected a name of at most {NAME_BYTES_MAX} bytes, actual {length}");
+        return Err(Refused::rejected(Reason::NotANode, why));
     }
     let mut bytes = vec![0; usize::from(length)];
     read(stream, &mut bytes).await?;
-    String::from_utf8(bytes).map_err(|_| Error::rejected("hello: expected names in UTF-8"))
+    String::from_utf8(bytes)
+        .map_err(|_| Refused::rejected(Reason::NotANode, "hello: expected names in UTF-8"))
 }
 
 #[cfg(test)]
@@ -268,6 +279,8 @@ mod tests {
                 assert_eq!((a.unwrap().0, b.unwrap().0), (id("b"), id("a")));
             } else {
                 for error in [a.unwrap_err(), b.unwrap_err()] {
+                    let Refused(reason, error) = error;
+                    assert_eq!(reason, Reason::Cookie);
                     assert!(error.to_string().contains("`cookie`: that of"), "{error}");
                 }
             }
@@ -287,11 +300,11 @@ mod tests {
         of_second.write_all(&[1; PROOF_BYTES]).await.unwrap();
         let mut given = [0; PROOF_BYTES];
         of_second.read_exact(&mut given).await.unwrap();
-        assert_eq!(given, REFUSED, "who shows no proof gets none");
+        assert_eq!(given, NO_PROOF, "who shows no proof gets none");
         second.await.unwrap().unwrap_err();
 
         of_first.write_all(&hello(&[0; 16], "antiphon", "A", "a@1")).await.unwrap();
-        let error = first.await.unwrap().unwrap_err().to_string();
+        let error = first.await.unwrap().unwrap_err().1.to_string();
         assert!(error.contains("the id of this node itself"), "{error}");
     }
 
@@ -305,7 +318,7 @@ mod tests {
         let mut proof = [0; PROOF_BYTES];
         of_a.read_exact(&mut proof).await.unwrap();
         of_a.write_all(&proof).await.unwrap();
-        let error = a.await.unwrap().unwrap_err().to_string();
+        let error = a.await.unwrap().unwrap_err().1.to_string();
         assert!(error.contains("`cookie`: that of `b@1`"), "{error}");
     }
 
@@ -321,7 +334,7 @@ mod tests {
                 .map(|at| u8::from_str_radix(&old[2 * at..2 * at + 2], 16).unwrap())
                 .collect();
             of_a.write_all(&old).await.unwrap();
-            let error = a.await.unwrap().unwrap_err().to_string();
+            let error = a.await.unwrap().unwrap_err().1.to_string();
             assert!(error.contains(&format!("expected version 3, actual {version}")), "{error}");
         }
     }

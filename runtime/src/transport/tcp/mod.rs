@@ -8,6 +8,8 @@
 //!
 //! The design, and the reason against ractor_cluster's session: `docs/design/0003-transport.md`.
 
+mod accepted;
+mod admission;
 mod endpoints;
 mod hello;
 mod refusal;

@@ -51,8 +51,22 @@ pub struct TcpSettings {
     /// Time that a connection may take until its first frame; then it is closed.
     #[serde(with = "antiphon_base::time::text")]
     pub handshake_timeout: Duration,
-    /// Limit of the connections that are accepted at the same time; others are closed at once.
+    /// Limit of the accepted connections that have not greeted yet. Beyond, the oldest one of the
+    /// address with the most of them gives way to a new one; addresses of members come last.
+    pub greeting_max: usize,
+    /// Limit of such connections from one IPv4 address, or from one IPv6 network of 64 bits.
+    /// Beyond, the oldest one gives way to a new one.
+    pub greeting_address_max: usize,
+    /// Limit of the accepted connections after the greeting. Beyond, a member takes the place of a
+    /// node that is no member, and others are closed.
     pub connections_max: usize,
+    /// Limit of the accepted connections of nodes that are no members, or not yet: a node that
+    /// starts is one until its row is seen. Beyond, the oldest one of the address with the most of
+    /// them gives way to a new one.
+    pub strangers_max: usize,
+    /// Limit of the bytes of frames that such a node can send in a second; more wait in its own
+    /// machine.
+    pub strangers_bytes_per_second_max: usize,
     /// Time that sent bytes may stay without an acknowledgement of the other machine; then the
     /// connection breaks.
     #[serde(with = "antiphon_base::time::text")]
@@ -78,7 +92,11 @@ impl Default for TcpSettings {
             insecure: false,
             tls_reload_interval: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(3),
+            greeting_max: 1024,
+            greeting_address_max: 512,
             connections_max: 1024,
+            strangers_max: 32,
+            strangers_bytes_per_second_max: 2 * 1024 * 1024,
             user_timeout: Duration::from_secs(5),
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(1),
@@ -97,7 +115,12 @@ impl TcpSettings {
         let millisecond = Duration::from_millis(1);
         bounds::duration("handshake_timeout", self.handshake_timeout, millisecond..=HOUR)?;
         bounds::duration("tls_reload_interval", self.tls_reload_interval, second / 10..=HOUR)?;
+        bounds::count("greeting_max", self.greeting_max, 1..=1 << 16)?;
+        bounds::count("greeting_address_max", self.greeting_address_max, 1..=1 << 16)?;
         bounds::count("connections_max", self.connections_max, 1..=1 << 20)?;
+        bounds::count("strangers_max", self.strangers_max, 1..=1 << 20)?;
+        let rate = self.strangers_bytes_per_second_max;
+        bounds::count("strangers_bytes_per_second_max", rate, 1 << 16..=1 << 36)?;
         // the operating system takes it in milliseconds, and zero for its own default of many
         // minutes
         bounds::duration("user_timeout", self.user_timeout, second / 10..=HOUR)?;

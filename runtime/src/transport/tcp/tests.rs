@@ -21,6 +21,7 @@ struct Side {
     id: NodeId,
     address: String,
     gate: Gate,
+    metrics: Metrics,
 }
 
 fn cookie(cookie: &str) -> TcpSettings {
@@ -40,13 +41,9 @@ fn side_of(id: NodeId, settings: TcpSettings) -> Side {
         TcpTransport::bind(id.clone(), "127.0.0.1:0".parse().unwrap(), settings).unwrap();
     let address = transport.local_address().to_string();
     let transport: Arc<dyn Transport> = transport;
-    let gate = Gate::start(
-        id.clone(),
-        transport,
-        GateSettings::default(),
-        Arc::new(SystemClock),
-        &Metrics::new(),
-    );
+    let metrics = Metrics::new();
+    let (settings, clock) = (GateSettings::default(), Arc::new(SystemClock));
+    let gate = Gate::start(id.clone(), transport, settings, clock, &metrics);
     gate.register(
         ECHO,
         Arc::new(|_: &NodeId, message: Bytes, responder: Option<Responder>| {
@@ -55,7 +52,22 @@ fn side_of(id: NodeId, settings: TcpSettings) -> Side {
             }
         }),
     );
-    Side { id, address, gate }
+    Side { id, address, gate, metrics }
+}
+
+/// The connections that a node has refused for that reason.
+fn refused(side: &Side, reason: &str) -> u64 {
+    side.metrics.counters_of("antiphon_links_refused_total").with_label_values(&[reason]).get()
+}
+
+/// Waits until a number that the node counts fits.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), waiting).await.is_ok(), "{what}");
 }
 
 fn connect(a: &Side, b: &Side) {
@@ -284,7 +296,11 @@ async fn a_length_without_bytes_holds_up_nobody_and_strangers_are_forgotten() {
         liar.bytes(&200_000u32.to_le_bytes()).await;
         liars.push(liar);
     }
-    assert_eq!(a.gate.holds(), (21, 20 * 4 * 60_000));
+    let (links, bytes) = a.gate.holds();
+    assert_eq!(links, 21);
+    // the parts, and the answers that no liar has acknowledged
+    let parts = 20 * 4 * 60_000;
+    assert!((parts..parts + 20 * 128).contains(&bytes), "{bytes}");
     let asked = a.gate.ask(&b.id, ECHO, Bytes::from_static(b"hi"), Duration::from_secs(20)).await;
     assert_eq!(asked, Ok(Bytes::from_static(b"hi")));
 
@@ -310,6 +326,86 @@ async fn the_place_of_a_connection_is_given_back_however_it_ends() {
     let mut liar = Liar::connect(&a, "liar").await;
     liar.record(ASK, ECHO, b"room").await;
     assert_eq!(liar.answer().await, b"room");
+}
+
+/// Ten thousand silent connections let 3 of 48 honest hellos through.
+#[tokio::test]
+async fn silent_connections_give_way_to_a_member_and_are_counted() {
+    let patient = TcpSettings {
+        greeting_max: 8,
+        greeting_address_max: 4,
+        handshake_timeout: Duration::from_secs(3600),
+        ..cookie("x")
+    };
+    let a = side_with("a", patient);
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(TcpStream::connect(&a.address).await.unwrap());
+    }
+    until("the rest gave way", || refused(&a, "address_full") == 46).await;
+    let greeting = a.metrics.gauge_of("antiphon_links_greeting");
+    assert_eq!(greeting.get(), 4);
+    let mut first = silent.swap_remove(0);
+    let _ = first.read_to_end(&mut Vec::new()).await;
+
+    for name in ["b", "c", "d"] {
+        let member = side(name, 1, "x");
+        // the greater id is dialled
+        connect(&member, &a);
+        wait("the member", &a, || a.gate.is_connected(&member.id)).await;
+        let mut liar = Liar::connect(&a, "liar").await;
+        liar.record(ASK, ECHO, b"room").await;
+        assert_eq!(liar.answer().await, b"room");
+        liar.end(&a).await;
+    }
+    drop(silent);
+    until("they are gone", || greeting.get() == 0).await;
+}
+
+#[tokio::test]
+async fn nodes_that_are_no_members_give_way_to_others_and_to_members() {
+    let a = side_with("z", TcpSettings { connections_max: 3, strangers_max: 2, ..cookie("x") });
+    let b = side("b", 1, "x");
+    connect(&a, &b);
+    wait("the member", &a, || a.gate.is_connected(&b.id)).await;
+    let mut liars = Vec::new();
+    for index in 0..10 {
+        liars.push(Liar::connect(&a, &format!("liar-{index}")).await);
+    }
+    until("the others gave way", || refused(&a, "strangers_full") == 8).await;
+    until("and are forgotten", || a.gate.holds().0 == 3).await;
+    assert_eq!(a.metrics.gauge_of("antiphon_links_strangers").get(), 2);
+
+    let c = side("c", 1, "x");
+    connect(&a, &c);
+    wait("another member", &a, || a.gate.is_connected(&c.id)).await;
+    assert_eq!(refused(&a, "connections_full"), 1);
+    assert!(a.gate.is_connected(&b.id));
+}
+
+#[tokio::test]
+async fn each_refusal_is_counted_with_its_reason() {
+    let a = side("a", 1, "x");
+    let mut stream = TcpStream::connect(&a.address).await.unwrap();
+    stream.write_all(&[7; 200]).await.unwrap();
+    until("no node", || refused(&a, "not_a_node") == 1).await;
+    drop(TcpStream::connect(&a.address).await.unwrap());
+    until("closed", || refused(&a, "closed") == 1).await;
+    for (reason, name, settings) in [
+        ("cookie", "b", cookie("y")),
+        ("cluster", "b", TcpSettings { cluster_name: "other".into(), ..cookie("x") }),
+        ("own_id", "a", cookie("x")),
+    ] {
+        let mut stream = TcpStream::connect(&a.address).await.unwrap();
+        let id = NodeId::new(name, 1).unwrap();
+        let greeted =
+            hello::greet(&mut stream, &id, hello::Side::Dials, &settings, &mut None).await;
+        assert!(greeted.is_err());
+        until(reason, || refused(&a, reason) == 1).await;
+    }
+    let mut liar = Liar::connect(&a, "liar").await;
+    liar.bytes(&u32::MAX.to_le_bytes()).await;
+    until("a frame", || refused(&a, "frame") == 1).await;
 }
 
 /// A blocked reader of a link made its probes late, and both nodes took each other for dead.
@@ -366,7 +462,7 @@ async fn a_name_with_line_breaks_and_terminal_escapes_is_refused_and_shown_escap
     other.write_all(&hello).await.unwrap();
     let settings = TcpSettings::default();
     let error = hello::greet(&mut own, &a.id, hello::Side::Accepts, &settings, &mut None).await;
-    let error = error.unwrap_err().to_string();
+    let error = error.unwrap_err().1.to_string();
     assert!(error.contains(r"`anti\u{a}phon\u{1b}[2J`"), "{error}");
 
     stream.write_all(&hello).await.unwrap();

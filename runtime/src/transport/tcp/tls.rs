@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::hello::Side;
-use super::refusal::explained;
+use super::refusal::{Reason, Refused, explained};
 use super::settings::{LinkTls, TcpSettings};
 use crate::certificates::{Pem, Watched, now, uris};
 use crate::{Error, NodeId, Result};
@@ -205,12 +205,12 @@ pub(super) async fn secure(
     stream: TcpStream,
     side: Side,
     loaded: &Loaded,
-) -> Result<TlsStream<TcpStream>> {
+) -> Result<TlsStream<TcpStream>, Refused> {
     let secured = match side {
         Side::Dials => {
             // a server that has one certificate does not look at the name
-            let name =
-                ServerName::try_from("antiphon").map_err(|error| Error::bug(error.to_string()))?;
+            let name = ServerName::try_from("antiphon")
+                .map_err(|error| Refused(Reason::Fault, Error::bug(error.to_string())))?;
             let connecting = TlsConnector::from(loaded.client.clone()).connect(name, stream);
             connecting.await.map(TlsStream::Client)
         }
@@ -231,17 +231,20 @@ pub(super) fn check_name(
     cluster: &str,
     place: &str,
     id: &NodeId,
-) -> Result<()> {
+) -> Result<(), Refused> {
     let expected = certificate_name(cluster, place, id.name());
     let names = certificates.and_then(<[_]>::first).map(uris).unwrap_or_default();
     if names.contains(&expected) {
         return Ok(());
     }
-    Err(Error::rejected(format!(
-        "`links.tls`: expected a certificate with the name {expected:?} from `{}`, actual the names \"{}\"",
-        foreign(&id.to_string()),
-        foreign(&names.join(", "))
-    )))
+    Err(Refused::rejected(
+        Reason::Certificate,
+        format!(
+            "`links.tls`: expected a certificate with the name {expected:?} from `{}`, actual the names \"{}\"",
+            foreign(&id.to_string()),
+            foreign(&names.join(", "))
+        ),
+    ))
 }
 
 /// Believes certificates of nodes that an authority has signed, whatever the host.

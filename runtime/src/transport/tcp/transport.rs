@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -11,15 +10,18 @@ use antiphon_base::task;
 use antiphon_base::text::foreign;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsStream;
 
+use super::accepted::{Accepted, Seat};
 use super::endpoints::{Endpoint, Endpoints};
+use super::refusal::{Reason, Refused};
+use super::stream::{self, Ended};
 use super::tls::Credentials;
-use super::{TcpSettings, hello, stream, tls};
+use super::{TcpSettings, hello, tls};
 use crate::certificates::now;
 use crate::transport::{Protection, SendError, Transport, TransportHandler};
 use crate::{Error, NodeId, Result, cannot_listen};
@@ -35,7 +37,7 @@ pub struct TcpTransport {
     handler: OnceLock<Arc<dyn TransportHandler>>,
     endpoints: Mutex<Endpoints>,
     accepting: Mutex<Option<JoinHandle<()>>>,
-    accepted: Arc<AtomicUsize>,
+    accepted: Arc<Accepted>,
     this: Weak<Self>,
 }
 
@@ -50,11 +52,11 @@ impl TcpTransport {
         settings.check_protection(bind)?;
         let credentials = Credentials::of(&settings, me.name())?;
         let cannot = |error: std::io::Error| cannot_listen("bind", bind, &error);
-        let listener = std::net::TcpListener::bind(bind).map_err(cannot)?;
-        listener.set_nonblocking(true).map_err(cannot)?;
+        let listener = listen(bind, settings.greeting_max).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         Ok(Arc::new_cyclic(|this| Self {
             me,
+            accepted: Accepted::new(&settings),
             settings,
             credentials,
             address,
@@ -62,7 +64,6 @@ impl TcpTransport {
             handler: OnceLock::new(),
             endpoints: Mutex::default(),
             accepting: Mutex::default(),
-            accepted: Arc::default(),
             this: this.clone(),
         }))
     }
@@ -84,20 +85,31 @@ impl TcpTransport {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
+                    // at the limit of descriptors, a connection that greets gives its own away
+                    transport.accepted.no_descriptor();
                     drop(transport);
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            let limit = transport.settings.connections_max;
-            let Some(slot) = Slot::take(&transport.accepted, limit) else {
-                tracing::warn!(%from, limit, "`connections_max` reached, a connection is closed");
-                continue;
+            let (seat, closed) = match transport.accepted.admit(from.ip()) {
+                Ok(admitted) => admitted,
+                Err(Refused(_, error)) => {
+                    tracing::warn!(%from, %error, "a connection is refused");
+                    continue;
+                }
             };
             // each connection in a task of its own, so that a silent node holds up no other
             task::spawn("tcp accepted", async move {
-                let _slot = slot;
-                if let Err(error) = transport.connection(stream, None).await {
+                let ended = tokio::select! {
+                    ended = transport.connection(stream, None, Some(&seat)) => ended,
+                    // the seat drops the sender when it ends, and not before
+                    Ok(reason) = closed => {
+                        let Refused(_, error) = reason.gives_way();
+                        return tracing::debug!(%from, %error, "a connection is closed");
+                    }
+                };
+                if let Err(Refused(_, error)) = ended {
                     tracing::warn!(%from, %error, "a connection is refused");
                 }
             });
@@ -105,7 +117,12 @@ impl TcpTransport {
     }
 
     /// Greets, and runs the connection to its end.
-    async fn connection(&self, stream: TcpStream, expected: Option<&NodeId>) -> Result<()> {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        expected: Option<&NodeId>,
+        seat: Option<&Seat>,
+    ) -> Result<(), Refused> {
         tune(&stream, self.settings.user_timeout);
         let mut claimed = None;
         // only the side that dials knows whom to expect
@@ -113,33 +130,62 @@ impl TcpTransport {
         let greeting = self.greet(stream, side, &mut claimed);
         let limit = self.settings.handshake_timeout;
         let greeted = tokio::time::timeout(limit, greeting).await.unwrap_or_else(|_| {
-            Err(Error::timeout(format!("no hello within {limit:?} (`handshake_timeout`)")))
+            let why = format!("no hello within {limit:?} (`handshake_timeout`)");
+            Err(Refused(Reason::Timeout, Error::timeout(why)))
         });
-        let (id, place, stream) = greeted.inspect_err(|error| {
+        let (id, place, stream) = greeted.inspect_err(|Refused(reason, error)| {
+            self.count(seat, *reason);
             if let Some(claimed) = &claimed {
                 self.endpoints().failed(claimed, error);
             }
         })?;
         if expected.is_some_and(|expected| *expected != id) {
-            return Err(Error::unavailable(format!("`{id}` answers at that address")));
+            let why = format!("`{id}` answers at that address");
+            return Err(Refused(Reason::NoMember, Error::unavailable(why)));
         }
-        let (endpoint, handler) = {
-            let endpoint = self.endpoints().connected(&id, place)?;
-            (endpoint, self.handler.get().cloned())
-        };
-        let handler = handler.ok_or_else(|| Error::bug("the transport was not started"))?;
+        let handler = self.handler.get().cloned();
+        let handler = handler
+            .ok_or_else(|| Refused(Reason::Fault, Error::bug("the transport was not started")))?;
+        let endpoint = self.endpoint(&id, place, seat)?;
         let _known = Known { transport: self, id: &id, endpoint: &endpoint };
-        let queue_frames_max = self.settings.queue_frames_max;
-        match stream {
+        let settings = &self.settings;
+        let ended = match stream {
             Secured::Plain(stream) => {
-                stream::run(stream.into_split(), &id, &endpoint, handler, queue_frames_max).await;
+                stream::run(stream.into_split(), &id, &endpoint, handler, settings).await
             }
             Secured::Tls(stream) => {
-                stream::run(tokio::io::split(*stream), &id, &endpoint, handler, queue_frames_max)
-                    .await;
+                stream::run(tokio::io::split(*stream), &id, &endpoint, handler, settings).await
             }
+        };
+        if ended == Ended::LongFrame {
+            self.count(seat, Reason::Frame);
         }
         Ok(())
+    }
+
+    /// Counts an accepted connection that is refused.
+    fn count(&self, seat: Option<&Seat>, reason: Reason) {
+        if seat.is_some() {
+            self.accepted.refused(reason);
+        }
+    }
+
+    /// The far end of a connection whose greeting names this place, unless the node is refused.
+    fn endpoint(
+        &self,
+        id: &NodeId,
+        place: String,
+        seat: Option<&Seat>,
+    ) -> Result<Arc<Endpoint>, Refused> {
+        let mut endpoints = self.endpoints();
+        endpoints.may_connect(id, &place).map_err(|error| {
+            self.count(seat, Reason::NoMember);
+            Refused(Reason::NoMember, error)
+        })?;
+        if let Some(seat) = seat {
+            seat.greeted(id)?;
+        }
+        Ok(endpoints.connected(id, place))
     }
 
     /// Encrypts the connection if this node has certificates, and greets. Returns the id and the
@@ -149,7 +195,7 @@ impl TcpTransport {
         mut stream: TcpStream,
         side: hello::Side,
         claimed: &mut Option<NodeId>,
-    ) -> Result<(NodeId, String, Secured)> {
+    ) -> Result<(NodeId, String, Secured), Refused> {
         let settings = &self.settings;
         let Some(credentials) = &self.credentials else {
             let (id, place) = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
@@ -218,11 +264,12 @@ impl TcpTransport {
             Ok(Err(error)) => return Err(Error::unavailable(error.to_string())),
             Err(_) => return Err(Error::timeout("no connection in time")),
         };
-        let mut connection = pin!(self.connection(stream, Some(id)));
-        match tokio::time::timeout(self.settings.retry_max, connection.as_mut()).await {
+        let mut connection = pin!(self.connection(stream, Some(id), None));
+        let ended = match tokio::time::timeout(self.settings.retry_max, connection.as_mut()).await {
             Ok(ended) => ended.map(|()| false),
             Err(_) => connection.await.map(|()| true),
-        }
+        };
+        Ok(ended?)
     }
 }
 
@@ -230,23 +277,6 @@ impl TcpTransport {
 enum Secured {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// The place of an accepted connection, given back in whatever way its task ends.
-struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    fn take(count: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        let slot = Self(count.clone());
-        // the slot gives back its place, also when that was one too many
-        (count.fetch_add(1, Ordering::AcqRel) < limit).then_some(slot)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// The node of a connection, forgotten at its end if it is not wanted.
@@ -262,6 +292,17 @@ impl Drop for Known<'_> {
     }
 }
 
+/// Listens, with room for the connections that are not accepted yet: the system lets others wait
+/// for a second when that room is full.
+fn listen(bind: SocketAddr, backlog: usize) -> std::io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(bind), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&bind.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
 /// Sets socket options. A connection works without them; on systems that do not know them they are
 /// left out.
 fn tune(stream: &TcpStream, user_timeout: Duration) {
@@ -275,6 +316,7 @@ fn tune(stream: &TcpStream, user_timeout: Duration) {
 
 impl Transport for TcpTransport {
     fn start(&self, handler: Arc<dyn TransportHandler>) {
+        self.accepted.report_to(handler.clone());
         let _ = self.handler.set(handler);
         let listener = self.listener.lock().take();
         let Some(listener) = listener else { return };
@@ -295,6 +337,10 @@ impl Transport for TcpTransport {
         let mut endpoints = self.endpoints();
         endpoints.refused.remove(node);
         endpoints.wanted.insert(node.clone());
+        self.accepted.want(node, address);
+        if let Some(endpoint) = endpoints.all.get(node) {
+            endpoint.want();
+        }
         if endpoints.has_stopped || self.me > *node {
             return;
         }
@@ -320,6 +366,7 @@ impl Transport for TcpTransport {
     fn disconnect(&self, node: &NodeId) {
         let mut endpoints = self.endpoints();
         endpoints.refuse(node);
+        self.accepted.unwant(node);
         // the connection runs in the dial task: it is closed, which reports its end, and not
         // aborted
         let dialing = endpoints.dialing.remove(node);

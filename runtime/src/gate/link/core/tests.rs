@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
-use proptest::prelude::*;
 
 use super::*;
 use crate::gate::ServiceId;
 use crate::gate::link::MessageKind;
+
+mod lies;
 
 const SERVICE: ServiceId = ServiceId(20);
 const URGENT: ServiceId = ServiceId(1);
@@ -26,7 +27,9 @@ fn ask(correlation: u64) -> Message {
 
 fn link(settings: GateSettings) -> LinkCore {
     let budget = Budget::new(settings.received_bytes_max);
-    LinkCore::new(settings, budget, 100)
+    let mut link = LinkCore::new(settings, Budget::new(0), 100);
+    link.join(&budget);
+    link
 }
 
 /// Two links, each the peer of the other, both up.
@@ -289,167 +292,4 @@ fn malformed_frames_are_dropped_or_end_the_stream() {
     let cut = frame.slice(..frame.len() - 1);
     let effects = b.step(now, Input::Frame(cut));
     assert!(effects.contains(&Effect::Restarted { reason: "malformed_frame" }), "{effects:?}");
-}
-
-/// A frame with one record, as a peer that lies would write it.
-fn lie(kind: u8, number: u64, correlation: u64, payload: &[u8]) -> Bytes {
-    let mut frame = Vec::new();
-    let header =
-        FrameHeader { kind: FrameKind::Data, stream: 7, number, ack_stream: 0, ack_next: 0 };
-    header.write(&mut frame);
-    frame.push(kind);
-    frame.extend_from_slice(&20u16.to_le_bytes());
-    frame.extend_from_slice(&correlation.to_le_bytes());
-    frame.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
-    frame.extend_from_slice(payload);
-    frame.into()
-}
-
-const TELL: u8 = 1;
-const TELL_PART: u8 = 0x41;
-const TELL_LAST: u8 = 0x81;
-
-fn restarted(effects: &[Effect]) -> Option<&'static str> {
-    effects.iter().find_map(|effect| {
-        if let Effect::Restarted { reason } = effect { Some(*reason) } else { None }
-    })
-}
-
-fn up(settings: GateSettings) -> (Instant, Arc<Budget>, LinkCore) {
-    let now = SystemClock.now();
-    let budget = Budget::new(settings.received_bytes_max);
-    let mut link = LinkCore::new(settings, budget.clone(), 100);
-    link.step(now, Input::Up);
-    (now, budget, link)
-}
-
-#[test]
-fn what_has_not_arrived_whole_is_bounded_and_given_back_when_the_link_goes_down() {
-    let (now, budget, mut link) = up(GateSettings::default());
-    let part = vec![0; 60_000];
-    for number in 0..10 {
-        let effects = link.step(now, Input::Frame(lie(TELL_PART, number, 0, &part)));
-        assert_eq!(restarted(&effects), None);
-    }
-    assert_eq!(budget.used(), 600_000);
-    link.step(now, Input::Frame(lie(TELL, 20, 0, &part)));
-    assert!(budget.used() > 660_000, "an early frame");
-    link.step(now, Input::Down);
-    assert_eq!(budget.used(), 0);
-}
-
-#[test]
-fn over_the_budget_of_all_peers_the_link_begins_anew_and_keeps_nothing() {
-    let (now, budget, mut link) = up(GateSettings {
-        received_bytes_max: 100_000,
-        received_peer_bytes_max: 100_000,
-        ..GateSettings::default()
-    });
-    let part = vec![0; 60_000];
-    assert_eq!(link.step(now, Input::Frame(lie(TELL_PART, 0, 0, &part))), []);
-    let effects = link.step(now, Input::Frame(lie(TELL_PART, 1, 0, &part)));
-    assert_eq!(restarted(&effects), Some("received_bytes_max"));
-    assert_eq!(budget.used(), 0);
-}
-
-#[test]
-fn a_message_whose_rest_does_not_come_in_time_makes_the_link_begin_anew() {
-    let settings = GateSettings::default();
-    let limit = settings.unfinished_timeout;
-    let (now, budget, mut link) = up(settings);
-    link.step(now, Input::Frame(lie(TELL_PART, 0, 0, b"x")));
-    let late = now + limit;
-    // more parts do not help: a peer that sends a byte now and then is as bad as a silent one
-    link.step(late - Duration::from_millis(1), Input::Frame(lie(TELL_PART, 1, 0, b"x")));
-    assert_eq!(restarted(&link.step(late - Duration::from_millis(1), Input::Tick)), None);
-    assert_eq!(restarted(&link.step(late, Input::Tick)), Some("unfinished_timeout"));
-    assert_eq!(budget.used(), 0);
-}
-
-#[test]
-fn parts_of_another_message_in_between_are_malformed() {
-    let (now, _, mut link) = up(GateSettings::default());
-    link.step(now, Input::Frame(lie(TELL_PART, 0, 1, b"x")));
-    let effects = link.step(now, Input::Frame(lie(TELL_LAST, 1, 2, b"y")));
-    assert_eq!(restarted(&effects), Some("malformed_frame"));
-}
-
-#[test]
-fn a_long_message_and_those_behind_it_are_handed_over_later_and_acknowledged_then() {
-    let (now, budget, mut link) = up(GateSettings::default());
-    let long = vec![0; 100_000];
-    let effects = link.step(now, Input::Frame(lie(TELL, 0, 0, &long)));
-    assert_eq!(effects, [Effect::DeliverLater(tell(&long))]);
-    let effects = link.step(now, Input::Frame(lie(TELL, 1, 0, b"behind")));
-    assert_eq!(effects, [Effect::DeliverLater(tell(b"behind"))]);
-    let answer = link.step(now, Input::Frame(lie(3, 2, 9, b"!")));
-    let expected = message(MessageKind::Answer, SERVICE, 9, b"!");
-    assert_eq!(answer, [Effect::Deliver(expected)], "an answer does not wait");
-    assert_eq!(budget.used(), 100_000 + 6 + 2 * OVERHEAD_BYTES);
-
-    let acknowledged = |effects: Vec<Effect>| {
-        let mut frame = frames(effects).remove(0);
-        FrameHeader::read(&mut frame).unwrap().ack_next
-    };
-    assert_eq!(acknowledged(link.step(now, Input::Delivered)), 1);
-    assert_eq!(acknowledged(link.step(now, Input::Delivered)), 3);
-    assert_eq!(budget.used(), 0);
-    let direct = link.step(now, Input::Frame(lie(TELL, 3, 0, b"now")));
-    assert_eq!(direct, [Effect::Deliver(tell(b"now"))]);
-}
-
-#[test]
-fn a_peer_that_ignores_the_window_is_cut_off_before_its_messages_fill_the_memory() {
-    let (now, budget, mut link) = up(GateSettings::default());
-    let long = vec![0; 200_000];
-    let limit = GateSettings::default().received_peer_bytes_max;
-    let refused = (0..).find(|number| {
-        let effects = link.step(now, Input::Frame(lie(TELL, *number, 0, &long)));
-        restarted(&effects) == Some("received_bytes_max")
-    });
-    let count = usize::try_from(refused.unwrap()).unwrap();
-    assert!(count <= limit / long.len(), "{count}");
-    assert!(budget.used() <= limit);
-    for _ in 0..count {
-        link.step(now, Input::Delivered);
-    }
-    assert_eq!(budget.used(), 0);
-}
-
-proptest! {
-    #[test]
-    fn any_frames_are_taken_or_refused_within_the_budget(
-        noise in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..20),
-        lies in prop::collection::vec(
-            (any::<u8>(), 0..6u64, 0..3u64, 0..70_000usize, any::<(u16, u8)>(), 0..40usize), 0..20),
-    ) {
-        let settings = GateSettings {
-            received_bytes_max: 200_000,
-            received_peer_bytes_max: 200_000,
-            reorder_frames_max: 3,
-            ..GateSettings::default()
-        };
-        let (mut now, budget, mut link) = up(settings);
-        for bytes in noise {
-            link.step(now, Input::Frame(bytes.into()));
-        }
-        for (kind, number, correlation, size, (at, byte), cut) in lies {
-            let mut frame = lie(kind, number, correlation, &vec![0; size]).to_vec();
-            let at = usize::from(at) % 60 % frame.len();
-            frame[at] ^= byte & 1;
-            frame.truncate(frame.len() - cut);
-            link.step(now, Input::Frame(frame.into()));
-            now += Duration::from_millis(40);
-            link.step(now, Input::Tick);
-            prop_assert!(budget.used() <= 200_000);
-            if byte & 2 > 0 {
-                link.step(now, Input::Delivered);
-            }
-        }
-        link.step(now, Input::Down);
-        while !link.deferred.is_empty() {
-            link.step(now, Input::Delivered);
-        }
-        prop_assert_eq!(budget.used(), 0);
-    }
 }
