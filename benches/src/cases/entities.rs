@@ -8,6 +8,7 @@ use std::time::Duration;
 use antiphon::{Embedded, EmbeddedSettings, PeerSettings};
 use antiphon_base::time::SystemClock;
 use antiphon_counter::Counter;
+use antiphon_node::cert::{self, CertNode};
 use antiphon_persistence::entity::{EntityHost, EntityParts, EntityRuntime, EntitySettings};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::store::{Journal, Stores, WriterId};
@@ -45,8 +46,12 @@ pub(crate) async fn counters(
 
 /// Makes certificates for the nodes of the places A and B in a folder, whose links use TLS then.
 pub(crate) fn certificates(folder: &Path) {
-    let nodes = ["A", "B"].map(|place| (place.to_owned(), format!("node-{place}")));
-    antiphon_node::cert::make(&folder.join("certs"), "antiphon", 1, &nodes).expect("certificates");
+    let nodes = ["A", "B"].map(|place| CertNode {
+        place: place.to_owned(),
+        name: format!("node-{place}"),
+        hosts: Vec::new(),
+    });
+    cert::make(&folder.join("certs"), "antiphon", 1, &nodes).expect("certificates");
 }
 
 /// The settings of the links of a node in a folder.
