@@ -24,6 +24,9 @@ pub mod config;
 pub mod demo;
 mod existing;
 pub mod fork;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod header;
 pub mod http;
 mod journal;

@@ -13,6 +13,9 @@
 
 pub mod admin;
 pub mod failure_detector;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gate;
 pub mod identity;
 pub mod lease;
