@@ -1,7 +1,7 @@
 # CI runs `make check`, which changes no source file. `make fix` applies the automatic corrections.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: check check-parts fix bench soak soak-chaos soak-hostile soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
+.PHONY: check check-parts fix fuzz fuzz-merge bench soak soak-chaos soak-hostile soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
 
 # the server of `make check`; it can run beside the server of `make cassandra-up`
 CHECK_SERVER := env CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=$(or $(CASSANDRA_HEAP),1g) deploy/cassandra
@@ -27,11 +27,22 @@ check-parts:
 	$(PART) "tests" env $(CHECK_TESTS) cargo test --workspace $(FEATURES) --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
 	$(PART) "a database of three servers" cargo test --workspace $(FEATURES) --test processes --locked -- --ignored database_node_of_three
 	@if [ $$(id -u) = 0 ]; then .ci/part "a database with a full disk" cargo test --workspace $(FEATURES) --test processes --locked -- --ignored disk_is_full; else echo "left out: the test that fills a database's disk needs root" >&2; fi
+	$(PART) "fuzzing" $(MAKE) --no-print-directory fuzz
 	$(PART) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 fix:
 	cargo fmt --all
 	cargo clippy --workspace --all-targets $(FEATURES) --fix --allow-dirty --allow-staged
+
+# all decoders, each target for a minute, two at a time: `make fuzz SECONDS=60`;
+# one target: TARGET=records; one input of it: INPUT=file (fuzz/run)
+SECONDS ?= 60
+fuzz:
+	@SECONDS_EACH=$(SECONDS) TARGET=$(TARGET) INPUT=$(INPUT) fuzz/run
+
+# puts the inputs that reach the most code into the corpora: `make fuzz-merge` after `make fuzz SECONDS=600`
+fuzz-merge:
+	@TARGET=$(TARGET) MERGE=1 fuzz/run
 
 # all cases: `make bench`; one case: `make bench CASE=appends`
 bench:

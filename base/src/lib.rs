@@ -14,6 +14,9 @@
 pub mod backoff;
 pub mod bounds;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guard;
 pub mod lasting;
 pub mod secret;

@@ -26,6 +26,9 @@ pub mod demo;
 mod descriptors;
 mod existing;
 pub mod fork;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod header;
 pub mod http;
 mod journal;

@@ -20,6 +20,9 @@ pub mod crdt;
 pub mod delivery;
 pub mod entity;
 pub mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod memory;
 pub mod record;

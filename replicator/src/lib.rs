@@ -12,6 +12,9 @@ pub mod config;
 pub mod demo;
 pub mod event;
 pub mod filter;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod http;
 mod journal_event;

@@ -14,6 +14,9 @@
 pub mod admin;
 mod certificates;
 pub mod failure_detector;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gate;
 pub mod identity;
 pub mod lease;

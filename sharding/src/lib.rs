@@ -17,6 +17,13 @@ pub mod coordinator;
 mod entity_ref;
 mod error;
 mod forks;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    //! The decoders of this crate, for the fuzzing in `fuzz`.
+
+    pub use crate::wire::fuzzing::MESSAGES;
+}
 mod policy;
 mod progress;
 mod provider;

@@ -14,6 +14,14 @@ mod coordination;
 pub mod cql;
 mod damaged;
 mod feed;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    //! The decoders of this crate, for the fuzzing in `fuzz`.
+
+    pub use crate::cql::fuzzing::CQL;
+    pub use crate::log::view::fuzzing::LOG;
+}
 mod health;
 mod journal;
 mod kind;

@@ -1,6 +1,9 @@
 //! The chain of a stream's batches, which a replay follows backwards, from the end of the stream or
 //! from a mark near the requested events.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 

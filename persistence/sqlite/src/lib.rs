@@ -22,6 +22,13 @@ mod delete;
 mod error;
 mod feed;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    //! The decoders of this crate, for the fuzzing in `fuzz`.
+
+    pub use crate::chain::fuzzing::ROWS;
+}
 mod head;
 mod journal;
 mod offsets;

@@ -11,6 +11,7 @@
 
 mod binary;
 mod bounds;
+mod cbor;
 mod digest;
 mod failed;
 mod limited;
@@ -158,6 +159,7 @@ impl CodecId {
         match self {
             Self::Bincode => binary::decode(bytes).map_err(|error| self.not_decoded(bytes, error)),
             Self::Cbor => {
+                cbor::check(bytes).map_err(|error| self.not_decoded(bytes, error))?;
                 let mut rest = bytes;
                 let value = ciborium::from_reader(&mut rest)
                     .map_err(|error| self.not_decoded(bytes, cbor_not_read(error)))?;

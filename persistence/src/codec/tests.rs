@@ -166,6 +166,69 @@ fn a_claimed_length_allocates_nothing_and_ends_at_once() {
     }
 }
 
+/// A sequence of sequences, each of which claims as many elements as there are bytes.
+#[test]
+fn sequences_in_sequences_reserve_no_more_memory_than_there_are_bytes() {
+    #[derive(Debug, Deserialize)]
+    struct Deep(#[expect(dead_code, reason = "only its capacity counts")] Vec<Deep>);
+
+    thread_local! {
+        static RESERVED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// Counts the elements that are announced.
+    #[derive(Debug)]
+    struct Announced;
+
+    impl<'de> Deserialize<'de> for Announced {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            struct Elements;
+            impl<'de> serde::de::Visitor<'de> for Elements {
+                type Value = Announced;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("a sequence")
+                }
+
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                    self,
+                    mut from: A,
+                ) -> Result<Announced, A::Error> {
+                    let announced = from.size_hint().unwrap_or(0);
+                    RESERVED.with(|reserved| reserved.set(reserved.get() + announced));
+                    while from.next_element::<Announced>()?.is_some() {}
+                    Ok(Announced)
+                }
+            }
+            from.deserialize_seq(Elements)
+        }
+    }
+
+    // 0xfb is a length of two bytes in bincode, 0x99 in CBOR
+    let bincode = [0xfb, 0, 3].repeat(100);
+    let cbor = [0x99, 3, 0].repeat(100);
+    for (codec, bytes) in [(CodecId::Bincode, bincode), (CodecId::Cbor, cbor)] {
+        RESERVED.set(0);
+        assert!(codec.decode::<Announced>(&bytes).is_err(), "{codec:?}");
+        assert!(codec.decode::<Deep>(&bytes).is_err(), "{codec:?}");
+        let reserved = RESERVED.get();
+        assert!(reserved <= bytes.len(), "{codec:?}: {reserved} elements announced");
+    }
+    // the content of a variant behind its name: 2^40 elements are claimed
+    let behind = [b"\x64List\x9b".as_slice(), &(1_u64 << 40).to_be_bytes()].concat();
+    #[derive(Debug, Deserialize)]
+    enum Named {
+        List(Announced),
+    }
+    RESERVED.set(0);
+    assert!(CodecId::Cbor.decode::<Named>(&behind).is_err());
+    assert_eq!(RESERVED.get(), 0);
+    let nested: Vec<Vec<u8>> = vec![vec![7; 50]; 50];
+    for codec in ALL {
+        assert_eq!(codec.decode::<Vec<Vec<u8>>>(&codec.encode(&nested).unwrap()).unwrap(), nested);
+    }
+}
+
 #[test]
 fn elements_that_take_no_bytes_are_few_on_both_sides() {
     let units = vec![(); EMPTY_ELEMENTS_MAX];

@@ -62,7 +62,9 @@ pub(super) fn read<'a>(
     let mut version = VersionVector::new();
     for _ in 0..reader.number()? {
         let replica = replica(reader)?;
-        version.add_last(replica, reader.number()?);
+        if !version.add_last(replica, reader.number()?) {
+            return Err("an origin of a version is out of order, or its counter is zero");
+        }
     }
     Ok(version)
 }
@@ -74,4 +76,29 @@ pub(super) fn replica_named(name: &[u8]) -> Result<ReplicaId, Unreadable> {
         return Ok(ReplicaId::empty());
     }
     ReplicaId::new(name).map_err(|_| "a replica id is not allowed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When such a record was sorted instead, each origin was moved behind all others: a record of
+    /// 8 MB took hours.
+    #[test]
+    fn a_version_that_no_encoder_writes_is_not_read() {
+        let record = |entries: &[(&str, u64)]| {
+            let mut record = Vec::new();
+            put_number(&mut record, entries.len() as u64);
+            for (origin, counter) in entries {
+                put_bytes(&mut record, origin.as_bytes());
+                put_number(&mut record, *counter);
+            }
+            record
+        };
+        assert!(decode(&record(&[("A", 1), ("B", 2)])).is_ok());
+        for wrong in [&[("B", 1), ("A", 2)][..], &[("A", 1), ("A", 2)], &[("A", 0)]] {
+            let why = decode(&record(wrong)).unwrap_err();
+            assert!(why.contains("out of order"), "{wrong:?}: {why}");
+        }
+    }
 }

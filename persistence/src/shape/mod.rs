@@ -23,6 +23,8 @@
 mod book;
 mod compare;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod kinds;
 mod row;
 mod samples;

@@ -116,14 +116,15 @@ impl VersionVector {
         }
     }
 
-    /// Sets a counter like [`Self::set`], fastest for the origins of a record, which are in order.
+    /// Adds a counter above zero of an origin behind all others. Returns false when it is not such
+    /// a counter, and changes nothing.
     #[inline]
-    pub(crate) fn add_last(&mut self, origin: ReplicaId, counter: u64) {
-        if counter > 0 && self.0.last().is_none_or(|(last, _)| *last < origin) {
+    pub(crate) fn add_last(&mut self, origin: ReplicaId, counter: u64) -> bool {
+        let fits = counter > 0 && self.0.last().is_none_or(|(last, _)| *last < origin);
+        if fits {
             self.0.push((origin, counter));
-        } else {
-            self.set(&origin, counter);
         }
+        fits
     }
 
     /// Adds one to the counter of `origin` and returns the new value.

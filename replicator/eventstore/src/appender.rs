@@ -190,7 +190,7 @@ async fn take_answers(
     }
 }
 
-fn outcome(answer: BatchAppendResp) -> Result<AppendOutcome> {
+pub(crate) fn outcome(answer: BatchAppendResp) -> Result<AppendOutcome> {
     match answer.result {
         Some(Answer::Success(written)) => success(written),
         Some(Answer::Error(status)) => {

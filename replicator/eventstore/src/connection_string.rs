@@ -213,9 +213,12 @@ fn discovers(scheme: &str) -> Result<bool> {
     if matches!(base, "esdb" | "kurrentdb" | "kdb" | "kurrent") {
         return Ok(discover);
     }
+    // a text that is no scheme may have a password in it
+    let is_plain = scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+');
+    let actual = if is_plain { format!("`{scheme}`") } else { "another text".to_owned() };
     Err(Error::rejected(format!(
         "connection string: expected scheme `esdb`, `kurrentdb` or `kdb`, with or without \
-         `+discover`, actual `{scheme}`"
+         `+discover`, actual {actual}"
     )))
 }
 

@@ -185,7 +185,7 @@ fn to_wire(ids: &[Uuid]) -> Vec<wire::Uuid> {
     ids.iter().map(|id| (*id).into()).collect()
 }
 
-fn group_event(event: read_resp::Event) -> Result<GroupEvent> {
+pub(crate) fn group_event(event: read_resp::Event) -> Result<GroupEvent> {
     use read_resp::event::{Count, Position};
     let commit = match event.position {
         Some(Position::CommitPosition(commit)) => Some(commit),

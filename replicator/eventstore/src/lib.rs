@@ -13,6 +13,9 @@ mod conversion;
 mod discovery;
 mod error;
 mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod group_settings;
 mod legacy;

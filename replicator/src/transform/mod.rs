@@ -4,6 +4,8 @@
 //! Both are one [`Sink`](crate::sink::Sink) around the real one. So the pipeline, its lanes and the
 //! parking lot know only the events of the source.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod hook;
 mod sink;
 #[cfg(test)]

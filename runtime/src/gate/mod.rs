@@ -37,6 +37,8 @@ use bytes::Bytes;
 use handler::Handler;
 use inner::Inner;
 use link::MessageKind;
+#[cfg(feature = "fuzzing")]
+pub(crate) use link::fuzzing;
 pub use service::{Responder, Service, ServiceId};
 pub use settings::GateSettings;
 use tokio::sync::watch;

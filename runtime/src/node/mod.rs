@@ -15,6 +15,11 @@ mod cluster_row;
 mod continuity;
 mod driver;
 mod faults;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    pub use super::continuity::fuzzing::SESSIONS;
+    pub use super::places::fuzzing::PLACES;
+}
 mod handle;
 mod hosted;
 mod leave;

@@ -1,5 +1,8 @@
 //! Reads and changes of the coordination tables of a place.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 use std::time::Duration;
 
 use antiphon_base::guard::Guarded;

@@ -6,6 +6,8 @@ pub(crate) mod bounded;
 mod command;
 mod completions;
 mod control;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub(crate) mod hops;
 
 pub(crate) use answers::Answers;

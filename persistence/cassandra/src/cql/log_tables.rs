@@ -16,9 +16,9 @@ const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Rounds in one page: some 4 MiB at the default size of a round.
 const ROUNDS_MAX: i32 = 16;
 
-type WriterColumns = (String, Option<i32>, Option<bool>, Option<bool>, Option<i64>);
+pub(super) type WriterColumns = (String, Option<i32>, Option<bool>, Option<bool>, Option<i64>);
 
-fn writer_row((writer, lanes, sealed, copied, ended_at): WriterColumns) -> WriterRow {
+pub(super) fn writer_row((writer, lanes, sealed, copied, ended_at): WriterColumns) -> WriterRow {
     WriterRow {
         writer: writer.into(),
         lanes: lanes.and_then(|lanes| u16::try_from(lanes).ok()).unwrap_or(0),

@@ -5,6 +5,8 @@ mod cell_tables;
 mod counts;
 mod error;
 mod execute;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod log_tables;
 mod numbers;
 mod probe;

@@ -14,6 +14,10 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    pub(super) fn new(names: Vec<String>, row: Row) -> Self {
+        Self { names, row }
+    }
+
     pub(super) fn value(&self, name: &str) -> Option<&CqlValue> {
         let index = self.names.iter().position(|there| there == name)?;
         self.row.columns.get(index)?.as_ref()
@@ -35,6 +39,6 @@ pub(super) fn refusal(name: &str, result: QueryResult) -> Outcome<Option<Refusal
     let rows = result.into_rows_result().map_err(|error| unreadable(name, error))?;
     let names = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();
     let row = rows.first_row::<Row>().map_err(|error| unreadable(name, error))?;
-    let refusal = Refusal { names, row };
+    let refusal = Refusal::new(names, row);
     Ok(if refusal.flag("[applied]") { None } else { Some(refusal) })
 }

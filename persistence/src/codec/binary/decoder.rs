@@ -14,11 +14,13 @@ pub(super) struct Decoder<'de> {
     source: Source<'de>,
     depth: usize,
     empty_elements: usize,
+    /// The elements that were announced and are not read yet, of all sequences around the place.
+    announced: usize,
 }
 
 impl<'de> Decoder<'de> {
     pub(super) fn new(bytes: &'de [u8]) -> Self {
-        Self { source: Source::new(bytes), depth: 0, empty_elements: 0 }
+        Self { source: Source::new(bytes), depth: 0, empty_elements: 0, announced: 0 }
     }
 
     /// The bytes that are not read yet.
@@ -47,9 +49,7 @@ impl<'de> Decoder<'de> {
         count_max: usize,
         visitor: V,
     ) -> Result<V::Value, Failed> {
-        self.nested(|decoder| {
-            visitor.visit_seq(Elements { decoder, missing: count_max, is_sequence: false })
-        })
+        self.nested(|decoder| visitor.visit_seq(Elements::new(decoder, count_max, false)))
     }
 
     /// Reads `length` elements. Elements left over are an error, since they would be read as the
@@ -61,7 +61,7 @@ impl<'de> Decoder<'de> {
         visitor: V,
     ) -> Result<V::Value, Failed> {
         self.nested(|decoder| {
-            let mut elements = Elements { decoder, missing: length, is_sequence };
+            let mut elements = Elements::new(decoder, length, is_sequence);
             let value = visitor.visit_seq(&mut elements)?;
             elements.check_end()?;
             Ok(value)
@@ -168,7 +168,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
         let length = self.source.length()?;
         self.nested(|decoder| {
-            let mut elements = Elements { decoder, missing: length, is_sequence: true };
+            let mut elements = Elements::new(decoder, length, true);
             let value = visitor.visit_map(&mut elements)?;
             elements.check_end()?;
             Ok(value)
@@ -203,14 +203,29 @@ struct Elements<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
     missing: usize,
     is_sequence: bool,
+    /// The missing elements for which a visitor may reserve memory.
+    announced: usize,
 }
 
-impl<'de> Elements<'_, 'de> {
+impl<'a, 'de> Elements<'a, 'de> {
+    /// All announced elements together are at most as many as the remaining bytes: sequences in
+    /// sequences reserve no more memory than one.
+    fn new(decoder: &'a mut Decoder<'de>, missing: usize, is_sequence: bool) -> Self {
+        let room = decoder.rest().len().saturating_sub(decoder.announced);
+        let announced = if is_sequence { missing.min(room) } else { 0 };
+        decoder.announced += announced;
+        Self { decoder, missing, is_sequence, announced }
+    }
+
     fn next<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failed> {
         if self.missing == 0 {
             return Ok(None);
         }
         self.missing -= 1;
+        if self.announced > 0 {
+            self.announced -= 1;
+            self.decoder.announced -= 1;
+        }
         let before = self.decoder.rest().len();
         let value = seed.deserialize(&mut *self.decoder)?;
         if self.is_sequence && self.decoder.rest().len() == before {
@@ -224,10 +239,10 @@ impl<'de> Elements<'_, 'de> {
         Ok(Some(value))
     }
 
-    /// The number of missing elements, at most the number of remaining bytes: memory reserved by
+    /// The number of missing elements, at most the announced ones of a sequence: memory reserved by
     /// this number stays small.
     fn count_hint(&self) -> usize {
-        self.missing.min(self.decoder.rest().len())
+        if self.is_sequence { self.announced } else { self.missing }
     }
 
     fn check_end(&self) -> Result<(), Failed> {

@@ -133,3 +133,11 @@ fn the_strings_of_the_old_client_are_refused_with_what_to_write_instead() {
         assert_eq!(message, format!("connection string: {old}{instead}"), "{text}");
     }
 }
+
+#[test]
+fn a_text_that_is_no_scheme_is_not_shown_since_it_may_have_a_password() {
+    let refusal = refusal("DefaultUserCredentials=admin:changeit; ConnectTo=esdb://host");
+    assert!(refusal.contains("actual another text") && !refusal.contains("changeit"), "{refusal}");
+    let misspelt = self::refusal("esbd://host");
+    assert!(misspelt.contains("actual `esbd`"), "{misspelt}");
+}

@@ -6,6 +6,8 @@
 
 mod budget;
 mod core;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod incoming;
 mod queue;
 mod record;

@@ -19,6 +19,8 @@
 
 mod accept;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod leave;
 mod session;
 mod state;

@@ -17,7 +17,8 @@
 use std::collections::BTreeMap;
 
 use antiphon_persistence::store::Row;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Error, NodeId, Result};
 
@@ -71,6 +72,7 @@ pub struct Accepted {
 /// The name of a session for other places.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Witness {
+    #[serde(deserialize_with = "number")]
     pub(super) number: u64,
     pub(super) opened_by: NodeId,
 }
@@ -86,7 +88,9 @@ pub struct Previous {
 /// The session of a place. JSON, so that a person can read the store; unknown fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
-    /// The number of the session, higher than the number of every session before.
+    /// The number of the session, higher than the number of every session before. At most
+    /// `i64::MAX`.
+    #[serde(deserialize_with = "number")]
     pub number: u64,
     /// The incarnation that opened the session; it opens no other.
     pub opened_by: NodeId,
@@ -103,6 +107,15 @@ pub struct SessionRow {
     /// The decisions of an operator to go on without the word of a place, by place. A decision
     /// holds until that place is reached in a later session.
     pub accepted: BTreeMap<String, Accepted>,
+}
+
+/// Reads the number of a session. Above the greatest number there would be no later session.
+fn number<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<u64, D::Error> {
+    let number = u64::deserialize(from)?;
+    if number <= u64::MAX >> 1 {
+        return Ok(number);
+    }
+    Err(D::Error::custom(format!("session {number}: expected a number of at most {}", i64::MAX)))
 }
 
 impl SessionRow {

@@ -178,3 +178,19 @@ fn an_entity_that_finds_more_than_the_journal_has_puts_the_place_in_doubt() {
     assert_eq!(row.doubts["B"].since, row.number);
     assert_eq!(row.number, 3);
 }
+
+/// Such a number made the session after it zero, below every witness.
+#[test]
+fn a_session_after_which_there_could_be_no_other_is_not_read() {
+    let (row, witness) = first();
+    let mut text = serde_json::to_value(&row).unwrap();
+    let read = |text: &serde_json::Value| serde_json::from_value::<SessionRow>(text.clone());
+    assert_eq!(read(&text).unwrap(), row);
+    text["number"] = u64::MAX.into();
+    let why = read(&text).unwrap_err().to_string();
+    assert!(why.contains("expected a number of at most 9223372036854775807"), "{why}");
+
+    let mut text = serde_json::to_value(witness.unwrap()).unwrap();
+    text["number"] = u64::MAX.into();
+    assert!(serde_json::from_value::<Witness>(text).is_err());
+}

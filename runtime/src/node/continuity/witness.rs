@@ -76,7 +76,7 @@ impl Witnesses {
     }
 }
 
-fn decode(key: &str, value: &[u8]) -> Result<Witness> {
+pub(super) fn decode(key: &str, value: &[u8]) -> Result<Witness> {
     serde_json::from_slice(value).map_err(|error| {
         Error::corrupt(format!("row `{key}` of table `{SESSIONS}` cannot be read: {error}"))
     })

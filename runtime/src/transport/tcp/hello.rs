@@ -22,6 +22,9 @@
 //!   certificates the greeting runs inside TLS, and the certificate of the other side must have the
 //!   name of the cluster, the place and the node that its hello names.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+
 use antiphon_base::text::foreign;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

@@ -18,6 +18,8 @@ mod stream;
 mod tls;
 mod transport;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use hello::fuzzing;
 pub use settings::{LinkTls, TcpSettings};
 pub use tls::{certificate_name, certificate_names};
 pub use transport::TcpTransport;

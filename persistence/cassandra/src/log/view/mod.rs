@@ -5,6 +5,8 @@
 //! when a caller needs them. A call for a fresh view shares a look with all calls that came before
 //! that look began.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod look;
 mod news;
 mod state;

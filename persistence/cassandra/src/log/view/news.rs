@@ -31,16 +31,22 @@ impl View {
         Ok(news(&self.state(), question))
     }
 
-    /// Asks another node. Returns true when that node sent all that it knows and the news fit.
+    /// Asks another node. Returns true when that node sent all that it knows and the news fit. Asks
+    /// again only as long as the news have something new.
     pub(super) async fn ask(&self, relay: &dyn FeedRelay, fresh: bool) -> Result<bool> {
+        let mut before = None;
         loop {
-            let known = {
+            let known: Vec<_> = {
                 let state = self.state();
                 let known = state.lanes.iter().filter(|(_, view)| !view.own);
                 let nr =
                     |view: &LaneView| if view.is_settled() { SETTLED } else { view.through.nr };
                 known.map(|(id, view)| (id.writer.clone(), id.lane, nr(view))).collect()
             };
+            if before.as_ref() == Some(&known) {
+                return Ok(false);
+            }
+            before = Some(known.clone());
             let question = relay::encode(&Question { fresh, known })?;
             let Some(answer) = relay.ask(question).await else { return Ok(false) };
             let news = relay::decode_news(&answer)?;
@@ -87,7 +93,7 @@ impl View {
 }
 
 /// The news in memory for a node with this knowledge.
-fn news(state: &State, question: &Question) -> News {
+pub(super) fn news(state: &State, question: &Question) -> News {
     let known: HashMap<(&str, u16), u64> =
         question.known.iter().map(|(writer, lane, nr)| ((&**writer, *lane), *nr)).collect();
     let (mut news, mut bytes) = (News::default(), 0);
