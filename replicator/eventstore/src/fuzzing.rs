@@ -78,11 +78,8 @@ pub const MESSAGES: &[Decoder] = &[
                 value: wrong.encode_to_vec().into(),
             };
             let message = "wrong".to_owned();
-            let status = streams::batch_append_resp::Status {
-                code: 9,
-                message,
-                details: Some(details),
-            };
+            let status =
+                streams::batch_append_resp::Status { code: 9, message, details: Some(details) };
             let result = Some(streams::batch_append_resp::Result::Error(status));
             vec![BatchAppendResp { result, ..Default::default() }.encode_to_vec()]
         },

@@ -25,6 +25,9 @@ use super::refusal::Reason;
 use super::settings::TcpSettings;
 use crate::NodeId;
 
+/// Most connections that a check looks at one by one.
+const CHECKED_MAX: usize = 64;
+
 /// The address that a connection comes from: an IPv4 address, or the network of 64 bits of an IPv6
 /// address, since one machine has all addresses in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,6 +219,10 @@ impl Admission {
     fn check(&self) {
         assert!(self.greeting.len() <= self.greeting_max, "too many connections greet");
         assert!(self.greeted.len() <= self.connections_max, "too many connections");
+        // a look at each of thousands, at each step, would be the load that it guards against
+        if self.greeting.len() + self.greeted.len() > CHECKED_MAX {
+            return;
+        }
         self.greeting.check(self.greeting_address_max);
         self.strangers.check(self.strangers_max);
         let nodes: BTreeSet<&NodeId> = self.greeted.values().collect();
