@@ -15,6 +15,13 @@ static TARGET: LazyLock<Target> = LazyLock::new(|| {
     Target::named(&name).unwrap_or_else(|| panic!("there is no target `{name}`"))
 });
 
+/// `FUZZ_PACE=any` is for machines that do other work too: only memory and properties count then.
+static PACE: LazyLock<Pace> = LazyLock::new(|| match std::env::var("FUZZ_PACE").as_deref() {
+    Ok("any") => Pace::Any,
+    Ok(other) => panic!("FUZZ_PACE: expected `any`, actual `{other}`"),
+    Err(_) => Pace::Counts,
+});
+
 /// The file for the input under way: after an overflow of the stack, libFuzzer cannot write it.
 static UNDER_WAY: LazyLock<Option<File>> = LazyLock::new(|| {
     let path = std::env::var_os("FUZZ_UNDER_WAY")?;
@@ -28,6 +35,6 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         let record = [&length.to_le_bytes()[..], input].concat();
         file.write_all_at(&record, 0).expect("a written input");
     }
-    call(decoder, bytes, Pace::Counts);
+    call(decoder, bytes, *PACE);
     Corpus::Keep
 });
