@@ -60,9 +60,9 @@ impl Registry {
             Arc::new(move |from: &NodeId, message: Bytes, responder: Option<Responder>| {
                 let Some(registry) = this.upgrade() else { return };
                 let arrived = Arrived { service, message, responder };
-                if let Some((place, arrived)) = registry.entrance.let_in(from, arrived) {
-                    registry.take(Sender { id: from, place: &place }, arrived);
-                }
+                registry.entrance.let_in(from, arrived, |from, arrived| {
+                    registry.take(from, arrived);
+                });
             }),
         );
     }

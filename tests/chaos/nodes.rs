@@ -1,5 +1,5 @@
-//! Node processes, with links over TLS: started, killed, frozen, and started again when they end, as a
-//! supervisor does.
+//! Node processes, with links over TLS: started, killed, frozen, and started again when they end,
+//! as a supervisor does.
 
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -87,7 +87,8 @@ impl Inner {
 
     pub(super) fn connect(&self, node: &NodeId, address: &str) {
         if *node != self.sender.local && !self.sender.is_closed() {
-            self.sender.links.want(&self.link_or_new(node));
+            // a link whose connection has just ended may be forgotten before it is asked for
+            while !self.sender.links.want(&self.link_or_new(node)) {}
             self.transport.connect(node, address);
         }
     }
@@ -207,7 +208,8 @@ impl Inner {
     fn end_stranger(&self, link: &Link) {
         if !link.is_wanted() {
             self.metrics.connections_refused.with_label_values(&[STALLED]).inc();
-            self.disconnect(&link.id);
+            // the end of the connection is reported, and the link forgotten then
+            self.transport.end_stranger(&link.id);
         }
     }
 

@@ -62,9 +62,13 @@ impl Links {
         link
     }
 
-    /// Notes that this node asked for the link.
-    pub(super) fn want(&self, link: &Link) {
+    /// Notes that this node asked for the link. Returns `false` when the link was forgotten
+    /// meanwhile: the next link must be asked for.
+    pub(super) fn want(&self, link: &Arc<Link>) -> bool {
+        // the lock keeps `forget` from letting go of a link that is just asked for
+        let links = self.links.write();
         link.want(&self.members);
+        links.get(&link.id).is_some_and(|known| Arc::ptr_eq(known, link))
     }
 
     pub(super) fn remove(&self, id: &NodeId) -> Option<Arc<Link>> {

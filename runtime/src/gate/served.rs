@@ -9,9 +9,11 @@ use super::settings::GateSettings;
 
 /// Memory that a request takes beside its bytes.
 const OVERHEAD_BYTES: usize = 256;
-/// Room for the requests of urgent services beyond the limit, so that probes are answered while an
-/// application waits.
+/// Room for the requests of urgent services and for short requests beyond the limit of bytes, so
+/// that probes and questions about homes are answered while long commands of an application wait.
 const URGENT_MAX: usize = 1024;
+/// Most bytes of a short request.
+const SHORT_BYTES_MAX: usize = 1024;
 
 /// The requests of one other node that have no answer yet.
 #[derive(Debug)]
@@ -77,13 +79,15 @@ impl Served {
         }
         // from here on the drop gives back what was taken
         let serving = Serving { served: self.clone(), bytes, is_stranger };
-        let reserve = if is_urgent { (URGENT_MAX, self.bytes_max) } else { (0, 0) };
+        let is_short = bytes <= SHORT_BYTES_MAX + OVERHEAD_BYTES;
+        let asks_reserve = if is_urgent { URGENT_MAX } else { 0 };
+        let bytes_reserve = if is_urgent || is_short { self.bytes_max } else { 0 };
         let asks = self.asks.fetch_add(1, Ordering::AcqRel);
         let before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        if asks >= self.asks_max + reserve.0 {
+        if asks >= self.asks_max + asks_reserve {
             return Err(Over { setting: "served_asks_max", limit: self.asks_max });
         }
-        if before + bytes > self.bytes_max + reserve.1 {
+        if before + bytes > self.bytes_max + bytes_reserve {
             return Err(Over { setting: "served_bytes_max", limit: self.bytes_max });
         }
         Ok(serving)
@@ -133,6 +137,15 @@ mod tests {
         drop(first);
         let _third = served.begin(ASK, 10).unwrap();
         assert_eq!(over(served.begin(PROBE, 300_000)), ("served_bytes_max", 100_000));
+    }
+
+    #[test]
+    fn short_requests_have_room_while_long_ones_take_all_bytes() {
+        let (_, served) = served(1000, 100_000);
+        served.join();
+        let _long = served.begin(ASK, 99_000).unwrap();
+        assert_eq!(over(served.begin(ASK, SHORT_BYTES_MAX + 1)), ("served_bytes_max", 100_000));
+        let _short = served.begin(ASK, SHORT_BYTES_MAX).unwrap();
     }
 
     #[test]

@@ -58,6 +58,10 @@ pub trait Transport: Send + Sync + 'static {
     /// `Unreachable` when there is no connection, `TooLarge` above [`FRAME_BYTES_MAX`].
     fn send(&self, node: &NodeId, frame: Bytes) -> Result<(), SendError>;
 
+    /// Ends the connection to a node that this node never asked for, or no longer. The node may
+    /// connect again.
+    fn end_stranger(&self, _node: &NodeId) {}
+
     /// The reason why there is no connection to a node that is wanted, if it is known: the last
     /// attempt's error.
     fn trouble(&self, _node: &NodeId) -> Option<String> {

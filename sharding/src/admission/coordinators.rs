@@ -25,9 +25,9 @@ impl Coordinators {
             let (learning, mut changes) = (Arc::downgrade(&this), node.coordinator_lease());
             node.spawn("leases of coordinators", async move {
                 loop {
-                    let known = changes.borrow_and_update().clone();
                     let Some(this) = learning.upgrade() else { return };
-                    this.leases.lock().learn(&known);
+                    // the lock comes first: an older state must not be learned after a newer one
+                    this.leases.lock().learn(&changes.borrow_and_update());
                     drop(this);
                     if changes.changed().await.is_err() {
                         return;
@@ -36,6 +36,13 @@ impl Coordinators {
             });
             this
         })
+    }
+
+    /// Returns whether the lease of the place has this token now.
+    pub(crate) fn is_current(&self, place: &str, token: u64) -> bool {
+        let mut leases = self.leases.lock();
+        leases.learn(&self.node.coordinator_lease().borrow());
+        leases.has_token(place, token)
     }
 
     /// Returns whether `from` may tell homes of `place` under `token`. If it may not, that is

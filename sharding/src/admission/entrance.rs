@@ -70,29 +70,41 @@ impl Entrance {
         self.members.borrow().get(node).map(|member| member.place.clone())
     }
 
-    /// Lets a message in: returns it with the place of its sender. `None`: it waits, or was
-    /// refused.
-    pub(crate) fn let_in(&self, from: &NodeId, arrived: Arrived) -> Option<(Arc<str>, Arrived)> {
+    /// Lets a message in: hands it over, lets it wait, or refuses it. Messages of its sender that
+    /// wait are handed over before it.
+    pub(crate) fn let_in(
+        &self,
+        from: &NodeId,
+        mut arrived: Arrived,
+        hand_over: impl Fn(Sender<'_>, Arrived),
+    ) {
+        let place = self.place_of(from);
         if self.waiting.load(Ordering::Acquire) == 0
-            && let Some(place) = self.place_of(from)
+            && let Some(place) = &place
         {
-            return Some((place, arrived));
+            return hand_over(Sender { id: from, place }, arrived);
         }
         let mut newcomers = self.newcomers.lock();
-        if !newcomers.has(from)
-            && let Some(place) = self.place_of(from)
+        if let Some(place) = &place
+            && let Some(before) = newcomers.take_over(from)
         {
-            return Some((place, arrived));
+            self.waiting.store(newcomers.count(), Ordering::Release);
+            drop(newcomers);
+            for parked in before {
+                self.hand_over_parked(from, place, parked, &hand_over);
+            }
+            return hand_over(Sender { id: from, place }, arrived);
         }
         let greeted_as = self.node.gate().place_of(from);
         let bytes = arrived.message.len();
+        // a small message must not keep its whole frame in memory
+        arrived.message = Bytes::copy_from_slice(&arrived.message);
         let input = Input::Arrived(from.clone(), bytes, Parked { arrived, greeted_as });
         let effects = newcomers.step(self.node.clock().now(), input);
         self.waiting.store(newcomers.count(), Ordering::Release);
         drop(newcomers);
         self.run(effects);
         self.arrived.notify_one();
-        None
     }
 
     fn run(&self, effects: Vec<Effect<Parked>>) {
@@ -117,20 +129,29 @@ impl Entrance {
     fn look(&self, hand_over: impl Fn(Sender<'_>, Arrived)) -> bool {
         for _ in 0..TURN_MAX {
             let next = self.with_newcomers(|newcomers| newcomers.next(|node| self.place_of(node)));
-            let Some((from, place, Parked { arrived, greeted_as })) = next else {
+            let Some((from, place, parked)) = next else {
                 let now = self.node.clock().now();
                 self.run(self.with_newcomers(|newcomers| newcomers.step(now, Input::Tick)));
                 return false;
             };
-            if greeted_as.is_some_and(|greeted_as| greeted_as != place) {
-                self.refuse(&from, arrived, Refusal::NoMember);
-                continue;
-            }
-            let sender = Sender { id: &from, place: &place };
-            let handed = || hand_over(sender, arrived);
-            let _ = guard::call("the message of a newcomer", &from, handed);
+            self.hand_over_parked(&from, &place, parked, &hand_over);
         }
         true
+    }
+
+    /// Hands over a message that has waited, unless its sender was greeted as one of another place.
+    fn hand_over_parked(
+        &self,
+        from: &NodeId,
+        place: &Arc<str>,
+        Parked { arrived, greeted_as }: Parked,
+        hand_over: &impl Fn(Sender<'_>, Arrived),
+    ) {
+        if greeted_as.is_some_and(|greeted_as| greeted_as != *place) {
+            return self.refuse(from, arrived, Refusal::NoMember);
+        }
+        let handed = || hand_over(Sender { id: from, place }, arrived);
+        let _ = guard::call("the message of a newcomer", from, handed);
     }
 
     /// Changes the newcomers, and notes their number.

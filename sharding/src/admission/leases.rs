@@ -51,10 +51,17 @@ impl Leases {
         if token < lease.token.0 {
             return Err(Refusal::EarlierLease);
         }
-        if lease.holder.as_ref() != Some(from) {
-            return Err(Refusal::NotCoordinator);
+        match &lease.holder {
+            Some(holder) if holder == from => Ok(()),
+            Some(_) => Err(Refusal::NotCoordinator),
+            // it was given back before this node read it: its next holder tells the homes
+            None => Err(Refusal::UnknownLease),
         }
-        Ok(())
+    }
+
+    /// Returns whether the lease of the place has this token.
+    pub(super) fn has_token(&self, place: &str, token: u64) -> bool {
+        self.leases.get(place).is_some_and(|lease| lease.token.0 == token)
     }
 
     /// Panics when an invariant is broken.
@@ -111,7 +118,7 @@ mod tests {
         assert_eq!(leases.judge("A", &id("b"), 8), Ok(()));
         assert_eq!(leases.judge("A", &id("a"), 7), Err(Refusal::EarlierLease));
         leases.learn(&known(None, 9));
-        assert_eq!(leases.judge("A", &id("b"), 9), Err(Refusal::NotCoordinator), "never its own");
+        assert_eq!(leases.judge("A", &id("b"), 9), Err(Refusal::UnknownLease), "never its own");
         leases.learn(&LeaseState::default());
         assert_eq!(leases.judge("A", &id("b"), 9), Err(Refusal::UnknownLease));
     }
@@ -122,6 +129,7 @@ mod tests {
         let mut leases = Leases::default();
         leases.learn(&known(Some("a"), 7));
         leases.learn(&known(Some("b"), 3));
+        assert!(leases.has_token("A", 3) && !leases.has_token("A", 7));
         assert_eq!(leases.judge("A", &id("b"), 3), Ok(()));
         assert_eq!(leases.judge("A", &id("a"), 7), Err(Refusal::UnknownLease));
     }

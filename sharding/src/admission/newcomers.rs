@@ -7,6 +7,10 @@
 //!                    +-- `newcomer_timeout` --> refused, with all that wait behind it
 //! ```
 //!
+//! One task hands over the messages of all newcomers that have become members, one message at a
+//! time. The next message of such a node hands over those that wait before it by itself
+//! ([`Newcomers::take_over`]): a node that sends without a pause would fill its room otherwise.
+//!
 //! Invariants: the messages of one node are handed over in the order in which they came, also those
 //! that come while earlier ones are handed over; at most `messages_max` messages with at most
 //! `bytes_max` bytes wait, and at most half of each from one node.
@@ -51,6 +55,8 @@ struct Waiting<T> {
     since: Instant,
     bytes: usize,
     messages: VecDeque<(usize, T)>,
+    /// True when the node's next message is to hand over those that wait.
+    is_left: bool,
 }
 
 /// The messages of newcomers at one node.
@@ -58,24 +64,20 @@ struct Waiting<T> {
 pub(super) struct Newcomers<T> {
     settings: NewcomerSettings,
     nodes: BTreeMap<NodeId, Waiting<T>>,
+    /// The node whose message the task is just handing over.
+    handing: Option<NodeId>,
     messages: usize,
     bytes: usize,
 }
 
 impl<T> Newcomers<T> {
     pub(super) fn new(settings: NewcomerSettings) -> Self {
-        Self { settings, nodes: BTreeMap::new(), messages: 0, bytes: 0 }
+        Self { settings, nodes: BTreeMap::new(), handing: None, messages: 0, bytes: 0 }
     }
 
     /// The number of nodes whose messages wait, or are just handed over.
     pub(super) fn count(&self) -> usize {
         self.nodes.len()
-    }
-
-    /// Returns whether messages of the node wait, or are just handed over: its next message must
-    /// wait behind them.
-    pub(super) fn has(&self, node: &NodeId) -> bool {
-        self.nodes.contains_key(node)
     }
 
     /// Advances by one input.
@@ -99,7 +101,7 @@ impl<T> Newcomers<T> {
         if !is_room {
             return vec![Effect::Look, Effect::Refuse(from, message, Refusal::NewcomersFull)];
         }
-        let new = || Waiting { since: now, bytes: 0, messages: VecDeque::new() };
+        let new = || Waiting { since: now, bytes: 0, messages: VecDeque::new(), is_left: false };
         let it = self.nodes.entry(from).or_insert_with(new);
         it.messages.push_back((bytes, message));
         it.bytes += bytes;
@@ -110,8 +112,9 @@ impl<T> Newcomers<T> {
 
     fn tick(&mut self, now: Instant) -> Vec<Effect<T>> {
         let timeout = self.settings.timeout;
-        let is_late =
-            |it: &Waiting<T>| now.duration_since(it.since) >= timeout && !it.messages.is_empty();
+        let is_late = |it: &Waiting<T>| {
+            now.duration_since(it.since) >= timeout && !it.messages.is_empty() && !it.is_left
+        };
         let late = self.nodes.iter().filter(|(_, it)| is_late(it)).map(|(from, _)| from.clone());
         let mut effects = Vec::new();
         for from in late.collect::<Vec<_>>() {
@@ -121,6 +124,7 @@ impl<T> Newcomers<T> {
             let refuse = |(_, message)| Effect::Refuse(from.clone(), message, Refusal::NoMember);
             effects.extend(it.messages.into_iter().map(refuse));
         }
+        self.nodes.values_mut().for_each(|it| it.is_left = false);
         if !self.nodes.is_empty() {
             effects.push(Effect::Look);
         }
@@ -134,17 +138,36 @@ impl<T> Newcomers<T> {
         &mut self,
         place_of: impl Fn(&NodeId) -> Option<P>,
     ) -> Option<(NodeId, P, T)> {
+        self.handing = None;
         // all messages of such a node were handed over
         self.nodes.retain(|_, it| !it.messages.is_empty());
-        let mut nodes = self.nodes.iter_mut();
+        let mut nodes = self.nodes.iter_mut().filter(|(_, it)| !it.is_left);
         let (from, place, it) = nodes.find_map(|(from, it)| Some((from, place_of(from)?, it)))?;
         let (bytes, message) = it.messages.pop_front().expect("those without a message are gone");
         it.bytes -= bytes;
         self.messages -= 1;
         self.bytes -= bytes;
         let next = (from.clone(), place, message);
+        self.handing = Some(from.clone());
         self.check();
         Some(next)
+    }
+
+    /// Takes out all messages of a node that is a member by now, for a caller who hands them over
+    /// before its own message of that node. `None` while the task hands one over: the caller's
+    /// message must wait, and the one after it takes over.
+    pub(super) fn take_over(&mut self, from: &NodeId) -> Option<Vec<T>> {
+        if self.handing.as_ref() == Some(from) {
+            if let Some(it) = self.nodes.get_mut(from) {
+                it.is_left = true;
+            }
+            return None;
+        }
+        let Some(it) = self.nodes.remove(from) else { return Some(Vec::new()) };
+        self.messages -= it.messages.len();
+        self.bytes -= it.bytes;
+        self.check();
+        Some(it.messages.into_iter().map(|(_, message)| message).collect())
     }
 
     /// Panics when an invariant is broken.
@@ -192,12 +215,34 @@ mod tests {
         let is_b = |node: &NodeId| (*node == id("b")).then_some("B");
         assert_eq!(newcomers.next(is_b), Some((id("b"), "B", 1)));
         assert_eq!(newcomers.next(is_b), Some((id("b"), "B", 2)));
-        assert!(newcomers.has(&id("b")), "the second message is just handed over");
+        assert!(newcomers.nodes.contains_key(&id("b")), "the second message is just handed over");
         newcomers.step(t0, arrived("b", 1, 4));
         assert_eq!(newcomers.next(is_b), Some((id("b"), "B", 4)));
         assert_eq!(newcomers.next(is_b), None);
-        assert!(!newcomers.has(&id("b")));
+        assert!(!newcomers.nodes.contains_key(&id("b")));
         assert_eq!(newcomers.count(), 1, "c still waits");
+    }
+
+    #[test]
+    fn the_next_message_of_a_member_takes_over_those_that_wait_before_it() {
+        let (mut newcomers, t0) = newcomers();
+        newcomers.step(t0, arrived("b", 10, 1));
+        newcomers.step(t0, arrived("b", 10, 2));
+        newcomers.step(t0, arrived("c", 10, 3));
+        assert_eq!(newcomers.next(|_| Some("B")), Some((id("b"), "B", 1)));
+        assert_eq!(newcomers.take_over(&id("b")), None, "the first message is just handed over");
+        assert_eq!(newcomers.next(|_| Some("B")), Some((id("c"), "B", 3)), "b is left to itself");
+        assert_eq!(newcomers.take_over(&id("b")), Some(vec![2]));
+        assert!(!newcomers.nodes.contains_key(&id("b")));
+        assert_eq!(newcomers.take_over(&id("b")), Some(vec![]));
+
+        newcomers.step(t0, arrived("d", 10, 4));
+        newcomers.step(t0, arrived("d", 10, 5));
+        assert_eq!(newcomers.next(|_| Some("B")), Some((id("d"), "B", 4)));
+        assert_eq!(newcomers.take_over(&id("d")), None);
+        assert_eq!(newcomers.next(|_| Some("B")), None);
+        newcomers.step(t0, Input::Tick);
+        assert_eq!(newcomers.next(|_| Some("B")), Some((id("d"), "B", 5)), "no message came");
     }
 
     #[test]

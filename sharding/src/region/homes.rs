@@ -52,7 +52,10 @@ where
     fn take(&self, place: &str, homes: &Homes) {
         let mut versions = self.versions.lock();
         let known = versions.entry(place.into()).or_default();
-        if homes.version <= *known {
+        // a lease whose token is lower belongs to a place whose store went back
+        let went_back = homes.version.token < known.token
+            && self.parts.coordinators.is_current(place, homes.version.token);
+        if homes.version <= *known && !went_back {
             return;
         }
         *known = homes.version;

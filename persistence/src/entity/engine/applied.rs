@@ -98,7 +98,7 @@ impl<E: EventSourced> Applied<E> {
         assert_eq!(event.sequence_nr, self.newest.next(), "`{}`: the next event", shared.id);
         self.newest = event.sequence_nr;
         self.delivery.replayed(event);
-        self.observe(shared, now, event);
+        self.observe(shared, now, event, true);
         let events = Applier::read(shared, event)?;
         let applied = self.applier.apply(shared, &mut self.state, event, events, true);
         applied.map(drop).map_err(|failure| describe(shared, event, &failure.to_string()))
@@ -176,7 +176,7 @@ impl<E: EventSourced> Applied<E> {
             reason
         })?;
         self.newest = event.sequence_nr;
-        if !self.observe(shared, now, event) {
+        if !self.observe(shared, now, event, false) {
             EntityCounters::add(&shared.counters.events_ahead, 1);
         }
         Ok(wants_snapshot)
@@ -184,13 +184,23 @@ impl<E: EventSourced> Applied<E> {
 
     /// Takes note of the time of an event that was applied. The time of another replica's event
     /// that is more than `time_skew_max` ahead of the time of day is not noted: later own times do
-    /// not follow it. Own times are noted always, so that they never go back. Returns whether the
-    /// time was noted.
-    fn observe(&mut self, shared: &Shared<E>, now: Now, event: &StoredEvent) -> bool {
+    /// not follow it. Own times of the own journal are noted always, so that they never go back.
+    /// Returns whether the time was noted.
+    fn observe(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        event: &StoredEvent,
+        is_of_own_journal: bool,
+    ) -> bool {
         let time = event.meta.timestamp;
-        if shared.is_own(&event.meta.origin) {
-            self.clock.observe(time);
+        let is_own = shared.is_own(&event.meta.origin);
+        if is_own {
             self.own_times.note(event);
+        }
+        // an own event that another place gives back went through foreign hands
+        if is_own && is_of_own_journal {
+            self.clock.observe(time);
             return true;
         }
         self.clock.observe_other(time, now.wall, shared.settings.time_skew_max)

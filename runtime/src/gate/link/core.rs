@@ -350,6 +350,11 @@ impl LinkCore {
             effects.push(Effect::Dropped { reason: "malformed_frame", count: 1 });
             return;
         };
+        if header.ack_stream == self.stream && header.ack_next > self.next_number {
+            // it acknowledges frames that were never sent
+            effects.push(Effect::Dropped { reason: "malformed_frame", count: 1 });
+            return;
+        }
         if header.ack_stream == self.stream {
             self.acknowledged(now, header.ack_next, effects);
         }

@@ -8,7 +8,7 @@
 //!   row of the lease ---> lease -------> membership (holder, verdicts)
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,8 +124,8 @@ pub(crate) struct NodeCore {
     lease: LeaseCore,
     places: PlaceReads,
     looks: Looks,
-    /// The nodes that this one keeps links to.
-    connected: BTreeSet<NodeId>,
+    /// The nodes that this one keeps links to, each with its place and its address.
+    connected: BTreeMap<NodeId, (Arc<str>, String)>,
     /// A verdict that waits until the lease has learned the row that it is about.
     condemned: Option<(Verdict, Option<RowVersion>)>,
     releasing: bool,
@@ -147,7 +147,7 @@ impl NodeCore {
             membership: MembershipCore::new(now, settings.membership(), row, version),
             places: PlaceReads::new(settings.peer_scan_interval, places),
             looks: Looks { interval: settings.scan_interval / 2, is_wanted: false, last: None },
-            connected: BTreeSet::new(),
+            connected: BTreeMap::new(),
             condemned: None,
             releasing: false,
             me,
@@ -314,8 +314,13 @@ impl NodeCore {
             view.all().filter(is_alive).map(|member| member.id.clone()).collect();
         let wanted = self.membership.to_probe();
         self.detect(now, detector::Input::Members(of_place, wanted), out);
+        // no other place can take over the id of a member that a place names already
+        let is_first = |member: &&Member| match self.connected.get(&member.id) {
+            Some((place, _)) => *place == member.place || !self.places.names(place, &member.id),
+            None => true,
+        };
         // the last one with an id counts: no other place can speak for a member of this one
-        let all = self.places.members().chain(view.all()).cloned();
+        let all = self.places.members().filter(is_first).chain(view.all()).cloned();
         let members = Membership::new(all).with_unreachable(view.unreachable().cloned());
         self.connect(&members, out);
         let may_take =
@@ -331,19 +336,26 @@ impl NodeCore {
             .filter(|member| member.state != MemberState::Dead && member.id != self.me)
             .map(|member| (&member.id, member))
             .collect();
-        let gone = self.connected.iter().filter(|id| !wanted.contains_key(id));
+        let gone = self.connected.keys().filter(|id| !wanted.contains_key(id));
         out.extend(gone.map(|id| Effect::Disconnect(id.clone())));
-        let new = wanted.values().filter(|member| !self.connected.contains(&member.id));
+        let is_known = |member: &Member| {
+            let known = self.connected.get(&member.id);
+            known.is_some_and(|(place, at)| *place == member.place && *at == member.address)
+        };
+        let new = wanted.values().filter(|member| !is_known(member));
         let connect = |member: &&Member| {
             Effect::Connect(member.id.clone(), member.address.clone(), member.place.clone())
         };
         out.extend(new.map(connect));
-        self.connected = wanted.into_keys().cloned().collect();
+        let known = |(id, member): (&NodeId, &Member)| {
+            (id.clone(), (member.place.clone(), member.address.clone()))
+        };
+        self.connected = wanted.into_iter().map(known).collect();
     }
 
     /// Asserts the invariants; the parts assert their own.
     pub(crate) fn check(&self) {
-        assert!(!self.connected.contains(&self.me), "a node keeps a link to itself");
+        assert!(!self.connected.contains_key(&self.me), "a node keeps a link to itself");
     }
 }
 

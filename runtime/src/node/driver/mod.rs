@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use antiphon_base::time::Clock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 pub(super) use self::calls::Calls;
 pub(super) use self::control::Control;
@@ -52,15 +52,16 @@ impl Driver {
     }
 
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Control>) {
-        let tick = self.parts.calls.settings.tick_interval;
+        // an interval of its own: inputs that come faster than ticks must not keep the ticks away
+        let mut ticks = tokio::time::interval(self.parts.calls.settings.tick_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let looks = self.parts.looks.clone();
-        self.tick();
         loop {
             let input = tokio::select! {
                 biased;
+                _ = ticks.tick() => None,
                 input = inputs.recv() => input,
                 () = looks.notified() => Some(Control::Input(Box::new(Input::Look))),
-                () = tokio::time::sleep(tick) => None,
             };
             if self.parts.liveness.is_fenced() {
                 self.step(Input::Stop);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use antiphon_persistence::store::FencingToken;
 use tokio::time::Instant;
 
+use crate::NodeId;
 use crate::lease::{LeaseHolder, VersionedLease};
 use crate::membership::Member;
 use crate::node::places::PlaceView;
@@ -68,6 +69,12 @@ impl PlaceReads {
     /// The members of all other places.
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
         self.places.values().flat_map(|place| &place.members)
+    }
+
+    /// Returns whether the place names a member with this id.
+    pub(super) fn names(&self, place: &str, id: &NodeId) -> bool {
+        let place = self.places.get(place);
+        place.is_some_and(|place| place.members.iter().any(|member| member.id == *id))
     }
 
     /// The holders of the leases of the other places.

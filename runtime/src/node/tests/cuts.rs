@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use antiphon_base::ErrorKind;
+use antiphon_base::{ErrorKind, task};
 use tokio::time::sleep;
 
 use super::{Place, holder, until, up};
@@ -61,6 +61,27 @@ async fn when_two_nodes_are_cut_from_each_other_the_holder_of_the_lease_stays_in
         a.crash();
         b.crash();
     }
+}
+
+/// Messages of a node that is in no table kept the ticks of this node away, and with them its
+/// probes.
+#[tokio::test(start_paused = true)]
+async fn a_cut_is_noticed_while_messages_ask_for_the_tables_without_a_pause() {
+    let place = Place::new();
+    let (a, b) = two(&place).await;
+    let asks = |node: &Node| {
+        let node = node.clone();
+        task::spawn("asks for the tables", async move {
+            loop {
+                node.look_at_tables();
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+    };
+    let asking = [asks(&a), asks(&b)];
+    place.network.cut_both(a.id(), b.id());
+    assert_eq!(survivor(0, &a, &b).await.id(), a.id());
+    asking.iter().for_each(|task| task.abort());
 }
 
 #[tokio::test(start_paused = true)]

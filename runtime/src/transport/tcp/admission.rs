@@ -125,7 +125,9 @@ impl Admission {
                 None
             }
             Input::NoDescriptor => {
-                let oldest = self.greeting.oldest_of_most(|_| true);
+                let known = self.known();
+                let strange = self.greeting.oldest_of_most(|origin| !known.contains(&origin));
+                let oldest = strange.or_else(|| self.greeting.oldest_of_most(|_| true));
                 oldest.map(|number| Close(number, Reason::NoDescriptor))
             }
         };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use antiphon_base::text::foreign;
 use bytes::Bytes;
@@ -26,9 +26,19 @@ pub(super) struct Endpoint {
     retired: AtomicBool,
 }
 
-struct Current {
-    frames: mpsc::Sender<Bytes>,
-    close: watch::Sender<bool>,
+/// The current connection to a node.
+pub(super) struct Current {
+    pub(super) frames: mpsc::Sender<Bytes>,
+    pub(super) close: watch::Sender<bool>,
+    /// Bytes of the frames that wait for the writer.
+    pub(super) queued: Arc<AtomicUsize>,
+}
+
+/// The queue of frames to a node.
+pub(super) struct Outgoing {
+    pub(super) frames: mpsc::Sender<Bytes>,
+    /// Bytes of the frames that wait for the writer.
+    pub(super) queued: Arc<AtomicUsize>,
 }
 
 impl Endpoint {
@@ -58,12 +68,12 @@ impl Endpoint {
     }
 
     /// Sets the current connection. Returns whether it may begin.
-    pub(super) fn set(&self, frames: mpsc::Sender<Bytes>, close: watch::Sender<bool>) -> bool {
+    pub(super) fn set(&self, connection: Current) -> bool {
         let mut current = self.lock();
         if self.retired.load(Ordering::Acquire) {
             return false;
         }
-        *current = Some(Current { frames, close });
+        *current = Some(connection);
         true
     }
 
@@ -71,8 +81,15 @@ impl Endpoint {
         *self.lock() = None;
     }
 
-    pub(super) fn frames(&self) -> Option<mpsc::Sender<Bytes>> {
-        self.lock().as_ref().map(|current| current.frames.clone())
+    pub(super) fn outgoing(&self) -> Option<Outgoing> {
+        let current = self.lock();
+        let Current { frames, queued, .. } = current.as_ref()?;
+        Some(Outgoing { frames: frames.clone(), queued: queued.clone() })
+    }
+
+    /// Returns whether there is a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.lock().is_some()
     }
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, Option<Current>> {
@@ -123,7 +140,7 @@ impl Endpoints {
     /// Notes why there is no connection to a node. Any stranger can claim the id of a node, so
     /// nothing is noted about a node that is connected or not wanted.
     pub(super) fn failed(&mut self, id: &NodeId, why: &Error) {
-        let is_connected = self.all.get(id).is_some_and(|endpoint| endpoint.frames().is_some());
+        let is_connected = self.all.get(id).is_some_and(|endpoint| endpoint.is_connected());
         if self.wanted.contains(id) && !is_connected {
             self.failures.insert(id.clone(), why.to_string());
         }
@@ -171,7 +188,9 @@ impl Endpoints {
     /// The place that the greeting of the connection to a node has named.
     pub(super) fn place_of(&self, id: &NodeId) -> Option<Arc<str>> {
         let endpoint = self.all.get(id)?;
-        endpoint.frames()?;
+        if !endpoint.is_connected() {
+            return None;
+        }
         endpoint.place.lock().clone()
     }
 

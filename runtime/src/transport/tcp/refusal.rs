@@ -37,6 +37,8 @@ pub(super) enum Reason {
     OwnId,
     /// A newer connection of the same node takes its place.
     Replaced,
+    /// The node is no member, and takes no bytes.
+    Stalled,
     /// Too many nodes are connected that are no members.
     StrangersFull,
     /// The greeting took too long.
@@ -65,6 +67,7 @@ impl Reason {
             Self::NotANode => "not_a_node",
             Self::OwnId => "own_id",
             Self::Replaced => "replaced",
+            Self::Stalled => "stalled",
             Self::StrangersFull => "strangers_full",
             Self::Timeout => "timeout",
             Self::Tls => "tls",

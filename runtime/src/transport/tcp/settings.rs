@@ -65,7 +65,7 @@ pub struct TcpSettings {
     /// them gives way to a new one.
     pub strangers_max: usize,
     /// Limit of the bytes of frames that such a node can send in a second; more wait in its own
-    /// machine.
+    /// machine. When half as many bytes wait here for such a node, its connection is closed.
     pub strangers_bytes_per_second_max: usize,
     /// Time that sent bytes may stay without an acknowledgement of the other machine; then the
     /// connection breaks.
@@ -128,6 +128,11 @@ impl TcpSettings {
         bounds::duration("retry_max", self.retry_max, millisecond..=HOUR)?;
         bounds::at_least(("retry_max", self.retry_max), (self.retry_min, "`retry_min`"))?;
         bounds::count("queue_frames_max", self.queue_frames_max, 1..=1 << 24)
+    }
+
+    /// Limit of the bytes that wait for a node that is no member.
+    pub(super) fn strangers_queue_bytes_max(&self) -> usize {
+        self.strangers_bytes_per_second_max / 2
     }
 
     /// Checks that links are protected where strangers may reach them: on every address but those

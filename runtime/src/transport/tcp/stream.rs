@@ -1,6 +1,7 @@
 //! A connection after the hello: frames with their length in front, both ways.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -10,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::endpoints::Endpoint;
+use super::endpoints::{Current, Endpoint};
 use super::settings::TcpSettings;
 use crate::NodeId;
 use crate::transport::{FRAME_BYTES_MAX, TransportHandler};
@@ -46,11 +47,12 @@ where
     let _turn = endpoint.turn.clone().lock_owned().await;
     let (frames, queue) = mpsc::channel(settings.queue_frames_max);
     let (close, mut closed) = watch::channel(false);
-    if !endpoint.set(frames, close) {
+    let queued = Arc::new(AtomicUsize::new(0));
+    if !endpoint.set(Current { frames, close, queued: queued.clone() }) {
         return Ended::Other;
     }
     handler.up(id);
-    let writing = task::spawn("tcp write", write_all(writer, queue));
+    let writing = task::spawn("tcp write", write_all(writer, queue, queued));
     let _running = Running { id, endpoint, handler: &*handler, writing };
     let rate = settings.strangers_bytes_per_second_max;
     let reading = read_all(reader, (id, endpoint), &*handler, rate);
@@ -96,8 +98,8 @@ impl Drop for Running<'_> {
 
 /// Waits until the writer has dropped its queue, because the connection broke.
 async fn writing_ended(endpoint: &Endpoint) {
-    if let Some(frames) = endpoint.frames() {
-        frames.closed().await;
+    if let Some(outgoing) = endpoint.outgoing() {
+        outgoing.frames.closed().await;
     }
 }
 
@@ -139,15 +141,22 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin), length: usize) -> io:
     Ok(frame.freeze())
 }
 
-async fn write_all(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Bytes>) {
+async fn write_all(
+    mut writer: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Bytes>,
+    queued: Arc<AtomicUsize>,
+) {
     let mut buffer = Vec::with_capacity(64 * 1024);
     while let Some(frame) = queue.recv().await {
         buffer.clear();
         put(&mut buffer, &frame);
+        let mut taken = frame.len();
         while buffer.len() < WRITE_BYTES_TARGET {
             let Ok(frame) = queue.try_recv() else { break };
             put(&mut buffer, &frame);
+            taken += frame.len();
         }
+        queued.fetch_sub(taken, Ordering::AcqRel);
         // an encrypted stream may keep bytes until it is flushed
         if writer.write_all(&buffer).await.is_err() || writer.flush().await.is_err() {
             return;

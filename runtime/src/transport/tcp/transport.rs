@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsStream;
 
 use super::accepted::{Accepted, Seat};
-use super::endpoints::{Endpoint, Endpoints};
+use super::endpoints::{Endpoint, Endpoints, Outgoing};
 use super::refusal::{Reason, Refused};
 use super::stream::{self, Ended};
 use super::tls::Credentials;
@@ -86,7 +87,9 @@ impl TcpTransport {
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     // at the limit of descriptors, a connection that greets gives its own away
-                    transport.accepted.no_descriptor();
+                    if error.raw_os_error().is_some_and(is_descriptor_limit) {
+                        transport.accepted.no_descriptor();
+                    }
                     drop(transport);
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -292,6 +295,12 @@ impl Drop for Known<'_> {
     }
 }
 
+/// Returns whether the error says that this process, or the machine, has no file descriptor left:
+/// EMFILE and ENFILE, the same numbers on all systems of the Unix family.
+fn is_descriptor_limit(number: i32) -> bool {
+    matches!(number, 23 | 24)
+}
+
 /// Listens, with room for the connections that are not accepted yet: the system lets others wait
 /// for a second when that room is full.
 fn listen(bind: SocketAddr, backlog: usize) -> std::io::Result<std::net::TcpListener> {
@@ -372,7 +381,7 @@ impl Transport for TcpTransport {
         let dialing = endpoints.dialing.remove(node);
         let connected = endpoints.all.remove(node);
         drop(endpoints);
-        let is_up = connected.as_ref().is_some_and(|endpoint| endpoint.frames().is_some());
+        let is_up = connected.as_ref().is_some_and(|endpoint| endpoint.is_connected());
         if let Some(connected) = connected {
             connected.retire();
         }
@@ -390,15 +399,39 @@ impl Transport for TcpTransport {
 
     fn send(&self, node: &NodeId, frame: Bytes) -> std::result::Result<(), SendError> {
         SendError::check_frame(&frame)?;
-        let frames = self.endpoints().all.get(node).and_then(|endpoint| endpoint.frames());
         let unreachable = || SendError::Unreachable(format!("no connection to `{node}`"));
-        let Some(frames) = frames else { return Err(unreachable()) };
-        frames.try_send(frame).map_err(|error| match error {
+        let Some(endpoint) = self.endpoints().all.get(node).cloned() else {
+            return Err(unreachable());
+        };
+        let Some(Outgoing { frames, queued }) = endpoint.outgoing() else {
+            return Err(unreachable());
+        };
+        let bytes = frame.len();
+        let limit = self.settings.strangers_queue_bytes_max();
+        if !endpoint.is_wanted() && queued.load(Ordering::Acquire) + bytes > limit {
+            // a node that is no member, and takes no bytes, must not fill the memory
+            self.accepted.refused(Reason::Stalled);
+            endpoint.close();
+            return Err(SendError::Full(format!("{limit} bytes for a node that is no member")));
+        }
+        queued.fetch_add(bytes, Ordering::AcqRel);
+        let sent = frames.try_send(frame);
+        if sent.is_err() {
+            queued.fetch_sub(bytes, Ordering::AcqRel);
+        }
+        sent.map_err(|error| match error {
             TrySendError::Full(_) => {
                 SendError::Full(format!("`queue_frames_max` {}", self.settings.queue_frames_max))
             }
             TrySendError::Closed(_) => unreachable(),
         })
+    }
+
+    fn end_stranger(&self, node: &NodeId) {
+        let endpoint = self.endpoints().all.get(node).cloned();
+        if let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_wanted()) {
+            endpoint.close();
+        }
     }
 
     fn trouble(&self, node: &NodeId) -> Option<String> {

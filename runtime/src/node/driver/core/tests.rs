@@ -30,9 +30,14 @@ fn id(name: &str) -> NodeId {
 }
 
 fn node(state: MemberState) -> (NodeCore, Instant) {
+    node_beside(state, &["B"])
+}
+
+fn node_beside(state: MemberState, places: &[&str]) -> (NodeCore, Instant) {
     let settings = NodeSettings { name: "a".into(), place: "A".into(), ..NodeSettings::default() };
     let now = SystemClock.now();
-    (NodeCore::new(now, &settings, (row("a", state), 1), ["B".into()]), now)
+    let places = places.iter().map(|place| (*place).into());
+    (NodeCore::new(now, &settings, (row("a", state), 1), places), now)
 }
 
 fn view(rows: &[MemberRow], lease: VersionedLease) -> Option<PlaceView> {
@@ -107,6 +112,34 @@ fn no_place_speaks_for_a_member_of_another_one() {
     let members = members.expect("the members are published");
     assert_eq!(&*members.get(&id("b")).expect("a member of the own place").place, "A");
     assert_eq!(members.get(&id("stranger")), None, "a row of B that claims place A");
+}
+
+#[test]
+fn no_place_takes_over_a_member_of_a_third_place_and_its_claim_ends_with_its_row() {
+    let of = |place: &str, at: &str| MemberRow {
+        place: place.into(),
+        address: at.into(),
+        ..row("x", MemberState::Up)
+    };
+    let links = |effects: &[Effect]| -> Vec<String> {
+        let told = |effect: &Effect| match effect {
+            Effect::Connect(_, address, place) => Some(format!("{place} {address}")),
+            Effect::Disconnect(_) => Some("none".to_owned()),
+            _ => None,
+        };
+        effects.iter().filter_map(told).collect()
+    };
+    for (first, second) in [("B", "C"), ("C", "B")] {
+        let (mut node, now) = node_beside(MemberState::Up, &["B", "C"]);
+        let mut read = |place: &str, rows: &[MemberRow]| {
+            links(&node.step(now, Input::PlaceScanned(place.into(), view(rows, None))))
+        };
+        assert_eq!(read(first, &[of(first, "x:1")]), [format!("{first} x:1")]);
+        assert_eq!(read(second, &[of(second, "evil:1")]), [""; 0], "a claim");
+        assert_eq!(read(first, &[of(first, "x:1")]), [""; 0]);
+        assert_eq!(read(first, &[]), [format!("{second} evil:1")], "nobody else names it");
+        assert_eq!(read(second, &[]), ["none"]);
+    }
 }
 
 #[test]

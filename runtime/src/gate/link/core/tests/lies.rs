@@ -53,6 +53,37 @@ fn what_has_not_arrived_whole_is_bounded_and_given_back_when_the_link_goes_down(
 }
 
 #[test]
+fn who_acknowledges_frames_that_were_never_sent_gets_no_more_of_them() {
+    let (now, _, mut link) = up(GateSettings { window_frames_max: 2, ..GateSettings::default() });
+    let send = |link: &mut LinkCore| {
+        while link.offer(tell(&[0; 60_000])).is_ok() {
+            if link.step(now, Input::Flush).is_empty() {
+                break;
+            }
+        }
+        link.under_way.len()
+    };
+    let under_way = send(&mut link);
+    assert_eq!(under_way, 2);
+    let acknowledges = |link: &LinkCore, ack_next: u64| {
+        let mut frame = Vec::new();
+        let ack_stream = link.stream;
+        FrameHeader { kind: FrameKind::Ack, stream: 7, number: 0, ack_stream, ack_next }
+            .write(&mut frame);
+        Input::Frame(frame.into())
+    };
+    for ack_next in [3, u64::MAX] {
+        let lie = acknowledges(&link, ack_next);
+        let dropped = Effect::Dropped { reason: "malformed_frame", count: 1 };
+        assert_eq!(link.step(now, lie), [dropped]);
+        assert_eq!(link.under_way.len(), under_way);
+    }
+    let honest = acknowledges(&link, 2);
+    link.step(now, honest);
+    assert!(link.under_way.is_empty());
+}
+
+#[test]
 fn over_the_budget_of_all_peers_the_link_begins_anew_and_keeps_nothing() {
     let (now, budget, mut link) = up(GateSettings {
         received_bytes_max: 100_000,
