@@ -2,7 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::metrics::Metrics;
+
+/// Held while a counter is raised: two readers of the metrics at once must not add the same twice.
+static RAISING: Mutex<()> = Mutex::new(());
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -71,5 +76,24 @@ impl Counts {
 
 /// Raises a counter to a count that only grows.
 pub(super) fn raise(counter: &crate::metrics::IntCounter, count: u64) {
+    let _raising = RAISING.lock();
     counter.inc_by(count.saturating_sub(counter.get()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_at_once_raise_a_counter_no_further_than_its_count() {
+        let metrics = Metrics::new();
+        let counter = metrics.counters_of("antiphon_http_refused_total");
+        let counter = counter.with_label_values(&["full"]);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (1..=20_000).for_each(|count| raise(&counter, count)));
+            }
+        });
+        assert_eq!(counter.get(), 20_000);
+    }
 }
