@@ -61,7 +61,8 @@ impl Client {
     /// Reads a path.
     ///
     /// # Errors
-    /// `Unavailable` when there is no answer; `Rejected` when the token would be sent in clear text.
+    /// `Unavailable` when there is no answer; `Rejected` when a token would be sent in
+    /// clear text.
     pub async fn get(
         &mut self,
         path: &str,
@@ -73,7 +74,8 @@ impl Client {
     /// Posts JSON to a path.
     ///
     /// # Errors
-    /// `Unavailable` when there is no answer; `Rejected` when the token would be sent in clear text.
+    /// `Unavailable` when there is no answer; `Rejected` when a token would be sent in
+    /// clear text.
     pub async fn post(
         &mut self,
         path: &str,

@@ -59,8 +59,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Adds a line with its end. After an error no part of the line is there; a device or a pipe may
-    /// have a part, which the next line ends.
+    /// Adds a line with its end. After an error no part of the line is there; a device or a pipe
+    /// may have a part, which the next line ends.
     ///
     /// # Errors
     /// The error of the operating system, such as that of a full disk.

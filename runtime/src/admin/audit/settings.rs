@@ -28,7 +28,8 @@ pub enum AuditFault {
 pub struct AuditSettings {
     /// The file, which is made when it is missing. Its folder must be there. Older lines are in
     /// files beside it, `FILE.1` being the newest of them. A device such as `/dev/stdout`, and
-    /// the file behind a symbolic link, get all lines and are never renamed. A named pipe is refused.
+    /// the file behind a symbolic link, get all lines and are never renamed. A named pipe is
+    /// refused.
     pub file: PathBuf,
     /// Bytes of one file; then the next one begins. Default: 64 MiB.
     pub bytes_max: u64,
