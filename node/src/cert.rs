@@ -6,9 +6,11 @@ mod make;
 mod node;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use antiphon::prelude::*;
+use antiphon::runtime::transport::tcp::LinkTls;
 use clap::Args;
 
 pub use self::make::{make, table};
@@ -57,16 +59,8 @@ pub fn run(arguments: &CertArguments) -> Result<bool> {
     }
     for (node, tls) in nodes.iter().zip(make(dir, cluster, *days, &nodes)?) {
         let CertNode { place, name, hosts } = node;
-        let (cert_file, key_file) = (tls.cert_file, tls.key_file);
         say!("{place}/{name}: valid for {days} days; in its configuration:")?;
-        let mut tables = vec!["links.tls"];
-        tables.extend((!hosts.is_empty()).then_some("http.tls"));
-        for table in tables {
-            say!(
-                "  [{table}]\n  ca_file = {:?}\n  cert_file = {cert_file:?}\n  key_file = {key_file:?}",
-                tls.ca_file
-            )?;
-        }
+        say!("{}", tables(hosts, &tls))?;
     }
     for name in clients {
         make_client(dir, cluster, *days, name)?;
@@ -81,6 +75,23 @@ pub fn run(arguments: &CertArguments) -> Result<bool> {
     Ok(true)
 }
 
+/// The tables of a configuration that use a certificate. A node answers only to names that it
+/// knows, so the names of the certificate are in them.
+fn tables(hosts: &[String], tls: &LinkTls) -> String {
+    let LinkTls { ca_file, cert_file, key_file } = tls;
+    let files =
+        format!("  ca_file = {ca_file:?}\n  cert_file = {cert_file:?}\n  key_file = {key_file:?}");
+    let mut text = format!("  [links.tls]\n{files}");
+    if hosts.is_empty() {
+        return text;
+    }
+    let names: Vec<&String> = hosts.iter().filter(|host| host.parse::<IpAddr>().is_err()).collect();
+    if !names.is_empty() {
+        text.push_str(&format!("\n  [http]\n  hosts = {names:?}"));
+    }
+    text + "\n  [http.tls]\n" + &files
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -88,7 +99,7 @@ mod tests {
     use std::path::Path;
 
     use antiphon::runtime::admin::{HttpSettings, HttpTls};
-    use antiphon::runtime::transport::tcp::{LinkTls, TcpSettings};
+    use antiphon::runtime::transport::tcp::TcpSettings;
 
     use super::*;
 
@@ -159,6 +170,28 @@ mod tests {
         }
         let both = CertArguments { client: vec!["a".into()], ..arguments(dir, &["A/a"]) };
         assert!(run(&both).unwrap_err().to_string().contains("unique in the cluster"));
+    }
+
+    #[test]
+    fn the_printed_tables_have_the_names_by_which_clients_address_the_node() {
+        let tls = settings(Path::new("certs"), "a-1").tls.unwrap();
+        let read = |hosts: &[&str]| {
+            let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+            toml::from_str::<toml::Table>(&tables(&hosts, &tls)).unwrap()
+        };
+        assert!(!read(&[]).contains_key("http"));
+        for (hosts, names) in [
+            (&["10.0.0.7"][..], &[][..]),
+            (&["a-1.example", "10.0.0.7", "b"], &["a-1.example", "b"]),
+        ] {
+            let table = read(hosts);
+            let http: HttpSettings = table["http"].clone().try_into().unwrap();
+            let tokens_file = Some("tokens.toml".into());
+            HttpSettings { tokens_file, ..http.clone() }.validate().unwrap();
+            assert_eq!(http.hosts, names);
+            assert_eq!(http.tls.unwrap().cert_file, Path::new("certs/a-1.pem"));
+            assert_eq!(table["links"]["tls"]["ca_file"].as_str(), Some("certs/ca.pem"));
+        }
     }
 
     #[test]

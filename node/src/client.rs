@@ -38,7 +38,8 @@ impl Client {
         }
     }
 
-    /// Sets the token and the certificates of each request.
+    /// Sets the token and the certificates of each request. A token is sent over HTTPS, or to this
+    /// machine; other requests are `Rejected`.
     #[must_use]
     pub fn with_access(mut self, access: Access) -> Self {
         self.access = access;
@@ -60,7 +61,8 @@ impl Client {
     /// Reads a path.
     ///
     /// # Errors
-    /// `Unavailable` when there is no answer.
+    /// `Unavailable` when there is no answer; `Rejected` when a token would be sent in
+    /// clear text.
     pub async fn get(
         &mut self,
         path: &str,
@@ -72,7 +74,8 @@ impl Client {
     /// Posts JSON to a path.
     ///
     /// # Errors
-    /// `Unavailable` when there is no answer.
+    /// `Unavailable` when there is no answer; `Rejected` when a token would be sent in
+    /// clear text.
     pub async fn post(
         &mut self,
         path: &str,
@@ -104,6 +107,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<(StatusCode, Bytes)> {
+        self.access.check(&self.address)?;
         let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
         if method == "POST" {
             request = request.header("content-type", "application/json");

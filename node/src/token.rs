@@ -1,7 +1,5 @@
 //! `antiphon token`: a token for a client of the HTTP interface, and its line in the tokens file.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use antiphon::prelude::*;
@@ -9,7 +7,7 @@ use antiphon::runtime::admin::{Register, Right, check_name, new_token};
 use clap::Args;
 
 use crate::output::say;
-use crate::whole_file::{cannot, write};
+use crate::whole_file::{Edited, cannot, write};
 
 /// The arguments of `antiphon token`.
 #[derive(Debug, Clone, Args)]
@@ -80,13 +78,10 @@ pub fn run(arguments: &TokenArguments) -> Result<bool> {
     }
 }
 
-/// Adds a line to a tokens file.
+/// Adds a line to a tokens file. Other commands wait meanwhile, so that no line is lost.
 fn add(file: &Path, name: &str, line: &str, replace: bool) -> Result<()> {
-    let before = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(cannot(file, &error)),
-    };
+    let edited = Edited::lock(file)?;
+    let before = edited.read()?;
     let is_of_name = |line: &&str| {
         line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='))
     };
@@ -101,11 +96,12 @@ fn add(file: &Path, name: &str, line: &str, replace: bool) -> Result<()> {
     text.push_str(line);
     Register::parse(&text).map_err(|error| cannot(file, &error))?;
     // it has no secret: a token cannot be found from its hash
-    write(file, &text, 0o644)
+    edited.replace(&text, 0o644)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -149,6 +145,26 @@ mod tests {
         run(&TokenArguments { replace: true, ..arguments(folder, "a") }).unwrap();
         assert!(!register(folder).knows(&a) && register(folder).knows(&token(folder, "a")));
         assert!(register(folder).knows(&b));
+    }
+
+    #[test]
+    fn commands_at_once_lose_no_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                scope.spawn(move || {
+                    for part in 0..10 {
+                        run(&arguments(folder, &format!("c{number}-{part}"))).unwrap();
+                    }
+                });
+            }
+        });
+        for number in 0..8 {
+            for part in 0..10 {
+                assert!(register(folder).knows(&token(folder, &format!("c{number}-{part}"))));
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The token and the certificates of a client.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use antiphon::base::secret::Secret;
@@ -17,7 +18,8 @@ pub struct AccessArguments {
     /// Asks over HTTPS, and believes certificates of the authorities in this PEM file.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// File with the token of this client, as `antiphon token` writes it.
+    /// File with the token of this client, as `antiphon token` writes it. With `--ca-file`, unless
+    /// the node is on this machine: a token is never sent in clear text over a network.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// PEM file with the certificate of this client.
@@ -49,10 +51,30 @@ impl AccessArguments {
 }
 
 impl Access {
+    /// Checks that the token, if there is one, is not sent to `host:port` in clear text.
+    ///
+    /// # Errors
+    /// `Rejected`, naming the argument and the address.
+    pub(crate) fn check(&self, address: &str) -> Result<()> {
+        if self.token.is_empty() || self.tls.is_some() || is_own_machine(address) {
+            return Ok(());
+        }
+        Err(Error::rejected(format!(
+            "`--token-file`: expected `--ca-file` too, because {address} is not on this machine and the token would be sent in clear text"
+        )))
+    }
+
     /// The header `authorization` of each request.
     pub(super) fn authorization(&self) -> Option<String> {
         (!self.token.is_empty()).then(|| format!("Bearer {}", self.token.expose()))
     }
+}
+
+fn is_own_machine(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 fn read_token(file: &Path) -> Result<Secret> {
@@ -75,6 +97,7 @@ fn read_token(file: &Path) -> Result<Secret> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Client;
     use super::*;
 
     #[test]
@@ -94,5 +117,31 @@ mod tests {
             }
         }
         assert_eq!(AccessArguments::default().read().unwrap().authorization(), None);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_not_sent_in_clear_text_over_a_network() {
+        let access = Access { tls: None, token: "swordfish".into() };
+        for (address, is_taken) in [
+            ("127.0.0.1:80", true),
+            ("localhost:80", true),
+            ("[::1]:80", true),
+            ("10.0.0.7:80", false),
+            ("a-1.example:80", false),
+            ("127.0.0.1.example:80", false),
+            ("localhost.example:80", false),
+            ("[::2]:80", false),
+        ] {
+            let checked = access.check(address);
+            assert_eq!(checked.is_ok(), is_taken, "{address}");
+            Access::default().check(address).unwrap();
+            if !is_taken {
+                let error = checked.unwrap_err().to_string();
+                assert!(error.contains("`--ca-file`") && error.contains(address), "{error}");
+                let mut client = Client::new(address).with_access(access.clone());
+                let error = client.get("/cluster", &[]).await.unwrap_err();
+                assert!(error.to_string().contains("`--ca-file`"), "{error}");
+            }
+        }
     }
 }

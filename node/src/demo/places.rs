@@ -62,6 +62,7 @@ impl Places {
             let config = ConfigFile::new(file, stores.clone()).load()?;
             let replica = config.node.place.clone();
             for http in addresses.split(',') {
+                access.check(http)?;
                 nodes.push(PlaceNode {
                     name: http.to_owned(),
                     replica: replica.clone(),

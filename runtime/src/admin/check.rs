@@ -61,6 +61,8 @@ pub(super) async fn guarded(
     let caller = caller(&guard, request.headers(), names.as_deref().unwrap_or_default());
     let area = Area::of(request.uri().path());
     let policy = guard.policy();
+    let verdict = policy.verdict(area, &caller);
+    let is_stranger = policy.is_stranger(&caller);
     let entry = match guard.audit.as_ref().filter(|_| area != Area::Health) {
         None => None,
         Some(audit) => {
@@ -74,35 +76,35 @@ pub(super) async fn guarded(
             };
             match audit.begin(&asked) {
                 Ok(entry) => Some(entry),
+                // a stranger learns nothing about the node
+                Err(_) if is_stranger && verdict != Verdict::Allowed => {
+                    audit.leave_out();
+                    None
+                }
                 Err(why) => {
                     guard.counts.audit.add();
-                    let answer = refusal(StatusCode::SERVICE_UNAVAILABLE, &why, "requests later");
+                    let answer = refusal(StatusCode::SERVICE_UNAVAILABLE, why, "requests later");
                     return without_body(request, answer).await;
                 }
             }
         }
     };
-    let verdict = policy.verdict(area, &caller);
     if verdict == Verdict::Allowed {
         request.extensions_mut().insert(ShowsDetails(policy.shows_details(&caller)));
         let answered = next.run(request).await;
-        if let Some(entry) = entry {
-            entry.answered(answered.status().as_u16());
-        }
+        // the request of a stranger that was let through may have taken effect, unless it is wrong
+        note(entry, is_stranger && answered.status().is_client_error(), answered.status());
         return answered;
     }
     let refused = refused(&guard.counts, verdict);
-    note(entry, verdict, refused.status().as_u16());
+    note(entry, is_stranger, refused.status());
     without_body(request, refused).await
 }
 
-/// Ends the line of a refused request.
-fn note(entry: Option<Entry>, verdict: Verdict, status: u16) {
+/// Ends the line of a request, within the limit of strangers if it is one of theirs.
+fn note(entry: Option<Entry>, is_limited: bool, status: StatusCode) {
     let Some(entry) = entry else { return };
-    match verdict {
-        Verdict::NoProof | Verdict::WrongToken => entry.refused(status, now()),
-        Verdict::Allowed | Verdict::EntitiesOff | Verdict::Lacks(_) => entry.answered(status),
-    }
+    if is_limited { entry.refused(status.as_u16(), now()) } else { entry.answered(status.as_u16()) }
 }
 
 /// The answer to a request that does not go on. Nothing of the request is in it.

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::book::{Book, LetIn, Origin};
 use super::guard::Guard;
 use super::peer::Peer;
 use super::timely::TimelyStream;
@@ -50,7 +51,7 @@ pub(super) async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, from)) => match open.admit(connections_max) {
+            Ok((stream, from)) => match open.admit(from, connections_max) {
                 Some(admitted) => {
                     let ends = Ends { closed: admitted.closed.clone(), stopped: stopped.clone() };
                     let client = Client { routes: routes.clone(), guard: guard.clone(), admitted };
@@ -77,57 +78,42 @@ pub(super) async fn accept(
 
 /// The open connections.
 #[derive(Clone, Default)]
-struct Open(Arc<Mutex<Book>>);
+struct Open(Arc<Mutex<Connections>>);
 
 #[derive(Default)]
-struct Book {
-    next: u64,
-    /// By number, the order in which connections last became idle, or were made.
-    connections: BTreeMap<u64, Connection>,
-}
-
-struct Connection {
-    is_busy: bool,
-    close: watch::Sender<bool>,
+struct Connections {
+    book: Book,
+    /// The ends of the connections in the book.
+    close: BTreeMap<u64, watch::Sender<bool>>,
 }
 
 impl Open {
     /// Makes room for a connection, by closing one that is idle if it must. `None` when all are
     /// busy.
-    fn admit(&self, connections_max: usize) -> Option<Admitted> {
-        let mut book = self.0.lock();
-        if book.connections.len() >= connections_max {
-            let idle = book.connections.iter().find(|(_, connection)| !connection.is_busy);
-            let oldest = idle.map(|(number, _)| *number)?;
-            if let Some(connection) = book.connections.remove(&oldest) {
-                connection.close.send_replace(true);
-            }
+    fn admit(&self, from: SocketAddr, connections_max: usize) -> Option<Admitted> {
+        let mut open = self.0.lock();
+        let LetIn { number, closed } = open.book.admit(Origin::of(from.ip()), connections_max)?;
+        if let Some(close) = closed.and_then(|number| open.close.remove(&number)) {
+            close.send_replace(true);
         }
         let (close, closed) = watch::channel(false);
-        let number = book.insert(Connection { is_busy: false, close });
-        Some(Admitted { open: self.clone(), number: Arc::new(Mutex::new(number)), closed })
-    }
-}
-
-impl Book {
-    fn insert(&mut self, connection: Connection) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.connections.insert(number, connection);
-        number
+        open.close.insert(number, close);
+        Some(Admitted { open: self.clone(), number, closed })
     }
 }
 
 /// The place of a connection, given back at its end.
 struct Admitted {
     open: Open,
-    number: Arc<Mutex<u64>>,
+    number: u64,
     closed: watch::Receiver<bool>,
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.open.0.lock().connections.remove(&self.number.lock());
+        let mut open = self.open.0.lock();
+        open.book.end(self.number);
+        open.close.remove(&self.number);
     }
 }
 
@@ -135,27 +121,20 @@ impl Drop for Admitted {
 /// act, to the end of its answer.
 struct UnderWay {
     open: Open,
-    number: Arc<Mutex<u64>>,
+    number: u64,
 }
 
 impl UnderWay {
     /// Notes that the request is under way. Returns `false` when the connection was closed for a
     /// new one meanwhile: the request must not reach its handler.
     fn begins(&self) -> bool {
-        let mut book = self.open.0.lock();
-        let connection = book.connections.get_mut(&self.number.lock());
-        connection.map(|connection| connection.is_busy = true).is_some()
+        self.open.0.lock().book.begin(self.number)
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut book = self.open.0.lock();
-        let mut number = self.number.lock();
-        // it becomes idle now, after all that are idle already
-        if let Some(connection) = book.connections.remove(&number) {
-            *number = book.insert(Connection { is_busy: false, ..connection });
-        }
+        self.open.0.lock().book.rest(self.number);
     }
 }
 
@@ -276,10 +255,10 @@ impl Client {
     {
         let Self { routes, guard, admitted } = self;
         let limit = guard.settings.request_timeout;
-        let (open, number) = (admitted.open.clone(), admitted.number.clone());
+        let (open, number) = (admitted.open.clone(), admitted.number);
         let routes = TowerToHyperService::new(routes);
         let service = hyper::service::service_fn(move |request| {
-            let under_way = UnderWay { open: open.clone(), number: number.clone() };
+            let under_way = UnderWay { open: open.clone(), number };
             answered(routes.clone(), request, under_way, peer.clone())
         });
         let connection = http1::Builder::new()
@@ -307,6 +286,7 @@ impl Client {
 mod tests {
     use antiphon_base::task;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
 
     use super::super::HttpSettings;
     use super::*;
@@ -376,6 +356,24 @@ mod tests {
             ask(&mut client).await;
         }
         assert!(is_closed(&mut silent[0]).await, "the oldest silent one is closed");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_one_address_closes_no_connection_of_another() {
+        let settings = HttpSettings { connections_max: 4, ..HttpSettings::default() };
+        let (address, _stop) = serving(settings).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut patient = socket.connect(address).await.unwrap();
+        ask(&mut patient).await;
+        let mut flood = Vec::new();
+        for _ in 0..20 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            ask(&mut client).await;
+            flood.push(client);
+        }
+        ask(&mut patient).await;
+        assert!(is_closed(&mut flood[0]).await);
     }
 
     #[tokio::test]

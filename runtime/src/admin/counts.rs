@@ -2,7 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::metrics::Metrics;
+
+/// Held while a counter is raised: two readers of the metrics at once must not add the same twice.
+static RAISING: Mutex<()> = Mutex::new(());
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -71,5 +76,34 @@ impl Counts {
 
 /// Raises a counter to a count that only grows.
 pub(super) fn raise(counter: &crate::metrics::IntCounter, count: u64) {
+    let _raising = RAISING.lock();
     counter.inc_by(count.saturating_sub(counter.get()));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn readers_at_once_raise_a_counter_no_further_than_its_count() {
+        let metrics = Metrics::new();
+        let counter = metrics.counters_of("antiphon_http_refused_total");
+        let counter = counter.with_label_values(&["full"]);
+        let (together, excess) = (Barrier::new(2), AtomicU64::new(0));
+        let reads = || {
+            for count in 1..=20_000 {
+                together.wait();
+                raise(&counter, count);
+                together.wait();
+                excess.fetch_max(counter.get() - count, Ordering::Relaxed);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(reads);
+            reads();
+        });
+        assert_eq!(excess.into_inner(), 0);
+    }
 }

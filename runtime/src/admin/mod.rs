@@ -4,6 +4,7 @@
 mod access;
 mod answers;
 mod audit;
+mod book;
 mod check;
 mod connections;
 mod counts;

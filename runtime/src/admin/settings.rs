@@ -17,9 +17,10 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpSettings {
-    /// Connections at the same time. Beyond the limit, a new connection takes the place of the one
-    /// that has had no request for the longest time; while all have a request under way, the new
-    /// connection is closed. Default: 256.
+    /// Connections at the same time. Beyond the limit, a new connection takes the place of one
+    /// without a request under way: of the address with the most connections, the one that is idle
+    /// for the longest time. While all have a request under way, the new connection is closed.
+    /// Default: 256.
     pub connections_max: usize,
     /// Time that a client may take for a request, from the connection or the last answer to the
     /// end of its head, and for its body; and the time in which a client must take a byte of its

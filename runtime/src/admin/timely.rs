@@ -66,6 +66,46 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimelyStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let ended = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.timely(context, ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// A client that takes nothing: neither bytes nor the end.
+    struct Deaf;
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_neither_bytes_nor_the_end_is_given_up() {
+        let stream = || TimelyStream::new(Deaf, Duration::from_secs(5));
+        let is_late = |done: io::Result<()>| done.unwrap_err().kind() == io::ErrorKind::TimedOut;
+        let waits = Duration::from_secs(60);
+        let (mut one, mut two, mut three) = (stream(), stream(), stream());
+        assert!(is_late(tokio::time::timeout(waits, one.shutdown()).await.expect("an end")));
+        assert!(is_late(tokio::time::timeout(waits, two.flush()).await.expect("an end")));
+        assert!(is_late(tokio::time::timeout(waits, three.write_all(b"x")).await.expect("an end")));
     }
 }

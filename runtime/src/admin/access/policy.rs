@@ -178,6 +178,11 @@ impl Policy {
         }
     }
 
+    /// Returns whether nobody knows who the caller is, although each client has a proof.
+    pub(crate) fn is_stranger(self, caller: &Caller) -> bool {
+        self.has_register && matches!(caller, Caller::Anonymous | Caller::Stranger)
+    }
+
     /// Returns whether the caller gets the reasons and warnings of the health.
     pub(crate) fn shows_details(self, caller: &Caller) -> bool {
         !self.has_register || caller.may(Right::Read)

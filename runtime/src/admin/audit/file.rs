@@ -1,10 +1,10 @@
 //! The files of the audit log: lines are added, and a full file makes room for the next one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::place;
 use super::settings::AuditSettings;
 
 /// The newest file of the log, and the rules for the others.
@@ -14,19 +14,22 @@ pub(super) struct LogFile {
     bytes_max: u64,
     files_max: usize,
     open: Option<Open>,
+    /// True when a device or a pipe took a part of a line only.
+    is_cut: bool,
 }
 
 #[derive(Debug)]
 struct Open {
     file: File,
-    /// The bytes of whole lines; `None` for a device, which has no end and no successor.
+    /// The bytes of whole lines; `None` for a device and for a link, which has no successor: its
+    /// file is not ours to rename or to cut.
     length: Option<u64>,
 }
 
 impl LogFile {
     pub(super) fn new(settings: &AuditSettings) -> Self {
         let AuditSettings { file, bytes_max, files_max, .. } = settings.clone();
-        Self { path: file, bytes_max, files_max, open: None }
+        Self { path: file, bytes_max, files_max, open: None, is_cut: false }
     }
 
     /// Opens the file, and makes it if it is missing, unless it is open. A file that was moved away
@@ -36,27 +39,28 @@ impl LogFile {
     /// The error of the operating system.
     pub(super) fn open(&mut self) -> io::Result<()> {
         if let Some(open) = &self.open {
-            let inode = |found: fs::Metadata| (found.dev(), found.ino());
-            let there = fs::metadata(&self.path).ok().map(inode);
-            if there == open.file.metadata().ok().map(inode) {
+            let is_file = open.length.is_some();
+            let there =
+                if is_file { fs::symlink_metadata(&self.path) } else { fs::metadata(&self.path) };
+            if place::identity(there) == place::identity(open.file.metadata()) {
                 return Ok(());
             }
         }
         self.open = None;
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).mode(0o600).open(&self.path)?;
+        let file = place::open(&self.path)?;
         let found = file.metadata()?;
-        let length = found.is_file().then_some(found.len());
+        let length = (found.is_file() && place::is_file(&self.path)).then_some(found.len());
         let mut open = Open { file, length };
         if length.is_some_and(|length| length > 0) && !ends_with_a_line(&self.path)? {
             // a crash left half a line
-            open.write(b"\n")?;
+            open.write(b"\n", &mut false)?;
         }
         self.open = Some(open);
         Ok(())
     }
 
-    /// Adds a line with its end. After an error no part of the line is there.
+    /// Adds a line with its end. After an error no part of the line is there; a device or a pipe
+    /// may have a part, which the next line ends.
     ///
     /// # Errors
     /// The error of the operating system, such as that of a full disk.
@@ -70,7 +74,7 @@ impl LogFile {
             self.open()?;
         }
         let Some(open) = &mut self.open else { return Err(io::ErrorKind::NotFound.into()) };
-        let written = open.write(line);
+        let written = open.write(line, &mut self.is_cut);
         if written.is_err() {
             self.open = None;
         }
@@ -79,15 +83,33 @@ impl LogFile {
 }
 
 impl Open {
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+    fn write(&mut self, line: &[u8], is_cut: &mut bool) -> io::Result<()> {
+        let Some(length) = &mut self.length else { return stream(&mut self.file, line, is_cut) };
         let written = self.file.write_all(line);
-        let Some(length) = &mut self.length else { return written };
         match written {
             Ok(()) => *length += u64::try_from(line.len()).unwrap_or_default(),
             Err(_) => self.file.set_len(*length)?,
         }
         written
     }
+}
+
+/// Writes a line to a file that cannot be cut.
+fn stream(file: &mut impl Write, line: &[u8], is_cut: &mut bool) -> io::Result<()> {
+    let text = if *is_cut { [b"\n", line].concat() } else { line.to_vec() };
+    let mut rest = &text[..];
+    while !rest.is_empty() {
+        match file.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(taken) => {
+                rest = &rest[taken..];
+                *is_cut = !rest.is_empty();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn ends_with_a_line(path: &Path) -> io::Result<bool> {
@@ -105,15 +127,33 @@ fn older(path: &Path, number: usize) -> PathBuf {
     name.into()
 }
 
-/// Gives each file the next number, so that there is no newest one. The oldest one is deleted.
+/// The path of a full file on its way to number 1.
+fn moving(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".moving");
+    name.into()
+}
+
+/// Gives each file the next number, so that there is no newest one. The oldest one is deleted, once
+/// the newest one has left its place. A second call goes on where a failed one ended.
 fn rotate(path: &Path, files_max: usize) -> io::Result<()> {
-    for number in (1..files_max.saturating_sub(1)).rev() {
-        match fs::rename(older(path, number), older(path, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+    let moving = moving(path);
+    if fs::symlink_metadata(&moving).is_ok() {
+        shift(path, &moving, files_max)?;
     }
-    fs::rename(path, older(path, 1))
+    fs::rename(path, &moving)?;
+    shift(path, &moving, files_max)
+}
+
+/// Gives the file on its way number 1. Only the files up to the first free number move.
+fn shift(path: &Path, moving: &Path, files_max: usize) -> io::Result<()> {
+    let last = files_max.saturating_sub(1);
+    let is_free = |number: &usize| fs::symlink_metadata(older(path, *number)).is_err();
+    let free = (1..last).find(is_free).unwrap_or(last);
+    for number in (1..free).rev() {
+        fs::rename(older(path, number), older(path, number + 1))?;
+    }
+    fs::rename(moving, older(path, 1))
 }
 
 #[cfg(test)]
@@ -123,7 +163,8 @@ mod tests {
     use super::*;
 
     fn log(folder: &Path, bytes_max: u64, files_max: usize) -> LogFile {
-        LogFile { path: folder.join("audit.log"), bytes_max, files_max, open: None }
+        let path = folder.join("audit.log");
+        LogFile { path, bytes_max, files_max, open: None, is_cut: false }
     }
 
     fn texts(folder: &Path) -> Vec<(String, String)> {
@@ -174,6 +215,70 @@ mod tests {
         fs::rename(&path, folder.path().join("moved")).unwrap();
         log.write(b"more\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "more\n");
+    }
+
+    #[test]
+    fn a_link_is_never_renamed_and_its_file_gets_all_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("audit.log"));
+        fs::write(&target, "").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut log = log(folder.path(), 4, 3);
+        for _ in 0..5 {
+            log.write(b"line\n").unwrap();
+        }
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "line\n".repeat(5));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert!(!place::is_file(Path::new("/dev/stdout")));
+        assert!(!place::is_file(Path::new("/proc/self/comm")));
+    }
+
+    #[test]
+    fn a_rotation_that_fails_deletes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        for number in 1..=3 {
+            fs::write(older(&path, number), format!("old {number}")).unwrap();
+        }
+        let before = texts(folder.path());
+        // nothing is there that could become number 1
+        for _ in 0..5 {
+            rotate(&path, 4).unwrap_err();
+        }
+        assert_eq!(texts(folder.path()), before);
+        // a full file was left on its way, with number 1 free already
+        fs::remove_file(older(&path, 1)).unwrap();
+        fs::write(moving(&path), "left").unwrap();
+        rotate(&path, 4).unwrap_err();
+        let now: Vec<String> = texts(folder.path()).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(now, ["left", "old 2", "old 3"]);
+    }
+
+    #[test]
+    fn a_line_that_a_pipe_took_half_is_ended_before_the_next() {
+        struct Full(Vec<u8>, usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let taken = bytes.len().min(self.1);
+                if taken == 0 {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                self.0.extend(&bytes[..taken]);
+                self.1 -= taken;
+                Ok(taken)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (mut pipe, mut is_cut) = (Full(Vec::new(), 2), false);
+        stream(&mut pipe, b"line\n", &mut is_cut).unwrap_err();
+        stream(&mut pipe, b"line\n", &mut is_cut).unwrap_err();
+        pipe.1 = 100;
+        stream(&mut pipe, b"line\n", &mut is_cut).unwrap();
+        assert_eq!((pipe.0, is_cut), (b"li\nline\n".to_vec(), false));
     }
 
     #[test]

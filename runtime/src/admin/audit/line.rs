@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use antiphon_base::text::foreign;
+use antiphon_base::text::{foreign, is_hidden};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -56,7 +56,7 @@ impl Line {
             shows: asked.caller.shows(),
             from: asked.from.map(|from| from.to_string()),
             method: foreign(asked.method).to_string(),
-            path: foreign(asked.path).to_string(),
+            path: escaped(asked.path),
             area: asked.area.name(),
             status: None,
             left_out: 0,
@@ -69,6 +69,15 @@ impl Line {
         text.push(b'\n');
         text
     }
+}
+
+/// The whole path, with its invisible characters escaped. A path has at most 65534 bytes.
+fn escaped(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for c in path.chars() {
+        if is_hidden(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
+    }
+    text
 }
 
 /// A time since 1970 as RFC 3339 has it.
@@ -97,5 +106,19 @@ mod tests {
             text,
             "{\"time\":\"2026-11-30T00:53:20.25Z\",\"who\":\"anonymous\",\"shows\":\"nothing\",\"from\":\"10.0.0.7:4711\",\"method\":\"GET\",\"path\":\"/entities/a\\\"\\\\u{a}/b\",\"area\":\"entities\",\"status\":401}\n"
         );
+    }
+
+    #[test]
+    fn a_line_names_the_whole_entity() {
+        let path = format!("/entities/counter/{}\u{200b}1", "x".repeat(5000));
+        let line = Line::of(&Asked {
+            now: Duration::ZERO,
+            caller: &Caller::Anonymous,
+            from: None,
+            method: "GET",
+            path: &path,
+            area: Area::Entities,
+        });
+        assert_eq!(line.path, format!("/entities/counter/{}\\u{{200b}}1", "x".repeat(5000)));
     }
 }

@@ -9,11 +9,12 @@
 //! - `line`: a line;
 //! - `strangers`: the lines of those who may not ask;
 //! - `state`: the troubles and losses;
-//! - `file`: the files;
+//! - `place`: where they can be; `file`: the files;
 //! - `writer`: the task that writes.
 
 mod file;
 mod line;
+mod place;
 mod settings;
 mod state;
 mod strangers;
@@ -63,22 +64,27 @@ impl Audit {
     /// Takes the place for the line of a request.
     ///
     /// # Errors
-    /// The reason why the request must not begin, with [`AuditFault::Refuse`] only.
-    pub(super) fn begin(&self, asked: &Asked<'_>) -> std::result::Result<Entry, String> {
+    /// The reason why the request must not begin, with [`AuditFault::Refuse`] only. Clients see it,
+    /// so it has no text of the system.
+    pub(super) fn begin(&self, asked: &Asked<'_>) -> std::result::Result<Entry, &'static str> {
         let is_strict = self.on_fault == AuditFault::Refuse;
-        let trouble = if is_strict { self.state.trouble.lock().clone() } else { None };
-        if let Some(trouble) = trouble {
-            return Err(format!("the audit log cannot be written: {trouble}"));
+        if is_strict && self.state.trouble.lock().is_some() {
+            return Err("the audit log cannot be written: `/health/ready` has the reason");
         }
         let place = self.queue.clone().try_reserve_owned().ok();
         self.state.is_full.store(place.is_none(), Ordering::Relaxed);
         if place.is_none() {
             if is_strict {
-                return Err("the queue of the audit log is full (`http.audit.queue_max`)".into());
+                return Err("the queue of the audit log is full (`http.audit.queue_max`)");
             }
             self.state.lose(1);
         }
         Ok(Entry { place, line: Line::of(asked), state: self.state.clone() })
+    }
+
+    /// Counts the line of a refused stranger for which there was no place.
+    pub(super) fn leave_out(&self) {
+        self.state.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until the lines of all ended requests are written, or have failed once.

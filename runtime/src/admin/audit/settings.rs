@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use antiphon_base::bounds;
 use serde::{Deserialize, Serialize};
 
+use super::place;
 use crate::{Error, Result};
 
 /// The answer to requests while the audit log cannot be written.
@@ -15,7 +16,8 @@ pub enum AuditFault {
     #[default]
     Continue,
     /// Requests are refused with 503, except those for the health, and have no effect. No line of
-    /// an answered request is lost while the node runs.
+    /// a request that may have an effect is lost while the node runs. Strangers get 401 as always,
+    /// and their lines are counted as left out.
     Refuse,
 }
 
@@ -25,8 +27,9 @@ pub enum AuditFault {
 #[serde(default, deny_unknown_fields)]
 pub struct AuditSettings {
     /// The file, which is made when it is missing. Its folder must be there. Older lines are in
-    /// files beside it, `FILE.1` being the newest of them. A device such as `/dev/stdout` gets all
-    /// lines.
+    /// files beside it, `FILE.1` being the newest of them. A device such as `/dev/stdout`, and
+    /// the file behind a symbolic link, get all lines and are never renamed. A named pipe is
+    /// refused.
     pub file: PathBuf,
     /// Bytes of one file; then the next one begins. Default: 64 MiB.
     pub bytes_max: u64,
@@ -76,16 +79,7 @@ impl AuditSettings {
                 self.file.display()
             ))
         };
-        match std::fs::metadata(&self.file) {
-            Ok(found) if found.is_dir() => return Err(bad("it is a folder")),
-            Ok(_) => return Ok(()),
-            Err(_) => {}
-        }
-        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if folder.is_none_or(|folder| folder.is_dir()) {
-            return Ok(());
-        }
-        Err(bad("the folder is missing"))
+        place::check(&self.file).map_err(|why| bad(&why))
     }
 }
 

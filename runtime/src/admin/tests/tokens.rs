@@ -159,7 +159,8 @@ async fn requests_are_refused_by_an_audit_log_that_must_not_lose_lines() {
     let files = Files::new(&authority());
     let mut settings = files.settings();
     settings.tls = None;
-    files.put("tokens.toml", "");
+    settings.entities = Some(EntityAccess::Open);
+    files.put("tokens.toml", &super::support::line("reader", "read", READER));
     let folder = files.path("log");
     fs::create_dir(&folder).unwrap();
     settings.audit = settings.audit.map(|audit| super::super::AuditSettings {
@@ -172,14 +173,55 @@ async fn requests_are_refused_by_an_audit_log_that_must_not_lose_lines() {
     fs::rename(&folder, files.path("gone")).unwrap();
     assert_eq!(server.ask_plain("GET /cluster").await.status, 401);
     server.guard.flush(Duration::from_secs(10)).await;
+    let answer = server.ask_plain("GET /cluster").await;
+    assert_eq!(answer.status, 401, "a stranger learns nothing: {answer:?}");
     let answer = server.ask_plain("POST /entities/counter/x").await;
     assert!(answer.status == 503 && answer.body.contains("audit log"), "{answer:?}");
+    assert!(!answer.body.contains("os error"), "no text of the system: {answer:?}");
     assert!(answer.body.contains("\"without_effect\": true"), "{answer:?}");
     assert_eq!(server.ask_plain("GET /health/ready").await.status, 200);
     assert_eq!(server.metric("antiphon_http_audit_failing"), 1.0);
     assert_eq!(server.metric("antiphon_http_refused_total{reason=\"audit\"}"), 1.0);
     let warnings = server.guard.warnings(Duration::ZERO).join("\n");
     assert!(warnings.contains("requests are refused"), "{warnings}");
+}
+
+#[tokio::test]
+async fn strangers_have_few_lines_whatever_the_answer() {
+    for (entities, request, status) in [
+        (EntityAccess::Token, "GET /cluster", 401),
+        (EntityAccess::Off, "GET /entities/counter/x", 404),
+        (EntityAccess::Open, "PUT /entities/counter/x", 405),
+        (EntityAccess::Open, "GET http://evil.example/entities/counter/x", 421),
+    ] {
+        let files = Files::new(&authority());
+        let settings = HttpSettings { entities: Some(entities), tls: None, ..files.settings() };
+        files.put("tokens.toml", &super::support::line("reader", "read", READER));
+        let server = Server::start(settings).await;
+        for _ in 0..60 {
+            assert_eq!(server.ask_plain(request).await.status, status, "{request}");
+        }
+        server.guard.flush(Duration::from_secs(10)).await;
+        let text = fs::read_to_string(files.path("audit.log")).unwrap();
+        let written = u32::try_from(text.lines().count()).unwrap();
+        let left_out = server.metric("antiphon_http_audit_missing_total{reason=\"strangers\"}");
+        assert_eq!(f64::from(written) + left_out, 60.0, "{request}");
+        assert!(left_out > 0.0, "{request}: {written} lines");
+    }
+}
+
+#[tokio::test]
+async fn every_request_to_open_entities_that_may_have_an_effect_has_its_line() {
+    let files = Files::new(&authority());
+    let entities = Some(EntityAccess::Open);
+    let settings = HttpSettings { entities, tls: None, ..files.settings() };
+    files.put("tokens.toml", &super::support::line("reader", "read", READER));
+    let server = Server::start(settings).await;
+    for _ in 0..60 {
+        assert_eq!(server.ask_plain("POST /entities/counter/x").await.status, 200);
+    }
+    server.guard.flush(Duration::from_secs(10)).await;
+    assert_eq!(fs::read_to_string(files.path("audit.log")).unwrap().lines().count(), 60);
 }
 
 #[tokio::test]
