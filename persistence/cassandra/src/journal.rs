@@ -162,6 +162,23 @@ impl CassandraStores {
 
     /// The highest sequence nr of a stream, deleted events included, and the stream's row.
     async fn end_of(&self, stream: &Arc<str>) -> Result<(u64, StreamRow)> {
+        let mut before = None;
+        loop {
+            let (copied, uncopied, row) = self.ends_of(stream).await?;
+            // an append that came after the look at the lanes may be copied in part, up to the end
+            // of a partition: a later look shows the rest, or all of it is copied by then
+            let may_be_cut =
+                copied > uncopied && copied.is_multiple_of(self.inner.shared.partition_events_max);
+            if !may_be_cut || before == Some(copied) {
+                return Ok((copied.max(uncopied).max(row.deleted), row));
+            }
+            before = Some(copied);
+        }
+    }
+
+    /// The last event of a stream that is copied, the last one that may not be copied, and the
+    /// stream's row.
+    async fn ends_of(&self, stream: &Arc<str>) -> Result<(u64, u64, StreamRow)> {
         let tail = self.fresh_tail(stream).await?;
         let tables = self.tables();
         let (row, in_first) =
@@ -178,6 +195,6 @@ impl CassandraStores {
             }
         }
         let uncopied = tail.iter().map(|entry| entry.last).max().unwrap_or(0);
-        Ok((copied.unwrap_or(0).max(uncopied).max(row.deleted), row))
+        Ok((copied.unwrap_or(0), uncopied, row))
     }
 }

@@ -14,6 +14,12 @@ use crate::tables::EventRow;
 /// stored rows have up to 256 events.
 pub(crate) const ROW_EVENTS_MAX: u64 = 256;
 
+/// Returns whether the row may hold the first events of an append whose other events are in later
+/// rows: an append is cut at the end of a part, and after [`ROW_EVENTS_MAX`] events.
+pub(crate) fn may_be_cut(row: &EventRow, partition_events_max: u64) -> bool {
+    row.last.is_multiple_of(partition_events_max) || row.last - row.first + 1 == ROW_EVENTS_MAX
+}
+
 fn key(row: &EventRow) -> Checksum {
     let mut sum = Checksum::of("events");
     sum.text(&row.stream).number(row.part).number(row.first).number(row.last);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::page;
 use crate::log::entry::{Entry, decode_events, decode_events_into};
-use crate::log::event_row::events_of;
+use crate::log::event_row::{events_of, may_be_cut};
 use crate::tables::EventRow;
 
 /// A replay under way.
@@ -25,6 +25,11 @@ pub(super) struct Reading {
     pub(super) bytes_max: usize,
     /// Entries that may not be copied yet, in order.
     pub(super) tail: VecDeque<Entry>,
+    /// True when the last event ends a row that may be the first part of an append
+    /// ([`may_be_cut`]): the append may have been written and half copied after the look at the
+    /// lanes.
+    pub(super) may_end_in_append: bool,
+    pub(super) partition_events_max: u64,
 }
 
 impl Reading {
@@ -59,14 +64,34 @@ impl Reading {
 
     pub(super) fn add_row(&mut self, row: &EventRow) -> Result<()> {
         self.add_tail(row.first)?;
-        self.add(row.first, row.last, &events_of(row)?)
+        self.add(row.first, row.last, &events_of(row)?)?;
+        if row.last + 1 == self.next {
+            self.may_end_in_append = may_be_cut(row, self.partition_events_max);
+        }
+        Ok(())
+    }
+
+    /// Adds an answer that goes on where this one ends.
+    ///
+    /// # Panics
+    /// When it begins elsewhere.
+    pub(super) fn go_on(&mut self, more: Self) {
+        let first = more.next - more.events.len() as u64;
+        assert_eq!(first, self.next, "the answer for `{}` goes on elsewhere", self.stream);
+        self.may_end_in_append = more.may_end_in_append;
+        self.next = more.next;
+        self.bytes += more.bytes;
+        self.events.extend(more.events);
+        self.check();
     }
 
     /// Adds the entries that are not copied and begin before `end`.
     pub(super) fn add_tail(&mut self, end: u64) -> Result<()> {
         while self.tail.front().is_some_and(|entry| entry.first < end) {
             let Some(entry) = self.tail.pop_front() else { break };
+            let before = self.next;
             self.add(entry.first, entry.last, &entry.events)?;
+            self.may_end_in_append &= self.next == before;
         }
         Ok(())
     }

@@ -60,7 +60,19 @@ impl CassandraStores {
         }
         // the lanes first: an event that is copied meanwhile is found in its partition
         let tail = self.fresh_tail(&stream).await?;
-        let read = self.read_with(&stream, asked, tail, None).await?;
+        let mut read = self.read_with(&stream, asked, tail, None).await?;
+        // an append that came after the look may be copied in part: a later look shows the rest, or
+        // all of it is copied by then
+        while read.may_end_in_append && !read.is_whole() {
+            let tail = self.fresh_tail(&stream).await?;
+            let count_max = read.last - read.next + 1;
+            let rest = Asked { first: read.next, last: read.last, count_max };
+            let more = self.read_with(&stream, rest, tail, None).await?;
+            if more.events.is_empty() {
+                break;
+            }
+            read.go_on(more);
+        }
         if !read.is_whole() && (!read.events.is_empty() || asked.first <= read.first) {
             // an empty answer shows the end of the stream only when the read began at its first
             // event
@@ -87,6 +99,8 @@ impl CassandraStores {
             bytes: 0,
             bytes_max: self.inner.shared.settings.replay_bytes_max,
             tail: tail.into(),
+            may_end_in_append: false,
+            partition_events_max: self.partition_events_max(),
         };
         if first <= read.last {
             let entered = self.read_partitions(&mut read, asked, row.part, (key, rows)).await?;
