@@ -35,7 +35,7 @@ pub const CONFIGURATION: &[Decoder] = &[
     },
 ];
 
-/// What an event of an event store has inside, and the files of the replicator.
+/// The content of an event of an event store, and the files of the replicator.
 pub const EVENTS: &[Decoder] = &[
     Decoder {
         name: "metadata",

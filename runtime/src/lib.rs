@@ -24,6 +24,7 @@ mod listen;
 pub mod membership;
 pub mod metrics;
 pub mod node;
+mod origin;
 pub mod transport;
 
 pub use antiphon_base::{Error, ErrorKind, Result};

@@ -1,7 +1,7 @@
 //! The book of the open HTTP connections: at most so many, and which one gives way to a new one.
 //!
-//! Who connects last is let in. The connection that has been idle for the longest time gives way,
-//! among those of the address with the most connections: whoever opens connections without end
+//! The newest connection is let in. The connection that has been idle for the longest time gives
+//! way, among those of the address with the most connections: whoever opens connections without end
 //! displaces his own. A connection with a request under way gives way to nobody.
 //!
 //! Invariants: at most `connections_max` connections; each one is counted at its address; the idle
@@ -9,24 +9,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+
+use crate::origin::Origin;
 
 /// Most connections that a check looks at one by one.
 const CHECKED_MAX: usize = 64;
-
-/// The address that a connection comes from: an IPv4 address, or the network of 64 bits of an IPv6
-/// address, since one machine has all addresses in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Origin(IpAddr);
-
-impl Origin {
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
-        })
-    }
-}
 
 /// The open connections by their numbers.
 #[derive(Debug, Default)]
@@ -48,7 +35,7 @@ struct Connection {
 #[derive(Debug, Default)]
 struct Held {
     all: usize,
-    /// Those without a request under way, by the moment from which on they are idle.
+    /// The connections without a request under way, by the moment from which on they are idle.
     idle: BTreeSet<(u64, u64)>,
 }
 

@@ -23,11 +23,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::book::{Book, LetIn, Origin};
+use super::book::{Book, LetIn};
 use super::guard::Guard;
 use super::peer::Peer;
 use super::timely::TimelyStream;
 use super::tls::{self, Refused};
+use crate::origin::Origin;
 
 /// Wait after a failed accept: the process has no descriptor left, and others end meanwhile.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

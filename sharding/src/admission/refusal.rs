@@ -5,31 +5,31 @@ use std::fmt;
 /// The reason why a message of another node is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Refusal {
-    /// Its bytes are no message.
+    /// The bytes are no message.
     Malformed,
     /// This node has no such entity type.
     UnknownType,
-    /// Its sender is in no membership table.
+    /// The sender is in no membership table.
     NoMember,
-    /// Its sender is a newcomer, and too many messages of newcomers wait.
+    /// The sender is a newcomer, and too many messages of newcomers wait.
     NewcomersFull,
-    /// It tells homes, and its sender does not hold the lease of the place.
+    /// Homes whose sender does not hold the lease of the place.
     NotCoordinator,
-    /// It tells homes under a token that no lease has, as far as this node knows.
+    /// Homes under a token that no lease has, as far as this node knows.
     UnknownLease,
-    /// It tells homes under the token of an earlier lease.
+    /// Homes under the token of an earlier lease.
     EarlierLease,
-    /// It says that a shard has stopped, and its sender is not the home that the shard leaves.
+    /// A report that a shard has stopped, whose sender is not the home that the shard leaves.
     NotTheHome,
-    /// It says that the way from a replica is open, and its sender is of another place.
+    /// A report that the way from a replica is open, whose sender is of another place.
     OtherWay,
-    /// It has events of a replica that the sender's place does not have.
+    /// Events of a replica that the sender's place does not have.
     OtherOrigin,
-    /// It has an event with a version or numbers that no event can have.
+    /// An event with a version or numbers that no event can have.
     ImpossibleEvent,
-    /// It has an event whose time is too far ahead.
+    /// An event whose time is too far ahead.
     EventAhead,
-    /// It is a command of another place, for a type that takes none.
+    /// A command of another place, for a type that takes none.
     OtherPlace,
 }
 

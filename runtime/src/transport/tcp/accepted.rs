@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::admission::{Admission, Close, Counts, Input, Origin};
+use super::admission::{Admission, Close, Counts, Input};
 use super::refusal::{Reason, Refused};
 use super::settings::TcpSettings;
 use crate::NodeId;
+use crate::origin::Origin;
 use crate::transport::TransportHandler;
 
 /// The accepted connections.

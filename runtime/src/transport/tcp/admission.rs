@@ -9,8 +9,8 @@
 //!                         +---------------------------> stranger
 //! ```
 //!
-//! Who connects last is let in, and the oldest of the address with the most connections gives way:
-//! whoever opens connections without end displaces his own. Addresses of members come last.
+//! The newest connection is let in, and the oldest of the address with the most connections gives
+//! way: whoever opens connections without end displaces his own. Addresses of members come last.
 //!
 //! Invariants:
 //! - at most `greeting_max` connections greet, and at most `greeting_address_max` of one address;
@@ -19,28 +19,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
 
 use super::refusal::Reason;
 use super::settings::TcpSettings;
 use crate::NodeId;
+use crate::origin::Origin;
 
 /// Most connections that a check looks at one by one.
 const CHECKED_MAX: usize = 64;
-
-/// The address that a connection comes from: an IPv4 address, or the network of 64 bits of an IPv6
-/// address, since one machine has all addresses in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Origin(IpAddr);
-
-impl Origin {
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
-        })
-    }
-}
 
 /// A fact about the accepted connections. The number of a connection is higher than those of all
 /// connections before it.

@@ -17,7 +17,7 @@ use crate::log::entry::{decode_events, encode_entry};
 use crate::log::relay::{LaneNews, News, Question, decode_news, decode_question, encode};
 use crate::log::{event_row, round};
 
-/// What a server or another node says about the log.
+/// The answers of a server and of other nodes about the log.
 pub const LOG: &[Decoder] = &[
     Decoder {
         name: "round",

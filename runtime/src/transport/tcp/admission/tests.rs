@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use std::net::IpAddr;
+
 use super::*;
 
 fn admission(limits: [usize; 4]) -> Admission {
