@@ -144,6 +144,11 @@ impl CausalDelivery {
         }
     }
 
+    /// The origins of which an event is held.
+    pub fn held_origins(&self) -> impl Iterator<Item = &ReplicaId> {
+        self.held.keys()
+    }
+
     /// Takes events of `origin` again.
     pub fn free(&mut self, origin: &ReplicaId) {
         self.held.remove(origin);

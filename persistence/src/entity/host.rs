@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
+use crate::store::Change;
 use crate::version::VersionVector;
 
 /// The events that another replica of an entity has, as its journal says.
@@ -15,9 +16,23 @@ pub struct PeerHas {
     pub replica: ReplicaId,
     /// The highest number of the other replica's stream.
     pub highest: SequenceNr,
-    /// The merged versions of the newest of its events. An entity that has seen all of this version
-    /// needs to read nothing.
+    /// The merged versions of its events between `read_to` and `highest`. An entity that has read
+    /// the stream up to `read_to`, and has seen all of this version, needs to read nothing more.
     pub seen: VersionVector,
+    /// The number up to which `seen` says nothing about the stream; zero: `seen` and what the
+    /// entity was told before cover all of it.
+    pub read_to: SequenceNr,
+}
+
+impl PeerHas {
+    /// The news of a page of the change feed of `replica`. The entity may have missed events up to
+    /// `read_to`; zero: it answered that it has all events before the page. A change without
+    /// versions covers nothing.
+    pub fn new(replica: ReplicaId, change: Change, read_to: SequenceNr) -> Self {
+        let Change { highest, seen, persistence_id: _ } = change;
+        let read_to = if seen.event_count() == 0 { highest } else { read_to };
+        Self { replica, highest, seen, read_to }
+    }
 }
 
 /// The reason why an entity has ended.

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use antiphon_persistence::entity::{EventSourced, PeerHas};
+use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{ReplyError, refuse_claimed};
 use antiphon_persistence::store::Change;
@@ -202,9 +203,9 @@ where
         self.ways.shard_began(&shard);
         let start = |other: &ReplicaId| {
             let this = self.this.clone();
-            let tell = Box::new(move |other: &ReplicaId, change: Change| {
+            let tell = Box::new(move |other: &ReplicaId, change: Change, read_to: SequenceNr| {
                 if let Some(routing) = this.upgrade() {
-                    routing.tell_news(index, other, change);
+                    routing.tell_news(index, other, change, read_to);
                 }
             });
             self.following.start(index, other, tell)
@@ -213,9 +214,9 @@ where
         self.hosting.start_shard(index, slot, loops);
     }
 
-    fn tell_news(&self, index: usize, other: &ReplicaId, change: Change) {
+    fn tell_news(&self, index: usize, other: &ReplicaId, change: Change, read_to: SequenceNr) {
         let Ok(id) = ReplicationId::parse(change.persistence_id.as_str()) else { return };
-        let news = PeerHas { replica: other.clone(), highest: change.highest, seen: change.seen };
+        let news = PeerHas::new(other.clone(), change, read_to);
         let mut slot = self.slots.lock(index);
         self.deliver_here(index, &mut slot, id.entity_id().clone(), Message::News(news));
     }

@@ -68,6 +68,11 @@ impl Holding {
         self.held.keys()
     }
 
+    /// The number up to which an entity that holds back should have events; zero if it does not.
+    pub(super) fn highest(&self, id: &PersistenceId) -> SequenceNr {
+        self.held.get(id).map_or(SequenceNr::ZERO, |numbers| numbers.highest)
+    }
+
     /// Time at which the next entities are told; `None` while none holds back.
     pub(super) fn due(&self) -> Option<Instant> {
         (!self.held.is_empty()).then_some(self.due)

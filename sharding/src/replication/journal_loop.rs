@@ -88,8 +88,11 @@ pub enum Effect {
     Load,
     /// Read the feed after this position; answered by `Page`.
     Read(Offset),
-    /// Tell the entity; answered later by `CaughtUp`, `Held` or `Cannot`, or not at all.
-    Tell(Change),
+    /// Tell the entity; answered later by `CaughtUp`, `Held` or `Cannot`, or not at all. An entity
+    /// that holds back has to read the stream up to the number, since the versions of the change
+    /// are those of its page alone. The number is zero for others: they have everything before the
+    /// page.
+    Tell(Change, SequenceNr),
     /// Record durably that the entity holds back, and the number up to which it should have events;
     /// answered by `Recorded` when that succeeds.
     Record(PersistenceId, SequenceNr),
@@ -281,9 +284,13 @@ impl JournalLoop {
     fn tick_held(&mut self, now: Instant) -> Vec<Effect> {
         let tell = |(persistence_id, highest)| {
             let seen = VersionVector::new();
-            Effect::Tell(Change { persistence_id, highest, seen })
+            Effect::Tell(Change { persistence_id, highest, seen }, highest)
         };
         self.holding.next(now).into_iter().map(tell).collect()
+    }
+
+    fn tell(&self, change: &Change) -> Effect {
+        Effect::Tell(change.clone(), self.holding.highest(&change.persistence_id))
     }
 
     /// Notes that an entity holds back. A number that is recorded already is not recorded again.
@@ -346,7 +353,7 @@ impl JournalLoop {
             .iter()
             .map(|change| (change.persistence_id.clone(), change.clone()))
             .collect();
-        let effects = left.values().cloned().map(Effect::Tell).collect();
+        let effects = left.values().map(|change| self.tell(change)).collect();
         self.state = State::Waiting { page, left, since: now, told_at: now, tells: 1 };
         effects
     }
@@ -397,7 +404,7 @@ impl JournalLoop {
                 *tells = tells.saturating_add(1);
                 let is_late = *tells > self.settings.loop_tells_max;
                 let left: Vec<Change> = left.values().cloned().collect();
-                let mut effects: Vec<_> = left.iter().cloned().map(Effect::Tell).collect();
+                let mut effects: Vec<_> = left.iter().map(|change| self.tell(change)).collect();
                 for change in left.into_iter().filter(|_| is_late) {
                     effects.extend(self.hold(now, change.persistence_id, change.highest));
                 }

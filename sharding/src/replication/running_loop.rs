@@ -26,8 +26,9 @@ use tokio::time::Instant;
 use super::progress::{LoopProgress, Report, Reports};
 use super::{Effect, FeedWitness, HeldRecords, Input, JournalLoop, LoopSettings};
 
-/// Tells an entity the events that the other replica has.
-pub(crate) type Tell = Box<dyn Fn(&ReplicaId, Change) + Send + Sync>;
+/// Tells an entity the events that the other replica has, and the number up to which the entity has
+/// to read its stream ([`Effect::Tell`]).
+pub(crate) type Tell = Box<dyn Fn(&ReplicaId, Change, SequenceNr) + Send + Sync>;
 
 /// Parts of a running loop.
 pub(crate) struct LoopParts {
@@ -219,8 +220,8 @@ impl LoopIo {
                 }
                 Some(Input::Page(page))
             }
-            Effect::Tell(change) => {
-                (parts.tell)(&parts.other, change);
+            Effect::Tell(change, read_to) => {
+                (parts.tell)(&parts.other, change, read_to);
                 None
             }
             Effect::Save(offset) => {
@@ -237,9 +238,11 @@ impl LoopIo {
         self.parts.held.record(id, highest).await
     }
 
+    /// Reads the position before the records: an earlier home of the shard that still runs records
+    /// an entity before it stores a position behind it.
     async fn load(&self) -> Result<(Offset, BTreeMap<PersistenceId, SequenceNr>)> {
-        let held = self.parts.held.load().await?;
-        Ok((self.parts.offsets.load_offset(&self.key()).await?, held))
+        let position = self.parts.offsets.load_offset(&self.key()).await?;
+        Ok((position, self.parts.held.load().await?))
     }
 
     async fn read(&self, after: Offset) -> Option<ChangesPage> {

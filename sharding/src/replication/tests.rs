@@ -20,6 +20,16 @@ fn change(name: &str, highest: u64) -> Change {
     Change { persistence_id: id(name), highest, seen: VersionVector::new() }
 }
 
+/// The effect for an entity that has everything before the page.
+fn tell(name: &str, highest: u64) -> Effect {
+    Effect::Tell(change(name, highest), SequenceNr::ZERO)
+}
+
+/// The effect for an entity that holds back.
+fn tell_to_read(name: &str, highest: u64, read_to: u64) -> Effect {
+    Effect::Tell(change(name, highest), SequenceNr::new(read_to))
+}
+
 fn page(changes: &[(&str, u64)], through: &str, more: bool) -> Input {
     let changes = changes.iter().map(|(name, highest)| change(name, *highest)).collect();
     Input::Page(Some(ChangesPage { changes, through: Offset::new(through), more }))
@@ -66,7 +76,7 @@ fn caught_up(name: &str, highest: u64) -> Input {
 fn the_position_moves_when_every_entity_has_answered() {
     let (mut journal_loop, t0) = started();
     let effects = journal_loop.step(t0, page(&[("a", 3), ("b", 1)], "9", false));
-    assert_eq!(effects, [Effect::Tell(change("a", 3)), Effect::Tell(change("b", 1))]);
+    assert_eq!(effects, [tell("a", 3), tell("b", 1)]);
     assert_eq!(journal_loop.step(t0, caught_up("b", 1)), []);
     assert_eq!(journal_loop.step(t0, caught_up("a", 2)), [], "not far enough");
     assert_eq!(journal_loop.behind().unwrap().0, 1);
@@ -80,7 +90,7 @@ fn an_entity_that_does_not_answer_is_told_again() {
     journal_loop.step(t0, page(&[("a", 3)], "9", false));
     assert_eq!(journal_loop.step(t0 + Duration::from_secs(9), Input::Tick), []);
     let told = journal_loop.step(t0 + Duration::from_secs(10), Input::Tick);
-    assert_eq!(told, [Effect::Tell(change("a", 3))]);
+    assert_eq!(told, [tell("a", 3)]);
     assert_eq!(journal_loop.position(), &Offset::new("5"));
 }
 
@@ -156,15 +166,28 @@ fn those_that_hold_back_are_told_at_the_start_and_from_time_to_time_a_few_at_onc
     let (mut journal_loop, t0) = started();
     journal_loop.step(t0, Input::Start);
     let told = journal_loop.step(t0, loaded(&[("a", 3), ("b", 4)]));
-    assert_eq!(told, [Effect::Tell(change("a", 3))]);
+    assert_eq!(told, [tell_to_read("a", 3, 3)]);
     let t1 = t0 + Duration::from_secs(3);
     let told = journal_loop.step(t1, Input::Tick);
-    assert_eq!(told, [Effect::Tell(change("b", 4)), Effect::Read(Offset::new("5"))]);
+    assert_eq!(told, [tell_to_read("b", 4, 4), Effect::Read(Offset::new("5"))]);
     assert_eq!(journal_loop.step(t1, held("b", 4)), [], "recorded already");
 
     let t2 = t1 + Duration::from_secs(60);
     assert_eq!(journal_loop.due(), Some(t2));
-    assert_eq!(journal_loop.step(t2, Input::Tick), [Effect::Tell(change("a", 3))]);
+    assert_eq!(journal_loop.step(t2, Input::Tick), [tell_to_read("a", 3, 3)]);
+}
+
+#[test]
+fn an_entity_that_holds_back_is_told_of_a_new_page_that_it_lacks_what_came_before() {
+    let (mut journal_loop, t0) = started();
+    journal_loop.step(t0, page(&[("a", 3)], "9", true));
+    journal_loop.step(t0, held("a", 3));
+    journal_loop.step(t0, recorded("a", 3));
+    let told = journal_loop.step(t0, page(&[("a", 5)], "10", true));
+    assert_eq!(told, [tell_to_read("a", 5, 3)]);
+    journal_loop.step(t0, caught_up("a", 5));
+    let told = journal_loop.step(t0, page(&[("a", 7)], "11", false));
+    assert_eq!(told, [tell("a", 7)]);
 }
 
 #[test]
@@ -221,10 +244,7 @@ fn a_way_that_opens_while_the_loop_is_busy_is_read_for_afterwards() {
     let t1 = t0 + Duration::from_secs(1);
     assert_eq!(journal_loop.step(t1, Input::WayOpened), [], "a read is under way");
     assert_eq!(journal_loop.step(t1, page(&[], "9", false)), [Effect::Read(Offset::new("9"))]);
-    assert_eq!(
-        journal_loop.step(t1, page(&[("a", 3)], "10", false)),
-        [Effect::Tell(change("a", 3))]
-    );
+    assert_eq!(journal_loop.step(t1, page(&[("a", 3)], "10", false)), [tell("a", 3)]);
 
     assert_eq!(journal_loop.step(t1, Input::WayOpened), [], "an entity is told");
     assert_eq!(journal_loop.step(t1, caught_up("a", 3)), [Effect::Save(Offset::new("10"))]);
@@ -282,7 +302,7 @@ fn an_entity_that_does_not_answer_is_told_again_and_then_passed_over() {
     let (mut journal_loop, t0) = started();
     journal_loop.step(t0, page(&[("a", 3)], "9", false));
     let tells = |effects: &[Effect]| {
-        effects.iter().filter(|effect| matches!(effect, Effect::Tell(_))).count()
+        effects.iter().filter(|effect| matches!(effect, Effect::Tell(..))).count()
     };
     let t1 = t0 + Duration::from_secs(10);
     let effects = journal_loop.step(t1, Input::Tick);

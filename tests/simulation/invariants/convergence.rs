@@ -18,9 +18,14 @@ pub(crate) async fn check(cluster: &Cluster) -> Result<(), String> {
             })
             .collect();
         for pair in sets.windows(2) {
-            if let Some((origin, number)) = pair[0].symmetric_difference(&pair[1]).next() {
-                let entity = &replicas[0].0;
-                return Err(format!("convergence: {entity}: {origin}:{number} is not everywhere"));
+            if let Some(dot) = pair[0].symmetric_difference(&pair[1]).next() {
+                let (entity, (origin, number)) = (&replicas[0].0, dot);
+                let mut lacking = replicas.iter().zip(&sets).filter(|(_, set)| !set.contains(dot));
+                let (_, at, events) = lacking.next().expect("one of the pair lacks it").0;
+                return Err(format!(
+                    "convergence: {entity}: {origin}:{number} is not at {at}, which has {} events",
+                    events.len()
+                ));
             }
         }
     }

@@ -46,10 +46,6 @@ struct Held {
 }
 
 impl Holding {
-    pub(super) fn is_empty(&self) -> bool {
-        self.origins.is_empty()
-    }
-
     pub(super) fn holds(&self, origin: &ReplicaId) -> bool {
         self.origins.contains_key(origin)
     }
@@ -109,11 +105,14 @@ impl Holding {
         is_new
     }
 
-    /// Notes that an event was applied. If its origin was held back, the origin is free now.
+    /// Notes that an event was applied. If it is the event that was held back, its origin is free
+    /// now. An earlier event of the origin frees nothing: after a restart, events before the held
+    /// one that were not durable come once more.
     pub(super) fn applied<E: EventSourced>(&mut self, shared: &Shared<E>, event: &StoredEvent) {
-        let origin = &event.meta.origin;
-        if !self.is_empty() && self.origins.remove(origin).is_some() {
-            let number = event.meta.origin_nr();
+        let (origin, number) = (&event.meta.origin, event.meta.origin_nr());
+        let is_held = self.origins.get(origin).is_some_and(|held| number >= held.event.number);
+        if is_held {
+            self.origins.remove(origin);
             tracing::info!(id = %shared.id, %origin, number, "events of this origin are taken again");
             EntityCounters::add(&shared.counters.origins_freed, 1);
         }
@@ -154,6 +153,14 @@ impl Holding {
         let Some(held) = held else { return false };
         (held.is_skipped, held.retry_at) = (true, now.instant);
         true
+    }
+
+    /// Asserts that every origin that delivery holds is known here: no other part takes its events
+    /// again.
+    pub(super) fn check_delivery(&self, delivery: &CausalDelivery) {
+        for origin in delivery.held_origins() {
+            assert!(self.holds(origin), "`{origin}` is held by delivery, and nothing frees it");
+        }
     }
 
     /// Asserts that each event is held under its origin, and that numbers begin at one.

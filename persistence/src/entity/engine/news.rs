@@ -20,6 +20,7 @@ impl News {
             Some(old) => {
                 old.highest = old.highest.max(news.highest);
                 old.seen.merge(&news.seen);
+                old.read_to = old.read_to.max(news.read_to);
             }
             None => drop(self.by_replica.insert(news.replica.clone(), news)),
         }
@@ -28,7 +29,8 @@ impl News {
     /// Takes back an answer that was not told: everything that the replica had up to `highest` must
     /// be durable before the news are answered again.
     pub(super) fn untold(&mut self, replica: ReplicaId, highest: SequenceNr) {
-        self.hear(PeerHas { replica, highest, seen: VersionVector::new() });
+        let seen = VersionVector::new();
+        self.hear(PeerHas { replica, highest, seen, read_to: highest });
     }
 
     pub(super) fn is_empty(&self) -> bool {

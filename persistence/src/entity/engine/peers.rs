@@ -162,11 +162,10 @@ impl Peers {
         let mut covered = Vec::new();
         let mut news = std::mem::take(&mut self.news);
         news.retain(|news| {
-            let is_passed = |peer: &Peer| peer.position >= news.highest;
-            let is_passed = self.get(&news.replica).is_some_and(is_passed);
-            let is_named = news.seen.event_count() > 0;
-            let has = if is_named { news.seen.is_included_in(seen) } else { is_passed };
-            if is_passed && !has {
+            let position = self.get(&news.replica).map_or(SequenceNr::ZERO, |peer| peer.position);
+            let is_read = position >= news.read_to;
+            let has = is_read && news.seen.is_included_in(seen);
+            if position >= news.highest && !has {
                 self.begin_anew(&news.replica, news.highest);
             }
             if has {

@@ -312,6 +312,7 @@ impl Replication {
     pub(super) fn check<E: EventSourced>(&self, shared: &Shared<E>, stream: &Stream<E>) {
         self.peers.check();
         self.holding.check();
+        self.holding.check_delivery(&stream.applied.delivery);
         self.doubts.check(shared, stream.applied.newest);
     }
 }

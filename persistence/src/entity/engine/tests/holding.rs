@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::log::{Command, Log};
-use super::world::{Mode, World};
-use crate::entity::{EntitySettings, StopReason};
+use super::world::{Mode, World, replica_id, unavailable};
+use crate::entity::engine::Input;
+use crate::entity::{EntitySettings, PeerHas, StopReason};
+use crate::event::SequenceNr;
 
 fn logs() -> [fn() -> Log; 2] {
     [
@@ -58,7 +60,7 @@ fn own_commands_that_are_under_way_keep_their_answers() {
         let first = world.add("A", "1");
         let second = world.add("A", "2");
         let bad = world.replica("B").published.clone();
-        world.feed("A", crate::entity::engine::Input::Replicated(bad));
+        world.feed("A", Input::Replicated(bad));
         let third = world.add("A", "3");
         world.io("A");
         assert_eq!((first.now(), second.now(), third.now()), (Ok(1), Ok(2), Ok(3)));
@@ -163,6 +165,60 @@ fn an_event_that_an_operator_skips_keeps_its_place_and_everybody_else_their_cont
         let seen = world.replica("A").engine.seen().cloned();
         assert_eq!(seen.as_ref(), world.replica("B").engine.seen());
         assert!(world.command("A", Command::Read).now().is_ok());
+    }
+}
+
+#[test]
+fn an_earlier_event_that_comes_again_after_a_restart_frees_nothing() {
+    for log in logs() {
+        let mut world = World::new(&["A", "B"]);
+        world.restart_as("A", log());
+        world.direct = false;
+        for text in ["good", "bad", "next"] {
+            world.add("B", text);
+        }
+        world.mode = Mode::Hold;
+        let events = world.replica("B").journal.clone();
+        world.feed("A", Input::Replicated(events));
+        world.fail_io("A", unavailable());
+        world.mode = Mode::Flow;
+        assert!(world.replica("A").journal.is_empty(), "nothing was durable");
+
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.texts("A"), ["good"]);
+        let freed = world.replica("A").counters.origins_freed.load(Ordering::Relaxed);
+        assert_eq!(freed, 0, "`bad` still cannot be applied");
+        world.replica("A").skips.push(("B", 2));
+        world.pass(Duration::from_secs(60));
+        assert_eq!(world.texts("A"), ["good", "next"], "`bad` was taken again, and skipped");
+    }
+}
+
+#[test]
+fn versions_of_a_later_page_do_not_stand_for_what_is_held_back() {
+    for log in logs() {
+        let mut world = World::new(&["A", "B", "C"]);
+        world.restart_as("A", log());
+        world.direct = false;
+        world.add("B", "bad");
+        world.add("C", "c");
+        world.news("B", "C");
+        world.news("A", "B");
+        world.news("A", "C");
+        assert_eq!(world.replica("A").caught_up, [("C".to_owned(), 1)]);
+
+        // after a restart the entity knows nothing of earlier news
+        world.restart_as("A", log());
+        let seen = world.replica("B").journal[1].meta.version.clone();
+        let [highest, read_to] = [2, 1].map(SequenceNr::new);
+        let news = PeerHas { replica: replica_id("B"), highest, seen, read_to };
+        world.feed("A", Input::PeerHas(Box::new(news.clone())));
+        assert_eq!(world.replica("A").caught_up.len(), 1, "event 1 of B is missing");
+
+        world.restart("A");
+        world.feed("A", Input::PeerHas(Box::new(news)));
+        assert_eq!(world.texts("A"), ["c", "bad"]);
+        assert_eq!(world.replica("A").caught_up.last().unwrap(), &("B".to_owned(), 2));
     }
 }
 

@@ -352,7 +352,8 @@ impl World {
         for event in journal {
             seen.merge(&event.meta.version);
         }
-        let news = PeerHas { replica: replica_id(other), highest: last.sequence_nr, seen };
+        let read_to = SequenceNr::ZERO;
+        let news = PeerHas { replica: replica_id(other), highest: last.sequence_nr, seen, read_to };
         self.feed(name, Input::PeerHas(Box::new(news)));
     }
 
