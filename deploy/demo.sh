@@ -54,6 +54,7 @@ is_ready() { docker exec "$(id "$1")" antiphon status --ca-file "$certs/ca.pem";
 is_closed_to_strangers() { [[ $(docker exec "$(id "$1")" antiphon status --ca-file "$certs/ca.pem") != *coordinator* ]]; }
 tells_clients() { [[ $(docker exec "$(id "$1")" antiphon status "${access[@]}") == *coordinator* ]]; }
 syncs_before_it_answers() { [[ $(docker logs "$(id "$1")" 2>&1) == *commitlog_sync=batch* ]]; }
+takes_only_encrypted() { [[ $(docker logs "$(id "$1")" 2>&1) == *'(encrypted)'* ]]; }
 everybody_ready() {
   local service
   for service in cassandra-a cassandra-b; do await "$service healthy" is_healthy "$service"; done
@@ -143,6 +144,7 @@ note_ids
 everybody_ready
 for service in cassandra-a cassandra-b; do
   syncs_before_it_answers "$service" || fail "$service does not run with commitlog_sync: batch, and would lose bids when it is killed"
+  takes_only_encrypted "$service" || fail "$service takes connections without TLS"
 done
 for service in "${nodes[@]}"; do
   is_closed_to_strangers "$service" || fail "$service tells the cluster to a client without a certificate"

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use load::{Load, Times};
@@ -72,7 +73,11 @@ async fn attack(mut target: Target, sizes: Sizes, start: impl FnOnce(&mut JoinSe
     let before = target.memory();
     let watch = target.watch();
     let mut attackers = JoinSet::new();
-    start(&mut attackers);
+    let elsewhere = other_machines();
+    {
+        let _entered = elsewhere.enter();
+        start(&mut attackers);
+    }
     let hot = load.during(sizes.time).await;
     // those that have a number of bytes to send go on to their end
     let clock = SystemClock;
@@ -83,6 +88,7 @@ async fn attack(mut target: Target, sizes: Sizes, start: impl FnOnce(&mut JoinSe
         }
     };
     let more = load.until(ended).await;
+    elsewhere.shutdown_background();
     println!("calm: {calm}\nattacked: {hot}\nrest, {:?}: {more}", clock.now() - began);
     let failed: Vec<String> = load.stop().await;
     assert!(failed.is_empty(), "{} honest asks failed: {:?}", failed.len(), failed.first());
@@ -99,6 +105,17 @@ async fn attack(mut target: Target, sizes: Sizes, start: impl FnOnce(&mut JoinSe
     assert_eq!(target.metric("antiphon_gate_service_panics_total").await, 0);
     assert!(!target.log().contains("panicked"), "{}", target.log());
     target
+}
+
+/// A runtime for the attackers. They stand for other machines, so their threads have the lowest
+/// priority: the work that they make for the node counts, and their own does not.
+fn other_machines() -> Runtime {
+    let lowest = || {
+        rustix::process::setpriority_process(None, 19).expect("a lower priority is always allowed");
+    };
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = threads.worker_threads(2).enable_all().on_thread_start(lowest).build();
+    runtime.expect("a runtime")
 }
 
 fn in_time(calm: &Times, hot: &Times) {
