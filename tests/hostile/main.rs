@@ -11,7 +11,7 @@
 //! certificates, and speak the protocol. In all runs: each honest ask is answered, nothing panics,
 //! the memory of the node stays within 64 MiB, a node that starts again gets in, each refusal is
 //! counted with its reason, and nothing is kept when the attack is over. In the long form, the
-//! asks also keep their times.
+//! asks also keep their times: their p99 is less than twice that of the calm time.
 
 mod liars;
 mod load;
@@ -63,7 +63,7 @@ impl Sizes {
 }
 
 /// Least p99 of the calm time: below, a pause of the scheduler decides and not the node.
-const CALM_FLOOR: Duration = Duration::from_millis(10);
+const CALM_FLOOR: Duration = Duration::from_millis(3);
 
 /// Runs the attackers, each in a task, beside honest asks, and checks what all attacks have in
 /// common.
