@@ -1,6 +1,7 @@
 //! Antiphon: event-sourced entities that live in several places at once.
 //!
-//! An application needs this crate only. [`prelude`] has the items that application code uses;
+//! An application needs this crate only. [`app`] is its host: with ten lines of `main` it has all
+//! that the `antiphon` binary has. [`prelude`] has the items that application code uses;
 //! [`LocalPlace`] is a whole place in one process, for tests and first steps; [`Embedded`] is a
 //! node with a journal and TCP links, as the `antiphon` binary runs it; [`Repeats`] keeps a log
 //! from filling a disk.
@@ -43,6 +44,8 @@
 //! ```
 
 mod address;
+#[cfg(feature = "app")]
+pub mod app;
 mod embedded;
 mod journal;
 mod local;

@@ -30,7 +30,7 @@ pub static TARGETS: &[Target] = &[
         name: "cassandra",
         lists: &[antiphon_cassandra::fuzzing::LOG, antiphon_cassandra::fuzzing::CQL],
     },
-    Target { name: "configuration", lists: &[antiphon_node::fuzzing::CONFIGURATION] },
+    Target { name: "configuration", lists: &[antiphon::app::fuzzing::CONFIGURATION] },
     Target {
         name: "replicator",
         lists: &[

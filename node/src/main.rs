@@ -1,7 +1,7 @@
-//! The `antiphon` binary: the command line with the kinds of stores that come with Antiphon.
+//! The `antiphon` binary: the example entities with the kinds of stores that come with Antiphon.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    antiphon_node::command_line::run(antiphon::stores())
+    antiphon_node::examples(antiphon::stores()).run()
 }

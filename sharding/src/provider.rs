@@ -71,7 +71,53 @@ pub struct ReplicatedEntityProvider<E: EventSourced> {
     pub(crate) example: Arc<str>,
 }
 
+impl<E: EventSourced> Clone for ReplicatedEntityProvider<E> {
+    fn clone(&self) -> Self {
+        Self {
+            entity_type: self.entity_type.clone(),
+            replicas: self.replicas.clone(),
+            mode: self.mode,
+            factory: self.factory.clone(),
+            settings: self.settings.clone(),
+            places: self.places.clone(),
+            example: self.example.clone(),
+        }
+    }
+}
+
 impl<E: EventSourced> ReplicatedEntityProvider<E> {
+    /// A replica at each place, as [`Self::per_role`] has them. The host knows the places
+    /// (`antiphon::app`); elsewhere, [`Self::with_replicas`] says them.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # struct Counter;
+    /// # impl EventSourced for Counter {
+    /// #     type Command = i64;
+    /// #     type Event = i64;
+    /// #     type State = i64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &i64, delta: i64) -> Effect<Self> {
+    /// #         Effect::persist(delta)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) { *sum += delta; }
+    /// # }
+    /// use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+    /// use antiphon_sharding::ReplicatedEntityProvider;
+    ///
+    /// let counter = |_: &ReplicationId| Counter;
+    /// let provider = ReplicatedEntityProvider::at_each_place("counter", counter);
+    /// assert!(provider.replicas().is_empty(), "the host knows them");
+    /// let provider = provider.with_replicas([ReplicaId::new("DC-A")?]);
+    /// assert_eq!(provider.replicas().len(), 1);
+    /// # Ok::<(), antiphon_base::Error>(())
+    /// ```
+    pub fn at_each_place(
+        entity_type: impl AsRef<str>,
+        behaviour: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+    ) -> Self {
+        Self::per_role(entity_type, [], behaviour)
+    }
+
     /// A sharding for each replica. Replica `r` runs on the nodes of the place `r` (their setting
     /// `place`; their `roles` play no part); the other nodes reach it through proxies. Each place
     /// has its own stores. `behaviour` makes the behaviour of one entity.
@@ -138,6 +184,23 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     #[must_use]
     pub fn with_example(mut self, entity_id: impl AsRef<str>) -> Self {
         self.example = entity_id.as_ref().into();
+        self
+    }
+
+    /// The name of the type.
+    pub fn entity_type(&self) -> &str {
+        &self.entity_type
+    }
+
+    /// The replicas of each entity; empty when the host is to say them.
+    pub fn replicas(&self) -> &[ReplicaId] {
+        &self.replicas
+    }
+
+    /// Sets the replicas of each entity.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: impl IntoIterator<Item = ReplicaId>) -> Self {
+        self.replicas = replicas.into_iter().collect();
         self
     }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use antiphon::app::client::Client;
+use antiphon::app::cluster::LocalJournals;
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_node::client::Client;
-use antiphon_node::cluster::LocalJournals;
 use antiphon_runtime::transport::memory::SplitMix64;
 use antiphon_tests::files::{copy_journal, remove_journal};
 use antiphon_tests::history::{History, Journals, Rewind, check_answers, check_journals};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use antiphon::app::client::Client;
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_node::client::Client;
 use antiphon_runtime::transport::memory::SplitMix64;
 use antiphon_tests::history::{Answer, History, Kind, Operation, Seen};
 use parking_lot::Mutex;

@@ -23,8 +23,8 @@ mod nodes;
 mod planted;
 mod proxy;
 
+use antiphon::app::cluster::LocalJournals;
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::journals::on_cassandra;
 
 use campaign::{Campaign, Settings};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon::Journal;
+use antiphon::app::cluster::LocalJournals;
+use antiphon::app::commands::cert::{self, CertNode};
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_node::cert::{self, CertNode};
-use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::antiphon_binary;
 use parking_lot::Mutex;
 use serde_json::Value;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use antiphon::app::client::Client;
 use antiphon_base::task;
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_node::client::Client;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::task::JoinHandle;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Output;
 
-use antiphon_node::client::{AccessArguments, Client};
-use antiphon_node::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
+use antiphon::app::client::{AccessArguments, Client};
+use antiphon::app::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
 use antiphon_tests::antiphon_binary;
 use tempfile::TempDir;
 use tokio::process::Command;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use antiphon::app::cluster::LocalJournals;
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_node::cluster::LocalJournals;
 use antiphon_tests::journals::on_cassandra;
 use tempfile::TempDir;
 use tokio::process::Command;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use antiphon::app::client::Client;
 use antiphon_auction::{AuctionHouse, Event};
 use antiphon_base::task;
-use antiphon_node::client::Client;
 use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::event::SequenceNr;
 use parking_lot::{Mutex, RwLock};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use antiphon::app::client::Client;
+use antiphon::app::cluster::LocalJournals;
 use antiphon_base::time::{Clock, SystemClock};
-use antiphon_node::client::Client;
-use antiphon_node::cluster::LocalJournals;
 
 use crate::history::{Writers, journal};
 use crate::support::{PATIENCE, Processes, add, get, wait_for};
@@ -42,7 +42,7 @@ macro_rules! on_each_journal {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::$test(antiphon_node::cluster::LocalJournals::default()).await;
+                    super::$test(antiphon::app::cluster::LocalJournals::default()).await;
                 }
             )*
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use antiphon::app::client::Client;
 use antiphon_base::task;
-use antiphon_node::client::Client;
 use serde_json::json;
 
 use crate::support::{Processes, wait_for};

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use antiphon_node::client::Client;
+use antiphon::app::client::Client;
 use antiphon_tests::files::remove_journal;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The journals of a run's places on a server.
 
-use antiphon_node::cluster::LocalJournals;
+use antiphon::app::cluster::LocalJournals;
 use serde_json::json;
 
 /// Journals in a keyspace of Cassandra with this number of copies, apart from other runs.

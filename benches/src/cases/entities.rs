@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon::app::commands::cert::{self, CertNode};
 use antiphon::{Embedded, EmbeddedSettings, PeerSettings};
 use antiphon_base::time::SystemClock;
 use antiphon_counter::Counter;
-use antiphon_node::cert::{self, CertNode};
 use antiphon_persistence::entity::{EntityHost, EntityParts, EntityRuntime, EntitySettings};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::store::{Journal, Stores, WriterId};

@@ -6,6 +6,7 @@
 //! ended it; then no bid can be in flight any more, because events arrive in causal order.
 
 mod bids;
+mod http;
 
 use std::collections::BTreeSet;
 
@@ -139,7 +140,14 @@ fn beats(new: &(Bid, Timestamp), best: &(Bid, Timestamp)) -> bool {
     rank(new) < rank(best)
 }
 
-/// The provider for nodes: one sharding for each place.
+impl AuctionHouse {
+    /// The auctions: a replica at each place.
+    pub fn provider() -> ReplicatedEntityProvider<Self> {
+        ReplicatedEntityProvider::at_each_place("auction", |_: &ReplicationId| Self)
+    }
+}
+
+/// The provider for these places.
 pub fn provider(replicas: Vec<ReplicaId>) -> ReplicatedEntityProvider<AuctionHouse> {
-    ReplicatedEntityProvider::per_role("auction", replicas, |_: &ReplicationId| AuctionHouse)
+    AuctionHouse::provider().with_replicas(replicas)
 }

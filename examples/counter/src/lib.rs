@@ -1,5 +1,6 @@
 //! A counter at two places, in one file. `src/main.rs` runs it.
 
+use antiphon::app::{Ask, Body, HttpEntity};
 use antiphon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,36 @@ impl EventSourced for Counter {
     }
 }
 
-/// The provider for nodes: one sharding for each place.
+impl Counter {
+    /// The counters: a replica at each place.
+    pub fn provider() -> ReplicatedEntityProvider<Self> {
+        ReplicatedEntityProvider::at_each_place("counter", |_: &ReplicationId| Self)
+    }
+}
+
+/// The provider for these places.
 pub fn provider(replicas: Vec<ReplicaId>) -> ReplicatedEntityProvider<Counter> {
-    ReplicatedEntityProvider::per_role("counter", replicas, |_: &ReplicationId| Counter)
+    Counter::provider().with_replicas(replicas)
+}
+
+/// The body of a `POST`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Posted {
+    Add(i64),
+}
+
+impl HttpEntity for Counter {
+    fn on_get() -> Option<Ask<Command>> {
+        Some(Ask::new(|reply_to| Command::Get { reply_to }))
+    }
+
+    fn on_post(body: Body) -> Result<Ask<Command>> {
+        let Posted::Add(delta) = body.read()?;
+        Ok(Ask::new(move |reply_to| Command::Add { delta, reply_to }))
+    }
+
+    fn expected() -> &'static str {
+        r#"{"add": 1}"#
+    }
 }

@@ -4,6 +4,7 @@
 //! All replicas are in one sharding here (`replica_qualified`), for a cluster whose nodes share
 //! their stores.
 
+use antiphon::app::{Ask, Body, HttpEntity};
 use antiphon::prelude::crdt::{OrSet, OrSetOp};
 use antiphon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -73,7 +74,34 @@ pub fn provider(replicas: Vec<ReplicaId>) -> ReplicatedEntityProvider<WatchList>
     })
 }
 
-/// The provider for nodes with stores of their own in each place.
-pub fn provider_per_role(replicas: Vec<ReplicaId>) -> ReplicatedEntityProvider<WatchList> {
-    ReplicatedEntityProvider::per_role("watch-list", replicas, |_: &ReplicationId| WatchList)
+impl WatchList {
+    /// The watch lists for nodes with stores of their own in each place: a replica at each place.
+    pub fn provider() -> ReplicatedEntityProvider<Self> {
+        ReplicatedEntityProvider::at_each_place("watch-list", |_: &ReplicationId| Self)
+    }
+}
+
+/// The body of a `POST`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Posted {
+    Add(String),
+    Remove(String),
+}
+
+impl HttpEntity for WatchList {
+    fn on_get() -> Option<Ask<Command>> {
+        Some(Ask::new(|reply_to| Command::Get { reply_to }))
+    }
+
+    fn on_post(body: Body) -> Result<Ask<Command>> {
+        Ok(match body.read()? {
+            Posted::Add(title) => Ask::new(|reply_to| Command::Add { title, reply_to }),
+            Posted::Remove(title) => Ask::new(|reply_to| Command::Remove { title, reply_to }),
+        })
+    }
+
+    fn expected() -> &'static str {
+        r#"{"add": "title"} or {"remove": "title"}"#
+    }
 }

@@ -6,7 +6,7 @@ use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 use clap::Args;
 
-use crate::client::AccessArguments;
+use antiphon::app::client::AccessArguments;
 
 /// The arguments of the demo.
 #[derive(Debug, Clone, Args)]

@@ -27,7 +27,6 @@ use super::figures::Watch;
 use super::places::Places;
 use super::report::Report;
 use super::verify;
-use crate::output::say;
 
 /// Default number of bids: enough for half an hour at the default pace.
 const BIDS: usize = 180_000;

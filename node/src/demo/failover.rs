@@ -5,9 +5,8 @@ use std::time::Duration;
 use antiphon::base::time::{Clock, SystemClock};
 use antiphon::prelude::*;
 
-use crate::client::Client;
-use crate::cluster::LocalCluster;
-use crate::output::say;
+use antiphon::app::client::Client;
+use antiphon::app::cluster::LocalCluster;
 
 /// The node to kill: the first node of the last place.
 pub(super) fn victim(cluster: &LocalCluster, replicas: &[String]) -> String {

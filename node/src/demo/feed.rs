@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::figures::Figures;
 use super::places::Places;
-use crate::client::{Access, Client};
-use crate::output::{self, say};
+use antiphon::app::client::{Access, Client};
+use antiphon::app::output;
 
 /// Connections of each replica.
 const CONNECTIONS: usize = 8;

@@ -9,6 +9,13 @@
 //! - `places`: the nodes and journals that the demo talks to;
 //! - `attach`: the same on a cluster that another program runs, and breaks.
 
+/// Prints one line as [`println!`] does, and returns `Result<()>`.
+macro_rules! say {
+    ($($text:tt)*) => {
+        antiphon::app::output::print(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
 mod arguments;
 mod attach;
 mod failover;
@@ -27,8 +34,8 @@ use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 use antiphon_auction::{Bids, RecordedBid, recorded};
 
-use crate::cluster::{LocalCluster, LocalClusterSettings};
-use crate::output::{self, say};
+use antiphon::app::cluster::{LocalCluster, LocalClusterSettings};
+use antiphon::app::output;
 pub use arguments::DemoArguments;
 use arguments::check;
 use feed::Feed;

@@ -4,9 +4,9 @@ use antiphon::Journal;
 use antiphon::persistence::store::Registry;
 use antiphon::prelude::*;
 
-use crate::client::{Access, Client};
-use crate::cluster::LocalCluster;
-use crate::config::ConfigFile;
+use antiphon::app::client::{Access, Client};
+use antiphon::app::cluster::LocalCluster;
+use antiphon::app::config::ConfigFile;
 
 /// A node.
 #[derive(Debug, Clone)]

@@ -6,7 +6,6 @@ use antiphon::prelude::*;
 
 use super::feed::{Outcome, Stage};
 use super::verify::{Converged, JournalCheck};
-use crate::output::say;
 
 /// All results at the end.
 #[derive(Debug)]

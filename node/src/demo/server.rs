@@ -7,8 +7,7 @@ use antiphon::persistence::store::{LocalServer, Registry};
 use antiphon::prelude::*;
 
 use super::arguments::DemoArguments;
-use crate::cluster::LocalJournals;
-use crate::output::say;
+use antiphon::app::cluster::LocalJournals;
 
 /// The journals; the drop of this value stops a server that it started.
 pub(super) struct Server {

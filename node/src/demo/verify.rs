@@ -11,7 +11,7 @@ use antiphon_auction::{AuctionHouse, Event, RecordedBid};
 use serde_json::Value;
 
 use super::places::Places;
-use crate::client::Client;
+use antiphon::app::client::Client;
 
 /// Longest time that a node may take to answer a read.
 const READ_LIMIT: Duration = Duration::from_secs(30);

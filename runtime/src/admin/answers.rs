@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use antiphon_base::guard::Guarded;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use hyper::body::{Frame, SizeHint};
@@ -46,12 +47,35 @@ pub(super) fn starting(reasons: watch::Receiver<String>, guard: &Arc<Guard>) -> 
     limited(routes, guard)
 }
 
-/// The routes, and answers for other paths and other methods.
-pub(super) fn with_fallbacks(routes: Router, guard: &Arc<Guard>) -> Router {
-    let routes = routes
-        .method_not_allowed_fallback(not_allowed)
-        .fallback(async |request: Request| without_body(request, not_found()).await);
+/// The routes, those of the application behind them, and answers for other paths and other methods.
+pub(super) fn with_fallbacks(
+    routes: Router,
+    application: Option<Router>,
+    guard: &Arc<Guard>,
+) -> Router {
+    let routes = routes.method_not_allowed_fallback(not_allowed);
+    let unknown = async |request: Request| without_body(request, not_found()).await;
+    let routes = match application {
+        None => routes.fallback(unknown),
+        Some(application) => {
+            let application = application.method_not_allowed_fallback(not_allowed);
+            routes.fallback_service(application.fallback(unknown).layer(from_fn(caught)))
+        }
+    };
     limited(routes, guard)
+}
+
+/// Answers 500 when a route of the application panics.
+async fn caught(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let running = Box::pin(next.run(request));
+    match Guarded::new("a route of the application", path, running).await {
+        Ok(response) => response,
+        Err(_) => {
+            let error = json!({ "error": "the route of the application panicked" });
+            answer(StatusCode::INTERNAL_SERVER_ERROR, &error)
+        }
+    }
 }
 
 /// The routes within the limits of the settings, for clients that address this node.
@@ -185,7 +209,7 @@ mod tests {
     async fn a_body_that_nobody_wants_is_read_before_the_next_request_or_the_end_is_said() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let routes = with_fallbacks(Router::new(), &Arc::default());
+        let routes = with_fallbacks(Router::new(), None, &Arc::default());
         let serving = task::spawn("test", async move { axum::serve(listener, routes).await });
         for (length, is_closed) in [(9, false), (IGNORED_BODY_BYTES_MAX + 1, true)] {
             let mut stream = TcpStream::connect(address).await.expect("connected");
@@ -205,7 +229,7 @@ mod tests {
     async fn a_body_that_does_not_come_ends_with_an_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let routes = with_fallbacks(Router::new(), &Arc::default());
+        let routes = with_fallbacks(Router::new(), None, &Arc::default());
         let serving = task::spawn("test", async move { axum::serve(listener, routes).await });
         let mut stream = TcpStream::connect(address).await.expect("connected");
         let half = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
@@ -223,8 +247,11 @@ mod tests {
             tokio::time::sleep(2 * HttpSettings::default().request_timeout).await;
             "\"done\""
         };
-        let routes =
-            with_fallbacks(Router::new().route("/x", axum::routing::post(slow)), &Arc::default());
+        let routes = with_fallbacks(
+            Router::new().route("/x", axum::routing::post(slow)),
+            None,
+            &Arc::default(),
+        );
         let (head, body) = ask(routes, "POST /x").await;
         assert!(head.starts_with("http/1.1 200"), "{head}");
         assert_eq!(body, "done");
@@ -232,11 +259,41 @@ mod tests {
 
     #[tokio::test]
     async fn a_method_that_a_path_does_not_take_is_answered_in_json() {
-        let routes =
-            with_fallbacks(Router::new().route("/cluster", get(async || "x")), &Arc::default());
+        let routes = with_fallbacks(
+            Router::new().route("/cluster", get(async || "x")),
+            None,
+            &Arc::default(),
+        );
         let (head, body) = ask(routes, "DELETE /cluster").await;
         assert!(head.starts_with("http/1.1 405") && head.contains("allow: get"), "{head}");
         assert!(body["error"].as_str().is_some_and(|error| error.contains("DELETE")), "{body}");
+    }
+
+    #[tokio::test]
+    async fn routes_of_an_application_stand_behind_those_of_the_node() {
+        let panics = async || -> &'static str { panic!("the test wants it") };
+        let routes = || {
+            let own = Router::new().route("/cluster", get(async || "\"the node\""));
+            let application = Router::new()
+                .route("/cluster", get(async || "\"the application\""))
+                .route("/checkout", get(async || "\"sold\""))
+                .route("/panics", get(panics));
+            with_fallbacks(own, Some(application), &Arc::default())
+        };
+        for (request, status, expected) in [
+            ("GET /cluster", 200, json!("the node")),
+            ("GET /checkout", 200, json!("sold")),
+            ("GET /panics", 500, json!({ "error": "the route of the application panicked" })),
+        ] {
+            let (head, body) = ask(routes(), request).await;
+            assert!(head.starts_with(&format!("http/1.1 {status}")), "{request}: {head}");
+            assert_eq!(body, expected, "{request}");
+        }
+        for (request, status) in [("GET /nowhere", 404), ("DELETE /checkout", 405)] {
+            let (head, body) = ask(routes(), request).await;
+            assert!(head.starts_with(&format!("http/1.1 {status}")), "{request}: {head}");
+            assert!(body["error"].is_string(), "{request}: {body}");
+        }
     }
 
     /// A web page may give its own name the address of this node.
@@ -244,7 +301,7 @@ mod tests {
     async fn a_request_to_another_name_is_refused_and_reaches_no_route() {
         let routes = || {
             let routes = Router::new().route("/cluster", get(async || "secret"));
-            with_fallbacks(routes, &Arc::default())
+            with_fallbacks(routes, None, &Arc::default())
         };
         for (host, expected) in [
             ("host: evil.example", 421),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) struct Guard {
     pub(super) audit: Option<Audit>,
     /// True when others than processes of this machine reach the port.
     is_exposed: bool,
+    /// True when every path that is none of the node's belongs to the application.
+    has_application: AtomicBool,
     /// The reasons why changed files cannot be used.
     troubles: Mutex<[Option<String>; 2]>,
 }
@@ -111,7 +114,13 @@ impl Guard {
 
     pub(super) fn policy(&self) -> Policy {
         let entities = self.settings.entity_access();
-        Policy { has_register: self.tokens.is_some(), entities }
+        let has_application = self.has_application.load(Ordering::Relaxed);
+        Policy { has_register: self.tokens.is_some(), entities, has_application }
+    }
+
+    /// Notes that every path that is none of the node's belongs to the application.
+    pub(super) fn serves_application(&self) {
+        self.has_application.store(true, Ordering::Relaxed);
     }
 
     /// The clients that have rights; `None` without a tokens file.

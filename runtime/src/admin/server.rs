@@ -110,7 +110,9 @@ impl AdminServer {
         Ok(AdminListener { listener, address, reason, starting, guard })
     }
 
-    /// Serves the routes of this module and `extra`.
+    /// Serves the routes of this module, those of the entities, and those of the application.
+    /// The paths of the first two come first. With an application, every other path needs the right
+    /// of entities.
     ///
     /// Cancellation: the port is closed, and nothing is served.
     ///
@@ -120,7 +122,8 @@ impl AdminServer {
         listener: AdminListener,
         node: Node,
         sections: Vec<Arc<dyn ClusterSection>>,
-        extra: Router,
+        entities: Router,
+        application: Option<Router>,
     ) -> Result<Self> {
         let AdminListener { listener, address, starting, guard, .. } = listener;
         let shared = Shared { node, sections: Arc::new(sections), guard: guard.clone() };
@@ -130,8 +133,11 @@ impl AdminServer {
             .route("/metrics", get(metrics))
             .route("/cluster", get(cluster))
             .with_state(shared)
-            .merge(extra);
-        let routes = with_fallbacks(routes, &guard);
+            .merge(entities);
+        if application.is_some() {
+            guard.serves_application();
+        }
+        let routes = with_fallbacks(routes, application, &guard);
         // a client that still talks to the server of the start is not waited for any longer
         let _ = tokio::time::timeout(Duration::from_secs(1), starting.stop()).await;
         let listener = TcpListener::from_std(listener)

@@ -10,8 +10,11 @@ pub mod catalogue;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use antiphon_base::{Error, Result};
 use parking_lot::Mutex;
 
+pub use prometheus;
+use prometheus::core::Collector;
 pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use prometheus::{HistogramOpts, Opts, Registry, TextEncoder};
 
@@ -145,6 +148,35 @@ impl Metrics {
         self.gauges_of(name).with_label_values::<&str>(&[])
     }
 
+    /// Adds a metric of the application, made with the crate [`prometheus`]. `/metrics` has it
+    /// beside those of the node.
+    ///
+    /// ```
+    /// use antiphon_runtime::Metrics;
+    /// use antiphon_runtime::metrics::prometheus::{IntCounter, Opts};
+    ///
+    /// let metrics = Metrics::new();
+    /// let orders = IntCounter::with_opts(Opts::new("shop_orders_total", "Orders.")).unwrap();
+    /// metrics.register(orders.clone())?;
+    /// orders.inc();
+    /// assert!(metrics.text().contains("shop_orders_total 1"));
+    /// assert!(metrics.register(orders).is_err(), "its name is taken");
+    /// # Ok::<(), antiphon_base::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Rejected` when its name begins with `antiphon_`, or is taken.
+    pub fn register(&self, metric: impl Collector + 'static) -> Result<()> {
+        let names = metric.desc().into_iter().map(|desc| desc.fq_name.clone());
+        if let Some(name) = names.into_iter().find(|name| name.starts_with("antiphon_")) {
+            return Err(Error::rejected(format!(
+                "metric `{name}`: expected a name without the prefix `antiphon_`"
+            )));
+        }
+        let registered = self.registry.register(Box::new(metric));
+        registered.map_err(|error| Error::rejected(format!("a metric: {error}")))
+    }
+
     /// All metrics in the text format of Prometheus.
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|error| {
@@ -160,7 +192,7 @@ impl Metrics {
             return family.clone();
         }
         let family = make();
-        let collector: Box<dyn prometheus::core::Collector> = match &family {
+        let collector: Box<dyn Collector> = match &family {
             Family::Counter(vec) => Box::new(vec.clone()),
             Family::Gauge(vec) => Box::new(vec.clone()),
             Family::Histogram(vec) => Box::new(vec.clone()),

@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    antiphon_node::command_line::run(antiphon::stores().with(antiphon_own_store::LogKind))
+    antiphon_node::examples(antiphon::stores().with(antiphon_own_store::LogKind)).run()
 }

@@ -152,12 +152,16 @@ pub(crate) struct Policy {
     /// True with a tokens file. Without one, everybody may do everything that is not off.
     pub(crate) has_register: bool,
     pub(crate) entities: EntityAccess,
+    /// True when every other path belongs to the application.
+    pub(crate) has_application: bool,
 }
 
 impl Policy {
     /// Decides about a request to an area. A wrong token is refused where none is needed too, so
     /// that its bearer notices; the health is the exception.
     pub(crate) fn verdict(self, area: Area, caller: &Caller) -> Verdict {
+        let is_application = self.has_application && area == Area::Other;
+        let area = if is_application { Area::Entities } else { area };
         let Some(right) = area.needs() else { return Verdict::Allowed };
         if area == Area::Entities && self.entities == EntityAccess::Off {
             return Verdict::EntitiesOff;
@@ -208,7 +212,8 @@ mod tests {
     fn every_caller_may_do_exactly_what_its_rights_say() {
         use Right::{Admin, Entities, Operate, Read};
         use Verdict::{Allowed, Lacks, NoProof, WrongToken};
-        let policy = Policy { has_register: true, entities: EntityAccess::Token };
+        let policy =
+            Policy { has_register: true, entities: EntityAccess::Token, has_application: false };
         let (no, bad) = (NoProof, WrongToken);
         let certificate = |rights: &[Right]| Caller::Certificate {
             name: "c".into(),
@@ -231,6 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_an_application_need_the_right_of_entities() {
+        let entities = EntityAccess::Token;
+        let with = |has_application| Policy { has_register: true, entities, has_application };
+        let client = token(&[Right::Entities]);
+        for path in ["/checkout", "/", "/other"] {
+            let area = Area::of(path);
+            assert_eq!(with(true).verdict(area, &client), Verdict::Allowed, "{path}");
+            assert_eq!(with(true).verdict(area, &Caller::Anonymous), Verdict::NoProof);
+            assert_eq!(with(false).verdict(area, &client), Verdict::Lacks(Right::Admin));
+        }
+        let node = Area::of("/node/leave");
+        assert_eq!(with(true).verdict(node, &client), Verdict::Lacks(Right::Operate));
+        let off = Policy { entities: EntityAccess::Off, ..with(true) };
+        assert_eq!(off.verdict(Area::of("/checkout"), &client), Verdict::EntitiesOff);
+    }
+
+    #[test]
     fn entities_have_their_own_switch() {
         use Verdict::{Allowed, EntitiesOff, NoProof, WrongToken};
         let entity = Area::of("/entities/counter/x");
@@ -243,7 +265,7 @@ mod tests {
             (true, EntityAccess::Off, token(&[Right::Admin]), EntitiesOff),
             (true, EntityAccess::Token, Caller::Anonymous, NoProof),
         ] {
-            let policy = Policy { has_register, entities };
+            let policy = Policy { has_register, entities, has_application: false };
             assert_eq!(policy.verdict(entity, &caller), expected, "{policy:?} {caller:?}");
             let observation = policy.verdict(Area::Observation, &Caller::Anonymous);
             assert_eq!(observation == Allowed, !has_register, "the other paths are as before");
@@ -252,7 +274,11 @@ mod tests {
 
     #[test]
     fn details_of_the_health_need_the_right_to_read() {
-        let with = |has_register| Policy { has_register, entities: EntityAccess::Open };
+        let with = |has_register| Policy {
+            has_register,
+            entities: EntityAccess::Open,
+            has_application: false,
+        };
         assert!(with(false).shows_details(&Caller::Anonymous));
         for (caller, expected) in [
             (Caller::Anonymous, false),

@@ -135,7 +135,7 @@ impl Server {
             .route("/cluster", get(async || "\"members\""))
             .route("/added", get(async || "\"added\""))
             .route("/entities/{type}/{id}", get(async || "1").post(async |body: String| body));
-        let routes = with_fallbacks(routes, &guard);
+        let routes = with_fallbacks(routes, None, &guard);
         let (stop, stopped) = watch::channel(false);
         task::spawn("a server", accept(listener, routes, guard.clone(), stopped));
         Self { address, guard, _stop: stop }

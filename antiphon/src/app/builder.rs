@@ -1,0 +1,220 @@
+//! The declaration of an application.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use axum::Router;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::command_line;
+use super::config::{Known, Section, SectionKind};
+use super::entity::HttpEntity;
+use super::host::{Host, Setup};
+use super::tools::{OwnCommand, Tools};
+use super::types::{Declared, EntityType};
+use crate::persistence::store::Registry;
+use crate::prelude::*;
+
+pub(super) type MakeRoutes = Box<dyn Fn(&Host) -> Result<Router> + Send + Sync>;
+
+/// The routes of an application, or why there are none: a [`Router`], or a `Result` of one.
+pub trait IntoRoutes {
+    /// The routes.
+    ///
+    /// # Errors
+    /// The reason why the node does not start.
+    fn into_routes(self) -> Result<Router>;
+}
+
+impl IntoRoutes for Router {
+    fn into_routes(self) -> Result<Router> {
+        Ok(self)
+    }
+}
+
+impl IntoRoutes for Result<Router> {
+    fn into_routes(self) -> Result<Router> {
+        self
+    }
+}
+
+/// The parts of an application that a node needs.
+pub(super) struct Parts {
+    pub(super) known: Known,
+    pub(super) types: Vec<Box<dyn EntityType>>,
+    pub(super) routes: Option<MakeRoutes>,
+}
+
+/// An application: its entities, routes, settings and commands. [`app`](super::app) makes one.
+#[must_use = "an application does nothing until it is run"]
+pub struct App {
+    pub(super) name: &'static str,
+    pub(super) version: Option<&'static str>,
+    pub(super) about: Option<&'static str>,
+    pub(super) parts: Parts,
+    pub(super) commands: Vec<OwnCommand>,
+}
+
+impl App {
+    pub(super) fn new(name: &'static str) -> Self {
+        let known = Known { types: Some(Vec::new()), ..Known::default() };
+        let parts = Parts { known, types: Vec::new(), routes: None };
+        Self { name, version: None, about: None, parts, commands: Vec::new() }
+    }
+
+    /// Sets the version that `--version` prints.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Sets the text that `--help` begins with.
+    pub fn about(mut self, about: &'static str) -> Self {
+        self.about = Some(about);
+        self
+    }
+
+    /// Sets the kinds of stores that a configuration may name; the default is
+    /// [`stores`](crate::stores). A store of the application's own is added by
+    /// `antiphon::stores().with(ItsKind)`.
+    pub fn stores(mut self, stores: Registry) -> Self {
+        self.parts.known.stores = stores;
+        self
+    }
+
+    /// Adds an entity type. Its settings are those of the configuration: `[sharding]`, and
+    /// `[sharding.types.NAME]` for this type alone. A provider without replicas
+    /// ([`ReplicatedEntityProvider::at_each_place`]) has one at each place of the configuration.
+    pub fn entity<E>(self, provider: ReplicatedEntityProvider<E>) -> Self
+    where
+        E: HttpEntity,
+        E::Command: Serialize + DeserializeOwned,
+    {
+        let name = provider.entity_type().to_owned();
+        self.entity_with(&name, move |_: &Setup| Ok(provider.clone()))
+    }
+
+    /// Adds an entity type whose provider needs the settings of the application, or the node.
+    /// `provide` is called once, when the node starts.
+    pub fn entity_with<E>(
+        mut self,
+        name: &str,
+        provide: impl Fn(&Setup) -> Result<ReplicatedEntityProvider<E>> + Send + Sync + 'static,
+    ) -> Self
+    where
+        E: HttpEntity,
+        E::Command: Serialize + DeserializeOwned,
+    {
+        self.parts.known.types.get_or_insert_default().push(name.to_owned());
+        let declared = Declared { name: name.to_owned(), provide: Box::new(provide) };
+        self.parts.types.push(Box::new(declared));
+        self
+    }
+
+    /// Sets the HTTP routes of the application. The paths of Antiphon (`/health/..`, `/metrics`,
+    /// `/cluster`, `/entities/..`, `/node/..`) come first. With a tokens file, every other path
+    /// needs the right `entities`, or follows `http.entities`, as the entities do. `make` is called
+    /// once, when the node starts.
+    pub fn routes<R: IntoRoutes>(
+        mut self,
+        make: impl Fn(&Host) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.routes = Some(Box::new(move |host: &Host| make(host).into_routes()));
+        self
+    }
+
+    /// Adds a table of the configuration with the settings of the application: `[NAME]`.
+    pub fn section<S: Section>(mut self, name: &str) -> Self {
+        self.parts.known.sections.push(SectionKind::new::<S>(name));
+        self
+    }
+
+    /// Adds a command to the command line: `A` are its arguments, as `clap::Args` derives them. The
+    /// process ends with exit code 0 when the future returns `true`. A command of Antiphon with the
+    /// same name is replaced.
+    pub fn command<A, F, R>(mut self, name: &'static str, run: F) -> Self
+    where
+        A: clap::Args + Send + 'static,
+        F: FnOnce(A, Tools) -> R + Send + 'static,
+        R: Future<Output = Result<bool>> + Send + 'static,
+    {
+        let command = A::augment_args(clap::Command::new(name));
+        let run = Box::new(move |matches: &clap::ArgMatches, tools: Tools| {
+            let arguments = A::from_arg_matches(matches)?;
+            let running: super::tools::Running = Box::pin(run(arguments, tools));
+            Ok(running)
+        });
+        self.commands.push(OwnCommand { command, run });
+        self
+    }
+
+    /// Runs the command that the arguments of this process name: the body of `main`.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        command_line::run(self)
+    }
+
+    /// Checks the names of the declaration.
+    ///
+    /// # Errors
+    /// `Rejected`, naming what is there twice, or has a name of Antiphon.
+    pub(super) fn check(&self) -> Result<()> {
+        let Known { sections, types, .. } = &self.parts.known;
+        let names = types.iter().flatten();
+        twice("entity type", names.map(String::as_str))?;
+        twice("section", sections.iter().map(|section| &*section.name))?;
+        let stores = self.parts.known.stores.names();
+        let taken: Vec<&str> = super::config::KEYS.iter().copied().chain(stores).collect();
+        match sections.iter().find(|section| taken.contains(&&*section.name)) {
+            None => Ok(()),
+            Some(section) => Err(Error::rejected(format!(
+                "section `{}`: expected another name than the keys of a node",
+                section.name
+            ))),
+        }
+    }
+
+    pub(super) fn into_parts(self) -> (Arc<Parts>, Vec<OwnCommand>) {
+        (Arc::new(self.parts), self.commands)
+    }
+}
+
+fn twice<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(Error::rejected(format!("{what} `{name}` is declared twice")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Default, Serialize, Deserialize)]
+    struct Settings {}
+
+    impl Section for Settings {}
+
+    #[test]
+    fn a_name_that_is_taken_is_refused() {
+        for (app, expected) in [
+            (App::new("a").section::<Settings>("node"), "section `node`: expected another name"),
+            (App::new("a").section::<Settings>("sqlite"), "section `sqlite`"),
+            (
+                App::new("a").section::<Settings>("shop").section::<Settings>("shop"),
+                "section `shop` is declared twice",
+            ),
+        ] {
+            let message = app.check().unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        App::new("a").section::<Settings>("shop").check().unwrap();
+    }
+}

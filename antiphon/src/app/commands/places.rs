@@ -1,0 +1,76 @@
+//! The command `demo` of an application that has none of its own: a cluster of this program.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::app::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
+use crate::app::config::Known;
+use crate::app::output::{self, say};
+use crate::prelude::*;
+
+/// Longest time until a node is ready.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct PlacesArguments {
+    /// The places, each with its own journal.
+    #[arg(long, value_name = "NAME", default_values = ["DC-A", "DC-B"])]
+    place: Vec<String>,
+    /// Nodes of each place.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    nodes: u8,
+    /// A file whose text is added to the configuration of each node, for example the tables of the
+    /// application.
+    #[arg(long, value_name = "FILE")]
+    extra: Option<PathBuf>,
+    /// Links with certificates, which are made in the data directory.
+    #[arg(long)]
+    tls: bool,
+    /// The folder for configurations, journals and logs; without it, a new folder that is deleted
+    /// at the end.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+}
+
+/// Runs the cluster until ctrl-c. Returns whether all nodes started.
+///
+/// # Errors
+/// Those of [`LocalCluster::start`]; `Rejected` when the file `extra` cannot be read.
+pub(crate) async fn run(arguments: PlacesArguments, known: &Known) -> Result<bool> {
+    let PlacesArguments { place, nodes, extra, tls, data_dir } = arguments;
+    let cannot = |what: String, error: std::io::Error| Error::rejected(format!("{what}: {error}"));
+    let extra = match &extra {
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|error| cannot(format!("--extra {}", file.display()), error))?,
+        None => String::new(),
+    };
+    let made = tempfile::tempdir().map_err(|error| cannot("a folder".into(), error))?;
+    let binary = std::env::current_exe();
+    let settings = LocalClusterSettings {
+        data_dir: data_dir.unwrap_or_else(|| made.path().to_owned()),
+        replicas: place,
+        nodes_per_replica: usize::from(nodes),
+        journals: LocalJournals { stores: known.stores.clone(), ..LocalJournals::default() },
+        tls,
+        extra,
+        binary: binary.map_err(|error| cannot("the file of this program".into(), error))?,
+        start_timeout: START_TIMEOUT,
+    };
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    let cluster = tokio::select! {
+        started = LocalCluster::start(settings) => started?,
+        _ = &mut interrupted => return Ok(false),
+    };
+    for node in cluster.nodes() {
+        say!("{} of {}: http://{}", node.name, node.replica, node.http)?;
+    }
+    say!("ctrl-c ends all nodes")?;
+    let _ = interrupted.await;
+    drop(cluster);
+    output::complain(format_args!("all nodes are stopped"));
+    Ok(true)
+}

@@ -1,0 +1,205 @@
+//! Entities that are asked over HTTP: the trait of an application, and one type behind the routes.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::persistence::entity::EventSourced;
+use crate::prelude::*;
+
+/// The JSON of an answer.
+#[derive(Debug, PartialEq)]
+pub(super) enum Answered {
+    /// The entity has done what it was asked.
+    Done(Value),
+    /// The entity refuses, with its reason: status 409.
+    Refused(Value),
+}
+
+/// The JSON of an answer, or the error of an ask.
+pub(super) type Answer =
+    Pin<Box<dyn Future<Output = std::result::Result<Answered, AskError>> + Send>>;
+
+fn to_json(value: impl Serialize) -> std::result::Result<Value, AskError> {
+    serde_json::to_value(value).map_err(|error| AskError::Unanswered(error.to_string()))
+}
+
+/// An ask whose answer becomes JSON.
+///
+/// ```
+/// use antiphon::app::Ask;
+/// use antiphon::prelude::*;
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// enum Command { Add { delta: i64, reply_to: ReplyTo<i64> } }
+///
+/// let ask = Ask::new(|reply_to| Command::Add { delta: 1, reply_to });
+/// # drop(ask);
+/// ```
+pub struct Ask<C>(Box<dyn FnOnce(EntityRef<C>) -> Answer + Send>);
+
+impl<C: Serialize + DeserializeOwned + Send + 'static> Ask<C> {
+    /// An ask with the command that `command` makes of the receiver of the answer.
+    pub fn new<R, F>(command: F) -> Self
+    where
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> C + Send + 'static,
+    {
+        Self(Box::new(move |entity| {
+            Box::pin(async move { entity.ask(command).await.and_then(to_json).map(Answered::Done) })
+        }))
+    }
+
+    /// An ask that the entity may refuse: the reason `F` becomes the body of an answer with the
+    /// status 409.
+    pub fn fallible<R, F, M>(command: M) -> Self
+    where
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Serialize + DeserializeOwned + Send + 'static,
+        M: FnOnce(ReplyTo<std::result::Result<R, F>>) -> C + Send + 'static,
+    {
+        Self(Box::new(move |entity| {
+            Box::pin(async move {
+                Ok(match entity.ask(command).await? {
+                    Ok(done) => Answered::Done(to_json(done)?),
+                    Err(refused) => Answered::Refused(to_json(refused)?),
+                })
+            })
+        }))
+    }
+
+    fn ask(self, entity: EntityRef<C>) -> Answer {
+        (self.0)(entity)
+    }
+}
+
+/// The JSON that a client has posted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Body(pub(super) Value);
+
+impl Body {
+    /// Reads the JSON as a value of the application.
+    ///
+    /// # Errors
+    /// `Rejected`, with what was expected.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T> {
+        serde_json::from_value(self.0).map_err(|error| Error::rejected(error.to_string()))
+    }
+}
+
+/// An entity that clients ask as JSON: `GET` and `POST /entities/{type}/{id}`.
+///
+/// An entity without an implementation of the functions answers no request over HTTP, but commands
+/// of other entities and of the routes of the application.
+///
+/// ```
+/// use antiphon::app::{Ask, Body, HttpEntity};
+/// use antiphon::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize)]
+/// enum Command {
+///     Add { delta: i64, reply_to: ReplyTo<i64> },
+///     Get { reply_to: ReplyTo<i64> },
+/// }
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct Added(i64);
+/// struct Counter;
+///
+/// impl EventSourced for Counter {
+///     // ..
+/// #     type Command = Command;
+/// #     type Event = Added;
+/// #     type State = i64;
+/// #     fn on_command(&self, _: &CommandContext, sum: &i64, command: Command) -> Effect<Self> {
+/// #         match command {
+/// #             Command::Add { delta, reply_to } =>
+/// #                 Effect::persist(Added(delta)).then_reply(reply_to, |sum| *sum),
+/// #             Command::Get { reply_to } => Effect::reply(reply_to, *sum),
+/// #         }
+/// #     }
+/// #     fn on_event(&self, _: &EventContext, sum: &mut i64, added: &Added) { *sum += added.0; }
+/// }
+///
+/// #[derive(Deserialize)]
+/// struct Add { add: i64 }
+///
+/// impl HttpEntity for Counter {
+///     fn on_get() -> Option<Ask<Command>> {
+///         Some(Ask::new(|reply_to| Command::Get { reply_to }))
+///     }
+///
+///     fn on_post(body: Body) -> Result<Ask<Command>> {
+///         let Add { add: delta } = body.read()?;
+///         Ok(Ask::new(move |reply_to| Command::Add { delta, reply_to }))
+///     }
+///
+///     fn expected() -> &'static str {
+///         r#"{"add": 1}"#
+///     }
+/// }
+/// ```
+pub trait HttpEntity: EventSourced {
+    /// The ask of a `GET`; `None`: the entity answers none.
+    fn on_get() -> Option<Ask<Self::Command>> {
+        None
+    }
+
+    /// The ask of a `POST` with this body.
+    ///
+    /// # Errors
+    /// `Rejected` when the body is no command; the client gets 400, with this message and with
+    /// [`Self::expected`].
+    fn on_post(_body: Body) -> Result<Ask<Self::Command>> {
+        Err(Error::rejected("the entity takes no commands over HTTP"))
+    }
+
+    /// The bodies that [`Self::on_post`] takes, for the messages of errors.
+    fn expected() -> &'static str {
+        "no request over HTTP"
+    }
+}
+
+/// The replica to ask, or how to choose it.
+pub(super) enum Target {
+    Replica(ReplicaId),
+    Policy(RoutingPolicy),
+}
+
+/// An entity type as the HTTP routes ask it.
+pub(super) trait Asked: Send + Sync {
+    fn choose(&self, id: &str, target: &Target) -> Result<ReplicaId>;
+    /// Asks the entity: `None` reads, `Some` is the posted JSON.
+    fn ask(&self, id: &str, replica: &ReplicaId, body: Option<Value>) -> Result<Answer>;
+    fn expected(&self) -> &'static str;
+}
+
+impl<E> Asked for ReplicatedSharding<E>
+where
+    E: HttpEntity,
+    E::Command: Serialize + DeserializeOwned,
+{
+    fn choose(&self, id: &str, target: &Target) -> Result<ReplicaId> {
+        let reference = match target {
+            Target::Replica(replica) => self.entity_ref_for(id, replica)?,
+            Target::Policy(policy) => self.route(id, policy)?,
+        };
+        Ok(reference.replication_id().replica_id().clone())
+    }
+
+    fn ask(&self, id: &str, replica: &ReplicaId, body: Option<Value>) -> Result<Answer> {
+        let entity = self.entity_ref_for(id, replica)?;
+        let ask = match body {
+            None => E::on_get().ok_or_else(|| Error::rejected("the entity answers no GET"))?,
+            Some(body) => E::on_post(Body(body))?,
+        };
+        Ok(ask.ask(entity))
+    }
+
+    fn expected(&self) -> &'static str {
+        E::expected()
+    }
+}

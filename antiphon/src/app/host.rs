@@ -1,0 +1,92 @@
+//! The node of an application, for its own code.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::config::{Config, Section};
+use super::types::Shardings;
+use crate::persistence::entity::EventSourced;
+use crate::prelude::*;
+use crate::runtime::Metrics;
+
+/// The settings of an application, by their types.
+pub(super) type Sections = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// The part of a node that is known before its entities start, for [`App::entity_with`].
+///
+/// [`App::entity_with`]: super::App::entity_with
+#[derive(Clone)]
+pub struct Setup {
+    pub(super) node: Node,
+    pub(super) replicas: Vec<ReplicaId>,
+    pub(super) sections: Arc<Sections>,
+}
+
+impl Setup {
+    pub(super) fn new(node: &Node, config: &Config, sections: Sections) -> Result<Self> {
+        let replicas = config.replicas()?;
+        Ok(Self { node: node.clone(), replicas, sections: Arc::new(sections) })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The replicas of an entity at each place: the own place and its peers, sorted.
+    pub fn replicas(&self) -> &[ReplicaId] {
+        &self.replicas
+    }
+
+    /// The settings of the application.
+    ///
+    /// # Errors
+    /// `Bug` when the application has declared no section of this type.
+    pub fn section<S: Section>(&self) -> Result<Arc<S>> {
+        let found = self.sections.get(&TypeId::of::<S>()).cloned();
+        found.and_then(|found| found.downcast().ok()).ok_or_else(|| {
+            let name = type_name::<S>();
+            Error::bug(format!("no section of `{name}`: declare it with `App::section`"))
+        })
+    }
+}
+
+/// A running node with its entities, for the routes and commands of the application.
+#[derive(Clone)]
+pub struct Host {
+    pub(super) setup: Setup,
+    pub(super) shardings: Arc<Shardings>,
+}
+
+impl Host {
+    /// The node.
+    pub fn node(&self) -> &Node {
+        self.setup.node()
+    }
+
+    /// The registry of the node's metrics, for metrics of the application. `/metrics` has them too.
+    pub fn metrics(&self) -> &Metrics {
+        self.node().metrics()
+    }
+
+    /// The entities of a type.
+    ///
+    /// # Errors
+    /// `Bug` when the application has declared no entity with this behaviour.
+    pub fn entities<E: EventSourced>(&self) -> Result<Arc<ReplicatedSharding<E>>> {
+        let found = self.shardings.get(&TypeId::of::<E>()).cloned();
+        found.and_then(|found| found.downcast().ok()).ok_or_else(|| {
+            let name = type_name::<E>();
+            Error::bug(format!("no entities of `{name}`: declare them with `App::entity`"))
+        })
+    }
+
+    /// The settings of the application.
+    ///
+    /// # Errors
+    /// `Bug` when the application has declared no section of this type.
+    pub fn section<S: Section>(&self) -> Result<Arc<S>> {
+        self.setup.section()
+    }
+}

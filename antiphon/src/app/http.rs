@@ -1,0 +1,197 @@
+//! Entities as JSON: `GET` and `POST /entities/{type}/{id}`.
+//!
+//! The header `antiphon-replica` names a replica. The header `antiphon-policy` (`nearest`,
+//! `sticky:TEXT`, `fail-over`) chooses a replica; `fail-over` is the default. The header
+//! `antiphon-replica` of the answer names the replica that answered. Characters that a header
+//! cannot carry are percent-encoded in both directions. A command with the header `origin` is
+//! refused: a web page sent it, and any page can send one to a port that its reader reaches. So is
+//! a command whose `content-type` is not `application/json`: a page can send others without asking.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::prelude::*;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use super::entity::{Answered, Asked, Target};
+use crate::app::body;
+use crate::app::header::{POLICY, REPLICA, decode as decode_header, encode as encode_header};
+
+type Types = Arc<BTreeMap<String, Arc<dyn Asked>>>;
+
+/// The routes of entity types.
+pub(super) fn entities(types: BTreeMap<String, Arc<dyn Asked>>) -> Router {
+    routes().with_state(Arc::new(types))
+}
+
+fn routes() -> Router<Types> {
+    Router::new().route("/entities/{type}/{id}", get(read).post(write))
+}
+
+/// The entity type and the entity id of a path.
+type Names = Path<(String, String)>;
+
+async fn read(
+    State(types): State<Types>,
+    path: std::result::Result<Names, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    match path {
+        Ok(Path((entity_type, id))) => serve(&types, &entity_type, &id, &headers, None).await,
+        Err(error) => refuse_path(&error),
+    }
+}
+
+async fn write(
+    State(types): State<Types>,
+    path: std::result::Result<Names, PathRejection>,
+    headers: HeaderMap,
+    body: std::result::Result<Bytes, BytesRejection>,
+) -> Response {
+    let Path((entity_type, id)) = match path {
+        Ok(names) => names,
+        Err(error) => return refuse_path(&error),
+    };
+    let expected = || types.get(entity_type.as_str()).map_or("JSON", |known| known.expected());
+    if headers.contains_key(header::ORIGIN) {
+        // a browser sends this header with every command of a page, also of a page of a stranger,
+        // which reaches ports that the stranger does not
+        let error = "a web page sent this command (header `origin`)";
+        return refuse(StatusCode::FORBIDDEN, error, "a command of a program, not of a page");
+    }
+    if !is_json(&headers) {
+        let error = "the header `content-type` of a command is not `application/json`";
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, error, "content-type: application/json");
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return refuse(error.status(), &error.body_text(), expected()),
+    };
+    match body::parse(&body) {
+        Ok(body) => serve(&types, &entity_type, &id, &headers, Some(body)).await,
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error, expected()),
+    }
+}
+
+/// Returns whether the one content type of a request is JSON, with or without parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, second) = (types.next(), types.next());
+    let text = first.filter(|_| second.is_none()).and_then(|value| value.to_str().ok());
+    let essence = text.and_then(|text| text.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+fn refuse_path(error: &PathRejection) -> Response {
+    refuse(error.status(), &error.body_text(), "an entity type and an entity id, in UTF-8")
+}
+
+fn refuse(status: StatusCode, error: &str, expected: &str) -> Response {
+    answer(status, &json!({ "error": error, "expected": expected }), None)
+}
+
+fn answer(status: StatusCode, body: &Value, replica: Option<&ReplicaId>) -> Response {
+    let mut response =
+        (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response();
+    let value = replica.and_then(|replica| encode_header(replica.as_str()).parse().ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(REPLICA, value);
+    }
+    response
+}
+
+fn target(headers: &HeaderMap) -> std::result::Result<Target, String> {
+    let text = |name: &str| {
+        let value = headers.get(name)?;
+        Some(decode_header(value.as_bytes()).map_err(|error| format!("header `{name}`: {error}")))
+    };
+    if let Some(replica) = text(REPLICA) {
+        let replica = replica?;
+        return ReplicaId::new(&replica)
+            .map(Target::Replica)
+            .map_err(|error| format!("header `{REPLICA}: {replica}`: {error}"));
+    }
+    let policy = match text(POLICY).transpose()?.as_deref() {
+        None | Some("fail-over") => RoutingPolicy::FailOver,
+        Some("nearest") => RoutingPolicy::Nearest,
+        Some(other) => match other.strip_prefix("sticky:") {
+            Some(key) => RoutingPolicy::Sticky(key.to_owned()),
+            None => {
+                return Err(format!(
+                    "header `{POLICY}: {other}`: expected `nearest`, `sticky:TEXT` or `fail-over`"
+                ));
+            }
+        },
+    };
+    Ok(Target::Policy(policy))
+}
+
+async fn serve(
+    types: &Types,
+    entity_type: &str,
+    id: &str,
+    headers: &HeaderMap,
+    body: Option<Value>,
+) -> Response {
+    let Some(known) = types.get(entity_type) else {
+        let names: Vec<&str> = types.keys().map(String::as_str).collect();
+        let error = format!("no entity type `{entity_type}`");
+        return refuse(StatusCode::NOT_FOUND, &error, &format!("one of {names:?}"));
+    };
+    let target = match target(headers) {
+        Ok(target) => target,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error, "a replica or a policy"),
+    };
+    let replica = match known.choose(id, &target) {
+        Ok(replica) => replica,
+        Err(error) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                &error.to_string(),
+                "an entity id and a replica",
+            );
+        }
+    };
+    match known.ask(id, &replica, body) {
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string(), known.expected()),
+        Ok(asked) => match asked.await {
+            Ok(Answered::Done(body)) => answer(StatusCode::OK, &body, Some(&replica)),
+            Ok(Answered::Refused(why)) => {
+                answer(StatusCode::CONFLICT, &json!({ "refused": why }), Some(&replica))
+            }
+            Err(error) => {
+                let body = json!({
+                    "error": error.to_string(),
+                    "without_effect": error.is_without_effect(),
+                });
+                answer(status(&error), &body, Some(&replica))
+            }
+        },
+    }
+}
+
+fn status(error: &AskError) -> StatusCode {
+    match error {
+        AskError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        AskError::NoReply | AskError::Unanswered(_) | AskError::Failed(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        AskError::Unreachable(_) => StatusCode::BAD_GATEWAY,
+        AskError::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
+        AskError::Stopped(_)
+        | AskError::NotHere(_)
+        | AskError::Unavailable(_)
+        | AskError::Expired(_) => StatusCode::SERVICE_UNAVAILABLE,
+        AskError::Rejected(_) => StatusCode::BAD_REQUEST,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Requests that are refused before any entity is asked.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+/// A type that no request of these tests may reach.
+struct Unasked;
+
+impl Asked for Unasked {
+    fn choose(&self, _id: &str, _target: &Target) -> Result<ReplicaId> {
+        panic!("the request is not refused")
+    }
+
+    fn ask(
+        &self,
+        _id: &str,
+        _replica: &ReplicaId,
+        _body: Option<Value>,
+    ) -> Result<crate::app::entity::Answer> {
+        panic!("the request is not refused")
+    }
+
+    fn expected(&self) -> &'static str {
+        r#"{"add": 1}"#
+    }
+}
+
+const JSON: &str = "content-type: application/json\r\n";
+
+/// Posts a body. Returns the status line and the JSON of the answer.
+async fn post(path: &str, body: &[u8]) -> (String, Value) {
+    post_with(path, JSON, body).await
+}
+
+/// The same with further header lines.
+async fn post_with(path: &str, headers: &str, body: &[u8]) -> (String, Value) {
+    let unasked: Arc<dyn Asked> = Arc::new(Unasked);
+    let routes = entities(BTreeMap::from([("counter".to_owned(), unasked)]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serving =
+        crate::base::task::spawn("test", async move { axum::serve(listener, routes).await });
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream.write_all(body).await.expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("an answer");
+    serving.abort();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.lines().next().unwrap_or_default().to_owned();
+    (status, serde_json::from_str(body).expect("JSON"))
+}
+
+#[tokio::test]
+async fn a_body_with_a_key_twice_is_refused() {
+    let (status, body) = post("/entities/counter/x", br#"{"add":1,"add":2}"#).await;
+    assert!(status.contains(" 400 "), "{status}");
+    assert!(body["error"].as_str().is_some_and(|error| error.contains("twice")), "{body}");
+    assert_eq!(body["expected"], r#"{"add": 1}"#);
+}
+
+#[tokio::test]
+async fn a_command_of_a_web_page_is_refused() {
+    for origin in ["https://evil.example", "http://x", "null"] {
+        let headers = format!("origin: {origin}\r\n{JSON}");
+        let (status, body) = post_with("/entities/counter/x", &headers, b"{\"add\":1}").await;
+        assert!(status.contains(" 403 "), "{origin}: {status}");
+        assert!(body["error"].as_str().is_some_and(|error| error.contains("origin")), "{body}");
+    }
+}
+
+/// A page sends these types without asking the node first.
+#[tokio::test]
+async fn a_command_that_is_not_said_to_be_json_is_refused() {
+    for types in [
+        "",
+        "content-type: text/plain\r\n",
+        "content-type: text/plain;charset=UTF-8\r\n",
+        "content-type: application/x-www-form-urlencoded\r\n",
+        "content-type: multipart/form-data; boundary=application/json\r\n",
+        "content-type: application/json\r\ncontent-type: text/plain\r\n",
+        "content-type: application/jsonp\r\n",
+    ] {
+        let (status, body) = post_with("/entities/counter/x", types, b"{\"add\":1}").await;
+        assert!(status.contains(" 415 "), "{types}: {status}");
+        assert!(body["expected"].as_str().is_some_and(|text| text.contains("application/json")));
+    }
+    for types in [JSON, "content-type: Application/JSON; charset=utf-8\r\n"] {
+        let (status, _) = post_with("/entities/counter/x", types, b"no JSON").await;
+        assert!(status.contains(" 400 "), "{types}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_is_json_with_an_error() {
+    let large = vec![b' '; 2 * 1024 * 1024 + 1];
+    let cases: [(&str, &[u8], &str); 4] = [
+        ("/entities/counter/x", b"{", " 400 "),
+        ("/entities/counter/%ff", b"{}", " 400 "),
+        ("/entities/counter/x", &large, " 413 "),
+        ("/entities/nosuch/x", b"{}", " 404 "),
+    ];
+    for (path, sent, expected) in cases {
+        let (status, body) = post(path, sent).await;
+        assert!(status.contains(expected), "{path}: {status}");
+        assert!(body["error"].is_string() && body["expected"].is_string(), "{path}: {body}");
+    }
+}

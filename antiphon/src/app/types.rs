@@ -1,0 +1,79 @@
+//! The entity types of an application: declared before the configuration is read, started with the
+//! node.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::config::Config;
+use super::entity::{Asked, HttpEntity};
+use super::host::Setup;
+use crate::base::guard;
+use crate::prelude::*;
+
+type Starting<'a> = Pin<Box<dyn Future<Output = Result<Started>> + Send + 'a>>;
+
+/// An entity type that runs.
+pub(super) struct Started {
+    pub(super) asked: Arc<dyn Asked>,
+    /// The type of its behaviour, and its sharding.
+    pub(super) behaviour: TypeId,
+    pub(super) sharding: Arc<dyn Any + Send + Sync>,
+}
+
+/// An entity type of an application, before it runs.
+pub(super) trait EntityType: Send + Sync {
+    fn name(&self) -> &str;
+    /// Starts the type on a node.
+    fn start<'a>(&'a self, node: &'a Node, config: &'a Config, setup: &'a Setup) -> Starting<'a>;
+}
+
+type Provide<E> = Box<dyn Fn(&Setup) -> Result<ReplicatedEntityProvider<E>> + Send + Sync>;
+
+/// An entity type with the function that makes its provider.
+pub(super) struct Declared<E: HttpEntity> {
+    pub(super) name: String,
+    pub(super) provide: Provide<E>,
+}
+
+impl<E> EntityType for Declared<E>
+where
+    E: HttpEntity,
+    E::Command: Serialize + DeserializeOwned,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn start<'a>(&'a self, node: &'a Node, config: &'a Config, setup: &'a Setup) -> Starting<'a> {
+        Box::pin(async move {
+            let made =
+                guard::call("the provider of an entity type", &self.name, || (self.provide)(setup));
+            let provider =
+                made.map_err(|failure| Error::bug(format!("`{}`: {failure}", self.name)))??;
+            if provider.entity_type() != self.name {
+                return Err(Error::rejected(format!(
+                    "entity type `{}`: expected a provider of this type, actual of `{}`",
+                    self.name,
+                    provider.entity_type()
+                )));
+            }
+            let provider = if provider.replicas().is_empty() {
+                provider.with_replicas(config.replicas()?)
+            } else {
+                provider
+            };
+            let provider = provider.with_settings(config.sharding.of(&self.name));
+            let sharding = Arc::new(ReplicatedSharding::init(node, provider).await?);
+            Ok(Started { asked: sharding.clone(), behaviour: TypeId::of::<E>(), sharding })
+        })
+    }
+}
+
+/// The shardings of the types that run, by the type of their behaviour.
+pub(super) type Shardings = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;

@@ -1,0 +1,54 @@
+//! A replicated service of its own: carts and stock, with settings, a metric, a route and a
+//! command. `shop demo` runs two places on this machine.
+
+use std::process::ExitCode;
+
+use antiphon::app::{Host, Tools, axum, clap};
+use antiphon::prelude::*;
+use antiphon_shop::checkout::{self, Checkout};
+use antiphon_shop::{Cart, ShopSettings, Stock};
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+
+fn main() -> ExitCode {
+    antiphon::app::app("shop")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Carts and stock with a replica in each place.")
+        .entity(Stock::provider())
+        .entity_with("cart", |setup| Ok(Cart::provider(setup.section::<ShopSettings>()?.items_max)))
+        .section::<ShopSettings>("shop")
+        .routes(routes)
+        .command("prices", prices)
+        .run()
+}
+
+fn routes(host: &Host) -> Result<Router> {
+    let shop = Checkout::new(host)?;
+    Ok(Router::new().route("/checkout/{cart}", post(check_out)).with_state(shop))
+}
+
+async fn check_out(
+    State(shop): State<Checkout>,
+    Path(cart): Path<String>,
+) -> (StatusCode, axum::Json<serde_json::Value>) {
+    let (status, body) = checkout::check_out(&shop, &cart).await;
+    (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), axum::Json(body))
+}
+
+/// Prints the prices of a configuration.
+#[derive(Debug, clap::Args)]
+struct PricesArguments {
+    /// The configuration of a node.
+    #[arg(long)]
+    config: std::path::PathBuf,
+}
+
+async fn prices(arguments: PricesArguments, tools: Tools) -> Result<bool> {
+    let settings = tools.config(arguments.config).load()?.section::<ShopSettings>()?;
+    for (item, cents) in &settings.prices {
+        antiphon::app::output::print(format_args!("{item} {cents}\n"))?;
+    }
+    Ok(true)
+}
