@@ -147,3 +147,27 @@ fn the_shop_has_a_command_of_its_own_beside_those_of_every_node() {
         assert!(help.contains(command), "{command}: {help}");
     }
 }
+
+#[test]
+fn the_demo_runs_two_places_of_this_program_until_it_is_interrupted() {
+    use std::io::{BufRead, BufReader};
+    let folder = TempDir::new().expect("a folder");
+    let extra = folder.path().join("extra.toml");
+    std::fs::write(&extra, SETTINGS).expect("written");
+    let mut command = Command::new(SHOP);
+    command.args(["demo", "--nodes", "1", "--extra"]).arg(&extra);
+    let mut demo = command.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
+    let lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
+    let mut told = Vec::new();
+    for line in lines {
+        told.push(line.expect("text"));
+        if told.last().is_some_and(|line| line.contains("ctrl-c")) {
+            break;
+        }
+    }
+    let places = told.iter().filter(|line| line.contains("http://127.0.0.1:")).count();
+    assert_eq!(places, 2, "{told:?}");
+    let process = demo.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &process]).status().expect("kill").success());
+    assert!(demo.wait().expect("it ends").success());
+}
