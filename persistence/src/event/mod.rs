@@ -7,3 +7,6 @@ mod stored;
 pub use payload::{MANIFEST_BYTES_MAX, Payload};
 pub use sequence_nr::SequenceNr;
 pub use stored::{EventMeta, StoredEvent};
+
+#[cfg(test)]
+mod tests;
