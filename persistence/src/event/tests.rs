@@ -32,6 +32,7 @@ fn plain() -> StoredEvent {
             source_seq: SequenceNr::new(4),
             concurrent: true,
             timestamp: Timestamp::from_micros(1_000_000),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,
@@ -40,6 +41,13 @@ fn plain() -> StoredEvent {
             bytes: Bytes::from_static(b"xy"),
         },
     }
+}
+
+fn labelled() -> StoredEvent {
+    let mut event = plain();
+    let metadata = Metadata::new().with("k", "v").unwrap();
+    event.meta.labels = Labels::new(metadata, Tags::from(["t"])).unwrap();
+    event
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -54,5 +62,67 @@ fn an_event_has_these_bytes_in_each_codec() {
     assert_eq!(hex(&encoded(CodecId::Cbor)), CBOR);
     for codec in [CodecId::Bincode, CodecId::Cbor, CodecId::Json] {
         assert_eq!(codec.decode::<StoredEvent>(&encoded(codec)).unwrap(), plain());
+    }
+}
+
+#[test]
+fn an_event_with_labels_has_these_bytes_and_is_read_back_in_each_codec() {
+    let encoded = |codec: CodecId| codec.encode(&labelled()).unwrap();
+    let json = String::from_utf8(encoded(CodecId::Json)).unwrap();
+    let labels =
+        r#""concurrent":3,"timestamp":1000000,"labels":{"metadata":{"k":"v"},"tags":["t"]}}"#;
+    assert!(json.contains(labels), "{json}");
+    let golden = "050141020141020142fb2c010403fc40420f0001016b017601017401016d02027879";
+    assert_eq!(hex(&encoded(CodecId::Bincode)), golden);
+    for codec in [CodecId::Bincode, CodecId::Cbor, CodecId::Json] {
+        assert_eq!(codec.decode::<StoredEvent>(&encoded(codec)).unwrap(), labelled());
+    }
+}
+
+/// The metadata of an event as the version before labels reads it.
+#[derive(Debug, PartialEq, serde::Deserialize)]
+struct OldMeta {
+    origin: ReplicaId,
+    version: crate::version::VersionVector,
+    source_seq: SequenceNr,
+    concurrent: bool,
+    timestamp: Timestamp,
+}
+
+#[test]
+fn a_reader_of_the_time_before_labels_never_takes_an_event_with_labels_for_one_without() {
+    for codec in [CodecId::Bincode, CodecId::Cbor, CodecId::Json] {
+        let old = |event: StoredEvent| {
+            codec.decode::<OldMeta>(&codec.encode(&event.meta).unwrap()).map(|meta| meta.concurrent)
+        };
+        assert!(old(plain()).unwrap(), "{codec:?}");
+        old(labelled()).unwrap_err();
+    }
+}
+
+#[test]
+fn flags_and_labels_that_do_not_agree_are_refused() {
+    let json = CodecId::Json.encode(&labelled().meta).unwrap();
+    let json = String::from_utf8(json).unwrap();
+    for (from, to) in [
+        (r#""concurrent":3"#, r#""concurrent":true"#),
+        (r#""concurrent":3"#, r#""concurrent":4"#),
+        (r#""concurrent":3"#, r#""concurrent":1000"#),
+        (r#"{"metadata":{"k":"v"},"tags":["t"]}"#, r#"{"metadata":{},"tags":[]}"#),
+        (r#","labels":{"metadata":{"k":"v"},"tags":["t"]}"#, ""),
+        (r#"["t"]"#, r#"[""]"#),
+        (r#"{"k":"v"}"#, r#"{"":"v"}"#),
+    ] {
+        let other = json.replace(from, to);
+        assert_ne!(other, json);
+        assert!(CodecId::Json.decode::<EventMeta>(other.as_bytes()).is_err(), "{other}");
+    }
+    let plain = CodecId::Bincode.encode(&plain().meta).unwrap();
+    let flags = plain.len() - 6;
+    assert_eq!(plain[flags], 1);
+    for wrong in [2, 3, 4, 255] {
+        let mut bytes = plain.clone();
+        bytes[flags] = wrong;
+        assert!(CodecId::Bincode.decode::<EventMeta>(&bytes).is_err(), "{wrong}");
     }
 }

@@ -5,7 +5,7 @@ use antiphon_base::fuzzing::{Bounds, Check, Decoder, round_trip};
 use antiphon_base::time::Timestamp;
 use bytes::Bytes;
 
-use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::record::checksum::{Checksum, SEAL_BYTES, seal};
 use crate::record::{batch, cell, snapshot, version};
@@ -83,6 +83,7 @@ pub fn event(sequence_nr: u64) -> StoredEvent {
             source_seq: SequenceNr::new(4),
             concurrent: sequence_nr.is_multiple_of(2),
             timestamp: Timestamp::from_micros(1_000_000),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,

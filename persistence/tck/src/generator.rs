@@ -4,7 +4,7 @@
 //! not ASCII, zero bytes.
 
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Snapshot;
 use antiphon_persistence::version::VersionVector;
@@ -111,6 +111,7 @@ impl Generator {
                 source_seq: SequenceNr::new(self.edge(u64::MAX)),
                 concurrent: self.below(2) == 1,
                 timestamp: Timestamp::from_micros(self.edge(u64::MAX)),
+                labels: Labels::none(),
             },
             payload: self.payload(payload_bytes_max),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use antiphon_base::ErrorKind;
 use antiphon_base::task::spawn;
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::store::{Append, OffsetKey};
 use bytes::Bytes;
 
@@ -25,6 +25,7 @@ pub async fn the_golden_event_is_read_back_to_the_bit(kit: Kit) {
             source_seq: SequenceNr::MAX,
             concurrent: true,
             timestamp: Timestamp::from_micros(u64::MAX),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 255,

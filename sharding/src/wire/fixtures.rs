@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::NodeId;
 use bytes::Bytes;
@@ -64,6 +64,7 @@ fn event() -> StoredEvent {
             source_seq: SequenceNr::new(4),
             concurrent: false,
             timestamp: Timestamp::from_micros(1_000_000),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,

@@ -7,7 +7,7 @@ use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::{Faults, FaultyTables, ModelTables};
 use antiphon_cassandra::tables::{LaneId, LogTables, Tables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
-use antiphon_persistence::event::{EventMeta, Payload};
+use antiphon_persistence::event::{EventMeta, Labels, Payload};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::version::VersionVector;
 use bytes::Bytes;
@@ -211,6 +211,7 @@ fn envelope(entity: &str, number: u64) -> Envelope {
             source_seq: SequenceNr::new(number),
             concurrent: false,
             timestamp: Timestamp::from_micros(number),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,
