@@ -154,9 +154,9 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     }
 
     /// The tags of an event, by which readers choose events. They must depend on nothing but the
-    /// event. Called once, before the event is stored; the tags are stored with the event, and reach
-    /// every replica. A panic here, or tags beyond their bounds ([`Tags`]), refuse the command with
-    /// `Rejected`, and nothing is stored.
+    /// event. Called once, before the event is stored; the tags are stored with the event, and
+    /// reach every replica. A panic here, or tags beyond their bounds ([`Tags`]), refuse the
+    /// command with `Rejected`, and nothing is stored.
     ///
     /// ```
     /// # use antiphon_persistence::entity::testkit::EntityTest;
@@ -758,9 +758,9 @@ impl<E: EventSourced> Effect<E> {
     }
 
     /// Stores an entry of metadata with each event of this effect, besides the metadata of the
-    /// command ([`CommandContext::metadata`]), whose entry under the same key it replaces. An effect
-    /// without events stores none. Metadata beyond its bounds ([`Metadata`]) refuses the command
-    /// with `Rejected`, and nothing is stored.
+    /// command ([`CommandContext::metadata`]), whose entry under the same key it replaces. An
+    /// effect without events stores none. Metadata beyond its bounds ([`Metadata`]) refuses the
+    /// command with `Rejected`, and nothing is stored.
     ///
     /// ```
     /// # use antiphon_persistence::entity::testkit::EntityTest;

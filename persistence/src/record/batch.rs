@@ -12,7 +12,8 @@
 //! | with labels: labels | [labels](super::labels) |
 //!
 //! An event without labels has the form of the time before there were labels. A reader of that time
-//! refuses the flags of an event with labels. Sequence numbers are not stored: they follow from the first one, which the row names.
+//! refuses the flags of an event with labels. Sequence numbers are not stored: they follow from the
+//! first one, which the row names.
 
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub fn event_bytes(meta: &EventMeta, payload: &Payload) -> usize {
 }
 
 /// The bytes of the labels of an event, none when it has no labels.
-pub(crate) fn labels_bytes(of: &Labels) -> usize {
+pub fn labels_bytes(of: &Labels) -> usize {
     if of.is_empty() { 0 } else { labels::encoded_bytes(of) }
 }
 

@@ -7,8 +7,8 @@ use crate::identity::NAME_BYTES_MAX;
 use crate::record::batch;
 use crate::{Error, Result};
 
-/// The largest event, in encoded bytes with its metadata and tags: 4 MiB of payload and 64 KiB for the rest.
-/// The same in every store, and not a setting.
+/// The largest event, in encoded bytes with its metadata and tags: 4 MiB of payload and 64 KiB for
+/// the rest. The same in every store, and not a setting.
 pub const EVENT_BYTES_MAX: usize = (4 << 20) + (64 << 10);
 
 /// The limits of a store. Code that forms groups or pages of events keeps to them.

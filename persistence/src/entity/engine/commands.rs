@@ -108,8 +108,8 @@ impl<C: Send + 'static> Commands<C> {
         }
         // the effect's own entries replace those that came with the command
         let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
-        let time = (time, metadata.and_then(merge));
-        let stashed = self.run_effect(shared, time, (stream, peers), (kind, then), (slot, claim));
+        let given = (time, metadata.and_then(merge));
+        let stashed = self.run_effect(shared, given, (stream, peers), (kind, then), (slot, claim));
         if let Some(queued) = stashed
             && let Some(slot) = inbox.stash(shared, now, queued)
         {
@@ -125,7 +125,7 @@ impl<C: Send + 'static> Commands<C> {
     fn run_effect<E>(
         &mut self,
         shared: &Shared<E>,
-        time: (Timestamp, Result<Metadata, Box<Error>>),
+        given: (Timestamp, Result<Metadata, Box<Error>>),
         (stream, peers): (&mut Stream<E>, &Peers),
         (kind, then): (Kind<E>, Thens<E::State>),
         (slot, claim): (Slot, Claim),
@@ -135,7 +135,7 @@ impl<C: Send + 'static> Commands<C> {
     {
         let mut stored = None;
         match kind {
-            Kind::Persist(events) => match stream.persist_own(shared, time, events, peers) {
+            Kind::Persist(events) => match stream.persist_own(shared, given, events, peers) {
                 Ok(last) => stored = last,
                 Err(error) => {
                     tracing::warn!(id = %shared.id, reason = %error, "command rejected");

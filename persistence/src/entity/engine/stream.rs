@@ -109,7 +109,8 @@ impl<E: EventSourced> Stream<E> {
     }
 
     /// Applies the events of a command, each with the metadata, and hands them to the next append.
-    /// Returns the number of the last event, if there is one. After an error, no event of the command is ever stored.
+    /// Returns the number of the last event, if there is one. After an error, no event of the
+    /// command is ever stored.
     pub(super) fn persist_own(
         &mut self,
         shared: &Shared<E>,
