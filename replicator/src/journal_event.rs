@@ -8,7 +8,9 @@
 //! | `data`          | the payload's bytes |
 //! | `is_json`       | true when the payload's codec is JSON |
 //! | `id`            | hash of persistence id, origin and origin's number: always the same |
-//! | `metadata`      | JSON `{"antiphon": {codec, manifest, version, meta}}`, for the way back; `meta` has the user's metadata and the tags as `labels` |
+//! | `metadata`      | JSON `{"antiphon": {codec, manifest, version, meta}}`, for the way back |
+//!
+//! The user's metadata and the tags are the `labels` of `meta`.
 //!
 //! Only events that came from a journal can go into a journal: a stream of an event store knows
 //! neither an entity type nor versions.
