@@ -75,6 +75,7 @@ pub mod prelude {
         AsynchronousFailure, CommandContext, Effect, EntitySettings, EventContext, EventSourced,
         EventType, Signal,
     };
+    pub use antiphon_persistence::event::{Metadata, Tags};
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
     pub use antiphon_persistence::reply::ReplyTo;
     pub use antiphon_runtime::{Error, Node, Result};

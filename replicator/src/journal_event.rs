@@ -10,6 +10,8 @@
 //! | `id`            | hash of persistence id, origin and origin's number: always the same |
 //! | `metadata`      | JSON `{"antiphon": {codec, manifest, version, meta}}`, for the way back |
 //!
+//! The user's metadata and the tags are the `labels` of `meta`.
+//!
 //! Only events that came from a journal can go into a journal: a stream of an event store knows
 //! neither an entity type nor versions.
 
@@ -95,4 +97,51 @@ pub(crate) fn to_stored(event: &Event) -> Result<StoredEvent> {
 pub(crate) fn micros(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_base::time::Timestamp;
+    use antiphon_persistence::event::{Labels, Metadata, Tags};
+    use antiphon_persistence::identity::ReplicaId;
+
+    use super::*;
+
+    fn stored(labels: Labels) -> StoredEvent {
+        let origin = ReplicaId::new("A").unwrap();
+        StoredEvent {
+            sequence_nr: SequenceNr::new(7),
+            meta: EventMeta {
+                version: [(origin.clone(), 7)].into_iter().collect(),
+                origin,
+                source_seq: SequenceNr::new(7),
+                concurrent: false,
+                timestamp: Timestamp::from_micros(1),
+                labels,
+            },
+            payload: Payload { codec: 1, manifest: "m".into(), version: 1, bytes: "x".into() },
+        }
+    }
+
+    #[test]
+    fn an_event_comes_back_from_the_way_with_its_metadata_and_tags() {
+        let id = PersistenceId::parse("cart|c-1|A").unwrap();
+        let metadata = Metadata::new().with("k", "v").unwrap();
+        let labels = Labels::new(metadata, Tags::from(["t"])).unwrap();
+        for stored in [stored(Labels::none()), stored(labels)] {
+            let event = to_event(&id, stored.clone()).unwrap();
+            assert_eq!(to_stored(&event).unwrap(), stored);
+        }
+    }
+
+    #[test]
+    fn the_metadata_of_an_event_without_labels_never_changes() {
+        let id = PersistenceId::parse("cart|c-1|A").unwrap();
+        let event = to_event(&id, stored(Labels::none())).unwrap();
+        let golden = concat!(
+            r#"{"antiphon":{"codec":1,"manifest":"m","version":1,"meta":{"origin":"A","#,
+            r#""version":[["A",7]],"source_seq":7,"concurrent":false,"timestamp":1}}}"#
+        );
+        assert_eq!(event.metadata, golden);
+    }
 }

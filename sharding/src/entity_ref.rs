@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_persistence::event::Metadata;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{Claim, ReplyTo, claimed_reply_channel};
 use serde::Serialize;
@@ -46,6 +47,7 @@ pub struct EntityRef<C> {
     port: Arc<dyn CommandPort<C>>,
     index: usize,
     ask_timeout: Duration,
+    metadata: Metadata,
 }
 
 impl<C> Clone for EntityRef<C> {
@@ -55,6 +57,7 @@ impl<C> Clone for EntityRef<C> {
             port: self.port.clone(),
             index: self.index,
             ask_timeout: self.ask_timeout,
+            metadata: self.metadata.clone(),
         }
     }
 }
@@ -67,7 +70,7 @@ impl<C: Send + 'static> EntityRef<C> {
     ) -> Self {
         let index = port.index(id.replica_id(), id.entity_id());
         let index = index.expect("the replica was checked by the caller");
-        Self { id, port, index, ask_timeout }
+        Self { id, port, index, ask_timeout, metadata: Metadata::new() }
     }
 
     /// The entity type, entity id and replica id.
@@ -82,6 +85,32 @@ impl<C: Send + 'static> EntityRef<C> {
         self
     }
 
+    /// The same reference, whose commands have this metadata: the handler reads it
+    /// ([`metadata`](antiphon_persistence::entity::CommandContext::metadata)), and it is stored
+    /// with each event of the command, at every replica. It replaces the metadata that the
+    /// reference had.
+    ///
+    /// A node of a version without metadata refuses such commands: an asker gets `Rejected`, and a
+    /// command without an asker is dropped and counted there.
+    ///
+    /// ```
+    /// # use antiphon_sharding::EntityRef;
+    /// use antiphon_base::Result;
+    /// use antiphon_persistence::event::Metadata;
+    ///
+    /// # enum Command { Reset }
+    /// fn reset(counter: &EntityRef<Command>, traceparent: &str) -> Result<()> {
+    ///     let metadata = Metadata::new().with("traceparent", traceparent)?;
+    ///     counter.clone().with_metadata(metadata).tell(Command::Reset);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
     /// Sends a command, at most once. Commands of one sender to one entity arrive in order while
     /// the home of the shard does not change.
     ///
@@ -93,7 +122,8 @@ impl<C: Send + 'static> EntityRef<C> {
     /// }
     /// ```
     pub fn tell(&self, command: C) {
-        self.port.tell(self.index, self.id.entity_id().clone(), command, Claim::unlimited());
+        let claim = Claim::unlimited().with_metadata(self.metadata.clone());
+        self.port.tell(self.index, self.id.entity_id().clone(), command, claim);
     }
 
     /// Sends a command with a place for the answer, and waits for the answer, at most
@@ -123,7 +153,8 @@ impl<C: Send + 'static> EntityRef<C> {
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        let claim = Claim::lasting(self.port.now(), self.ask_timeout);
+        let claim =
+            Claim::lasting(self.port.now(), self.ask_timeout).with_metadata(self.metadata.clone());
         let (reply_to, reply) = claimed_reply_channel(&claim);
         let entity = self.id.entity_id().clone();
         self.port.tell(self.index, entity, command(reply_to), claim.clone());

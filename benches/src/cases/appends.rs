@@ -7,7 +7,7 @@ use std::path::Path;
 
 use antiphon_base::task;
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{Append, Journal, WriterId};
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
@@ -92,6 +92,7 @@ pub(crate) fn append(persistence_id: &PersistenceId, before: u64) -> Append {
         source_seq: sequence_nr,
         concurrent: false,
         timestamp: Timestamp::from_micros(1_700_000_000_000_000 + before),
+        labels: Labels::none(),
     };
     let bytes = Bytes::from_static(&[7; PAYLOAD_BYTES]);
     let payload = Payload { codec: 1, manifest: "".into(), version: 1, bytes };

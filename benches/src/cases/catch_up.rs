@@ -13,7 +13,7 @@ use antiphon_base::time::Timestamp;
 use antiphon_counter::{Counter, Event};
 use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::entity::{EntityRuntime, EntitySettings, StandaloneHost};
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicationId};
 use antiphon_persistence::store::{Append, Journal, Stores, WriterId};
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
@@ -146,6 +146,7 @@ async fn write(
                 source_seq: SequenceNr::new(number),
                 concurrent: false,
                 timestamp: Timestamp::from_micros(number),
+                labels: Labels::none(),
             },
             payload: Payload {
                 codec: 1,

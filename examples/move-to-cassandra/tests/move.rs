@@ -9,7 +9,7 @@ use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::ModelTables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
 use antiphon_move_to_cassandra::{Move, compare, follow};
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{Append, Stores, WriterId};
 use antiphon_persistence::version::VersionVector;
@@ -102,6 +102,7 @@ impl System {
                 source_seq: expected.next(),
                 concurrent: false,
                 timestamp: Timestamp::from_micros(number),
+                labels: Labels::none(),
             },
             payload: Payload {
                 codec: 1,

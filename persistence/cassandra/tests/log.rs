@@ -11,7 +11,7 @@ use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::ModelTables;
 use antiphon_cassandra::tables::{EventRow, StreamTables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::record::batch;
 use antiphon_persistence::record::checksum::{Checksum, seal};
@@ -32,6 +32,7 @@ fn event(nr: u64) -> StoredEvent {
             source_seq: SequenceNr::new(nr),
             concurrent: false,
             timestamp: Timestamp::from_micros(nr),
+            labels: Labels::none(),
         },
         payload: Payload { codec: 1, manifest: "".into(), version: 1, bytes: Bytes::new() },
     }

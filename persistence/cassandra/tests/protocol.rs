@@ -22,7 +22,7 @@ use antiphon_cassandra::cql::{CqlTables, ServerSettings};
 use antiphon_cassandra::model::{Faults, FaultyTables, ModelTables};
 use antiphon_cassandra::tables::Tables;
 use antiphon_cassandra::{CassandraSettings, CassandraStores, Role};
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId, SliceRange};
 use antiphon_persistence::store::{
     Append, ChangesQuery, FeedRelay, Journal, Offset, ReadJournal, WriterId,
@@ -78,6 +78,7 @@ fn event(nr: u64, writer: &WriterId) -> StoredEvent {
             source_seq: SequenceNr::new(nr),
             concurrent: false,
             timestamp: Timestamp::from_micros(nr),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,

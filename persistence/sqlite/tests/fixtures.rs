@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{
     Append, Coordination, FencingToken, Journal, Offset, OffsetKey, OffsetStore, Snapshot,
@@ -32,6 +32,7 @@ fn event(number: u64) -> StoredEvent {
             source_seq: SequenceNr::new(number),
             concurrent: number == 2,
             timestamp: Timestamp::from_micros(1_700_000_000_000_000 + number),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{CausalDelivery, Offered};
-use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::version::VersionVector;
 
@@ -24,6 +24,7 @@ fn event(origin: &str, version: &[(&str, u64)]) -> StoredEvent {
             source_seq: SequenceNr::new(1),
             concurrent: false,
             timestamp: Timestamp::from_micros(0),
+            labels: Labels::none(),
         },
         payload: Payload { codec: 1, manifest: Arc::from(""), version: 1, bytes: Bytes::new() },
     }

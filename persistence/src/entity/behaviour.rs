@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use super::asynchronous::{CommandFuture, OnFailure};
 use super::then::{ThenReply, ThenRun, Thens};
 use super::{AsynchronousFailure, CommandContext, EventContext, EventType, reading};
-use crate::Result;
 use crate::codec::CodecId;
-use crate::event::{Payload, SequenceNr};
+use crate::event::{Metadata, Payload, SequenceNr, Tags};
 use crate::reply::ReplyTo;
+use crate::{Error, Result};
 
 /// A notice to an entity about its recovery or its snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +151,40 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     /// form of events needs another version, except variants that are added at the end.
     fn event_type(&self, _event: &Self::Event) -> EventType {
         EventType::only()
+    }
+
+    /// The tags of an event, by which readers choose events. They must depend on nothing but the
+    /// event. Called once, before the event is stored; the tags are stored with the event, and
+    /// reach every replica. A panic here, or tags beyond their bounds ([`Tags`]), refuse the
+    /// command with `Rejected`, and nothing is stored.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// use antiphon_persistence::event::Tags;
+    ///
+    /// struct Ledger;
+    /// # impl EventSourced for Ledger {
+    /// #     type Command = i64;
+    /// #     type Event = i64;
+    /// #     type State = i64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &i64, delta: i64) -> Effect<Self> {
+    /// #         Effect::persist(delta)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) { *sum += delta; }
+    ///     fn tags(&self, delta: &i64) -> Tags {
+    ///         if *delta > 1000 { Tags::from(["large"]) } else { Tags::none() }
+    ///     }
+    /// # }
+    ///
+    /// let mut ledger = EntityTest::new(Ledger, "ledger|l-1");
+    /// ledger.tell(5);
+    /// ledger.tell(5000);
+    /// let labels = ledger.new_labels();
+    /// assert!(labels[0].is_empty() && labels[1].tags().contains("large"));
+    /// ```
+    fn tags(&self, _event: &Self::Event) -> Tags {
+        Tags::none()
     }
 
     /// Reads a stored event as zero or more events of today: the place to carry old versions
@@ -315,11 +349,12 @@ pub struct Effect<E: EventSourced> {
     pub(super) then: Thens<E::State>,
     pub(super) stop: bool,
     pub(super) unstash: bool,
+    pub(super) metadata: Result<Metadata, Box<Error>>,
 }
 
 impl<E: EventSourced> Effect<E> {
     fn of(kind: Kind<E>) -> Self {
-        Self { kind, then: Vec::new(), stop: false, unstash: false }
+        Self { kind, then: Vec::new(), stop: false, unstash: false, metadata: Ok(Metadata::new()) }
     }
 
     /// Stores one event and applies it.
@@ -719,6 +754,39 @@ impl<E: EventSourced> Effect<E> {
         G: FnOnce(T) + Send + 'static,
     {
         self.then.push(Box::new(ThenRun { read, run }));
+        self
+    }
+
+    /// Stores an entry of metadata with each event of this effect, besides the metadata of the
+    /// command ([`CommandContext::metadata`]), whose entry under the same key it replaces. An
+    /// effect without events stores none. Metadata beyond its bounds ([`Metadata`]) refuses the
+    /// command with `Rejected`, and nothing is stored.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # struct Notes;
+    /// # impl EventSourced for Notes {
+    /// #     type Command = &'static str;
+    /// #     type Event = String;
+    /// #     type State = Vec<String>;
+    /// #     fn on_event(&self, _: &EventContext, list: &mut Vec<String>, text: &String) {
+    /// #         list.push(text.clone());
+    /// #     }
+    /// #     fn on_command(
+    /// #         &self, _: &CommandContext, _: &Vec<String>, command: &'static str,
+    /// #     ) -> Effect<Self> {
+    /// Effect::persist(command.to_owned()).with_metadata("via", "voice")
+    /// #     }
+    /// # }
+    ///
+    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// notes.tell("milk");
+    /// assert_eq!(notes.new_labels()[0].metadata().get("via"), Some("voice"));
+    /// ```
+    pub fn with_metadata(mut self, key: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
+        let with = |metadata: Metadata| metadata.with(key, value).map_err(Box::new);
+        self.metadata = self.metadata.and_then(with);
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use antiphon_base::time::Timestamp;
 
-use crate::event::{EventMeta, SequenceNr};
+use crate::event::{EventMeta, Metadata, SequenceNr, Tags};
 use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::version::VersionVector;
 
@@ -98,6 +98,44 @@ impl ReplicationContext {
 #[derive(Debug)]
 pub struct CommandContext {
     pub(super) common: ReplicationContext,
+    pub(super) metadata: Metadata,
+}
+
+impl CommandContext {
+    /// The metadata that came with the command; empty in `on_signal`. It is stored with each event
+    /// of the command.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use antiphon_persistence::reply::ReplyTo;
+    /// use antiphon_persistence::event::Metadata;
+    ///
+    /// # struct Cart;
+    /// # impl EventSourced for Cart {
+    /// #     type Command = ReplyTo<String>;
+    /// #     type Event = ();
+    /// #     type State = ();
+    /// #     fn on_event(&self, _: &EventContext, _: &mut (), _: &()) {}
+    ///     fn on_command(
+    ///         &self,
+    ///         context: &CommandContext,
+    ///         _: &(),
+    ///         reply_to: ReplyTo<String>,
+    ///     ) -> Effect<Self> {
+    ///         let id = context.metadata().get("correlation-id").unwrap_or("none");
+    ///         Effect::reply(reply_to, id.to_owned())
+    ///     }
+    /// # }
+    ///
+    /// let metadata = Metadata::new().with("correlation-id", "order-7")?;
+    /// let mut cart = EntityTest::new(Cart, "cart|c-1").with_metadata(metadata);
+    /// assert_eq!(cart.ask(|reply_to| reply_to), Ok("order-7".to_owned()));
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
 }
 
 impl Deref for CommandContext {
@@ -170,6 +208,51 @@ impl EventContext {
     /// Per origin, the number of events that precede or equal the event.
     pub fn version(&self) -> &VersionVector {
         &self.meta.version
+    }
+
+    /// The metadata that is stored with the event, the same at every replica and at every replay.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// use antiphon_persistence::event::Metadata;
+    ///
+    /// # struct Log;
+    /// # impl EventSourced for Log {
+    /// #     type Command = &'static str;
+    /// #     type Event = String;
+    /// #     type State = Vec<String>;
+    /// #     fn on_command(
+    /// #         &self, _: &CommandContext, _: &Vec<String>, text: &'static str,
+    /// #     ) -> Effect<Self> {
+    /// #         Effect::persist(text.to_owned())
+    /// #     }
+    ///     fn on_event(&self, context: &EventContext, lines: &mut Vec<String>, text: &String) {
+    ///         let user = context.metadata().get("user").unwrap_or("somebody");
+    ///         lines.push(format!("{user}: {text}"));
+    ///     }
+    /// # }
+    ///
+    /// let metadata = Metadata::new().with("user", "anna")?;
+    /// let mut log = EntityTest::new(Log, "log|l-1").with_metadata(metadata);
+    /// log.tell("begun");
+    /// assert_eq!(log.state(), &["anna: begun"]);
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    pub fn metadata(&self) -> &Metadata {
+        self.meta.labels.metadata()
+    }
+
+    /// The tags that are stored with the event, see [`super::EventSourced::tags`].
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::EventContext;
+    /// fn is_large(context: &EventContext) -> bool {
+    ///     context.tags().contains("large")
+    /// }
+    /// ```
+    pub fn tags(&self) -> &Tags {
+        self.meta.labels.tags()
     }
 
     /// Returns whether the event is replayed from the journal.

@@ -43,11 +43,11 @@ use std::sync::Arc;
 
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
 
-use super::engine::{Action, Engine, Input, Now, Queued};
+use super::engine::{Action, Engine, Input, Now, Queued, Slot};
 use super::{EntitySettings, EventSourced};
-use crate::event::{EventMeta, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Labels, Metadata, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::reply::{ReplyError, ReplyTo, reply_channel};
+use crate::reply::{Claim, ReplyError, ReplyTo, reply_channel};
 use crate::version::VersionVector;
 
 /// A single replica of an entity with its own journal in memory; everything happens at once.
@@ -59,6 +59,7 @@ pub struct EntityTest<E: EventSourced> {
     given: usize,
     started: bool,
     time: u64,
+    metadata: Metadata,
 }
 
 impl<E: EventSourced> EntityTest<E> {
@@ -77,13 +78,23 @@ impl<E: EventSourced> EntityTest<E> {
             Arc::new(EntitySettings::default()),
             Arc::default(),
         );
-        Self { engine, behaviour, id, journal: Vec::new(), given: 0, started: false, time: 0 }
+        Self {
+            engine,
+            behaviour,
+            id,
+            journal: Vec::new(),
+            given: 0,
+            started: false,
+            time: 0,
+            metadata: Metadata::new(),
+        }
     }
 
     /// Puts events into the journal, before anything else.
     ///
     /// # Panics
-    /// Panics when the entity has started, or an event could not be read again.
+    /// Panics when the entity has started, an event could not be read again, or its tags are too
+    /// many.
     #[must_use]
     pub fn given(mut self, events: impl IntoIterator<Item = E::Event>) -> Self {
         assert!(!self.started, "`given` comes first");
@@ -100,6 +111,8 @@ impl<E: EventSourced> EntityTest<E> {
                     source_seq: SequenceNr::new(number),
                     concurrent: false,
                     timestamp: Timestamp::from_micros(number),
+                    labels: Labels::new(Metadata::new(), self.behaviour.tags(&event))
+                        .expect("tags within their bounds"),
                 },
                 payload: payload.expect("an event that can be read again"),
             });
@@ -108,10 +121,18 @@ impl<E: EventSourced> EntityTest<E> {
         self
     }
 
+    /// Sends the next commands with this metadata.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
     /// Handles a command and its consequences. Asynchronous effects are not run.
     pub fn tell(&mut self, command: E::Command) {
         self.start();
-        self.feed(Input::Command(Queued::unlimited(command)));
+        let claim = Claim::unlimited().with_metadata(self.metadata.clone());
+        self.feed(Input::Command(Queued { command, slot: Slot::default(), claim }));
     }
 
     /// Handles a command and returns its answer.
@@ -159,6 +180,11 @@ impl<E: EventSourced> EntityTest<E> {
             self.behaviour.from_journal(&event.payload).expect("a readable event")
         };
         self.journal[self.given..].iter().flat_map(read).collect()
+    }
+
+    /// The metadata and tags of the events persisted since [`Self::given`].
+    pub fn new_labels(&self) -> Vec<Labels> {
+        self.journal[self.given..].iter().map(|event| event.meta.labels.clone()).collect()
     }
 
     fn start(&mut self) {

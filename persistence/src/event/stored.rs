@@ -3,7 +3,7 @@
 use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Payload, SequenceNr};
+use super::{Labels, Payload, SequenceNr};
 use crate::identity::ReplicaId;
 use crate::version::VersionVector;
 
@@ -15,14 +15,14 @@ use crate::version::VersionVector;
 pub struct StoredEvent {
     /// The position in this replica's stream.
     pub sequence_nr: SequenceNr,
-    /// The replication metadata.
+    /// The replication metadata, and the labels.
     pub meta: EventMeta,
     /// The encoded event.
     pub payload: Payload,
 }
 
-/// The replication metadata of an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The replication metadata of an event, and its labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventMeta {
     /// The replica at which the event was written first.
     pub origin: ReplicaId,
@@ -39,6 +39,9 @@ pub struct EventMeta {
     pub concurrent: bool,
     /// The time of the origin's hybrid clock.
     pub timestamp: Timestamp,
+    /// The user's metadata and the tags, the same at every replica. An event that has neither is
+    /// written in the form of the time before there were labels.
+    pub labels: Labels,
 }
 
 impl EventMeta {

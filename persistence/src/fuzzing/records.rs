@@ -5,7 +5,7 @@ use antiphon_base::fuzzing::{Bounds, Check, Decoder, round_trip};
 use antiphon_base::time::Timestamp;
 use bytes::Bytes;
 
-use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Labels, Metadata, Payload, SequenceNr, StoredEvent, Tags};
 use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::record::checksum::{Checksum, SEAL_BYTES, seal};
 use crate::record::{batch, cell, snapshot, version};
@@ -18,7 +18,8 @@ pub const RECORDS: &[Decoder] = &[
         decode: batch,
         seeds: || {
             let many: Vec<StoredEvent> = (5..40).map(event).collect();
-            vec![batch::encode(&[]), batch::encode(&[event(5)]), batch::encode(&many)]
+            let labelled = batch::encode(&[event(5), labelled(6)]);
+            vec![batch::encode(&[]), batch::encode(&[event(5)]), batch::encode(&many), labelled]
         },
         // an event of eight bytes is a structure of 200 bytes in memory
         bounds: Bounds::new(4096, 128),
@@ -83,6 +84,7 @@ pub fn event(sequence_nr: u64) -> StoredEvent {
             source_seq: SequenceNr::new(4),
             concurrent: sequence_nr.is_multiple_of(2),
             timestamp: Timestamp::from_micros(1_000_000),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,
@@ -91,6 +93,15 @@ pub fn event(sequence_nr: u64) -> StoredEvent {
             bytes: Bytes::from_static(b"xy"),
         },
     }
+}
+
+/// An event with metadata and tags, for seeds.
+pub(super) fn labelled(sequence_nr: u64) -> StoredEvent {
+    let mut event = event(sequence_nr);
+    let metadata = Metadata::new().with("user", "anna").and_then(|all| all.with("k", "v"));
+    let labels = Labels::new(metadata.expect("two entries"), Tags::from(["eu", "order"]));
+    event.meta.labels = labels.expect("two tags");
+    event
 }
 
 fn batch(bytes: &[u8]) -> Option<Check> {

@@ -7,7 +7,7 @@ use antiphon_base::fuzzing::{Bounds, Check, Decoder};
 use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::records::event;
+use super::records::{event, labelled};
 use crate::codec::CodecId;
 use crate::crdt::{Counter, LwwRegister, OrSet};
 use crate::event::StoredEvent;
@@ -99,6 +99,7 @@ fn values() -> Vec<Value> {
         Value::Count(Counter::default()),
         Value::Title(title),
         Value::Tags(tags),
+        Value::Event(Box::new(labelled(6))),
     ]
 }
 

@@ -4,26 +4,34 @@
 //! |---|---|
 //! | format | byte, 1 |
 //! | event count | number |
-//! | per event: flags | byte, bit 0: concurrent |
+//! | per event: flags | byte, bit 0: concurrent, bit 1: with labels |
 //! | origin | text |
 //! | version | [version vector](super::version) |
 //! | source seq, timestamp | numbers |
 //! | codec, manifest, payload version, payload | byte, text, number, blob |
+//! | with labels: labels | [labels](super::labels) |
 //!
-//! Sequence numbers are not stored: they follow from the first one, which the row names.
+//! An event without labels has the form of the time before there were labels. A reader of that time
+//! refuses the flags of an event with labels. Sequence numbers are not stored: they follow from the
+//! first one, which the row names.
 
 use std::sync::Arc;
 
 use antiphon_base::time::Timestamp;
 
-use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use bytes::Bytes;
 
 use super::bytes::{Reader, Unreadable, number_bytes, put_bytes, put_number, text_bytes};
-use super::version;
+use super::{labels, version};
 
 const FORMAT: u8 = 1;
+
+/// The flag of an event that is concurrent.
+const CONCURRENT: u8 = 1;
+/// The flag of an event with labels.
+const LABELS: u8 = 2;
 
 /// The record of `events`, whose sequence numbers are consecutive.
 pub fn encode(events: &[StoredEvent]) -> Vec<u8> {
@@ -34,7 +42,9 @@ pub fn encode(events: &[StoredEvent]) -> Vec<u8> {
 
 /// Approximate size of the record of `events`, in bytes.
 pub fn room(events: &[StoredEvent]) -> usize {
-    events.iter().map(|event| event.payload.bytes.len() + 48).sum()
+    let room =
+        |event: &StoredEvent| event.payload.bytes.len() + labels_bytes(&event.meta.labels) + 48;
+    events.iter().map(room).sum()
 }
 
 /// The bytes of one event within a record: the unit in which all limits of events and appends are
@@ -48,6 +58,12 @@ pub fn event_bytes(meta: &EventMeta, payload: &Payload) -> usize {
         + text_bytes(payload.manifest.len())
         + number_bytes(u64::from(payload.version))
         + text_bytes(payload.bytes.len())
+        + labels_bytes(&meta.labels)
+}
+
+/// The bytes of the labels of an event, none when it has no labels.
+pub fn labels_bytes(of: &Labels) -> usize {
+    if of.is_empty() { 0 } else { labels::encoded_bytes(of) }
 }
 
 /// The bytes of events within a record, without the [head](HEAD_BYTES_MAX) of the record.
@@ -72,7 +88,8 @@ pub fn put(out: &mut Vec<u8>, events: &[StoredEvent]) {
     put_number(out, events.len() as u64);
     for event in events {
         let StoredEvent { meta, payload, .. } = event;
-        out.push(u8::from(meta.concurrent));
+        let with_labels = if meta.labels.is_empty() { 0 } else { LABELS };
+        out.push(u8::from(meta.concurrent) | with_labels);
         put_bytes(out, meta.origin.as_str().as_bytes());
         version::put(out, &meta.version);
         put_number(out, meta.source_seq.value());
@@ -81,6 +98,9 @@ pub fn put(out: &mut Vec<u8>, events: &[StoredEvent]) {
         put_bytes(out, payload.manifest.as_bytes());
         put_number(out, u64::from(payload.version));
         put_bytes(out, &payload.bytes);
+        if with_labels != 0 {
+            labels::put(out, &meta.labels);
+        }
     }
 }
 
@@ -157,15 +177,16 @@ impl Names {
         bytes: &Bytes,
     ) -> Result<StoredEvent, Unreadable> {
         let flags = reader.byte()?;
-        if flags > 1 {
+        if flags > CONCURRENT | LABELS {
             return Err("a flag is unknown");
         }
-        let meta = EventMeta {
-            concurrent: flags == 1,
+        let mut meta = EventMeta {
+            concurrent: flags & CONCURRENT != 0,
             origin: self.replica(reader)?,
             version: version::read(reader, |reader| self.replica(reader))?,
             source_seq: SequenceNr::new(reader.number()?),
             timestamp: Timestamp::from_micros(reader.number()?),
+            labels: Labels::none(),
         };
         let payload = Payload {
             codec: reader.byte()?,
@@ -174,6 +195,9 @@ impl Names {
                 .map_err(|_| "a payload version is too large")?,
             bytes: bytes.slice_ref(reader.bytes()?),
         };
+        if flags & LABELS != 0 {
+            meta.labels = labels::get(reader)?;
+        }
         Ok(StoredEvent { sequence_nr, meta, payload })
     }
 
@@ -206,6 +230,7 @@ const REPLICAS_KEPT_MAX: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Metadata, Tags};
 
     fn event(sequence_nr: u64) -> StoredEvent {
         let replica = ReplicaId::new("A").unwrap();
@@ -215,6 +240,7 @@ mod tests {
             source_seq: SequenceNr::new(7),
             concurrent: true,
             timestamp: Timestamp::from_micros(1),
+            labels: Labels::none(),
         };
         let payload = Payload {
             codec: 1,
@@ -232,9 +258,27 @@ mod tests {
         assert_eq!(bytes, golden);
     }
 
+    fn labelled(sequence_nr: u64) -> StoredEvent {
+        let metadata = Metadata::new().with("k", "v").unwrap();
+        let mut event = event(sequence_nr);
+        event.meta.labels = Labels::new(metadata, Tags::from(["t"])).unwrap();
+        event
+    }
+
+    #[test]
+    fn the_bytes_of_a_batch_with_labels_never_change_and_old_readers_refuse_them() {
+        let golden = [
+            1, 1, 3, 1, b'A', 1, 1, b'A', 0xac, 2, 7, 1, 1, 1, b'm', 2, 2, b'x', b'y', 1, 1, b'k',
+            1, b'v', 1, 1, b't',
+        ];
+        assert_eq!(encode(&[labelled(5)]), golden);
+        // flags above 1 are unknown to readers of the time before there were labels
+        assert!(golden[2] > 1);
+    }
+
     #[test]
     fn a_batch_is_read_back_as_it_was_written() {
-        let events = vec![event(5), event(6)];
+        let events = vec![event(5), labelled(6), event(7)];
         assert_eq!(decode(SequenceNr::new(5), &encode(&events).into()), Ok(events));
     }
 
@@ -243,6 +287,9 @@ mod tests {
         let mut events: Vec<_> = (1..=300).map(event).collect();
         for (index, event) in (0_u64..).zip(&mut events) {
             event.meta.timestamp = Timestamp::from_micros(1 << (index % 64));
+            if index % 3 == 0 {
+                event.meta.labels = labelled(1).meta.labels;
+            }
             event.payload.bytes = vec![7; usize::try_from(index).unwrap()].into();
         }
         for count in [0, 1, 127, 128, 300] {
@@ -273,7 +320,7 @@ mod tests {
 
     #[test]
     fn damaged_bytes_are_an_error_and_no_panic() {
-        let bytes = Bytes::from(encode(&[event(5), event(6)]));
+        let bytes = Bytes::from(encode(&[event(5), labelled(6)]));
         for end in 0..bytes.len() {
             assert!(decode(SequenceNr::new(5), &bytes.slice(..end)).is_err(), "cut at {end}");
         }

@@ -6,5 +6,6 @@ pub mod batch;
 pub mod bytes;
 pub mod cell;
 pub mod checksum;
+pub mod labels;
 pub mod snapshot;
 pub mod version;

@@ -29,6 +29,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ReplyError;
+use crate::event::Metadata;
 
 const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
@@ -36,8 +37,8 @@ const VOID: u8 = 2;
 const ACTED: u8 = 3;
 const ENDED: u8 = 4;
 
-/// The right to handle one command, shared by its asker and by all holders of the command. Cheap to
-/// clone.
+/// The right to handle one command, and the metadata of the command, shared by its asker and by all
+/// holders of the command. Cheap to clone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,7 +58,10 @@ pub struct Claim(Option<Arc<Shared>>);
 struct Shared {
     state: AtomicU8,
     deadline: Option<Instant>,
+    metadata: Metadata,
 }
+
+static NO_METADATA: Metadata = Metadata::new();
 
 impl Claim {
     /// The claim of a command without a limit of time: it is never void.
@@ -71,7 +75,39 @@ impl Claim {
     }
 
     fn of(state: u8, deadline: Option<Instant>) -> Self {
-        Self(Some(Arc::new(Shared { state: AtomicU8::new(state), deadline })))
+        let metadata = Metadata::new();
+        Self(Some(Arc::new(Shared { state: AtomicU8::new(state), deadline, metadata })))
+    }
+
+    /// The claim of a command with this metadata, which goes with the command to its entity, also
+    /// over links. Empty metadata changes nothing.
+    ///
+    /// # Panics
+    /// When the claim was cloned before: the clones would have no metadata.
+    ///
+    /// ```
+    /// use antiphon_persistence::event::Metadata;
+    /// use antiphon_persistence::reply::Claim;
+    ///
+    /// let metadata = Metadata::new().with("correlation-id", "order-7")?;
+    /// let claim = Claim::unlimited().with_metadata(metadata);
+    /// assert_eq!(claim.metadata().get("correlation-id"), Some("order-7"));
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_metadata(self, metadata: Metadata) -> Self {
+        if metadata.is_empty() {
+            return self;
+        }
+        let Self(Some(mut shared)) = self else { return Self::open().with_metadata(metadata) };
+        let only = Arc::get_mut(&mut shared).expect("a claim that was not cloned");
+        only.metadata = metadata;
+        Self(Some(shared))
+    }
+
+    /// The metadata of the command.
+    pub fn metadata(&self) -> &Metadata {
+        self.0.as_ref().map_or(&NO_METADATA, |shared| &shared.metadata)
     }
 
     /// The claim of a command whose asker waits until `deadline` (exclusive).

@@ -97,7 +97,7 @@ impl From<Vec<StoredEvent>> for ReplayPage {
 ///
 /// # Example
 /// ```
-/// use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+/// use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 /// use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 /// use antiphon_persistence::memory::MemoryStores;
 /// use antiphon_persistence::store::{Append, WriterId};
@@ -114,6 +114,7 @@ impl From<Vec<StoredEvent>> for ReplayPage {
 ///     source_seq: SequenceNr::new(1),
 ///     concurrent: false,
 ///     timestamp: Default::default(),
+///     labels: Labels::none(),
 /// };
 /// let payload = Payload { codec: 1, manifest: "added".into(), version: 1, bytes: "x".into() };
 /// let events = vec![StoredEvent { sequence_nr: SequenceNr::new(1), meta, payload }];

@@ -2,13 +2,13 @@
 //! that a store keeps, counted without encoding. An event has the same size and the same limit at
 //! every replica, so that every place can store an event which another place has stored.
 
-use crate::event::{EventMeta, Payload, StoredEvent};
+use crate::event::{EventMeta, Labels, Payload, StoredEvent};
 use crate::identity::NAME_BYTES_MAX;
 use crate::record::batch;
 use crate::{Error, Result};
 
-/// The largest event, in encoded bytes with its metadata: 4 MiB of payload and 64 KiB for the rest.
-/// The same in every store, and not a setting.
+/// The largest event, in encoded bytes with its metadata and tags: 4 MiB of payload and 64 KiB for
+/// the rest. The same in every store, and not a setting.
 pub const EVENT_BYTES_MAX: usize = (4 << 20) + (64 << 10);
 
 /// The limits of a store. Code that forms groups or pages of events keeps to them.
@@ -40,10 +40,14 @@ impl Limits {
 
     /// A number of bytes that an event whose version has `version_count` entries does not exceed,
     /// found faster than [the exact number](Self::event_bytes).
-    pub fn event_bytes_bound(version_count: usize, payload: &Payload) -> usize {
+    pub fn event_bytes_bound(version_count: usize, labels: &Labels, payload: &Payload) -> usize {
         const NUMBERS_BYTES: usize = 64;
         let names = version_count + 1;
-        payload.bytes.len() + payload.manifest.len() + names * (NAME_BYTES_MAX + 16) + NUMBERS_BYTES
+        payload.bytes.len()
+            + payload.manifest.len()
+            + names * (NAME_BYTES_MAX + 16)
+            + batch::labels_bytes(labels)
+            + NUMBERS_BYTES
     }
 
     /// Number of leading `events` that fit one append: at least one, at most `event_count_max`.
@@ -54,7 +58,8 @@ impl Limits {
         assert!(!events.is_empty(), "expected at least one event");
         let count_max = events.len().min(event_count_max).max(1);
         let bound = |event: &StoredEvent| {
-            Self::event_bytes_bound(event.meta.version.iter().count(), &event.payload)
+            let EventMeta { version, labels, .. } = &event.meta;
+            Self::event_bytes_bound(version.iter().count(), labels, &event.payload)
         };
         let bounds: usize = events[..count_max].iter().map(bound).sum();
         if batch::HEAD_BYTES_MAX + bounds <= self.append_bytes_max {
@@ -93,7 +98,7 @@ pub fn check_append_bytes_max(actual: usize, limit: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::SequenceNr;
+    use crate::event::{Metadata, SequenceNr};
     use crate::identity::ReplicaId;
     use antiphon_base::time::Timestamp;
 
@@ -113,6 +118,7 @@ mod tests {
                 source_seq: SequenceNr::MAX,
                 concurrent: true,
                 timestamp: Timestamp::from_micros(u64::MAX),
+                labels: Labels::new(Metadata::new().with("k", "v").unwrap(), ["t"].into()).unwrap(),
             };
             for bytes in [0, 1, 127, 128, 70_000] {
                 let payload = Payload {
@@ -122,7 +128,8 @@ mod tests {
                     bytes: vec![1; bytes].into(),
                 };
                 let exact = Limits::event_bytes(&meta, &payload);
-                assert!(exact <= Limits::event_bytes_bound(replicas, &payload), "{exact}");
+                let bound = Limits::event_bytes_bound(replicas, &meta.labels, &payload);
+                assert!(exact <= bound, "{exact}");
             }
         }
     }

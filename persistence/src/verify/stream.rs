@@ -71,7 +71,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::event::{EventMeta, Payload, SequenceNr};
+    use crate::event::{EventMeta, Labels, Payload, SequenceNr};
     use crate::identity::ReplicaId;
 
     fn event(number: u64, origin: &str, version: &[(&str, u64)]) -> StoredEvent {
@@ -83,6 +83,7 @@ mod tests {
             source_seq: SequenceNr::new(number),
             concurrent: false,
             timestamp: Timestamp::from_micros(1),
+            labels: Labels::none(),
         };
         let payload = Payload { codec: 1, manifest: "".into(), version: 1, bytes: Bytes::new() };
         StoredEvent { sequence_nr: SequenceNr::new(number), meta, payload }

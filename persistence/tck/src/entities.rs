@@ -10,12 +10,13 @@ use antiphon_persistence::entity::{
     CommandContext, Effect, EntityHandle, EntityParts, EntityRuntime, EntitySettings, EventContext,
     EventSourced, StandaloneHost,
 };
+use antiphon_persistence::event::{Labels, Metadata, Tags};
 use antiphon_persistence::identity::ReplicationId;
-use antiphon_persistence::reply::{ReplyError, ReplyTo};
+use antiphon_persistence::reply::{Claim, ReplyError, ReplyTo, claimed_reply_channel};
 use antiphon_persistence::store::Stores;
 
 use crate::Kit;
-use crate::kit::{replica, writer_id};
+use crate::kit::{id, replica, writer_id};
 
 const PLACES: [&str; 2] = ["DC-A", "DC-B"];
 
@@ -42,6 +43,10 @@ impl EventSourced for Notes {
 
     fn on_event(&self, _: &EventContext, count: &mut u64, _: &String) {
         *count += 1;
+    }
+
+    fn tags(&self, note: &String) -> Tags {
+        note.strip_prefix('#').into_iter().collect()
     }
 }
 
@@ -105,6 +110,36 @@ pub async fn backlogs_of_events_of_every_size_catch_up(kit: Kit) {
         }
         writing.stop();
         reading.stop();
+    }
+}
+
+/// The metadata and the tags of an event must be read back equal: they reach the other replica,
+/// which reads the event from this store and stores it in a stream of its own.
+pub async fn the_metadata_and_tags_of_an_event_reach_the_other_replica(kit: Kit) {
+    if !kit.can(kit.capabilities.metadata, "metadata") {
+        return;
+    }
+    let (a, b) =
+        (place(&kit.stores, "DC-A").await, place(&kit.other_session().await, "DC-B").await);
+    let metadata = Metadata::new().with("correlation-id", "order-7").expect("short metadata");
+    let claim = Claim::open().with_metadata(metadata.clone());
+    let (reply_to, reply) = claimed_reply_channel(&claim);
+    let notes = vec!["#urgent".to_owned(), "milk".to_owned()];
+    let writing = entity(&a, "n-1", "DC-A");
+    let told = writing.try_claimed(Command::Add(notes, reply_to), claim);
+    assert!(told.is_ok(), "the mailbox has room");
+    assert_eq!(reply.wait().await, Ok(2));
+    let reading = entity(&b, "n-1", "DC-B");
+    // the kit has a time limit
+    while reading.ask(Command::Count).await != Ok(2) {
+        tokio::task::yield_now().await;
+    }
+    let tagged = Labels::new(metadata.clone(), Tags::from(["urgent"])).expect("one tag");
+    let expected = [tagged, Labels::new(metadata, Tags::none()).expect("no tag")];
+    for stream in ["note|n-1|DC-A", "note|n-1|DC-B"] {
+        let stored = kit.replay_all(&id(stream)).await;
+        let labels: Vec<_> = stored.into_iter().map(|event| event.meta.labels).collect();
+        assert_eq!(labels, expected, "{stream}");
     }
 }
 

@@ -4,7 +4,9 @@
 //! not ASCII, zero bytes.
 
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{
+    EventMeta, Labels, METADATA_COUNT_MAX, Metadata, Payload, SequenceNr, StoredEvent, TAGS_MAX,
+};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Snapshot;
 use antiphon_persistence::version::VersionVector;
@@ -84,6 +86,20 @@ impl Generator {
         names.into_iter().map(|name| (name, self.edge(u64::MAX))).collect()
     }
 
+    /// The labels of an event: mostly none, at times as many as there can be.
+    pub fn labels(&mut self) -> Labels {
+        let (entries, tags) = match self.below(8) {
+            0..5 => return Labels::none(),
+            5 => (self.below(3), self.below(3)),
+            6 => (0, TAGS_MAX as u64),
+            _ => (METADATA_COUNT_MAX as u64, self.below(2)),
+        };
+        let with = |all: Metadata, entry| all.with(format!("schlüssel-{entry}"), "☃ \0'\"");
+        let metadata = (0..entries).try_fold(Metadata::new(), with).expect("short metadata");
+        let tags = (0..tags).map(|tag| format!("tag ☃ {tag}")).collect();
+        Labels::new(metadata, tags).expect("short tags")
+    }
+
     /// A payload of at most `bytes_max` bytes.
     pub fn payload(&mut self, bytes_max: usize) -> Payload {
         let manifest = match self.below(4) {
@@ -111,6 +127,7 @@ impl Generator {
                 source_seq: SequenceNr::new(self.edge(u64::MAX)),
                 concurrent: self.below(2) == 1,
                 timestamp: Timestamp::from_micros(self.edge(u64::MAX)),
+                labels: self.labels(),
             },
             payload: self.payload(payload_bytes_max),
         }

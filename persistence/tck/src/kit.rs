@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use antiphon_base::time::Timestamp;
 use antiphon_base::{Error, ErrorKind, Result};
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{Append, Journal, Stores, WriterId};
 use bytes::Bytes;
@@ -217,6 +217,7 @@ pub(crate) fn event(sequence_nr: u64) -> StoredEvent {
             source_seq: nr(sequence_nr),
             concurrent: false,
             timestamp: Timestamp::from_micros(1_700_000_000_000_000 + sequence_nr),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,

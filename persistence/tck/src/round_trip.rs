@@ -5,7 +5,10 @@ use std::sync::Arc;
 use antiphon_base::ErrorKind;
 use antiphon_base::task::spawn;
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{
+    EventMeta, Labels, METADATA_BYTES_MAX, METADATA_COUNT_MAX, METADATA_KEY_BYTES_MAX, Metadata,
+    Payload, SequenceNr, StoredEvent, TAGS_MAX, Tags,
+};
 use antiphon_persistence::store::{Append, OffsetKey};
 use bytes::Bytes;
 
@@ -25,6 +28,7 @@ pub async fn the_golden_event_is_read_back_to_the_bit(kit: Kit) {
             source_seq: SequenceNr::MAX,
             concurrent: true,
             timestamp: Timestamp::from_micros(u64::MAX),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 255,
@@ -37,6 +41,42 @@ pub async fn the_golden_event_is_read_back_to_the_bit(kit: Kit) {
     let id = id("cart|c-1|DC-A");
     pen.try_append_events(&id, 0, vec![golden()]).await.expect("append");
     kit.assert_same(&kit.replay_all(&id).await, &[golden()]);
+}
+
+/// The metadata and the tags of an event must be read back equal, also after reopening, and beside
+/// events without them: with the most entries, tags and bytes that there can be, and with each
+/// alone.
+pub async fn the_metadata_and_tags_of_an_event_are_read_back(kit: Kit) {
+    if !kit.can(kit.capabilities.metadata, "metadata") {
+        return;
+    }
+    let value = "v".repeat(METADATA_BYTES_MAX - METADATA_KEY_BYTES_MAX);
+    let long = Metadata::new().with("k".repeat(METADATA_KEY_BYTES_MAX), value);
+    let many = (0..METADATA_COUNT_MAX)
+        .try_fold(Metadata::new(), |all, index| all.with(format!("k-{index}"), "\0 ☃ '\""));
+    let tags = || -> Tags { (0..TAGS_MAX).map(|tag| format!("{tag:0128}")).collect() };
+    let one = Metadata::new().with("traceparent", "00-0af7651916cd43dd-b7ad6b7169203331-01");
+    let all = [
+        (long.expect("metadata"), tags()),
+        (Metadata::new(), Tags::none()),
+        (many.expect("metadata"), Tags::from(["☃"])),
+        (Metadata::new(), tags()),
+        (one.expect("metadata"), Tags::none()),
+    ];
+    let mut written = events(1, all.len() as u64);
+    for (event, (metadata, tags)) in written.iter_mut().zip(all) {
+        event.meta.labels = Labels::new(metadata, tags).expect("labels within their bounds");
+    }
+    let pen = kit.writer("writer-1").await;
+    let id = id("cart|c-1|DC-A");
+    pen.try_append_events(&id, 0, written[..2].to_vec()).await.expect("append");
+    pen.try_append_events(&id, 2, written[2..].to_vec()).await.expect("append");
+    kit.assert_same(&kit.replay_all(&id).await, &written);
+    drop(pen);
+    if kit.can(kit.capabilities.reopens, "reopens") {
+        let kit = kit.reopen().await;
+        kit.assert_same(&kit.replay_all(&id).await, &written);
+    }
 }
 
 /// A stored event must be read back equal, metadata and payload, to the bit: random events, at any

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use antiphon_base::time::Timestamp;
 use antiphon_eventstore as es;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{Append, Stores, WriterId};
 use antiphon_persistence::version::VersionVector;
@@ -151,6 +151,7 @@ impl Writer {
                 source_seq: SequenceNr::new(sequence),
                 concurrent: false,
                 timestamp: Timestamp::from_micros(number),
+                labels: Labels::none(),
             },
             payload: Payload {
                 codec: 1,

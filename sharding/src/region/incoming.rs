@@ -112,6 +112,7 @@ where
             None if wire.replies > 0 => Claim::open(),
             None => Claim::unlimited(),
         };
+        let claim = claim.with_metadata(wire.metadata);
         match decode_command(&wire.command, sender, &claim) {
             Ok(command) => {
                 // freed now, while the command itself may wait

@@ -105,6 +105,7 @@ where
             entity_type: self.parts.layout.entity_type().clone(),
             entity_id: sent.entity.clone(),
             replica: replica.as_str().into(),
+            metadata: sent.claim.metadata().clone(),
             command: encoded.clone(),
         };
         let gate = self.parts.node.gate();

@@ -85,7 +85,7 @@ fn has_numbers_of_its_writer(event: &StoredEvent) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr};
+    use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr};
 
     use super::*;
 
@@ -109,6 +109,7 @@ mod tests {
                 source_seq: number,
                 concurrent: false,
                 timestamp: Timestamp::from_micros(WALL),
+                labels: Labels::none(),
             },
             payload: Payload { codec: 1, manifest: "".into(), version: 1, bytes: "x".into() },
         }

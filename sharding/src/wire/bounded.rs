@@ -81,7 +81,7 @@ where
 mod tests {
     use antiphon_base::time::Timestamp;
     use antiphon_persistence::codec::CodecId;
-    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr};
+    use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr};
     use antiphon_persistence::identity::ReplicaId;
     use antiphon_persistence::version::VersionVector;
 
@@ -100,6 +100,7 @@ mod tests {
                 source_seq: SequenceNr::new(1),
                 concurrent: false,
                 timestamp: Timestamp::default(),
+                labels: Labels::none(),
             },
             payload: Payload {
                 codec: 1,

@@ -1,20 +1,25 @@
 //! A command on its way to another node. All numbers are little-endian.
 //!
 //! ```text
-//!  0 u8   hops (`wire::hops`)
+//!  0 u8   hops (`wire::hops`), and whether there is metadata
 //!  1 u32  places for answers in the command
 //!  5 u32  milliseconds that the asker still waits; all ones: no limit
 //!  9 u16  length of the entity type
 //! 11 u16  length of the entity id
 //! 13 u16  length of the replica
-//! 15 ...  type, id, replica, command
+//! 15 ...  type, id, replica, metadata (`antiphon_persistence::record::labels`), command
 //! ```
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::{Error, Result};
+use antiphon_persistence::event::Metadata;
+use antiphon_persistence::record::bytes::Reader;
+use antiphon_persistence::record::labels::{get_metadata, put_metadata};
 use bytes::{Buf, Bytes};
+
+use super::hops::{self, WITH_METADATA};
 
 /// Bytes before the names.
 const HEADER: usize = 15;
@@ -34,6 +39,8 @@ pub(crate) struct WireCommand {
     pub(crate) entity_type: Arc<str>,
     pub(crate) entity_id: Arc<str>,
     pub(crate) replica: Arc<str>,
+    /// A command without metadata has the bytes of the time before there was metadata.
+    pub(crate) metadata: Metadata,
     pub(crate) command: Bytes,
 }
 
@@ -42,7 +49,8 @@ impl WireCommand {
         let texts = [&self.entity_type, &self.entity_id, &self.replica];
         let length: usize = texts.iter().map(|text| text.len()).sum();
         let mut bytes = Vec::with_capacity(HEADER + length + self.command.len());
-        bytes.push(self.hops);
+        let with_metadata = if self.metadata.is_empty() { 0 } else { WITH_METADATA };
+        bytes.push(self.hops | with_metadata);
         bytes.extend_from_slice(&self.replies.to_le_bytes());
         let time_left = self.time_left.map_or(NO_LIMIT, |time| {
             // rounded up, so that no time of the asker is lost
@@ -56,6 +64,9 @@ impl WireCommand {
         for text in texts {
             bytes.extend_from_slice(text.as_bytes());
         }
+        if with_metadata != 0 {
+            put_metadata(&mut bytes, &self.metadata);
+        }
         bytes.extend_from_slice(&self.command);
         bytes.into()
     }
@@ -64,14 +75,15 @@ impl WireCommand {
         if bytes.len() < HEADER {
             return Err(malformed("15 bytes at least"));
         }
-        let (hops, replies, time_left) = (bytes.get_u8(), bytes.get_u32_le(), bytes.get_u32_le());
+        let (marked, replies, time_left) = (bytes.get_u8(), bytes.get_u32_le(), bytes.get_u32_le());
+        let hops = marked & !WITH_METADATA;
         let time_left =
             (time_left != NO_LIMIT).then(|| Duration::from_millis(u64::from(time_left)));
         let lengths = [bytes.get_u16_le(), bytes.get_u16_le(), bytes.get_u16_le()];
         if replies > REPLIES_MAX {
             return Err(malformed("at most 1024 places for answers (`REPLIES_MAX`)"));
         }
-        if !super::hops::is_valid(hops) {
+        if !hops::is_valid(hops) {
             return Err(malformed("a number of nodes that passed it on"));
         }
         let mut text = |length: u16| {
@@ -83,8 +95,25 @@ impl WireCommand {
         };
         let (entity_type, entity_id, replica) =
             (text(lengths[0])?, text(lengths[1])?, text(lengths[2])?);
-        Ok(Self { hops, replies, time_left, entity_type, entity_id, replica, command: bytes })
+        let metadata = if hops == marked { Metadata::new() } else { read_metadata(&mut bytes)? };
+        let command = bytes;
+        Ok(Self { hops, replies, time_left, entity_type, entity_id, replica, metadata, command })
     }
+}
+
+/// Takes the metadata from the front of the bytes.
+fn read_metadata(bytes: &mut Bytes) -> Result<Metadata> {
+    let mut reader = Reader(bytes);
+    let metadata = get_metadata(&mut reader).map_err(malformed_metadata)?;
+    if metadata.is_empty() {
+        return Err(malformed_metadata("it is empty"));
+    }
+    *bytes = bytes.slice_ref(reader.0);
+    Ok(metadata)
+}
+
+fn malformed_metadata(why: &'static str) -> Error {
+    Error::corrupt(format!("metadata of a command from another node: {why}"))
 }
 
 fn malformed(expected: &str) -> Error {
@@ -98,6 +127,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_command_with_metadata_has_these_bytes_and_older_nodes_refuse_it() {
+        let metadata = Metadata::new().with("k", "vw").unwrap();
+        let command = WireCommand { hops: 0x41, metadata, ..command(1) };
+        let bytes = command.encode();
+        let golden = [
+            0x61, 1, 0, 0, 0, 255, 255, 255, 255, 1, 0, 1, 0, 1, 0, b't', b'i', b'A', 1, 1, b'k',
+            2, b'v', b'w', b'x',
+        ];
+        assert_eq!(&bytes[..], golden);
+        assert_eq!(WireCommand::decode(bytes).unwrap(), command);
+        // the bits of an older node's count, of which it takes 4 at most
+        assert!(golden[0] & 0x3f > hops::HOPS_MAX);
+        for length in 0..24_usize {
+            assert!(WireCommand::decode(Bytes::copy_from_slice(&golden[..length])).is_err());
+        }
+        let mut empty = golden[..18].to_vec();
+        empty.extend_from_slice(&[0, b'x']);
+        let error = WireCommand::decode(empty.into()).unwrap_err();
+        assert!(error.to_string().contains("metadata"), "{error}");
+    }
+
+    #[test]
     fn a_command_has_these_bytes_and_is_read_back() {
         let command = WireCommand {
             hops: 1,
@@ -106,6 +157,7 @@ mod tests {
             entity_type: "ty".into(),
             entity_id: "i".into(),
             replica: "".into(),
+            metadata: Metadata::new(),
             command: Bytes::from_static(b"xy"),
         };
         let bytes = command.encode();
@@ -137,6 +189,7 @@ mod tests {
             entity_type: "t".into(),
             entity_id: "i".into(),
             replica: "A".into(),
+            metadata: Metadata::new(),
             command: Bytes::from_static(b"x"),
         }
     }

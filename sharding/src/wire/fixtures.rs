@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{
+    EventMeta, Labels, Metadata, Payload, SequenceNr, StoredEvent, Tags,
+};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::NodeId;
 use bytes::Bytes;
@@ -64,6 +66,7 @@ fn event() -> StoredEvent {
             source_seq: SequenceNr::new(4),
             concurrent: false,
             timestamp: Timestamp::from_micros(1_000_000),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,
@@ -72,6 +75,14 @@ fn event() -> StoredEvent {
             bytes: Bytes::from_static(b"xy"),
         },
     }
+}
+
+/// The same event with metadata and a tag.
+fn labelled() -> StoredEvent {
+    let mut event = event();
+    let metadata = Metadata::new().with("k", "v").unwrap();
+    event.meta.labels = Labels::new(metadata, Tags::from(["t"])).unwrap();
+    event
 }
 
 /// Every message, as in the line of its name.
@@ -94,9 +105,19 @@ fn messages() -> Vec<Wire> {
             replica: replica("B"),
             events: vec![event()],
         },
+        Wire::Replicate {
+            entity_type: "counter".into(),
+            entity_id: "c-1".into(),
+            replica: replica("B"),
+            events: vec![labelled()],
+        },
         Wire::WayOpened { entity_type: "counter".into(), shard: shard(300), from: replica("B") },
         Wire::AskReach { entity_type: "counter".into(), node: NodeId::new("n", 4).unwrap() },
     ]
+}
+
+fn has_labels(event: &StoredEvent) -> bool {
+    !event.meta.labels.is_empty()
 }
 
 fn name(message: &Wire) -> &'static str {
@@ -104,6 +125,9 @@ fn name(message: &Wire) -> &'static str {
         Wire::Homes { .. } => "control.homes",
         Wire::AskHomes { .. } => "control.ask_homes",
         Wire::ShardStopped { .. } => "control.shard_stopped",
+        Wire::Replicate { events, .. } if events.iter().any(has_labels) => {
+            "control.replicate_labels"
+        }
         Wire::Replicate { .. } => "control.replicate",
         Wire::WayOpened { .. } => "control.way_opened",
         Wire::AskReach { .. } => "control.ask_reach",

@@ -1,6 +1,7 @@
 //! The messages between nodes about shards, for the fuzzing in `fuzz`.
 
 use antiphon_base::fuzzing::{Bounds, Check, Decoder, round_trip};
+use antiphon_persistence::event::Metadata;
 use antiphon_runtime::NodeId;
 use bytes::Bytes;
 
@@ -43,6 +44,7 @@ pub const MESSAGES: &[Decoder] = &[
         name: "wire_command",
         decode: command,
         seeds: || {
+            let metadata = Metadata::new().with("k", "vw").expect("metadata");
             let command = WireCommand {
                 hops: 1,
                 replies: 2,
@@ -50,11 +52,14 @@ pub const MESSAGES: &[Decoder] = &[
                 entity_type: "type".into(),
                 entity_id: "id".into(),
                 replica: "".into(),
+                metadata: Metadata::new(),
                 command: Bytes::from_static(b"xy"),
             };
-            vec![command.encode().to_vec()]
+            let labelled = WireCommand { metadata, ..command.clone() };
+            vec![command.encode().to_vec(), labelled.encode().to_vec()]
         },
-        bounds: Bounds::new(4096, 8),
+        // an entry of metadata is three bytes, and 32 in memory beside its texts
+        bounds: Bounds::new(4096, 64),
     },
     Decoder {
         name: "answers",

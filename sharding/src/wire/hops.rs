@@ -2,19 +2,23 @@
 //! node.
 //!
 //! ```text
-//! bits 0-5  nodes that passed it on
+//! bits 0-4  nodes that passed it on
+//! bit  5    `WITH_METADATA`: metadata stands before the command; only in the bytes of a command
 //! bit  6    `FOR_RELAY`: the next node may pass it on once, to a node to which it is connected
 //! bit  7    `FROM_RELAY`: the next node must handle it; if it is not the home, nothing is done
 //! ```
 //!
-//! So a command takes at most one relay, and a relay never asks another relay.
+//! A node of the version before `WITH_METADATA` takes the bit for too many nodes, and refuses the
+//! command. So a command takes at most one relay, and a relay never asks another relay.
 
 /// Most nodes that may pass a command on; then the command is refused, and its asker tries again.
 pub(crate) const HOPS_MAX: u8 = 4;
 
 const FOR_RELAY: u8 = 0x40;
 const FROM_RELAY: u8 = 0x80;
-const COUNT: u8 = 0x3f;
+const COUNT: u8 = 0x1f;
+/// Set in the bytes of a command with metadata.
+pub(super) const WITH_METADATA: u8 = 0x20;
 
 /// The hops when a node passes the command on.
 pub(crate) fn next(hops: u8) -> u8 {
@@ -44,10 +48,9 @@ pub(crate) fn is_spent(hops: u8) -> bool {
     hops & COUNT >= HOPS_MAX
 }
 
-/// Returns whether a node can have written these hops: at most `HOPS_MAX` nodes, and not both
-/// marks.
+/// Returns whether a node can have these hops: at most `HOPS_MAX` nodes, and not both marks.
 pub(crate) fn is_valid(hops: u8) -> bool {
-    hops & COUNT <= HOPS_MAX && !(is_for_relay(hops) && is_from_relay(hops))
+    hops & (COUNT | WITH_METADATA) <= HOPS_MAX && !(is_for_relay(hops) && is_from_relay(hops))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod liars;
 mod messages;
+mod metadata;
 mod strangers;
 mod tcp;
 mod world;

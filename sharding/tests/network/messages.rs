@@ -2,7 +2,7 @@
 
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use antiphon_persistence::codec::CodecId;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::version::VersionVector;
 use antiphon_runtime::NodeId;
@@ -91,6 +91,7 @@ pub(crate) fn forged(origin: &str) -> StoredEvent {
             source_seq: SequenceNr::new(1),
             concurrent: false,
             timestamp: SystemClock.wall(),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+use antiphon_persistence::event::Tags;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
@@ -67,6 +68,11 @@ impl EventSourced for Counter {
     fn on_event(&self, _: &EventContext, value: &mut i64, event: &Event) {
         let Event::Added { delta } = event;
         *value = value.wrapping_add(*delta);
+    }
+
+    fn tags(&self, event: &Event) -> Tags {
+        let Event::Added { delta } = event;
+        if *delta > 1 { Tags::from(["many"]) } else { Tags::none() }
     }
 }
 

@@ -159,7 +159,7 @@ fn split(
 #[cfg(test)]
 mod tests {
     use antiphon_base::time::Timestamp;
-    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+    use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
     use antiphon_persistence::identity::ReplicaId;
     use antiphon_persistence::version::VersionVector;
     use bytes::Bytes;
@@ -177,6 +177,7 @@ mod tests {
                 source_seq: SequenceNr::new(nr),
                 concurrent: false,
                 timestamp: Timestamp::from_micros(nr),
+                labels: Labels::none(),
             },
             payload: Payload { codec: 1, manifest: "".into(), version: 1, bytes: Bytes::new() },
         };

@@ -66,7 +66,7 @@ pub(crate) fn events_of(row: &EventRow) -> Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use antiphon_base::time::Timestamp;
-    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+    use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
     use antiphon_persistence::identity::ReplicaId;
     use antiphon_persistence::record::batch;
     use antiphon_persistence::version::VersionVector;
@@ -82,6 +82,7 @@ mod tests {
                 source_seq: SequenceNr::new(1),
                 concurrent: false,
                 timestamp: Timestamp::from_micros(1),
+                labels: Labels::none(),
             },
             payload: Payload { codec: 1, manifest: "".into(), version: 1, bytes: Bytes::new() },
         };

@@ -125,7 +125,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Vec<Entry>, String> {
 #[cfg(test)]
 mod tests {
     use antiphon_base::time::Timestamp;
-    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+    use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
     use antiphon_persistence::identity::{PersistenceId, ReplicaId};
     use antiphon_persistence::store::Append;
 
@@ -146,6 +146,7 @@ mod tests {
             source_seq: SequenceNr::new(7),
             concurrent: false,
             timestamp: Timestamp::from_micros(1),
+            labels: Labels::none(),
         };
         let payload = Payload {
             codec: 1,

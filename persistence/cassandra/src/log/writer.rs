@@ -167,7 +167,7 @@ fn limits(settings: &CassandraSettings) -> LaneLimits {
 #[cfg(test)]
 mod tests {
     use antiphon_base::time::Timestamp;
-    use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+    use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
     use antiphon_persistence::identity::{PersistenceId, ReplicaId};
     use antiphon_persistence::store::Append;
     use antiphon_persistence::version::VersionVector;
@@ -185,6 +185,7 @@ mod tests {
             source_seq: sequence_nr,
             concurrent: false,
             timestamp: Timestamp::from_micros(1),
+            labels: Labels::none(),
         };
         let payload =
             Payload { codec: 1, manifest: "".into(), version: 1, bytes: bytes::Bytes::new() };

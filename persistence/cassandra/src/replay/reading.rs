@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use antiphon_base::{Error, Result};
 use antiphon_persistence::event::StoredEvent;
+use antiphon_persistence::record::batch;
 use bytes::Bytes;
 
 use super::page;
@@ -156,5 +157,5 @@ impl Reading {
 
 /// Approximate bytes of an event in memory.
 fn bytes_of(event: &StoredEvent) -> usize {
-    event.payload.bytes.len() + 64
+    event.payload.bytes.len() + batch::labels_bytes(&event.meta.labels) + 64
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::Append;
 use bytes::Bytes;
@@ -24,6 +24,7 @@ pub(crate) fn append(name: &str, number: u64) -> Append {
             source_seq: SequenceNr::new(number),
             concurrent: false,
             timestamp: Timestamp::from_micros(1),
+            labels: Labels::none(),
         },
         payload: Payload {
             codec: 1,

@@ -9,11 +9,12 @@ use antiphon_base::time::{HybridClock, Timestamp};
 
 use super::Now;
 use super::applier::{Applier, apply, describe};
+use super::encoded::Encoded;
 use super::own_times::OwnTimes;
 use super::shared::Shared;
 use crate::delivery::CausalDelivery;
 use crate::entity::{EntityCounters, EventSourced};
-use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::store::Snapshot;
 use crate::version::VersionVector;
 
@@ -114,11 +115,11 @@ impl<E: EventSourced> Applied<E> {
         shared: &Shared<E>,
         time: Timestamp,
         events: Vec<E::Event>,
-        payloads: Vec<Payload>,
+        encoded: Vec<Encoded>,
     ) -> Result<OwnEvents, String> {
-        assert_eq!(events.len(), payloads.len(), "`{}`: a payload for each event", shared.id);
+        assert_eq!(events.len(), encoded.len(), "`{}`: a payload for each event", shared.id);
         let before = self.newest;
-        let mut events = events.into_iter().zip(payloads);
+        let mut events = events.into_iter().zip(encoded);
         self.apply_each(shared, time, &mut events).map_err(|failure| {
             let count = self.newest.value() - before.value();
             self.delivery.forget_own(shared.id.replica_id(), count);
@@ -134,10 +135,10 @@ impl<E: EventSourced> Applied<E> {
         &mut self,
         shared: &Shared<E>,
         time: Timestamp,
-        events: &mut impl ExactSizeIterator<Item = (E::Event, Payload)>,
+        events: &mut impl ExactSizeIterator<Item = (E::Event, Encoded)>,
     ) -> Result<OwnEvents, UserFailure> {
         let mut own = OwnEvents { group: Vec::with_capacity(events.len()), wants_snapshot: false };
-        for (event, payload) in events {
+        for (event, Encoded { payload, labels }) in events {
             let version = self.delivery.record_own(shared.id.replica_id());
             self.newest = self.newest.next();
             let meta = EventMeta {
@@ -146,6 +147,7 @@ impl<E: EventSourced> Applied<E> {
                 source_seq: self.newest,
                 concurrent: false,
                 timestamp: time,
+                labels,
             };
             let stored = StoredEvent { sequence_nr: self.newest, meta, payload };
             self.own_times.note(&stored);

@@ -7,7 +7,7 @@ use super::shared::Shared;
 use super::skipped::is_skipped;
 use crate::entity::context::ReplicationContext;
 use crate::entity::{EntityCounters, EventContext, EventSourced};
-use crate::event::{EventMeta, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Labels, SequenceNr, StoredEvent};
 use crate::version::VersionVector;
 
 /// Applies events to the state, with the context that the handler may see.
@@ -25,6 +25,7 @@ impl Applier {
             source_seq: SequenceNr::ZERO,
             concurrent: false,
             timestamp: Timestamp::default(),
+            labels: Labels::none(),
         };
         Self { context: EventContext { common, meta, recovery_running: true } }
     }
@@ -77,11 +78,12 @@ impl Applier {
     pub(super) fn context(&mut self, event: &StoredEvent, recovery_running: bool) -> &EventContext {
         let EventContext { common, meta, recovery_running: running } = &mut self.context;
         common.at(event.meta.timestamp, event.sequence_nr);
-        let EventMeta { origin, version, source_seq, concurrent, timestamp } = &event.meta;
+        let EventMeta { origin, version, source_seq, concurrent, timestamp, labels } = &event.meta;
         if meta.origin != *origin {
             meta.origin = origin.clone();
         }
         meta.version.clone_from(version);
+        meta.labels.clone_from(labels);
         (meta.source_seq, meta.concurrent, meta.timestamp) = (*source_seq, *concurrent, *timestamp);
         *running = recovery_running;
         &self.context

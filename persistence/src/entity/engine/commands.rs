@@ -13,7 +13,9 @@ use crate::entity::asynchronous::OnFailure;
 use crate::entity::behaviour::Kind;
 use crate::entity::then::Thens;
 use crate::entity::{AsynchronousFailure, Effect, EntityCounters, EventSourced};
+use crate::event::Metadata;
 use crate::reply::{Claim, ReplyError, with_panic_reason};
+use crate::{Error, Result};
 
 /// The command whose future is under way.
 struct Asynchronous<C> {
@@ -94,8 +96,9 @@ impl<C: Send + 'static> Commands<C> {
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
         // way out
         let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
-        let decided = with_panic_reason(&claim, reason, || stream.decide(shared, command));
-        let Ok(Effect { kind, then, stop, unstash }) = decided else {
+        let decided =
+            with_panic_reason(&claim, reason, || stream.decide(shared, command, claim.metadata()));
+        let Ok(Effect { kind, then, stop, unstash, metadata }) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
             return claim.end();
         };
@@ -103,7 +106,10 @@ impl<C: Send + 'static> Commands<C> {
             // before the command itself is stashed: that one waits for the next time
             inbox.unstash_all();
         }
-        let stashed = self.run_effect(shared, time, (stream, peers), (kind, then), (slot, claim));
+        // the effect's own entries replace those that came with the command
+        let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
+        let given = (time, metadata.and_then(merge));
+        let stashed = self.run_effect(shared, given, (stream, peers), (kind, then), (slot, claim));
         if let Some(queued) = stashed
             && let Some(slot) = inbox.stash(shared, now, queued)
         {
@@ -119,7 +125,7 @@ impl<C: Send + 'static> Commands<C> {
     fn run_effect<E>(
         &mut self,
         shared: &Shared<E>,
-        time: Timestamp,
+        given: (Timestamp, Result<Metadata, Box<Error>>),
         (stream, peers): (&mut Stream<E>, &Peers),
         (kind, then): (Kind<E>, Thens<E::State>),
         (slot, claim): (Slot, Claim),
@@ -129,7 +135,7 @@ impl<C: Send + 'static> Commands<C> {
     {
         let mut stored = None;
         match kind {
-            Kind::Persist(events) => match stream.persist_own(shared, time, events, peers) {
+            Kind::Persist(events) => match stream.persist_own(shared, given, events, peers) {
                 Ok(last) => stored = last,
                 Err(error) => {
                     tracing::warn!(id = %shared.id, reason = %error, "command rejected");

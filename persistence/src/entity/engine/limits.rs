@@ -6,9 +6,10 @@
 
 use antiphon_base::time::Timestamp;
 
+use super::encoded::Encoded;
 use super::shared::Shared;
 use crate::entity::EventSourced;
-use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Labels, SequenceNr, StoredEvent};
 use crate::store::Limits;
 use crate::version::VersionVector;
 
@@ -34,17 +35,20 @@ pub(super) fn cut(
 pub(super) fn check_command<E: EventSourced>(
     shared: &Shared<E>,
     seen: &VersionVector,
-    payloads: &[Payload],
+    events: &[Encoded],
 ) -> Result<(), String> {
     let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
     // far below the limits an estimate from above is enough
-    let bound = |payload| Limits::event_bytes_bound(shared.replicas.len(), payload);
-    if payloads.iter().map(bound).sum::<usize>() <= event_bytes_max {
+    let bound = |Encoded { payload, labels }: &Encoded| {
+        Limits::event_bytes_bound(shared.replicas.len(), labels, payload)
+    };
+    if events.iter().map(bound).sum::<usize>() <= event_bytes_max {
         return Ok(());
     }
-    let largest = largest_meta(shared, seen);
+    let mut largest = largest_meta(shared, seen);
     let mut all = 0;
-    for payload in payloads {
+    for Encoded { payload, labels } in events {
+        largest.labels.clone_from(labels);
         let actual = Limits::event_bytes(&largest, payload);
         if actual > event_bytes_max {
             return Err(format!(
@@ -56,7 +60,7 @@ pub(super) fn check_command<E: EventSourced>(
     if all > append_bytes_max.saturating_sub(Limits::append_bytes(&[])) {
         return Err(format!(
             "{} events of one command with {all} bytes, encoded: expected at most {append_bytes_max} (`append_bytes_max`)",
-            payloads.len()
+            events.len()
         ));
     }
     Ok(())
@@ -73,5 +77,6 @@ fn largest_meta<E: EventSourced>(shared: &Shared<E>, seen: &VersionVector) -> Ev
         source_seq: SequenceNr::MAX,
         concurrent: false,
         timestamp: Timestamp::from_micros(u64::MAX),
+        labels: Labels::none(),
     }
 }

@@ -47,6 +47,7 @@ mod commands;
 mod core;
 mod doubted;
 mod doubts;
+mod encoded;
 mod failure;
 mod holding;
 mod inbox;

@@ -5,6 +5,7 @@ use antiphon_base::guard::{self, UserFailure};
 use antiphon_base::time::Timestamp;
 
 use super::applied::{Applied, OwnEvents};
+use super::encoded::encode;
 use super::failure::Failure;
 use super::outbox::{Due, Outbox};
 use super::peers::Peers;
@@ -12,14 +13,14 @@ use super::persisting::Persisting;
 use super::shared::Shared;
 use super::snapshots::Snapshots;
 use super::{Action, Now, limits, proof};
-use crate::Result;
 use crate::entity::context::ReplicationContext;
 use crate::entity::{CommandContext, Effect, EntityCounters, EventSourced, Signal};
-use crate::event::{Payload, SequenceNr, StoredEvent};
+use crate::event::{Metadata, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
 use crate::store::Snapshot;
 use crate::version::VersionVector;
+use crate::{Error, Result};
 
 /// The newest state, the events and snapshots on their way to the store, and the actions that wait
 /// for them.
@@ -44,7 +45,7 @@ impl<E: EventSourced> Stream<E> {
             applied,
             outbox: Outbox::new(),
             snapshots: Snapshots::new(snapshot),
-            context: CommandContext { common },
+            context: CommandContext { common, metadata: Metadata::new() },
         }
     }
 
@@ -78,15 +79,19 @@ impl<E: EventSourced> Stream<E> {
         time
     }
 
-    /// Asks the behaviour what a command does.
+    /// Asks the behaviour what a command with this metadata does.
     pub(super) fn decide(
-        &self,
+        &mut self,
         shared: &Shared<E>,
         command: E::Command,
+        metadata: &Metadata,
     ) -> Result<Effect<E>, UserFailure> {
-        guard::call("on_command", &shared.id, || {
+        self.context.metadata.clone_from(metadata);
+        let decided = guard::call("on_command", &shared.id, || {
             shared.behaviour.on_command(&self.context, &self.applied.state, command)
-        })
+        });
+        self.context.metadata = Metadata::new();
+        decided
     }
 
     /// Tells the behaviour of a signal. A panic there is logged and counted, and changes nothing.
@@ -103,22 +108,24 @@ impl<E: EventSourced> Stream<E> {
         }
     }
 
-    /// Applies the events of a command and hands them to the next append. Returns the number of the
-    /// last event, if there is one. After an error, no event of the command is ever stored.
+    /// Applies the events of a command, each with the metadata, and hands them to the next append.
+    /// Returns the number of the last event, if there is one. After an error, no event of the
+    /// command is ever stored.
     pub(super) fn persist_own(
         &mut self,
         shared: &Shared<E>,
-        time: Timestamp,
+        (time, metadata): (Timestamp, Result<Metadata, Box<Error>>),
         events: Vec<E::Event>,
         peers: &Peers,
     ) -> Result<Option<SequenceNr>, ReplyError> {
         let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
-            let payloads = encode(shared, &events)?;
-            limits::check_command(shared, self.applied.seen(), &payloads).map(|()| payloads)
+            let metadata = metadata.map_err(|error| error.to_string())?;
+            let encoded = encode(shared, &events, metadata)?;
+            limits::check_command(shared, self.applied.seen(), &encoded).map(|()| encoded)
         });
         let refusal = match encoded {
-            Ok(Ok(payloads)) => {
-                let own = self.applied.apply_own(shared, time, events, payloads);
+            Ok(Ok(encoded)) => {
+                let own = self.applied.apply_own(shared, time, events, encoded);
                 return own
                     .map(|own| self.collect_own(shared, own, peers))
                     .map_err(ReplyError::Failed);
@@ -240,19 +247,4 @@ impl<E: EventSourced> Stream<E> {
         self.outbox.check(self.applied.newest);
         self.snapshots.check(self.applied.newest);
     }
-}
-
-/// The payloads of the events of a command.
-fn encode<E: EventSourced>(
-    shared: &Shared<E>,
-    events: &[E::Event],
-) -> Result<Vec<Payload>, String> {
-    let limit = shared.settings.command_events_max;
-    if events.len() > limit {
-        return Err(format!(
-            "{} events of one command: expected at most {limit} (`command_events_max`)",
-            events.len()
-        ));
-    }
-    events.iter().map(|event| proof::event(shared, event)).collect()
 }

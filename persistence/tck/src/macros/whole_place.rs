@@ -24,6 +24,7 @@ macro_rules! whole_place_tests {
             $new_place,
             the_golden_event_is_read_back_to_the_bit,
             random_events_are_read_back_to_the_bit,
+            the_metadata_and_tags_of_an_event_are_read_back,
             the_largest_and_the_empty_payload_are_read_back,
             every_allowed_persistence_id_is_a_stream,
             a_journal_is_as_before_after_reopening,
@@ -33,6 +34,7 @@ macro_rules! whole_place_tests {
             entities,
             $new_place,
             backlogs_of_events_of_every_size_catch_up,
+            the_metadata_and_tags_of_an_event_reach_the_other_replica,
             a_command_with_more_than_an_append_is_rejected,
         }
         $crate::tests_of_group! {

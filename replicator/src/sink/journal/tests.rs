@@ -7,7 +7,7 @@ use antiphon_base::time::Timestamp;
 use antiphon_cassandra::model::{Faults, FaultyTables, ModelTables};
 use antiphon_cassandra::tables::{LaneId, LogTables, Tables};
 use antiphon_cassandra::{CassandraSettings, CassandraStores};
-use antiphon_persistence::event::{EventMeta, Payload};
+use antiphon_persistence::event::{EventMeta, Labels, Metadata, Payload, Tags};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::version::VersionVector;
 use bytes::Bytes;
@@ -28,6 +28,7 @@ async fn a_repeated_write_is_a_duplicate_and_a_gap_is_seen() {
     assert_eq!(gap, [missing, Outcome::Untried]);
 
     assert_eq!(numbers(&tables, "a").await, [1, 2, 3, 4]);
+    assert_eq!(stored_labels(&tables, "a").await, [1, 2, 3, 4].map(labels));
 }
 
 #[tokio::test]
@@ -165,11 +166,19 @@ async fn writer_in_table(tables: &ModelTables, name: &str) -> Option<String> {
 }
 
 async fn numbers(tables: &ModelTables, entity: &str) -> Vec<u64> {
+    let stored = stored(tables, entity).await;
+    stored.iter().map(|event| event.sequence_nr.value()).collect()
+}
+
+async fn stored_labels(tables: &ModelTables, entity: &str) -> Vec<Labels> {
+    stored(tables, entity).await.into_iter().map(|event| event.meta.labels).collect()
+}
+
+async fn stored(tables: &ModelTables, entity: &str) -> Vec<StoredEvent> {
     let tables = Arc::new(tables.clone());
     let stores = CassandraStores::on(tables, CassandraSettings::default(), 1000).stores();
     let (first, last) = (SequenceNr::new(1), SequenceNr::MAX);
-    let stored = stores.journal.replay(&id(entity), first, last, 1000).await.unwrap();
-    stored.iter().map(|event| event.sequence_nr.value()).collect()
+    stores.journal.replay(&id(entity), first, last, 1000).await.unwrap()
 }
 
 /// The rounds of all writers, concatenated.
@@ -199,6 +208,15 @@ fn events(entity: &str, numbers: std::ops::RangeInclusive<u64>) -> Vec<Envelope>
     numbers.map(|number| envelope(entity, number)).collect()
 }
 
+/// The labels of an event: every second one has metadata and a tag.
+fn labels(number: u64) -> Labels {
+    if !number.is_multiple_of(2) {
+        return Labels::none();
+    }
+    let metadata = Metadata::new().with("number", number.to_string()).unwrap();
+    Labels::new(metadata, Tags::from(["even"])).unwrap()
+}
+
 fn envelope(entity: &str, number: u64) -> Envelope {
     let origin = ReplicaId::empty();
     let mut version = VersionVector::new();
@@ -211,6 +229,7 @@ fn envelope(entity: &str, number: u64) -> Envelope {
             source_seq: SequenceNr::new(number),
             concurrent: false,
             timestamp: Timestamp::from_micros(number),
+            labels: labels(number),
         },
         payload: Payload {
             codec: 1,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use antiphon_base::time::{SystemClock, Timestamp};
-use antiphon_persistence::event::{EventMeta, Payload, StoredEvent};
+use antiphon_persistence::event::{EventMeta, Labels, Payload, StoredEvent};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::store::{Append, Stores, WriterId};
 use antiphon_runtime::transport::memory::MemoryNetwork;
@@ -40,6 +40,7 @@ fn event_of(entity: usize) -> Append {
         source_seq: number,
         concurrent: false,
         timestamp: Timestamp::default(),
+        labels: Labels::none(),
     };
     let payload = Payload { codec: 1, manifest: "".into(), version: 1, bytes: "x".into() };
     Append {

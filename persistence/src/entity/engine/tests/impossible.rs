@@ -13,7 +13,7 @@ use crate::entity::engine::persisting::Persisting;
 use crate::entity::engine::shared::Shared;
 use crate::entity::engine::snapshots::Snapshots;
 use crate::entity::engine::{Action, Input};
-use crate::event::{EventMeta, Payload, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use crate::identity::ReplicationId;
 use crate::store::{Limits, ReplayPage, Snapshot};
 use crate::version::VersionVector;
@@ -113,6 +113,7 @@ fn event(number: u64) -> StoredEvent {
         source_seq: sequence_nr,
         concurrent: false,
         timestamp: Timestamp::default(),
+        labels: Labels::none(),
     };
     StoredEvent { sequence_nr, meta, payload: payload() }
 }

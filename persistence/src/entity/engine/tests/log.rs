@@ -7,7 +7,7 @@ use crate::codec::CodecId;
 use crate::entity::{
     AsynchronousFailure, CommandContext, Effect, EventContext, EventSourced, EventType, Signal,
 };
-use crate::event::{Payload, SequenceNr};
+use crate::event::{Payload, SequenceNr, Tags};
 use crate::reply::ReplyTo;
 
 /// A command of the tests.
@@ -159,6 +159,10 @@ impl EventSourced for Log {
         assert!(self.untyped != Some(event.as_str()), "the test wants it");
         let manifest = if self.is_named_by_text { event } else { "" };
         EventType { manifest: manifest.into(), version: 1 }
+    }
+
+    fn tags(&self, event: &String) -> Tags {
+        event.split(' ').filter_map(|word| word.strip_prefix('#')).collect()
     }
 
     fn from_journal(&self, payload: &Payload) -> crate::Result<Vec<String>> {

@@ -5,6 +5,7 @@ mod destructors;
 mod failure;
 mod holding;
 mod impossible;
+mod labels;
 mod limits;
 mod log;
 mod reclaim;
