@@ -306,6 +306,10 @@ pub(super) enum Kind<E: EventSourced> {
 
 /// The effect of a command: made by one of the first functions, refined by the functions `then_*`.
 ///
+/// A handler makes an effect with [`Effects`](super::Effects): `self.persist(event)`. The functions
+/// here do the same where no behaviour is at hand. In a chain they need the name of the type as soon
+/// as a closure calls a method or reads a field of the state: `Effect::<Self>::persist(event)`.
+///
 /// Everything visible outside (replies, side effects, futures) happens only when all events that
 /// the command could have seen are durable, including the events of earlier commands. If these
 /// cannot be stored, nothing visible happens and askers get an error.

@@ -2,6 +2,7 @@
 
 mod broken;
 mod check;
+mod closures;
 mod faulty;
 mod readable;
 
