@@ -76,7 +76,7 @@ pub mod prelude {
     pub use antiphon_persistence::reply::ReplyTo;
     pub use antiphon_runtime::{Error, Node, Result};
     pub use antiphon_sharding::{
-        AskError, CommandsFrom, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
+        AskError, AskFailure, CommandsFrom, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
         RoutingPolicy, ShardingSettings,
     };
 }

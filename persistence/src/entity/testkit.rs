@@ -47,7 +47,7 @@ use super::engine::{Action, Engine, Input, Now, Queued};
 use super::{EntitySettings, EventSourced};
 use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::reply::{ReplyError, ReplyTo, reply_channel};
+use crate::reply::{AskFailure, ReplyError, ReplyTo, reply_channel};
 use crate::version::VersionVector;
 
 /// A single replica of an entity with its own journal in memory; everything happens at once.
@@ -125,6 +125,17 @@ impl<E: EventSourced> EntityTest<E> {
         let (reply_to, reply) = reply_channel();
         self.tell(command(reply_to));
         reply.now()
+    }
+
+    /// Handles a command and returns its answer, which is a value or a refusal of the application.
+    ///
+    /// # Errors
+    /// `Refused` when the handler has refused; `NoAnswer` when it did not answer.
+    pub fn try_ask<T, R>(
+        &mut self,
+        command: impl FnOnce(ReplyTo<Result<T, R>>) -> E::Command,
+    ) -> Result<T, AskFailure<R>> {
+        AskFailure::flatten(self.ask(command))
     }
 
     /// Stops the entity and starts it again from its journal.

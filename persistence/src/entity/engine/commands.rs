@@ -89,6 +89,7 @@ impl<C: Send + 'static> Commands<C> {
             return queued.expire(&shared.counters);
         }
         let Queued { command, slot, claim } = queued;
+        claim.tell(Ok(()));
         EntityCounters::add(&shared.counters.commands_handled, 1);
         let time = stream.tick(now);
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
