@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_persistence::entity::Awaiting;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::{AskFailure, Claim, ReplyTo, claimed_reply_channel};
 use serde::Serialize;
@@ -214,6 +215,7 @@ impl<C: Send + 'static> EntityRef<C> {
         claim: &Claim,
         answer: impl Future<Output = Result<R, AskError>>,
     ) -> Result<R, AskError> {
+        let _awaiting = Awaiting::the_answer_of(&self.id);
         match tokio::time::timeout(self.ask_timeout, answer).await {
             Ok(answer) => answer,
             Err(_) if claim.void() => Err(AskError::Expired(format!(

@@ -6,7 +6,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::asynchronous::{CommandFuture, OnFailure};
+use super::asynchronous::{CommandFuture, OnFailure, ThenAsynchronous};
 use super::then::{ThenReply, ThenRun, Thens};
 use super::{AsynchronousFailure, CommandContext, EventContext, EventType, reading};
 use crate::Result;
@@ -317,13 +317,14 @@ pub(super) enum Kind<E: EventSourced> {
 pub struct Effect<E: EventSourced> {
     pub(super) kind: Kind<E>,
     pub(super) then: Thens<E::State>,
+    pub(super) beside: Vec<ThenAsynchronous<E::State, E::Command>>,
     pub(super) stop: bool,
     pub(super) unstash: bool,
 }
 
 impl<E: EventSourced> Effect<E> {
     fn of(kind: Kind<E>) -> Self {
-        Self { kind, then: Vec::new(), stop: false, unstash: false }
+        Self { kind, then: Vec::new(), beside: Vec::new(), stop: false, unstash: false }
     }
 
     /// Stores one event and applies it.
@@ -520,7 +521,8 @@ impl<E: EventSourced> Effect<E> {
     /// events of other replicas do not. If the entity stops or restarts meanwhile, the future is
     /// dropped. If the future panics, or has not ended after `asynchronous_timeout`, it is dropped
     /// and counted, its askers get an error, and the entity goes on; [`Self::asynchronous_or`]
-    /// tells the entity of such a failure. Not to be combined with `then_reply` and `then_run`, as
+    /// tells the entity of such a failure; [`Self::then_asynchronous`] holds up no command. Not to
+    /// be combined with `then_reply` and `then_run`, as
     /// [`Self::stash`]: the command that the future yields has its own.
     ///
     /// ```
@@ -723,6 +725,84 @@ impl<E: EventSourced> Effect<E> {
         G: FnOnce(T) + Send + 'static,
     {
         self.then.push(Box::new(ThenRun { read, run }));
+        self
+    }
+
+    /// Runs a future beside the commands: no other command waits for it. `start` makes the future
+    /// from the state after the events, and the future begins when the events are durable. `made`
+    /// makes a command of the future's value, or of its failure; the entity handles that command
+    /// behind those that wait. A future that has not ended after `asynchronous_timeout` is dropped;
+    /// at most `asynchronous_max` futures of an entity are under way.
+    ///
+    /// A command that waits for another entity uses this form: two entities that ask each other in
+    /// [`Self::asynchronous`] wait for each other until the time is over. An answer for the asker
+    /// belongs into `made`, which is called in every case but one: if the entity starts again or is
+    /// killed, the future is dropped, and the asker gets an error. A stop waits for the futures. Not
+    /// to be combined with [`Self::stash`] and [`Self::asynchronous`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, Effects, EntityParts};
+    /// # use antiphon_persistence::entity::{EntityRuntime, EntitySettings, EventContext};
+    /// # use antiphon_persistence::entity::{AsynchronousFailure, EventSourced, StandaloneHost};
+    /// # use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+    /// # use antiphon_persistence::memory::MemoryStores;
+    /// # use antiphon_persistence::reply::ReplyTo;
+    /// # use antiphon_persistence::store::WriterId;
+    /// # use antiphon_base::time::SystemClock;
+    /// # async fn pay(cents: u32) -> u32 { cents / 100 }
+    /// enum Command {
+    ///     Order { cents: u32, reply_to: ReplyTo<Result<u32, String>> },
+    ///     Paid { receipt: Result<u32, AsynchronousFailure>, reply_to: ReplyTo<Result<u32, String>> },
+    /// }
+    /// # struct Shop;
+    /// # impl EventSourced for Shop {
+    /// #     type Command = Command;
+    /// #     type Event = u32;
+    /// #     type State = u32;
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut u32, cents: &u32) { *sum += cents; }
+    /// #     fn on_command(&self, _: &CommandContext, _: &u32, command: Command) -> Effect<Self> {
+    /// match command {
+    ///     Command::Order { cents, reply_to } => self.persist(cents).then_asynchronous(
+    ///         |sum| pay(*sum),
+    ///         |receipt| Command::Paid { receipt, reply_to },
+    ///     ),
+    ///     Command::Paid { receipt, reply_to } => {
+    ///         self.reply(reply_to, receipt.map_err(|failure| failure.to_string()))
+    ///     }
+    /// }
+    /// #     }
+    /// # }
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let stores = MemoryStores::new().stores();
+    /// # let writer = WriterId::new("node@1").unwrap();
+    /// # stores.journal.open_writer(&writer).await.unwrap();
+    /// # let parts = EntityParts {
+    /// #     journal: stores.journal,
+    /// #     snapshots: stores.snapshots,
+    /// #     writer,
+    /// #     peers: Default::default(),
+    /// #     clock: Arc::new(SystemClock),
+    /// #     host: Arc::new(StandaloneHost),
+    /// #     coordination: None,
+    /// # };
+    /// # let replicas = [ReplicaId::empty()];
+    /// # let settings = EntitySettings::default();
+    /// # let entities = EntityRuntime::new(replicas, |_: &_| Shop, settings, parts).unwrap();
+    /// # let shop = entities.spawn(ReplicationId::parse("shop|s-1").unwrap()).unwrap();
+    /// let receipt = shop.try_ask(|reply_to| Command::Order { cents: 500, reply_to }).await;
+    /// assert_eq!(receipt, Ok(5));
+    /// # });
+    /// ```
+    pub fn then_asynchronous<T, F, Fut, G>(mut self, start: F, made: G) -> Self
+    where
+        T: Send + 'static,
+        F: FnOnce(&E::State) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+        G: FnOnce(Result<T, AsynchronousFailure>) -> E::Command + Send + 'static,
+    {
+        self.beside.push(ThenAsynchronous::new(start, made));
         self
     }
 

@@ -11,6 +11,7 @@
 
 mod actor;
 mod asynchronous;
+mod awaited;
 mod behaviour;
 mod check;
 mod context;
@@ -19,6 +20,7 @@ mod effects;
 pub mod engine;
 mod event_type;
 mod forked;
+mod futures;
 mod handle;
 mod host;
 mod message;
@@ -35,6 +37,7 @@ mod writes;
 mod writing;
 
 pub use asynchronous::AsynchronousFailure;
+pub use awaited::Awaiting;
 pub use behaviour::{Effect, EventSourced, Signal};
 pub use context::{CommandContext, EventContext, ReplicationContext};
 pub use counters::EntityCounters;

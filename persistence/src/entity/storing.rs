@@ -86,6 +86,7 @@ impl<E: EventSourced> EntityIo<E> {
             | Action::Held(..)
             | Action::AskSkip(..)
             | Action::RunAsynchronous(..)
+            | Action::RunBeside(..)
             | Action::DropAsynchronous
             | Action::WakeAfter(_)
             | Action::GoOn

@@ -220,6 +220,9 @@ impl<E: EventSourced> EntityTest<E> {
                 None
             }
             Action::Passivate => Some(Input::Stop),
+            Action::RunBeside(generation, number, Err(failure)) => {
+                Some(Input::BesideDone(generation, number, Err(failure)))
+            }
             Action::GoOn => Some(Input::GoOn),
             Action::VoidSnapshots(generation, _) => {
                 Some(Input::SnapshotsVoided(generation, Ok(())))
@@ -234,6 +237,7 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::Held(..)
             | Action::AskSkip(..)
             | Action::RunAsynchronous(..)
+            | Action::RunBeside(_, _, Ok(_))
             | Action::DropAsynchronous
             | Action::WakeAfter(_)
             | Action::Fenced(_)

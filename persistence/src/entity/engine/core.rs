@@ -137,7 +137,8 @@ impl<E: EventSourced> Engine<E> {
             | Input::Pulled(..)
             | Input::SnapshotSaved(..)
             | Input::Skip(..)
-            | Input::AsynchronousDone(..)) => self.result(now, input, actions),
+            | Input::AsynchronousDone(..)
+            | Input::BesideDone(..)) => self.result(now, input, actions),
         }
     }
 
@@ -302,7 +303,7 @@ impl<E: EventSourced> Engine<E> {
         if !running.is_idle() {
             return;
         }
-        if self.stopping && self.inbox.is_empty() {
+        if self.stopping && self.inbox.is_empty() && !running.has_beside() {
             return self.end(StopReason::Drained, actions);
         }
         if let Some(reason) = running.take_spoilt() {

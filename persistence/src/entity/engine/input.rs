@@ -7,7 +7,7 @@ use antiphon_base::time::Timestamp;
 use tokio::time::Instant;
 
 use super::{Queued, Release};
-use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture};
+use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture, Outcome, OutcomeFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
@@ -61,6 +61,8 @@ pub enum Input<E: EventSourced> {
     SnapshotSaved(Generation, SequenceNr, StoreResult<()>),
     /// The future of an asynchronous effect has ended with this command, or without one.
     AsynchronousDone(Generation, Result<E::Command, AsynchronousFailure>),
+    /// The future beside the commands with this number has ended with this value, or without one.
+    BesideDone(Generation, u64, Result<Outcome, AsynchronousFailure>),
     /// An operator wants the event with this number of that origin skipped.
     Skip(Generation, ReplicaId, u64),
     /// The time of a `WakeAfter` has passed.
@@ -113,7 +115,11 @@ pub enum Action<E: EventSourced> {
     AskSkip(Generation, ReplicaId, u64),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
     RunAsynchronous(Generation, CommandFuture<E::Command>),
-    /// Drop the future of the last `RunAsynchronous`, if it is under way. No answer.
+    /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at once
+    /// when there is a failure in place of a future.
+    RunBeside(Generation, u64, Result<OutcomeFuture, AsynchronousFailure>),
+    /// Drop the future of the last `RunAsynchronous`, if it is under way, and the futures of all
+    /// `RunBeside`. No answer.
     DropAsynchronous,
     /// Answer with `Wake` after this time.
     WakeAfter(Duration),
@@ -146,6 +152,7 @@ impl<E: EventSourced> Input<E> {
             | Self::Pulled(generation, ..)
             | Self::SnapshotSaved(generation, ..)
             | Self::AsynchronousDone(generation, _)
+            | Self::BesideDone(generation, ..)
             | Self::Skip(generation, ..) => Some(*generation),
             Self::Start
             | Self::Doubted(_)
@@ -178,6 +185,7 @@ impl<E: EventSourced> Input<E> {
             Self::Pulled(..) => "Pulled",
             Self::SnapshotSaved(..) => "SnapshotSaved",
             Self::AsynchronousDone(..) => "AsynchronousDone",
+            Self::BesideDone(..) => "BesideDone",
             Self::Skip(..) => "Skip",
             Self::Wake => "Wake",
             Self::GoOn => "GoOn",
@@ -194,7 +202,9 @@ impl<E: EventSourced> Input<E> {
             Self::AsynchronousDone(_, Ok(command)) => {
                 refuse(command, reason.with_unknown_effect());
             }
+            Self::BesideDone(_, _, Ok(outcome)) => refuse(outcome, reason.with_unknown_effect()),
             Self::AsynchronousDone(_, Err(_))
+            | Self::BesideDone(_, _, Err(_))
             | Self::Start
             | Self::Doubted(_)
             | Self::Vouched(_)
@@ -228,7 +238,12 @@ impl<E: EventSourced> Action<E> {
                 // the command counts as acted since this action was made
                 refuse(future, ReplyError::Unavailable(why).with_unknown_effect());
             }
-            Self::RequestPermit(_)
+            Self::RunBeside(_, _, Ok(future)) => {
+                let why = "the entity ended before its asynchronous effect began".to_owned();
+                refuse(future, ReplyError::Unavailable(why).with_unknown_effect());
+            }
+            Self::RunBeside(_, _, Err(_))
+            | Self::RequestPermit(_)
             | Self::ReleasePermit
             | Self::LoadSnapshot(..)
             | Self::Replay(..)
@@ -283,6 +298,10 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             }
             Self::AskSkip(_, origin, number) => write!(f, "AskSkip({origin}, {number})"),
             Self::RunAsynchronous(..) => f.write_str("RunAsynchronous"),
+            Self::RunBeside(_, number, Ok(_)) => write!(f, "RunBeside({number})"),
+            Self::RunBeside(_, number, Err(failure)) => {
+                write!(f, "RunBeside({number}, {failure:?})")
+            }
             Self::DropAsynchronous => f.write_str("DropAsynchronous"),
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
             Self::GoOn => f.write_str("GoOn"),

@@ -99,6 +99,7 @@ impl<E: EventSourced> Recovery<E> {
             | Input::SnapshotSaved(..)
             | Input::Skip(..)
             | Input::AsynchronousDone(..)
+            | Input::BesideDone(..)
             | Input::PermitGranted(_)
             | Input::Start
             | Input::Doubted(_)

@@ -1,5 +1,6 @@
 //! Tests of the engine by its actions: the time and content of its appends, answers and requests.
 
+mod beside;
 mod clocks;
 mod destructors;
 mod failure;

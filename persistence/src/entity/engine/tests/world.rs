@@ -284,6 +284,18 @@ impl World {
                     std::task::Poll::Pending => panic!("the tests' futures are ready"),
                 }
             }
+            Action::RunBeside(generation, number, Err(failure)) => {
+                Some(Input::BesideDone(generation, number, Err(failure)))
+            }
+            Action::RunBeside(generation, number, Ok(mut future)) => {
+                let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+                match future.as_mut().poll(&mut context) {
+                    std::task::Poll::Ready(outcome) => {
+                        Some(Input::BesideDone(generation, number, Ok(outcome)))
+                    }
+                    std::task::Poll::Pending => panic!("the tests' futures are ready"),
+                }
+            }
             Action::AskSkip(generation, origin, number) => replica
                 .skips
                 .contains(&(name_of(&origin), number))
