@@ -308,8 +308,8 @@ fn run<E: EventSourced>(
         | Action::Pull(..)
         | Action::SaveSnapshot(..)
         | Action::VoidSnapshots(..)
-        | Action::DeleteSnapshots(_)
-        | Action::DeleteEvents(_)) => state.io.store(myself, action),
+        | Action::DeleteSnapshots(..)
+        | Action::DeleteEvents(..)) => state.io.store(myself, action),
     }
 }
 

@@ -14,16 +14,74 @@ use crate::codec::CodecId;
 use crate::event::{Payload, SequenceNr};
 use crate::reply::ReplyTo;
 
-/// A notice to an entity about its recovery or its snapshots.
+/// A notice to an entity about its own life: recovery, snapshots, deletions, stores and its end.
+///
+/// In each, the context has the number of the newest event in the state, unless the signal says
+/// otherwise, and a time that no event of the state is after. A signal changes nothing: it makes no
+/// effect, stores no event, and must not block. More signals can come in a later version, so a
+/// `match` needs an arm for the others.
+///
+/// A life in memory begins with `SnapshotRecovered`, if there is a snapshot, and
+/// `RecoveryCompleted`, and ends with one `PreRestart` or `PostStop`. A process that is killed sends
+/// none.
+///
+/// ```
+/// use antiphon_persistence::entity::Signal;
+///
+/// fn is_about_the_store(signal: &Signal) -> bool {
+///     match signal {
+///         Signal::PersistFailed(_) | Signal::PersistRejected(_) | Signal::SnapshotFailed(_) => true,
+///         _ => false,
+///     }
+/// }
+///
+/// assert!(is_about_the_store(&Signal::PersistFailed("no room".into())));
+/// assert!(!is_about_the_store(&Signal::PostStop));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Signal {
+    /// The state of the snapshot with this number was read; the events after it come next. It comes
+    /// again with another number when the snapshot turns out to be newer than the journal.
+    SnapshotRecovered(SequenceNr),
     /// Recovery is complete: the state follows from the journal, and commands come next.
     RecoveryCompleted,
+    /// Recovery failed for this reason; it is tried again after a wait, or the entity stops. The
+    /// state is not whole: it has the events that were read before the failure, and an event at
+    /// which `on_event` panicked may be half applied.
+    RecoveryFailed(String),
     /// A snapshot up to this number was stored.
     SnapshotSaved(SequenceNr),
     /// A snapshot could not be stored, or could not have been read again. The entity goes on
     /// without the snapshot, and nothing is deleted for it.
     SnapshotFailed(String),
+    /// Snapshots up to this number were deleted, after a newer one was stored. Does not come if the
+    /// entity ends before the store has answered; the same holds for the next three signals.
+    SnapshotsDeleted(SequenceNr),
+    /// Old snapshots could not be deleted; that is repeated after the next snapshot.
+    SnapshotsDeleteFailed(String),
+    /// Events up to this number were deleted, since a snapshot has them (`delete_events`).
+    EventsDeleted(SequenceNr),
+    /// Events could not be deleted; that is repeated after the next snapshot.
+    EventsDeleteFailed(String),
+    /// An append failed for this reason, and its events may be stored or not. The entity begins
+    /// again from its journal, or stops: `PreRestart` or `PostStop` comes next. The state still has
+    /// the events of the append and those behind it; the context has the number of the newest event
+    /// that is durable.
+    PersistFailed(String),
+    /// Events were refused for this reason, and are not stored. If the events of one command could
+    /// not be read again or were too large, only that command fails, and the state does not have
+    /// them. If the store refused an append, it is as with `PersistFailed`.
+    PersistRejected(String),
+    /// Events of this replica up to this number are durable, and are handed to the other replicas.
+    /// The state may be ahead of them. Only for an entity with more than one replica.
+    Published(SequenceNr),
+    /// This life in memory ends for this reason, and the entity begins again from its journal: after
+    /// a failed append, or a panic of `on_event`. In the second case the state may be half changed.
+    PreRestart(String),
+    /// The entity ends here: it was stopped, killed, moved, or cannot go on. After a kill it may be
+    /// at work on another node already. Does not come if the entity had not recovered.
+    PostStop,
 }
 
 /// The behaviour of an entity: how commands become events, and events become state.
@@ -263,7 +321,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         false
     }
 
-    /// Receives a signal. A panic here is logged and changes nothing.
+    /// Receives a signal, see [`Signal`] for the moment of each. A panic here is logged and changes
+    /// nothing.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicBool, Ordering};

@@ -229,8 +229,8 @@ impl<E: EventSourced> EntityTest<E> {
             }
             Action::ReleasePermit
             | Action::Pull(..)
-            | Action::DeleteSnapshots(_)
-            | Action::DeleteEvents(_)
+            | Action::DeleteSnapshots(..)
+            | Action::DeleteEvents(..)
             | Action::Publish(_)
             | Action::Received(_)
             | Action::CaughtUp(..)

@@ -59,6 +59,10 @@ pub enum Input<E: EventSourced> {
     Pulled(Generation, ReplicaId, StoreResult<ReplayPage>),
     /// The snapshot with this number was stored and read back equal, or not.
     SnapshotSaved(Generation, SequenceNr, StoreResult<()>),
+    /// The snapshots up to this number were deleted, or not.
+    SnapshotsDeleted(Generation, SequenceNr, StoreResult<()>),
+    /// The events up to this number were deleted, or not.
+    EventsDeleted(Generation, SequenceNr, StoreResult<()>),
     /// The future of an asynchronous effect has ended with this command, or without one.
     AsynchronousDone(Generation, Result<E::Command, AsynchronousFailure>),
     /// The future beside the commands with this number has ended with this value, or without one.
@@ -96,10 +100,10 @@ pub enum Action<E: EventSourced> {
     /// Replace the snapshots with these numbers by ones that cannot be used, and answer with
     /// `SnapshotsVoided`.
     VoidSnapshots(Generation, Vec<SequenceNr>),
-    /// Delete snapshots up to this number. No answer.
-    DeleteSnapshots(SequenceNr),
-    /// Delete events up to this number. No answer.
-    DeleteEvents(SequenceNr),
+    /// Delete snapshots up to this number, and answer with `SnapshotsDeleted`.
+    DeleteSnapshots(Generation, SequenceNr),
+    /// Delete events up to this number, and answer with `EventsDeleted`.
+    DeleteEvents(Generation, SequenceNr),
     /// Let these releases out, in order, if the node may answer.
     Release(Vec<Release>),
     /// Own events are durable: pass them on.
@@ -151,6 +155,8 @@ impl<E: EventSourced> Input<E> {
             | Self::Appended(generation, _)
             | Self::Pulled(generation, ..)
             | Self::SnapshotSaved(generation, ..)
+            | Self::SnapshotsDeleted(generation, ..)
+            | Self::EventsDeleted(generation, ..)
             | Self::AsynchronousDone(generation, _)
             | Self::BesideDone(generation, ..)
             | Self::Skip(generation, ..) => Some(*generation),
@@ -184,6 +190,8 @@ impl<E: EventSourced> Input<E> {
             Self::Appended(..) => "Appended",
             Self::Pulled(..) => "Pulled",
             Self::SnapshotSaved(..) => "SnapshotSaved",
+            Self::SnapshotsDeleted(..) => "SnapshotsDeleted",
+            Self::EventsDeleted(..) => "EventsDeleted",
             Self::AsynchronousDone(..) => "AsynchronousDone",
             Self::BesideDone(..) => "BesideDone",
             Self::Skip(..) => "Skip",
@@ -217,6 +225,8 @@ impl<E: EventSourced> Input<E> {
             | Self::Appended(..)
             | Self::Pulled(..)
             | Self::SnapshotSaved(..)
+            | Self::SnapshotsDeleted(..)
+            | Self::EventsDeleted(..)
             | Self::SnapshotsVoided(..)
             | Self::Skip(..)
             | Self::Wake
@@ -252,8 +262,8 @@ impl<E: EventSourced> Action<E> {
             | Self::Pull(..)
             | Self::SaveSnapshot(..)
             | Self::VoidSnapshots(..)
-            | Self::DeleteSnapshots(_)
-            | Self::DeleteEvents(_)
+            | Self::DeleteSnapshots(..)
+            | Self::DeleteEvents(..)
             | Self::Publish(_)
             | Self::Received(_)
             | Self::CaughtUp(..)
@@ -287,8 +297,8 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::Pull(_, replica, after) => write!(f, "Pull({replica}, {after})"),
             Self::SaveSnapshot(_, snapshot) => write!(f, "SaveSnapshot({})", snapshot.sequence_nr),
             Self::VoidSnapshots(_, numbers) => write!(f, "VoidSnapshots({numbers:?})"),
-            Self::DeleteSnapshots(last) => write!(f, "DeleteSnapshots({last})"),
-            Self::DeleteEvents(last) => write!(f, "DeleteEvents({last})"),
+            Self::DeleteSnapshots(_, last) => write!(f, "DeleteSnapshots({last})"),
+            Self::DeleteEvents(_, last) => write!(f, "DeleteEvents({last})"),
             Self::Release(releases) => write!(f, "Release({})", releases.len()),
             Self::Publish(events) => write!(f, "Publish({})", events.len()),
             Self::Received(times) => write!(f, "Received({})", times.len()),

@@ -26,6 +26,7 @@
 //!   (doubt about the own journal); `intake` takes one event;
 //! - `applier`: stored events, read and applied; `own_times`: own events that come back;
 //! - `proof`: only events and states that can be read again are stored;
+//! - `signals`: the behaviour is told of its entity's life;
 //! - `limits`: the bytes of one append;
 //! - `input`, `queued`, `shared`, `failure`, `news`, `skipped`: types that the parts share.
 //!
@@ -68,6 +69,7 @@ mod replication;
 mod restarts;
 mod running;
 mod shared;
+mod signals;
 mod skipped;
 mod snapshots;
 mod stash;

@@ -117,6 +117,10 @@ impl<E: EventSourced> Running<E> {
             Input::SnapshotSaved(_, number, result) => {
                 stream.snapshot_saved(shared, number, result, &replication.peers, actions);
             }
+            Input::SnapshotsDeleted(_, last, result) => {
+                stream.snapshots_deleted(shared, last, result);
+            }
+            Input::EventsDeleted(_, last, result) => stream.events_deleted(shared, last, result),
             Input::AsynchronousDone(_, result) => {
                 if let Some(queued) = commands.asynchronous_done(shared, result) {
                     inbox.push_front(queued);
@@ -228,6 +232,11 @@ impl<E: EventSourced> Running<E> {
             return None;
         }
         doubts.refusal(now).or_else(|| is_stopping.then(|| "the entity is stopping".into()))
+    }
+
+    /// Tells the behaviour that this life in memory ends.
+    pub(super) fn signal_end(&mut self, shared: &Shared<E>, signal: &Signal) {
+        self.stream.signal_last(shared, signal);
     }
 
     /// Ends the work. Answers that wait for the disk fail.

@@ -12,6 +12,7 @@ mod reclaim;
 mod reclaim_held;
 mod recovery;
 mod replication;
+mod signals;
 mod stash;
 mod true_answers;
 mod user_code;

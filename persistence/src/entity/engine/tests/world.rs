@@ -269,10 +269,10 @@ impl World {
                 replica.voided.extend(snapshot.map(|snapshot| snapshot.sequence_nr));
                 Some(Input::SnapshotsVoided(generation, Ok(())))
             }
-            Action::DeleteEvents(last) => {
+            Action::DeleteEvents(generation, last) => {
                 replica.deleted = last;
                 replica.journal.retain(|event| event.sequence_nr > last);
-                None
+                Some(Input::EventsDeleted(generation, last, Ok(())))
             }
             Action::RunAsynchronous(generation, mut future) => {
                 let waker = std::task::Waker::noop();
@@ -300,9 +300,9 @@ impl World {
                 .skips
                 .contains(&(name_of(&origin), number))
                 .then_some(Input::Skip(generation, origin, number)),
-            Action::DeleteSnapshots(last) => {
+            Action::DeleteSnapshots(generation, last) => {
                 replica.deleted_snapshots = last;
-                None
+                Some(Input::SnapshotsDeleted(generation, last, Ok(())))
             }
             Action::WakeAfter(_) => None,
             Action::GoOn => Some(Input::GoOn),
@@ -322,6 +322,12 @@ impl World {
             Action::VoidSnapshots(generation, _) => Input::SnapshotsVoided(generation, Err(error)),
             Action::SaveSnapshot(generation, snapshot) => {
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, Err(error))
+            }
+            Action::DeleteSnapshots(generation, last) => {
+                Input::SnapshotsDeleted(generation, last, Err(error))
+            }
+            Action::DeleteEvents(generation, last) => {
+                Input::EventsDeleted(generation, last, Err(error))
             }
             other => panic!("{other:?} cannot fail"),
         };
