@@ -13,13 +13,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use super::asynchronous::{self, AsynchronousFailure, CommandFuture, OutcomeFuture};
 use super::engine::{Action, Engine, Generation, Input, Now, Release};
 use super::futures::Futures;
 use super::message::{EntityMessage, start};
 use super::parts::Inner;
 use super::signs::{EMPTY, FULL, Signs, UNKNOWN};
 use super::storing::EntityIo;
-use super::{EntityCounters, EventSourced, StopReason, Writes, asynchronous};
+use super::{EntityCounters, EventSourced, StopReason, Writes};
 use crate::identity::ReplicationId;
 use crate::reply::ReplyError;
 
@@ -258,25 +259,9 @@ fn run<E: EventSourced>(
         Action::AskSkip(generation, origin, number) => {
             state.io.ask_skip(myself, generation, origin, number);
         }
-        Action::RunAsynchronous(generation, future) => {
-            let limit = state.io.runtime.settings.asynchronous_timeout;
-            let future = Guarded::new("asynchronous", state.io.id.to_string(), future);
-            let task = start("asynchronous effect", myself, async move {
-                Input::AsynchronousDone(generation, asynchronous::wait(future, limit).await)
-            });
-            state.futures().hold_up(generation, task);
-        }
-        Action::RunBeside(generation, number, Err(failure)) => {
-            let done = Input::BesideDone(generation, number, Err(failure));
-            let _ = myself.send_message(EntityMessage::Input(done));
-        }
-        Action::RunBeside(generation, number, Ok(future)) => {
-            let limit = state.io.runtime.settings.asynchronous_timeout;
-            let future = Guarded::new("then_asynchronous", state.io.id.to_string(), future);
-            let task = start("asynchronous effect", myself, async move {
-                Input::BesideDone(generation, number, asynchronous::wait(future, limit).await)
-            });
-            state.futures().beside(generation, number, task);
+        Action::RunAsynchronous(generation, future) => hold_up(myself, state, generation, future),
+        Action::RunBeside(generation, number, future) => {
+            run_beside(myself, state, (generation, number), future);
         }
         Action::DropAsynchronous => state.futures = None,
         Action::WakeAfter(time) => {
@@ -311,6 +296,44 @@ fn run<E: EventSourced>(
         | Action::DeleteSnapshots(..)
         | Action::DeleteEvents(..)) => state.io.store(myself, action),
     }
+}
+
+/// Runs the future of an asynchronous effect; an earlier one is dropped.
+fn hold_up<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    state: &mut State<E>,
+    generation: Generation,
+    future: CommandFuture<E::Command>,
+) {
+    let limit = state.io.runtime.settings.asynchronous_timeout;
+    let future = Guarded::new("asynchronous", state.io.id.to_string(), future);
+    let task = start("asynchronous effect", myself, async move {
+        Input::AsynchronousDone(generation, asynchronous::wait(future, limit).await)
+    });
+    state.futures().hold_up(generation, task);
+}
+
+/// Runs a future beside the commands, or answers with the failure in its place.
+fn run_beside<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    state: &mut State<E>,
+    (generation, number): (Generation, u64),
+    future: Result<OutcomeFuture, AsynchronousFailure>,
+) {
+    let future = match future {
+        Ok(future) => future,
+        Err(failure) => {
+            let done = Input::BesideDone(generation, number, Err(failure));
+            let _ = myself.send_message(EntityMessage::Input(done));
+            return;
+        }
+    };
+    let limit = state.io.runtime.settings.asynchronous_timeout;
+    let future = Guarded::new("then_asynchronous", state.io.id.to_string(), future);
+    let task = start("asynchronous effect", myself, async move {
+        Input::BesideDone(generation, number, asynchronous::wait(future, limit).await)
+    });
+    state.futures().beside(generation, number, task);
 }
 
 fn request_permit<E: EventSourced>(

@@ -41,7 +41,7 @@ use crate::reply::ReplyTo;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// The state of the snapshot with this number was read; the events after it come next. It comes
+    /// The state of the snapshot with this number was read; the events after it come next. Comes
     /// again with another number when the snapshot turns out to be newer than the journal.
     SnapshotRecovered(SequenceNr),
     /// Recovery is complete: the state follows from the journal, and commands come next.

@@ -68,17 +68,9 @@ impl<E: EventSourced> EntityIo<E> {
                 });
             }
             Action::DeleteSnapshots(generation, last) => {
-                start("delete snapshots", myself, async move {
-                    let deleted = snapshots.delete_snapshots_to(&id, last).await;
-                    Input::SnapshotsDeleted(generation, last, logged("snapshots", deleted))
-                });
+                self.delete_snapshots(myself, generation, last);
             }
-            Action::DeleteEvents(generation, last) => {
-                start("delete events", myself, async move {
-                    let deleted = journal.delete_to(&id, last).await;
-                    Input::EventsDeleted(generation, last, logged("events", deleted))
-                });
-            }
+            Action::DeleteEvents(generation, last) => self.delete_events(myself, generation, last),
             Action::RequestPermit(_)
             | Action::ReleasePermit
             | Action::Release(_)
@@ -99,6 +91,32 @@ impl<E: EventSourced> EntityIo<E> {
             | Action::Fenced(_)
             | Action::Stopped(_) => unreachable!("`run` passes on the actions of the stores only"),
         }
+    }
+
+    fn delete_snapshots(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        last: SequenceNr,
+    ) {
+        let (snapshots, id) = (self.runtime.parts.snapshots.clone(), self.id.persistence_id());
+        start("delete snapshots", myself, async move {
+            let deleted = snapshots.delete_snapshots_to(&id, last).await;
+            Input::SnapshotsDeleted(generation, last, logged("snapshots", deleted))
+        });
+    }
+
+    fn delete_events(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        last: SequenceNr,
+    ) {
+        let (journal, id) = (self.runtime.parts.journal.clone(), self.id.persistence_id());
+        start("delete events", myself, async move {
+            let deleted = journal.delete_to(&id, last).await;
+            Input::EventsDeleted(generation, last, logged("events", deleted))
+        });
     }
 
     fn start_pull(

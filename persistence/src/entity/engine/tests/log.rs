@@ -87,6 +87,13 @@ fn order(reply_to: ReplyTo<usize>) -> Effect<Log> {
     )
 }
 
+fn order_panics(reply_to: ReplyTo<usize>) -> Effect<Log> {
+    Effect::none().then_asynchronous(
+        |_| -> std::future::Ready<usize> { panic!("the test wants it") },
+        |outcome| Command::Ordered(outcome, reply_to),
+    )
+}
+
 /// Stores the value, or answers with a number for each failure.
 fn ordered(outcome: &Result<usize, AsynchronousFailure>, reply_to: ReplyTo<usize>) -> Effect<Log> {
     match outcome {
@@ -166,10 +173,7 @@ impl EventSourced for Log {
             }
             Command::Order(reply_to) => order(reply_to),
             Command::Ordered(outcome, reply_to) => ordered(&outcome, reply_to),
-            Command::OrderPanics(reply_to) => Effect::none().then_asynchronous(
-                |_| -> std::future::Ready<usize> { panic!("the test wants it") },
-                |outcome| Command::Ordered(outcome, reply_to),
-            ),
+            Command::OrderPanics(reply_to) => order_panics(reply_to),
             Command::Stop => Effect::none().then_stop(),
         }
     }

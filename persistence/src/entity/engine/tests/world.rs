@@ -274,27 +274,11 @@ impl World {
                 replica.journal.retain(|event| event.sequence_nr > last);
                 Some(Input::EventsDeleted(generation, last, Ok(())))
             }
-            Action::RunAsynchronous(generation, mut future) => {
-                let waker = std::task::Waker::noop();
-                let mut context = std::task::Context::from_waker(waker);
-                match future.as_mut().poll(&mut context) {
-                    std::task::Poll::Ready(command) => {
-                        Some(Input::AsynchronousDone(generation, Ok(command)))
-                    }
-                    std::task::Poll::Pending => panic!("the tests' futures are ready"),
-                }
+            Action::RunAsynchronous(generation, future) => {
+                Some(Input::AsynchronousDone(generation, Ok(ready(future))))
             }
-            Action::RunBeside(generation, number, Err(failure)) => {
-                Some(Input::BesideDone(generation, number, Err(failure)))
-            }
-            Action::RunBeside(generation, number, Ok(mut future)) => {
-                let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-                match future.as_mut().poll(&mut context) {
-                    std::task::Poll::Ready(outcome) => {
-                        Some(Input::BesideDone(generation, number, Ok(outcome)))
-                    }
-                    std::task::Poll::Pending => panic!("the tests' futures are ready"),
-                }
+            Action::RunBeside(generation, number, future) => {
+                Some(Input::BesideDone(generation, number, future.map(ready)))
             }
             Action::AskSkip(generation, origin, number) => replica
                 .skips
@@ -394,6 +378,15 @@ impl World {
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}");
         let versions: Vec<_> = self.replicas.values().map(|r| r.engine.seen().cloned()).collect();
         assert!(versions.windows(2).all(|pair| pair[0] == pair[1]), "{versions:?}");
+    }
+}
+
+/// The value of a future that is ready.
+fn ready<T>(mut future: std::pin::Pin<Box<dyn Future<Output = T> + Send>>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("the tests' futures are ready"),
     }
 }
 
