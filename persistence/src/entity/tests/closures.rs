@@ -1,9 +1,9 @@
 //! Each effect with closures that call methods of the state, read its fields and borrow from it:
 //! the test is that they compile, and that they see the state after the events.
 
-use std::sync::Mutex;
 use std::sync::mpsc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::testkit::EntityTest;
@@ -50,7 +50,7 @@ impl EventSourced for Blog {
     type State = Post;
 
     fn on_command(&self, _: &CommandContext, post: &Post, command: Command) -> Effect<Self> {
-        let sender = self.0.lock().unwrap().clone();
+        let sender = self.0.lock().clone();
         match command {
             Command::Persist(to) => self
                 .persist("first".to_owned())
