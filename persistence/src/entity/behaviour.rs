@@ -22,15 +22,15 @@ use crate::reply::ReplyTo;
 /// `match` needs an arm for the others.
 ///
 /// A life in memory begins with `SnapshotRecovered`, if there is a snapshot, and
-/// `RecoveryCompleted`, and ends with one `PreRestart` or `PostStop`. A process that is killed sends
-/// none.
+/// `RecoveryCompleted`, and ends with one `PreRestart` or `PostStop`. A process that is killed
+/// sends none.
 ///
 /// ```
 /// use antiphon_persistence::entity::Signal;
 ///
 /// fn is_about_the_store(signal: &Signal) -> bool {
 ///     match signal {
-///         Signal::PersistFailed(_) | Signal::PersistRejected(_) | Signal::SnapshotFailed(_) => true,
+///         Signal::PersistFailed(_) | Signal::SnapshotFailed(_) => true,
 ///         _ => false,
 ///     }
 /// }
@@ -76,8 +76,9 @@ pub enum Signal {
     /// Events of this replica up to this number are durable, and are handed to the other replicas.
     /// The state may be ahead of them. Only for an entity with more than one replica.
     Published(SequenceNr),
-    /// This life in memory ends for this reason, and the entity begins again from its journal: after
-    /// a failed append, or a panic of `on_event`. In the second case the state may be half changed.
+    /// This life in memory ends for this reason, and the entity begins again from its journal:
+    /// after a failed append, or a panic of `on_event`. In the second case the state may be
+    /// half changed.
     PreRestart(String),
     /// The entity ends here: it was stopped, killed, moved, or cannot go on. After a kill it may be
     /// at work on another node already. Does not come if the entity had not recovered.
@@ -366,8 +367,9 @@ pub(super) enum Kind<E: EventSourced> {
 /// The effect of a command: made by one of the first functions, refined by the functions `then_*`.
 ///
 /// A handler makes an effect with [`Effects`](super::Effects): `self.persist(event)`. The functions
-/// here do the same where no behaviour is at hand. In a chain they need the name of the type as soon
-/// as a closure calls a method or reads a field of the state: `Effect::<Self>::persist(event)`.
+/// here do the same where no behaviour is at hand. In a chain they need the name of the type as
+/// soon as a closure calls a method or reads a field of the state:
+/// `Effect::<Self>::persist(event)`.
 ///
 /// Everything visible outside (replies, side effects, futures) happens only when all events that
 /// the command could have seen are durable, including the events of earlier commands. If these
@@ -796,8 +798,8 @@ impl<E: EventSourced> Effect<E> {
     /// A command that waits for another entity uses this form: two entities that ask each other in
     /// [`Self::asynchronous`] wait for each other until the time is over. An answer for the asker
     /// belongs into `made`, which is called in every case but one: if the entity starts again or is
-    /// killed, the future is dropped, and the asker gets an error. A stop waits for the futures. Not
-    /// to be combined with [`Self::stash`] and [`Self::asynchronous`].
+    /// killed, the future is dropped, and the asker gets an error. A stop waits for the futures.
+    /// Not to be combined with [`Self::stash`] and [`Self::asynchronous`].
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -810,9 +812,10 @@ impl<E: EventSourced> Effect<E> {
     /// # use antiphon_persistence::store::WriterId;
     /// # use antiphon_base::time::SystemClock;
     /// # async fn pay(cents: u32) -> u32 { cents / 100 }
+    /// type Answer = ReplyTo<Result<u32, String>>;
     /// enum Command {
-    ///     Order { cents: u32, reply_to: ReplyTo<Result<u32, String>> },
-    ///     Paid { receipt: Result<u32, AsynchronousFailure>, reply_to: ReplyTo<Result<u32, String>> },
+    ///     Order { cents: u32, reply_to: Answer },
+    ///     Paid { receipt: Result<u32, AsynchronousFailure>, reply_to: Answer },
     /// }
     /// # struct Shop;
     /// # impl EventSourced for Shop {

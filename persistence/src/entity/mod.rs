@@ -1,8 +1,8 @@
 //! Event-sourced entities: the behaviour that an application writes, and the engine that runs it.
 //!
 //! - [`EventSourced`] is the behaviour: two plain functions and three types.
-//! - [`Effect`] says what a command does: persist, reply, stop, and so on. [`Effects`] makes it in a
-//!   handler: `self.persist(event)`.
+//! - [`Effect`] says what a command does: persist, reply, stop, and so on. [`Effects`] makes it in
+//!   a handler: `self.persist(event)`.
 //! - [`CommandContext`] and [`EventContext`] are arguments of the two functions; only the second
 //!   knows where an event came from.
 //! - [`engine`] has the rules: recovery, output commit, replication, failure. It is a pure core.

@@ -83,8 +83,8 @@ pub struct EntitySettings {
     /// and the entity goes on without it.
     #[serde(with = "antiphon_base::time::text")]
     pub asynchronous_timeout: Duration,
-    /// Most futures of `then_asynchronous` of one entity that are under way, or whose commands wait.
-    /// Beyond, a future is not begun, and its command is made of `TooMany`.
+    /// Most futures of `then_asynchronous` of one entity that are under way, or whose commands
+    /// wait. Beyond, a future is not begun, and its command is made of `TooMany`.
     pub asynchronous_max: usize,
     /// First wait before a failed entity restarts; doubles up to `restart_max`, and begins anew
     /// when the entity has stored something since, or has worked for `restart_max`.

@@ -206,8 +206,8 @@ impl<C: Send + 'static> Commands<C> {
         }
     }
 
-    /// Drops the futures that are under way, under [`antiphon_base::guard`]. Askers that wait for an
-    /// answer from a future beside the commands get `answer`, with an unknown effect.
+    /// Drops the futures that are under way, under [`antiphon_base::guard`]. Askers that wait for
+    /// an answer from a future beside the commands get `answer`, with an unknown effect.
     pub(super) fn end<E>(self, shared: &Shared<E>, answer: &ReplyError)
     where
         E: EventSourced<Command = C>,
@@ -225,8 +225,8 @@ impl<C: Send + 'static> Commands<C> {
     }
 }
 
-/// Fails the `then_reply`, `then_run` and `then_asynchronous` of a stash or an asynchronous effect. The command that is
-/// handled later has its own.
+/// Fails the `then_reply`, `then_run` and `then_asynchronous` of a stash or an asynchronous effect.
+/// The command that is handled later has its own.
 fn not_run<E: EventSourced>(
     shared: &Shared<E>,
     claim: &Claim,

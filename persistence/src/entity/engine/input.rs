@@ -119,8 +119,8 @@ pub enum Action<E: EventSourced> {
     AskSkip(Generation, ReplicaId, u64),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
     RunAsynchronous(Generation, CommandFuture<E::Command>),
-    /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at once
-    /// when there is a failure in place of a future.
+    /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at
+    /// once when there is a failure in place of a future.
     RunBeside(Generation, u64, Result<OutcomeFuture, AsynchronousFailure>),
     /// Drop the future of the last `RunAsynchronous`, if it is under way, and the futures of all
     /// `RunBeside`. No answer.

@@ -17,7 +17,8 @@
 //!   outside;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
-//! - `commands`: commands are handled against the newest state; `beside`: futures that hold up none;
+//! - `commands`: commands are handled against the newest state; `beside`: futures that hold up
+//!   none;
 //! - `stream`: the own stream, composed of `applied` (the newest state, with its version and
 //!   number), `persisting` (output commit: one append under way, the next one collecting),
 //!   `outbox` (answers let out when durable) and `snapshots`;
