@@ -23,7 +23,7 @@
 //!
 //!     fn on_command(&self, _: &CommandContext, _: &i64, command: Command) -> Effect<Self> {
 //!         let Command::Add { delta, reply_to } = command;
-//!         Effect::persist(Event::Added { delta }).then_reply(reply_to, |value| *value)
+//!         self.persist(Event::Added { delta }).then_reply(reply_to, |value| *value)
 //!     }
 //!
 //!     fn on_event(&self, _: &EventContext, value: &mut i64, event: &Event) {
@@ -72,15 +72,15 @@ pub mod prelude {
     pub use antiphon_base::time::Timestamp;
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{
-        AsynchronousFailure, CommandContext, Effect, EntitySettings, EventContext, EventSourced,
-        EventType, Signal,
+        AsynchronousFailure, CommandContext, Effect, Effects, EntitySettings, EventContext,
+        EventSourced, EventType, Signal,
     };
     pub use antiphon_persistence::event::{Metadata, Tags};
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
     pub use antiphon_persistence::reply::ReplyTo;
     pub use antiphon_runtime::{Error, Node, Result};
     pub use antiphon_sharding::{
-        AskError, CommandsFrom, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
+        AskError, AskFailure, CommandsFrom, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
         RoutingPolicy, ShardingSettings,
     };
 }

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_persistence::entity::Awaiting;
 use antiphon_persistence::event::Metadata;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_persistence::reply::{Claim, ReplyTo, claimed_reply_channel};
+use antiphon_persistence::reply::{AskFailure, Claim, ReplyTo, claimed_reply_channel};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::AskError;
@@ -111,7 +113,8 @@ impl<C: Send + 'static> EntityRef<C> {
         self
     }
 
-    /// Sends a command, at most once. Commands of one sender to one entity arrive in order while
+    /// Sends a command, at most once, and does not say whether it arrived:
+    /// [`Self::tell_acknowledged`] does. Commands of one sender to one entity arrive in order while
     /// the home of the shard does not change.
     ///
     /// ```
@@ -158,7 +161,93 @@ impl<C: Send + 'static> EntityRef<C> {
         let (reply_to, reply) = claimed_reply_channel(&claim);
         let entity = self.id.entity_id().clone();
         self.port.tell(self.index, entity, command(reply_to), claim.clone());
-        match tokio::time::timeout(self.ask_timeout, reply.wait()).await {
+        self.wait(&claim, reply.wait()).await
+    }
+
+    /// The same for a command whose answer is a value or a refusal of the application. The refusal
+    /// and the lack of an answer are one error: match it, or convert it with `?`.
+    ///
+    /// ```
+    /// # use antiphon_persistence::reply::ReplyTo;
+    /// use antiphon_sharding::{AskFailure, EntityRef};
+    ///
+    /// #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    /// struct SoldOut { left: u32 }
+    /// # impl std::fmt::Display for SoldOut {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    /// #         f.write_str("sold out")
+    /// #     }
+    /// # }
+    /// # impl std::error::Error for SoldOut {}
+    /// #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    /// enum Command { Take { pieces: u32, reply_to: ReplyTo<Result<u32, SoldOut>> } }
+    ///
+    /// async fn take(stock: &EntityRef<Command>) -> antiphon_base::Result<u32> {
+    ///     let take = |pieces| move |reply_to| Command::Take { pieces, reply_to };
+    ///     match stock.try_ask(take(10)).await {
+    ///         Err(AskFailure::Refused(SoldOut { left })) => Ok(stock.try_ask(take(left)).await?),
+    ///         taken => Ok(taken?),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `Refused` when the entity has refused; `NoAnswer` with the error of [`Self::ask`].
+    pub async fn try_ask<T, R>(
+        &self,
+        command: impl FnOnce(ReplyTo<Result<T, R>>) -> C,
+    ) -> Result<T, AskFailure<R>>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        AskFailure::flatten(self.ask(command).await)
+    }
+
+    /// Sends a command, at most once, and waits until the entity's handler has taken it, at most
+    /// `ask_timeout`. Says nothing of the outcome of the command: for that, the command needs a
+    /// `ReplyTo`, and [`Self::ask`]. Over a link the notice comes with the answers of the command,
+    /// if it has places for them.
+    ///
+    /// A cancelled call gives up the notice; the command goes on, and may take effect.
+    ///
+    /// ```
+    /// # use antiphon_sharding::EntityRef;
+    /// use antiphon_sharding::AskError;
+    ///
+    /// # enum Command { Reset }
+    /// async fn reset(counter: &EntityRef<Command>) -> bool {
+    ///     match counter.tell_acknowledged(Command::Reset).await {
+    ///         Ok(()) => true,
+    ///         // a full mailbox, no home, no room: it was not handled, and never will be
+    ///         Err(refused) if refused.is_without_effect() => false,
+    ///         Err(unknown) => panic!("it may have been handled: {unknown}"),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The reason why the handler did not take the command, as [`Self::ask`] has it: `Overloaded`
+    /// when a mailbox or another bound is full, `NotHere`, `Unavailable` and so on. `Expired` when
+    /// nobody took it in time; `Timeout` and `Unreachable` when it is not known.
+    pub async fn tell_acknowledged(&self, command: C) -> Result<(), AskError> {
+        let (sender, receiver) = oneshot::channel();
+        // a sender that has given up needs no notice
+        let notice = Box::new(move |taken| drop(sender.send(taken)));
+        let claim = Claim::noticed(self.port.now(), Some(self.ask_timeout), notice);
+        self.port.tell(self.index, self.id.entity_id().clone(), command, claim.clone());
+        let told = async { receiver.await.unwrap_or(Err(AskError::NoReply)) };
+        self.wait(&claim, told).await
+    }
+
+    /// Waits for an answer about the command with this claim, at most `ask_timeout`.
+    async fn wait<R>(
+        &self,
+        claim: &Claim,
+        answer: impl Future<Output = Result<R, AskError>>,
+    ) -> Result<R, AskError> {
+        let _awaiting = Awaiting::the_answer_of(&self.id);
+        match tokio::time::timeout(self.ask_timeout, answer).await {
             Ok(answer) => answer,
             Err(_) if claim.void() => Err(AskError::Expired(format!(
                 "nobody took the command within {:?} (`ask_timeout`)",

@@ -38,6 +38,8 @@ pub mod shard;
 mod shard_id;
 mod wire;
 
+#[doc(inline)]
+pub use antiphon_persistence::reply::AskFailure;
 /// The error of [`EntityRef::ask`]. An application converts it into its [`Error`] with `?`, and the
 /// kind keeps the knowledge of the effect: `Unavailable` (try again later, or at another replica)
 /// and `Rejected` (change the command) mean that the command has not taken effect, `Timeout` that

@@ -96,21 +96,21 @@ impl EventSourced for AuctionHouse {
         match command {
             Command::Place { bid, reply_to } if bid.amount == 0 => {
                 let why = format!("`amount`: expected above 0, actual {}", bid.amount);
-                Effect::reply(reply_to, Placed::Refused(why))
+                self.reply(reply_to, Placed::Refused(why))
             }
             Command::Place { reply_to, .. } if has_finished => {
-                Effect::reply(reply_to, Placed::Refused("the auction has ended here".into()))
+                self.reply(reply_to, Placed::Refused("the auction has ended here".into()))
             }
             Command::Place { bid, reply_to } => {
-                Effect::persist(Event::Placed(bid)).then_reply(reply_to, |_| Placed::Accepted)
+                self.persist(Event::Placed(bid)).then_reply(reply_to, |_| Placed::Accepted)
             }
             Command::Finish { reply_to } if has_finished => {
-                Effect::reply(reply_to, auction.clone())
+                self.reply(reply_to, auction.clone())
             }
             Command::Finish { reply_to } => {
-                Effect::persist(Event::Finished).then_reply(reply_to, Auction::clone)
+                self.persist(Event::Finished).then_reply(reply_to, Auction::clone)
             }
-            Command::Get { reply_to } => Effect::reply(reply_to, auction.clone()),
+            Command::Get { reply_to } => self.reply(reply_to, auction.clone()),
         }
     }
 

@@ -42,9 +42,9 @@ impl EventSourced for Counter {
     fn on_command(&self, _: &CommandContext, value: &i64, command: Command) -> Effect<Self> {
         match command {
             Command::Add { delta, reply_to } => {
-                Effect::persist(Event::Added { delta }).then_reply(reply_to, |value| *value)
+                self.persist(Event::Added { delta }).then_reply(reply_to, |value| *value)
             }
-            Command::Get { reply_to } => Effect::reply(reply_to, *value),
+            Command::Get { reply_to } => self.reply(reply_to, *value),
         }
     }
 

@@ -49,15 +49,15 @@ impl EventSourced for WatchList {
     ) -> Effect<Self> {
         match command {
             Command::Add { title, reply_to } => {
-                Effect::persist(titles.add(title, context.replica_id().clone()))
+                self.persist(titles.add(title, context.replica_id().clone()))
                     .then_reply(reply_to, OrSet::len)
             }
             Command::Remove { title, reply_to } if titles.contains(&title) => {
-                Effect::persist(titles.remove(&title)).then_reply(reply_to, OrSet::len)
+                self.persist(titles.remove(&title)).then_reply(reply_to, OrSet::len)
             }
-            Command::Remove { reply_to, .. } => Effect::reply(reply_to, titles.len()),
+            Command::Remove { reply_to, .. } => self.reply(reply_to, titles.len()),
             Command::Get { reply_to } => {
-                Effect::reply(reply_to, titles.elements().cloned().collect())
+                self.reply(reply_to, titles.elements().cloned().collect())
             }
         }
     }

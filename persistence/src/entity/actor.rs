@@ -13,12 +13,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use super::asynchronous::{self, AsynchronousFailure, CommandFuture, OutcomeFuture};
 use super::engine::{Action, Engine, Generation, Input, Now, Release};
+use super::futures::Futures;
 use super::message::{EntityMessage, start};
 use super::parts::Inner;
 use super::signs::{EMPTY, FULL, Signs, UNKNOWN};
 use super::storing::EntityIo;
-use super::{EntityCounters, EventSourced, StopReason, Writes, asynchronous};
+use super::{EntityCounters, EventSourced, StopReason, Writes};
 use crate::identity::ReplicationId;
 use crate::reply::ReplyError;
 
@@ -46,12 +48,26 @@ pub(super) struct State<E: EventSourced> {
     engine: Option<Engine<E>>,
     permit: Option<OwnedSemaphorePermit>,
     permit_request: Option<JoinHandle<()>>,
-    asynchronous: Option<JoinHandle<()>>,
+    /// The futures that are under way; `None`: there is none.
+    futures: Option<Box<Futures>>,
     /// The answer to commands when the entity is gone; other inputs are dropped then.
     refusal: Option<ReplyError>,
 }
 
 impl<E: EventSourced> State<E> {
+    fn futures(&mut self) -> &mut Futures {
+        self.futures.get_or_insert_default()
+    }
+
+    /// Forgets the future that has ended with this input.
+    fn ended(&mut self, input: &Input<E>) {
+        if let Some(futures) = &mut self.futures
+            && futures.ended(input)
+        {
+            self.futures = None;
+        }
+    }
+
     /// Tells the host that the entity is gone, then does `after`. Both wait for the end of an
     /// append that is under way: another incarnation that reads the journal before that end would
     /// miss the events of the append.
@@ -78,9 +94,10 @@ impl<E: EventSourced> State<E> {
 
 impl<E: EventSourced> Drop for State<E> {
     fn drop(&mut self) {
-        for task in [self.permit_request.take(), self.asynchronous.take()].into_iter().flatten() {
-            task.abort();
+        if let Some(request) = self.permit_request.take() {
+            request.abort();
         }
+        self.futures = None;
         if self.refusal.is_none() {
             // the actor was killed, or a bug made it panic: the host must still hear of its end
             self.tell_gone(StopReason::Failed("the entity's actor ended".into()), || {});
@@ -109,7 +126,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             engine,
             permit: None,
             permit_request: None,
-            asynchronous: None,
+            futures: None,
             refusal: None,
         };
         if let Some(why) = failure {
@@ -127,7 +144,10 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         state: &mut State<E>,
     ) -> Result<(), ActorProcessingErr> {
         let input = match message {
-            EntityMessage::Input(input) => input,
+            EntityMessage::Input(input) => {
+                state.ended(&input);
+                input
+            }
             EntityMessage::Replicated(events) => {
                 state.signs.arriving.fetch_sub(events.len(), Ordering::AcqRel);
                 Input::Replicated(events)
@@ -239,16 +259,11 @@ fn run<E: EventSourced>(
         Action::AskSkip(generation, origin, number) => {
             state.io.ask_skip(myself, generation, origin, number);
         }
-        Action::RunAsynchronous(generation, future) => {
-            let limit = state.io.runtime.settings.asynchronous_timeout;
-            let future = Guarded::new("asynchronous", state.io.id.to_string(), future);
-            let task = start("asynchronous effect", myself, async move {
-                Input::AsynchronousDone(generation, asynchronous::wait(future, limit).await)
-            });
-            drop_asynchronous(state);
-            state.asynchronous = Some(task);
+        Action::RunAsynchronous(generation, future) => hold_up(myself, state, generation, future),
+        Action::RunBeside(generation, number, future) => {
+            run_beside(myself, state, (generation, number), future);
         }
-        Action::DropAsynchronous => drop_asynchronous(state),
+        Action::DropAsynchronous => state.futures = None,
         Action::WakeAfter(time) => {
             start("entity wake", myself, async move {
                 tokio::time::sleep(time).await;
@@ -278,16 +293,47 @@ fn run<E: EventSourced>(
         | Action::Pull(..)
         | Action::SaveSnapshot(..)
         | Action::VoidSnapshots(..)
-        | Action::DeleteSnapshots(_)
-        | Action::DeleteEvents(_)) => state.io.store(myself, action),
+        | Action::DeleteSnapshots(..)
+        | Action::DeleteEvents(..)) => state.io.store(myself, action),
     }
 }
 
-/// Drops the future where it waits next; its command does not arrive any more.
-fn drop_asynchronous<E: EventSourced>(state: &mut State<E>) {
-    if let Some(task) = state.asynchronous.take() {
-        task.abort();
-    }
+/// Runs the future of an asynchronous effect; an earlier one is dropped.
+fn hold_up<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    state: &mut State<E>,
+    generation: Generation,
+    future: CommandFuture<E::Command>,
+) {
+    let limit = state.io.runtime.settings.asynchronous_timeout;
+    let future = Guarded::new("asynchronous", state.io.id.to_string(), future);
+    let task = start("asynchronous effect", myself, async move {
+        Input::AsynchronousDone(generation, asynchronous::wait(future, limit).await)
+    });
+    state.futures().hold_up(generation, task);
+}
+
+/// Runs a future beside the commands, or answers with the failure in its place.
+fn run_beside<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    state: &mut State<E>,
+    (generation, number): (Generation, u64),
+    future: Result<OutcomeFuture, AsynchronousFailure>,
+) {
+    let future = match future {
+        Ok(future) => future,
+        Err(failure) => {
+            let done = Input::BesideDone(generation, number, Err(failure));
+            let _ = myself.send_message(EntityMessage::Input(done));
+            return;
+        }
+    };
+    let limit = state.io.runtime.settings.asynchronous_timeout;
+    let future = Guarded::new("then_asynchronous", state.io.id.to_string(), future);
+    let task = start("asynchronous effect", myself, async move {
+        Input::BesideDone(generation, number, asynchronous::wait(future, limit).await)
+    });
+    state.futures().beside(generation, number, task);
 }
 
 fn request_permit<E: EventSourced>(

@@ -6,7 +6,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::asynchronous::{CommandFuture, OnFailure};
+use super::asynchronous::{CommandFuture, OnFailure, ThenAsynchronous};
 use super::then::{ThenReply, ThenRun, Thens};
 use super::{AsynchronousFailure, CommandContext, EventContext, EventType, reading};
 use crate::codec::CodecId;
@@ -14,16 +14,75 @@ use crate::event::{Metadata, Payload, SequenceNr, Tags};
 use crate::reply::ReplyTo;
 use crate::{Error, Result};
 
-/// A notice to an entity about its recovery or its snapshots.
+/// A notice to an entity about its own life: recovery, snapshots, deletions, stores and its end.
+///
+/// In each, the context has the number of the newest event in the state, unless the signal says
+/// otherwise, and a time that no event of the state is after. A signal changes nothing: it makes no
+/// effect, stores no event, and must not block. More signals can come in a later version, so a
+/// `match` needs an arm for the others.
+///
+/// A life in memory begins with `SnapshotRecovered`, if there is a snapshot, and
+/// `RecoveryCompleted`, and ends with one `PreRestart` or `PostStop`. A process that is killed
+/// sends none.
+///
+/// ```
+/// use antiphon_persistence::entity::Signal;
+///
+/// fn is_about_the_store(signal: &Signal) -> bool {
+///     match signal {
+///         Signal::PersistFailed(_) | Signal::SnapshotFailed(_) => true,
+///         _ => false,
+///     }
+/// }
+///
+/// assert!(is_about_the_store(&Signal::PersistFailed("no room".into())));
+/// assert!(!is_about_the_store(&Signal::PostStop));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Signal {
+    /// The state of the snapshot with this number was read; the events after it come next. Comes
+    /// again with another number when the snapshot turns out to be newer than the journal.
+    SnapshotRecovered(SequenceNr),
     /// Recovery is complete: the state follows from the journal, and commands come next.
     RecoveryCompleted,
+    /// Recovery failed for this reason; it is tried again after a wait, or the entity stops. The
+    /// state is not whole: it has the events that were read before the failure, and an event at
+    /// which `on_event` panicked may be half applied.
+    RecoveryFailed(String),
     /// A snapshot up to this number was stored.
     SnapshotSaved(SequenceNr),
     /// A snapshot could not be stored, or could not have been read again. The entity goes on
     /// without the snapshot, and nothing is deleted for it.
     SnapshotFailed(String),
+    /// Snapshots up to this number were deleted, after a newer one was stored. Does not come if the
+    /// entity ends before the store has answered; the same holds for the next three signals.
+    SnapshotsDeleted(SequenceNr),
+    /// Old snapshots could not be deleted; that is repeated after the next snapshot.
+    SnapshotsDeleteFailed(String),
+    /// Events up to this number were deleted, since a snapshot has them (`delete_events`).
+    EventsDeleted(SequenceNr),
+    /// Events could not be deleted; that is repeated after the next snapshot.
+    EventsDeleteFailed(String),
+    /// An append failed for this reason, and its events may be stored or not. The entity begins
+    /// again from its journal, or stops: `PreRestart` or `PostStop` comes next. The state still has
+    /// the events of the append and those behind it; the context has the number of the newest event
+    /// that is durable.
+    PersistFailed(String),
+    /// Events were refused for this reason, and are not stored. If the events of one command could
+    /// not be read again or were too large, only that command fails, and the state does not have
+    /// them. If the store refused an append, it is as with `PersistFailed`.
+    PersistRejected(String),
+    /// Events of this replica up to this number are durable, and are handed to the other replicas.
+    /// The state may be ahead of them. Only for an entity with more than one replica.
+    Published(SequenceNr),
+    /// This life in memory ends for this reason, and the entity begins again from its journal:
+    /// after a failed append, or a panic of `on_event`. In the second case the state may be
+    /// half changed.
+    PreRestart(String),
+    /// The entity ends here: it was stopped, killed, moved, or cannot go on. After a kill it may be
+    /// at work on another node already. Does not come if the entity had not recovered.
+    PostStop,
 }
 
 /// The behaviour of an entity: how commands become events, and events become state.
@@ -297,7 +356,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         false
     }
 
-    /// Receives a signal. A panic here is logged and changes nothing.
+    /// Receives a signal, see [`Signal`] for the moment of each. A panic here is logged and changes
+    /// nothing.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicBool, Ordering};
@@ -340,6 +400,11 @@ pub(super) enum Kind<E: EventSourced> {
 
 /// The effect of a command: made by one of the first functions, refined by the functions `then_*`.
 ///
+/// A handler makes an effect with [`Effects`](super::Effects): `self.persist(event)`. The functions
+/// here do the same where no behaviour is at hand. In a chain they need the name of the type as
+/// soon as a closure calls a method or reads a field of the state:
+/// `Effect::<Self>::persist(event)`.
+///
 /// Everything visible outside (replies, side effects, futures) happens only when all events that
 /// the command could have seen are durable, including the events of earlier commands. If these
 /// cannot be stored, nothing visible happens and askers get an error.
@@ -347,6 +412,7 @@ pub(super) enum Kind<E: EventSourced> {
 pub struct Effect<E: EventSourced> {
     pub(super) kind: Kind<E>,
     pub(super) then: Thens<E::State>,
+    pub(super) beside: Vec<ThenAsynchronous<E::State, E::Command>>,
     pub(super) stop: bool,
     pub(super) unstash: bool,
     pub(super) metadata: Result<Metadata, Box<Error>>,
@@ -354,7 +420,14 @@ pub struct Effect<E: EventSourced> {
 
 impl<E: EventSourced> Effect<E> {
     fn of(kind: Kind<E>) -> Self {
-        Self { kind, then: Vec::new(), stop: false, unstash: false, metadata: Ok(Metadata::new()) }
+        Self {
+            kind,
+            then: Vec::new(),
+            beside: Vec::new(),
+            stop: false,
+            unstash: false,
+            metadata: Ok(Metadata::new()),
+        }
     }
 
     /// Stores one event and applies it.
@@ -551,7 +624,8 @@ impl<E: EventSourced> Effect<E> {
     /// events of other replicas do not. If the entity stops or restarts meanwhile, the future is
     /// dropped. If the future panics, or has not ended after `asynchronous_timeout`, it is dropped
     /// and counted, its askers get an error, and the entity goes on; [`Self::asynchronous_or`]
-    /// tells the entity of such a failure. Not to be combined with `then_reply` and `then_run`, as
+    /// tells the entity of such a failure; [`Self::then_asynchronous`] holds up no command. Not to
+    /// be combined with `then_reply` and `then_run`, as
     /// [`Self::stash`]: the command that the future yields has its own.
     ///
     /// ```
@@ -787,6 +861,85 @@ impl<E: EventSourced> Effect<E> {
     pub fn with_metadata(mut self, key: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
         let with = |metadata: Metadata| metadata.with(key, value).map_err(Box::new);
         self.metadata = self.metadata.and_then(with);
+        self
+    }
+
+    /// Runs a future beside the commands: no other command waits for it. `start` makes the future
+    /// from the state after the events, and the future begins when the events are durable. `made`
+    /// makes a command of the future's value, or of its failure; the entity handles that command
+    /// behind those that wait. A future that has not ended after `asynchronous_timeout` is dropped;
+    /// at most `asynchronous_max` futures of an entity are under way.
+    ///
+    /// A command that waits for another entity uses this form: two entities that ask each other in
+    /// [`Self::asynchronous`] wait for each other until the time is over. An answer for the asker
+    /// belongs into `made`, which is called in every case but one: if the entity starts again or is
+    /// killed, the future is dropped, and the asker gets an error. A stop waits for the futures.
+    /// Not to be combined with [`Self::stash`] and [`Self::asynchronous`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, Effects, EntityParts};
+    /// # use antiphon_persistence::entity::{EntityRuntime, EntitySettings, EventContext};
+    /// # use antiphon_persistence::entity::{AsynchronousFailure, EventSourced, StandaloneHost};
+    /// # use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+    /// # use antiphon_persistence::memory::MemoryStores;
+    /// # use antiphon_persistence::reply::ReplyTo;
+    /// # use antiphon_persistence::store::WriterId;
+    /// # use antiphon_base::time::SystemClock;
+    /// # async fn pay(cents: u32) -> u32 { cents / 100 }
+    /// type Answer = ReplyTo<Result<u32, String>>;
+    /// enum Command {
+    ///     Order { cents: u32, reply_to: Answer },
+    ///     Paid { receipt: Result<u32, AsynchronousFailure>, reply_to: Answer },
+    /// }
+    /// # struct Shop;
+    /// # impl EventSourced for Shop {
+    /// #     type Command = Command;
+    /// #     type Event = u32;
+    /// #     type State = u32;
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut u32, cents: &u32) { *sum += cents; }
+    /// #     fn on_command(&self, _: &CommandContext, _: &u32, command: Command) -> Effect<Self> {
+    /// match command {
+    ///     Command::Order { cents, reply_to } => self.persist(cents).then_asynchronous(
+    ///         |sum| pay(*sum),
+    ///         |receipt| Command::Paid { receipt, reply_to },
+    ///     ),
+    ///     Command::Paid { receipt, reply_to } => {
+    ///         self.reply(reply_to, receipt.map_err(|failure| failure.to_string()))
+    ///     }
+    /// }
+    /// #     }
+    /// # }
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let stores = MemoryStores::new().stores();
+    /// # let writer = WriterId::new("node@1").unwrap();
+    /// # stores.journal.open_writer(&writer).await.unwrap();
+    /// # let parts = EntityParts {
+    /// #     journal: stores.journal,
+    /// #     snapshots: stores.snapshots,
+    /// #     writer,
+    /// #     peers: Default::default(),
+    /// #     clock: Arc::new(SystemClock),
+    /// #     host: Arc::new(StandaloneHost),
+    /// #     coordination: None,
+    /// # };
+    /// # let replicas = [ReplicaId::empty()];
+    /// # let settings = EntitySettings::default();
+    /// # let entities = EntityRuntime::new(replicas, |_: &_| Shop, settings, parts).unwrap();
+    /// # let shop = entities.spawn(ReplicationId::parse("shop|s-1").unwrap()).unwrap();
+    /// let receipt = shop.try_ask(|reply_to| Command::Order { cents: 500, reply_to }).await;
+    /// assert_eq!(receipt, Ok(5));
+    /// # });
+    /// ```
+    pub fn then_asynchronous<T, F, Fut, G>(mut self, start: F, made: G) -> Self
+    where
+        T: Send + 'static,
+        F: FnOnce(&E::State) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+        G: FnOnce(Result<T, AsynchronousFailure>) -> E::Command + Send + 'static,
+    {
+        self.beside.push(ThenAsynchronous::new(start, made));
         self
     }
 

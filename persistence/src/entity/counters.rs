@@ -34,6 +34,9 @@ counters! {
     commands_expired,
     /// Futures of asynchronous effects that were dropped after `asynchronous_timeout`.
     asynchronous_timeouts,
+    /// Futures of asynchronous effects that were not begun, because too many of the entity were
+    /// under way (`asynchronous_max`).
+    asynchronous_overflows,
     /// Origins that an entity began to hold back, because an event of that origin cannot be applied
     /// here.
     origins_held,

@@ -13,7 +13,7 @@ use super::message::EntityMessage;
 use super::signs::{EMPTY, Signs, UNKNOWN};
 use super::{EntityCounters, EventSourced, PeerHas, Writes};
 use crate::event::StoredEvent;
-use crate::reply::{Claim, ReplyError, ReplyTo, claimed_reply_channel};
+use crate::reply::{AskFailure, Claim, ReplyError, ReplyTo, claimed_reply_channel};
 
 /// The reason why a command was not taken, with the command.
 #[derive(Debug)]
@@ -104,6 +104,22 @@ impl<E: EventSourced> EntityHandle<E> {
             }
             Err(TellError::Stopped(_)) => Err(ReplyError::NotHere("the entity is gone".into())),
         }
+    }
+
+    /// The same for a command whose answer is a value or a refusal of the application: the refusal
+    /// and the lack of an answer are one error, to be matched or converted with `?`.
+    ///
+    /// # Errors
+    /// `Refused` when the entity has refused; `NoAnswer` with the error of [`Self::ask`].
+    pub async fn try_ask<T, R>(
+        &self,
+        command: impl FnOnce(ReplyTo<Result<T, R>>) -> E::Command,
+    ) -> Result<T, AskFailure<R>>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        AskFailure::flatten(self.ask(command).await)
     }
 
     /// Hands events of other replicas to the entity. The events are dropped if the entity is gone,

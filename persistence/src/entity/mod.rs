@@ -1,7 +1,8 @@
 //! Event-sourced entities: the behaviour that an application writes, and the engine that runs it.
 //!
 //! - [`EventSourced`] is the behaviour: two plain functions and three types.
-//! - [`Effect`] says what a command does: persist, reply, stop, and so on.
+//! - [`Effect`] says what a command does: persist, reply, stop, and so on. [`Effects`] makes it in
+//!   a handler: `self.persist(event)`.
 //! - [`CommandContext`] and [`EventContext`] are arguments of the two functions; only the second
 //!   knows where an event came from.
 //! - [`engine`] has the rules: recovery, output commit, replication, failure. It is a pure core.
@@ -10,13 +11,16 @@
 
 mod actor;
 mod asynchronous;
+mod awaited;
 mod behaviour;
 mod check;
 mod context;
 mod counters;
+mod effects;
 pub mod engine;
 mod event_type;
 mod forked;
+mod futures;
 mod handle;
 mod host;
 mod message;
@@ -33,9 +37,11 @@ mod writes;
 mod writing;
 
 pub use asynchronous::AsynchronousFailure;
+pub use awaited::Awaiting;
 pub use behaviour::{Effect, EventSourced, Signal};
 pub use context::{CommandContext, EventContext, ReplicationContext};
 pub use counters::EntityCounters;
+pub use effects::Effects;
 pub use event_type::EventType;
 pub use forked::ForkedEntity;
 pub use handle::{EntityHandle, TellError};

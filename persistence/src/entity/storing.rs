@@ -1,7 +1,5 @@
-//! The actions of an entity's engine that read or write a store. Their results come back as inputs,
-//! except for deletions.
+//! The actions of an entity's engine that read or write a store. Their results come back as inputs.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use antiphon_base::task;
@@ -69,14 +67,10 @@ impl<E: EventSourced> EntityIo<E> {
                     Input::SnapshotsVoided(generation, voided)
                 });
             }
-            Action::DeleteSnapshots(last) => {
-                delete("delete snapshots", async move {
-                    snapshots.delete_snapshots_to(&id, last).await
-                });
+            Action::DeleteSnapshots(generation, last) => {
+                self.delete_snapshots(myself, generation, last);
             }
-            Action::DeleteEvents(last) => {
-                delete("delete events", async move { journal.delete_to(&id, last).await });
-            }
+            Action::DeleteEvents(generation, last) => self.delete_events(myself, generation, last),
             Action::RequestPermit(_)
             | Action::ReleasePermit
             | Action::Release(_)
@@ -86,6 +80,7 @@ impl<E: EventSourced> EntityIo<E> {
             | Action::Held(..)
             | Action::AskSkip(..)
             | Action::RunAsynchronous(..)
+            | Action::RunBeside(..)
             | Action::DropAsynchronous
             | Action::WakeAfter(_)
             | Action::GoOn
@@ -96,6 +91,32 @@ impl<E: EventSourced> EntityIo<E> {
             | Action::Fenced(_)
             | Action::Stopped(_) => unreachable!("`run` passes on the actions of the stores only"),
         }
+    }
+
+    fn delete_snapshots(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        last: SequenceNr,
+    ) {
+        let (snapshots, id) = (self.runtime.parts.snapshots.clone(), self.id.persistence_id());
+        start("delete snapshots", myself, async move {
+            let deleted = snapshots.delete_snapshots_to(&id, last).await;
+            Input::SnapshotsDeleted(generation, last, logged("snapshots", deleted))
+        });
+    }
+
+    fn delete_events(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        last: SequenceNr,
+    ) {
+        let (journal, id) = (self.runtime.parts.journal.clone(), self.id.persistence_id());
+        start("delete events", myself, async move {
+            let deleted = journal.delete_to(&id, last).await;
+            Input::EventsDeleted(generation, last, logged("events", deleted))
+        });
     }
 
     fn start_pull(
@@ -166,12 +187,7 @@ impl<E: EventSourced> EntityIo<E> {
     }
 }
 
-/// Starts a deletion. A failure is only logged, because the deletion is repeated after the next
-/// snapshot anyway.
-fn delete(what: &'static str, deletion: impl Future<Output = crate::Result<()>> + Send + 'static) {
-    task::spawn(what, async move {
-        if let Err(error) = deletion.await {
-            tracing::warn!(%error, "{what} failed");
-        }
-    });
+/// Logs the failure of a deletion, which is repeated after the next snapshot.
+fn logged(what: &str, deleted: crate::Result<()>) -> crate::Result<()> {
+    deleted.inspect_err(|error| tracing::warn!(%error, "{what} are not deleted"))
 }

@@ -47,7 +47,7 @@ use super::engine::{Action, Engine, Input, Now, Queued, Slot};
 use super::{EntitySettings, EventSourced};
 use crate::event::{EventMeta, Labels, Metadata, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::reply::{Claim, ReplyError, ReplyTo, reply_channel};
+use crate::reply::{AskFailure, Claim, ReplyError, ReplyTo, reply_channel};
 use crate::version::VersionVector;
 
 /// A single replica of an entity with its own journal in memory; everything happens at once.
@@ -148,6 +148,17 @@ impl<E: EventSourced> EntityTest<E> {
         reply.now()
     }
 
+    /// Handles a command and returns its answer, which is a value or a refusal of the application.
+    ///
+    /// # Errors
+    /// `Refused` when the handler has refused; `NoAnswer` when it did not answer.
+    pub fn try_ask<T, R>(
+        &mut self,
+        command: impl FnOnce(ReplyTo<Result<T, R>>) -> E::Command,
+    ) -> Result<T, AskFailure<R>> {
+        AskFailure::flatten(self.ask(command))
+    }
+
     /// Stops the entity and starts it again from its journal.
     pub fn restart(&mut self) {
         let replicas: Arc<[ReplicaId]> = Arc::new([self.id.replica_id().clone()]);
@@ -235,20 +246,24 @@ impl<E: EventSourced> EntityTest<E> {
                 None
             }
             Action::Passivate => Some(Input::Stop),
+            Action::RunBeside(generation, number, Err(failure)) => {
+                Some(Input::BesideDone(generation, number, Err(failure)))
+            }
             Action::GoOn => Some(Input::GoOn),
             Action::VoidSnapshots(generation, _) => {
                 Some(Input::SnapshotsVoided(generation, Ok(())))
             }
             Action::ReleasePermit
             | Action::Pull(..)
-            | Action::DeleteSnapshots(_)
-            | Action::DeleteEvents(_)
+            | Action::DeleteSnapshots(..)
+            | Action::DeleteEvents(..)
             | Action::Publish(_)
             | Action::Received(_)
             | Action::CaughtUp(..)
             | Action::Held(..)
             | Action::AskSkip(..)
             | Action::RunAsynchronous(..)
+            | Action::RunBeside(_, _, Ok(_))
             | Action::DropAsynchronous
             | Action::WakeAfter(_)
             | Action::Fenced(_)

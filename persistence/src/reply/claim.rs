@@ -22,10 +22,12 @@
 //! still may act: so each error is told with the claim of the command that failed
 //! ([`Claim::truth_of`]).
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::ReplyError;
@@ -54,11 +56,27 @@ const ENDED: u8 = 4;
 #[derive(Debug, Clone, Default)]
 pub struct Claim(Option<Arc<Shared>>);
 
-#[derive(Debug)]
+/// Tells the sender of a command whether the command was taken by its handler, or the reason why
+/// it never will be. Dropped without a call when nothing is known.
+pub type Notice = Box<dyn FnOnce(Result<(), ReplyError>) + Send>;
+
 struct Shared {
     state: AtomicU8,
     deadline: Option<Instant>,
     metadata: Metadata,
+    /// `None`: nobody wants to be told.
+    notice: Option<Mutex<Option<Notice>>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, deadline, metadata, notice } = self;
+        let is_noticed = notice.is_some();
+        write!(
+            f,
+            "Shared({state:?}, until {deadline:?}, {metadata:?}, is noticed: {is_noticed})"
+        )
+    }
 }
 
 static NO_METADATA: Metadata = Metadata::new();
@@ -76,7 +94,8 @@ impl Claim {
 
     fn of(state: u8, deadline: Option<Instant>) -> Self {
         let metadata = Metadata::new();
-        Self(Some(Arc::new(Shared { state: AtomicU8::new(state), deadline, metadata })))
+        let state = AtomicU8::new(state);
+        Self(Some(Arc::new(Shared { state, deadline, metadata, notice: None })))
     }
 
     /// The claim of a command with this metadata, which goes with the command to its entity, also
@@ -119,6 +138,48 @@ impl Claim {
     /// range is no limit.
     pub fn lasting(now: Instant, time: Duration) -> Self {
         Self::of(WAITING, now.checked_add(time))
+    }
+
+    /// The claim of a command whose sender waits for `time` from `now` on to be told whether the
+    /// handler took the command; `None`: without a limit. `notice` is called once, with `Ok` when
+    /// the handler begins, or with the reason why it never will.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// use antiphon_base::time::{Clock, SystemClock};
+    /// use antiphon_persistence::reply::{Claim, ReplyError, refuse_claimed};
+    ///
+    /// let (sender, notices) = mpsc::channel();
+    /// let notice = Box::new(move |taken| sender.send(taken).unwrap());
+    /// let claim = Claim::noticed(SystemClock.now(), None, notice);
+    /// refuse_claimed("the command", &claim, ReplyError::NotHere("no home".into()));
+    /// assert_eq!(notices.recv(), Ok(Err(ReplyError::NotHere("no home".into()))));
+    /// ```
+    pub fn noticed(now: Instant, time: Option<Duration>, notice: Notice) -> Self {
+        let deadline = time.and_then(|time| now.checked_add(time));
+        let notice = Some(Mutex::new(Some(notice)));
+        let (state, metadata) = (AtomicU8::new(WAITING), Metadata::new());
+        Self(Some(Arc::new(Shared { state, deadline, metadata, notice })))
+    }
+
+    /// Takes the notice out, to carry it to the next holder of the command.
+    pub fn take_notice(&self) -> Option<Notice> {
+        self.0.as_ref()?.notice.as_ref()?.lock().take()
+    }
+
+    /// Puts the notice of a command back that has come back unhandled.
+    pub fn put_notice(&self, notice: Notice) {
+        if let Some(place) = self.0.as_ref().and_then(|shared| shared.notice.as_ref()) {
+            *place.lock() = Some(notice);
+        }
+    }
+
+    /// Tells the sender that the handler begins, or the reason why it never will.
+    pub(crate) fn tell(&self, taken: Result<(), ReplyError>) {
+        if let Some(notice) = self.take_notice() {
+            notice(taken);
+        }
     }
 
     /// Takes the command, to handle it or to send it away. Returns false when the command is void
@@ -255,6 +316,21 @@ mod tests {
         assert!(claim.take(now + Duration::from_secs(2)), "what follows from it is handled");
         assert!(!claim.truth(overloaded()).is_without_effect());
         assert!(!Claim::unlimited().acted().truth(overloaded()).is_without_effect());
+    }
+
+    #[test]
+    fn a_sender_is_told_once_and_a_notice_that_was_carried_on_comes_back() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let keep = told.clone();
+        let notice: Notice = Box::new(move |taken| keep.lock().push(taken));
+        let claim = Claim::noticed(SystemClock.now(), None, notice);
+        let carried = claim.take_notice().unwrap();
+        claim.tell(Ok(()));
+        assert!(told.lock().is_empty(), "the next holder tells");
+        claim.put_notice(carried);
+        claim.tell(Ok(()));
+        claim.tell(Err(ReplyError::Timeout));
+        assert_eq!(*told.lock(), [Ok(())]);
     }
 
     #[test]

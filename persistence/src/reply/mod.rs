@@ -9,8 +9,9 @@ mod claim;
 mod error;
 mod reply_to;
 mod scope;
+mod status;
 
-pub use claim::Claim;
+pub use claim::{Claim, Notice};
 pub use error::{CommandEffect, ReplyError};
 pub use reply_to::{PendingReply, ReplyTo, claimed_reply_channel, reply_channel};
 pub(crate) use scope::with_panic_reason;
@@ -18,6 +19,7 @@ pub use scope::{
     RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_claimed_command,
     encode_command, refuse, refuse_claimed,
 };
+pub use status::AskFailure;
 
 pub(crate) use scope::with_sender;
 

@@ -128,8 +128,12 @@ pub fn refuse<C>(command: C, reason: ReplyError) {
 }
 
 /// Drops the command with this claim as [`refuse`] does. A `ReplyTo` of another command, which was
-/// passed on in this one, gets an error whose effect is unknown: its own command may still act.
+/// passed on in this one, gets an error whose effect is unknown: its own command may still act. A
+/// sender that waits to be told of the command gets the reason.
 pub fn refuse_claimed<C>(command: C, claim: &Claim, reason: ReplyError) {
+    if let Some(notice) = claim.take_notice() {
+        notice(Err(reason.clone()));
+    }
     refuse_with(command, Refusal { reason, failed: Some(claim.clone()) });
 }
 

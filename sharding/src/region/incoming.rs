@@ -16,7 +16,7 @@ use super::parts::RegionParts;
 use super::routing::Routing;
 use crate::CommandsFrom;
 use crate::admission::{Refusal, Sender};
-use crate::wire::{Answers, WireCommand, hops};
+use crate::wire::{Answers, WireCommand, answered_as, hops};
 
 /// Takes commands of other nodes.
 pub(super) struct Incoming<E: EventSourced> {
@@ -107,6 +107,10 @@ where
             None => Arc::new(Nobody),
         };
         let claim = match wire.time_left {
+            time if hops::is_noticed(wire.hops) && wire.replies > 0 => {
+                let last = u64::from(wire.replies) - 1;
+                Claim::noticed(self.parts.now(), time, answered_as(sender.clone(), last))
+            }
             // a little late: the travel time of the command is not counted
             Some(time) => Claim::lasting(self.parts.now(), time),
             None if wire.replies > 0 => Claim::open(),

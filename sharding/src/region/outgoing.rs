@@ -3,7 +3,9 @@
 use std::sync::{Arc, Weak};
 
 use antiphon_base::task;
-use antiphon_persistence::reply::{Claim, ReplyError, encode_claimed_command, refuse_claimed};
+use antiphon_persistence::reply::{
+    Claim, ReplyError, ReplyRegistrar, encode_claimed_command, refuse_claimed,
+};
 use antiphon_runtime::{AskError, NodeId};
 use bytes::Bytes;
 use serde::Serialize;
@@ -13,7 +15,7 @@ use super::envelope::{CommandTaker, Envelope};
 use super::parts::RegionParts;
 use super::relay_search::RelaySearch;
 use crate::error::reply_error;
-use crate::wire::{COMMANDS, Completions, REPLIES_MAX, WireCommand, hops};
+use crate::wire::{COMMANDS, Completions, REPLIES_MAX, WireCommand, answered_as, hops};
 
 /// Sends commands to other nodes.
 pub(super) struct Outgoing<C> {
@@ -33,6 +35,8 @@ struct Sent {
     entity: Arc<str>,
     hops: u8,
     claim: Claim,
+    /// True when the last place for an answer is that of the notice.
+    is_noticed: bool,
 }
 
 impl<C> Outgoing<C>
@@ -68,11 +72,12 @@ where
             return refuse("expired", command, ReplyError::Expired(why));
         }
         // the command lives until it is sent: its destructor is application code, too
-        let (encoded, completions) = match encode(&command, &claim) {
+        let (encoded, completions, is_noticed) = match encode(&command, &claim) {
             Ok(encoded) => encoded,
             Err(reason) => return refuse_claimed(command, &claim, reason),
         };
-        let sent = Sent { index, home: home.clone(), next, entity, hops, claim };
+        let next_hops = if is_noticed { hops::noticed(next_hops) } else { next_hops };
+        let sent = Sent { index, home: home.clone(), next, entity, hops, claim, is_noticed };
         self.hand_to_link(sent, next_hops, encoded, completions);
     }
 
@@ -140,7 +145,7 @@ where
     }
 
     fn again(&self, sent: Sent, encoded: &[u8], completions: &Arc<Completions>) {
-        let Sent { index, home, next, entity, hops, claim } = sent;
+        let Sent { index, home, next, entity, hops, claim, is_noticed } = sent;
         claim.give_back();
         self.relays.lost(&home, &next);
         self.parts.metrics.count("sent_again");
@@ -152,6 +157,10 @@ where
         match completions.read(encoded, &claim) {
             Ok(command) => {
                 let hops = hops::next(hops);
+                if is_noticed {
+                    let last = completions.count() as u64 - 1;
+                    claim.put_notice(answered_as(completions.clone(), last));
+                }
                 taker.deliver(&replica, Envelope { entity, command, hops, claim });
             }
             Err(error) => completions.fail(&ReplyError::Rejected(error.to_string())),
@@ -159,16 +168,22 @@ where
     }
 }
 
-/// Encodes the command. When it cannot be sent, its askers have the reason.
+/// Encodes the command. Returns too whether its last place for an answer is that of the notice.
+/// When it cannot be sent, its askers have the reason.
 fn encode<C: Serialize>(
     command: &C,
     claim: &Claim,
-) -> Result<(Bytes, Arc<Completions>), ReplyError> {
+) -> Result<(Bytes, Arc<Completions>, bool), ReplyError> {
     let completions = Arc::new(Completions::default());
     let encoded = encode_claimed_command(command, claim, completions.clone());
+    let notice = claim.take_notice();
+    let is_noticed = notice.is_some();
+    if let Some(notice) = notice {
+        completions.register(Box::new(move |answer| notice(answer.map(drop))));
+    }
     let refused = match encoded {
         Ok(bytes) if completions.count() <= REPLIES_MAX as usize => {
-            return Ok((bytes.into(), completions));
+            return Ok((bytes.into(), completions, is_noticed));
         }
         Ok(_) => format!(
             "places for answers: expected at most {REPLIES_MAX}, actual {}",

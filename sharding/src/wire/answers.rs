@@ -1,9 +1,11 @@
 //! The answers of one command of another node, collected until the last one is there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use antiphon_persistence::reply::ReplySender;
+use antiphon_persistence::reply::{Notice, ReplySender};
 use antiphon_runtime::{AskError, Responder};
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::answer::{Answer, write_answers};
@@ -86,6 +88,11 @@ impl Answers {
     fn lock(&self) -> MutexGuard<'_, Collected> {
         self.state.lock()
     }
+}
+
+/// The notice of a command as the answer with this id: empty, or the reason.
+pub(crate) fn answered_as(sender: Arc<dyn ReplySender>, id: u64) -> Notice {
+    Box::new(move |taken| sender.send(id, taken.map(|()| Bytes::new())))
 }
 
 impl ReplySender for Answers {

@@ -2,23 +2,24 @@
 //! node.
 //!
 //! ```text
-//! bits 0-4  nodes that passed it on
-//! bit  5    `WITH_METADATA`: metadata stands before the command; only in the bytes of a command
+//! bits 0-3  nodes that passed it on
+//! bit  4    `WITH_METADATA`: metadata stands before the command; only in the bytes of a command
+//! bit  5    `NOTICED`: the last place for an answer is told whether the entity took the command
 //! bit  6    `FOR_RELAY`: the next node may pass it on once, to a node to which it is connected
 //! bit  7    `FROM_RELAY`: the next node must handle it; if it is not the home, nothing is done
 //! ```
 //!
-//! A node of the version before `WITH_METADATA` takes the bit for too many nodes, and refuses the
-//! command. So a command takes at most one relay, and a relay never asks another relay.
+//! A node of the version before bits 4 and 5 takes them for too many nodes, and refuses the command. So a command takes at most one relay, and a relay never asks another relay.
 
 /// Most nodes that may pass a command on; then the command is refused, and its asker tries again.
 pub(crate) const HOPS_MAX: u8 = 4;
 
+const NOTICED: u8 = 0x20;
 const FOR_RELAY: u8 = 0x40;
 const FROM_RELAY: u8 = 0x80;
-const COUNT: u8 = 0x1f;
+const COUNT: u8 = 0x0f;
 /// Set in the bytes of a command with metadata.
-pub(super) const WITH_METADATA: u8 = 0x20;
+pub(super) const WITH_METADATA: u8 = 0x10;
 
 /// The hops when a node passes the command on.
 pub(crate) fn next(hops: u8) -> u8 {
@@ -33,6 +34,15 @@ pub(crate) fn next_for_relay(hops: u8) -> u8 {
 /// The hops when a relay passes the command on.
 pub(crate) fn next_from_relay(hops: u8) -> u8 {
     next(hops) | FROM_RELAY
+}
+
+/// The hops of a command whose sender is told whether the entity took it.
+pub(crate) fn noticed(hops: u8) -> u8 {
+    hops | NOTICED
+}
+
+pub(crate) fn is_noticed(hops: u8) -> bool {
+    hops & NOTICED != 0
 }
 
 pub(crate) fn is_for_relay(hops: u8) -> bool {
@@ -65,7 +75,10 @@ mod tests {
         assert!(is_from_relay(relayed) && !is_for_relay(relayed));
         assert_eq!(next(relayed), 3, "an ordinary command again");
         assert!(is_spent(next(next(relayed))));
-        assert!(!is_valid(0xff) && !is_valid(0xc1) && !is_valid(0x3f) && is_valid(relayed));
+        assert!(!is_valid(0xff) && !is_valid(0xc1) && !is_valid(0x1f) && is_valid(relayed));
         assert_eq!(next(COUNT), COUNT, "no overflow");
+        let told = noticed(relayed);
+        assert!(is_noticed(told) && is_valid(told) && is_from_relay(told) && !is_noticed(relayed));
+        assert!(!is_noticed(next(told)), "the next node says it anew");
     }
 }

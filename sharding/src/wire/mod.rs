@@ -10,7 +10,7 @@ mod control;
 pub(crate) mod fuzzing;
 pub(crate) mod hops;
 
-pub(crate) use answers::Answers;
+pub(crate) use answers::{Answers, answered_as};
 use antiphon_runtime::ServiceId;
 pub(crate) use command::{REPLIES_MAX, WireCommand};
 pub(crate) use completions::Completions;

@@ -3,19 +3,23 @@
 use antiphon_base::guard;
 use antiphon_base::time::Timestamp;
 
+use super::beside::{Beside, count_failure};
 use super::inbox::Inbox;
-use super::outbox::Due;
+use super::outbox::{Due, DueBeside};
 use super::peers::Peers;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::{Now, Queued, Release, Slot};
-use crate::entity::asynchronous::OnFailure;
+use crate::entity::asynchronous::{OnFailure, Outcome, ThenAsynchronous};
 use crate::entity::behaviour::Kind;
 use crate::entity::then::Thens;
 use crate::entity::{AsynchronousFailure, Effect, EntityCounters, EventSourced};
 use crate::event::Metadata;
-use crate::reply::{Claim, ReplyError, with_panic_reason};
+use crate::reply::{Claim, ReplyError, refuse_claimed, with_panic_reason};
 use crate::{Error, Result};
+
+/// The futures beside the commands that an effect wants.
+type Besides<E> = Vec<ThenAsynchronous<<E as EventSourced>::State, <E as EventSourced>::Command>>;
 
 /// The command whose future is under way.
 struct Asynchronous<C> {
@@ -28,18 +32,38 @@ struct Asynchronous<C> {
 pub(super) struct Commands<C> {
     /// The command whose future is under way; no other command is handled meanwhile.
     asynchronous: Option<Box<Asynchronous<C>>>,
+    /// The futures beside the commands; `None`: there was none yet.
+    beside: Option<Box<Beside<C>>>,
     /// True after the entity has asked to be stopped.
     passivating: bool,
 }
 
 impl<C: Send + 'static> Commands<C> {
     pub(super) fn new() -> Self {
-        Self { asynchronous: None, passivating: false }
+        Self { asynchronous: None, beside: None, passivating: false }
     }
 
     /// Returns whether a future is under way, or waits for its turn.
     pub(super) fn has_asynchronous(&self) -> bool {
         self.asynchronous.is_some()
+    }
+
+    /// Returns whether a future beside the commands is under way, or waits for the disk.
+    pub(super) fn has_beside(&self) -> bool {
+        self.beside.as_ref().is_some_and(|beside| !beside.is_empty())
+    }
+
+    /// Ends a future beside the commands. Returns the command that is made of its value, if any.
+    pub(super) fn beside_done<E>(
+        &mut self,
+        shared: &Shared<E>,
+        number: u64,
+        outcome: Result<Outcome, AsynchronousFailure>,
+    ) -> Option<Queued<C>>
+    where
+        E: EventSourced<Command = C>,
+    {
+        self.beside.as_mut().expect("a future was under way").done(shared, number, outcome)
     }
 
     /// Ends an asynchronous effect. Returns the command that it made, if any, to be handled first.
@@ -59,12 +83,7 @@ impl<C: Send + 'static> Commands<C> {
                 command
             }
             (Err(failure), on_failure) => {
-                let counter = match failure {
-                    AsynchronousFailure::TimedOut => &shared.counters.asynchronous_timeouts,
-                    AsynchronousFailure::Panicked => &shared.counters.handler_panics,
-                };
-                EntityCounters::add(counter, 1);
-                tracing::warn!(id = %shared.id, %failure, "an asynchronous effect ended without a command");
+                count_failure(shared, &failure);
                 let on_failure = on_failure?;
                 let reason = ReplyError::Unanswered(failure.to_string());
                 let made = with_panic_reason(&claim, reason, || {
@@ -91,6 +110,7 @@ impl<C: Send + 'static> Commands<C> {
             return queued.expire(&shared.counters);
         }
         let Queued { command, slot, claim } = queued;
+        claim.tell(Ok(()));
         EntityCounters::add(&shared.counters.commands_handled, 1);
         let time = stream.tick(now);
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
@@ -98,7 +118,7 @@ impl<C: Send + 'static> Commands<C> {
         let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
         let decided =
             with_panic_reason(&claim, reason, || stream.decide(shared, command, claim.metadata()));
-        let Ok(Effect { kind, then, stop, unstash, metadata }) = decided else {
+        let Ok(Effect { kind, then, beside, stop, unstash, metadata }) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
             return claim.end();
         };
@@ -109,7 +129,8 @@ impl<C: Send + 'static> Commands<C> {
         // the effect's own entries replace those that came with the command
         let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
         let given = (time, metadata.and_then(merge));
-        let stashed = self.run_effect(shared, given, (stream, peers), (kind, then), (slot, claim));
+        let stashed =
+            self.run_effect(shared, given, (stream, peers), (kind, then, beside), (slot, claim));
         if let Some(queued) = stashed
             && let Some(slot) = inbox.stash(shared, now, queued)
         {
@@ -127,7 +148,7 @@ impl<C: Send + 'static> Commands<C> {
         shared: &Shared<E>,
         given: (Timestamp, Result<Metadata, Box<Error>>),
         (stream, peers): (&mut Stream<E>, &Peers),
-        (kind, then): (Kind<E>, Thens<E::State>),
+        (kind, then, beside): (Kind<E>, Thens<E::State>, Besides<E>),
         (slot, claim): (Slot, Claim),
     ) -> Option<Queued<C>>
     where
@@ -140,7 +161,7 @@ impl<C: Send + 'static> Commands<C> {
                 Err(error) => {
                     tracing::warn!(id = %shared.id, reason = %error, "command rejected");
                     let error = claim.truth(error);
-                    then.into_iter().for_each(|then| then.fail(&claim, error.clone()));
+                    fail(&claim, (then, beside), &error);
                     claim.end();
                     return None;
                 }
@@ -151,11 +172,11 @@ impl<C: Send + 'static> Commands<C> {
                 tracing::debug!(id = %shared.id, "a command was not handled");
             }
             Kind::Stash(command) => {
-                not_run(shared, &claim, then, "`Effect::stash`");
+                not_run(shared, &claim, (then, beside), "`Effect::stash`");
                 return Some(Queued { command, slot, claim });
             }
             Kind::Asynchronous(future, on_failure) => {
-                not_run(shared, &claim, then, "`Effect::asynchronous`");
+                not_run(shared, &claim, (then, beside), "`Effect::asynchronous`");
                 assert!(self.asynchronous.is_none(), "`{}`: a second future", shared.id);
                 stream.defer(Due::Asynchronous(future, claim.clone()));
                 self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
@@ -164,27 +185,77 @@ impl<C: Send + 'static> Commands<C> {
         }
         let state = &stream.applied.state;
         let prepared = then.into_iter().map(|then| then.prepare(state)).collect();
+        if !beside.is_empty() {
+            self.begin_beside(shared, stream, beside, &claim);
+        }
         let release = Release { prepared, stored, claim, _slot: slot };
         stream.defer(Due::Release(release));
         None
     }
 
-    /// Drops the future that is under way, under [`antiphon_base::guard`].
-    pub(super) fn end<E>(self, shared: &Shared<E>)
+    /// Makes the futures beside the commands that a command with this claim wants. They begin when
+    /// everything that the command could have seen is durable.
+    fn begin_beside<E>(
+        &mut self,
+        shared: &Shared<E>,
+        stream: &mut Stream<E>,
+        besides: Besides<E>,
+        claim: &Claim,
+    ) where
+        E: EventSourced<Command = C>,
+    {
+        let table = self.beside.get_or_insert_with(|| Box::new(Beside::new()));
+        for then in besides {
+            let (number, future) = table.begin(shared, &stream.applied.state, claim, then);
+            let claim = claim.clone();
+            stream.defer(Due::Beside(Box::new(DueBeside { number, future, claim })));
+        }
+    }
+
+    /// Drops the futures that are under way, under [`antiphon_base::guard`]. Askers that wait for
+    /// an answer from a future beside the commands get `answer`, with an unknown effect.
+    pub(super) fn end<E>(self, shared: &Shared<E>, answer: &ReplyError)
     where
         E: EventSourced<Command = C>,
     {
         let _ = guard::call("Drop of an effect", &shared.id, || drop(self.asynchronous));
+        if let Some(beside) = self.beside {
+            beside.end(answer);
+        }
+    }
+
+    pub(super) fn check(&self) {
+        if let Some(beside) = &self.beside {
+            beside.check();
+        }
     }
 }
 
-/// Fails the `then_reply` and `then_run` of a stash or an asynchronous effect. The command that is
-/// handled later has its own.
-fn not_run<E: EventSourced>(shared: &Shared<E>, claim: &Claim, then: Thens<E::State>, what: &str) {
-    if then.is_empty() {
+/// Fails the `then_reply`, `then_run` and `then_asynchronous` of a stash or an asynchronous effect.
+/// The command that is handled later has its own.
+fn not_run<E: EventSourced>(
+    shared: &Shared<E>,
+    claim: &Claim,
+    thens: (Thens<E::State>, Besides<E>),
+    what: &str,
+) {
+    if thens.0.is_empty() && thens.1.is_empty() {
         return;
     }
-    let why = format!("`then_reply` and `then_run` are not run after {what}");
+    let why = format!("`then_reply`, `then_run` and `then_asynchronous` are not run after {what}");
     tracing::error!(id = %shared.id, "{why}");
-    then.into_iter().for_each(|then| then.fail(claim, ReplyError::Unanswered(why.clone())));
+    fail(claim, thens, &ReplyError::Unanswered(why));
+}
+
+/// Fails the visible parts of an effect that does not happen.
+fn fail<S, C>(
+    claim: &Claim,
+    (then, beside): (Thens<S>, Vec<ThenAsynchronous<S, C>>),
+    error: &ReplyError,
+) {
+    then.into_iter().for_each(|then| then.fail(claim, error.clone()));
+    for ThenAsynchronous { start, made } in beside {
+        refuse_claimed(start, claim, error.clone());
+        refuse_claimed(made, claim, error.clone());
+    }
 }

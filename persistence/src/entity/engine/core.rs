@@ -11,8 +11,8 @@ use super::recovery::Recovery;
 use super::restarts::Restarts;
 use super::running::Running;
 use super::shared::Shared;
-use super::{Action, Generation, Input, Now};
-use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopReason};
+use super::{Action, Generation, Input, Now, signals};
+use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, Signal, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::ReplyError;
@@ -136,8 +136,11 @@ impl<E: EventSourced> Engine<E> {
             | Input::Appended(..)
             | Input::Pulled(..)
             | Input::SnapshotSaved(..)
+            | Input::SnapshotsDeleted(..)
+            | Input::EventsDeleted(..)
             | Input::Skip(..)
-            | Input::AsynchronousDone(..)) => self.result(now, input, actions),
+            | Input::AsynchronousDone(..)
+            | Input::BesideDone(..)) => self.result(now, input, actions),
         }
     }
 
@@ -152,7 +155,10 @@ impl<E: EventSourced> Engine<E> {
             Phase::Recovering(recovery) => match recovery.take(shared, now, input, actions) {
                 Ok(true) => return self.recovered(now, actions),
                 Ok(false) => Ok(()),
-                Err(failure) => Err(failure),
+                Err(failure) => {
+                    recovery.signal_failed(shared, failure.text());
+                    Err(failure)
+                }
             },
             Phase::Running(running) => {
                 let outcome = running.take(shared, now, input, &mut self.inbox, actions);
@@ -205,6 +211,8 @@ impl<E: EventSourced> Engine<E> {
                 self.shared.id, self.durable_ever
             );
             tracing::error!(%reason, "entity stops");
+            let signal = Signal::RecoveryFailed(reason.clone());
+            signals::tell_in_recovery(&self.shared, &recovered.applied, &signal);
             recovered.applied.end(&self.shared);
             return self.end(StopReason::Failed(reason), actions);
         }
@@ -302,7 +310,7 @@ impl<E: EventSourced> Engine<E> {
         if !running.is_idle() {
             return;
         }
-        if self.stopping && self.inbox.is_empty() {
+        if self.stopping && self.inbox.is_empty() && !running.has_beside() {
             return self.end(StopReason::Drained, actions);
         }
         if let Some(reason) = running.take_spoilt() {
@@ -334,6 +342,7 @@ impl<E: EventSourced> Engine<E> {
     fn start_over(&mut self, reason: &str, actions: &mut Vec<Action<E>>) {
         tracing::warn!(id = %self.shared.id, %reason, "entity reads its state again");
         EntityCounters::add(&self.shared.counters.restarts, 1);
+        self.signal_end(&Signal::PreRestart(reason.to_owned()));
         self.leave_phase(&ReplyError::Unavailable(reason.to_owned()), actions);
         self.begin(actions);
     }
@@ -350,12 +359,21 @@ impl<E: EventSourced> Engine<E> {
         let attempt = self.restarts.count();
         tracing::warn!(id = %self.shared.id, %reason, ?wait, attempt, "entity restarts");
         EntityCounters::add(&self.shared.counters.restarts, 1);
+        let signal = Signal::PreRestart(reason.to_owned());
+        self.signal_end(if self.stopping { &Signal::PostStop } else { &signal });
         self.leave_phase(answer, actions);
         if self.stopping {
             return self.end(StopReason::Drained, actions);
         }
         self.phase = Phase::Backoff { until: now.instant + wait };
         actions.push(Action::WakeAfter(wait));
+    }
+
+    /// Tells the behaviour of an entity at work that this life in memory ends.
+    fn signal_end(&mut self, signal: &Signal) {
+        if let Phase::Running(running) = &mut self.phase {
+            running.signal_end(&self.shared, signal);
+        }
     }
 
     /// Leaves the phase, and begins the next generation: results that are under way are stale.
@@ -374,6 +392,7 @@ impl<E: EventSourced> Engine<E> {
 
     fn end(&mut self, reason: StopReason, actions: &mut Vec<Action<E>>) {
         let why = reason.why();
+        self.signal_end(&Signal::PostStop);
         self.leave_phase(&ReplyError::Stopped(why.clone()), actions);
         // no handler has stored events of these commands, but a future may have made one of them
         self.inbox.refuse_all(&ReplyError::NotHere(why));

@@ -16,6 +16,14 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The reason in words.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Restart { reason, .. } | Self::Failed(reason) => reason.clone(),
+            Self::Fenced(error) => error.to_string(),
+        }
+    }
+
     /// The failure of the entity that follows from a store's error.
     pub(super) fn of_store(what: &str, error: Error) -> Self {
         let reason = format!("{what}: {error}");

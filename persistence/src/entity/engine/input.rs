@@ -7,7 +7,7 @@ use antiphon_base::time::Timestamp;
 use tokio::time::Instant;
 
 use super::{Queued, Release};
-use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture};
+use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture, Outcome, OutcomeFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
@@ -59,8 +59,14 @@ pub enum Input<E: EventSourced> {
     Pulled(Generation, ReplicaId, StoreResult<ReplayPage>),
     /// The snapshot with this number was stored and read back equal, or not.
     SnapshotSaved(Generation, SequenceNr, StoreResult<()>),
+    /// The snapshots up to this number were deleted, or not.
+    SnapshotsDeleted(Generation, SequenceNr, StoreResult<()>),
+    /// The events up to this number were deleted, or not.
+    EventsDeleted(Generation, SequenceNr, StoreResult<()>),
     /// The future of an asynchronous effect has ended with this command, or without one.
     AsynchronousDone(Generation, Result<E::Command, AsynchronousFailure>),
+    /// The future beside the commands with this number has ended with this value, or without one.
+    BesideDone(Generation, u64, Result<Outcome, AsynchronousFailure>),
     /// An operator wants the event with this number of that origin skipped.
     Skip(Generation, ReplicaId, u64),
     /// The time of a `WakeAfter` has passed.
@@ -94,10 +100,10 @@ pub enum Action<E: EventSourced> {
     /// Replace the snapshots with these numbers by ones that cannot be used, and answer with
     /// `SnapshotsVoided`.
     VoidSnapshots(Generation, Vec<SequenceNr>),
-    /// Delete snapshots up to this number. No answer.
-    DeleteSnapshots(SequenceNr),
-    /// Delete events up to this number. No answer.
-    DeleteEvents(SequenceNr),
+    /// Delete snapshots up to this number, and answer with `SnapshotsDeleted`.
+    DeleteSnapshots(Generation, SequenceNr),
+    /// Delete events up to this number, and answer with `EventsDeleted`.
+    DeleteEvents(Generation, SequenceNr),
     /// Let these releases out, in order, if the node may answer.
     Release(Vec<Release>),
     /// Own events are durable: pass them on.
@@ -113,7 +119,11 @@ pub enum Action<E: EventSourced> {
     AskSkip(Generation, ReplicaId, u64),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
     RunAsynchronous(Generation, CommandFuture<E::Command>),
-    /// Drop the future of the last `RunAsynchronous`, if it is under way. No answer.
+    /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at
+    /// once when there is a failure in place of a future.
+    RunBeside(Generation, u64, Result<OutcomeFuture, AsynchronousFailure>),
+    /// Drop the future of the last `RunAsynchronous`, if it is under way, and the futures of all
+    /// `RunBeside`. No answer.
     DropAsynchronous,
     /// Answer with `Wake` after this time.
     WakeAfter(Duration),
@@ -145,7 +155,10 @@ impl<E: EventSourced> Input<E> {
             | Self::Appended(generation, _)
             | Self::Pulled(generation, ..)
             | Self::SnapshotSaved(generation, ..)
+            | Self::SnapshotsDeleted(generation, ..)
+            | Self::EventsDeleted(generation, ..)
             | Self::AsynchronousDone(generation, _)
+            | Self::BesideDone(generation, ..)
             | Self::Skip(generation, ..) => Some(*generation),
             Self::Start
             | Self::Doubted(_)
@@ -177,7 +190,10 @@ impl<E: EventSourced> Input<E> {
             Self::Appended(..) => "Appended",
             Self::Pulled(..) => "Pulled",
             Self::SnapshotSaved(..) => "SnapshotSaved",
+            Self::SnapshotsDeleted(..) => "SnapshotsDeleted",
+            Self::EventsDeleted(..) => "EventsDeleted",
             Self::AsynchronousDone(..) => "AsynchronousDone",
+            Self::BesideDone(..) => "BesideDone",
             Self::Skip(..) => "Skip",
             Self::Wake => "Wake",
             Self::GoOn => "GoOn",
@@ -194,7 +210,9 @@ impl<E: EventSourced> Input<E> {
             Self::AsynchronousDone(_, Ok(command)) => {
                 refuse(command, reason.with_unknown_effect());
             }
+            Self::BesideDone(_, _, Ok(outcome)) => refuse(outcome, reason.with_unknown_effect()),
             Self::AsynchronousDone(_, Err(_))
+            | Self::BesideDone(_, _, Err(_))
             | Self::Start
             | Self::Doubted(_)
             | Self::Vouched(_)
@@ -207,6 +225,8 @@ impl<E: EventSourced> Input<E> {
             | Self::Appended(..)
             | Self::Pulled(..)
             | Self::SnapshotSaved(..)
+            | Self::SnapshotsDeleted(..)
+            | Self::EventsDeleted(..)
             | Self::SnapshotsVoided(..)
             | Self::Skip(..)
             | Self::Wake
@@ -228,7 +248,12 @@ impl<E: EventSourced> Action<E> {
                 // the command counts as acted since this action was made
                 refuse(future, ReplyError::Unavailable(why).with_unknown_effect());
             }
-            Self::RequestPermit(_)
+            Self::RunBeside(_, _, Ok(future)) => {
+                let why = "the entity ended before its asynchronous effect began".to_owned();
+                refuse(future, ReplyError::Unavailable(why).with_unknown_effect());
+            }
+            Self::RunBeside(_, _, Err(_))
+            | Self::RequestPermit(_)
             | Self::ReleasePermit
             | Self::LoadSnapshot(..)
             | Self::Replay(..)
@@ -237,8 +262,8 @@ impl<E: EventSourced> Action<E> {
             | Self::Pull(..)
             | Self::SaveSnapshot(..)
             | Self::VoidSnapshots(..)
-            | Self::DeleteSnapshots(_)
-            | Self::DeleteEvents(_)
+            | Self::DeleteSnapshots(..)
+            | Self::DeleteEvents(..)
             | Self::Publish(_)
             | Self::Received(_)
             | Self::CaughtUp(..)
@@ -272,8 +297,8 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::Pull(_, replica, after) => write!(f, "Pull({replica}, {after})"),
             Self::SaveSnapshot(_, snapshot) => write!(f, "SaveSnapshot({})", snapshot.sequence_nr),
             Self::VoidSnapshots(_, numbers) => write!(f, "VoidSnapshots({numbers:?})"),
-            Self::DeleteSnapshots(last) => write!(f, "DeleteSnapshots({last})"),
-            Self::DeleteEvents(last) => write!(f, "DeleteEvents({last})"),
+            Self::DeleteSnapshots(_, last) => write!(f, "DeleteSnapshots({last})"),
+            Self::DeleteEvents(_, last) => write!(f, "DeleteEvents({last})"),
             Self::Release(releases) => write!(f, "Release({})", releases.len()),
             Self::Publish(events) => write!(f, "Publish({})", events.len()),
             Self::Received(times) => write!(f, "Received({})", times.len()),
@@ -283,6 +308,10 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             }
             Self::AskSkip(_, origin, number) => write!(f, "AskSkip({origin}, {number})"),
             Self::RunAsynchronous(..) => f.write_str("RunAsynchronous"),
+            Self::RunBeside(_, number, Ok(_)) => write!(f, "RunBeside({number})"),
+            Self::RunBeside(_, number, Err(failure)) => {
+                write!(f, "RunBeside({number}, {failure:?})")
+            }
             Self::DropAsynchronous => f.write_str("DropAsynchronous"),
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
             Self::GoOn => f.write_str("GoOn"),

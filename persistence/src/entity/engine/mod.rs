@@ -17,7 +17,8 @@
 //!   outside;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
-//! - `commands`: commands are handled against the newest state;
+//! - `commands`: commands are handled against the newest state; `beside`: futures that hold up
+//!   none;
 //! - `stream`: the own stream, composed of `applied` (the newest state, with its version and
 //!   number), `persisting` (output commit: one append under way, the next one collecting),
 //!   `outbox` (answers let out when durable) and `snapshots`;
@@ -26,6 +27,7 @@
 //!   (doubt about the own journal); `intake` takes one event;
 //! - `applier`: stored events, read and applied; `own_times`: own events that come back;
 //! - `proof`: only events and states that can be read again are stored;
+//! - `signals`: the behaviour is told of its entity's life;
 //! - `limits`: the bytes of one append;
 //! - `input`, `queued`, `shared`, `failure`, `news`, `skipped`: types that the parts share.
 //!
@@ -43,6 +45,7 @@
 mod applied;
 mod applier;
 mod away;
+mod beside;
 mod commands;
 mod core;
 mod doubted;
@@ -68,6 +71,7 @@ mod replication;
 mod restarts;
 mod running;
 mod shared;
+mod signals;
 mod skipped;
 mod snapshots;
 mod stash;

@@ -32,7 +32,8 @@ impl<E: EventSourced> Engine<E> {
     /// `None` while it is not at work.
     pub fn is_empty(&self) -> Option<bool> {
         let running = self.phase.running()?;
-        Some(running.newest() == SequenceNr::ZERO && self.inbox.has_nothing())
+        let is_new = running.newest() == SequenceNr::ZERO && !running.has_beside();
+        Some(is_new && self.inbox.has_nothing())
     }
 
     /// The doubted replicas. The shell asks the host now and then whether they still are.

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use super::queued::push;
 use super::{Action, Generation, Release};
+use crate::entity::AsynchronousFailure;
 use crate::entity::EventSourced;
-use crate::entity::asynchronous::CommandFuture;
+use crate::entity::asynchronous::{CommandFuture, OutcomeFuture};
 use crate::event::SequenceNr;
 use crate::identity::ReplicaId;
 use crate::reply::{Claim, ReplyError, refuse_claimed};
@@ -17,8 +18,17 @@ pub(super) enum Due<E: EventSourced> {
     CaughtUp(ReplicaId, SequenceNr),
     /// A future, with the claim of the command that wants it.
     Asynchronous(CommandFuture<E::Command>, Claim),
+    /// The future beside the commands with this number, or the failure that is its value.
+    Beside(Box<DueBeside>),
     Snapshot(Box<Snapshot>),
     Passivate,
+}
+
+/// A future beside the commands, with the claim of the command that wants it.
+pub(super) struct DueBeside {
+    pub(super) number: u64,
+    pub(super) future: Result<OutcomeFuture, AsynchronousFailure>,
+    pub(super) claim: Claim,
 }
 
 /// The actions that wait, each with the number of the event that must be durable before it.
@@ -63,6 +73,11 @@ impl<E: EventSourced> Outbox<E> {
                     claim.act();
                     Action::RunAsynchronous(generation, future)
                 }
+                Due::Beside(due) => {
+                    let DueBeside { number, future, claim } = *due;
+                    claim.act();
+                    Action::RunBeside(generation, number, future)
+                }
                 Due::Snapshot(snapshot) => {
                     assert!(
                         snapshot.sequence_nr <= durable,
@@ -99,6 +114,11 @@ impl<E: EventSourced> Outbox<E> {
                 Due::CaughtUp(replica, highest) => untold.push((replica, highest)),
                 // the future has not begun
                 Due::Asynchronous(future, claim) => {
+                    let error = claim.truth(error(None));
+                    refuse_claimed(future, &claim, error);
+                }
+                Due::Beside(due) => {
+                    let DueBeside { future, claim, .. } = *due;
                     let error = claim.truth(error(None));
                     refuse_claimed(future, &claim, error);
                 }

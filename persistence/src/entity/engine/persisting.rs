@@ -144,13 +144,13 @@ impl Persisting {
     }
 
     /// Takes the result of the append under way. What follows from a durable append goes into
-    /// `actions`.
+    /// `actions`. Returns the number of the newest event that is passed on, if there is one.
     pub(super) fn appended<E: EventSourced>(
         &mut self,
         shared: &Shared<E>,
         result: Result<()>,
         actions: &mut Vec<Action<E>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<SequenceNr>, Failure> {
         // an append that fails has ended, too: recovery need not wait for it
         let append = self.in_flight.take().expect("an append was under way");
         if let Err(error) = result {
@@ -167,13 +167,14 @@ impl Persisting {
             self.durable
         );
         self.durable = append.last;
+        let published = append.own.last().map(|event| event.sequence_nr);
         if !append.own.is_empty() {
             actions.push(Action::Publish(append.own));
         }
         if !append.others.is_empty() {
             actions.push(Action::Received(append.others));
         }
-        Ok(())
+        Ok(published)
     }
 
     /// The error for a command whose last event is `stored`, or that stored nothing, when the

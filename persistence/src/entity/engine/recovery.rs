@@ -17,9 +17,9 @@ use antiphon_base::guard;
 use super::applied::Applied;
 use super::failure::Failure;
 use super::shared::Shared;
-use super::{Action, Generation, Input, Now};
+use super::{Action, Generation, Input, Now, signals};
 use crate::Result;
-use crate::entity::{EntityCounters, EventSourced};
+use crate::entity::{EntityCounters, EventSourced, Signal};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::store::{ReplayPage, Snapshot};
@@ -75,6 +75,11 @@ impl<E: EventSourced> Recovery<E> {
         self.applied.end(shared);
     }
 
+    /// Tells the behaviour that recovery failed.
+    pub(super) fn signal_failed(&self, shared: &Shared<E>, reason: String) {
+        signals::tell_in_recovery(shared, &self.applied, &Signal::RecoveryFailed(reason));
+    }
+
     /// Takes a result of I/O of this generation. Returns whether recovery is complete.
     pub(super) fn take(
         &mut self,
@@ -97,8 +102,11 @@ impl<E: EventSourced> Recovery<E> {
             input @ (Input::Appended(..)
             | Input::Pulled(..)
             | Input::SnapshotSaved(..)
+            | Input::SnapshotsDeleted(..)
+            | Input::EventsDeleted(..)
             | Input::Skip(..)
             | Input::AsynchronousDone(..)
+            | Input::BesideDone(..)
             | Input::PermitGranted(_)
             | Input::Start
             | Input::Doubted(_)
@@ -128,7 +136,12 @@ impl<E: EventSourced> Recovery<E> {
                 return Ok(());
             }
             match read_state(shared, &snapshot) {
-                Ok(state) => self.adopt(shared, state, *snapshot),
+                Ok(state) => {
+                    let number = snapshot.sequence_nr;
+                    self.adopt(shared, state, *snapshot);
+                    let signal = Signal::SnapshotRecovered(number);
+                    signals::tell_in_recovery(shared, &self.applied, &signal);
+                }
                 Err(reason) => {
                     let number = snapshot.sequence_nr;
                     tracing::error!(

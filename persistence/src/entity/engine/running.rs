@@ -80,9 +80,14 @@ impl<E: EventSourced> Running<E> {
         self.stream.applied.take_spoilt()
     }
 
-    /// Returns whether no future, append or action is under way.
+    /// Returns whether no future that holds up commands, append or action is under way.
     pub(super) fn is_idle(&self) -> bool {
         !self.commands.has_asynchronous() && self.stream.is_settled()
+    }
+
+    /// Returns whether a future beside the commands is under way, or waits for the disk.
+    pub(super) fn has_beside(&self) -> bool {
+        self.commands.has_beside()
     }
 
     fn takes_commands(&self, shared: &Shared<E>) -> bool {
@@ -112,9 +117,18 @@ impl<E: EventSourced> Running<E> {
             Input::SnapshotSaved(_, number, result) => {
                 stream.snapshot_saved(shared, number, result, &replication.peers, actions);
             }
+            Input::SnapshotsDeleted(_, last, result) => {
+                stream.snapshots_deleted(shared, last, result);
+            }
+            Input::EventsDeleted(_, last, result) => stream.events_deleted(shared, last, result),
             Input::AsynchronousDone(_, result) => {
                 if let Some(queued) = commands.asynchronous_done(shared, result) {
                     inbox.push_front(queued);
+                }
+            }
+            Input::BesideDone(_, number, outcome) => {
+                if let Some(queued) = commands.beside_done(shared, number, outcome) {
+                    inbox.push(queued);
                 }
             }
             input @ (Input::SnapshotLoaded(..)
@@ -220,18 +234,23 @@ impl<E: EventSourced> Running<E> {
         doubts.refusal(now).or_else(|| is_stopping.then(|| "the entity is stopping".into()))
     }
 
+    /// Tells the behaviour that this life in memory ends.
+    pub(super) fn signal_end(&mut self, shared: &Shared<E>, signal: &Signal) {
+        self.stream.signal_last(shared, signal);
+    }
+
     /// Ends the work. Answers that wait for the disk fail.
     pub(super) fn fail(self, shared: &Shared<E>, answer: &ReplyError) -> Ended {
         let Self { stream, replication, commands } = self;
         let is_appending = stream.is_appending();
-        let has_asynchronous = commands.has_asynchronous();
+        let has_asynchronous = commands.has_asynchronous() || commands.has_beside();
         let mut news = replication.peers.into_news();
         let (applied, untold) = stream.fail(answer);
         for (replica, highest) in untold {
             // the news were covered by events that are not durable: they must be covered again
             news.untold(replica, highest);
         }
-        commands.end(shared);
+        commands.end(shared, answer);
         applied.end(shared);
         Ended { is_appending, has_asynchronous, news, holding: replication.holding }
     }
@@ -239,6 +258,7 @@ impl<E: EventSourced> Running<E> {
     pub(super) fn check(&self, shared: &Shared<E>) {
         self.stream.check(shared);
         self.replication.check(shared, &self.stream);
+        self.commands.check();
     }
 }
 

@@ -81,10 +81,11 @@ impl Snapshots {
             "`{}`: the oldest snapshot that is kept has number {oldest}, the newest {number}",
             shared.id
         );
-        actions.push(Action::DeleteSnapshots(SequenceNr::new(oldest.value() - 1)));
+        actions
+            .push(Action::DeleteSnapshots(shared.generation, SequenceNr::new(oldest.value() - 1)));
         if shared.settings.delete_events && all_have(version) {
             assert_eq!(version.event_count(), oldest.value(), "`{}`: events to delete", shared.id);
-            actions.push(Action::DeleteEvents(*oldest));
+            actions.push(Action::DeleteEvents(shared.generation, *oldest));
         }
     }
 

@@ -12,7 +12,7 @@ use super::peers::Peers;
 use super::persisting::Persisting;
 use super::shared::Shared;
 use super::snapshots::Snapshots;
-use super::{Action, Now, limits, proof};
+use super::{Action, Now, limits, proof, signals};
 use crate::entity::context::ReplicationContext;
 use crate::entity::{CommandContext, Effect, EntityCounters, EventSourced, Signal};
 use crate::event::{Metadata, SequenceNr, StoredEvent};
@@ -94,18 +94,17 @@ impl<E: EventSourced> Stream<E> {
         decided
     }
 
-    /// Tells the behaviour of a signal. A panic there is logged and counted, and changes nothing.
+    /// Tells the behaviour of a signal, unless the state is spoilt.
     pub(super) fn signal(&mut self, shared: &Shared<E>, signal: &Signal) {
-        if self.applied.is_spoilt() {
-            return;
+        if !self.applied.is_spoilt() {
+            self.signal_last(shared, signal);
         }
-        self.context.common.at(self.applied.clock.last(), self.applied.newest);
-        let told = guard::call("on_signal", &shared.id, || {
-            shared.behaviour.on_signal(&self.context, &self.applied.state, signal);
-        });
-        if told.is_err() {
-            EntityCounters::add(&shared.counters.handler_panics, 1);
-        }
+    }
+
+    /// Tells the behaviour of the last signal of this life, also with a spoilt state.
+    pub(super) fn signal_last(&mut self, shared: &Shared<E>, signal: &Signal) {
+        let Self { applied, context, .. } = self;
+        signals::tell(shared, context, applied, applied.newest, signal);
     }
 
     /// Applies the events of a command, each with the metadata, and hands them to the next append.
@@ -137,6 +136,9 @@ impl<E: EventSourced> Stream<E> {
             }
         };
         guard::drop_each("Drop of an event", &shared.id, events);
+        if let ReplyError::Rejected(reason) = &refusal {
+            self.signal(shared, &Signal::PersistRejected(reason.clone()));
+        }
         Err(refusal)
     }
 
@@ -185,7 +187,20 @@ impl<E: EventSourced> Stream<E> {
         result: Result<()>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<(), Failure> {
-        self.persisting.appended(shared, result, actions)
+        match self.persisting.appended(shared, result, actions) {
+            Ok(published) => {
+                if let Some(number) = published {
+                    self.signal(shared, &Signal::Published(number));
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                let (signal, durable) = (signals::of_append(&failure), self.durable());
+                let Self { applied, context, .. } = self;
+                signals::tell(shared, context, applied, durable, &signal);
+                Err(failure)
+            }
+        }
     }
 
     /// Takes a snapshot of the newest state, if one is due. It is stored when that state is
@@ -232,6 +247,38 @@ impl<E: EventSourced> Stream<E> {
         EntityCounters::add(&shared.counters.snapshots_saved, 1);
         self.signal(shared, &Signal::SnapshotSaved(number));
         self.snapshots.saved(shared, number, |version| peers.all_have(version), actions);
+    }
+
+    /// Takes the result of a deletion of snapshots.
+    pub(super) fn snapshots_deleted(
+        &mut self,
+        shared: &Shared<E>,
+        last: SequenceNr,
+        result: Result<()>,
+    ) {
+        self.signal(
+            shared,
+            &match result {
+                Ok(()) => Signal::SnapshotsDeleted(last),
+                Err(error) => Signal::SnapshotsDeleteFailed(error.to_string()),
+            },
+        );
+    }
+
+    /// Takes the result of a deletion of events.
+    pub(super) fn events_deleted(
+        &mut self,
+        shared: &Shared<E>,
+        last: SequenceNr,
+        result: Result<()>,
+    ) {
+        self.signal(
+            shared,
+            &match result {
+                Ok(()) => Signal::EventsDeleted(last),
+                Err(error) => Signal::EventsDeleteFailed(error.to_string()),
+            },
+        );
     }
 
     /// Fails the answers that wait for the disk. Returns the state, and the `CaughtUp` actions that

@@ -1,7 +1,9 @@
 //! Entities as actors, on the stores in memory, under paused time.
 
+mod beside;
 mod broken;
 mod check;
+mod closures;
 mod faulty;
 mod readable;
 
@@ -14,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
-    CommandContext, Effect, EntityHandle, EntityHost, EntityParts, EntityRuntime, EntitySettings,
-    EventContext, EventSourced, StopReason, TellError,
+    AsynchronousFailure, CommandContext, Effect, Effects, EntityHandle, EntityHost, EntityParts,
+    EntityRuntime, EntitySettings, EventContext, EventSourced, StopReason, TellError,
 };
 use crate::event::StoredEvent;
 use crate::identity::{ReplicaId, ReplicationId};
@@ -26,6 +28,9 @@ use crate::store::{Stores, WriterId};
 enum Command {
     Add(i64, ReplyTo<i64>),
     Forever(ReplyTo<i64>),
+    /// Adds, then runs a future beside the commands: it never ends, or panics.
+    Beside(i64, bool, ReplyTo<Result<i64, String>>),
+    BesideDone(Result<i64, AsynchronousFailure>, ReplyTo<Result<i64, String>>),
     Done,
 }
 
@@ -49,6 +54,18 @@ impl EventSourced for Counter {
                 std::future::pending::<()>().await;
                 Command::Done
             }),
+            Command::Beside(delta, panics, reply_to) => {
+                self.persist(Added(delta)).then_asynchronous(
+                    move |_| async move {
+                        assert!(!panics, "the test wants it");
+                        std::future::pending().await
+                    },
+                    |outcome| Command::BesideDone(outcome, reply_to),
+                )
+            }
+            Command::BesideDone(outcome, reply_to) => {
+                self.reply(reply_to, outcome.map_err(|failure| failure.to_string()))
+            }
             Command::Done => Effect::unhandled(),
         }
     }

@@ -43,6 +43,12 @@ pub(super) enum Command {
     /// with one.
     LaterThen(ReplyTo<usize>),
     StashThen(ReplyTo<usize>),
+    /// Persists; a future beside the commands has the length after that as its value.
+    Order(ReplyTo<usize>),
+    /// The value of that future.
+    Ordered(Result<usize, AsynchronousFailure>, ReplyTo<usize>),
+    /// A future beside the commands that panics when it is made.
+    OrderPanics(ReplyTo<usize>),
     Stop,
 }
 
@@ -72,6 +78,30 @@ pub(super) struct Log {
     /// `snapshot_when` wants a snapshot after this text.
     pub(super) snapped: Option<&'static str>,
     pub(super) signals: parking_lot::Mutex<Vec<(Signal, u64, Timestamp)>>,
+}
+
+fn order(reply_to: ReplyTo<usize>) -> Effect<Log> {
+    Effect::<Log>::persist("order".to_owned()).then_asynchronous(
+        |state| std::future::ready(state.len()),
+        |outcome| Command::Ordered(outcome, reply_to),
+    )
+}
+
+fn order_panics(reply_to: ReplyTo<usize>) -> Effect<Log> {
+    Effect::none().then_asynchronous(
+        |_| -> std::future::Ready<usize> { panic!("the test wants it") },
+        |outcome| Command::Ordered(outcome, reply_to),
+    )
+}
+
+/// Stores the value, or answers with a number for each failure.
+fn ordered(outcome: &Result<usize, AsynchronousFailure>, reply_to: ReplyTo<usize>) -> Effect<Log> {
+    match outcome {
+        Ok(count) => Effect::persist(format!("ordered {count}")).then_reply(reply_to, Vec::len),
+        Err(AsynchronousFailure::TimedOut { .. }) => Effect::reply(reply_to, 901),
+        Err(AsynchronousFailure::Panicked) => Effect::reply(reply_to, 902),
+        Err(AsynchronousFailure::TooMany) => Effect::reply(reply_to, 903),
+    }
 }
 
 impl EventSourced for Log {
@@ -141,6 +171,9 @@ impl EventSourced for Log {
             Command::StashThen(reply_to) => {
                 Effect::stash(Command::Stop).then_reply(reply_to, Vec::len)
             }
+            Command::Order(reply_to) => order(reply_to),
+            Command::Ordered(outcome, reply_to) => ordered(&outcome, reply_to),
+            Command::OrderPanics(reply_to) => order_panics(reply_to),
             Command::Stop => Effect::none().then_stop(),
         }
     }

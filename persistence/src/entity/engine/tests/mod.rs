@@ -1,5 +1,6 @@
 //! Tests of the engine by its actions: the time and content of its appends, answers and requests.
 
+mod beside;
 mod clocks;
 mod destructors;
 mod failure;
@@ -12,6 +13,7 @@ mod reclaim;
 mod reclaim_held;
 mod recovery;
 mod replication;
+mod signals;
 mod stash;
 mod true_answers;
 mod user_code;

@@ -154,7 +154,8 @@ fn the_end_of_recovery_is_told_with_the_number_and_a_time_that_is_right() {
 
 #[test]
 fn an_asynchronous_effect_that_fails_lets_the_entity_go_on() {
-    for failure in [AsynchronousFailure::TimedOut, AsynchronousFailure::Panicked] {
+    for failure in [AsynchronousFailure::TimedOut { awaited: None }, AsynchronousFailure::Panicked]
+    {
         let mut world = World::new(&["A"]);
         world.mode = Mode::Hold;
         let later = world.command("A", Command::Later);
@@ -164,7 +165,7 @@ fn an_asynchronous_effect_that_fails_lets_the_entity_go_on() {
             panic!("a future")
         };
         drop(future);
-        world.feed("A", Input::AsynchronousDone(generation, Err(failure)));
+        world.feed("A", Input::AsynchronousDone(generation, Err(failure.clone())));
         assert_eq!(later.now(), Err(ReplyError::NoReply));
         assert_eq!(read.now(), Ok(0), "{failure}");
     }
@@ -178,7 +179,7 @@ fn a_handler_can_turn_the_failure_of_its_future_into_a_command() {
     let Some(Action::RunAsynchronous(generation, _)) = world.replica("A").held.pop_front() else {
         panic!("a future")
     };
-    let failed = Err(AsynchronousFailure::TimedOut);
+    let failed = Err(AsynchronousFailure::TimedOut { awaited: None });
     world.feed("A", Input::AsynchronousDone(generation, failed));
     world.io("A");
     assert_eq!(answer.now(), Ok(1));

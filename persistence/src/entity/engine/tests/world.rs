@@ -269,28 +269,24 @@ impl World {
                 replica.voided.extend(snapshot.map(|snapshot| snapshot.sequence_nr));
                 Some(Input::SnapshotsVoided(generation, Ok(())))
             }
-            Action::DeleteEvents(last) => {
+            Action::DeleteEvents(generation, last) => {
                 replica.deleted = last;
                 replica.journal.retain(|event| event.sequence_nr > last);
-                None
+                Some(Input::EventsDeleted(generation, last, Ok(())))
             }
-            Action::RunAsynchronous(generation, mut future) => {
-                let waker = std::task::Waker::noop();
-                let mut context = std::task::Context::from_waker(waker);
-                match future.as_mut().poll(&mut context) {
-                    std::task::Poll::Ready(command) => {
-                        Some(Input::AsynchronousDone(generation, Ok(command)))
-                    }
-                    std::task::Poll::Pending => panic!("the tests' futures are ready"),
-                }
+            Action::RunAsynchronous(generation, future) => {
+                Some(Input::AsynchronousDone(generation, Ok(ready(future))))
+            }
+            Action::RunBeside(generation, number, future) => {
+                Some(Input::BesideDone(generation, number, future.map(ready)))
             }
             Action::AskSkip(generation, origin, number) => replica
                 .skips
                 .contains(&(name_of(&origin), number))
                 .then_some(Input::Skip(generation, origin, number)),
-            Action::DeleteSnapshots(last) => {
+            Action::DeleteSnapshots(generation, last) => {
                 replica.deleted_snapshots = last;
-                None
+                Some(Input::SnapshotsDeleted(generation, last, Ok(())))
             }
             Action::WakeAfter(_) => None,
             Action::GoOn => Some(Input::GoOn),
@@ -310,6 +306,12 @@ impl World {
             Action::VoidSnapshots(generation, _) => Input::SnapshotsVoided(generation, Err(error)),
             Action::SaveSnapshot(generation, snapshot) => {
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, Err(error))
+            }
+            Action::DeleteSnapshots(generation, last) => {
+                Input::SnapshotsDeleted(generation, last, Err(error))
+            }
+            Action::DeleteEvents(generation, last) => {
+                Input::EventsDeleted(generation, last, Err(error))
             }
             other => panic!("{other:?} cannot fail"),
         };
@@ -376,6 +378,15 @@ impl World {
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}");
         let versions: Vec<_> = self.replicas.values().map(|r| r.engine.seen().cloned()).collect();
         assert!(versions.windows(2).all(|pair| pair[0] == pair[1]), "{versions:?}");
+    }
+}
+
+/// The value of a future that is ready.
+fn ready<T>(mut future: std::pin::Pin<Box<dyn Future<Output = T> + Send>>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("the tests' futures are ready"),
     }
 }
 

@@ -55,9 +55,8 @@ impl<V: Value> Keeper<V> {
 
     fn failed_snapshots(&self) -> Vec<String> {
         let signals = self.signals.lock();
-        let reason = |signal: &Signal| match signal {
-            Signal::SnapshotFailed(reason) => Some(reason.clone()),
-            Signal::RecoveryCompleted | Signal::SnapshotSaved(_) => None,
+        let reason = |signal: &Signal| {
+            if let Signal::SnapshotFailed(reason) = signal { Some(reason.clone()) } else { None }
         };
         signals.iter().filter_map(reason).collect()
     }
