@@ -3,6 +3,7 @@
 mod broken;
 mod check;
 mod faulty;
+mod initial_state;
 mod readable;
 
 use std::collections::BTreeMap;
