@@ -70,13 +70,13 @@ pub mod prelude {
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{
         AsynchronousFailure, CommandContext, Effect, EntitySettings, EventContext, EventSourced,
-        EventType, Signal,
+        EventType, SelfRef, Signal, TellError,
     };
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
     pub use antiphon_persistence::reply::ReplyTo;
     pub use antiphon_runtime::{Error, Node, Result};
     pub use antiphon_sharding::{
-        AskError, CommandsFrom, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
-        RoutingPolicy, ShardingSettings,
+        AskError, CommandsFrom, EntityRef, EntityRefs, ReplicatedEntityProvider,
+        ReplicatedSharding, RoutingPolicy, ShardingSettings,
     };
 }

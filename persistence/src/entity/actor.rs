@@ -18,6 +18,7 @@ use super::message::{EntityMessage, start};
 use super::parts::Inner;
 use super::signs::{EMPTY, FULL, Signs, UNKNOWN};
 use super::storing::EntityIo;
+use super::surroundings::Address;
 use super::{EntityCounters, EventSourced, StopReason, Writes, asynchronous};
 use crate::identity::ReplicationId;
 use crate::reply::ReplyError;
@@ -99,10 +100,11 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
         let Arguments { id, signs, writes, runtime } = arguments;
-        let (engine, failure) = match runtime.engine(&id).await {
-            Ok(engine) => (Some(engine), None),
-            Err(why) => (None, Some(why)),
-        };
+        let (engine, failure) =
+            match runtime.engine(&id, Address::Actor(myself.get_cell(), signs.clone())).await {
+                Ok(engine) => (Some(engine), None),
+                Err(why) => (None, Some(why)),
+            };
         let mut state = State {
             io: EntityIo { id, writes, runtime },
             signs,

@@ -38,23 +38,31 @@
 
 pub use super::check::{check_answers, check_commands, check_event, check_stored};
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
+use parking_lot::Mutex;
 
 use super::engine::{Action, Engine, Input, Now, Queued};
-use super::{EntitySettings, EventSourced};
+use super::surroundings::{Address, Kin, Surroundings};
+use super::{EntitySettings, EventSourced, Extensions};
 use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{ReplyError, ReplyTo, reply_channel};
 use crate::version::VersionVector;
+
+/// Commands of an entity to itself, which wait for their turn.
+type OwnCommands = Arc<Mutex<VecDeque<Box<dyn Any + Send>>>>;
 
 /// A single replica of an entity with its own journal in memory; everything happens at once.
 pub struct EntityTest<E: EventSourced> {
     engine: Engine<E>,
     behaviour: Arc<E>,
     id: ReplicationId,
+    extensions: Extensions,
+    own: OwnCommands,
     journal: Vec<StoredEvent>,
     given: usize,
     started: bool,
@@ -69,15 +77,22 @@ impl<E: EventSourced> EntityTest<E> {
     pub fn new(behaviour: E, id: &str) -> Self {
         let id = ReplicationId::parse(id).expect("a replication id");
         let behaviour = Arc::new(behaviour);
-        let replicas: Arc<[ReplicaId]> = Arc::new([id.replica_id().clone()]);
-        let engine = Engine::new(
-            behaviour.clone(),
-            id.clone(),
-            replicas,
-            Arc::new(EntitySettings::default()),
-            Arc::default(),
-        );
-        Self { engine, behaviour, id, journal: Vec::new(), given: 0, started: false, time: 0 }
+        let (extensions, own) = (Extensions::default(), OwnCommands::default());
+        let engine = engine(&behaviour, &id, &extensions, &own);
+        let journal = Vec::new();
+        Self { engine, behaviour, id, extensions, own, journal, given: 0, started: false, time: 0 }
+    }
+
+    /// Gives the handlers a value of the application, as the provider's `with_extension` does.
+    ///
+    /// # Panics
+    /// Panics when the entity has started.
+    #[must_use]
+    pub fn with_extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        assert!(!self.started, "`with_extension` comes first");
+        self.extensions = self.extensions.with(value);
+        self.engine = engine(&self.behaviour, &self.id, &self.extensions, &self.own);
+        self
     }
 
     /// Puts events into the journal, before anything else.
@@ -108,7 +123,8 @@ impl<E: EventSourced> EntityTest<E> {
         self
     }
 
-    /// Handles a command and its consequences. Asynchronous effects are not run.
+    /// Handles a command and its consequences, with the commands that the entity tells itself.
+    /// Asynchronous effects are not run.
     pub fn tell(&mut self, command: E::Command) {
         self.start();
         self.feed(Input::Command(Queued::unlimited(command)));
@@ -129,14 +145,9 @@ impl<E: EventSourced> EntityTest<E> {
 
     /// Stops the entity and starts it again from its journal.
     pub fn restart(&mut self) {
-        let replicas: Arc<[ReplicaId]> = Arc::new([self.id.replica_id().clone()]);
-        self.engine = Engine::new(
-            self.behaviour.clone(),
-            self.id.clone(),
-            replicas,
-            Arc::new(EntitySettings::default()),
-            Arc::default(),
-        );
+        // what it told itself ends with it
+        self.own = OwnCommands::default();
+        self.engine = engine(&self.behaviour, &self.id, &self.extensions, &self.own);
         self.started = false;
         self.start();
     }
@@ -179,6 +190,11 @@ impl<E: EventSourced> EntityTest<E> {
             for action in self.engine.step(now, input) {
                 inputs.extend(self.run(action));
             }
+            let own = std::mem::take(&mut *self.own.lock()).into_iter();
+            inputs.extend(own.map(|command| {
+                let command = command.downcast().expect("a command of this entity");
+                Input::Command(Queued::unlimited(*command))
+            }));
         }
     }
 
@@ -232,4 +248,17 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::Stopped(_) => None,
         }
     }
+}
+
+fn engine<E: EventSourced>(
+    behaviour: &Arc<E>,
+    id: &ReplicationId,
+    extensions: &Extensions,
+    own: &OwnCommands,
+) -> Engine<E> {
+    let settings = EntitySettings::default();
+    let replicas: Arc<[ReplicaId]> = Arc::new([id.replica_id().clone()]);
+    let kin = Kin::of::<E>(replicas, extensions.clone(), settings.mailbox_max, Arc::default());
+    let surroundings = Surroundings::new(id.clone(), kin, Address::Queue(own.clone()));
+    Engine::new(behaviour.clone(), surroundings, Arc::new(settings))
 }

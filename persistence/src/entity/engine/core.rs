@@ -12,9 +12,10 @@ use super::restarts::Restarts;
 use super::running::Running;
 use super::shared::Shared;
 use super::{Action, Generation, Input, Now};
+use crate::entity::surroundings::Surroundings;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
-use crate::identity::{ReplicaId, ReplicationId};
+use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
 use crate::shape::ShapeBook;
 use crate::store::Limits;
@@ -40,19 +41,18 @@ pub struct Engine<E: EventSourced> {
 }
 
 impl<E: EventSourced> Engine<E> {
-    /// The engine of one replica of an entity; `replicas` are all of them, this one too.
-    pub fn new(
+    /// The engine of one replica of an entity.
+    pub(crate) fn new(
         behaviour: Arc<E>,
-        id: ReplicationId,
-        replicas: Arc<[ReplicaId]>,
+        surroundings: Arc<Surroundings>,
         settings: Arc<EntitySettings>,
-        counters: Arc<EntityCounters>,
     ) -> Self {
+        let (id, counters) = (surroundings.id.clone(), surroundings.kin.counters.clone());
         Self {
             shared: Shared {
                 behaviour,
                 id,
-                replicas,
+                surroundings,
                 settings,
                 counters,
                 generation: 0,

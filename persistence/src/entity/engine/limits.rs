@@ -38,7 +38,7 @@ pub(super) fn check_command<E: EventSourced>(
 ) -> Result<(), String> {
     let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
     // far below the limits an estimate from above is enough
-    let bound = |payload| Limits::event_bytes_bound(shared.replicas.len(), payload);
+    let bound = |payload| Limits::event_bytes_bound(shared.replicas().len(), payload);
     if payloads.iter().map(bound).sum::<usize>() <= event_bytes_max {
         return Ok(());
     }

@@ -214,7 +214,7 @@ impl<E: EventSourced> Recovery<E> {
             return Err(self.missing(shared, highest));
         }
         if self.newest() > highest {
-            if shared.replicas.len() > 1 {
+            if shared.replicas().len() > 1 {
                 self.begin_below(shared, highest, actions)?;
                 return Ok(false);
             }

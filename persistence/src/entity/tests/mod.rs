@@ -4,6 +4,7 @@ mod broken;
 mod check;
 mod faulty;
 mod initial_state;
+mod own_mailbox;
 mod readable;
 
 use std::collections::BTreeMap;

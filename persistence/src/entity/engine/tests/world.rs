@@ -11,7 +11,10 @@ use antiphon_base::time::{Clock, SystemClock, Timestamp};
 
 use super::log::{Command, Line, Log};
 use crate::entity::engine::{Action, Engine, Input, Now, Queued};
-use crate::entity::{EntityCounters, EntitySettings, HeldEvent, PeerHas, StopReason};
+use crate::entity::surroundings::{Address, Kin, Surroundings};
+use crate::entity::{
+    EntityCounters, EntitySettings, EventSourced, Extensions, HeldEvent, PeerHas, StopReason,
+};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
@@ -138,7 +141,8 @@ impl World {
     ) -> Engine<Log> {
         let replicas: Vec<_> = names.iter().map(|name| replica_id(name)).collect();
         let settings = Arc::new(self.settings.clone());
-        let engine = Engine::new(log, id.clone(), replicas.into(), settings, counters);
+        let surroundings = nowhere::<Log>(id.clone(), replicas.into(), counters);
+        let engine = Engine::new(log, surroundings, settings);
         engine.with_limits(self.limits).with_shapes(self.shapes.clone())
     }
 
@@ -377,6 +381,16 @@ impl World {
         let versions: Vec<_> = self.replicas.values().map(|r| r.engine.seen().cloned()).collect();
         assert!(versions.windows(2).all(|pair| pair[0] == pair[1]), "{versions:?}");
     }
+}
+
+/// The surroundings of an engine by itself.
+pub(super) fn nowhere<E: EventSourced>(
+    id: ReplicationId,
+    replicas: Arc<[ReplicaId]>,
+    counters: Arc<EntityCounters>,
+) -> Arc<Surroundings> {
+    let kin = Kin::of::<E>(replicas, Extensions::default(), 1, counters);
+    Surroundings::new(id, kin, Address::Nowhere)
 }
 
 fn from(journal: &[StoredEvent], first: SequenceNr) -> Vec<StoredEvent> {
