@@ -70,7 +70,7 @@ pub mod prelude {
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{
         AsynchronousFailure, CommandContext, Effect, EntitySettings, EventContext, EventSourced,
-        EventType, SelfRef, Signal, TellError,
+        EventType, SelfRef, Signal, TellError, Timer,
     };
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
     pub use antiphon_persistence::reply::ReplyTo;

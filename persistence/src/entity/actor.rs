@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use antiphon_base::guard::{self, Guarded};
 use antiphon_base::task;
@@ -48,6 +49,8 @@ pub(super) struct State<E: EventSourced> {
     permit: Option<OwnedSemaphorePermit>,
     permit_request: Option<JoinHandle<()>>,
     asynchronous: Option<JoinHandle<()>>,
+    /// The wait for the earliest timer.
+    timers: Option<JoinHandle<()>>,
     /// The answer to commands when the entity is gone; other inputs are dropped then.
     refusal: Option<ReplyError>,
 }
@@ -79,7 +82,8 @@ impl<E: EventSourced> State<E> {
 
 impl<E: EventSourced> Drop for State<E> {
     fn drop(&mut self) {
-        for task in [self.permit_request.take(), self.asynchronous.take()].into_iter().flatten() {
+        let tasks = [&mut self.permit_request, &mut self.asynchronous, &mut self.timers];
+        for task in tasks.into_iter().filter_map(Option::take) {
             task.abort();
         }
         if self.refusal.is_none() {
@@ -112,6 +116,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             permit: None,
             permit_request: None,
             asynchronous: None,
+            timers: None,
             refusal: None,
         };
         if let Some(why) = failure {
@@ -251,11 +256,11 @@ fn run<E: EventSourced>(
             state.asynchronous = Some(task);
         }
         Action::DropAsynchronous => drop_asynchronous(state),
-        Action::WakeAfter(time) => {
-            start("entity wake", myself, async move {
-                tokio::time::sleep(time).await;
-                Input::Wake
-            });
+        Action::WakeAfter(time) => drop(wake_after(myself, time)),
+        Action::WakeForTimers(time) => {
+            if let Some(before) = state.timers.replace(wake_after(myself, time)) {
+                before.abort();
+            }
         }
         Action::GoOn => {
             let _ = myself.send_message(EntityMessage::Input(Input::GoOn));
@@ -283,6 +288,16 @@ fn run<E: EventSourced>(
         | Action::DeleteSnapshots(_)
         | Action::DeleteEvents(_)) => state.io.store(myself, action),
     }
+}
+
+fn wake_after<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    time: Duration,
+) -> JoinHandle<()> {
+    start("entity wake", myself, async move {
+        tokio::time::sleep(time).await;
+        Input::Wake
+    })
 }
 
 /// Drops the future where it waits next; its command does not arrive any more.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::asynchronous::{CommandFuture, OnFailure};
 use super::then::{ThenReply, ThenRun, Thens};
+use super::timer::Order;
 use super::{AsynchronousFailure, CommandContext, EventContext, EventType, reading};
 use crate::Result;
 use crate::codec::CodecId;
@@ -359,11 +360,12 @@ pub struct Effect<E: EventSourced> {
     pub(super) then: Thens<E::State>,
     pub(super) stop: bool,
     pub(super) unstash: bool,
+    pub(super) timers: Vec<Order<E::Command>>,
 }
 
 impl<E: EventSourced> Effect<E> {
     fn of(kind: Kind<E>) -> Self {
-        Self { kind, then: Vec::new(), stop: false, unstash: false }
+        Self { kind, then: Vec::new(), stop: false, unstash: false, timers: Vec::new() }
     }
 
     /// Stores one event and applies it.

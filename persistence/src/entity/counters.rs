@@ -34,6 +34,13 @@ counters! {
     commands_expired,
     /// Futures of asynchronous effects that were dropped after `asynchronous_timeout`.
     asynchronous_timeouts,
+    /// Commands of timers and receive timeouts that came to their turn.
+    timers_fired,
+    /// Commands that were rejected because they would have started too many timers (`timers_max`),
+    /// or a timer with a time that is out of range.
+    timers_refused,
+    /// Timers that ended with their entity: it was passivated, moved, or started again.
+    timers_lost,
     /// Origins that an entity began to hold back, because an event of that origin cannot be applied
     /// here.
     origins_held,

@@ -32,6 +32,7 @@ mod storing;
 mod surroundings;
 pub mod testkit;
 mod then;
+mod timer;
 mod writes;
 mod writing;
 
@@ -50,6 +51,7 @@ pub use runtime::EntityRuntime;
 pub use self_ref::SelfRef;
 pub use settings::EntitySettings;
 pub use skip::SkippedEvent;
+pub use timer::Timer;
 pub use writes::Writes;
 
 #[cfg(test)]

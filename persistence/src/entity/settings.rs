@@ -83,6 +83,9 @@ pub struct EntitySettings {
     /// and the entity goes on without it.
     #[serde(with = "antiphon_base::time::text")]
     pub asynchronous_timeout: Duration,
+    /// Most timers of one entity that run at the same time, without the receive timeout. A command
+    /// that would start more is rejected, and counted in `timers_refused`.
+    pub timers_max: usize,
     /// First wait before a failed entity restarts; doubles up to `restart_max`, and begins anew
     /// when the entity has stored something since, or has worked for `restart_max`.
     #[serde(with = "antiphon_base::time::text")]
@@ -126,6 +129,7 @@ impl Default for EntitySettings {
             held_retry_max: Duration::from_secs(10),
             time_skew_max: Duration::from_secs(60),
             asynchronous_timeout: Duration::from_secs(30),
+            timers_max: 100,
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
             recoveries_max: 64,
@@ -154,6 +158,7 @@ impl EntitySettings {
         bounds::count("arrivals_max", self.arrivals_max, 0..=MOST)?;
         bounds::count("replay_events_max", self.replay_events_max, 1..=MOST)?;
         bounds::count("pull_events_max", self.pull_events_max, 1..=MOST)?;
+        bounds::count("timers_max", self.timers_max, 0..=1 << 16)?;
         bounds::count("recoveries_max", self.recoveries_max, 1..=1 << 16)?;
         for (name, actual) in [
             ("pull_retry_min", self.pull_retry_min),

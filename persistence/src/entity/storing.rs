@@ -88,6 +88,7 @@ impl<E: EventSourced> EntityIo<E> {
             | Action::RunAsynchronous(..)
             | Action::DropAsynchronous
             | Action::WakeAfter(_)
+            | Action::WakeForTimers(_)
             | Action::GoOn
             | Action::Passivate
             | Action::WentBack

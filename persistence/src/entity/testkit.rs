@@ -39,11 +39,13 @@
 pub use super::check::{check_answers, check_commands, check_event, check_stored};
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::engine::{Action, Engine, Input, Now, Queued};
 use super::surroundings::{Address, Kin, Surroundings};
@@ -67,6 +69,11 @@ pub struct EntityTest<E: EventSourced> {
     given: usize,
     started: bool,
     time: u64,
+    begin: Instant,
+    /// The time that has passed, see [`Self::pass`].
+    elapsed: Duration,
+    /// The times of the wakes that the entity waits for.
+    wakes: BTreeSet<Duration>,
 }
 
 impl<E: EventSourced> EntityTest<E> {
@@ -80,7 +87,20 @@ impl<E: EventSourced> EntityTest<E> {
         let (extensions, own) = (Extensions::default(), OwnCommands::default());
         let engine = engine(&behaviour, &id, &extensions, &own);
         let journal = Vec::new();
-        Self { engine, behaviour, id, extensions, own, journal, given: 0, started: false, time: 0 }
+        Self {
+            engine,
+            behaviour,
+            id,
+            extensions,
+            own,
+            journal,
+            given: 0,
+            started: false,
+            time: 0,
+            begin: SystemClock.now(),
+            elapsed: Duration::ZERO,
+            wakes: BTreeSet::new(),
+        }
     }
 
     /// Gives the handlers a value of the application, as the provider's `with_extension` does.
@@ -143,10 +163,52 @@ impl<E: EventSourced> EntityTest<E> {
         reply.now()
     }
 
-    /// Stops the entity and starts it again from its journal.
+    /// Lets time pass: timers whose time has come fire, in order, each at its time. Otherwise no
+    /// time passes.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// use std::time::Duration;
+    ///
+    /// use antiphon_persistence::entity::Timer;
+    ///
+    /// # struct Clock;
+    /// # impl EventSourced for Clock {
+    /// #     type Command = bool;
+    /// #     type Event = ();
+    /// #     type State = u32;
+    /// #     fn on_event(&self, _: &EventContext, ticks: &mut u32, (): &()) { *ticks += 1; }
+    ///     fn on_command(&self, _: &CommandContext, _: &u32, is_start: bool) -> Effect<Self> {
+    ///         if is_start {
+    ///             let every = Timer::at_fixed_rate(Duration::from_secs(1), || false);
+    ///             return Effect::none().then_start_timer("tick", every);
+    ///         }
+    ///         Effect::persist(())
+    ///     }
+    /// # }
+    ///
+    /// let mut clock = EntityTest::new(Clock, "clock|c-1");
+    /// clock.tell(true);
+    /// clock.pass(Duration::from_millis(3500));
+    /// assert_eq!(*clock.state(), 3);
+    /// ```
+    pub fn pass(&mut self, time: Duration) {
+        self.start();
+        let end = self.elapsed + time;
+        while let Some(wake) = self.wakes.first().copied().filter(|wake| *wake <= end) {
+            self.wakes.pop_first();
+            self.elapsed = wake.max(self.elapsed);
+            self.feed(Input::Wake);
+        }
+        self.elapsed = end;
+    }
+
+    /// Stops the entity and starts it again from its journal. Its timers are lost.
     pub fn restart(&mut self) {
         // what it told itself ends with it
         self.own = OwnCommands::default();
+        self.wakes.clear();
         self.engine = engine(&self.behaviour, &self.id, &self.extensions, &self.own);
         self.started = false;
         self.start();
@@ -183,10 +245,9 @@ impl<E: EventSourced> EntityTest<E> {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             self.time += 1;
-            let now = Now {
-                instant: SystemClock.now(),
-                wall: Timestamp::from_micros(1_000_000 + self.time),
-            };
+            let passed = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
+            let wall = Timestamp::from_micros(passed.saturating_add(1_000_000 + self.time));
+            let now = Now { instant: self.begin + self.elapsed, wall };
             for action in self.engine.step(now, input) {
                 inputs.extend(self.run(action));
             }
@@ -226,6 +287,10 @@ impl<E: EventSourced> EntityTest<E> {
             }
             Action::Passivate => Some(Input::Stop),
             Action::GoOn => Some(Input::GoOn),
+            Action::WakeAfter(time) | Action::WakeForTimers(time) => {
+                self.wakes.insert(self.elapsed + time);
+                None
+            }
             Action::VoidSnapshots(generation, _) => {
                 Some(Input::SnapshotsVoided(generation, Ok(())))
             }
@@ -240,7 +305,6 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::AskSkip(..)
             | Action::RunAsynchronous(..)
             | Action::DropAsynchronous
-            | Action::WakeAfter(_)
             | Action::Fenced(_)
             | Action::WentBack
             | Action::Forked(_)

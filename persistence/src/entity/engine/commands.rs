@@ -8,12 +8,13 @@ use super::outbox::Due;
 use super::peers::Peers;
 use super::shared::Shared;
 use super::stream::Stream;
+use super::timers::Timers;
 use super::{Now, Queued, Release, Slot};
 use crate::entity::asynchronous::OnFailure;
 use crate::entity::behaviour::Kind;
 use crate::entity::then::Thens;
 use crate::entity::{AsynchronousFailure, Effect, EntityCounters, EventSourced};
-use crate::reply::{Claim, ReplyError, with_panic_reason};
+use crate::reply::{Claim, ReplyError, refuse_claimed, with_panic_reason};
 
 /// The command whose future is under way.
 struct Asynchronous<C> {
@@ -81,7 +82,7 @@ impl<C: Send + 'static> Commands<C> {
         now: Now,
         (stream, peers): (&mut Stream<E>, &Peers),
         queued: Queued<C>,
-        inbox: &mut Inbox<C>,
+        (inbox, timers): (&mut Inbox<C>, &mut Timers<C>),
     ) where
         E: EventSourced<Command = C>,
     {
@@ -95,16 +96,25 @@ impl<C: Send + 'static> Commands<C> {
         // way out
         let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
         let decided = with_panic_reason(&claim, reason, || stream.decide(shared, command));
-        let Ok(Effect { kind, then, stop, unstash }) = decided else {
+        let Ok(Effect { kind, then, stop, unstash, timers: orders }) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
             return claim.end();
         };
+        if let Some(reason) = timers.refusal(&orders, shared.settings.timers_max) {
+            EntityCounters::add(&shared.counters.timers_refused, 1);
+            guard::drop_each("Drop of a timer", &shared.id, orders);
+            return refuse(shared, (kind, then), &claim, ReplyError::Rejected(reason));
+        }
         if unstash {
             // before the command itself is stashed: that one waits for the next time
             inbox.unstash_all();
         }
-        let stashed = self.run_effect(shared, time, (stream, peers), (kind, then), (slot, claim));
-        if let Some(queued) = stashed
+        let run = self.run_effect(shared, time, (stream, peers), (kind, then), (slot, claim));
+        match &run {
+            Ok(_) => timers.apply(shared, now.instant, orders),
+            Err(Rejected) => guard::drop_each("Drop of a timer", &shared.id, orders),
+        }
+        if let Ok(Some(queued)) = run
             && let Some(slot) = inbox.stash(shared, now, queued)
         {
             stream.defer(Due::Release(Release::of_slot(slot)));
@@ -116,6 +126,9 @@ impl<C: Send + 'static> Commands<C> {
     }
 
     /// Runs the effect of a command. Returns the command if it is to be stashed.
+    ///
+    /// # Errors
+    /// The events of the command cannot be stored; its askers know.
     fn run_effect<E>(
         &mut self,
         shared: &Shared<E>,
@@ -123,7 +136,7 @@ impl<C: Send + 'static> Commands<C> {
         (stream, peers): (&mut Stream<E>, &Peers),
         (kind, then): (Kind<E>, Thens<E::State>),
         (slot, claim): (Slot, Claim),
-    ) -> Option<Queued<C>>
+    ) -> Result<Option<Queued<C>>, Rejected>
     where
         E: EventSourced<Command = C>,
     {
@@ -132,11 +145,8 @@ impl<C: Send + 'static> Commands<C> {
             Kind::Persist(events) => match stream.persist_own(shared, time, events, peers) {
                 Ok(last) => stored = last,
                 Err(error) => {
-                    tracing::warn!(id = %shared.id, reason = %error, "command rejected");
-                    let error = claim.truth(error);
-                    then.into_iter().for_each(|then| then.fail(&claim, error.clone()));
-                    claim.end();
-                    return None;
+                    refuse(shared, (Kind::None, then), &claim, error);
+                    return Err(Rejected);
                 }
             },
             Kind::None => {}
@@ -146,21 +156,21 @@ impl<C: Send + 'static> Commands<C> {
             }
             Kind::Stash(command) => {
                 not_run(shared, &claim, then, "`Effect::stash`");
-                return Some(Queued { command, slot, claim });
+                return Ok(Some(Queued { command, slot, claim }));
             }
             Kind::Asynchronous(future, on_failure) => {
                 not_run(shared, &claim, then, "`Effect::asynchronous`");
                 assert!(self.asynchronous.is_none(), "`{}`: a second future", shared.id);
                 stream.defer(Due::Asynchronous(future, claim.clone()));
                 self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
-                return None;
+                return Ok(None);
             }
         }
         let state = &stream.applied.state;
         let prepared = then.into_iter().map(|then| then.prepare(state)).collect();
         let release = Release { prepared, stored, claim, _slot: slot };
         stream.defer(Due::Release(release));
-        None
+        Ok(None)
     }
 
     /// Drops the future that is under way, under [`antiphon_base::guard`].
@@ -170,6 +180,27 @@ impl<C: Send + 'static> Commands<C> {
     {
         let _ = guard::call("Drop of an effect", &shared.id, || drop(self.asynchronous));
     }
+}
+
+/// The events of a command cannot be stored.
+struct Rejected;
+
+/// Drops an effect that is not run. Its askers get the reason.
+fn refuse<E: EventSourced>(
+    shared: &Shared<E>,
+    (kind, then): (Kind<E>, Thens<E::State>),
+    claim: &Claim,
+    error: ReplyError,
+) {
+    tracing::warn!(id = %shared.id, reason = %error, "command rejected");
+    let error = claim.truth(error);
+    if let Kind::Persist(events) = kind {
+        guard::drop_each("Drop of an event", &shared.id, events);
+    } else {
+        refuse_claimed(kind, claim, error.clone());
+    }
+    then.into_iter().for_each(|then| then.fail(claim, error.clone()));
+    claim.end();
 }
 
 /// Fails the `then_reply` and `then_run` of a stash or an asynchronous effect. The command that is

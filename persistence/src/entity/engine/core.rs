@@ -267,6 +267,11 @@ impl<E: EventSourced> Engine<E> {
     }
 
     fn wake(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        if let Phase::Running(running) = &mut self.phase
+            && !self.stopping
+        {
+            running.wake(now, &mut self.inbox);
+        }
         let Phase::Backoff { until } = self.phase else { return };
         if now.instant < until {
             return;
@@ -280,6 +285,7 @@ impl<E: EventSourced> Engine<E> {
 
     fn stop(&mut self, actions: &mut Vec<Action<E>>) {
         self.stopping = true;
+        self.inbox.forget_timers();
         if matches!(self.phase, Phase::Backoff { .. }) {
             self.end(StopReason::Drained, actions);
         }
@@ -369,6 +375,7 @@ impl<E: EventSourced> Engine<E> {
             // the journal loop, which told the news, waits for the answer
             (self.away.news, self.away.holding) = (ended.news, ended.holding);
         }
+        self.inbox.forget_timers();
         self.shared.generation += 1;
     }
 

@@ -6,6 +6,7 @@ mod faulty;
 mod initial_state;
 mod own_mailbox;
 mod readable;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

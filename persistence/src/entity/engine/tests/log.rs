@@ -42,6 +42,10 @@ pub(super) enum Command {
     /// An asynchronous effect with a `then_reply`, which is not allowed; `StashThen` is a stash
     /// with one.
     LaterThen(ReplyTo<usize>),
+    /// Persists one event.
+    Note(&'static str),
+    /// Persists the text, if it is not empty, and does more.
+    With(&'static str, fn(Effect<Log>) -> Effect<Log>),
     StashThen(ReplyTo<usize>),
     Stop,
 }
@@ -141,6 +145,9 @@ impl EventSourced for Log {
             Command::StashThen(reply_to) => {
                 Effect::stash(Command::Stop).then_reply(reply_to, Vec::len)
             }
+            Command::Note(text) => Effect::persist(text.to_owned()),
+            Command::With("", more) => more(Effect::none()),
+            Command::With(text, more) => more(Effect::persist(text.to_owned())),
             Command::Stop => Effect::none().then_stop(),
         }
     }

@@ -12,6 +12,7 @@ mod reclaim_held;
 mod recovery;
 mod replication;
 mod stash;
+mod timers;
 mod true_answers;
 mod user_code;
 mod world;

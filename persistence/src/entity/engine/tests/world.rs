@@ -35,6 +35,8 @@ pub(super) struct Replica {
     /// Reads of journals, the own one and others.
     pub(super) read_count: usize,
     pub(super) dropped_futures: usize,
+    /// The times of `WakeForTimers`.
+    pub(super) wakes: Vec<Duration>,
     pub(super) went_back: usize,
     pub(super) reclaimed: usize,
     pub(super) forked: Vec<u64>,
@@ -114,6 +116,7 @@ impl World {
                 append_count: 0,
                 read_count: 0,
                 dropped_futures: 0,
+                wakes: Vec::new(),
                 went_back: 0,
                 forked: Vec::new(),
                 reclaimed: 0,
@@ -297,6 +300,10 @@ impl World {
                 None
             }
             Action::WakeAfter(_) => None,
+            Action::WakeForTimers(time) => {
+                replica.wakes.push(time);
+                None
+            }
             Action::GoOn => Some(Input::GoOn),
             other => panic!("{other:?} is no I/O"),
         }
