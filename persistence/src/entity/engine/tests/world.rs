@@ -209,6 +209,7 @@ impl World {
             Action::Reclaimed => self.replica(name).reclaimed += 1,
             Action::ReleasePermit | Action::Fenced(_) | Action::Received(_) => {}
             Action::DropAsynchronous => self.replica(name).dropped_futures += 1,
+            Action::WakeForTimers(time) => self.replica(name).wakes.push(time),
             Action::Passivate => self.feed(name, Input::Stop),
             action => {
                 self.replica(name).held.push_back(action);
@@ -300,10 +301,6 @@ impl World {
                 None
             }
             Action::WakeAfter(_) => None,
-            Action::WakeForTimers(time) => {
-                replica.wakes.push(time);
-                None
-            }
             Action::GoOn => Some(Input::GoOn),
             other => panic!("{other:?} is no I/O"),
         }
