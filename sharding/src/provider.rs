@@ -163,7 +163,12 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     /// #     type Event = ();
     /// #     type State = ();
     /// #     fn on_event(&self, _: &EventContext, _: &mut (), _: &()) {}
-    ///     fn on_command(&self, context: &CommandContext, _: &(), reply_to: ReplyTo<u32>) -> Effect<Self> {
+    ///     fn on_command(
+    ///         &self,
+    ///         context: &CommandContext,
+    ///         _: &(),
+    ///         reply_to: ReplyTo<u32>,
+    ///     ) -> Effect<Self> {
     ///         let prices = context.extension::<Prices>().expect("the provider has the prices");
     ///         Effect::reply(reply_to, prices.apple)
     ///     }

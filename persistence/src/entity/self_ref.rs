@@ -31,7 +31,12 @@ use crate::reply::Claim;
 ///     type Event = u32;
 ///     type State = Vec<u32>;
 ///
-///     fn on_command(&self, context: &CommandContext, _: &Vec<u32>, command: Command) -> Effect<Self> {
+///     fn on_command(
+///         &self,
+///         context: &CommandContext,
+///         _: &Vec<u32>,
+///         command: Command,
+///     ) -> Effect<Self> {
 ///         let me = context.self_ref::<Self>();
 ///         match command {
 ///             // the second step is begun when the first one is durable
@@ -146,7 +151,12 @@ impl CommandContext {
     /// #     type Event = ();
     /// #     type State = ();
     /// #     fn on_event(&self, _: &EventContext, _: &mut (), _: &()) {}
-    ///     fn on_command(&self, context: &CommandContext, _: &(), reply_to: ReplyTo<u32>) -> Effect<Self> {
+    ///     fn on_command(
+    ///         &self,
+    ///         context: &CommandContext,
+    ///         _: &(),
+    ///         reply_to: ReplyTo<u32>,
+    ///     ) -> Effect<Self> {
     ///         let prices = context.extension::<Prices>().expect("the provider has the prices");
     ///         Effect::reply(reply_to, prices.apple)
     ///     }

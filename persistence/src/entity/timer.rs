@@ -61,26 +61,19 @@ pub(super) enum Source<C> {
 ///
 /// impl EventSourced for Cart {
 ///     type Command = Command;
-///     type Event = &'static str;
+///     type Event = String;
 ///     # type State = Vec<String>;
-///     # fn from_journal(
-///     #     &self, payload: &antiphon_persistence::event::Payload,
-///     # ) -> antiphon_persistence::Result<Vec<&'static str>> {
-///     #     let text: String =
-///     #         antiphon_persistence::codec::CodecId::Bincode.decode(&payload.bytes)?;
-///     #     Ok(vec![*["ordered", "reminded", "expired"].iter().find(|one| **one == text).unwrap()])
-///     # }
-///     # fn on_event(&self, _: &EventContext, texts: &mut Vec<String>, text: &&'static str) {
-///     #     texts.push((*text).to_owned());
+///     # fn on_event(&self, _: &EventContext, texts: &mut Vec<String>, text: &String) {
+///     #     texts.push(text.clone());
 ///     # }
 ///
 ///     fn on_command(&self, _: &CommandContext, _: &Vec<String>, command: Command) -> Effect<Self> {
 ///         match command {
-///             Command::Order => Effect::persist("ordered")
+///             Command::Order => Effect::persist("ordered".to_owned())
 ///                 .then_start_timer("expire", Timer::once(15 * MINUTE, Command::Expire))
 ///                 .then_start_timer("remind", Timer::at_fixed_rate(6 * MINUTE, || Command::Remind)),
-///             Command::Remind => Effect::persist("reminded"),
-///             Command::Expire => Effect::persist("expired").then_cancel_timer("remind"),
+///             Command::Remind => Effect::persist("reminded".to_owned()),
+///             Command::Expire => Effect::persist("expired".to_owned()).then_cancel_timer("remind"),
 ///         }
 ///     }
 /// }
@@ -150,7 +143,8 @@ impl<C> Timer<C> {
     /// use antiphon_persistence::entity::Timer;
     ///
     /// // at once, and then every minute
-    /// let timer = Timer::at_fixed_rate(Duration::from_secs(60), || "poll").first_after(Duration::ZERO);
+    /// let timer = Timer::at_fixed_rate(Duration::from_secs(60), || "poll");
+    /// let timer = timer.first_after(Duration::ZERO);
     /// # drop(timer);
     /// ```
     #[must_use]
@@ -239,7 +233,8 @@ impl<E: EventSourced> Effect<E> {
     /// #     ) -> Effect<Self> {
     /// match command {
     ///     "remind me" => {
-    ///         Effect::none().then_start_timer("remind", Timer::once(Duration::from_secs(60), "buy milk"))
+    ///         let timer = Timer::once(Duration::from_secs(60), "buy milk");
+    ///         Effect::none().then_start_timer("remind", timer)
     ///     }
     ///     text => Effect::persist(text.to_owned()),
     /// }
@@ -283,7 +278,8 @@ impl<E: EventSourced> Effect<E> {
     /// #     ) -> Effect<Self> {
     /// match command {
     ///     "remind me" => {
-    ///         Effect::none().then_start_timer("remind", Timer::once(Duration::from_secs(60), "buy milk"))
+    ///         let timer = Timer::once(Duration::from_secs(60), "buy milk");
+    ///         Effect::none().then_start_timer("remind", timer)
     ///     }
     ///     "never mind" => Effect::none().then_cancel_timer("remind"),
     ///     text => Effect::persist(text.to_owned()),
