@@ -51,7 +51,9 @@ impl NodeTypes {
 ///                 let stock = context.entity_ref::<StockCommand>("stock", &item);
 ///                 Effect::asynchronous(async move {
 ///                     let is_there = match stock {
-///                         Ok(stock) => stock.ask(|reply_to| StockCommand::Take { reply_to }).await,
+///                         Ok(stock) => {
+///                             stock.ask(|reply_to| StockCommand::Take { reply_to }).await
+///                         }
 ///                         Err(error) => panic!("no stock: {error}"),
 ///                     };
 ///                     CartCommand::Taken { item, is_there: is_there.unwrap_or(false) }

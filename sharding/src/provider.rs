@@ -145,9 +145,8 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     }
 
     /// Gives the handlers of this type a value of the application, for example a client of another
-    /// service: [`CommandContext::extension`](antiphon_persistence::entity::CommandContext::extension)
-    /// finds it by its type. All entities of a node share the value; a second value of the same type
-    /// replaces the first.
+    /// service. `CommandContext::extension` finds it by its type. All entities of a node share the
+    /// value; a second value of the same type replaces the first.
     ///
     /// ```
     /// # use antiphon_base::Result;

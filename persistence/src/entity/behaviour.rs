@@ -162,7 +162,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     /// #     type Command = String;
     /// #     type Event = String;
     /// #     type State = Vec<String>;
-    /// #     fn on_command(&self, _: &CommandContext, _: &Vec<String>, room: String) -> Effect<Self> {
+    /// #     fn on_command(&self, _: &CommandContext, _: &Vec<String>, room: String)
+    /// #     -> Effect<Self> {
     /// #         Effect::persist(room)
     /// #     }
     /// #     fn on_event(&self, _: &EventContext, rooms: &mut Vec<String>, room: &String) {

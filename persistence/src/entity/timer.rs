@@ -67,13 +67,18 @@ pub(super) enum Source<C> {
 ///     #     texts.push(text.clone());
 ///     # }
 ///
-///     fn on_command(&self, _: &CommandContext, _: &Vec<String>, command: Command) -> Effect<Self> {
+///     fn on_command(
+///         &self, _: &CommandContext, _: &Vec<String>, command: Command,
+///     ) -> Effect<Self> {
+///         let remind = || Timer::at_fixed_rate(6 * MINUTE, || Command::Remind);
 ///         match command {
 ///             Command::Order => Effect::persist("ordered".to_owned())
 ///                 .then_start_timer("expire", Timer::once(15 * MINUTE, Command::Expire))
-///                 .then_start_timer("remind", Timer::at_fixed_rate(6 * MINUTE, || Command::Remind)),
+///                 .then_start_timer("remind", remind()),
 ///             Command::Remind => Effect::persist("reminded".to_owned()),
-///             Command::Expire => Effect::persist("expired".to_owned()).then_cancel_timer("remind"),
+///             Command::Expire => {
+///                 Effect::persist("expired".to_owned()).then_cancel_timer("remind")
+///             }
 ///         }
 ///     }
 /// }

@@ -144,8 +144,8 @@ impl<C: Send + 'static> Timers<C> {
         }
     }
 
-    /// Takes the wake that was under way. Returns the tickets of the timers whose time has come, the
-    /// earliest first.
+    /// Takes the wake that was under way. Returns the tickets of the timers whose time has come,
+    /// the earliest first.
     pub(super) fn wake(&mut self, now: Instant) -> Vec<Ticket> {
         let Some(all) = &mut self.0 else { return Vec::new() };
         all.wake_at = None;
@@ -166,8 +166,9 @@ impl<C: Send + 'static> Timers<C> {
         fired
     }
 
-    /// The command of a ticket whose turn has come; `None` when its timer was cancelled or replaced,
-    /// a command came before the receive timeout's turn, or the application failed to make it. A
+    /// The command of a ticket whose turn has come; `None` when its timer was cancelled or
+    /// replaced, a command came before the turn of the receive timeout, or the application failed to
+    /// make it. A
     /// timer that fires again has its next time then.
     pub(super) fn take<E>(&mut self, shared: &Shared<E>, now: Instant, ticket: Ticket) -> Option<C>
     where
