@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use ractor::ActorCell;
 
 use super::signs::Signs;
-use super::{EntityCounters, EventSourced, Extensions};
+use super::{EntityCounters, Extensions};
 use crate::identity::{ReplicaId, ReplicationId};
 
 /// The values that the contexts of all entities of one type at one node share.
@@ -23,7 +23,7 @@ pub(crate) struct Kin {
 }
 
 impl Kin {
-    pub(super) fn of<E: EventSourced>(
+    pub(super) fn of<E: 'static>(
         replicas: Arc<[ReplicaId]>,
         extensions: Extensions,
         mailbox_max: usize,
@@ -34,7 +34,7 @@ impl Kin {
     }
 
     /// The name of the behaviour's type, if it is not `E`.
-    pub(super) fn other_behaviour<E: EventSourced>(&self) -> Option<&'static str> {
+    pub(super) fn other_behaviour<E: 'static>(&self) -> Option<&'static str> {
         let (behaviour, name) = self.behaviour;
         (behaviour != TypeId::of::<E>()).then_some(name)
     }

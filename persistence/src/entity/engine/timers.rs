@@ -166,10 +166,9 @@ impl<C: Send + 'static> Timers<C> {
         fired
     }
 
-    /// The command of a ticket whose turn has come; `None` when its timer was cancelled or
-    /// replaced, a command came before the turn of the receive timeout, or the application failed to
-    /// make it. A
-    /// timer that fires again has its next time then.
+    /// The command of a ticket whose turn has come. A timer that repeats has its next time then.
+    /// `None`: its timer was cancelled or replaced, a command came before the turn of the receive
+    /// timeout, or the application failed to make the command.
     pub(super) fn take<E>(&mut self, shared: &Shared<E>, now: Instant, ticket: Ticket) -> Option<C>
     where
         E: EventSourced<Command = C>,
