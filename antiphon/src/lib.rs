@@ -73,14 +73,14 @@ pub mod prelude {
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{
         AsynchronousFailure, CommandContext, Effect, Effects, EntitySettings, EventContext,
-        EventSourced, EventType, Signal,
+        EventSourced, EventType, SelfRef, Signal, TellError, Timer,
     };
     pub use antiphon_persistence::event::{Metadata, Tags};
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
     pub use antiphon_persistence::reply::ReplyTo;
     pub use antiphon_runtime::{Error, Node, Result};
     pub use antiphon_sharding::{
-        AskError, AskFailure, CommandsFrom, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
-        RoutingPolicy, ShardingSettings,
+        AskError, AskFailure, CommandsFrom, EntityRef, EntityRefs, ReplicatedEntityProvider,
+        ReplicatedSharding, RoutingPolicy, ShardingSettings,
     };
 }

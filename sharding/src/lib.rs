@@ -15,6 +15,7 @@
 mod admission;
 pub mod coordinator;
 mod entity_ref;
+mod entity_refs;
 mod error;
 mod forks;
 #[cfg(feature = "fuzzing")]
@@ -66,6 +67,7 @@ pub use antiphon_persistence::reply::AskFailure;
 #[doc(inline)]
 pub use antiphon_persistence::reply::ReplyError as AskError;
 pub use entity_ref::EntityRef;
+pub use entity_refs::EntityRefs;
 pub use policy::RoutingPolicy;
 pub use progress::{ContinuitySection, ShardingSection};
 pub use provider::{ReplicatedEntityProvider, ReplicationMode};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antiphon_base::Result;
-use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::entity::{EventSourced, Extensions};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 
 use crate::{CommandsFrom, ShardingSettings};
@@ -69,6 +69,8 @@ pub struct ReplicatedEntityProvider<E: EventSourced> {
     pub(crate) places: BTreeMap<ReplicaId, Arc<str>>,
     /// Entity id for which the factory makes a behaviour at the start.
     pub(crate) example: Arc<str>,
+    /// The values of the application that the handlers reach.
+    pub(crate) extensions: Extensions,
 }
 
 impl<E: EventSourced> Clone for ReplicatedEntityProvider<E> {
@@ -81,6 +83,7 @@ impl<E: EventSourced> Clone for ReplicatedEntityProvider<E> {
             settings: self.settings.clone(),
             places: self.places.clone(),
             example: self.example.clone(),
+            extensions: self.extensions.clone(),
         }
     }
 }
@@ -175,6 +178,7 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
             settings: ShardingSettings::default(),
             places: BTreeMap::new(),
             example: EXAMPLE.into(),
+            extensions: Extensions::default(),
         }
     }
 
@@ -201,6 +205,48 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     #[must_use]
     pub fn with_replicas(mut self, replicas: impl IntoIterator<Item = ReplicaId>) -> Self {
         self.replicas = replicas.into_iter().collect();
+        self
+    }
+
+    /// Gives the handlers of this type a value of the application, for example a client of another
+    /// service. `CommandContext::extension` finds it by its type. All entities of a node share the
+    /// value; a second value of the same type replaces the first.
+    ///
+    /// ```
+    /// # use antiphon_base::Result;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use antiphon_persistence::reply::ReplyTo;
+    /// # use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+    /// use antiphon_sharding::ReplicatedEntityProvider;
+    ///
+    /// struct Prices { apple: u32 }
+    /// struct Shop;
+    /// # impl EventSourced for Shop {
+    /// #     type Command = ReplyTo<u32>;
+    /// #     type Event = ();
+    /// #     type State = ();
+    /// #     fn on_event(&self, _: &EventContext, _: &mut (), _: &()) {}
+    ///     fn on_command(
+    ///         &self,
+    ///         context: &CommandContext,
+    ///         _: &(),
+    ///         reply_to: ReplyTo<u32>,
+    ///     ) -> Effect<Self> {
+    ///         let prices = context.extension::<Prices>().expect("the provider has the prices");
+    ///         Effect::reply(reply_to, prices.apple)
+    ///     }
+    /// # }
+    ///
+    /// fn shops() -> Result<ReplicatedEntityProvider<Shop>> {
+    ///     let behaviour = |_: &ReplicationId| Shop;
+    ///     Ok(ReplicatedEntityProvider::per_role("shop", [ReplicaId::new("DC-A")?], behaviour)
+    ///         .with_extension(Prices { apple: 3 }))
+    /// }
+    /// # assert!(shops().is_ok());
+    /// ```
+    #[must_use]
+    pub fn with_extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions = self.extensions.with(value);
         self
     }
 

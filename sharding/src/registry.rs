@@ -1,9 +1,11 @@
 //! The entity types of one node. Messages of other nodes find their region here.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antiphon_base::text::foreign;
+use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::{AskError, Error, Node, NodeId, Responder, Result, ServiceId};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -12,8 +14,23 @@ use serde_json::Value;
 use crate::admission::{Arrived, Entrance, Refusal, Refusals, Sender};
 use crate::wire::{COMMANDS, SHARDING, Wire, WireCommand};
 
+/// A region that makes references to its entities.
+pub(crate) trait References: Send + Sync {
+    /// The name of the type of the commands.
+    fn command_type(&self) -> &'static str;
+
+    /// An `EntityRef` of the region's command type: of this replica, or, when the type does not
+    /// have the replica and `exactly` is false, of the one that the default policy chooses.
+    fn refer(
+        self: Arc<Self>,
+        entity_id: &str,
+        replica: &ReplicaId,
+        exactly: bool,
+    ) -> Result<Box<dyn Any>>;
+}
+
 /// A region without its type parameter.
-pub(crate) trait RegionPort: Send + Sync {
+pub(crate) trait RegionPort: References {
     fn command(&self, from: Sender<'_>, command: WireCommand, responder: Option<Responder>);
     fn control(&self, from: Sender<'_>, message: Wire, responder: Option<Responder>);
     fn json(&self) -> Value;
@@ -91,7 +108,7 @@ impl Registry {
         self.regions.read().clone()
     }
 
-    fn get(&self, entity_type: &str) -> Option<Arc<dyn RegionPort>> {
+    pub(crate) fn get(&self, entity_type: &str) -> Option<Arc<dyn RegionPort>> {
         let regions = self.regions.read();
         regions.get(entity_type).cloned()
     }

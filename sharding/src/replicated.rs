@@ -1,5 +1,6 @@
 //! The entry point: an entity type with its replicas, on one node.
 
+use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,9 +15,10 @@ use tokio::time::Instant;
 
 use crate::coordinator::{CoordinatorHandle, CoordinatorParts, CoordinatorSettings};
 use crate::entity_ref::CommandPort;
+use crate::entity_refs::NodeTypes;
 use crate::provider::{ReplicatedEntityProvider, ReplicationMode};
 use crate::region::{Envelope, Host, Layout, Region, RegionParts};
-use crate::registry::Registry;
+use crate::registry::{References, Registry};
 use crate::round_trip::as_between_nodes;
 use crate::{EntityRef, RoutingPolicy, ShardId, shapes};
 
@@ -82,6 +84,31 @@ where
 
     fn now(&self) -> Instant {
         self.parts().node.clock().now()
+    }
+}
+
+impl<E: EventSourced> References for Region<E>
+where
+    E::Command: Serialize + DeserializeOwned,
+{
+    fn command_type(&self) -> &'static str {
+        type_name::<E::Command>()
+    }
+
+    fn refer(
+        self: Arc<Self>,
+        entity_id: &str,
+        replica: &ReplicaId,
+        exactly: bool,
+    ) -> Result<Box<dyn Any>> {
+        let has_it = exactly || self.parts().layout.is_replica(replica);
+        let sharding = ReplicatedSharding { region: self };
+        let reference = if has_it {
+            sharding.entity_ref_for(entity_id, replica)
+        } else {
+            sharding.route(entity_id, &RoutingPolicy::default())
+        };
+        Ok(Box::new(reference?))
     }
 }
 
@@ -309,5 +336,8 @@ where
         coordination: Some(node.stores().coordination.clone()),
     };
     let settings = provider.settings.entity.clone();
-    EntityRuntime::try_new(replicas, move |id: &ReplicationId| factory(id), settings, parts)
+    let extensions = provider.extensions.clone().with(NodeTypes::of(&Registry::of(node)));
+    let factory = move |id: &ReplicationId| factory(id);
+    let entities = EntityRuntime::try_new(replicas, factory, settings, parts)?;
+    Ok(entities.with_extensions(extensions))
 }

@@ -104,9 +104,7 @@ impl EventSourced for AuctionHouse {
             Command::Place { bid, reply_to } => {
                 self.persist(Event::Placed(bid)).then_reply(reply_to, |_| Placed::Accepted)
             }
-            Command::Finish { reply_to } if has_finished => {
-                self.reply(reply_to, auction.clone())
-            }
+            Command::Finish { reply_to } if has_finished => self.reply(reply_to, auction.clone()),
             Command::Finish { reply_to } => {
                 self.persist(Event::Finished).then_reply(reply_to, Auction::clone)
             }

@@ -48,17 +48,14 @@ impl EventSourced for WatchList {
         command: Command,
     ) -> Effect<Self> {
         match command {
-            Command::Add { title, reply_to } => {
-                self.persist(titles.add(title, context.replica_id().clone()))
-                    .then_reply(reply_to, OrSet::len)
-            }
+            Command::Add { title, reply_to } => self
+                .persist(titles.add(title, context.replica_id().clone()))
+                .then_reply(reply_to, OrSet::len),
             Command::Remove { title, reply_to } if titles.contains(&title) => {
                 self.persist(titles.remove(&title)).then_reply(reply_to, OrSet::len)
             }
             Command::Remove { reply_to, .. } => self.reply(reply_to, titles.len()),
-            Command::Get { reply_to } => {
-                self.reply(reply_to, titles.elements().cloned().collect())
-            }
+            Command::Get { reply_to } => self.reply(reply_to, titles.elements().cloned().collect()),
         }
     }
 

@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use antiphon_base::guard::{self, Guarded};
 use antiphon_base::task;
@@ -20,6 +21,7 @@ use super::message::{EntityMessage, start};
 use super::parts::Inner;
 use super::signs::{EMPTY, FULL, Signs, UNKNOWN};
 use super::storing::EntityIo;
+use super::surroundings::Address;
 use super::{EntityCounters, EventSourced, StopReason, Writes};
 use crate::identity::ReplicationId;
 use crate::reply::ReplyError;
@@ -50,6 +52,8 @@ pub(super) struct State<E: EventSourced> {
     permit_request: Option<JoinHandle<()>>,
     /// The futures that are under way; `None`: there is none.
     futures: Option<Box<Futures>>,
+    /// The wait for the earliest timer.
+    timers: Option<JoinHandle<()>>,
     /// The answer to commands when the entity is gone; other inputs are dropped then.
     refusal: Option<ReplyError>,
 }
@@ -94,8 +98,9 @@ impl<E: EventSourced> State<E> {
 
 impl<E: EventSourced> Drop for State<E> {
     fn drop(&mut self) {
-        if let Some(request) = self.permit_request.take() {
-            request.abort();
+        let tasks = [&mut self.permit_request, &mut self.timers];
+        for task in tasks.into_iter().filter_map(Option::take) {
+            task.abort();
         }
         self.futures = None;
         if self.refusal.is_none() {
@@ -116,10 +121,11 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
         let Arguments { id, signs, writes, runtime } = arguments;
-        let (engine, failure) = match runtime.engine(&id).await {
-            Ok(engine) => (Some(engine), None),
-            Err(why) => (None, Some(why)),
-        };
+        let (engine, failure) =
+            match runtime.engine(&id, Address::Actor(myself.get_cell(), signs.clone())).await {
+                Ok(engine) => (Some(engine), None),
+                Err(why) => (None, Some(why)),
+            };
         let mut state = State {
             io: EntityIo { id, writes, runtime },
             signs,
@@ -127,6 +133,7 @@ impl<E: EventSourced> Actor for EntityActor<E> {
             permit: None,
             permit_request: None,
             futures: None,
+            timers: None,
             refusal: None,
         };
         if let Some(why) = failure {
@@ -264,11 +271,11 @@ fn run<E: EventSourced>(
             run_beside(myself, state, (generation, number), future);
         }
         Action::DropAsynchronous => state.futures = None,
-        Action::WakeAfter(time) => {
-            start("entity wake", myself, async move {
-                tokio::time::sleep(time).await;
-                Input::Wake
-            });
+        Action::WakeAfter(time) => drop(wake_after(myself, time)),
+        Action::WakeForTimers(time) => {
+            if let Some(before) = state.timers.replace(wake_after(myself, time)) {
+                before.abort();
+            }
         }
         Action::GoOn => {
             let _ = myself.send_message(EntityMessage::Input(Input::GoOn));
@@ -334,6 +341,16 @@ fn run_beside<E: EventSourced>(
         Input::BesideDone(generation, number, asynchronous::wait(future, limit).await)
     });
     state.futures().beside(generation, number, task);
+}
+
+fn wake_after<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    time: Duration,
+) -> JoinHandle<()> {
+    start("entity wake", myself, async move {
+        tokio::time::sleep(time).await;
+        Input::Wake
+    })
 }
 
 fn request_permit<E: EventSourced>(

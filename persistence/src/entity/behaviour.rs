@@ -8,9 +8,11 @@ use serde::de::DeserializeOwned;
 
 use super::asynchronous::{CommandFuture, OnFailure, ThenAsynchronous};
 use super::then::{ThenReply, ThenRun, Thens};
+use super::timer::Order;
 use super::{AsynchronousFailure, CommandContext, EventContext, EventType, reading};
 use crate::codec::CodecId;
 use crate::event::{Metadata, Payload, SequenceNr, Tags};
+use crate::identity::ReplicationId;
 use crate::reply::ReplyTo;
 use crate::{Error, Result};
 
@@ -179,7 +181,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     type Command: Send + 'static;
     /// A fact that a command has caused.
     type Event: Serialize + DeserializeOwned + Send + Sync + Debug + 'static;
-    /// The state that follows from the events; its default is the state before the first event.
+    /// The state that follows from the events. Its default is the state before the first event,
+    /// unless [`Self::initial_state`] says otherwise.
     type State: Default + Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// Decides what a command does, against the newest state. A panic here fails only the command.
@@ -194,6 +197,49 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     /// replica is held back and tried again later. In both cases the entity finishes the work that
     /// is under way, forgets its state and reads it again from its journal.
     fn on_event(&self, context: &EventContext, state: &mut Self::State, event: &Self::Event);
+
+    /// The state before the first event: the default of the type, unless the behaviour makes
+    /// another one. Called at each start of the entity, before its snapshot and its events are
+    /// read. A snapshot replaces the state.
+    ///
+    /// The state is not stored, so it must follow from the id (and from constants) alone: a state
+    /// that changes from one release to the next changes the past of entities that have no
+    /// snapshot. The id has the replica, too: a state that depends on the replica id differs
+    /// between replicas.
+    ///
+    /// A panic here is an entity that cannot start: its commands get an error with the reason, and
+    /// it is started again after a wait, see `docs/user-code.md`.
+    ///
+    /// ```
+    /// use antiphon_persistence::entity::testkit::EntityTest;
+    /// use antiphon_persistence::identity::ReplicationId;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    ///
+    /// /// The rooms of a house, by its name.
+    /// struct House;
+    /// # impl EventSourced for House {
+    /// #     type Command = String;
+    /// #     type Event = String;
+    /// #     type State = Vec<String>;
+    /// #     fn on_command(&self, _: &CommandContext, _: &Vec<String>, room: String)
+    /// #     -> Effect<Self> {
+    /// #         Effect::persist(room)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, rooms: &mut Vec<String>, room: &String) {
+    /// #         rooms.push(room.clone());
+    /// #     }
+    ///     fn initial_state(&self, id: &ReplicationId) -> Vec<String> {
+    ///         vec![format!("hall of {}", id.entity_id())]
+    ///     }
+    /// # }
+    ///
+    /// let mut house = EntityTest::new(House, "house|Usher");
+    /// house.tell("vault".to_owned());
+    /// assert_eq!(house.state(), &["hall of Usher", "vault"]);
+    /// ```
+    fn initial_state(&self, _id: &ReplicationId) -> Self::State {
+        Self::State::default()
+    }
 
     /// The codec that writes events. A stored event names its codec, so another one can be chosen
     /// at any time.
@@ -416,6 +462,7 @@ pub struct Effect<E: EventSourced> {
     pub(super) stop: bool,
     pub(super) unstash: bool,
     pub(super) metadata: Result<Metadata, Box<Error>>,
+    pub(super) timers: Vec<Order<E::Command>>,
 }
 
 impl<E: EventSourced> Effect<E> {
@@ -427,6 +474,7 @@ impl<E: EventSourced> Effect<E> {
             stop: false,
             unstash: false,
             metadata: Ok(Metadata::new()),
+            timers: Vec::new(),
         }
     }
 

@@ -20,6 +20,7 @@
 use std::any::type_name;
 use std::sync::Arc;
 
+use antiphon_base::guard;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,6 +28,7 @@ use serde::de::DeserializeOwned;
 use super::EventSourced;
 use super::engine::proof;
 use crate::codec::{CodecId, STATE_BYTES_MAX};
+use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{
     Claim, RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender, decode_command,
     encode_command, with_sender,
@@ -49,14 +51,26 @@ pub fn check_stored<E: EventSourced>(behaviour: &E) -> Result<(), String> {
         problems.extend(proof::prove_event(behaviour, &event).err());
     });
     problems.extend(not_of_any_type::<E::Event>(any, behaviour.event_codec()));
+    let initial = initial_state(behaviour);
+    problems.extend(initial.as_ref().err().cloned());
     let mut state = |state: &E::State| {
         problems.extend(proof::prove_state(behaviour, state, STATE_BYTES_MAX).err());
     };
-    state(&E::State::default());
+    if let Ok(initial) = &initial {
+        state(initial);
+    }
     let is_readable = behaviour.snapshot_codec() == CodecId::Json;
     let any = samples(is_readable, |made_up: E::State| state(&made_up));
     problems.extend(not_of_any_type::<E::State>(any, behaviour.snapshot_codec()));
     all(problems)
+}
+
+/// The state before the first event of an entity named `example`.
+fn initial_state<E: EventSourced>(behaviour: &E) -> Result<E::State, String> {
+    let id = ReplicationId::new("example", "example", ReplicaId::empty());
+    let id = id.map_err(|error| error.to_string())?;
+    let made = guard::call("initial_state", &id, || behaviour.initial_state(&id));
+    made.map_err(|failure| format!("{failure} for `{id}`"))
 }
 
 /// Checks that one event of a behaviour is read back as the same value.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use antiphon_base::time::Timestamp;
 
+use super::surroundings::Surroundings;
 use crate::event::{EventMeta, Metadata, SequenceNr, Tags};
 use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::version::VersionVector;
@@ -38,15 +39,19 @@ use crate::version::VersionVector;
 /// ```
 #[derive(Debug, Clone)]
 pub struct ReplicationContext {
-    id: ReplicationId,
-    replicas: Arc<[ReplicaId]>,
+    surroundings: Arc<Surroundings>,
     current_time: Timestamp,
     sequence_nr: SequenceNr,
 }
 
 impl ReplicationContext {
-    pub(super) fn new(id: ReplicationId, replicas: Arc<[ReplicaId]>) -> Self {
-        Self { id, replicas, current_time: Timestamp::default(), sequence_nr: SequenceNr::ZERO }
+    pub(super) fn new(surroundings: Arc<Surroundings>) -> Self {
+        let (current_time, sequence_nr) = (Timestamp::default(), SequenceNr::ZERO);
+        Self { surroundings, current_time, sequence_nr }
+    }
+
+    pub(super) fn surroundings(&self) -> &Arc<Surroundings> {
+        &self.surroundings
     }
 
     pub(super) fn at(&mut self, time: Timestamp, sequence_nr: SequenceNr) {
@@ -56,27 +61,27 @@ impl ReplicationContext {
 
     /// Type, entity and replica.
     pub fn replication_id(&self) -> &ReplicationId {
-        &self.id
+        &self.surroundings.id
     }
 
     /// The id of the entity, the same at every replica.
     pub fn entity_id(&self) -> &str {
-        self.id.entity_id()
+        self.surroundings.id.entity_id()
     }
 
     /// The id of this replica.
     pub fn replica_id(&self) -> &ReplicaId {
-        self.id.replica_id()
+        self.surroundings.id.replica_id()
     }
 
     /// All replicas, this one too, sorted.
     pub fn all_replicas(&self) -> &[ReplicaId] {
-        &self.replicas
+        &self.surroundings.kin.replicas
     }
 
     /// The name of this replica's stream.
     pub fn persistence_id(&self) -> PersistenceId {
-        self.id.persistence_id()
+        self.surroundings.id.persistence_id()
     }
 
     /// In the command handler: a time that never goes back, also not across restarts or fail-over,

@@ -37,6 +37,13 @@ counters! {
     /// Futures of asynchronous effects that were not begun, because too many of the entity were
     /// under way (`asynchronous_max`).
     asynchronous_overflows,
+    /// Commands of timers and receive timeouts that came to their turn.
+    timers_fired,
+    /// Commands that were rejected because they would have started too many timers (`timers_max`),
+    /// or a timer with a time that is out of range.
+    timers_refused,
+    /// Timers that ended with their entity: it was passivated, moved, or started again.
+    timers_lost,
     /// Origins that an entity began to hold back, because an event of that origin cannot be applied
     /// here.
     origins_held,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use ractor::{ActorRef, MessagingErr};
 use serde::Serialize;
@@ -16,7 +16,6 @@ use crate::event::StoredEvent;
 use crate::reply::{AskFailure, Claim, ReplyError, ReplyTo, claimed_reply_channel};
 
 /// The reason why a command was not taken, with the command.
-#[derive(Debug)]
 pub enum TellError<C> {
     /// The mailbox is full (`mailbox_max`).
     Full(C),
@@ -24,10 +23,37 @@ pub enum TellError<C> {
     Stopped(C),
 }
 
+impl<C> TellError<C> {
+    /// The command, which was not handled.
+    pub fn into_command(self) -> C {
+        let (Self::Full(command) | Self::Stopped(command)) = self;
+        command
+    }
+}
+
+impl<C> fmt::Display for TellError<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the mailbox of the entity is full (`mailbox_max`)",
+            Self::Stopped(_) => "the entity has stopped",
+        })
+    }
+}
+
+impl<C> fmt::Debug for TellError<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Stopped(_) => "Stopped(..)",
+        })
+    }
+}
+
+impl<C> std::error::Error for TellError<C> {}
+
 /// A running entity. Cheap to clone.
 pub struct EntityHandle<E: EventSourced> {
     pub(super) actor: ActorRef<EntityMessage<E>>,
-    pub(super) taken: Arc<AtomicUsize>,
     pub(super) mailbox_max: usize,
     pub(super) signs: Arc<Signs>,
     pub(super) arrivals_max: usize,
@@ -39,7 +65,6 @@ impl<E: EventSourced> Clone for EntityHandle<E> {
     fn clone(&self) -> Self {
         Self {
             actor: self.actor.clone(),
-            taken: self.taken.clone(),
             mailbox_max: self.mailbox_max,
             signs: self.signs.clone(),
             arrivals_max: self.arrivals_max,
@@ -68,7 +93,7 @@ impl<E: EventSourced> EntityHandle<E> {
         command: E::Command,
         claim: Claim,
     ) -> Result<(), TellError<E::Command>> {
-        let Some(slot) = Slot::take(&self.taken, self.mailbox_max) else {
+        let Some(slot) = Slot::take(&self.signs.taken, self.mailbox_max) else {
             EntityCounters::add(&self.counters.commands_refused, 1);
             return Err(TellError::Full(command));
         };
@@ -176,7 +201,7 @@ impl<E: EventSourced> EntityHandle<E> {
 
     /// The number of commands that the entity has taken and not answered, without the stashed ones.
     pub fn command_count(&self) -> usize {
-        self.taken.load(Ordering::Acquire)
+        self.signs.taken.load(Ordering::Acquire)
     }
 
     /// Sends an input, which is dropped when the entity is gone.

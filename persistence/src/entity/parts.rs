@@ -10,7 +10,8 @@ use antiphon_base::time::Clock;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::engine::Engine;
-use super::{EntityCounters, EntityHost, EntitySettings, EventSourced};
+use super::surroundings::{Address, Kin, Surroundings};
+use super::{EntityCounters, EntityHost, EntitySettings, EventSourced, Extensions};
 use crate::Result;
 use crate::event::StoredEvent;
 use crate::identity::{ReplicaId, ReplicationId};
@@ -54,6 +55,8 @@ pub(super) struct Inner<E: EventSourced> {
     pub(super) late_shapes: OnceLock<LateShapes>,
     pub(super) replicas: Arc<[ReplicaId]>,
     pub(super) factory: Factory<E>,
+    /// The values that the contexts of all entities share; made before the first entity.
+    pub(super) kin: OnceLock<Arc<Kin>>,
 }
 
 impl<E: EventSourced> Inner<E> {
@@ -69,6 +72,11 @@ impl<E: EventSourced> Inner<E> {
         self.shapes.get().cloned()
     }
 
+    pub(super) fn new_kin(&self, extensions: Extensions) -> Arc<Kin> {
+        let (replicas, counters) = (self.replicas.clone(), self.counters.clone());
+        Kin::of::<E>(replicas, extensions, self.settings.mailbox_max, counters)
+    }
+
     /// The engine of an entity, with the behaviour that the application makes.
     ///
     /// # Errors
@@ -77,6 +85,7 @@ impl<E: EventSourced> Inner<E> {
     pub(super) async fn engine(
         &self,
         id: &ReplicationId,
+        address: Address,
     ) -> std::result::Result<Engine<E>, String> {
         let made = guard::call("factory", id, || (self.factory)(id));
         let behaviour = match made {
@@ -92,15 +101,11 @@ impl<E: EventSourced> Inner<E> {
             tracing::error!(%id, %error, "an entity is not started: its types are not compared");
             error.to_string()
         })?;
-        Ok(Engine::new(
-            behaviour,
-            id.clone(),
-            self.replicas.clone(),
-            self.settings.clone(),
-            self.counters.clone(),
-        )
-        .with_limits(self.parts.journal.limits())
-        .with_shapes(self.shapes.get().cloned()))
+        let kin = self.kin.get_or_init(|| self.new_kin(Extensions::default()));
+        let surroundings = Surroundings::new(id.clone(), kin.clone(), address);
+        Ok(Engine::new(behaviour, surroundings, self.settings.clone())
+            .with_limits(self.parts.journal.limits())
+            .with_shapes(self.shapes.get().cloned()))
     }
 
     /// Compares the shapes once, if [`EntityRuntime::with_late_shapes`] asked for it.

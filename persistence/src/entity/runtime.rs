@@ -1,7 +1,6 @@
 //! Starts the entities of one type at one node.
 
 use std::fmt::Display;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 use ractor::ActorRuntime;
@@ -12,7 +11,7 @@ use super::engine::Input;
 use super::message::EntityMessage;
 use super::parts::{EntityParts, Inner, LateShapes};
 use super::signs::Signs;
-use super::{EntityCounters, EntityHandle, EntitySettings, EventSourced, Writes};
+use super::{EntityCounters, EntityHandle, EntitySettings, EventSourced, Extensions, Writes};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::shape::ShapeBook;
 use crate::{Error, Result};
@@ -121,6 +120,7 @@ impl<E: EventSourced> EntityRuntime<E> {
                 permits,
                 shapes: OnceCell::new(),
                 late_shapes: OnceLock::new(),
+                kin: OnceLock::new(),
                 replicas: replicas.into(),
                 factory: Arc::new(factory),
             }),
@@ -141,6 +141,15 @@ impl<E: EventSourced> EntityRuntime<E> {
     #[must_use]
     pub fn with_late_shapes(self, compare: LateShapes) -> Self {
         let _ = self.inner.late_shapes.set(compare);
+        self
+    }
+
+    /// Gives the handlers of all entities these values
+    /// ([`CommandContext::extension`](super::CommandContext::extension)). A call after the first
+    /// entity was started, or a second call, changes nothing.
+    #[must_use]
+    pub fn with_extensions(self, extensions: Extensions) -> Self {
+        let _ = self.inner.kin.set(self.inner.new_kin(extensions));
         self
     }
 
@@ -191,9 +200,7 @@ impl<E: EventSourced> EntityRuntime<E> {
             |error: &dyn Display| Error::bug(format!("the entity's actor cannot start: {error}"));
         let (actor, _started) = ActorRuntime::spawn_instant(None, EntityActor::new(), arguments)
             .map_err(|error| failed(&error))?;
-        let taken = Arc::new(AtomicUsize::new(0));
-        let handle =
-            EntityHandle { actor, taken, mailbox_max, signs, arrivals_max, writes, counters };
+        let handle = EntityHandle { actor, mailbox_max, signs, arrivals_max, writes, counters };
         let doubted = (!doubts.is_empty()).then_some(Input::Doubted(doubts));
         for input in doubted.into_iter().chain([Input::Start]) {
             let sent = handle.actor.send_message(EntityMessage::Input(input));

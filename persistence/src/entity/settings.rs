@@ -86,6 +86,9 @@ pub struct EntitySettings {
     /// Most futures of `then_asynchronous` of one entity that are under way, or whose commands
     /// wait. Beyond, a future is not begun, and its command is made of `TooMany`.
     pub asynchronous_max: usize,
+    /// Most timers of one entity that run at the same time, without the receive timeout. A command
+    /// that would start more is rejected, and counted in `timers_refused`.
+    pub timers_max: usize,
     /// First wait before a failed entity restarts; doubles up to `restart_max`, and begins anew
     /// when the entity has stored something since, or has worked for `restart_max`.
     #[serde(with = "antiphon_base::time::text")]
@@ -130,6 +133,7 @@ impl Default for EntitySettings {
             time_skew_max: Duration::from_secs(60),
             asynchronous_timeout: Duration::from_secs(30),
             asynchronous_max: 100,
+            timers_max: 100,
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
             recoveries_max: 64,
@@ -159,6 +163,7 @@ impl EntitySettings {
         bounds::count("replay_events_max", self.replay_events_max, 1..=MOST)?;
         bounds::count("pull_events_max", self.pull_events_max, 1..=MOST)?;
         bounds::count("asynchronous_max", self.asynchronous_max, 0..=1 << 16)?;
+        bounds::count("timers_max", self.timers_max, 0..=1 << 16)?;
         bounds::count("recoveries_max", self.recoveries_max, 1..=1 << 16)?;
         for (name, actual) in [
             ("pull_retry_min", self.pull_retry_min),

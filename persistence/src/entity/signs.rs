@@ -1,5 +1,6 @@
 //! The facts that an entity's actor and its handles tell each other, beside messages.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 
 /// The entity is not at work.
@@ -12,6 +13,8 @@ pub(super) const FULL: u8 = 2;
 /// The facts that an entity's actor and its handles tell each other, beside messages.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
+    /// Slots of the mailbox that are taken.
+    pub(super) taken: Arc<AtomicUsize>,
     /// Events of other replicas in the actor's queue.
     pub(super) arriving: AtomicUsize,
     /// `UNKNOWN`, `EMPTY` or `FULL`.

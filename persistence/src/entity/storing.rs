@@ -83,6 +83,7 @@ impl<E: EventSourced> EntityIo<E> {
             | Action::RunBeside(..)
             | Action::DropAsynchronous
             | Action::WakeAfter(_)
+            | Action::WakeForTimers(_)
             | Action::GoOn
             | Action::Passivate
             | Action::WentBack

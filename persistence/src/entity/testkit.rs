@@ -38,28 +38,43 @@
 
 pub use super::check::{check_answers, check_commands, check_event, check_stored};
 
-use std::collections::VecDeque;
+use std::any::Any;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::engine::{Action, Engine, Input, Now, Queued, Slot};
-use super::{EntitySettings, EventSourced};
+use super::surroundings::{Address, Kin, Surroundings};
+use super::{EntitySettings, EventSourced, Extensions};
 use crate::event::{EventMeta, Labels, Metadata, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{AskFailure, Claim, ReplyError, ReplyTo, reply_channel};
 use crate::version::VersionVector;
+
+/// Commands of an entity to itself, which wait for their turn.
+type OwnCommands = Arc<Mutex<VecDeque<Box<dyn Any + Send>>>>;
 
 /// A single replica of an entity with its own journal in memory; everything happens at once.
 pub struct EntityTest<E: EventSourced> {
     engine: Engine<E>,
     behaviour: Arc<E>,
     id: ReplicationId,
+    extensions: Extensions,
+    own: OwnCommands,
     journal: Vec<StoredEvent>,
     given: usize,
     started: bool,
     time: u64,
     metadata: Metadata,
+    begin: Instant,
+    /// The time that has passed, see [`Self::pass`].
+    elapsed: Duration,
+    /// The times of the wakes that the entity waits for.
+    wakes: BTreeSet<Duration>,
 }
 
 impl<E: EventSourced> EntityTest<E> {
@@ -70,24 +85,36 @@ impl<E: EventSourced> EntityTest<E> {
     pub fn new(behaviour: E, id: &str) -> Self {
         let id = ReplicationId::parse(id).expect("a replication id");
         let behaviour = Arc::new(behaviour);
-        let replicas: Arc<[ReplicaId]> = Arc::new([id.replica_id().clone()]);
-        let engine = Engine::new(
-            behaviour.clone(),
-            id.clone(),
-            replicas,
-            Arc::new(EntitySettings::default()),
-            Arc::default(),
-        );
+        let (extensions, own) = (Extensions::default(), OwnCommands::default());
+        let engine = engine(&behaviour, &id, &extensions, &own);
+        let journal = Vec::new();
         Self {
             engine,
             behaviour,
             id,
-            journal: Vec::new(),
+            extensions,
+            own,
+            journal,
             given: 0,
             started: false,
             time: 0,
             metadata: Metadata::new(),
+            begin: SystemClock.now(),
+            elapsed: Duration::ZERO,
+            wakes: BTreeSet::new(),
         }
+    }
+
+    /// Gives the handlers a value of the application, as the provider's `with_extension` does.
+    ///
+    /// # Panics
+    /// Panics when the entity has started.
+    #[must_use]
+    pub fn with_extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        assert!(!self.started, "`with_extension` comes first");
+        self.extensions = self.extensions.with(value);
+        self.engine = engine(&self.behaviour, &self.id, &self.extensions, &self.own);
+        self
     }
 
     /// Puts events into the journal, before anything else.
@@ -128,7 +155,8 @@ impl<E: EventSourced> EntityTest<E> {
         self
     }
 
-    /// Handles a command and its consequences. Asynchronous effects are not run.
+    /// Handles a command and its consequences, with the commands that the entity tells itself.
+    /// Asynchronous effects are not run.
     pub fn tell(&mut self, command: E::Command) {
         self.start();
         let claim = Claim::unlimited().with_metadata(self.metadata.clone());
@@ -159,16 +187,53 @@ impl<E: EventSourced> EntityTest<E> {
         AskFailure::flatten(self.ask(command))
     }
 
-    /// Stops the entity and starts it again from its journal.
+    /// Lets time pass: timers whose time has come fire, in order, each at its time. Otherwise no
+    /// time passes.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// use std::time::Duration;
+    ///
+    /// use antiphon_persistence::entity::Timer;
+    ///
+    /// # struct Clock;
+    /// # impl EventSourced for Clock {
+    /// #     type Command = bool;
+    /// #     type Event = ();
+    /// #     type State = u32;
+    /// #     fn on_event(&self, _: &EventContext, ticks: &mut u32, (): &()) { *ticks += 1; }
+    ///     fn on_command(&self, _: &CommandContext, _: &u32, is_start: bool) -> Effect<Self> {
+    ///         if is_start {
+    ///             let every = Timer::at_fixed_rate(Duration::from_secs(1), || false);
+    ///             return Effect::none().then_start_timer("tick", every);
+    ///         }
+    ///         Effect::persist(())
+    ///     }
+    /// # }
+    ///
+    /// let mut clock = EntityTest::new(Clock, "clock|c-1");
+    /// clock.tell(true);
+    /// clock.pass(Duration::from_millis(3500));
+    /// assert_eq!(*clock.state(), 3);
+    /// ```
+    pub fn pass(&mut self, time: Duration) {
+        self.start();
+        let end = self.elapsed + time;
+        while let Some(wake) = self.wakes.first().copied().filter(|wake| *wake <= end) {
+            self.wakes.pop_first();
+            self.elapsed = wake.max(self.elapsed);
+            self.feed(Input::Wake);
+        }
+        self.elapsed = end;
+    }
+
+    /// Stops the entity and starts it again from its journal. Its timers are lost.
     pub fn restart(&mut self) {
-        let replicas: Arc<[ReplicaId]> = Arc::new([self.id.replica_id().clone()]);
-        self.engine = Engine::new(
-            self.behaviour.clone(),
-            self.id.clone(),
-            replicas,
-            Arc::new(EntitySettings::default()),
-            Arc::default(),
-        );
+        // what it told itself ends with it
+        self.own = OwnCommands::default();
+        self.wakes.clear();
+        self.engine = engine(&self.behaviour, &self.id, &self.extensions, &self.own);
         self.started = false;
         self.start();
     }
@@ -209,13 +274,17 @@ impl<E: EventSourced> EntityTest<E> {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             self.time += 1;
-            let now = Now {
-                instant: SystemClock.now(),
-                wall: Timestamp::from_micros(1_000_000 + self.time),
-            };
+            let passed = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
+            let wall = Timestamp::from_micros(passed.saturating_add(1_000_000 + self.time));
+            let now = Now { instant: self.begin + self.elapsed, wall };
             for action in self.engine.step(now, input) {
                 inputs.extend(self.run(action));
             }
+            let own = std::mem::take(&mut *self.own.lock()).into_iter();
+            inputs.extend(own.map(|command| {
+                let command = command.downcast().expect("a command of this entity");
+                Input::Command(Queued::unlimited(*command))
+            }));
         }
     }
 
@@ -250,6 +319,10 @@ impl<E: EventSourced> EntityTest<E> {
                 Some(Input::BesideDone(generation, number, Err(failure)))
             }
             Action::GoOn => Some(Input::GoOn),
+            Action::WakeAfter(time) | Action::WakeForTimers(time) => {
+                self.wakes.insert(self.elapsed + time);
+                None
+            }
             Action::VoidSnapshots(generation, _) => {
                 Some(Input::SnapshotsVoided(generation, Ok(())))
             }
@@ -265,7 +338,6 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::RunAsynchronous(..)
             | Action::RunBeside(_, _, Ok(_))
             | Action::DropAsynchronous
-            | Action::WakeAfter(_)
             | Action::Fenced(_)
             | Action::WentBack
             | Action::Forked(_)
@@ -273,4 +345,17 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::Stopped(_) => None,
         }
     }
+}
+
+fn engine<E: EventSourced>(
+    behaviour: &Arc<E>,
+    id: &ReplicationId,
+    extensions: &Extensions,
+    own: &OwnCommands,
+) -> Engine<E> {
+    let settings = EntitySettings::default();
+    let replicas: Arc<[ReplicaId]> = Arc::new([id.replica_id().clone()]);
+    let kin = Kin::of::<E>(replicas, extensions.clone(), settings.mailbox_max, Arc::default());
+    let surroundings = Surroundings::new(id.clone(), kin, Address::Queue(own.clone()));
+    Engine::new(behaviour.clone(), surroundings, Arc::new(settings))
 }

@@ -72,10 +72,7 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { state, deadline, metadata, notice } = self;
         let is_noticed = notice.is_some();
-        write!(
-            f,
-            "Shared({state:?}, until {deadline:?}, {metadata:?}, is noticed: {is_noticed})"
-        )
+        write!(f, "Shared({state:?}, until {deadline:?}, {metadata:?}, is noticed: {is_noticed})")
     }
 }
 

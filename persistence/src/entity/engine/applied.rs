@@ -44,9 +44,10 @@ impl<E: EventSourced> Applied<E> {
     /// The state before the first event.
     ///
     /// # Errors
-    /// A panic of `State::default`.
+    /// A panic of `initial_state`.
     pub(super) fn new(shared: &Shared<E>) -> Result<Self, UserFailure> {
-        let state = guard::call("State::default", &shared.id, E::State::default)?;
+        let made = || shared.behaviour.initial_state(&shared.id);
+        let state = guard::call("initial_state", &shared.id, made)?;
         Ok(Self {
             state,
             delivery: CausalDelivery::new(VersionVector::new(), shared.settings.waiting_events_max),

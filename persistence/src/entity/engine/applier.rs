@@ -18,7 +18,7 @@ pub(super) struct Applier {
 
 impl Applier {
     pub(super) fn new<E: EventSourced>(shared: &Shared<E>) -> Self {
-        let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
+        let common = ReplicationContext::new(shared.surroundings.clone());
         let meta = EventMeta {
             origin: shared.id.replica_id().clone(),
             version: VersionVector::new(),

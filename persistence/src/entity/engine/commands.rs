@@ -9,6 +9,7 @@ use super::outbox::{Due, DueBeside};
 use super::peers::Peers;
 use super::shared::Shared;
 use super::stream::Stream;
+use super::timers::Timers;
 use super::{Now, Queued, Release, Slot};
 use crate::entity::asynchronous::{OnFailure, Outcome, ThenAsynchronous};
 use crate::entity::behaviour::Kind;
@@ -102,7 +103,7 @@ impl<C: Send + 'static> Commands<C> {
         now: Now,
         (stream, peers): (&mut Stream<E>, &Peers),
         queued: Queued<C>,
-        inbox: &mut Inbox<C>,
+        (inbox, timers): (&mut Inbox<C>, &mut Timers<C>),
     ) where
         E: EventSourced<Command = C>,
     {
@@ -118,10 +119,16 @@ impl<C: Send + 'static> Commands<C> {
         let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
         let decided =
             with_panic_reason(&claim, reason, || stream.decide(shared, command, claim.metadata()));
-        let Ok(Effect { kind, then, beside, stop, unstash, metadata }) = decided else {
+        let Ok(decided) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
             return claim.end();
         };
+        let Effect { kind, then, beside, stop, unstash, metadata, timers: orders } = decided;
+        if let Some(reason) = timers.refusal(&orders, shared.settings.timers_max) {
+            EntityCounters::add(&shared.counters.timers_refused, 1);
+            guard::drop_each("Drop of a timer", &shared.id, orders);
+            return refuse(shared, (kind, then, beside), &claim, ReplyError::Rejected(reason));
+        }
         if unstash {
             // before the command itself is stashed: that one waits for the next time
             inbox.unstash_all();
@@ -129,9 +136,13 @@ impl<C: Send + 'static> Commands<C> {
         // the effect's own entries replace those that came with the command
         let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
         let given = (time, metadata.and_then(merge));
-        let stashed =
+        let run =
             self.run_effect(shared, given, (stream, peers), (kind, then, beside), (slot, claim));
-        if let Some(queued) = stashed
+        match &run {
+            Ok(_) => timers.apply(shared, now.instant, orders),
+            Err(Rejected) => guard::drop_each("Drop of a timer", &shared.id, orders),
+        }
+        if let Ok(Some(queued)) = run
             && let Some(slot) = inbox.stash(shared, now, queued)
         {
             stream.defer(Due::Release(Release::of_slot(slot)));
@@ -143,6 +154,9 @@ impl<C: Send + 'static> Commands<C> {
     }
 
     /// Runs the effect of a command. Returns the command if it is to be stashed.
+    ///
+    /// # Errors
+    /// The events of the command cannot be stored; its askers know.
     fn run_effect<E>(
         &mut self,
         shared: &Shared<E>,
@@ -150,7 +164,7 @@ impl<C: Send + 'static> Commands<C> {
         (stream, peers): (&mut Stream<E>, &Peers),
         (kind, then, beside): (Kind<E>, Thens<E::State>, Besides<E>),
         (slot, claim): (Slot, Claim),
-    ) -> Option<Queued<C>>
+    ) -> Result<Option<Queued<C>>, Rejected>
     where
         E: EventSourced<Command = C>,
     {
@@ -159,11 +173,8 @@ impl<C: Send + 'static> Commands<C> {
             Kind::Persist(events) => match stream.persist_own(shared, given, events, peers) {
                 Ok(last) => stored = last,
                 Err(error) => {
-                    tracing::warn!(id = %shared.id, reason = %error, "command rejected");
-                    let error = claim.truth(error);
-                    fail(&claim, (then, beside), &error);
-                    claim.end();
-                    return None;
+                    refuse(shared, (Kind::None, then, beside), &claim, error);
+                    return Err(Rejected);
                 }
             },
             Kind::None => {}
@@ -173,14 +184,14 @@ impl<C: Send + 'static> Commands<C> {
             }
             Kind::Stash(command) => {
                 not_run(shared, &claim, (then, beside), "`Effect::stash`");
-                return Some(Queued { command, slot, claim });
+                return Ok(Some(Queued { command, slot, claim }));
             }
             Kind::Asynchronous(future, on_failure) => {
                 not_run(shared, &claim, (then, beside), "`Effect::asynchronous`");
                 assert!(self.asynchronous.is_none(), "`{}`: a second future", shared.id);
                 stream.defer(Due::Asynchronous(future, claim.clone()));
                 self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
-                return None;
+                return Ok(None);
             }
         }
         let state = &stream.applied.state;
@@ -190,7 +201,7 @@ impl<C: Send + 'static> Commands<C> {
         }
         let release = Release { prepared, stored, claim, _slot: slot };
         stream.defer(Due::Release(release));
-        None
+        Ok(None)
     }
 
     /// Makes the futures beside the commands that a command with this claim wants. They begin when
@@ -229,6 +240,27 @@ impl<C: Send + 'static> Commands<C> {
             beside.check();
         }
     }
+}
+
+/// The events of a command cannot be stored.
+struct Rejected;
+
+/// Drops an effect that is not run. Its askers get the reason.
+fn refuse<E: EventSourced>(
+    shared: &Shared<E>,
+    (kind, then, beside): (Kind<E>, Thens<E::State>, Besides<E>),
+    claim: &Claim,
+    error: ReplyError,
+) {
+    tracing::warn!(id = %shared.id, reason = %error, "command rejected");
+    let error = claim.truth(error);
+    if let Kind::Persist(events) = kind {
+        guard::drop_each("Drop of an event", &shared.id, events);
+    } else {
+        refuse_claimed(kind, claim, error.clone());
+    }
+    fail(claim, (then, beside), &error);
+    claim.end();
 }
 
 /// Fails the `then_reply`, `then_run` and `then_asynchronous` of a stash or an asynchronous effect.

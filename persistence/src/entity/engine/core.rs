@@ -12,9 +12,10 @@ use super::restarts::Restarts;
 use super::running::Running;
 use super::shared::Shared;
 use super::{Action, Generation, Input, Now, signals};
+use crate::entity::surroundings::Surroundings;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, Signal, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
-use crate::identity::{ReplicaId, ReplicationId};
+use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
 use crate::shape::ShapeBook;
 use crate::store::Limits;
@@ -40,19 +41,18 @@ pub struct Engine<E: EventSourced> {
 }
 
 impl<E: EventSourced> Engine<E> {
-    /// The engine of one replica of an entity; `replicas` are all of them, this one too.
-    pub fn new(
+    /// The engine of one replica of an entity.
+    pub(crate) fn new(
         behaviour: Arc<E>,
-        id: ReplicationId,
-        replicas: Arc<[ReplicaId]>,
+        surroundings: Arc<Surroundings>,
         settings: Arc<EntitySettings>,
-        counters: Arc<EntityCounters>,
     ) -> Self {
+        let (id, counters) = (surroundings.id.clone(), surroundings.kin.counters.clone());
         Self {
             shared: Shared {
                 behaviour,
                 id,
-                replicas,
+                surroundings,
                 settings,
                 counters,
                 generation: 0,
@@ -275,6 +275,11 @@ impl<E: EventSourced> Engine<E> {
     }
 
     fn wake(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+        if let Phase::Running(running) = &mut self.phase
+            && !self.stopping
+        {
+            running.wake(now, &mut self.inbox);
+        }
         let Phase::Backoff { until } = self.phase else { return };
         if now.instant < until {
             return;
@@ -288,6 +293,7 @@ impl<E: EventSourced> Engine<E> {
 
     fn stop(&mut self, actions: &mut Vec<Action<E>>) {
         self.stopping = true;
+        self.inbox.forget_timers();
         if matches!(self.phase, Phase::Backoff { .. }) {
             self.end(StopReason::Drained, actions);
         }
@@ -387,6 +393,7 @@ impl<E: EventSourced> Engine<E> {
             // the journal loop, which told the news, waits for the answer
             (self.away.news, self.away.holding) = (ended.news, ended.holding);
         }
+        self.inbox.forget_timers();
         self.shared.generation += 1;
     }
 

@@ -60,7 +60,7 @@ impl Doubted {
         }
         tracing::debug!(id = %shared.id, "another replica has events of this one that the journal has not");
         actions.push(Action::WentBack);
-        let others = shared.replicas.iter().filter(|one| !shared.is_own(one));
+        let others = shared.replicas().iter().filter(|one| !shared.is_own(one));
         self.add(others.cloned().collect());
         self.ask(shared, now, running, actions);
     }

@@ -5,14 +5,23 @@ use std::collections::VecDeque;
 use super::queued::push;
 use super::shared::Shared;
 use super::stash::Stash;
+use super::timers::Ticket;
 use super::{Now, Queued, Slot};
 use crate::entity::{EntitySettings, EventSourced};
 use crate::reply::ReplyError;
 
+/// An element of the inbox.
+#[derive(Debug)]
+pub(super) enum Waiting<C> {
+    Command(Queued<C>),
+    /// A timer that has fired; it has a command when its turn comes.
+    Timer(Ticket),
+}
+
 /// The commands that wait for their turn, and the stashed ones.
 #[derive(Debug)]
 pub(super) struct Inbox<C> {
-    queue: VecDeque<Queued<C>>,
+    queue: VecDeque<Waiting<C>>,
     stash: Stash<C>,
 }
 
@@ -33,16 +42,26 @@ impl<C> Inbox<C> {
 
     /// Takes a command, behind the others.
     pub(super) fn push(&mut self, queued: Queued<C>) {
-        push(&mut self.queue, queued);
+        push(&mut self.queue, Waiting::Command(queued));
+    }
+
+    /// Takes the ticket of a timer that has fired, behind the commands.
+    pub(super) fn push_timer(&mut self, ticket: Ticket) {
+        push(&mut self.queue, Waiting::Timer(ticket));
+    }
+
+    /// Drops the tickets of timers.
+    pub(super) fn forget_timers(&mut self) {
+        self.queue.retain(|waiting| matches!(waiting, Waiting::Command(_)));
     }
 
     /// Takes a command that is handled before the others.
     pub(super) fn push_front(&mut self, queued: Queued<C>) {
-        self.queue.push_front(queued);
+        self.queue.push_front(Waiting::Command(queued));
     }
 
-    /// The next command.
-    pub(super) fn pop(&mut self) -> Option<Queued<C>> {
+    /// The next command, or the next timer that has fired.
+    pub(super) fn pop(&mut self) -> Option<Waiting<C>> {
         self.queue.pop_front()
     }
 
@@ -62,23 +81,33 @@ impl<C> Inbox<C> {
     /// Puts all stashed commands before the others, oldest first.
     pub(super) fn unstash_all(&mut self) {
         for queued in self.stash.take_newest_first() {
-            self.queue.push_front(queued);
+            self.queue.push_front(Waiting::Command(queued));
         }
     }
 
-    /// Refuses the commands that wait, but not the stashed ones. Returns their number.
+    /// Refuses the commands that wait, but not the stashed ones. Timers that have fired go on
+    /// waiting. Returns the number of refused commands.
     pub(super) fn refuse_waiting(&mut self, reason: &ReplyError) -> usize {
-        let waiting = std::mem::take(&mut self.queue);
-        let count = waiting.len();
-        for queued in waiting {
-            queued.refuse(reason.clone());
+        let mut count = 0;
+        for waiting in std::mem::take(&mut self.queue) {
+            match waiting {
+                Waiting::Command(queued) => {
+                    queued.refuse(reason.clone());
+                    count += 1;
+                }
+                Waiting::Timer(ticket) => self.push_timer(ticket),
+            }
         }
         count
     }
 
     /// Refuses all commands.
     pub(super) fn refuse_all(&mut self, reason: &ReplyError) {
-        for queued in self.queue.drain(..).chain(self.stash.drain()) {
+        let waiting = self.queue.drain(..).filter_map(|waiting| match waiting {
+            Waiting::Command(queued) => Some(queued),
+            Waiting::Timer(_) => None,
+        });
+        for queued in waiting.chain(self.stash.drain()) {
             queued.refuse(reason.clone());
         }
     }

@@ -127,6 +127,8 @@ pub enum Action<E: EventSourced> {
     DropAsynchronous,
     /// Answer with `Wake` after this time.
     WakeAfter(Duration),
+    /// The same, in place of the last `WakeForTimers`.
+    WakeForTimers(Duration),
     /// Answer with `GoOn`, behind the messages that wait: more commands can be handled now.
     GoOn,
     /// Ask the host to stop this entity.
@@ -271,6 +273,7 @@ impl<E: EventSourced> Action<E> {
             | Self::AskSkip(..)
             | Self::DropAsynchronous
             | Self::WakeAfter(_)
+            | Self::WakeForTimers(_)
             | Self::GoOn
             | Self::Passivate
             | Self::WentBack
@@ -314,6 +317,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             }
             Self::DropAsynchronous => f.write_str("DropAsynchronous"),
             Self::WakeAfter(time) => write!(f, "WakeAfter({time:?})"),
+            Self::WakeForTimers(time) => write!(f, "WakeForTimers({time:?})"),
             Self::GoOn => f.write_str("GoOn"),
             Self::Passivate => f.write_str("Passivate"),
             Self::WentBack => f.write_str("WentBack"),

@@ -40,7 +40,7 @@ pub(super) fn check_command<E: EventSourced>(
     let Limits { append_bytes_max, event_bytes_max, .. } = shared.limits;
     // far below the limits an estimate from above is enough
     let bound = |Encoded { payload, labels }: &Encoded| {
-        Limits::event_bytes_bound(shared.replicas.len(), labels, payload)
+        Limits::event_bytes_bound(shared.replicas().len(), labels, payload)
     };
     if events.iter().map(bound).sum::<usize>() <= event_bytes_max {
         return Ok(());

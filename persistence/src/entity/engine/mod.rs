@@ -18,7 +18,7 @@
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
 //! - `commands`: commands are handled against the newest state; `beside`: futures that hold up
-//!   none;
+//!   none; `timers`: the commands that the entity gets from its timers;
 //! - `stream`: the own stream, composed of `applied` (the newest state, with its version and
 //!   number), `persisting` (output commit: one append under way, the next one collecting),
 //!   `outbox` (answers let out when durable) and `snapshots`;
@@ -76,6 +76,7 @@ mod skipped;
 mod snapshots;
 mod stash;
 mod stream;
+mod timers;
 
 pub use self::core::Engine;
 pub use self::input::{Action, Generation, Input, Now};

@@ -28,12 +28,12 @@ impl<E: EventSourced> Engine<E> {
         self.phase.running().is_some()
     }
 
-    /// Returns whether the entity has no event and no command waits, so that it need not run;
-    /// `None` while it is not at work.
+    /// Returns whether the entity has no event, no command waits and no timer runs, so that it need
+    /// not run; `None` while it is not at work.
     pub fn is_empty(&self) -> Option<bool> {
         let running = self.phase.running()?;
-        let is_new = running.newest() == SequenceNr::ZERO && !running.has_beside();
-        Some(is_new && self.inbox.has_nothing())
+        let is_idle = self.inbox.has_nothing() && !running.has_timers() && !running.has_beside();
+        Some(running.newest() == SequenceNr::ZERO && is_idle)
     }
 
     /// The doubted replicas. The shell asks the host now and then whether they still are.

@@ -87,7 +87,7 @@ impl Peers {
         shared: &Shared<E>,
         positions: &BTreeMap<ReplicaId, SequenceNr>,
     ) -> Self {
-        let others = shared.replicas.iter().filter(|replica| !shared.is_own(replica));
+        let others = shared.replicas().iter().filter(|replica| !shared.is_own(replica));
         // events that came before a restart and were not stored have to be read again
         let at_start = shared.settings.pull_at_start || shared.generation > 0;
         let peer = |replica: &ReplicaId| Peer {

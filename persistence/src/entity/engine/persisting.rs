@@ -119,7 +119,7 @@ impl Persisting {
             events.len(),
             self.durable
         );
-        let own = if shared.replicas.len() > 1 {
+        let own = if shared.replicas().len() > 1 {
             events.iter().filter(|event| shared.is_own(&event.meta.origin)).cloned().collect()
         } else {
             Vec::new()

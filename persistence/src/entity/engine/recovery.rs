@@ -56,8 +56,11 @@ pub(super) struct Recovered<E: EventSourced> {
 
 impl<E: EventSourced> Recovery<E> {
     pub(super) fn new(shared: &Shared<E>) -> Result<Self, Failure> {
-        let applied =
-            Applied::new(shared).map_err(|failure| Failure::Failed(failure.to_string()))?;
+        let cannot_start = |failure| {
+            EntityCounters::add(&shared.counters.handler_panics, 1);
+            Failure::Failed(format!("starting `{}`: {failure}", shared.id))
+        };
+        let applied = Applied::new(shared).map_err(cannot_start)?;
         Ok(Self {
             generation: shared.generation,
             applied,
@@ -224,7 +227,7 @@ impl<E: EventSourced> Recovery<E> {
             return Err(self.missing(shared, highest));
         }
         if self.newest() > highest {
-            if shared.replicas.len() > 1 {
+            if shared.replicas().len() > 1 {
                 self.begin_below(shared, highest, actions)?;
                 return Ok(false);
             }

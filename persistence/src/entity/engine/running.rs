@@ -4,15 +4,16 @@ use super::commands::Commands;
 use super::doubts::Doubts;
 use super::failure::Failure;
 use super::holding::Holding;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Waiting};
 use super::news::News;
 use super::peers::Peers;
 use super::recovery::Recovered;
 use super::replication::Replication;
 use super::shared::Shared;
 use super::stream::Stream;
-use super::{Action, Input, Now};
-use crate::entity::{EventSourced, PeerHas, Signal};
+use super::timers::Timers;
+use super::{Action, Input, Now, Queued};
+use crate::entity::{EntityCounters, EventSourced, PeerHas, Signal};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
@@ -27,6 +28,7 @@ pub(super) struct Running<E: EventSourced> {
     stream: Stream<E>,
     replication: Replication,
     commands: Commands<E::Command>,
+    timers: Timers<E::Command>,
 }
 
 impl<E: EventSourced> Running<E> {
@@ -49,7 +51,7 @@ impl<E: EventSourced> Running<E> {
         stream.applied.clock.tick(now.wall);
         stream.signal(shared, &Signal::RecoveryCompleted);
         let replication = Replication { peers, holding, doubts };
-        Self { stream, replication, commands: Commands::new() }
+        Self { stream, replication, commands: Commands::new(), timers: Timers::new() }
     }
 
     pub(super) fn state(&self) -> &E::State {
@@ -107,7 +109,7 @@ impl<E: EventSourced> Running<E> {
         inbox: &mut Inbox<E::Command>,
         actions: &mut Vec<Action<E>>,
     ) -> Result<(), Failure> {
-        let Self { stream, replication, commands } = self;
+        let Self { stream, replication, commands, timers: _ } = self;
         match input {
             Input::Appended(_, result) => return stream.appended(shared, result, actions),
             Input::Pulled(_, replica, result) => {
@@ -176,15 +178,38 @@ impl<E: EventSourced> Running<E> {
             if !self.takes_commands(shared) {
                 break;
             }
-            let Some(queued) = inbox.pop() else { break };
-            let Self { stream, replication, commands } = self;
-            commands.handle(shared, now, (stream, &replication.peers), queued, inbox);
+            let Some(waiting) = inbox.pop() else { break };
+            let Self { stream, replication, commands, timers } = self;
+            let queued = match waiting {
+                Waiting::Command(queued) => {
+                    timers.received(now.instant);
+                    queued
+                }
+                Waiting::Timer(ticket) => {
+                    let Some(command) = timers.take(shared, now.instant, ticket) else { continue };
+                    EntityCounters::add(&shared.counters.timers_fired, 1);
+                    Queued::unlimited(command)
+                }
+            };
+            let around = (&mut *stream, &replication.peers);
+            commands.handle(shared, now, around, queued, (inbox, timers));
             if !shared.settings.pipelined {
                 self.stream.persist(shared, actions);
             }
         }
         self.stream.persist(shared, actions);
+        actions.extend(self.timers.arm(now.instant).map(Action::WakeForTimers));
         !inbox.is_empty() && self.takes_commands(shared)
+    }
+
+    /// Puts the timers whose time has come into the inbox.
+    pub(super) fn wake(&mut self, now: Now, inbox: &mut Inbox<E::Command>) {
+        self.timers.wake(now.instant).into_iter().for_each(|ticket| inbox.push_timer(ticket));
+    }
+
+    /// Returns whether a timer runs, other than the receive timeout.
+    pub(super) fn has_timers(&self) -> bool {
+        self.timers.count() > 0
     }
 
     /// Answers news, and reads on where events are missing.
@@ -241,7 +266,7 @@ impl<E: EventSourced> Running<E> {
 
     /// Ends the work. Answers that wait for the disk fail.
     pub(super) fn fail(self, shared: &Shared<E>, answer: &ReplyError) -> Ended {
-        let Self { stream, replication, commands } = self;
+        let Self { stream, replication, commands, timers } = self;
         let is_appending = stream.is_appending();
         let has_asynchronous = commands.has_asynchronous() || commands.has_beside();
         let mut news = replication.peers.into_news();
@@ -251,12 +276,14 @@ impl<E: EventSourced> Running<E> {
             news.untold(replica, highest);
         }
         commands.end(shared, answer);
+        timers.end(shared);
         applied.end(shared);
         Ended { is_appending, has_asynchronous, news, holding: replication.holding }
     }
 
     pub(super) fn check(&self, shared: &Shared<E>) {
         self.stream.check(shared);
+        self.timers.check(shared.settings.timers_max);
         self.replication.check(shared, &self.stream);
         self.commands.check();
     }

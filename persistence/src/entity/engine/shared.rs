@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Generation;
+use crate::entity::surroundings::Surroundings;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::shape::ShapeBook;
@@ -12,7 +13,7 @@ use crate::store::Limits;
 pub(super) struct Shared<E: EventSourced> {
     pub(super) behaviour: Arc<E>,
     pub(super) id: ReplicationId,
-    pub(super) replicas: Arc<[ReplicaId]>,
+    pub(super) surroundings: Arc<Surroundings>,
     pub(super) settings: Arc<EntitySettings>,
     pub(super) counters: Arc<EntityCounters>,
     pub(super) generation: Generation,
@@ -23,6 +24,11 @@ pub(super) struct Shared<E: EventSourced> {
 }
 
 impl<E: EventSourced> Shared<E> {
+    /// All replicas, this one too, sorted.
+    pub(super) fn replicas(&self) -> &[ReplicaId] {
+        &self.surroundings.kin.replicas
+    }
+
     /// Returns whether the replica is the one that this engine runs.
     pub(super) fn is_own(&self, replica: &ReplicaId) -> bool {
         replica == self.id.replica_id()

@@ -34,8 +34,14 @@ pub(super) fn tell_in_recovery<E: EventSourced>(
     applied: &Applied<E>,
     signal: &Signal,
 ) {
-    let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
-    tell(shared, &mut CommandContext { common, metadata: Metadata::new() }, applied, applied.newest, signal);
+    let common = ReplicationContext::new(shared.surroundings.clone());
+    tell(
+        shared,
+        &mut CommandContext { common, metadata: Metadata::new() },
+        applied,
+        applied.newest,
+        signal,
+    );
 }
 
 /// The signal of an append that failed.

@@ -39,7 +39,7 @@ impl<E: EventSourced> Stream<E> {
         applied: Applied<E>,
         snapshot: Option<(SequenceNr, VersionVector)>,
     ) -> Self {
-        let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
+        let common = ReplicationContext::new(shared.surroundings.clone());
         Self {
             persisting: Persisting::new(applied.newest),
             applied,

@@ -5,7 +5,10 @@ mod broken;
 mod check;
 mod closures;
 mod faulty;
+mod initial_state;
+mod own_mailbox;
 mod readable;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::world::{replica_id, unavailable};
+use super::world::{nowhere, replica_id, unavailable};
 use crate::entity::engine::{Action, Engine, Input, Now, Queued};
 use crate::entity::{CommandContext, Effect, EntitySettings, EventContext, EventSourced};
 use crate::event::{SequenceNr, StoredEvent};
@@ -108,7 +108,8 @@ impl Driver {
         let replicas = Arc::new([replica_id("A"), replica_id("B")]);
         let id = ReplicationId::new("bombs", "b-1", replica_id("A")).unwrap();
         let settings = Arc::new(EntitySettings { pull_at_start: false, ..settings });
-        let engine = Engine::new(Arc::new(Bombs), id, replicas, settings, Arc::default());
+        let surroundings = nowhere::<Bombs>(id, replicas, Arc::default());
+        let engine = Engine::new(Arc::new(Bombs), surroundings, settings);
         Self { engine, journal: Vec::new(), snapshot, held: Vec::new() }
     }
 

@@ -6,7 +6,7 @@ use antiphon_base::time::Timestamp;
 use bytes::Bytes;
 
 use super::log::Log;
-use super::world::{Mode, World, replica_id};
+use super::world::{Mode, World, nowhere, replica_id};
 use crate::entity::EntitySettings;
 use crate::entity::engine::outbox::{Due, Outbox};
 use crate::entity::engine::persisting::Persisting;
@@ -93,10 +93,11 @@ fn an_entity_that_is_broken_off_tells_its_askers_and_is_counted() {
 }
 
 fn shared() -> Shared<Log> {
+    let id = ReplicationId::new("log", "l-1", replica_id("A")).unwrap();
     Shared {
         behaviour: Arc::new(Log::default()),
-        id: ReplicationId::new("log", "l-1", replica_id("A")).unwrap(),
-        replicas: Arc::new([replica_id("A")]),
+        surroundings: nowhere::<Log>(id.clone(), Arc::new([replica_id("A")]), Arc::default()),
+        id,
         settings: Arc::default(),
         counters: Arc::default(),
         generation: 0,

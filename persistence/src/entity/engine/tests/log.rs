@@ -42,6 +42,10 @@ pub(super) enum Command {
     /// An asynchronous effect with a `then_reply`, which is not allowed; `StashThen` is a stash
     /// with one.
     LaterThen(ReplyTo<usize>),
+    /// Persists one event.
+    Note(&'static str),
+    /// Persists the text, if it is not empty, and does more.
+    With(&'static str, fn(Effect<Log>) -> Effect<Log>),
     StashThen(ReplyTo<usize>),
     /// Persists; a future beside the commands has the length after that as its value.
     Order(ReplyTo<usize>),
@@ -174,6 +178,9 @@ impl EventSourced for Log {
             Command::Order(reply_to) => order(reply_to),
             Command::Ordered(outcome, reply_to) => ordered(&outcome, reply_to),
             Command::OrderPanics(reply_to) => order_panics(reply_to),
+            Command::Note(text) => Effect::persist(text.to_owned()),
+            Command::With("", more) => more(Effect::none()),
+            Command::With(text, more) => more(Effect::persist(text.to_owned())),
             Command::Stop => Effect::none().then_stop(),
         }
     }

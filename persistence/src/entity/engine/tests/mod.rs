@@ -15,6 +15,7 @@ mod recovery;
 mod replication;
 mod signals;
 mod stash;
+mod timers;
 mod true_answers;
 mod user_code;
 mod world;

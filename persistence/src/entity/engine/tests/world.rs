@@ -11,7 +11,10 @@ use antiphon_base::time::{Clock, SystemClock, Timestamp};
 
 use super::log::{Command, Line, Log};
 use crate::entity::engine::{Action, Engine, Input, Now, Queued};
-use crate::entity::{EntityCounters, EntitySettings, HeldEvent, PeerHas, StopReason};
+use crate::entity::surroundings::{Address, Kin, Surroundings};
+use crate::entity::{
+    EntityCounters, EntitySettings, EventSourced, Extensions, HeldEvent, PeerHas, StopReason,
+};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
@@ -32,6 +35,8 @@ pub(super) struct Replica {
     /// Reads of journals, the own one and others.
     pub(super) read_count: usize,
     pub(super) dropped_futures: usize,
+    /// The times of `WakeForTimers`.
+    pub(super) wakes: Vec<Duration>,
     pub(super) went_back: usize,
     pub(super) reclaimed: usize,
     pub(super) forked: Vec<u64>,
@@ -111,6 +116,7 @@ impl World {
                 append_count: 0,
                 read_count: 0,
                 dropped_futures: 0,
+                wakes: Vec::new(),
                 went_back: 0,
                 forked: Vec::new(),
                 reclaimed: 0,
@@ -138,7 +144,8 @@ impl World {
     ) -> Engine<Log> {
         let replicas: Vec<_> = names.iter().map(|name| replica_id(name)).collect();
         let settings = Arc::new(self.settings.clone());
-        let engine = Engine::new(log, id.clone(), replicas.into(), settings, counters);
+        let surroundings = nowhere::<Log>(id.clone(), replicas.into(), counters);
+        let engine = Engine::new(log, surroundings, settings);
         engine.with_limits(self.limits).with_shapes(self.shapes.clone())
     }
 
@@ -202,6 +209,7 @@ impl World {
             Action::Reclaimed => self.replica(name).reclaimed += 1,
             Action::ReleasePermit | Action::Fenced(_) | Action::Received(_) => {}
             Action::DropAsynchronous => self.replica(name).dropped_futures += 1,
+            Action::WakeForTimers(time) => self.replica(name).wakes.push(time),
             Action::Passivate => self.feed(name, Input::Stop),
             action => {
                 self.replica(name).held.push_back(action);
@@ -388,6 +396,16 @@ fn ready<T>(mut future: std::pin::Pin<Box<dyn Future<Output = T> + Send>>) -> T 
         std::task::Poll::Ready(value) => value,
         std::task::Poll::Pending => panic!("the tests' futures are ready"),
     }
+}
+
+/// The surroundings of an engine by itself.
+pub(super) fn nowhere<E: EventSourced>(
+    id: ReplicationId,
+    replicas: Arc<[ReplicaId]>,
+    counters: Arc<EntityCounters>,
+) -> Arc<Surroundings> {
+    let kin = Kin::of::<E>(replicas, Extensions::default(), 1, counters);
+    Surroundings::new(id, kin, Address::Nowhere)
 }
 
 fn from(journal: &[StoredEvent], first: SequenceNr) -> Vec<StoredEvent> {
