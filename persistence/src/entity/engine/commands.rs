@@ -10,13 +10,13 @@ use super::peers::Peers;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::{Now, Queued, Release, Slot};
+use crate::Result;
 use crate::entity::asynchronous::{OnFailure, Outcome, ThenAsynchronous};
 use crate::entity::behaviour::Kind;
 use crate::entity::then::Thens;
 use crate::entity::{AsynchronousFailure, Effect, EntityCounters, EventSourced};
 use crate::event::Metadata;
 use crate::reply::{Claim, ReplyError, refuse_claimed, with_panic_reason};
-use crate::{Error, Result};
 
 /// The futures beside the commands that an effect wants.
 type Besides<E> = Vec<ThenAsynchronous<<E as EventSourced>::State, <E as EventSourced>::Command>>;
@@ -122,13 +122,21 @@ impl<C: Send + 'static> Commands<C> {
             EntityCounters::add(&shared.counters.handler_panics, 1);
             return claim.end();
         };
+        // the effect's own entries replace those that came with the command
+        let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
+        let has_own = metadata.as_ref().is_ok_and(|own| !own.is_empty());
+        let metadata = match metadata.and_then(merge) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                let error = ReplyError::Rejected(error.to_string());
+                return refuse_effect(shared, stream, &claim, kind, (then, beside), error);
+            }
+        };
         if unstash {
             // before the command itself is stashed: that one waits for the next time
             inbox.unstash_all();
         }
-        // the effect's own entries replace those that came with the command
-        let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
-        let given = (time, metadata.and_then(merge));
+        let given = Given { time, metadata, has_own };
         let stashed =
             self.run_effect(shared, given, (stream, peers), (kind, then, beside), (slot, claim));
         if let Some(queued) = stashed
@@ -146,7 +154,7 @@ impl<C: Send + 'static> Commands<C> {
     fn run_effect<E>(
         &mut self,
         shared: &Shared<E>,
-        given: (Timestamp, Result<Metadata, Box<Error>>),
+        given: Given,
         (stream, peers): (&mut Stream<E>, &Peers),
         (kind, then, beside): (Kind<E>, Thens<E::State>, Besides<E>),
         (slot, claim): (Slot, Claim),
@@ -154,29 +162,29 @@ impl<C: Send + 'static> Commands<C> {
     where
         E: EventSourced<Command = C>,
     {
+        let Given { time, metadata, has_own } = given;
         let mut stored = None;
         match kind {
-            Kind::Persist(events) => match stream.persist_own(shared, given, events, peers) {
-                Ok(last) => stored = last,
-                Err(error) => {
-                    tracing::warn!(id = %shared.id, reason = %error, "command rejected");
-                    let error = claim.truth(error);
-                    fail(&claim, (then, beside), &error);
-                    claim.end();
-                    return None;
+            Kind::Persist(events) => {
+                match stream.persist_own(shared, (time, metadata), events, peers) {
+                    Ok(last) => stored = last,
+                    Err(error) => {
+                        reject(shared, &claim, (then, beside), error);
+                        return None;
+                    }
                 }
-            },
+            }
             Kind::None => {}
             Kind::Unhandled => {
                 EntityCounters::add(&shared.counters.commands_unhandled, 1);
                 tracing::debug!(id = %shared.id, "a command was not handled");
             }
             Kind::Stash(command) => {
-                not_run(shared, &claim, (then, beside), "`Effect::stash`");
+                not_run(shared, &claim, (then, beside, has_own), "`Effect::stash`");
                 return Some(Queued { command, slot, claim });
             }
             Kind::Asynchronous(future, on_failure) => {
-                not_run(shared, &claim, (then, beside), "`Effect::asynchronous`");
+                not_run(shared, &claim, (then, beside, has_own), "`Effect::asynchronous`");
                 assert!(self.asynchronous.is_none(), "`{}`: a second future", shared.id);
                 stream.defer(Due::Asynchronous(future, claim.clone()));
                 self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
@@ -231,20 +239,65 @@ impl<C: Send + 'static> Commands<C> {
     }
 }
 
-/// Fails the `then_reply`, `then_run` and `then_asynchronous` of a stash or an asynchronous effect.
-/// The command that is handled later has its own.
-fn not_run<E: EventSourced>(
+/// The time and the metadata of the events of a command.
+struct Given {
+    time: Timestamp,
+    /// The metadata of the command, with the effect's own entries.
+    metadata: Metadata,
+    /// True when the effect has own entries.
+    has_own: bool,
+}
+
+/// Refuses a command whose metadata is beyond its bounds: nothing of its effect happens.
+fn refuse_effect<E: EventSourced>(
+    shared: &Shared<E>,
+    stream: &mut Stream<E>,
+    claim: &Claim,
+    kind: Kind<E>,
+    thens: (Thens<E::State>, Besides<E>),
+    error: ReplyError,
+) {
+    let told = claim.truth(error.clone());
+    match kind {
+        Kind::None | Kind::Unhandled => {}
+        Kind::Persist(events) => stream.refuse_own(shared, events, &error),
+        Kind::Stash(command) => refuse_claimed(command, claim, told),
+        Kind::Asynchronous(future, on_failure) => {
+            refuse_claimed(future, claim, told.clone());
+            refuse_claimed(on_failure, claim, told);
+        }
+    }
+    reject(shared, claim, thens, error);
+}
+
+/// Answers a command that is refused after its handler ran.
+fn reject<E: EventSourced>(
     shared: &Shared<E>,
     claim: &Claim,
     thens: (Thens<E::State>, Besides<E>),
+    error: ReplyError,
+) {
+    tracing::warn!(id = %shared.id, reason = %error, "command rejected");
+    fail(claim, thens, &claim.truth(error));
+    claim.end();
+}
+
+/// Fails the `then_reply`, `then_run` and `then_asynchronous` of a stash or an asynchronous effect,
+/// and reports its `with_metadata`. The command that is handled later has its own.
+fn not_run<E: EventSourced>(
+    shared: &Shared<E>,
+    claim: &Claim,
+    (then, beside, has_own): (Thens<E::State>, Besides<E>, bool),
     what: &str,
 ) {
-    if thens.0.is_empty() && thens.1.is_empty() {
+    if then.is_empty() && beside.is_empty() && !has_own {
         return;
     }
-    let why = format!("`then_reply`, `then_run` and `then_asynchronous` are not run after {what}");
+    let why = format!(
+        "`then_reply`, `then_run`, `then_asynchronous` and `with_metadata` are not run after {what}"
+    );
     tracing::error!(id = %shared.id, "{why}");
-    fail(claim, thens, &ReplyError::Unanswered(why));
+    fail(claim, (then, beside), &ReplyError::Unanswered(why));
 }
 
 /// Fails the visible parts of an effect that does not happen.

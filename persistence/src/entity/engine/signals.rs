@@ -35,7 +35,13 @@ pub(super) fn tell_in_recovery<E: EventSourced>(
     signal: &Signal,
 ) {
     let common = ReplicationContext::new(shared.id.clone(), shared.replicas.clone());
-    tell(shared, &mut CommandContext { common, metadata: Metadata::new() }, applied, applied.newest, signal);
+    tell(
+        shared,
+        &mut CommandContext { common, metadata: Metadata::new() },
+        applied,
+        applied.newest,
+        signal,
+    );
 }
 
 /// The signal of an append that failed.
