@@ -132,7 +132,7 @@ mod tests {
         let command = WireCommand { hops: 0x41, metadata, ..command(1) };
         let bytes = command.encode();
         let golden = [
-            0x61, 1, 0, 0, 0, 255, 255, 255, 255, 1, 0, 1, 0, 1, 0, b't', b'i', b'A', 1, 1, b'k',
+            0x51, 1, 0, 0, 0, 255, 255, 255, 255, 1, 0, 1, 0, 1, 0, b't', b'i', b'A', 1, 1, b'k',
             2, b'v', b'w', b'x',
         ];
         assert_eq!(&bytes[..], golden);
