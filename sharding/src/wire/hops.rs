@@ -9,8 +9,8 @@
 //! bit  7    `FROM_RELAY`: the next node must handle it; if it is not the home, nothing is done
 //! ```
 //!
-//! A node of the version before bits 4 and 5 takes them for too many nodes, and refuses the command.
-//! A command takes at most one relay, and a relay never asks another relay.
+//! A node of the version before bits 4 and 5 takes them for too many nodes, and refuses the
+//! command. A command takes at most one relay, and a relay never asks another relay.
 
 /// Most nodes that may pass a command on; then the command is refused, and its asker tries again.
 pub(crate) const HOPS_MAX: u8 = 4;
