@@ -125,7 +125,7 @@ impl<C: Send + 'static> EntityRef<C> {
     /// }
     /// ```
     pub fn tell(&self, command: C) {
-        let claim = Claim::unlimited().with_metadata(self.metadata.clone());
+        let claim = Claim::unlimited_with(self.metadata.clone());
         self.port.tell(self.index, self.id.entity_id().clone(), command, claim);
     }
 
@@ -156,8 +156,8 @@ impl<C: Send + 'static> EntityRef<C> {
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        let claim =
-            Claim::lasting(self.port.now(), self.ask_timeout).with_metadata(self.metadata.clone());
+        let (now, metadata) = (self.port.now(), self.metadata.clone());
+        let claim = Claim::lasting_with(now, self.ask_timeout, metadata);
         let (reply_to, reply) = claimed_reply_channel(&claim);
         let entity = self.id.entity_id().clone();
         self.port.tell(self.index, entity, command(reply_to), claim.clone());
@@ -234,7 +234,8 @@ impl<C: Send + 'static> EntityRef<C> {
         let (sender, receiver) = oneshot::channel();
         // a sender that has given up needs no notice
         let notice = Box::new(move |taken| drop(sender.send(taken)));
-        let claim = Claim::noticed(self.port.now(), Some(self.ask_timeout), notice);
+        let (now, metadata) = (self.port.now(), self.metadata.clone());
+        let claim = Claim::noticed_with(now, Some(self.ask_timeout), notice, metadata);
         self.port.tell(self.index, self.id.entity_id().clone(), command, claim.clone());
         let told = async { receiver.await.unwrap_or(Err(AskError::NoReply)) };
         self.wait(&claim, told).await

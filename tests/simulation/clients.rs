@@ -8,7 +8,7 @@ use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::transport::memory::SplitMix64;
 
 use crate::cluster::Cluster;
-use crate::ledger::Command;
+use crate::ledger::{Command, metadata};
 use crate::trace::Trace;
 
 /// The answers that the clients got.
@@ -86,6 +86,9 @@ pub(crate) fn request(
                     (first..first + count).collect()
                 };
                 let sent = lines.clone();
+                // drawn, so that the other draws of a seed stay as they are
+                let of_client = lines.first().copied().filter(|_| (via ^ at) & 0x300 != 0);
+                let reference = reference.with_metadata(metadata(of_client, None));
                 let answer = reference.ask(|reply_to| Command::Add { lines: sent, reply_to }).await;
                 trace.say(format!("add {lines:?} to {entity} at {replica}: {answer:?}"));
                 let mut history = history.borrow_mut();

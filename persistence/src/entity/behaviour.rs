@@ -881,8 +881,10 @@ impl<E: EventSourced> Effect<E> {
 
     /// Stores an entry of metadata with each event of this effect, besides the metadata of the
     /// command ([`CommandContext::metadata`]), whose entry under the same key it replaces. An
-    /// effect without events stores none. Metadata beyond its bounds ([`Metadata`]) refuses the
-    /// command with `Rejected`, and nothing is stored.
+    /// effect without events stores none; at [`Self::stash`] and [`Self::asynchronous`] the entry
+    /// is dropped, with an error in the log: the command that is handled later keeps the metadata
+    /// of its own. Metadata beyond its bounds ([`Metadata`]) refuses the command with `Rejected`:
+    /// nothing of the effect happens, whatever its kind, and no stop or unstash either.
     ///
     /// ```
     /// # use antiphon_persistence::entity::testkit::EntityTest;

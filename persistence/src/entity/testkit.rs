@@ -159,7 +159,7 @@ impl<E: EventSourced> EntityTest<E> {
     /// Asynchronous effects are not run.
     pub fn tell(&mut self, command: E::Command) {
         self.start();
-        let claim = Claim::unlimited().with_metadata(self.metadata.clone());
+        let claim = Claim::unlimited_with(self.metadata.clone());
         self.feed(Input::Command(Queued { command, slot: Slot::default(), claim }));
     }
 

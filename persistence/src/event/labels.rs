@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Metadata, Tags};
+use super::bounds::{READ_BYTES_MAX, READ_COUNT_MAX};
+use super::{Metadata, Tags, tags};
 use crate::{Error, Result};
 
 /// The metadata and the tags of an event, which are the same at every replica. One word in memory,
@@ -30,6 +31,7 @@ pub struct Labels(Option<Arc<Both>>);
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Both {
     metadata: Metadata,
+    #[serde(deserialize_with = "tags::of_an_event")]
     tags: Tags,
 }
 
@@ -41,16 +43,38 @@ impl Labels {
         Self(None)
     }
 
-    /// Joins metadata and tags.
+    /// Joins metadata and tags, for an event that is made.
     ///
     /// # Errors
-    /// `Rejected` when the tags exceed a bound, with its name.
+    /// `Rejected` when the metadata or the tags exceed a bound, with its name.
     pub fn new(metadata: Metadata, tags: Tags) -> Result<Self> {
-        if metadata.is_empty() && tags.is_empty() {
-            return Ok(Self::none());
+        metadata.check().and_then(|()| tags.check()).map_err(Error::rejected)?;
+        Ok(Self::joined(metadata, tags))
+    }
+
+    /// Labels of an event that was stored or received. The error is the reason why they cannot be.
+    pub(crate) fn read(metadata: Metadata, tags: Tags) -> Result<Self, &'static str> {
+        if tags.iter().any(str::is_empty) {
+            return Err("a tag of an event is empty");
         }
-        tags.check().map_err(Error::rejected)?;
-        Ok(Self(Some(Arc::new(Both { metadata, tags }))))
+        let bytes = metadata.bytes() + tags.iter().map(str::len).sum::<usize>();
+        if tags.iter().len() > READ_COUNT_MAX || bytes > READ_BYTES_MAX {
+            return Err("the labels of an event are more than 1024 tags, or than 64 KiB");
+        }
+        Ok(Self::joined(metadata, tags))
+    }
+
+    fn joined(metadata: Metadata, tags: Tags) -> Self {
+        if metadata.is_empty() && tags.is_empty() {
+            return Self::none();
+        }
+        Self(Some(Arc::new(Both { metadata, tags })))
+    }
+
+    /// Number of holders of these labels.
+    #[cfg(test)]
+    pub(crate) fn holders(&self) -> usize {
+        self.0.as_ref().map_or(0, Arc::strong_count)
     }
 
     /// The metadata.
@@ -82,7 +106,7 @@ impl Serialize for Labels {
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let Both { metadata, tags } = Both::deserialize(from)?;
-        Self::new(metadata, tags).map_err(D::Error::custom)
+        Self::read(metadata, tags).map_err(D::Error::custom)
     }
 }
 
@@ -104,6 +128,36 @@ mod tests {
             let error = labels(tags).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn tags_of_a_state_are_read_in_any_number_and_those_of_an_event_up_to_the_bound_of_reading() {
+        let json = |count: usize, length: usize| {
+            let tag = |tag| format!("{tag:0length$}");
+            serde_json::to_string(&(0..count).map(tag).collect::<Tags>()).unwrap()
+        };
+        let of_an_event = |tags: &str| {
+            serde_json::from_str::<Labels>(&format!(r#"{{"metadata":{{}},"tags":{tags}}}"#))
+        };
+        for (count, length, is_read) in [
+            (17, 1, true),
+            (1024, 64, true),
+            (1, 60_000, true),
+            (1025, 1, false),
+            (2, 40_000, false),
+        ] {
+            let tags = json(count, length);
+            let of_a_state = serde_json::from_str::<Tags>(&tags).unwrap();
+            assert_eq!(of_a_state.iter().len(), count);
+            assert_eq!(of_an_event(&tags).is_ok(), is_read, "{count} tags of {length} bytes");
+            assert!(
+                Labels::new(Metadata::new(), of_a_state).is_err(),
+                "no event is made with them"
+            );
+        }
+        let with_empty = serde_json::from_str::<Tags>(r#"[""]"#).unwrap();
+        assert!(with_empty.contains(""), "a state may have it");
+        assert!(of_an_event(r#"[""]"#).is_err());
     }
 
     #[test]

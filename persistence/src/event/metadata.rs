@@ -6,23 +6,26 @@ use std::sync::Arc;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::bounds::{READ_BYTES_MAX, READ_COUNT_MAX};
 use crate::{Error, Result};
 
-/// Most entries of a [`Metadata`].
+/// Most entries of a [`Metadata`] that is made. A later version may have another number.
 pub const METADATA_COUNT_MAX: usize = 32;
 
-/// Most bytes of one key of a [`Metadata`].
+/// Most bytes of one key of a [`Metadata`] that is made. A later version may have another number.
 pub const METADATA_KEY_BYTES_MAX: usize = 128;
 
-/// Most bytes of all keys and values of a [`Metadata`].
+/// Most bytes of all keys and values of a [`Metadata`] that is made. A later version may have
+/// another number.
 pub const METADATA_BYTES_MAX: usize = 4096;
 
 /// Texts under keys, such as a correlation id or a trace context, sorted by key. They travel with
 /// a command, are stored with its events, and reach every replica. Nothing in Antiphon reads them.
 ///
 /// At most [`METADATA_COUNT_MAX`] entries, [`METADATA_KEY_BYTES_MAX`] bytes in a key and
-/// [`METADATA_BYTES_MAX`] bytes in all. One word in memory, and cheap to clone; empty metadata
-/// needs no allocation.
+/// [`METADATA_BYTES_MAX`] bytes in all, when it is made and when an event is stored with it. Stored
+/// or received metadata of a version with other constants is read up to 1024 entries and 64 KiB.
+/// One word in memory, and cheap to clone; empty metadata needs no allocation.
 ///
 /// ```
 /// use antiphon_persistence::event::Metadata;
@@ -102,32 +105,53 @@ impl Metadata {
         self.0.as_ref().map_or(&[], |entries| &entries.sorted)
     }
 
-    /// Adds or replaces an entry. The error is the reason why it is not done; the metadata is then
-    /// as before.
-    pub(crate) fn insert(&mut self, key: Box<str>, value: Box<str>) -> Result<(), String> {
-        if key.is_empty() {
-            return Err("a key of metadata: expected at least one byte".to_owned());
+    /// Number of bytes of all keys and values.
+    pub(super) fn bytes(&self) -> usize {
+        self.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+
+    /// Metadata that was stored or received. The error is the reason why it cannot be.
+    pub(crate) fn read(mut entries: Vec<(Box<str>, Box<str>)>) -> Result<Self, String> {
+        if entries.is_empty() {
+            return Ok(Self::new());
         }
-        if key.len() > METADATA_KEY_BYTES_MAX {
+        entries.sort_unstable();
+        let metadata = Self(Some(Arc::new(Entries { sorted: entries })));
+        let sorted = metadata.sorted();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(format!("metadata has the key {:?} twice", twice[0].0));
+        }
+        if sorted[0].0.is_empty() {
+            return Err("a key of metadata: expected at least 1 byte, actual 0".to_owned());
+        }
+        let (count, bytes) = (sorted.len(), metadata.bytes());
+        if count > READ_COUNT_MAX || bytes > READ_BYTES_MAX {
             return Err(format!(
-                "a key of metadata: expected at most {METADATA_KEY_BYTES_MAX} bytes (`METADATA_KEY_BYTES_MAX`), actual {}",
-                key.len()
+                "metadata that is read: expected at most {READ_COUNT_MAX} entries and {READ_BYTES_MAX} bytes, actual {count} and {bytes}"
             ));
         }
+        Ok(metadata)
+    }
+
+    /// Checks that an event may be stored with this metadata, which may have been read. The error
+    /// is the reason why not.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.iter().try_for_each(|(key, _)| check_key(key))?;
+        check_bytes(self.bytes())?;
+        check_count(self.iter().len())
+    }
+
+    /// Adds or replaces an entry. The error is the reason why it is not done; the metadata is then
+    /// as before.
+    fn insert(&mut self, key: Box<str>, value: Box<str>) -> Result<(), String> {
+        check_key(&key)?;
         let sorted = self.sorted();
         let at = sorted.binary_search_by(|(known, _)| known.cmp(&key));
         let replaced = at.map_or(0, |at| sorted[at].0.len() + sorted[at].1.len());
-        let before: usize = sorted.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let bytes = before - replaced + key.len() + value.len();
-        if bytes > METADATA_BYTES_MAX {
-            return Err(format!(
-                "metadata with the key {key:?}: expected at most {METADATA_BYTES_MAX} bytes of keys and values (`METADATA_BYTES_MAX`), actual {bytes}: keep data in the event"
-            ));
-        }
-        if at.is_err() && sorted.len() == METADATA_COUNT_MAX {
-            return Err(format!(
-                "metadata with the key {key:?}: expected at most {METADATA_COUNT_MAX} entries (`METADATA_COUNT_MAX`)"
-            ));
+        let told = |why: String| format!("with the key {key:?}: {why}");
+        check_bytes(self.bytes() - replaced + key.len() + value.len()).map_err(told)?;
+        if at.is_err() {
+            check_count(sorted.len() + 1).map_err(told)?;
         }
         let entries = self.0.get_or_insert_with(|| Arc::new(Entries { sorted: Vec::new() }));
         let sorted = &mut Arc::make_mut(entries).sorted;
@@ -137,6 +161,37 @@ impl Metadata {
         }
         Ok(())
     }
+}
+
+fn check_key(key: &str) -> Result<(), String> {
+    if key.is_empty() {
+        return Err("a key of metadata: expected at least 1 byte, actual 0".to_owned());
+    }
+    if key.len() > METADATA_KEY_BYTES_MAX {
+        return Err(format!(
+            "a key of metadata: expected at most {METADATA_KEY_BYTES_MAX} bytes (`METADATA_KEY_BYTES_MAX`), actual {}",
+            key.len()
+        ));
+    }
+    Ok(())
+}
+
+fn check_bytes(bytes: usize) -> Result<(), String> {
+    if bytes > METADATA_BYTES_MAX {
+        return Err(format!(
+            "metadata: expected at most {METADATA_BYTES_MAX} bytes of keys and values (`METADATA_BYTES_MAX`), actual {bytes}: keep data in the event"
+        ));
+    }
+    Ok(())
+}
+
+fn check_count(count: usize) -> Result<(), String> {
+    if count > METADATA_COUNT_MAX {
+        return Err(format!(
+            "metadata: expected at most {METADATA_COUNT_MAX} entries (`METADATA_COUNT_MAX`), actual {count}"
+        ));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Metadata {
@@ -159,15 +214,18 @@ impl<'de> Deserialize<'de> for Metadata {
             type Value = Metadata;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "at most {METADATA_COUNT_MAX} texts under keys")
+                write!(f, "at most {READ_COUNT_MAX} texts under keys")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Metadata, A::Error> {
-                let mut metadata = Metadata::new();
-                while let Some((key, value)) = from.next_entry::<Box<str>, Box<str>>()? {
-                    metadata.insert(key, value).map_err(A::Error::custom)?;
+                let mut entries: Vec<(Box<str>, Box<str>)> = Vec::new();
+                while let Some(entry) = from.next_entry()? {
+                    if entries.len() == READ_COUNT_MAX {
+                        return Err(A::Error::invalid_length(READ_COUNT_MAX + 1, &self));
+                    }
+                    entries.push(entry);
                 }
-                Ok(metadata)
+                Metadata::read(entries).map_err(A::Error::custom)
             }
         }
 
@@ -187,7 +245,7 @@ mod tests {
         let full = full.unwrap();
         let error = full.clone().with("key-99", "x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Rejected);
-        assert!(error.to_string().contains("`METADATA_COUNT_MAX`"), "{error}");
+        assert!(error.to_string().contains("(`METADATA_COUNT_MAX`), actual 33"), "{error}");
         let replaced = full.with("key-00", "y").unwrap();
         assert_eq!((replaced.get("key-00"), replaced.iter().len()), (Some("y"), 32));
 
@@ -197,13 +255,30 @@ mod tests {
         for (key, name) in [
             ("a".to_owned(), "`METADATA_BYTES_MAX`"),
             (format!("{longest}k"), "`METADATA_KEY_BYTES_MAX`"),
-            (String::new(), "at least one byte"),
+            (String::new(), "at least 1 byte, actual 0"),
         ] {
             let error = largest.clone().with(key, "").unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
         let error = replaced.merged(&largest).unwrap_err().to_string();
         assert!(error.contains("MAX`"), "{error}");
+    }
+
+    #[test]
+    fn metadata_beyond_the_bounds_of_making_is_read_and_not_stored() {
+        let json = |count: usize, length: usize| {
+            let entry = |index| format!("\"{index:04}\":\"{}\"", "v".repeat(length));
+            format!("{{{}}}", (0..count).map(entry).collect::<Vec<_>>().join(","))
+        };
+        let read = |json: &str| serde_json::from_str::<Metadata>(json);
+        for (count, length) in [(1024, 1), (1, 60_000), (1024, 60)] {
+            let metadata = read(&json(count, length)).unwrap();
+            assert_eq!(metadata.iter().len(), count);
+            assert!(metadata.check().unwrap_err().contains("MAX`), actual "));
+        }
+        for wrong in [json(1025, 1), json(1, 70_000), r#"{"k":"1","k":"2"}"#.into()] {
+            assert!(read(&wrong).is_err());
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The content of a journal: events with their metadata and encoded payloads.
 
+mod bounds;
 mod labels;
 mod metadata;
 mod payload;

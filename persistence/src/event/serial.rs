@@ -67,12 +67,13 @@ impl<'de> Visitor<'de> for Fields {
         f.write_str("the metadata of an event")
     }
 
-    /// The fields in a codec without names, where a flag and a small number have the same bytes.
+    /// The fields in a codec without names. A flag and a small number have the same bytes there, or
+    /// each value has its type.
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<EventMeta, A::Error> {
         let origin = next(&mut from, 0)?;
         let version = next(&mut from, 1)?;
         let source_seq = next(&mut from, 2)?;
-        let flags = checked::<A::Error>(next::<u8, A>(&mut from, 3)?.into())?;
+        let FlagsInOrder(flags) = next(&mut from, 3)?;
         let timestamp = next(&mut from, 4)?;
         let labels = if flags & LABELS == 0 { None } else { Some(next(&mut from, 5)?) };
         let labels = agreed(flags, labels)?;
@@ -134,24 +135,142 @@ struct Flags(u8);
 
 impl<'de> Deserialize<'de> for Flags {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct FlagOrNumber;
+        from.deserialize_any(FlagOrNumber).map(Flags)
+    }
+}
 
-        impl Visitor<'_> for FlagOrNumber {
-            type Value = Flags;
+/// The flags in a codec without names, which may need to be told that a byte follows.
+struct FlagsInOrder(u8);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a flag, or the number of an event with labels")
-            }
+impl<'de> Deserialize<'de> for FlagsInOrder {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_u8(FlagOrNumber).map(FlagsInOrder)
+    }
+}
 
-            fn visit_bool<E: Error>(self, concurrent: bool) -> Result<Flags, E> {
-                Ok(Flags(concurrent.into()))
-            }
+/// Reads the flags of either form.
+struct FlagOrNumber;
 
-            fn visit_u64<E: Error>(self, flags: u64) -> Result<Flags, E> {
-                checked(flags).map(Flags)
+impl Visitor<'_> for FlagOrNumber {
+    type Value = u8;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a flag, or the number of an event with labels")
+    }
+
+    fn visit_bool<E: Error>(self, concurrent: bool) -> Result<u8, E> {
+        Ok(concurrent.into())
+    }
+
+    fn visit_u64<E: Error>(self, flags: u64) -> Result<u8, E> {
+        checked(flags)
+    }
+
+    /// The number in a codec whose integers are all signed.
+    fn visit_i64<E: Error>(self, flags: i64) -> Result<u8, E> {
+        let unsigned = u64::try_from(flags);
+        checked(unsigned.map_err(|_| E::invalid_value(Unexpected::Signed(flags), &self))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer};
+    use serde::forward_to_deserialize_any;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::{Metadata, Tags};
+
+    /// A codec whose values have a type and whose integers are signed; it writes structs as arrays
+    /// (MessagePack) or as maps (BSON, TOML).
+    struct Typed(Value);
+
+    impl IntoDeserializer<'_, ValueError> for Typed {
+        type Deserializer = Self;
+
+        fn into_deserializer(self) -> Self {
+            self
+        }
+    }
+
+    impl<'de> Deserializer<'de> for Typed {
+        type Error = ValueError;
+
+        fn deserialize_any<V: Visitor<'de>>(self, to: V) -> Result<V::Value, ValueError> {
+            match self.0 {
+                Value::Null => to.visit_unit(),
+                Value::Bool(flag) => to.visit_bool(flag),
+                Value::Number(number) => to.visit_i64(number.as_i64().expect("a signed number")),
+                Value::String(text) => to.visit_string(text),
+                Value::Array(items) => {
+                    to.visit_seq(SeqDeserializer::new(items.into_iter().map(Typed)))
+                }
+                Value::Object(fields) => {
+                    let fields = fields.into_iter().map(|(key, value)| (key, Typed(value)));
+                    to.visit_map(MapDeserializer::new(fields))
+                }
             }
         }
 
-        from.deserialize_any(FlagOrNumber)
+        fn deserialize_newtype_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            to: V,
+        ) -> Result<V::Value, ValueError> {
+            to.visit_newtype_struct(self)
+        }
+
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+            option unit unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        }
+    }
+
+    fn read(value: Value) -> Result<EventMeta, ValueError> {
+        EventMeta::deserialize(Typed(value))
+    }
+
+    /// Metadata as the array and as the map of its fields, with these flags.
+    fn both_forms(flags: &Value, labels: Option<[Value; 2]>) -> [Value; 2] {
+        let mut array = json!(["A", [["A", 2]], 4, flags, 1_000_000]);
+        let mut map = json!({
+            "origin": "A", "version": [["A", 2]], "source_seq": 4, "concurrent": flags,
+            "timestamp": 1_000_000
+        });
+        if let Some([listed, named]) = labels {
+            array.as_array_mut().unwrap().push(listed);
+            map["labels"] = named;
+        }
+        [array, map]
+    }
+
+    #[test]
+    fn codecs_with_typed_flags_and_signed_integers_read_events_of_both_forms() {
+        for concurrent in [false, true] {
+            for form in both_forms(&json!(concurrent), None) {
+                let meta = read(form).unwrap();
+                assert_eq!((meta.concurrent, meta.labels), (concurrent, Labels::none()));
+            }
+            let labels =
+                [json!([{"k": "v"}, ["t"]]), json!({"metadata": {"k": "v"}, "tags": ["t"]})];
+            for form in both_forms(&json!(2 + i32::from(concurrent)), Some(labels)) {
+                let meta = read(form).unwrap();
+                let metadata = Metadata::new().with("k", "v").unwrap();
+                let labels = Labels::new(metadata, Tags::from(["t"])).unwrap();
+                assert_eq!((meta.concurrent, meta.labels), (concurrent, labels));
+            }
+        }
+    }
+
+    #[test]
+    fn flags_of_no_version_are_refused_in_codecs_with_signed_integers() {
+        for wrong in [-1, 4, 256, 258, i64::MIN, i64::MAX] {
+            for form in both_forms(&json!(wrong), None) {
+                let error = read(form).unwrap_err().to_string();
+                assert!(error.contains(&wrong.to_string()), "{error}");
+            }
+        }
     }
 }

@@ -5,17 +5,20 @@ use std::fmt;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Most tags of an event.
+use super::bounds::READ_COUNT_MAX;
+
+/// Most tags of an event that is made. A later version may have another number.
 pub const TAGS_MAX: usize = 16;
 
-/// Most bytes of one tag of an event.
+/// Most bytes of one tag of an event that is made. A later version may have another number.
 pub const TAG_BYTES_MAX: usize = 128;
 
 /// Short texts by which readers choose events, sorted, each once. They follow from the event, see
 /// [`EventSourced::tags`](crate::entity::EventSourced::tags), and reach every replica with it.
 ///
 /// A set of tags may have any size here. An event with more than [`TAGS_MAX`] tags, with an empty
-/// tag or one of more than [`TAG_BYTES_MAX`] bytes is refused before it is stored.
+/// tag or one of more than [`TAG_BYTES_MAX`] bytes is refused before it is stored. Stored events of
+/// a version with other constants are read up to 1024 tags and 64 KiB of labels.
 ///
 /// ```
 /// use antiphon_persistence::event::Tags;
@@ -90,29 +93,37 @@ impl Serialize for Tags {
     }
 }
 
+/// Tags of any number, for instance in a state.
 impl<'de> Deserialize<'de> for Tags {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Texts;
+        from.deserialize_seq(Texts { max: usize::MAX })
+    }
+}
 
-        impl<'de> Visitor<'de> for Texts {
-            type Value = Tags;
+/// Reads the tags of an event.
+pub(super) fn of_an_event<'de, D: Deserializer<'de>>(from: D) -> Result<Tags, D::Error> {
+    from.deserialize_seq(Texts { max: READ_COUNT_MAX })
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "at most {TAGS_MAX} tags")
+struct Texts {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for Texts {
+    type Value = Tags;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} tags", self.max)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Tags, A::Error> {
+        let mut tags: Vec<Box<str>> = Vec::new();
+        while let Some(tag) = from.next_element()? {
+            if tags.len() == self.max {
+                return Err(A::Error::invalid_length(self.max.saturating_add(1), &self));
             }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Tags, A::Error> {
-                let mut tags: Vec<Box<str>> = Vec::new();
-                while let Some(tag) = from.next_element()? {
-                    if tags.len() == TAGS_MAX {
-                        return Err(A::Error::invalid_length(TAGS_MAX + 1, &self));
-                    }
-                    tags.push(tag);
-                }
-                Ok(tags.into_iter().collect())
-            }
+            tags.push(tag);
         }
-
-        from.deserialize_seq(Texts)
+        Ok(tags.into_iter().collect())
     }
 }

@@ -160,8 +160,11 @@ impl JournalState {
     }
 }
 
-/// FNV-1a over the persistence id, the expected number, and the origins, times and payloads of the
-/// events: cheap, and the same in each run.
+/// A byte that no text has.
+const LABEL_ENDS: u8 = 0xff;
+
+/// FNV-1a over the persistence id, the expected number, and the origins, times, payloads and labels
+/// of the events: cheap, and the same in each run.
 fn mark(append: &Append) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |bytes: &[u8]| {
@@ -175,6 +178,61 @@ fn mark(append: &Append) -> u64 {
         add(event.meta.origin.as_str().as_bytes());
         add(&event.meta.timestamp.as_micros().to_le_bytes());
         add(&event.payload.bytes);
+        let labels = &event.meta.labels;
+        for text in labels.metadata().iter().flat_map(|(key, value)| [key, value]) {
+            add(text.as_bytes());
+            add(&[LABEL_ENDS]);
+        }
+        for tag in labels.tags().iter() {
+            add(&[LABEL_ENDS, LABEL_ENDS]);
+            add(tag.as_bytes());
+        }
     }
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use antiphon_base::time::Timestamp;
+
+    use crate::event::{EventMeta, Labels, Metadata, Payload, Tags};
+    use crate::identity::ReplicaId;
+    use crate::version::VersionVector;
+
+    fn append(entry: Option<(&str, &str)>, tags: &[&str]) -> Append {
+        let with = |(key, value)| Metadata::new().with(key, value).unwrap();
+        let metadata = entry.map_or_else(Metadata::new, with);
+        let meta = EventMeta {
+            origin: ReplicaId::new("A").unwrap(),
+            version: VersionVector::new(),
+            source_seq: SequenceNr::new(1),
+            concurrent: false,
+            timestamp: Timestamp::from_micros(1),
+            labels: Labels::new(metadata, tags.iter().copied().collect::<Tags>()).unwrap(),
+        };
+        let payload = Payload { codec: 1, manifest: "".into(), version: 1, bytes: "x".into() };
+        Append {
+            persistence_id: PersistenceId::parse("t|e|A").unwrap(),
+            expected: SequenceNr::ZERO,
+            events: vec![StoredEvent { sequence_nr: SequenceNr::new(1), meta, payload }],
+        }
+    }
+
+    #[test]
+    fn appends_that_differ_in_their_labels_alone_have_different_marks() {
+        let appends = [
+            append(None, &[]),
+            append(Some(("k", "v")), &[]),
+            append(Some(("kv", "")), &[]),
+            append(Some(("k", "w")), &[]),
+            append(None, &["k", "v"]),
+            append(None, &["kv"]),
+            append(Some(("k", "v")), &["k", "v"]),
+        ];
+        for (index, one) in appends.iter().enumerate() {
+            assert_eq!(mark(one), mark(&one.clone()));
+            assert!(appends[..index].iter().all(|other| mark(other) != mark(one)), "{one:?}");
+        }
+    }
 }

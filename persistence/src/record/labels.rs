@@ -25,7 +25,7 @@ pub fn put_metadata(out: &mut Vec<u8>, metadata: &Metadata) {
 /// # Errors
 /// The reason why the bytes are unreadable.
 pub fn get_metadata(reader: &mut Reader<'_>) -> Result<Metadata, Unreadable> {
-    let mut metadata = Metadata::new();
+    let mut entries: Vec<(Box<str>, Box<str>)> = Vec::new();
     let mut last = "";
     for _ in 0..reader.number()? {
         let (key, value) = (reader.text()?, reader.text()?);
@@ -33,10 +33,9 @@ pub fn get_metadata(reader: &mut Reader<'_>) -> Result<Metadata, Unreadable> {
             return Err("a key of metadata is empty, or out of order");
         }
         last = key;
-        let inserted = metadata.insert(key.into(), value.into());
-        inserted.map_err(|_| "metadata is longer than it can be")?;
+        entries.push((key.into(), value.into()));
     }
-    Ok(metadata)
+    Metadata::read(entries).map_err(|_| "metadata is longer than it can be")
 }
 
 /// Adds labels to a record.
@@ -72,8 +71,7 @@ pub fn get(reader: &mut Reader<'_>) -> Result<Labels, Unreadable> {
         }
         tags.push(tag);
     }
-    let labels = Labels::new(metadata, tags.into_iter().collect())
-        .map_err(|_| "the tags are more or longer than they can be")?;
+    let labels = Labels::read(metadata, tags.into_iter().collect())?;
     if labels.is_empty() {
         return Err("the labels are empty");
     }
@@ -109,8 +107,9 @@ mod tests {
 
     #[test]
     fn labels_that_no_encoder_writes_are_not_read() {
-        let many: Vec<u8> =
-            [0, 17].into_iter().chain((b'a'..b'r').flat_map(|tag| [1, tag])).collect();
+        let mut many = vec![0];
+        put_number(&mut many, 1025);
+        (0..1025).for_each(|tag| put_bytes(&mut many, format!("{tag:04}").as_bytes()));
         for wrong in [
             &[0, 0][..],
             &[2, 1, b'k', 0, 1, b'a', 0, 0],

@@ -90,35 +90,57 @@ impl Claim {
     }
 
     fn of(state: u8, deadline: Option<Instant>) -> Self {
-        let metadata = Metadata::new();
-        let state = AtomicU8::new(state);
-        Self(Some(Arc::new(Shared { state, deadline, metadata, notice: None })))
+        Self::with(state, deadline, Metadata::new(), None)
     }
 
-    /// The claim of a command with this metadata, which goes with the command to its entity, also
-    /// over links. Empty metadata changes nothing.
+    fn with(
+        state: u8,
+        deadline: Option<Instant>,
+        metadata: Metadata,
+        notice: Option<Notice>,
+    ) -> Self {
+        let state = AtomicU8::new(state);
+        let notice = notice.map(|notice| Mutex::new(Some(notice)));
+        Self(Some(Arc::new(Shared { state, deadline, metadata, notice })))
+    }
+
+    /// The same as [`Self::unlimited`] for a command with metadata, which goes with the command to
+    /// its entity, also over links ([`EntityHandle::try_claimed`] takes a claim).
     ///
-    /// # Panics
-    /// When the claim was cloned before: the clones would have no metadata.
+    /// [`EntityHandle::try_claimed`]: crate::entity::EntityHandle::try_claimed
     ///
     /// ```
     /// use antiphon_persistence::event::Metadata;
     /// use antiphon_persistence::reply::Claim;
     ///
     /// let metadata = Metadata::new().with("correlation-id", "order-7")?;
-    /// let claim = Claim::unlimited().with_metadata(metadata);
+    /// let claim = Claim::unlimited_with(metadata);
     /// assert_eq!(claim.metadata().get("correlation-id"), Some("order-7"));
     /// # Ok::<(), antiphon_persistence::Error>(())
     /// ```
-    #[must_use]
-    pub fn with_metadata(self, metadata: Metadata) -> Self {
-        if metadata.is_empty() {
-            return self;
-        }
-        let Self(Some(mut shared)) = self else { return Self::open().with_metadata(metadata) };
-        let only = Arc::get_mut(&mut shared).expect("a claim that was not cloned");
-        only.metadata = metadata;
-        Self(Some(shared))
+    pub fn unlimited_with(metadata: Metadata) -> Self {
+        if metadata.is_empty() { Self::unlimited() } else { Self::open_with(metadata) }
+    }
+
+    /// The same as [`Self::open`] for a command with metadata.
+    pub fn open_with(metadata: Metadata) -> Self {
+        Self::with(WAITING, None, metadata, None)
+    }
+
+    /// The same as [`Self::lasting`] for a command with metadata.
+    pub fn lasting_with(now: Instant, time: Duration, metadata: Metadata) -> Self {
+        Self::with(WAITING, now.checked_add(time), metadata, None)
+    }
+
+    /// The same as [`Self::noticed`] for a command with metadata.
+    pub fn noticed_with(
+        now: Instant,
+        time: Option<Duration>,
+        notice: Notice,
+        metadata: Metadata,
+    ) -> Self {
+        let deadline = time.and_then(|time| now.checked_add(time));
+        Self::with(WAITING, deadline, metadata, Some(notice))
     }
 
     /// The metadata of the command.
@@ -134,7 +156,7 @@ impl Claim {
     /// The claim of a command whose asker waits for `time` from `now` on; a time beyond the clock's
     /// range is no limit.
     pub fn lasting(now: Instant, time: Duration) -> Self {
-        Self::of(WAITING, now.checked_add(time))
+        Self::lasting_with(now, time, Metadata::new())
     }
 
     /// The claim of a command whose sender waits for `time` from `now` on to be told whether the
@@ -154,10 +176,7 @@ impl Claim {
     /// assert_eq!(notices.recv(), Ok(Err(ReplyError::NotHere("no home".into()))));
     /// ```
     pub fn noticed(now: Instant, time: Option<Duration>, notice: Notice) -> Self {
-        let deadline = time.and_then(|time| now.checked_add(time));
-        let notice = Some(Mutex::new(Some(notice)));
-        let (state, metadata) = (AtomicU8::new(WAITING), Metadata::new());
-        Self(Some(Arc::new(Shared { state, deadline, metadata, notice })))
+        Self::noticed_with(now, time, notice, Metadata::new())
     }
 
     /// Takes the notice out, to carry it to the next holder of the command.
@@ -328,6 +347,22 @@ mod tests {
         claim.tell(Ok(()));
         claim.tell(Err(ReplyError::Timeout));
         assert_eq!(*told.lock(), [Ok(())]);
+    }
+
+    #[test]
+    fn each_form_of_a_claim_carries_metadata_to_all_of_its_clones() {
+        let now = SystemClock.now();
+        let metadata = || Metadata::new().with("k", "v").unwrap();
+        let notice: Notice = Box::new(|_| ());
+        for claim in [
+            Claim::unlimited_with(metadata()),
+            Claim::open_with(metadata()),
+            Claim::lasting_with(now, Duration::from_secs(1), metadata()),
+            Claim::noticed_with(now, None, notice, metadata()),
+        ] {
+            assert_eq!(*claim.clone().metadata(), metadata());
+        }
+        assert!(Claim::unlimited_with(Metadata::new()).0.is_none(), "it needs no allocation");
     }
 
     #[test]

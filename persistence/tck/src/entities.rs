@@ -122,7 +122,7 @@ pub async fn the_metadata_and_tags_of_an_event_reach_the_other_replica(kit: Kit)
     let (a, b) =
         (place(&kit.stores, "DC-A").await, place(&kit.other_session().await, "DC-B").await);
     let metadata = Metadata::new().with("correlation-id", "order-7").expect("short metadata");
-    let claim = Claim::open().with_metadata(metadata.clone());
+    let claim = Claim::open_with(metadata.clone());
     let (reply_to, reply) = claimed_reply_channel(&claim);
     let notes = vec!["#urgent".to_owned(), "milk".to_owned()];
     let writing = entity(&a, "n-1", "DC-A");

@@ -106,17 +106,18 @@ where
             Some(answers) => answers.clone(),
             None => Arc::new(Nobody),
         };
+        let (now, metadata) = (self.parts.now(), wire.metadata);
         let claim = match wire.time_left {
             time if hops::is_noticed(wire.hops) && wire.replies > 0 => {
                 let last = u64::from(wire.replies) - 1;
-                Claim::noticed(self.parts.now(), time, answered_as(sender.clone(), last))
+                let notice = answered_as(sender.clone(), last);
+                Claim::noticed_with(now, time, notice, metadata)
             }
             // a little late: the travel time of the command is not counted
-            Some(time) => Claim::lasting(self.parts.now(), time),
-            None if wire.replies > 0 => Claim::open(),
-            None => Claim::unlimited(),
+            Some(time) => Claim::lasting_with(now, time, metadata),
+            None if wire.replies > 0 => Claim::open_with(metadata),
+            None => Claim::unlimited_with(metadata),
         };
-        let claim = claim.with_metadata(wire.metadata);
         match decode_command(&wire.command, sender, &claim) {
             Ok(command) => {
                 // freed now, while the command itself may wait

@@ -42,3 +42,27 @@ async fn metadata_of_a_command_goes_over_the_link_and_its_events_keep_it_at_ever
         assert_eq!(refused(node, "malformed"), 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_whose_sender_is_told_that_it_was_taken_keeps_its_metadata() {
+    let world = World::new(&["A", "B"], settings());
+    let (a, b) = (world.start("A", "a").await, world.start("B", "b").await);
+    ready(&[&a, &b]).await;
+    for place in ["A", "B"] {
+        wait_for(&a, place, "c-1", 0).await;
+    }
+
+    let metadata = Metadata::new().with("traceparent", "00-0af7-b7ad-01").unwrap();
+    for (place, sum) in [("A", 1), ("B", 2)] {
+        let traced = counter(&a, place, "c-1").with_metadata(metadata.clone());
+        let (reply_to, reply) = reply_channel();
+        traced.tell_acknowledged(Command::Add { delta: 1, reply_to }).await.unwrap();
+        assert_eq!(reply.wait().await, Ok(sum));
+        wait_for(&a, "A", "c-1", sum).await;
+        wait_for(&a, "B", "c-1", sum).await;
+    }
+    let with = Labels::new(metadata, Tags::none()).unwrap();
+    for place in ["B", "A"] {
+        assert_eq!(labels(&world, place).await, [with.clone(), with.clone()], "at {place}");
+    }
+}

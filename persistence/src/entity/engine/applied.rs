@@ -121,7 +121,9 @@ impl<E: EventSourced> Applied<E> {
         assert_eq!(events.len(), encoded.len(), "`{}`: a payload for each event", shared.id);
         let before = self.newest;
         let mut events = events.into_iter().zip(encoded);
-        self.apply_each(shared, time, &mut events).map_err(|failure| {
+        let own = self.apply_each(shared, time, &mut events);
+        self.applier.forget_labels();
+        own.map_err(|failure| {
             let count = self.newest.value() - before.value();
             self.delivery.forget_own(shared.id.replica_id(), count);
             self.newest = before;
@@ -222,6 +224,7 @@ impl<E: EventSourced> Applied<E> {
 
     pub(super) fn check(&self, shared: &Shared<E>) {
         self.delivery.check();
+        self.applier.check();
         self.assert_named(shared);
     }
 }

@@ -61,20 +61,32 @@ impl Applier {
         recovery_running: bool,
     ) -> Result<bool, UserFailure> {
         let context = self.context(event, recovery_running);
-        let mut wanted = false;
+        let mut wanted = Ok(false);
         let mut events = events.into_iter();
         for event in events.by_ref() {
             match apply(shared, context, state, event) {
-                Ok(snapshot_wanted) => wanted |= snapshot_wanted,
+                Ok(snapshot_wanted) => wanted = wanted.map(|before| before | snapshot_wanted),
                 Err(failure) => {
-                    guard::drop_each("Drop of an event", &shared.id, events);
-                    return Err(failure);
+                    wanted = Err(failure);
+                    break;
                 }
             }
         }
-        Ok(wanted)
+        guard::drop_each("Drop of an event", &shared.id, events);
+        self.forget_labels();
+        wanted
     }
 
+    /// Lets go of the labels of the last event: an idle entity keeps nothing of them.
+    pub(super) fn forget_labels(&mut self) {
+        self.context.meta.labels = Labels::none();
+    }
+
+    pub(super) fn check(&self) {
+        assert!(self.context.meta.labels.is_empty(), "labels of an event that was applied");
+    }
+
+    /// The context of an event; [`Self::forget_labels`] follows after the last one.
     pub(super) fn context(&mut self, event: &StoredEvent, recovery_running: bool) -> &EventContext {
         let EventContext { common, meta, recovery_running: running } = &mut self.context;
         common.at(event.meta.timestamp, event.sequence_nr);

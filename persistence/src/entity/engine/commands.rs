@@ -7,20 +7,19 @@ use super::beside::{Beside, count_failure};
 use super::inbox::Inbox;
 use super::outbox::{Due, DueBeside};
 use super::peers::Peers;
+use super::refused::{Besides, not_run, refuse_effect, reject};
 use super::shared::Shared;
 use super::stream::Stream;
 use super::timers::Timers;
 use super::{Now, Queued, Release, Slot};
-use crate::entity::asynchronous::{OnFailure, Outcome, ThenAsynchronous};
+use crate::entity::asynchronous::{OnFailure, Outcome};
 use crate::entity::behaviour::Kind;
 use crate::entity::then::Thens;
+use crate::entity::timer::Order;
 use crate::entity::{AsynchronousFailure, Effect, EntityCounters, EventSourced};
 use crate::event::Metadata;
-use crate::reply::{Claim, ReplyError, refuse_claimed, with_panic_reason};
+use crate::reply::{Claim, ReplyError, with_panic_reason};
 use crate::{Error, Result};
-
-/// The futures beside the commands that an effect wants.
-type Besides<E> = Vec<ThenAsynchronous<<E as EventSourced>::State, <E as EventSourced>::Command>>;
 
 /// The command whose future is under way.
 struct Asynchronous<C> {
@@ -124,18 +123,21 @@ impl<C: Send + 'static> Commands<C> {
             return claim.end();
         };
         let Effect { kind, then, beside, stop, unstash, metadata, timers: orders } = decided;
-        if let Some(reason) = timers.refusal(&orders, shared.settings.timers_max) {
-            EntityCounters::add(&shared.counters.timers_refused, 1);
-            guard::drop_each("Drop of a timer", &shared.id, orders);
-            return refuse(shared, (kind, then, beside), &claim, ReplyError::Rejected(reason));
-        }
+        // the effect's own entries replace those that came with the command
+        let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
+        let has_own = metadata.as_ref().is_ok_and(|own| !own.is_empty());
+        let metadata = match allowed(shared, (timers, &orders), metadata.and_then(merge)) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                guard::drop_each("Drop of a timer", &shared.id, orders);
+                return refuse_effect(shared, stream, &claim, kind, (then, beside), error);
+            }
+        };
         if unstash {
             // before the command itself is stashed: that one waits for the next time
             inbox.unstash_all();
         }
-        // the effect's own entries replace those that came with the command
-        let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
-        let given = (time, metadata.and_then(merge));
+        let given = Given { time, metadata, has_own };
         let run =
             self.run_effect(shared, given, (stream, peers), (kind, then, beside), (slot, claim));
         match &run {
@@ -160,7 +162,7 @@ impl<C: Send + 'static> Commands<C> {
     fn run_effect<E>(
         &mut self,
         shared: &Shared<E>,
-        given: (Timestamp, Result<Metadata, Box<Error>>),
+        given: Given,
         (stream, peers): (&mut Stream<E>, &Peers),
         (kind, then, beside): (Kind<E>, Thens<E::State>, Besides<E>),
         (slot, claim): (Slot, Claim),
@@ -168,26 +170,29 @@ impl<C: Send + 'static> Commands<C> {
     where
         E: EventSourced<Command = C>,
     {
+        let Given { time, metadata, has_own } = given;
         let mut stored = None;
         match kind {
-            Kind::Persist(events) => match stream.persist_own(shared, given, events, peers) {
-                Ok(last) => stored = last,
-                Err(error) => {
-                    refuse(shared, (Kind::None, then, beside), &claim, error);
-                    return Err(Rejected);
+            Kind::Persist(events) => {
+                match stream.persist_own(shared, (time, metadata), events, peers) {
+                    Ok(last) => stored = last,
+                    Err(error) => {
+                        reject(shared, &claim, (then, beside), error);
+                        return Err(Rejected);
+                    }
                 }
-            },
+            }
             Kind::None => {}
             Kind::Unhandled => {
                 EntityCounters::add(&shared.counters.commands_unhandled, 1);
                 tracing::debug!(id = %shared.id, "a command was not handled");
             }
             Kind::Stash(command) => {
-                not_run(shared, &claim, (then, beside), "`Effect::stash`");
+                not_run(shared, &claim, (then, beside, has_own), "`Effect::stash`");
                 return Ok(Some(Queued { command, slot, claim }));
             }
             Kind::Asynchronous(future, on_failure) => {
-                not_run(shared, &claim, (then, beside), "`Effect::asynchronous`");
+                not_run(shared, &claim, (then, beside, has_own), "`Effect::asynchronous`");
                 assert!(self.asynchronous.is_none(), "`{}`: a second future", shared.id);
                 stream.defer(Due::Asynchronous(future, claim.clone()));
                 self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
@@ -242,52 +247,30 @@ impl<C: Send + 'static> Commands<C> {
     }
 }
 
+/// The metadata of an effect, unless it is beyond its bounds or the effect has too many timers.
+///
+/// # Errors
+/// `Rejected`, with what was expected.
+fn allowed<E: EventSourced>(
+    shared: &Shared<E>,
+    (timers, orders): (&Timers<E::Command>, &[Order<E::Command>]),
+    metadata: Result<Metadata, Box<Error>>,
+) -> Result<Metadata, ReplyError> {
+    if let Some(reason) = timers.refusal(orders, shared.settings.timers_max) {
+        EntityCounters::add(&shared.counters.timers_refused, 1);
+        return Err(ReplyError::Rejected(reason));
+    }
+    metadata.map_err(|error| ReplyError::Rejected(error.to_string()))
+}
+
 /// The events of a command cannot be stored.
 struct Rejected;
 
-/// Drops an effect that is not run. Its askers get the reason.
-fn refuse<E: EventSourced>(
-    shared: &Shared<E>,
-    (kind, then, beside): (Kind<E>, Thens<E::State>, Besides<E>),
-    claim: &Claim,
-    error: ReplyError,
-) {
-    tracing::warn!(id = %shared.id, reason = %error, "command rejected");
-    let error = claim.truth(error);
-    if let Kind::Persist(events) = kind {
-        guard::drop_each("Drop of an event", &shared.id, events);
-    } else {
-        refuse_claimed(kind, claim, error.clone());
-    }
-    fail(claim, (then, beside), &error);
-    claim.end();
-}
-
-/// Fails the `then_reply`, `then_run` and `then_asynchronous` of a stash or an asynchronous effect.
-/// The command that is handled later has its own.
-fn not_run<E: EventSourced>(
-    shared: &Shared<E>,
-    claim: &Claim,
-    thens: (Thens<E::State>, Besides<E>),
-    what: &str,
-) {
-    if thens.0.is_empty() && thens.1.is_empty() {
-        return;
-    }
-    let why = format!("`then_reply`, `then_run` and `then_asynchronous` are not run after {what}");
-    tracing::error!(id = %shared.id, "{why}");
-    fail(claim, thens, &ReplyError::Unanswered(why));
-}
-
-/// Fails the visible parts of an effect that does not happen.
-fn fail<S, C>(
-    claim: &Claim,
-    (then, beside): (Thens<S>, Vec<ThenAsynchronous<S, C>>),
-    error: &ReplyError,
-) {
-    then.into_iter().for_each(|then| then.fail(claim, error.clone()));
-    for ThenAsynchronous { start, made } in beside {
-        refuse_claimed(start, claim, error.clone());
-        refuse_claimed(made, claim, error.clone());
-    }
+/// The time and the metadata of the events of a command.
+struct Given {
+    time: Timestamp,
+    /// The metadata of the command, with the effect's own entries.
+    metadata: Metadata,
+    /// True when the effect has own entries.
+    has_own: bool,
 }

@@ -18,7 +18,8 @@
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
 //! - `commands`: commands are handled against the newest state; `beside`: futures that hold up
-//!   none; `timers`: the commands that the entity gets from its timers;
+//!   none; `timers`: the commands that the entity gets from its timers; `refused`: effects that do
+//!   not happen;
 //! - `stream`: the own stream, composed of `applied` (the newest state, with its version and
 //!   number), `persisting` (output commit: one append under way, the next one collecting),
 //!   `outbox` (answers let out when durable) and `snapshots`;
@@ -67,6 +68,7 @@ mod phase;
 pub(super) mod proof;
 mod queued;
 mod recovery;
+mod refused;
 mod replication;
 mod restarts;
 mod running;

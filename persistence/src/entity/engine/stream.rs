@@ -13,6 +13,7 @@ use super::persisting::Persisting;
 use super::shared::Shared;
 use super::snapshots::Snapshots;
 use super::{Action, Now, limits, proof, signals};
+use crate::Result;
 use crate::entity::context::ReplicationContext;
 use crate::entity::{CommandContext, Effect, EntityCounters, EventSourced, Signal};
 use crate::event::{Metadata, SequenceNr, StoredEvent};
@@ -20,7 +21,6 @@ use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
 use crate::store::Snapshot;
 use crate::version::VersionVector;
-use crate::{Error, Result};
 
 /// The newest state, the events and snapshots on their way to the store, and the actions that wait
 /// for them.
@@ -113,12 +113,11 @@ impl<E: EventSourced> Stream<E> {
     pub(super) fn persist_own(
         &mut self,
         shared: &Shared<E>,
-        (time, metadata): (Timestamp, Result<Metadata, Box<Error>>),
+        (time, metadata): (Timestamp, Metadata),
         events: Vec<E::Event>,
         peers: &Peers,
     ) -> Result<Option<SequenceNr>, ReplyError> {
         let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
-            let metadata = metadata.map_err(|error| error.to_string())?;
             let encoded = encode(shared, &events, metadata)?;
             limits::check_command(shared, self.applied.seen(), &encoded).map(|()| encoded)
         });
@@ -135,11 +134,21 @@ impl<E: EventSourced> Stream<E> {
                 ReplyError::Failed(failure.to_string())
             }
         };
+        self.refuse_own(shared, events, &refusal);
+        Err(refusal)
+    }
+
+    /// Drops the events of a command that is refused.
+    pub(super) fn refuse_own(
+        &mut self,
+        shared: &Shared<E>,
+        events: Vec<E::Event>,
+        refusal: &ReplyError,
+    ) {
         guard::drop_each("Drop of an event", &shared.id, events);
-        if let ReplyError::Rejected(reason) = &refusal {
+        if let ReplyError::Rejected(reason) = refusal {
             self.signal(shared, &Signal::PersistRejected(reason.clone()));
         }
-        Err(refusal)
     }
 
     fn collect_own(
