@@ -80,7 +80,7 @@ pub mod prelude {
     pub use antiphon_persistence::reply::ReplyTo;
     pub use antiphon_runtime::{Error, Node, Result};
     pub use antiphon_sharding::{
-        AskError, AskFailure, CommandsFrom, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
-        RoutingPolicy, ShardingSettings,
+        AskError, AskFailure, CommandsFrom, EntityRef, ReplicatedEntityProvider,
+        ReplicatedSharding, RoutingPolicy, ShardingSettings,
     };
 }
