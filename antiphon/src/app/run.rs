@@ -270,17 +270,17 @@ mod tests {
         let text = format!(
             "journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\n[node.shutdown_timeouts]\nannounce = '0s'"
         );
-        let seen: Arc<std::sync::Mutex<Option<Node>>> = Arc::default();
+        let seen: Arc<std::sync::OnceLock<Node>> = Arc::default();
         let noted = seen.clone();
         let app = crate::app::app("test").routes(move |host: &Host| {
-            *noted.lock().expect("not poisoned") = Some(host.node().clone());
+            let _ = noted.set(host.node().clone());
             Err::<Router, Error>(Error::rejected("no routes today"))
         });
         let (parts, _) = app.into_parts();
         let config = config::parse(&text, [], &parts.known).expect("a configuration");
         let Err(error) = start(&config, &parts).await else { panic!("it starts") };
         assert!(error.to_string().contains("no routes today"), "{error}");
-        let node = seen.lock().expect("not poisoned").take().expect("the node had joined");
+        let node = seen.get().expect("the node had joined");
         assert!(node.is_leaving() && !node.is_live(), "the node has left");
     }
 }

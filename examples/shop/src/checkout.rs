@@ -1,5 +1,5 @@
-//! The checkout: closes a cart and takes its items from the stock. A checkout that is repeated takes
-//! nothing twice, so a client repeats it after any error.
+//! The checkout: closes a cart and takes its items from the stock. A checkout that is repeated
+//! takes nothing twice, so a client repeats it after any error.
 
 use antiphon::app::{Host, status};
 use antiphon::prelude::*;

@@ -1,6 +1,6 @@
-//! The stock of one kind of item: what came in, less what the orders took. An order takes its pieces
-//! once, however often it is repeated and at whichever places. Two places that sell the last piece to
-//! two orders at once bring the number below zero, and the shop orders more.
+//! The stock of one kind of item: what came in, less what the orders took. An order takes its
+//! pieces once, however often it is repeated and at whichever places. Two places that sell the last
+//! piece to two orders at once bring the number below zero, and the shop orders more.
 
 use std::collections::BTreeSet;
 

@@ -39,7 +39,8 @@ pub(crate) struct PlacesArguments {
     data_dir: Option<PathBuf>,
 }
 
-/// Runs the cluster until ctrl-c or SIGTERM; then the nodes leave in order. Returns whether all nodes started.
+/// Runs the cluster until ctrl-c or SIGTERM; then the nodes leave in order. Returns whether all
+/// nodes started.
 ///
 /// # Errors
 /// Those of [`LocalCluster::start`]; `Rejected` when the file `extra` cannot be read.

@@ -151,9 +151,11 @@ fn read<S: Section>(given: &Value) -> Result<(Value, Arc<dyn Any + Send + Sync>)
 /// The key of a secret that has a text.
 fn secret(shown: &Value) -> Option<String> {
     let Value::Object(table) = shown else { return None };
-    table.iter().find_map(|(key, value)| match value {
-        Value::String(text) if text == "***" => Some(key.clone()),
-        inner => secret(inner).map(|inner| format!("{key}.{inner}")),
+    table.iter().find_map(|(key, value)| {
+        if value == "***" {
+            return Some(key.clone());
+        }
+        secret(value).map(|inner| format!("{key}.{inner}"))
     })
 }
 

@@ -162,10 +162,8 @@ pub(crate) struct Policy {
 impl Policy {
     /// The area of a path at this node.
     pub(crate) fn area(self, path: &str) -> Area {
-        match Area::of(path) {
-            Area::Other if self.has_application => Area::Application,
-            area => area,
-        }
+        let area = Area::of(path);
+        if area == Area::Other && self.has_application { Area::Application } else { area }
     }
 
     /// Decides about a request to an area. A wrong token is refused where none is needed too, so
