@@ -257,6 +257,11 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         self
     }
 
+    /// The limits of the type.
+    pub fn settings(&self) -> &ShardingSettings {
+        &self.settings
+    }
+
     /// Puts a replica on the nodes of a place with another name, for example the
     /// [empty](ReplicaId::empty) replica of a migrated entity.
     #[must_use]

@@ -1,5 +1,6 @@
 //! The declaration of an application.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -143,7 +144,9 @@ impl App {
         let command = A::augment_args(clap::Command::new(name));
         let run = Box::new(move |matches: &clap::ArgMatches, tools: Tools| {
             let arguments = A::from_arg_matches(matches)?;
-            let running: super::tools::Running = Box::pin(run(arguments, tools));
+            // the function runs inside the runtime too
+            let running: super::tools::Running =
+                Box::pin(async move { run(arguments, tools).await });
             Ok(running)
         });
         self.commands.push(OwnCommand { command, run });
@@ -161,19 +164,50 @@ impl App {
     /// # Errors
     /// `Rejected`, naming what is there twice, or has a name of Antiphon.
     pub(super) fn check(&self) -> Result<()> {
-        let Known { sections, types, .. } = &self.parts.known;
-        let names = types.iter().flatten();
-        twice("entity type", names.map(String::as_str))?;
+        self.check_types()?;
+        let commands = || self.commands.iter().map(|own| own.command.get_name());
+        twice("command", commands())?;
+        if commands().any(|name| name == "help") {
+            return Err(Error::rejected("command `help`: expected another name than that of clap"));
+        }
+        let Known { sections, stores, .. } = &self.parts.known;
         twice("section", sections.iter().map(|section| &*section.name))?;
-        let stores = self.parts.known.stores.names();
-        let taken: Vec<&str> = super::config::KEYS.iter().copied().chain(stores).collect();
-        match sections.iter().find(|section| taken.contains(&&*section.name)) {
-            None => Ok(()),
-            Some(section) => Err(Error::rejected(format!(
+        let taken: Vec<&str> = super::config::KEYS.iter().copied().chain(stores.names()).collect();
+        let is_taken = |name: &str| taken.contains(&name) || stores.is_left_out(name);
+        if let Some(section) = sections.iter().find(|section| is_taken(&section.name)) {
+            return Err(Error::rejected(format!(
                 "section `{}`: expected another name than the keys of a node",
                 section.name
-            ))),
+            )));
         }
+        let mut seen = BTreeMap::new();
+        for section in sections {
+            if let Some(other) = seen.insert(section.id, &section.name) {
+                return Err(Error::rejected(format!(
+                    "section `{}`: expected another type of settings than that of section `{other}`",
+                    section.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the entity types, which the application finds by their behaviours.
+    fn check_types(&self) -> Result<()> {
+        twice("entity type", self.parts.types.iter().map(|declared| declared.name()))?;
+        let mut seen = BTreeMap::new();
+        for declared in &self.parts.types {
+            let name = declared.name();
+            ReplicationId::new(name, "x", ReplicaId::empty())
+                .map_err(|error| Error::rejected(format!("entity type `{name}`: {error}")))?;
+            let (behaviour, shown) = declared.behaviour();
+            if let Some(other) = seen.insert(behaviour, name) {
+                return Err(Error::rejected(format!(
+                    "entity type `{name}`: expected another behaviour than `{shown}`, which is that of `{other}`"
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn into_parts(self) -> (Arc<Parts>, Vec<OwnCommand>) {
@@ -182,7 +216,7 @@ impl App {
 }
 
 fn twice<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
             return Err(Error::rejected(format!("{what} `{name}` is declared twice")));
@@ -216,5 +250,70 @@ mod tests {
             assert!(message.contains(expected), "{message}");
         }
         App::new("a").section::<Settings>("shop").check().unwrap();
+    }
+
+    #[derive(Debug, clap::Args)]
+    struct NoArguments {}
+
+    async fn done(_: NoArguments, _: Tools) -> Result<bool> {
+        Ok(true)
+    }
+
+    struct Behaviour;
+
+    impl EventSourced for Behaviour {
+        type Command = i64;
+        type Event = i64;
+        type State = i64;
+        fn on_command(&self, _: &CommandContext, _: &i64, command: i64) -> Effect<Self> {
+            Effect::persist(command)
+        }
+        fn on_event(&self, _: &EventContext, _: &mut i64, _: &i64) {}
+    }
+
+    impl HttpEntity for Behaviour {}
+
+    fn provider(name: &str) -> ReplicatedEntityProvider<Behaviour> {
+        ReplicatedEntityProvider::at_each_place(name, |_: &ReplicationId| Behaviour)
+    }
+
+    #[test]
+    fn a_declaration_that_is_ambiguous_is_refused() {
+        let app = || App::new("a");
+        let stores = Registry::default().without("oracle", "there is none");
+        for (app, expected) in [
+            (app().entity(provider("x")).entity(provider("y")), "`y`: expected another behaviour"),
+            (app().entity(provider("x|y")), "entity type `x|y`"),
+            (app().entity(provider("")), "entity type ``"),
+            (
+                app().section::<Settings>("x").section::<Settings>("y"),
+                "section `y`: expected another type of settings than that of section `x`",
+            ),
+            (app().stores(stores).section::<Settings>("oracle"), "section `oracle`"),
+            (app().command("x", done).command("x", done), "command `x` is declared twice"),
+            (app().command("help", done), "command `help`"),
+        ] {
+            let message = app.check().unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        app().entity(provider("x")).command("demo", done).check().unwrap();
+    }
+
+    /// The function itself may need the runtime, not only its future.
+    #[tokio::test]
+    async fn the_function_of_a_command_runs_inside_the_runtime() {
+        let begun = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let seen = begun.clone();
+        let own = App::new("a").command("x", move |_: NoArguments, _: Tools| {
+            seen.store(true, std::sync::atomic::Ordering::Relaxed);
+            async { Ok(true) }
+        });
+        let (parts, mut own) = own.into_parts();
+        let own = own.pop().expect("a command");
+        let matches = own.command.clone().get_matches_from(["x"]);
+        let running = (own.run)(&matches, Tools { known: parts.known.clone() }).expect("arguments");
+        assert!(!begun.load(std::sync::atomic::Ordering::Relaxed), "not before it is polled");
+        assert!(running.await.expect("it ends"));
+        assert!(begun.load(std::sync::atomic::Ordering::Relaxed));
     }
 }

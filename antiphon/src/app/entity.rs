@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::base::guard;
 use crate::persistence::entity::EventSourced;
 use crate::prelude::*;
 
@@ -92,8 +93,8 @@ impl Body {
 
 /// An entity that clients ask as JSON: `GET` and `POST /entities/{type}/{id}`.
 ///
-/// An entity without an implementation of the functions answers no request over HTTP, but commands
-/// of other entities and of the routes of the application.
+/// An entity without an implementation of the functions refuses requests over HTTP (405 for `GET`,
+/// 400 for `POST`), and takes commands of other entities and of the routes of the application.
 ///
 /// ```
 /// use antiphon::app::{Ask, Body, HttpEntity};
@@ -143,7 +144,7 @@ impl Body {
 /// }
 /// ```
 pub trait HttpEntity: EventSourced {
-    /// The ask of a `GET`; `None`: the entity answers none.
+    /// The ask of a `GET`; `None`: the entity answers none, and the client gets 405.
     fn on_get() -> Option<Ask<Self::Command>> {
         None
     }
@@ -169,11 +170,30 @@ pub(super) enum Target {
     Policy(RoutingPolicy),
 }
 
+/// The reason why an entity was not asked: nothing had an effect.
+#[derive(Debug)]
+pub(super) enum NotAsked {
+    /// The request is no command.
+    Wrong(Error),
+    /// The entity answers no `GET`.
+    NoGet,
+    /// The code of the application panicked.
+    Panicked(guard::UserFailure),
+}
+
 /// An entity type as the HTTP routes ask it.
 pub(super) trait Asked: Send + Sync {
     fn choose(&self, id: &str, target: &Target) -> Result<ReplicaId>;
     /// Asks the entity: `None` reads, `Some` is the posted JSON.
-    fn ask(&self, id: &str, replica: &ReplicaId, body: Option<Value>) -> Result<Answer>;
+    ///
+    /// # Errors
+    /// The reason why the entity was not asked.
+    fn ask(
+        &self,
+        id: &str,
+        replica: &ReplicaId,
+        body: Option<Value>,
+    ) -> std::result::Result<Answer, NotAsked>;
     fn expected(&self) -> &'static str;
 }
 
@@ -190,16 +210,33 @@ where
         Ok(reference.replication_id().replica_id().clone())
     }
 
-    fn ask(&self, id: &str, replica: &ReplicaId, body: Option<Value>) -> Result<Answer> {
-        let entity = self.entity_ref_for(id, replica)?;
-        let ask = match body {
-            None => E::on_get().ok_or_else(|| Error::rejected("the entity answers no GET"))?,
-            Some(body) => E::on_post(Body(body))?,
-        };
+    fn ask(
+        &self,
+        id: &str,
+        replica: &ReplicaId,
+        body: Option<Value>,
+    ) -> std::result::Result<Answer, NotAsked> {
+        let entity = self.entity_ref_for(id, replica).map_err(NotAsked::Wrong)?;
+        let ask = ask_of::<E>(id, body)?;
         Ok(ask.ask(entity))
     }
 
     fn expected(&self) -> &'static str {
-        E::expected()
+        guard::call("expected", &std::any::type_name::<E>(), E::expected).unwrap_or("JSON")
+    }
+}
+
+/// The ask of a request: `None` reads, `Some` is the posted JSON.
+pub(super) fn ask_of<E: HttpEntity>(
+    id: &str,
+    body: Option<Value>,
+) -> std::result::Result<Ask<E::Command>, NotAsked> {
+    match body {
+        None => guard::call("on_get", &id, E::on_get)
+            .map_err(NotAsked::Panicked)?
+            .ok_or(NotAsked::NoGet),
+        Some(body) => guard::call("on_post", &id, || E::on_post(Body(body)))
+            .map_err(NotAsked::Panicked)?
+            .map_err(NotAsked::Wrong),
     }
 }

@@ -1,17 +1,13 @@
 //! The node of an application, for its own code.
 
-use std::any::{Any, TypeId, type_name};
-use std::collections::HashMap;
+use std::any::{TypeId, type_name};
 use std::sync::Arc;
 
-use super::config::{Config, Section};
+use super::config::{Config, Section, Sections};
 use super::types::Shardings;
 use crate::persistence::entity::EventSourced;
 use crate::prelude::*;
 use crate::runtime::Metrics;
-
-/// The settings of an application, by their types.
-pub(super) type Sections = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// The part of a node that is known before its entities start, for [`App::entity_with`].
 ///

@@ -15,14 +15,16 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::entity::{Answered, Asked, Target};
+use super::entity::{Answered, Asked, NotAsked, Target};
 use crate::app::body;
 use crate::app::header::{POLICY, REPLICA, decode as decode_header, encode as encode_header};
+use crate::base::guard::Guarded;
+use crate::runtime::admin::MayHaveActed;
 
 type Types = Arc<BTreeMap<String, Arc<dyn Asked>>>;
 
@@ -160,24 +162,58 @@ async fn serve(
         }
     };
     match known.ask(id, &replica, body) {
-        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string(), known.expected()),
-        Ok(asked) => match asked.await {
-            Ok(Answered::Done(body)) => answer(StatusCode::OK, &body, Some(&replica)),
-            Ok(Answered::Refused(why)) => {
-                answer(StatusCode::CONFLICT, &json!({ "refused": why }), Some(&replica))
+        Err(why) => not_asked(&why, known.expected()),
+        Ok(asked) => {
+            let subject = format!("{entity_type} {id}");
+            match Guarded::new("the answer of an entity as JSON", subject, asked).await {
+                Ok(outcome) => answered(outcome, &replica),
+                Err(failure) => panicked(&failure.to_string(), false),
             }
-            Err(error) => {
-                let body = json!({
-                    "error": error.to_string(),
-                    "without_effect": error.is_without_effect(),
-                });
-                answer(status(&error), &body, Some(&replica))
-            }
-        },
+        }
     }
 }
 
-fn status(error: &AskError) -> StatusCode {
+/// The answer for an entity that was not asked.
+fn not_asked(why: &NotAsked, expected: &str) -> Response {
+    match why {
+        NotAsked::Wrong(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string(), expected),
+        NotAsked::NoGet => {
+            let error = "the entity answers no GET";
+            let mut refused = refuse(StatusCode::METHOD_NOT_ALLOWED, error, expected);
+            refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            refused
+        }
+        NotAsked::Panicked(failure) => panicked(&failure.to_string(), true),
+    }
+}
+
+/// The answer when code of the application panicked.
+fn panicked(error: &str, without_effect: bool) -> Response {
+    let body = json!({ "error": error, "without_effect": without_effect });
+    answer(StatusCode::INTERNAL_SERVER_ERROR, &body, None)
+}
+
+/// The answer of an entity that was asked.
+fn answered(outcome: std::result::Result<Answered, AskError>, replica: &ReplicaId) -> Response {
+    let (mut response, may_have_acted) = match outcome {
+        Ok(Answered::Done(body)) => (answer(StatusCode::OK, &body, Some(replica)), true),
+        Ok(Answered::Refused(why)) => {
+            (answer(StatusCode::CONFLICT, &json!({ "refused": why }), Some(replica)), true)
+        }
+        Err(error) => {
+            let without_effect = error.is_without_effect();
+            let body = json!({ "error": error.to_string(), "without_effect": without_effect });
+            (answer(status(&error), &body, Some(replica)), !without_effect)
+        }
+    };
+    if may_have_acted {
+        response.extensions_mut().insert(MayHaveActed);
+    }
+    response
+}
+
+/// The status of the answer for an ask that failed.
+pub fn status(error: &AskError) -> StatusCode {
     match error {
         AskError::Timeout => StatusCode::GATEWAY_TIMEOUT,
         AskError::NoReply | AskError::Unanswered(_) | AskError::Failed(_) => {

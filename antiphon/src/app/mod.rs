@@ -33,7 +33,8 @@
 //! it), and `/entities/cart/{id}` answers.
 //!
 //! - [`App`] declares entities, routes, settings and commands.
-//! - [`HttpEntity`] says how an entity is asked over HTTP, with [`Ask`] and [`Body`].
+//! - [`HttpEntity`] says how an entity is asked over HTTP, with [`Ask`] and [`Body`]; [`status`] is
+//!   the status of an error.
 //! - [`Section`] is a table of the configuration that belongs to the application.
 //! - [`Host`] is the running node for the application's routes; [`Setup`] is what is known before
 //!   its entities run.
@@ -72,6 +73,7 @@ pub use clap;
 pub use config::Section;
 pub use entity::{Ask, Body, HttpEntity};
 pub use host::{Host, Setup};
+pub use http::status;
 pub use tools::Tools;
 
 /// An application of this name, without entities. Its name is that of its command line.

@@ -9,7 +9,7 @@ use crate::base::guard;
 use crate::base::time::{Clock, SystemClock};
 use crate::prelude::*;
 use crate::runtime::ShutdownPhase;
-use crate::runtime::admin::AdminServer;
+use crate::runtime::admin::{AdminListener, AdminServer};
 use crate::sharding::{ContinuitySection, ShardingSection};
 use crate::{Embedded, OpenJournal, Repeats};
 use axum::Router;
@@ -147,27 +147,29 @@ fn has_colours(is_terminal: bool, no_color: Option<OsString>) -> bool {
 }
 
 async fn start(config: &Config, parts: &Parts) -> Result<(Node, AdminServer, OpenJournal)> {
-    let listener = AdminServer::bind(config.http_bind, config.http())?;
+    let listener = AdminServer::bind(config.http_bind, config.http(), parts.routes.is_some())?;
     let own = config.sections()?;
     let http_address = config.advertised(listener.local_address());
     // from here on, the process that started this node can ask over HTTP why the start waits
     output::tell(&json!({ "ready": false, "http": http_address }).to_string());
     let settings = config.embedded(http_address.clone())?;
     let embedded = Embedded::start_telling(settings, |reason| listener.waits(reason)).await?;
-    let node = embedded.node;
-    let setup = Setup::new(&node, config, own)?;
-    let (host, entities) = start_entities(setup, config, &parts.types).await?;
-    let application = match &parts.routes {
-        Some(make) => Some(routes_of(make, &host)?),
-        None => None,
+    let node = embedded.node.clone();
+    let setup = Setup::new(&node, config, own);
+    let served = match setup {
+        Ok(setup) => serve(setup, &embedded, config, parts, listener).await,
+        Err(error) => Err(error),
     };
-    let sections: Vec<Arc<dyn crate::runtime::admin::ClusterSection>> = vec![
-        Arc::new(ShardingSection::new(&node)),
-        Arc::new(ContinuitySection::new(&node)),
-        Arc::new(JournalSection::new(embedded.journal.clone(), embedded.peers.clone())),
-    ];
-    let server =
-        AdminServer::start(listener, node.clone(), sections, entities, application).await?;
+    let server = match served {
+        Ok(server) => server,
+        Err(error) => {
+            // others would wait for a member that is gone without a word; each phase has its limit
+            if let Err(late) = node.leave().await {
+                tracing::warn!(error = %late, "a node that cannot start has not left in order");
+            }
+            return Err(error);
+        }
+    };
     journal::count(&node, &embedded.journal, &embedded.peers);
     let (stores, journal) = (embedded.journal.clone(), embedded.journal);
     node.on_shutdown(
@@ -183,6 +185,28 @@ async fn start(config: &Config, parts: &Parts) -> Result<(Node, AdminServer, Ope
     });
     output::tell(&ready.to_string());
     Ok((node, server, journal))
+}
+
+/// Starts the entities of a node that has joined, and serves them and the application's routes.
+async fn serve(
+    setup: Setup,
+    embedded: &Embedded,
+    config: &Config,
+    parts: &Parts,
+    listener: AdminListener,
+) -> Result<AdminServer> {
+    let node = setup.node().clone();
+    let (host, entities) = start_entities(setup, config, &parts.types).await?;
+    let application = match &parts.routes {
+        Some(make) => Some(routes_of(make, &host)?),
+        None => None,
+    };
+    let sections: Vec<Arc<dyn crate::runtime::admin::ClusterSection>> = vec![
+        Arc::new(ShardingSection::new(&node)),
+        Arc::new(ContinuitySection::new(&node)),
+        Arc::new(JournalSection::new(embedded.journal.clone(), embedded.peers.clone())),
+    ];
+    AdminServer::start(listener, node, sections, entities, application).await
 }
 
 /// Starts the entity types. Returns the node of the application, and the routes of the entities.
@@ -237,5 +261,26 @@ mod tests {
         assert!(has_colours(true, None) && has_colours(true, Some("".into())));
         assert!(!has_colours(true, Some("1".into())));
         assert!(!has_colours(false, None), "a file");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_whose_start_fails_after_it_has_joined_leaves() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = folder.path().join("a.db");
+        let text = format!(
+            "journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\n[node.shutdown_timeouts]\nannounce = '0s'"
+        );
+        let seen: Arc<std::sync::OnceLock<Node>> = Arc::default();
+        let noted = seen.clone();
+        let app = crate::app::app("test").routes(move |host: &Host| {
+            let _ = noted.set(host.node().clone());
+            Err::<Router, Error>(Error::rejected("no routes today"))
+        });
+        let (parts, _) = app.into_parts();
+        let config = config::parse(&text, [], &parts.known).expect("a configuration");
+        let Err(error) = start(&config, &parts).await else { panic!("it starts") };
+        assert!(error.to_string().contains("no routes today"), "{error}");
+        let node = seen.get().expect("the node had joined");
+        assert!(node.is_leaving() && !node.is_live(), "the node has left");
     }
 }

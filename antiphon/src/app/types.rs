@@ -1,7 +1,7 @@
 //! The entity types of an application: declared before the configuration is read, started with the
 //! node.
 
-use std::any::{Any, TypeId};
+use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -29,6 +29,8 @@ pub(super) struct Started {
 /// An entity type of an application, before it runs.
 pub(super) trait EntityType: Send + Sync {
     fn name(&self) -> &str;
+    /// The type of its behaviour.
+    fn behaviour(&self) -> (TypeId, &'static str);
     /// Starts the type on a node.
     fn start<'a>(&'a self, node: &'a Node, config: &'a Config, setup: &'a Setup) -> Starting<'a>;
 }
@@ -50,6 +52,10 @@ where
         &self.name
     }
 
+    fn behaviour(&self) -> (TypeId, &'static str) {
+        (TypeId::of::<E>(), type_name::<E>())
+    }
+
     fn start<'a>(&'a self, node: &'a Node, config: &'a Config, setup: &'a Setup) -> Starting<'a> {
         Box::pin(async move {
             let made =
@@ -63,6 +69,7 @@ where
                     provider.entity_type()
                 )));
             }
+            own_settings(&self.name, provider.settings())?;
             let provider = if provider.replicas().is_empty() {
                 provider.with_replicas(config.replicas()?)
             } else {
@@ -77,3 +84,27 @@ where
 
 /// The shardings of the types that run, by the type of their behaviour.
 pub(super) type Shardings = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// Refuses settings of a provider, which the configuration would replace.
+fn own_settings(name: &str, settings: &ShardingSettings) -> Result<()> {
+    if *settings == ShardingSettings::default() {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "entity type `{name}`: expected a provider without settings of its own (`with_settings`, `with_commands_from`, ..): set them in the table `[sharding.types.{name}]` of the configuration"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_a_provider_are_refused_with_the_table_that_has_them() {
+        own_settings("cart", &ShardingSettings::default()).unwrap();
+        let other = ShardingSettings { event_publishing: false, ..ShardingSettings::default() };
+        let message = own_settings("cart", &other).unwrap_err().to_string();
+        assert!(message.contains("`cart`"), "{message}");
+        assert!(message.contains("`[sharding.types.cart]`"), "{message}");
+    }
+}

@@ -18,7 +18,7 @@ pub struct Contents {
 
 impl Contents {
     fn count(&self) -> u32 {
-        self.items.values().sum()
+        self.items.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 }
 

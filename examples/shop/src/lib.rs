@@ -7,4 +7,4 @@ mod stock;
 
 pub use cart::{Cart, CartCommand, CartEvent, Contents};
 pub use settings::ShopSettings;
-pub use stock::{Stock, StockCommand, StockEvent, Taken};
+pub use stock::{Pieces, Stock, StockCommand, StockEvent, Taken};

@@ -1,6 +1,8 @@
-//! The stock of one kind of item, as the sum of what came in and what was taken. Two places that
-//! take the last piece at once sell it twice: the number is below zero then, and the shop orders
-//! more.
+//! The stock of one kind of item: what came in, less what the orders took. An order takes its
+//! pieces once, however often it is repeated and at whichever places. Two places that sell the last
+//! piece to two orders at once bring the number below zero, and the shop orders more.
+
+use std::collections::BTreeSet;
 
 use antiphon::app::{Ask, Body, HttpEntity};
 use antiphon::prelude::*;
@@ -16,8 +18,11 @@ pub enum StockCommand {
         /// The receiver of the answer.
         reply_to: ReplyTo<i64>,
     },
-    /// Takes pieces for an order, if there are enough here.
+    /// Takes pieces for an order, if there are enough here and the order has not taken its pieces
+    /// yet.
     Take {
+        /// The name of the order.
+        order: String,
         /// The pieces to take.
         count: u32,
         /// The receiver of the answer.
@@ -33,7 +38,7 @@ pub enum StockCommand {
 /// The answer to a request for pieces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Taken {
-    /// The pieces are reserved.
+    /// The order has its pieces.
     All,
     /// There are only so many.
     Only(i64),
@@ -42,8 +47,24 @@ pub enum Taken {
 /// The events of a stock.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub enum StockEvent {
-    /// The number has changed by this difference.
-    Changed(i64),
+    /// Pieces came in.
+    Put(u32),
+    /// An order took pieces.
+    Taken {
+        /// The name of the order.
+        order: String,
+        /// The pieces that it took.
+        count: u32,
+    },
+}
+
+/// The state of a stock.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pieces {
+    /// Their number.
+    pub number: i64,
+    /// The orders that have their pieces. A shop with many orders would forget the old ones.
+    pub orders: BTreeSet<String>,
 }
 
 /// The behaviour of a stock.
@@ -59,26 +80,43 @@ impl Stock {
 impl EventSourced for Stock {
     type Command = StockCommand;
     type Event = StockEvent;
-    type State = i64;
+    type State = Pieces;
 
-    fn on_command(&self, _: &CommandContext, pieces: &i64, command: StockCommand) -> Effect<Self> {
+    fn on_command(
+        &self,
+        _: &CommandContext,
+        pieces: &Pieces,
+        command: StockCommand,
+    ) -> Effect<Self> {
         match command {
-            StockCommand::Put { count, reply_to } => {
-                Effect::persist(StockEvent::Changed(count.into()))
-                    .then_reply(reply_to, |pieces| *pieces)
+            StockCommand::Put { count, reply_to } => Effect::persist(StockEvent::Put(count))
+                .then_reply(reply_to, |pieces: &Pieces| pieces.number),
+            StockCommand::Take { order, reply_to, .. } if pieces.orders.contains(&order) => {
+                Effect::reply(reply_to, Taken::All)
             }
-            StockCommand::Take { count, reply_to } if *pieces >= i64::from(count) => {
-                Effect::persist(StockEvent::Changed(-i64::from(count)))
+            StockCommand::Take { order, count, reply_to } if pieces.number >= i64::from(count) => {
+                Effect::persist(StockEvent::Taken { order, count })
                     .then_reply(reply_to, |_| Taken::All)
             }
-            StockCommand::Take { reply_to, .. } => Effect::reply(reply_to, Taken::Only(*pieces)),
-            StockCommand::Get { reply_to } => Effect::reply(reply_to, *pieces),
+            StockCommand::Take { reply_to, .. } => {
+                Effect::reply(reply_to, Taken::Only(pieces.number))
+            }
+            StockCommand::Get { reply_to } => Effect::reply(reply_to, pieces.number),
         }
     }
 
-    fn on_event(&self, _: &EventContext, pieces: &mut i64, event: &StockEvent) {
-        let StockEvent::Changed(difference) = event;
-        *pieces = pieces.saturating_add(*difference);
+    fn on_event(&self, _: &EventContext, pieces: &mut Pieces, event: &StockEvent) {
+        match event {
+            StockEvent::Put(count) => {
+                pieces.number = pieces.number.saturating_add(i64::from(*count));
+            }
+            StockEvent::Taken { order, count } => {
+                // two places may have served the order at once
+                if pieces.orders.insert(order.clone()) {
+                    pieces.number = pieces.number.saturating_sub(i64::from(*count));
+                }
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The shop as processes: `shop demo` and the clients of its routes, and refused configurations.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -59,9 +60,13 @@ async fn the_shop_has_its_entities_routes_settings_and_metrics() {
     assert_eq!(post(&mut a, "/checkout/c-1", &Value::Null).await, sold);
     let (status, closed) = post(&mut a, "/entities/cart/c-1", &add).await;
     assert_eq!((status, closed), (409, json!({ "refused": "the cart is closed" })));
+    // a client that got no answer repeats the checkout
+    assert_eq!(post(&mut a, "/checkout/c-1", &Value::Null).await, sold);
+    let left = a.get("/entities/stock/pen", &[]).await.expect("an answer");
+    assert_eq!(serde_json::from_slice::<Value>(&left.1).expect("JSON"), json!(7));
     let (_, metrics) = a.get("/metrics", &[]).await.expect("metrics");
     let metrics = String::from_utf8_lossy(&metrics).into_owned();
-    for line in ["shop_checkouts_total{outcome=\"sold\"} 1", "antiphon_node_live 1"] {
+    for line in ["shop_checkouts_total{outcome=\"sold\"} 2", "antiphon_node_live 1"] {
         assert!(metrics.contains(line), "{line}");
     }
 
@@ -149,13 +154,19 @@ fn the_shop_has_a_command_of_its_own_beside_those_of_every_node() {
 }
 
 #[test]
-fn the_demo_runs_two_places_of_this_program_until_it_is_interrupted() {
-    use std::io::{BufRead, BufReader};
+fn the_demo_runs_two_places_of_this_program_until_a_signal_and_they_leave() {
+    for signal in ["-INT", "-TERM"] {
+        demo_until(signal);
+    }
+}
+
+fn demo_until(signal: &str) {
     let folder = TempDir::new().expect("a folder");
     let extra = folder.path().join("extra.toml");
     std::fs::write(&extra, SETTINGS).expect("written");
     let mut command = Command::new(SHOP);
     command.args(["demo", "--nodes", "1", "--extra"]).arg(&extra);
+    command.arg("--data-dir").arg(folder.path().join("data"));
     let mut demo = command.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
     let lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
     let mut told = Vec::new();
@@ -168,6 +179,11 @@ fn the_demo_runs_two_places_of_this_program_until_it_is_interrupted() {
     let places = told.iter().filter(|line| line.contains("http://127.0.0.1:")).count();
     assert_eq!(places, 2, "{told:?}");
     let process = demo.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &process]).status().expect("kill").success());
+    assert!(Command::new("kill").args([signal, &process]).status().expect("kill").success());
     assert!(demo.wait().expect("it ends").success());
+    for name in ["dc-a-1", "dc-b-1"] {
+        let log = std::fs::read_to_string(folder.path().join(format!("data/{name}.log")));
+        let log = log.expect("the log of a node");
+        assert!(log.contains("leaving") && log.contains("CloseLinks"), "{signal}: {name}: {log}");
+    }
 }

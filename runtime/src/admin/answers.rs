@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use antiphon_base::guard::Guarded;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use hyper::body::{Frame, SizeHint};
@@ -20,6 +19,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
+use super::application::application as guarded_application;
 use super::check::{ShowsDetails, guarded};
 use super::guard::Guard;
 use super::reply::{and_close, answer, without_body};
@@ -54,28 +54,15 @@ pub(super) fn with_fallbacks(
     guard: &Arc<Guard>,
 ) -> Router {
     let routes = routes.method_not_allowed_fallback(not_allowed);
-    let unknown = async |request: Request| without_body(request, not_found()).await;
     let routes = match application {
-        None => routes.fallback(unknown),
+        None => routes.fallback(async |request: Request| without_body(request, not_found()).await),
         Some(application) => {
             let application = application.method_not_allowed_fallback(not_allowed);
-            routes.fallback_service(application.fallback(unknown).layer(from_fn(caught)))
+            let is_tls = guard.tls.is_some();
+            routes.fallback_service(guarded_application(application, is_tls, not_found))
         }
     };
     limited(routes, guard)
-}
-
-/// Answers 500 when a route of the application panics.
-async fn caught(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let running = Box::pin(next.run(request));
-    match Guarded::new("a route of the application", path, running).await {
-        Ok(response) => response,
-        Err(_) => {
-            let error = json!({ "error": "the route of the application panicked" });
-            answer(StatusCode::INTERNAL_SERVER_ERROR, &error)
-        }
-    }
 }
 
 /// The routes within the limits of the settings, for clients that address this node.
@@ -180,11 +167,16 @@ mod tests {
 
     /// Asks the routes over HTTP. Returns the head of the answer and its body.
     async fn ask(routes: Router, request: &str) -> (String, Value) {
+        ask_with(routes, request, "").await
+    }
+
+    async fn ask_with(routes: Router, request: &str, headers: &str) -> (String, Value) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let serving = task::spawn("test", async move { axum::serve(listener, routes).await });
         let mut stream = TcpStream::connect(address).await.expect("connected");
-        let request = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{request} HTTP/1.1\r\nhost: x\r\n{headers}connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("an answer");
@@ -293,6 +285,43 @@ mod tests {
             let (head, body) = ask(routes(), request).await;
             assert!(head.starts_with(&format!("http/1.1 {status}")), "{request}: {head}");
             assert!(body["error"].is_string(), "{request}: {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_fallback_of_an_application_stays_its_own() {
+        let application = || Router::new().route("/checkout", get(async || "\"sold\""));
+        let own = || (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/x")], "\"own\"");
+        for (application, expected) in [
+            (application().fallback(async move || own()), json!("own")),
+            (application(), json!("no such path")),
+        ] {
+            let routes = with_fallbacks(Router::new(), Some(application), &Arc::default());
+            let (head, body) = ask(routes, "GET /nowhere").await;
+            assert!(head.starts_with("http/1.1 404"), "{head}");
+            let body = body.get("error").cloned().unwrap_or(body);
+            assert_eq!(body, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_another_origin_reaches_no_route_of_an_application() {
+        let sold = get(async || "\"shown\"").post(async || "\"sold\"");
+        let routes = || {
+            let application = Router::new().route("/checkout", sold.clone());
+            with_fallbacks(Router::new(), Some(application), &Arc::default())
+        };
+        for (method, origin, status) in [
+            ("POST", "http://evil.example", 403),
+            ("POST", "http://x", 200),
+            ("GET", "http://evil.example", 200),
+        ] {
+            let sent = format!("origin: {origin}\r\n");
+            let (head, body) = ask_with(routes(), &format!("{method} /checkout"), &sent).await;
+            assert!(head.starts_with(&format!("http/1.1 {status}")), "{method} {origin}: {head}");
+            if status == 403 {
+                assert_eq!(body["without_effect"], true, "{body}");
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::access::{Area, Caller, Verdict};
+use super::application::MayHaveActed;
 use super::audit::{Asked, Entry};
 use super::counts::Counts;
 use super::guard::Guard;
@@ -59,8 +60,8 @@ pub(super) async fn guarded(
     let peer = request.extensions().get::<Peer>().cloned();
     let (from, names) = peer.map(|peer| (peer.address, peer.names)).unzip();
     let caller = caller(&guard, request.headers(), names.as_deref().unwrap_or_default());
-    let area = Area::of(request.uri().path());
     let policy = guard.policy();
+    let area = policy.area(request.uri().path());
     let verdict = policy.verdict(area, &caller);
     let is_stranger = policy.is_stranger(&caller);
     let entry = match guard.audit.as_ref().filter(|_| area != Area::Health) {
@@ -92,8 +93,11 @@ pub(super) async fn guarded(
     if verdict == Verdict::Allowed {
         request.extensions_mut().insert(ShowsDetails(policy.shows_details(&caller)));
         let answered = next.run(request).await;
-        // the request of a stranger that was let through may have taken effect, unless it is wrong
-        note(entry, is_stranger && answered.status().is_client_error(), answered.status());
+        // the request of a stranger that was let through may have taken effect, unless the node
+        // itself has refused it
+        let has_acted = answered.extensions().get::<MayHaveActed>().is_some();
+        let is_refused = answered.status().is_client_error() && !has_acted;
+        note(entry, is_stranger && is_refused, answered.status());
         return answered;
     }
     let refused = refused(&guard.counts, verdict);

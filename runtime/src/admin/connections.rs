@@ -303,7 +303,7 @@ mod tests {
             .route("/", axum::routing::get(async || "hello"))
             .route("/echo", axum::routing::post(async |body: String| body))
             .route("/waits", axum::routing::get(std::future::pending::<&str>));
-        let guard = Guard::open(settings, address).unwrap();
+        let guard = Guard::open(settings, address, false).unwrap();
         task::spawn("a server", accept(listener, routes, guard, stopped));
         (address, stop)
     }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ pub(super) struct Guard {
     /// True when others than processes of this machine reach the port.
     is_exposed: bool,
     /// True when every path that is none of the node's belongs to the application.
-    has_application: AtomicBool,
+    has_application: bool,
     /// The reasons why changed files cannot be used.
     troubles: Mutex<[Option<String>; 2]>,
 }
@@ -45,7 +44,11 @@ impl Guard {
     ///
     /// # Errors
     /// `Rejected`, naming the setting and the file.
-    pub(super) fn open(settings: HttpSettings, bind: SocketAddr) -> Result<Arc<Self>> {
+    pub(super) fn open(
+        settings: HttpSettings,
+        bind: SocketAddr,
+        has_application: bool,
+    ) -> Result<Arc<Self>> {
         settings.validate()?;
         settings.check_protection(bind)?;
         let tls = settings.tls.as_ref().map(|files| ServerTls::read(files, now())).transpose()?;
@@ -62,6 +65,7 @@ impl Guard {
             tokens,
             audit,
             is_exposed: !bind.ip().is_loopback(),
+            has_application,
             ..Self::default()
         });
         for warning in guard.openness() {
@@ -114,13 +118,8 @@ impl Guard {
 
     pub(super) fn policy(&self) -> Policy {
         let entities = self.settings.entity_access();
-        let has_application = self.has_application.load(Ordering::Relaxed);
+        let has_application = self.has_application;
         Policy { has_register: self.tokens.is_some(), entities, has_application }
-    }
-
-    /// Notes that every path that is none of the node's belongs to the application.
-    pub(super) fn serves_application(&self) {
-        self.has_application.store(true, Ordering::Relaxed);
     }
 
     /// The clients that have rights; `None` without a tokens file.

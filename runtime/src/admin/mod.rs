@@ -3,6 +3,7 @@
 
 mod access;
 mod answers;
+mod application;
 mod audit;
 mod book;
 mod check;
@@ -20,6 +21,7 @@ mod tls;
 pub use access::{
     EntityAccess, Register, Right, Rights, TokenEntry, TokenHash, check_name, new_token,
 };
+pub use application::MayHaveActed;
 pub use audit::{AuditFault, AuditSettings};
 pub use server::{AdminListener, AdminServer, ClusterSection};
 pub use settings::HttpSettings;

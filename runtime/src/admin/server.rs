@@ -90,13 +90,18 @@ pub struct AdminServer {
 
 impl AdminServer {
     /// Takes the port, so that its address is known before the node starts. Reads the files that
-    /// the settings name. Inside a tokio runtime.
+    /// the settings name. Inside a tokio runtime. With `has_application`, every path that is none
+    /// of the node's needs the right of entities, from now on.
     ///
     /// # Errors
     /// `Rejected`, naming a setting or a file that is wrong, or `http_bind` when the address cannot
     /// be listened on, or when others reach it and the settings have no certificates and tokens.
-    pub fn bind(address: SocketAddr, settings: HttpSettings) -> Result<AdminListener> {
-        let guard = Guard::open(settings, address)?;
+    pub fn bind(
+        address: SocketAddr,
+        settings: HttpSettings,
+        has_application: bool,
+    ) -> Result<AdminListener> {
+        let guard = Guard::open(settings, address, has_application)?;
         let cannot = |error: std::io::Error| cannot_listen("http_bind", address, &error);
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
@@ -111,8 +116,7 @@ impl AdminServer {
     }
 
     /// Serves the routes of this module, those of the entities, and those of the application.
-    /// The paths of the first two come first. With an application, every other path needs the right
-    /// of entities.
+    /// The paths of the first two come first.
     ///
     /// Cancellation: the port is closed, and nothing is served.
     ///
@@ -134,9 +138,6 @@ impl AdminServer {
             .route("/cluster", get(cluster))
             .with_state(shared)
             .merge(entities);
-        if application.is_some() {
-            guard.serves_application();
-        }
         let routes = with_fallbacks(routes, application, &guard);
         // a client that still talks to the server of the start is not waited for any longer
         let _ = tokio::time::timeout(Duration::from_secs(1), starting.stop()).await;

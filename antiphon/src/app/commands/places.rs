@@ -9,9 +9,13 @@ use crate::app::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
 use crate::app::config::Known;
 use crate::app::output::{self, say};
 use crate::prelude::*;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest time until a node is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest time until a node has left; then it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The arguments of `demo`.
 #[derive(Debug, Args)]
@@ -35,7 +39,8 @@ pub(crate) struct PlacesArguments {
     data_dir: Option<PathBuf>,
 }
 
-/// Runs the cluster until ctrl-c. Returns whether all nodes started.
+/// Runs the cluster until ctrl-c or SIGTERM; then the nodes leave in order. Returns whether all
+/// nodes started.
 ///
 /// # Errors
 /// Those of [`LocalCluster::start`]; `Rejected` when the file `extra` cannot be read.
@@ -59,18 +64,28 @@ pub(crate) async fn run(arguments: PlacesArguments, known: &Known) -> Result<boo
         binary: binary.map_err(|error| cannot("the file of this program".into(), error))?,
         start_timeout: START_TIMEOUT,
     };
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
-    let cluster = tokio::select! {
+    let cannot = |error| Error::bug(format!("signals cannot be received: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut cluster = tokio::select! {
         started = LocalCluster::start(settings) => started?,
-        _ = &mut interrupted => return Ok(false),
+        _ = interrupt.recv() => return Ok(false),
+        _ = terminate.recv() => return Ok(false),
     };
     for node in cluster.nodes() {
         say!("{} of {}: http://{}", node.name, node.replica, node.http)?;
     }
     say!("ctrl-c ends all nodes")?;
-    let _ = interrupted.await;
-    drop(cluster);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tokio::select! {
+        () = cluster.stop(STOP_TIMEOUT) => {}
+        // a second signal does not wait for the nodes
+        _ = interrupt.recv() => cluster.kill_all().await,
+        _ = terminate.recv() => cluster.kill_all().await,
+    }
     output::complain(format_args!("all nodes are stopped"));
     Ok(true)
 }

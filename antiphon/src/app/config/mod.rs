@@ -12,8 +12,7 @@
 //! - `parse`: from text to settings; no error contains a value that may be a secret;
 //! - `check`: all rules; the commands `check` and `node` apply the same rules.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::any::TypeId;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +43,8 @@ pub(crate) use journal::with_kind;
 pub use known::Known;
 pub use parse::parse;
 pub use section::Section;
-pub(crate) use section::SectionKind;
+use section::Settings;
+pub(crate) use section::{SectionKind, Sections};
 pub use sharding::ShardingConfig;
 use within::{within, within_peer};
 
@@ -92,6 +92,10 @@ pub struct Config {
     /// The names that this program knows.
     #[serde(skip)]
     known: Known,
+    /// The settings of the application. Their tables in `tables` are shown only: they lack the
+    /// secrets.
+    #[serde(skip)]
+    settings: Settings,
 }
 
 /// Every key of a configuration but the names of the kinds of stores.
@@ -139,6 +143,7 @@ impl Default for Config {
             sharding: ShardingConfig::default(),
             tables: Table::new(),
             known: Known::default(),
+            settings: Settings::default(),
         }
     }
 }
@@ -181,9 +186,13 @@ impl Config {
             self.tables.insert(kind.name().to_owned(), settings.into());
         }
         for section in sections {
+            if self.settings.has(section) {
+                continue;
+            }
             let given = self.tables.remove(&section.name).unwrap_or_else(|| Table::new().into());
             let read = section.read(&given).map_err(|error| within(&section.name, &error))?;
             self.tables.insert(section.name.clone(), read.0);
+            self.settings.insert(section, read.1);
         }
         self.sharding.complete(types.as_deref())?;
         self.journal.resolve(stores)?;
@@ -200,14 +209,11 @@ impl Config {
     ///
     /// # Errors
     /// `Rejected`, naming the table, the key, its value and what was expected.
-    pub(crate) fn sections(&self) -> Result<HashMap<TypeId, Arc<dyn Any + Send + Sync>>> {
-        let read = |section: &SectionKind| {
-            let none = || Table::new().into();
-            let given = self.tables.get(&section.name).cloned().unwrap_or_else(none);
-            let read = section.read(&given).map_err(|error| within(&section.name, &error))?;
-            Ok((section.id, read.1))
-        };
-        self.known.sections.iter().map(read).collect()
+    pub(crate) fn sections(&self) -> Result<Sections> {
+        let is_read = self.known.sections.iter().all(|section| self.settings.has(section));
+        let settings =
+            if is_read { self.settings.clone() } else { self.clone().complete()?.settings };
+        Ok(settings.by_type())
     }
 
     /// The settings of a table of the application.

@@ -1,8 +1,8 @@
 //! From the text of a file and the environment variables to settings.
 //!
 //! An error names the place and the fault, and never shows a value that may be a secret: not the
-//! line of the file, not a text in the wrong place, not a table or an array, and not a variable
-//! whose name says that it is a secret.
+//! line of the file, not a text in the wrong place, not a table or an array, not a variable of a
+//! table of the application, and not a variable whose name says that it is a secret.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -50,7 +50,8 @@ pub fn parse(
     for variable in &variables {
         let (name, value) = variable;
         set(&mut table, name, value)?;
-        let read = table.clone().try_into().map_err(|error| wrong_variable(name, value, &error))?;
+        let read =
+            table.clone().try_into().map_err(|error| wrong_variable(variable, known, &error))?;
         let next = complete(read, known);
         match (&outcome, &next) {
             (_, Ok(_)) => blamed = None,
@@ -60,7 +61,7 @@ pub fn parse(
         outcome = next;
     }
     let config = outcome.map_err(|error| match blamed {
-        Some((name, value)) => wrong_variable(name, value, &error),
+        Some(variable) => wrong_variable(variable, known, &error),
         None => wrong_value(text, &error),
     })?;
     config.validate()?;
@@ -215,15 +216,19 @@ fn line_of(text: &str, message: &str) -> Option<usize> {
     Some(text.get(..found?)?.matches('\n').count() + 1)
 }
 
-fn wrong_variable(name: &str, value: &str, error: &toml::de::Error) -> Error {
+fn wrong_variable(variable: &(String, String), known: &Known, error: &toml::de::Error) -> Error {
     const SECRETS: [&str; 6] = ["COOKIE", "PASS", "AUTH", "SECRET", "TOKEN", "KEY"];
+    let (name, value) = variable;
     let message = without_texts(error.to_string().trim_end()).replace('\n', " ");
     let is_secret = SECRETS.iter().any(|word| name.to_ascii_uppercase().contains(word));
+    // only the application knows which of its own values are secrets
+    let table = name[PREFIX.len()..].split("__").next().unwrap_or_default();
+    let is_own = known.sections.iter().any(|own| own.name.eq_ignore_ascii_case(table));
     // a misspelt name must not show a value that was meant for another setting
     let is_unknown = message.contains("unknown field");
     let is_misplaced = is_unknown || message.contains("expected struct");
     let hint = if is_unknown { SERVICE_HINT } else { "" };
-    if is_secret || is_misplaced || has_parts(value) {
+    if is_secret || is_own || is_misplaced || has_parts(value) {
         return Error::rejected(format!("environment variable `{name}`: {message}{hint}"));
     }
     Error::rejected(format!("environment variable `{name}={value}`: {message}"))

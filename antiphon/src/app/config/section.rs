@@ -1,6 +1,7 @@
 //! Tables of a configuration that belong to the application.
 
 use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,12 +10,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::overlay::{complete, without_nulls};
+use crate::base::guard;
 use crate::prelude::*;
 
 /// A table of the configuration that belongs to the application, for [`App::section`].
 ///
 /// Every key has a default, which stands in `Default`. A key of the file that is not in the
-/// serialized default is refused, as any other unknown key of the configuration.
+/// serialized default is refused, as any other unknown key of the configuration. A secret is a
+/// [`Secret`](crate::base::secret::Secret), whose default is empty: a text in the program is none.
 ///
 /// ```
 /// use antiphon::app::Section;
@@ -56,6 +59,40 @@ pub trait Section: Serialize + DeserializeOwned + Default + Send + Sync + 'stati
     }
 }
 
+/// The settings of an application, by their types.
+pub(crate) type Sections = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// The settings of an application as they were read, with their secrets.
+#[derive(Clone, Default)]
+pub(super) struct Settings(BTreeMap<String, (TypeId, Arc<dyn Any + Send + Sync>)>);
+
+impl Settings {
+    pub(super) fn has(&self, section: &SectionKind) -> bool {
+        self.0.contains_key(&section.name)
+    }
+
+    pub(super) fn insert(&mut self, section: &SectionKind, read: Arc<dyn Any + Send + Sync>) {
+        self.0.insert(section.name.clone(), (section.id, read));
+    }
+
+    pub(super) fn by_type(self) -> Sections {
+        self.0.into_values().collect()
+    }
+}
+
+impl PartialEq for Settings {
+    /// Compares the names only: the values that may be shown are in the tables.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.keys().eq(other.0.keys())
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 type Read = fn(&Value) -> Result<(Value, Arc<dyn Any + Send + Sync>)>;
 
 /// A table of the application, by its name.
@@ -75,9 +112,11 @@ impl SectionKind {
     /// Reads the table, completed by the defaults. Returns it with every key, and the settings.
     ///
     /// # Errors
-    /// `Rejected`, naming the key, its value and what was expected.
+    /// `Rejected`, naming the key, its value and what was expected; `Bug` when code of the section
+    /// panics.
     pub(crate) fn read(&self, given: &Value) -> Result<(Value, Arc<dyn Any + Send + Sync>)> {
-        (self.read)(given)
+        let read = guard::call("the settings of a section", &self.name, || (self.read)(given));
+        read.map_err(|failure| Error::bug(failure.to_string()))?
     }
 }
 
@@ -94,9 +133,31 @@ impl fmt::Debug for SectionKind {
 }
 
 fn read<S: Section>(given: &Value) -> Result<(Value, Arc<dyn Any + Send + Sync>)> {
-    let settings: S = complete(&S::default(), given)?;
+    let defaults = S::default();
+    let settings: S = complete(&defaults, given)?;
+    let shown = serde_json::to_value(&defaults).unwrap_or_default();
+    if let Some(key) = secret(&shown) {
+        // its text is not in the serialized default, so the settings would have stars in its place
+        return Err(Error::bug(format!(
+            "`{key}`: expected an empty default of a secret: a text in the program is none"
+        )));
+    }
     settings.validate()?;
     let shown = serde_json::to_value(&settings);
     let shown = shown.map_err(|error| Error::bug(format!("settings as a table: {error}")))?;
     Ok((without_nulls(shown), Arc::new(settings)))
 }
+
+/// The key of a secret that has a text.
+fn secret(shown: &Value) -> Option<String> {
+    let Value::Object(table) = shown else { return None };
+    table.iter().find_map(|(key, value)| {
+        if value == "***" {
+            return Some(key.clone());
+        }
+        secret(value).map(|inner| format!("{key}.{inner}"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

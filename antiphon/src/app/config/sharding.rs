@@ -16,6 +16,9 @@ use crate::prelude::*;
 /// The key of the tables of single types.
 const TYPES: &str = "types";
 
+/// The key that no single type has.
+const OF_THE_NODE: &str = "entities_max";
+
 /// The settings of all entity types, and of single ones.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ShardingConfig {
@@ -48,6 +51,11 @@ impl ShardingConfig {
                     known.join(", ")
                 )));
             }
+            if given.get(OF_THE_NODE).is_some() {
+                return Err(Error::rejected(format!(
+                    "`{table}`: `{OF_THE_NODE}`: expected in the table `sharding` only: it is a limit of the node, for all types together"
+                )));
+            }
             let settings = complete(&self.all, given)
                 .and_then(|settings: ShardingSettings| settings.validate().map(|()| settings));
             let settings = settings.map_err(|error| within(&table, &error))?;
@@ -64,9 +72,17 @@ impl Serialize for ShardingConfig {
             #[serde(flatten)]
             all: &'a ShardingSettings,
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-            types: &'a BTreeMap<String, ShardingSettings>,
+            types: BTreeMap<&'a str, Value>,
         }
-        Shown { all: &self.all, types: &self.types }.serialize(serializer)
+        let mut types = BTreeMap::new();
+        for (name, settings) in &self.types {
+            let mut shown = serde_json::to_value(settings).map_err(serde::ser::Error::custom)?;
+            if let Value::Object(keys) = &mut shown {
+                keys.remove(OF_THE_NODE);
+            }
+            types.insert(name.as_str(), shown);
+        }
+        Shown { all: &self.all, types }.serialize(serializer)
     }
 }
 
@@ -149,5 +165,25 @@ impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for Key<K> {
             return Ok(Found::Types(self.0));
         }
         self.0.deserialize(key.into_deserializer()).map(Found::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::app::config::{Known, parse};
+
+    #[test]
+    fn the_limit_of_the_node_is_refused_for_a_single_type_and_not_shown_there() {
+        let read = |text: &str| parse(text, [], &Known::default());
+        let message = read("[sharding.types.cart]\nentities_max = 5").unwrap_err().to_string();
+        for part in ["line 2", "`sharding.types.cart`", "`entities_max`", "all types together"] {
+            assert!(message.contains(part), "{message}");
+        }
+        let text = "[sharding]\nentities_max = 7\n[sharding.types.cart]\nask_timeout = '9s'";
+        let config = read(text).unwrap();
+        assert_eq!(config.sharding.of("cart").entities_max, 7);
+        let shown = toml::to_string(&config).unwrap();
+        assert_eq!(shown.matches("\nentities_max").count(), 1, "{shown}");
+        assert_eq!(read(&shown).unwrap().sharding.of("cart"), config.sharding.of("cart"));
     }
 }

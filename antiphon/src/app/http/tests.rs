@@ -9,17 +9,27 @@ use super::*;
 struct Unasked;
 
 impl Asked for Unasked {
-    fn choose(&self, _id: &str, _target: &Target) -> Result<ReplicaId> {
-        panic!("the request is not refused")
+    fn choose(&self, id: &str, _target: &Target) -> Result<ReplicaId> {
+        assert_eq!(id, "asked", "the request is not refused");
+        ReplicaId::new("A")
     }
 
     fn ask(
         &self,
         _id: &str,
         _replica: &ReplicaId,
-        _body: Option<Value>,
-    ) -> Result<crate::app::entity::Answer> {
-        panic!("the request is not refused")
+        body: Option<Value>,
+    ) -> std::result::Result<crate::app::entity::Answer, NotAsked> {
+        match body.as_ref().and_then(|body| body["test"].as_str()) {
+            Some("on_get") => Err(NotAsked::NoGet),
+            Some("on_post") => Err(NotAsked::Panicked(
+                crate::base::guard::call("on_post", &"x", || panic!("the test wants it"))
+                    .map(|(): ()| ())
+                    .expect_err("it panics"),
+            )),
+            Some("answer") => Ok(Box::pin(async { panic!("the test wants it") })),
+            Some(_) | None => panic!("the request is not refused"),
+        }
     }
 
     fn expected(&self) -> &'static str {
@@ -111,4 +121,48 @@ async fn every_refusal_is_json_with_an_error() {
         assert!(status.contains(expected), "{path}: {status}");
         assert!(body["error"].is_string() && body["expected"].is_string(), "{path}: {body}");
     }
+}
+
+#[tokio::test]
+async fn code_of_an_application_that_panics_is_answered_in_json() {
+    for (code, expected, without_effect) in [
+        ("on_post", "`on_post` panicked", true),
+        ("answer", "`the answer of an entity as JSON` panicked", false),
+    ] {
+        let sent = json!({ "test": code }).to_string();
+        let (status, body) = post("/entities/counter/asked", sent.as_bytes()).await;
+        assert!(status.contains(" 500 "), "{code}: {status}");
+        assert_eq!(body, json!({ "error": expected, "without_effect": without_effect }));
+    }
+}
+
+#[tokio::test]
+async fn an_entity_without_a_get_says_which_method_it_takes() {
+    let sent = json!({ "test": "on_get" }).to_string();
+    let (status, body) = post("/entities/counter/asked", sent.as_bytes()).await;
+    assert!(status.contains(" 405 "), "{status}");
+    assert_eq!(body["error"], "the entity answers no GET");
+}
+
+/// The functions of an entity are called under the guard.
+#[test]
+fn an_entity_that_panics_or_answers_no_get_is_not_asked() {
+    use crate::app::entity::{Ask, Body, HttpEntity, ask_of};
+    struct Silent;
+    impl EventSourced for Silent {
+        type Command = i64;
+        type Event = i64;
+        type State = i64;
+        fn on_command(&self, _: &CommandContext, _: &i64, command: i64) -> Effect<Self> {
+            Effect::persist(command)
+        }
+        fn on_event(&self, _: &EventContext, _: &mut i64, _: &i64) {}
+    }
+    impl HttpEntity for Silent {
+        fn on_post(_: Body) -> Result<Ask<i64>> {
+            panic!("the test wants it")
+        }
+    }
+    assert!(matches!(ask_of::<Silent>("x", None), Err(NotAsked::NoGet)));
+    assert!(matches!(ask_of::<Silent>("x", Some(json!(1))), Err(NotAsked::Panicked(_))));
 }

@@ -30,6 +30,8 @@ pub(crate) enum Area {
     Entities,
     /// `/node/..`, which is kept for commands to a node.
     Node,
+    /// Any other path, with an application that has routes of its own.
+    Application,
     /// Any other path, also one that does not exist.
     Other,
 }
@@ -53,6 +55,7 @@ impl Area {
             Self::Observation => "observation",
             Self::Entities => "entities",
             Self::Node => "node",
+            Self::Application => "application",
             Self::Other => "other",
         }
     }
@@ -62,7 +65,7 @@ impl Area {
         match self {
             Self::Health => None,
             Self::Observation => Some(Right::Read),
-            Self::Entities => Some(Right::Entities),
+            Self::Entities | Self::Application => Some(Right::Entities),
             Self::Node => Some(Right::Operate),
             Self::Other => Some(Right::Admin),
         }
@@ -157,13 +160,18 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
+    /// The area of a path at this node.
+    pub(crate) fn area(self, path: &str) -> Area {
+        let area = Area::of(path);
+        if area == Area::Other && self.has_application { Area::Application } else { area }
+    }
+
     /// Decides about a request to an area. A wrong token is refused where none is needed too, so
     /// that its bearer notices; the health is the exception.
     pub(crate) fn verdict(self, area: Area, caller: &Caller) -> Verdict {
-        let is_application = self.has_application && area == Area::Other;
-        let area = if is_application { Area::Entities } else { area };
         let Some(right) = area.needs() else { return Verdict::Allowed };
-        if area == Area::Entities && self.entities == EntityAccess::Off {
+        let is_switched = matches!(area, Area::Entities | Area::Application);
+        if is_switched && self.entities == EntityAccess::Off {
             return Verdict::EntitiesOff;
         }
         if !self.has_register {
@@ -172,7 +180,7 @@ impl Policy {
         if *caller == Caller::Stranger {
             return Verdict::WrongToken;
         }
-        let is_open = area == Area::Entities && self.entities == EntityAccess::Open;
+        let is_open = is_switched && self.entities == EntityAccess::Open;
         if is_open || caller.may(right) {
             return Verdict::Allowed;
         }
@@ -241,15 +249,19 @@ mod tests {
         let with = |has_application| Policy { has_register: true, entities, has_application };
         let client = token(&[Right::Entities]);
         for path in ["/checkout", "/", "/other"] {
-            let area = Area::of(path);
+            let area = with(true).area(path);
+            assert_eq!(area.name(), "application", "for the audit log");
             assert_eq!(with(true).verdict(area, &client), Verdict::Allowed, "{path}");
             assert_eq!(with(true).verdict(area, &Caller::Anonymous), Verdict::NoProof);
-            assert_eq!(with(false).verdict(area, &client), Verdict::Lacks(Right::Admin));
+            assert_eq!(
+                with(false).verdict(with(false).area(path), &client),
+                Verdict::Lacks(Right::Admin)
+            );
         }
-        let node = Area::of("/node/leave");
+        let node = with(true).area("/node/leave");
         assert_eq!(with(true).verdict(node, &client), Verdict::Lacks(Right::Operate));
         let off = Policy { entities: EntityAccess::Off, ..with(true) };
-        assert_eq!(off.verdict(Area::of("/checkout"), &client), Verdict::EntitiesOff);
+        assert_eq!(off.verdict(off.area("/checkout"), &client), Verdict::EntitiesOff);
     }
 
     #[test]

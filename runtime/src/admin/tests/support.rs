@@ -9,7 +9,8 @@ use std::time::Duration;
 use antiphon_base::task;
 use axum::Router;
 use axum::extract::Extension;
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
     SanType, date_time_ymd,
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use super::super::access::TokenHash;
 use super::super::answers::with_fallbacks;
+use super::super::application::MayHaveActed;
 use super::super::audit::AuditSettings;
 use super::super::check::ShowsDetails;
 use super::super::connections::accept;
@@ -126,7 +128,8 @@ impl Server {
     pub(super) async fn start(settings: HttpSettings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let guard = Guard::open(settings, address).unwrap();
+        let guard = Guard::open(settings, address, false).unwrap();
+        let refuses = async || (StatusCode::CONFLICT, Extension(MayHaveActed));
         let health = async |Extension(ShowsDetails(details)): Extension<ShowsDetails>| {
             if details { "\"all\"" } else { "\"little\"" }
         };
@@ -134,7 +137,9 @@ impl Server {
             .route("/health/ready", get(health))
             .route("/cluster", get(async || "\"members\""))
             .route("/added", get(async || "\"added\""))
-            .route("/entities/{type}/{id}", get(async || "1").post(async |body: String| body));
+            .route("/entities/{type}/{id}", get(async || "1").post(async |body: String| body))
+            .route("/entities/{type}/{id}/refuses", post(refuses))
+            .route("/entities/{type}/{id}/wrong", post(async || StatusCode::CONFLICT));
         let routes = with_fallbacks(routes, None, &guard);
         let (stop, stopped) = watch::channel(false);
         task::spawn("a server", accept(listener, routes, guard.clone(), stopped));

@@ -227,7 +227,9 @@ async fn every_request_to_open_entities_that_may_have_an_effect_has_its_line() {
 #[tokio::test]
 async fn a_node_that_others_reach_does_not_start_without_protection() {
     let bind = "0.0.0.0:0".parse().unwrap();
-    let Err(error) = AdminServer::bind(bind, HttpSettings::default()) else { panic!("it starts") };
+    let Err(error) = AdminServer::bind(bind, HttpSettings::default(), false) else {
+        panic!("it starts")
+    };
     let error = error.to_string();
     assert!(error.contains("`http.tls` and `http.tokens_file`"), "{error}");
     assert!(
@@ -235,7 +237,7 @@ async fn a_node_that_others_reach_does_not_start_without_protection() {
         "{error}"
     );
     let insecure = HttpSettings { insecure: true, ..HttpSettings::default() };
-    let listener = AdminServer::bind(bind, insecure).unwrap();
+    let listener = AdminServer::bind(bind, insecure, false).unwrap();
     assert_ne!(listener.local_address().port(), 0);
 }
 
@@ -244,7 +246,7 @@ async fn a_node_that_starts_tells_strangers_no_reason() {
     let files = Files::new(&authority());
     let settings = HttpSettings { tls: None, ..files.settings() };
     files.put("tokens.toml", &super::support::line("reader", "read", READER));
-    let listener = AdminServer::bind("127.0.0.1:0".parse().unwrap(), settings).unwrap();
+    let listener = AdminServer::bind("127.0.0.1:0".parse().unwrap(), settings, false).unwrap();
     listener.waits("the journal at db.internal does not answer");
     for (token, shows) in [("", false), (READER, true)] {
         let mut stream = TcpStream::connect(listener.local_address()).await.unwrap();
@@ -256,5 +258,43 @@ async fn a_node_that_starts_tells_strangers_no_reason() {
         stream.read_to_string(&mut text).await.unwrap();
         assert!(text.starts_with("HTTP/1.1 503"), "{text}");
         assert_eq!(text.contains("db.internal"), shows, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_starts_tells_clients_of_an_application_to_wait() {
+    let files = Files::new(&authority());
+    let settings = HttpSettings { tls: None, ..files.settings() };
+    files.put("tokens.toml", &super::support::line("writer", "entities", WRITER));
+    for (has_application, expected) in [(true, "503"), (false, "403")] {
+        let at = "127.0.0.1:0".parse().unwrap();
+        let listener = AdminServer::bind(at, settings.clone(), has_application).unwrap();
+        let mut stream = TcpStream::connect(listener.local_address()).await.unwrap();
+        let request = format!(
+            "POST /checkout/c-1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {WRITER}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {expected}")), "{text}");
+        assert!(text.contains("\"without_effect\": true"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_an_entity_keeps_its_line_and_one_of_the_node_is_limited() {
+    let files = Files::new(&authority());
+    let entities = Some(EntityAccess::Open);
+    files.put("tokens.toml", &super::support::line("writer", "read", WRITER));
+    let settings = HttpSettings { tls: None, entities, ..files.settings() };
+    let server = Server::start(settings).await;
+    for (path, least, most) in [("refuses", 60, 60), ("wrong", 60, 119)] {
+        for _ in 0..60 {
+            let request = format!("POST /entities/counter/x/{path}");
+            assert_eq!(server.ask_plain(&request).await.status, 409);
+        }
+        server.guard.flush(Duration::from_secs(10)).await;
+        let lines = fs::read_to_string(files.path("audit.log")).unwrap().lines().count();
+        assert!((least..=most).contains(&lines), "{path}: {lines}");
     }
 }
