@@ -86,7 +86,8 @@ impl App {
     }
 
     /// Adds an entity type. Its settings are those of the configuration: `[sharding]`, and
-    /// `[sharding.types.NAME]` for this type alone. A provider without replicas
+    /// `[sharding.types.NAME]` for this type alone; a provider with settings of its own is refused
+    /// when the node starts, and so is a behaviour that two types have. A provider without replicas
     /// ([`ReplicatedEntityProvider::at_each_place`]) has one at each place of the configuration.
     pub fn entity<E>(self, provider: ReplicatedEntityProvider<E>) -> Self
     where
