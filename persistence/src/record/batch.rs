@@ -9,7 +9,7 @@
 //! | version | [version vector](super::version) |
 //! | source seq, timestamp | numbers |
 //! | codec, manifest, payload version, payload | byte, text, number, blob |
-//! | with labels: labels | [labels](super::labels) |
+//! | with labels: labels | [super::labels] |
 //!
 //! An event without labels has the form of the time before there were labels. A reader of that time
 //! refuses the flags of an event with labels. Sequence numbers are not stored: they follow from the
