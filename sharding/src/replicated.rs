@@ -72,13 +72,20 @@ where
         self.parts().layout.index(replica, entity)
     }
 
-    fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
+    fn tell(
+        &self,
+        now: Instant,
+        index: usize,
+        entity: Arc<str>,
+        command: E::Command,
+        claim: Claim,
+    ) {
         if let Some(command) = as_between_nodes(command, &claim) {
             let node = &self.parts().node;
             // the thread may have no runtime, or one of the application's that ends early: the
             // tasks that start here are the node's
             let _entered = node.runtime().enter();
-            self.routing().send_to(index, Envelope { entity, command, hops: 0, claim });
+            self.routing().send_to(now, index, Envelope { entity, command, hops: 0, claim });
         }
     }
 

@@ -14,7 +14,7 @@ mod status;
 pub use claim::{Claim, Notice};
 pub use error::{CommandEffect, ReplyError};
 pub use reply_to::{PendingReply, ReplyTo, claimed_reply_channel, reply_channel};
-pub(crate) use scope::with_panic_reason;
+pub(crate) use scope::{Reason, with_panic_reason};
 pub use scope::{
     RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_claimed_command,
     encode_command, refuse, refuse_claimed,

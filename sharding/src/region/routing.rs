@@ -91,16 +91,21 @@ where
 
     /// Takes a command for a shard. Its asker gets an answer in every case.
     pub(super) fn deliver_to(&self, index: usize, envelope: Envelope<E::Command>) {
-        self.deliver_in(index, self.slots.lock(index), envelope);
+        self.deliver_in(self.parts.now(), index, self.slots.lock(index), envelope);
     }
 
-    /// Takes a command of the caller, who does the work that was put aside for the shard.
-    pub(crate) fn send_to(&self, index: usize, envelope: Envelope<E::Command>) {
-        self.deliver_in(index, self.slots.lock(index).work_here(), envelope);
+    /// Takes a command of the caller at the time `now`; the caller does the work that was put aside for the shard.
+    pub(crate) fn send_to(&self, now: Instant, index: usize, envelope: Envelope<E::Command>) {
+        self.deliver_in(now, index, self.slots.lock(index).work_here(), envelope);
     }
 
-    fn deliver_in(&self, index: usize, mut slot: SlotGuard<'_, E>, envelope: Envelope<E::Command>) {
-        let now = self.parts.now();
+    fn deliver_in(
+        &self,
+        now: Instant,
+        index: usize,
+        mut slot: SlotGuard<'_, E>,
+        envelope: Envelope<E::Command>,
+    ) {
         let is_crowded = slot.is_crowded(self.parts.settings.shard_buffer_max);
         let backlog = if is_crowded { Backlog::High } else { Backlog::Low };
         let effect = slot.route.send(now, envelope, backlog, |home| self.reach(home));

@@ -13,12 +13,12 @@ use super::stream::Stream;
 use super::timers::Timers;
 use super::{Now, Queued, Release, Slot};
 use crate::entity::asynchronous::{OnFailure, Outcome};
-use crate::entity::behaviour::Kind;
-use crate::entity::then::Thens;
+use crate::entity::behaviour::{Kind, Rare};
+use crate::entity::then::{PreparedParts, Thens};
 use crate::entity::timer::Order;
 use crate::entity::{AsynchronousFailure, Effect, EntityCounters, EventSourced};
 use crate::event::Metadata;
-use crate::reply::{Claim, ReplyError, with_panic_reason};
+use crate::reply::{Claim, CommandEffect, Reason, ReplyError, with_panic_reason};
 use crate::{Error, Result};
 
 /// The command whose future is under way.
@@ -85,7 +85,7 @@ impl<C: Send + 'static> Commands<C> {
             (Err(failure), on_failure) => {
                 count_failure(shared, &failure);
                 let on_failure = on_failure?;
-                let reason = ReplyError::Unanswered(failure.to_string());
+                let reason = Reason::Known(ReplyError::Unanswered(failure.to_string()));
                 let made = with_panic_reason(&claim, reason, || {
                     guard::call("asynchronous_or", &shared.id, || on_failure(failure))
                 });
@@ -115,14 +115,15 @@ impl<C: Send + 'static> Commands<C> {
         let time = stream.tick(now);
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
         // way out
-        let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
+        let reason = Reason::Panicked("on_command", CommandEffect::None);
         let decided =
             with_panic_reason(&claim, reason, || stream.decide(shared, command, claim.metadata()));
-        let Ok(decided) = decided else {
+        let Ok(mut decided) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
             return claim.end();
         };
-        let Effect { kind, then, beside, stop, unstash, metadata, timers: orders } = decided;
+        let Rare { beside, metadata, timers: orders } = decided.take_rare();
+        let Effect { kind, then, stop, unstash, .. } = decided;
         // the effect's own entries replace those that came with the command
         let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
         let has_own = metadata.as_ref().is_ok_and(|own| !own.is_empty());
@@ -200,7 +201,10 @@ impl<C: Send + 'static> Commands<C> {
             }
         }
         let state = &stream.applied.state;
-        let prepared = then.into_iter().map(|then| then.prepare(state)).collect();
+        let mut prepared = PreparedParts::new();
+        for then in then {
+            prepared.push(then.prepare(state));
+        }
         if !beside.is_empty() {
             self.begin_beside(shared, stream, beside, &claim);
         }

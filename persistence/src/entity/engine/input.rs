@@ -6,7 +6,7 @@ use std::time::Duration;
 use antiphon_base::time::Timestamp;
 use tokio::time::Instant;
 
-use super::{Queued, Release};
+use super::{Queued, Release, Releases};
 use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture, Outcome, OutcomeFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
@@ -105,7 +105,7 @@ pub enum Action<E: EventSourced> {
     /// Delete events up to this number, and answer with `EventsDeleted`.
     DeleteEvents(Generation, SequenceNr),
     /// Let these releases out, in order, if the node may answer.
-    Release(Vec<Release>),
+    Release(Releases),
     /// Own events are durable: pass them on.
     Publish(Vec<StoredEvent>),
     /// Events of other replicas with these times are durable here.

@@ -82,7 +82,7 @@ mod timers;
 
 pub use self::core::Engine;
 pub use self::input::{Action, Generation, Input, Now};
-pub use self::queued::{Queued, Release, Slot};
+pub use self::queued::{Queued, Release, Releases, Slot};
 
 #[cfg(test)]
 mod tests;

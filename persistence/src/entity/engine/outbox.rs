@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::queued::push;
-use super::{Action, Generation, Release};
+use super::{Action, Generation, Release, Releases};
 use crate::entity::AsynchronousFailure;
 use crate::entity::EventSourced;
 use crate::entity::asynchronous::{CommandFuture, OutcomeFuture};
@@ -57,7 +57,7 @@ impl<E: EventSourced> Outbox<E> {
         generation: Generation,
         actions: &mut Vec<Action<E>>,
     ) {
-        let mut releases = Vec::new();
+        let mut releases = Releases::new();
         while let Some((needed, _)) = self.waiting.front() {
             if *needed > durable {
                 break;
