@@ -4,7 +4,7 @@ use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antiphon_persistence::entity::{EntityParts, EntityRuntime, EventSourced};
+use antiphon_persistence::entity::{EntityParts, EntityRuntime, EventListener, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::Claim;
 use antiphon_persistence::shape::ShapeBook;
@@ -247,6 +247,50 @@ where
             |replica: &ReplicaId| self.region.routing().reaches(replica, entity_id.as_ref());
         let replica = policy.choose(layout.replicas(), nearest, is_reachable);
         self.entity_ref_for(&entity_id, replica)
+    }
+
+    /// Listens to the events that this node makes durable from now on: those that its entities
+    /// write, and those of other replicas that arrive at them. A replica at another node has a
+    /// listener there. Entities never wait for a listener ([`EventListener`]).
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use antiphon_sharding::ReplicatedSharding;
+    /// use antiphon_persistence::entity::ListenError;
+    ///
+    /// # struct Counter;
+    /// # impl EventSourced for Counter {
+    /// #     type Command = i64;
+    /// #     type Event = i64;
+    /// #     type State = i64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &i64, delta: i64) -> Effect<Self> {
+    /// #         Effect::persist(delta)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) { *sum += delta; }
+    /// # }
+    /// async fn print(counters: ReplicatedSharding<Counter>) -> antiphon_base::Result<()> {
+    ///     let mut events = counters.events()?;
+    ///     loop {
+    ///         match events.next().await {
+    ///             Ok(durable) => println!("{}: {}", durable.id, durable.event),
+    ///             Err(ListenError::Ended) => return Ok(()),
+    ///             Err(error) => println!("{error}"),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `Rejected` when this node has no replica of the type, but proxies only.
+    pub fn events(&self) -> Result<EventListener<E>> {
+        let entities = self.region.entities();
+        let entities = entities.ok_or_else(|| {
+            let entity_type = self.region.parts().layout.entity_type();
+            Error::rejected(format!(
+                "events of `{entity_type}`: expected a node that has a replica of the type, actual one with proxies only"
+            ))
+        })?;
+        Ok(entities.listen())
     }
 
     /// Returns true once every shard of this place had a home that this node knows. Returns false

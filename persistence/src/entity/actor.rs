@@ -255,6 +255,7 @@ fn run<E: EventSourced>(
         }
         Action::Release(releases) => release(state, releases),
         Action::Publish(events) => parts.host.published(&state.io.id, &events),
+        Action::Durable(events) => state.io.runtime.kin().listeners.tell(&state.io.id, events),
         Action::Received(times) => parts.host.received(&state.io.id, &times),
         Action::CaughtUp(replica, highest) => {
             parts.host.caught_up(&state.io.id, &replica, highest);

@@ -51,6 +51,9 @@ counters! {
     origins_freed,
     /// Events that were skipped by an operator's order.
     events_skipped,
+    /// Appends whose events a listener has missed, because it was behind by more than
+    /// `listener_appends_max`.
+    listener_appends_missed,
     /// Events of this replica that were persisted.
     events_persisted,
     /// Events of other replicas that came by direct replication and were persisted.

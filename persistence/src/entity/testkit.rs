@@ -331,6 +331,7 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::DeleteSnapshots(..)
             | Action::DeleteEvents(..)
             | Action::Publish(_)
+            | Action::Durable(_)
             | Action::Received(_)
             | Action::CaughtUp(..)
             | Action::Held(..)

@@ -78,6 +78,11 @@ where
         &self.status
     }
 
+    /// The runtime of the entities of this node; `None`: this node has proxies only.
+    pub(crate) fn entities(&self) -> Option<&EntityRuntime<E>> {
+        self.routing.hosting().entities()
+    }
+
     /// Sets the runtime of the entities of this node. Without one, this node has proxies only.
     pub(crate) fn set_entities(&self, entities: EntityRuntime<E>) {
         self.routing.hosting().set_entities(entities);

@@ -117,6 +117,8 @@ pub enum Action<E: EventSourced> {
     Held(ReplicaId, SequenceNr, HeldEvent),
     /// Answer with `Skip` if an operator wants the event with this number of this origin skipped.
     AskSkip(Generation, ReplicaId, u64),
+    /// Hand these events, which are durable, to the listeners.
+    Durable(Vec<StoredEvent>),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
     RunAsynchronous(Generation, CommandFuture<E::Command>),
     /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at
@@ -267,6 +269,7 @@ impl<E: EventSourced> Action<E> {
             | Self::DeleteSnapshots(..)
             | Self::DeleteEvents(..)
             | Self::Publish(_)
+            | Self::Durable(_)
             | Self::Received(_)
             | Self::CaughtUp(..)
             | Self::Held(..)
@@ -303,6 +306,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::DeleteSnapshots(_, last) => write!(f, "DeleteSnapshots({last})"),
             Self::DeleteEvents(_, last) => write!(f, "DeleteEvents({last})"),
             Self::Release(releases) => write!(f, "Release({})", releases.len()),
+            Self::Durable(events) => write!(f, "Durable({})", events.len()),
             Self::Publish(events) => write!(f, "Publish({})", events.len()),
             Self::Received(times) => write!(f, "Received({})", times.len()),
             Self::CaughtUp(replica, highest) => write!(f, "CaughtUp({replica}, {highest})"),
