@@ -5,7 +5,7 @@ use std::sync::Arc;
 use antiphon_base::Result;
 use antiphon_base::lasting::LastingFault;
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
-use antiphon_persistence::record::reminder::{self, Columns};
+use antiphon_persistence::record::reminder::{self, Columns, Key};
 use antiphon_persistence::store::{ReminderRow, ReminderStore};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -37,9 +37,9 @@ impl ReminderStore for SqliteStores {
                 let sql = "INSERT OR REPLACE INTO reminders VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
                 let mut statement = connection.prepare_cached(sql)?;
                 for row in &rows {
-                    let Columns { due, persistence_id, name, set_by, checksum } =
-                        reminder::encode(row);
-                    let key = row.entity_type();
+                    let (key, Columns { key: of, checksum }) =
+                        (row.entity_type(), reminder::encode(row));
+                    let Key { due, persistence_id, name, set_by } = of;
                     statement.execute(params![key, due, persistence_id, name, set_by, checksum])?;
                 }
                 Ok(())
@@ -60,11 +60,9 @@ impl ReminderStore for SqliteStores {
                      AND persistence_id = ?3 AND name = ?4 AND set_by = ?5",
                 )?;
                 for row in &rows {
-                    let Columns { due, persistence_id, name, set_by, .. } = reminder::encode(row);
+                    let Key { due, persistence_id, name, set_by } = reminder::encode(row).key;
                     let key = row.entity_type();
-                    let gone =
-                        statement.execute(params![key, due, persistence_id, name, set_by])?;
-                    assert!(gone <= 1, "{gone} rows have one key");
+                    statement.execute(params![key, due, persistence_id, name, set_by])?;
                 }
                 Ok(())
             })
@@ -97,7 +95,8 @@ impl ReminderStore for SqliteStores {
 }
 
 fn contains(connection: &Connection, row: &ReminderRow) -> std::result::Result<bool, Unread> {
-    let Columns { due, persistence_id, name, set_by, checksum } = reminder::encode(row);
+    let Columns { key, checksum } = reminder::encode(row);
+    let Key { due, persistence_id, name, set_by } = key;
     let found: Option<i64> = connection
         .prepare_cached(
             "SELECT checksum FROM reminders WHERE entity_type = ?1 AND due = ?2
@@ -137,9 +136,9 @@ impl Page {
             None => DUE,
             Some(_) => DUE_AFTER,
         })?;
-        let mut found = match after.as_ref().map(reminder::encode) {
+        let mut found = match after.as_ref().map(|row| reminder::encode(row).key) {
             None => statement.query(params![entity_type, until])?,
-            Some(Columns { due, persistence_id, name, set_by, .. }) => {
+            Some(Key { due, persistence_id, name, set_by }) => {
                 statement.query(params![entity_type, until, due, persistence_id, name, set_by])?
             }
         };
@@ -149,7 +148,7 @@ impl Page {
             match columns(row) {
                 Ok(columns) => match reminder::decode(entity_type, &columns) {
                     Ok(row) => rows.push(row),
-                    Err(why) => damaged(&columns.persistence_id, why),
+                    Err(why) => damaged(&columns.key.persistence_id, why),
                 },
                 Err(error) if is_of_row(&error) => damaged("?", &error.to_string()),
                 Err(error) => return Err(error.into()),
@@ -172,11 +171,6 @@ fn passed_over(counters: &Counters, fault: &Mutex<LastingFault>, id: &str, why: 
 /// The columns of a row of `reminders`, in the order of the queries above.
 pub(crate) fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
     let (persistence_id, name): (Arc<str>, Arc<str>) = (row.get(1)?, row.get(2)?);
-    Ok(Columns {
-        due: row.get(0)?,
-        persistence_id,
-        name,
-        set_by: row.get(3)?,
-        checksum: row.get(4)?,
-    })
+    let key = Key { due: row.get(0)?, persistence_id, name, set_by: row.get(3)? };
+    Ok(Columns { key, checksum: row.get(4)? })
 }

@@ -12,9 +12,9 @@ use crate::event::SequenceNr;
 use crate::identity::PersistenceId;
 use crate::store::ReminderRow;
 
-/// The columns of a row, without the entity type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns {
+/// The key of a row within its entity type. The order of keys is the order of the rows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
     /// Microseconds since 1970.
     pub due: i64,
     /// The persistence id.
@@ -23,6 +23,13 @@ pub struct Columns {
     pub name: Arc<str>,
     /// The number of the event.
     pub set_by: i64,
+}
+
+/// The columns of a row, without the entity type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns {
+    /// The key of the row.
+    pub key: Key,
     /// The checksum of the row.
     pub checksum: i64,
 }
@@ -40,15 +47,13 @@ pub fn due(due: Timestamp) -> i64 {
 
 /// The columns of a row whose bounds were checked.
 pub fn encode(row: &ReminderRow) -> Columns {
-    let mut columns = Columns {
+    let key = Key {
         due: due(row.due),
         persistence_id: row.persistence_id.clone().into(),
         name: row.name.clone(),
         set_by: number(row.set_by.value()),
-        checksum: 0,
     };
-    columns.checksum = columns.sum(row.entity_type());
-    columns
+    Columns { checksum: key.sum(row.entity_type()), key }
 }
 
 /// The row of these columns, under this entity type.
@@ -56,10 +61,10 @@ pub fn encode(row: &ReminderRow) -> Columns {
 /// # Errors
 /// The reason why the row cannot be used.
 pub fn decode(entity_type: &str, columns: &Columns) -> Result<ReminderRow, Unreadable> {
-    if columns.sum(entity_type) != columns.checksum {
+    if columns.key.sum(entity_type) != columns.checksum {
         return Err(DAMAGED);
     }
-    let Columns { due, persistence_id, name, set_by, .. } = columns;
+    let Key { due, persistence_id, name, set_by } = &columns.key;
     let row = ReminderRow {
         due: Timestamp::from_micros(u64::try_from(*due).map_err(|_| DAMAGED)?),
         persistence_id: PersistenceId::parse(persistence_id).map_err(|_| DAMAGED)?,
@@ -70,7 +75,7 @@ pub fn decode(entity_type: &str, columns: &Columns) -> Result<ReminderRow, Unrea
     if is_sound { Ok(row) } else { Err(DAMAGED) }
 }
 
-impl Columns {
+impl Key {
     fn sum(&self, entity_type: &str) -> i64 {
         let mut sum = Checksum::of("reminders");
         sum.text(entity_type).signed(self.due).text(&self.persistence_id).text(&self.name);
@@ -92,29 +97,26 @@ mod tests {
         };
         let columns = encode(&row);
         assert_eq!(decode("cart", &columns), Ok(row));
-        for changed in [
-            Columns { due: columns.due - 1, ..columns.clone() },
-            Columns { persistence_id: "cart|c-2|DC-A".into(), ..columns.clone() },
-            Columns { persistence_id: "no id".into(), ..columns.clone() },
-            Columns { name: "a".into(), ..columns.clone() },
-            Columns { set_by: -1, ..columns.clone() },
-            Columns { checksum: columns.checksum ^ 1, ..columns.clone() },
+        for key in [
+            Key { due: columns.key.due - 1, ..columns.key.clone() },
+            Key { persistence_id: "cart|c-2|DC-A".into(), ..columns.key.clone() },
+            Key { persistence_id: "no id".into(), ..columns.key.clone() },
+            Key { name: "a".into(), ..columns.key.clone() },
+            Key { set_by: -1, ..columns.key.clone() },
         ] {
+            let changed = Columns { key, checksum: columns.checksum };
             assert_eq!(decode("cart", &changed), Err(DAMAGED), "{changed:?}");
         }
+        let changed = Columns { checksum: columns.checksum ^ 1, ..columns.clone() };
+        assert_eq!(decode("cart", &changed), Err(DAMAGED));
         assert_eq!(decode("card", &columns), Err(DAMAGED));
     }
 
     #[test]
     fn a_sound_checksum_over_an_impossible_row_is_no_row() {
-        let mut columns = Columns {
-            due: 1,
-            persistence_id: "cart|c-1|DC-A".into(),
-            name: "".into(),
-            set_by: 1,
-            checksum: 0,
-        };
-        columns.checksum = columns.sum("cart");
+        let persistence_id = "cart|c-1|DC-A".into();
+        let key = Key { due: 1, persistence_id, name: "".into(), set_by: 1 };
+        let columns = Columns { checksum: key.sum("cart"), key };
         assert_eq!(decode("cart", &columns), Err(DAMAGED), "the empty name");
     }
 }

@@ -103,7 +103,7 @@ impl Walk<'_> {
             report.other_rows += 1;
             let (columns, entity_type): (_, String) = (columns(row)?, row.get(5)?);
             if let Err(why) = reminder::decode(&entity_type, &columns) {
-                let (id, name) = (columns.persistence_id, columns.name);
+                let (id, name) = (columns.key.persistence_id, columns.key.name);
                 let key = format!("`{}` of `{}`", name.escape_debug(), id.escape_debug());
                 report.damaged("reminders", key, why);
             }
