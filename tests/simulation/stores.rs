@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::time::Timestamp;
 use antiphon_base::{Error, Result};
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, ReplayPage, Row, RowVersion,
-    Snapshot, SnapshotStore, Stores, TableRows, WriterId,
+    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, ReminderRow, ReminderStore,
+    ReplayPage, Row, RowVersion, Snapshot, SnapshotStore, Stores, TableRows, WriterId,
 };
 use antiphon_runtime::transport::memory::SplitMix64;
 use async_trait::async_trait;
@@ -219,6 +220,32 @@ impl OffsetStore for FaultyStores {
 
     async fn save_offset(&self, key: &OffsetKey, offset: &Offset) -> Result<()> {
         self.call(self.inner.offsets.save_offset(key, offset)).await
+    }
+}
+
+#[async_trait]
+impl ReminderStore for FaultyStores {
+    async fn put(&self, rows: &[ReminderRow]) -> Result<()> {
+        self.call(self.inner.reminders.put(rows)).await
+    }
+
+    async fn remove(&self, rows: &[ReminderRow]) -> Result<()> {
+        self.call(self.inner.reminders.remove(rows)).await
+    }
+
+    async fn contains(&self, row: &ReminderRow) -> Result<bool> {
+        self.call(self.inner.reminders.contains(row)).await
+    }
+
+    async fn due(
+        &self,
+        entity_type: &str,
+        until: Timestamp,
+        after: Option<&ReminderRow>,
+        row_count_max: usize,
+    ) -> Result<Vec<ReminderRow>> {
+        let reminders = &self.inner.reminders;
+        self.call(reminders.due(entity_type, until, after, row_count_max)).await
     }
 }
 

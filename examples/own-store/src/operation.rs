@@ -6,8 +6,8 @@ use antiphon::persistence::event::{SequenceNr, StoredEvent};
 use antiphon::persistence::identity::PersistenceId;
 use antiphon::persistence::memory::MemoryStores;
 use antiphon::persistence::store::{
-    Append, Coordination, FencingToken, Journal, Offset, OffsetKey, OffsetStore, RowVersion,
-    Snapshot, SnapshotStore, WriterId,
+    Append, Coordination, FencingToken, Journal, Offset, OffsetKey, OffsetStore, ReminderRow,
+    ReminderStore, RowVersion, Snapshot, SnapshotStore, WriterId,
 };
 use antiphon::prelude::*;
 use bytes::Bytes;
@@ -27,6 +27,8 @@ pub(crate) enum Operation {
     CompareAndSet(Arc<str>, Arc<str>, Option<RowVersion>, Option<Bytes>),
     RaiseToken(Arc<str>, FencingToken),
     PutFenced(Arc<str>, FencingToken, Vec<(Arc<str>, Option<Bytes>)>),
+    PutReminders(Vec<ReminderRow>),
+    RemoveReminders(Vec<ReminderRow>),
 }
 
 impl Operation {
@@ -52,6 +54,8 @@ impl Operation {
             Self::PutFenced(table, token, rows) => {
                 now(place.put_fenced(&table, token, &rows)).map(drop)
             }
+            Self::PutReminders(rows) => now(place.put(&rows)),
+            Self::RemoveReminders(rows) => now(place.remove(&rows)),
         }
     }
 }

@@ -7,13 +7,14 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use antiphon::base::time::Timestamp;
 use antiphon::persistence::event::{SequenceNr, StoredEvent};
 use antiphon::persistence::identity::PersistenceId;
 use antiphon::persistence::memory::MemoryStores;
 use antiphon::persistence::store::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Offset, OffsetKey, OffsetStore, ReadJournal, Role, Row, RowVersion, Snapshot,
-    SnapshotStore, Stores, TableRows, WriterId,
+    Journal, Offset, OffsetKey, OffsetStore, ReadJournal, ReminderRow, ReminderStore, Role, Row,
+    RowVersion, Snapshot, SnapshotStore, Stores, TableRows, WriterId,
 };
 use antiphon::prelude::*;
 use async_trait::async_trait;
@@ -188,6 +189,38 @@ impl OffsetStore for LogStores {
     async fn save_offset(&self, key: &OffsetKey, offset: &Offset) -> Result<()> {
         let (key, offset) = (key.clone(), offset.clone());
         self.change(move || Operation::SaveOffset(key.clone(), offset.clone())).await
+    }
+}
+
+#[async_trait]
+impl ReminderStore for LogStores {
+    async fn put(&self, rows: &[ReminderRow]) -> Result<()> {
+        let rows = rows.to_vec();
+        self.change(move || Operation::PutReminders(rows.clone())).await
+    }
+
+    async fn remove(&self, rows: &[ReminderRow]) -> Result<()> {
+        let rows = rows.to_vec();
+        self.change(move || Operation::RemoveReminders(rows.clone())).await
+    }
+
+    async fn contains(&self, row: &ReminderRow) -> Result<bool> {
+        let row = row.clone();
+        self.read(move |place| now(place.contains(&row))).await
+    }
+
+    async fn due(
+        &self,
+        entity_type: &str,
+        until: Timestamp,
+        after: Option<&ReminderRow>,
+        row_count_max: usize,
+    ) -> Result<Vec<ReminderRow>> {
+        let (entity_type, after) = (entity_type.to_owned(), after.cloned());
+        let work = move |place: &MemoryStores| {
+            now(place.due(&entity_type, until, after.as_ref(), row_count_max))
+        };
+        self.read(work).await
     }
 }
 

@@ -29,6 +29,7 @@ mod local_server;
 mod log;
 pub mod model;
 mod offsets;
+mod reminders;
 mod replay;
 mod settings;
 mod shared;

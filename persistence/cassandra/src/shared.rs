@@ -6,6 +6,7 @@ use crate::health::Health;
 use crate::log::copy::Copying;
 use crate::log::ends::Ends;
 use crate::log::view::View;
+use crate::reminders::Reminders;
 use crate::replay::ahead::ReadAhead;
 use crate::settings::CassandraSettings;
 use crate::stats::Counters;
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) view: View,
     pub(crate) ends: Ends,
     pub(crate) read_ahead: ReadAhead,
+    pub(crate) reminders: Reminders,
     pub(crate) partition_events_max: u64,
 }
 
@@ -40,6 +42,7 @@ impl Shared {
             view: View::new(settings.feed_cache_bytes_max),
             ends: Ends::new(settings.stream_cache_max),
             read_ahead: ReadAhead::new(tables.clone(), counters.clone(), &settings),
+            reminders: Reminders::default(),
             counters,
             tables,
             settings,

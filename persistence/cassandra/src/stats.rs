@@ -77,6 +77,8 @@ counters! {
     queue_full,
     /// Damaged snapshots that were passed over for older ones. Must be zero.
     snapshots_damaged,
+    /// Damaged rows of reminders that were passed over, at each read. Must be zero.
+    reminders_damaged,
 }
 
 /// Adds to a counter.

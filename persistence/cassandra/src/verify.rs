@@ -48,6 +48,7 @@ impl CassandraStores {
             }
         }
         self.verify_cells(&mut report).await?;
+        self.verify_reminders(&mut report).await?;
         for (reader, part, record) in self.tables().offsets().await? {
             report.other_rows += 1;
             let key = OffsetKey { reader: reader.into(), part: part.into() };

@@ -33,6 +33,7 @@ impl Place for Model {
             DamagedRows::Snapshots => Damage::Snapshots,
             DamagedRows::Coordination => Damage::Cells,
             DamagedRows::Offsets => Damage::Offsets,
+            DamagedRows::Reminders => Damage::Reminders,
         };
         let (what, tables) = self.tables.damaged(damage, choice)?;
         let stores = CassandraStores::on(std::sync::Arc::new(tables), self.settings.clone(), 7);

@@ -37,6 +37,7 @@ mod position;
 mod read;
 mod read_journal;
 mod record_error;
+mod reminders;
 mod schema;
 mod settings;
 mod snapshots;

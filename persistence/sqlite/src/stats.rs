@@ -61,6 +61,8 @@ counters! {
     rows_damaged,
     /// Damaged snapshots that were passed over for older ones. Must be zero.
     snapshots_damaged,
+    /// Damaged rows of reminders that were passed over, at each read. Must be zero.
+    reminders_damaged,
 }
 
 /// Time that a failure is reported without a new attempt. A caller that sends elsewhere because of

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use antiphon_base::lasting::LastingFault;
 use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::store::Stores;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use crate::feed::Feed;
@@ -51,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) readers: Arc<Readers>,
     pub(crate) feed: Feed,
     pub(crate) counters: Arc<Counters>,
+    /// Paces the log of damaged reminders.
+    pub(crate) damaged_reminder: Arc<Mutex<LastingFault>>,
     pub(crate) path: PathBuf,
     pub(crate) settings: SqliteSettings,
 }
@@ -98,7 +102,17 @@ impl SqliteStores {
         let readers = Arc::new(readers);
         let feed =
             Feed::new(path.clone(), settings.feed_cache_max, readers.clone(), counters.clone());
-        let inner = Inner { watch, writer, readers, feed, counters, path, settings };
+        let fault = LastingFault::new(settings.fault_log_interval);
+        let inner = Inner {
+            watch,
+            writer,
+            readers,
+            feed,
+            counters,
+            damaged_reminder: Arc::new(Mutex::new(fault)),
+            path,
+            settings,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

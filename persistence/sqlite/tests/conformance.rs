@@ -75,6 +75,7 @@ fn tables(rows: DamagedRows) -> &'static [&'static str] {
         DamagedRows::Snapshots => &["snapshots"],
         DamagedRows::Coordination => &["cells", "tokens"],
         DamagedRows::Offsets => &["offsets"],
+        DamagedRows::Reminders => &["reminders"],
     }
 }
 

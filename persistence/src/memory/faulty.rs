@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -19,8 +20,8 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
 use crate::store::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, ReplayPage, Row, RowVersion,
-    Snapshot, SnapshotStore, Stores, TableRows, WriterId,
+    Journal, Limits, Offset, OffsetKey, OffsetStore, ReadJournal, ReminderRow, ReminderStore,
+    ReplayPage, Row, RowVersion, Snapshot, SnapshotStore, Stores, TableRows, WriterId,
 };
 
 /// A call of a store, with what a fault may depend on.
@@ -52,6 +53,14 @@ pub enum Call<'a> {
     LoadOffset(&'a OffsetKey),
     /// [`OffsetStore::save_offset`].
     SaveOffset(&'a OffsetKey),
+    /// [`ReminderStore::put`].
+    PutReminders(&'a [ReminderRow]),
+    /// [`ReminderStore::remove`].
+    RemoveReminders(&'a [ReminderRow]),
+    /// [`ReminderStore::contains`].
+    ContainsReminder(&'a ReminderRow),
+    /// [`ReminderStore::due`], with the entity type.
+    DueReminders(&'a str),
     /// [`Coordination::scan`], with the table.
     Scan(&'a str),
     /// [`Coordination::read`], with table and key.
@@ -75,6 +84,8 @@ pub enum StoreTrait {
     Snapshots,
     /// [`OffsetStore`].
     Offsets,
+    /// [`ReminderStore`].
+    Reminders,
     /// [`Coordination`].
     Coordination,
 }
@@ -94,6 +105,10 @@ impl Call<'_> {
                 StoreTrait::Snapshots
             }
             Self::LoadOffset(_) | Self::SaveOffset(_) => StoreTrait::Offsets,
+            Self::PutReminders(_)
+            | Self::RemoveReminders(_)
+            | Self::ContainsReminder(_)
+            | Self::DueReminders(_) => StoreTrait::Reminders,
             Self::Scan(_)
             | Self::Read(..)
             | Self::CompareAndSet(..)
@@ -112,6 +127,8 @@ impl Call<'_> {
             | Self::SaveSnapshot(..)
             | Self::DeleteSnapshots(_)
             | Self::SaveOffset(_)
+            | Self::PutReminders(_)
+            | Self::RemoveReminders(_)
             | Self::CompareAndSet(..)
             | Self::RaiseToken(_)
             | Self::PutFenced(_) => true,
@@ -121,6 +138,8 @@ impl Call<'_> {
             | Self::PersistenceIds(_)
             | Self::LatestSnapshot(_)
             | Self::LoadOffset(_)
+            | Self::ContainsReminder(_)
+            | Self::DueReminders(_)
             | Self::Scan(_)
             | Self::Read(..) => false,
         }
@@ -301,6 +320,32 @@ impl OffsetStore for FaultyStores {
 
     async fn save_offset(&self, key: &OffsetKey, offset: &Offset) -> Result<()> {
         self.call(Call::SaveOffset(key), self.stores.offsets.save_offset(key, offset)).await
+    }
+}
+
+#[async_trait]
+impl ReminderStore for FaultyStores {
+    async fn put(&self, rows: &[ReminderRow]) -> Result<()> {
+        self.call(Call::PutReminders(rows), self.stores.reminders.put(rows)).await
+    }
+
+    async fn remove(&self, rows: &[ReminderRow]) -> Result<()> {
+        self.call(Call::RemoveReminders(rows), self.stores.reminders.remove(rows)).await
+    }
+
+    async fn contains(&self, row: &ReminderRow) -> Result<bool> {
+        self.call(Call::ContainsReminder(row), self.stores.reminders.contains(row)).await
+    }
+
+    async fn due(
+        &self,
+        entity_type: &str,
+        until: Timestamp,
+        after: Option<&ReminderRow>,
+        row_count_max: usize,
+    ) -> Result<Vec<ReminderRow>> {
+        let made = self.stores.reminders.due(entity_type, until, after, row_count_max);
+        self.call(Call::DueReminders(entity_type), made).await
     }
 }
 

@@ -21,6 +21,7 @@ mod faulty;
 mod feed;
 mod journal;
 mod read_journal;
+mod reminder_store;
 mod snapshot_store;
 mod snapshots;
 mod streams;
@@ -61,7 +62,8 @@ pub struct MemoryCounts {
     pub appends: u64,
     /// Events of those appends.
     pub events: u64,
-    /// Calls of `replay`, `highest`, `changes`, `persistence_ids` and `latest_snapshot`.
+    /// Calls of `replay`, `highest`, `changes`, `persistence_ids`, `latest_snapshot`, `contains` and
+    /// `due`.
     pub reads: u64,
 }
 
@@ -70,6 +72,7 @@ struct State {
     journal: streams::JournalState,
     feed: feed::FeedState,
     snapshots: snapshots::SnapshotState,
+    reminders: reminder_store::ReminderRows,
     coordination: tables::CoordinationState,
     counts: MemoryCounts,
 }

@@ -7,5 +7,6 @@ pub mod bytes;
 pub mod cell;
 pub mod checksum;
 pub mod labels;
+pub mod reminder;
 pub mod snapshot;
 pub mod version;

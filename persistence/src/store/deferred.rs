@@ -13,6 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -20,8 +21,9 @@ use tokio::sync::OnceCell;
 
 use super::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Limits, Offset, OffsetKey, OffsetStore, OpenBackend, ReadJournal, ReplayPage, Row,
-    RowVersion, Snapshot, SnapshotStore, Stores, TableRows, WriterId,
+    Journal, Limits, Offset, OffsetKey, OffsetStore, OpenBackend, ReadJournal, ReminderRow,
+    ReminderStore, ReplayPage, Row, RowVersion, Snapshot, SnapshotStore, Stores, TableRows,
+    WriterId,
 };
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::PersistenceId;
@@ -259,6 +261,31 @@ impl OffsetStore for DeferredStores {
 
     async fn save_offset(&self, key: &OffsetKey, offset: &Offset) -> Result<()> {
         self.get().await?.offsets.save_offset(key, offset).await
+    }
+}
+
+#[async_trait]
+impl ReminderStore for DeferredStores {
+    async fn put(&self, rows: &[ReminderRow]) -> Result<()> {
+        self.get().await?.reminders.put(rows).await
+    }
+
+    async fn remove(&self, rows: &[ReminderRow]) -> Result<()> {
+        self.get().await?.reminders.remove(rows).await
+    }
+
+    async fn contains(&self, row: &ReminderRow) -> Result<bool> {
+        self.get().await?.reminders.contains(row).await
+    }
+
+    async fn due(
+        &self,
+        entity_type: &str,
+        until: Timestamp,
+        after: Option<&ReminderRow>,
+        row_count_max: usize,
+    ) -> Result<Vec<ReminderRow>> {
+        self.get().await?.reminders.due(entity_type, until, after, row_count_max).await
     }
 }
 

@@ -15,6 +15,7 @@ mod offset;
 mod queue_room;
 mod read_journal;
 mod registry;
+mod reminders;
 mod snapshot;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use offset::{Offset, OffsetKey, OffsetStore};
 pub use queue_room::{QueueRoom, check_queue_bytes_max};
 pub use read_journal::{Change, ChangesPage, ChangesQuery, ReadJournal};
 pub use registry::{LocalServer, Registry, StoreKind, Table, read_table, write_table};
+pub use reminders::{ReminderRow, ReminderStore};
 pub use snapshot::{Snapshot, SnapshotStore};
 
 /// All stores of one place, cheap to clone.
@@ -45,6 +47,8 @@ pub struct Stores {
     pub snapshots: Arc<dyn SnapshotStore>,
     /// Positions of readers.
     pub offsets: Arc<dyn OffsetStore>,
+    /// The index of reminders by time.
+    pub reminders: Arc<dyn ReminderStore>,
     /// Membership, leases and shard homes.
     pub coordination: Arc<dyn Coordination>,
 }
@@ -53,13 +57,14 @@ impl Stores {
     /// All stores from one backend that implements every trait.
     pub fn from_backend<B>(backend: Arc<B>) -> Self
     where
-        B: Journal + ReadJournal + SnapshotStore + OffsetStore + Coordination,
+        B: Journal + ReadJournal + SnapshotStore + OffsetStore + ReminderStore + Coordination,
     {
         Self {
             journal: backend.clone(),
             read_journal: backend.clone(),
             snapshots: backend.clone(),
             offsets: backend.clone(),
+            reminders: backend.clone(),
             coordination: backend,
         }
     }

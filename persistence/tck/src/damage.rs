@@ -3,16 +3,17 @@
 //!
 //! Each case flips one bit after the other, always in sound stores, and makes every read that
 //! depends on such rows. A read must answer as without the damage, or fail with `Corrupt`. A
-//! snapshot may also be an older one, and a position the start.
+//! snapshot may also be an older one, a position the start, and a reminder may be missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use antiphon_base::time::Timestamp;
 use antiphon_base::{ErrorKind, Result};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::SliceRange;
 use antiphon_persistence::store::{
-    ChangesQuery, FencingToken, Offset, OffsetKey, Snapshot, Stores,
+    ChangesQuery, FencingToken, Offset, OffsetKey, ReminderRow, Snapshot, Stores,
 };
 use bytes::Bytes;
 
@@ -20,7 +21,7 @@ use crate::kit::{Pen, id, nr, replica, seal, writer_id};
 use crate::place::DamagedRows;
 use crate::{Generator, Kit};
 
-/// Flips of each case; together a thousand.
+/// Flips of each case.
 const FLIP_COUNT: u64 = 250;
 const STREAMS: [&str; 3] = ["cart|c-1|DC-A", "cart|c-2|DC-A", "cart|c-3|DC-A"];
 const TABLES: [&str; 3] = ["members", "homes", "leases"];
@@ -44,6 +45,12 @@ pub async fn a_flipped_bit_of_coordination_is_found_or_harmless(kit: Kit) {
 /// A damaged position must be found when it is loaded.
 pub async fn a_flipped_bit_of_an_offset_is_found_or_harmless(kit: Kit) {
     flip_bits(kit, DamagedRows::Offsets).await;
+}
+
+/// A damaged row of a reminder must never be returned as another row: `due` passes over it, and
+/// `contains` fails with `Corrupt` or does not find it.
+pub async fn a_flipped_bit_of_a_reminder_is_found_or_harmless(kit: Kit) {
+    flip_bits(kit, DamagedRows::Reminders).await;
 }
 
 async fn flip_bits(kit: Kit, rows: DamagedRows) {
@@ -72,6 +79,7 @@ async fn flip_bits(kit: Kit, rows: DamagedRows) {
                     actual == *expected
                         || (name.starts_with("snapshot") && snapshots.contains(value))
                         || (name.starts_with("offset") && *value == start)
+                        || (name.starts_with("reminder") && value == "false")
                 }
                 Err(kind) => *kind == ErrorKind::Corrupt,
             };
@@ -125,6 +133,7 @@ async fn write(kit: &Kit) {
         .collect();
     coordination.put_fenced(TABLES[1], FencingToken(7), &homes).await.expect("put");
     coordination.raise_token(TABLES[2], FencingToken(9)).await.expect("raise");
+    kit.stores.reminders.put(&reminders()).await.expect("put");
 }
 
 fn snapshots() -> BTreeMap<&'static str, Vec<Snapshot>> {
@@ -144,6 +153,7 @@ async fn read_all(stores: &Stores, rows: DamagedRows) -> Vec<Read> {
         DamagedRows::Snapshots => read_snapshots(stores).await,
         DamagedRows::Coordination => read_coordination(stores).await,
         DamagedRows::Offsets => read_offsets(stores).await,
+        DamagedRows::Reminders => read_reminders(stores).await,
     }
 }
 
@@ -193,6 +203,31 @@ async fn read_offsets(stores: &Stores) -> Vec<Read> {
         let offset = stores.offsets.load_offset(&key).await;
         all.push((format!("offset of {reader} {part}"), text(offset)));
     }
+    all
+}
+
+fn reminders() -> Vec<ReminderRow> {
+    let row = |number: u64| ReminderRow {
+        due: Timestamp::from_micros(1_800_000_000_000_000 + number * 1_700_000_000),
+        persistence_id: id(STREAMS[usize::try_from(number % 3).expect("few")]),
+        name: format!("reminder ☃ {number}").into(),
+        set_by: nr(number),
+    };
+    (0..9).map(row).collect()
+}
+
+/// Tells for each row whether it is there, in two ways, and whether any other row is.
+async fn read_reminders(stores: &Stores) -> Vec<Read> {
+    let mut all = Vec::new();
+    let store = &stores.reminders;
+    let due = store.due("cart", Timestamp::from_micros(u64::MAX), None, 100).await;
+    let due = due.expect("a damaged row is passed over");
+    for (index, row) in reminders().iter().enumerate() {
+        all.push((format!("reminder {index} is due"), Ok(due.contains(row).to_string())));
+        all.push((format!("reminder {index} is there"), text(store.contains(row).await)));
+    }
+    let others = due.iter().filter(|row| !reminders().contains(row)).count();
+    all.push(("other rows".into(), Ok(others.to_string())));
     all
 }
 

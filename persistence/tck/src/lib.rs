@@ -28,6 +28,7 @@ pub mod model;
 pub mod offsets;
 pub mod persistence_ids;
 mod place;
+pub mod reminders;
 pub mod replay;
 pub mod round_trip;
 pub mod snapshots;

@@ -78,6 +78,8 @@ pub enum DamagedRows {
     Coordination,
     /// Positions of readers.
     Offsets,
+    /// Rows of reminders.
+    Reminders,
 }
 
 /// Capabilities of stores beyond the minimum. By default all except `goes_back`, which needs the

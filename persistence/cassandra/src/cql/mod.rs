@@ -11,6 +11,7 @@ mod log_tables;
 mod numbers;
 mod probe;
 mod refusal;
+mod reminder_tables;
 mod schema;
 mod session;
 mod sessions;

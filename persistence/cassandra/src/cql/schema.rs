@@ -69,7 +69,8 @@ fn statements(settings: &ServerSettings, keyspace_options: &str) -> Result<Vec<S
 }
 
 /// Tables keep the default compaction, by size: rows of the log and of streams are written once and
-/// read in order.
+/// read in order. A removed reminder that comes back does no harm, so the tombstones of reminders
+/// are kept for a day only.
 const TABLES: &[&str] = &[
     "schema_version (id int PRIMARY KEY, version int, partition_events_max bigint)",
     "writers (place text, writer text, lanes int, sealed boolean, copied boolean, ended_at bigint, PRIMARY KEY (place, writer))",
@@ -85,9 +86,18 @@ const TABLES: &[&str] = &[
     "snapshots (place text, stream text, sequence_nr bigint, record blob, PRIMARY KEY ((place, stream), sequence_nr))
         WITH CLUSTERING ORDER BY (sequence_nr DESC)",
     "offsets (place text, reader text, part text, position text, PRIMARY KEY ((place, reader), part))",
+    "reminders (place text, entity_type text, hour bigint, due bigint, stream text, name text, set_by bigint, checksum bigint,
+        PRIMARY KEY ((place, entity_type, hour), due, stream, name, set_by))
+        WITH gc_grace_seconds = 86400",
+    "reminder_marks (place text, entity_type text, hour bigint, session text, record blob,
+        PRIMARY KEY ((place, entity_type), hour, session))
+        WITH gc_grace_seconds = 86400",
     "cells (place text, cell_table text, cell_key text, fencing_token bigint STATIC, fencing_checksum bigint STATIC, version bigint, value blob,
         PRIMARY KEY ((place, cell_table), cell_key))",
 ];
+
+/// Tables that keyspaces of this version may lack, because they were made by an earlier build.
+const LATER_TABLES: [&str; 2] = ["reminders", "reminder_marks"];
 
 /// Makes the keyspace and the tables that are missing. Repeating it changes nothing. A cancelled
 /// call leaves some of the tables; the next call makes the rest.
@@ -125,6 +135,17 @@ async fn keyspace_exists(session: &Session, settings: &ServerSettings) -> Result
     let rows = session.query_unpaged(sql, (settings.keyspace.to_lowercase(),)).await;
     let rows = rows
         .map_err(|error| Error::unavailable(format!("schema: reading the keyspaces: {error}")))?
+        .into_rows_result();
+    Ok(rows.is_ok_and(|rows| rows.rows_num() > 0))
+}
+
+async fn table_exists(session: &Session, settings: &ServerSettings, table: &str) -> Result<bool> {
+    let sql =
+        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let values = (settings.keyspace.to_lowercase(), table);
+    let rows = session.query_unpaged(sql, values).await;
+    let rows = rows
+        .map_err(|error| Error::unavailable(format!("schema: reading the tables: {error}")))?
         .into_rows_result();
     Ok(rows.is_ok_and(|rows| rows.rows_num() > 0))
 }
@@ -185,6 +206,13 @@ async fn find(session: &Session, settings: &ServerSettings) -> Result<Schema> {
         return Err(Error::rejected(format!(
             "keyspace `{keyspace}`: expected tables of version {VERSION}, actual {version}: use a build of Antiphon that knows them"
         )));
+    }
+    for table in LATER_TABLES {
+        if !table_exists(session, settings, table).await? {
+            return Err(missing(&format!(
+                "it was made by an earlier build, without the table `{table}`"
+            )));
+        }
     }
     let partition_events_max = u64::try_from(partition_events_max).unwrap_or(0);
     if partition_events_max == 0 {

@@ -15,6 +15,8 @@ pub enum Damage {
     Cells,
     /// Positions of readers.
     Offsets,
+    /// Reminders.
+    Reminders,
 }
 
 impl ModelTables {
@@ -39,6 +41,9 @@ impl ModelTables {
             }
             Damage::Offsets => {
                 return data.damage_offset(choice).map(|what| (what, Self::of(data)));
+            }
+            Damage::Reminders => {
+                return data.damage_reminder(choice).map(|what| (what, Self::of(data)));
             }
         }?;
         let mut bytes = record.to_vec();
@@ -79,6 +84,19 @@ fn pick<'a>(
 }
 
 impl Data {
+    /// Flips a bit of the checksum of a row: the rest is its key, under which it is found.
+    fn damage_reminder(&mut self, choice: u64) -> Option<String> {
+        let parts = self.reminders.rows.values_mut();
+        let rows = parts.flat_map(|rows| rows.iter_mut());
+        let mut rows: Vec<_> =
+            rows.filter_map(|(key, row)| Some((key, row.value.as_mut()?))).collect();
+        let count = u64::try_from(rows.len()).ok().filter(|count| *count > 0)?;
+        let (key, sum) = rows.swap_remove(usize::try_from(choice % count).ok()?);
+        let bit = (choice >> 20) % 64;
+        *sum ^= 1 << bit;
+        Some(format!("bit {bit} of the checksum of {key:?}"))
+    }
+
     /// Flips one of the low seven bits of a byte, so that the position stays a text.
     fn damage_offset(&mut self, choice: u64) -> Option<String> {
         let count = u64::try_from(self.offsets.len()).ok().filter(|count| *count > 0)?;

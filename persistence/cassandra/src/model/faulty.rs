@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use antiphon_base::Error;
 use antiphon_base::task::spawn;
+use antiphon_persistence::record::reminder::{Columns, Key};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -14,8 +15,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::tables::{
-    Cell, CellTables, CellWrite, Cells, EventRow, Failed, LaneId, LaneState, LogTables, Outcome,
-    PartState, RoundAnswer, RoundPage, RoundWrite, StreamRow, StreamTables, Tables, WriterRow,
+    Cell, CellTables, CellWrite, Cells, EventRow, Failed, LaneId, LaneState, LogTables, MarkRow,
+    Outcome, PartState, ReminderPart, ReminderTables, RoundAnswer, RoundPage, RoundWrite,
+    StreamRow, StreamTables, Tables, WriterRow,
 };
 
 /// Faults of tables; none by default. Chances are out of 1000.
@@ -291,5 +293,59 @@ impl CellTables for FaultyTables {
     ) -> Outcome<bool> {
         write!(self, (table = table.to_owned(), writes = writes.to_vec()), |tables| tables
             .write_cells(&table, token, &writes))
+    }
+}
+
+#[async_trait]
+impl ReminderTables for FaultyTables {
+    async fn put_reminder(&self, part: &ReminderPart, row: &Columns, at: u64) -> Outcome<()> {
+        write!(self, (part = part.clone(), row = row.clone()), |tables| tables
+            .put_reminder(&part, &row, at))
+    }
+
+    async fn remove_reminder(&self, part: &ReminderPart, key: &Key, at: u64) -> Outcome<()> {
+        write!(self, (part = part.clone(), key = key.clone()), |tables| tables
+            .remove_reminder(&part, &key, at))
+    }
+
+    async fn reminder(&self, part: &ReminderPart, key: &Key) -> Outcome<Option<i64>> {
+        self.read(self.tables.reminder(part, key)).await
+    }
+
+    async fn reminders(
+        &self,
+        part: &ReminderPart,
+        after: &Key,
+        last: i64,
+        row_count_max: usize,
+    ) -> Outcome<Vec<Columns>> {
+        self.read(self.tables.reminders(part, after, last, row_count_max)).await
+    }
+
+    async fn reminder_parts(&self) -> Outcome<Vec<ReminderPart>> {
+        self.read(self.tables.reminder_parts()).await
+    }
+
+    async fn put_mark(&self, entity_type: &str, mark: &MarkRow, at: u64) -> Outcome<()> {
+        write!(self, (entity_type = entity_type.to_owned(), mark = mark.clone()), |tables| tables
+            .put_mark(&entity_type, &mark, at))
+    }
+
+    async fn remove_mark(
+        &self,
+        entity_type: &str,
+        hour: u64,
+        session: &str,
+        at: u64,
+    ) -> Outcome<()> {
+        write!(
+            self,
+            (entity_type = entity_type.to_owned(), session = session.to_owned()),
+            |tables| tables.remove_mark(&entity_type, hour, &session, at)
+        )
+    }
+
+    async fn marks(&self, entity_type: &str, last_hour: u64) -> Outcome<Vec<MarkRow>> {
+        self.read(self.tables.marks(entity_type, last_hour)).await
     }
 }

@@ -7,6 +7,7 @@
 
 mod damage;
 mod faulty;
+mod reminders;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ struct Data {
     ids: BTreeMap<(String, u16), std::collections::BTreeSet<Arc<str>>>,
     snapshots: BTreeMap<(String, u64), bytes::Bytes>,
     offsets: BTreeMap<(String, String), String>,
+    reminders: reminders::ReminderData,
     cells: BTreeMap<String, Cells>,
 }
 

@@ -7,6 +7,7 @@
 mod cells;
 mod log;
 mod outcome;
+mod reminders;
 mod streams;
 
 use antiphon_persistence::store::StatementCounts;
@@ -18,6 +19,7 @@ pub use log::{
     WriterRow,
 };
 pub use outcome::{Failed, Outcome};
+pub use reminders::{MarkRow, ReminderPart, ReminderTables};
 pub use streams::{EventRow, StreamRow, StreamTables};
 
 /// The statements of one place, whose name the implementation knows.
@@ -26,7 +28,7 @@ pub use streams::{EventRow, StreamRow, StreamTables};
 /// - "Plain" writes are idempotent and may be repeated.
 /// - The values of `put_lane_state` and `put_stream`, and the highest number of `put_events`, only
 ///   grow, in whatever order the statements arrive.
-pub trait Tables: LogTables + StreamTables + CellTables {
+pub trait Tables: LogTables + StreamTables + CellTables + ReminderTables {
     /// Describes the database when it has not answered for a while. `None` when all is well.
     fn trouble(&self) -> Option<String> {
         None

@@ -7,13 +7,14 @@
 //! | `batches` | one row for each append, in commit order, with its predecessor in the stream |
 //! | `marks` | every 64th batch of a stream |
 //! | `writers`, `snapshots`, `offsets`, `cells` | as named |
+//! | `reminders` | one row for each reminder, in the order of its due time |
 //! | `tokens` | for each coordination table: fencing token, and sum of the rows' checksums |
 //!
 //! - A mark lets a replay enter the chain of a stream's batches near its target; it is only a hint.
 //! - The sum in `tokens` reveals a missing row.
 //!
 //! Every row except a mark has a checksum of its key and all its columns, which each read compares:
-//! in a column of its own (`head.rs`, `batch_row.rs`, `sums.rs`), or at the end of the values of
+//! in a column of its own (`head.rs`, `batch_row.rs`, `sums.rs`, `reminders.rs`), or at the end of the values of
 //! `snapshots`, `offsets` and `cells`. The hash of a stream's name leads to its row when the name
 //! is damaged: a damaged stream is an error, not an empty stream.
 
@@ -95,7 +96,22 @@ CREATE TABLE tokens (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Checks the version of the tables; an owner creates them in a new file.
+/// Tables that files of this version may lack, because they were made by an earlier build. An owner
+/// adds them when it opens the file; an earlier build leaves them alone.
+const LATER_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS reminders (
+  entity_type TEXT NOT NULL,
+  due INTEGER NOT NULL,
+  persistence_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  set_by INTEGER NOT NULL,
+  checksum INTEGER NOT NULL,
+  PRIMARY KEY (entity_type, due, persistence_id, name, set_by)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Checks the version of the tables; an owner creates them in a new file, and adds the tables that a
+/// file of an earlier build lacks.
 pub(crate) fn check_version(path: &Path, connection: &Connection, owner: bool) -> Result<()> {
     let sqlite = |error| from_sqlite(path, "reading the schema", error);
     if owner && read(connection, "user_version").map_err(sqlite)? == 0 {
@@ -105,6 +121,9 @@ pub(crate) fn check_version(path: &Path, connection: &Connection, owner: bool) -
     let version = read(connection, "user_version").map_err(sqlite)?;
     let shown = path.display();
     match version {
+        VERSION if id == APPLICATION_ID && owner => {
+            connection.execute_batch(LATER_TABLES).map_err(sqlite)
+        }
         VERSION if id == APPLICATION_ID => Ok(()),
         0 => Err(no_tables(path)),
         _ if id != APPLICATION_ID => Err(not_ours(path)),

@@ -30,6 +30,7 @@ impl SqliteStores {
             walk.snapshots(&streams)?;
             walk.coordination()?;
             walk.offsets()?;
+            walk.reminders()?;
             walk.writers()?;
             Ok(walk.report)
         })

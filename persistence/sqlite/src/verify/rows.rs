@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::record::checksum::DAMAGED;
-use antiphon_persistence::record::{cell, snapshot};
+use antiphon_persistence::record::{cell, reminder, snapshot};
 use antiphon_persistence::store::OffsetKey;
 use bytes::Bytes;
 
 use super::streams::Stream;
 use super::walk::{Walk, Walked};
+use crate::reminders::columns;
 use crate::sums::{of_token, of_writer};
 
 impl Walk<'_> {
@@ -84,6 +85,27 @@ impl Walk<'_> {
             if let Err(why) = cell::decode_position(&key, &record) {
                 let (reader, part) = (key.reader.escape_debug(), key.part.escape_debug());
                 report.damaged("offsets", format!("reader `{reader}`, part `{part}`"), why);
+            }
+            Ok(())
+        })
+    }
+
+    /// Checks the reminders, if the file has their table: a file of an earlier build has none before
+    /// an owner opens it.
+    pub(super) fn reminders(&mut self) -> Walked<()> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'reminders'";
+        let tables: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;
+        if tables == 0 {
+            return Ok(());
+        }
+        let sql = "SELECT due, persistence_id, name, set_by, checksum, entity_type FROM reminders";
+        self.each("reminders", sql, |report, row| {
+            report.other_rows += 1;
+            let (columns, entity_type): (_, String) = (columns(row)?, row.get(5)?);
+            if let Err(why) = reminder::decode(&entity_type, &columns) {
+                let (id, name) = (columns.key.persistence_id, columns.key.name);
+                let key = format!("`{}` of `{}`", name.escape_debug(), id.escape_debug());
+                report.damaged("reminders", key, why);
             }
             Ok(())
         })

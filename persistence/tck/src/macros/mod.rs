@@ -30,6 +30,7 @@ macro_rules! all_tests {
         $crate::read_journal_tests!($new_place);
         $crate::snapshot_store_tests!($new_place);
         $crate::offset_store_tests!($new_place);
+        $crate::reminder_store_tests!($new_place);
         $crate::coordination_tests!($new_place);
         $crate::whole_place_tests!($new_place);
     };
@@ -72,6 +73,7 @@ mod tests {
             include_str!("../persistence_ids.rs"),
             include_str!("../snapshots.rs"),
             include_str!("../offsets.rs"),
+            include_str!("../reminders.rs"),
             include_str!("../coordination.rs"),
             include_str!("../model.rs"),
             include_str!("../limits.rs"),

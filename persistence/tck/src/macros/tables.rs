@@ -65,6 +65,47 @@ macro_rules! offset_store_tests {
     };
 }
 
+/// Makes a test of every case of `ReminderStore`.
+///
+/// ```
+/// # use antiphon_persistence::memory::MemoryStores;
+/// # use antiphon_persistence::store::Stores;
+/// # struct InMemory(MemoryStores);
+/// # #[async_trait::async_trait]
+/// # impl antiphon_persistence_tck::Place for InMemory {
+/// #     async fn session(&self) -> Stores {
+/// #         self.0.stores()
+/// #     }
+/// # }
+/// antiphon_persistence_tck::reminder_store_tests!(InMemory(MemoryStores::new()));
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! reminder_store_tests {
+    ($new_place:expr) => {
+        $crate::tests_of_group! {
+            reminders,
+            $new_place,
+            rows_come_in_order,
+            a_row_is_due_at_its_time_and_not_before,
+            rows_are_of_the_type_asked_for,
+            putting_a_row_again_changes_nothing,
+            removing_takes_that_row_only_and_can_be_repeated,
+            a_removed_row_can_be_put_again,
+            a_row_is_there_between_put_and_remove,
+            many_rows_of_one_time_come_in_pages,
+            rows_may_be_removed_while_pages_are_read,
+            the_ends_of_time_are_kept,
+            rows_that_are_late_by_months_are_found,
+            names_are_any_text,
+            a_row_out_of_bounds_is_rejected_and_nothing_is_stored,
+            no_row_is_lost_amid_puts_and_removals,
+            rows_are_as_before_after_reopening,
+            random_operations_answer_as_the_model,
+        }
+    };
+}
+
 /// Makes a test of every case of `Coordination`.
 ///
 /// ```

@@ -44,6 +44,7 @@ macro_rules! whole_place_tests {
             a_flipped_bit_of_a_snapshot_is_found_or_harmless,
             a_flipped_bit_of_coordination_is_found_or_harmless,
             a_flipped_bit_of_an_offset_is_found_or_harmless,
+            a_flipped_bit_of_a_reminder_is_found_or_harmless,
         }
         $crate::tests_of_group! {
             model,

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::{
     Append, CasOutcome, ChangesPage, ChangesQuery, Coordination, FencedOutcome, FencingToken,
-    Journal, Offset, OffsetKey, OffsetStore, ReadJournal, ReplayPage, Row, RowVersion, Snapshot,
-    SnapshotStore, TableRows, WriterId,
+    Journal, Offset, OffsetKey, OffsetStore, ReadJournal, ReminderRow, ReminderStore, ReplayPage,
+    Row, RowVersion, Snapshot, SnapshotStore, TableRows, WriterId,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -103,6 +104,32 @@ impl OffsetStore for PeerStores {
 
     async fn save_offset(&self, key: &OffsetKey, offset: &Offset) -> Result<()> {
         self.ask(self.inner.stores.offsets.save_offset(key, offset)).await
+    }
+}
+
+#[async_trait]
+impl ReminderStore for PeerStores {
+    async fn put(&self, rows: &[ReminderRow]) -> Result<()> {
+        self.ask(self.inner.stores.reminders.put(rows)).await
+    }
+
+    async fn remove(&self, rows: &[ReminderRow]) -> Result<()> {
+        self.ask(self.inner.stores.reminders.remove(rows)).await
+    }
+
+    async fn contains(&self, row: &ReminderRow) -> Result<bool> {
+        self.ask(self.inner.stores.reminders.contains(row)).await
+    }
+
+    async fn due(
+        &self,
+        entity_type: &str,
+        until: Timestamp,
+        after: Option<&ReminderRow>,
+        row_count_max: usize,
+    ) -> Result<Vec<ReminderRow>> {
+        let store = &self.inner.stores.reminders;
+        self.ask(store.due(entity_type, until, after, row_count_max)).await
     }
 }
 

@@ -75,7 +75,10 @@ impl Fault for Far {
                 self.way.write()?
             }
             StoreTrait::Journal | StoreTrait::Coordination => self.way.read()?,
-            StoreTrait::ReadJournal | StoreTrait::Snapshots | StoreTrait::Offsets => {}
+            StoreTrait::ReadJournal
+            | StoreTrait::Snapshots
+            | StoreTrait::Offsets
+            | StoreTrait::Reminders => {}
         }
         if let Call::Scan(_) = call {
             let panics = self.way.scan_panics.swap(false, Ordering::Relaxed);
