@@ -89,6 +89,9 @@ pub struct EntitySettings {
     /// Most timers of one entity that run at the same time, without the receive timeout. A command
     /// that would start more is rejected, and counted in `timers_refused`.
     pub timers_max: usize,
+    /// Most reminders of one entity that wait for their time. A command that would set more is
+    /// rejected, and counted in `reminders_refused`. Reminders of other replicas are always taken.
+    pub reminders_max: usize,
     /// First wait before a failed entity restarts; doubles up to `restart_max`, and begins anew
     /// when the entity has stored something since, or has worked for `restart_max`.
     #[serde(with = "antiphon_base::time::text")]
@@ -134,6 +137,7 @@ impl Default for EntitySettings {
             asynchronous_timeout: Duration::from_secs(30),
             asynchronous_max: 100,
             timers_max: 100,
+            reminders_max: 100,
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
             recoveries_max: 64,
@@ -164,6 +168,7 @@ impl EntitySettings {
         bounds::count("pull_events_max", self.pull_events_max, 1..=MOST)?;
         bounds::count("asynchronous_max", self.asynchronous_max, 0..=1 << 16)?;
         bounds::count("timers_max", self.timers_max, 0..=1 << 16)?;
+        bounds::count("reminders_max", self.reminders_max, 0..=10_000)?;
         bounds::count("recoveries_max", self.recoveries_max, 1..=1 << 16)?;
         for (name, actual) in [
             ("pull_retry_min", self.pull_retry_min),
