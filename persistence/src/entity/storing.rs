@@ -13,7 +13,7 @@ use super::writing::{append_with_shapes, put_before_append, save_and_read_back, 
 use super::{EntityCounters, EventSourced, Writes};
 use crate::event::SequenceNr;
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::store::{Append, ReminderRow};
+use crate::store::{Append, ReminderRow, Snapshot};
 
 /// The stores of one entity, with what its reads and writes need.
 pub(super) struct EntityIo<E: EventSourced> {
@@ -49,23 +49,13 @@ impl<E: EventSourced> EntityIo<E> {
             Action::Append(generation, append, rows) => {
                 self.start_append(myself, generation, append, rows);
             }
-            Action::FindReminder(generation, row) => {
-                let reminders = parts.reminders.clone();
-                start("find reminder", myself, async move {
-                    let is_there = reminders.contains(&row).await;
-                    Input::ReminderFound(generation, row, is_there)
-                });
-            }
+            Action::FindReminder(generation, row) => self.find_reminder(myself, generation, row),
             Action::ChangeReminders(changes) => self.change_reminders(*changes),
             Action::Pull(generation, replica, after) => {
                 self.start_pull(myself, generation, replica, after);
             }
             Action::SaveSnapshot(generation, snapshot) => {
-                let shapes = self.runtime.shapes_of_states();
-                start("save snapshot", myself, async move {
-                    let saved = save_and_read_back(&*snapshots, shapes, &id, &snapshot).await;
-                    Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
-                });
+                self.save_snapshot(myself, generation, snapshot);
             }
             Action::VoidSnapshots(generation, numbers) => {
                 // an entity that was killed a moment ago voids nothing: its shard may live, and
@@ -102,6 +92,33 @@ impl<E: EventSourced> EntityIo<E> {
             | Action::Fenced(_)
             | Action::Stopped(_) => unreachable!("`run` passes on the actions of the stores only"),
         }
+    }
+
+    fn save_snapshot(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        snapshot: Box<Snapshot>,
+    ) {
+        let (snapshots, id) = (self.runtime.parts.snapshots.clone(), self.id.persistence_id());
+        let shapes = self.runtime.shapes_of_states();
+        start("save snapshot", myself, async move {
+            let saved = save_and_read_back(&*snapshots, shapes, &id, &snapshot).await;
+            Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
+        });
+    }
+
+    fn find_reminder(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        row: Box<ReminderRow>,
+    ) {
+        let reminders = self.runtime.parts.reminders.clone();
+        start("find reminder", myself, async move {
+            let is_there = reminders.contains(&row).await;
+            Input::ReminderFound(generation, row, is_there)
+        });
     }
 
     fn delete_snapshots(

@@ -19,7 +19,7 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
 use crate::shape::ShapeBook;
-use crate::store::{Limits, ReminderRow, ReplayPage, Snapshot};
+use crate::store::{Append, Limits, ReminderRow, ReplayPage, Snapshot};
 
 pub(super) struct Replica {
     pub(super) engine: Engine<Log>,
@@ -57,6 +57,31 @@ impl Replica {
     fn highest(&self) -> SequenceNr {
         let last = self.journal.last().map_or(SequenceNr::ZERO, |event| event.sequence_nr);
         last.max(self.deleted)
+    }
+}
+
+impl Replica {
+    fn append(&mut self, append: Append) {
+        append.check().unwrap();
+        assert_eq!(append.expected, self.highest(), "{}", self.id);
+        self.append_count += 1;
+        self.journal.extend(append.events);
+    }
+
+    /// Reads or changes rows of reminders.
+    fn rows(&mut self, action: Action<Log>) -> Option<Input<Log>> {
+        match action {
+            Action::FindReminder(generation, row) => {
+                let is_there = self.rows.contains(&row);
+                Some(Input::ReminderFound(generation, row, Ok(is_there)))
+            }
+            Action::ChangeReminders(changes) => {
+                self.rows.extend(changes.put);
+                self.rows.retain(|row| !changes.remove.contains(row));
+                None
+            }
+            other => panic!("{other:?} is not about rows"),
+        }
     }
 }
 
@@ -256,11 +281,8 @@ impl World {
             }
             Action::Append(generation, append, rows) => {
                 replica.rows.extend(rows);
-                append.check().unwrap();
                 append.check_size(&self.limits).unwrap();
-                assert_eq!(append.expected, replica.highest(), "{name}");
-                replica.append_count += 1;
-                replica.journal.extend(append.events);
+                replica.append(append);
                 Some(Input::Appended(generation, Ok(())))
             }
             Action::Pull(generation, other, after) => {
@@ -300,14 +322,8 @@ impl World {
                 replica.deleted_snapshots = last;
                 Some(Input::SnapshotsDeleted(generation, last, Ok(())))
             }
-            Action::FindReminder(generation, row) => {
-                let is_there = replica.rows.contains(&row);
-                Some(Input::ReminderFound(generation, row, Ok(is_there)))
-            }
-            Action::ChangeReminders(changes) => {
-                replica.rows.extend(changes.put);
-                replica.rows.retain(|row| !changes.remove.contains(row));
-                None
+            action @ (Action::FindReminder(..) | Action::ChangeReminders(_)) => {
+                replica.rows(action)
             }
             Action::WakeAfter(_) => None,
             Action::GoOn => Some(Input::GoOn),
