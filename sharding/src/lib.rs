@@ -30,6 +30,7 @@ mod progress;
 mod provider;
 pub mod region;
 mod registry;
+pub mod reminders;
 mod replicated;
 pub mod replication;
 mod round_trip;

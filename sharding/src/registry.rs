@@ -134,7 +134,8 @@ impl Registry {
         | Wire::ShardStopped { entity_type, .. }
         | Wire::Replicate { entity_type, .. }
         | Wire::WayOpened { entity_type, .. }
-        | Wire::AskReach { entity_type, .. }) = &message;
+        | Wire::AskReach { entity_type, .. }
+        | Wire::ReminderDue { entity_type, .. }) = &message;
         match self.get(entity_type) {
             Some(region) => region.control(from, message, responder),
             None => self.unknown_type(from, entity_type, responder),

@@ -380,6 +380,7 @@ where
     let parts = EntityParts {
         journal: node.stores().journal.clone(),
         snapshots: node.stores().snapshots.clone(),
+        reminders: node.stores().reminders.clone(),
         writer: node.writer().clone(),
         peers,
         clock: node.clock().clone(),

@@ -133,6 +133,20 @@ pub struct ShardingSettings {
     /// Most entities of one shard that hold back events of one other replica. At the limit, the
     /// shard's position in that replica's feed stands still. At most 16777216.
     pub held_entities_max: usize,
+    /// Time between two looks of a place for reminders that are due; a reminder is late by up to
+    /// this time. One read of the store for each entity type, by the node that holds the lease.
+    #[serde(with = "antiphon_base::time::text")]
+    pub reminder_interval: Duration,
+    /// Most reminders of this type that are handed to their entities and have not fired yet, most
+    /// that were handed over more than once, and most of one look.
+    pub reminders_in_flight_max: usize,
+    /// First wait before a reminder that has not fired is handed over again; doubles up to
+    /// `reminder_retry_max`.
+    #[serde(with = "antiphon_base::time::text")]
+    pub reminder_retry_min: Duration,
+    /// Longest such wait, also between two reads when the store fails.
+    #[serde(with = "antiphon_base::time::text")]
+    pub reminder_retry_max: Duration,
 }
 
 impl Default for ShardingSettings {
@@ -168,6 +182,10 @@ impl Default for ShardingSettings {
             held_retell: Duration::from_secs(10),
             loop_tells_max: 2,
             held_entities_max: 10_000,
+            reminder_interval: Duration::from_secs(1),
+            reminders_in_flight_max: 1000,
+            reminder_retry_min: Duration::from_secs(5),
+            reminder_retry_max: Duration::from_secs(60),
         }
     }
 }
@@ -194,6 +212,9 @@ impl ShardingSettings {
             ("held_retell", self.held_retell),
             ("loop_wake_interval", self.loop_wake_interval),
             ("relay_interval", self.relay_interval),
+            ("reminder_interval", self.reminder_interval),
+            ("reminder_retry_min", self.reminder_retry_min),
+            ("reminder_retry_max", self.reminder_retry_max),
         ] {
             bounds::duration(name, actual, millisecond..=HOUR)?;
         }
@@ -210,6 +231,10 @@ impl ShardingSettings {
         bounds::count("rebalance_moves_max", self.rebalance_moves_max, 1..=1 << 16)?;
         bounds::count("loop_changes_max", self.loop_changes_max, 1..=1 << 20)?;
         bounds::count("loop_tells_max", self.loop_tells_max, 1..=1000)?;
+        let in_flight_max = self.reminders_in_flight_max;
+        bounds::count("reminders_in_flight_max", in_flight_max, 1..=1 << 16)?;
+        let reminder_retry_max = ("reminder_retry_max", self.reminder_retry_max);
+        bounds::at_least(reminder_retry_max, (self.reminder_retry_min, "`reminder_retry_min`"))?;
         bounds::count("held_entities_max", self.held_entities_max, 1..=1 << 24)?;
         // if a command waits for a home longer than its asker waits for the answer, the asker does
         // not learn that nothing took effect

@@ -32,6 +32,7 @@ const CORES: &[(&str, &str)] = &[
     ("sharding/src/region/readiness.rs", "when a region is ready"),
     ("sharding/src/region/relay.rs", "which node relays to a home without a link"),
     ("sharding/src/region/route.rs", "where a command goes"),
+    ("sharding/src/reminders/core.rs", "which due reminders are handed over, and when"),
     (
         "sharding/src/replication/journal_loop.rs",
         "which changes of another place are read, and when",

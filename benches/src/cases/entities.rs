@@ -33,6 +33,7 @@ pub(crate) async fn counters(
     let parts = EntityParts {
         journal: stores.journal.clone(),
         snapshots: stores.snapshots.clone(),
+        reminders: stores.reminders.clone(),
         writer,
         peers,
         clock: Arc::new(SystemClock),

@@ -52,6 +52,7 @@ fn snapshot() -> Snapshot {
         positions: [(ReplicaId::new("DC-B").expect("a name"), SequenceNr::new(301))].into(),
         timestamp: meta.timestamp,
         state: payload,
+        reminders: Vec::new(),
     }
 }
 

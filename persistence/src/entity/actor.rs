@@ -297,6 +297,8 @@ fn run<E: EventSourced>(
         | Action::Replay(..)
         | Action::FindHighest(_)
         | Action::Append(..)
+        | Action::FindReminder(..)
+        | Action::ChangeReminders(_)
         | Action::Pull(..)
         | Action::SaveSnapshot(..)
         | Action::VoidSnapshots(..)

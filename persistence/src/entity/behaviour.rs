@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::asynchronous::{CommandFuture, OnFailure, ThenAsynchronous};
+use super::reminder::ReminderOrder;
 use super::then::{ThenReply, ThenRun, Thens};
 use super::timer::Order;
-use super::{AsynchronousFailure, CommandContext, EventContext, EventType, reading};
+use super::{AsynchronousFailure, CommandContext, DueReminder, EventContext, EventType, reading};
 use crate::codec::CodecId;
 use crate::event::{Metadata, Payload, SequenceNr, Tags};
 use crate::identity::ReplicationId;
@@ -402,6 +403,59 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         false
     }
 
+    /// Decides what a reminder does whose time has come, against the newest state, in its turn
+    /// between the commands. See [`Reminder`](super::Reminder) for the times at which it fires.
+    ///
+    /// The reminder is over, or waits for its next time, when the effect is durable; with
+    /// [`Effect::asynchronous`], when the effect of the command that the future yields is. A
+    /// command that is stashed here counts as the effect, and is lost if the entity ends. After a
+    /// panic here, a refused effect or a failed append the reminder fires again after a wait.
+    ///
+    /// Without an implementation nothing happens; that is counted (`reminders_unhandled`) and
+    /// logged.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// use std::time::Duration;
+    ///
+    /// use antiphon_persistence::entity::{DueReminder, Effects, Reminder};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 3600);
+    ///
+    /// struct Account;
+    /// impl EventSourced for Account {
+    ///     type Command = u64;
+    ///     type Event = u64;
+    ///     type State = u64;
+    ///     # fn on_event(&self, _: &EventContext, sum: &mut u64, cents: &u64) { *sum += cents; }
+    ///
+    ///     fn on_command(&self, _: &CommandContext, _: &u64, cents: u64) -> Effect<Self> {
+    ///         self.persist(cents).remind("interest", Reminder::after(DAY).every(DAY))
+    ///     }
+    ///
+    ///     fn on_reminder(
+    ///         &self, _: &CommandContext, cents: &u64, reminder: &DueReminder,
+    ///     ) -> Effect<Self> {
+    ///         // the days on which no node was there count, too
+    ///         self.persist(cents / 100 * (reminder.missed + 1))
+    ///     }
+    /// }
+    ///
+    /// let mut account = EntityTest::new(Account, "account|a-1");
+    /// account.tell(1000);
+    /// account.pass(DAY);
+    /// assert_eq!(*account.state(), 1010);
+    /// ```
+    fn on_reminder(
+        &self,
+        _context: &CommandContext,
+        _state: &Self::State,
+        _reminder: &DueReminder,
+    ) -> Effect<Self> {
+        Effect::unhandled()
+    }
+
     /// Receives a signal, see [`Signal`] for the moment of each. A panic here is logged and changes
     /// nothing.
     ///
@@ -469,11 +523,17 @@ pub(super) struct Rare<E: EventSourced> {
     pub(super) beside: Vec<ThenAsynchronous<E::State, E::Command>>,
     pub(super) metadata: Result<Metadata, Box<Error>>,
     pub(super) timers: Vec<Order<E::Command>>,
+    pub(super) reminders: Vec<ReminderOrder>,
 }
 
 impl<E: EventSourced> Default for Rare<E> {
     fn default() -> Self {
-        Self { beside: Vec::new(), metadata: Ok(Metadata::new()), timers: Vec::new() }
+        Self {
+            beside: Vec::new(),
+            metadata: Ok(Metadata::new()),
+            timers: Vec::new(),
+            reminders: Vec::new(),
+        }
     }
 }
 
@@ -729,6 +789,7 @@ impl<E: EventSourced> Effect<E> {
     /// # let parts = EntityParts {
     /// #     journal: stores.journal,
     /// #     snapshots: stores.snapshots,
+    /// #     reminders: stores.reminders,
     /// #     writer,
     /// #     peers: Default::default(),
     /// #     clock: Arc::new(SystemClock),
@@ -794,6 +855,7 @@ impl<E: EventSourced> Effect<E> {
     /// # let parts = EntityParts {
     /// #     journal: stores.journal,
     /// #     snapshots: stores.snapshots,
+    /// #     reminders: stores.reminders,
     /// #     writer,
     /// #     peers: Default::default(),
     /// #     clock: Arc::new(SystemClock),
@@ -983,6 +1045,7 @@ impl<E: EventSourced> Effect<E> {
     /// # let parts = EntityParts {
     /// #     journal: stores.journal,
     /// #     snapshots: stores.snapshots,
+    /// #     reminders: stores.reminders,
     /// #     writer,
     /// #     peers: Default::default(),
     /// #     clock: Arc::new(SystemClock),

@@ -44,6 +44,24 @@ counters! {
     timers_refused,
     /// Timers that ended with their entity: it was passivated, moved, or started again.
     timers_lost,
+    /// Reminders whose handler was called.
+    reminders_fired,
+    /// Reminders whose handler panicked, or whose effect was refused; they are due again later.
+    reminders_failed,
+    /// Reminders that fired in a behaviour without `on_reminder`.
+    reminders_unhandled,
+    /// Commands that were rejected because of a reminder: too many (`reminders_max`), out of range,
+    /// or without an event.
+    reminders_refused,
+    /// Due rows without a reminder: it was cancelled, replaced, or its event was never stored. The
+    /// rows were removed.
+    reminders_stale,
+    /// Rows of reminders that could not be put or removed; they are put or removed when they are
+    /// due.
+    reminders_unstored,
+    /// Events whose reminders could not be read, of a newer version or of another program. They
+    /// were applied without their reminders.
+    reminders_unread,
     /// Origins that an entity began to hold back, because an event of that origin cannot be applied
     /// here.
     origins_held,

@@ -14,6 +14,7 @@ use super::signs::{EMPTY, Signs, UNKNOWN};
 use super::{EntityCounters, EventSourced, PeerHas, Writes};
 use crate::event::StoredEvent;
 use crate::reply::{AskFailure, Claim, ReplyError, ReplyTo, claimed_reply_channel};
+use crate::store::ReminderRow;
 
 /// The reason why a command was not taken, with the command.
 pub enum TellError<C> {
@@ -167,6 +168,16 @@ impl<E: EventSourced> EntityHandle<E> {
     /// Tells the entity which events another replica has.
     pub fn peer_has(&self, news: PeerHas) {
         self.send(Input::PeerHas(Box::new(news)));
+    }
+
+    /// Tells the entity that the row of one of its reminders is due. Returns whether the entity
+    /// takes it: a full mailbox, or an entity that is gone, does not, and the row comes again. An
+    /// entity that takes it removes the row when the reminder has fired, or when it is none of its
+    /// own any more.
+    pub fn reminder_due(&self, row: ReminderRow) -> bool {
+        let Some(slot) = Slot::take(&self.signs.taken, self.mailbox_max) else { return false };
+        let input = Input::ReminderDue(Box::new(row), slot);
+        self.actor.send_message(EntityMessage::Input(input)).is_ok()
     }
 
     /// Lets the entity finish the commands that it has taken, and stops it. The host is told when

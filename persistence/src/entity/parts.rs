@@ -16,7 +16,7 @@ use crate::Result;
 use crate::event::StoredEvent;
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::shape::{Kinds, ShapeBook, kinds};
-use crate::store::{Coordination, Journal, SnapshotStore, WriterId};
+use crate::store::{Coordination, Journal, ReminderStore, SnapshotStore, WriterId};
 
 /// The components that entities are built from.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct EntityParts {
     pub journal: Arc<dyn Journal>,
     /// The snapshots of this place.
     pub snapshots: Arc<dyn SnapshotStore>,
+    /// The index of the reminders of this place.
+    pub reminders: Arc<dyn ReminderStore>,
     /// The writer of this node, opened in `journal`.
     pub writer: WriterId,
     /// The journals of the other replicas; they are only read.

@@ -52,6 +52,7 @@ use crate::{Error, Result};
 /// let parts = EntityParts {
 ///     journal: stores.journal,
 ///     snapshots: stores.snapshots,
+///     reminders: stores.reminders,
 ///     writer,
 ///     peers: BTreeMap::new(),
 ///     clock: Arc::new(SystemClock),

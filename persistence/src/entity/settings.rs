@@ -93,6 +93,9 @@ pub struct EntitySettings {
     /// are missed, and counted in `listener_appends_missed`. They are kept only while somebody
     /// listens.
     pub listener_appends_max: usize,
+    /// Most reminders of one entity that wait for their time. A command that would set more is
+    /// rejected, and counted in `reminders_refused`. Reminders of other replicas are always taken.
+    pub reminders_max: usize,
     /// First wait before a failed entity restarts; doubles up to `restart_max`, and begins anew
     /// when the entity has stored something since, or has worked for `restart_max`.
     #[serde(with = "antiphon_base::time::text")]
@@ -139,6 +142,7 @@ impl Default for EntitySettings {
             asynchronous_max: 100,
             timers_max: 100,
             listener_appends_max: 1024,
+            reminders_max: 100,
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
             recoveries_max: 64,
@@ -170,6 +174,7 @@ impl EntitySettings {
         bounds::count("asynchronous_max", self.asynchronous_max, 0..=1 << 16)?;
         bounds::count("timers_max", self.timers_max, 0..=1 << 16)?;
         bounds::count("listener_appends_max", self.listener_appends_max, 1..=1 << 20)?;
+        bounds::count("reminders_max", self.reminders_max, 0..=10_000)?;
         bounds::count("recoveries_max", self.recoveries_max, 1..=1 << 16)?;
         for (name, actual) in [
             ("pull_retry_min", self.pull_retry_min),

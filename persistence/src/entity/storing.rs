@@ -5,15 +5,15 @@ use std::sync::Arc;
 use antiphon_base::task;
 use ractor::ActorRef;
 
-use super::engine::{Action, Generation, Input};
+use super::engine::{Action, Generation, Input, RowChanges};
 use super::message::{EntityMessage, start};
 use super::parts::Inner;
 use super::skip::SkippedEvent;
-use super::writing::{append_with_shapes, save_and_read_back, void};
-use super::{EventSourced, Writes};
+use super::writing::{append_with_shapes, put_before_append, save_and_read_back, void};
+use super::{EntityCounters, EventSourced, Writes};
 use crate::event::SequenceNr;
 use crate::identity::{ReplicaId, ReplicationId};
-use crate::store::Append;
+use crate::store::{Append, ReminderRow, Snapshot};
 
 /// The stores of one entity, with what its reads and writes need.
 pub(super) struct EntityIo<E: EventSourced> {
@@ -46,16 +46,16 @@ impl<E: EventSourced> EntityIo<E> {
                     Input::HighestFound(generation, journal.highest(&id).await)
                 });
             }
-            Action::Append(generation, append) => self.start_append(myself, generation, append),
+            Action::Append(generation, append, rows) => {
+                self.start_append(myself, generation, append, rows);
+            }
+            Action::FindReminder(generation, row) => self.find_reminder(myself, generation, row),
+            Action::ChangeReminders(changes) => self.change_reminders(*changes),
             Action::Pull(generation, replica, after) => {
                 self.start_pull(myself, generation, replica, after);
             }
             Action::SaveSnapshot(generation, snapshot) => {
-                let shapes = self.runtime.shapes_of_states();
-                start("save snapshot", myself, async move {
-                    let saved = save_and_read_back(&*snapshots, shapes, &id, &snapshot).await;
-                    Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
-                });
+                self.save_snapshot(myself, generation, snapshot);
             }
             Action::VoidSnapshots(generation, numbers) => {
                 // an entity that was killed a moment ago voids nothing: its shard may live, and
@@ -93,6 +93,33 @@ impl<E: EventSourced> EntityIo<E> {
             | Action::Fenced(_)
             | Action::Stopped(_) => unreachable!("`run` passes on the actions of the stores only"),
         }
+    }
+
+    fn save_snapshot(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        snapshot: Box<Snapshot>,
+    ) {
+        let (snapshots, id) = (self.runtime.parts.snapshots.clone(), self.id.persistence_id());
+        let shapes = self.runtime.shapes_of_states();
+        start("save snapshot", myself, async move {
+            let saved = save_and_read_back(&*snapshots, shapes, &id, &snapshot).await;
+            Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
+        });
+    }
+
+    fn find_reminder(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        row: Box<ReminderRow>,
+    ) {
+        let reminders = self.runtime.parts.reminders.clone();
+        start("find reminder", myself, async move {
+            let is_there = reminders.contains(&row).await;
+            Input::ReminderFound(generation, row, is_there)
+        });
     }
 
     fn delete_snapshots(
@@ -149,6 +176,7 @@ impl<E: EventSourced> EntityIo<E> {
         myself: &ActorRef<EntityMessage<E>>,
         generation: Generation,
         append: Append,
+        rows: Vec<ReminderRow>,
     ) {
         let parts = &self.runtime.parts;
         let (journal, writer) = (parts.journal.clone(), parts.writer.clone());
@@ -157,10 +185,45 @@ impl<E: EventSourced> EntityIo<E> {
         // an entity that was killed a moment ago writes nothing: its shard may live elsewhere by
         // now
         let Some(write) = self.writes.begin() else { return };
+        let reminders = (!rows.is_empty()).then(|| parts.reminders.clone());
+        let counters = self.runtime.counters.clone();
         start("append", myself, async move {
+            if let Some(reminders) = reminders
+                && let Err(error) = put_before_append(&*reminders, &rows).await
+            {
+                EntityCounters::add(&counters.reminders_unstored, rows.len());
+                drop(write);
+                return Input::Appended(generation, Err(error));
+            }
             let appended = append_with_shapes(&*journal, &writer, shapes, append).await;
             drop(write);
             Input::Appended(generation, appended)
+        });
+    }
+
+    /// Puts and removes rows of reminders. A failure is mended when the rows that are left are due.
+    /// A node that may not answer changes no row: the entity may live elsewhere, with newer events.
+    fn change_reminders(&self, RowChanges { put, remove }: RowChanges) {
+        if !self.runtime.parts.host.may_release() {
+            return;
+        }
+        // the next incarnation of the entity finds the rows changed
+        let Some(write) = self.writes.begin() else { return };
+        let (reminders, counters) =
+            (self.runtime.parts.reminders.clone(), self.runtime.counters.clone());
+        let id = self.id.clone();
+        task::spawn("change reminders", async move {
+            let changed = async {
+                if !put.is_empty() {
+                    reminders.put(&put).await?;
+                }
+                reminders.remove(&remove).await
+            };
+            if let Err(error) = changed.await {
+                EntityCounters::add(&counters.reminders_unstored, put.len() + remove.len());
+                tracing::debug!(%id, %error, "the rows of reminders are not changed");
+            }
+            drop(write);
         });
     }
 

@@ -53,7 +53,11 @@ use super::{EntitySettings, EventSourced, Extensions};
 use crate::event::{EventMeta, Labels, Metadata, SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{AskFailure, Claim, ReplyError, ReplyTo, reply_channel};
+use crate::store::ReminderRow;
 use crate::version::VersionVector;
+
+/// The time of day at which a test begins.
+const BEGIN_MICROS: u64 = 1_000_000;
 
 /// Commands of an entity to itself, which wait for their turn.
 type OwnCommands = Arc<Mutex<VecDeque<Box<dyn Any + Send>>>>;
@@ -75,6 +79,8 @@ pub struct EntityTest<E: EventSourced> {
     elapsed: Duration,
     /// The times of the wakes that the entity waits for.
     wakes: BTreeSet<Duration>,
+    /// The rows of reminders, as a store has them.
+    rows: BTreeSet<ReminderRow>,
 }
 
 impl<E: EventSourced> EntityTest<E> {
@@ -102,6 +108,7 @@ impl<E: EventSourced> EntityTest<E> {
             begin: SystemClock.now(),
             elapsed: Duration::ZERO,
             wakes: BTreeSet::new(),
+            rows: BTreeSet::new(),
         }
     }
 
@@ -187,8 +194,8 @@ impl<E: EventSourced> EntityTest<E> {
         AskFailure::flatten(self.ask(command))
     }
 
-    /// Lets time pass: timers whose time has come fire, in order, each at its time. Otherwise no
-    /// time passes.
+    /// Lets time pass: timers and reminders whose time has come fire, in order, each at its time. A
+    /// reminder whose handler fails fires again in the next call. Otherwise no time passes.
     ///
     /// ```
     /// # use antiphon_persistence::entity::testkit::EntityTest;
@@ -220,12 +227,92 @@ impl<E: EventSourced> EntityTest<E> {
     pub fn pass(&mut self, time: Duration) {
         self.start();
         let end = self.elapsed + time;
-        while let Some(wake) = self.wakes.first().copied().filter(|wake| *wake <= end) {
-            self.wakes.pop_first();
-            self.elapsed = wake.max(self.elapsed);
-            self.feed(Input::Wake);
+        let mut tried = BTreeSet::new();
+        loop {
+            let wake = self.wakes.first().copied().filter(|wake| *wake <= end);
+            let row = self.rows.iter().find(|row| !tried.contains(*row)).cloned();
+            let row = row.map(|row| (self.time_of(row.due), row)).filter(|(at, _)| *at <= end);
+            match (wake, row) {
+                (wake, Some((at, row))) if wake.is_none_or(|wake| at < wake) => {
+                    self.elapsed = at.max(self.elapsed);
+                    tried.insert(row.clone());
+                    self.feed(Input::ReminderDue(Box::new(row), Slot::default()));
+                }
+                (Some(wake), _) => {
+                    self.wakes.pop_first();
+                    self.elapsed = wake.max(self.elapsed);
+                    self.feed(Input::Wake);
+                }
+                (None, _) => break,
+            }
         }
         self.elapsed = end;
+    }
+
+    /// The time to pass until this time of day.
+    fn time_of(&self, due: Timestamp) -> Duration {
+        let passed = due.as_micros().saturating_sub(BEGIN_MICROS + self.time);
+        Duration::from_micros(passed)
+    }
+
+    /// The names of the reminders that are set, sorted, with the times at which they are due next.
+    ///
+    /// # Panics
+    /// Panics when the entity has stopped or failed.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// use antiphon_base::time::Timestamp;
+    /// use antiphon_persistence::entity::{DueReminder, Effects, Reminder};
+    ///
+    /// # struct Notes;
+    /// # impl EventSourced for Notes {
+    /// #     type Command = &'static str;
+    /// #     type Event = String;
+    /// #     type State = Vec<String>;
+    /// #     fn on_event(&self, _: &EventContext, list: &mut Vec<String>, text: &String) {
+    /// #         list.push(text.clone());
+    /// #     }
+    ///     fn on_command(
+    ///         &self, _: &CommandContext, _: &Vec<String>, text: &'static str,
+    ///     ) -> Effect<Self> {
+    ///         let due = Timestamp::from_micros(1 << 50);
+    ///         self.persist(text.to_owned()).remind("nag", Reminder::at(due))
+    ///     }
+    /// #     fn on_reminder(
+    /// #         &self, _: &CommandContext, _: &Vec<String>, due: &DueReminder,
+    /// #     ) -> Effect<Self> {
+    /// #         self.persist(due.name.to_string())
+    /// #     }
+    /// # }
+    ///
+    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// notes.tell("milk");
+    /// assert_eq!(notes.reminders(), [("nag".into(), Timestamp::from_micros(1 << 50))]);
+    /// assert!(notes.fire_reminder("nag"));
+    /// assert_eq!(notes.state(), &["milk", "nag"]);
+    /// assert!(!notes.fire_reminder("nag"), "it has fired");
+    /// ```
+    pub fn reminders(&mut self) -> Vec<(Arc<str>, Timestamp)> {
+        self.start();
+        let set = self.engine.reminders().expect("the entity is at work");
+        set.into_iter().map(|reminder| (reminder.name, reminder.due)).collect()
+    }
+
+    /// Fires the reminder with this name now, whatever its time is. Returns whether there is one.
+    ///
+    /// # Panics
+    /// Panics when the entity has stopped or failed.
+    pub fn fire_reminder(&mut self, name: &str) -> bool {
+        let set = self.reminders();
+        let due = set.iter().find(|(set, _)| **set == *name).map(|(_, due)| *due);
+        let row = self.rows.iter().find(|row| *row.name == *name && Some(row.due) == due).cloned();
+        let is_set = row.is_some();
+        if let Some(row) = row {
+            self.feed(Input::ReminderDue(Box::new(row), Slot::default()));
+        }
+        is_set
     }
 
     /// Stops the entity and starts it again from its journal. Its timers are lost.
@@ -275,7 +362,7 @@ impl<E: EventSourced> EntityTest<E> {
         while let Some(input) = inputs.pop_front() {
             self.time += 1;
             let passed = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
-            let wall = Timestamp::from_micros(passed.saturating_add(1_000_000 + self.time));
+            let wall = Timestamp::from_micros(passed.saturating_add(BEGIN_MICROS + self.time));
             let now = Now { instant: self.begin + self.elapsed, wall };
             for action in self.engine.step(now, input) {
                 inputs.extend(self.run(action));
@@ -303,12 +390,22 @@ impl<E: EventSourced> EntityTest<E> {
                 let events: Vec<_> = events.cloned().collect();
                 Some(Input::Replayed(generation, Ok(events.into())))
             }
-            Action::Append(generation, append) => {
+            Action::Append(generation, append, rows) => {
+                self.rows.extend(rows);
                 self.journal.extend(append.events);
                 Some(Input::Appended(generation, Ok(())))
             }
             Action::SaveSnapshot(generation, snapshot) => {
                 Some(Input::SnapshotSaved(generation, snapshot.sequence_nr, Ok(())))
+            }
+            Action::FindReminder(generation, row) => {
+                let is_there = self.rows.contains(&row);
+                Some(Input::ReminderFound(generation, row, Ok(is_there)))
+            }
+            Action::ChangeReminders(changes) => {
+                self.rows.extend(changes.put);
+                self.rows.retain(|row| !changes.remove.contains(row));
+                None
             }
             Action::Release(releases) => {
                 releases.into_iter().for_each(super::engine::Release::release);

@@ -4,7 +4,9 @@
 use crate::event::SequenceNr;
 use crate::identity::{PersistenceId, ReplicaId};
 use crate::shape::ShapeBook;
-use crate::store::{Append, Journal, Snapshot, SnapshotStore, WriterId};
+use crate::store::{
+    Append, Journal, ReminderRow, ReminderStore, Snapshot, SnapshotStore, WriterId,
+};
 use crate::{Error, ErrorKind, Result};
 
 /// Appends events, after the shapes of the own ones are in the store, so that a release with other
@@ -21,18 +23,29 @@ pub(super) async fn append_with_shapes(
     append: Append,
 ) -> Result<()> {
     if let Some((shapes, me)) = shapes {
-        shapes.record_events(&append.events, &me).await.map_err(not_begun)?;
+        let recorded = shapes.record_events(&append.events, &me).await;
+        recorded.map_err(|error| not_begun("recording the shapes of events", error))?;
     }
     journal.append(writer, append).await
 }
 
-/// Turns an error of recording shapes into the error of an append that was not begun.
-fn not_begun(error: Error) -> Error {
+/// Puts the rows of reminders before the append of the events that set them.
+///
+/// # Errors
+/// `Rejected` or `Unavailable`: it is certain that nothing was appended.
+pub(super) async fn put_before_append(
+    reminders: &dyn ReminderStore,
+    rows: &[ReminderRow],
+) -> Result<()> {
+    reminders.put(rows).await.map_err(|error| not_begun("putting reminders", error))
+}
+
+/// Turns an error before an append into the error of an append that was not begun.
+fn not_begun(what: &str, error: Error) -> Error {
     match error.kind() {
         ErrorKind::Rejected | ErrorKind::Unavailable => error,
         ErrorKind::Timeout | ErrorKind::Fenced | ErrorKind::Corrupt | ErrorKind::Bug => {
-            Error::unavailable(format!("recording the shapes of events: {error}"))
-                .with_source(error)
+            Error::unavailable(format!("{what}: {error}")).with_source(error)
         }
     }
 }

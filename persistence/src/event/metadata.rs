@@ -19,8 +19,20 @@ pub const METADATA_KEY_BYTES_MAX: usize = 128;
 /// another number.
 pub const METADATA_BYTES_MAX: usize = 4096;
 
+/// The keys that begin with this text belong to Antiphon.
+const RESERVED: &str = "antiphon.";
+
+/// The key under which an event has its orders about reminders.
+const REMINDERS_KEY: &str = "antiphon.reminders";
+
+/// Most bytes of the orders about reminders that one command makes. They do not count for
+/// [`METADATA_BYTES_MAX`].
+pub(crate) const REMINDERS_BYTES_MAX: usize = 16 * 1024;
+
 /// Texts under keys, such as a correlation id or a trace context, sorted by key. They travel with
-/// a command, are stored with its events, and reach every replica. Nothing in Antiphon reads them.
+/// a command, are stored with its events, and reach every replica. Nothing in Antiphon reads them,
+/// except its own entries, whose keys begin with `antiphon.`: users cannot make such entries, and
+/// events that set reminders have one.
 ///
 /// At most [`METADATA_COUNT_MAX`] entries, [`METADATA_KEY_BYTES_MAX`] bytes in a key and
 /// [`METADATA_BYTES_MAX`] bytes in all, when it is made and when an event is stored with it. Stored
@@ -136,9 +148,40 @@ impl Metadata {
     /// Checks that an event may be stored with this metadata, which may have been read. The error
     /// is the reason why not.
     pub(super) fn check(&self) -> Result<(), String> {
-        self.iter().try_for_each(|(key, _)| check_key(key))?;
-        check_bytes(self.bytes())?;
-        check_count(self.iter().len())
+        let users = || self.iter().filter(|(key, _)| *key != REMINDERS_KEY);
+        users().try_for_each(|(key, _)| check_key(key))?;
+        check_bytes(users().map(|(key, value)| key.len() + value.len()).sum())?;
+        check_count(users().count())?;
+        let orders = self.reminders().map_or(0, str::len);
+        if orders > REMINDERS_BYTES_MAX {
+            return Err(format!(
+                "the reminders of one command: expected at most {REMINDERS_BYTES_MAX} bytes, actual {orders}: set fewer of them, or with shorter names"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The orders about reminders in the metadata of an event, in their stored form.
+    pub(crate) fn reminders(&self) -> Option<&str> {
+        self.get(REMINDERS_KEY)
+    }
+
+    /// The metadata of a command, with the orders about reminders of its last event.
+    pub(crate) fn with_reminders(&self, orders: Box<str>) -> Self {
+        let mut metadata = self.clone();
+        let entries = metadata.0.get_or_insert_with(|| Arc::new(Entries { sorted: Vec::new() }));
+        let sorted = &mut Arc::make_mut(entries).sorted;
+        match sorted.binary_search_by(|(known, _)| (**known).cmp(REMINDERS_KEY)) {
+            Ok(at) => sorted[at].1 = orders,
+            Err(at) => sorted.insert(at, (REMINDERS_KEY.into(), orders)),
+        }
+        metadata
+    }
+
+    /// Checks that no entry has a key of Antiphon: metadata that another node has sent may have
+    /// one. The error is the reason why it is not stored.
+    pub(crate) fn check_unreserved(&self) -> Result<(), String> {
+        self.iter().try_for_each(|(key, _)| check_unreserved(key))
     }
 
     /// Adds or replaces an entry. The error is the reason why it is not done; the metadata is then
@@ -163,7 +206,17 @@ impl Metadata {
     }
 }
 
+fn check_unreserved(key: &str) -> Result<(), String> {
+    if key.starts_with(RESERVED) {
+        return Err(format!(
+            "a key of metadata: expected one that does not begin with {RESERVED:?}, which is reserved, actual {key:?}"
+        ));
+    }
+    Ok(())
+}
+
 fn check_key(key: &str) -> Result<(), String> {
+    check_unreserved(key)?;
     if key.is_empty() {
         return Err("a key of metadata: expected at least 1 byte, actual 0".to_owned());
     }
@@ -279,6 +332,18 @@ mod tests {
         for wrong in [json(1025, 1), json(1, 70_000), r#"{"k":"1","k":"2"}"#.into()] {
             assert!(read(&wrong).is_err());
         }
+    }
+
+    #[test]
+    fn a_key_of_antiphon_is_refused_from_users_and_kept_with_an_event() {
+        let error = Metadata::new().with("antiphon.reminders", "[]").unwrap_err().to_string();
+        assert!(error.contains("which is reserved, actual \"antiphon.reminders\""), "{error}");
+        let own = Metadata::new().with("a", "1").unwrap().with_reminders("[]".into());
+        assert_eq!((own.reminders(), own.check()), (Some("[]"), Ok(())));
+        assert!(own.check_unreserved().is_err());
+        let large = own.with_reminders("x".repeat(REMINDERS_BYTES_MAX + 1).into());
+        assert!(large.check().unwrap_err().contains("expected at most 16384 bytes, actual 16385"));
+        assert_eq!(own.with_reminders("x".repeat(REMINDERS_BYTES_MAX).into()).check(), Ok(()));
     }
 
     #[test]

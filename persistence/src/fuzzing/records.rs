@@ -9,7 +9,7 @@ use crate::event::{EventMeta, Labels, Metadata, Payload, SequenceNr, StoredEvent
 use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::record::checksum::{Checksum, SEAL_BYTES, seal};
 use crate::record::{batch, cell, snapshot, version};
-use crate::store::{OffsetKey, Snapshot};
+use crate::store::{OffsetKey, SetReminder, Snapshot};
 
 /// The records of stores.
 pub const RECORDS: &[Decoder] = &[
@@ -39,7 +39,9 @@ pub const RECORDS: &[Decoder] = &[
         seeds: || {
             let mut bytes = snapshot::encode(&stream(), &a_snapshot());
             bytes.truncate(bytes.len() - SEAL_BYTES);
-            vec![bytes]
+            let mut noted = snapshot::encode(&stream(), &a_snapshot_with_reminder());
+            noted.truncate(noted.len() - SEAL_BYTES);
+            vec![bytes, noted]
         },
         bounds: Bounds::new(4096, 128),
     },
@@ -131,7 +133,22 @@ fn a_snapshot() -> Snapshot {
         positions: [(event.meta.origin, SequenceNr::new(9))].into(),
         timestamp: event.meta.timestamp,
         state: event.payload,
+        reminders: Vec::new(),
     }
+}
+
+fn a_snapshot_with_reminder() -> Snapshot {
+    let event = event(300);
+    let reminder = SetReminder {
+        name: "expire".into(),
+        due: event.meta.timestamp,
+        every: 0,
+        set_by: event.sequence_nr,
+        origin: event.meta.origin,
+        origin_nr: 300,
+        set_at: event.meta.timestamp,
+    };
+    Snapshot { reminders: vec![reminder], ..a_snapshot() }
 }
 
 fn snapshot(bytes: &[u8]) -> Option<Check> {

@@ -2,13 +2,15 @@
 //!
 //! | field | form |
 //! |---|---|
-//! | format | byte, 2 |
+//! | format | byte, 2; 3 with reminders |
 //! | sequence nr | number |
 //! | version | [version vector](super::version) |
 //! | position count | number |
 //! | per position: replica id, sequence nr | text, number |
 //! | timestamp | number |
 //! | codec, manifest, payload version, state | byte, text, number, blob |
+//! | format 3: reminder count, at least one | number |
+//! | per reminder: name, due, period, set by, origin, origin nr, set at | text, 3 numbers, text, 2 numbers |
 //! | checksum of stream, sequence nr and all of the above | 8 bytes, lowest first |
 
 use antiphon_base::time::Timestamp;
@@ -19,9 +21,12 @@ use super::checksum::{Checksum, SEAL_BYTES, open, seal};
 use super::version;
 use crate::event::{Payload, SequenceNr};
 use crate::identity::PersistenceId;
-use crate::store::Snapshot;
+use crate::store::{SetReminder, Snapshot};
 
-const FORMAT: u8 = 2;
+/// The format of a snapshot without reminders, which every version reads.
+const PLAIN: u8 = 2;
+/// The format of a snapshot with reminders.
+const WITH_REMINDERS: u8 = 3;
 
 fn key(stream: &str, sequence_nr: SequenceNr) -> Checksum {
     let mut key = Checksum::of("snapshots");
@@ -31,9 +36,9 @@ fn key(stream: &str, sequence_nr: SequenceNr) -> Checksum {
 
 /// The record of a snapshot of a stream.
 pub fn encode(persistence_id: &PersistenceId, snapshot: &Snapshot) -> Vec<u8> {
-    let Snapshot { sequence_nr, version, positions, timestamp, state } = snapshot;
+    let Snapshot { sequence_nr, version, positions, timestamp, state, reminders } = snapshot;
     let mut out = Vec::with_capacity(state.bytes.len() + 128);
-    out.push(FORMAT);
+    out.push(if reminders.is_empty() { PLAIN } else { WITH_REMINDERS });
     put_number(&mut out, sequence_nr.value());
     version::put(&mut out, version);
     put_number(&mut out, positions.len() as u64);
@@ -46,6 +51,10 @@ pub fn encode(persistence_id: &PersistenceId, snapshot: &Snapshot) -> Vec<u8> {
     put_bytes(&mut out, state.manifest.as_bytes());
     put_number(&mut out, u64::from(state.version));
     put_bytes(&mut out, &state.bytes);
+    if !reminders.is_empty() {
+        put_number(&mut out, reminders.len() as u64);
+        reminders.iter().for_each(|reminder| put_reminder(&mut out, reminder));
+    }
     seal(key(persistence_id.as_str(), *sequence_nr), &mut out);
     out
 }
@@ -61,11 +70,12 @@ pub fn decode(
     bytes: &Bytes,
 ) -> Result<Snapshot, Unreadable> {
     // the format first: a record of a newer form may have another checksum
-    match bytes.first() {
-        Some(&FORMAT) => {}
-        Some(_) => return Err("its format is not 2"),
+    let has_reminders = match bytes.first() {
+        Some(&PLAIN) => false,
+        Some(&WITH_REMINDERS) => true,
+        Some(_) => return Err("its format is neither 2 nor 3"),
         None => return Err("it is empty"),
-    }
+    };
     if open(key(stream, sequence_nr), bytes)?.is_empty() {
         return Err("it ends too early");
     }
@@ -88,8 +98,44 @@ pub fn decode(
         version: u16::try_from(reader.number()?).map_err(|_| "a payload version is too large")?,
         bytes: body.slice_ref(reader.bytes()?),
     };
+    let reminders = if has_reminders { get_reminders(&mut reader)? } else { Vec::new() };
     reader.end()?;
-    Ok(Snapshot { sequence_nr, version, positions, timestamp, state })
+    Ok(Snapshot { sequence_nr, version, positions, timestamp, state, reminders })
+}
+
+fn put_reminder(out: &mut Vec<u8>, reminder: &SetReminder) {
+    let SetReminder { name, due, every, set_by, origin, origin_nr, set_at } = reminder;
+    put_bytes(out, name.as_bytes());
+    for number in [due.as_micros(), *every, set_by.value()] {
+        put_number(out, number);
+    }
+    put_bytes(out, origin.as_str().as_bytes());
+    put_number(out, *origin_nr);
+    put_number(out, set_at.as_micros());
+}
+
+fn get_reminders(reader: &mut Reader<'_>) -> Result<Vec<SetReminder>, Unreadable> {
+    let count = reader.number()?;
+    if count == 0 {
+        return Err("its format is that of reminders, and it has none");
+    }
+    let mut reminders: Vec<SetReminder> = Vec::new();
+    for _ in 0..count {
+        let reminder = SetReminder {
+            name: reader.text()?.into(),
+            due: Timestamp::from_micros(reader.number()?),
+            every: reader.number()?,
+            set_by: SequenceNr::new(reader.number()?),
+            origin: version::replica_named(reader.bytes()?)?,
+            origin_nr: reader.number()?,
+            set_at: Timestamp::from_micros(reader.number()?),
+        };
+        if reminders.last().is_some_and(|before| before.name > reminder.name) {
+            return Err("its reminders are not in order");
+        }
+        reminders.push(reminder);
+    }
+    Ok(reminders)
 }
 
 #[cfg(test)]
@@ -110,7 +156,21 @@ mod tests {
                 version: 2,
                 bytes: Bytes::from_static(b"xy"),
             },
+            reminders: Vec::new(),
         }
+    }
+
+    fn with_reminder() -> Snapshot {
+        let reminder = SetReminder {
+            name: "n".into(),
+            due: Timestamp::from_micros(3),
+            every: 4,
+            set_by: SequenceNr::new(5),
+            origin: ReplicaId::new("A").unwrap(),
+            origin_nr: 6,
+            set_at: Timestamp::from_micros(7),
+        };
+        Snapshot { reminders: vec![reminder], ..snapshot() }
     }
 
     fn id() -> PersistenceId {
@@ -129,8 +189,37 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_read_back_as_it_was_written() {
-        let bytes = encode(&id(), &snapshot()).into();
-        assert_eq!(decode("c|1|A", SequenceNr::new(300), &bytes), Ok(snapshot()));
+        for snapshot in [snapshot(), with_reminder()] {
+            let bytes = encode(&id(), &snapshot).into();
+            assert_eq!(decode("c|1|A", SequenceNr::new(300), &bytes), Ok(snapshot));
+        }
+    }
+
+    #[test]
+    fn reminders_stand_behind_the_state_in_a_format_of_their_own() {
+        let (plain, bytes) = (encode(&id(), &snapshot()), encode(&id(), &with_reminder()));
+        let end = plain.len() - SEAL_BYTES;
+        assert_eq!((bytes[0], &bytes[1..end]), (3, &plain[1..end]));
+        assert_eq!(bytes[end..bytes.len() - SEAL_BYTES], [1, 1, b'n', 3, 4, 5, 1, b'A', 6, 7]);
+    }
+
+    #[test]
+    fn reminders_out_of_order_or_none_of_them_are_refused() {
+        let [a, b] = ["a", "b"]
+            .map(|name| SetReminder { name: name.into(), ..with_reminder().reminders.remove(0) });
+        let decode_of = |reminders| {
+            let bytes = encode(&id(), &Snapshot { reminders, ..snapshot() });
+            decode("c|1|A", SequenceNr::new(300), &bytes.into())
+        };
+        assert!(decode_of(vec![a.clone(), a.clone(), b.clone()]).is_ok());
+        assert_eq!(decode_of(vec![b, a]).unwrap_err(), "its reminders are not in order");
+        let mut none = encode(&id(), &snapshot());
+        none.truncate(none.len() - SEAL_BYTES);
+        none[0] = WITH_REMINDERS;
+        none.push(0);
+        seal(key("c|1|A", SequenceNr::new(300)), &mut none);
+        let refused = decode("c|1|A", SequenceNr::new(300), &none.into()).unwrap_err();
+        assert!(refused.contains("it has none"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Snapshots of entities.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use antiphon_base::time::Timestamp;
 use async_trait::async_trait;
@@ -25,6 +26,27 @@ pub struct Snapshot {
     pub timestamp: Timestamp,
     /// The encoded state.
     pub state: Payload,
+    /// The reminders of the entity that were set and have not fired, sorted by name.
+    pub reminders: Vec<SetReminder>,
+}
+
+/// A reminder of an entity that was set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetReminder {
+    /// The name within the entity.
+    pub name: Arc<str>,
+    /// The time at which it is due next.
+    pub due: Timestamp,
+    /// The period in microseconds; zero: it is due once.
+    pub every: u64,
+    /// The number of the event that set it, in the stream of this replica.
+    pub set_by: SequenceNr,
+    /// The replica at which that event was written first.
+    pub origin: ReplicaId,
+    /// The number of that event among those of its origin.
+    pub origin_nr: u64,
+    /// The time of that event.
+    pub set_at: Timestamp,
 }
 
 impl Snapshot {
@@ -42,6 +64,7 @@ impl Snapshot {
                 version: 0,
                 bytes: bytes::Bytes::new(),
             },
+            reminders: Vec::new(),
         }
     }
 

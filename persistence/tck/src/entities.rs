@@ -60,6 +60,7 @@ async fn place(stores: &Stores, name: &str) -> EntityRuntime<Notes> {
     let parts = EntityParts {
         journal: stores.journal.clone(),
         snapshots: stores.snapshots.clone(),
+        reminders: stores.reminders.clone(),
         writer,
         peers,
         clock: Arc::new(SystemClock),

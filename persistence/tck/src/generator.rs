@@ -150,6 +150,7 @@ impl Generator {
                 .collect(),
             timestamp: Timestamp::from_micros(self.edge(u64::MAX)),
             state: self.payload(payload_bytes_max),
+            reminders: Vec::new(),
         }
     }
 }

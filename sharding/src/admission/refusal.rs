@@ -31,12 +31,14 @@ pub(crate) enum Refusal {
     EventAhead,
     /// A command of another place, for a type that takes none.
     OtherPlace,
+    /// A reminder that is due, from a node of another place.
+    OtherReminder,
 }
 
 impl Refusal {
     /// All reasons.
     #[cfg(test)]
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Malformed,
         Self::UnknownType,
         Self::NoMember,
@@ -50,6 +52,7 @@ impl Refusal {
         Self::ImpossibleEvent,
         Self::EventAhead,
         Self::OtherPlace,
+        Self::OtherReminder,
     ];
 
     /// The value of the label `reason` of `antiphon_wire_refused_total`.
@@ -68,6 +71,7 @@ impl Refusal {
             Self::ImpossibleEvent => "impossible_event",
             Self::EventAhead => "event_ahead",
             Self::OtherPlace => "other_place",
+            Self::OtherReminder => "other_reminder",
         }
     }
 
@@ -106,6 +110,7 @@ impl fmt::Display for Refusal {
             Self::OtherPlace => {
                 "it is a command of another place, and the type takes none (`commands_from`)"
             }
+            Self::OtherReminder => "it says that a reminder is due, and its sender is of another place",
         })
     }
 }

@@ -18,6 +18,7 @@ use super::homes::KnownHomes;
 use super::incoming::Incoming;
 use super::parts::RegionParts;
 use super::relay_search::RelaySearch;
+use super::reminding::Reminding;
 use super::route::Input;
 use super::routing::Routing;
 use super::status::Status;
@@ -37,6 +38,7 @@ pub(crate) struct Region<E: EventSourced> {
     pub(super) homes: Arc<KnownHomes<E>>,
     pub(super) incoming: Incoming<E>,
     pub(super) direct: DirectReplication<E>,
+    pub(super) reminding: Arc<Reminding<E>>,
     pub(super) status: Status<E>,
 }
 
@@ -60,6 +62,7 @@ where
             homes: KnownHomes::new(parts.clone(), routing.clone()),
             incoming: Incoming::new(parts.clone(), routing.clone()),
             direct: DirectReplication::new(parts.clone(), routing.clone()),
+            reminding: Reminding::new(parts.clone(), routing.clone()),
             status: Status::new(parts.clone(), routing.clone()),
             routing,
             parts,
@@ -114,6 +117,7 @@ where
                 region.tick();
             }
         });
+        self.reminding.start();
         self.end_with_node();
     }
 

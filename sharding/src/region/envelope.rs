@@ -6,6 +6,7 @@ use antiphon_persistence::entity::PeerHas;
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::reply::Claim;
+use antiphon_persistence::store::ReminderRow;
 
 /// A command on its way to an entity.
 pub(crate) struct Envelope<C> {
@@ -23,6 +24,8 @@ pub(crate) enum Message<C> {
     Replicated(Vec<StoredEvent>),
     /// The events that another replica has, told by a journal loop.
     News(PeerHas),
+    /// A reminder that is due.
+    Reminder(Box<ReminderRow>),
 }
 
 /// Takes commands and answers their askers in every case.

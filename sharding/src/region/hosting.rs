@@ -82,7 +82,7 @@ where
         message: Message<E::Command>,
     ) -> Stepped {
         let by = match message {
-            Message::Command(_) => Use::Command,
+            Message::Command(_) | Message::Reminder(_) => Use::Command,
             Message::Replicated(_) | Message::News(_) => Use::Replication,
         };
         self.step(index, slot, Input::Deliver { entity, message, by })
@@ -210,6 +210,8 @@ where
                 }
             }
             Message::News(news) => handle.peer_has(news),
+            // a row that is not taken comes again
+            Message::Reminder(row) => drop(handle.reminder_due(*row)),
             Message::Command(envelope) => {
                 let Envelope { command, hops, claim, entity: _ } = envelope;
                 match handle.try_claimed(command, claim.clone()) {

@@ -11,6 +11,9 @@ const LATENCY_BUCKETS: [f64; 24] = [
     0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0,
 ];
 
+/// Upper bounds in seconds of the lateness of reminders.
+const LATE_BUCKETS: [f64; 10] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0];
+
 /// The metrics of the region of one entity type.
 pub(crate) struct RegionMetrics {
     entity_type: Arc<str>,
@@ -23,12 +26,17 @@ pub(crate) struct RegionMetrics {
     entities: IntCounterVec,
     pub(super) held: IntGauge,
     pub(super) homeless: IntGauge,
+    reminders: IntCounterVec,
+    /// From the time at which a reminder was due until it was handed to its entity first.
+    pub(super) reminder_late: Histogram,
+    pub(super) reminders_in_flight: IntGauge,
 }
 
 impl RegionMetrics {
     pub(super) fn new(metrics: &Metrics, entity_type: &Arc<str>) -> Self {
         let commands = metrics.counters_of("antiphon_region_commands_total");
         let latency = metrics.histograms_of("antiphon_replication_seconds", &LATENCY_BUCKETS);
+        let late = metrics.histograms_of("antiphon_reminder_late_seconds", &LATE_BUCKETS);
         let of_type = |gauges: IntGaugeVec| gauges.with_label_values(&[entity_type]);
         Self {
             entity_type: entity_type.clone(),
@@ -40,6 +48,9 @@ impl RegionMetrics {
             entities: metrics.counters_of("antiphon_entities_total"),
             held: of_type(metrics.gauges_of("antiphon_entities_held")),
             homeless: of_type(metrics.gauges_of("antiphon_shards_homeless")),
+            reminders: metrics.counters_of("antiphon_reminders_total"),
+            reminder_late: late.with_label_values(&[entity_type]),
+            reminders_in_flight: of_type(metrics.gauges_of("antiphon_reminders_in_flight")),
         }
     }
 
@@ -51,6 +62,11 @@ impl RegionMetrics {
     /// Counts a message of direct replication.
     pub(super) fn count_direct(&self, outcome: &str) {
         self.direct.with_label_values(&[&self.entity_type, outcome]).inc();
+    }
+
+    /// Counts reminders that were handed over, or not, and failed reads of the store.
+    pub(super) fn count_reminders(&self, outcome: &str, count: u64) {
+        self.reminders.with_label_values(&[&self.entity_type, outcome]).inc_by(count);
     }
 
     /// Adds to one of the counters of what entities have done.

@@ -20,6 +20,7 @@
 //!   on to homes to which this node is not connected; `relay_search`: the questions to them.
 //! - `direct`: events to and from other nodes. `ways`: tells the homes of other replicas' shards to
 //!   read events that direct replication may have lost.
+//! - `reminding`: hands reminders that are due to their entities.
 //! - `homes`: the homes that the coordinators name. `status`: the state for the operator;
 //!   `readiness`: whether every shard has a home.
 //! - `room`: the number of entities that the node may have. `doubts`: entities that may miss own
@@ -44,6 +45,7 @@ mod port;
 mod readiness;
 mod relay;
 mod relay_search;
+mod reminding;
 mod room;
 mod route;
 mod routing;

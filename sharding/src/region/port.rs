@@ -42,6 +42,7 @@ where
             Wire::Replicate { entity_id, replica, events, .. } => {
                 self.direct.arrived(from, &replica, entity_id, events);
             }
+            Wire::ReminderDue { row, .. } => self.reminding.arrived(from, row),
             Wire::WayOpened { shard, from: replica, .. } => {
                 if self.parts.layout.has_replica(from.place, &replica) {
                     self.routing.ways().opened(&shard, &replica);

@@ -88,12 +88,12 @@ impl<E: EventSourced> Slot<E> {
         self.later(Later::Refuse(command, claim, reason));
     }
 
-    /// Refuses a message. Only commands have an asker; events and news come again.
+    /// Refuses a message. Only commands have an asker; all else comes again.
     pub(super) fn refuse_message(&mut self, message: Message<E::Command>, reason: ReplyError) {
         match message {
             Message::Command(envelope) => self.refuse(envelope.command, envelope.claim, reason),
             Message::Replicated(_) => self.shard.iter().for_each(LocalShard::read_journals),
-            Message::News(_) => {}
+            Message::News(_) | Message::Reminder(_) => {}
         }
     }
 

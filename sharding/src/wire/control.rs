@@ -6,6 +6,7 @@ use std::sync::Arc;
 use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::event::StoredEvent;
 use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::store::ReminderRow;
 use antiphon_runtime::{NodeId, Result};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,8 @@ pub(crate) enum Wire {
     WayOpened { entity_type: Arc<str>, shard: ShardId, from: ReplicaId },
     /// A region asks whether a node is connected to another node. Answered by [`ReachAnswer`].
     AskReach { entity_type: Arc<str>, node: NodeId },
+    /// A reminder of an entity of the receiver is due.
+    ReminderDue { entity_type: Arc<str>, row: ReminderRow },
 }
 
 /// The region that asks for homes.

@@ -9,7 +9,8 @@ use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{
     EventMeta, Labels, Metadata, Payload, SequenceNr, StoredEvent, Tags,
 };
-use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::identity::{PersistenceId, ReplicaId};
+use antiphon_persistence::store::ReminderRow;
 use antiphon_runtime::NodeId;
 use bytes::Bytes;
 
@@ -113,6 +114,15 @@ fn messages() -> Vec<Wire> {
         },
         Wire::WayOpened { entity_type: "counter".into(), shard: shard(300), from: replica("B") },
         Wire::AskReach { entity_type: "counter".into(), node: NodeId::new("n", 4).unwrap() },
+        Wire::ReminderDue {
+            entity_type: "counter".into(),
+            row: ReminderRow {
+                due: Timestamp::from_micros(1_000_000),
+                persistence_id: PersistenceId::parse("counter|c-1|A").unwrap(),
+                name: "expire".into(),
+                set_by: SequenceNr::new(5),
+            },
+        },
     ]
 }
 
@@ -131,6 +141,7 @@ fn name(message: &Wire) -> &'static str {
         Wire::Replicate { .. } => "control.replicate",
         Wire::WayOpened { .. } => "control.way_opened",
         Wire::AskReach { .. } => "control.ask_reach",
+        Wire::ReminderDue { .. } => "control.reminder_due",
     }
 }
 

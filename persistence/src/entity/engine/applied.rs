@@ -11,6 +11,7 @@ use super::Now;
 use super::applier::{Applier, apply, describe};
 use super::encoded::Encoded;
 use super::own_times::OwnTimes;
+use super::reminders::Reminders;
 use super::shared::Shared;
 use crate::delivery::CausalDelivery;
 use crate::entity::{EntityCounters, EventSourced};
@@ -26,6 +27,7 @@ pub(super) struct Applied<E: EventSourced> {
     /// The number of the newest event.
     pub(super) newest: SequenceNr,
     pub(super) own_times: OwnTimes,
+    pub(super) reminders: Reminders,
     applier: Applier,
     /// The reason why the state is not read any more: `on_event` panicked, and the state may be
     /// half-changed. Work that is under way is finished, then the entity begins again from the
@@ -54,6 +56,7 @@ impl<E: EventSourced> Applied<E> {
             clock: HybridClock::default(),
             newest: SequenceNr::ZERO,
             own_times: OwnTimes::default(),
+            reminders: Reminders::default(),
             applier: Applier::new(shared),
             spoilt: None,
         })
@@ -83,6 +86,7 @@ impl<E: EventSourced> Applied<E> {
         let _ = guard::call("Drop of a state", &shared.id, || drop(before));
         self.newest = snapshot.sequence_nr;
         self.clock.observe(snapshot.timestamp);
+        self.reminders.adopt(&shared.id, &snapshot.reminders);
         self.delivery =
             CausalDelivery::new(snapshot.version.clone(), shared.settings.waiting_events_max);
     }
@@ -103,6 +107,7 @@ impl<E: EventSourced> Applied<E> {
         self.observe(shared, now, event, true);
         let events = Applier::read(shared, event)?;
         let applied = self.applier.apply(shared, &mut self.state, event, events, true);
+        note_reminders(&mut self.reminders, shared, event, true);
         applied.map(drop).map_err(|failure| describe(shared, event, &failure.to_string()))
     }
 
@@ -127,6 +132,7 @@ impl<E: EventSourced> Applied<E> {
             let count = self.newest.value() - before.value();
             self.delivery.forget_own(shared.id.replica_id(), count);
             self.newest = before;
+            self.reminders.forget_above(before);
             guard::drop_each("Drop of an event", &shared.id, events);
             let reason = format!("{failure} at an event of a command");
             self.spoilt = Some(reason.clone());
@@ -156,6 +162,7 @@ impl<E: EventSourced> Applied<E> {
             self.own_times.note(&stored);
             let context = self.applier.context(&stored, false);
             own.wants_snapshot |= apply(shared, context, &mut self.state, event)?;
+            note_reminders(&mut self.reminders, shared, &stored, false);
             own.group.push(stored);
         }
         Ok(own)
@@ -181,6 +188,7 @@ impl<E: EventSourced> Applied<E> {
             reason
         })?;
         self.newest = event.sequence_nr;
+        note_reminders(&mut self.reminders, shared, event, false);
         if !self.observe(shared, now, event, false) {
             EntityCounters::add(&shared.counters.events_ahead, 1);
         }
@@ -225,6 +233,24 @@ impl<E: EventSourced> Applied<E> {
     pub(super) fn check(&self, shared: &Shared<E>) {
         self.delivery.check();
         self.applier.check();
+        self.reminders.check(self.newest);
         self.assert_named(shared);
+    }
+}
+
+/// Takes note of the reminders of an event that was applied.
+#[inline]
+fn note_reminders<E: EventSourced>(
+    reminders: &mut Reminders,
+    shared: &Shared<E>,
+    event: &StoredEvent,
+    is_replayed: bool,
+) {
+    if event.meta.labels.is_empty() {
+        return;
+    }
+    if let Err(error) = reminders.applied(&shared.id, event, is_replayed) {
+        EntityCounters::add(&shared.counters.reminders_unread, 1);
+        tracing::warn!(id = %shared.id, number = %event.sequence_nr, %error, "the reminders of an event cannot be read");
     }
 }

@@ -11,12 +11,12 @@ use super::refused::{Besides, not_run, refuse_effect, reject};
 use super::shared::Shared;
 use super::stream::Stream;
 use super::timers::Timers;
-use super::{Now, Queued, Release, Slot};
+use super::{Now, Queued, Release, Slot, firing};
 use crate::entity::asynchronous::{OnFailure, Outcome};
 use crate::entity::behaviour::{Kind, Rare};
 use crate::entity::then::{PreparedParts, Thens};
 use crate::entity::timer::Order;
-use crate::entity::{AsynchronousFailure, Effect, EntityCounters, EventSourced};
+use crate::entity::{AsynchronousFailure, DueReminder, Effect, EntityCounters, EventSourced};
 use crate::event::Metadata;
 use crate::reply::{Claim, CommandEffect, Reason, ReplyError, with_panic_reason};
 use crate::{Error, Result};
@@ -102,7 +102,7 @@ impl<C: Send + 'static> Commands<C> {
         now: Now,
         (stream, peers): (&mut Stream<E>, &Peers),
         queued: Queued<C>,
-        (inbox, timers): (&mut Inbox<C>, &mut Timers<C>),
+        waiting: (&mut Inbox<C>, &mut Timers<C>),
     ) where
         E: EventSourced<Command = C>,
     {
@@ -118,18 +118,67 @@ impl<C: Send + 'static> Commands<C> {
         let reason = Reason::Panicked("on_command", CommandEffect::None);
         let decided =
             with_panic_reason(&claim, reason, || stream.decide(shared, command, claim.metadata()));
-        let Ok(mut decided) = decided else {
+        let Ok(decided) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
+            firing::given_up(shared, stream);
             return claim.end();
         };
-        let Rare { beside, metadata, timers: orders } = decided.take_rare();
+        self.carry_out(shared, now, (stream, peers), (time, decided), (slot, claim), waiting);
+    }
+
+    /// Calls the handler of a reminder that is due.
+    pub(super) fn fire<E>(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        (stream, peers): (&mut Stream<E>, &Peers),
+        (due, slot): (&DueReminder, Slot),
+        waiting: (&mut Inbox<C>, &mut Timers<C>),
+    ) where
+        E: EventSourced<Command = C>,
+    {
+        let time = stream.tick(now);
+        let Ok(mut decided) = stream.remind(shared, due) else {
+            EntityCounters::add(&shared.counters.handler_panics, 1);
+            return firing::given_up(shared, stream);
+        };
+        if matches!(decided.kind, Kind::Unhandled) {
+            EntityCounters::add(&shared.counters.reminders_unhandled, 1);
+            tracing::warn!(id = %shared.id, name = %due.name, "a reminder is due, and the behaviour has no `on_reminder` for it");
+            decided.kind = Kind::None;
+        }
+        let claim = Claim::unlimited();
+        self.carry_out(shared, now, (stream, peers), (time, decided), (slot, claim), waiting);
+    }
+
+    /// Carries out the effect of a command, or of a reminder.
+    fn carry_out<E>(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        (stream, peers): (&mut Stream<E>, &Peers),
+        (time, mut decided): (Timestamp, Effect<E>),
+        (slot, claim): (Slot, Claim),
+        (inbox, timers): (&mut Inbox<C>, &mut Timers<C>),
+    ) where
+        E: EventSourced<Command = C>,
+    {
+        let Rare { beside, metadata, timers: orders, reminders } = decided.take_rare();
         let Effect { kind, then, stop, unstash, .. } = decided;
+        let firing = stream.applied.reminders.take_firing();
+        let has_events = matches!(&kind, Kind::Persist(events) if !events.is_empty());
+        let goes_on = matches!(kind, Kind::Asynchronous(..));
         // the effect's own entries replace those that came with the command
         let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
         let has_own = metadata.as_ref().is_ok_and(|own| !own.is_empty());
-        let metadata = match allowed(shared, (timers, &orders), metadata.and_then(merge)) {
-            Ok(metadata) => metadata,
+        let given = allowed(shared, (timers, &orders), metadata.and_then(merge)).and_then(|own| {
+            firing::notes(shared, stream, reminders, firing.as_ref(), has_events)
+                .map(|notes| Given { time, metadata: own, has_own, notes })
+        });
+        let given = match given {
+            Ok(given) => given,
             Err(error) => {
+                firing::refused(shared, firing);
                 guard::drop_each("Drop of a timer", &shared.id, orders);
                 return refuse_effect(shared, stream, &claim, kind, (then, beside), error);
             }
@@ -138,12 +187,19 @@ impl<C: Send + 'static> Commands<C> {
             // before the command itself is stashed: that one waits for the next time
             inbox.unstash_all();
         }
-        let given = Given { time, metadata, has_own };
         let run =
             self.run_effect(shared, given, (stream, peers), (kind, then, beside), (slot, claim));
         match &run {
             Ok(_) => timers.apply(shared, now.instant, orders),
             Err(Rejected) => guard::drop_each("Drop of a timer", &shared.id, orders),
+        }
+        match (&run, firing) {
+            (_, None) => {}
+            (Ok(_), Some(firing)) if goes_on => stream.applied.reminders.goes_on(firing),
+            // the event that was stored says that the reminder has fired
+            (Ok(_), Some(_)) if has_events => {}
+            (Ok(_), Some(firing)) => firing::fired(stream, firing),
+            (Err(Rejected), firing) => firing::refused(shared, firing),
         }
         if let Ok(Some(queued)) = run
             && let Some(slot) = inbox.stash(shared, now, queued)
@@ -171,11 +227,11 @@ impl<C: Send + 'static> Commands<C> {
     where
         E: EventSourced<Command = C>,
     {
-        let Given { time, metadata, has_own } = given;
+        let Given { time, metadata, has_own, notes } = given;
         let mut stored = None;
         match kind {
             Kind::Persist(events) => {
-                match stream.persist_own(shared, (time, metadata), events, peers) {
+                match stream.persist_own(shared, (time, metadata, notes), events, peers) {
                     Ok(last) => stored = last,
                     Err(error) => {
                         reject(shared, &claim, (then, beside), error);
@@ -277,4 +333,6 @@ struct Given {
     metadata: Metadata,
     /// True when the effect has own entries.
     has_own: bool,
+    /// The notes about reminders.
+    notes: Option<Box<str>>,
 }

@@ -11,14 +11,14 @@ use super::recovery::Recovery;
 use super::restarts::Restarts;
 use super::running::Running;
 use super::shared::Shared;
-use super::{Action, Generation, Input, Now, signals};
+use super::{Action, Generation, Input, Now, Slot, signals};
 use crate::entity::surroundings::Surroundings;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, Signal, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
 use crate::shape::ShapeBook;
-use crate::store::Limits;
+use crate::store::{Limits, ReminderRow};
 
 /// The engine of one entity.
 pub struct Engine<E: EventSourced> {
@@ -115,6 +115,7 @@ impl<E: EventSourced> Engine<E> {
             Input::Doubted(replicas) => self.doubt(now, replicas, actions),
             Input::Vouched(replica) => self.vouched(&replica),
             Input::Command(queued) => self.inbox.push(queued),
+            Input::ReminderDue(row, slot) => self.reminder_due(row, slot),
             Input::Replicated(events) => self.arrived(now, events),
             Input::PeerHas(news) => {
                 self.heard(*news);
@@ -139,6 +140,7 @@ impl<E: EventSourced> Engine<E> {
             | Input::SnapshotsDeleted(..)
             | Input::EventsDeleted(..)
             | Input::Skip(..)
+            | Input::ReminderFound(..)
             | Input::AsynchronousDone(..)
             | Input::BesideDone(..)) => self.result(now, input, actions),
         }
@@ -242,6 +244,13 @@ impl<E: EventSourced> Engine<E> {
                 self.away.arrived(&self.shared, events);
             }
             Phase::Stopped => {}
+        }
+    }
+
+    /// Takes the row of a reminder. An entity that stops takes none: it comes again.
+    fn reminder_due(&mut self, row: Box<ReminderRow>, slot: Slot) {
+        if !self.stopping && !matches!(self.phase, Phase::Stopped) {
+            self.inbox.push_reminder(row, slot);
         }
     }
 

@@ -15,7 +15,8 @@ pub(super) struct Encoded {
     pub(super) labels: Labels,
 }
 
-/// Encodes the events of a command, each with the command's metadata and its own tags.
+/// Encodes the events of a command, each with the command's metadata and its own tags. The last one
+/// has the notes about reminders.
 ///
 /// # Errors
 /// The reason why one of them cannot be stored.
@@ -23,6 +24,7 @@ pub(super) fn encode<E: EventSourced>(
     shared: &Shared<E>,
     events: &[E::Event],
     metadata: Metadata,
+    reminders: Option<Box<str>>,
 ) -> Result<Vec<Encoded>, String> {
     let limit = shared.settings.command_events_max;
     if events.len() > limit {
@@ -31,13 +33,21 @@ pub(super) fn encode<E: EventSourced>(
             events.len()
         ));
     }
+    metadata.check_unreserved()?;
     let untagged = Labels::new(metadata, Tags::none()).map_err(|error| error.to_string())?;
-    let encode = |event| {
+    let encode = |event, untagged| {
         let payload = proof::event(shared, event)?;
-        let labels = labels(shared, event, &untagged)?;
+        let labels = labels(shared, event, untagged)?;
         Ok(Encoded { payload, labels })
     };
-    events.iter().map(encode).collect()
+    let Some(notes) = reminders else {
+        return events.iter().map(|event| encode(event, &untagged)).collect();
+    };
+    let noted = untagged.metadata().with_reminders(notes);
+    let noted = Labels::new(noted, Tags::none()).map_err(|error| error.to_string())?;
+    let (last, others) = events.split_last().ok_or("reminders are set with an event")?;
+    let others = others.iter().map(|event| encode(event, &untagged));
+    others.chain(std::iter::once_with(|| encode(last, &noted))).collect()
 }
 
 /// The labels of an event, of which `untagged` has the metadata.

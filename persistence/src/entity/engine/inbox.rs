@@ -9,6 +9,7 @@ use super::timers::Ticket;
 use super::{Now, Queued, Slot};
 use crate::entity::{EntitySettings, EventSourced};
 use crate::reply::ReplyError;
+use crate::store::ReminderRow;
 
 /// An element of the inbox.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) enum Waiting<C> {
     Command(Queued<C>),
     /// A timer that has fired; it has a command when its turn comes.
     Timer(Ticket),
+    /// The row of a reminder that is due.
+    Reminder(Box<ReminderRow>, Slot),
 }
 
 /// The commands that wait for their turn, and the stashed ones.
@@ -50,7 +53,12 @@ impl<C> Inbox<C> {
         push(&mut self.queue, Waiting::Timer(ticket));
     }
 
-    /// Drops the tickets of timers.
+    /// Takes the row of a reminder that is due, behind the commands.
+    pub(super) fn push_reminder(&mut self, row: Box<ReminderRow>, slot: Slot) {
+        push(&mut self.queue, Waiting::Reminder(row, slot));
+    }
+
+    /// Drops the tickets of timers, and the rows of reminders, which come again.
     pub(super) fn forget_timers(&mut self) {
         self.queue.retain(|waiting| matches!(waiting, Waiting::Command(_)));
     }
@@ -85,7 +93,7 @@ impl<C> Inbox<C> {
         }
     }
 
-    /// Refuses the commands that wait, but not the stashed ones. Timers that have fired go on
+    /// Refuses the commands that wait, but not the stashed ones. Timers and reminders go on
     /// waiting. Returns the number of refused commands.
     pub(super) fn refuse_waiting(&mut self, reason: &ReplyError) -> usize {
         let mut count = 0;
@@ -96,6 +104,7 @@ impl<C> Inbox<C> {
                     count += 1;
                 }
                 Waiting::Timer(ticket) => self.push_timer(ticket),
+                Waiting::Reminder(row, slot) => self.push_reminder(row, slot),
             }
         }
         count
@@ -105,7 +114,7 @@ impl<C> Inbox<C> {
     pub(super) fn refuse_all(&mut self, reason: &ReplyError) {
         let waiting = self.queue.drain(..).filter_map(|waiting| match waiting {
             Waiting::Command(queued) => Some(queued),
-            Waiting::Timer(_) => None,
+            Waiting::Timer(_) | Waiting::Reminder(..) => None,
         });
         for queued in waiting.chain(self.stash.drain()) {
             queued.refuse(reason.clone());

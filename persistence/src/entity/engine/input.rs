@@ -6,13 +6,13 @@ use std::time::Duration;
 use antiphon_base::time::Timestamp;
 use tokio::time::Instant;
 
-use super::{Queued, Release, Releases};
+use super::{Queued, Release, Releases, RowChanges, Slot};
 use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture, Outcome, OutcomeFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::{ReplyError, refuse};
-use crate::store::{Append, ReplayPage, Snapshot};
+use crate::store::{Append, ReminderRow, ReplayPage, Snapshot};
 use crate::{Error, Result as StoreResult};
 
 /// The number of restarts of an engine. Results of I/O from an earlier generation are ignored.
@@ -41,6 +41,8 @@ pub enum Input<E: EventSourced> {
     PermitGranted(Generation),
     /// A command.
     Command(Queued<E::Command>),
+    /// A row of a reminder of this entity is due; it takes a slot of the mailbox.
+    ReminderDue(Box<ReminderRow>, Slot),
     /// Events of other replicas, by direct replication.
     Replicated(Vec<StoredEvent>),
     /// The events that another replica has.
@@ -69,6 +71,8 @@ pub enum Input<E: EventSourced> {
     BesideDone(Generation, u64, Result<Outcome, AsynchronousFailure>),
     /// An operator wants the event with this number of that origin skipped.
     Skip(Generation, ReplicaId, u64),
+    /// The row of a reminder is there, or not.
+    ReminderFound(Generation, Box<ReminderRow>, StoreResult<bool>),
     /// The time of a `WakeAfter` has passed.
     Wake,
     /// The answer to `GoOn`.
@@ -91,8 +95,8 @@ pub enum Action<E: EventSourced> {
     Replay(Generation, SequenceNr),
     /// Answer with `HighestFound`.
     FindHighest(Generation),
-    /// Answer with `Appended`.
-    Append(Generation, Append),
+    /// Put the rows of reminders, then append. Answer with `Appended`.
+    Append(Generation, Append, Vec<ReminderRow>),
     /// Answer with `Pulled`, after this number of the replica's stream.
     Pull(Generation, ReplicaId, SequenceNr),
     /// Store the snapshot, read it back, and answer with `SnapshotSaved`.
@@ -115,6 +119,10 @@ pub enum Action<E: EventSourced> {
     /// The entity cannot catch up with the replica up to this number, because this event is held
     /// back.
     Held(ReplicaId, SequenceNr, HeldEvent),
+    /// Answer with `ReminderFound`.
+    FindReminder(Generation, Box<ReminderRow>),
+    /// Put rows of reminders, and then remove others. No answer.
+    ChangeReminders(Box<RowChanges>),
     /// Answer with `Skip` if an operator wants the event with this number of this origin skipped.
     AskSkip(Generation, ReplicaId, u64),
     /// Hand these events, which are durable, to the listeners.
@@ -163,11 +171,13 @@ impl<E: EventSourced> Input<E> {
             | Self::EventsDeleted(generation, ..)
             | Self::AsynchronousDone(generation, _)
             | Self::BesideDone(generation, ..)
+            | Self::ReminderFound(generation, ..)
             | Self::Skip(generation, ..) => Some(*generation),
             Self::Start
             | Self::Doubted(_)
             | Self::Vouched(_)
             | Self::Command(_)
+            | Self::ReminderDue(..)
             | Self::Replicated(_)
             | Self::PeerHas(_)
             | Self::Wake
@@ -185,6 +195,8 @@ impl<E: EventSourced> Input<E> {
             Self::Vouched(_) => "Vouched",
             Self::PermitGranted(_) => "PermitGranted",
             Self::Command(_) => "Command",
+            Self::ReminderDue(..) => "ReminderDue",
+            Self::ReminderFound(..) => "ReminderFound",
             Self::Replicated(_) => "Replicated",
             Self::PeerHas(_) => "PeerHas",
             Self::SnapshotLoaded(..) => "SnapshotLoaded",
@@ -221,6 +233,8 @@ impl<E: EventSourced> Input<E> {
             | Self::Doubted(_)
             | Self::Vouched(_)
             | Self::PermitGranted(_)
+            | Self::ReminderDue(..)
+            | Self::ReminderFound(..)
             | Self::Replicated(_)
             | Self::PeerHas(_)
             | Self::SnapshotLoaded(..)
@@ -273,6 +287,8 @@ impl<E: EventSourced> Action<E> {
             | Self::Received(_)
             | Self::CaughtUp(..)
             | Self::Held(..)
+            | Self::FindReminder(..)
+            | Self::ChangeReminders(_)
             | Self::AskSkip(..)
             | Self::DropAsynchronous
             | Self::WakeAfter(_)
@@ -297,8 +313,17 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::LoadSnapshot(_, last) => write!(f, "LoadSnapshot({last})"),
             Self::FindHighest(_) => f.write_str("FindHighest"),
             Self::Replay(_, first) => write!(f, "Replay({first})"),
-            Self::Append(_, append) => {
+            Self::Append(_, append, rows) if rows.is_empty() => {
                 write!(f, "Append({} after {})", append.events.len(), append.expected)
+            }
+            Self::Append(_, append, rows) => {
+                let (count, expected) = (append.events.len(), append.expected);
+                write!(f, "Append({count} after {expected}, {} rows)", rows.len())
+            }
+            Self::FindReminder(_, row) => write!(f, "FindReminder({})", row.name),
+            Self::ChangeReminders(changes) => {
+                let RowChanges { put, remove } = &**changes;
+                write!(f, "ChangeReminders({} put, {} removed)", put.len(), remove.len())
             }
             Self::Pull(_, replica, after) => write!(f, "Pull({replica}, {after})"),
             Self::SaveSnapshot(_, snapshot) => write!(f, "SaveSnapshot({})", snapshot.sequence_nr),

@@ -19,9 +19,9 @@
 //! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
 //! - `commands`: commands are handled against the newest state; `beside`: futures that hold up
 //!   none; `timers`: the commands that the entity gets from its timers; `refused`: effects that do
-//!   not happen;
+//!   not happen; `firing`: the effects of reminders that are due;
 //! - `stream`: the own stream, composed of `applied` (the newest state, with its version and
-//!   number), `persisting` (output commit: one append under way, the next one collecting),
+//!   number), `reminders` (which are set, and their rows), `persisting` (output commit: one append under way, the next one collecting),
 //!   `outbox` (answers let out when durable) and `snapshots`;
 //! - `replication`: events of other replicas, direct or read from their journals, composed of
 //!   `peers` (positions and news), `holding` (events that cannot be applied here) and `doubts`
@@ -53,6 +53,7 @@ mod doubted;
 mod doubts;
 mod encoded;
 mod failure;
+mod firing;
 mod holding;
 mod inbox;
 mod input;
@@ -69,6 +70,7 @@ pub(super) mod proof;
 mod queued;
 mod recovery;
 mod refused;
+mod reminders;
 mod replication;
 mod restarts;
 mod running;
@@ -83,6 +85,7 @@ mod timers;
 pub use self::core::Engine;
 pub use self::input::{Action, Generation, Input, Now};
 pub use self::queued::{Queued, Release, Releases, Slot};
+pub use self::reminders::RowChanges;
 
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,17 @@ use super::running::Running;
 use crate::entity::EventSourced;
 use crate::event::SequenceNr;
 use crate::identity::ReplicaId;
+use crate::store::SetReminder;
 
 impl<E: EventSourced> Engine<E> {
     /// The state, while the entity is at work. For tests.
     pub fn state(&self) -> Option<&E::State> {
         self.phase.running().map(Running::state)
+    }
+
+    /// The reminders that are set; `None` while not at work.
+    pub fn reminders(&self) -> Option<Vec<SetReminder>> {
+        self.phase.running().map(Running::reminders)
     }
 
     /// The version of the newest state, while the entity is at work. For tests.

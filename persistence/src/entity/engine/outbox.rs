@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::queued::push;
-use super::{Action, Generation, Release, Releases};
+use super::{Action, Generation, Release, Releases, RowChanges};
 use crate::entity::AsynchronousFailure;
 use crate::entity::EventSourced;
 use crate::entity::asynchronous::{CommandFuture, OutcomeFuture};
@@ -21,6 +21,8 @@ pub(super) enum Due<E: EventSourced> {
     /// The future beside the commands with this number, or the failure that is its value.
     Beside(Box<DueBeside>),
     Snapshot(Box<Snapshot>),
+    /// The changes of rows after a reminder has fired.
+    Reminders(Box<RowChanges>),
     Passivate,
 }
 
@@ -86,6 +88,7 @@ impl<E: EventSourced> Outbox<E> {
                     );
                     Action::SaveSnapshot(generation, snapshot)
                 }
+                Due::Reminders(changes) => Action::ChangeReminders(changes),
                 Due::Passivate => Action::Passivate,
             };
             if !releases.is_empty() {
@@ -122,8 +125,8 @@ impl<E: EventSourced> Outbox<E> {
                     let error = claim.truth(error(None));
                     refuse_claimed(future, &claim, error);
                 }
-                // the state that wanted them is gone
-                Due::Snapshot(_) | Due::Passivate => {}
+                // the state that wanted them is gone; a reminder fires again
+                Due::Snapshot(_) | Due::Reminders(_) | Due::Passivate => {}
             }
         }
         untold

@@ -108,6 +108,8 @@ impl<E: EventSourced> Recovery<E> {
             | Input::SnapshotsDeleted(..)
             | Input::EventsDeleted(..)
             | Input::Skip(..)
+            | Input::ReminderFound(..)
+            | Input::ReminderDue(..)
             | Input::AsynchronousDone(..)
             | Input::BesideDone(..)
             | Input::PermitGranted(_)

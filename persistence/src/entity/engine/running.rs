@@ -12,11 +12,12 @@ use super::replication::Replication;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::timers::Timers;
-use super::{Action, Input, Now, Queued};
+use super::{Action, Input, Now, Queued, Slot, firing};
 use crate::entity::{EntityCounters, EventSourced, PeerHas, Signal};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
+use crate::store::SetReminder;
 use crate::version::VersionVector;
 
 /// Most commands that one step handles. The entity then reads its next messages: commands that
@@ -60,6 +61,11 @@ impl<E: EventSourced> Running<E> {
 
     pub(super) fn seen(&self) -> &VersionVector {
         self.stream.applied.seen()
+    }
+
+    /// The reminders that are set.
+    pub(super) fn reminders(&self) -> Vec<SetReminder> {
+        self.stream.applied.reminders.all()
     }
 
     /// The number of the newest event.
@@ -124,8 +130,14 @@ impl<E: EventSourced> Running<E> {
             }
             Input::EventsDeleted(_, last, result) => stream.events_deleted(shared, last, result),
             Input::AsynchronousDone(_, result) => {
-                if let Some(queued) = commands.asynchronous_done(shared, result) {
-                    inbox.push_front(queued);
+                match commands.asynchronous_done(shared, result) {
+                    Some(queued) => inbox.push_front(queued),
+                    None => firing::given_up(shared, stream),
+                }
+            }
+            Input::ReminderFound(_, row, is_there) => {
+                if firing::found(shared, stream, &row, is_there) {
+                    inbox.push_reminder(row, Slot::default());
                 }
             }
             Input::BesideDone(_, number, outcome) => {
@@ -142,6 +154,7 @@ impl<E: EventSourced> Running<E> {
             | Input::Doubted(_)
             | Input::Vouched(_)
             | Input::Command(_)
+            | Input::ReminderDue(..)
             | Input::Replicated(_)
             | Input::PeerHas(_)
             | Input::Wake
@@ -189,6 +202,14 @@ impl<E: EventSourced> Running<E> {
                     let Some(command) = timers.take(shared, now.instant, ticket) else { continue };
                     EntityCounters::add(&shared.counters.timers_fired, 1);
                     Queued::unlimited(command)
+                }
+                Waiting::Reminder(row, slot) => {
+                    let Some(due) = firing::turn(shared, now, stream, *row, actions) else {
+                        continue;
+                    };
+                    let around = (&mut *stream, &replication.peers);
+                    commands.fire(shared, now, around, (&due, slot), (inbox, timers));
+                    continue;
                 }
             };
             let around = (&mut *stream, &replication.peers);

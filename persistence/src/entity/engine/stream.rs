@@ -15,7 +15,7 @@ use super::snapshots::Snapshots;
 use super::{Action, Now, limits, proof, signals};
 use crate::Result;
 use crate::entity::context::ReplicationContext;
-use crate::entity::{CommandContext, Effect, EntityCounters, EventSourced, Signal};
+use crate::entity::{CommandContext, DueReminder, Effect, EntityCounters, EventSourced, Signal};
 use crate::event::{Metadata, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
@@ -98,6 +98,17 @@ impl<E: EventSourced> Stream<E> {
         decided
     }
 
+    /// Asks the behaviour what a reminder that is due does.
+    pub(super) fn remind(
+        &mut self,
+        shared: &Shared<E>,
+        reminder: &DueReminder,
+    ) -> Result<Effect<E>, UserFailure> {
+        guard::call("on_reminder", &shared.id, || {
+            shared.behaviour.on_reminder(&self.context, &self.applied.state, reminder)
+        })
+    }
+
     /// Tells the behaviour of a signal, unless the state is spoilt.
     pub(super) fn signal(&mut self, shared: &Shared<E>, signal: &Signal) {
         if !self.applied.is_spoilt() {
@@ -117,12 +128,12 @@ impl<E: EventSourced> Stream<E> {
     pub(super) fn persist_own(
         &mut self,
         shared: &Shared<E>,
-        (time, metadata): (Timestamp, Metadata),
+        (time, metadata, reminders): (Timestamp, Metadata, Option<Box<str>>),
         events: Vec<E::Event>,
         peers: &Peers,
     ) -> Result<Option<SequenceNr>, ReplyError> {
         let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
-            let encoded = encode(shared, &events, metadata)?;
+            let encoded = encode(shared, &events, metadata, reminders)?;
             limits::check_command(shared, self.applied.seen(), &encoded).map(|()| encoded)
         });
         let refusal = match encoded {
@@ -189,7 +200,9 @@ impl<E: EventSourced> Stream<E> {
         self.outbox.let_out(self.persisting.durable(), shared.generation, actions);
         if let Some(append) = self.persisting.next_append(shared) {
             self.applied.assert_named(shared);
-            actions.push(Action::Append(shared.generation, append));
+            let last = append.events.last().map_or(append.expected, |event| event.sequence_nr);
+            let rows = self.applied.reminders.append(last);
+            actions.push(Action::Append(shared.generation, append, rows));
         }
     }
 
@@ -202,6 +215,8 @@ impl<E: EventSourced> Stream<E> {
     ) -> Result<(), Failure> {
         match self.persisting.appended(shared, result, actions) {
             Ok(published) => {
+                let rows = self.applied.reminders.appended();
+                actions.extend(rows.map(|rows| Action::ChangeReminders(Box::new(rows))));
                 if let Some(number) = published {
                     self.signal(shared, &Signal::Published(number));
                 }
@@ -234,7 +249,9 @@ impl<E: EventSourced> Stream<E> {
         self.snapshots.begun(newest, version.clone());
         let positions = peers.positions();
         let timestamp = self.applied.clock.last();
-        let snapshot = Snapshot { sequence_nr: newest, version, positions, timestamp, state };
+        let reminders = self.applied.reminders.all();
+        let snapshot =
+            Snapshot { sequence_nr: newest, version, positions, timestamp, state, reminders };
         self.defer(Due::Snapshot(Box::new(snapshot)));
     }
 

@@ -95,6 +95,7 @@ async fn an_entity_whose_first_state_cannot_be_made_does_not_start_and_says_so()
     let parts = EntityParts {
         journal: stores.journal,
         snapshots: stores.snapshots,
+        reminders: stores.reminders,
         writer,
         peers: BTreeMap::new(),
         clock: Arc::new(SystemClock),

@@ -9,6 +9,7 @@ mod initial_state;
 mod listener;
 mod own_mailbox;
 mod readable;
+mod reminders;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -120,6 +121,7 @@ async fn fixture_on(settings: EntitySettings, stores: Stores) -> Fixture {
     let parts = EntityParts {
         journal: stores.journal.clone(),
         snapshots: stores.snapshots.clone(),
+        reminders: stores.reminders.clone(),
         writer: writer.clone(),
         peers: BTreeMap::new(),
         clock: Arc::new(SystemClock),

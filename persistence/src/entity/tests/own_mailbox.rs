@@ -98,6 +98,7 @@ async fn runtime(settings: EntitySettings) -> EntityRuntime<Steps> {
     let parts = EntityParts {
         journal: stores.journal,
         snapshots: stores.snapshots,
+        reminders: stores.reminders,
         writer,
         peers: BTreeMap::new(),
         clock: Arc::new(SystemClock),

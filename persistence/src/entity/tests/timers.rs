@@ -79,6 +79,7 @@ async fn runtime(resumes: bool) -> EntityRuntime<Minutes> {
     let parts = EntityParts {
         journal: stores.journal,
         snapshots: stores.snapshots,
+        reminders: stores.reminders,
         writer,
         peers: BTreeMap::new(),
         clock: Arc::new(SystemClock),

@@ -57,6 +57,39 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         kind: Kind::Histogram,
         ..counter(
+            "antiphon_reminder_late_seconds",
+            "seconds",
+            &["type"],
+            [
+                "From the time at which a reminder was due until it was handed to its entity first",
+                "13 for each entity type: 10 buckets and three more",
+                "After a place was down, its late reminders show here once. High values otherwise: look at `antiphon_reminders_in_flight`, and at the store.",
+            ],
+        )
+    },
+    gauge(
+        "antiphon_reminders_in_flight",
+        "reminders",
+        &["type"],
+        [
+            "Reminders that were handed to their entities and have not fired yet, at the node that holds the lease",
+            "one for each entity type",
+            "At `reminders_in_flight_max` for long: more are due than fire. Look at the entities, and for handlers that fail (`reminders_failed`).",
+        ],
+    ),
+    counter(
+        "antiphon_reminders_total",
+        "reminders",
+        &["type", "outcome"],
+        [
+            "Reminders that were handed to their entities, once or again, and reads of due reminders that failed",
+            "6 for each entity type: one for each outcome",
+            "When `again` grows, handlers fail or entities cannot start (`docs/user-code.md`). When `read_failed` grows, look at the store.",
+        ],
+    ),
+    Entry {
+        kind: Kind::Histogram,
+        ..counter(
             "antiphon_replication_seconds",
             "seconds",
             &["type"],
@@ -83,7 +116,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["reason"],
         [
             "Messages of other nodes about sharding that were refused because of their sender or their content, by reason",
-            "13: one for each reason",
+            "14: one for each reason",
             "`unknown_type`: a node of another version has an entity type that this one has not. `unknown_lease` and `earlier_lease` grow when the coordinator changes. `event_ahead`: compare the clocks of the nodes (`time_skew_max`). `other_place`: a node of another place sends commands to a type that takes none (`commands_from`). `no_member` and `newcomers_full`: this node cannot read a membership table, or strangers are connected. The others must stay 0: a node says what it may not say; the log names it.",
         ],
     ),

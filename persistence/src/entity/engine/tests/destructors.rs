@@ -144,7 +144,7 @@ impl Driver {
                 let highest = self.snapshot.as_ref().map_or(SequenceNr::ZERO, |s| s.sequence_nr);
                 Some(Input::HighestFound(generation, Ok(highest)))
             }
-            Action::Append(generation, append) => {
+            Action::Append(generation, append, _) => {
                 self.journal.extend(append.events);
                 Some(Input::Appended(generation, Ok(())))
             }

@@ -36,6 +36,7 @@ fn a_snapshot_is_never_stored_before_its_events() {
         positions: Default::default(),
         timestamp: Timestamp::default(),
         state: payload(),
+        reminders: Vec::new(),
     };
     outbox.defer(SequenceNr::new(1), Due::Snapshot(Box::new(snapshot)));
     outbox.let_out(SequenceNr::new(1), 0, &mut Vec::new());

@@ -1,11 +1,14 @@
 //! The behaviour of the tests: a list of the applied events, with code that fails on demand.
 
+use std::time::Duration;
+
 use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::CodecId;
 use crate::entity::{
-    AsynchronousFailure, CommandContext, Effect, EventContext, EventSourced, EventType, Signal,
+    AsynchronousFailure, CommandContext, DueReminder, Effect, EventContext, EventSourced,
+    EventType, Reminder, Signal,
 };
 use crate::event::{Payload, SequenceNr, Tags};
 use crate::reply::ReplyTo;
@@ -182,6 +185,26 @@ impl EventSourced for Log {
             Command::With("", more) => more(Effect::none()),
             Command::With(text, more) => more(Effect::persist(text.to_owned())),
             Command::Stop => Effect::none().then_stop(),
+        }
+    }
+
+    /// Stores the name and the missed periods; some names do more, or less.
+    fn on_reminder(
+        &self,
+        _: &CommandContext,
+        state: &Vec<Line>,
+        due: &DueReminder,
+    ) -> Effect<Self> {
+        let is_open = state.iter().any(|line| line.text == "open");
+        match &*due.name {
+            "panics" if !is_open => panic!("the test wants it"),
+            "refused" if !is_open => Effect::persist("refused".to_owned()).with_metadata("", ""),
+            "silent" => Effect::none(),
+            "unhandled" => Effect::unhandled(),
+            "later" => Effect::asynchronous(async { Command::Note("later") }),
+            "again" => Effect::persist("again".to_owned())
+                .remind("again", Reminder::after(Duration::from_secs(10))),
+            name => Effect::persist(format!("{name} {}", due.missed)),
         }
     }
 

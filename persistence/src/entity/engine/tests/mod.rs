@@ -12,6 +12,7 @@ mod log;
 mod reclaim;
 mod reclaim_held;
 mod recovery;
+mod reminders;
 mod replication;
 mod signals;
 mod stash;

@@ -3,14 +3,14 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
 
 use super::log::{Command, Line, Log};
-use crate::entity::engine::{Action, Engine, Input, Now, Queued};
+use crate::entity::engine::{Action, Engine, Input, Now, Queued, Slot};
 use crate::entity::surroundings::{Address, Kin, Surroundings};
 use crate::entity::{
     EntityCounters, EntitySettings, EventSourced, Extensions, HeldEvent, PeerHas, StopReason,
@@ -19,7 +19,7 @@ use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{PendingReply, ReplyTo, reply_channel};
 use crate::shape::ShapeBook;
-use crate::store::{Limits, ReplayPage, Snapshot};
+use crate::store::{Append, Limits, ReminderRow, ReplayPage, Snapshot};
 
 pub(super) struct Replica {
     pub(super) engine: Engine<Log>,
@@ -43,6 +43,8 @@ pub(super) struct Replica {
     pub(super) voided: Vec<SequenceNr>,
     /// The calls to the host about events that are held back.
     pub(super) held_back: Vec<(String, u64, HeldEvent)>,
+    /// The rows of reminders.
+    pub(super) rows: BTreeSet<ReminderRow>,
     /// The events that an operator wants skipped: origins and numbers.
     pub(super) skips: Vec<(&'static str, u64)>,
     pub(super) deleted_snapshots: SequenceNr,
@@ -55,6 +57,31 @@ impl Replica {
     fn highest(&self) -> SequenceNr {
         let last = self.journal.last().map_or(SequenceNr::ZERO, |event| event.sequence_nr);
         last.max(self.deleted)
+    }
+}
+
+impl Replica {
+    fn append(&mut self, append: Append) {
+        append.check().unwrap();
+        assert_eq!(append.expected, self.highest(), "{}", self.id);
+        self.append_count += 1;
+        self.journal.extend(append.events);
+    }
+
+    /// Reads or changes rows of reminders.
+    fn rows(&mut self, action: Action<Log>) -> Option<Input<Log>> {
+        match action {
+            Action::FindReminder(generation, row) => {
+                let is_there = self.rows.contains(&row);
+                Some(Input::ReminderFound(generation, row, Ok(is_there)))
+            }
+            Action::ChangeReminders(changes) => {
+                self.rows.extend(changes.put);
+                self.rows.retain(|row| !changes.remove.contains(row));
+                None
+            }
+            other => panic!("{other:?} is not about rows"),
+        }
     }
 }
 
@@ -122,6 +149,7 @@ impl World {
                 reclaimed: 0,
                 voided: Vec::new(),
                 held_back: Vec::new(),
+                rows: BTreeSet::new(),
                 skips: Vec::new(),
                 deleted_snapshots: SequenceNr::ZERO,
                 deleted: SequenceNr::ZERO,
@@ -251,12 +279,10 @@ impl World {
                 let highest = self.tells_highest.then(|| replica.highest());
                 Some(Input::Replayed(generation, Ok(ReplayPage { events, highest })))
             }
-            Action::Append(generation, append) => {
-                append.check().unwrap();
+            Action::Append(generation, append, rows) => {
+                replica.rows.extend(rows);
                 append.check_size(&self.limits).unwrap();
-                assert_eq!(append.expected, replica.highest(), "{name}");
-                replica.append_count += 1;
-                replica.journal.extend(append.events);
+                replica.append(append);
                 Some(Input::Appended(generation, Ok(())))
             }
             Action::Pull(generation, other, after) => {
@@ -296,6 +322,9 @@ impl World {
                 replica.deleted_snapshots = last;
                 Some(Input::SnapshotsDeleted(generation, last, Ok(())))
             }
+            action @ (Action::FindReminder(..) | Action::ChangeReminders(_)) => {
+                replica.rows(action)
+            }
             Action::WakeAfter(_) => None,
             Action::GoOn => Some(Input::GoOn),
             other => panic!("{other:?} is no I/O"),
@@ -306,12 +335,15 @@ impl World {
     pub(super) fn fail_io(&mut self, name: &'static str, error: crate::Error) {
         let action = self.replica(name).held.pop_front().expect("some I/O is held");
         let input = match action {
-            Action::Append(generation, _) => Input::Appended(generation, Err(error)),
+            Action::Append(generation, ..) => Input::Appended(generation, Err(error)),
             Action::Pull(generation, other, _) => Input::Pulled(generation, other, Err(error)),
             Action::Replay(generation, _) => Input::Replayed(generation, Err(error)),
             Action::LoadSnapshot(generation, _) => Input::SnapshotLoaded(generation, Err(error)),
             Action::FindHighest(generation) => Input::HighestFound(generation, Err(error)),
             Action::VoidSnapshots(generation, _) => Input::SnapshotsVoided(generation, Err(error)),
+            Action::FindReminder(generation, row) => {
+                Input::ReminderFound(generation, row, Err(error))
+            }
             Action::SaveSnapshot(generation, snapshot) => {
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, Err(error))
             }
@@ -333,6 +365,23 @@ impl World {
         for name in names {
             self.feed(name, Input::Wake);
         }
+    }
+
+    /// Lets the time of day pass, and hands the rows that are due to their replicas, as a scanner
+    /// does. Returns their names.
+    pub(super) fn scan(&mut self, time: Duration) -> Vec<String> {
+        self.wall += u64::try_from(time.as_micros()).unwrap();
+        let now = Timestamp::from_micros(self.wall);
+        let mut due = Vec::new();
+        for name in self.replicas.keys().copied().collect::<Vec<_>>() {
+            for row in self.replica(name).rows.clone() {
+                if row.due <= now {
+                    due.push(row.name.to_string());
+                    self.feed(name, Input::ReminderDue(Box::new(row), Slot::default()));
+                }
+            }
+        }
+        due
     }
 
     pub(super) fn command(

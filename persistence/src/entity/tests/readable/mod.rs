@@ -123,6 +123,7 @@ impl Place {
         let parts = EntityParts {
             journal: self.stores.journal.clone(),
             snapshots: self.stores.snapshots.clone(),
+            reminders: self.stores.reminders.clone(),
             writer: self.writer.clone(),
             peers: BTreeMap::new(),
             clock: Arc::new(SystemClock),

@@ -86,6 +86,7 @@ async fn a_state_that_is_read_as_another_value_is_not_stored_and_nothing_is_dele
     let parts = EntityParts {
         journal: place.stores.journal.clone(),
         snapshots: place.stores.snapshots.clone(),
+        reminders: place.stores.reminders.clone(),
         writer: place.writer.clone(),
         peers: BTreeMap::new(),
         clock: Arc::new(SystemClock),

@@ -1,0 +1,456 @@
+//! Reminders of entities, as an effect sets and cancels them, and as their events keep them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_base::bounds::YEAR;
+use antiphon_base::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Effect, EventSourced};
+use crate::event::Metadata;
+use crate::identity::ReplicaId;
+use crate::store::ReminderRow;
+
+/// The shortest period of a reminder.
+const PERIOD_MIN: Duration = Duration::from_secs(1);
+/// The longest time until a reminder is due, and the longest period.
+const TIME_MAX: Duration = YEAR.saturating_mul(10);
+
+/// The time at which a reminder is due first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    After(Duration),
+    At(Timestamp),
+}
+
+/// A reminder that has not been set: [`Effect::remind`] sets it.
+///
+/// A reminder calls [`EventSourced::on_reminder`] when its time has come, also if the entity was
+/// passivated, has moved, or its node was killed meanwhile: the entity is started for it. It is
+/// set with an event, and is durable when the event is. A [`Timer`](super::Timer) is cheaper, exact
+/// to a millisecond, and forgotten when the entity stops.
+///
+/// A reminder fires at least once at each replica, or at one chosen replica
+/// ([`Self::at_replica`]), and never without the event that set it. It fires again when its handler
+/// panics, when the effect of the handler is refused or cannot be stored, or when the node ends
+/// before the reminder's row is removed. A handler whose effect stores events has stored them once
+/// for each time, since its last event also says that the reminder has fired.
+///
+/// Times are of the wall clocks of the nodes. A reminder is late by up to `reminder_interval`, and
+/// by the time that no node was there to fire it. Its first time may lie up to ten years ahead, and
+/// its period between one second and ten years.
+///
+/// Reminders that two replicas set under one name, without knowing of each other, are one
+/// reminder: that with the later time of its event fires, at every replica the same.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use antiphon_persistence::entity::testkit::EntityTest;
+/// use antiphon_persistence::entity::{DueReminder, Effects, Reminder};
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+///
+/// const MINUTE: Duration = Duration::from_secs(60);
+///
+/// enum Command { Order(String), Pay }
+/// struct Cart;
+///
+/// impl EventSourced for Cart {
+///     type Command = Command;
+///     type Event = String;
+///     # type State = Vec<String>;
+///     # fn on_event(&self, _: &EventContext, texts: &mut Vec<String>, text: &String) {
+///     #     texts.push(text.clone());
+///     # }
+///
+///     fn on_command(
+///         &self, _: &CommandContext, _: &Vec<String>, command: Command,
+///     ) -> Effect<Self> {
+///         match command {
+///             // each order puts the end off
+///             Command::Order(what) => {
+///                 self.persist(what).remind("expire", Reminder::after(15 * MINUTE))
+///             }
+///             Command::Pay => self.persist("paid".to_owned()).cancel_reminder("expire"),
+///         }
+///     }
+///
+///     fn on_reminder(
+///         &self, _: &CommandContext, _: &Vec<String>, reminder: &DueReminder,
+///     ) -> Effect<Self> {
+///         assert_eq!(&*reminder.name, "expire");
+///         self.persist("expired".to_owned())
+///     }
+/// }
+///
+/// let mut cart = EntityTest::new(Cart, "cart|c-1");
+/// cart.tell(Command::Order("milk".to_owned()));
+/// cart.pass(10 * MINUTE);
+/// cart.tell(Command::Order("eggs".to_owned()));
+/// cart.pass(10 * MINUTE);
+/// assert_eq!(cart.state(), &["milk", "eggs"]);
+/// cart.pass(10 * MINUTE);
+/// assert_eq!(cart.state(), &["milk", "eggs", "expired"]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reminder {
+    first: First,
+    every: Option<Duration>,
+    replica: Option<ReplicaId>,
+}
+
+impl Reminder {
+    /// A reminder that is due this time after the event that sets it: zero to ten years.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use antiphon_persistence::entity::Reminder;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// assert_ne!(Reminder::after(hour), Reminder::after(hour).every(hour));
+    /// ```
+    pub fn after(time: Duration) -> Self {
+        Self { first: First::After(time), every: None, replica: None }
+    }
+
+    /// A reminder that is due at this time, or at once if the time has passed.
+    ///
+    /// ```
+    /// use antiphon_base::time::Timestamp;
+    /// use antiphon_persistence::entity::Reminder;
+    ///
+    /// let new_year = Reminder::at(Timestamp::from_micros(1_798_761_600_000_000));
+    /// # drop(new_year);
+    /// ```
+    pub fn at(time: Timestamp) -> Self {
+        Self { first: First::At(time), every: None, replica: None }
+    }
+
+    /// The same reminder, due again at the multiples of this period after its first time: one
+    /// second to ten years. Periods that passed while nothing could fire are told
+    /// ([`DueReminder::missed`]), and not made up for.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use antiphon_persistence::entity::Reminder;
+    ///
+    /// let daily = Reminder::after(Duration::ZERO).every(Duration::from_secs(24 * 3600));
+    /// # drop(daily);
+    /// ```
+    #[must_use]
+    pub fn every(mut self, period: Duration) -> Self {
+        self.every = Some(period);
+        self
+    }
+
+    /// The same reminder, which fires at this replica only. Otherwise it fires at each replica. A
+    /// replica that the entity does not have is refused with `Rejected`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use antiphon_persistence::entity::Reminder;
+    /// use antiphon_persistence::identity::ReplicaId;
+    ///
+    /// let reminder = Reminder::after(Duration::from_secs(60)).at_replica(ReplicaId::new("DC-A")?);
+    /// # drop(reminder);
+    /// # Ok::<(), antiphon_base::Error>(())
+    /// ```
+    #[must_use]
+    pub fn at_replica(mut self, replica: ReplicaId) -> Self {
+        self.replica = Some(replica);
+        self
+    }
+}
+
+/// A reminder whose time has come, for [`EventSourced::on_reminder`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DueReminder {
+    /// The name under which the reminder was set.
+    pub name: Arc<str>,
+    /// The time at which it was due.
+    pub due: Timestamp,
+    /// Whole periods that have passed since `due`, for which the reminder did not fire and will
+    /// not; zero for a reminder that fires once.
+    pub missed: u64,
+}
+
+/// An order of an effect about the reminders of its entity.
+#[derive(Debug, Clone)]
+pub(super) enum ReminderOrder {
+    Set(Arc<str>, Reminder),
+    Cancel(Arc<str>),
+}
+
+impl ReminderOrder {
+    pub(super) fn name(&self) -> &Arc<str> {
+        let (Self::Set(name, _) | Self::Cancel(name)) = self;
+        name
+    }
+
+    /// Checks the order against the replicas of the entity.
+    ///
+    /// # Errors
+    /// The reminder, the value, and what was expected.
+    pub(super) fn check(&self, replicas: &[ReplicaId]) -> Result<(), String> {
+        let name = self.name();
+        if !(1..=ReminderRow::NAME_BYTES_MAX).contains(&name.len()) {
+            return Err(format!(
+                "the name of a reminder: expected 1 to {} bytes, actual {}",
+                ReminderRow::NAME_BYTES_MAX,
+                name.len()
+            ));
+        }
+        let Self::Set(_, Reminder { first, every, replica }) = self else { return Ok(()) };
+        if let First::After(time) = first {
+            within(name, "first time", *time, Duration::ZERO)?;
+        }
+        if let Some(every) = every {
+            within(name, "period", *every, PERIOD_MIN)?;
+        }
+        match replica {
+            Some(replica) if !replicas.contains(replica) => Err(format!(
+                "reminder {name:?}, `at_replica`: expected a replica of the entity, actual {:?}",
+                replica.as_str()
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The note of the order for an event of this time.
+    pub(super) fn into_note(self, now: Timestamp) -> Note {
+        match self {
+            Self::Cancel(name) => Note::Cancel { name },
+            Self::Set(name, Reminder { first, every, replica }) => {
+                let due = match first {
+                    First::After(time) => now.as_micros().saturating_add(micros(time)),
+                    First::At(time) => time.as_micros(),
+                };
+                let due = due.min(ReminderRow::due_max().as_micros());
+                Note::Set { name, due, every: every.map(micros), replica }
+            }
+        }
+    }
+}
+
+fn within(name: &str, what: &str, actual: Duration, min: Duration) -> Result<(), String> {
+    if (min..=TIME_MAX).contains(&actual) {
+        return Ok(());
+    }
+    Err(format!("reminder {name:?}, {what}: expected {min:?} to 3650 days, actual {actual:?}"))
+}
+
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A fact about reminders that an event has in its metadata. Times are in microseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum Note {
+    /// The reminder is set, in place of those under its name that the event knows.
+    Set {
+        name: Arc<str>,
+        due: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        every: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replica: Option<ReplicaId>,
+    },
+    /// The reminders under this name that the event knows are no more.
+    Cancel { name: Arc<str> },
+    /// The reminder has fired at the replica that wrote the event, and is due there again.
+    Fired {
+        name: Arc<str>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u64>,
+    },
+}
+
+impl Note {
+    fn name(&self) -> &str {
+        let (Self::Set { name, .. } | Self::Cancel { name } | Self::Fired { name, .. }) = self;
+        name
+    }
+
+    /// The stored form of notes.
+    pub(super) fn write(notes: &[Self]) -> Box<str> {
+        serde_json::to_string(notes).expect("texts and numbers").into()
+    }
+
+    /// The notes of an event with this metadata; empty when it has none.
+    ///
+    /// # Errors
+    /// The reason why they cannot be read.
+    pub(super) fn read(metadata: &Metadata) -> Result<Vec<Self>, String> {
+        let Some(text) = metadata.reminders() else { return Ok(Vec::new()) };
+        let notes: Vec<Self> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let is_wrong = |note: &&Self| {
+            let is_named = (1..=ReminderRow::NAME_BYTES_MAX).contains(&note.name().len());
+            !is_named || matches!(note, Self::Set { every: Some(0), .. })
+        };
+        match notes.iter().find(is_wrong) {
+            Some(wrong) => {
+                Err(format!("expected a name of 1 to 128 bytes, and a period: {wrong:?}"))
+            }
+            None => Ok(notes),
+        }
+    }
+}
+
+impl<E: EventSourced> Effect<E> {
+    /// Sets a reminder with the event of this effect, in place of the reminder that has the name.
+    /// The name has 1 to 128 bytes; at most `reminders_max` reminders of an entity wait for their
+    /// time. Beyond a bound, or in an effect without an event, the whole command is rejected
+    /// (`Rejected`, and counted in `reminders_refused`) before anything is stored.
+    ///
+    /// The time begins with the time of the event, which is the same at every replica. Of several
+    /// events the last one sets the reminder; all of them are stored together.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// use std::time::Duration;
+    ///
+    /// use antiphon_persistence::entity::{DueReminder, Effects, Reminder};
+    ///
+    /// # struct Notes;
+    /// # impl EventSourced for Notes {
+    /// #     type Command = &'static str;
+    /// #     type Event = String;
+    /// #     type State = Vec<String>;
+    /// #     fn on_event(&self, _: &EventContext, list: &mut Vec<String>, text: &String) {
+    /// #         list.push(text.clone());
+    /// #     }
+    /// #     fn on_command(
+    /// #         &self, _: &CommandContext, _: &Vec<String>, text: &'static str,
+    /// #     ) -> Effect<Self> {
+    /// let hour = Duration::from_secs(3600);
+    /// self.persist(text.to_owned()).remind("nag", Reminder::after(hour).every(hour))
+    /// #     }
+    /// #     fn on_reminder(
+    /// #         &self, _: &CommandContext, _: &Vec<String>, due: &DueReminder,
+    /// #     ) -> Effect<Self> {
+    /// #         self.persist(due.name.to_string())
+    /// #     }
+    /// # }
+    ///
+    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// notes.tell("milk");
+    /// assert_eq!(notes.reminders().len(), 1);
+    /// notes.pass(Duration::from_secs(2 * 3600));
+    /// assert_eq!(notes.state(), &["milk", "nag", "nag"]);
+    /// ```
+    pub fn remind(mut self, name: impl Into<Arc<str>>, reminder: Reminder) -> Self {
+        self.rare().reminders.push(ReminderOrder::Set(name.into(), reminder));
+        self
+    }
+
+    /// Cancels the reminder with this name with the event of this effect; without such a reminder,
+    /// nothing happens. A reminder that is due and whose turn has not come does not fire any more.
+    /// An effect without an event is rejected, as by [`Self::remind`].
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use std::time::Duration;
+    /// # use antiphon_persistence::entity::{Effects, Reminder};
+    /// # struct Notes;
+    /// # impl EventSourced for Notes {
+    /// #     type Command = &'static str;
+    /// #     type Event = String;
+    /// #     type State = Vec<String>;
+    /// #     fn on_event(&self, _: &EventContext, list: &mut Vec<String>, text: &String) {
+    /// #         list.push(text.clone());
+    /// #     }
+    /// #     fn on_command(
+    /// #         &self, _: &CommandContext, _: &Vec<String>, command: &'static str,
+    /// #     ) -> Effect<Self> {
+    /// match command {
+    ///     "never mind" => self.persist(command.to_owned()).cancel_reminder("nag"),
+    ///     text => {
+    ///         let hour = Duration::from_secs(3600);
+    ///         self.persist(text.to_owned()).remind("nag", Reminder::after(hour))
+    ///     }
+    /// }
+    /// #     }
+    /// # }
+    ///
+    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// notes.tell("milk");
+    /// notes.tell("never mind");
+    /// assert!(notes.reminders().is_empty());
+    /// ```
+    pub fn cancel_reminder(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.rare().reminders.push(ReminderOrder::Cancel(name.into()));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_notes_of_an_event_never_change_their_form() {
+        let name: Arc<str> = "n".into();
+        let replica = ReplicaId::new("A").unwrap();
+        let notes = [
+            Note::Fired { name: name.clone(), next: None },
+            Note::Fired { name: name.clone(), next: Some(7) },
+            Note::Set { name: name.clone(), due: 5, every: None, replica: None },
+            Note::Set { name: name.clone(), due: 5, every: Some(9), replica: Some(replica) },
+            Note::Cancel { name },
+        ];
+        let text = Note::write(&notes);
+        assert_eq!(
+            &*text,
+            r#"[{"fired":{"name":"n"}},{"fired":{"name":"n","next":7}},{"set":{"name":"n","due":5}},{"set":{"name":"n","due":5,"every":9,"replica":"A"}},{"cancel":{"name":"n"}}]"#
+        );
+        let metadata = Metadata::new().with_reminders(text);
+        assert_eq!(Note::read(&metadata), Ok(notes.to_vec()));
+        assert_eq!(Note::read(&Metadata::new()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn notes_that_make_no_sense_are_an_error() {
+        let long = "n".repeat(ReminderRow::NAME_BYTES_MAX + 1);
+        for text in [
+            "".to_owned(),
+            "{}".to_owned(),
+            r#"[{"set":{"name":"","due":5}}]"#.to_owned(),
+            r#"[{"set":{"name":"n","due":5,"every":0}}]"#.to_owned(),
+            r#"[{"set":{"name":"n","due":-5}}]"#.to_owned(),
+            r#"[{"set":{"name":"n","due":5,"other":1}}]"#.to_owned(),
+            format!(r#"[{{"cancel":{{"name":"{long}"}}}}]"#),
+        ] {
+            assert!(
+                Note::read(&Metadata::new().with_reminders(text.clone().into())).is_err(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_order_out_of_its_bounds_is_refused_with_the_reminder_and_the_value() {
+        let replicas = [ReplicaId::new("A").unwrap()];
+        let check =
+            |name: &str, reminder| ReminderOrder::Set(name.into(), reminder).check(&replicas);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(check("n", Reminder::after(hour).every(PERIOD_MIN)), Ok(()));
+        assert_eq!(check("n", Reminder::after(TIME_MAX)), Ok(()));
+        let refused = |name: &str, reminder| check(name, reminder).unwrap_err();
+        assert!(refused("", Reminder::after(hour)).contains("1 to 128 bytes, actual 0"));
+        assert!(refused(&"n".repeat(129), Reminder::after(hour)).contains("actual 129"));
+        let why = refused("n", Reminder::after(2 * TIME_MAX));
+        assert_eq!(why, "reminder \"n\", first time: expected 0ns to 3650 days, actual 630720000s");
+        let why = refused("n", Reminder::after(hour).every(PERIOD_MIN / 2));
+        assert_eq!(why, "reminder \"n\", period: expected 1s to 3650 days, actual 500ms");
+        let why = refused("n", Reminder::after(hour).at_replica(ReplicaId::new("B").unwrap()));
+        assert!(why.contains("expected a replica of the entity, actual \"B\""), "{why}");
+    }
+}
