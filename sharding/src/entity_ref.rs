@@ -160,11 +160,15 @@ impl<C: Send + 'static> EntityRef<C> {
         R: Serialize + DeserializeOwned + Send + 'static,
     {
         let (now, metadata) = (self.port.now(), self.metadata.clone());
+        let awaiting = Awaiting::the_answer_of(&self.id);
         let claim = Claim::lasting_with(now, self.ask_timeout, metadata);
+        let claim = claim.asked_by(awaiting.askers());
         let (reply_to, reply) = claimed_reply_channel(&claim);
         let entity = self.id.entity_id().clone();
         self.port.tell(now, self.index, entity, command(reply_to), claim.clone());
-        self.wait(now, &claim, reply.wait()).await
+        let answer = self.wait(now, &claim, reply.wait()).await;
+        drop(awaiting);
+        answer
     }
 
     /// The same for a command whose answer is a value or a refusal of the application. The refusal
@@ -242,6 +246,7 @@ impl<C: Send + 'static> EntityRef<C> {
         let entity = self.id.entity_id().clone();
         self.port.tell(now, self.index, entity, command, claim.clone());
         let told = async { receiver.await.unwrap_or(Err(AskError::NoReply)) };
+        let _awaiting = Awaiting::the_answer_of(&self.id);
         self.wait(now, &claim, told).await
     }
 
@@ -252,7 +257,6 @@ impl<C: Send + 'static> EntityRef<C> {
         claim: &Claim,
         answer: impl Future<Output = Result<R, AskError>>,
     ) -> Result<R, AskError> {
-        let _awaiting = Awaiting::the_answer_of(&self.id);
         let deadline = begin.checked_add(self.ask_timeout).unwrap_or(begin + YEAR);
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(answer) => answer,

@@ -24,7 +24,7 @@ use super::storing::EntityIo;
 use super::surroundings::Address;
 use super::{EntityCounters, EventSourced, StopReason, Writes};
 use crate::identity::ReplicationId;
-use crate::reply::ReplyError;
+use crate::reply::{Askers, ReplyError};
 
 pub(super) struct EntityActor<E>(PhantomData<fn() -> E>);
 
@@ -266,7 +266,9 @@ fn run<E: EventSourced>(
         Action::AskSkip(generation, origin, number) => {
             state.io.ask_skip(myself, generation, origin, number);
         }
-        Action::RunAsynchronous(generation, future) => hold_up(myself, state, generation, future),
+        Action::RunAsynchronous(generation, future, askers) => {
+            hold_up(myself, state, (generation, askers), future);
+        }
         Action::RunBeside(generation, number, future) => {
             run_beside(myself, state, (generation, number), future);
         }
@@ -311,13 +313,14 @@ fn run<E: EventSourced>(
 fn hold_up<E: EventSourced>(
     myself: &ActorRef<EntityMessage<E>>,
     state: &mut State<E>,
-    generation: Generation,
+    (generation, askers): (Generation, Option<Askers>),
     future: CommandFuture<E::Command>,
 ) {
+    let askers = Some(Askers::and(askers.as_ref(), &state.io.id));
     let limit = state.io.runtime.settings.asynchronous_timeout;
     let future = Guarded::new("asynchronous", state.io.id.to_string(), future);
     let task = start("asynchronous effect", myself, async move {
-        Input::AsynchronousDone(generation, asynchronous::wait(future, limit).await)
+        Input::AsynchronousDone(generation, asynchronous::wait(future, limit, askers).await)
     });
     state.futures().hold_up(generation, task);
 }
@@ -340,7 +343,7 @@ fn run_beside<E: EventSourced>(
     let limit = state.io.runtime.settings.asynchronous_timeout;
     let future = Guarded::new("then_asynchronous", state.io.id.to_string(), future);
     let task = start("asynchronous effect", myself, async move {
-        Input::BesideDone(generation, number, asynchronous::wait(future, limit).await)
+        Input::BesideDone(generation, number, asynchronous::wait(future, limit, None).await)
     });
     state.futures().beside(generation, number, task);
 }

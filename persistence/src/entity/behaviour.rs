@@ -997,8 +997,8 @@ impl<E: EventSourced> Effect<E> {
     /// behind those that wait. A future that has not ended after `asynchronous_timeout` is dropped;
     /// at most `asynchronous_max` futures of an entity are under way.
     ///
-    /// A command that waits for another entity uses this form: two entities that ask each other in
-    /// [`Self::asynchronous`] wait for each other until the time is over. An answer for the asker
+    /// A command that waits for another entity uses this form: of entities that ask each other in
+    /// [`Self::asynchronous`], one gets `Rejected` with the circle. An answer for the asker
     /// belongs into `made`, which is called in every case but one: if the entity starts again or is
     /// killed, the future is dropped, and the asker gets an error. A stop waits for the futures.
     /// Not to be combined with [`Self::stash`] and [`Self::asynchronous`].

@@ -32,6 +32,9 @@ counters! {
     handler_panics,
     /// Commands that were void when their turn came: their askers had given up.
     commands_expired,
+    /// Commands refused because they would have waited for themselves: their entity held up its
+    /// commands for an answer that waited for them.
+    commands_in_circles,
     /// Futures of asynchronous effects that were dropped after `asynchronous_timeout`.
     asynchronous_timeouts,
     /// Futures of asynchronous effects that were not begun, because too many of the entity were

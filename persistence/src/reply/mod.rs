@@ -5,12 +5,14 @@
 //! the channel out and puts a number in its place; [`decode_command`] turns that number into a
 //! `ReplyTo` that sends its answer through a [`ReplySender`].
 
+mod askers;
 mod claim;
 mod error;
 mod reply_to;
 mod scope;
 mod status;
 
+pub use askers::Askers;
 pub use claim::{Claim, Notice};
 pub use error::{CommandEffect, ReplyError};
 pub use reply_to::{PendingReply, ReplyTo, claimed_reply_channel, reply_channel};

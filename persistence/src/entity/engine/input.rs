@@ -11,7 +11,7 @@ use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture, Outcome, O
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::{ReplyError, refuse};
+use crate::reply::{Askers, ReplyError, refuse};
 use crate::store::{Append, ReminderRow, ReplayPage, Snapshot};
 use crate::{Error, Result as StoreResult};
 
@@ -127,8 +127,9 @@ pub enum Action<E: EventSourced> {
     AskSkip(Generation, ReplicaId, u64),
     /// Hand these events, which are durable, to the listeners.
     Durable(Vec<StoredEvent>),
-    /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
-    RunAsynchronous(Generation, CommandFuture<E::Command>),
+    /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest. The entities hold
+    /// up their commands until the command of the future is answered.
+    RunAsynchronous(Generation, CommandFuture<E::Command>, Option<Askers>),
     /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at
     /// once when there is a failure in place of a future.
     RunBeside(Generation, u64, Result<OutcomeFuture, AsynchronousFailure>),
@@ -261,7 +262,7 @@ impl<E: EventSourced> Action<E> {
     pub fn withhold(self) {
         match self {
             Self::Release(releases) => releases.into_iter().for_each(Release::withhold),
-            Self::RunAsynchronous(_, future) => {
+            Self::RunAsynchronous(_, future, _) => {
                 let why = "the entity ended before its asynchronous effect began".to_owned();
                 // the command counts as acted since this action was made
                 refuse(future, ReplyError::Unavailable(why).with_unknown_effect());

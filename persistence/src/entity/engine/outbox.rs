@@ -73,7 +73,7 @@ impl<E: EventSourced> Outbox<E> {
                 Due::CaughtUp(replica, highest) => Action::CaughtUp(replica, highest),
                 Due::Asynchronous(future, claim) => {
                     claim.act();
-                    Action::RunAsynchronous(generation, future)
+                    Action::RunAsynchronous(generation, future, claim.askers().cloned())
                 }
                 Due::Beside(due) => {
                     let DueBeside { number, future, claim } = *due;
