@@ -47,6 +47,8 @@ mod address;
 #[cfg(feature = "app")]
 pub mod app;
 mod builder;
+#[cfg(feature = "app")]
+pub mod client;
 mod embedded;
 mod journal;
 mod local;
