@@ -1,12 +1,13 @@
 //! The nodes that a program outside the cluster asks, and the attempts of one command.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -26,15 +27,19 @@ const REQUESTS_MAX: usize = 64;
 /// The default of an entity's `ask_timeout`, as of the nodes.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The default of the time until an address counts as out of reach.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The pause after every address was tried once.
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
 
 /// The nodes that a program outside the cluster asks. Cheap to clone; inside a tokio runtime.
 ///
-/// A command goes to the first address that answers, which later commands then try first. An
-/// address that cannot be reached, or whose node takes nothing now (it starts, leaves, or has no
-/// home for the entity), is followed by the next one, and after the last by the first, until the
-/// command's `ask_timeout`. A command is never sent again after it may have taken effect.
+/// A command goes to the first address that answers, which later commands then try first; after a
+/// lost answer they try the next one first. An address that cannot be reached, or whose node takes
+/// nothing now (it starts, leaves, or has no home for the entity), is followed by the next one, and
+/// after the last by the first, until the command's `ask_timeout`. A command is never sent again
+/// after it may have taken effect.
 #[derive(Debug, Clone)]
 pub struct Cluster(Arc<Inner>);
 
@@ -46,6 +51,16 @@ struct Inner {
     first: Arc<AtomicUsize>,
     requests: Arc<Semaphore>,
     ask_timeout: Duration,
+    connect_timeout: Duration,
+}
+
+/// The progress of a command.
+#[derive(Default)]
+struct Progress {
+    /// The index of the node that may have the command, whose effect nobody knows then.
+    at: Option<usize>,
+    /// The reason why the last node has not taken it.
+    why: Option<String>,
 }
 
 /// A command on its way, encoded.
@@ -82,6 +97,7 @@ impl Cluster {
             first: Arc::default(),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             ask_timeout: ASK_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
         })))
     }
 
@@ -113,6 +129,13 @@ impl Cluster {
         self.with(|inner| inner.ask_timeout = timeout)
     }
 
+    /// Sets the time in which an address must take a connection, with TLS; then the next address is
+    /// tried. Default: 1 s.
+    #[must_use]
+    pub fn with_connect_timeout(self, timeout: Duration) -> Self {
+        self.with(|inner| inner.connect_timeout = timeout)
+    }
+
     fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut inner = Inner::clone(&self.0);
         change(&mut inner);
@@ -137,14 +160,20 @@ impl Cluster {
         limit: Duration,
     ) -> std::result::Result<Bytes, AskError> {
         let until = SystemClock.now().checked_add(limit);
-        // set while the command may have an effect that nobody knows
-        let is_out = AtomicBool::new(false);
-        let attempts = self.attempts(sent, until, &is_out);
-        match tokio::time::timeout(limit, attempts).await {
+        let progress = Mutex::new(Progress::default());
+        let attempts = self.attempts(sent, until, &progress);
+        let answer = tokio::time::timeout(limit, attempts).await;
+        let Progress { at: silent, why } = progress.into_inner();
+        if let Some(silent) = silent {
+            // the next command does not wait for the same node
+            self.0.first.store((silent + 1) % self.0.pools.len(), Ordering::Relaxed);
+        }
+        match answer {
             Ok(answer) => answer,
-            Err(_) if is_out.load(Ordering::Relaxed) => Err(AskError::Timeout),
+            Err(_) if silent.is_some() => Err(AskError::Timeout),
             Err(_) => Err(AskError::Expired(format!(
-                "no node took the command within {limit:?} (`ask_timeout`)"
+                "no node took the command within {limit:?} (`ask_timeout`): {}",
+                why.as_deref().unwrap_or("the other commands had their turn (`requests_max`)")
             ))),
         }
     }
@@ -153,9 +182,9 @@ impl Cluster {
         &self,
         sent: &Sent<'_>,
         until: Option<Instant>,
-        is_out: &AtomicBool,
+        progress: &Mutex<Progress>,
     ) -> std::result::Result<Bytes, AskError> {
-        let Inner { pools, access, first, requests, .. } = &*self.0;
+        let Inner { pools, access, first, requests, connect_timeout, .. } = &*self.0;
         let turn = requests.acquire().await;
         let _turn = turn.map_err(|_| AskError::Unavailable("the client has ended".into()))?;
         let mut round = 0;
@@ -164,16 +193,17 @@ impl Cluster {
             for index in (0..pools.len()).map(|next| (begin + next) % pools.len()) {
                 let pool = &pools[index];
                 let request = self.request(pool, sent, until)?;
-                let begins = || is_out.store(true, Ordering::Relaxed);
-                let (status, body) = match pool.send(access, request, begins).await {
+                let begins = || progress.lock().at = Some(index);
+                let way = (access, *connect_timeout);
+                let (status, body) = match pool.send(way, request, begins).await {
                     Attempt::Answered(status, body) => (status, body),
                     Attempt::Broken(why) => return Err(AskError::Unreachable(why)),
                     Attempt::NotSent(why) => {
-                        is_out.store(false, Ordering::Relaxed);
-                        tracing::debug!(why, "a node is not reached");
+                        *progress.lock() = Progress { at: None, why: Some(why) };
                         continue;
                     }
                 };
+                progress.lock().at = None;
                 if status == StatusCode::OK {
                     first.store(index, Ordering::Relaxed);
                     return Ok(body);
@@ -182,7 +212,7 @@ impl Cluster {
                 if !matches!(error, AskError::NotHere(_) | AskError::Unavailable(_)) {
                     return Err(error);
                 }
-                is_out.store(false, Ordering::Relaxed);
+                progress.lock().why = Some(format!("{}: {error}", pool.address));
             }
             let jitter = Jitter::of(&sent.path, round);
             tokio::time::sleep(PAUSE.delay(round + 1, jitter)).await;
@@ -242,6 +272,7 @@ mod tests {
         let entity = cluster.entity::<u64>("counter", "c-1").unwrap();
         let error = entity.tell(&1).await.unwrap_err();
         assert!(matches!(&error, AskError::Expired(why) if why.contains("50ms")), "{error:?}");
+        assert!(error.to_string().contains(&port.to_string()), "the reason of the node: {error}");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -261,5 +292,25 @@ mod tests {
         assert!(matches!(error, AskError::Unreachable(_)), "{error:?}");
         assert!(!error.is_without_effect() && !serving.is_finished(), "no second connection");
         serving.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn after_a_node_that_is_silent_the_next_command_goes_to_another_one() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answers = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [&silent, &answers].map(|node| node.local_addr().unwrap().to_string());
+        let serving = crate::base::task::spawn("test", async move {
+            let (mut stream, _) = answers.accept().await.unwrap();
+            assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        });
+        let cluster = Cluster::new(addresses).unwrap();
+        let entity = cluster.entity::<u64>("counter", "c-1").unwrap();
+        let hasty = entity.clone().with_ask_timeout(Duration::from_millis(50));
+        assert_eq!(hasty.tell(&1).await, Err(AskError::Timeout));
+        assert_eq!(entity.tell(&2).await, Ok(()));
+        serving.await.unwrap();
     }
 }

@@ -1,5 +1,7 @@
 //! The connections to one node: each has one request at a time, and is kept for the next one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -44,13 +46,18 @@ impl Pool {
     /// A cancelled call closes its connection.
     pub(super) async fn send(
         &self,
-        access: &Access,
+        (access, connect_timeout): (&Access, Duration),
         request: Request<Full<Bytes>>,
         begins: impl FnOnce(),
     ) -> Attempt {
-        let mut connection = match self.connection(access).await {
-            Ok(connection) => connection,
-            Err(error) => return Attempt::NotSent(error.to_string()),
+        let connected = tokio::time::timeout(connect_timeout, self.connection(access)).await;
+        let mut connection = match connected {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Attempt::NotSent(error.to_string()),
+            Err(_) => {
+                let why = format!("{}: no connection within {connect_timeout:?}", self.address);
+                return Attempt::NotSent(why);
+            }
         };
         begins();
         let answer = match connection.try_send_request(request).await {
