@@ -81,31 +81,40 @@ async fn a_program_outside_asks_through_the_kill_and_the_return_of_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_outside_needs_the_right_of_entities() {
+async fn a_program_outside_needs_the_authority_and_the_right_of_entities() {
     let folder = TempDir::new().expect("a folder");
+    let shop = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_shop"));
+        let made = command.args(arguments).current_dir(folder.path()).output();
+        assert!(made.expect("it runs").status.success(), "{arguments:?}");
+    };
+    shop(&["cert", "--dir", "certs", "DC-A/dc-a-1@127.0.0.1"]);
+    let at = |name: &str| folder.path().join(name);
+    let believes = || AccessArguments { ca_file: Some(at("certs/ca.pem")), ..Default::default() };
     let token = |name: &str, right: &str| {
-        let made = std::process::Command::new(env!("CARGO_BIN_EXE_shop"))
-            .args(["token", "--name", name, "--rights", right, "--file", "tokens.toml"])
-            .args(["--token-file", name])
-            .current_dir(folder.path())
-            .status();
-        assert!(made.expect("it runs").success());
-        let token_file = Some(folder.path().join(name));
-        AccessArguments { token_file, ..AccessArguments::default() }.read().expect("a token")
+        let file = ["--file", "tokens.toml", "--token-file", name];
+        shop(&[&["token", "--name", name, "--rights", right], &file[..]].concat());
+        AccessArguments { token_file: Some(at(name)), ..believes() }.read().expect("a token")
     };
     let (reads, writes) = (token("reader", "read"), token("writer", "entities"));
-    let file = folder.path().join("tokens.toml");
-    let extra = format!("[http]\ntokens_file = {file:?}\n");
+    let (cert, key) = (at("certs/dc-a-1.pem"), at("certs/dc-a-1.key"));
+    let extra = format!(
+        "[http]\ntokens_file = {:?}\ntls = {{ cert_file = {cert:?}, key_file = {key:?} }}\n",
+        at("tokens.toml")
+    );
     let cluster = nodes(&folder.path().join("data"), 1, &extra).await;
     let outside = Cluster::new([cluster.nodes()[0].http.clone()]).expect("an address");
     let outside = outside.with_ask_timeout(PATIENCE);
     let asks = async |outside: Cluster| {
         outside.entity::<StockCommand>("stock", "pen").expect("a reference").ask(put(1)).await
     };
+    let plain = asks(outside.clone().with_ask_timeout(Duration::from_secs(5))).await;
+    assert!(plain.is_err(), "plain HTTP to the port of HTTPS: {plain:?}");
+    let outside = outside.with_access(believes().read().expect("an authority")).expect("HTTPS");
     let refused = asks(outside.clone()).await.expect_err("no token");
     assert!(matches!(&refused, AskError::Rejected(why) if why.contains("401")), "{refused:?}");
-    let refused = asks(outside.clone().with_access(reads).expect("own machine")).await;
+    let refused = asks(outside.clone().with_access(reads).expect("HTTPS")).await;
     let refused = refused.expect_err("another right");
     assert!(matches!(&refused, AskError::Rejected(why) if why.contains("403")), "{refused:?}");
-    assert_eq!(asks(outside.with_access(writes).expect("own machine")).await, Ok(1));
+    assert_eq!(asks(outside.with_access(writes).expect("HTTPS")).await, Ok(1));
 }
