@@ -46,6 +46,9 @@
 mod address;
 #[cfg(feature = "app")]
 pub mod app;
+mod builder;
+#[cfg(feature = "app")]
+pub mod client;
 mod embedded;
 mod journal;
 mod local;
@@ -60,6 +63,7 @@ pub use antiphon_base as base;
 pub use antiphon_persistence as persistence;
 pub use antiphon_runtime as runtime;
 pub use antiphon_sharding as sharding;
+pub use builder::EmbeddedBuilder;
 pub use embedded::{Embedded, EmbeddedSettings};
 pub use journal::{Journal, OpenJournal};
 pub use local::LocalPlace;

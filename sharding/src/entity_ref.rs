@@ -1,5 +1,7 @@
 //! The application's reference to one replica of an entity, wherever that replica lives.
 
+mod encoded;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

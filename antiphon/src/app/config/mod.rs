@@ -1,6 +1,7 @@
 //! The configuration of a node: a TOML file, and environment variables that override it.
 //!
-//! `ANTIPHON_NODE__NAME=a` sets `name` in the table `node`: two underscores stand for a dot. A
+//! `ANTIPHON_NODE__NAME=a` sets `name` in the table `node`: two underscores stand for a dot, one
+//! underscore for itself or for `-`, and the case of letters does not count. A
 //! value is read as TOML when possible, otherwise as text. Unknown keys and bad values are refused
 //! with the key, the value and what was expected.
 //!
@@ -9,6 +10,7 @@
 //! - `sharding`: the settings of entity types;
 //! - `section`: tables of the application; `overlay`: a table over its defaults; `known`: the names
 //!   that a program knows;
+//! - `variables`: the keys that the name of a variable means;
 //! - `parse`: from text to settings; no error contains a value that may be a secret;
 //! - `check`: all rules; the commands `check` and `node` apply the same rules.
 
@@ -34,6 +36,7 @@ mod overlay;
 mod parse;
 mod section;
 mod sharding;
+mod variables;
 mod within;
 
 pub use check::filter;
