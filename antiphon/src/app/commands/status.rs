@@ -112,6 +112,9 @@ fn shards(entity_type: &str, value: &Value) -> Result<()> {
         "\n{entity_type}: {} shards, {homeless} without a home, {entities} entities here",
         shards.len()
     )?;
+    for reason in value["without_role"].as_array().into_iter().flatten() {
+        say!("  {}", text(reason))?;
+    }
     for shard in shards {
         for peer in shard["replication"].as_array().into_iter().flatten() {
             if peer["entities_behind"].as_u64().unwrap_or(0) > 0 {
