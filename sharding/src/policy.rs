@@ -49,11 +49,9 @@ impl RoutingPolicy {
                 let slice = antiphon_persistence::identity::Slice::of("sticky", text);
                 &replicas[usize::from(slice.number()) % replicas.len()]
             }
-            Self::FailOver => near
-                .iter()
-                .chain(replicas)
-                .find(|replica| is_reachable(replica))
-                .unwrap_or(first),
+            Self::FailOver => {
+                near.iter().chain(replicas).find(|replica| is_reachable(replica)).unwrap_or(first)
+            }
         }
     }
 }

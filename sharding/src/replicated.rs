@@ -125,9 +125,9 @@ where
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, the node has the type already, the node does not know
-    /// the place of a replica, a role is empty or of no replica, or a place has stored events or snapshots under the same version
-    /// with another shape (see [`antiphon_persistence::shape`]). Errors of the place's store when
-    /// its shapes cannot be read.
+    /// the place of a replica, a role is empty or of no replica, or a place has stored events or
+    /// snapshots under the same version with another shape (see [`antiphon_persistence::shape`]).
+    /// Errors of the place's store when its shapes cannot be read.
     pub async fn init(node: &Node, provider: ReplicatedEntityProvider<E>) -> Result<Self> {
         provider.settings.validate()?;
         // fails early when the type's name is not allowed

@@ -37,6 +37,8 @@ pub(crate) struct Member {
     pub(crate) place: usize,
     /// The number of the node in its place.
     number: usize,
+    /// True for a node that ignores roles from its next start on, as earlier versions do.
+    pub(crate) ignores_roles: bool,
     pub(crate) running: Option<Running>,
     starting: Option<oneshot::Receiver<Option<Running>>>,
 }
@@ -75,6 +77,7 @@ impl Cluster {
                     name: format!("{}{number}", name.to_lowercase()),
                     place,
                     number,
+                    ignores_roles: false,
                     running: None,
                     starting: None,
                 });
@@ -146,7 +149,7 @@ impl Cluster {
             metrics: Arc::new(Metrics::new()),
         };
         let provider = ledger::provider(self.replicas(), self.settings.clone(), self.user.clone());
-        let provider = self.form.place(provider);
+        let provider = self.form.place(provider, self.members[index].ignores_roles);
         let (done, started) = oneshot::channel();
         task::spawn("simulated start", async move {
             let running = start(settings, parts, provider).await.map(|(node, sharding)| Running {

@@ -1,5 +1,5 @@
-//! The forms of replication of a run: the replicas, the place and the role of each, and the roles of
-//! the nodes.
+//! The forms of replication of a run: the replicas, the place and the role of each, and the roles
+//! of the nodes.
 
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::NodeSettings;
@@ -46,8 +46,8 @@ impl Form {
         form
     }
 
-    /// The form of a seed's run other than a replica for each place: three seeds of eleven have one.
-    /// With it, the number of nodes of each place.
+    /// The form of a seed's run other than a replica for each place, which three seeds of eleven
+    /// have; with it, the number of nodes of each place.
     pub(crate) fn of(seed: u64) -> Option<(Self, usize)> {
         match seed % 11 {
             1 => Some((Self::roles(), 3)),
@@ -81,7 +81,8 @@ impl Form {
     /// the place, the second the second one, and further nodes have all of them.
     pub(crate) fn set_roles(&self, number: usize, settings: &mut NodeSettings) {
         let of_place = self.replicas.iter().filter(|(_, place, _)| *place == settings.place);
-        let roles: Vec<String> = of_place.filter_map(|(.., role)| role.map(str::to_owned)).collect();
+        let roles: Vec<String> =
+            of_place.filter_map(|(.., role)| role.map(str::to_owned)).collect();
         settings.roles = match roles.get(number) {
             Some(role) => vec![role.clone()],
             None => roles,
@@ -89,13 +90,16 @@ impl Form {
         settings.proxy_only = number >= self.proxies_from;
     }
 
+    /// Says the places of the replicas, and their roles unless the node ignores roles, as nodes of
+    /// earlier versions do.
     pub(crate) fn place(
         &self,
         mut provider: ReplicatedEntityProvider<Ledger>,
+        ignores_roles: bool,
     ) -> ReplicatedEntityProvider<Ledger> {
         for (replica, (_, place, role)) in self.replicas().into_iter().zip(&self.replicas) {
             provider = provider.with_replica_place(replica.clone(), place);
-            if let Some(role) = role {
+            if let Some(role) = role.filter(|_| !ignores_roles) {
                 provider = provider.with_replica_role(replica, role);
             }
         }

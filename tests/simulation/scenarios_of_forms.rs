@@ -122,3 +122,33 @@ fn a_proxy_hosts_no_shard_also_when_it_is_alone_and_reaches_all_of_them() {
         assert!(SystemClock.now() - began < Duration::from_secs(10), "it has nothing to drain");
     });
 }
+
+/// An upgrade from a version that ignores roles, one node after the other.
+#[test]
+fn nodes_that_ignore_roles_beside_nodes_that_heed_them_never_host_the_same_shard() {
+    story(async {
+        let mut story = Story::begin_in(Form::roles(), 3, settings()).await;
+        for (index, ignores_roles) in
+            [(0, true), (1, true), (2, true), (2, false), (0, false), (1, false)]
+        {
+            story.cluster.members[index].ignores_roles = ignores_roles;
+            story.cluster.crash(index);
+            story.cluster.begin_start(index);
+            let until = SystemClock.now() + Duration::from_secs(15);
+            while SystemClock.now() < until {
+                story.cluster.collect();
+                invariants::single_home::check(&story.cluster).expect("one home");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            story.add(2, &replica("A1")).await;
+            story.add(2, &replica("A2")).await;
+            if index == 2 && ignores_roles {
+                let wrong = invariants::right_role::check(&story.cluster);
+                wrong.expect_err("all nodes ignore roles");
+            }
+        }
+        invariants::right_role::check(&story.cluster).expect("the right nodes");
+        story.converge().await;
+        assert_eq!(story.count(0).await, 12);
+    });
+}

@@ -13,9 +13,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime};
 
 use super::core::WriteOutcome;
 use super::{CoordinatorCore, CoordinatorSettings, Effect, Homes, HomesVersion, Input};
-use crate::{Roles, ShardId};
 use crate::admission::{Refusal, Refusals};
 use crate::wire::{Asker, HomesAnswer, SHARDING, Wire};
+use crate::{Roles, ShardId};
 
 /// Parts of a coordinator.
 pub(crate) struct CoordinatorParts {

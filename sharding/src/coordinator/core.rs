@@ -367,9 +367,8 @@ fn candidates<'a>(
     hosts: &BTreeSet<NodeId>,
 ) -> Candidates<'a> {
     let of = |role: &'a Option<Arc<str>>| {
-        let can = |member: &&&Member| {
-            hosts.contains(&member.id) && member.may_host(role.as_deref())
-        };
+        let can =
+            |member: &&&Member| hosts.contains(&member.id) && member.may_host(role.as_deref());
         (role.as_deref(), up.iter().filter(can).map(|member| &member.id).collect())
     };
     needs.iter().map(of).collect()

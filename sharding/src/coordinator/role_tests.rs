@@ -58,7 +58,8 @@ impl Fixture {
         let shards = ["any", "one", "two"].map(replica).into_iter().flat_map(|replica| {
             (0..2).map(move |number| ShardId { replica: replica.clone(), number })
         });
-        let roles: Roles = ["one", "two"].map(|role| (replica(role), role.into())).into_iter().collect();
+        let roles: Roles =
+            ["one", "two"].map(|role| (replica(role), role.into())).into_iter().collect();
         let core = CoordinatorCore::new("A".into(), shards.collect(), roles, settings);
         let members = members.iter().map(|(name, roles)| ((*name).to_owned(), member(name, roles)));
         let mut fixture = Self { core, members: members.collect(), now: SystemClock.now() };

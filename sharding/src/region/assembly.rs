@@ -176,9 +176,8 @@ where
             let members = self.parts.node.members().borrow().clone();
             for index in hosted {
                 let replica = self.parts.layout.shard(index).replica;
-                let can_take = |member: &Member| {
-                    member.id != me && self.parts.layout.fits(&replica, member)
-                };
+                let can_take =
+                    |member: &Member| member.id != me && self.parts.layout.fits(&replica, member);
                 if !members.up_in(self.parts.node.place()).any(can_take) {
                     self.routing.route(index, Input::StopHere);
                 }

@@ -48,8 +48,13 @@ where
         });
         let homeless: Vec<String> = self.homeless().iter().map(ToString::to_string).collect();
         let replicas = self.parts.layout.replicas().iter();
-        let roles: BTreeMap<&str, &str> =
-            self.parts.layout.roles().iter().map(|(replica, role)| (replica.as_str(), role)).collect();
+        let roles: BTreeMap<&str, &str> = self
+            .parts
+            .layout
+            .roles()
+            .iter()
+            .map(|(replica, role)| (replica.as_str(), role))
+            .collect();
         json!({
             "homeless": homeless,
             "replicas": replicas.map(ReplicaId::as_str).collect::<Vec<_>>(),
