@@ -20,7 +20,7 @@ use crate::provider::{ReplicatedEntityProvider, ReplicationMode};
 use crate::region::{Envelope, Host, Layout, Region, RegionParts};
 use crate::registry::{References, Registry};
 use crate::round_trip::as_between_nodes;
-use crate::{EntityRef, RoutingPolicy, ShardId, shapes};
+use crate::{EntityRef, Roles, RoutingPolicy, ShardId, shapes};
 
 /// The entities of one type, as seen from one node. Cheap to clone.
 ///
@@ -123,17 +123,18 @@ impl<E: EventSourced> ReplicatedSharding<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// Starts the type on a node, as a host of the replicas of its place and as a proxy for the
-    /// others. All nodes of a place should start the type with the same provider.
+    /// Starts the type on a node, as a host of the replicas of its place and roles and as a proxy
+    /// for the others. A node with `proxy_only` is a proxy for all of them. All nodes of a place
+    /// should start the type with the same provider.
     ///
     /// A call that fails, or that is cancelled while it waits for the store, has started nothing;
     /// it may have stored the shapes of events. The same call can be made again.
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, the node has the type already, the node does not know
-    /// the place of a replica, or a place has stored events or snapshots under the same version
-    /// with another shape (see [`antiphon_persistence::shape`]). Errors of the place's store when
-    /// its shapes cannot be read.
+    /// the place of a replica, a role is empty or of no replica, or a place has stored events or
+    /// snapshots under the same version with another shape (see [`antiphon_persistence::shape`]).
+    /// Errors of the place's store when its shapes cannot be read.
     pub async fn init(node: &Node, provider: ReplicatedEntityProvider<E>) -> Result<Self> {
         provider.settings.validate()?;
         // fails early when the type's name is not allowed
@@ -149,19 +150,21 @@ where
         let places = places(node, &provider)?;
         let hosted: Vec<ReplicaId> =
             replicas.iter().filter(|replica| *places[*replica] == *node.place()).cloned().collect();
-        let shapes = match hosted.first() {
+        let roles = roles(&provider)?;
+        let is_host = !hosted.is_empty() && !node.settings().proxy_only;
+        let shapes = match hosted.first().filter(|_| is_host) {
             Some(replica) => shapes::compare(node, &provider, replica).await?,
             None => None,
         };
         let count = u16::try_from(shard_count).expect("checked above");
         let entity_type = provider.entity_type.clone();
-        let layout = Layout::new(entity_type, replicas.into(), places, count);
+        let layout = Layout::new(entity_type, replicas.into(), places, count).with_roles(roles);
         let parts = RegionParts::new(node.clone(), layout, provider.settings.clone());
         // nothing waits from here on: a cancelled call has started nothing
         let coordinator =
             if hosted.is_empty() { None } else { Some(coordinator(node, &provider, &hosted)?) };
         let region = Region::new(parts, coordinator);
-        match Self::start(&region, &provider, shapes, !hosted.is_empty()) {
+        match Self::start(&region, &provider, shapes, is_host) {
             Ok(()) => Ok(Self { region }),
             Err(error) => {
                 region.stop_coordinator();
@@ -240,12 +243,10 @@ where
         entity_id: impl AsRef<str>,
         policy: &RoutingPolicy,
     ) -> Result<EntityRef<E::Command>> {
-        let (layout, place) = (&self.region.parts().layout, self.region.parts().node.place());
-        let is_near = |replica: &&ReplicaId| **layout.place_of(replica) == *place;
-        let nearest = layout.replicas().iter().find(is_near);
+        let parts = self.region.parts();
         let is_reachable =
             |replica: &ReplicaId| self.region.routing().reaches(replica, entity_id.as_ref());
-        let replica = policy.choose(layout.replicas(), nearest, is_reachable);
+        let replica = policy.choose(parts.layout.replicas(), &parts.near, is_reachable);
         self.entity_ref_for(&entity_id, replica)
     }
 
@@ -339,6 +340,24 @@ fn places<E: EventSourced>(
     Ok(places)
 }
 
+fn roles<E: EventSourced>(provider: &ReplicatedEntityProvider<E>) -> Result<Roles> {
+    for (replica, role) in provider.roles.iter() {
+        let entity_type = &provider.entity_type;
+        if role.is_empty() {
+            return Err(Error::rejected(format!(
+                "role of the replica `{replica}` of `{entity_type}`: expected a text, actual an empty one"
+            )));
+        }
+        if !provider.replicas.contains(replica) {
+            return Err(Error::rejected(format!(
+                "role `{role}` of `{entity_type}`: expected one of its replicas {:?}, actual `{replica}`",
+                provider.replicas.iter().map(ReplicaId::as_str).collect::<Vec<_>>()
+            )));
+        }
+    }
+    Ok(provider.roles.clone())
+}
+
 fn coordinator<E: EventSourced>(
     node: &Node,
     provider: &ReplicatedEntityProvider<E>,
@@ -353,6 +372,7 @@ fn coordinator<E: EventSourced>(
         node: node.clone(),
         entity_type: provider.entity_type.clone(),
         shards: shards.collect(),
+        roles: provider.roles.clone(),
         settings: CoordinatorSettings {
             join_wait: settings.join_wait,
             rebalance_interval: settings.rebalance_interval,

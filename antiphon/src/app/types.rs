@@ -81,11 +81,7 @@ where
                 )));
             }
             own_settings(&self.name, provider.settings())?;
-            let provider = if provider.replicas().is_empty() {
-                provider.with_replicas(config.replicas()?)
-            } else {
-                provider
-            };
+            let provider = config.with_replicas(provider)?;
             let provider = provider.with_settings(config.sharding.of(&self.name));
             let sharding = Arc::new(ReplicatedSharding::init(node, provider).await?);
             Ok(Started { asked: sharding.clone(), behaviour: TypeId::of::<E>(), sharding })

@@ -136,6 +136,15 @@ where
         let (command, claim, reason) = refused;
         refuse_claimed(command, &claim, reason);
     }
+
+    /// Adds the reason why a shard of the replica has no home, if no member can host it.
+    fn with_reason(&self, why: String, replica: &ReplicaId) -> String {
+        match self.parts.lacks_nodes(replica) {
+            Some(reason) => format!("{why}: {reason}"),
+            None => why,
+        }
+    }
+
     fn full(&self, index: usize) -> ReplyError {
         self.parts.metrics.count("refused_full");
         let limit = self.parts.settings.shard_buffer_max;
@@ -169,6 +178,7 @@ where
             self.parts.metrics.count("expired");
             let shard = self.parts.layout.shard(index);
             let why = format!("shard {shard} had no home that could be reached in time");
+            let why = self.with_reason(why, &shard.replica);
             slot.refuse(envelope.command, envelope.claim, ReplyError::Expired(why));
         }
         let reach = slot.route.remote().map_or(Reach::Unreached, |home| self.reach(home));
@@ -189,6 +199,7 @@ where
                 self.parts.metrics.count("refused_not_here");
                 let shard = self.parts.layout.shard(index);
                 let why = format!("shard {shard} has no home that can be reached");
+                let why = self.with_reason(why, &shard.replica);
                 slot.refuse(envelope.command, envelope.claim, ReplyError::NotHere(why));
             }
             Effect::Start => self.start_shard(index, slot),

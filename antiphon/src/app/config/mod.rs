@@ -7,7 +7,7 @@
 //!
 //! - `file`: the file and the variables;
 //! - `journal`: the location of a journal;
-//! - `sharding`: the settings of entity types;
+//! - `sharding`: the settings of entity types; `replicas`: their replicas;
 //! - `section`: tables of the application; `overlay`: a table over its defaults; `known`: the names
 //!   that a program knows;
 //! - `variables`: the keys that the name of a variable means;
@@ -34,6 +34,7 @@ mod journal;
 mod known;
 mod overlay;
 mod parse;
+mod replicas;
 mod section;
 mod sharding;
 mod variables;
@@ -45,6 +46,7 @@ pub use journal::JournalConfig;
 pub(crate) use journal::with_kind;
 pub use known::Known;
 pub use parse::parse;
+pub use replicas::ReplicaConfig;
 pub use section::Section;
 use section::Settings;
 pub(crate) use section::{SectionKind, Sections};
@@ -80,6 +82,8 @@ pub struct Config {
     pub rejoin_after: Duration,
     /// The other places.
     pub peers: Vec<PeerConfig>,
+    /// The replicas of entity types whose provider names none; empty for one at each place.
+    pub replicas: Vec<ReplicaConfig>,
     /// The limits of the HTTP interface.
     pub http: HttpSettings,
     /// Name, place, cluster, timeouts.
@@ -102,7 +106,7 @@ pub struct Config {
 }
 
 /// Every key of a configuration but the names of the kinds of stores.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "journal",
     "bind",
     "advertised_host",
@@ -112,6 +116,7 @@ pub(super) const KEYS: [&str; 13] = [
     "start_timeout",
     "rejoin_after",
     "peers",
+    "replicas",
     "http",
     "node",
     "links",
@@ -140,6 +145,7 @@ impl Default for Config {
             start_timeout: Duration::from_secs(60),
             rejoin_after: Duration::from_secs(10),
             peers: Vec::new(),
+            replicas: Vec::new(),
             http: HttpSettings::default(),
             node: NodeSettings::default(),
             links: TcpSettings::default(),
@@ -230,17 +236,6 @@ impl Config {
             let name = std::any::type_name::<S>();
             Error::bug(format!("no section of `{name}`: declare it with `App::section`"))
         })
-    }
-
-    /// The replicas: the own place and its peers, sorted.
-    ///
-    /// # Errors
-    /// `Rejected` when the name of a place is not a valid replica id.
-    pub fn replicas(&self) -> Result<Vec<ReplicaId>> {
-        let places = self.peers.iter().map(|peer| &peer.place).chain([&self.node.place]);
-        let mut replicas = places.map(ReplicaId::new).collect::<Result<Vec<_>>>()?;
-        replicas.sort();
-        Ok(replicas)
     }
 
     /// The journal of the own place.
