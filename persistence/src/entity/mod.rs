@@ -27,6 +27,7 @@ mod host;
 mod message;
 mod parts;
 mod reading;
+mod remind;
 mod reminder;
 mod runtime;
 mod self_ref;
