@@ -203,9 +203,10 @@ fn damage(counts: &[Count]) -> Option<String> {
         found.map_or(0, |(.., count)| *count)
     };
     let (rows, snapshots) = (of("rows_damaged"), of("snapshots_damaged"));
-    (rows + snapshots > 0).then(|| {
+    let reminders = of("reminders_damaged");
+    (rows + snapshots + reminders > 0).then(|| {
         format!(
-            "the journal is damaged: {rows} reads or writes of rows and {snapshots} reads of snapshots failed for that reason since the start: \
+            "the journal is damaged: {rows} reads or writes of rows, {snapshots} reads of snapshots and {reminders} reads of reminders failed for that reason since the start: \
              `antiphon journal verify` lists all damage"
         )
     })
@@ -221,5 +222,6 @@ mod tests {
         let warning = damage(&[("rows_damaged", "", 2), ("snapshots_damaged", "", 1)]).unwrap();
         assert!(warning.contains("2 reads or writes") && warning.contains("verify"), "{warning}");
         assert!(damage(&[("snapshots_damaged", "", 1)]).is_some());
+        assert!(damage(&[("reminders_damaged", "", 1)]).is_some());
     }
 }

@@ -7,8 +7,9 @@ mod carts;
 use std::path::Path;
 
 use antiphon_base::ErrorKind;
+use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::SequenceNr;
-use antiphon_persistence::store::{Journal, SnapshotStore, WriterId};
+use antiphon_persistence::store::{Journal, ReminderRow, ReminderStore, SnapshotStore, WriterId};
 use antiphon_persistence::verify::Damage;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use rusqlite::Connection;
@@ -197,6 +198,37 @@ async fn a_damaged_snapshot_is_passed_over_for_an_older_one_and_counted() {
 }
 
 #[tokio::test]
+async fn a_damaged_reminder_is_passed_over_and_counted_and_mended_by_a_put() {
+    let folder = TempDir::new().expect("as the test expects");
+    let path = folder.path().join("a.db");
+    write(&path).await;
+    let stores = SqliteStores::open(&path, SqliteSettings::default()).expect("as the test expects");
+    let rows = [1, 2, 3].map(|due| ReminderRow {
+        due: Timestamp::from_micros(due),
+        persistence_id: id("good"),
+        name: "expire".into(),
+        set_by: SequenceNr::new(1),
+    });
+    stores.put(&rows).await.expect("as the test expects");
+    let other = Connection::open(&path).expect("as the test expects");
+    other.execute("UPDATE reminders SET checksum = 7 WHERE due <= 2", []).expect("changed");
+    let due = async |row_count_max| {
+        let until = Timestamp::from_micros(9);
+        stores.due("cart", until, None, row_count_max).await.expect("as the test expects")
+    };
+
+    assert_eq!(due(1).await, rows[2..], "damaged rows take no room in a page");
+    assert_eq!(stores.stats().reminders_damaged, 2);
+    let error = stores.contains(&rows[0]).await.expect_err("as the test expects");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains("table `reminders`"), "{error}");
+    stores.put(&rows[..1]).await.expect("as the test expects");
+    stores.remove(&rows[1..2]).await.expect("as the test expects");
+    assert_eq!(due(9).await, [rows[0].clone(), rows[2].clone()]);
+    assert!(stores.contains(&rows[0]).await.expect("as the test expects"));
+}
+
+#[tokio::test]
 async fn a_verification_names_each_damage_and_changes_nothing() {
     let folder = TempDir::new().expect("as the test expects");
     let path = folder.path().join("a.db");
@@ -216,6 +248,11 @@ async fn a_verification_names_each_damage_and_changes_nothing() {
         ("INSERT INTO snapshots VALUES ('cart|good|A', 1, x'02')", "snapshots", "snapshot 1"),
         ("INSERT INTO cells VALUES ('t', 'k', 1, x'00')", "cells", "row `k`"),
         ("INSERT INTO offsets VALUES ('r', 'p', '1')", "offsets", "reader `r`"),
+        (
+            "INSERT INTO reminders VALUES ('cart', 7, 'cart|r|A', 'n', 1, 0)",
+            "reminders",
+            "cart|r|A",
+        ),
         ("INSERT INTO marks VALUES (1, 1, 9)", "marks", "stream 1"),
     ] {
         let copy = folder.path().join(format!("{table}-{}.db", damage.len()));

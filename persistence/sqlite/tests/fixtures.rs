@@ -4,12 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
+use antiphon_base::ErrorKind;
 use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{EventMeta, Labels, Payload, SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{PersistenceId, ReplicaId};
 use antiphon_persistence::store::{
-    Append, Coordination, FencingToken, Journal, Offset, OffsetKey, OffsetStore, Snapshot,
-    SnapshotStore, WriterId,
+    Append, Coordination, FencingToken, Journal, Offset, OffsetKey, OffsetStore, ReminderRow,
+    ReminderStore, Snapshot, SnapshotStore, WriterId,
 };
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
 use bytes::Bytes;
@@ -101,6 +102,40 @@ async fn a_journal_of_schema_version_2_is_read_to_the_bit() {
     assert_eq!((&*members.rows[0].key, &members.rows[0].value[..]), ("node-1", &b"a row"[..]));
     let homes = stores.scan("shards/cart").await.expect("scan");
     assert_eq!((homes.token, &*homes.rows[0].key), (FencingToken(5), "7"));
+}
+
+/// The fixture was made before there were reminders.
+#[tokio::test]
+async fn a_journal_of_an_earlier_build_gets_its_later_table_from_an_owner_only() {
+    let folder = TempDir::new().expect("a folder");
+    let path = restored(&folder);
+    let tables = || {
+        let connection = Connection::open(&path).expect("the file opens");
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'reminders'";
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a count")
+    };
+    let reader = SqliteStores::open(&path, SqliteSettings::reader()).expect("the file opens");
+    let report = reader.verify().await.expect("a report");
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!(tables(), 0, "a reader changes nothing");
+
+    let owner = SqliteStores::open(&path, SqliteSettings::default()).expect("the file opens");
+    let row = ReminderRow {
+        due: Timestamp::from_micros(7),
+        persistence_id: id(),
+        name: "expire".into(),
+        set_by: SequenceNr::new(1),
+    };
+    owner.put(std::slice::from_ref(&row)).await.expect("put");
+    assert_eq!(tables(), 1);
+    drop(owner);
+    let again = SqliteStores::open(&path, SqliteSettings::default()).expect("the file opens");
+    for stores in [&again, &reader] {
+        assert!(stores.contains(&row).await.expect("contains"));
+        let due = stores.due("cart", Timestamp::from_micros(7), None, 9).await.expect("due");
+        assert_eq!(due, std::slice::from_ref(&row));
+    }
+    assert_eq!(reader.put(&[row]).await.expect_err("refused").kind(), ErrorKind::Rejected);
 }
 
 #[tokio::test]

@@ -138,7 +138,8 @@ pub trait OpenBackend: Any + Send + Sync {
     }
 
     /// The counts of the store since it was opened, for metrics. A node warns its operator when the
-    /// count `rows_damaged` or `snapshots_damaged` is above zero. Default: none.
+    /// count `rows_damaged`, `snapshots_damaged` or `reminders_damaged` is above zero. Default:
+    /// none.
     fn counts(&self) -> Vec<Count> {
         Vec::new()
     }

@@ -187,6 +187,7 @@ pub async fn many_rows_of_one_time_come_in_pages(kit: Kit) {
             let page = due(&kit.stores, NOW, after.as_ref(), page_max).await;
             assert!(page.len() <= page_max);
             all.extend(page.iter().cloned());
+            assert!(all.len() <= rows.len(), "pages of {page_max}: a row came twice");
             if page.len() < page_max {
                 break;
             }
@@ -214,6 +215,7 @@ pub async fn rows_may_be_removed_while_pages_are_read(kit: Kit) {
         // the row that the next page begins behind, and a row of every page to come
         remove(&kit.stores, &page[5..]).await;
         seen.extend(page);
+        assert!(seen.len() <= rows.len(), "a row came twice");
     }
     assert_eq!(seen, rows);
     let left: Vec<_> = rows.chunks(10).flat_map(|page| page[..5].to_vec()).collect();

@@ -19,6 +19,11 @@ const EVENTS: Table =
 const SNAPSHOTS: Table =
     Table { name: "snapshots", key: &["stream", "sequence_nr"], column: "record" };
 const CELLS: Table = Table { name: "cells", key: &["cell_table", "cell_key"], column: "value" };
+const REMINDERS: Table = Table {
+    name: "reminders",
+    key: &["entity_type", "hour", "due", "stream", "name", "set_by"],
+    column: "checksum",
+};
 const OFFSETS: Table = Table { name: "offsets", key: &["reader", "part"], column: "position" };
 
 /// A value as it was before a flip, with its table and key.
@@ -51,6 +56,7 @@ impl Flipper {
             DamagedRows::Snapshots => &SNAPSHOTS,
             DamagedRows::Coordination => &CELLS,
             DamagedRows::Offsets => &OFFSETS,
+            DamagedRows::Reminders => &REMINDERS,
         };
         let mut rows = self.rows(table).await;
         let pick = |of: usize, from: u32| usize::try_from(choice >> from).expect("64 bits") % of;
@@ -61,6 +67,9 @@ impl Flipper {
             let bit = pick(bytes.len() * 8, 24);
             bytes[bit / 8] ^= 1 << (bit % 8);
             (CqlValue::Blob(bytes), bit)
+        } else if let CqlValue::BigInt(number) = value {
+            let bit = pick(64, 24);
+            (CqlValue::BigInt(number ^ 1 << bit), bit)
         } else {
             let CqlValue::Text(text) = value.clone() else { panic!("{value:?}") };
             let mut bytes = text.into_bytes();
