@@ -28,10 +28,10 @@ enum First {
 
 /// A reminder that has not been set: [`Effect::remind`](super::Effect::remind) sets it.
 ///
-/// A reminder calls [`on_reminder`](super::EventSourced::on_reminder) when its time has come, also if the entity was
-/// passivated, has moved, or its node was killed meanwhile: the entity is started for it. It is
-/// set with an event, and is durable when the event is. A [`Timer`](super::Timer) is cheaper, exact
-/// to a millisecond, and forgotten when the entity stops.
+/// A reminder calls [`on_reminder`](super::EventSourced::on_reminder) when its time has come, also
+/// if the entity was passivated, has moved, or its node was killed meanwhile: the entity is started
+/// for it. It is set with an event, and is durable when the event is. A [`Timer`](super::Timer) is
+/// cheaper, exact to a millisecond, and forgotten when the entity stops.
 ///
 /// A reminder fires at least once at each replica, or at one chosen replica
 /// ([`Self::at_replica`]), and never without the event that set it. It fires again when its handler

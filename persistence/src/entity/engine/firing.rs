@@ -1,5 +1,5 @@
-//! Reminders that are due, and reactions: the row of a reminder is looked for, and when it is there,
-//! the handler is called in its turn between the commands.
+//! Reminders that are due, and reactions: the row of a reminder is looked for, and when it is
+//! there, the handler is called in its turn between the commands.
 
 use antiphon_base::guard;
 
@@ -78,8 +78,8 @@ pub(super) fn refused<E: EventSourced>(
     }
 }
 
-/// Takes note of the effect of a reminder or a reaction, which has events or not. Its row is removed
-/// when everything before is durable.
+/// Takes note of the effect of a reminder or a reaction, which has events or not. Its row is
+/// removed when everything before is durable.
 pub(super) fn fired<E: EventSourced>(stream: &mut Stream<E>, firing: Firing, has_events: bool) {
     let changes = stream.applied.reminders.fired(firing, has_events);
     if changes != RowChanges::default() {
@@ -96,8 +96,8 @@ pub(super) fn begin<E: EventSourced>(shared: &Shared<E>, stream: &mut Stream<E>)
     stream.applied.reminders.begin(&shared.id, newest, reacts);
 }
 
-/// The next event of another replica whose reaction has its turn. Events of an earlier life are read
-/// when a row asks for them.
+/// The next event of another replica whose reaction has its turn. Events of an earlier life are
+/// read when a row asks for them.
 #[inline]
 pub(super) fn next_reaction<E: EventSourced>(
     shared: &Shared<E>,
@@ -119,8 +119,8 @@ pub(super) fn has_reaction<E: EventSourced>(stream: &mut Stream<E>) -> bool {
     stream.applied.reminders.reactions().is_some_and(|reactions| reactions.is_due(durable))
 }
 
-/// Returns whether more events of other replicas may be taken: too many that wait for their reaction
-/// keep others out.
+/// Returns whether more events of other replicas may be taken: too many that wait for their
+/// reaction keep others out.
 #[inline]
 pub(super) fn has_room<E: EventSourced>(shared: &Shared<E>, stream: &mut Stream<E>) -> bool {
     let reactions = stream.applied.reminders.reactions();

@@ -25,8 +25,8 @@ use crate::store::{ReminderRow, ReplayPage};
 /// The name of the rows of reactions.
 pub(super) const REACTIONS: &str = "antiphon.reactions";
 
-/// Most ranges of numbers that are remembered as reacted to; the newest ones. A row that is left for
-/// longer than so many lives of its entity can repeat reactions.
+/// Most ranges of numbers that are remembered as reacted to; the newest ones. A row that is left
+/// for longer than so many lives of its entity can repeat reactions.
 const RANGES_MAX: usize = 16;
 
 /// Time from an append until its row is due: only a row that was left is found by a scanner.
