@@ -457,15 +457,15 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     }
 
     /// Returns whether this replica reacts to events of other replicas ([`Self::on_replicated`]).
-    /// Called at each start of an entity with more than one replica; a panic here means no. A replica
-    /// that does not react pays nothing; one that does writes and removes one more row for each
-    /// append of events of others.
+    /// Called at each start of an entity with more than one replica; a panic here means no. A
+    /// replica that does not react pays nothing; one that does writes and removes one more row for
+    /// each append of events of others.
     fn reacts(&self, _id: &ReplicationId) -> bool {
         false
     }
 
-    /// Decides what this replica does about an event of another replica, if it [reacts](Self::reacts):
-    /// after the event is durable here, in the order of the stream, between the commands, and never
+    /// Decides what this replica does about an event of another replica, if it
+    /// [reacts](Self::reacts): after the event is durable here, in the order of the stream, between the commands, and never
     /// in recovery. The state may be ahead of the event.
     ///
     /// Called once for each event, unless the node dies between the event and the durable effect of
@@ -473,8 +473,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     /// whose effect stores events has stored them once all the same. A panic here, or a refused
     /// effect, is counted (`reactions_failed`) and not repeated.
     ///
-    /// An event that a reaction stores is an ordinary event: the other replicas may react to it. Two
-    /// replicas that react to each other's reactions do so for ever, so a reaction must look at the
+    /// An event that a reaction stores is an ordinary event: the other replicas may react to it.
+    /// Two replicas that react to each other's reactions do so for ever, so a reaction must look at the
     /// event, or at the state, or only one designated replica reacts.
     ///
     /// ```

@@ -270,8 +270,7 @@ impl World {
                 Some(Input::Appended(generation, Ok(())))
             }
             Action::ReadReactions(generation, first) => {
-                let events = from(&replica.journal, first);
-                Some(Input::ReactionsRead(generation, Ok(events.into())))
+                Some(Input::ReactionsRead(generation, Ok(from(&replica.journal, first).into())))
             }
             Action::Pull(generation, other, after) => {
                 replica.read_count += 1;
