@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::SystemClock;
-use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+use antiphon_persistence::entity::{
+    CommandContext, Effect, EventContext, EventSourced, ListenError,
+};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
@@ -188,6 +190,34 @@ async fn a_cart_asks_the_stock_and_the_stock_tells_the_cart_whichever_is_started
     let second = node().await;
     let _stocks = stocks(&second).await;
     buys_an_apple(cart(&carts(&second).await)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_hears_the_events_of_its_type_until_the_node_ends() {
+    for leaves in [true, false] {
+        let node = node().await;
+        let (carts, stocks) = (carts(&node).await, stocks(&node).await);
+        let mut heard_carts = carts.events().unwrap();
+        let mut heard_stocks = stocks.events().unwrap();
+        buys_an_apple(cart(&carts)).await;
+        let durable = heard_stocks.next().await.unwrap();
+        assert_eq!((durable.id.to_string().as_str(), &*durable.event), ("stock|apple|A", "c-1"));
+        let mut events = Vec::new();
+        for _ in 0..2 {
+            events.push(heard_carts.next().await.unwrap().event);
+        }
+        events.sort();
+        assert_eq!(events, ["apple for 7", "apple is mine"]);
+        if leaves {
+            node.leave().await.unwrap();
+        } else {
+            node.crash();
+        }
+        let ended = heard_carts.next().await.map(|durable| durable.event);
+        assert_eq!(ended, Err(ListenError::Ended), "the handle and the node are still there");
+        let late = carts.events().unwrap().next().await.map(|durable| durable.event);
+        assert_eq!(late, Err(ListenError::Ended));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,7 +77,7 @@ counters! {
     /// Events that were skipped by an operator's order.
     events_skipped,
     /// Appends whose events a listener has missed, because it was behind by more than
-    /// `listener_appends_max`.
+    /// `listener_appends_max` or `listener_bytes_max`, or because the append had begun before.
     listener_appends_missed,
     /// Events of this replica that were persisted.
     events_persisted,

@@ -5,46 +5,73 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use antiphon_base::guard;
-use tokio::sync::broadcast::{self, error::RecvError};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
+use self::backlog::{Backlog, Next};
 use super::parts::{Factory, Inner};
+use super::surroundings::Kin;
 use super::{EntityCounters, EventSourced};
 use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::identity::ReplicationId;
+use crate::store::Limits;
 use crate::{Error, Result};
 
+mod backlog;
+
 /// The events of one append, in order.
-struct Appended {
+pub(super) struct Appended {
     id: ReplicationId,
     events: Vec<StoredEvent>,
 }
 
 /// The way of durable events from the entities of one type at one node to their listeners.
-#[derive(Default)]
 pub(super) struct Listeners {
-    /// Made for the first listener.
-    sender: OnceLock<broadcast::Sender<Arc<Appended>>>,
+    backlog: Mutex<Backlog<Appended>>,
+    /// The number of listeners, for the entities: they keep events only when somebody listens.
+    count: AtomicUsize,
+    news: Notify,
 }
 
 impl Listeners {
+    pub(super) fn new(appends_max: usize, bytes_max: usize) -> Self {
+        let backlog = Mutex::new(Backlog::new(appends_max, bytes_max));
+        Self { backlog, count: AtomicUsize::new(0), news: Notify::new() }
+    }
+
     /// Returns whether somebody listens.
     pub(super) fn any(&self) -> bool {
-        self.sender.get().is_some_and(|sender| sender.receiver_count() > 0)
+        self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Hands the events of an append of this entity to the listeners.
+    /// Hands the events of an append of this entity to the listeners. Without events: the append
+    /// had begun before somebody listened, and they were not kept.
     pub(super) fn tell(&self, id: &ReplicationId, events: Vec<StoredEvent>) {
-        if let Some(sender) = self.sender.get() {
-            // an error says that nobody listens any more
-            let _ = sender.send(Arc::new(Appended { id: id.clone(), events }));
-        }
+        let bytes = Limits::append_bytes(&events);
+        let appended = Appended { id: id.clone(), events };
+        self.backlog.lock().push((!appended.events.is_empty()).then(|| Arc::new(appended)), bytes);
+        self.news.notify_waiters();
     }
 
-    fn listen(&self, appends_max: usize) -> broadcast::Receiver<Arc<Appended>> {
-        self.sender.get_or_init(|| broadcast::Sender::new(appends_max)).subscribe()
+    /// Ends all listeners: nothing comes any more.
+    pub(super) fn close(&self) {
+        self.backlog.lock().close();
+        self.news.notify_waiters();
+    }
+
+    fn listen(&self) -> u64 {
+        let number = self.backlog.lock().listen();
+        self.count.fetch_add(1, Ordering::Relaxed);
+        number
+    }
+
+    fn leave(&self, number: u64) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.backlog.lock().leave(number);
     }
 }
 
@@ -67,8 +94,9 @@ pub struct DurableEvent<Event> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The listener was behind by more than `listener_appends_max`: it has missed the events of
-    /// this many appends, and goes on with the oldest that is kept.
+    /// The listener has missed the events of this many appends, and goes on with the oldest that is
+    /// kept: it was behind by more than `listener_appends_max` or `listener_bytes_max`, or an append
+    /// had begun before it listened.
     Missed(u64),
     /// The type has ended at this node: nothing comes any more.
     Ended,
@@ -81,7 +109,7 @@ impl fmt::Display for ListenError {
         match self {
             Self::Missed(count) => write!(
                 f,
-                "the listener was too slow and has missed the events of {count} appends (`listener_appends_max`)"
+                "the listener has missed the events of {count} appends: it was too slow (`listener_appends_max`, `listener_bytes_max`), or they had begun before it listened"
             ),
             Self::Ended => f.write_str("the entity type has ended at this node"),
             Self::Unreadable(why) => write!(f, "the events of an append cannot be read: {why}"),
@@ -140,22 +168,18 @@ impl std::error::Error for ListenError {}
 /// # }).unwrap();
 /// ```
 pub struct EventListener<E: EventSourced> {
-    receiver: broadcast::Receiver<Arc<Appended>>,
+    kin: Arc<Kin>,
+    number: u64,
     factory: Factory<E>,
-    counters: Arc<EntityCounters>,
     /// Events of an append that was read.
     read: VecDeque<DurableEvent<E::Event>>,
 }
 
 impl<E: EventSourced> EventListener<E> {
     pub(super) fn new(inner: &Inner<E>) -> Self {
-        let kin = inner.kin();
-        Self {
-            receiver: kin.listeners.listen(inner.settings.listener_appends_max),
-            factory: inner.factory.clone(),
-            counters: inner.counters.clone(),
-            read: VecDeque::new(),
-        }
+        let kin = inner.kin().clone();
+        let number = kin.listeners.listen();
+        Self { kin, number, factory: inner.factory.clone(), read: VecDeque::new() }
     }
 
     /// Waits for the next event.
@@ -169,17 +193,26 @@ impl<E: EventSourced> EventListener<E> {
             if let Some(event) = self.read.pop_front() {
                 return Ok(event);
             }
-            match self.receiver.recv().await {
-                Ok(appended) => {
-                    let read = self.read(&appended);
-                    self.read = read.map_err(|error| ListenError::Unreadable(error.to_string()))?;
-                }
-                Err(RecvError::Lagged(count)) => {
+            let appended = self.appended().await?;
+            let read = self.read(&appended);
+            self.read = read.map_err(|error| ListenError::Unreadable(error.to_string()))?;
+        }
+    }
+
+    async fn appended(&self) -> std::result::Result<Arc<Appended>, ListenError> {
+        let listeners = &self.kin.listeners;
+        loop {
+            let news = listeners.news.notified();
+            let next = listeners.backlog.lock().next(self.number);
+            match next {
+                Next::Item(appended) => return Ok(appended),
+                Next::Missed(count) => {
                     let counted = usize::try_from(count).unwrap_or(usize::MAX);
-                    EntityCounters::add(&self.counters.listener_appends_missed, counted);
+                    EntityCounters::add(&self.kin.counters.listener_appends_missed, counted);
                     return Err(ListenError::Missed(count));
                 }
-                Err(RecvError::Closed) => return Err(ListenError::Ended),
+                Next::Ended => return Err(ListenError::Ended),
+                Next::Nothing => news.await,
             }
         }
     }
@@ -209,6 +242,7 @@ impl<E: EventSourced> fmt::Debug for EventListener<E> {
 
 impl<E: EventSourced> Drop for EventListener<E> {
     fn drop(&mut self) {
+        self.kin.listeners.leave(self.number);
         guard::drop_each("Drop of an event", &"a listener", self.read.drain(..));
     }
 }

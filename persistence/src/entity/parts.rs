@@ -80,7 +80,7 @@ impl<E: EventSourced> Inner<E> {
 
     pub(super) fn new_kin(&self, extensions: Extensions) -> Arc<Kin> {
         let (replicas, counters) = (self.replicas.clone(), self.counters.clone());
-        Kin::of::<E>(replicas, extensions, self.settings.mailbox_max, counters)
+        Kin::of::<E>(replicas, extensions, &self.settings, counters)
     }
 
     /// The engine of an entity, with the behaviour that the application makes.

@@ -162,6 +162,11 @@ impl<E: EventSourced> EntityRuntime<E> {
         EventListener::new(&self.inner)
     }
 
+    /// Ends all listeners, and those to come: no more events become durable here.
+    pub fn close_listeners(&self) {
+        self.inner.kin().listeners.close();
+    }
+
     /// The counters of all entities of this runtime.
     pub fn counters(&self) -> &Arc<EntityCounters> {
         &self.inner.counters

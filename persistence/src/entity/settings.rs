@@ -93,6 +93,9 @@ pub struct EntitySettings {
     /// are missed, and counted in `listener_appends_missed`. They are kept only while somebody
     /// listens.
     pub listener_appends_max: usize,
+    /// Most bytes of events that are kept for the slowest listener of this type at a node. Beyond,
+    /// the oldest are missed as well.
+    pub listener_bytes_max: usize,
     /// Most reminders of one entity that wait for their time. A command that would set more is
     /// rejected, and counted in `reminders_refused`. Reminders of other replicas are always taken.
     pub reminders_max: usize,
@@ -142,6 +145,7 @@ impl Default for EntitySettings {
             asynchronous_max: 100,
             timers_max: 100,
             listener_appends_max: 1024,
+            listener_bytes_max: 64 << 20,
             reminders_max: 100,
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
@@ -174,6 +178,7 @@ impl EntitySettings {
         bounds::count("asynchronous_max", self.asynchronous_max, 0..=1 << 16)?;
         bounds::count("timers_max", self.timers_max, 0..=1 << 16)?;
         bounds::count("listener_appends_max", self.listener_appends_max, 1..=1 << 20)?;
+        bounds::count("listener_bytes_max", self.listener_bytes_max, 1..=1 << 32)?;
         bounds::count("reminders_max", self.reminders_max, 0..=10_000)?;
         bounds::count("recoveries_max", self.recoveries_max, 1..=1 << 16)?;
         for (name, actual) in [

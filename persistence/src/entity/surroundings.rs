@@ -11,7 +11,7 @@ use ractor::ActorCell;
 
 use super::listener::Listeners;
 use super::signs::Signs;
-use super::{EntityCounters, Extensions};
+use super::{EntityCounters, EntitySettings, Extensions};
 use crate::identity::{ReplicaId, ReplicationId};
 
 /// The values that the contexts of all entities of one type at one node share.
@@ -28,11 +28,12 @@ impl Kin {
     pub(super) fn of<E: 'static>(
         replicas: Arc<[ReplicaId]>,
         extensions: Extensions,
-        mailbox_max: usize,
+        settings: &EntitySettings,
         counters: Arc<EntityCounters>,
     ) -> Arc<Self> {
         let behaviour = (TypeId::of::<E>(), type_name::<E>());
-        let listeners = Listeners::default();
+        let mailbox_max = settings.mailbox_max;
+        let listeners = Listeners::new(settings.listener_appends_max, settings.listener_bytes_max);
         Arc::new(Self { replicas, extensions, mailbox_max, counters, listeners, behaviour })
     }
 

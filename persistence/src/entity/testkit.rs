@@ -454,7 +454,7 @@ fn engine<E: EventSourced>(
 ) -> Engine<E> {
     let settings = EntitySettings::default();
     let replicas: Arc<[ReplicaId]> = Arc::new([id.replica_id().clone()]);
-    let kin = Kin::of::<E>(replicas, extensions.clone(), settings.mailbox_max, Arc::default());
+    let kin = Kin::of::<E>(replicas, extensions.clone(), &settings, Arc::default());
     let surroundings = Surroundings::new(id.clone(), kin, Address::Queue(own.clone()));
     Engine::new(behaviour.clone(), surroundings, Arc::new(settings))
 }

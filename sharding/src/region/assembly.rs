@@ -42,6 +42,15 @@ pub(crate) struct Region<E: EventSourced> {
     pub(super) status: Status<E>,
 }
 
+/// Ends the listeners of a type when it is dropped: at the end of the node.
+struct CloseListeners<E: EventSourced>(EntityRuntime<E>);
+
+impl<E: EventSourced> Drop for CloseListeners<E> {
+    fn drop(&mut self) {
+        self.0.close_listeners();
+    }
+}
+
 impl<E: EventSourced> Region<E>
 where
     E::Command: Serialize + DeserializeOwned,
@@ -88,6 +97,11 @@ where
 
     /// Sets the runtime of the entities of this node. Without one, this node has proxies only.
     pub(crate) fn set_entities(&self, entities: EntityRuntime<E>) {
+        let closing = CloseListeners(entities.clone());
+        self.parts.node.spawn("listeners", async move {
+            let _closing = closing;
+            std::future::pending::<()>().await;
+        });
         self.routing.hosting().set_entities(entities);
     }
 

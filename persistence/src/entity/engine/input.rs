@@ -129,7 +129,8 @@ pub enum Action<E: EventSourced> {
     ChangeReminders(Box<RowChanges>),
     /// Answer with `Skip` if an operator wants the event with this number of this origin skipped.
     AskSkip(Generation, ReplicaId, u64),
-    /// Hand these events, which are durable, to the listeners.
+    /// Hand these events, which are durable, to the listeners; without events: some became durable
+    /// that were not kept.
     Durable(Vec<StoredEvent>),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest. The entities hold
     /// up their commands until the command of the future is answered.

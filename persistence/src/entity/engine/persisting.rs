@@ -178,7 +178,8 @@ impl Persisting {
         if !append.others.is_empty() {
             actions.push(Action::Received(append.others));
         }
-        if !append.heard.is_empty() {
+        // events of an append that began before somebody listened were not kept: that is told
+        if !append.heard.is_empty() || shared.surroundings.kin.listeners.any() {
             actions.push(Action::Durable(append.heard));
         }
         Ok(published)

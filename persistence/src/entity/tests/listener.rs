@@ -1,12 +1,36 @@
 //! Listeners of durable events, on actors.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Command, fixture, quiet, spawn};
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::{Command, fixture, fixture_on, quiet, spawn};
+use crate::Result;
 use crate::entity::{EntitySettings, ListenError};
 use crate::event::{EventMeta, Labels, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
+use crate::memory::{Call, Fault, FaultyStores, MemoryStores};
 use crate::version::VersionVector;
+
+/// Says when an append has begun, and waits until the test ends it.
+#[derive(Default)]
+struct Slow {
+    begun: Notify,
+    ends: Notify,
+}
+
+#[async_trait]
+impl Fault for Slow {
+    async fn before(&self, call: Call<'_>) -> Result<()> {
+        if matches!(call, Call::Append(..)) {
+            self.begun.notify_one();
+            self.ends.notified().await;
+        }
+        Ok(())
+    }
+}
 
 fn replicated(number: u64, of: &StoredEvent) -> StoredEvent {
     let origin = ReplicaId::new("B").unwrap();
@@ -72,9 +96,34 @@ async fn a_cancelled_wait_loses_no_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_whose_append_had_begun_before_somebody_listened_are_told_as_missed() {
+    let slow = Arc::new(Slow::default());
+    let stores = FaultyStores::behind(slow.clone(), MemoryStores::new().stores());
+    let fixture = fixture_on(quiet(), stores).await;
+    let entity = spawn(&fixture);
+    let listens = async {
+        slow.begun.notified().await;
+        let listener = fixture.runtime.listen();
+        slow.ends.notify_one();
+        listener
+    };
+    let (answer, mut listener) = tokio::join!(entity.ask(|to| Command::Add(3, to)), listens);
+    assert_eq!(answer, Ok(3));
+    assert_eq!(listener.next().await.map(|durable| durable.event.0), Err(ListenError::Missed(1)));
+    slow.ends.notify_one();
+    assert_eq!(entity.ask(|to| Command::Add(4, to)).await, Ok(7));
+    assert_eq!(listener.next().await.unwrap().event.0, 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listener_of_a_type_that_has_ended_is_told() {
     let fixture = fixture(quiet()).await;
     let mut listener = fixture.runtime.listen();
-    drop(fixture);
-    assert_eq!(listener.next().await.map(|durable| durable.event.0), Err(ListenError::Ended));
+    let waiting = async { listener.next().await.map(|durable| durable.event.0) };
+    let closing = async {
+        tokio::task::yield_now().await;
+        fixture.runtime.close_listeners();
+    };
+    let (ended, ()) = tokio::join!(waiting, closing);
+    assert_eq!(ended, Err(ListenError::Ended));
 }

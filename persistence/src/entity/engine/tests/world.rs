@@ -424,7 +424,8 @@ pub(super) fn nowhere<E: EventSourced>(
     replicas: Arc<[ReplicaId]>,
     counters: Arc<EntityCounters>,
 ) -> Arc<Surroundings> {
-    let kin = Kin::of::<E>(replicas, Extensions::default(), 1, counters);
+    let settings = EntitySettings { mailbox_max: 1, ..EntitySettings::default() };
+    let kin = Kin::of::<E>(replicas, Extensions::default(), &settings, counters);
     Surroundings::new(id, kin, Address::Nowhere)
 }
 
