@@ -6,7 +6,7 @@ use crate::health::Health;
 use crate::log::copy::Copying;
 use crate::log::ends::Ends;
 use crate::log::view::View;
-use crate::reminders::Reminders;
+use crate::reminders::state::Reminders;
 use crate::replay::ahead::ReadAhead;
 use crate::settings::CassandraSettings;
 use crate::stats::Counters;

@@ -62,8 +62,8 @@ pub struct MemoryCounts {
     pub appends: u64,
     /// Events of those appends.
     pub events: u64,
-    /// Calls of `replay`, `highest`, `changes`, `persistence_ids`, `latest_snapshot`, `contains` and
-    /// `due`.
+    /// Calls of `replay`, `highest`, `changes`, `persistence_ids`, `latest_snapshot`, `contains`
+    /// and `due`.
     pub reads: u64,
 }
 

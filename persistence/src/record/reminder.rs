@@ -88,6 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_columns_of_a_row_never_change() {
+        let row = ReminderRow {
+            due: Timestamp::from_micros(1_700_000_000_000_001),
+            persistence_id: PersistenceId::parse("cart|c-1|DC-A").unwrap(),
+            name: "expire".into(),
+            set_by: SequenceNr::new(7),
+        };
+        let Columns { key, checksum } = encode(&row);
+        assert_eq!((key.due, key.set_by), (1_700_000_000_000_001, 7));
+        assert_eq!((&*key.persistence_id, &*key.name), ("cart|c-1|DC-A", "expire"));
+        assert_eq!(checksum, 5_354_856_417_991_813_570);
+    }
+
+    #[test]
     fn a_row_comes_back_and_a_changed_column_is_found() {
         let row = ReminderRow {
             due: ReminderRow::due_max(),

@@ -17,8 +17,8 @@ use crate::{Error, Result};
 
 /// The row of a reminder: at `due`, the entity has something to do. Every field is part of the key.
 ///
-/// Rows are ordered by due time, then by the bytes of the persistence id, the bytes of the name, and
-/// the number.
+/// Rows are ordered by due time, then by the bytes of the persistence id, the bytes of the name,
+/// and the number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReminderRow {
     /// The time at which the reminder is due; at most [`Self::due_max`].
@@ -99,8 +99,8 @@ impl ReminderRow {
 ///   further row is due.
 /// - `due` must see every `put` and `remove` that returned before it was called, also of other
 ///   sessions, and also a row that is late by months.
-/// - `after` need not be a row that is there: rows may be removed while a caller reads page by page,
-///   and no other row may be left out or come twice because of it.
+/// - `after` need not be a row that is there: rows may be removed while a caller reads page by
+///   page, and no other row may be left out or come twice because of it.
 /// - A row must be read back equal, to the bit: names are any text, with every character.
 /// - A damaged row must never be returned as another row: `due` passes over it, logged and counted;
 ///   `contains` fails with `Corrupt` or does not find it.

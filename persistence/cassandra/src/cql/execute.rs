@@ -64,7 +64,7 @@ impl CqlTables {
             tracing::warn!(keyspace = settings.keyspace, "{weakness}");
         }
         let tables = Self {
-            statements: Statements::prepare(&session, settings).await?,
+            statements: Box::pin(Statements::prepare(&session, settings)).await?,
             sessions,
             write_cells: Counts::default(),
             place: settings.place.clone(),

@@ -10,6 +10,9 @@
 //! | as before, and a row was found | from that row, when that row is due |
 //! | as before, and no row was found | none |
 //!
+//! A reader has a floor for each minute up to now that has marks; those of an hour end with its
+//! marks, when no row of the hour is left.
+//!
 //! Floors are written beside the marks, as *progress*, so that the next reader does not pass over
 //! all tombstones again. A floor that was true under some marks stays true under them for ever, so
 //! an older progress row in place of a newer one does no harm.
@@ -211,7 +214,7 @@ impl Floors {
         self.hours.remove(&hour);
     }
 
-    /// The progress rows to write now: of the hours whose floors have moved far since the last time.
+    /// The progress rows to write now: of the hours whose floors have moved far since then.
     pub(super) fn progress(&mut self) -> Vec<MarkRow> {
         let entity_type = &self.entity_type;
         let moved = self.hours.iter_mut().filter(|(_, hour)| hour.moves >= MOVES);

@@ -145,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn the_record_of_a_mark_never_changes() {
+        let (mark, _) = Marks::new("7".into()).put(&part(5), [3, 9]);
+        let sum = 0x2412_8018_c6b7_3cff_u64;
+        assert_eq!(mark.record[..], [&[3, 1, 9, 1], &sum.to_le_bytes()[..]].concat());
+    }
+
+    #[test]
     fn a_session_that_remembers_too_much_goes_on_under_another_name() {
         let mut marks = Marks::new("7".into());
         for hour in 0..=PARTS_MAX as u64 {

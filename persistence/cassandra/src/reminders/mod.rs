@@ -3,7 +3,7 @@
 //! | table | partition | rows |
 //! |---|---|---|
 //! | `reminders` | entity type and hour | the reminders that are due in the hour, in order |
-//! | `reminder_marks` | entity type | for each hour: the marks of the sessions that put rows, and progress |
+//! | `reminder_marks` | entity type | by hour: the marks of those who put rows, and progress |
 //!
 //! `due` reads the marks up to the present hour, which is one statement, and then only the minutes
 //! where a row may be due. The rules are in `marks`, for those who put, and `floors`, for those who
@@ -16,13 +16,12 @@
 
 mod floors;
 mod marks;
+pub(crate) mod state;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use antiphon_base::lasting::LastingFault;
-use antiphon_base::time::{Clock, HybridClock, SystemClock, Timestamp};
+use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use antiphon_base::{Error, Result};
 use antiphon_persistence::record::reminder::{self, Columns};
 use antiphon_persistence::store::{CasOutcome, Coordination, ReminderRow, ReminderStore};
@@ -31,7 +30,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
 
 use crate::damaged::damaged;
 use crate::stats::count;
@@ -43,54 +41,11 @@ use marks::{Marks, hour_of, minute_of, within_hour};
 /// Statements of one call that are under way at the same time.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// Time between two log lines about damaged rows, which each read meets again.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
 /// The coordination table, and its row, with the number of the next session.
 const SESSIONS: (&str, &str) = ("reminder_sessions", "next");
 
 /// Attempts to get the number of a session while others do the same.
 const ATTEMPTS_MAX: u32 = 100;
-
-/// The state of a session.
-pub(crate) struct Reminders {
-    /// The times of its writes.
-    clock: Mutex<HybridClock>,
-    /// Its marks, from the first put on.
-    marks: OnceCell<Mutex<Marks>>,
-    /// The floors of each entity type. A poll holds its floors from its first read to its end.
-    floors: Mutex<BTreeMap<Arc<str>, Arc<tokio::sync::Mutex<Floors>>>>,
-    fault: Mutex<LastingFault>,
-}
-
-impl Default for Reminders {
-    fn default() -> Self {
-        Self {
-            clock: Mutex::default(),
-            marks: OnceCell::new(),
-            floors: Mutex::default(),
-            fault: Mutex::new(LastingFault::new(LOG_INTERVAL)),
-        }
-    }
-}
-
-impl Reminders {
-    /// The time of the next write, later than that of every write before.
-    fn now(&self) -> u64 {
-        self.clock.lock().tick(SystemClock.wall()).as_micros()
-    }
-
-    fn floors(&self, entity_type: &str) -> Arc<tokio::sync::Mutex<Floors>> {
-        let mut floors = self.floors.lock();
-        if let Some(floors) = floors.get(entity_type) {
-            return floors.clone();
-        }
-        let entity_type: Arc<str> = entity_type.into();
-        let new = Arc::new(tokio::sync::Mutex::new(Floors::new(entity_type.clone())));
-        floors.insert(entity_type, new.clone());
-        new
-    }
-}
 
 fn part_of(row: &ReminderRow) -> ReminderPart {
     let hour = hour_of(row.due.as_micros());

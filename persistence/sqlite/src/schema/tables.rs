@@ -14,9 +14,9 @@
 //! - The sum in `tokens` reveals a missing row.
 //!
 //! Every row except a mark has a checksum of its key and all its columns, which each read compares:
-//! in a column of its own (`head.rs`, `batch_row.rs`, `sums.rs`, `reminders.rs`), or at the end of the values of
-//! `snapshots`, `offsets` and `cells`. The hash of a stream's name leads to its row when the name
-//! is damaged: a damaged stream is an error, not an empty stream.
+//! in a column of its own (`head.rs`, `batch_row.rs`, `sums.rs`, `reminders.rs`), or at the end of
+//! the values of `snapshots`, `offsets` and `cells`. The hash of a stream's name leads to its row
+//! when the name is damaged: a damaged stream is an error, not an empty stream.
 
 use std::path::Path;
 
@@ -110,8 +110,8 @@ CREATE TABLE IF NOT EXISTS reminders (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Checks the version of the tables; an owner creates them in a new file, and adds the tables that a
-/// file of an earlier build lacks.
+/// Checks the version of the tables; an owner creates them in a new file, and adds the tables that
+/// a file of an earlier build lacks.
 pub(crate) fn check_version(path: &Path, connection: &Connection, owner: bool) -> Result<()> {
     let sqlite = |error| from_sqlite(path, "reading the schema", error);
     if owner && read(connection, "user_version").map_err(sqlite)? == 0 {

@@ -90,8 +90,8 @@ impl Walk<'_> {
         })
     }
 
-    /// Checks the reminders, if the file has their table: a file of an earlier build has none before
-    /// an owner opens it.
+    /// Checks the reminders, if the file has their table: a file of an earlier build has none
+    /// before an owner opens it.
     pub(super) fn reminders(&mut self) -> Walked<()> {
         let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'reminders'";
         let tables: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;

@@ -1,3 +1,5 @@
+//! Which minutes are read, from where, and when marks end.
+
 use super::super::marks::Marks;
 use super::*;
 use crate::tables::ReminderPart;
