@@ -1,7 +1,7 @@
 # CI runs `make check`, which changes no source file. `make fix` applies the automatic corrections.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: check check-parts fix fuzz fuzz-merge bench soak soak-chaos soak-hostile soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
+.PHONY: check check-parts fix fuzz fuzz-merge bench bench-build soak soak-chaos soak-hostile soak-cassandra cassandra-up cassandra-down bench-cassandra bench-replicator soak-replicator
 
 # the server of `make check`; it can run beside the server of `make cassandra-up`
 CHECK_SERVER := env CASSANDRA_NET=8 CASSANDRA_DIR=$(CURDIR)/target/cassandra-check CASSANDRA_HEAP=$(or $(CASSANDRA_HEAP),1g) deploy/cassandra
@@ -22,6 +22,8 @@ check-parts:
 	$(PART) "lints" cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
 	$(PART) "lints of the default features" cargo clippy --locked -- -D warnings
 	$(PART) "dependencies" .ci/deny
+	$(PART) "packages" .ci/package
+	$(PART) "a crate outside the workspace" .ci/outside/run
 	$(PART) "build of the tests" cargo test --workspace $(FEATURES) --locked --no-run
 	$(PART) "start of Cassandra" $(CHECK_SERVER) up
 	$(PART) "tests" env $(CHECK_TESTS) cargo test --workspace $(FEATURES) --locked; tested=$$?; $(CHECK_SERVER) down; exit $$tested
@@ -43,6 +45,10 @@ fuzz:
 # puts the inputs that reach the most code into the corpora: `make fuzz-merge` after `make fuzz SECONDS=600`
 fuzz-merge:
 	@TARGET=$(TARGET) MERGE=1 fuzz/run
+
+# the seconds of a build of a user's crate with one entity, after a change of its only file
+bench-build:
+	.ci/outside/run seconds
 
 # all cases: `make bench`; one case: `make bench CASE=appends`
 bench:

@@ -46,6 +46,9 @@
 mod address;
 #[cfg(feature = "app")]
 pub mod app;
+mod builder;
+#[cfg(feature = "app")]
+pub mod client;
 mod embedded;
 mod journal;
 mod local;
@@ -60,6 +63,7 @@ pub use antiphon_base as base;
 pub use antiphon_persistence as persistence;
 pub use antiphon_runtime as runtime;
 pub use antiphon_sharding as sharding;
+pub use builder::EmbeddedBuilder;
 pub use embedded::{Embedded, EmbeddedSettings};
 pub use journal::{Journal, OpenJournal};
 pub use local::LocalPlace;
@@ -72,8 +76,9 @@ pub mod prelude {
     pub use antiphon_base::time::Timestamp;
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{
-        AsynchronousFailure, CommandContext, Effect, Effects, EntitySettings, EventContext,
-        EventSourced, EventType, SelfRef, Signal, TellError, Timer,
+        AsynchronousFailure, CommandContext, DurableEvent, Effect, Effects, EntitySettings,
+        EventContext, EventListener, EventSourced, EventType, ListenError, SelfRef, Signal,
+        TellError, Timer,
     };
     pub use antiphon_persistence::event::{Metadata, Tags};
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};

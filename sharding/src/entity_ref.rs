@@ -1,9 +1,12 @@
 //! The application's reference to one replica of an entity, wherever that replica lives.
 
+mod encoded;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_base::bounds::YEAR;
 use antiphon_persistence::entity::Awaiting;
 use antiphon_persistence::event::Metadata;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
@@ -21,8 +24,9 @@ pub(crate) trait CommandPort<C>: Send + Sync {
     /// replica.
     fn index(&self, replica: &ReplicaId, entity: &str) -> Option<usize>;
 
-    /// Takes a command. Each holder of the command asks `claim` before it acts on the command.
-    fn tell(&self, index: usize, entity: Arc<str>, command: C, claim: Claim);
+    /// Takes a command at the time `now`. Each holder of the command asks `claim` before it acts
+    /// on the command.
+    fn tell(&self, now: Instant, index: usize, entity: Arc<str>, command: C, claim: Claim);
 
     /// The monotonic time of the node.
     fn now(&self) -> Instant;
@@ -126,7 +130,8 @@ impl<C: Send + 'static> EntityRef<C> {
     /// ```
     pub fn tell(&self, command: C) {
         let claim = Claim::unlimited_with(self.metadata.clone());
-        self.port.tell(self.index, self.id.entity_id().clone(), command, claim);
+        let entity = self.id.entity_id().clone();
+        self.port.tell(self.port.now(), self.index, entity, command, claim);
     }
 
     /// Sends a command with a place for the answer, and waits for the answer, at most
@@ -157,11 +162,15 @@ impl<C: Send + 'static> EntityRef<C> {
         R: Serialize + DeserializeOwned + Send + 'static,
     {
         let (now, metadata) = (self.port.now(), self.metadata.clone());
+        let awaiting = Awaiting::the_answer_of(&self.id);
         let claim = Claim::lasting_with(now, self.ask_timeout, metadata);
+        let claim = claim.asked_by(awaiting.askers());
         let (reply_to, reply) = claimed_reply_channel(&claim);
         let entity = self.id.entity_id().clone();
-        self.port.tell(self.index, entity, command(reply_to), claim.clone());
-        self.wait(&claim, reply.wait()).await
+        self.port.tell(now, self.index, entity, command(reply_to), claim.clone());
+        let answer = self.wait(now, &claim, reply.wait()).await;
+        drop(awaiting);
+        answer
     }
 
     /// The same for a command whose answer is a value or a refusal of the application. The refusal
@@ -236,19 +245,22 @@ impl<C: Send + 'static> EntityRef<C> {
         let notice = Box::new(move |taken| drop(sender.send(taken)));
         let (now, metadata) = (self.port.now(), self.metadata.clone());
         let claim = Claim::noticed_with(now, Some(self.ask_timeout), notice, metadata);
-        self.port.tell(self.index, self.id.entity_id().clone(), command, claim.clone());
+        let entity = self.id.entity_id().clone();
+        self.port.tell(now, self.index, entity, command, claim.clone());
         let told = async { receiver.await.unwrap_or(Err(AskError::NoReply)) };
-        self.wait(&claim, told).await
+        let _awaiting = Awaiting::the_answer_of(&self.id);
+        self.wait(now, &claim, told).await
     }
 
-    /// Waits for an answer about the command with this claim, at most `ask_timeout`.
+    /// Waits for an answer about the command with this claim, at most `ask_timeout` from `begin`.
     async fn wait<R>(
         &self,
+        begin: Instant,
         claim: &Claim,
         answer: impl Future<Output = Result<R, AskError>>,
     ) -> Result<R, AskError> {
-        let _awaiting = Awaiting::the_answer_of(&self.id);
-        match tokio::time::timeout(self.ask_timeout, answer).await {
+        let deadline = begin.checked_add(self.ask_timeout).unwrap_or(begin + YEAR);
+        match tokio::time::timeout_at(deadline, answer).await {
             Ok(answer) => answer,
             Err(_) if claim.void() => Err(AskError::Expired(format!(
                 "nobody took the command within {:?} (`ask_timeout`)",

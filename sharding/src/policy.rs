@@ -22,7 +22,8 @@ use antiphon_persistence::identity::ReplicaId;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RoutingPolicy {
-    /// The replica of this node's place, reachable or not; the first replica if the place has none.
+    /// The replica of this node's place, and of its role if the place has several, reachable or
+    /// not; the first replica if the place has none.
     Nearest,
     /// The same replica for the same text (a session or a user), so that a user sees his own
     /// writes.
@@ -33,25 +34,24 @@ pub enum RoutingPolicy {
 }
 
 impl RoutingPolicy {
-    /// Chooses one of `replicas`, which are sorted and not empty. `nearest`, if there is one, comes
-    /// first, except under `Sticky`.
+    /// Chooses one of `replicas`, which are sorted and not empty. Those of `near` come first, in
+    /// their order, except under `Sticky`.
     pub(crate) fn choose<'a>(
         &self,
         replicas: &'a [ReplicaId],
-        nearest: Option<&'a ReplicaId>,
+        near: &'a [ReplicaId],
         is_reachable: impl Fn(&ReplicaId) -> bool,
     ) -> &'a ReplicaId {
-        let first = nearest.unwrap_or(&replicas[0]);
+        let first = near.first().unwrap_or(&replicas[0]);
         match self {
             Self::Nearest => first,
             Self::Sticky(text) => {
                 let slice = antiphon_persistence::identity::Slice::of("sticky", text);
                 &replicas[usize::from(slice.number()) % replicas.len()]
             }
-            Self::FailOver => std::iter::once(first)
-                .chain(replicas)
-                .find(|replica| is_reachable(replica))
-                .unwrap_or(first),
+            Self::FailOver => {
+                near.iter().chain(replicas).find(|replica| is_reachable(replica)).unwrap_or(first)
+            }
         }
     }
 }
@@ -63,19 +63,22 @@ mod tests {
     #[test]
     fn fail_over_prefers_the_nearest_that_can_be_reached() {
         let replicas = ["A", "B", "C"].map(|name| ReplicaId::new(name).unwrap());
-        let (a, b) = (&replicas[0], &replicas[1]);
+        let [a, b, c] = &replicas;
         let policy = RoutingPolicy::FailOver;
-        assert_eq!(policy.choose(&replicas, Some(b), |_| true), b);
-        assert_eq!(policy.choose(&replicas, Some(b), |replica| replica != b), a);
-        assert_eq!(policy.choose(&replicas, Some(b), |_| false), b);
-        assert_eq!(RoutingPolicy::Nearest.choose(&replicas, None, |_| false), a);
+        let near = [b.clone()];
+        assert_eq!(policy.choose(&replicas, &near, |_| true), b);
+        assert_eq!(policy.choose(&replicas, &near, |replica| replica != b), a);
+        assert_eq!(policy.choose(&replicas, &near, |_| false), b);
+        assert_eq!(RoutingPolicy::Nearest.choose(&replicas, &[], |_| false), a);
+        let near = [c.clone(), b.clone()];
+        assert_eq!(policy.choose(&replicas, &near, |replica| replica != c), b, "the same place");
     }
 
     #[test]
     fn sticky_sends_the_same_text_to_the_same_replica_and_spreads_others() {
         let replicas = ["A", "B"].map(|name| ReplicaId::new(name).unwrap());
         let of = |text: &str| {
-            RoutingPolicy::Sticky(text.to_owned()).choose(&replicas, None, |_| true).clone()
+            RoutingPolicy::Sticky(text.to_owned()).choose(&replicas, &[], |_| true).clone()
         };
         assert_eq!(of("user-1"), of("user-1"));
         let chosen: std::collections::BTreeSet<_> = (0..50).map(|n| of(&format!("u{n}"))).collect();

@@ -12,7 +12,7 @@ use crate::registry::Registry;
 
 /// The section of `/cluster` about entities: the shards of each type with their homes. For each
 /// shard on this node and each other replica: the position in its feed, the number of entities that
-/// are behind, and for how long.
+/// are behind, and for how long. It warns of replicas whose role no member of their place has.
 pub struct ShardingSection {
     registry: Arc<Registry>,
 }
@@ -36,6 +36,10 @@ impl ClusterSection for ShardingSection {
 
     fn ready(&self) -> Result<(), String> {
         self.registry.all().values().try_for_each(|region| region.ready())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.registry.all().values().flat_map(|region| region.warnings()).collect()
     }
 }
 

@@ -7,13 +7,13 @@ use antiphon_base::Result;
 use antiphon_persistence::entity::{EventSourced, Extensions};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 
-use crate::{CommandsFrom, ShardingSettings};
+use crate::{CommandsFrom, Roles, ShardingSettings};
 
 /// The placement of replicas on nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicationMode {
-    /// A sharding for each replica, on the nodes of its place. Akka names it after the role that
-    /// its nodes have there.
+    /// A sharding for each replica, on the nodes of its place, or on those of them that have its
+    /// role.
     PerRole,
     /// A single sharding for all replicas, on all nodes of one place. The replica id tells the
     /// entities apart there.
@@ -67,6 +67,7 @@ pub struct ReplicatedEntityProvider<E: EventSourced> {
     pub(crate) factory: Factory<E>,
     pub(crate) settings: ShardingSettings,
     pub(crate) places: BTreeMap<ReplicaId, Arc<str>>,
+    pub(crate) roles: Roles,
     /// Entity id for which the factory makes a behaviour at the start.
     pub(crate) example: Arc<str>,
     /// The values of the application that the handlers reach.
@@ -82,6 +83,7 @@ impl<E: EventSourced> Clone for ReplicatedEntityProvider<E> {
             factory: self.factory.clone(),
             settings: self.settings.clone(),
             places: self.places.clone(),
+            roles: self.roles.clone(),
             example: self.example.clone(),
             extensions: self.extensions.clone(),
         }
@@ -122,8 +124,10 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     }
 
     /// A sharding for each replica. Replica `r` runs on the nodes of the place `r` (their setting
-    /// `place`; their `roles` play no part); the other nodes reach it through proxies. Each place
-    /// has its own stores. `behaviour` makes the behaviour of one entity.
+    /// `place`), or of another place ([`Self::with_replica_place`]); with
+    /// [`Self::with_replica_role`] only on those of them that have its role. The other nodes reach
+    /// it through proxies. Each place has its own stores, which the replicas of the place share.
+    /// `behaviour` makes the behaviour of one entity.
     pub fn per_role(
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
@@ -144,8 +148,10 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         Self::new(ReplicationMode::PerRole, entity_type, replicas, behaviour)
     }
 
-    /// A single sharding for all replicas, on all nodes of the place. The stores of the place have
-    /// the streams of all replicas.
+    /// A single sharding for all replicas, on all nodes of the place. The journal of the place has
+    /// the streams of all replicas: an event of one reaches the others by direct replication, and
+    /// through the journal loop of that journal. In a cluster with several places, each place has
+    /// entities of its own then; [`Self::with_replica_place`] makes the places share them.
     pub fn replica_qualified(
         entity_type: impl AsRef<str>,
         replicas: impl IntoIterator<Item = ReplicaId>,
@@ -177,6 +183,7 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
             factory: Arc::new(behaviour),
             settings: ShardingSettings::default(),
             places: BTreeMap::new(),
+            roles: Roles::default(),
             example: EXAMPLE.into(),
             extensions: Extensions::default(),
         }
@@ -263,10 +270,48 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     }
 
     /// Puts a replica on the nodes of a place with another name, for example the
-    /// [empty](ReplicaId::empty) replica of a migrated entity.
+    /// [empty](ReplicaId::empty) replica of a migrated entity. Several replicas may be in one
+    /// place, and share its stores.
     #[must_use]
     pub fn with_replica_place(mut self, replica: ReplicaId, place: impl AsRef<str>) -> Self {
         self.places.insert(replica, place.as_ref().into());
+        self
+    }
+
+    /// Puts a replica only on those nodes of its place that have a role (their setting `roles`),
+    /// for example the nodes of one rack or availability zone. While no member of the place has the
+    /// role, commands for the replica fail, and name the role and the place.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # struct Counter;
+    /// # impl EventSourced for Counter {
+    /// #     type Command = i64;
+    /// #     type Event = i64;
+    /// #     type State = i64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &i64, delta: i64) -> Effect<Self> {
+    /// #         Effect::persist(delta)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) { *sum += delta; }
+    /// # }
+    /// use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+    /// use antiphon_sharding::ReplicatedEntityProvider;
+    ///
+    /// // two zones of one place with a common journal, and a place with a journal of its own
+    /// let [one, two] = [ReplicaId::new("zone-1")?, ReplicaId::new("zone-2")?];
+    /// let replicas = [one.clone(), two.clone(), ReplicaId::new("DC-B")?];
+    /// let behaviour = |_: &ReplicationId| Counter;
+    /// let provider = ReplicatedEntityProvider::per_role("counter", replicas, behaviour)
+    ///     .with_replica_place(one.clone(), "DC-A")
+    ///     .with_replica_role(one, "zone-1")
+    ///     .with_replica_place(two.clone(), "DC-A")
+    ///     .with_replica_role(two, "zone-2");
+    /// # assert_eq!(provider.replicas().len(), 3);
+    /// # Ok::<(), antiphon_base::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_replica_role(mut self, replica: ReplicaId, role: impl AsRef<str>) -> Self {
+        self.roles.insert(replica, role.as_ref().into());
         self
     }
 

@@ -35,6 +35,7 @@ pub(crate) trait RegionPort: References {
     fn control(&self, from: Sender<'_>, message: Wire, responder: Option<Responder>);
     fn json(&self) -> Value;
     fn ready(&self) -> std::result::Result<(), String>;
+    fn warnings(&self) -> Vec<String>;
     fn doubts_json(&self) -> Value;
     fn ready_to_write(&self) -> std::result::Result<(), String>;
 }

@@ -4,7 +4,7 @@ use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antiphon_persistence::entity::{EntityParts, EntityRuntime, EventSourced};
+use antiphon_persistence::entity::{EntityParts, EntityRuntime, EventListener, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::reply::Claim;
 use antiphon_persistence::shape::ShapeBook;
@@ -20,7 +20,7 @@ use crate::provider::{ReplicatedEntityProvider, ReplicationMode};
 use crate::region::{Envelope, Host, Layout, Region, RegionParts};
 use crate::registry::{References, Registry};
 use crate::round_trip::as_between_nodes;
-use crate::{EntityRef, RoutingPolicy, ShardId, shapes};
+use crate::{EntityRef, Roles, RoutingPolicy, ShardId, shapes};
 
 /// The entities of one type, as seen from one node. Cheap to clone.
 ///
@@ -72,13 +72,20 @@ where
         self.parts().layout.index(replica, entity)
     }
 
-    fn tell(&self, index: usize, entity: Arc<str>, command: E::Command, claim: Claim) {
+    fn tell(
+        &self,
+        now: Instant,
+        index: usize,
+        entity: Arc<str>,
+        command: E::Command,
+        claim: Claim,
+    ) {
         if let Some(command) = as_between_nodes(command, &claim) {
             let node = &self.parts().node;
             // the thread may have no runtime, or one of the application's that ends early: the
             // tasks that start here are the node's
             let _entered = node.runtime().enter();
-            self.routing().send_to(index, Envelope { entity, command, hops: 0, claim });
+            self.routing().send_to(now, index, Envelope { entity, command, hops: 0, claim });
         }
     }
 
@@ -116,17 +123,18 @@ impl<E: EventSourced> ReplicatedSharding<E>
 where
     E::Command: Serialize + DeserializeOwned,
 {
-    /// Starts the type on a node, as a host of the replicas of its place and as a proxy for the
-    /// others. All nodes of a place should start the type with the same provider.
+    /// Starts the type on a node, as a host of the replicas of its place and roles and as a proxy
+    /// for the others. A node with `proxy_only` is a proxy for all of them. All nodes of a place
+    /// should start the type with the same provider.
     ///
     /// A call that fails, or that is cancelled while it waits for the store, has started nothing;
     /// it may have stored the shapes of events. The same call can be made again.
     ///
     /// # Errors
     /// `Rejected` when a setting is wrong, the node has the type already, the node does not know
-    /// the place of a replica, or a place has stored events or snapshots under the same version
-    /// with another shape (see [`antiphon_persistence::shape`]). Errors of the place's store when
-    /// its shapes cannot be read.
+    /// the place of a replica, a role is empty or of no replica, or a place has stored events or
+    /// snapshots under the same version with another shape (see [`antiphon_persistence::shape`]).
+    /// Errors of the place's store when its shapes cannot be read.
     pub async fn init(node: &Node, provider: ReplicatedEntityProvider<E>) -> Result<Self> {
         provider.settings.validate()?;
         // fails early when the type's name is not allowed
@@ -142,19 +150,21 @@ where
         let places = places(node, &provider)?;
         let hosted: Vec<ReplicaId> =
             replicas.iter().filter(|replica| *places[*replica] == *node.place()).cloned().collect();
-        let shapes = match hosted.first() {
+        let roles = roles(&provider)?;
+        let is_host = !hosted.is_empty() && !node.settings().proxy_only;
+        let shapes = match hosted.first().filter(|_| is_host) {
             Some(replica) => shapes::compare(node, &provider, replica).await?,
             None => None,
         };
         let count = u16::try_from(shard_count).expect("checked above");
         let entity_type = provider.entity_type.clone();
-        let layout = Layout::new(entity_type, replicas.into(), places, count);
+        let layout = Layout::new(entity_type, replicas.into(), places, count).with_roles(roles);
         let parts = RegionParts::new(node.clone(), layout, provider.settings.clone());
         // nothing waits from here on: a cancelled call has started nothing
         let coordinator =
             if hosted.is_empty() { None } else { Some(coordinator(node, &provider, &hosted)?) };
         let region = Region::new(parts, coordinator);
-        match Self::start(&region, &provider, shapes, !hosted.is_empty()) {
+        match Self::start(&region, &provider, shapes, is_host) {
             Ok(()) => Ok(Self { region }),
             Err(error) => {
                 region.stop_coordinator();
@@ -233,13 +243,55 @@ where
         entity_id: impl AsRef<str>,
         policy: &RoutingPolicy,
     ) -> Result<EntityRef<E::Command>> {
-        let (layout, place) = (&self.region.parts().layout, self.region.parts().node.place());
-        let is_near = |replica: &&ReplicaId| **layout.place_of(replica) == *place;
-        let nearest = layout.replicas().iter().find(is_near);
+        let parts = self.region.parts();
         let is_reachable =
             |replica: &ReplicaId| self.region.routing().reaches(replica, entity_id.as_ref());
-        let replica = policy.choose(layout.replicas(), nearest, is_reachable);
+        let replica = policy.choose(parts.layout.replicas(), &parts.near, is_reachable);
         self.entity_ref_for(&entity_id, replica)
+    }
+
+    /// Listens to the events that this node makes durable from now on: those that its entities
+    /// write, and those of other replicas that arrive at them. A replica at another node has a
+    /// listener there. Entities never wait for a listener ([`EventListener`]).
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use antiphon_sharding::ReplicatedSharding;
+    /// use antiphon_persistence::entity::ListenError;
+    ///
+    /// # struct Counter;
+    /// # impl EventSourced for Counter {
+    /// #     type Command = i64;
+    /// #     type Event = i64;
+    /// #     type State = i64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &i64, delta: i64) -> Effect<Self> {
+    /// #         Effect::persist(delta)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) { *sum += delta; }
+    /// # }
+    /// async fn print(counters: ReplicatedSharding<Counter>) -> antiphon_base::Result<()> {
+    ///     let mut events = counters.events()?;
+    ///     loop {
+    ///         match events.next().await {
+    ///             Ok(durable) => println!("{}: {}", durable.id, durable.event),
+    ///             Err(ListenError::Ended) => return Ok(()),
+    ///             Err(error) => println!("{error}"),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `Rejected` when this node has no replica of the type, but proxies only.
+    pub fn events(&self) -> Result<EventListener<E>> {
+        let entities = self.region.entities();
+        let entities = entities.ok_or_else(|| {
+            let entity_type = self.region.parts().layout.entity_type();
+            Error::rejected(format!(
+                "events of `{entity_type}`: expected a node that has a replica of the type, actual one with proxies only"
+            ))
+        })?;
+        Ok(entities.listen())
     }
 
     /// Returns true once every shard of this place had a home that this node knows. Returns false
@@ -288,6 +340,24 @@ fn places<E: EventSourced>(
     Ok(places)
 }
 
+fn roles<E: EventSourced>(provider: &ReplicatedEntityProvider<E>) -> Result<Roles> {
+    for (replica, role) in provider.roles.iter() {
+        let entity_type = &provider.entity_type;
+        if role.is_empty() {
+            return Err(Error::rejected(format!(
+                "role of the replica `{replica}` of `{entity_type}`: expected a text, actual an empty one"
+            )));
+        }
+        if !provider.replicas.contains(replica) {
+            return Err(Error::rejected(format!(
+                "role `{role}` of `{entity_type}`: expected one of its replicas {:?}, actual `{replica}`",
+                provider.replicas.iter().map(ReplicaId::as_str).collect::<Vec<_>>()
+            )));
+        }
+    }
+    Ok(provider.roles.clone())
+}
+
 fn coordinator<E: EventSourced>(
     node: &Node,
     provider: &ReplicatedEntityProvider<E>,
@@ -302,6 +372,7 @@ fn coordinator<E: EventSourced>(
         node: node.clone(),
         entity_type: provider.entity_type.clone(),
         shards: shards.collect(),
+        roles: provider.roles.clone(),
         settings: CoordinatorSettings {
             join_wait: settings.join_wait,
             rebalance_interval: settings.rebalance_interval,

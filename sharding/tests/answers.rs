@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use antiphon_base::ErrorKind;
-use antiphon_base::time::SystemClock;
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::entity::{CommandContext, Effect, Effects, EventContext, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
@@ -214,14 +214,42 @@ async fn a_tell_says_that_it_was_refused_here_and_at_the_other_place() {
 
 #[tokio::test(start_paused = true)]
 async fn entities_that_ask_each_other_answer_beside_their_commands_and_are_named_if_they_hold_up() {
+    for place in PLACES {
+        let running = both().await;
+        let long = Duration::from_secs(3600);
+        for node in &running {
+            let pair = [("first", "A"), ("second", place)];
+            let pair = pair.map(|(id, place)| node.stock(id, place).with_ask_timeout(long));
+            node.pair.set(pair).ok().unwrap();
+        }
+        let [first, _] = running[0].pair.get().unwrap();
+        let beside = first.ask(|to| Command::AskOther(false, to)).await;
+        assert_eq!(beside, Ok(None), "each answers while the other one waits");
+
+        let begin = SystemClock.now();
+        let why = first.ask(|to| Command::AskOther(true, to)).await.unwrap().unwrap();
+        let circle =
+            format!("`stock|first|A` asks `stock|second|{place}`, which asks `stock|first|A`");
+        assert!(why.contains(&circle) && why.contains("then_asynchronous"), "{why}");
+        assert!(
+            SystemClock.now() - begin < Duration::from_secs(1),
+            "it does not wait for a time-out"
+        );
+        let counted: u64 =
+            running.iter().map(|node| node.stocks.counter("commands_in_circles")).sum();
+        assert_eq!(counted, 1);
+        assert_eq!(first.ask(Command::Left).await, Ok(0), "it goes on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_of_a_future_names_the_entity_that_has_not_answered() {
     let [a, _b] = both().await;
     let long = Duration::from_secs(3600);
     let pair = ["first", "second"].map(|id| a.stock(id, "A").with_ask_timeout(long));
-    let first = pair[0].clone();
+    let [first, second] = pair.clone();
     a.pair.set(pair).ok().unwrap();
-    let beside = first.ask(|to| Command::AskOther(false, to)).await;
-    assert_eq!(beside, Ok(None), "each answers while the other one waits");
-
+    second.tell_acknowledged(Command::Forever).await.unwrap();
     let holding = first.ask(|to| Command::AskOther(true, to)).await.unwrap_err();
     let AskError::Unanswered(why) = holding else { panic!("{holding}") };
     assert!(why.contains("asynchronous_timeout") && why.contains("`stock|second|A`"), "{why}");

@@ -12,9 +12,10 @@ use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSo
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
+use antiphon_runtime::admin::ClusterSection;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
-use antiphon_sharding::{ReplicatedEntityProvider, ReplicatedSharding};
+use antiphon_sharding::{ReplicatedEntityProvider, ReplicatedSharding, ShardingSection};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -192,4 +193,38 @@ async fn a_replica_lives_at_the_place_that_it_was_given() {
     let b = world.start(1, there()).await;
     a.has(&ReplicaId::empty(), 0).await;
     assert_eq!((a.counters.hosted_shards().len(), b.counters.hosted_shards().len()), (0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_without_a_text_or_of_no_replica_is_refused() {
+    let world = World::new();
+    let node = world.node(0).await;
+    for (name, role, expected) in [("A", "", "an empty one"), ("X", "zone-1", "actual `X`")] {
+        let provider = provider().with_replica_role(replica(name), role);
+        let Err(error) = ReplicatedSharding::init(&node, provider).await else {
+            panic!("role {role:?} of {name} is taken");
+        };
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// The role of a replica at another place, whose nodes lack it.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_another_place_lacks_is_named_in_a_warning_and_keeps_nobody_from_being_ready() {
+    let world = World::new();
+    let provider = || provider().with_replica_role(replica("B"), "zone-1");
+    let (a, b) = (world.start(0, provider()).await, world.start(1, provider()).await);
+    a.has(&replica("A"), 0).await;
+    let error = a.add("B").await.unwrap_err().to_string();
+    let said = ["place `B`", "role `zone-1`", "replica `B`", "`node.roles`"];
+    for part in said {
+        assert!(error.contains(part), "{error}");
+    }
+    let sections = [&a, &b].map(|running| ShardingSection::new(&running.node));
+    let warnings = sections[0].warnings();
+    assert!(said.iter().all(|part| warnings[0].contains(part)), "{warnings:?}");
+    assert_eq!(sections[0].ready(), Ok(()));
+    let unready = sections[1].ready().unwrap_err();
+    assert!(said.iter().all(|part| unready.contains(part)), "{unready}");
 }

@@ -58,6 +58,8 @@ macro_rules! on_each_journal {
     };
 }
 
+pub(crate) use on_each_journal;
+
 on_each_journal! {
     no_acknowledged_command_is_lost_when_nodes_are_killed_in_a_loop,
     a_frozen_node_is_replaced_and_when_it_wakes_it_writes_nothing_and_ends,

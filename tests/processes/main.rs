@@ -6,6 +6,7 @@ mod access;
 mod command;
 mod database;
 mod files;
+mod forms;
 mod history;
 mod kill;
 mod leaving;

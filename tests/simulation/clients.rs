@@ -16,6 +16,9 @@ use crate::trace::Trace;
 pub(crate) struct History {
     /// Lines that were acknowledged: entity, replica, line.
     pub(crate) acknowledged: Vec<(String, ReplicaId, u64)>,
+    /// Number of commands that were acknowledged, also of those whose lines a journal that went
+    /// back has lost.
+    pub(crate) acknowledgements: u64,
     /// By entity and replica, the most own lines that a read has seen so far.
     pub(crate) read: BTreeMap<(String, ReplicaId), u64>,
     /// Reads that saw fewer lines than an earlier read, or than were acknowledged before the read.
@@ -100,6 +103,7 @@ pub(crate) fn request(
                     }
                     return;
                 }
+                history.acknowledgements += 1;
                 *history.own.entry(key).or_default() += lines.len() as u64;
                 let acknowledged =
                     lines.into_iter().map(|line| (entity.clone(), replica.clone(), line));

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::clock::SkewedClock;
+use crate::form::Form;
 use crate::ledger::{self, Ledger};
 use crate::place::{Model, PlaceStores};
 use crate::stores::{Audit, FaultyStores};
@@ -34,6 +35,10 @@ pub(crate) struct Running {
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) place: usize,
+    /// The number of the node in its place.
+    number: usize,
+    /// True for a node that ignores roles from its next start on, as earlier versions do.
+    pub(crate) ignores_roles: bool,
     pub(crate) running: Option<Running>,
     starting: Option<oneshot::Receiver<Option<Running>>>,
 }
@@ -44,6 +49,7 @@ pub(crate) struct Cluster {
     pub(crate) places: Vec<(String, Box<dyn PlaceStores>)>,
     pub(crate) audits: Vec<Arc<Mutex<Audit>>>,
     pub(crate) members: Vec<Member>,
+    pub(crate) form: Form,
     /// The faults of the application's code.
     pub(crate) user: UserFaults,
     /// Paused nodes, and the end of each pause.
@@ -58,17 +64,20 @@ impl Cluster {
     pub(crate) fn new(
         seed: u64,
         start: Instant,
-        places: &[&str],
+        form: Form,
         nodes_per_place: usize,
         model: Model,
         settings: ShardingSettings,
     ) -> Self {
         let mut members = Vec::new();
+        let places = form.places.clone();
         for (place, name) in places.iter().enumerate() {
             for number in 0..nodes_per_place {
                 members.push(Member {
                     name: format!("{}{number}", name.to_lowercase()),
                     place,
+                    number,
+                    ignores_roles: false,
                     running: None,
                     starting: None,
                 });
@@ -79,6 +88,7 @@ impl Cluster {
             places: places.iter().map(|name| ((*name).to_owned(), model())).collect(),
             audits: places.iter().map(|_| Arc::default()).collect(),
             members,
+            form,
             user: UserFaults::default(),
             pauses: Vec::new(),
             settings,
@@ -89,7 +99,7 @@ impl Cluster {
     }
 
     pub(crate) fn replicas(&self) -> Vec<ReplicaId> {
-        self.places.iter().map(|(name, _)| ReplicaId::new(name).expect("a name")).collect()
+        self.form.replicas()
     }
 
     fn faulty(&mut self, place: usize) -> FaultyStores {
@@ -104,7 +114,7 @@ impl Cluster {
         if member.running.is_some() || member.starting.is_some() {
             return;
         }
-        let (name, place) = (member.name.clone(), member.place);
+        let (name, place, number) = (member.name.clone(), member.place, member.number);
         let own = self.faulty(place);
         let mut stores = vec![own.clone()];
         let mut peers = Vec::new();
@@ -121,12 +131,13 @@ impl Cluster {
         self.incarnations += 1;
         let id = NodeId::new(&name, self.incarnations).expect("a name");
         let clock = Arc::new(SkewedClock::new(self.start));
-        let settings = NodeSettings {
+        let mut settings = NodeSettings {
             name,
             place: self.places[place].0.clone(),
             shard_count: SHARDS,
             ..NodeSettings::default()
         };
+        self.form.set_roles(number, &mut settings);
         let parts = NodeParts {
             clock: clock.clone(),
             stores: own.stores(),
@@ -138,6 +149,7 @@ impl Cluster {
             metrics: Arc::new(Metrics::new()),
         };
         let provider = ledger::provider(self.replicas(), self.settings.clone(), self.user.clone());
+        let provider = self.form.place(provider, self.members[index].ignores_roles);
         let (done, started) = oneshot::channel();
         task::spawn("simulated start", async move {
             let running = start(settings, parts, provider).await.map(|(node, sharding)| Running {

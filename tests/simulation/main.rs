@@ -6,6 +6,7 @@ mod clients;
 mod clock;
 mod cluster;
 mod faults;
+mod form;
 mod invariants;
 mod ledger;
 mod place;
@@ -13,6 +14,7 @@ mod rewind;
 mod run;
 mod scenarios;
 mod scenarios_of_faults;
+mod scenarios_of_forms;
 mod stores;
 mod trace;
 mod user;
@@ -102,7 +104,7 @@ fn all_invariants_hold_for_all_seeds() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in [3, 77, 2024] {
+    for seed in [3, 77, 2024, 1, 18] {
         let (first, second) = (simulate(seed), simulate(seed));
         for (line, (a, b)) in first.trace.iter().zip(&second.trace).enumerate() {
             assert_eq!(a, b, "seed {seed}, line {line}");

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::clients::{self, History};
 use crate::cluster::Cluster;
+use crate::form::Form;
 use crate::place::model_of;
 use crate::rewind::Rewinds;
 use crate::trace::Trace;
@@ -108,14 +109,15 @@ async fn run(seed: u64) -> Outcome {
     let start = SystemClock.now();
     let trace = Trace::new(start);
     let mut random = SplitMix64::new(seed);
-    let places: &[&str] =
+    let places: &[&'static str] =
         if random.next_u64().is_multiple_of(3) { &["A", "B", "C"] } else { &["A", "B"] };
     let mut settings = settings();
     settings.direct_replication = !random.next_u64().is_multiple_of(8);
     settings.event_publishing = !random.next_u64().is_multiple_of(8);
     // three nodes, of which two can be cut from each other, are slow to simulate
     let nodes = if places.len() == 2 && random.next_u64().is_multiple_of(4) { 3 } else { 2 };
-    let mut cluster = Cluster::new(seed, start, places, nodes, model_of(seed), settings);
+    let (form, nodes) = Form::of(seed).unwrap_or_else(|| (Form::each_place(places), nodes));
+    let mut cluster = Cluster::new(seed, start, form, nodes, model_of(seed), settings);
     for index in 0..cluster.members.len() {
         cluster.begin_start(index);
     }
@@ -149,6 +151,7 @@ async fn trouble(
         clients::request(cluster, random, history, trace);
         rewinds.step(cluster, history, trace).await;
         invariants::single_home::check(cluster)?;
+        invariants::right_role::check(cluster)?;
         if SystemClock.now() >= strike_at {
             faults::strike(cluster, random, trace);
             strike_at = SystemClock.now() + Duration::from_millis(100 + random.next_u64() % 900);
@@ -172,6 +175,7 @@ async fn calm(
         cluster.restart_fenced();
         faults::calm(cluster);
         invariants::single_home::check(cluster)?;
+        invariants::right_role::check(cluster)?;
         let passed = || SystemClock.now() - since;
         if answers.is_err() {
             answers = everybody_works(cluster).await;
@@ -194,7 +198,7 @@ async fn calm(
     invariants::no_lost_ack::check(cluster, &history).await?;
     invariants::no_stale_read::check(&history)?;
     invariants::true_answer::check(cluster, &history).await?;
-    if history.acknowledged.is_empty() {
+    if history.acknowledgements == 0 {
         return Err("a run without one acknowledged command".into());
     }
     Ok(())

@@ -7,6 +7,7 @@ use antiphon_persistence::identity::ReplicaId;
 use antiphon_sharding::{EntityRef, ShardingSettings};
 
 use crate::cluster::{Cluster, Running};
+use crate::form::Form;
 use crate::invariants;
 use crate::ledger::Command;
 use crate::place::MEMORY;
@@ -19,8 +20,16 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    pub(crate) async fn begin(places: &[&str], nodes: usize, settings: ShardingSettings) -> Self {
-        let mut cluster = Cluster::new(1, SystemClock.now(), places, nodes, MEMORY, settings);
+    pub(crate) async fn begin(
+        places: &[&'static str],
+        nodes: usize,
+        settings: ShardingSettings,
+    ) -> Self {
+        Self::begin_in(Form::each_place(places), nodes, settings).await
+    }
+
+    pub(crate) async fn begin_in(form: Form, nodes: usize, settings: ShardingSettings) -> Self {
+        let mut cluster = Cluster::new(1, SystemClock.now(), form, nodes, MEMORY, settings);
         for index in 0..cluster.members.len() {
             cluster.begin_start(index);
         }
@@ -74,9 +83,10 @@ impl Story {
         invariants::exactly_once::check(&self.cluster).await.expect("exactly once");
     }
 
-    pub(crate) async fn count(&self, place: usize) -> usize {
-        let replica = &self.cluster.replicas()[place];
-        invariants::stream(&self.cluster, "l-0", place, replica).await.len()
+    /// Number of events of the replica with this number.
+    pub(crate) async fn count(&self, number: usize) -> usize {
+        let replica = &self.cluster.replicas()[number];
+        invariants::stream(&self.cluster, "l-0", replica).await.len()
     }
 
     pub(crate) fn cut_places(&self, a: usize, b: usize) {

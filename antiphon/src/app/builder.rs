@@ -18,7 +18,7 @@ use super::types::{Declared, EntityType};
 use crate::persistence::store::Registry;
 use crate::prelude::*;
 
-pub(super) type MakeRoutes = Box<dyn Fn(&Host) -> Result<Router> + Send + Sync>;
+pub(super) type MakeRoutes = Arc<dyn Fn(&Host) -> Result<Router> + Send + Sync>;
 
 /// The routes of an application, or why there are none: a [`Router`], or a `Result` of one.
 pub trait IntoRoutes {
@@ -87,7 +87,7 @@ impl App {
 
     /// Adds an entity type. Its settings are those of the configuration: `[sharding]`, and
     /// `[sharding.types.NAME]` for this type alone; a provider with settings of its own is refused
-    /// when the node starts, and so is a behaviour that two types have. A provider without replicas
+    /// by every command, and so is a behaviour that two types have. A provider without replicas
     /// ([`ReplicatedEntityProvider::at_each_place`]) has one at each place of the configuration.
     pub fn entity<E>(self, provider: ReplicatedEntityProvider<E>) -> Self
     where
@@ -95,13 +95,18 @@ impl App {
         E::Command: Serialize + DeserializeOwned,
     {
         let name = provider.entity_type().to_owned();
-        self.entity_with(&name, move |_: &Setup| Ok(provider.clone()))
+        let settings = Some(provider.settings().clone());
+        let provide = Arc::new(move |_: &Setup| Ok(provider.clone()));
+        self.declared(Declared { name, provide, settings })
     }
 
     /// Adds an entity type whose provider needs the settings of the application, or the node.
-    /// `provide` is called once, when the node starts.
+    /// `provide` is called once, when the node has joined, on a thread where it may block; the
+    /// start fails when it has not returned within `start_timeout`, or when its provider has
+    /// settings of its own. A function that never returns does not keep a signal from ending the
+    /// node.
     pub fn entity_with<E>(
-        mut self,
+        self,
         name: &str,
         provide: impl Fn(&Setup) -> Result<ReplicatedEntityProvider<E>> + Send + Sync + 'static,
     ) -> Self
@@ -109,21 +114,38 @@ impl App {
         E: HttpEntity,
         E::Command: Serialize + DeserializeOwned,
     {
-        self.parts.known.types.get_or_insert_default().push(name.to_owned());
-        let declared = Declared { name: name.to_owned(), provide: Box::new(provide) };
+        let provide = Arc::new(provide);
+        self.declared(Declared { name: name.to_owned(), provide, settings: None })
+    }
+
+    fn declared<E>(mut self, declared: Declared<E>) -> Self
+    where
+        E: HttpEntity,
+        E::Command: Serialize + DeserializeOwned,
+    {
+        self.parts.known.types.get_or_insert_default().push(declared.name.clone());
         self.parts.types.push(Box::new(declared));
         self
     }
 
     /// Sets the HTTP routes of the application. The paths of Antiphon (`/health/..`, `/metrics`,
     /// `/cluster`, `/entities/..`, `/node/..`) come first. With a tokens file, every other path
-    /// needs the right `entities`, or follows `http.entities`, as the entities do. `make` is called
-    /// once, when the node starts.
+    /// needs the right `entities`, or follows `http.entities`, as the entities do; a route finds
+    /// its [`Caller`](super::Caller) and the [`TraceContext`](super::TraceContext) of the request
+    /// among its arguments.
+    ///
+    /// At most `http.application_requests_max` requests are under way (503 beyond), and a route
+    /// has `http.application_timeout` until the head of its answer (504 then, and its future is
+    /// dropped). The answer may be a stream, without a limit of time. A WebSocket is refused (501):
+    /// it needs a port of the application's own.
+    ///
+    /// `make` is called once, when the entities run, on a thread where it may block; the start
+    /// fails when it has not returned within `start_timeout`.
     pub fn routes<R: IntoRoutes>(
         mut self,
         make: impl Fn(&Host) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.parts.routes = Some(Box::new(move |host: &Host| make(host).into_routes()));
+        self.parts.routes = Some(Arc::new(move |host: &Host| make(host).into_routes()));
         self
     }
 
@@ -201,6 +223,7 @@ impl App {
             let name = declared.name();
             ReplicationId::new(name, "x", ReplicaId::empty())
                 .map_err(|error| Error::rejected(format!("entity type `{name}`: {error}")))?;
+            declared.check()?;
             let (behaviour, shown) = declared.behaviour();
             if let Some(other) = seen.insert(behaviour, name) {
                 return Err(Error::rejected(format!(
@@ -282,10 +305,12 @@ mod tests {
     fn a_declaration_that_is_ambiguous_is_refused() {
         let app = || App::new("a");
         let stores = Registry::default().without("oracle", "there is none");
+        let own = ShardingSettings { event_publishing: false, ..ShardingSettings::default() };
         for (app, expected) in [
             (app().entity(provider("x")).entity(provider("y")), "`y`: expected another behaviour"),
             (app().entity(provider("x|y")), "entity type `x|y`"),
             (app().entity(provider("")), "entity type ``"),
+            (app().entity(provider("x").with_settings(own)), "`[sharding.types.x]`"),
             (
                 app().section::<Settings>("x").section::<Settings>("y"),
                 "section `y`: expected another type of settings than that of section `x`",

@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -158,11 +160,31 @@ pub trait HttpEntity: EventSourced {
         Err(Error::rejected("the entity takes no commands over HTTP"))
     }
 
+    /// Returns whether programs outside the cluster may send **every** command of this type, as
+    /// [`antiphon::client`](crate::client) does: whoever may use `/entities/..` then may, and the
+    /// functions above are not asked. By default they may not, and get 415.
+    fn takes_commands() -> bool {
+        false
+    }
+
     /// The bodies that [`Self::on_post`] takes, for the messages of errors.
     fn expected() -> &'static str {
         "no request over HTTP"
     }
 }
+
+/// A command that a program outside the cluster has sent in its encoded form.
+pub(super) struct Encoded {
+    pub(super) command: Bytes,
+    /// False: the sender wants no answer but the notice that the handler has the command.
+    pub(super) is_ask: bool,
+    /// Time that the sender still waits; `None`: that of the type.
+    pub(super) time_left: Option<Duration>,
+}
+
+/// The encoded answer to an encoded command; empty for a tell.
+pub(super) type EncodedAnswer =
+    Pin<Box<dyn Future<Output = std::result::Result<Bytes, AskError>> + Send>>;
 
 /// The replica to ask, or how to choose it.
 pub(super) enum Target {
@@ -184,7 +206,7 @@ pub(super) enum NotAsked {
 /// An entity type as the HTTP routes ask it.
 pub(super) trait Asked: Send + Sync {
     fn choose(&self, id: &str, target: &Target) -> Result<ReplicaId>;
-    /// Asks the entity: `None` reads, `Some` is the posted JSON.
+    /// Asks the entity: `None` reads, `Some` is the posted JSON. The command has this metadata.
     ///
     /// # Errors
     /// The reason why the entity was not asked.
@@ -192,8 +214,20 @@ pub(super) trait Asked: Send + Sync {
         &self,
         id: &str,
         replica: &ReplicaId,
+        metadata: Metadata,
         body: Option<Value>,
     ) -> std::result::Result<Answer, NotAsked>;
+    /// Sends an encoded command; `None` when the type takes none.
+    ///
+    /// # Errors
+    /// The reason why the entity was not asked.
+    fn send(
+        &self,
+        id: &str,
+        replica: &ReplicaId,
+        metadata: Metadata,
+        encoded: Encoded,
+    ) -> std::result::Result<Option<EncodedAnswer>, NotAsked>;
     fn expected(&self) -> &'static str;
 }
 
@@ -214,11 +248,39 @@ where
         &self,
         id: &str,
         replica: &ReplicaId,
+        metadata: Metadata,
         body: Option<Value>,
     ) -> std::result::Result<Answer, NotAsked> {
         let entity = self.entity_ref_for(id, replica).map_err(NotAsked::Wrong)?;
+        let entity = entity.with_metadata(metadata);
         let ask = ask_of::<E>(id, body)?;
         Ok(ask.ask(entity))
+    }
+
+    fn send(
+        &self,
+        id: &str,
+        replica: &ReplicaId,
+        metadata: Metadata,
+        encoded: Encoded,
+    ) -> std::result::Result<Option<EncodedAnswer>, NotAsked> {
+        let takes = guard::call("takes_commands", &id, E::takes_commands);
+        if !takes.map_err(NotAsked::Panicked)? {
+            return Ok(None);
+        }
+        let entity = self.entity_ref_for(id, replica).map_err(NotAsked::Wrong)?;
+        let mut entity = entity.with_metadata(metadata);
+        let Encoded { command, is_ask, time_left } = encoded;
+        if let Some(time_left) = time_left {
+            entity = entity.with_ask_timeout(time_left);
+        }
+        Ok(Some(Box::pin(async move {
+            if is_ask {
+                entity.ask_encoded(&command).await
+            } else {
+                entity.tell_encoded(&command).await.map(|()| Bytes::new())
+            }
+        })))
     }
 
     fn expected(&self) -> &'static str {

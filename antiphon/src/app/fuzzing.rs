@@ -11,7 +11,7 @@ pub const CONFIGURATION: &[Decoder] = &[
         name: "node_config",
         decode: config,
         seeds: || {
-            let documented = include_str!("../../../deploy/node.toml");
+            let documented = include_str!("node.toml");
             let short = "[node]\nname = 'a'\nrenew_timeout = \"4s\"\n";
             let more = "[[peers]]\nplace = 'B'\njournal = 'b.db'\n";
             let variables = "\n---\nANTIPHON_NODE__PLACE=C\nANTIPHON_LOG=debug";

@@ -11,6 +11,15 @@ pub const REPLICA: &str = "antiphon-replica";
 /// The header that selects a routing policy, which chooses the replica.
 pub const POLICY: &str = "antiphon-policy";
 
+/// The header of a command with the milliseconds that its sender still waits.
+pub const TIME_LEFT: &str = "antiphon-time-left";
+/// The header of an encoded command whose sender wants no answer.
+pub const TELL: &str = "antiphon-tell";
+/// The content type of an encoded command.
+pub const COMMAND_TYPE: &str = "application/vnd.antiphon.command";
+/// The content type of the encoded answer to an encoded command.
+pub const ANSWER_TYPE: &str = "application/vnd.antiphon.answer";
+
 /// Encodes a text for a header.
 pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

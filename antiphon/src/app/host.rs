@@ -30,7 +30,8 @@ impl Setup {
         &self.node
     }
 
-    /// The replicas of an entity at each place: the own place and its peers, sorted.
+    /// The replicas of the configuration, sorted: those of `replicas`, or one at the own place and
+    /// one at each of its peers.
     pub fn replicas(&self) -> &[ReplicaId] {
         &self.replicas
     }

@@ -6,6 +6,8 @@
 //! cannot carry are percent-encoded in both directions. A command with the header `origin` is
 //! refused: a web page sent it, and any page can send one to a port that its reader reaches. So is
 //! a command whose `content-type` is not `application/json`: a page can send others without asking.
+//! The header `traceparent` becomes metadata of the command. A command may come in its encoded form
+//! too, from [`client`](crate::client), where the entity type takes such commands.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +22,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::entity::{Answered, Asked, NotAsked, Target};
-use crate::app::body;
+use super::entity::{Answered, Asked, Encoded, NotAsked, Target};
+use super::trace::TraceContext;
 use crate::app::header::{POLICY, REPLICA, decode as decode_header, encode as encode_header};
+use crate::app::{body, failure};
 use crate::base::guard::Guarded;
 use crate::runtime::admin::MayHaveActed;
+
+mod encoded;
 
 type Types = Arc<BTreeMap<String, Arc<dyn Asked>>>;
 
@@ -46,7 +51,9 @@ async fn read(
     headers: HeaderMap,
 ) -> Response {
     match path {
-        Ok(Path((entity_type, id))) => serve(&types, &entity_type, &id, &headers, None).await,
+        Ok(Path((entity_type, id))) => {
+            serve(&types, &entity_type, &id, &headers, Sent::Nothing).await
+        }
         Err(error) => refuse_path(&error),
     }
 }
@@ -68,7 +75,8 @@ async fn write(
         let error = "a web page sent this command (header `origin`)";
         return refuse(StatusCode::FORBIDDEN, error, "a command of a program, not of a page");
     }
-    if !is_json(&headers) {
+    let is_encoded = encoded::is_encoded(&headers);
+    if !is_encoded && !is_json(&headers) {
         let error = "the header `content-type` of a command is not `application/json`";
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, error, "content-type: application/json");
     }
@@ -76,8 +84,12 @@ async fn write(
         Ok(body) => body,
         Err(error) => return refuse(error.status(), &error.body_text(), expected()),
     };
+    if is_encoded {
+        let sent = Sent::Encoded(encoded::of(&headers, body));
+        return serve(&types, &entity_type, &id, &headers, sent).await;
+    }
     match body::parse(&body) {
-        Ok(body) => serve(&types, &entity_type, &id, &headers, Some(body)).await,
+        Ok(body) => serve(&types, &entity_type, &id, &headers, Sent::Json(body)).await,
         Err(error) => refuse(StatusCode::BAD_REQUEST, &error, expected()),
     }
 }
@@ -135,12 +147,19 @@ fn target(headers: &HeaderMap) -> std::result::Result<Target, String> {
     Ok(Target::Policy(policy))
 }
 
+/// The body of a request.
+enum Sent {
+    Nothing,
+    Json(Value),
+    Encoded(Encoded),
+}
+
 async fn serve(
     types: &Types,
     entity_type: &str,
     id: &str,
     headers: &HeaderMap,
-    body: Option<Value>,
+    sent: Sent,
 ) -> Response {
     let Some(known) = types.get(entity_type) else {
         let names: Vec<&str> = types.keys().map(String::as_str).collect();
@@ -161,7 +180,15 @@ async fn serve(
             );
         }
     };
-    match known.ask(id, &replica, body) {
+    let metadata = TraceContext::of(headers).metadata();
+    let body = match sent {
+        Sent::Nothing => None,
+        Sent::Json(body) => Some(body),
+        Sent::Encoded(encoded) => {
+            return encoded::serve(known.as_ref(), (id, &replica), metadata, encoded).await;
+        }
+    };
+    match known.ask(id, &replica, metadata, body) {
         Err(why) => not_asked(&why, known.expected()),
         Ok(asked) => {
             let subject = format!("{entity_type} {id}");
@@ -195,18 +222,21 @@ fn panicked(error: &str, without_effect: bool) -> Response {
 
 /// The answer of an entity that was asked.
 fn answered(outcome: std::result::Result<Answered, AskError>, replica: &ReplicaId) -> Response {
-    let (mut response, may_have_acted) = match outcome {
-        Ok(Answered::Done(body)) => (answer(StatusCode::OK, &body, Some(replica)), true),
+    let mut response = match outcome {
+        Ok(Answered::Done(body)) => answer(StatusCode::OK, &body, Some(replica)),
         Ok(Answered::Refused(why)) => {
-            (answer(StatusCode::CONFLICT, &json!({ "refused": why }), Some(replica)), true)
+            answer(StatusCode::CONFLICT, &json!({ "refused": why }), Some(replica))
         }
-        Err(error) => {
-            let without_effect = error.is_without_effect();
-            let body = json!({ "error": error.to_string(), "without_effect": without_effect });
-            (answer(status(&error), &body, Some(replica)), !without_effect)
-        }
+        Err(error) => return failed(&error, replica),
     };
-    if may_have_acted {
+    response.extensions_mut().insert(MayHaveActed);
+    response
+}
+
+/// The answer for an ask that failed.
+fn failed(error: &AskError, replica: &ReplicaId) -> Response {
+    let mut response = answer(status(error), &failure::to_json(error), Some(replica));
+    if !error.is_without_effect() {
         response.extensions_mut().insert(MayHaveActed);
     }
     response

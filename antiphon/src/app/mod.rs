@@ -35,6 +35,7 @@
 //! - [`App`] declares entities, routes, settings and commands.
 //! - [`HttpEntity`] says how an entity is asked over HTTP, with [`Ask`] and [`Body`]; [`status`] is
 //!   the status of an error.
+//! - [`Caller`] and [`TraceContext`] are arguments of the application's routes.
 //! - [`Section`] is a table of the configuration that belongs to the application.
 //! - [`Host`] is the running node for the application's routes; [`Setup`] is what is known before
 //!   its entities run.
@@ -46,6 +47,7 @@
 //! - [`output`]: what the commands print.
 //! - `run`: one node, from its configuration to its end; `http`: entities as JSON.
 
+mod apart;
 mod body;
 mod builder;
 pub mod client;
@@ -55,6 +57,7 @@ pub mod commands;
 pub mod config;
 mod descriptors;
 mod entity;
+pub(crate) mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -65,8 +68,10 @@ mod journal;
 pub mod output;
 mod run;
 mod tools;
+mod trace;
 mod types;
 
+pub use crate::runtime::admin::{Caller, Right};
 pub use axum;
 pub use builder::{App, IntoRoutes};
 pub use clap;
@@ -75,6 +80,7 @@ pub use entity::{Ask, Body, HttpEntity};
 pub use host::{Host, Setup};
 pub use http::status;
 pub use tools::Tools;
+pub use trace::TraceContext;
 
 /// An application of this name, without entities. Its name is that of its command line.
 pub fn app(name: &'static str) -> App {

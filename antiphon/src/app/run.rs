@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 
-use crate::base::guard;
 use crate::base::time::{Clock, SystemClock};
 use crate::prelude::*;
 use crate::runtime::ShutdownPhase;
@@ -21,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::apart::apart;
 use super::builder::{MakeRoutes, Parts};
 use super::host::{Host, Setup};
 use super::types::{EntityType, Shardings};
@@ -198,7 +198,7 @@ async fn serve(
     let node = setup.node().clone();
     let (host, entities) = start_entities(setup, config, &parts.types).await?;
     let application = match &parts.routes {
-        Some(make) => Some(routes_of(make, &host)?),
+        Some(make) => Some(routes_of(make.clone(), host, config.start_timeout).await?),
         None => None,
     };
     let sections: Vec<Arc<dyn crate::runtime::admin::ClusterSection>> = vec![
@@ -226,9 +226,9 @@ async fn start_entities(
 }
 
 /// The routes of the application.
-fn routes_of(make: &MakeRoutes, host: &Host) -> Result<Router> {
-    let made = guard::call("the routes of the application", host.node().id(), || make(host));
-    made.map_err(|failure| Error::bug(failure.to_string()))?
+async fn routes_of(make: MakeRoutes, host: Host, limit: Duration) -> Result<Router> {
+    let node = host.node().id().to_string();
+    apart("the routes of the application", &node, limit, move || make(&host)).await
 }
 
 /// Completes at SIGTERM, at ctrl-c, or at the end of the standard input.
@@ -282,5 +282,29 @@ mod tests {
         assert!(error.to_string().contains("no routes today"), "{error}");
         let node = seen.get().expect("the node had joined");
         assert!(node.is_leaving() && !node.is_live(), "the node has left");
+    }
+
+    /// As at SIGTERM: the select of `run` must be polled while code of the application blocks.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_function_of_the_application_that_never_returns_keeps_no_signal_waiting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = folder.path().join("a.db");
+        let text =
+            format!("journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'");
+        let (begun, mut begins) = tokio::sync::mpsc::channel(1);
+        let (back, waits) = std::sync::mpsc::channel::<()>();
+        let waits = parking_lot::Mutex::new(waits);
+        let app = crate::app::app("test").routes(move |_: &Host| {
+            let _ = begun.try_send(());
+            let _ = waits.lock().recv();
+            Router::new()
+        });
+        let (parts, _) = app.into_parts();
+        let config = config::parse(&text, [], &parts.known).expect("a configuration");
+        tokio::select! {
+            started = start(&config, &parts) => panic!("it ended: {}", started.is_ok()),
+            signal = begins.recv() => assert_eq!(signal, Some(())),
+        }
+        drop(back);
     }
 }

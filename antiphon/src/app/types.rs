@@ -10,10 +10,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::apart::apart;
 use super::config::Config;
 use super::entity::{Asked, HttpEntity};
 use super::host::Setup;
-use crate::base::guard;
 use crate::prelude::*;
 
 type Starting<'a> = Pin<Box<dyn Future<Output = Result<Started>> + Send + 'a>>;
@@ -31,16 +31,23 @@ pub(super) trait EntityType: Send + Sync {
     fn name(&self) -> &str;
     /// The type of its behaviour.
     fn behaviour(&self) -> (TypeId, &'static str);
+    /// Checks what is known before the node starts.
+    ///
+    /// # Errors
+    /// `Rejected` when the provider has settings of its own.
+    fn check(&self) -> Result<()>;
     /// Starts the type on a node.
     fn start<'a>(&'a self, node: &'a Node, config: &'a Config, setup: &'a Setup) -> Starting<'a>;
 }
 
-type Provide<E> = Box<dyn Fn(&Setup) -> Result<ReplicatedEntityProvider<E>> + Send + Sync>;
+type Provide<E> = Arc<dyn Fn(&Setup) -> Result<ReplicatedEntityProvider<E>> + Send + Sync>;
 
 /// An entity type with the function that makes its provider.
 pub(super) struct Declared<E: HttpEntity> {
     pub(super) name: String,
     pub(super) provide: Provide<E>,
+    /// The settings of a provider that is there before the node.
+    pub(super) settings: Option<ShardingSettings>,
 }
 
 impl<E> EntityType for Declared<E>
@@ -56,12 +63,16 @@ where
         (TypeId::of::<E>(), type_name::<E>())
     }
 
+    fn check(&self) -> Result<()> {
+        self.settings.as_ref().map_or(Ok(()), |settings| own_settings(&self.name, settings))
+    }
+
     fn start<'a>(&'a self, node: &'a Node, config: &'a Config, setup: &'a Setup) -> Starting<'a> {
         Box::pin(async move {
-            let made =
-                guard::call("the provider of an entity type", &self.name, || (self.provide)(setup));
-            let provider =
-                made.map_err(|failure| Error::bug(format!("`{}`: {failure}", self.name)))??;
+            let (provide, setup) = (self.provide.clone(), setup.clone());
+            let what = "the provider of an entity type";
+            let made = move || provide(&setup);
+            let provider = apart(what, &self.name, config.start_timeout, made).await?;
             if provider.entity_type() != self.name {
                 return Err(Error::rejected(format!(
                     "entity type `{}`: expected a provider of this type, actual of `{}`",
@@ -70,11 +81,7 @@ where
                 )));
             }
             own_settings(&self.name, provider.settings())?;
-            let provider = if provider.replicas().is_empty() {
-                provider.with_replicas(config.replicas()?)
-            } else {
-                provider
-            };
+            let provider = config.with_replicas(provider)?;
             let provider = provider.with_settings(config.sharding.of(&self.name));
             let sharding = Arc::new(ReplicatedSharding::init(node, provider).await?);
             Ok(Started { asked: sharding.clone(), behaviour: TypeId::of::<E>(), sharding })

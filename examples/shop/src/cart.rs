@@ -135,6 +135,10 @@ impl HttpEntity for Cart {
         Ok(Ask::fallible(move |reply_to| CartCommand::Add { item, count, reply_to }))
     }
 
+    fn takes_commands() -> bool {
+        true
+    }
+
     fn expected() -> &'static str {
         r#"{"add": {"item": "pen", "count": 2}}"#
     }

@@ -137,6 +137,10 @@ impl HttpEntity for Stock {
         Ok(Ask::new(move |reply_to| StockCommand::Put { count, reply_to }))
     }
 
+    fn takes_commands() -> bool {
+        true
+    }
+
     fn expected() -> &'static str {
         r#"{"put": 10}"#
     }

@@ -102,18 +102,24 @@ fn shop(folder: &Path, config: &str, arguments: &[&str]) -> Output {
 fn wrong_settings_of_the_shop_are_named() {
     let folder = TempDir::new().expect("a folder");
     for (config, expected) in [
-        ("[shop]\nitem_max = 5", vec!["`shop`", "unknown field `item_max`", "`items_max`"]),
+        (
+            "[shop]\nitem_max = 5",
+            vec!["line 2", "`shop`", "unknown field `item_max`", "`items_max`"],
+        ),
         ("[shop]\nitems_max = \"many\"", vec!["line 2", "`shop`", "`items_max`", "u32"]),
-        ("[shop]\nitems_max = 0", vec!["`shop`", "`items_max`: expected 1 to 10000, actual 0"]),
-        ("[stop]\nitems_max = 1", vec!["unknown field `stop`", "`shop`", "`sharding`"]),
-        ("[sharding.types.basket]\n", vec!["`sharding.types.basket`", "`stock`, `cart`"]),
+        (
+            "[shop]\nitems_max = 0",
+            vec!["line 2", "`shop`", "`items_max`: expected 1 to 10000, actual 0"],
+        ),
+        ("[stop]\nitems_max = 1", vec!["line 1", "unknown field `stop`", "`shop`", "`sharding`"]),
+        ("[sharding.types.basket]\n", vec!["line 1", "`sharding.types.basket`", "`stock`, `cart`"]),
         (
             "[sharding.types.cart]\npasivate_after = \"1s\"",
-            vec!["`sharding.types.cart`", "unknown field `pasivate_after`"],
+            vec!["line 2", "`sharding.types.cart`", "unknown field `pasivate_after`"],
         ),
         (
             "[sharding.types.cart]\npassivate_after = \"soon\"",
-            vec!["`sharding.types.cart`", "`passivate_after`"],
+            vec!["line 2", "`sharding.types.cart`", "`passivate_after`"],
         ),
     ] {
         let output = shop(folder.path(), config, &["check"]);

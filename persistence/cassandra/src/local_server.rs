@@ -7,7 +7,7 @@ use antiphon_base::{Error, Result};
 use antiphon_persistence::store::{LocalServer, Table};
 
 /// The script that `make cassandra-up` runs.
-const SCRIPT: &str = include_str!("../../../deploy/cassandra");
+const SCRIPT: &str = include_str!("server");
 /// The addresses of the server are 127.0.9.x, so that it can run beside other servers.
 const NET: &str = "9";
 

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::asynchronous::{self, AsynchronousFailure, CommandFuture, OutcomeFuture};
-use super::engine::{Action, Engine, Generation, Input, Now, Release};
+use super::engine::{Action, Engine, Generation, Input, Now, Release, Releases};
 use super::futures::Futures;
 use super::message::{EntityMessage, start};
 use super::parts::Inner;
@@ -24,7 +24,7 @@ use super::storing::EntityIo;
 use super::surroundings::Address;
 use super::{EntityCounters, EventSourced, StopReason, Writes};
 use crate::identity::ReplicationId;
-use crate::reply::ReplyError;
+use crate::reply::{Askers, ReplyError};
 
 pub(super) struct EntityActor<E>(PhantomData<fn() -> E>);
 
@@ -175,24 +175,23 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         let clock = &state.io.runtime.parts.clock;
         let now = Now { instant: clock.now(), wall: clock.wall() };
         let is_retry = matches!(input, Input::Wake | Input::Pulled(..));
-        let writes = state.io.writes.clone();
-        let engine = state.engine.as_mut().expect("an entity without an engine refuses");
-        let mut actions = if writes.is_closed() {
+        let State { io, engine, signs, .. } = state;
+        let engine = engine.as_mut().expect("an entity without an engine refuses");
+        let mut actions = if io.writes.is_closed() {
             input.refuse(ReplyError::NotHere("the entity is stopping".to_owned()));
-            step(&state.io.id, engine, now, Input::Kill)
+            step(&io.id, engine, now, Input::Kill)
         } else {
-            step(&state.io.id, engine, now, input)
+            step(&io.id, engine, now, input)
         };
-        if writes.is_closed() && engine.is_at_work() {
+        if io.writes.is_closed() && engine.is_at_work() {
             // the entity was killed while application code ran: its shard may live elsewhere by now
-            let given_up =
-                std::mem::replace(&mut actions, step(&state.io.id, engine, now, Input::Kill));
+            let given_up = std::mem::replace(&mut actions, step(&io.id, engine, now, Input::Kill));
             given_up.into_iter().for_each(Action::withhold);
         }
         // before the actions give slots of the mailbox back: stashed commands have none
-        let is_empty = state.engine.as_ref().and_then(Engine::is_empty);
+        let is_empty = engine.is_empty();
         let is_empty = is_empty.map_or(UNKNOWN, |is_empty| if is_empty { EMPTY } else { FULL });
-        state.signs.is_empty.store(is_empty, Ordering::Relaxed);
+        signs.is_empty.store(is_empty, Ordering::Relaxed);
         for action in actions {
             run(&myself, state, action);
         }
@@ -256,6 +255,7 @@ fn run<E: EventSourced>(
         }
         Action::Release(releases) => release(state, releases),
         Action::Publish(events) => parts.host.published(&state.io.id, &events),
+        Action::Durable(events) => state.io.runtime.kin().listeners.tell(&state.io.id, events),
         Action::Received(times) => parts.host.received(&state.io.id, &times),
         Action::CaughtUp(replica, highest) => {
             parts.host.caught_up(&state.io.id, &replica, highest);
@@ -266,7 +266,9 @@ fn run<E: EventSourced>(
         Action::AskSkip(generation, origin, number) => {
             state.io.ask_skip(myself, generation, origin, number);
         }
-        Action::RunAsynchronous(generation, future) => hold_up(myself, state, generation, future),
+        Action::RunAsynchronous(generation, future, askers) => {
+            hold_up(myself, state, (generation, askers), future);
+        }
         Action::RunBeside(generation, number, future) => {
             run_beside(myself, state, (generation, number), future);
         }
@@ -312,13 +314,14 @@ fn run<E: EventSourced>(
 fn hold_up<E: EventSourced>(
     myself: &ActorRef<EntityMessage<E>>,
     state: &mut State<E>,
-    generation: Generation,
+    (generation, askers): (Generation, Option<Askers>),
     future: CommandFuture<E::Command>,
 ) {
+    let askers = Some(Askers::and(askers.as_ref(), &state.io.id));
     let limit = state.io.runtime.settings.asynchronous_timeout;
     let future = Guarded::new("asynchronous", state.io.id.to_string(), future);
     let task = start("asynchronous effect", myself, async move {
-        Input::AsynchronousDone(generation, asynchronous::wait(future, limit).await)
+        Input::AsynchronousDone(generation, asynchronous::wait(future, limit, askers).await)
     });
     state.futures().hold_up(generation, task);
 }
@@ -341,7 +344,7 @@ fn run_beside<E: EventSourced>(
     let limit = state.io.runtime.settings.asynchronous_timeout;
     let future = Guarded::new("then_asynchronous", state.io.id.to_string(), future);
     let task = start("asynchronous effect", myself, async move {
-        Input::BesideDone(generation, number, asynchronous::wait(future, limit).await)
+        Input::BesideDone(generation, number, asynchronous::wait(future, limit, None).await)
     });
     state.futures().beside(generation, number, task);
 }
@@ -368,7 +371,7 @@ fn request_permit<E: EventSourced>(
     }));
 }
 
-fn release<E: EventSourced>(state: &State<E>, releases: Vec<Release>) {
+fn release<E: EventSourced>(state: &State<E>, releases: Releases) {
     if state.io.runtime.parts.host.may_release() {
         return releases.into_iter().for_each(Release::release);
     }

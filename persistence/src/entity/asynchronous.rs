@@ -10,7 +10,7 @@ use antiphon_base::guard::Guarded;
 
 use super::awaited::Awaited;
 use crate::identity::ReplicationId;
-use crate::reply::{ReplyError, refuse};
+use crate::reply::{Askers, ReplyError, refuse};
 
 /// The future of an asynchronous effect, which yields the command to handle next.
 pub(super) type CommandFuture<C> = Pin<Box<dyn Future<Output = C> + Send>>;
@@ -93,12 +93,14 @@ impl fmt::Display for AsynchronousFailure {
 impl std::error::Error for AsynchronousFailure {}
 
 /// Waits for the future of an asynchronous effect, at most for `limit`. A call that is cancelled
-/// drops the future where it waits.
+/// drops the future where it waits. `askers` are the entity and its askers, when the future holds up
+/// its commands.
 pub(super) async fn wait<T>(
     mut future: Guarded<dyn Future<Output = T> + Send>,
     limit: Duration,
+    askers: Option<Askers>,
 ) -> Result<T, AsynchronousFailure> {
-    let awaited = Awaited::default();
+    let awaited = Awaited::of(askers);
     match tokio::time::timeout(limit, awaited.scope(&mut future)).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(_)) => Err(AsynchronousFailure::Panicked),

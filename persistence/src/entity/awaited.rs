@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::identity::ReplicationId;
+use crate::reply::Askers;
 
 tokio::task_local! {
     static AWAITED: Awaited;
@@ -15,9 +16,16 @@ tokio::task_local! {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Awaited {
     entity: Arc<Mutex<Option<ReplicationId>>>,
+    /// The entity itself and its askers, when the future holds up commands.
+    askers: Option<Askers>,
 }
 
 impl Awaited {
+    /// The same for a future that holds up the commands of the last of these askers.
+    pub(super) fn of(askers: Option<Askers>) -> Self {
+        Self { askers, ..Self::default() }
+    }
+
     /// Runs a future of an asynchronous effect; the asks in it are noted here.
     pub(super) async fn scope<F: Future>(&self, future: F) -> F::Output {
         AWAITED.scope(self.clone(), future).await
@@ -51,6 +59,13 @@ impl Awaiting {
             *awaited.entity.lock() = Some(entity.clone());
         }
         Self(awaited)
+    }
+}
+
+impl Awaiting {
+    /// The entities that hold up their commands until the answer is there, if there are any.
+    pub fn askers(&self) -> Option<Askers> {
+        self.0.as_ref()?.askers.clone()
     }
 }
 

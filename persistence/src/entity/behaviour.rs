@@ -580,26 +580,43 @@ pub(super) enum Kind<E: EventSourced> {
 pub struct Effect<E: EventSourced> {
     pub(super) kind: Kind<E>,
     pub(super) then: Thens<E::State>,
-    pub(super) beside: Vec<ThenAsynchronous<E::State, E::Command>>,
     pub(super) stop: bool,
     pub(super) unstash: bool,
+    /// The parts that few effects have; `None`: none of them.
+    rare: Option<Box<Rare<E>>>,
+}
+
+/// The parts that few effects have, behind one pointer: every command moves its effect around.
+pub(super) struct Rare<E: EventSourced> {
+    pub(super) beside: Vec<ThenAsynchronous<E::State, E::Command>>,
     pub(super) metadata: Result<Metadata, Box<Error>>,
     pub(super) timers: Vec<Order<E::Command>>,
     pub(super) reminders: Vec<ReminderOrder>,
 }
 
-impl<E: EventSourced> Effect<E> {
-    fn of(kind: Kind<E>) -> Self {
+impl<E: EventSourced> Default for Rare<E> {
+    fn default() -> Self {
         Self {
-            kind,
-            then: Vec::new(),
             beside: Vec::new(),
-            stop: false,
-            unstash: false,
             metadata: Ok(Metadata::new()),
             timers: Vec::new(),
             reminders: Vec::new(),
         }
+    }
+}
+
+impl<E: EventSourced> Effect<E> {
+    fn of(kind: Kind<E>) -> Self {
+        Self { kind, then: Thens::new(), stop: false, unstash: false, rare: None }
+    }
+
+    pub(super) fn rare(&mut self) -> &mut Rare<E> {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Takes the parts that few effects have.
+    pub(super) fn take_rare(&mut self) -> Rare<E> {
+        self.rare.take().map_or_else(Rare::default, |rare| *rare)
     }
 
     /// Stores one event and applies it.
@@ -1036,7 +1053,9 @@ impl<E: EventSourced> Effect<E> {
     /// ```
     pub fn with_metadata(mut self, key: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
         let with = |metadata: Metadata| metadata.with(key, value).map_err(Box::new);
-        self.metadata = self.metadata.and_then(with);
+        let rare = self.rare();
+        let metadata = std::mem::replace(&mut rare.metadata, Ok(Metadata::new()));
+        rare.metadata = metadata.and_then(with);
         self
     }
 
@@ -1046,8 +1065,8 @@ impl<E: EventSourced> Effect<E> {
     /// behind those that wait. A future that has not ended after `asynchronous_timeout` is dropped;
     /// at most `asynchronous_max` futures of an entity are under way.
     ///
-    /// A command that waits for another entity uses this form: two entities that ask each other in
-    /// [`Self::asynchronous`] wait for each other until the time is over. An answer for the asker
+    /// A command that waits for another entity uses this form: of entities that ask each other in
+    /// [`Self::asynchronous`], one gets `Rejected` with the circle. An answer for the asker
     /// belongs into `made`, which is called in every case but one: if the entity starts again or is
     /// killed, the future is dropped, and the asker gets an error. A stop waits for the futures.
     /// Not to be combined with [`Self::stash`] and [`Self::asynchronous`].
@@ -1116,7 +1135,7 @@ impl<E: EventSourced> Effect<E> {
         Fut: Future<Output = T> + Send + 'static,
         G: FnOnce(Result<T, AsynchronousFailure>) -> E::Command + Send + 'static,
     {
-        self.beside.push(ThenAsynchronous::new(start, made));
+        self.rare().beside.push(ThenAsynchronous::new(start, made));
         self
     }
 

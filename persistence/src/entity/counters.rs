@@ -32,6 +32,9 @@ counters! {
     handler_panics,
     /// Commands that were void when their turn came: their askers had given up.
     commands_expired,
+    /// Commands refused because they would have waited for themselves: their entity held up its
+    /// commands for an answer that waited for them.
+    commands_in_circles,
     /// Futures of asynchronous effects that were dropped after `asynchronous_timeout`.
     asynchronous_timeouts,
     /// Futures of asynchronous effects that were not begun, because too many of the entity were
@@ -73,6 +76,9 @@ counters! {
     origins_freed,
     /// Events that were skipped by an operator's order.
     events_skipped,
+    /// Appends whose events a listener has missed, because it was behind by more than
+    /// `listener_appends_max`.
+    listener_appends_missed,
     /// Events of this replica that were persisted.
     events_persisted,
     /// Events of other replicas that came by direct replication and were persisted.

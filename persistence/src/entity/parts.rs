@@ -74,6 +74,10 @@ impl<E: EventSourced> Inner<E> {
         self.shapes.get().cloned()
     }
 
+    pub(super) fn kin(&self) -> &Arc<Kin> {
+        self.kin.get_or_init(|| self.new_kin(Extensions::default()))
+    }
+
     pub(super) fn new_kin(&self, extensions: Extensions) -> Arc<Kin> {
         let (replicas, counters) = (self.replicas.clone(), self.counters.clone());
         Kin::of::<E>(replicas, extensions, self.settings.mailbox_max, counters)
@@ -103,8 +107,7 @@ impl<E: EventSourced> Inner<E> {
             tracing::error!(%id, %error, "an entity is not started: its types are not compared");
             error.to_string()
         })?;
-        let kin = self.kin.get_or_init(|| self.new_kin(Extensions::default()));
-        let surroundings = Surroundings::new(id.clone(), kin.clone(), address);
+        let surroundings = Surroundings::new(id.clone(), self.kin().clone(), address);
         Ok(Engine::new(behaviour, surroundings, self.settings.clone())
             .with_limits(self.parts.journal.limits())
             .with_shapes(self.shapes.get().cloned()))

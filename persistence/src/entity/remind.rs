@@ -49,7 +49,7 @@ impl<E: EventSourced> Effect<E> {
     /// assert_eq!(notes.state(), &["milk", "nag", "nag"]);
     /// ```
     pub fn remind(mut self, name: impl Into<Arc<str>>, reminder: Reminder) -> Self {
-        self.reminders.push(ReminderOrder::Set(name.into(), reminder));
+        self.rare().reminders.push(ReminderOrder::Set(name.into(), reminder));
         self
     }
 
@@ -89,7 +89,7 @@ impl<E: EventSourced> Effect<E> {
     /// assert!(notes.reminders().is_empty());
     /// ```
     pub fn cancel_reminder(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.reminders.push(ReminderOrder::Cancel(name.into()));
+        self.rare().reminders.push(ReminderOrder::Cancel(name.into()));
         self
     }
 }

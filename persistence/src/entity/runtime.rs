@@ -11,7 +11,9 @@ use super::engine::Input;
 use super::message::EntityMessage;
 use super::parts::{EntityParts, Inner, LateShapes};
 use super::signs::Signs;
-use super::{EntityCounters, EntityHandle, EntitySettings, EventSourced, Extensions, Writes};
+use super::{
+    EntityCounters, EntityHandle, EntitySettings, EventListener, EventSourced, Extensions, Writes,
+};
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::shape::ShapeBook;
 use crate::{Error, Result};
@@ -152,6 +154,12 @@ impl<E: EventSourced> EntityRuntime<E> {
     pub fn with_extensions(self, extensions: Extensions) -> Self {
         let _ = self.inner.kin.set(self.inner.new_kin(extensions));
         self
+    }
+
+    /// Listens to the events that the entities of this runtime make durable from now on. Values for
+    /// the handlers ([`Self::with_extensions`]) are set before.
+    pub fn listen(&self) -> EventListener<E> {
+        EventListener::new(&self.inner)
     }
 
     /// The counters of all entities of this runtime.

@@ -89,6 +89,10 @@ pub struct EntitySettings {
     /// Most timers of one entity that run at the same time, without the receive timeout. A command
     /// that would start more is rejected, and counted in `timers_refused`.
     pub timers_max: usize,
+    /// Most appends of this type at a node that a listener may be behind. The events of older ones
+    /// are missed, and counted in `listener_appends_missed`. They are kept only while somebody
+    /// listens.
+    pub listener_appends_max: usize,
     /// Most reminders of one entity that wait for their time. A command that would set more is
     /// rejected, and counted in `reminders_refused`. Reminders of other replicas are always taken.
     pub reminders_max: usize,
@@ -137,6 +141,7 @@ impl Default for EntitySettings {
             asynchronous_timeout: Duration::from_secs(30),
             asynchronous_max: 100,
             timers_max: 100,
+            listener_appends_max: 1024,
             reminders_max: 100,
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
@@ -168,6 +173,7 @@ impl EntitySettings {
         bounds::count("pull_events_max", self.pull_events_max, 1..=MOST)?;
         bounds::count("asynchronous_max", self.asynchronous_max, 0..=1 << 16)?;
         bounds::count("timers_max", self.timers_max, 0..=1 << 16)?;
+        bounds::count("listener_appends_max", self.listener_appends_max, 1..=1 << 20)?;
         bounds::count("reminders_max", self.reminders_max, 0..=10_000)?;
         bounds::count("recoveries_max", self.recoveries_max, 1..=1 << 16)?;
         for (name, actual) in [

@@ -77,6 +77,7 @@ impl<E: EventSourced> EntityIo<E> {
             Action::RequestPermit(_)
             | Action::ReleasePermit
             | Action::Release(_)
+            | Action::Durable(_)
             | Action::Publish(_)
             | Action::Received(_)
             | Action::CaughtUp(..)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use ractor::ActorCell;
 
+use super::listener::Listeners;
 use super::signs::Signs;
 use super::{EntityCounters, Extensions};
 use crate::identity::{ReplicaId, ReplicationId};
@@ -19,6 +20,7 @@ pub(crate) struct Kin {
     pub(super) extensions: Extensions,
     pub(super) mailbox_max: usize,
     pub(super) counters: Arc<EntityCounters>,
+    pub(super) listeners: Listeners,
     behaviour: (TypeId, &'static str),
 }
 
@@ -30,7 +32,8 @@ impl Kin {
         counters: Arc<EntityCounters>,
     ) -> Arc<Self> {
         let behaviour = (TypeId::of::<E>(), type_name::<E>());
-        Arc::new(Self { replicas, extensions, mailbox_max, counters, behaviour })
+        let listeners = Listeners::default();
+        Arc::new(Self { replicas, extensions, mailbox_max, counters, listeners, behaviour })
     }
 
     /// The name of the behaviour's type, if it is not `E`.

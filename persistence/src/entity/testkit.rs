@@ -429,6 +429,7 @@ impl<E: EventSourced> EntityTest<E> {
             | Action::DeleteSnapshots(..)
             | Action::DeleteEvents(..)
             | Action::Publish(_)
+            | Action::Durable(_)
             | Action::Received(_)
             | Action::CaughtUp(..)
             | Action::Held(..)

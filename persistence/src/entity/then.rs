@@ -2,8 +2,11 @@
 
 use antiphon_base::guard;
 use serde::Serialize;
+use smallvec::SmallVec;
 
-use crate::reply::{Claim, CommandEffect, ReplyError, ReplyTo, refuse_claimed, with_panic_reason};
+use crate::reply::{
+    Claim, CommandEffect, Reason, ReplyError, ReplyTo, refuse_claimed, with_panic_reason,
+};
 
 /// The visible part of an effect, done when everything that the command could have seen is durable.
 /// No function panics. `claim` is the claim of the command.
@@ -27,7 +30,10 @@ pub(super) trait Then<S>: Send {
 }
 
 /// The answers and side effects of an effect, in order.
-pub(super) type Thens<S> = Vec<Box<dyn Then<S>>>;
+pub(super) type Thens<S> = SmallVec<[Box<dyn Then<S>>; 1]>;
+
+/// The visible parts of an effect, in order.
+pub(super) type PreparedParts = SmallVec<[Box<dyn Prepared>; 1]>;
 
 /// The error for an asker when the application failed to make the answer.
 fn failed(effect: CommandEffect, why: String) -> ReplyError {
@@ -136,7 +142,7 @@ where
 
     fn release(self: Box<Self>, claim: &Claim, _: CommandEffect) {
         let Self { seen, run } = *self;
-        let reason = ReplyError::Unanswered("`then_run` panicked".into());
+        let reason = Reason::Panicked("then_run", CommandEffect::Unknown);
         let _ = with_panic_reason(claim, reason, || {
             guard::call("then_run", &"a side effect", || run(seen))
         });

@@ -258,7 +258,7 @@ impl<E: EventSourced> Effect<E> {
         key: impl Into<Cow<'static, str>>,
         timer: Timer<E::Command>,
     ) -> Self {
-        self.timers.push(Order::Start(key.into(), timer));
+        self.rare().timers.push(Order::Start(key.into(), timer));
         self
     }
 
@@ -299,7 +299,7 @@ impl<E: EventSourced> Effect<E> {
     /// assert!(notes.state().is_empty());
     /// ```
     pub fn then_cancel_timer(mut self, key: impl Into<Cow<'static, str>>) -> Self {
-        self.timers.push(Order::Cancel(key.into()));
+        self.rare().timers.push(Order::Cancel(key.into()));
         self
     }
 
@@ -346,7 +346,7 @@ impl<E: EventSourced> Effect<E> {
         after: Duration,
         command: impl FnMut() -> E::Command + Send + 'static,
     ) -> Self {
-        self.timers.push(Order::Receive(after, Box::new(command)));
+        self.rare().timers.push(Order::Receive(after, Box::new(command)));
         self
     }
 
@@ -370,7 +370,7 @@ impl<E: EventSourced> Effect<E> {
     /// # }
     /// ```
     pub fn then_cancel_receive_timeout(mut self) -> Self {
-        self.timers.push(Order::CancelReceive);
+        self.rare().timers.push(Order::CancelReceive);
         self
     }
 }

@@ -22,6 +22,9 @@ pub const METADATA_BYTES_MAX: usize = 4096;
 /// The keys that begin with this text belong to Antiphon.
 const RESERVED: &str = "antiphon.";
 
+/// The key of the askers of a command, on the way between nodes only.
+const ASKERS_KEY: &str = "antiphon.askers";
+
 /// The key under which an event has its orders about reminders.
 const REMINDERS_KEY: &str = "antiphon.reminders";
 
@@ -168,12 +171,33 @@ impl Metadata {
 
     /// The metadata of a command, with the orders about reminders of its last event.
     pub(crate) fn with_reminders(&self, orders: Box<str>) -> Self {
+        self.with_reserved(REMINDERS_KEY, orders)
+    }
+
+    /// The metadata of a command with its askers, on the way to another node.
+    pub(crate) fn with_askers(&self, askers: Box<str>) -> Self {
+        self.with_reserved(ASKERS_KEY, askers)
+    }
+
+    /// The metadata of a command without its askers, and the askers.
+    pub(crate) fn without_askers(mut self) -> (Self, Option<Box<str>>) {
+        let at = self.sorted().binary_search_by(|(known, _)| (**known).cmp(ASKERS_KEY));
+        let (Ok(at), Some(entries)) = (at, &mut self.0) else { return (self, None) };
+        let sorted = &mut Arc::make_mut(entries).sorted;
+        let (_, askers) = sorted.remove(at);
+        if sorted.is_empty() {
+            self.0 = None;
+        }
+        (self, Some(askers))
+    }
+
+    fn with_reserved(&self, key: &str, value: Box<str>) -> Self {
         let mut metadata = self.clone();
         let entries = metadata.0.get_or_insert_with(|| Arc::new(Entries { sorted: Vec::new() }));
         let sorted = &mut Arc::make_mut(entries).sorted;
-        match sorted.binary_search_by(|(known, _)| (**known).cmp(REMINDERS_KEY)) {
-            Ok(at) => sorted[at].1 = orders,
-            Err(at) => sorted.insert(at, (REMINDERS_KEY.into(), orders)),
+        match sorted.binary_search_by(|(known, _)| (**known).cmp(key)) {
+            Ok(at) => sorted[at].1 = value,
+            Err(at) => sorted.insert(at, (key.into(), value)),
         }
         metadata
     }

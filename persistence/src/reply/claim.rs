@@ -30,7 +30,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::ReplyError;
+use super::{Askers, ReplyError};
 use crate::event::Metadata;
 
 const WAITING: u8 = 0;
@@ -66,13 +66,18 @@ struct Shared {
     metadata: Metadata,
     /// `None`: nobody wants to be told.
     notice: Option<Mutex<Option<Notice>>>,
+    /// `None`: no entity holds up its commands until the command is answered.
+    askers: Option<Askers>,
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { state, deadline, metadata, notice } = self;
+        let Self { state, deadline, metadata, notice, askers } = self;
         let is_noticed = notice.is_some();
-        write!(f, "Shared({state:?}, until {deadline:?}, {metadata:?}, is noticed: {is_noticed})")
+        write!(
+            f,
+            "Shared({state:?}, until {deadline:?}, {metadata:?}, is noticed: {is_noticed}, {askers:?})"
+        )
     }
 }
 
@@ -101,7 +106,7 @@ impl Claim {
     ) -> Self {
         let state = AtomicU8::new(state);
         let notice = notice.map(|notice| Mutex::new(Some(notice)));
-        Self(Some(Arc::new(Shared { state, deadline, metadata, notice })))
+        Self(Some(Arc::new(Shared { state, deadline, metadata, notice, askers: None })))
     }
 
     /// The same as [`Self::unlimited`] for a command with metadata, which goes with the command to
@@ -196,6 +201,26 @@ impl Claim {
         if let Some(notice) = self.take_notice() {
             notice(taken);
         }
+    }
+
+    /// The same claim, which was just made, of a command for whose answer these entities hold up
+    /// their commands.
+    #[must_use]
+    pub fn asked_by(mut self, askers: Option<Askers>) -> Self {
+        if askers.is_none() {
+            return self;
+        }
+        if self.0.is_none() {
+            self = Self::open();
+        }
+        let shared = self.0.as_mut().and_then(Arc::get_mut);
+        shared.expect("nobody else has the claim yet").askers = askers;
+        self
+    }
+
+    /// The entities that hold up their commands until this command is answered, if there are any.
+    pub fn askers(&self) -> Option<&Askers> {
+        self.0.as_ref()?.askers.as_ref()
     }
 
     /// Takes the command, to handle it or to send it away. Returns false when the command is void

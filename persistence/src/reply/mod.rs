@@ -5,16 +5,18 @@
 //! the channel out and puts a number in its place; [`decode_command`] turns that number into a
 //! `ReplyTo` that sends its answer through a [`ReplySender`].
 
+mod askers;
 mod claim;
 mod error;
 mod reply_to;
 mod scope;
 mod status;
 
+pub use askers::Askers;
 pub use claim::{Claim, Notice};
 pub use error::{CommandEffect, ReplyError};
 pub use reply_to::{PendingReply, ReplyTo, claimed_reply_channel, reply_channel};
-pub(crate) use scope::with_panic_reason;
+pub(crate) use scope::{Reason, with_panic_reason};
 pub use scope::{
     RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_claimed_command,
     encode_command, refuse, refuse_claimed,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Claim, ReplyError};
+use super::{Claim, CommandEffect, ReplyError};
 use crate::codec::CodecId;
 use crate::{Error, Result};
 
@@ -29,10 +29,38 @@ pub trait ReplySender: Send + Sync {
     fn send(&self, id: u64, answer: std::result::Result<Bytes, ReplyError>);
 }
 
+/// The reason why a `ReplyTo` is dropped with its command.
+#[derive(Clone)]
+pub(crate) enum Reason {
+    Known(ReplyError),
+    /// The code with this name has panicked, and the command has this effect unless it had acted
+    /// before. No text is made for the many commands whose code does not panic.
+    Panicked(&'static str, CommandEffect),
+}
+
+impl Reason {
+    /// The error for the askers of the command with the claim `failed`.
+    fn error(self, failed: Option<&Claim>) -> ReplyError {
+        let (code, effect) = match self {
+            Self::Known(error) => return error,
+            Self::Panicked(code, effect) => (code, effect),
+        };
+        let why = format!("`{code}` panicked");
+        let error = match effect {
+            CommandEffect::None => ReplyError::Failed(why),
+            CommandEffect::Unknown => ReplyError::Unanswered(why),
+        };
+        match failed {
+            Some(failed) => failed.truth(error),
+            None => error,
+        }
+    }
+}
+
 /// The error of a command, for each `ReplyTo` that is dropped with it.
 #[derive(Clone)]
 pub(super) struct Refusal {
-    reason: ReplyError,
+    reason: Reason,
     /// The claim of the command that failed; `None` when the caller does not know it.
     failed: Option<Claim>,
 }
@@ -41,6 +69,7 @@ impl Refusal {
     /// The error for the asker with this claim.
     pub(super) fn tell(self, asker: &Claim) -> ReplyError {
         let Self { reason, failed } = self;
+        let reason = reason.error(failed.as_ref());
         match &failed {
             Some(failed) => asker.truth_of(failed, reason),
             None => asker.truth(reason),
@@ -124,7 +153,7 @@ pub(crate) fn with_sender<T>(sender: Arc<dyn ReplySender>, read: impl FnOnce() -
 /// would abort the process. A `ReplyTo` that was passed on in the command cannot be told apart from
 /// the command's own, as long as its own command has not acted: use [`refuse_claimed`].
 pub fn refuse<C>(command: C, reason: ReplyError) {
-    refuse_with(command, Refusal { reason, failed: None });
+    refuse_with(command, Refusal { reason: Reason::Known(reason), failed: None });
 }
 
 /// Drops the command with this claim as [`refuse`] does. A `ReplyTo` of another command, which was
@@ -134,6 +163,7 @@ pub fn refuse_claimed<C>(command: C, claim: &Claim, reason: ReplyError) {
     if let Some(notice) = claim.take_notice() {
         notice(Err(reason.clone()));
     }
+    let reason = Reason::Known(reason);
     refuse_with(command, Refusal { reason, failed: Some(claim.clone()) });
 }
 
@@ -145,11 +175,7 @@ fn refuse_with<C>(command: C, refusal: Refusal) {
 
 /// Runs application code for the command with this claim; a `ReplyTo` that is dropped because the
 /// code panics answers `reason`.
-pub(crate) fn with_panic_reason<T>(
-    claim: &Claim,
-    reason: ReplyError,
-    code: impl FnOnce() -> T,
-) -> T {
+pub(crate) fn with_panic_reason<T>(claim: &Claim, reason: Reason, code: impl FnOnce() -> T) -> T {
     struct Restore(Option<Refusal>);
     impl Drop for Restore {
         fn drop(&mut self) {

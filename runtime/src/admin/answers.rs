@@ -58,8 +58,7 @@ pub(super) fn with_fallbacks(
         None => routes.fallback(async |request: Request| without_body(request, not_found()).await),
         Some(application) => {
             let application = application.method_not_allowed_fallback(not_allowed);
-            let is_tls = guard.tls.is_some();
-            routes.fallback_service(guarded_application(application, is_tls, not_found))
+            routes.fallback_service(guarded_application(application, guard, not_found))
         }
     };
     limited(routes, guard)

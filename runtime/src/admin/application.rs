@@ -1,4 +1,7 @@
-//! The routes of an application: guarded against panics and against web pages of strangers.
+//! The routes of an application: guarded against panics and against web pages of strangers, within
+//! their allowance.
+
+use std::sync::Arc;
 
 use antiphon_base::guard::Guarded;
 use axum::Router;
@@ -10,16 +13,14 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use serde_json::json;
 
-use super::reply::{and_close, answer, without_body};
+use super::allowance::within;
+use super::guard::Guard;
+use super::reply::{MayHaveActed, and_close, answer, without_body};
 
-/// The mark of an answer to a request that reached the application or an entity, and so may have
-/// taken effect. Its line in the audit log is never left out.
-#[derive(Debug, Clone, Copy)]
-pub struct MayHaveActed;
-
-/// The routes of the application; `is_tls` says that this port is HTTPS. `missing` is the answer
-/// for a path without a route, if the application has none of its own.
-pub(super) fn application(routes: Router, is_tls: bool, missing: fn() -> Response) -> Router {
+/// The routes of the application. `missing` is the answer for a path without a route, if the
+/// application has none of its own.
+pub(super) fn application(routes: Router, guard: &Arc<Guard>, missing: fn() -> Response) -> Router {
+    let is_tls = guard.tls.is_some();
     let found = move |request: Request, next: Next| async move {
         let has_body = !request.body().is_end_stream();
         let response = caught(request, next).await;
@@ -32,7 +33,10 @@ pub(super) fn application(routes: Router, is_tls: bool, missing: fn() -> Respons
             (true, true) => and_close(missing()),
         }
     };
-    routes.layer(from_fn(found)).layer(from_fn_with_state(is_tls, of_no_stranger))
+    routes
+        .layer(from_fn(found))
+        .layer(from_fn_with_state(guard.clone(), within))
+        .layer(from_fn_with_state(is_tls, of_no_stranger))
 }
 
 fn acted(mut response: Response) -> Response {

@@ -9,12 +9,11 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::access::{Area, Caller, Verdict};
-use super::application::MayHaveActed;
 use super::audit::{Asked, Entry};
 use super::counts::Counts;
 use super::guard::Guard;
 use super::peer::Peer;
-use super::reply::{answer, without_body};
+use super::reply::{MayHaveActed, answer, without_body};
 use crate::certificates::now;
 
 /// True when the answer about the health may have details.
@@ -92,6 +91,7 @@ pub(super) async fn guarded(
     };
     if verdict == Verdict::Allowed {
         request.extensions_mut().insert(ShowsDetails(policy.shows_details(&caller)));
+        request.extensions_mut().insert(caller);
         let answered = next.run(request).await;
         // the request of a stranger that was let through may have taken effect, unless the node
         // itself has refused it

@@ -42,6 +42,12 @@ pub(super) struct Counts {
     pub(super) no_right: Count,
     /// Requests to the entity interface while it is off.
     pub(super) entities_off: Count,
+    /// Requests to the application beyond `application_requests_max`.
+    pub(super) application_full: Count,
+    /// Requests for another protocol on the connection.
+    pub(super) upgrade: Count,
+    /// Requests that the application has not answered within `application_timeout`.
+    pub(super) application_late: Count,
     /// Requests that had to wait for an audit log.
     pub(super) audit: Count,
     /// Reads of changed certificates that failed.
@@ -64,9 +70,13 @@ impl Counts {
             ("no_right", &self.no_right),
             ("entities_off", &self.entities_off),
             ("audit", &self.audit),
+            ("application_full", &self.application_full),
+            ("upgrade", &self.upgrade),
         ] {
             raise(&refused.with_label_values(&[reason]), count.get());
         }
+        let late = metrics.counter_of("antiphon_http_application_timeouts_total");
+        raise(&late, self.application_late.get());
         let reloads = metrics.counters_of("antiphon_http_reload_failures_total");
         for (file, count) in [("tls", &self.tls_reload), ("tokens", &self.tokens_reload)] {
             raise(&reloads.with_label_values(&[file]), count.get());

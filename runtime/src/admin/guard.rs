@@ -14,6 +14,7 @@ use super::counts::{Counts, raise};
 use super::protection;
 use super::settings::HttpSettings;
 use super::tls::ServerTls;
+use super::turns::Turns;
 use crate::certificates::{Watched, now};
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -26,6 +27,7 @@ pub(super) struct Guard {
     pub(super) counts: Counts,
     tokens: Option<Tokens>,
     pub(super) audit: Option<Audit>,
+    pub(super) turns: Arc<Turns>,
     /// True when others than processes of this machine reach the port.
     is_exposed: bool,
     /// True when every path that is none of the node's belongs to the application.
@@ -149,6 +151,8 @@ impl Guard {
     /// Sets the metrics.
     pub(super) fn measure(&self, metrics: &Metrics) {
         self.counts.measure(metrics);
+        let running = i64::try_from(self.turns.taken()).unwrap_or(i64::MAX);
+        metrics.gauge_of("antiphon_http_application_requests").set(running);
         let is_open = self.is_exposed && !self.settings.is_protected();
         metrics.gauge_of("antiphon_http_insecure").set(i64::from(is_open));
         if let Some(tls) = &self.tls {

@@ -2,6 +2,7 @@
 //! guard before it, which also guards the routes that an application adds.
 
 mod access;
+mod allowance;
 mod answers;
 mod application;
 mod audit;
@@ -17,12 +18,13 @@ mod server;
 mod settings;
 mod timely;
 mod tls;
+mod turns;
 
 pub use access::{
-    EntityAccess, Register, Right, Rights, TokenEntry, TokenHash, check_name, new_token,
+    Caller, EntityAccess, Register, Right, Rights, TokenEntry, TokenHash, check_name, new_token,
 };
-pub use application::MayHaveActed;
 pub use audit::{AuditFault, AuditSettings};
+pub use reply::MayHaveActed;
 pub use server::{AdminListener, AdminServer, ClusterSection};
 pub use settings::HttpSettings;
 pub use tls::{HttpTls, HttpsClient};

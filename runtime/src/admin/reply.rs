@@ -10,6 +10,11 @@ use serde_json::Value;
 /// client can send all of it before it reads the answer, and use the connection again.
 pub(super) const IGNORED_BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// The mark of an answer to a request that reached the application or an entity, and so may have
+/// taken effect. Its line in the audit log is never left out.
+#[derive(Debug, Clone, Copy)]
+pub struct MayHaveActed;
+
 /// An answer in JSON.
 pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
     let body = format!("{body:#}\n");

@@ -31,6 +31,15 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Bytes in the body of a request; a larger body is answered with 413. Default: 2 MiB.
     pub body_bytes_max: usize,
+    /// Requests to the routes of the application at the same time, each until the end of its
+    /// answer; a further one is answered with 503 and `retry-after`, without effect. Less than
+    /// `connections_max` leaves connections to the entities and the health. Default: 128.
+    pub application_requests_max: usize,
+    /// Time that a route of the application may take until the head of its answer, with the time
+    /// in which the body of the request arrives; then its future is dropped, and the answer is 504:
+    /// the request may have taken effect. The body of the answer has no limit. Default: 30 s.
+    #[serde(with = "antiphon_base::time::text")]
+    pub application_timeout: Duration,
     /// Names by which clients may address the node, in addition to IP addresses, `localhost`, names
     /// without a dot and `advertised_host`; `"*"` for any name. A web page can give a name of its
     /// own the address of this node, and would read and write here in the browsers of its readers;
@@ -65,6 +74,8 @@ impl Default for HttpSettings {
             connections_max: 256,
             request_timeout: Duration::from_secs(75),
             body_bytes_max: 2 << 20,
+            application_requests_max: 128,
+            application_timeout: Duration::from_secs(30),
             hosts: Vec::new(),
             tls: None,
             tokens_file: None,
@@ -85,6 +96,10 @@ impl HttpSettings {
         bounds::count("connections_max", self.connections_max, 4..=1 << 20)?;
         bounds::duration("request_timeout", self.request_timeout, Duration::from_secs(1)..=HOUR)?;
         bounds::count("body_bytes_max", self.body_bytes_max, 1024..=64 << 20)?;
+        let requests_max = self.application_requests_max;
+        bounds::count("application_requests_max", requests_max, 1..=1 << 20)?;
+        let least = Duration::from_millis(1);
+        bounds::duration("application_timeout", self.application_timeout, least..=HOUR)?;
         bounds::duration(
             "reload_interval",
             self.reload_interval,

@@ -19,6 +19,9 @@ pub struct MemberRow {
     pub place: String,
     /// The roles of the member, sorted.
     pub roles: Vec<String>,
+    /// True when it hosts no shards. Nodes of earlier versions do not write it, and host shards.
+    #[serde(default)]
+    pub proxy_only: bool,
     /// The address of its transport.
     pub address: String,
     /// The address of its HTTP interface, if it has one.
@@ -50,6 +53,7 @@ impl MemberRow {
             id: self.id.clone(),
             place: self.place.as_str().into(),
             roles: self.roles.clone(),
+            proxy_only: self.proxy_only,
             address: self.address.clone(),
             http_address: self.http_address.clone(),
             state: self.state,

@@ -26,6 +26,7 @@ fn row(name: &str) -> MemberRow {
         id: id(name),
         place: "p".into(),
         roles: Vec::new(),
+        proxy_only: false,
         address: String::new(),
         http_address: None,
         state: MemberState::Up,

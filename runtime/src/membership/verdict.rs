@@ -168,6 +168,7 @@ mod tests {
             id: id(name),
             place: "p".into(),
             roles: Vec::new(),
+            proxy_only: false,
             address: String::new(),
             http_address: None,
             state: MemberState::Up,

@@ -35,6 +35,8 @@ pub struct Member {
     pub place: Arc<str>,
     /// The roles of the member, sorted.
     pub roles: Vec<String>,
+    /// True when it hosts no shards.
+    pub proxy_only: bool,
     /// The address of its transport.
     pub address: String,
     /// The address of its HTTP interface, if it has one.
@@ -50,6 +52,12 @@ impl Member {
     /// True when it is dead and sealed: other nodes may take over its shards.
     pub fn is_gone(&self) -> bool {
         self.state == MemberState::Dead && self.sealed
+    }
+
+    /// True when shards that need this role may be on it; `None`: shards that need no role.
+    pub fn may_host(&self, role: Option<&str>) -> bool {
+        let has = |role| self.roles.iter().any(|own| own == role);
+        !self.proxy_only && role.is_none_or(has)
     }
 }
 

@@ -23,9 +23,12 @@ pub struct NodeSettings {
     pub name: String,
     /// The place of the node: the replica that it belongs to.
     pub place: String,
-    /// The roles of the node, kept in its row of the members table. Sharding ignores them: it puts
-    /// entities on the nodes of a place.
+    /// The roles of the node, such as its rack or availability zone, kept in its row of the members
+    /// table. The shards of a replica that needs a role are only on nodes of its place with it.
     pub roles: Vec<String>,
+    /// True for a node that hosts no shards: it only routes, to the nodes that do. It is a member
+    /// of its place, so it needs the place's store.
+    pub proxy_only: bool,
     /// The name of the cluster; a store that was used by another cluster is refused.
     pub cluster_name: String,
     /// Number of shards of each entity type; it cannot be changed on a store that was used with
@@ -160,6 +163,7 @@ impl Default for NodeSettings {
             name: "node".into(),
             place: "place".into(),
             roles: Vec::new(),
+            proxy_only: false,
             cluster_name: "antiphon".into(),
             shard_count: 64,
             probe_interval: Duration::from_millis(300),
@@ -199,6 +203,7 @@ impl NodeSettings {
         NodeId::new(&self.name, 0)?;
         not_empty("place", &self.place)?;
         not_empty("cluster_name", &self.cluster_name)?;
+        bounds::count("roles", self.roles.len(), 0..=64)?;
         for role in &self.roles {
             not_empty("roles", role)?;
         }

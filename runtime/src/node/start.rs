@@ -231,10 +231,12 @@ fn follow_parts(node: &Inner, ends: Ends) -> FollowParts {
 fn own_row(id: &NodeId, settings: &NodeSettings, parts: &NodeParts) -> MemberRow {
     let mut roles = settings.roles.clone();
     roles.sort();
+    roles.dedup();
     MemberRow {
         id: id.clone(),
         place: settings.place.clone(),
         roles,
+        proxy_only: settings.proxy_only,
         address: parts.address.clone(),
         http_address: parts.http_address.clone(),
         state: MemberState::Joining,

@@ -13,15 +13,16 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime};
 
 use super::core::WriteOutcome;
 use super::{CoordinatorCore, CoordinatorSettings, Effect, Homes, HomesVersion, Input};
-use crate::ShardId;
 use crate::admission::{Refusal, Refusals};
 use crate::wire::{Asker, HomesAnswer, SHARDING, Wire};
+use crate::{Roles, ShardId};
 
 /// Parts of a coordinator.
 pub(crate) struct CoordinatorParts {
     pub(crate) node: Node,
     pub(crate) entity_type: Arc<str>,
     pub(crate) shards: Vec<ShardId>,
+    pub(crate) roles: Roles,
     pub(crate) settings: CoordinatorSettings,
     pub(crate) tick_interval: std::time::Duration,
 }
@@ -133,7 +134,7 @@ impl Actor for CoordinatorActor {
     ) -> Result<State, ActorProcessingErr> {
         let place: Arc<str> = parts.node.place().into();
         Ok(State {
-            core: CoordinatorCore::new(place, parts.shards, parts.settings),
+            core: CoordinatorCore::new(place, parts.shards, parts.roles, parts.settings),
             refusals: Refusals::of(&parts.node),
             node: parts.node,
             entity_type: parts.entity_type,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use antiphon_base::backoff::{Backoff, Retry};
 use antiphon_persistence::store::FencingToken;
-use antiphon_runtime::{Membership, NodeId};
+use antiphon_runtime::{Member, Membership, NodeId};
 use tokio::time::Instant;
 
-use super::allocation::{Allocation, Move};
+use super::allocation::{Allocation, Candidates, Move};
 use super::{Home, Homes, HomesVersion, MoveId};
-use crate::ShardId;
+use crate::{Roles, ShardId};
 
 /// Hosts that the coordinator remembers. At this number it forgets the hosts that are not members.
 const HOSTS_MAX: usize = 1024;
@@ -105,6 +105,9 @@ enum State {
 pub struct CoordinatorCore {
     place: Arc<str>,
     shards: Vec<ShardId>,
+    roles: Roles,
+    /// The roles that the shards need; `None` for those that need no role.
+    needs: BTreeSet<Option<Arc<str>>>,
     settings: CoordinatorSettings,
     members: Arc<Membership>,
     state: State,
@@ -116,11 +119,19 @@ pub struct CoordinatorCore {
 }
 
 impl CoordinatorCore {
-    /// The coordinator of these shards.
-    pub fn new(place: Arc<str>, shards: Vec<ShardId>, settings: CoordinatorSettings) -> Self {
+    /// The coordinator of these shards, whose replicas need these roles.
+    pub fn new(
+        place: Arc<str>,
+        shards: Vec<ShardId>,
+        roles: Roles,
+        settings: CoordinatorSettings,
+    ) -> Self {
+        let needs = shards.iter().map(|shard| roles.of(&shard.replica).map(Arc::from)).collect();
         Self {
             place,
             shards,
+            roles,
+            needs,
             settings,
             members: Arc::default(),
             state: State::Idle,
@@ -301,19 +312,21 @@ impl CoordinatorCore {
         if active.writing.is_some() {
             return;
         }
-        let up: BTreeSet<NodeId> =
-            self.members.up_in(&self.place).map(|member| member.id.clone()).collect();
-        let candidates: Vec<NodeId> = active.hosts.intersection(&up).cloned().collect();
-        let all_known = up.iter().all(|node| active.hosts.contains(node));
+        let up: Vec<&Member> = self.members.up_in(&self.place).collect();
+        let fits = |member: &Member| self.needs.iter().any(|role| member.may_host(role.as_deref()));
+        let mut hosts = up.iter().filter(|member| fits(member));
+        let all_known = hosts.all(|member| active.hosts.contains(&member.id));
         let waited = now.duration_since(active.since) >= self.settings.join_wait;
-        if candidates.is_empty() || !(all_known || waited) {
+        if !(all_known || waited) {
             return;
         }
+        let candidates = candidates(&self.needs, &up, &active.hosts);
         let (homes, moves) = (&active.homes, &active.moves);
-        let allocation = Allocation { homes, moves, members: &self.members };
+        let (members, roles) = (&*self.members, &self.roles);
+        let allocation = Allocation { homes, moves, members, roles, candidates: &candidates };
         let homeless = allocation.homeless(&self.shards);
         if !homeless.is_empty() {
-            let written = allocation.assign(&homeless, &candidates);
+            let written = allocation.assign(&homeless);
             effects.push(Effect::Write(active.token, written.clone()));
             (active.writing, active.under_way) = (Some(written), true);
             return;
@@ -322,7 +335,10 @@ impl CoordinatorCore {
         if moving.is_empty() && now >= active.rebalance_at {
             active.rebalance_at = now + self.settings.rebalance_interval;
             let room = self.settings.rebalance_moves_max.saturating_sub(active.moves.len());
-            moving = allocation.unbalanced(&candidates, room);
+            moving = allocation.misplaced(room);
+            if moving.is_empty() {
+                moving = allocation.unbalanced(room);
+            }
         }
         if !moving.is_empty() {
             active.change += 1;
@@ -342,6 +358,20 @@ impl CoordinatorCore {
         }
         assert!(!active.under_way || active.writing.is_some(), "nothing is being written");
     }
+}
+
+/// The members that can take shards now, by the role that a shard needs.
+fn candidates<'a>(
+    needs: &'a BTreeSet<Option<Arc<str>>>,
+    up: &[&'a Member],
+    hosts: &BTreeSet<NodeId>,
+) -> Candidates<'a> {
+    let of = |role: &'a Option<Arc<str>>| {
+        let can =
+            |member: &&&Member| hosts.contains(&member.id) && member.may_host(role.as_deref());
+        (role.as_deref(), up.iter().filter(can).map(|member| &member.id).collect())
+    };
+    needs.iter().map(of).collect()
 }
 
 impl Active {

@@ -22,4 +22,6 @@ pub use self::core::{CoordinatorCore, CoordinatorSettings, Effect, Input};
 pub use self::homes::{Home, Homes, HomesVersion, MoveId};
 
 #[cfg(test)]
+mod role_tests;
+#[cfg(test)]
 mod tests;

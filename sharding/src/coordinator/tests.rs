@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::core::WriteOutcome;
 use super::{CoordinatorCore, CoordinatorSettings, Effect, Home, Input};
-use crate::ShardId;
+use crate::{Roles, ShardId};
 
 const TOKEN: FencingToken = FencingToken(7);
 
@@ -29,6 +29,7 @@ fn members(states: &[(&str, MemberState, bool)]) -> Input {
         id: node(name),
         place: "A".into(),
         roles: Vec::new(),
+        proxy_only: false,
         address: String::new(),
         http_address: None,
         state: *state,
@@ -56,7 +57,7 @@ impl Fixture {
         };
         let shards = (0..shard_count).map(shard).collect();
         let mut fixture = Self {
-            core: CoordinatorCore::new("A".into(), shards, settings),
+            core: CoordinatorCore::new("A".into(), shards, Roles::default(), settings),
             now: SystemClock.now(),
         };
         assert_eq!(fixture.step(Input::Lease(Some(TOKEN))), [Effect::Load(TOKEN)]);

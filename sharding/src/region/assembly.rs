@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_base::guard;
 use antiphon_persistence::entity::{EntityRuntime, EventSourced};
 use antiphon_runtime::node::NODE_LEFT;
-use antiphon_runtime::{MemberState, NodeId, ShutdownPhase};
+use antiphon_runtime::{Member, NodeId, ShutdownPhase};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -79,6 +79,11 @@ where
 
     pub(crate) fn status(&self) -> &Status<E> {
         &self.status
+    }
+
+    /// The runtime of the entities of this node; `None`: this node has proxies only.
+    pub(crate) fn entities(&self) -> Option<&EntityRuntime<E>> {
+        self.routing.hosting().entities()
     }
 
     /// Sets the runtime of the entities of this node. Without one, this node has proxies only.
@@ -166,8 +171,8 @@ where
         }
     }
 
-    /// Waits until the coordinator has moved all shards away. Stops them when no other member can
-    /// take them.
+    /// Waits until the coordinator has moved all shards away. Stops those that no other member can
+    /// take: none is up, or none has their role.
     async fn drain(self: Arc<Self>) {
         let me = self.parts.node.id().clone();
         let slots = self.routing.slots();
@@ -178,11 +183,11 @@ where
                 return;
             }
             let members = self.parts.node.members().borrow().clone();
-            let is_alone = !members
-                .up_in(self.parts.node.place())
-                .any(|member| member.id != me && member.state == MemberState::Up);
-            if is_alone {
-                for index in hosted {
+            for index in hosted {
+                let replica = self.parts.layout.shard(index).replica;
+                let can_take =
+                    |member: &Member| member.id != me && self.parts.layout.fits(&replica, member);
+                if !members.up_in(self.parts.node.place()).any(can_take) {
                     self.routing.route(index, Input::StopHere);
                 }
             }

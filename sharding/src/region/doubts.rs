@@ -173,6 +173,9 @@ impl Doubts {
         // the lock of a shard is not taken under the lock of the feeds: the start of an entity
         // takes them in the other order
         found.retain(|(index, _)| is_hosting(*index));
+        // a place may have several replicas
+        found.sort();
+        found.dedup();
         let mut unsure: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (_, place) in found {
             *unsure.entry(place).or_default() += 1;

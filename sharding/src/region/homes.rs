@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::parts::RegionParts;
 use super::route::Input;
 use super::routing::Routing;
-use crate::coordinator::{Homes, HomesVersion};
+use crate::coordinator::{Home, Homes, HomesVersion};
 use crate::wire::{Asker, HomesAnswer, SHARDING, Wire};
 
 /// The knowledge of a region about homes.
@@ -69,13 +69,23 @@ where
             let shard = self.parts.layout.shard(index);
             if **self.parts.layout.place_of(&shard.replica) == *place {
                 let mut slot = self.routing.slots().lock(index);
-                let home = homes.homes.get(&shard).cloned();
+                let home = homes.homes.get(&shard).filter(|home| !self.is_beyond(home)).cloned();
                 self.routing.route_in(index, &mut slot, Input::Home(home));
                 self.routing.tick_route_in(index, &mut slot);
             }
         }
         drop(versions);
         self.routing.ways().look();
+    }
+
+    /// Returns whether the shard is said to begin here, at a node that hosts no shards.
+    fn is_beyond(&self, home: &Home) -> bool {
+        match home {
+            Home::At(node) => {
+                node == self.parts.node.id() && self.routing.hosting().entities().is_none()
+            }
+            Home::Moving(..) => false,
+        }
     }
 
     /// Asks the coordinator of each place for homes newer than the known ones.
@@ -92,9 +102,11 @@ where
         let known = self.versions.lock().get(&place).copied().unwrap_or_default();
         let is_here = *place == *self.parts.node.place();
         let members = self.parts.node.members().borrow().clone();
-        let is_up =
-            members.get(self.parts.node.id()).is_some_and(|member| member.state == MemberState::Up);
-        let is_host = is_here && is_up && self.routing.hosting().entities().is_some();
+        let is_fit = members.get(self.parts.node.id()).is_some_and(|member| {
+            member.state == MemberState::Up && self.parts.layout.may_host(member)
+        });
+        // an earlier version of the coordinator ignores roles: it assigns shards to each host
+        let is_host = is_here && is_fit && self.routing.hosting().entities().is_some();
         let asker = if is_host { Asker::Host } else { Asker::Proxy };
         let message =
             Wire::AskHomes { entity_type: self.parts.layout.entity_type().clone(), known, asker };

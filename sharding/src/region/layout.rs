@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use antiphon_persistence::identity::{ReplicaId, Slice};
+use antiphon_runtime::{Member, MemberState, Membership};
 
-use crate::ShardId;
+use crate::{Roles, ShardId};
 
 /// The replicas of an entity type, their places, and the slots of their shards.
 pub(crate) struct Layout {
@@ -15,6 +16,8 @@ pub(crate) struct Layout {
     replicas: Arc<[ReplicaId]>,
     /// The place of each replica.
     places: BTreeMap<ReplicaId, Arc<str>>,
+    /// The role that each replica needs, if it needs one.
+    roles: Roles,
     shard_count: u16,
 }
 
@@ -28,7 +31,55 @@ impl Layout {
     ) -> Self {
         assert!(replicas.is_sorted(), "replicas are found by binary search");
         assert!(replicas.iter().all(|replica| places.contains_key(replica)), "each has a place");
-        Self { entity_type, replicas, places, shard_count }
+        Self { entity_type, replicas, places, roles: Roles::default(), shard_count }
+    }
+
+    /// The same layout with replicas that need roles.
+    pub(crate) fn with_roles(self, roles: Roles) -> Self {
+        Self { roles, ..self }
+    }
+
+    /// The roles that replicas need.
+    pub(crate) fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// Returns whether shards of the replica may be on the member.
+    pub(crate) fn fits(&self, replica: &ReplicaId, member: &Member) -> bool {
+        self.places[replica] == member.place && self.roles.fits(replica, member)
+    }
+
+    /// Returns whether shards of any replica may be on the member.
+    pub(crate) fn may_host(&self, member: &Member) -> bool {
+        self.replicas.iter().any(|replica| self.fits(replica, member))
+    }
+
+    /// The reason why no member can host the shards of a replica; `None`: one can.
+    pub(crate) fn lacks_nodes(&self, replica: &ReplicaId, members: &Membership) -> Option<String> {
+        let place = self.place_of(replica);
+        let is_at_work = |member: &Member| {
+            matches!(member.state, MemberState::Up | MemberState::Leaving)
+                && self.fits(replica, member)
+        };
+        if members.in_place(place).any(is_at_work) {
+            return None;
+        }
+        Some(match self.roles.of(replica) {
+            Some(role) => format!(
+                "no member of place `{place}` has the role `{role}`, which the replica `{replica}` of `{}` needs: start a node of that place with it in `node.roles`",
+                self.entity_type
+            ),
+            None => format!("no member of place `{place}` hosts shards"),
+        })
+    }
+
+    /// The replicas of a place, those first that are near a node with these roles.
+    pub(crate) fn near(&self, place: &str, roles: &[String]) -> Vec<ReplicaId> {
+        let is_of_place = |replica: &&ReplicaId| *self.places[*replica] == *place;
+        let has_role = |role: &str| roles.iter().any(|own| own == role);
+        let mut near: Vec<ReplicaId> = self.replicas.iter().filter(is_of_place).cloned().collect();
+        near.sort_by_key(|replica| !self.roles.of(replica).is_none_or(has_role));
+        near
     }
 
     pub(crate) fn entity_type(&self) -> &Arc<str> {

@@ -111,6 +111,7 @@ where
             entity_id: sent.entity.clone(),
             replica: replica.as_str().into(),
             metadata: sent.claim.metadata().clone(),
+            askers: sent.claim.askers().cloned(),
             command: encoded.clone(),
         };
         let gate = self.parts.node.gate();

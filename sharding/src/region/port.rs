@@ -66,6 +66,10 @@ where
         self.status.ready()
     }
 
+    fn warnings(&self) -> Vec<String> {
+        self.status.without_role()
+    }
+
     fn doubts_json(&self) -> Value {
         self.doubts.json(|index| self.routing.slots().is_hosting(index))
     }

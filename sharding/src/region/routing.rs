@@ -91,16 +91,21 @@ where
 
     /// Takes a command for a shard. Its asker gets an answer in every case.
     pub(super) fn deliver_to(&self, index: usize, envelope: Envelope<E::Command>) {
-        self.deliver_in(index, self.slots.lock(index), envelope);
+        self.deliver_in(self.parts.now(), index, self.slots.lock(index), envelope);
     }
 
-    /// Takes a command of the caller, who does the work that was put aside for the shard.
-    pub(crate) fn send_to(&self, index: usize, envelope: Envelope<E::Command>) {
-        self.deliver_in(index, self.slots.lock(index).work_here(), envelope);
+    /// Takes a command of the caller at the time `now`; the caller does the work that was put aside for the shard.
+    pub(crate) fn send_to(&self, now: Instant, index: usize, envelope: Envelope<E::Command>) {
+        self.deliver_in(now, index, self.slots.lock(index).work_here(), envelope);
     }
 
-    fn deliver_in(&self, index: usize, mut slot: SlotGuard<'_, E>, envelope: Envelope<E::Command>) {
-        let now = self.parts.now();
+    fn deliver_in(
+        &self,
+        now: Instant,
+        index: usize,
+        mut slot: SlotGuard<'_, E>,
+        envelope: Envelope<E::Command>,
+    ) {
         let is_crowded = slot.is_crowded(self.parts.settings.shard_buffer_max);
         let backlog = if is_crowded { Backlog::High } else { Backlog::Low };
         let effect = slot.route.send(now, envelope, backlog, |home| self.reach(home));
@@ -131,6 +136,15 @@ where
         let (command, claim, reason) = refused;
         refuse_claimed(command, &claim, reason);
     }
+
+    /// Adds the reason why a shard of the replica has no home, if no member can host it.
+    fn with_reason(&self, why: String, replica: &ReplicaId) -> String {
+        match self.parts.lacks_nodes(replica) {
+            Some(reason) => format!("{why}: {reason}"),
+            None => why,
+        }
+    }
+
     fn full(&self, index: usize) -> ReplyError {
         self.parts.metrics.count("refused_full");
         let limit = self.parts.settings.shard_buffer_max;
@@ -164,6 +178,7 @@ where
             self.parts.metrics.count("expired");
             let shard = self.parts.layout.shard(index);
             let why = format!("shard {shard} had no home that could be reached in time");
+            let why = self.with_reason(why, &shard.replica);
             slot.refuse(envelope.command, envelope.claim, ReplyError::Expired(why));
         }
         let reach = slot.route.remote().map_or(Reach::Unreached, |home| self.reach(home));
@@ -184,6 +199,7 @@ where
                 self.parts.metrics.count("refused_not_here");
                 let shard = self.parts.layout.shard(index);
                 let why = format!("shard {shard} has no home that can be reached");
+                let why = self.with_reason(why, &shard.replica);
                 slot.refuse(envelope.command, envelope.claim, ReplyError::NotHere(why));
             }
             Effect::Start => self.start_shard(index, slot),

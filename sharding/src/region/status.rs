@@ -48,9 +48,18 @@ where
         });
         let homeless: Vec<String> = self.homeless().iter().map(ToString::to_string).collect();
         let replicas = self.parts.layout.replicas().iter();
+        let roles: BTreeMap<&str, &str> = self
+            .parts
+            .layout
+            .roles()
+            .iter()
+            .map(|(replica, role)| (replica.as_str(), role))
+            .collect();
         json!({
             "homeless": homeless,
             "replicas": replicas.map(ReplicaId::as_str).collect::<Vec<_>>(),
+            "roles": roles,
+            "without_role": self.without_role(),
             "shards": shards,
             "entities": counters,
         })
@@ -76,6 +85,12 @@ where
             value["replication"] = json!(progress);
         }
         value
+    }
+
+    /// The reasons why no member can host the shards of a replica that needs a role, at any place.
+    pub(super) fn without_role(&self) -> Vec<String> {
+        let roles = self.parts.layout.roles().iter();
+        roles.filter_map(|(replica, _)| self.parts.lacks_nodes(replica)).collect()
     }
 
     /// The shards of the own place that no living member of it hosts, as far as this region knows.
@@ -124,12 +139,14 @@ where
                 Some((shard, home)) => (shard.to_string(), home.as_ref()),
                 None => (String::new(), None),
             };
+            let reason = homeless.first().and_then(|(shard, _)| self.parts.lacks_nodes(&shard.replica));
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
             let place = self.parts.node.place();
             let at = home.map_or_else(String::new, |home| {
                 format!(", at `{home}`, which is no living member of `{place}`")
             });
             format!(
-                "{count} shards of `{entity_type}` have no home for {:.1} s, the first is `{first}`{at}",
+                "{count} shards of `{entity_type}` have no home for {:.1} s, the first is `{first}`{at}{reason}",
                 since.as_secs_f64()
             )
         })

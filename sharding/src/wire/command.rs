@@ -17,6 +17,7 @@ use antiphon_base::{Error, Result};
 use antiphon_persistence::event::Metadata;
 use antiphon_persistence::record::bytes::Reader;
 use antiphon_persistence::record::labels::{get_metadata, put_metadata};
+use antiphon_persistence::reply::Askers;
 use bytes::{Buf, Bytes};
 
 use super::hops::{self, WITH_METADATA};
@@ -41,6 +42,8 @@ pub(crate) struct WireCommand {
     pub(crate) replica: Arc<str>,
     /// A command without metadata has the bytes of the time before there was metadata.
     pub(crate) metadata: Metadata,
+    /// On the way they are an entry of the metadata.
+    pub(crate) askers: Option<Askers>,
     pub(crate) command: Bytes,
 }
 
@@ -49,7 +52,8 @@ impl WireCommand {
         let texts = [&self.entity_type, &self.entity_id, &self.replica];
         let length: usize = texts.iter().map(|text| text.len()).sum();
         let mut bytes = Vec::with_capacity(HEADER + length + self.command.len());
-        let with_metadata = if self.metadata.is_empty() { 0 } else { WITH_METADATA };
+        let metadata = Askers::join(&self.metadata, self.askers.as_ref());
+        let with_metadata = if metadata.is_empty() { 0 } else { WITH_METADATA };
         bytes.push(self.hops | with_metadata);
         bytes.extend_from_slice(&self.replies.to_le_bytes());
         let time_left = self.time_left.map_or(NO_LIMIT, |time| {
@@ -65,7 +69,7 @@ impl WireCommand {
             bytes.extend_from_slice(text.as_bytes());
         }
         if with_metadata != 0 {
-            put_metadata(&mut bytes, &self.metadata);
+            put_metadata(&mut bytes, &metadata);
         }
         bytes.extend_from_slice(&self.command);
         bytes.into()
@@ -96,8 +100,18 @@ impl WireCommand {
         let (entity_type, entity_id, replica) =
             (text(lengths[0])?, text(lengths[1])?, text(lengths[2])?);
         let metadata = if hops == marked { Metadata::new() } else { read_metadata(&mut bytes)? };
-        let command = bytes;
-        Ok(Self { hops, replies, time_left, entity_type, entity_id, replica, metadata, command })
+        let (metadata, askers) = Askers::split(metadata)?;
+        Ok(Self {
+            hops,
+            replies,
+            time_left,
+            entity_type,
+            entity_id,
+            replica,
+            metadata,
+            askers,
+            command: bytes,
+        })
     }
 }
 
@@ -158,6 +172,7 @@ mod tests {
             entity_id: "i".into(),
             replica: "".into(),
             metadata: Metadata::new(),
+            askers: None,
             command: Bytes::from_static(b"xy"),
         };
         let bytes = command.encode();
@@ -190,6 +205,7 @@ mod tests {
             entity_id: "i".into(),
             replica: "A".into(),
             metadata: Metadata::new(),
+            askers: None,
             command: Bytes::from_static(b"x"),
         }
     }

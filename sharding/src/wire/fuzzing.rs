@@ -53,6 +53,7 @@ pub const MESSAGES: &[Decoder] = &[
                 entity_id: "id".into(),
                 replica: "".into(),
                 metadata: Metadata::new(),
+                askers: None,
                 command: Bytes::from_static(b"xy"),
             };
             let labelled = WireCommand { metadata, ..command.clone() };

@@ -16,7 +16,7 @@ type Dots = BTreeMap<(ReplicaId, u64), Labels>;
 
 pub(crate) async fn check(cluster: &Cluster) -> Result<(), String> {
     let all = streams(cluster).await;
-    for replicas in all.chunks(cluster.places.len()) {
+    for replicas in all.chunks(cluster.replicas().len()) {
         for (entity, at, events) in replicas {
             for event in events {
                 let added: Added = CodecId::Bincode

@@ -6,6 +6,7 @@ pub(crate) mod exactly_once;
 pub(crate) mod no_fork;
 pub(crate) mod no_lost_ack;
 pub(crate) mod no_stale_read;
+pub(crate) mod right_role;
 pub(crate) mod single_home;
 pub(crate) mod single_writer;
 pub(crate) mod true_answer;
@@ -21,11 +22,10 @@ use crate::ledger::TYPE;
 pub(crate) async fn stream(
     cluster: &Cluster,
     entity: &str,
-    place: usize,
     replica: &ReplicaId,
 ) -> Vec<StoredEvent> {
     let id = ReplicationId::new(TYPE, entity, replica.clone()).expect("an id").persistence_id();
-    let journal = cluster.stores(place).journal;
+    let journal = cluster.stores(cluster.form.place_of(replica)).journal;
     journal.replay(&id, SequenceNr::new(1), SequenceNr::MAX, usize::MAX).await.expect("no faults")
 }
 
@@ -34,8 +34,8 @@ pub(crate) async fn streams(cluster: &Cluster) -> Vec<(String, ReplicaId, Vec<St
     let mut all = Vec::new();
     for number in 0..ENTITIES {
         let entity = format!("l-{number}");
-        for (place, replica) in cluster.replicas().into_iter().enumerate() {
-            let events = stream(cluster, &entity, place, &replica).await;
+        for replica in cluster.replicas() {
+            let events = stream(cluster, &entity, &replica).await;
             all.push((entity.clone(), replica, events));
         }
     }

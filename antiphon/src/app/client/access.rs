@@ -33,7 +33,7 @@ pub struct AccessArguments {
 /// The token and the certificates of a client; by default none, for plain HTTP.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    pub(super) tls: Option<HttpsClient>,
+    pub(crate) tls: Option<HttpsClient>,
     token: Secret,
 }
 
@@ -65,7 +65,7 @@ impl Access {
     }
 
     /// The header `authorization` of each request.
-    pub(super) fn authorization(&self) -> Option<String> {
+    pub(crate) fn authorization(&self) -> Option<String> {
         (!self.token.is_empty()).then(|| format!("Bearer {}", self.token.expose()))
     }
 }

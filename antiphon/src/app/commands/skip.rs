@@ -87,13 +87,13 @@ pub async fn skip_event(
 
 fn check(event: &SkippedEvent, config: &Config) -> Result<()> {
     let SkippedEvent { id, origin, number } = event;
-    let is_own = id.replica_id().as_str() == config.node.place;
+    let is_own = config.is_here(id.replica_id());
     let is_other = origin != id.replica_id() && config.replicas()?.contains(origin);
     if is_own && is_other && *number > 0 {
         return Ok(());
     }
     Err(Error::rejected(format!(
-        "event {number} of `{origin}` for `{id}`: expected the replica `{}` of this place, the replica of another one as `origin`, and a number from 1",
+        "event {number} of `{origin}` for `{id}`: expected a replica of this place (`{}`), another replica as `origin`, and a number from 1",
         config.node.place
     )))
 }

@@ -28,14 +28,15 @@ pub async fn status(address: &str, access: &AccessArguments) -> Result<bool> {
 
 fn show(cluster: &Value) -> Result<()> {
     say!("node {} of place {}", text(&cluster["node"]), text(&cluster["place"]))?;
-    say!("\n{:<32} {:<10} {:<9} {:<7} http", "member", "place", "state", "sealed")?;
+    say!("\n{:<32} {:<10} {:<9} {:<7} {:<12} http", "member", "place", "state", "sealed", "roles")?;
     for member in cluster["members"].as_array().into_iter().flatten() {
         say!(
-            "{:<32} {:<10} {:<9} {:<7} {}",
+            "{:<32} {:<10} {:<9} {:<7} {:<12} {}",
             text(&member["id"]),
             text(&member["place"]),
             text(&member["state"]),
             member["sealed"],
+            roles(member),
             text(&member["http_address"])
         )?;
     }
@@ -112,6 +113,9 @@ fn shards(entity_type: &str, value: &Value) -> Result<()> {
         "\n{entity_type}: {} shards, {homeless} without a home, {entities} entities here",
         shards.len()
     )?;
+    for reason in value["without_role"].as_array().into_iter().flatten() {
+        say!("  {}", text(reason))?;
+    }
     for shard in shards {
         for peer in shard["replication"].as_array().into_iter().flatten() {
             if peer["entities_behind"].as_u64().unwrap_or(0) > 0 {
@@ -126,6 +130,16 @@ fn shards(entity_type: &str, value: &Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The roles of a member, or that it hosts no shards.
+fn roles(member: &Value) -> String {
+    if member["proxy_only"] == true {
+        return "proxy only".into();
+    }
+    let roles = member["roles"].as_array().into_iter().flatten();
+    let roles: Vec<&str> = roles.filter_map(Value::as_str).collect();
+    if roles.is_empty() { "-".into() } else { roles.join(",") }
 }
 
 fn text(value: &Value) -> &str {

@@ -28,7 +28,8 @@ impl Config {
         self.sharding.all.validate()?;
         self.clone().complete()?;
         self.check_ports()?;
-        self.check_places()
+        self.check_places()?;
+        self.check_replicas()
     }
 
     /// Checks the addresses, files and folders too; creates and changes none.
@@ -57,8 +58,10 @@ impl Config {
     }
 
     fn check_places(&self) -> Result<()> {
-        let replicas = self.replicas()?;
-        match replicas.windows(2).find(|two| two[0] == two[1]) {
+        let places = self.peers.iter().map(|peer| &peer.place).chain([&self.node.place]);
+        let mut places = places.map(ReplicaId::new).collect::<Result<Vec<_>>>()?;
+        places.sort();
+        match places.windows(2).find(|two| two[0] == two[1]) {
             None => Ok(()),
             Some(two) if two[0].as_str() == self.node.place => Err(Error::rejected(format!(
                 "`peers`: expected other places than the own one (`node.place`), actual {:?}",

@@ -1,14 +1,16 @@
 //! The configuration of a node: a TOML file, and environment variables that override it.
 //!
-//! `ANTIPHON_NODE__NAME=a` sets `name` in the table `node`: two underscores stand for a dot. A
+//! `ANTIPHON_NODE__NAME=a` sets `name` in the table `node`: two underscores stand for a dot, one
+//! underscore for itself or for `-`, and the case of letters does not count. A
 //! value is read as TOML when possible, otherwise as text. Unknown keys and bad values are refused
 //! with the key, the value and what was expected.
 //!
 //! - `file`: the file and the variables;
 //! - `journal`: the location of a journal;
-//! - `sharding`: the settings of entity types;
+//! - `sharding`: the settings of entity types; `replicas`: their replicas;
 //! - `section`: tables of the application; `overlay`: a table over its defaults; `known`: the names
 //!   that a program knows;
+//! - `variables`: the keys that the name of a variable means;
 //! - `parse`: from text to settings; no error contains a value that may be a secret;
 //! - `check`: all rules; the commands `check` and `node` apply the same rules.
 
@@ -32,8 +34,10 @@ mod journal;
 mod known;
 mod overlay;
 mod parse;
+mod replicas;
 mod section;
 mod sharding;
+mod variables;
 mod within;
 
 pub use check::filter;
@@ -42,6 +46,7 @@ pub use journal::JournalConfig;
 pub(crate) use journal::with_kind;
 pub use known::Known;
 pub use parse::parse;
+pub use replicas::ReplicaConfig;
 pub use section::Section;
 use section::Settings;
 pub(crate) use section::{SectionKind, Sections};
@@ -77,6 +82,8 @@ pub struct Config {
     pub rejoin_after: Duration,
     /// The other places.
     pub peers: Vec<PeerConfig>,
+    /// The replicas of entity types whose provider names none; empty for one at each place.
+    pub replicas: Vec<ReplicaConfig>,
     /// The limits of the HTTP interface.
     pub http: HttpSettings,
     /// Name, place, cluster, timeouts.
@@ -99,7 +106,7 @@ pub struct Config {
 }
 
 /// Every key of a configuration but the names of the kinds of stores.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "journal",
     "bind",
     "advertised_host",
@@ -109,6 +116,7 @@ pub(super) const KEYS: [&str; 13] = [
     "start_timeout",
     "rejoin_after",
     "peers",
+    "replicas",
     "http",
     "node",
     "links",
@@ -137,6 +145,7 @@ impl Default for Config {
             start_timeout: Duration::from_secs(60),
             rejoin_after: Duration::from_secs(10),
             peers: Vec::new(),
+            replicas: Vec::new(),
             http: HttpSettings::default(),
             node: NodeSettings::default(),
             links: TcpSettings::default(),
@@ -227,17 +236,6 @@ impl Config {
             let name = std::any::type_name::<S>();
             Error::bug(format!("no section of `{name}`: declare it with `App::section`"))
         })
-    }
-
-    /// The replicas: the own place and its peers, sorted.
-    ///
-    /// # Errors
-    /// `Rejected` when the name of a place is not a valid replica id.
-    pub fn replicas(&self) -> Result<Vec<ReplicaId>> {
-        let places = self.peers.iter().map(|peer| &peer.place).chain([&self.node.place]);
-        let mut replicas = places.map(ReplicaId::new).collect::<Result<Vec<_>>>()?;
-        replicas.sort();
-        Ok(replicas)
     }
 
     /// The journal of the own place.

@@ -8,8 +8,8 @@ use crate::base::secret::without_texts;
 use crate::base::text::foreign;
 use crate::prelude::*;
 
-/// The settings `defaults`, with the values of the table `given`. A key that the serialized
-/// defaults lack is refused; a table that is empty there takes any key.
+/// The settings `defaults`, with the values of the table `given`. A key that no field reads is
+/// refused, also in tables within the table, but not in arrays.
 ///
 /// # Errors
 /// `Rejected`, naming the key, the fault and what was expected. Texts are not shown: one may be a
@@ -26,11 +26,14 @@ where
     let Value::Object(keys) = given else {
         return Err(Error::rejected("expected a table"));
     };
-    let with = |given: &Value| {
+    let with = |given: &Value| -> Result<S> {
         let mut table = defaults.clone();
-        lay_over(&mut table, given)?;
-        serde_json::from_value::<S>(table)
-            .map_err(|error| Error::rejected(without_texts(&error.to_string())))
+        lay_over(&mut table, given);
+        let settings = serde_json::from_value::<S>(table.clone())
+            .map_err(|error| Error::rejected(without_texts(&error.to_string())))?;
+        let shown = serde_json::to_value(&settings).unwrap_or_default();
+        unread::<S>(&table, &shown, given, &mut Vec::new())?;
+        Ok(settings)
     };
     let settings = with(given);
     if let Err(error) = &settings {
@@ -52,27 +55,59 @@ where
 }
 
 /// Lays the values of `given` over those of `table`, key by key.
-fn lay_over(table: &mut Value, given: &Value) -> Result<()> {
+fn lay_over(table: &mut Value, given: &Value) {
     let (Value::Object(table), Value::Object(given)) = (&mut *table, given) else {
         *table = given.clone();
-        return Ok(());
+        return;
     };
-    let is_free = table.is_empty();
     for (key, value) in given {
-        if let Some(known) = table.get_mut(key) {
-            lay_over(known, value)?;
-        } else if is_free {
-            table.insert(key.clone(), value.clone());
-        } else {
-            let keys: Vec<String> = table.keys().map(|key| format!("`{key}`")).collect();
-            return Err(Error::rejected(format!(
-                "unknown field `{}`, expected one of {}",
-                foreign(key),
-                keys.join(", ")
-            )));
+        lay_over(table.entry(key).or_insert(Value::Null), value);
+    }
+}
+
+/// Refuses a key of `given` that no field of `S` reads: `shown`, the settings as they were read,
+/// lacks it, and `whole`, the table that they were read from, could have anything there. A field
+/// that is not shown, because it has no value for example, refuses what it cannot read.
+fn unread<S: DeserializeOwned>(
+    whole: &Value,
+    shown: &Value,
+    given: &Value,
+    path: &mut Vec<String>,
+) -> Result<()> {
+    let (Value::Object(shown), Value::Object(given)) = (shown, given) else { return Ok(()) };
+    for (key, value) in given {
+        path.push(key.clone());
+        match shown.get(key) {
+            Some(shown) => unread::<S>(whole, shown, value, path)?,
+            None if takes_anything::<S>(whole, path) => {
+                let keys: Vec<String> = shown.keys().map(|key| format!("`{key}`")).collect();
+                let expected = if keys.is_empty() {
+                    "expected a key that the application knows".to_owned()
+                } else {
+                    format!("expected one of {}", keys.join(", "))
+                };
+                return Err(Error::rejected(format!(
+                    "unknown field `{}`, {expected}",
+                    foreign(key)
+                )));
+            }
+            None => {}
         }
+        path.pop();
     }
     Ok(())
+}
+
+/// Returns whether the settings can be read with a value at this path that no field takes.
+fn takes_anything<S: DeserializeOwned>(whole: &Value, path: &[String]) -> bool {
+    let mut whole = whole.clone();
+    let mut at = &mut whole;
+    for key in path {
+        let Some(inner) = at.get_mut(key) else { return false };
+        at = inner;
+    }
+    *at = serde_json::json!({ "\u{1}": [[null]] });
+    serde_json::from_value::<S>(whole).is_ok()
 }
 
 /// The table without keys that have no value: TOML has no null.
@@ -134,6 +169,34 @@ mod tests {
             let message = complete(&defaults(), &given).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
             assert!(!message.contains("many"), "{message}");
+        }
+    }
+
+    /// No key of such settings is in their serialized default.
+    #[test]
+    fn settings_whose_keys_are_all_optional_refuse_a_key_that_nobody_reads() {
+        #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        struct Optional {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            currency: Option<String>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            names: Vec<String>,
+            #[serde(skip_serializing_if = "Option::is_none", alias = "maximum")]
+            max: Option<u8>,
+        }
+        let read = |given| complete(&Optional::default(), &given);
+        assert_eq!(read(json!({})).unwrap(), Optional::default());
+        let given = json!({ "currency": "CHF", "names": [], "maximum": 5 });
+        let max = Some(5);
+        let expected = Optional { currency: Some("CHF".into()), max, ..Optional::default() };
+        assert_eq!(read(given).unwrap(), expected);
+        for (given, wrong) in [
+            (json!({ "curency": "CHF" }), "unknown field `curency`, expected a key"),
+            (json!({ "max": 5, "nams": [] }), "unknown field `nams`"),
+        ] {
+            let message = read(given).unwrap_err().to_string();
+            assert!(message.contains(wrong), "{message}");
         }
     }
 

@@ -13,7 +13,7 @@ use serde::de::Error as _;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::{Config, Known};
+use super::{Config, Known, variables};
 
 const PREFIX: &str = "ANTIPHON_";
 
@@ -49,7 +49,7 @@ pub fn parse(
     let mut blamed = None;
     for variable in &variables {
         let (name, value) = variable;
-        set(&mut table, name, value)?;
+        set(&mut table, name, value, known)?;
         let read =
             table.clone().try_into().map_err(|error| wrong_variable(variable, known, &error))?;
         let next = complete(read, known);
@@ -97,7 +97,7 @@ pub(super) fn texts(
     .collect()
 }
 
-/// Keys are lower case, so names that differ in their case are one key.
+/// The case of a name does not count, so names that differ in their case are one key.
 fn refuse_two_names(variables: &[(String, String)]) -> Result<()> {
     let mut names = BTreeMap::new();
     for (name, _) in variables {
@@ -110,7 +110,7 @@ fn refuse_two_names(variables: &[(String, String)]) -> Result<()> {
     Ok(())
 }
 
-fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {
+fn set(table: &mut Table, name: &str, value: &str, known: &Known) -> Result<()> {
     let keys = || name[PREFIX.len()..].split("__");
     let count = keys().count();
     if count > PARTS_MAX {
@@ -119,7 +119,7 @@ fn set(table: &mut Table, name: &str, value: &str) -> Result<()> {
             "environment variable `{start}..`: expected at most {PARTS_MAX} parts with `__` between them, actual {count}"
         )));
     }
-    let keys: Vec<String> = keys().map(str::to_ascii_lowercase).collect();
+    let keys = variables::keys(keys(), table, known);
     let (last, path) = keys.split_last().expect("a split gives one part at least");
     let mut at = table;
     for key in path {
@@ -200,13 +200,15 @@ fn wrong_value(text: &str, error: &toml::de::Error) -> Error {
 /// The line of the key that a message names by the path at its begin, as in
 /// `` `sqlite`: `reader_count`: .. ``; of the deepest key of the path that the text has.
 fn line_of(text: &str, message: &str) -> Option<usize> {
-    let unknown = message.strip_prefix("unknown field ").map(|rest| rest.split(',').take(1));
     let table = DeTable::parse(text).ok()?;
     let (mut table, mut found) = (table.get_ref(), None);
-    let parts: Vec<&str> = match unknown {
-        Some(part) => part.collect(),
-        None => message.split(": ").take_while(|part| part.starts_with('`')).collect(),
-    };
+    let mut rest = message.split(": ").peekable();
+    let mut parts = Vec::new();
+    while let Some(part) = rest.next_if(|part| part.starts_with('`')) {
+        parts.push(part);
+    }
+    let unknown = rest.next().and_then(|part| part.strip_prefix("unknown field "));
+    parts.extend(unknown.and_then(|rest| rest.split(',').next()));
     for key in parts.iter().flat_map(|part| part.trim_matches('`').split('.')) {
         let Some((key, value)) = table.get_key_value(key) else { break };
         found = Some(key.span().start);

@@ -15,8 +15,10 @@ use crate::prelude::*;
 
 /// A table of the configuration that belongs to the application, for [`App::section`].
 ///
-/// Every key has a default, which stands in `Default`. A key of the file that is not in the
-/// serialized default is refused, as any other unknown key of the configuration. A secret is a
+/// Every key has a default, which stands in `Default`. A key of the file that no field reads is
+/// refused, as any other unknown key of the configuration, also when all keys are optional; in
+/// arrays of tables only `#[serde(deny_unknown_fields)]` finds it. A variable `ANTIPHON_SHOP__KEY`
+/// sets a key whatever its case, with `_` for each `-`. A secret is a
 /// [`Secret`](crate::base::secret::Secret), whose default is empty: a text in the program is none.
 ///
 /// ```

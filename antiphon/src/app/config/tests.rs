@@ -16,7 +16,7 @@ fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn the_documented_file_is_the_default_and_names_every_key() {
-    let text = include_str!("../../../../deploy/node.toml");
+    let text = include_str!("../node.toml");
     let config = parse(text, []).unwrap();
     assert_eq!(config, Config::defaults().unwrap());
 
@@ -171,7 +171,7 @@ fn any_value_is_taken_or_refused_by_its_name() {
 /// The comment above each number and duration contains its upper bound, as the error names it.
 #[test]
 fn the_documented_file_names_every_bound() {
-    let text = include_str!("../../../../deploy/node.toml");
+    let text = include_str!("../node.toml");
     let mut missing = Vec::new();
     for (path, is_duration) in numbers_of(&Table::try_from(Config::defaults().unwrap()).unwrap()) {
         let (key, shown) = (path.last().expect("a key"), path.join("."));

@@ -18,6 +18,7 @@ impl Asked for Unasked {
         &self,
         _id: &str,
         _replica: &ReplicaId,
+        metadata: Metadata,
         body: Option<Value>,
     ) -> std::result::Result<crate::app::entity::Answer, NotAsked> {
         match body.as_ref().and_then(|body| body["test"].as_str()) {
@@ -27,9 +28,24 @@ impl Asked for Unasked {
                     .map(|(): ()| ())
                     .expect_err("it panics"),
             )),
+            Some("trace") => {
+                let trace = metadata.get("traceparent").map(str::to_owned);
+                Ok(Box::pin(async move { Ok(Answered::Done(json!(trace))) }))
+            }
             Some("answer") => Ok(Box::pin(async { panic!("the test wants it") })),
             Some(_) | None => panic!("the request is not refused"),
         }
+    }
+
+    fn send(
+        &self,
+        _id: &str,
+        _replica: &ReplicaId,
+        _metadata: Metadata,
+        encoded: Encoded,
+    ) -> std::result::Result<Option<crate::app::entity::EncodedAnswer>, NotAsked> {
+        assert!(encoded.is_ask && encoded.time_left.is_none());
+        Ok(None)
     }
 
     fn expected(&self) -> &'static str {
@@ -108,6 +124,16 @@ async fn a_command_that_is_not_said_to_be_json_is_refused() {
 }
 
 #[tokio::test]
+async fn an_encoded_command_is_refused_unless_the_type_takes_it() {
+    let encoded = "content-type: application/vnd.antiphon.command\r\n";
+    let (status, body) = post_with("/entities/counter/asked", encoded, b"x").await;
+    assert!(status.contains(" 415 "), "{status}");
+    assert!(
+        body["error"].as_str().is_some_and(|error| error.contains("`HttpEntity::takes_commands`"))
+    );
+}
+
+#[tokio::test]
 async fn every_refusal_is_json_with_an_error() {
     let large = vec![b' '; 2 * 1024 * 1024 + 1];
     let cases: [(&str, &[u8], &str); 4] = [
@@ -133,6 +159,17 @@ async fn code_of_an_application_that_panics_is_answered_in_json() {
         let (status, body) = post("/entities/counter/asked", sent.as_bytes()).await;
         assert!(status.contains(" 500 "), "{code}: {status}");
         assert_eq!(body, json!({ "error": expected, "without_effect": without_effect }));
+    }
+}
+
+#[tokio::test]
+async fn the_trace_of_a_request_is_metadata_of_its_command() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let body = json!({ "test": "trace" }).to_string();
+    for (sent, expected) in [(TRACE, json!(TRACE)), ("00-0", Value::Null)] {
+        let headers = format!("traceparent: {sent}\r\n{JSON}");
+        let answered = post_with("/entities/counter/asked", &headers, body.as_bytes()).await;
+        assert_eq!(answered.1, expected, "{}", answered.0);
     }
 }
 

@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::{Queued, Slot};
 use crate::entity::asynchronous::{MakeCommand, Outcome, OutcomeFuture, ThenAsynchronous};
 use crate::entity::{AsynchronousFailure, EntityCounters, EventSourced};
-use crate::reply::{Claim, ReplyError, refuse_claimed, with_panic_reason};
+use crate::reply::{Claim, CommandEffect, Reason, ReplyError, refuse_claimed, with_panic_reason};
 
 /// A future whose value is awaited.
 struct Awaited<C> {
@@ -61,7 +61,7 @@ impl<C: Send + 'static> Beside<C> {
         let ThenAsynchronous { start, made } = then;
         let slot = Slot::take(&self.count, shared.settings.asynchronous_max);
         let future = if slot.is_some() {
-            let reason = ReplyError::Unanswered("`then_asynchronous` panicked".into());
+            let reason = Reason::Panicked("then_asynchronous", CommandEffect::Unknown);
             let begun = with_panic_reason(claim, reason, || {
                 guard::call("then_asynchronous", &shared.id, || start(state))
             });
@@ -96,7 +96,7 @@ impl<C: Send + 'static> Beside<C> {
         }
         // the future's own command has acted: an error is about the command that is made now
         let claim = Claim::unlimited().acted();
-        let reason = ReplyError::Unanswered("`then_asynchronous` panicked".into());
+        let reason = Reason::Panicked("then_asynchronous", CommandEffect::Unknown);
         let made = with_panic_reason(&claim, reason, || {
             guard::call("then_asynchronous", &shared.id, || made(outcome))
         });

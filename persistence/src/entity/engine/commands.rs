@@ -15,12 +15,12 @@ use super::stream::Stream;
 use super::timers::Timers;
 use super::{Now, Queued, Release, Slot, firing};
 use crate::entity::asynchronous::{OnFailure, Outcome};
-use crate::entity::behaviour::Kind;
-use crate::entity::then::Thens;
+use crate::entity::behaviour::{Kind, Rare};
+use crate::entity::then::{PreparedParts, Thens};
 use crate::entity::timer::Order;
 use crate::entity::{AsynchronousFailure, DueReminder, Effect, EntityCounters, EventSourced};
 use crate::event::{Metadata, StoredEvent};
-use crate::reply::{Claim, ReplyError, with_panic_reason};
+use crate::reply::{Claim, CommandEffect, Reason, ReplyError, with_panic_reason};
 use crate::{Error, Result};
 
 /// The command whose future is under way.
@@ -87,7 +87,7 @@ impl<C: Send + 'static> Commands<C> {
             (Err(failure), on_failure) => {
                 count_failure(shared, &failure);
                 let on_failure = on_failure?;
-                let reason = ReplyError::Unanswered(failure.to_string());
+                let reason = Reason::Known(ReplyError::Unanswered(failure.to_string()));
                 let made = with_panic_reason(&claim, reason, || {
                     guard::call("asynchronous_or", &shared.id, || on_failure(failure))
                 });
@@ -117,7 +117,7 @@ impl<C: Send + 'static> Commands<C> {
         let time = stream.tick(now);
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
         // way out
-        let reason = claim.truth(ReplyError::Failed("`on_command` panicked".into()));
+        let reason = Reason::Panicked("on_command", CommandEffect::None);
         let decided =
             with_panic_reason(&claim, reason, || stream.decide(shared, command, claim.metadata()));
         let Ok(decided) = decided else {
@@ -206,14 +206,14 @@ impl<C: Send + 'static> Commands<C> {
         shared: &Shared<E>,
         now: Now,
         (stream, peers): (&mut Stream<E>, &Peers),
-        (time, decided): (Timestamp, Effect<E>),
+        (time, mut decided): (Timestamp, Effect<E>),
         (slot, claim): (Slot, Claim),
         (inbox, timers): (&mut Inbox<C>, &mut Timers<C>),
     ) where
         E: EventSourced<Command = C>,
     {
-        let Effect { kind, then, beside, stop, unstash, metadata, timers: orders, reminders } =
-            decided;
+        let Rare { beside, metadata, timers: orders, reminders } = decided.take_rare();
+        let Effect { kind, then, stop, unstash, .. } = decided;
         let firing = stream.applied.reminders.take_firing();
         let has_events = matches!(&kind, Kind::Persist(events) if !events.is_empty());
         let goes_on = matches!(kind, Kind::Asynchronous(..));
@@ -304,7 +304,10 @@ impl<C: Send + 'static> Commands<C> {
             }
         }
         let state = &stream.applied.state;
-        let prepared = then.into_iter().map(|then| then.prepare(state)).collect();
+        let mut prepared = PreparedParts::new();
+        for then in then {
+            prepared.push(then.prepare(state));
+        }
         if !beside.is_empty() {
             self.begin_beside(shared, stream, beside, &claim);
         }

@@ -16,7 +16,7 @@ use crate::entity::surroundings::Surroundings;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, Signal, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::ReplyError;
+use crate::reply::{Claim, ReplyError};
 use crate::shape::ShapeBook;
 use crate::store::{Limits, ReminderRow};
 
@@ -114,7 +114,10 @@ impl<E: EventSourced> Engine<E> {
             Input::Start => self.start(actions),
             Input::Doubted(replicas) => self.doubt(now, replicas, actions),
             Input::Vouched(replica) => self.vouched(&replica),
-            Input::Command(queued) => self.inbox.push(queued),
+            Input::Command(queued) => match self.circle(&queued.claim) {
+                None => self.inbox.push(queued),
+                Some(reason) => queued.refuse(reason),
+            },
             Input::ReminderDue(row, slot) => self.reminder_due(row, slot),
             Input::Replicated(events) => self.arrived(now, events),
             Input::PeerHas(news) => {
@@ -145,6 +148,19 @@ impl<E: EventSourced> Engine<E> {
             | Input::AsynchronousDone(..)
             | Input::BesideDone(..)) => self.result(now, input, actions),
         }
+    }
+
+    /// The reason why a command is refused that would wait for itself: this entity holds up its
+    /// commands until an answer is there that waits for the answer of the command.
+    fn circle(&self, claim: &Claim) -> Option<ReplyError> {
+        let circle = claim.askers()?.circle(&self.shared.id)?;
+        if !self.phase.running()?.is_held_up() {
+            return None;
+        }
+        EntityCounters::add(&self.shared.counters.commands_in_circles, 1);
+        Some(ReplyError::Rejected(format!(
+            "{circle}, while commands are held up: ask with `then_asynchronous`, which holds up nothing"
+        )))
     }
 
     /// Takes a result of I/O. A result of another generation is dropped.

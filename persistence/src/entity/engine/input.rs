@@ -6,12 +6,12 @@ use std::time::Duration;
 use antiphon_base::time::Timestamp;
 use tokio::time::Instant;
 
-use super::{Queued, Release, RowChanges, Slot};
+use super::{Queued, Release, Releases, RowChanges, Slot};
 use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture, Outcome, OutcomeFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::{ReplyError, refuse};
+use crate::reply::{Askers, ReplyError, refuse};
 use crate::store::{Append, ReminderRow, ReplayPage, Snapshot};
 use crate::{Error, Result as StoreResult};
 
@@ -111,7 +111,7 @@ pub enum Action<E: EventSourced> {
     /// Delete events up to this number, and answer with `EventsDeleted`.
     DeleteEvents(Generation, SequenceNr),
     /// Let these releases out, in order, if the node may answer.
-    Release(Vec<Release>),
+    Release(Releases),
     /// Own events are durable: pass them on.
     Publish(Vec<StoredEvent>),
     /// Events of other replicas with these times are durable here.
@@ -129,8 +129,11 @@ pub enum Action<E: EventSourced> {
     ChangeReminders(Box<RowChanges>),
     /// Answer with `Skip` if an operator wants the event with this number of this origin skipped.
     AskSkip(Generation, ReplicaId, u64),
-    /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest.
-    RunAsynchronous(Generation, CommandFuture<E::Command>),
+    /// Hand these events, which are durable, to the listeners.
+    Durable(Vec<StoredEvent>),
+    /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest. The entities hold
+    /// up their commands until the command of the future is answered.
+    RunAsynchronous(Generation, CommandFuture<E::Command>, Option<Askers>),
     /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at
     /// once when there is a failure in place of a future.
     RunBeside(Generation, u64, Result<OutcomeFuture, AsynchronousFailure>),
@@ -266,7 +269,7 @@ impl<E: EventSourced> Action<E> {
     pub fn withhold(self) {
         match self {
             Self::Release(releases) => releases.into_iter().for_each(Release::withhold),
-            Self::RunAsynchronous(_, future) => {
+            Self::RunAsynchronous(_, future, _) => {
                 let why = "the entity ended before its asynchronous effect began".to_owned();
                 // the command counts as acted since this action was made
                 refuse(future, ReplyError::Unavailable(why).with_unknown_effect());
@@ -288,6 +291,7 @@ impl<E: EventSourced> Action<E> {
             | Self::DeleteSnapshots(..)
             | Self::DeleteEvents(..)
             | Self::Publish(_)
+            | Self::Durable(_)
             | Self::Received(_)
             | Self::CaughtUp(..)
             | Self::Held(..)
@@ -337,6 +341,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
             Self::DeleteSnapshots(_, last) => write!(f, "DeleteSnapshots({last})"),
             Self::DeleteEvents(_, last) => write!(f, "DeleteEvents({last})"),
             Self::Release(releases) => write!(f, "Release({})", releases.len()),
+            Self::Durable(events) => write!(f, "Durable({})", events.len()),
             Self::Publish(events) => write!(f, "Publish({})", events.len()),
             Self::Received(times) => write!(f, "Received({})", times.len()),
             Self::CaughtUp(replica, highest) => write!(f, "CaughtUp({replica}, {highest})"),

@@ -87,7 +87,7 @@ mod timers;
 
 pub use self::core::Engine;
 pub use self::input::{Action, Generation, Input, Now};
-pub use self::queued::{Queued, Release, Slot};
+pub use self::queued::{Queued, Release, Releases, Slot};
 pub use self::reminders::RowChanges;
 
 #[cfg(test)]

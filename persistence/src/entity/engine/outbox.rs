@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::queued::push;
-use super::{Action, Generation, Release, RowChanges};
+use super::{Action, Generation, Release, Releases, RowChanges};
 use crate::entity::AsynchronousFailure;
 use crate::entity::EventSourced;
 use crate::entity::asynchronous::{CommandFuture, OutcomeFuture};
@@ -59,7 +59,7 @@ impl<E: EventSourced> Outbox<E> {
         generation: Generation,
         actions: &mut Vec<Action<E>>,
     ) {
-        let mut releases = Vec::new();
+        let mut releases = Releases::new();
         while let Some((needed, _)) = self.waiting.front() {
             if *needed > durable {
                 break;
@@ -73,7 +73,7 @@ impl<E: EventSourced> Outbox<E> {
                 Due::CaughtUp(replica, highest) => Action::CaughtUp(replica, highest),
                 Due::Asynchronous(future, claim) => {
                     claim.act();
-                    Action::RunAsynchronous(generation, future)
+                    Action::RunAsynchronous(generation, future, claim.askers().cloned())
                 }
                 Due::Beside(due) => {
                     let DueBeside { number, future, claim } = *due;

@@ -21,6 +21,8 @@ struct InFlight {
     own: Vec<StoredEvent>,
     /// The times of the events of other replicas.
     others: Vec<Timestamp>,
+    /// All events, for listeners; empty when nobody listens.
+    heard: Vec<StoredEvent>,
 }
 
 /// Events that are stored together or not at all.
@@ -126,7 +128,9 @@ impl Persisting {
         };
         let others = events.iter().filter(|event| !shared.is_own(&event.meta.origin));
         let others = others.map(|event| event.meta.timestamp).collect();
-        self.in_flight = Some(InFlight { last, bytes, own, others });
+        let is_heard = shared.surroundings.kin.listeners.any();
+        let heard = if is_heard { events.clone() } else { Vec::new() };
+        self.in_flight = Some(InFlight { last, bytes, own, others, heard });
         Some(Append { persistence_id: shared.id.persistence_id(), expected: self.durable, events })
     }
 
@@ -173,6 +177,9 @@ impl Persisting {
         }
         if !append.others.is_empty() {
             actions.push(Action::Received(append.others));
+        }
+        if !append.heard.is_empty() {
+            actions.push(Action::Durable(append.heard));
         }
         Ok(published)
     }

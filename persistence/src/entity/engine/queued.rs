@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use smallvec::SmallVec;
+
 use crate::entity::EntityCounters;
-use crate::entity::then::Prepared;
+use crate::entity::then::PreparedParts;
 use crate::event::SequenceNr;
 use crate::reply::{Claim, CommandEffect, ReplyError, refuse_claimed};
 
@@ -77,9 +79,12 @@ impl<C> Queued<C> {
     }
 }
 
+/// The visible effects of commands, in order: mostly of one.
+pub type Releases = SmallVec<[Release; 1]>;
+
 /// The visible effects of a command, ready to be let out.
 pub struct Release {
-    pub(super) prepared: Vec<Box<dyn Prepared>>,
+    pub(super) prepared: PreparedParts,
     /// The last event of the command itself; `None` when it stored nothing.
     pub(super) stored: Option<SequenceNr>,
     pub(super) claim: Claim,
@@ -89,7 +94,12 @@ pub struct Release {
 impl Release {
     /// Gives a slot back when it is let out, and does nothing else.
     pub(super) fn of_slot(slot: Slot) -> Self {
-        Self { prepared: Vec::new(), stored: None, claim: Claim::unlimited(), _slot: slot }
+        Self {
+            prepared: PreparedParts::new(),
+            stored: None,
+            claim: Claim::unlimited(),
+            _slot: slot,
+        }
     }
 
     /// Lets the effects out.

@@ -94,6 +94,11 @@ impl<E: EventSourced> Running<E> {
         !self.commands.has_asynchronous() && self.stream.is_settled()
     }
 
+    /// Returns whether a future holds up the commands.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.commands.has_asynchronous()
+    }
+
     /// Returns whether a future beside the commands is under way, or waits for the disk.
     pub(super) fn has_beside(&self) -> bool {
         self.commands.has_beside()

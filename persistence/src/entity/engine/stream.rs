@@ -86,11 +86,15 @@ impl<E: EventSourced> Stream<E> {
         command: E::Command,
         metadata: &Metadata,
     ) -> Result<Effect<E>, UserFailure> {
-        self.context.metadata.clone_from(metadata);
+        if !metadata.is_empty() {
+            self.context.metadata = metadata.clone();
+        }
         let decided = guard::call("on_command", &shared.id, || {
             shared.behaviour.on_command(&self.context, &self.applied.state, command)
         });
-        self.context.metadata = Metadata::new();
+        if !metadata.is_empty() {
+            self.context.metadata = Metadata::new();
+        }
         decided
     }
 
@@ -297,13 +301,11 @@ impl<E: EventSourced> Stream<E> {
         last: SequenceNr,
         result: Result<()>,
     ) {
-        self.signal(
-            shared,
-            &match result {
-                Ok(()) => Signal::SnapshotsDeleted(last),
-                Err(error) => Signal::SnapshotsDeleteFailed(error.to_string()),
-            },
-        );
+        let signal = match result {
+            Ok(()) => Signal::SnapshotsDeleted(last),
+            Err(error) => Signal::SnapshotsDeleteFailed(error.to_string()),
+        };
+        self.signal(shared, &signal);
     }
 
     /// Takes the result of a deletion of events.
@@ -313,13 +315,11 @@ impl<E: EventSourced> Stream<E> {
         last: SequenceNr,
         result: Result<()>,
     ) {
-        self.signal(
-            shared,
-            &match result {
-                Ok(()) => Signal::EventsDeleted(last),
-                Err(error) => Signal::EventsDeleteFailed(error.to_string()),
-            },
-        );
+        let signal = match result {
+            Ok(()) => Signal::EventsDeleted(last),
+            Err(error) => Signal::EventsDeleteFailed(error.to_string()),
+        };
+        self.signal(shared, &signal);
     }
 
     /// Fails the answers that wait for the disk. Returns the state, and the `CaughtUp` actions that

@@ -6,6 +6,7 @@ mod check;
 mod closures;
 mod faulty;
 mod initial_state;
+mod listener;
 mod own_mailbox;
 mod readable;
 mod reminders;

@@ -10,8 +10,8 @@ mod register;
 mod rights;
 mod token;
 
-pub use policy::EntityAccess;
-pub(crate) use policy::{Area, Caller, Policy, Verdict};
+pub(crate) use policy::{Area, Policy, Verdict};
+pub use policy::{Caller, EntityAccess};
 pub use register::{Register, TokenEntry, check_name};
 pub use rights::{Right, Rights};
 pub use token::{TokenHash, new_token};

@@ -1,7 +1,10 @@
 //! The decision about a request: which right it needs, and whether its caller has it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::register::{Client, Register};
@@ -72,17 +75,51 @@ impl Area {
     }
 }
 
-/// The sender of a request.
+/// The sender of a request. A route of an application takes it as an argument.
+///
+/// A node without `http.tokens_file` knows nobody: every caller is `Anonymous`, without rights, and
+/// may ask all the same. So is every caller of a route that is tested without a node.
+///
+/// ```
+/// use antiphon_runtime::admin::{Caller, Right};
+///
+/// async fn who(caller: Caller) -> String {
+///     let may = if caller.may(Right::Admin) { "may close shops" } else { "may not close shops" };
+///     format!("{} {may}", caller.name())
+/// }
+/// # let routes: axum::Router = axum::Router::new().route("/who", axum::routing::get(who));
+/// # drop(routes);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Caller {
+pub enum Caller {
     /// Shows neither a token nor a certificate.
     Anonymous,
-    /// Shows a token that is not in the tokens file.
+    /// Shows a token that is not in the tokens file. No route sees this caller: its requests are
+    /// refused before.
     Stranger,
     /// Shows a certificate of an authority in `http.tls.ca_file`.
-    Certificate { name: Arc<str>, rights: Rights },
+    Certificate {
+        /// The name in the tokens file; without a line there, the first name of the certificate,
+        /// escaped.
+        name: Arc<str>,
+        /// The rights in the tokens file; without a line there, none.
+        rights: Rights,
+    },
     /// Shows a token of the tokens file.
-    Token { name: Arc<str>, rights: Rights },
+    Token {
+        /// The name in the tokens file.
+        name: Arc<str>,
+        /// The rights in the tokens file.
+        rights: Rights,
+    },
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or(Self::Anonymous))
+    }
 }
 
 impl Caller {
@@ -108,8 +145,8 @@ impl Caller {
         }
     }
 
-    /// The name, for the audit log.
-    pub(crate) fn name(&self) -> &str {
+    /// The name, as the audit log has it; `anonymous` for a caller without a proof.
+    pub fn name(&self) -> &str {
         match self {
             Self::Anonymous | Self::Stranger => "anonymous",
             Self::Certificate { name, .. } | Self::Token { name, .. } => name,
@@ -126,7 +163,8 @@ impl Caller {
         }
     }
 
-    fn may(&self, right: Right) -> bool {
+    /// Returns whether the caller has this right, by itself or within another one.
+    pub fn may(&self, right: Right) -> bool {
         match self {
             Self::Anonymous | Self::Stranger => false,
             Self::Certificate { rights, .. } | Self::Token { rights, .. } => rights.allow(right),

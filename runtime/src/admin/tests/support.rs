@@ -20,13 +20,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::super::access::TokenHash;
+use super::super::access::{Caller, TokenHash};
 use super::super::answers::with_fallbacks;
-use super::super::application::MayHaveActed;
 use super::super::audit::AuditSettings;
 use super::super::check::ShowsDetails;
 use super::super::connections::accept;
 use super::super::guard::Guard;
+use super::super::reply::MayHaveActed;
 use super::super::settings::HttpSettings;
 use super::super::tls::{HttpTls, HttpsClient};
 use crate::Result;
@@ -138,6 +138,10 @@ impl Server {
             .route("/cluster", get(async || "\"members\""))
             .route("/added", get(async || "\"added\""))
             .route("/entities/{type}/{id}", get(async || "1").post(async |body: String| body))
+            .route(
+                "/entities/{type}/{id}/caller",
+                get(async |caller: Caller| format!("{caller:?}")),
+            )
             .route("/entities/{type}/{id}/refuses", post(refuses))
             .route("/entities/{type}/{id}/wrong", post(async || StatusCode::CONFLICT));
         let routes = with_fallbacks(routes, None, &guard);

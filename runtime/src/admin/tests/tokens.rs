@@ -55,6 +55,25 @@ async fn each_token_opens_its_paths_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_route_sees_its_caller_by_token_by_certificate_or_as_nobody() {
+    let authority = authority();
+    let files = Files::new(&authority);
+    files.certificate(&authority, "ops", "ops", 2120);
+    let settings = HttpSettings { entities: Some(EntityAccess::Open), ..files.settings() };
+    let server = Server::start(settings).await;
+    let request = "GET /entities/counter/x/caller";
+    for (own, token, expected) in [
+        (None, None, "Anonymous"),
+        (None, Some(WRITER), "Token { name: \"writer\", rights: Rights([Entities]) }"),
+        (Some("ops"), None, "Certificate { name: \"ops\", rights: Rights([Read]) }"),
+        (Some("ops"), Some(READER), "Token { name: \"reader\", rights: Rights([Read]) }"),
+    ] {
+        let answer = server.ask(&files.client(own), request, token).await.unwrap();
+        assert_eq!((answer.status, &*answer.body), (200, expected));
+    }
+}
+
+#[tokio::test]
 async fn the_challenge_names_the_fault() {
     let files = Files::new(&authority());
     let server = Server::start(files.settings()).await;

@@ -5,6 +5,26 @@ use super::entry::{Entry, counter, gauge};
 /// The metrics of the HTTP interface.
 pub(super) const ENTRIES: &[Entry] = &[
     gauge(
+        "antiphon_http_application_requests",
+        "requests",
+        &[],
+        [
+            "Requests to the routes of the application that are under way",
+            "1",
+            "Near `http.application_requests_max`, look for a route that waits, or raise the bound.",
+        ],
+    ),
+    counter(
+        "antiphon_http_application_timeouts_total",
+        "requests",
+        &[],
+        [
+            "Requests that a route of the application did not answer in time (504)",
+            "1",
+            "When it grows, look for the route in the log; see `http.application_timeout`.",
+        ],
+    ),
+    gauge(
         "antiphon_http_audit_failing",
         "0 or 1",
         &[],
@@ -50,8 +70,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["reason"],
         [
             "Connections and requests over HTTP that were refused",
-            "9: one for each reason",
-            "`full`: too many connections. `plain`, `tls`: clients without TLS, with a wrong certificate, or that do not believe that of the node. `no_proof`, `wrong_token`, `no_right`: look for the sender in the audit log. `host`: see `http.hosts`. `audit`: the audit log cannot be written.",
+            "11: one for each reason",
+            "`full`: too many connections. `plain`, `tls`: clients without TLS, with a wrong certificate, or that do not believe that of the node. `no_proof`, `wrong_token`, `no_right`: look for the sender in the audit log. `host`: see `http.hosts`. `audit`: the audit log cannot be written. `application_full`: `http.application_requests_max` is reached. `upgrade`: a client wants a WebSocket.",
         ],
     ),
     counter(

@@ -207,6 +207,7 @@ mod tests {
             id: NodeId::new(name, incarnation).unwrap(),
             place: "p".into(),
             roles: Vec::new(),
+            proxy_only: false,
             address: String::new(),
             http_address: None,
             state: MemberState::Up,

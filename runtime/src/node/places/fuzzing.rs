@@ -77,6 +77,7 @@ fn row(name: &str, state: MemberState) -> MemberRow {
         id: id(name),
         place: "A".into(),
         roles: vec!["role".into()],
+        proxy_only: false,
         address: "127.0.0.1:1".into(),
         http_address: None,
         state,

@@ -160,7 +160,8 @@ fn an_asynchronous_effect_that_fails_lets_the_entity_go_on() {
         world.mode = Mode::Hold;
         let later = world.command("A", Command::Later);
         let read = world.command("A", Command::Read);
-        let Some(Action::RunAsynchronous(generation, future)) = world.replica("A").held.pop_front()
+        let Some(Action::RunAsynchronous(generation, future, _)) =
+            world.replica("A").held.pop_front()
         else {
             panic!("a future")
         };
@@ -176,7 +177,7 @@ fn a_handler_can_turn_the_failure_of_its_future_into_a_command() {
     let mut world = World::new(&["A"]);
     world.mode = Mode::Hold;
     let answer = world.command("A", Command::LaterOr);
-    let Some(Action::RunAsynchronous(generation, _)) = world.replica("A").held.pop_front() else {
+    let Some(Action::RunAsynchronous(generation, ..)) = world.replica("A").held.pop_front() else {
         panic!("a future")
     };
     let failed = Err(AsynchronousFailure::TimedOut { awaited: None });

@@ -295,7 +295,7 @@ impl World {
                 replica.journal.retain(|event| event.sequence_nr > last);
                 Some(Input::EventsDeleted(generation, last, Ok(())))
             }
-            Action::RunAsynchronous(generation, future) => {
+            Action::RunAsynchronous(generation, future, _) => {
                 Some(Input::AsynchronousDone(generation, Ok(ready(future))))
             }
             Action::RunBeside(generation, number, future) => {

@@ -13,6 +13,7 @@ fn row(name: &str, state: MemberState) -> MemberRow {
         id: NodeId::new(name, 1).unwrap(),
         place: "A".into(),
         roles: Vec::new(),
+        proxy_only: false,
         address: format!("{name}:1"),
         http_address: None,
         state,

@@ -1,0 +1,191 @@
+//! Tests of the coordinator with replicas that need roles: inputs, and the expected homes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_base::time::{Clock, SystemClock};
+use antiphon_persistence::identity::ReplicaId;
+use antiphon_persistence::store::FencingToken;
+use antiphon_runtime::{Member, MemberState, Membership, NodeId};
+use tokio::time::Instant;
+
+use super::core::WriteOutcome;
+use super::{CoordinatorCore, CoordinatorSettings, Effect, Home, Input};
+use crate::{Roles, ShardId};
+
+const TOKEN: FencingToken = FencingToken(7);
+const WAIT: Duration = Duration::from_secs(2);
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name, 1).unwrap()
+}
+
+fn replica(name: &str) -> ReplicaId {
+    ReplicaId::new(name).unwrap()
+}
+
+/// A member that is up, with these roles; a proxy when they are `-`.
+fn member(name: &str, roles: &str) -> Member {
+    Member {
+        id: node(name),
+        place: "A".into(),
+        roles: roles.split_whitespace().map(str::to_owned).collect(),
+        proxy_only: roles == "-",
+        address: String::new(),
+        http_address: None,
+        state: MemberState::Up,
+        sealed: false,
+    }
+}
+
+/// The coordinator of two shards of each of the replicas `one` and `two`, which need roles of these
+/// names, and `any`, which needs none.
+struct Fixture {
+    core: CoordinatorCore,
+    members: BTreeMap<String, Member>,
+    now: Instant,
+}
+
+impl Fixture {
+    fn new(stored: &[(&str, u16, &str)], members: &[(&str, &str)]) -> Self {
+        let settings = CoordinatorSettings {
+            join_wait: Duration::from_secs(1),
+            rebalance_interval: WAIT,
+            rebalance_moves_max: 10,
+            retry_delay_max: WAIT,
+        };
+        let shards = ["any", "one", "two"].map(replica).into_iter().flat_map(|replica| {
+            (0..2).map(move |number| ShardId { replica: replica.clone(), number })
+        });
+        let roles: Roles =
+            ["one", "two"].map(|role| (replica(role), role.into())).into_iter().collect();
+        let core = CoordinatorCore::new("A".into(), shards.collect(), roles, settings);
+        let members = members.iter().map(|(name, roles)| ((*name).to_owned(), member(name, roles)));
+        let mut fixture = Self { core, members: members.collect(), now: SystemClock.now() };
+        fixture.step(Input::Lease(Some(TOKEN)));
+        let home = |(name, number, home): &(&str, u16, &str)| {
+            (ShardId { replica: replica(name), number: *number }, node(home))
+        };
+        fixture.step(Input::Loaded(TOKEN, Some(stored.iter().map(home).collect())));
+        fixture.tell_members();
+        fixture
+    }
+
+    fn tell_members(&mut self) {
+        let members = Arc::new(Membership::new(self.members.values().cloned()));
+        self.step(Input::Members(members));
+    }
+
+    /// A step whose writes and moves succeed at once.
+    fn step(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for effect in self.core.step(self.now, input) {
+                match effect {
+                    Effect::Write(token, _) => {
+                        inputs.push(Input::Written(token, WriteOutcome::Applied));
+                    }
+                    Effect::Publish(homes) => {
+                        for (shard, home) in homes.homes {
+                            if let Home::Moving(from, id) = home {
+                                inputs.push(Input::ShardStopped(shard, id, from));
+                            }
+                        }
+                    }
+                    Effect::Load(_) | Effect::Refuse(_) => {}
+                }
+            }
+        }
+    }
+
+    fn hosts(&mut self, names: &[&str]) {
+        for name in names {
+            self.step(Input::Host(node(name)));
+        }
+    }
+
+    fn wait(&mut self) {
+        self.now += WAIT;
+        self.step(Input::Tick);
+    }
+
+    /// The homes of a replica's two shards.
+    fn homes(&self, name: &str) -> Vec<String> {
+        let homes = self.core.homes().unwrap().homes;
+        let of_replica = homes.iter().filter(|(shard, _)| shard.replica == replica(name));
+        of_replica.map(|(_, home)| home.node().name().to_owned()).collect()
+    }
+}
+
+#[test]
+fn shards_go_only_to_nodes_with_their_role_and_never_to_a_proxy() {
+    let members = [("a", "one"), ("b", "two"), ("c", "one two"), ("p", "-")];
+    let mut fixture = Fixture::new(&[], &members);
+    fixture.hosts(&["a", "b"]);
+    assert!(fixture.homes("any").is_empty(), "c may come too");
+    // a node that says that it hosts shards, and whose row says that it does not
+    fixture.hosts(&["p", "c"]);
+    assert!(fixture.homes("one").iter().all(|home| home == "a" || home == "c"));
+    assert!(fixture.homes("two").iter().all(|home| home == "b" || home == "c"));
+    let all = ["any", "one", "two"].map(|replica| fixture.homes(replica)).concat();
+    for name in ["a", "b", "c"] {
+        assert_eq!(all.iter().filter(|home| *home == name).count(), 2, "{all:?}");
+    }
+}
+
+#[test]
+fn a_proxy_is_not_waited_for() {
+    let mut fixture = Fixture::new(&[], &[("a", "one two"), ("p", "-")]);
+    fixture.hosts(&["a"]);
+    assert_eq!(fixture.homes("any"), ["a", "a"]);
+}
+
+#[test]
+fn shards_whose_role_is_lost_wait_for_it_and_the_others_do_not() {
+    let mut fixture = Fixture::new(&[], &[("a", "one"), ("b", "two")]);
+    fixture.hosts(&["a", "b"]);
+    let lost = fixture.members.get_mut("b").unwrap();
+    (lost.state, lost.sealed) = (MemberState::Dead, true);
+    fixture.tell_members();
+    fixture.wait();
+    assert_eq!(fixture.homes("any"), ["a", "a"]);
+    assert_eq!(fixture.homes("two"), ["b", "b"], "no other node may host them");
+
+    fixture.members.insert("c".into(), member("c", "two"));
+    fixture.tell_members();
+    fixture.hosts(&["c"]);
+    assert_eq!(fixture.homes("two"), ["c", "c"]);
+}
+
+#[test]
+fn a_leaving_node_keeps_the_shards_that_no_other_can_take() {
+    let mut fixture = Fixture::new(&[], &[("a", "one"), ("b", "two")]);
+    fixture.hosts(&["a", "b"]);
+    fixture.members.get_mut("b").unwrap().state = MemberState::Leaving;
+    fixture.tell_members();
+    fixture.wait();
+    assert_eq!(fixture.homes("any"), ["a", "a"]);
+    assert_eq!(fixture.homes("two"), ["b", "b"]);
+    let homes = fixture.core.homes().unwrap().homes;
+    assert!(homes.values().all(|home| matches!(home, Home::At(_))), "none is told to stop");
+}
+
+/// Coordinators of earlier versions assign shards without regard to roles.
+#[test]
+fn shards_on_nodes_without_their_role_move_when_a_node_with_it_is_there() {
+    let stored = [("one", 0, "b"), ("one", 1, "a"), ("two", 0, "a"), ("two", 1, "a")];
+    let mut fixture = Fixture::new(&stored, &[("a", "one"), ("b", "")]);
+    fixture.hosts(&["a", "b"]);
+    fixture.wait();
+    assert_eq!(fixture.homes("one"), ["a", "a"]);
+    assert_eq!(fixture.homes("two"), ["a", "a"], "no node has the role: they go on where they are");
+
+    fixture.members.insert("c".into(), member("c", "two"));
+    fixture.tell_members();
+    fixture.hosts(&["c"]);
+    fixture.wait();
+    fixture.wait();
+    assert_eq!(fixture.homes("two"), ["c", "c"]);
+    assert_eq!(fixture.homes("any"), ["b", "b"], "in balance with the role's shards");
+}

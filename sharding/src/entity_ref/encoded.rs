@@ -1,0 +1,78 @@
+//! Commands of programs outside the cluster, which send them encoded.
+
+use std::sync::Arc;
+
+use antiphon_persistence::entity::Awaiting;
+use antiphon_persistence::reply::{Claim, ReplySender, decode_command};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::EntityRef;
+use crate::AskError;
+
+/// The number of the one answer that an encoded command has a place for.
+const ONLY: u64 = 0;
+
+/// The answer to one encoded command.
+struct Only(Mutex<Option<oneshot::Sender<Result<Bytes, AskError>>>>);
+
+impl ReplySender for Only {
+    fn send(&self, id: u64, answer: Result<Bytes, AskError>) {
+        if id != ONLY {
+            return;
+        }
+        if let Some(sender) = self.0.lock().take() {
+            // an asker that has given up needs no answer
+            drop(sender.send(answer));
+        }
+    }
+}
+
+impl<C: DeserializeOwned + Send + 'static> EntityRef<C> {
+    /// The same as [`Self::ask`] for a command that [`encode_command`] has encoded, with the number
+    /// 0 in the place of its `ReplyTo`; the answer is encoded too. For programs that carry commands
+    /// over another transport than the links of a cluster.
+    ///
+    /// The bytes may come from anybody who may command the entity: bytes that are no command are
+    /// refused, and take no more memory than they are long.
+    ///
+    /// [`encode_command`]: antiphon_persistence::reply::encode_command
+    ///
+    /// # Errors
+    /// As for [`Self::ask`]; `Rejected` for bytes that are no command of this type.
+    pub async fn ask_encoded(&self, command: &[u8]) -> Result<Bytes, AskError> {
+        let (sender, answer) = oneshot::channel();
+        let (now, metadata) = (self.port.now(), self.metadata.clone());
+        let claim = Claim::lasting_with(now, self.ask_timeout, metadata);
+        let awaiting = Awaiting::the_answer_of(&self.id);
+        let claim = claim.asked_by(awaiting.askers());
+        let command: C = decoded(command, Some(sender), &claim)?;
+        let entity = self.id.entity_id().clone();
+        self.port.tell(now, self.index, entity, command, claim.clone());
+        let answer = async { answer.await.unwrap_or(Err(AskError::NoReply)) };
+        self.wait(now, &claim, answer).await
+    }
+
+    /// The same as [`Self::tell_acknowledged`] for a command that [`encode_command`] has encoded.
+    /// An answer to it is dropped.
+    ///
+    /// [`encode_command`]: antiphon_persistence::reply::encode_command
+    ///
+    /// # Errors
+    /// As for [`Self::tell_acknowledged`]; `Rejected` for bytes that are no command of this type.
+    pub async fn tell_encoded(&self, command: &[u8]) -> Result<(), AskError> {
+        self.tell_acknowledged(decoded(command, None, &Claim::unlimited())?).await
+    }
+}
+
+fn decoded<C: DeserializeOwned>(
+    bytes: &[u8],
+    sender: Option<oneshot::Sender<Result<Bytes, AskError>>>,
+    claim: &Claim,
+) -> Result<C, AskError> {
+    let sender = Arc::new(Only(Mutex::new(sender)));
+    let command = decode_command(bytes, sender, claim);
+    command.map_err(|error| AskError::Rejected(error.to_string()))
+}
