@@ -239,7 +239,7 @@ impl<E: EventSourced> Engine<E> {
         self.durable_ever = durable;
         self.restarts.recovered(now.instant);
         let holding = std::mem::take(&mut self.away.holding);
-        let running = Running::begin(&self.shared, now, recovered, holding);
+        let running = Running::begin(&self.shared, now, recovered, holding, actions);
         self.phase = Phase::Running(Box::new(running));
         self.doubt(now, Vec::new(), actions);
         let arrivals = self.away.take_arrivals();

@@ -14,6 +14,7 @@ mod reclaim;
 mod reclaim_held;
 mod recovery;
 mod reminders;
+mod reminders_kept;
 mod replication;
 mod rows;
 mod scan;
