@@ -158,7 +158,8 @@ where
     }
 
     /// Takes a row from another node of the place. The entity asks the store before it fires, so a
-    /// node that lies about a row makes nothing happen.
+    /// node that lies about a row makes nothing happen. A row that is not due by the clock of this
+    /// node comes again.
     pub(super) fn arrived(&self, from: Sender<'_>, row: ReminderRow) {
         if **from.place != *self.parts.node.place() {
             return self.parts.refusals.refused(from.id, Refusal::OtherReminder);
@@ -166,7 +167,9 @@ where
         if row.check().is_err() || self.address(&row).is_none() {
             return self.parts.refusals.refused(from.id, Refusal::Malformed);
         }
-        self.take(row);
+        if row.due <= self.wall() {
+            self.take(row);
+        }
     }
 }
 
