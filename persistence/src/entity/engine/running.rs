@@ -95,9 +95,9 @@ impl<E: EventSourced> Running<E> {
         !self.commands.has_asynchronous() && self.stream.is_settled()
     }
 
-    /// Returns whether a future holds up the commands.
-    pub(super) fn is_held_up(&self) -> bool {
-        self.commands.has_asynchronous()
+    /// The number of the future that holds up the commands.
+    pub(super) fn held_up_by(&self) -> Option<u64> {
+        self.commands.held_up_by()
     }
 
     /// Returns whether a future beside the commands is under way, or waits for the disk.

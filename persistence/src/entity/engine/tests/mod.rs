@@ -1,6 +1,7 @@
 //! Tests of the engine by its actions: the time and content of its appends, answers and requests.
 
 mod beside;
+mod circles;
 mod clocks;
 mod destructors;
 mod failure;
