@@ -266,8 +266,8 @@ fn run<E: EventSourced>(
         Action::AskSkip(generation, origin, number) => {
             state.io.ask_skip(myself, generation, origin, number);
         }
-        Action::RunAsynchronous(generation, future, askers) => {
-            hold_up(myself, state, (generation, askers), future);
+        Action::RunAsynchronous(generation, future, held_up) => {
+            hold_up(myself, state, (generation, held_up), future);
         }
         Action::RunBeside(generation, number, future) => {
             run_beside(myself, state, (generation, number), future);
@@ -314,10 +314,10 @@ fn run<E: EventSourced>(
 fn hold_up<E: EventSourced>(
     myself: &ActorRef<EntityMessage<E>>,
     state: &mut State<E>,
-    (generation, askers): (Generation, Option<Askers>),
+    (generation, (askers, number)): (Generation, (Option<Askers>, u64)),
     future: CommandFuture<E::Command>,
 ) {
-    let askers = Some(Askers::and(askers.as_ref(), &state.io.id));
+    let askers = Some(Askers::and(askers.as_ref(), &state.io.id, number));
     let limit = state.io.runtime.settings.asynchronous_timeout;
     let future = Guarded::new("asynchronous", state.io.id.to_string(), future);
     let task = start("asynchronous effect", myself, async move {

@@ -465,8 +465,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     }
 
     /// Decides what this replica does about an event of another replica, if it
-    /// [reacts](Self::reacts): after the event is durable here, in the order of the stream, between the commands, and never
-    /// in recovery. The state may be ahead of the event.
+    /// [reacts](Self::reacts): after the event is durable here, in the order of the stream, between
+    /// the commands, and never in recovery. The state may be ahead of the event.
     ///
     /// Called once for each event, unless the node dies between the event and the durable effect of
     /// the reaction: then again, and behind newer events, ten seconds later or more. A reaction
@@ -474,8 +474,8 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     /// effect, is counted (`reactions_failed`) and not repeated.
     ///
     /// An event that a reaction stores is an ordinary event: the other replicas may react to it.
-    /// Two replicas that react to each other's reactions do so for ever, so a reaction must look at the
-    /// event, or at the state, or only one designated replica reacts.
+    /// Two replicas that react to each other's reactions do so for ever, so a reaction must look at
+    /// the event, or at the state, or only one designated replica reacts.
     ///
     /// ```
     /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};

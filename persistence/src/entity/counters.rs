@@ -62,8 +62,10 @@ counters! {
     /// Rows of reminders that could not be put or removed; they are put or removed when they are
     /// due.
     reminders_unstored,
-    /// Events whose reminders could not be read, of a newer version or of another program. They
-    /// were applied without their reminders.
+    /// Rows of reminders that were missing after a recovery, and were put again.
+    reminders_mended,
+    /// Events with a reminder that could not be read, of a newer version or of another program.
+    /// They were applied without it, and their entities take no snapshots.
     reminders_unread,
     /// Reactions to events of other replicas (`on_replicated`).
     reactions,

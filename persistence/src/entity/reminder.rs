@@ -194,11 +194,11 @@ impl ReminderOrder {
         name
     }
 
-    /// Checks the order against the replicas of the entity.
+    /// Checks the order of this time against the replicas of the entity.
     ///
     /// # Errors
     /// The reminder, the value, and what was expected.
-    pub(super) fn check(&self, replicas: &[ReplicaId]) -> Result<(), String> {
+    pub(super) fn check(&self, now: Timestamp, replicas: &[ReplicaId]) -> Result<(), String> {
         let name = self.name();
         if !(1..=ReminderRow::NAME_BYTES_MAX).contains(&name.len()) {
             return Err(format!(
@@ -213,9 +213,13 @@ impl ReminderOrder {
             ));
         }
         let Self::Set(_, Reminder { first, every, replica }) = self else { return Ok(()) };
-        if let First::After(time) = first {
-            within(name, "first time", *time, Duration::ZERO)?;
-        }
+        let first = match first {
+            First::After(time) => *time,
+            First::At(time) => {
+                Duration::from_micros(time.as_micros().saturating_sub(now.as_micros()))
+            }
+        };
+        within(name, "first time", first, Duration::ZERO)?;
         if let Some(every) = every {
             within(name, "period", *every, PERIOD_MIN)?;
         }
@@ -275,6 +279,10 @@ pub(super) enum Note {
         name: Arc<str>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<u64>,
+        /// The replica that wrote the event that set it, and the number among its events; always
+        /// there but in events of the first builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set: Option<(ReplicaId, u64)>,
     },
     /// The replica that wrote the event has reacted to the events of its stream with these numbers.
     Reacted { from: u64, to: u64 },
@@ -298,19 +306,30 @@ impl Note {
         serde_json::to_string(notes).expect("texts and numbers").into()
     }
 
-    /// The notes of an event with this metadata; empty when it has none.
-    ///
-    /// # Errors
-    /// The reason why they cannot be read.
-    pub(super) fn read(metadata: &Metadata) -> Result<Vec<Self>, String> {
-        let Some(text) = metadata.reminders() else { return Ok(Vec::new()) };
-        let notes: Vec<Self> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        match notes.iter().find(|note| !note.is_sound()) {
-            Some(wrong) => {
-                Err(format!("expected a name of 1 to 128 bytes, and a period: {wrong:?}"))
+    /// The notes of an event with this metadata that can be read, and the reason why the first of
+    /// the others cannot: a later version may have notes of another kind.
+    pub(super) fn read(metadata: &Metadata) -> (Vec<Self>, Option<String>) {
+        let Some(text) = metadata.reminders() else { return (Vec::new(), None) };
+        let values: Vec<serde_json::Value> = match serde_json::from_str(text) {
+            Ok(values) => values,
+            Err(error) => return (Vec::new(), Some(error.to_string())),
+        };
+        let (mut notes, mut unread) = (Vec::new(), None);
+        for value in values {
+            match Self::of_value(value) {
+                Ok(note) => notes.push(note),
+                Err(why) => drop(unread.get_or_insert(why)),
             }
-            None => Ok(notes),
         }
+        (notes, unread)
+    }
+
+    fn of_value(value: serde_json::Value) -> Result<Self, String> {
+        let note: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        if note.is_sound() {
+            return Ok(note);
+        }
+        Err(format!("expected a name of 1 to 128 bytes, and a period: {note:?}"))
     }
 }
 
@@ -323,8 +342,8 @@ mod tests {
         let name: Arc<str> = "n".into();
         let replica = ReplicaId::new("A").unwrap();
         let notes = [
-            Note::Fired { name: name.clone(), next: None },
-            Note::Fired { name: name.clone(), next: Some(7) },
+            Note::Fired { name: name.clone(), next: None, set: None },
+            Note::Fired { name: name.clone(), next: Some(7), set: Some((replica.clone(), 4)) },
             Note::Set { name: name.clone(), due: 5, every: None, replica: None },
             Note::Set { name: name.clone(), due: 5, every: Some(9), replica: Some(replica) },
             Note::Cancel { name },
@@ -333,11 +352,11 @@ mod tests {
         let text = Note::write(&notes);
         assert_eq!(
             &*text,
-            r#"[{"fired":{"name":"n"}},{"fired":{"name":"n","next":7}},{"set":{"name":"n","due":5}},{"set":{"name":"n","due":5,"every":9,"replica":"A"}},{"cancel":{"name":"n"}},{"reacted":{"from":2,"to":3}}]"#
+            r#"[{"fired":{"name":"n"}},{"fired":{"name":"n","next":7,"set":["A",4]}},{"set":{"name":"n","due":5}},{"set":{"name":"n","due":5,"every":9,"replica":"A"}},{"cancel":{"name":"n"}},{"reacted":{"from":2,"to":3}}]"#
         );
         let metadata = Metadata::new().with_reminders(text);
-        assert_eq!(Note::read(&metadata), Ok(notes.to_vec()));
-        assert_eq!(Note::read(&Metadata::new()), Ok(Vec::new()));
+        assert_eq!(Note::read(&metadata), (notes.to_vec(), None));
+        assert_eq!(Note::read(&Metadata::new()), (Vec::new(), None));
     }
 
     #[test]
@@ -353,18 +372,28 @@ mod tests {
             r#"[{"set":{"name":"n","due":5,"other":1}}]"#.to_owned(),
             format!(r#"[{{"cancel":{{"name":"{long}"}}}}]"#),
         ] {
-            assert!(
-                Note::read(&Metadata::new().with_reminders(text.clone().into())).is_err(),
-                "{text}"
-            );
+            let (notes, why) = Note::read(&Metadata::new().with_reminders(text.clone().into()));
+            assert!(notes.is_empty() && why.is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_note_of_a_later_version_hides_none_of_the_others() {
+        let text =
+            r#"[{"set":{"name":"n","due":5}},{"paused":{"name":"n"}},{"cancel":{"name":"m"}}]"#;
+        let (notes, why) = Note::read(&Metadata::new().with_reminders(text.into()));
+        let set = Note::Set { name: "n".into(), due: 5, every: None, replica: None };
+        assert_eq!(notes, [set, Note::Cancel { name: "m".into() }]);
+        assert!(why.unwrap().contains("paused"));
     }
 
     #[test]
     fn an_order_out_of_its_bounds_is_refused_with_the_reminder_and_the_value() {
         let replicas = [ReplicaId::new("A").unwrap()];
-        let check =
-            |name: &str, reminder| ReminderOrder::Set(name.into(), reminder).check(&replicas);
+        let check = |name: &str, reminder| {
+            let now = Timestamp::from_micros(1_000_000);
+            ReminderOrder::Set(name.into(), reminder).check(now, &replicas)
+        };
         let hour = Duration::from_secs(3600);
         assert_eq!(check("n", Reminder::after(hour).every(PERIOD_MIN)), Ok(()));
         assert_eq!(check("n", Reminder::after(TIME_MAX)), Ok(()));
@@ -372,6 +401,9 @@ mod tests {
         assert!(refused("", Reminder::after(hour)).contains("1 to 128 bytes, actual 0"));
         assert!(refused(&"n".repeat(129), Reminder::after(hour)).contains("actual 129"));
         let why = refused("n", Reminder::after(2 * TIME_MAX));
+        assert_eq!(why, "reminder \"n\", first time: expected 0ns to 3650 days, actual 630720000s");
+        let far = Timestamp::from_micros(2 * micros(TIME_MAX) + 1_000_000);
+        let why = refused("n", Reminder::at(far));
         assert_eq!(why, "reminder \"n\", first time: expected 0ns to 3650 days, actual 630720000s");
         let why = refused("n", Reminder::after(hour).every(PERIOD_MIN / 2));
         assert_eq!(why, "reminder \"n\", period: expected 1s to 3650 days, actual 500ms");

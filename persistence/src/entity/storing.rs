@@ -222,7 +222,8 @@ impl<E: EventSourced> EntityIo<E> {
     /// A node that may not answer changes no row: the entity may live elsewhere, with newer events.
     fn change_reminders(&self, RowChanges { put, remove }: RowChanges) {
         if !self.runtime.parts.host.may_release() {
-            return;
+            let count = put.len() + remove.len();
+            return EntityCounters::add(&self.runtime.counters.reminders_unstored, count);
         }
         // the next incarnation of the entity finds the rows changed
         let Some(write) = self.writes.begin() else { return };

@@ -204,7 +204,8 @@ impl Claim {
     }
 
     /// The same claim, which was just made, of a command for whose answer these entities hold up
-    /// their commands.
+    /// their commands. A claim that somebody else has too stays without them: a circle of waiting
+    /// entities ends at a time limit then.
     #[must_use]
     pub fn asked_by(mut self, askers: Option<Askers>) -> Self {
         if askers.is_none() {
@@ -213,8 +214,9 @@ impl Claim {
         if self.0.is_none() {
             self = Self::open();
         }
-        let shared = self.0.as_mut().and_then(Arc::get_mut);
-        shared.expect("nobody else has the claim yet").askers = askers;
+        if let Some(shared) = self.0.as_mut().and_then(Arc::get_mut) {
+            shared.askers = askers;
+        }
         self
     }
 

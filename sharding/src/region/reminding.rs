@@ -97,8 +97,9 @@ where
         match reminders.due(entity_type, until, after, row_count_max).await {
             Ok(mut rows) => {
                 let last = rows.last().filter(|_| rows.len() >= row_count_max).cloned();
-                // a journal may be common to the replicas of several places
-                rows.retain(|row| self.address(row).is_some());
+                // a journal may be common to the replicas of several places; and a row of a shard
+                // without a home takes no room of the others until there is a home
+                rows.retain(|row| self.has_home(row));
                 Some(Page { rows, last })
             }
             Err(error) => {
@@ -127,6 +128,15 @@ where
             return None;
         }
         Some((layout.index(id.replica_id(), id.entity_id())?, id))
+    }
+
+    fn has_home(&self, row: &ReminderRow) -> bool {
+        let Some((_, id)) = self.address(row) else { return false };
+        let has_home = self.routing.home_of(id.replica_id(), id.entity_id()).is_some();
+        if !has_home {
+            self.parts.metrics.count_reminders("no_home", 1);
+        }
+        has_home
     }
 
     /// Hands a row to the home of its entity. Returns the outcome, which is counted. A row that
@@ -158,7 +168,8 @@ where
     }
 
     /// Takes a row from another node of the place. The entity asks the store before it fires, so a
-    /// node that lies about a row makes nothing happen.
+    /// node that lies about a row makes nothing happen. A row that is not due by the clock of this
+    /// node comes again.
     pub(super) fn arrived(&self, from: Sender<'_>, row: ReminderRow) {
         if **from.place != *self.parts.node.place() {
             return self.parts.refusals.refused(from.id, Refusal::OtherReminder);
@@ -166,7 +177,9 @@ where
         if row.check().is_err() || self.address(&row).is_none() {
             return self.parts.refusals.refused(from.id, Refusal::Malformed);
         }
-        self.take(row);
+        if row.due <= self.wall() {
+            self.take(row);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::Now;
 use super::applier::{Applier, apply, describe};
 use super::encoded::Encoded;
 use super::own_times::OwnTimes;
-use super::reminders::Reminders;
+use super::reminders::{Came, Reminders};
 use super::shared::Shared;
 use crate::delivery::CausalDelivery;
 use crate::entity::{EntityCounters, EventSourced};
@@ -107,7 +107,7 @@ impl<E: EventSourced> Applied<E> {
         self.observe(shared, now, event, true);
         let events = Applier::read(shared, event)?;
         let applied = self.applier.apply(shared, &mut self.state, event, events, true);
-        note_reminders(&mut self.reminders, shared, event, true);
+        note_reminders(&mut self.reminders, shared, event, Came::Replayed);
         applied.map(drop).map_err(|failure| describe(shared, event, &failure.to_string()))
     }
 
@@ -162,7 +162,7 @@ impl<E: EventSourced> Applied<E> {
             self.own_times.note(&stored);
             let context = self.applier.context(&stored, false);
             own.wants_snapshot |= apply(shared, context, &mut self.state, event)?;
-            note_reminders(&mut self.reminders, shared, &stored, false);
+            note_reminders(&mut self.reminders, shared, &stored, Came::Own);
             own.group.push(stored);
         }
         Ok(own)
@@ -188,7 +188,7 @@ impl<E: EventSourced> Applied<E> {
             reason
         })?;
         self.newest = event.sequence_nr;
-        note_reminders(&mut self.reminders, shared, event, false);
+        note_reminders(&mut self.reminders, shared, event, Came::Other(now.wall));
         if !self.observe(shared, now, event, false) {
             EntityCounters::add(&shared.counters.events_ahead, 1);
         }
@@ -244,13 +244,13 @@ fn note_reminders<E: EventSourced>(
     reminders: &mut Reminders,
     shared: &Shared<E>,
     event: &StoredEvent,
-    is_replayed: bool,
+    came: Came,
 ) {
     if event.meta.labels.is_empty() {
         return;
     }
-    if let Err(error) = reminders.applied(&shared.id, event, is_replayed) {
+    if let Err(error) = reminders.applied(&shared.id, event, came) {
         EntityCounters::add(&shared.counters.reminders_unread, 1);
-        tracing::warn!(id = %shared.id, number = %event.sequence_nr, %error, "the reminders of an event cannot be read");
+        tracing::warn!(id = %shared.id, number = %event.sequence_nr, %error, "a reminder of an event cannot be read: no snapshot is taken of this entity");
     }
 }

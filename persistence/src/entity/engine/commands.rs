@@ -25,6 +25,7 @@ use crate::{Error, Result};
 
 /// The command whose future is under way.
 struct Asynchronous<C> {
+    number: u64,
     slot: Slot,
     claim: Claim,
     on_failure: Option<OnFailure<C>>,
@@ -48,6 +49,11 @@ impl<C: Send + 'static> Commands<C> {
     /// Returns whether a future is under way, or waits for its turn.
     pub(super) fn has_asynchronous(&self) -> bool {
         self.asynchronous.is_some()
+    }
+
+    /// The number of the future that holds up the commands, which no other one of the entity has.
+    pub(super) fn held_up_by(&self) -> Option<u64> {
+        self.asynchronous.as_ref().map(|under_way| under_way.number)
     }
 
     /// Returns whether a future beside the commands is under way, or waits for the disk.
@@ -78,7 +84,7 @@ impl<C: Send + 'static> Commands<C> {
         E: EventSourced<Command = C>,
     {
         let under_way = self.asynchronous.take().expect("a future was under way");
-        let Asynchronous { slot, claim, on_failure } = *under_way;
+        let Asynchronous { number: _, slot, claim, on_failure } = *under_way;
         let command = match (result, on_failure) {
             (Ok(command), on_failure) => {
                 let _ = guard::call("Drop of an effect", &shared.id, || drop(on_failure));
@@ -298,8 +304,11 @@ impl<C: Send + 'static> Commands<C> {
             Kind::Asynchronous(future, on_failure) => {
                 not_run(shared, &claim, (then, beside, has_own), "`Effect::asynchronous`");
                 assert!(self.asynchronous.is_none(), "`{}`: a second future", shared.id);
-                stream.defer(Due::Asynchronous(future, claim.clone()));
-                self.asynchronous = Some(Box::new(Asynchronous { slot, claim, on_failure }));
+                // the times of an entity rise, also over its lives
+                let number = time.as_micros();
+                stream.defer(Due::Asynchronous(future, claim.clone(), number));
+                let under_way = Asynchronous { number, slot, claim, on_failure };
+                self.asynchronous = Some(Box::new(under_way));
                 return Ok(None);
             }
         }

@@ -151,12 +151,12 @@ impl<E: EventSourced> Engine<E> {
     }
 
     /// The reason why a command is refused that would wait for itself: this entity holds up its
-    /// commands until an answer is there that waits for the answer of the command.
+    /// commands until an answer is there that waits for the answer of the command. A future that is
+    /// over waits for nothing, though the commands of its asks may still come.
     fn circle(&self, claim: &Claim) -> Option<ReplyError> {
-        let circle = claim.askers()?.circle(&self.shared.id)?;
-        if !self.phase.running()?.is_held_up() {
-            return None;
-        }
+        let askers = claim.askers()?;
+        let future = self.phase.running()?.held_up_by()?;
+        let circle = askers.circle(&self.shared.id, future)?;
         EntityCounters::add(&self.shared.counters.commands_in_circles, 1);
         Some(ReplyError::Rejected(format!(
             "{circle}, while commands are held up: ask with `then_asynchronous`, which holds up nothing"
@@ -239,7 +239,7 @@ impl<E: EventSourced> Engine<E> {
         self.durable_ever = durable;
         self.restarts.recovered(now.instant);
         let holding = std::mem::take(&mut self.away.holding);
-        let running = Running::begin(&self.shared, now, recovered, holding);
+        let running = Running::begin(&self.shared, now, recovered, holding, actions);
         self.phase = Phase::Running(Box::new(running));
         self.doubt(now, Vec::new(), actions);
         let arrivals = self.away.take_arrivals();

@@ -45,13 +45,22 @@ pub(super) fn turn<E: EventSourced>(
 pub(super) fn found<E: EventSourced>(
     shared: &Shared<E>,
     stream: &mut Stream<E>,
-    row: &ReminderRow,
-    is_there: Result<bool>,
+    now: Now,
+    (row, is_there): (&ReminderRow, Result<bool>),
+    actions: &mut Vec<Action<E>>,
 ) -> bool {
     let is_there = is_there.inspect_err(
         |error| tracing::debug!(id = %shared.id, %error, "the row of a reminder cannot be read"),
     );
-    stream.applied.reminders.found(row, is_there.ok())
+    let is_there = is_there.ok();
+    let (next, changes) = stream.applied.reminders.checked(now.wall, row, is_there);
+    if let Some(changes) = changes {
+        EntityCounters::add(&shared.counters.reminders_mended, 1);
+        stream.defer(Due::Reminders(Box::new(changes)));
+    }
+    let find = |row| Action::FindReminder(shared.generation, Box::new(row));
+    actions.extend(next.map(find));
+    stream.applied.reminders.found(row, is_there)
 }
 
 /// Notes that a reminder has no effect: it comes again.
@@ -68,7 +77,7 @@ pub(super) fn refused<E: EventSourced>(
 ) {
     match firing {
         None => {}
-        Some(Firing::Reminder(..)) => {
+        Some(Firing::Reminder { .. }) => {
             EntityCounters::add(&shared.counters.reminders_failed, 1);
         }
         Some(firing @ Firing::Reaction(_)) => {
@@ -87,13 +96,20 @@ pub(super) fn fired<E: EventSourced>(stream: &mut Stream<E>, firing: Firing, has
     }
 }
 
-/// Begins a life in which the replica reacts, or not.
-pub(super) fn begin<E: EventSourced>(shared: &Shared<E>, stream: &mut Stream<E>) {
+/// Begins a life in which the replica reacts, or not, and looks for the rows of its reminders.
+pub(super) fn begin<E: EventSourced>(
+    shared: &Shared<E>,
+    now: Now,
+    stream: &mut Stream<E>,
+    actions: &mut Vec<Action<E>>,
+) {
     let reacts = shared.replicas().len() > 1
         && guard::call("reacts", &shared.id, || shared.behaviour.reacts(&shared.id))
             .unwrap_or(false);
     let newest = stream.applied.newest;
     stream.applied.reminders.begin(&shared.id, newest, reacts);
+    let row = stream.applied.reminders.check_rows(now.wall);
+    actions.extend(row.map(|row| Action::FindReminder(shared.generation, Box::new(row))));
 }
 
 /// The next event of another replica whose reaction has its turn. Events of an earlier life are
@@ -161,7 +177,7 @@ pub(super) fn notes<E: EventSourced>(
     }
     let time = stream.applied.clock.last();
     let reminders_max = shared.settings.reminders_max;
-    let wrong = orders.iter().find_map(|order| order.check(shared.replicas()).err());
+    let wrong = orders.iter().find_map(|order| order.check(time, shared.replicas()).err());
     let without_event = || {
         let why = "an effect without an event sets or cancels a reminder: expected an event, since a reminder lasts as long as the event that sets it";
         (!has_events).then(|| why.to_owned())

@@ -134,7 +134,7 @@ pub enum Action<E: EventSourced> {
     Durable(Vec<StoredEvent>),
     /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest. The entities hold
     /// up their commands until the command of the future is answered.
-    RunAsynchronous(Generation, CommandFuture<E::Command>, Option<Askers>),
+    RunAsynchronous(Generation, CommandFuture<E::Command>, (Option<Askers>, u64)),
     /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at
     /// once when there is a failure in place of a future.
     RunBeside(Generation, u64, Result<OutcomeFuture, AsynchronousFailure>),

@@ -16,8 +16,8 @@ use crate::store::Snapshot;
 pub(super) enum Due<E: EventSourced> {
     Release(Release),
     CaughtUp(ReplicaId, SequenceNr),
-    /// A future, with the claim of the command that wants it.
-    Asynchronous(CommandFuture<E::Command>, Claim),
+    /// A future, with the claim of the command that wants it, and its number.
+    Asynchronous(CommandFuture<E::Command>, Claim, u64),
     /// The future beside the commands with this number, or the failure that is its value.
     Beside(Box<DueBeside>),
     Snapshot(Box<Snapshot>),
@@ -71,9 +71,10 @@ impl<E: EventSourced> Outbox<E> {
                     continue;
                 }
                 Due::CaughtUp(replica, highest) => Action::CaughtUp(replica, highest),
-                Due::Asynchronous(future, claim) => {
+                Due::Asynchronous(future, claim, number) => {
                     claim.act();
-                    Action::RunAsynchronous(generation, future, claim.askers().cloned())
+                    let held_up = (claim.askers().cloned(), number);
+                    Action::RunAsynchronous(generation, future, held_up)
                 }
                 Due::Beside(due) => {
                     let DueBeside { number, future, claim } = *due;
@@ -116,7 +117,7 @@ impl<E: EventSourced> Outbox<E> {
                 }
                 Due::CaughtUp(replica, highest) => untold.push((replica, highest)),
                 // the future has not begun
-                Due::Asynchronous(future, claim) => {
+                Due::Asynchronous(future, claim, _) => {
                     let error = claim.truth(error(None));
                     refuse_claimed(future, &claim, error);
                 }

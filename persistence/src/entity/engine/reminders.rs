@@ -16,53 +16,37 @@
 //! Events of two replicas that do not know of each other can set one name: both are kept, and the
 //! later one, by the time of its event, is the *current* one. An event ends those that it knows.
 
+mod book;
 mod bounds;
+mod checking;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use antiphon_base::time::Timestamp;
 
-use super::queued::push;
+use self::book::{Book, Change, Met, SetWhere, current};
+pub(super) use self::book::{Came, Firing};
 use super::reactions::{LeftRow, REACTIONS, Reactions};
 use crate::entity::DueReminder;
 use crate::entity::reminder::Note;
 use crate::event::{SequenceNr, StoredEvent};
-use crate::identity::{PersistenceId, ReplicationId};
+use crate::identity::ReplicationId;
 use crate::store::{ReminderRow, SetReminder};
 
-/// Time for which a due row is kept whose event is not known: its event was mostly never stored,
-/// but another node may have put the row, and be about to store the event. Longer than any such
-/// doubt about the home of an entity lasts.
+/// Time after its due time for which a row is kept whose event is not known.
 const UNBORN_KEPT: Duration = Duration::from_secs(3600);
+
+/// Time for which this life of the entity has known such a row at least, before it is removed: the
+/// row of a reminder whose time had passed when it was set is due before its event is stored.
+const UNBORN_MET: Duration = Duration::from_secs(30);
+
+/// Most such rows whose first times are known; the others wait.
+const UNBORN_MAX: usize = 1000;
 
 /// The reminders of an entity. An entity that has none has no memory for them.
 #[derive(Debug, Default)]
 pub(super) struct Reminders(Option<Box<Book>>);
-
-#[derive(Debug)]
-struct Book {
-    id: PersistenceId,
-    /// By name, those that do not know of each other, of different origins.
-    set: BTreeMap<Arc<str>, Vec<SetReminder>>,
-    /// The changes of rows by events that were not handed to an append yet.
-    changes: VecDeque<(SequenceNr, Change)>,
-    /// The rows that are removed when the append under way is durable.
-    leaving: BTreeSet<ReminderRow>,
-    /// The due rows that the entity looks for (false), or has found (true).
-    looked: BTreeMap<ReminderRow, bool>,
-    /// The reminder or reaction whose handler was called, and whose effect waits for a future.
-    firing: Option<Firing>,
-    /// The events of other replicas to react to; `None`: the replica does not react.
-    reactions: Option<Box<Reactions>>,
-}
-
-#[derive(Debug)]
-enum Change {
-    Put(ReminderRow),
-    Gone(ReminderRow),
-}
 
 /// Rows to be put, and then rows to be removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,28 +68,6 @@ pub(super) enum Turn {
     Fire(DueReminder),
     /// No event of the entity has a reminder for the row: it is removed.
     Stale(RowChanges),
-}
-
-/// The cause of an effect that is no command.
-#[derive(Debug)]
-pub(super) enum Firing {
-    /// A reminder, with the next time of a periodic one.
-    Reminder(ReminderRow, Option<Timestamp>),
-    /// The event of another replica with the second number; those of others from the first number
-    /// on have had their reactions.
-    Reaction((SequenceNr, SequenceNr)),
-}
-
-impl Firing {
-    /// The note that an event of the handler has.
-    pub(super) fn note(&self) -> Note {
-        match self {
-            Self::Reminder(row, next) => {
-                Note::Fired { name: row.name.clone(), next: next.map(Timestamp::as_micros) }
-            }
-            Self::Reaction((from, to)) => Note::Reacted { from: from.value(), to: to.value() },
-        }
-    }
 }
 
 impl Reminders {
@@ -145,38 +107,34 @@ impl Reminders {
     }
 
     fn book(&mut self, id: &ReplicationId) -> &mut Book {
-        self.0.get_or_insert_with(|| {
-            Box::new(Book {
-                id: id.persistence_id(),
-                set: BTreeMap::new(),
-                changes: VecDeque::new(),
-                leaving: BTreeSet::new(),
-                looked: BTreeMap::new(),
-                firing: None,
-                reactions: None,
-            })
-        })
+        self.0.get_or_insert_with(|| Box::new(Book::new(id.persistence_id())))
     }
 
-    /// Takes note of an event that was applied. The rows of a `replayed` event are as they are.
+    /// Takes note of an event that was applied. The notes that can be read count.
     ///
     /// # Errors
-    /// The reason why the notes of the event cannot be read.
+    /// The reason why a note of the event cannot be read. No snapshot is taken then, since another
+    /// version may read the note in the event.
     pub(super) fn applied(
         &mut self,
         id: &ReplicationId,
         event: &StoredEvent,
-        replayed: bool,
+        came: Came,
     ) -> Result<(), String> {
-        for note in Note::read(event.meta.labels.metadata())? {
-            let book = self.book(id);
-            book.take(id, event, note);
-            if replayed {
-                book.changes.clear();
-            }
+        let (notes, unread) = Note::read(event.meta.labels.metadata());
+        for note in notes {
+            self.book(id).take(id, event, note, came);
+        }
+        if unread.is_some() {
+            self.book(id).has_unread = true;
         }
         self.tidy();
-        Ok(())
+        unread.map_or(Ok(()), Err)
+    }
+
+    /// Returns whether an event has notes that this version cannot read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.0.as_ref().is_some_and(|book| book.has_unread)
     }
 
     /// Forgets the events above this number: they count as never made.
@@ -224,8 +182,11 @@ impl Reminders {
 
     /// Decides about a row that is due at this entity, whose newest event has this number.
     pub(super) fn turn(&mut self, now: Timestamp, newest: SequenceNr, row: &ReminderRow) -> Turn {
-        if row.set_by > newest && !now.is_ahead_of(row.due, UNBORN_KEPT) {
-            // its event was not stored, or another node has just stored it, unknown to this one
+        if row.due > now {
+            // the clock of the node that has found the row is ahead
+            return Turn::Wait;
+        }
+        if row.set_by > newest && self.is_unborn(now, row) {
             return Turn::Wait;
         }
         let gone = || Turn::Stale(RowChanges { put: Vec::new(), remove: vec![row.clone()] });
@@ -239,6 +200,8 @@ impl Reminders {
         let of_row = book.set.get(&row.name).and_then(|reminders| current(reminders));
         let Some(reminder) = of_row.filter(|reminder| reminder.set_by == row.set_by) else {
             book.overtaken(row);
+            book.looked.remove(row);
+            book.met.remove(row);
             self.tidy();
             return gone();
         };
@@ -252,6 +215,11 @@ impl Reminders {
         if due != set && !is_period {
             return gone();
         }
+        let set = (reminder.origin.clone(), reminder.origin_nr);
+        let every = reminder.every;
+        if book.waits_for_news(now, row) {
+            return Turn::Wait;
+        }
         match book.looked.get(row) {
             None => {
                 book.looked.insert(row.clone(), false);
@@ -260,15 +228,32 @@ impl Reminders {
             Some(false) => Turn::Wait,
             Some(true) => {
                 let passed = now.as_micros().saturating_sub(due);
-                let missed = passed.checked_div(reminder.every).unwrap_or(0);
-                let next = (reminder.every > 0)
-                    .then(|| due.saturating_add((missed + 1).saturating_mul(reminder.every)))
+                let missed = passed.checked_div(every).unwrap_or(0);
+                let next = (every > 0)
+                    .then(|| due.saturating_add((missed + 1).saturating_mul(every)))
                     .map(|next| Timestamp::from_micros(next).min(ReminderRow::due_max()));
                 book.looked.remove(row);
-                book.firing = Some(Firing::Reminder(row.clone(), next));
+                book.firing = Some(Firing::Reminder { row: row.clone(), set, next });
                 Turn::Fire(DueReminder { name: row.name.clone(), due: row.due, missed })
             }
         }
+    }
+
+    /// Returns whether a row waits whose event is not known: it was mostly never stored, but another
+    /// node may have put the row, and be about to store the event.
+    fn is_unborn(&mut self, now: Timestamp, row: &ReminderRow) -> bool {
+        let book = self.0.get_or_insert_with(|| Box::new(Book::new(row.persistence_id.clone())));
+        if book.met.len() >= UNBORN_MAX && !book.met.contains_key(row) {
+            return true;
+        }
+        let met = *book.met.entry(row.clone()).or_insert(Met::Unborn(now));
+        let (Met::Unborn(since) | Met::LongPast(since)) = met;
+        let is_over = now.is_ahead_of(row.due, UNBORN_KEPT) && now.is_ahead_of(since, UNBORN_MET);
+        if is_over {
+            book.met.remove(row);
+            self.tidy();
+        }
+        !is_over
     }
 
     /// Takes the answer of the store whether a row is there. Returns whether its turn comes. A
@@ -294,6 +279,12 @@ impl Reminders {
         self.0.as_mut()?.firing.take()
     }
 
+    /// Returns whether the next effect is that of a reminder or a reaction.
+    #[inline]
+    pub(super) fn is_firing(&self) -> bool {
+        self.0.as_ref().is_some_and(|book| book.firing.is_some())
+    }
+
     /// Notes the cause of the next effect.
     pub(super) fn goes_on(&mut self, firing: Firing) {
         if let Some(book) = &mut self.0 {
@@ -306,8 +297,8 @@ impl Reminders {
     pub(super) fn fired(&mut self, firing: Firing, has_events: bool) -> RowChanges {
         match firing {
             // the event that was stored says that the reminder has fired
-            Firing::Reminder(..) if has_events => RowChanges::default(),
-            Firing::Reminder(row, next) => self.fired_silently(row, next),
+            Firing::Reminder { .. } if has_events => RowChanges::default(),
+            Firing::Reminder { row, set, next } => self.fired_silently(row, &set, next),
             Firing::Reaction((_, number)) => {
                 let remove = self.reactions().map(|reactions| reactions.done(number));
                 RowChanges { put: Vec::new(), remove: remove.unwrap_or_default() }
@@ -315,11 +306,16 @@ impl Reminders {
         }
     }
 
-    fn fired_silently(&mut self, row: ReminderRow, next: Option<Timestamp>) -> RowChanges {
+    fn fired_silently(
+        &mut self,
+        row: ReminderRow,
+        set: &SetWhere,
+        next: Option<Timestamp>,
+    ) -> RowChanges {
         let mut changes = RowChanges::default();
         if let Some(book) = &mut self.0 {
             let mut ended = Vec::new();
-            book.end(&row.name, next, &mut ended);
+            book.end(&row.name, Some(set), next, &mut ended);
             for change in ended {
                 match change {
                     Change::Put(row) => changes.put.push(row),
@@ -336,128 +332,6 @@ impl Reminders {
 
     /// Gives the memory back when nothing is set and nothing is under way.
     fn tidy(&mut self) {
-        self.0.take_if(|book| {
-            book.set.is_empty()
-                && book.changes.is_empty()
-                && book.leaving.is_empty()
-                && book.looked.is_empty()
-                && book.firing.is_none()
-                && book.reactions.is_none()
-        });
+        self.0.take_if(|book| book.is_over());
     }
-}
-
-impl Book {
-    fn reactions(&mut self) -> &mut Reactions {
-        self.reactions.get_or_insert_default()
-    }
-
-    fn row(&self, reminder: &SetReminder) -> ReminderRow {
-        ReminderRow {
-            due: reminder.due,
-            persistence_id: self.id.clone(),
-            name: reminder.name.clone(),
-            set_by: reminder.set_by,
-        }
-    }
-
-    fn take(&mut self, id: &ReplicationId, event: &StoredEvent, note: Note) {
-        let (number, meta) = (event.sequence_nr, &event.meta);
-        let mut changes = Vec::new();
-        match note {
-            Note::Cancel { name } => self.end_known(&name, event, &mut changes),
-            Note::Fired { name, next } if meta.origin == *id.replica_id() => {
-                let next =
-                    next.map(|next| Timestamp::from_micros(next).min(ReminderRow::due_max()));
-                self.end(&name, next, &mut changes);
-            }
-            Note::Reacted { from, to } if meta.origin == *id.replica_id() => {
-                let to = to.min(number.value());
-                let range = (SequenceNr::new(from.min(to)), SequenceNr::new(to));
-                self.reactions().reacted(range);
-            }
-            Note::Fired { .. } | Note::Reacted { .. } => {}
-            Note::Set { name, due, every, replica } => {
-                self.end_known(&name, event, &mut changes);
-                if replica.is_none_or(|replica| replica == *id.replica_id()) {
-                    let reminder = SetReminder {
-                        name: name.clone(),
-                        due: Timestamp::from_micros(due).min(ReminderRow::due_max()),
-                        every: every.unwrap_or(0),
-                        set_by: number,
-                        origin: meta.origin.clone(),
-                        origin_nr: meta.origin_nr(),
-                        set_at: meta.timestamp,
-                    };
-                    changes.push(Change::Put(self.row(&reminder)));
-                    self.set.entry(name).or_default().push(reminder);
-                }
-            }
-        }
-        changes.into_iter().for_each(|change| push(&mut self.changes, (number, change)));
-    }
-
-    /// Ends the reminders of a name that the event knows.
-    fn end_known(&mut self, name: &str, event: &StoredEvent, changes: &mut Vec<Change>) {
-        let version = &event.meta.version;
-        let is_known = |reminder: &SetReminder| reminder.origin_nr <= version.get(&reminder.origin);
-        self.remove(name, is_known, changes);
-    }
-
-    /// Ends the current reminder of a name, which has fired, or moves it to its next time. Those
-    /// that it has overtaken end with it.
-    fn end(&mut self, name: &str, next: Option<Timestamp>, changes: &mut Vec<Change>) {
-        let Some(fired) = self.set.get(name).and_then(|reminders| current(reminders)) else {
-            return;
-        };
-        let (fired, gone) = (fired.clone(), self.row(fired));
-        match next {
-            None => self.remove(name, |_| true, changes),
-            Some(next) if fired.every > 0 => {
-                self.remove(name, |reminder| reminder.origin != fired.origin, changes);
-                let again = SetReminder { due: next, ..fired };
-                changes.push(Change::Put(self.row(&again)));
-                changes.push(Change::Gone(gone));
-                self.set.insert(again.name.clone(), vec![again]);
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn remove(
-        &mut self,
-        name: &str,
-        is_over: impl Fn(&SetReminder) -> bool,
-        changes: &mut Vec<Change>,
-    ) {
-        let Some(reminders) = self.set.get_mut(name) else { return };
-        let (over, left): (Vec<_>, Vec<_>) =
-            std::mem::take(reminders).into_iter().partition(is_over);
-        changes.extend(over.iter().map(|reminder| Change::Gone(self.row(reminder))));
-        if left.is_empty() {
-            self.set.remove(name);
-        } else {
-            self.set.insert(name.into(), left);
-        }
-    }
-
-    /// Forgets the reminder of a row that does not fire: another one of its name is the current
-    /// one, or the row is not there any more. A periodic one goes on.
-    fn overtaken(&mut self, row: &ReminderRow) {
-        let is_over = |reminder: &SetReminder| {
-            reminder.set_by == row.set_by && reminder.due == row.due && reminder.every == 0
-        };
-        self.remove(&row.name, is_over, &mut Vec::new());
-    }
-}
-
-/// The reminder that fires, of those under one name.
-fn current(reminders: &[SetReminder]) -> Option<&SetReminder> {
-    reminders.iter().max_by(|one, other| {
-        (one.set_at, &one.origin, one.origin_nr).cmp(&(
-            other.set_at,
-            &other.origin,
-            other.origin_nr,
-        ))
-    })
 }

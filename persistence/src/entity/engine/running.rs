@@ -40,6 +40,7 @@ impl<E: EventSourced> Running<E> {
         now: Now,
         recovered: Recovered<E>,
         holding: Holding,
+        actions: &mut Vec<Action<E>>,
     ) -> Self {
         let Recovered { applied, positions, snapshot, is_behind } = recovered;
         let mut doubts = Doubts::default();
@@ -51,7 +52,7 @@ impl<E: EventSourced> Running<E> {
         holding.hold_again(&mut stream.applied.delivery);
         stream.applied.clock.tick(now.wall);
         stream.signal(shared, &Signal::RecoveryCompleted);
-        firing::begin(shared, &mut stream);
+        firing::begin(shared, now, &mut stream, actions);
         let replication = Replication { peers, holding, doubts };
         Self { stream, replication, commands: Commands::new(), timers: Timers::new() }
     }
@@ -94,9 +95,9 @@ impl<E: EventSourced> Running<E> {
         !self.commands.has_asynchronous() && self.stream.is_settled()
     }
 
-    /// Returns whether a future holds up the commands.
-    pub(super) fn is_held_up(&self) -> bool {
-        self.commands.has_asynchronous()
+    /// The number of the future that holds up the commands.
+    pub(super) fn held_up_by(&self) -> Option<u64> {
+        self.commands.held_up_by()
     }
 
     /// Returns whether a future beside the commands is under way, or waits for the disk.
@@ -142,7 +143,7 @@ impl<E: EventSourced> Running<E> {
                 }
             }
             Input::ReminderFound(_, row, is_there) => {
-                if firing::found(shared, stream, &row, is_there) {
+                if firing::found(shared, stream, now, (&row, is_there), actions) {
                     inbox.push_reminder(row, Slot::default());
                 }
             }
@@ -203,7 +204,10 @@ impl<E: EventSourced> Running<E> {
             if !self.takes_commands(shared) {
                 break;
             }
-            if let Some(event) = firing::next_reaction(shared, &mut self.stream, actions) {
+            // the effect of a future comes first, with the reminder or the reaction that wanted it
+            if !self.stream.applied.reminders.is_firing()
+                && let Some(event) = firing::next_reaction(shared, &mut self.stream, actions)
+            {
                 let around = (&mut self.stream, &self.replication.peers);
                 self.commands.react(shared, now, around, &event, (inbox, &mut self.timers));
                 continue;

@@ -255,6 +255,10 @@ impl<E: EventSourced> Stream<E> {
             return;
         }
         self.snapshots.attempted(newest);
+        if self.applied.reminders.has_unread() {
+            let why = "an event has reminders that this version cannot read: an entity keeps its events until a version that reads them";
+            return self.snapshot_failed(shared, why);
+        }
         let state = match proof::state(shared, &self.applied.state) {
             Ok(state) => state,
             Err(reason) => return self.snapshot_failed(shared, &reason),

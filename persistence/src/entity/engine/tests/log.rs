@@ -205,6 +205,7 @@ impl EventSourced for Log {
             "silent" => Effect::none(),
             "unhandled" => Effect::unhandled(),
             "later" => Effect::asynchronous(async { Command::Note("later") }),
+            "later silent" => Effect::asynchronous(async { Command::With("", |effect| effect) }),
             "again" => Effect::persist("again".to_owned())
                 .remind("again", Reminder::after(Duration::from_secs(10))),
             name => Effect::persist(format!("{name} {}", due.missed)),

@@ -1,6 +1,7 @@
 //! Tests of the engine by its actions: the time and content of its appends, answers and requests.
 
 mod beside;
+mod circles;
 mod clocks;
 mod destructors;
 mod failure;
@@ -14,6 +15,7 @@ mod reclaim;
 mod reclaim_held;
 mod recovery;
 mod reminders;
+mod reminders_kept;
 mod replication;
 mod rows;
 mod scan;
