@@ -222,7 +222,10 @@ async fn start_entities(
         asked.insert(entity_type.name().to_owned(), started.asked);
         shardings.insert(started.behaviour, started.sharding);
     }
-    Ok((Host { setup, shardings: Arc::new(shardings) }, http::entities(asked)))
+    Ok((
+        Host { setup, shardings: Arc::new(shardings) },
+        http::entities(asked, config.http().trace_commands),
+    ))
 }
 
 /// The routes of the application.

@@ -40,6 +40,11 @@ pub struct HttpSettings {
     /// the request may have taken effect. The body of the answer has no limit. Default: 30 s.
     #[serde(with = "antiphon_base::time::text")]
     pub application_timeout: Duration,
+    /// Stores the header `traceparent` of a request to `/entities/..` as metadata of its command.
+    /// The first event with metadata ends the way back to versions that do not know metadata, and
+    /// any client can send the header: set it when all nodes, replicators and readers of journals
+    /// are upgraded. Default: `false`.
+    pub trace_commands: bool,
     /// Names by which clients may address the node, in addition to IP addresses, `localhost`, names
     /// without a dot and `advertised_host`; `"*"` for any name. A web page can give a name of its
     /// own the address of this node, and would read and write here in the browsers of its readers;
@@ -76,6 +81,7 @@ impl Default for HttpSettings {
             body_bytes_max: 2 << 20,
             application_requests_max: 128,
             application_timeout: Duration::from_secs(30),
+            trace_commands: false,
             hosts: Vec::new(),
             tls: None,
             tokens_file: None,
