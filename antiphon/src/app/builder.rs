@@ -138,8 +138,8 @@ impl App {
     /// `http.application_caller_requests_max`, and a route has `http.application_timeout` until the
     /// head of its answer (504 then, and its future is dropped). It is called when the body of the
     /// request has arrived, or `http.body_bytes_max` of it. The answer may be a stream, which is
-    /// broken off after `http.application_answer_time` when other requests find no turn. A WebSocket is refused (501):
-    /// it needs a port of the application's own.
+    /// broken off after `http.application_answer_time` when other requests find no turn. A
+    /// WebSocket is refused (501): it needs a port of the application's own.
     ///
     /// `make` is called once, when the entities run, on a thread where it may block; the start
     /// fails when it has not returned within `start_timeout`.

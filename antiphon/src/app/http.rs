@@ -7,8 +7,8 @@
 //! refused: a web page sent it, and any page can send one to a port that its reader reaches. So is
 //! a command whose `content-type` is not `application/json`: a page can send others without asking.
 //! With `http.trace_commands`, the header `traceparent` becomes metadata of the command. A command
-//! may come in its encoded form too, from [`client`](crate::client), where the entity type takes such
-//! commands.
+//! may come in its encoded form too, from [`client`](crate::client), where the entity type takes
+//! such commands.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

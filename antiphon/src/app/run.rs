@@ -148,8 +148,8 @@ fn has_colours(is_terminal: bool, no_color: Option<OsString>) -> bool {
 /// A node that has started, and what ends with it.
 type Started = (Node, AdminServer, OpenJournal);
 
-/// Starts a node, unless `ended` comes first: a node that has joined by then leaves, as others would
-/// wait for a member that is gone without a word.
+/// Starts a node, unless `ended` comes first: a node that has joined by then leaves, as others
+/// would wait for a member that is gone without a word.
 async fn started(
     config: &Config,
     parts: &Parts,

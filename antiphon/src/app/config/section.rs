@@ -16,8 +16,8 @@ use crate::prelude::*;
 /// A table of the configuration that belongs to the application, for [`App::section`].
 ///
 /// Every key has a default, which stands in `Default`. A key of the file that no field reads is
-/// refused, as any other unknown key of the configuration, also when all keys are optional; beside a
-/// `#[serde(flatten)]` none is found. A variable `ANTIPHON_SHOP__KEY`
+/// refused, as any other unknown key of the configuration, also when all keys are optional; none is
+/// found beside a `#[serde(flatten)]`. A variable `ANTIPHON_SHOP__KEY`
 /// sets a key whatever its case, with `_` for each `-`. A secret is a
 /// [`Secret`](crate::base::secret::Secret), whose default is empty: a text in the program is none.
 ///
