@@ -134,10 +134,12 @@ impl App {
     /// its [`Caller`](super::Caller) and the [`TraceContext`](super::TraceContext) of the request
     /// among its arguments.
     ///
-    /// At most `http.application_requests_max` requests are under way (503 beyond), and a route
-    /// has `http.application_timeout` until the head of its answer (504 then, and its future is
-    /// dropped). The answer may be a stream, without a limit of time. A WebSocket is refused (501):
-    /// it needs a port of the application's own.
+    /// At most `http.application_requests_max` requests are under way (503 beyond), of one caller
+    /// `http.application_caller_requests_max`, and a route has `http.application_timeout` until the
+    /// head of its answer (504 then, and its future is dropped). It is called when the body of the
+    /// request has arrived, or `http.body_bytes_max` of it. The answer may be a stream, which is
+    /// broken off after `http.application_answer_time` when other requests find no turn. A
+    /// WebSocket is refused (501): it needs a port of the application's own.
     ///
     /// `make` is called once, when the entities run, on a thread where it may block; the start
     /// fails when it has not returned within `start_timeout`.

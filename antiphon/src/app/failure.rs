@@ -28,11 +28,11 @@ pub(crate) fn of_answer(status: u16, body: &[u8]) -> AskError {
     }
     let why = text("error").unwrap_or_else(|| "an answer without a reason".to_owned());
     let why = format!("{status}: {why}");
-    // a client error is found before anything is done
+    // the status alone proves nothing: a proxy answers 4xx to a request that it has passed on
     let is_certain = body.get("without_effect") == Some(&Value::Bool(true));
     match status {
         503 if is_certain => AskError::Unavailable(why),
-        400..=499 => AskError::Rejected(why),
+        400..=499 if is_certain => AskError::Rejected(why),
         _ if is_certain => AskError::Failed(why),
         _ => AskError::Unanswered(why),
     }
@@ -105,7 +105,10 @@ mod tests {
             (503, "{}", false),
             (502, "a proxy", false),
             (504, "", false),
-            (401, "", true),
+            (401, r#"{"error":"no token","without_effect":true}"#, true),
+            (401, "", false),
+            (408, "a proxy that gave up", false),
+            (400, r#"{"error":"x"}"#, false),
             (500, r#"{"error":"`on_post` panicked","without_effect":true}"#, true),
             (500, r#"{"error":"x","without_effect":false}"#, false),
             (500, r#"{"kind":"of a later version"}"#, false),

@@ -6,8 +6,9 @@
 //! cannot carry are percent-encoded in both directions. A command with the header `origin` is
 //! refused: a web page sent it, and any page can send one to a port that its reader reaches. So is
 //! a command whose `content-type` is not `application/json`: a page can send others without asking.
-//! The header `traceparent` becomes metadata of the command. A command may come in its encoded form
-//! too, from [`client`](crate::client), where the entity type takes such commands.
+//! With `http.trace_commands`, the header `traceparent` becomes metadata of the command. A command
+//! may come in its encoded form too, from [`client`](crate::client), where the entity type takes
+//! such commands.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,22 +32,24 @@ use crate::runtime::admin::MayHaveActed;
 
 mod encoded;
 
-type Types = Arc<BTreeMap<String, Arc<dyn Asked>>>;
-
-/// The routes of entity types.
-pub(super) fn entities(types: BTreeMap<String, Arc<dyn Asked>>) -> Router {
-    routes().with_state(Arc::new(types))
+/// The entity types that are served.
+struct Types {
+    types: BTreeMap<String, Arc<dyn Asked>>,
+    /// `http.trace_commands`.
+    trace_commands: bool,
 }
 
-fn routes() -> Router<Types> {
-    Router::new().route("/entities/{type}/{id}", get(read).post(write))
+/// The routes of entity types.
+pub(super) fn entities(types: BTreeMap<String, Arc<dyn Asked>>, trace_commands: bool) -> Router {
+    let types = Arc::new(Types { types, trace_commands });
+    Router::new().route("/entities/{type}/{id}", get(read).post(write)).with_state(types)
 }
 
 /// The entity type and the entity id of a path.
 type Names = Path<(String, String)>;
 
 async fn read(
-    State(types): State<Types>,
+    State(types): State<Arc<Types>>,
     path: std::result::Result<Names, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
@@ -59,7 +62,7 @@ async fn read(
 }
 
 async fn write(
-    State(types): State<Types>,
+    State(types): State<Arc<Types>>,
     path: std::result::Result<Names, PathRejection>,
     headers: HeaderMap,
     body: std::result::Result<Bytes, BytesRejection>,
@@ -68,7 +71,8 @@ async fn write(
         Ok(names) => names,
         Err(error) => return refuse_path(&error),
     };
-    let expected = || types.get(entity_type.as_str()).map_or("JSON", |known| known.expected());
+    let expected =
+        || types.types.get(entity_type.as_str()).map_or("JSON", |known| known.expected());
     if headers.contains_key(header::ORIGIN) {
         // a browser sends this header with every command of a page, also of a page of a stranger,
         // which reaches ports that the stranger does not
@@ -107,8 +111,10 @@ fn refuse_path(error: &PathRejection) -> Response {
     refuse(error.status(), &error.body_text(), "an entity type and an entity id, in UTF-8")
 }
 
+/// The answer to a request that no entity was asked.
 fn refuse(status: StatusCode, error: &str, expected: &str) -> Response {
-    answer(status, &json!({ "error": error, "expected": expected }), None)
+    let body = json!({ "error": error, "expected": expected, "without_effect": true });
+    answer(status, &body, None)
 }
 
 fn answer(status: StatusCode, body: &Value, replica: Option<&ReplicaId>) -> Response {
@@ -161,8 +167,8 @@ async fn serve(
     headers: &HeaderMap,
     sent: Sent,
 ) -> Response {
-    let Some(known) = types.get(entity_type) else {
-        let names: Vec<&str> = types.keys().map(String::as_str).collect();
+    let Some(known) = types.types.get(entity_type) else {
+        let names: Vec<&str> = types.types.keys().map(String::as_str).collect();
         let error = format!("no entity type `{entity_type}`");
         return refuse(StatusCode::NOT_FOUND, &error, &format!("one of {names:?}"));
     };
@@ -180,7 +186,10 @@ async fn serve(
             );
         }
     };
-    let metadata = TraceContext::of(headers).metadata();
+    let metadata = match types.trace_commands {
+        true => TraceContext::of(headers).metadata(),
+        false => Metadata::new(),
+    };
     let body = match sent {
         Sent::Nothing => None,
         Sent::Json(body) => Some(body),

@@ -13,7 +13,8 @@ use crate::sharding::{ContinuitySection, ShardingSection};
 use crate::{Embedded, OpenJournal, Repeats};
 use axum::Router;
 use serde_json::json;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,10 +54,8 @@ pub(super) async fn run(file: &ConfigFile, parts: &Parts, exit_with_stdin: bool)
     // a signal during the start ends the node too
     let ended = end(exit_with_stdin)?;
     tokio::pin!(ended);
-    let (node, http, journal) = tokio::select! {
-        started = start(&config, parts) => started?,
-        () = &mut ended => return Ok(true),
-    };
+    let Some(started) = started(&config, parts, &mut ended).await? else { return Ok(true) };
+    let (node, http, journal) = started;
     tokio::select! {
         biased;
         () = &mut ended => {}
@@ -146,7 +145,32 @@ fn has_colours(is_terminal: bool, no_color: Option<OsString>) -> bool {
     is_terminal && no_color.is_none_or(|text| text.is_empty())
 }
 
-async fn start(config: &Config, parts: &Parts) -> Result<(Node, AdminServer, OpenJournal)> {
+/// A node that has started, and what ends with it.
+type Started = (Node, AdminServer, OpenJournal);
+
+/// Starts a node, unless `ended` comes first: a node that has joined by then leaves, as others
+/// would wait for a member that is gone without a word.
+async fn started(
+    config: &Config,
+    parts: &Parts,
+    ended: impl Future<Output = ()>,
+) -> Result<Option<Started>> {
+    let joined = OnceLock::new();
+    tokio::select! {
+        started = start(config, parts, &joined) => return started.map(Some),
+        () = ended => {}
+    }
+    match joined.get() {
+        None => Ok(None),
+        Some(node) => {
+            tracing::info!("a node that was starting leaves");
+            Node::leave(node).await.map(|()| None)
+        }
+    }
+}
+
+/// Starts a node. `joined` gets it as soon as it is a member.
+async fn start(config: &Config, parts: &Parts, joined: &OnceLock<Node>) -> Result<Started> {
     let listener = AdminServer::bind(config.http_bind, config.http(), parts.routes.is_some())?;
     let own = config.sections()?;
     let http_address = config.advertised(listener.local_address());
@@ -155,6 +179,7 @@ async fn start(config: &Config, parts: &Parts) -> Result<(Node, AdminServer, Ope
     let settings = config.embedded(http_address.clone())?;
     let embedded = Embedded::start_telling(settings, |reason| listener.waits(reason)).await?;
     let node = embedded.node.clone();
+    let _ = joined.set(node.clone());
     let setup = Setup::new(&node, config, own);
     let served = match setup {
         Ok(setup) => serve(setup, &embedded, config, parts, listener).await,
@@ -222,7 +247,10 @@ async fn start_entities(
         asked.insert(entity_type.name().to_owned(), started.asked);
         shardings.insert(started.behaviour, started.sharding);
     }
-    Ok((Host { setup, shardings: Arc::new(shardings) }, http::entities(asked)))
+    Ok((
+        Host { setup, shardings: Arc::new(shardings) },
+        http::entities(asked, config.http().trace_commands),
+    ))
 }
 
 /// The routes of the application.
@@ -270,7 +298,7 @@ mod tests {
         let text = format!(
             "journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\n[node.shutdown_timeouts]\nannounce = '0s'"
         );
-        let seen: Arc<std::sync::OnceLock<Node>> = Arc::default();
+        let seen: Arc<OnceLock<Node>> = Arc::default();
         let noted = seen.clone();
         let app = crate::app::app("test").routes(move |host: &Host| {
             let _ = noted.set(host.node().clone());
@@ -278,7 +306,9 @@ mod tests {
         });
         let (parts, _) = app.into_parts();
         let config = config::parse(&text, [], &parts.known).expect("a configuration");
-        let Err(error) = start(&config, &parts).await else { panic!("it starts") };
+        let Err(error) = start(&config, &parts, &OnceLock::new()).await else {
+            panic!("it starts")
+        };
         assert!(error.to_string().contains("no routes today"), "{error}");
         let node = seen.get().expect("the node had joined");
         assert!(node.is_leaving() && !node.is_live(), "the node has left");
@@ -286,25 +316,30 @@ mod tests {
 
     /// As at SIGTERM: the select of `run` must be polled while code of the application blocks.
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_function_of_the_application_that_never_returns_keeps_no_signal_waiting() {
+    async fn a_signal_while_a_function_of_the_application_never_returns_makes_the_node_leave() {
         let folder = tempfile::tempdir().expect("a folder");
         let journal = folder.path().join("a.db");
-        let text =
-            format!("journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'");
+        let text = format!(
+            "journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\n[node.shutdown_timeouts]\nannounce = '0s'"
+        );
+        let seen: Arc<OnceLock<Node>> = Arc::default();
+        let noted = seen.clone();
         let (begun, mut begins) = tokio::sync::mpsc::channel(1);
         let (back, waits) = std::sync::mpsc::channel::<()>();
         let waits = parking_lot::Mutex::new(waits);
-        let app = crate::app::app("test").routes(move |_: &Host| {
+        let app = crate::app::app("test").routes(move |host: &Host| {
+            let _ = noted.set(host.node().clone());
             let _ = begun.try_send(());
             let _ = waits.lock().recv();
             Router::new()
         });
         let (parts, _) = app.into_parts();
         let config = config::parse(&text, [], &parts.known).expect("a configuration");
-        tokio::select! {
-            started = start(&config, &parts) => panic!("it ended: {}", started.is_ok()),
-            signal = begins.recv() => assert_eq!(signal, Some(())),
-        }
+        let signal = async { assert_eq!(begins.recv().await, Some(())) };
+        let started = started(&config, &parts, signal).await.expect("the node leaves in order");
+        assert!(started.is_none(), "the signal came first");
+        let node = seen.get().expect("the node had joined");
+        assert!(node.is_leaving() && !node.is_live(), "the node has left");
         drop(back);
     }
 }

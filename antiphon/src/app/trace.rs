@@ -15,7 +15,7 @@ const TRACEPARENT: &str = "traceparent";
 const LENGTH: usize = 55;
 
 /// The trace to which a request belongs. A route of an application takes it as an argument; a
-/// command over `/entities/..` has it as metadata by itself.
+/// command over `/entities/..` has it as metadata where `http.trace_commands` says so.
 ///
 /// A header that is not a `traceparent`, or is there twice, counts as none, as the standard wants
 /// it. At most 55 bytes are kept.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -15,9 +15,10 @@ use super::EntityClient;
 use super::pool::{Attempt, Pool};
 use crate::app::client::Access;
 use crate::app::failure;
-use crate::app::header::{COMMAND_TYPE, TELL, TIME_LEFT};
+use crate::app::header::{ANSWER_TYPE, COMMAND_TYPE, TELL, TIME_LEFT};
 use crate::base::backoff::{Backoff, Jitter};
 use crate::base::bounds;
+use crate::base::text::foreign;
 use crate::base::time::{Clock, SystemClock};
 use crate::prelude::*;
 
@@ -38,8 +39,9 @@ const PAUSE: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_se
 /// A command goes to the first address that answers, which later commands then try first; after a
 /// lost answer they try the next one first. An address that cannot be reached, or whose node takes
 /// nothing now (it starts, leaves, or has no home for the entity), is followed by the next one, and
-/// after the last by the first, until the command's `ask_timeout`. A command is never sent again
-/// after it may have taken effect.
+/// after the last by the first, until the command's `ask_timeout`. So is one that refuses the token
+/// (401) or its own name (421), until all have. A command is never sent again after it may have
+/// taken effect.
 #[derive(Debug, Clone)]
 pub struct Cluster(Arc<Inner>);
 
@@ -101,7 +103,8 @@ impl Cluster {
         })))
     }
 
-    /// Sets the token and the certificates of each request. Default: none, for plain HTTP.
+    /// Sets the token and the certificates of each request. Default: none, for plain HTTP. New
+    /// connections are made: those of the value before have another access, and stay with it.
     ///
     /// # Errors
     /// `Rejected` when a token would be sent in clear text to an address on another machine.
@@ -109,7 +112,10 @@ impl Cluster {
         for pool in self.0.pools.iter() {
             access.check(&pool.address)?;
         }
-        Ok(self.with(|inner| inner.access = access))
+        Ok(self.with(|inner| {
+            inner.pools = inner.pools.iter().map(|pool| Pool::new(pool.address.clone())).collect();
+            inner.access = access;
+        }))
     }
 
     /// Sets the number of commands that are under way at the same time, of all clones of this value
@@ -190,13 +196,14 @@ impl Cluster {
         let mut round = 0;
         loop {
             let begin = first.load(Ordering::Relaxed);
+            let mut refusals = 0;
             for index in (0..pools.len()).map(|next| (begin + next) % pools.len()) {
                 let pool = &pools[index];
                 let request = self.request(pool, sent, until)?;
                 let begins = || progress.lock().at = Some(index);
                 let way = (access, *connect_timeout);
-                let (status, body) = match pool.send(way, request, begins).await {
-                    Attempt::Answered(status, body) => (status, body),
+                let answer = match pool.send(way, request, begins).await {
+                    Attempt::Answered(answer) => answer,
                     Attempt::Broken(why) => return Err(AskError::Unreachable(why)),
                     Attempt::NotSent(why) => {
                         *progress.lock() = Progress { at: None, why: Some(why) };
@@ -204,12 +211,17 @@ impl Cluster {
                     }
                 };
                 progress.lock().at = None;
-                if status == StatusCode::OK {
-                    first.store(index, Ordering::Relaxed);
-                    return Ok(body);
-                }
-                let error = failure::of_answer(status.as_u16(), &body);
-                if !matches!(error, AskError::NotHere(_) | AskError::Unavailable(_)) {
+                let error = match read(&answer) {
+                    Ok(body) => {
+                        first.store(index, Ordering::Relaxed);
+                        return Ok(body);
+                    }
+                    Err(error) => error,
+                };
+                refusals += usize::from(is_of_this_node(answer.status(), &error));
+                let has_others = matches!(error, AskError::NotHere(_) | AskError::Unavailable(_))
+                    || is_of_this_node(answer.status(), &error) && refusals < pools.len();
+                if !has_others {
                     return Err(error);
                 }
                 progress.lock().why = Some(format!("{}: {error}", pool.address));
@@ -248,69 +260,30 @@ impl Cluster {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_without_a_port_and_wrong_names_are_refused() {
-        for wrong in [&[][..], &["a-1"], &["a-1:x"], &[":80"], &["a-1:0"], &["a-1:80", "b"]] {
-            let message = Cluster::new(wrong.iter().copied()).unwrap_err().to_string();
-            assert!(message.contains("`addresses`"), "{wrong:?}: {message}");
-        }
-        let cluster = Cluster::new(["[::1]:80", "a-1.example:80"]).unwrap();
-        assert!(cluster.entity::<u8>("counter", "").is_err());
-        assert!(cluster.clone().with_requests_max(0).is_err());
-        assert!(cluster.entity::<u8>("counter", "c/1").is_ok());
+/// The encoded answer of an entity. Only an answer that says that it is one counts: a proxy, or
+/// another server at the address, may answer 200 to anything.
+fn read(answer: &Response<Bytes>) -> std::result::Result<Bytes, AskError> {
+    let (status, body) = (answer.status(), answer.body());
+    if status != StatusCode::OK {
+        return Err(failure::of_answer(status.as_u16(), body));
     }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_command_that_no_node_took_has_expired() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let cluster = Cluster::new([port.to_string()]).unwrap();
-        let cluster = cluster.with_ask_timeout(Duration::from_millis(50));
-        let entity = cluster.entity::<u64>("counter", "c-1").unwrap();
-        let error = entity.tell(&1).await.unwrap_err();
-        assert!(matches!(&error, AskError::Expired(why) if why.contains("50ms")), "{error:?}");
-        assert!(error.to_string().contains(&port.to_string()), "the reason of the node: {error}");
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_command_whose_answer_is_lost_is_not_sent_again() {
-        use tokio::io::AsyncReadExt;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let serving = crate::base::task::spawn("test", async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let read = stream.read(&mut [0; 4096]).await.unwrap();
-            assert_ne!(read, 0);
-            drop(stream);
-            listener.accept().await.map(drop)
-        });
-        let cluster = Cluster::new([address]).unwrap();
-        let error = cluster.entity::<u64>("counter", "c-1").unwrap().tell(&1).await.unwrap_err();
-        assert!(matches!(error, AskError::Unreachable(_)), "{error:?}");
-        assert!(!error.is_without_effect() && !serving.is_finished(), "no second connection");
-        serving.abort();
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn after_a_node_that_is_silent_the_next_command_goes_to_another_one() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let answers = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addresses = [&silent, &answers].map(|node| node.local_addr().unwrap().to_string());
-        let serving = crate::base::task::spawn("test", async move {
-            let (mut stream, _) = answers.accept().await.unwrap();
-            assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-            stream.write_all(answer).await.unwrap();
-        });
-        let cluster = Cluster::new(addresses).unwrap();
-        let entity = cluster.entity::<u64>("counter", "c-1").unwrap();
-        let hasty = entity.clone().with_ask_timeout(Duration::from_millis(50));
-        assert_eq!(hasty.tell(&1).await, Err(AskError::Timeout));
-        assert_eq!(entity.tell(&2).await, Ok(()));
-        serving.await.unwrap();
+    match answer.headers().get("content-type") {
+        Some(kind) if kind.as_bytes() == ANSWER_TYPE.as_bytes() => Ok(body.clone()),
+        kind => Err(AskError::Unanswered(format!(
+            "200: expected an answer of the type {ANSWER_TYPE}, actual {}",
+            kind.map_or("none".to_owned(), |kind| {
+                foreign(&String::from_utf8_lossy(kind.as_bytes())).to_string()
+            })
+        ))),
     }
 }
+
+/// Returns whether another node may take a command that this one certainly has refused: it does not
+/// know a new token yet, or is not the one that the address names.
+fn is_of_this_node(status: StatusCode, error: &AskError) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::MISDIRECTED_REQUEST)
+        && error.is_without_effect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,8 @@ impl<C> EntityClient<C> {
     }
 
     /// The same reference, whose commands belong to this trace (W3C): `traceparent` is metadata of
-    /// each command. A text that is no `traceparent` is ignored by the node.
+    /// each command at nodes with `http.trace_commands`; the others ignore it, as all nodes ignore
+    /// a text that is no `traceparent`.
     #[must_use]
     pub fn with_traceparent(self, traceparent: &str) -> Self {
         self.with_header("traceparent", encode(traceparent))

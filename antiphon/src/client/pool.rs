@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,14 +22,15 @@ type Connection = SendRequest<Full<Bytes>>;
 /// The outcome of one attempt.
 pub(super) enum Attempt {
     /// The node has answered.
-    Answered(StatusCode, Bytes),
+    Answered(Response<Bytes>),
     /// The node was not reached: nothing was sent.
     NotSent(String),
     /// The connection broke after the request was sent, before the answer was there.
     Broken(String),
 }
 
-/// The connections to one node.
+/// The connections to one node, all with the same access: a connection has the certificate of the
+/// client that made it.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) address: String,
@@ -68,11 +69,11 @@ impl Pool {
                 return if was_sent { Attempt::Broken(why) } else { Attempt::NotSent(why) };
             }
         };
-        let status = answer.status();
-        match Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await {
+        let (head, body) = answer.into_parts();
+        match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
             Ok(body) => {
                 self.idle.lock().push(connection);
-                Attempt::Answered(status, body.to_bytes())
+                Attempt::Answered(Response::from_parts(head, body.to_bytes()))
             }
             Err(error) => Attempt::Broken(format!("{}: {error}", self.address)),
         }

@@ -5,7 +5,9 @@
 //! the codec that wrote a payload, so that the setting can change at any time.
 //!
 //! A size limit always counts encoded bytes. Decoding allocates in proportion to the bytes that are
-//! there, never to the lengths that they claim. The number of its steps is bounded by the bytes.
+//! there, never to the lengths that they claim; the factor is the size of a value in memory over
+//! its encoded size, for example `size_of::<T>()` for elements of one byte. The number of its steps
+//! is bounded by the bytes.
 //! Values nested deeper than [`DEPTH_MAX`] are an error, since a deeper recursion would overflow
 //! the stack. The encoders refuse every value that the decoders would refuse.
 

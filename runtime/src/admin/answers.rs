@@ -90,7 +90,8 @@ async fn for_this_node(State(guard): State<Arc<Guard>>, request: Request, next: 
     let error = format!(
         "the host \"{host}\" is none of this node: address it by its IP address, `localhost` or `advertised_host`, or add the name to `http.hosts`"
     );
-    let answer = answer(StatusCode::MISDIRECTED_REQUEST, &json!({ "error": error }));
+    let body = json!({ "error": error, "without_effect": true });
+    let answer = answer(StatusCode::MISDIRECTED_REQUEST, &body);
     without_body(request, answer).await
 }
 
@@ -142,13 +143,15 @@ impl HttpBody for TimelyBody {
 
 fn not_found() -> Response {
     let paths = ["/health/live", "/health/ready", "/metrics", "/cluster", "/entities/{type}/{id}"];
-    answer(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "expected": paths }))
+    let body = json!({ "error": "no such path", "expected": paths, "without_effect": true });
+    answer(StatusCode::NOT_FOUND, &body)
 }
 
 async fn not_allowed(request: Request) -> Response {
     let method = request.method();
     let error = format!("the method {method} is not for this path: see the header `allow`");
-    let answer = answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
+    let body = json!({ "error": error, "without_effect": true });
+    let answer = answer(StatusCode::METHOD_NOT_ALLOWED, &body);
     without_body(request, answer).await
 }
 

@@ -31,15 +31,29 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Bytes in the body of a request; a larger body is answered with 413. Default: 2 MiB.
     pub body_bytes_max: usize,
-    /// Requests to the routes of the application at the same time, each until the end of its
-    /// answer; a further one is answered with 503 and `retry-after`, without effect. Less than
-    /// `connections_max` leaves connections to the entities and the health. Default: 128.
+    /// Requests to the routes of the application at the same time, each from the arrival of its
+    /// body (of `body_bytes_max` of it, if it is longer) to the end of its answer; a further one is
+    /// answered with 503 and `retry-after`, without effect. Less than `connections_max` leaves
+    /// connections to the entities and the health. Default: 128.
     pub application_requests_max: usize,
-    /// Time that a route of the application may take until the head of its answer, with the time
-    /// in which the body of the request arrives; then its future is dropped, and the answer is 504:
-    /// the request may have taken effect. The body of the answer has no limit. Default: 30 s.
+    /// Of these, the requests of one caller: a client of the tokens file, or else the address of a
+    /// connection. Behind a balancer all clients without a token have one address. Default: 96.
+    pub application_caller_requests_max: usize,
+    /// Time that a route of the application may take until the head of its answer; then its future
+    /// is dropped, and the answer is 504: the request may have taken effect. Default: 30 s.
     #[serde(with = "antiphon_base::time::text")]
     pub application_timeout: Duration,
+    /// Time after the head of an answer of the application from which on it is broken off for a
+    /// request that finds no turn: the longest one of the caller with the most turns. While there
+    /// are turns, an answer may go on for ever, as a stream of events does. From zero to an hour.
+    /// Default: 1 min.
+    #[serde(with = "antiphon_base::time::text")]
+    pub application_answer_time: Duration,
+    /// Stores the header `traceparent` of a request to `/entities/..` as metadata of its command.
+    /// The first event with metadata ends the way back to versions that do not know metadata, and
+    /// any client can send the header: set it when all nodes, replicators and readers of journals
+    /// are upgraded. Default: `false`.
+    pub trace_commands: bool,
     /// Names by which clients may address the node, in addition to IP addresses, `localhost`, names
     /// without a dot and `advertised_host`; `"*"` for any name. A web page can give a name of its
     /// own the address of this node, and would read and write here in the browsers of its readers;
@@ -75,7 +89,10 @@ impl Default for HttpSettings {
             request_timeout: Duration::from_secs(75),
             body_bytes_max: 2 << 20,
             application_requests_max: 128,
+            application_caller_requests_max: 96,
             application_timeout: Duration::from_secs(30),
+            application_answer_time: Duration::from_secs(60),
+            trace_commands: false,
             hosts: Vec::new(),
             tls: None,
             tokens_file: None,
@@ -98,6 +115,10 @@ impl HttpSettings {
         bounds::count("body_bytes_max", self.body_bytes_max, 1024..=64 << 20)?;
         let requests_max = self.application_requests_max;
         bounds::count("application_requests_max", requests_max, 1..=1 << 20)?;
+        let caller_max = self.application_caller_requests_max;
+        bounds::count("application_caller_requests_max", caller_max, 1..=1 << 20)?;
+        let answer_time = self.application_answer_time;
+        bounds::duration("application_answer_time", answer_time, Duration::ZERO..=HOUR)?;
         let least = Duration::from_millis(1);
         bounds::duration("application_timeout", self.application_timeout, least..=HOUR)?;
         bounds::duration(

@@ -36,7 +36,9 @@ impl<C: DeserializeOwned + Send + 'static> EntityRef<C> {
     /// over another transport than the links of a cluster.
     ///
     /// The bytes may come from anybody who may command the entity: bytes that are no command are
-    /// refused, and take no more memory than they are long.
+    /// refused. The decoded command takes memory in proportion to the bytes: each byte may become
+    /// one element of a `Vec<T>`, with up to twice `size_of::<T>()`. Keep the elements of commands
+    /// small, or the bytes few.
     ///
     /// [`encode_command`]: antiphon_persistence::reply::encode_command
     ///

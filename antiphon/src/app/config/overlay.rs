@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_ignored::Path;
 use serde_json::Value;
 
 use crate::base::secret::without_texts;
@@ -9,7 +10,7 @@ use crate::base::text::foreign;
 use crate::prelude::*;
 
 /// The settings `defaults`, with the values of the table `given`. A key that no field reads is
-/// refused, also in tables within the table, but not in arrays.
+/// refused, also in tables and arrays within the table, but not beside a `#[serde(flatten)]`.
 ///
 /// # Errors
 /// `Rejected`, naming the key, the fault and what was expected. Texts are not shown: one may be a
@@ -26,15 +27,7 @@ where
     let Value::Object(keys) = given else {
         return Err(Error::rejected("expected a table"));
     };
-    let with = |given: &Value| -> Result<S> {
-        let mut table = defaults.clone();
-        lay_over(&mut table, given);
-        let settings = serde_json::from_value::<S>(table.clone())
-            .map_err(|error| Error::rejected(without_texts(&error.to_string())))?;
-        let shown = serde_json::to_value(&settings).unwrap_or_default();
-        unread::<S>(&table, &shown, given, &mut Vec::new())?;
-        Ok(settings)
-    };
+    let with = |given: &Value| read::<S>(defaults.clone(), given);
     let settings = with(given);
     if let Err(error) = &settings {
         // the key that is wrong by itself, if there is one
@@ -54,6 +47,47 @@ where
     settings
 }
 
+/// Reads the table `given`, laid over `defaults`. A field that is given under another name
+/// (`#[serde(alias = "..")]`) is not read from its default too.
+fn read<S: Serialize + DeserializeOwned>(mut defaults: Value, given: &Value) -> Result<S> {
+    loop {
+        let mut table = defaults.clone();
+        lay_over(&mut table, given);
+        let mut unread = None;
+        let settings = serde_ignored::deserialize::<_, _, S>(table, |path| {
+            unread.get_or_insert_with(|| keys(&path));
+        });
+        match (settings, unread) {
+            (Ok(settings), None) => return Ok(settings),
+            (Ok(settings), Some(path)) => return Err(unknown(&settings, &path)),
+            (Err(error), _) => {
+                let text = error.to_string();
+                let twice = text.strip_prefix("duplicate field `").and_then(|text| {
+                    let (field, _) = text.split_once('`')?;
+                    take_out(&mut defaults, given, field).then_some(())
+                });
+                if twice.is_none() {
+                    return Err(Error::rejected(without_texts(&text)));
+                }
+            }
+        }
+    }
+}
+
+/// Takes the default of a field out of each table where `given` has it not, but has a key without a
+/// default, which may be another name of the field. Returns whether there was one.
+fn take_out(defaults: &mut Value, given: &Value, field: &str) -> bool {
+    let (Value::Object(defaults), Value::Object(given)) = (defaults, given) else { return false };
+    let has_other = given.keys().any(|key| !defaults.contains_key(key));
+    let mut was_there = has_other && !given.contains_key(field) && defaults.remove(field).is_some();
+    for (key, inner) in given {
+        if let Some(defaults) = defaults.get_mut(key) {
+            was_there |= take_out(defaults, inner, field);
+        }
+    }
+    was_there
+}
+
 /// Lays the values of `given` over those of `table`, key by key.
 fn lay_over(table: &mut Value, given: &Value) {
     let (Value::Object(table), Value::Object(given)) = (&mut *table, given) else {
@@ -65,49 +99,39 @@ fn lay_over(table: &mut Value, given: &Value) {
     }
 }
 
-/// Refuses a key of `given` that no field of `S` reads: `shown`, the settings as they were read,
-/// lacks it, and `whole`, the table that they were read from, could have anything there. A field
-/// that is not shown, because it has no value for example, refuses what it cannot read.
-fn unread<S: DeserializeOwned>(
-    whole: &Value,
-    shown: &Value,
-    given: &Value,
-    path: &mut Vec<String>,
-) -> Result<()> {
-    let (Value::Object(shown), Value::Object(given)) = (shown, given) else { return Ok(()) };
-    for (key, value) in given {
-        path.push(key.clone());
-        match shown.get(key) {
-            Some(shown) => unread::<S>(whole, shown, value, path)?,
-            None if takes_anything::<S>(whole, path) => {
-                let keys: Vec<String> = shown.keys().map(|key| format!("`{key}`")).collect();
-                let expected = if keys.is_empty() {
-                    "expected a key that the application knows".to_owned()
-                } else {
-                    format!("expected one of {}", keys.join(", "))
-                };
-                return Err(Error::rejected(format!(
-                    "unknown field `{}`, {expected}",
-                    foreign(key)
-                )));
-            }
-            None => {}
-        }
-        path.pop();
-    }
-    Ok(())
+/// The keys and indices to a value.
+fn keys(path: &Path<'_>) -> Vec<String> {
+    let (parent, key) = match path {
+        Path::Root => return Vec::new(),
+        Path::Seq { parent, index } => (parent, index.to_string()),
+        Path::Map { parent, key } => (parent, key.clone()),
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => return keys(parent),
+    };
+    let mut path = keys(parent);
+    path.push(key);
+    path
 }
 
-/// Returns whether the settings can be read with a value at this path that no field takes.
-fn takes_anything<S: DeserializeOwned>(whole: &Value, path: &[String]) -> bool {
-    let mut whole = whole.clone();
-    let mut at = &mut whole;
-    for key in path {
-        let Some(inner) = at.get_mut(key) else { return false };
-        at = inner;
-    }
-    *at = serde_json::json!({ "\u{1}": [[null]] });
-    serde_json::from_value::<S>(whole).is_ok()
+/// The error about a key that no field reads, with the keys that are shown in its place.
+fn unknown<S: Serialize>(settings: &S, path: &[String]) -> Error {
+    let shown = serde_json::to_value(settings).unwrap_or_default();
+    let Some((key, tables)) = path.split_last() else {
+        return Error::rejected("expected a table");
+    };
+    let table = tables.iter().try_fold(&shown, |at, key| match at {
+        Value::Array(values) => values.get(key.parse::<usize>().ok()?),
+        Value::Object(table) => table.get(key),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    });
+    let known = table.and_then(Value::as_object).into_iter().flat_map(|table| table.keys());
+    let known: Vec<String> = known.map(|key| format!("`{key}`")).collect();
+    let expected = match &*known {
+        [] => "expected a key that the application knows".to_owned(),
+        known => format!("expected one of {}", known.join(", ")),
+    };
+    Error::rejected(format!("unknown field `{}`, {expected}", foreign(key)))
 }
 
 /// The table without keys that have no value: TOML has no null.
@@ -194,6 +218,46 @@ mod tests {
         for (given, wrong) in [
             (json!({ "curency": "CHF" }), "unknown field `curency`, expected a key"),
             (json!({ "max": 5, "nams": [] }), "unknown field `nams`"),
+        ] {
+            let message = read(given).unwrap_err().to_string();
+            assert!(message.contains(wrong), "{message}");
+        }
+    }
+
+    /// Each was taken for a misspelt one.
+    #[test]
+    fn a_default_that_is_written_out_and_another_name_of_a_field_are_taken() {
+        #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        struct Bounds {
+            most: u8,
+        }
+        #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        struct Shop {
+            #[serde(skip_serializing_if = "is_default", alias = "limits")]
+            bounds: Bounds,
+            #[serde(alias = "maximum")]
+            max: u8,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            extra: Option<Value>,
+            inner: Vec<Bounds>,
+        }
+        fn is_default(bounds: &Bounds) -> bool {
+            *bounds == Bounds::default()
+        }
+        let read = |given| complete(&Shop::default(), &given);
+        for given in [json!({ "bounds": { "most": 0 } }), json!({ "limits": {} }), json!({})] {
+            assert_eq!(read(given).unwrap(), Shop::default());
+        }
+        assert_eq!(read(json!({ "limits": { "most": 7 } })).unwrap().bounds.most, 7);
+        assert_eq!(read(json!({ "maximum": 7 })).unwrap().max, 7);
+        assert_eq!(read(json!({ "extra": null })).unwrap().extra, None);
+        assert_eq!(read(json!({ "inner": [{ "most": 3 }] })).unwrap().inner[0].most, 3);
+        for (given, wrong) in [
+            (json!({ "bounds": { "mots": 0 } }), "unknown field `mots`"),
+            (json!({ "inner": [{ "mots": 3 }] }), "unknown field `mots`, expected one of `most`"),
+            (json!({ "max": 1, "maximum": 7 }), "duplicate field `max`"),
         ] {
             let message = read(given).unwrap_err().to_string();
             assert!(message.contains(wrong), "{message}");

@@ -16,8 +16,8 @@ use crate::prelude::*;
 /// A table of the configuration that belongs to the application, for [`App::section`].
 ///
 /// Every key has a default, which stands in `Default`. A key of the file that no field reads is
-/// refused, as any other unknown key of the configuration, also when all keys are optional; in
-/// arrays of tables only `#[serde(deny_unknown_fields)]` finds it. A variable `ANTIPHON_SHOP__KEY`
+/// refused, as any other unknown key of the configuration, also when all keys are optional; none is
+/// found beside a `#[serde(flatten)]`. A variable `ANTIPHON_SHOP__KEY`
 /// sets a key whatever its case, with `_` for each `-`. A secret is a
 /// [`Secret`](crate::base::secret::Secret), whose default is empty: a text in the program is none.
 ///
@@ -104,11 +104,24 @@ pub(crate) struct SectionKind {
     /// The type of its settings.
     pub(crate) id: TypeId,
     read: Read,
+    defaults: fn() -> Value,
 }
 
 impl SectionKind {
     pub(crate) fn new<S: Section>(name: &str) -> Self {
-        Self { name: name.to_owned(), id: TypeId::of::<S>(), read: read::<S> }
+        Self {
+            name: name.to_owned(),
+            id: TypeId::of::<S>(),
+            read: read::<S>,
+            defaults: defaults::<S>,
+        }
+    }
+
+    /// The default of each key, as it is: the whole may not be valid, and keys without a value are
+    /// null.
+    pub(super) fn defaults(&self) -> Value {
+        let defaults = guard::call("the default of a section", &self.name, self.defaults);
+        defaults.unwrap_or_default()
     }
 
     /// Reads the table, completed by the defaults. Returns it with every key, and the settings.
@@ -132,6 +145,10 @@ impl fmt::Debug for SectionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SectionKind").field(&self.name).finish()
     }
+}
+
+fn defaults<S: Section>() -> Value {
+    serde_json::to_value(S::default()).unwrap_or_default()
 }
 
 fn read<S: Section>(given: &Value) -> Result<(Value, Arc<dyn Any + Send + Sync>)> {

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::Known;
+use super::section::SectionKind;
 
 /// The keys of a path. Each part means the one key, among those that the file has there and those
 /// that the program knows there, that is the same but for case and for `-` in place of `_`. A part
@@ -30,9 +31,7 @@ pub(super) fn keys<'a>(
         let key = meant(part, in_file.chain(in_program));
         of_section = if path.is_empty() {
             let section = known.sections.iter().find(|section| section.name == key);
-            section
-                .and_then(|section| section.read(&Json::Object(Default::default())).ok())
-                .map(|(defaults, _)| defaults)
+            section.map(SectionKind::defaults)
         } else {
             of_section.and_then(|mut keys| keys.get_mut(&key).map(Json::take))
         };
@@ -60,8 +59,8 @@ mod tests {
 
     use serde::{Deserialize, Serialize};
 
-    use crate::app::config::section::SectionKind;
-    use crate::app::config::{Known, Section, parse};
+    use super::*;
+    use crate::app::config::{Section, parse};
 
     #[derive(Debug, Default, Serialize, Deserialize)]
     #[serde(rename_all = "kebab-case")]
@@ -72,6 +71,39 @@ mod tests {
     }
 
     impl Section for Shop {}
+
+    /// The key has no value by default, and the default is not valid.
+    #[test]
+    fn a_variable_sets_a_renamed_key_whose_section_needs_it() {
+        #[derive(Debug, Default, Serialize, Deserialize)]
+        struct Payment {
+            #[serde(rename = "Api-Key")]
+            api_key: Option<String>,
+            inner: Inner,
+        }
+        #[derive(Debug, Default, Serialize, Deserialize)]
+        struct Inner {
+            #[serde(rename = "Most-Items")]
+            most_items: Option<u8>,
+        }
+        impl Section for Payment {
+            fn validate(&self) -> crate::prelude::Result<()> {
+                match self.api_key {
+                    Some(_) => Ok(()),
+                    None => Err(crate::prelude::Error::rejected("`Api-Key`: expected one")),
+                }
+            }
+        }
+        let sections = vec![SectionKind::new::<Payment>("payment")];
+        let known = Known { sections, ..Known::default() };
+        let variables =
+            [("ANTIPHON_PAYMENT__API_KEY", "k"), ("ANTIPHON_PAYMENT__INNER__MOST_ITEMS", "7")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = parse("", variables, &known).unwrap();
+        let payment = config.section::<Payment>().unwrap();
+        assert_eq!(payment.api_key.as_deref(), Some("k"));
+        assert_eq!(payment.inner.most_items, Some(7));
+    }
 
     #[test]
     fn names_with_capitals_and_dashes_are_set_by_variables() {

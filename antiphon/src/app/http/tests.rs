@@ -62,8 +62,13 @@ async fn post(path: &str, body: &[u8]) -> (String, Value) {
 
 /// The same with further header lines.
 async fn post_with(path: &str, headers: &str, body: &[u8]) -> (String, Value) {
+    post_traced(path, headers, body, false).await
+}
+
+/// The same with this value of `http.trace_commands`.
+async fn post_traced(path: &str, headers: &str, body: &[u8], traces: bool) -> (String, Value) {
     let unasked: Arc<dyn Asked> = Arc::new(Unasked);
-    let routes = entities(BTreeMap::from([("counter".to_owned(), unasked)]));
+    let routes = entities(BTreeMap::from([("counter".to_owned(), unasked)]), traces);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let serving =
@@ -162,13 +167,18 @@ async fn code_of_an_application_that_panics_is_answered_in_json() {
     }
 }
 
+/// The first stored metadata ends the way back of a rolling upgrade.
 #[tokio::test]
-async fn the_trace_of_a_request_is_metadata_of_its_command() {
+async fn the_trace_of_a_request_is_metadata_of_its_command_only_where_the_setting_says_so() {
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    assert!(!crate::runtime::admin::HttpSettings::default().trace_commands);
     let body = json!({ "test": "trace" }).to_string();
-    for (sent, expected) in [(TRACE, json!(TRACE)), ("00-0", Value::Null)] {
+    for (traces, sent, expected) in
+        [(true, TRACE, json!(TRACE)), (true, "00-0", Value::Null), (false, TRACE, Value::Null)]
+    {
         let headers = format!("traceparent: {sent}\r\n{JSON}");
-        let answered = post_with("/entities/counter/asked", &headers, body.as_bytes()).await;
+        let path = "/entities/counter/asked";
+        let answered = post_traced(path, &headers, body.as_bytes(), traces).await;
         assert_eq!(answered.1, expected, "{}", answered.0);
     }
 }

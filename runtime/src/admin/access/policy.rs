@@ -85,7 +85,8 @@ impl Area {
 ///
 /// async fn who(caller: Caller) -> String {
 ///     let may = if caller.may(Right::Admin) { "may close shops" } else { "may not close shops" };
-///     format!("{} {may}", caller.name())
+///     let who = if caller.is_known() { caller.name() } else { "a stranger" };
+///     format!("{who} {may}")
 /// }
 /// # let routes: axum::Router = axum::Router::new().route("/who", axum::routing::get(who));
 /// # drop(routes);
@@ -97,12 +98,18 @@ pub enum Caller {
     /// Shows a token that is not in the tokens file. No route sees this caller: its requests are
     /// refused before.
     Stranger,
-    /// Shows a certificate of an authority in `http.tls.ca_file`.
+    /// Shows a certificate of an authority in `http.tls.ca_file` that has no line in the tokens
+    /// file. It has no rights.
+    Unregistered {
+        /// The first name of the certificate, escaped: whoever has the certificate signed chooses
+        /// it, and it may be the name of a line in the tokens file. For a log only.
+        claims: Arc<str>,
+    },
+    /// Shows a certificate of such an authority that has a line in the tokens file.
     Certificate {
-        /// The name in the tokens file; without a line there, the first name of the certificate,
-        /// escaped.
+        /// The name in the tokens file.
         name: Arc<str>,
-        /// The rights in the tokens file; without a line there, none.
+        /// The rights in the tokens file.
         rights: Rights,
     },
     /// Shows a token of the tokens file.
@@ -138,18 +145,37 @@ impl Caller {
         }
         match names.first() {
             Some(name) => {
-                let name = antiphon_base::text::foreign(name).to_string().into();
-                Self::Certificate { name, rights: Rights::default() }
+                Self::Unregistered { claims: antiphon_base::text::foreign(name).to_string().into() }
             }
             None => Self::Anonymous,
         }
     }
 
-    /// The name, as the audit log has it; `anonymous` for a caller without a proof.
+    /// The name in the tokens file; `anonymous` for every caller that is not
+    /// [known](Self::is_known). A line may have that name too: decide by `is_known` first.
     pub fn name(&self) -> &str {
         match self {
-            Self::Anonymous | Self::Stranger => "anonymous",
+            Self::Anonymous | Self::Stranger | Self::Unregistered { .. } => "anonymous",
             Self::Certificate { name, .. } | Self::Token { name, .. } => name,
+        }
+    }
+
+    /// Returns whether the caller has a line in the tokens file, whose name it then has.
+    pub fn is_known(&self) -> bool {
+        match self {
+            Self::Anonymous | Self::Stranger | Self::Unregistered { .. } => false,
+            Self::Certificate { .. } | Self::Token { .. } => true,
+        }
+    }
+
+    /// The name for the audit log, which also has the one that an unregistered certificate claims;
+    /// [`shows`](Self::shows) tells it apart.
+    pub(crate) fn logged(&self) -> &str {
+        match self {
+            Self::Unregistered { claims } => claims,
+            Self::Anonymous | Self::Stranger | Self::Certificate { .. } | Self::Token { .. } => {
+                self.name()
+            }
         }
     }
 
@@ -158,6 +184,7 @@ impl Caller {
         match self {
             Self::Anonymous => "nothing",
             Self::Stranger => "a wrong token",
+            Self::Unregistered { .. } => "an unregistered certificate",
             Self::Certificate { .. } => "a certificate",
             Self::Token { .. } => "a token",
         }
@@ -166,7 +193,7 @@ impl Caller {
     /// Returns whether the caller has this right, by itself or within another one.
     pub fn may(&self, right: Right) -> bool {
         match self {
-            Self::Anonymous | Self::Stranger => false,
+            Self::Anonymous | Self::Stranger | Self::Unregistered { .. } => false,
             Self::Certificate { rights, .. } | Self::Token { rights, .. } => rights.allow(right),
         }
     }
@@ -224,7 +251,9 @@ impl Policy {
         }
         match caller {
             Caller::Anonymous | Caller::Stranger => Verdict::NoProof,
-            Caller::Certificate { .. } | Caller::Token { .. } => Verdict::Lacks(right),
+            Caller::Unregistered { .. } | Caller::Certificate { .. } | Caller::Token { .. } => {
+                Verdict::Lacks(right)
+            }
         }
     }
 
@@ -269,6 +298,7 @@ mod tests {
         let table = [
             (Caller::Anonymous,         [Allowed, no, no, no, no, no]),
             (Caller::Stranger,          [Allowed, bad, bad, bad, bad, bad]),
+            (Caller::Unregistered { claims: "c".into() }, [Allowed, Lacks(Read), Lacks(Read), Lacks(Entities), Lacks(Operate), Lacks(Admin)]),
             (certificate(&[]),          [Allowed, Lacks(Read), Lacks(Read), Lacks(Entities), Lacks(Operate), Lacks(Admin)]),
             (certificate(&[Entities]),  [Allowed, Lacks(Read), Lacks(Read), Allowed, Lacks(Operate), Lacks(Admin)]),
             (token(&[Read]),            [Allowed, Allowed, Allowed, Lacks(Entities), Lacks(Operate), Lacks(Admin)]),
@@ -360,6 +390,17 @@ mod tests {
         assert_eq!(of(Some("x"), &names), Caller::Stranger);
         assert_eq!(of(None, &[]), Caller::Anonymous);
         let unknown = of(None, &["other\n".to_owned()]);
-        assert_eq!((unknown.name(), unknown.may(Right::Read)), (r"other\u{a}", false));
+        assert_eq!((unknown.logged(), unknown.may(Right::Read)), (r"other\u{a}", false));
+    }
+
+    /// Whoever gets a certificate chooses the name in it.
+    #[test]
+    fn a_certificate_without_a_line_has_no_name_whatever_it_claims() {
+        let text = format!("shop = {{ rights = [\"read\"], sha256 = \"{}\" }}", "0".repeat(64));
+        let register = Register::parse(&text).unwrap();
+        let forged = Caller::find(&register, None, &["shop".to_owned()]);
+        assert_eq!((forged.name(), forged.is_known()), ("anonymous", false));
+        assert_eq!((forged.logged(), forged.shows()), ("shop", "an unregistered certificate"));
+        assert!(token(&[]).is_known() && !Caller::Stranger.is_known());
     }
 }

@@ -52,7 +52,7 @@ impl Line {
     pub(super) fn of(asked: &Asked<'_>) -> Self {
         Self {
             time: text_of(asked.now),
-            who: asked.caller.name().to_owned(),
+            who: asked.caller.logged().to_owned(),
             shows: asked.caller.shows(),
             from: asked.from.map(|from| from.to_string()),
             method: foreign(asked.method).to_string(),
