@@ -172,15 +172,22 @@ where
     }
 
     /// Waits until the coordinator has moved all shards away. Stops those that no other member can
-    /// take: none is up, or none has their role.
+    /// take: none is up, or none has their role. No shard begins here afterwards, whatever homes
+    /// are told.
     async fn drain(self: Arc<Self>) {
         let me = self.parts.node.id().clone();
         let slots = self.routing.slots();
+        let mut is_over = false;
         loop {
             let hosted: Vec<usize> =
                 slots.indexes().filter(|index| slots.is_hosting(*index)).collect();
             if hosted.is_empty() {
-                return;
+                if is_over {
+                    return;
+                }
+                is_over = true;
+                slots.indexes().for_each(|index| self.routing.route(index, Input::StopHere));
+                continue;
             }
             let members = self.parts.node.members().borrow().clone();
             for index in hosted {
