@@ -98,8 +98,8 @@ fn check(event: &SkippedEvent) -> Result<()> {
     )))
 }
 
-/// Refuses a replica that is not at this place: the configuration does not name it here, no shard of
-/// it has had a home here, and the journal has nothing of the entity.
+/// Refuses a replica that is not at this place: the configuration does not name it here, no shard
+/// of it has had a home here, and the journal has nothing of the entity.
 async fn check_place(
     stores: &Stores,
     event: &SkippedEvent,

@@ -59,8 +59,8 @@ impl Config {
         found.is_some_and(|known| known.place() == self.node.place)
     }
 
-    /// Gives a provider that names no replicas those of this configuration. The places and the roles
-    /// that the provider has for them stay.
+    /// Gives a provider that names no replicas those of this configuration. The places and the
+    /// roles that the provider has for them stay.
     pub(crate) fn with_replicas<E: EventSourced>(
         &self,
         provider: ReplicatedEntityProvider<E>,
