@@ -32,7 +32,7 @@ pub use gate::{AskError, Gate, Responder, Service, ServiceId};
 pub use identity::NodeId;
 pub use lease::LeaseState;
 pub use listen::{cannot_listen, check_listen};
-pub use membership::{Member, MemberState, Membership};
+pub use membership::{Member, MemberReplicas, MemberState, Membership, PlacedReplica};
 pub use metrics::Metrics;
 pub use node::{Node, NodeParts, NodeSettings, PeerPlace, ShutdownPhase};
 pub use transport::{FRAME_BYTES_MAX, SendError, Transport, TransportHandler};

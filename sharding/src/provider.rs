@@ -315,6 +315,16 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
         self
     }
 
+    /// The place that [`Self::with_replica_place`] has set for a replica.
+    pub fn replica_place(&self, replica: &ReplicaId) -> Option<&str> {
+        self.places.get(replica).map(|place| &**place)
+    }
+
+    /// The role that [`Self::with_replica_role`] has set for a replica.
+    pub fn replica_role(&self, replica: &ReplicaId) -> Option<&str> {
+        self.roles.of(replica)
+    }
+
     /// Sets the nodes whose commands the entities of this type take.
     #[must_use]
     pub fn with_commands_from(mut self, nodes: CommandsFrom) -> Self {

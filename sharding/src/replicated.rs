@@ -189,6 +189,7 @@ where
             region.set_entities(entities);
         }
         Registry::of(node).insert(&provider.entity_type, region.clone())?;
+        node.report_replicas(&provider.entity_type, region.parts().layout.placed_replicas());
         region.start();
         Ok(())
     }

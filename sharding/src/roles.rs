@@ -17,9 +17,12 @@ impl Roles {
         self.0.get(replica).map(|role| &**role)
     }
 
-    /// Returns whether shards of the replica may be on this member of its place.
-    pub fn fits(&self, replica: &ReplicaId, member: &Member) -> bool {
-        member.may_host(self.of(replica))
+    /// Returns whether shards of the replica may be on this member of its place: it has the role,
+    /// and it does not say that the type has no such replica at its place.
+    pub(crate) fn fits(&self, entity_type: &str, replica: &ReplicaId, member: &Member) -> bool {
+        let is_here = place_at(member, entity_type, replica)
+            .is_none_or(|place| place.is_some_and(|place| **place == *member.place));
+        is_here && member.may_host(self.of(replica))
     }
 
     /// The replicas that need a role, and the role of each.
@@ -36,4 +39,15 @@ impl FromIterator<(ReplicaId, Arc<str>)> for Roles {
     fn from_iter<I: IntoIterator<Item = (ReplicaId, Arc<str>)>>(roles: I) -> Self {
         Self(roles.into_iter().collect())
     }
+}
+
+/// The place of a replica as a member has it: `None` when its replicas are not known here, and
+/// `Some(None)` when it has no such replica.
+pub(crate) fn place_at<'a>(
+    member: &'a Member,
+    entity_type: &str,
+    replica: &ReplicaId,
+) -> Option<Option<&'a Arc<str>>> {
+    let replicas = member.replicas.get(entity_type)?;
+    Some(replicas.get(replica.as_str()).map(|placed| &placed.place))
 }

@@ -101,6 +101,9 @@ pub struct ShardingSettings {
     pub rebalance_interval: Duration,
     /// Most shards that move for balance at the same time.
     pub rebalance_moves_max: usize,
+    /// Replicas that were removed, and whose entities nobody needs any more. Another replica that
+    /// has homes in the journal of the place, and that the type lacks, makes the node unready.
+    pub removed_replicas: Vec<String>,
     /// True: events are sent to the other replicas at once. False: the other replicas read them
     /// from this replica's journal.
     pub event_publishing: bool,
@@ -172,6 +175,7 @@ impl Default for ShardingSettings {
             homeless_grace: Duration::from_secs(5),
             rebalance_interval: Duration::from_secs(2),
             rebalance_moves_max: 8,
+            removed_replicas: Vec::new(),
             event_publishing: true,
             direct_replication: true,
             loop_interval: Duration::from_secs(3),
@@ -229,6 +233,7 @@ impl ShardingSettings {
         bounds::count("entity_buffer_max", self.entity_buffer_max, 1..=1 << 24)?;
         bounds::count("shard_entities_max", self.shard_entities_max, 0..=1 << 32)?;
         bounds::count("rebalance_moves_max", self.rebalance_moves_max, 1..=1 << 16)?;
+        bounds::count("removed_replicas", self.removed_replicas.len(), 0..=1000)?;
         bounds::count("loop_changes_max", self.loop_changes_max, 1..=1 << 20)?;
         bounds::count("loop_tells_max", self.loop_tells_max, 1..=1000)?;
         let in_flight_max = self.reminders_in_flight_max;

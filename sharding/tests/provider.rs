@@ -15,7 +15,9 @@ use antiphon_persistence::reply::ReplyTo;
 use antiphon_runtime::admin::ClusterSection;
 use antiphon_runtime::transport::memory::MemoryNetwork;
 use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
-use antiphon_sharding::{ReplicatedEntityProvider, ReplicatedSharding, ShardingSection};
+use antiphon_sharding::{
+    ReplicatedEntityProvider, ReplicatedSharding, ShardingSection, ShardingSettings,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,7 +75,10 @@ impl World {
     }
 
     async fn node(&self, place: usize) -> Node {
-        let name = format!("node-{}", PLACES[place]);
+        self.node_named(place, format!("node-{}", PLACES[place])).await
+    }
+
+    async fn node_named(&self, place: usize, name: String) -> Node {
         let id = NodeId::new(&name, 1).unwrap();
         let other = 1 - place;
         let settings = NodeSettings {
@@ -227,4 +232,94 @@ async fn a_role_that_another_place_lacks_is_named_in_a_warning_and_keeps_nobody_
     assert_eq!(sections[0].ready(), Ok(()));
     let unready = sections[1].ready().unwrap_err();
     assert!(said.iter().all(|part| unready.contains(part)), "{unready}");
+}
+
+/// A provider with the replicas `B` and `X`, which is at the place `A`.
+fn renamed() -> ReplicatedEntityProvider<Counter> {
+    let replicas = ["B", "X"].map(replica);
+    ReplicatedEntityProvider::per_role("counter", replicas, |_: &ReplicationId| Counter)
+        .with_replica_place(replica("X"), "A")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_lost_a_replica_with_homes_is_not_ready_until_the_loss_is_meant() {
+    let world = World::new();
+    let before = world.start(0, provider()).await;
+    before.has(&replica("A"), 0).await;
+    before.node.leave().await.unwrap();
+
+    let node = world.node_named(0, "later".to_owned()).await;
+    let counters = ReplicatedSharding::init(&node, renamed()).await.unwrap();
+    let later = Running { node, counters };
+    later.has(&replica("X"), 0).await;
+    let unready = ShardingSection::new(&later.node).ready().unwrap_err();
+    for part in ["place `A`", "replica `A` of `counter`", "`[[replicas]]`", "`sharding.removed_"] {
+        assert!(unready.contains(part), "{unready}");
+    }
+    later.node.leave().await.unwrap();
+
+    let settings =
+        ShardingSettings { removed_replicas: vec!["A".to_owned()], ..renamed().settings().clone() };
+    let node = world.node_named(0, "last".to_owned()).await;
+    let counters = ReplicatedSharding::init(&node, renamed().with_settings(settings)).await;
+    let last = Running { node, counters: counters.unwrap() };
+    last.has(&replica("X"), 0).await;
+    assert_eq!(ShardingSection::new(&last.node).ready(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_with_other_replicas_name_each_other_and_get_no_shards_that_they_lack() {
+    let world = World::new();
+    let a = world.start(0, provider()).await;
+    a.has(&replica("A"), 0).await;
+    let node = world.node_named(0, "other".to_owned()).await;
+    let counters = ReplicatedSharding::init(&node, renamed()).await.unwrap();
+    let other = Running { node, counters };
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!((a.counters.hosted_shards().len(), other.counters.hosted_shards().len()), (2, 0));
+    a.has(&replica("A"), 0).await;
+
+    let sections = [&a, &other].map(|running| ShardingSection::new(&running.node));
+    let warnings = sections.each_ref().map(|section| section.warnings().join(" "));
+    assert!(warnings[0].contains("`other@1`"), "{warnings:?}");
+    assert!(warnings[0].contains("`A` is not known there and at `A`"), "{warnings:?}");
+    assert!(warnings[1].contains("`node-A@1`"), "{warnings:?}");
+    assert_eq!(sections[0].ready(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_does_not_know_a_replica_is_the_reason_why_its_shards_have_no_home() {
+    let world = World::new();
+    let a = world.start(0, provider()).await;
+    a.has(&replica("A"), 0).await;
+    let more = provider().with_replicas(["A", "B", "X"].map(replica));
+    let node = world.node_named(0, "newer".to_owned()).await;
+    let provider = more.with_replica_place(replica("X"), "A");
+    let counters = ReplicatedSharding::init(&node, provider).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!counters.is_ready());
+    let unready = ShardingSection::new(&node).ready().unwrap_err();
+    for part in ["the first is `X/0`", "`node-A@1`", "`X` is not known there"] {
+        assert!(unready.contains(part), "{unready}");
+    }
+    assert_eq!(ShardingSection::new(&a.node).ready(), Ok(()));
+}
+
+/// Both places would have entities of that name, and each would take events of the other as its
+/// own.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_another_node_has_at_another_place_gets_no_first_home() {
+    let world = World::new();
+    let a = world.start(0, provider()).await;
+    a.has(&replica("A"), 0).await;
+    let node = world.node(1).await;
+    let forked = provider().with_replica_place(replica("A"), "B");
+    let counters = ReplicatedSharding::init(&node, forked).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let hosted = counters.hosted_shards();
+    assert!(hosted.iter().all(|shard| shard.replica == replica("B")), "{hosted:?}");
+    assert!(!counters.is_ready());
+    let warnings = ShardingSection::new(&a.node).warnings();
+    assert!(warnings[0].contains("`A` is at `B` without a role there"), "{warnings:?}");
+    a.has(&replica("A"), 0).await;
 }

@@ -75,6 +75,8 @@ fn a_lost_role_is_named_and_a_node_that_gets_it_back_serves_again() {
         }
         story.add(0, &replica("A1")).await;
         assert_eq!(story.replicas_at(0), ["A1"], "no shard of the other role");
+        tokio::time::sleep(settings().homeless_grace * 2).await;
+        assert!(story.node(0).sharding.is_ready(), "it serves its own replica");
         story.cluster.begin_start(1);
         story.until("the node is back", |story| story.cluster.running().count() == 2).await;
         let ledger = story.ledger(0, &replica("A2"));
@@ -95,6 +97,28 @@ fn the_last_node_of_a_role_leaves_without_waiting_for_another() {
         let took = SystemClock.now() - began;
         assert!(took < Duration::from_secs(10), "{took:?}");
         assert_eq!(story.replicas_at(0), ["A1"]);
+        story.add(0, &replica("A1")).await;
+    });
+}
+
+/// The coordinator knows roles, and the node that leaves does not: it takes the other nodes for
+/// nodes that can take its shards.
+#[test]
+fn a_node_that_leaves_with_another_table_of_roles_than_the_coordinator_does_not_wait_for_it() {
+    story(async {
+        let mut story = Story::begin_in(Form::roles(), 2, settings()).await;
+        story.add(0, &replica("A2")).await;
+        story.cluster.members[1].ignores_roles = true;
+        story.cluster.crash(1);
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        story.cluster.begin_start(1);
+        story.until("it is back", |story| story.cluster.running().count() == 2).await;
+        story.until("it hosts", |story| story.replicas_at(1) == ["A2"]).await;
+        let leaving = story.cluster.members[1].running.take().expect("a node that runs");
+        let began = SystemClock.now();
+        leaving.node.leave().await.expect("it leaves");
+        let took = SystemClock.now() - began;
+        assert!(took < Duration::from_secs(10), "{took:?}");
         story.add(0, &replica("A1")).await;
     });
 }

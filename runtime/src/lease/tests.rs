@@ -1,5 +1,6 @@
 //! The lease by effects.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
@@ -19,6 +20,7 @@ fn members(states: &[(&str, MemberState)]) -> Membership {
         place: "p".into(),
         roles: Vec::new(),
         proxy_only: false,
+        replicas: Arc::default(),
         address: String::new(),
         http_address: None,
         state: *state,
@@ -149,6 +151,7 @@ fn a_token_is_above_those_that_a_store_forgot() {
         place: "p".into(),
         roles: Vec::new(),
         proxy_only: false,
+        replicas: Arc::default(),
         address: String::new(),
         http_address: None,
         state: MemberState::Up,

@@ -149,6 +149,12 @@ impl MembershipCore {
             }
             Input::Lease(held) => self.holds_lease = held,
             Input::Hosted(count) => self.own.row.hosted = count,
+            Input::Replicas(replicas) => {
+                if self.own.row.replicas != replicas {
+                    self.own.row.replicas = replicas;
+                    self.own.want_renewal();
+                }
+            }
             Input::Look => self.scans.want(),
             Input::Leave => self.own.become_state(MemberState::Leaving, effects),
             Input::End => {

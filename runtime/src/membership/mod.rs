@@ -33,7 +33,7 @@ pub use self::row::{MemberRow, Versioned};
 pub use self::settings::MembershipSettings;
 pub use self::step::{Effect, Input, Outcome, Purpose};
 pub use self::verdict::{Verdict, Verdicts};
-pub use self::view::{Member, MemberState, Membership};
+pub use self::view::{Member, MemberReplicas, MemberState, Membership, PlacedReplica};
 
 #[cfg(test)]
 mod tests;

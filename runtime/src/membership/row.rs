@@ -1,10 +1,12 @@
 //! A row of the members table. JSON, so that a person can read the store; unknown fields are
 //! ignored.
 
+use std::sync::Arc;
+
 use antiphon_persistence::store::RowVersion;
 use serde::{Deserialize, Serialize};
 
-use super::view::{Member, MemberState};
+use super::view::{Member, MemberReplicas, MemberState};
 use crate::NodeId;
 
 /// The table of the members.
@@ -22,6 +24,9 @@ pub struct MemberRow {
     /// True when it hosts no shards. Nodes of earlier versions do not write it, and host shards.
     #[serde(default)]
     pub proxy_only: bool,
+    /// The replicas of its entity types. Nodes of earlier versions do not write them.
+    #[serde(default)]
+    pub replicas: Arc<MemberReplicas>,
     /// The address of its transport.
     pub address: String,
     /// The address of its HTTP interface, if it has one.
@@ -54,6 +59,7 @@ impl MemberRow {
             place: self.place.as_str().into(),
             roles: self.roles.clone(),
             proxy_only: self.proxy_only,
+            replicas: self.replicas.clone(),
             address: self.address.clone(),
             http_address: self.http_address.clone(),
             state: self.state,

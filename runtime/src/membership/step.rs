@@ -1,10 +1,13 @@
 //! The inputs and effects of the core.
 
+use std::sync::Arc;
+
 use antiphon_base::time::Timestamp;
 use antiphon_persistence::store::RowVersion;
 
 use super::row::{MemberRow, Versioned};
 use super::verdict::{Verdict, Verdicts};
+use super::view::MemberReplicas;
 use crate::NodeId;
 
 /// The purpose of a change of a row.
@@ -54,6 +57,8 @@ pub enum Input {
     Lease(bool),
     /// The number of shards that this node hosts.
     Hosted(u32),
+    /// The replicas of the entity types that this node has started.
+    Replicas(Arc<MemberReplicas>),
     /// Read the table at once: a node that it may name is not known yet.
     Look,
     /// Show in the own row that this node leaves.

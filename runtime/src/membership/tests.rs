@@ -2,6 +2,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
@@ -27,6 +28,7 @@ fn row(name: &str) -> MemberRow {
         place: "p".into(),
         roles: Vec::new(),
         proxy_only: false,
+        replicas: Arc::default(),
         address: String::new(),
         http_address: None,
         state: MemberState::Up,

@@ -156,6 +156,8 @@ impl<'a> Words<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn id(name: &str) -> NodeId {
@@ -169,6 +171,7 @@ mod tests {
             place: "p".into(),
             roles: Vec::new(),
             proxy_only: false,
+            replicas: Arc::default(),
             address: String::new(),
             http_address: None,
             state: MemberState::Up,

@@ -26,6 +26,20 @@ pub enum MemberState {
     Dead,
 }
 
+/// The replicas of the entity types of a member, as its table of replicas or its code says them: by
+/// type and replica.
+pub type MemberReplicas = BTreeMap<Arc<str>, BTreeMap<Arc<str>, PlacedReplica>>;
+
+/// The place of a replica, and the role that it needs, as a member has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedReplica {
+    /// The place of the replica.
+    pub place: Arc<str>,
+    /// The role that it needs, if it needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Arc<str>>,
+}
+
 /// A member: one incarnation of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
@@ -37,6 +51,9 @@ pub struct Member {
     pub roles: Vec<String>,
     /// True when it hosts no shards.
     pub proxy_only: bool,
+    /// The replicas of its entity types. A type that it has not started yet is absent, and so are
+    /// all types of a node of an earlier version.
+    pub replicas: Arc<MemberReplicas>,
     /// The address of its transport.
     pub address: String,
     /// The address of its HTTP interface, if it has one.

@@ -26,7 +26,7 @@ use super::tasks::Tasks;
 use crate::NodeId;
 use crate::gate::Gate;
 use crate::lease::LeaseState;
-use crate::membership::Membership;
+use crate::membership::{Membership, PlacedReplica};
 use crate::metrics::Metrics;
 
 type Extensions = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
@@ -199,6 +199,16 @@ impl Node {
     /// of a place decide which of two members that are cut from each other stays.
     pub fn report_hosted(&self, entity_type: &Arc<str>, shards: u32) {
         self.inner.hosted.set(entity_type, shards);
+    }
+
+    /// Tells the other members the replicas of an entity type, as this node has them. They see them
+    /// in the member's row after its next renewal.
+    pub fn report_replicas(
+        &self,
+        entity_type: &Arc<str>,
+        replicas: BTreeMap<Arc<str>, PlacedReplica>,
+    ) {
+        self.inner.hosted.set_replicas(entity_type, replicas);
     }
 
     /// Runs `task` in that phase of [`Self::leave`]. The tasks of a phase run at the same time.

@@ -237,6 +237,7 @@ fn own_row(id: &NodeId, settings: &NodeSettings, parts: &NodeParts) -> MemberRow
         place: settings.place.clone(),
         roles,
         proxy_only: settings.proxy_only,
+        replicas: Arc::default(),
         address: parts.address.clone(),
         http_address: parts.http_address.clone(),
         state: MemberState::Joining,

@@ -134,7 +134,13 @@ impl Actor for CoordinatorActor {
     ) -> Result<State, ActorProcessingErr> {
         let place: Arc<str> = parts.node.place().into();
         Ok(State {
-            core: CoordinatorCore::new(place, parts.shards, parts.roles, parts.settings),
+            core: CoordinatorCore::new(
+                parts.entity_type.clone(),
+                place,
+                parts.shards,
+                parts.roles,
+                parts.settings,
+            ),
             refusals: Refusals::of(&parts.node),
             node: parts.node,
             entity_type: parts.entity_type,
@@ -187,13 +193,15 @@ fn answer(core: &CoordinatorCore, known: HomesVersion) -> HomesAnswer {
     }
 }
 
-fn table(entity_type: &str) -> String {
+/// The coordination table with the homes of a type's shards in one place: a row for each shard,
+/// whose key is the text of its [`ShardId`].
+pub fn homes_table(entity_type: &str) -> String {
     format!("shards/{entity_type}")
 }
 
 fn run(myself: &ActorRef<Message>, state: &State, effect: Effect) {
     let store = state.node.stores().coordination.clone();
-    let table = table(&state.entity_type);
+    let table = homes_table(&state.entity_type);
     let myself = myself.clone();
     // a limit for reads only: an abandoned write could take effect after a later one, so the
     // coordinator waits until the store ends it

@@ -1,24 +1,32 @@
 //! The allocation of shards to nodes: which shards need a home, which have to leave theirs, and the
 //! node that gets each of them.
 //!
-//! - A node can take a shard when it has the role that the shard's replica needs.
-//! - A shard without a home goes to the candidate with the fewest shards. Without a candidate it
-//!   waits: for a node with its role.
+//! - A node can take a shard when it has the role that the shard's replica needs, and does not say
+//!   that the type has no such replica at this place.
+//! - A shard gets no first home while a member says that its replica is at another place: both
+//!   places would have entities of that name. A shard that had a home goes on.
+//! - A shard without a home goes to the candidate with the fewest shards; among several, to one
+//!   with the fewest shards of the same number of other replicas, so that a lost node takes few
+//!   entities with all their replicas. Without a candidate it waits: for a node with its role.
 //! - All shards of a node that leaves move away, if another node can take them.
-//! - While no move is under way, shards move away from nodes without their role, to which nodes of
-//!   earlier versions assign them: they ignore roles.
-//! - While no move is under way, shards move from the node with the most shards to the node with
-//!   the fewest, until their counts differ by less than two.
+//! - A move ends without a new home when its home is gone, or is at work and no candidate is left:
+//!   the shard stays there.
+//! - While no move that can go on is under way, shards move away from nodes at work that lack their
+//!   role: a node that does not know the role assigned them (an earlier version, or a table of
+//!   `replicas` without it), or the home has started again without it.
+//! - While no move that can go on is under way, shards move from the node with the most shards to
+//!   the node with the fewest, until their counts differ by less than two.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::{MemberState, Membership, NodeId};
 
 use super::MoveId;
 use crate::{Roles, ShardId};
 
-/// The nodes that can take shards now, sorted, by the role that a shard needs.
-pub(super) type Candidates<'a> = BTreeMap<Option<&'a str>, Vec<&'a NodeId>>;
+/// The nodes that can take shards of each replica now, sorted.
+pub(super) type Candidates<'a> = BTreeMap<&'a ReplicaId, Vec<&'a NodeId>>;
 
 /// A move of a shard away from its home.
 #[derive(Debug)]
@@ -34,7 +42,10 @@ pub(super) struct Allocation<'a> {
     pub(super) homes: &'a BTreeMap<ShardId, NodeId>,
     pub(super) moves: &'a BTreeMap<ShardId, Move>,
     pub(super) members: &'a Membership,
+    pub(super) entity_type: &'a str,
     pub(super) roles: &'a Roles,
+    /// Replicas that a node has at another place: their shards get no first home.
+    pub(super) contested: &'a BTreeSet<ReplicaId>,
     pub(super) candidates: &'a Candidates<'a>,
 }
 
@@ -42,13 +53,17 @@ impl<'a> Allocation<'a> {
     /// Shards without a home that a candidate can take: never assigned, on a node that is gone, or
     /// stopped by their old home.
     pub(super) fn homeless(self, shards: &[ShardId]) -> Vec<ShardId> {
-        let is_homeless = |shard: &&ShardId| self.is_homeless(shard) && self.can_move(shard);
+        let is_begun = |shard: &ShardId| {
+            !self.contested.contains(&shard.replica) || self.homes.contains_key(shard)
+        };
+        let is_homeless =
+            |shard: &&ShardId| self.is_homeless(shard) && self.can_move(shard) && is_begun(shard);
         shards.iter().filter(is_homeless).cloned().collect()
     }
 
     /// The nodes that can take the shard.
     fn candidates_of(self, shard: &ShardId) -> &'a [&'a NodeId] {
-        self.candidates.get(&self.roles.of(&shard.replica)).map_or(&[], Vec::as_slice)
+        self.candidates.get(&shard.replica).map_or(&[], Vec::as_slice)
     }
 
     fn can_move(self, shard: &ShardId) -> bool {
@@ -69,23 +84,35 @@ impl<'a> Allocation<'a> {
                 *count -= 1;
             }
         }
+        let mut by_number: BTreeMap<u16, Vec<&NodeId>> = BTreeMap::new();
+        let new: BTreeSet<&ShardId> = homeless.iter().collect();
+        for (shard, node) in self.homes.iter().filter(|(shard, _)| !new.contains(shard)) {
+            by_number.entry(shard.number).or_default().push(node);
+        }
         let mut assigned = BTreeMap::new();
         for shard in homeless {
-            let (node, _) = self.fewest(shard, &counts).expect("only shards that can move");
+            let siblings = by_number.entry(shard.number).or_default();
+            let fewest = self.fewest(shard, &counts, siblings);
+            let (node, _) = fewest.expect("only shards that can move");
             counts.entry(node).and_modify(|count| *count += 1);
+            siblings.push(node);
             assigned.insert(shard.clone(), node.clone());
         }
         assigned
     }
 
-    /// The candidate of a shard with the fewest shards, and their number.
+    /// The candidate of a shard with the fewest shards, and their number. `siblings` are the nodes
+    /// of the shards of the same number, of other replicas.
     fn fewest(
         self,
         shard: &ShardId,
         counts: &BTreeMap<&'a NodeId, usize>,
+        siblings: &[&NodeId],
     ) -> Option<(&'a NodeId, usize)> {
         let counted = self.candidates_of(shard).iter().map(|node| (*node, counts[node]));
-        counted.min_by_key(|(_, count)| *count)
+        let sibling_count =
+            |node: &NodeId| siblings.iter().filter(|sibling| **sibling == node).count();
+        counted.min_by_key(|(node, count)| (*count, sibling_count(node)))
     }
 
     /// Number of shards of each candidate.
@@ -112,26 +139,48 @@ impl<'a> Allocation<'a> {
             .collect()
     }
 
-    /// Shards on nodes at work that lack their role, and that another node can take. At most `room`
-    /// shards; none while a move is under way.
-    pub(super) fn misplaced(self, room: usize) -> Vec<ShardId> {
+    /// Moves that end without a new home: the home is gone, or is at work while no candidate is
+    /// left. The move of a home that leaves waits.
+    pub(super) fn in_vain(self) -> Vec<ShardId> {
+        let is_in_vain = |shard: &&ShardId| {
+            let home = self.homes.get(*shard).and_then(|node| self.members.get(node));
+            let stays = home.is_none_or(|home| home.is_gone() || home.state == MemberState::Up);
+            stays && !self.can_move(shard)
+        };
+        self.moves.keys().filter(is_in_vain).cloned().collect()
+    }
+
+    /// Number of moves that can go on.
+    fn going_on(self) -> usize {
+        self.moves.keys().filter(|shard| self.can_move(shard)).count()
+    }
+
+    /// Shards on nodes at work that lack their role, and that another node can take. At most
+    /// `moves_max` shards; none while a move that can go on is under way.
+    pub(super) fn misplaced(self, moves_max: usize) -> Vec<ShardId> {
+        if self.going_on() > 0 {
+            return Vec::new();
+        }
         let is_misplaced = |(shard, node): &(&ShardId, &NodeId)| {
             let home = self.members.get(node);
             home.is_some_and(|home| {
-                home.state == MemberState::Up && !self.roles.fits(&shard.replica, home)
+                home.state == MemberState::Up
+                    && !self.roles.fits(self.entity_type, &shard.replica, home)
             }) && self.can_move(shard)
         };
-        let room = if self.moves.is_empty() { room } else { 0 };
-        let misplaced = self.homes.iter().filter(is_misplaced).take(room);
+        let misplaced = self.homes.iter().filter(is_misplaced).take(moves_max);
         misplaced.map(|(shard, _)| shard.clone()).collect()
     }
 
     /// Shards to take from the nodes with the most, until the counts differ by less than two. At
-    /// most `room` shards; none while a move is under way.
-    pub(super) fn unbalanced(self, room: usize) -> Vec<ShardId> {
+    /// most `moves_max` shards; none while a move that can go on is under way.
+    pub(super) fn unbalanced(self, moves_max: usize) -> Vec<ShardId> {
+        if self.going_on() > 0 {
+            return Vec::new();
+        }
         let mut counts = self.counts();
         let mut taken: BTreeSet<&ShardId> = BTreeSet::new();
-        while self.moves.is_empty() && taken.len() < room {
+        while taken.len() < moves_max {
             let Some((shard, most, least)) = self.next_move(&counts, &taken) else { break };
             taken.insert(shard);
             counts.entry(most).and_modify(|count| *count -= 1);
@@ -148,9 +197,13 @@ impl<'a> Allocation<'a> {
         taken: &BTreeSet<&ShardId>,
     ) -> Option<(&'a ShardId, &'a NodeId, &'a NodeId)> {
         let mut best = None;
-        for (shard, node) in self.homes.iter().filter(|(shard, _)| !taken.contains(shard)) {
+        for (shard, node) in self
+            .homes
+            .iter()
+            .filter(|(shard, _)| !taken.contains(shard) && !self.moves.contains_key(shard))
+        {
             let Some(high) = counts.get(node).copied() else { continue };
-            let Some((least, low)) = self.fewest(shard, counts) else { continue };
+            let Some((least, low)) = self.fewest(shard, counts, &[]) else { continue };
             let is_best = best.as_ref().is_none_or(|(most, _)| (high, node) > *most);
             if high >= low + 2 && is_best {
                 best = Some(((high, node), (shard, node, least)));

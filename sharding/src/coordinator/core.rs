@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::backoff::{Backoff, Retry};
+use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::FencingToken;
-use antiphon_runtime::{Member, Membership, NodeId};
+use antiphon_runtime::{Member, MemberState, Membership, NodeId};
 use tokio::time::Instant;
 
 use super::allocation::{Allocation, Candidates, Move};
 use super::{Home, Homes, HomesVersion, MoveId};
-use crate::{Roles, ShardId};
+use crate::{Roles, ShardId, roles};
 
 /// Hosts that the coordinator remembers. At this number it forgets the hosts that are not members.
 const HOSTS_MAX: usize = 1024;
@@ -79,6 +80,9 @@ struct Active {
     since: Instant,
     rebalance_at: Instant,
     homes: BTreeMap<ShardId, NodeId>,
+    /// The homes of shards that this coordinator does not know. They are told and never changed:
+    /// nodes with other replicas may have these shards.
+    strange: BTreeMap<ShardId, NodeId>,
     moves: BTreeMap<ShardId, Move>,
     hosts: BTreeSet<NodeId>,
     /// Homes that must be in the store before anything else is decided.
@@ -103,11 +107,14 @@ enum State {
 /// its old home has stopped it, or is dead and sealed.
 #[derive(Debug)]
 pub struct CoordinatorCore {
+    entity_type: Arc<str>,
     place: Arc<str>,
     shards: Vec<ShardId>,
     roles: Roles,
-    /// The roles that the shards need; `None` for those that need no role.
-    needs: BTreeSet<Option<Arc<str>>>,
+    /// The replicas of the shards.
+    replicas: BTreeSet<ReplicaId>,
+    /// Replicas that a living member has at another place.
+    contested: BTreeSet<ReplicaId>,
     settings: CoordinatorSettings,
     members: Arc<Membership>,
     state: State,
@@ -121,17 +128,20 @@ pub struct CoordinatorCore {
 impl CoordinatorCore {
     /// The coordinator of these shards, whose replicas need these roles.
     pub fn new(
+        entity_type: Arc<str>,
         place: Arc<str>,
         shards: Vec<ShardId>,
         roles: Roles,
         settings: CoordinatorSettings,
     ) -> Self {
-        let needs = shards.iter().map(|shard| roles.of(&shard.replica).map(Arc::from)).collect();
+        let replicas = shards.iter().map(|shard| shard.replica.clone()).collect();
         Self {
+            entity_type,
             place,
             shards,
             roles,
-            needs,
+            replicas,
+            contested: BTreeSet::new(),
             settings,
             members: Arc::default(),
             state: State::Idle,
@@ -145,7 +155,10 @@ impl CoordinatorCore {
         let mut effects = Vec::new();
         match input {
             Input::Lease(lease) => self.lease(lease, &mut effects),
-            Input::Members(members) => self.members = members,
+            Input::Members(members) => {
+                self.members = members;
+                self.contested = self.contested();
+            }
             Input::Loaded(token, homes) => self.loaded(now, token, homes),
             Input::Host(node) => {
                 if let State::Active(active) = &mut self.state {
@@ -174,6 +187,18 @@ impl CoordinatorCore {
             State::Active(active) => Some(active.told()),
             State::Idle | State::Loading { .. } => None,
         }
+    }
+
+    fn contested(&self) -> BTreeSet<ReplicaId> {
+        let living: Vec<_> =
+            self.members.all().filter(|member| member.state != MemberState::Dead).collect();
+        let is_elsewhere = |replica: &&ReplicaId| {
+            living.iter().any(|member| {
+                let place = roles::place_at(member, &self.entity_type, replica).flatten();
+                place.is_some_and(|place| *place != self.place)
+            })
+        };
+        self.replicas.iter().filter(is_elsewhere).cloned().collect()
     }
 
     fn lease(&mut self, lease: Option<FencingToken>, effects: &mut Vec<Effect>) {
@@ -216,12 +241,15 @@ impl CoordinatorCore {
         };
         // the same lease again: regions know the homes that were published under it before
         let change = if self.told.token == token.0 { self.told.change + 1 } else { 1 };
+        let known: BTreeSet<&ShardId> = self.shards.iter().collect();
+        let (homes, strange) = homes.into_iter().partition(|(shard, _)| known.contains(shard));
         self.state = State::Active(Box::new(Active {
             token,
             change,
             since: now,
             rebalance_at: now + self.settings.rebalance_interval,
             homes,
+            strange,
             moves: BTreeMap::new(),
             hosts: BTreeSet::new(),
             writing: None,
@@ -313,17 +341,32 @@ impl CoordinatorCore {
             return;
         }
         let up: Vec<&Member> = self.members.up_in(&self.place).collect();
-        let fits = |member: &Member| self.needs.iter().any(|role| member.may_host(role.as_deref()));
+        let (entity_type, roles) = (&*self.entity_type, &self.roles);
+        let fits = |member: &Member| {
+            self.replicas.iter().any(|replica| roles.fits(entity_type, replica, member))
+        };
         let mut hosts = up.iter().filter(|member| fits(member));
         let all_known = hosts.all(|member| active.hosts.contains(&member.id));
         let waited = now.duration_since(active.since) >= self.settings.join_wait;
         if !(all_known || waited) {
             return;
         }
-        let candidates = candidates(&self.needs, &up, &active.hosts);
-        let (homes, moves) = (&active.homes, &active.moves);
-        let (members, roles) = (&*self.members, &self.roles);
-        let allocation = Allocation { homes, moves, members, roles, candidates: &candidates };
+        let of = |replica| {
+            let can = |member: &&&Member| {
+                active.hosts.contains(&member.id) && roles.fits(entity_type, replica, member)
+            };
+            (replica, up.iter().filter(can).map(|member| &member.id).collect())
+        };
+        let candidates: Candidates<'_> = self.replicas.iter().map(of).collect();
+        let allocation = Allocation {
+            homes: &active.homes,
+            moves: &active.moves,
+            members: &self.members,
+            entity_type,
+            roles,
+            contested: &self.contested,
+            candidates: &candidates,
+        };
         let homeless = allocation.homeless(&self.shards);
         if !homeless.is_empty() {
             let written = allocation.assign(&homeless);
@@ -331,13 +374,22 @@ impl CoordinatorCore {
             (active.writing, active.under_way) = (Some(written), true);
             return;
         }
+        let in_vain = allocation.in_vain();
+        if !in_vain.is_empty() {
+            for shard in in_vain {
+                active.moves.remove(&shard);
+            }
+            active.change += 1;
+            effects.push(Effect::Publish(active.told()));
+            return;
+        }
         let mut moving = allocation.leaving();
         if moving.is_empty() && now >= active.rebalance_at {
             active.rebalance_at = now + self.settings.rebalance_interval;
-            let room = self.settings.rebalance_moves_max.saturating_sub(active.moves.len());
-            moving = allocation.misplaced(room);
+            let moves_max = self.settings.rebalance_moves_max;
+            moving = allocation.misplaced(moves_max);
             if moving.is_empty() {
-                moving = allocation.unbalanced(room);
+                moving = allocation.unbalanced(moves_max);
             }
         }
         if !moving.is_empty() {
@@ -360,20 +412,6 @@ impl CoordinatorCore {
     }
 }
 
-/// The members that can take shards now, by the role that a shard needs.
-fn candidates<'a>(
-    needs: &'a BTreeSet<Option<Arc<str>>>,
-    up: &[&'a Member],
-    hosts: &BTreeSet<NodeId>,
-) -> Candidates<'a> {
-    let of = |role: &'a Option<Arc<str>>| {
-        let can =
-            |member: &&&Member| hosts.contains(&member.id) && member.may_host(role.as_deref());
-        (role.as_deref(), up.iter().filter(can).map(|member| &member.id).collect())
-    };
-    needs.iter().map(of).collect()
-}
-
 impl Active {
     fn version(&self) -> HomesVersion {
         HomesVersion { token: self.token.0, change: self.change }
@@ -384,7 +422,8 @@ impl Active {
             Some(going) => Home::Moving(node.clone(), going.id),
             None => Home::At(node.clone()),
         };
-        let homes = self.homes.iter().map(|(shard, node)| (shard.clone(), home(shard, node)));
+        let homes = self.homes.iter().chain(&self.strange);
+        let homes = homes.map(|(shard, node)| (shard.clone(), home(shard, node)));
         Homes { version: self.version(), homes: homes.collect() }
     }
 }

@@ -17,6 +17,7 @@ mod allocation;
 mod core;
 mod homes;
 
+pub use self::actor::homes_table;
 pub(crate) use self::actor::{CoordinatorHandle, CoordinatorParts};
 pub use self::core::{CoordinatorCore, CoordinatorSettings, Effect, Input};
 pub use self::homes::{Home, Homes, HomesVersion, MoveId};

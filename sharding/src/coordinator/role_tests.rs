@@ -32,6 +32,7 @@ fn member(name: &str, roles: &str) -> Member {
         place: "A".into(),
         roles: roles.split_whitespace().map(str::to_owned).collect(),
         proxy_only: roles == "-",
+        replicas: Arc::default(),
         address: String::new(),
         http_address: None,
         state: MemberState::Up,
@@ -45,6 +46,8 @@ struct Fixture {
     core: CoordinatorCore,
     members: BTreeMap<String, Member>,
     now: Instant,
+    /// False: homes do not stop the shards that move.
+    homes_stop: bool,
 }
 
 impl Fixture {
@@ -60,9 +63,10 @@ impl Fixture {
         });
         let roles: Roles =
             ["one", "two"].map(|role| (replica(role), role.into())).into_iter().collect();
-        let core = CoordinatorCore::new("A".into(), shards.collect(), roles, settings);
+        let core = CoordinatorCore::new("t".into(), "A".into(), shards.collect(), roles, settings);
         let members = members.iter().map(|(name, roles)| ((*name).to_owned(), member(name, roles)));
-        let mut fixture = Self { core, members: members.collect(), now: SystemClock.now() };
+        let mut fixture =
+            Self { core, members: members.collect(), now: SystemClock.now(), homes_stop: true };
         fixture.step(Input::Lease(Some(TOKEN)));
         let home = |(name, number, home): &(&str, u16, &str)| {
             (ShardId { replica: replica(name), number: *number }, node(home))
@@ -77,7 +81,7 @@ impl Fixture {
         self.step(Input::Members(members));
     }
 
-    /// A step whose writes and moves succeed at once.
+    /// A step whose writes succeed at once, and whose moves too if homes stop.
     fn step(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
@@ -88,7 +92,7 @@ impl Fixture {
                     }
                     Effect::Publish(homes) => {
                         for (shard, home) in homes.homes {
-                            if let Home::Moving(from, id) = home {
+                            if let (Home::Moving(from, id), true) = (home, self.homes_stop) {
                                 inputs.push(Input::ShardStopped(shard, id, from));
                             }
                         }
@@ -108,6 +112,18 @@ impl Fixture {
     fn wait(&mut self) {
         self.now += WAIT;
         self.step(Input::Tick);
+    }
+
+    fn dies(&mut self, name: &str) {
+        let lost = self.members.get_mut(name).unwrap();
+        (lost.state, lost.sealed) = (MemberState::Dead, true);
+        self.tell_members();
+    }
+
+    fn moving(&self) -> Vec<String> {
+        let homes = self.core.homes().unwrap().homes;
+        let moving = homes.iter().filter(|(_, home)| matches!(home, Home::Moving(..)));
+        moving.map(|(shard, _)| shard.to_string()).collect()
     }
 
     /// The homes of a replica's two shards.
@@ -145,9 +161,7 @@ fn a_proxy_is_not_waited_for() {
 fn shards_whose_role_is_lost_wait_for_it_and_the_others_do_not() {
     let mut fixture = Fixture::new(&[], &[("a", "one"), ("b", "two")]);
     fixture.hosts(&["a", "b"]);
-    let lost = fixture.members.get_mut("b").unwrap();
-    (lost.state, lost.sealed) = (MemberState::Dead, true);
-    fixture.tell_members();
+    fixture.dies("b");
     fixture.wait();
     assert_eq!(fixture.homes("any"), ["a", "a"]);
     assert_eq!(fixture.homes("two"), ["b", "b"], "no other node may host them");
@@ -188,4 +202,66 @@ fn shards_on_nodes_without_their_role_move_when_a_node_with_it_is_there() {
     fixture.wait();
     assert_eq!(fixture.homes("two"), ["c", "c"]);
     assert_eq!(fixture.homes("any"), ["b", "b"], "in balance with the role's shards");
+}
+
+#[test]
+fn a_move_without_a_candidate_is_withdrawn_while_its_home_is_at_work() {
+    let stored = [("one", 0, "b"), ("one", 1, "b"), ("two", 0, "b"), ("two", 1, "b")];
+    let mut fixture = Fixture::new(&stored, &[("a", "one"), ("b", "two")]);
+    fixture.homes_stop = false;
+    fixture.hosts(&["a", "b"]);
+    fixture.wait();
+    assert_eq!(fixture.moving().len(), 2, "those of `one`");
+    let before = fixture.core.homes().unwrap();
+    // the old home has stopped one of them, and the new one is lost
+    let stopped = ShardId { replica: replica("one"), number: 0 };
+    fixture.dies("a");
+    fixture.step(Input::ShardStopped(stopped, before.version, node("b")));
+    assert_eq!(fixture.moving(), [""; 0]);
+    assert_eq!(fixture.homes("one"), ["b", "b"]);
+    assert!(fixture.core.homes().unwrap().version > before.version, "regions take it");
+}
+
+#[test]
+fn a_move_without_a_candidate_does_not_keep_other_shards_out_of_balance() {
+    let stored = [("any", 0, "a"), ("any", 1, "a"), ("two", 0, "b"), ("two", 1, "b")];
+    let members = [("a", "one"), ("b", "two"), ("c", "two")];
+    let mut fixture = Fixture::new(&stored, &members);
+    fixture.homes_stop = false;
+    fixture.hosts(&["a", "b", "c"]);
+    fixture.members.get_mut("b").unwrap().state = MemberState::Leaving;
+    fixture.tell_members();
+    assert_eq!(fixture.moving(), ["two/0", "two/1"]);
+    fixture.dies("c");
+    fixture.members.insert("d".into(), member("d", ""));
+    fixture.tell_members();
+    fixture.hosts(&["d"]);
+    fixture.wait();
+    assert_eq!(fixture.moving(), ["any/0", "any/1", "two/0", "two/1"], "two of four go to `d`");
+
+    fixture.dies("b");
+    assert_eq!(fixture.moving(), ["any/0", "any/1"], "the home is gone");
+}
+
+#[test]
+fn homes_of_replicas_that_are_not_known_are_told_and_never_planned() {
+    let stored = [("any", 0, "a"), ("any", 1, "a"), ("old", 0, "a"), ("old", 1, "gone")];
+    let mut fixture = Fixture::new(&stored, &[("a", "one two"), ("b", "one two")]);
+    fixture.hosts(&["a", "b"]);
+    fixture.members.get_mut("a").unwrap().state = MemberState::Leaving;
+    fixture.tell_members();
+    for _ in 0..3 {
+        fixture.wait();
+    }
+    assert_eq!(fixture.homes("any"), ["b", "b"]);
+    assert_eq!(fixture.homes("old"), ["a", "gone"]);
+    assert_eq!(fixture.moving(), [""; 0]);
+}
+
+#[test]
+fn replicas_of_an_entity_go_to_different_nodes_if_that_costs_no_balance() {
+    let mut fixture = Fixture::new(&[], &[("a", "one"), ("b", "one")]);
+    fixture.hosts(&["a", "b"]);
+    assert_eq!(fixture.homes("any"), ["a", "b"]);
+    assert_eq!(fixture.homes("one"), ["b", "a"]);
 }

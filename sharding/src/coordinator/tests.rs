@@ -30,6 +30,7 @@ fn members(states: &[(&str, MemberState, bool)]) -> Input {
         place: "A".into(),
         roles: Vec::new(),
         proxy_only: false,
+        replicas: Arc::default(),
         address: String::new(),
         http_address: None,
         state: *state,
@@ -57,7 +58,7 @@ impl Fixture {
         };
         let shards = (0..shard_count).map(shard).collect();
         let mut fixture = Self {
-            core: CoordinatorCore::new("A".into(), shards, Roles::default(), settings),
+            core: CoordinatorCore::new("t".into(), "A".into(), shards, Roles::default(), settings),
             now: SystemClock.now(),
         };
         assert_eq!(fixture.step(Input::Lease(Some(TOKEN))), [Effect::Load(TOKEN)]);

@@ -186,22 +186,33 @@ where
     }
 
     /// Waits until the coordinator has moved all shards away. Stops those that no other member can
-    /// take: none is up, or none has their role.
+    /// take: none is up, or none has their role. After a quarter of the time for this phase it
+    /// stops those that the coordinator leaves here: it may have another table of replicas, and
+    /// find no node for them. No shard begins here afterwards, whatever homes are told.
     async fn drain(self: Arc<Self>) {
         let me = self.parts.node.id().clone();
         let slots = self.routing.slots();
+        let patience = self.parts.node.settings().shutdown_timeouts.drain_shards / 4;
+        let (began, mut is_over) = (self.parts.now(), false);
         loop {
             let hosted: Vec<usize> =
                 slots.indexes().filter(|index| slots.is_hosting(*index)).collect();
             if hosted.is_empty() {
-                return;
+                if is_over {
+                    return;
+                }
+                is_over = true;
+                slots.indexes().for_each(|index| self.routing.route(index, Input::StopHere));
+                continue;
             }
             let members = self.parts.node.members().borrow().clone();
             for index in hosted {
                 let replica = self.parts.layout.shard(index).replica;
                 let can_take =
                     |member: &Member| member.id != me && self.parts.layout.fits(&replica, member);
-                if !members.up_in(self.parts.node.place()).any(can_take) {
+                let is_left_here =
+                    self.parts.now() - began >= patience && slots.lock(index).route.is_here();
+                if is_left_here || !members.up_in(self.parts.node.place()).any(can_take) {
                     self.routing.route(index, Input::StopHere);
                 }
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use antiphon_base::text::foreign;
 use antiphon_persistence::entity::EventSourced;
+use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::{MemberState, NodeId};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -14,7 +15,8 @@ use serde::de::DeserializeOwned;
 use super::parts::RegionParts;
 use super::route::Input;
 use super::routing::Routing;
-use crate::coordinator::{Home, Homes, HomesVersion};
+use crate::ShardId;
+use crate::coordinator::{Home, Homes, HomesVersion, MoveId};
 use crate::wire::{Asker, HomesAnswer, SHARDING, Wire};
 
 /// The knowledge of a region about homes.
@@ -24,6 +26,8 @@ pub(super) struct KnownHomes<E: EventSourced> {
     routing: Arc<Routing<E>>,
     /// Version of the newest homes that this region knows, for each place.
     versions: Mutex<BTreeMap<Arc<str>, HomesVersion>>,
+    /// Shards of replicas that this region does not have, which are to leave this node.
+    moving_strange: Mutex<Vec<(ShardId, MoveId)>>,
 }
 
 impl<E: EventSourced> KnownHomes<E>
@@ -32,7 +36,13 @@ where
 {
     pub(super) fn new(parts: Arc<RegionParts>, routing: Arc<Routing<E>>) -> Arc<Self> {
         let versions = Mutex::default();
-        Arc::new_cyclic(|this| Self { this: this.clone(), parts, routing, versions })
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            parts,
+            routing,
+            versions,
+            moving_strange: Mutex::default(),
+        })
     }
 
     /// Returns whether the homes of a place are not known yet.
@@ -58,7 +68,11 @@ where
         if homes.version <= *known && !went_back {
             return;
         }
+        let is_first = *known == HomesVersion::default();
         *known = homes.version;
+        if *place == *self.parts.node.place() {
+            self.take_strange(is_first, homes);
+        }
         let members = self.parts.node.members().borrow().clone();
         if homes.homes.values().any(|home| members.get(home.node()).is_none()) {
             // a node that has just joined: the links need its row
@@ -78,6 +92,45 @@ where
         self.routing.ways().look();
     }
 
+    /// Takes the homes of shards that this region does not have. Notes their replicas if they had
+    /// homes before this node came: later ones are those of nodes with newer replicas.
+    fn take_strange(&self, is_first: bool, homes: &Homes) {
+        let layout = &self.parts.layout;
+        let is_strange =
+            |shard: &&ShardId| !layout.has_replica(self.parts.node.place(), &shard.replica);
+        if is_first {
+            let removed = &self.parts.settings.removed_replicas;
+            let is_removed = |replica: &ReplicaId| removed.iter().any(|it| it == replica.as_str());
+            let replicas = homes.homes.keys().filter(is_strange).map(|shard| shard.replica.clone());
+            let strange = replicas.filter(|replica| !is_removed(replica)).collect();
+            *self.parts.strange.lock() = strange;
+            if let Some(strange) = self.parts.strange() {
+                tracing::error!("{strange}");
+            }
+        }
+        let me = self.parts.node.id();
+        let mine = homes.homes.iter().filter(|(shard, _)| is_strange(shard));
+        let mut moving = self.moving_strange.lock();
+        *moving = mine
+            .filter_map(|(shard, home)| match home {
+                Home::Moving(node, id) if node == me => Some((shard.clone(), *id)),
+                Home::Moving(..) | Home::At(_) => None,
+            })
+            .collect();
+    }
+
+    /// Reports shards that were given to this node although it does not have their replica, and
+    /// that have to move: they are not here. Repeated until the coordinator has heard it.
+    fn report_strange(&self) {
+        let leases = self.parts.node.coordinator_lease().borrow().clone();
+        let Some(holder) = leases.holder_of(self.parts.node.place()) else { return };
+        for (shard, id) in self.moving_strange.lock().iter() {
+            let entity_type = self.parts.layout.entity_type().clone();
+            let message = Wire::ShardStopped { entity_type, shard: shard.clone(), id: *id };
+            let _ = self.parts.node.gate().tell(holder, SHARDING, message.encode());
+        }
+    }
+
     /// Returns whether the shard is said to begin here, at a node that hosts no shards.
     fn is_beyond(&self, home: &Home) -> bool {
         match home {
@@ -90,6 +143,7 @@ where
 
     /// Asks the coordinator of each place for homes newer than the known ones.
     pub(super) fn ask(&self) {
+        self.report_strange();
         let leases = self.parts.node.coordinator_lease().borrow().clone();
         for place in self.parts.layout.places() {
             if let Some(holder) = leases.holder_of(place) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use antiphon_persistence::identity::{ReplicaId, Slice};
-use antiphon_runtime::{Member, MemberState, Membership};
+use antiphon_runtime::{Member, MemberState, Membership, PlacedReplica};
 
 use crate::{Roles, ShardId};
 
@@ -46,7 +46,7 @@ impl Layout {
 
     /// Returns whether shards of the replica may be on the member.
     pub(crate) fn fits(&self, replica: &ReplicaId, member: &Member) -> bool {
-        self.places[replica] == member.place && self.roles.fits(replica, member)
+        self.places[replica] == member.place && self.roles.fits(&self.entity_type, replica, member)
     }
 
     /// Returns whether shards of any replica may be on the member.
@@ -54,31 +54,80 @@ impl Layout {
         self.replicas.iter().any(|replica| self.fits(replica, member))
     }
 
-    /// The reason why no member can host the shards of a replica; `None`: one can.
+    /// The reason why no member can take shards of a replica; `None`: one can.
     pub(crate) fn lacks_nodes(&self, replica: &ReplicaId, members: &Membership) -> Option<String> {
         let place = self.place_of(replica);
-        let is_at_work = |member: &Member| {
-            matches!(member.state, MemberState::Up | MemberState::Leaving)
-                && self.fits(replica, member)
-        };
-        if members.in_place(place).any(is_at_work) {
+        if self.has_nodes(replica, members) {
             return None;
         }
-        Some(match self.roles.of(replica) {
-            Some(role) => format!(
-                "no member of place `{place}` has the role `{role}`, which the replica `{replica}` of `{}` needs: start a node of that place with it in `node.roles`",
-                self.entity_type
+        if members.in_place(place).next().is_none() {
+            return Some(format!(
+                "no member of place `{place}` is known here: none has started, or the store of that place was not read yet"
+            ));
+        }
+        let has_role = |member: &&Member| member.may_host(self.roles.of(replica));
+        if let Some(other) = members.up_in(place).find(has_role) {
+            return Some(format!(
+                "`{}`, which could host the replica `{replica}` of `{}` at place `{place}`, does not have it there: give all nodes the same replicas",
+                other.id, self.entity_type
+            ));
+        }
+        let is_leaving =
+            |member: &&Member| member.state == MemberState::Leaving && self.fits(replica, member);
+        let leaving = members.in_place(place).find(is_leaving).map(|member| &member.id);
+        let entity_type = &self.entity_type;
+        Some(match (self.roles.of(replica), leaving) {
+            (Some(role), None) => format!(
+                "no member of place `{place}` has the role `{role}`, which the replica `{replica}` of `{entity_type}` needs: start a node of that place with it in `node.roles`"
             ),
-            None => format!("no member of place `{place}` hosts shards"),
+            (Some(role), Some(leaving)) => format!(
+                "`{leaving}` is leaving, and no other member of place `{place}` has the role `{role}`, which the replica `{replica}` of `{entity_type}` needs"
+            ),
+            (None, None) => format!("no member of place `{place}` hosts shards"),
+            (None, Some(leaving)) => {
+                format!(
+                    "`{leaving}` is leaving, and no other member of place `{place}` hosts shards"
+                )
+            }
         })
     }
 
-    /// The replicas of a place, those first that are near a node with these roles.
+    /// Returns whether a member can take shards of the replica.
+    fn has_nodes(&self, replica: &ReplicaId, members: &Membership) -> bool {
+        members.up_in(self.place_of(replica)).any(|member| self.fits(replica, member))
+    }
+
+    /// The replicas among `homeless` that do not count for the readiness of the member `me`:
+    /// neither it nor another member can host them, and another replica of the place is served.
+    /// `homeless` are the replicas of the place that have shards without a home.
+    pub(crate) fn excused<'a>(
+        &self,
+        homeless: &'a BTreeSet<ReplicaId>,
+        me: &Member,
+        members: &Membership,
+    ) -> BTreeSet<&'a ReplicaId> {
+        let is_here = |replica: &&ReplicaId| *self.places[*replica] == *me.place;
+        let is_served =
+            |replica: &ReplicaId| !homeless.contains(replica) || self.has_nodes(replica, members);
+        if !self.replicas.iter().filter(is_here).any(is_served) {
+            return BTreeSet::new();
+        }
+        let is_excused =
+            |replica: &&ReplicaId| !self.has_nodes(replica, members) && !self.fits(replica, me);
+        homeless.iter().filter(is_excused).collect()
+    }
+
+    /// The replicas of a place in three ranks: those of a role among `roles`, then those without a
+    /// role, then those of other roles.
     pub(crate) fn near(&self, place: &str, roles: &[String]) -> Vec<ReplicaId> {
         let is_of_place = |replica: &&ReplicaId| *self.places[*replica] == *place;
-        let has_role = |role: &str| roles.iter().any(|own| own == role);
+        let rank = |replica: &ReplicaId| match self.roles.of(replica) {
+            Some(role) if roles.iter().any(|own| own == role) => 0,
+            None => 1,
+            Some(_) => 2,
+        };
         let mut near: Vec<ReplicaId> = self.replicas.iter().filter(is_of_place).cloned().collect();
-        near.sort_by_key(|replica| !self.roles.of(replica).is_none_or(has_role));
+        near.sort_by_key(rank);
         near
     }
 
@@ -110,6 +159,15 @@ impl Layout {
     /// All replicas, and the place of each.
     pub(crate) fn replica_places(&self) -> &BTreeMap<ReplicaId, Arc<str>> {
         &self.places
+    }
+
+    /// The place and the role of each replica, for the own row in the table of members.
+    pub(crate) fn placed_replicas(&self) -> BTreeMap<Arc<str>, PlacedReplica> {
+        let placed = |(replica, place): (&ReplicaId, &Arc<str>)| {
+            let role = self.roles.of(replica).map(Arc::from);
+            (replica.as_str().into(), PlacedReplica { place: place.clone(), role })
+        };
+        self.places.iter().map(placed).collect()
     }
 
     /// Returns whether the place has this replica.
@@ -156,22 +214,4 @@ impl Layout {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_slot_has_one_shard_and_a_number_beyond_the_count_has_none() {
-        let replicas = ["A", "B", "C"].map(|name| ReplicaId::new(name).unwrap());
-        let places = replicas.iter().map(|replica| (replica.clone(), replica.as_str().into()));
-        let layout = Layout::new("t".into(), replicas.clone().into(), places.collect(), 4);
-        for index in 0..layout.slot_count() {
-            let shard = layout.shard(index);
-            assert_eq!(layout.index_of(&shard.replica, shard.number), Some(index));
-        }
-        assert_eq!(layout.index_of(&replicas[0], 4), None);
-        assert_eq!(layout.index_of(&ReplicaId::new("X").unwrap(), 0), None);
-        let index = layout.index(&replicas[1], "e-1").unwrap();
-        assert_eq!(layout.shard(index).replica, replicas[1]);
-        assert_eq!(layout.others(&replicas[1]).count(), 2);
-    }
-}
+mod tests;

@@ -26,6 +26,7 @@ pub(crate) struct RegionMetrics {
     entities: IntCounterVec,
     pub(super) held: IntGauge,
     pub(super) homeless: IntGauge,
+    without_role: IntGaugeVec,
     reminders: IntCounterVec,
     /// From the time at which a reminder was due until it was handed to its entity first.
     pub(super) reminder_late: Histogram,
@@ -48,6 +49,7 @@ impl RegionMetrics {
             entities: metrics.counters_of("antiphon_entities_total"),
             held: of_type(metrics.gauges_of("antiphon_entities_held")),
             homeless: of_type(metrics.gauges_of("antiphon_shards_homeless")),
+            without_role: metrics.gauges_of("antiphon_shards_without_role"),
             reminders: metrics.counters_of("antiphon_reminders_total"),
             reminder_late: late.with_label_values(&[entity_type]),
             reminders_in_flight: of_type(metrics.gauges_of("antiphon_reminders_in_flight")),
@@ -67,6 +69,12 @@ impl RegionMetrics {
     /// Counts reminders that were handed over, or not, and failed reads of the store.
     pub(super) fn count_reminders(&self, outcome: &str, count: u64) {
         self.reminders.with_label_values(&[&self.entity_type, outcome]).inc_by(count);
+    }
+
+    /// Sets the number of a replica's shards that have no home because no node has its role.
+    pub(super) fn without_role(&self, replica: &str, count: usize) {
+        let gauge = self.without_role.with_label_values(&[&*self.entity_type, replica]);
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Adds to one of the counters of what entities have done.

@@ -25,9 +25,11 @@
 //!   `readiness`: whether every shard has a home.
 //! - `room`: the number of entities that the node may have. `doubts`: entities that may miss own
 //!   events, because the journal may have gone back.
+//! - `differences`: members with other replicas of the type than this node.
 //! - `parts`, `layout`, `metrics`, `envelope`: shared by these.
 
 mod assembly;
+mod differences;
 mod direct;
 mod doubts;
 mod envelope;

@@ -1,12 +1,15 @@
 //! The parts that all ideas of a region share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_persistence::store::Stores;
 use antiphon_runtime::Node;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::differences::differences;
 use super::layout::Layout;
 use super::metrics::RegionMetrics;
 use crate::ShardingSettings;
@@ -19,6 +22,8 @@ pub(crate) struct RegionParts {
     pub(crate) settings: ShardingSettings,
     /// The replicas of the own place, those of the node's roles first.
     pub(crate) near: Vec<ReplicaId>,
+    /// Replicas of the own place that had homes before this node came, and that it does not have.
+    pub(super) strange: Mutex<BTreeSet<ReplicaId>>,
     pub(super) metrics: RegionMetrics,
     pub(super) coordinators: Arc<Coordinators>,
     pub(super) refusals: Arc<Refusals>,
@@ -29,7 +34,8 @@ impl RegionParts {
         let metrics = RegionMetrics::new(node.metrics(), layout.entity_type());
         let (coordinators, refusals) = (Coordinators::of(&node), Refusals::of(&node));
         let near = layout.near(node.place(), &node.settings().roles);
-        Arc::new(Self { node, layout, settings, near, metrics, coordinators, refusals })
+        let strange = Mutex::default();
+        Arc::new(Self { node, layout, settings, near, strange, metrics, coordinators, refusals })
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -39,6 +45,24 @@ impl RegionParts {
     /// The reason why no member can host the shards of a replica; `None`: one can.
     pub(super) fn lacks_nodes(&self, replica: &ReplicaId) -> Option<String> {
         self.layout.lacks_nodes(replica, &self.node.members().borrow())
+    }
+
+    /// A line for each member with other replicas of the type than this node.
+    pub(super) fn differences(&self) -> Vec<String> {
+        differences(&self.layout, self.node.id(), &self.node.members().borrow())
+    }
+
+    /// The reason why the homes of the own place name replicas that this node does not have.
+    pub(super) fn strange(&self) -> Option<String> {
+        let strange = self.strange.lock();
+        let names: Vec<String> = strange.iter().map(|name| format!("`{name}`")).collect();
+        let (entity_type, place) = (self.layout.entity_type(), self.node.place());
+        (!names.is_empty()).then(|| {
+            format!(
+                "the journal of place `{place}` has homes of the replica {} of `{entity_type}`, which this node does not have: its entities are served by nobody. Add it to `[[replicas]]` or the provider again, or name it in `sharding.removed_replicas`",
+                names.join(", ")
+            )
+        })
     }
 
     /// The stores of a replica's place.

@@ -67,7 +67,7 @@ where
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.status.without_role()
+        self.status.warnings()
     }
 
     fn doubts_json(&self) -> Value {

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `At(me)` while the shard drains comes from a newer coordinator, which knows nothing of the move:
-//! the shard starts anew when it has drained.
+//! the shard starts anew when it has drained. A node that leaves stops its shards with `StopHere`;
+//! after that `At(me)` starts none of them: the homes may be older than the word that it leaves.
 //!
 //! A command that arrives takes the path [`Route::send`], which allocates nothing: most commands
 //! are for an active entity of a shard that lives here. All other facts take [`Route::step`].
@@ -60,8 +61,8 @@ pub enum Input {
     Home(Option<Home>),
     /// The shard that had to stop here has stopped.
     Drained,
-    /// Stop the shard here without a hand-off: the node leaves, and no other node can take the
-    /// shard.
+    /// Stop the shard here without a hand-off, if it is here, and do not start it again: the node
+    /// leaves.
     StopHere,
     /// The node must not host anything any more.
     Fenced,
@@ -113,6 +114,8 @@ pub struct Route<T> {
     /// True when the shard starts anew here after it has drained: a newer coordinator knows nothing
     /// of the move.
     begins_anew: bool,
+    /// True when the node leaves and has stopped the shard by itself.
+    is_over: bool,
     is_fenced: bool,
 }
 
@@ -126,6 +129,7 @@ impl<T> Route<T> {
             waiting: VecDeque::new(),
             report: None,
             begins_anew: false,
+            is_over: false,
             is_fenced: false,
         }
     }
@@ -205,6 +209,7 @@ impl<T> Route<T> {
             Input::Home(home) => self.home(home, &mut effects),
             Input::Drained => self.drained(&mut effects),
             Input::StopHere => {
+                (self.is_over, self.begins_anew) = (true, false);
                 if self.target == Target::Here {
                     self.target = Target::Draining(None);
                     effects.push(Effect::Drain);
@@ -228,9 +233,12 @@ impl<T> Route<T> {
         }
         match home {
             Some(Home::At(node)) if node == self.me => match self.target {
-                Target::Here => {}
-                // the node stops the shard by itself, and does not start it again
-                Target::Draining(None) => {}
+                Target::Here | Target::Draining(None) => {}
+                // homes that were published before the coordinator knew that the node leaves
+                Target::Draining(Some(_)) if self.is_over => {}
+                Target::Nowhere | Target::Remote(_) if self.is_over => {
+                    self.target = Target::Nowhere;
+                }
                 Target::Nowhere | Target::Remote(_) => {
                     self.target = Target::Here;
                     effects.push(Effect::Start);
@@ -321,6 +329,7 @@ impl<T> Route<T> {
     fn check(&self) {
         assert!(self.waiting.len() <= self.settings.shard_buffer_max, "too many commands wait");
         assert!(!(self.is_fenced && self.is_hosting()), "a fenced node hosts a shard");
+        assert!(!(self.is_over && self.is_here()), "a node that leaves has begun a shard again");
         assert!(!self.is_fenced || self.waiting.is_empty(), "a fenced node lets commands wait");
         assert!(
             !self.begins_anew || matches!(self.target, Target::Draining(Some(_))),

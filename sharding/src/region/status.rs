@@ -1,7 +1,7 @@
 //! The state of a region for the operator and the application: its shards, whether it is ready, and
 //! its counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use antiphon_persistence::entity::EventSourced;
@@ -60,6 +60,8 @@ where
             "replicas": replicas.map(ReplicaId::as_str).collect::<Vec<_>>(),
             "roles": roles,
             "without_role": self.without_role(),
+            "other_replicas": self.parts.differences(),
+            "strange_replicas": self.parts.strange(),
             "shards": shards,
             "entities": counters,
         })
@@ -87,10 +89,18 @@ where
         value
     }
 
-    /// The reasons why no member can host the shards of a replica that needs a role, at any place.
+    /// The reasons why no member can take the shards of a replica that needs a role, at any place.
     pub(super) fn without_role(&self) -> Vec<String> {
         let roles = self.parts.layout.roles().iter();
         roles.filter_map(|(replica, _)| self.parts.lacks_nodes(replica)).collect()
+    }
+
+    /// The faults that an operator should mend while the node is ready: replicas without nodes of
+    /// their role, and members with other replicas.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.without_role();
+        warnings.extend(self.parts.differences());
+        warnings
     }
 
     /// The shards of the own place that no living member of it hosts, as far as this region knows.
@@ -119,19 +129,45 @@ where
         self.routing.slots().indexes().filter_map(without).collect()
     }
 
+    /// Updates readiness and the gauges. Returns the shards without a home that count for
+    /// readiness: those of a role that no node has count only where nothing else is served, and on
+    /// nodes that have the role ([`Layout::excused`](super::layout::Layout::excused)).
     fn note_homes(&self) -> Vec<(ShardId, Option<NodeId>)> {
-        let homeless = self.without_home();
+        let mut homeless = self.without_home();
+        self.parts.metrics.homeless.set(i64::try_from(homeless.len()).unwrap_or(i64::MAX));
+        self.note_without_role(&homeless);
+        let replicas = replicas_of(&homeless);
+        let members = self.parts.node.members().borrow().clone();
+        if let Some(me) = members.get(self.parts.node.id()) {
+            let excused = self.parts.layout.excused(&replicas, me, &members);
+            homeless.retain(|(shard, _)| !excused.contains(&shard.replica));
+        }
         self.readiness.lock().step(self.parts.now(), homeless.len());
-        let count = i64::try_from(homeless.len()).unwrap_or(i64::MAX);
-        self.parts.metrics.homeless.set(count);
         homeless
+    }
+
+    fn note_without_role(&self, homeless: &[(ShardId, Option<NodeId>)]) {
+        let layout = &self.parts.layout;
+        let place = self.parts.node.place();
+        let is_here = |(replica, _): &(&ReplicaId, &str)| **layout.place_of(replica) == *place;
+        for (replica, _) in layout.roles().iter().filter(is_here) {
+            let count = match self.parts.lacks_nodes(replica) {
+                Some(_) => homeless.iter().filter(|(shard, _)| shard.replica == *replica).count(),
+                None => 0,
+            };
+            self.parts.metrics.without_role(replica.as_str(), count);
+        }
     }
 
     /// Returns an error while the region is not ready: a shard of the own place is without a home,
     /// or its home is at a node that is no living member. A short time without a home, as during a
-    /// move, does not count.
+    /// move, does not count; nor does a replica of a role that no node has, while the place serves
+    /// another replica. An error too: the place had homes of a replica that this node lacks.
     pub(crate) fn ready(&self) -> Result<(), String> {
         let homeless = self.note_homes();
+        if let Some(strange) = self.parts.strange() {
+            return Err(strange);
+        }
         let readiness = self.readiness.lock().clone();
         readiness.judge(self.parts.now()).map_err(|since| {
             let (count, entity_type) = (homeless.len(), self.parts.layout.entity_type());
@@ -139,7 +175,10 @@ where
                 Some((shard, home)) => (shard.to_string(), home.as_ref()),
                 None => (String::new(), None),
             };
-            let reason = homeless.first().and_then(|(shard, _)| self.parts.lacks_nodes(&shard.replica));
+            let replicas = replicas_of(&homeless);
+            let reason = replicas.iter().find_map(|replica| self.parts.lacks_nodes(replica));
+            // a coordinator that does not know the replica gives its shards no home
+            let reason = reason.or_else(|| self.parts.differences().into_iter().next());
             let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
             let place = self.parts.node.place();
             let at = home.map_or_else(String::new, |home| {
@@ -191,4 +230,8 @@ where
         let values = self.routing.hosting().entities().map(|entities| entities.counters().values());
         values.into_iter().flatten().find(|(other, _)| *other == name).map_or(0, |(_, value)| value)
     }
+}
+
+fn replicas_of(shards: &[(ShardId, Option<NodeId>)]) -> BTreeSet<ReplicaId> {
+    shards.iter().map(|(shard, _)| shard.replica.clone()).collect()
 }

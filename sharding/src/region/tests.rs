@@ -113,6 +113,36 @@ fn after_the_node_stopped_it_by_itself_a_shard_is_not_begun_again() {
     assert_eq!(route.step(t0, at("me")), []);
     assert_eq!(route.step(t0, Input::Drained), []);
     assert!(!route.is_hosting());
+
+    // homes that were published before the coordinator knew that the node leaves
+    assert_eq!(send(&mut route, t0, 1, Unreached), None);
+    assert_eq!(route.step(t0, at("me")), []);
+    assert!(!route.is_hosting());
+    assert_eq!(route.step(t0, at("b")), []);
+    assert_eq!(route.step(t0, at("me")), [], "an old map of a newer coordinator");
+    assert_eq!(route.step(t0, moving("me")), [Effect::ReportStopped(MOVE)]);
+    assert_eq!(route.step(t0, at("b")), []);
+    assert_eq!(route.step(t0, Input::Tick(Reached)), [Effect::Remote(node("b"), 1)]);
+}
+
+#[test]
+fn a_shard_that_was_never_here_does_not_begin_at_a_node_that_has_drained() {
+    let (mut route, t0) = route();
+    assert_eq!(route.step(t0, Input::StopHere), []);
+    assert_eq!(route.step(t0, at("me")), []);
+    assert!(!route.is_hosting());
+}
+
+#[test]
+fn a_shard_that_moves_while_its_node_leaves_does_not_begin_anew() {
+    let (mut route, t0) = route();
+    route.step(t0, at("me"));
+    assert_eq!(route.step(t0, moving("me")), [Effect::Drain]);
+    assert_eq!(route.step(t0, at("me")), [], "it would begin anew");
+    assert_eq!(route.step(t0, Input::StopHere), []);
+    assert_eq!(route.step(t0, at("me")), []);
+    assert_eq!(route.step(t0, Input::Drained), [Effect::ReportStopped(MOVE)]);
+    assert!(!route.is_hosting());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `antiphon entity skip-event`: an event that an operator wants skipped.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::persistence::entity::SkippedEvent;
@@ -7,6 +8,7 @@ use crate::persistence::event::SequenceNr;
 use crate::persistence::store::Stores;
 use crate::prelude::*;
 use crate::sharding::ShardId;
+use crate::sharding::coordinator::homes_table;
 use crate::sharding::replication::held_table;
 use clap::Args;
 
@@ -56,21 +58,22 @@ pub async fn skip_event(
     let config = ConfigFile::new(config, names.clone()).load()?;
     let id = ReplicationId::parse(&id)?;
     let event = SkippedEvent { origin: ReplicaId::new(&origin)?, number, id };
-    check(&event, &config)?;
+    check(&event)?;
     let journal = open_existing(&config).await?;
     let stores = journal.stores();
+    let known = Known::read(&stores, &event, &config).await?;
+    check_place(&stores, &event, &config, known).await?;
     if undo {
         let had = event.withdraw(&*stores.coordination).await?;
         let what = if had { "deleted" } else { "there is no record" };
         say!("{what}: event {number} of `{origin}` for `{}`", event.id)?;
-        if had && Known::read(&stores, &event, &config).await?.has(number) {
+        if had && known.has(number) {
             output::complain(format_args!(
                 "warning: this place has taken that event already: a skipped event stays skipped"
             ));
         }
         return Ok(had);
     }
-    let known = Known::read(&stores, &event, &config).await?;
     let is_new = event.record(&*stores.coordination, note.as_deref().unwrap_or_default()).await?;
     let what = if is_new { "recorded" } else { "was recorded before" };
     say!(
@@ -85,16 +88,42 @@ pub async fn skip_event(
     Ok(true)
 }
 
-fn check(event: &SkippedEvent, config: &Config) -> Result<()> {
+fn check(event: &SkippedEvent) -> Result<()> {
     let SkippedEvent { id, origin, number } = event;
-    let is_own = config.is_here(id.replica_id());
-    let is_other = origin != id.replica_id() && config.replicas()?.contains(origin);
-    if is_own && is_other && *number > 0 {
+    if origin != id.replica_id() && *number > 0 {
         return Ok(());
     }
     Err(Error::rejected(format!(
-        "event {number} of `{origin}` for `{id}`: expected a replica of this place (`{}`), another replica as `origin`, and a number from 1",
-        config.node.place
+        "event {number} of `{origin}` for `{id}`: expected another replica as `origin`, and a number from 1"
+    )))
+}
+
+/// Refuses a replica that is not at this place: the configuration does not name it here, no shard
+/// of it has had a home here, and the journal has nothing of the entity.
+async fn check_place(
+    stores: &Stores,
+    event: &SkippedEvent,
+    config: &Config,
+    known: Known,
+) -> Result<()> {
+    let id = &event.id;
+    if known.holds || known.highest > SequenceNr::ZERO {
+        return Ok(());
+    }
+    let configured = config.replicas()?.into_iter().filter(|replica| config.is_here(replica));
+    let mut here: BTreeSet<ReplicaId> = configured.collect();
+    // an application may name replicas in its code
+    let homes = stores.coordination.scan(&homes_table(id.entity_type())).await?.rows;
+    let replica = |key: &str| key.parse::<ShardId>().ok().map(|shard| shard.replica);
+    here.extend(homes.iter().filter_map(|row| replica(&row.key)));
+    if here.contains(id.replica_id()) {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "`{id}`: expected a replica of this place (`{}`) or an entity with events in its journal, actual `{}`; the replicas here are {:?}",
+        config.node.place,
+        id.replica_id(),
+        here.iter().map(ReplicaId::as_str).collect::<Vec<_>>()
     )))
 }
 
@@ -125,7 +154,9 @@ impl Known {
             taken = knew.fold(taken, u64::max);
         }
         let mut holds = false;
-        for peer in config.replicas()?.iter().filter(|peer| *peer != event.id.replica_id()) {
+        let mut peers: BTreeSet<ReplicaId> = config.replicas()?.into_iter().collect();
+        peers.insert(event.origin.clone());
+        for peer in peers.iter().filter(|peer| *peer != event.id.replica_id()) {
             let table = held_table_of(&event.id, peer, config.node.shard_count);
             let key = event.id.with_replica(peer.clone()).persistence_id();
             holds |= stores.coordination.read(&table, key.as_str()).await?.is_some();
@@ -205,6 +236,34 @@ mod tests {
         assert_eq!(known(0, 0, true).warning(&event(1)), None, "the first event of the entity");
         let deleted = Known { is_exact: false, ..known(9, 0, true) };
         assert_eq!(deleted.warning(&event(7)), None, "the place may have taken six");
+    }
+
+    #[tokio::test]
+    async fn an_entity_of_a_replica_that_only_the_code_names_is_served() {
+        let config =
+            crate::app::config::parse("[node]\nplace = 'DC-A'", [], &crate::stores().into())
+                .expect("a configuration");
+        let id = ReplicationId::parse("cart|gb|zone-1").expect("an id");
+        let event =
+            SkippedEvent { origin: ReplicaId::new("zone-2").expect("a name"), number: 1, id };
+        let stores = MemoryStores::new().stores();
+        let here = async |known| check_place(&stores, &event, &config, known).await;
+        let error = here(known(0, 0, false)).await.expect_err("nothing is known of it").to_string();
+        assert!(error.contains("`zone-1`") && error.contains("[\"DC-A\"]"), "{error}");
+        here(known(3, 0, false)).await.expect("it has events");
+        here(known(0, 0, true)).await.expect("it holds events back");
+        let table = homes_table("cart");
+        let home = Some("a@1".into());
+        let row = stores.coordination.compare_and_set(&table, "zone-1/7", None, home);
+        row.await.expect("it is written");
+        here(known(0, 0, false)).await.expect("its shard had a home");
+
+        let table = held_table_of(&event.id, &event.origin, 64);
+        let value = Some(vec![1, 0, 0, 0, 0, 0, 0, 0].into());
+        let row = stores.coordination.compare_and_set(&table, "cart|gb|zone-2", None, value);
+        row.await.expect("it is written");
+        let known = Known::read(&stores, &event, &config).await.expect("it is read");
+        assert!(known.holds, "a table of a replica that the configuration does not name");
     }
 
     #[tokio::test]

@@ -113,7 +113,9 @@ fn shards(entity_type: &str, value: &Value) -> Result<()> {
         "\n{entity_type}: {} shards, {homeless} without a home, {entities} entities here",
         shards.len()
     )?;
-    for reason in value["without_role"].as_array().into_iter().flatten() {
+    let reasons = ["without_role", "other_replicas"].iter().filter_map(|key| value[key].as_array());
+    for reason in reasons.flatten().chain(value.get("strange_replicas").filter(|it| it.is_string()))
+    {
         say!("  {}", text(reason))?;
     }
     for shard in shards {

@@ -59,7 +59,8 @@ impl Config {
         found.is_some_and(|known| known.place() == self.node.place)
     }
 
-    /// Gives a provider that names no replicas those of this configuration.
+    /// Gives a provider that names no replicas those of this configuration. The places and the
+    /// roles that the provider has for them stay.
     pub(crate) fn with_replicas<E: EventSourced>(
         &self,
         provider: ReplicatedEntityProvider<E>,
@@ -69,9 +70,14 @@ impl Config {
         }
         let mut provider = provider.with_replicas(self.replicas()?);
         for replica in &self.replicas {
-            provider = provider.with_replica_place(replica.id()?, replica.place());
-            if let Some(role) = &replica.role {
-                provider = provider.with_replica_role(replica.id()?, role);
+            let id = replica.id()?;
+            if provider.replica_place(&id).is_none() {
+                provider = provider.with_replica_place(id.clone(), replica.place());
+            }
+            if let Some(role) = &replica.role
+                && provider.replica_role(&id).is_none()
+            {
+                provider = provider.with_replica_role(id, role);
             }
         }
         Ok(provider)
@@ -131,6 +137,31 @@ mod tests {
         let one_at_each_place = read("[node]\nplace = 'DC-A'").unwrap();
         assert_eq!(one_at_each_place.replicas().unwrap(), [own]);
         assert!(!one_at_each_place.is_here(&zone));
+    }
+
+    #[test]
+    fn places_and_roles_of_the_provider_come_before_those_of_the_configuration() {
+        struct Sum;
+        impl EventSourced for Sum {
+            type Command = i64;
+            type Event = i64;
+            type State = i64;
+            fn on_command(&self, _: &CommandContext, _: &i64, delta: i64) -> Effect<Self> {
+                Effect::persist(delta)
+            }
+            fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) {
+                *sum += delta;
+            }
+        }
+        let [own, zone] = ["DC-A", "zone-1"].map(|name| ReplicaId::new(name).unwrap());
+        let provider = ReplicatedEntityProvider::at_each_place("sum", |_: &ReplicationId| Sum)
+            .with_replica_role(zone.clone(), "two")
+            .with_replica_place(own.clone(), "DC-B");
+        let provider = read(ZONES).unwrap().with_replicas(provider).unwrap();
+        assert_eq!(provider.replica_role(&zone), Some("two"));
+        assert_eq!(provider.replica_place(&zone), Some("DC-A"), "the provider says none");
+        assert_eq!(provider.replica_place(&own), Some("DC-B"));
+        assert_eq!(provider.replica_role(&own), None);
     }
 
     #[test]

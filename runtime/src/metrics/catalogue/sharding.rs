@@ -110,6 +110,16 @@ pub(super) const ENTRIES: &[Entry] = &[
             "Above 0 for longer than `sharding.homeless_grace`: start more nodes with the role of the type, or look at the coordination store.",
         ],
     ),
+    gauge(
+        "antiphon_shards_without_role",
+        "shards",
+        &["type", "replica"],
+        [
+            "Shards of the own place that no living member hosts because no member has the role of their replica",
+            "one for each entity type and replica that needs a role",
+            "Above 0: start a node of the place that has the role in `node.roles`.",
+        ],
+    ),
     counter(
         "antiphon_wire_refused_total",
         "messages",

@@ -21,7 +21,8 @@ use crate::NodeId;
 use crate::failure_detector::{self as detector, FailureDetector};
 use crate::lease::{self, LeaseCore, LeaseRow, LeaseState, VersionedLease};
 use crate::membership::{
-    self, Member, MemberRow, MemberState, Membership, MembershipCore, Outcome, Purpose, Verdict,
+    self, Member, MemberReplicas, MemberRow, MemberState, Membership, MembershipCore, Outcome,
+    Purpose, Verdict,
 };
 use crate::node::places::PlaceView;
 use crate::node::settings::NodeSettings;
@@ -29,8 +30,9 @@ use crate::node::settings::NodeSettings;
 /// A fact for the core.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// Time has passed. The values are the time of day, and the number of hosted shards.
-    Tick(Timestamp, u32),
+    /// Time has passed. The values are the time of day, the number of hosted shards, and the
+    /// replicas of the entity types of this node.
+    Tick(Timestamp, u32, Arc<MemberReplicas>),
     /// The table, and the number of changes of the lease that had ended when the read began.
     Scanned(Option<PlaceView>, u64),
     /// The table of another place; `None` when it could not be read.
@@ -174,8 +176,9 @@ impl NodeCore {
         let mut effects = Vec::new();
         let out = &mut effects;
         match input {
-            Input::Tick(wall, hosted) => {
+            Input::Tick(wall, hosted, replicas) => {
                 self.member(now, membership::Input::Hosted(hosted), out);
+                self.member(now, membership::Input::Replicas(replicas), out);
                 self.member(now, membership::Input::Tick(wall), out);
                 self.detect(now, detector::Input::Tick, out);
                 self.look(now, out);

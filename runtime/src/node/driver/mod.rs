@@ -81,7 +81,7 @@ impl Driver {
 
     fn tick(&mut self) {
         let (wall, hosted) = (self.parts.clock.wall(), self.parts.hosted.sum());
-        self.step(Input::Tick(wall, hosted));
+        self.step(Input::Tick(wall, hosted, self.parts.hosted.replicas()));
     }
 
     fn take(&mut self, control: Control) {

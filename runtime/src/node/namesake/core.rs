@@ -200,6 +200,8 @@ impl NamesakeCore {
 mod tests {
     use antiphon_base::time::{Clock, SystemClock};
 
+    use std::sync::Arc;
+
     use super::*;
 
     fn row(name: &str, incarnation: u64, renewals: u64) -> Versioned {
@@ -208,6 +210,7 @@ mod tests {
             place: "p".into(),
             roles: Vec::new(),
             proxy_only: false,
+            replicas: Arc::default(),
             address: String::new(),
             http_address: None,
             state: MemberState::Up,

@@ -1,6 +1,7 @@
 //! The rows of members, leases, clusters and sessions, for the fuzzing in `fuzz`. Whoever writes
 //! a store writes them: no row stops a node, as far as its rules go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::fuzzing::{Bounds, Check, Decoder, nothing_more, round_trip};
@@ -78,6 +79,7 @@ fn row(name: &str, state: MemberState) -> MemberRow {
         place: "A".into(),
         roles: vec!["role".into()],
         proxy_only: false,
+        replicas: Arc::default(),
         address: "127.0.0.1:1".into(),
         http_address: None,
         state,

@@ -14,6 +14,7 @@ fn row(name: &str, state: MemberState) -> MemberRow {
         place: "A".into(),
         roles: Vec::new(),
         proxy_only: false,
+        replicas: Arc::default(),
         address: format!("{name}:1"),
         http_address: None,
         state,
@@ -55,7 +56,7 @@ fn another_place_is_read_once_in_its_interval_and_not_while_it_is_read() {
     let (mut node, now) = node(MemberState::Up);
     let scans = |node: &mut NodeCore, after: u64, input: Option<Input>| {
         let now = now + Duration::from_millis(after);
-        let input = input.unwrap_or(Input::Tick(Timestamp::default(), 0));
+        let input = input.unwrap_or(Input::Tick(Timestamp::default(), 0, Arc::default()));
         let effects = node.step(now, input);
         effects.contains(&Effect::ScanPlace("B".into()))
     };
@@ -77,7 +78,7 @@ fn whoever_names_unknown_nodes_causes_few_reads_of_all_tables() {
         effects.into_iter().filter(is_read).collect::<Vec<_>>()
     };
     let all = [Effect::Scan(0), Effect::ScanPlace("B".into())];
-    assert_eq!(reads(node.step(now, Input::Tick(Timestamp::default(), 0))), all);
+    assert_eq!(reads(node.step(now, Input::Tick(Timestamp::default(), 0, Arc::default()))), all);
     let ended = |node: &mut NodeCore, now: Instant| {
         node.step(now, Input::Scanned(view(&[row("a", MemberState::Up)], None), 0));
         node.step(now, Input::PlaceScanned("B".into(), view(&[], None)));
@@ -88,11 +89,14 @@ fn whoever_names_unknown_nodes_causes_few_reads_of_all_tables() {
     for _ in 0..100 {
         assert_eq!(reads(node.step(now + apart / 2, Input::Look)), []);
     }
-    assert_eq!(reads(node.step(now + apart, Input::Tick(Timestamp::default(), 0))), all);
+    assert_eq!(
+        reads(node.step(now + apart, Input::Tick(Timestamp::default(), 0, Arc::default()))),
+        all
+    );
     // the reads are under way: they began before the message came
     assert_eq!(reads(node.step(now + apart * 2, Input::Look)), []);
     node.step(now + apart * 2, Input::PlaceScanned("B".into(), None));
-    let effects = node.step(now + apart * 2, Input::Tick(Timestamp::default(), 0));
+    let effects = node.step(now + apart * 2, Input::Tick(Timestamp::default(), 0, Arc::default()));
     assert_eq!(reads(effects), all[1..]);
     let effects = node.step(now + apart * 2, Input::Scanned(None, 0));
     assert_eq!(reads(effects), all[..1]);
@@ -199,6 +203,6 @@ fn the_lease_is_taken_and_its_release_is_told_once() {
     assert_eq!(of_lease(&effects), [&Effect::ChangeLease(Some(1), given_back.clone())]);
     let effects = node.step(now, Input::LeaseChanged(Some(Some((2, given_back)))));
     assert_eq!(of_lease(&effects), [&Effect::Released]);
-    let effects = node.step(now, Input::Tick(Timestamp::default(), 0));
+    let effects = node.step(now, Input::Tick(Timestamp::default(), 0, Arc::default()));
     assert_eq!(of_lease(&effects), [&Effect::Released; 0], "it is told once");
 }
