@@ -239,8 +239,8 @@ impl Reminders {
         }
     }
 
-    /// Returns whether a row waits whose event is not known: it was mostly never stored, but another
-    /// node may have put the row, and be about to store the event.
+    /// Returns whether a row waits whose event is not known: it was mostly never stored, but
+    /// another node may have put the row, and be about to store the event.
     fn is_unborn(&mut self, now: Timestamp, row: &ReminderRow) -> bool {
         let book = self.0.get_or_insert_with(|| Box::new(Book::new(row.persistence_id.clone())));
         if book.met.len() >= UNBORN_MAX && !book.met.contains_key(row) {

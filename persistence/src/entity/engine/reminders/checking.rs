@@ -1,8 +1,8 @@
 //! The look for the rows of reminders after a recovery. A journal that was copied without its
 //! reminders, or an older copy of the rows, has reminders without rows, which nobody would find.
 //!
-//! One row is looked for at a time. A missing one is put again if its time is ahead; the reminder of
-//! a past one has fired in an earlier life, without an event, and is forgotten. A periodic reminder
+//! One row is looked for at a time. A missing one is put again if its time is ahead; the reminder
+//! of a past one has fired in an earlier life, without an event, and is forgotten. A periodic reminder
 //! has at least the row of its next time; a late row of an earlier time leads to the same one.
 
 use antiphon_base::time::Timestamp;
@@ -20,8 +20,8 @@ impl Reminders {
         book.check_next()
     }
 
-    /// Takes the answer of the store whether a row is there; `None`: it cannot be read, and the next
-    /// recovery looks again. Returns the next row to look for, and a row to be put.
+    /// Takes the answer of the store whether a row is there; `None`: it cannot be read, and the
+    /// next recovery looks again. Returns the next row to look for, and a row to be put.
     pub(in crate::entity::engine) fn checked(
         &mut self,
         now: Timestamp,
