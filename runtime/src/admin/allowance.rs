@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use antiphon_base::guard;
+use antiphon_base::time::{Clock, SystemClock};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -16,7 +17,6 @@ use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::access::Caller;
 use super::guard::Guard;
@@ -54,7 +54,7 @@ pub(super) async fn within(
             return and_close(answer(StatusCode::REQUEST_TIMEOUT, &body));
         }
     };
-    let turn = match guard.turns.take(Instant::now(), who(&request), bounds(&guard.settings)) {
+    let turn = match guard.turns.take(SystemClock.now(), who(&request), bounds(&guard.settings)) {
         Ok(turn) => turn,
         Err(full) => return refused(&guard, full, request).await,
     };
@@ -62,7 +62,7 @@ pub(super) async fn within(
     let path = request.uri().path().to_owned();
     match tokio::time::timeout(limit, Box::pin(next.run(request))).await {
         Ok(response) => {
-            turn.answers(Instant::now());
+            turn.answers(SystemClock.now());
             response.map(|body| Body::new(Lasting::new(body, turn, path)))
         }
         Err(_) => {

@@ -165,6 +165,8 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_base::time::{Clock, SystemClock};
+
     use super::*;
 
     const BOUNDS: Bounds =
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn one_caller_leaves_turns_to_the_others() {
-        let (turns, now) = (Arc::<Turns>::default(), Instant::now());
+        let (turns, now) = (Arc::<Turns>::default(), SystemClock.now());
         let take = |name| turns.take(now, who(name), BOUNDS);
         let mut greedy: Vec<Turn> = (0..3).map(|_| take("greedy").unwrap()).collect();
         assert_eq!(take("greedy").unwrap_err(), Full::Caller);
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_goes_on_gives_its_turn_to_a_request_that_finds_none() {
-        let (turns, start) = (Arc::<Turns>::default(), Instant::now());
+        let (turns, start) = (Arc::<Turns>::default(), SystemClock.now());
         let take = |now, name| turns.take(now, who(name), BOUNDS);
         let mut streams: Vec<Turn> =
             ["a", "b", "b", "b"].map(|name| take(start, name).unwrap()).into();
