@@ -300,6 +300,7 @@ fn run<E: EventSourced>(
         | Action::FindHighest(_)
         | Action::Append(..)
         | Action::FindReminder(..)
+        | Action::ReadReactions(..)
         | Action::ChangeReminders(_)
         | Action::Pull(..)
         | Action::SaveSnapshot(..)

@@ -12,7 +12,7 @@ use super::then::{ThenReply, ThenRun, Thens};
 use super::timer::Order;
 use super::{AsynchronousFailure, CommandContext, DueReminder, EventContext, EventType, reading};
 use crate::codec::CodecId;
-use crate::event::{Metadata, Payload, SequenceNr, Tags};
+use crate::event::{EventMeta, Metadata, Payload, SequenceNr, Tags};
 use crate::identity::ReplicationId;
 use crate::reply::ReplyTo;
 use crate::{Error, Result};
@@ -454,6 +454,74 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         _reminder: &DueReminder,
     ) -> Effect<Self> {
         Effect::unhandled()
+    }
+
+    /// Returns whether this replica reacts to events of other replicas ([`Self::on_replicated`]).
+    /// Called at each start of an entity with more than one replica; a panic here means no. A
+    /// replica that does not react pays nothing; one that does writes and removes one more row for
+    /// each append of events of others.
+    fn reacts(&self, _id: &ReplicationId) -> bool {
+        false
+    }
+
+    /// Decides what this replica does about an event of another replica, if it
+    /// [reacts](Self::reacts): after the event is durable here, in the order of the stream, between the commands, and never
+    /// in recovery. The state may be ahead of the event.
+    ///
+    /// Called once for each event, unless the node dies between the event and the durable effect of
+    /// the reaction: then again, and behind newer events, ten seconds later or more. A reaction
+    /// whose effect stores events has stored them once all the same. A panic here, or a refused
+    /// effect, is counted (`reactions_failed`) and not repeated.
+    ///
+    /// An event that a reaction stores is an ordinary event: the other replicas may react to it.
+    /// Two replicas that react to each other's reactions do so for ever, so a reaction must look at the
+    /// event, or at the state, or only one designated replica reacts.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// use antiphon_persistence::entity::Effects;
+    /// use antiphon_persistence::event::EventMeta;
+    /// use antiphon_persistence::identity::ReplicationId;
+    ///
+    /// /// An auction, whose replica in DC-A names the winner once.
+    /// struct Auction;
+    /// impl EventSourced for Auction {
+    ///     # type Command = String;
+    ///     # type State = Vec<String>;
+    ///     # fn on_command(&self, _: &CommandContext, _: &Vec<String>, text: String)
+    ///     # -> Effect<Self> {
+    ///     #     self.persist(text)
+    ///     # }
+    ///     # fn on_event(&self, _: &EventContext, texts: &mut Vec<String>, text: &String) {
+    ///     #     texts.push(text.clone());
+    ///     # }
+    ///     type Event = String;
+    ///
+    ///     fn reacts(&self, id: &ReplicationId) -> bool {
+    ///         id.replica_id().as_str() == "DC-A"
+    ///     }
+    ///
+    ///     fn on_replicated(
+    ///         &self, _: &CommandContext, texts: &Vec<String>, event: &String, _: &EventMeta,
+    ///     ) -> Effect<Self> {
+    ///         let is_named = texts.iter().any(|text| text.starts_with("winner"));
+    ///         match event.strip_prefix("closed by ") {
+    ///             Some(bidder) if !is_named => self.persist(format!("winner {bidder}")),
+    ///             _ => self.none(),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// assert!(Auction.reacts(&ReplicationId::parse("auction|a-1|DC-A").unwrap()));
+    /// ```
+    fn on_replicated(
+        &self,
+        _context: &CommandContext,
+        _state: &Self::State,
+        _event: &Self::Event,
+        _meta: &EventMeta,
+    ) -> Effect<Self> {
+        Effect::none()
     }
 
     /// Receives a signal, see [`Signal`] for the moment of each. A panic here is logged and changes

@@ -65,6 +65,10 @@ counters! {
     /// Events whose reminders could not be read, of a newer version or of another program. They
     /// were applied without their reminders.
     reminders_unread,
+    /// Reactions to events of other replicas (`on_replicated`).
+    reactions,
+    /// Reactions that panicked, or whose effect was refused; they are not repeated.
+    reactions_failed,
     /// Origins that an entity began to hold back, because an event of that origin cannot be applied
     /// here.
     origins_held,

@@ -28,6 +28,7 @@ mod listener;
 mod message;
 mod parts;
 mod reading;
+mod remind;
 mod reminder;
 mod runtime;
 mod self_ref;

@@ -1,4 +1,4 @@
-//! Reminders of entities, as an effect sets and cancels them, and as their events keep them.
+//! Reminders of entities, as an application makes them, and as their events keep them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,6 @@ use antiphon_base::bounds::YEAR;
 use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, EventSourced};
 use crate::event::Metadata;
 use crate::identity::ReplicaId;
 use crate::store::ReminderRow;
@@ -17,6 +16,9 @@ const PERIOD_MIN: Duration = Duration::from_secs(1);
 /// The longest time until a reminder is due, and the longest period.
 const TIME_MAX: Duration = YEAR.saturating_mul(10);
 
+/// The names that begin with this text belong to Antiphon.
+const RESERVED: &str = "antiphon.";
+
 /// The time at which a reminder is due first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum First {
@@ -24,12 +26,12 @@ enum First {
     At(Timestamp),
 }
 
-/// A reminder that has not been set: [`Effect::remind`] sets it.
+/// A reminder that has not been set: [`Effect::remind`](super::Effect::remind) sets it.
 ///
-/// A reminder calls [`EventSourced::on_reminder`] when its time has come, also if the entity was
-/// passivated, has moved, or its node was killed meanwhile: the entity is started for it. It is
-/// set with an event, and is durable when the event is. A [`Timer`](super::Timer) is cheaper, exact
-/// to a millisecond, and forgotten when the entity stops.
+/// A reminder calls [`on_reminder`](super::EventSourced::on_reminder) when its time has come, also
+/// if the entity was passivated, has moved, or its node was killed meanwhile: the entity is started
+/// for it. It is set with an event, and is durable when the event is. A [`Timer`](super::Timer) is
+/// cheaper, exact to a millisecond, and forgotten when the entity stops.
 ///
 /// A reminder fires at least once at each replica, or at one chosen replica
 /// ([`Self::at_replica`]), and never without the event that set it. It fires again when its handler
@@ -166,7 +168,7 @@ impl Reminder {
     }
 }
 
-/// A reminder whose time has come, for [`EventSourced::on_reminder`].
+/// A reminder whose time has come, for [`on_reminder`](super::EventSourced::on_reminder).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DueReminder {
@@ -203,6 +205,11 @@ impl ReminderOrder {
                 "the name of a reminder: expected 1 to {} bytes, actual {}",
                 ReminderRow::NAME_BYTES_MAX,
                 name.len()
+            ));
+        }
+        if name.starts_with(RESERVED) {
+            return Err(format!(
+                "the name of a reminder: expected one that does not begin with {RESERVED:?}, which is reserved, actual {name:?}"
             ));
         }
         let Self::Set(_, Reminder { first, every, replica }) = self else { return Ok(()) };
@@ -269,12 +276,21 @@ pub(super) enum Note {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<u64>,
     },
+    /// The replica that wrote the event has reacted to the events of its stream with these numbers.
+    Reacted { from: u64, to: u64 },
 }
 
 impl Note {
-    fn name(&self) -> &str {
-        let (Self::Set { name, .. } | Self::Cancel { name } | Self::Fired { name, .. }) = self;
-        name
+    /// Returns whether the note can be one of this version.
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Set { every: Some(0), .. } => false,
+            Self::Set { name, .. } | Self::Cancel { name } | Self::Fired { name, .. } => {
+                let is_short = (1..=ReminderRow::NAME_BYTES_MAX).contains(&name.len());
+                is_short && !name.starts_with(RESERVED)
+            }
+            Self::Reacted { from, to } => from <= to,
+        }
     }
 
     /// The stored form of notes.
@@ -289,105 +305,12 @@ impl Note {
     pub(super) fn read(metadata: &Metadata) -> Result<Vec<Self>, String> {
         let Some(text) = metadata.reminders() else { return Ok(Vec::new()) };
         let notes: Vec<Self> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let is_wrong = |note: &&Self| {
-            let is_named = (1..=ReminderRow::NAME_BYTES_MAX).contains(&note.name().len());
-            !is_named || matches!(note, Self::Set { every: Some(0), .. })
-        };
-        match notes.iter().find(is_wrong) {
+        match notes.iter().find(|note| !note.is_sound()) {
             Some(wrong) => {
                 Err(format!("expected a name of 1 to 128 bytes, and a period: {wrong:?}"))
             }
             None => Ok(notes),
         }
-    }
-}
-
-impl<E: EventSourced> Effect<E> {
-    /// Sets a reminder with the event of this effect, in place of the reminder that has the name.
-    /// The name has 1 to 128 bytes; at most `reminders_max` reminders of an entity wait for their
-    /// time. Beyond a bound, or in an effect without an event, the whole command is rejected
-    /// (`Rejected`, and counted in `reminders_refused`) before anything is stored.
-    ///
-    /// The time begins with the time of the event, which is the same at every replica. Of several
-    /// events the last one sets the reminder; all of them are stored together.
-    ///
-    /// ```
-    /// # use antiphon_persistence::entity::testkit::EntityTest;
-    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
-    /// use std::time::Duration;
-    ///
-    /// use antiphon_persistence::entity::{DueReminder, Effects, Reminder};
-    ///
-    /// # struct Notes;
-    /// # impl EventSourced for Notes {
-    /// #     type Command = &'static str;
-    /// #     type Event = String;
-    /// #     type State = Vec<String>;
-    /// #     fn on_event(&self, _: &EventContext, list: &mut Vec<String>, text: &String) {
-    /// #         list.push(text.clone());
-    /// #     }
-    /// #     fn on_command(
-    /// #         &self, _: &CommandContext, _: &Vec<String>, text: &'static str,
-    /// #     ) -> Effect<Self> {
-    /// let hour = Duration::from_secs(3600);
-    /// self.persist(text.to_owned()).remind("nag", Reminder::after(hour).every(hour))
-    /// #     }
-    /// #     fn on_reminder(
-    /// #         &self, _: &CommandContext, _: &Vec<String>, due: &DueReminder,
-    /// #     ) -> Effect<Self> {
-    /// #         self.persist(due.name.to_string())
-    /// #     }
-    /// # }
-    ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
-    /// notes.tell("milk");
-    /// assert_eq!(notes.reminders().len(), 1);
-    /// notes.pass(Duration::from_secs(2 * 3600));
-    /// assert_eq!(notes.state(), &["milk", "nag", "nag"]);
-    /// ```
-    pub fn remind(mut self, name: impl Into<Arc<str>>, reminder: Reminder) -> Self {
-        self.rare().reminders.push(ReminderOrder::Set(name.into(), reminder));
-        self
-    }
-
-    /// Cancels the reminder with this name with the event of this effect; without such a reminder,
-    /// nothing happens. A reminder that is due and whose turn has not come does not fire any more.
-    /// An effect without an event is rejected, as by [`Self::remind`].
-    ///
-    /// ```
-    /// # use antiphon_persistence::entity::testkit::EntityTest;
-    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
-    /// # use std::time::Duration;
-    /// # use antiphon_persistence::entity::{Effects, Reminder};
-    /// # struct Notes;
-    /// # impl EventSourced for Notes {
-    /// #     type Command = &'static str;
-    /// #     type Event = String;
-    /// #     type State = Vec<String>;
-    /// #     fn on_event(&self, _: &EventContext, list: &mut Vec<String>, text: &String) {
-    /// #         list.push(text.clone());
-    /// #     }
-    /// #     fn on_command(
-    /// #         &self, _: &CommandContext, _: &Vec<String>, command: &'static str,
-    /// #     ) -> Effect<Self> {
-    /// match command {
-    ///     "never mind" => self.persist(command.to_owned()).cancel_reminder("nag"),
-    ///     text => {
-    ///         let hour = Duration::from_secs(3600);
-    ///         self.persist(text.to_owned()).remind("nag", Reminder::after(hour))
-    ///     }
-    /// }
-    /// #     }
-    /// # }
-    ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
-    /// notes.tell("milk");
-    /// notes.tell("never mind");
-    /// assert!(notes.reminders().is_empty());
-    /// ```
-    pub fn cancel_reminder(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.rare().reminders.push(ReminderOrder::Cancel(name.into()));
-        self
     }
 }
 
@@ -405,11 +328,12 @@ mod tests {
             Note::Set { name: name.clone(), due: 5, every: None, replica: None },
             Note::Set { name: name.clone(), due: 5, every: Some(9), replica: Some(replica) },
             Note::Cancel { name },
+            Note::Reacted { from: 2, to: 3 },
         ];
         let text = Note::write(&notes);
         assert_eq!(
             &*text,
-            r#"[{"fired":{"name":"n"}},{"fired":{"name":"n","next":7}},{"set":{"name":"n","due":5}},{"set":{"name":"n","due":5,"every":9,"replica":"A"}},{"cancel":{"name":"n"}}]"#
+            r#"[{"fired":{"name":"n"}},{"fired":{"name":"n","next":7}},{"set":{"name":"n","due":5}},{"set":{"name":"n","due":5,"every":9,"replica":"A"}},{"cancel":{"name":"n"}},{"reacted":{"from":2,"to":3}}]"#
         );
         let metadata = Metadata::new().with_reminders(text);
         assert_eq!(Note::read(&metadata), Ok(notes.to_vec()));
@@ -425,6 +349,7 @@ mod tests {
             r#"[{"set":{"name":"","due":5}}]"#.to_owned(),
             r#"[{"set":{"name":"n","due":5,"every":0}}]"#.to_owned(),
             r#"[{"set":{"name":"n","due":-5}}]"#.to_owned(),
+            r#"[{"cancel":{"name":"antiphon.reactions"}}]"#.to_owned(),
             r#"[{"set":{"name":"n","due":5,"other":1}}]"#.to_owned(),
             format!(r#"[{{"cancel":{{"name":"{long}"}}}}]"#),
         ] {

@@ -49,6 +49,9 @@ impl<E: EventSourced> EntityIo<E> {
             Action::Append(generation, append, rows) => {
                 self.start_append(myself, generation, append, rows);
             }
+            Action::ReadReactions(generation, first) => {
+                self.read_reactions(myself, generation, first)
+            }
             Action::FindReminder(generation, row) => self.find_reminder(myself, generation, row),
             Action::ChangeReminders(changes) => self.change_reminders(*changes),
             Action::Pull(generation, replica, after) => {
@@ -106,6 +109,20 @@ impl<E: EventSourced> EntityIo<E> {
         start("save snapshot", myself, async move {
             let saved = save_and_read_back(&*snapshots, shapes, &id, &snapshot).await;
             Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
+        });
+    }
+
+    fn read_reactions(
+        &self,
+        myself: &ActorRef<EntityMessage<E>>,
+        generation: Generation,
+        first: SequenceNr,
+    ) {
+        let (journal, id) = (self.runtime.parts.journal.clone(), self.id.persistence_id());
+        let count_max = self.runtime.settings.replay_events_max;
+        start("read reactions", myself, async move {
+            let page = journal.replay_page(&id, first, SequenceNr::MAX, count_max).await;
+            Input::ReactionsRead(generation, page)
         });
     }
 

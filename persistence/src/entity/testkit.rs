@@ -425,6 +425,7 @@ impl<E: EventSourced> EntityTest<E> {
             }
             Action::ReleasePermit
             | Action::Pull(..)
+            | Action::ReadReactions(..)
             | Action::DeleteSnapshots(..)
             | Action::DeleteEvents(..)
             | Action::Publish(_)

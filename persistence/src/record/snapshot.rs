@@ -10,7 +10,9 @@
 //! | timestamp | number |
 //! | codec, manifest, payload version, state | byte, text, number, blob |
 //! | format 3: reminder count, at least one | number |
-//! | per reminder: name, due, period, set by, origin, origin nr, set at | text, 3 numbers, text, 2 numbers |
+//! | per reminder: name | text |
+//! | due, period, set by | 3 numbers |
+//! | origin, origin nr, set at | text, 2 numbers |
 //! | checksum of stream, sequence nr and all of the above | 8 bytes, lowest first |
 
 use antiphon_base::time::Timestamp;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use antiphon_persistence::entity::Awaiting;
 use antiphon_persistence::reply::{Claim, ReplySender, decode_command};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -45,10 +46,13 @@ impl<C: DeserializeOwned + Send + 'static> EntityRef<C> {
         let (sender, answer) = oneshot::channel();
         let (now, metadata) = (self.port.now(), self.metadata.clone());
         let claim = Claim::lasting_with(now, self.ask_timeout, metadata);
+        let awaiting = Awaiting::the_answer_of(&self.id);
+        let claim = claim.asked_by(awaiting.askers());
         let command: C = decoded(command, Some(sender), &claim)?;
-        self.port.tell(self.index, self.id.entity_id().clone(), command, claim.clone());
+        let entity = self.id.entity_id().clone();
+        self.port.tell(now, self.index, entity, command, claim.clone());
         let answer = async { answer.await.unwrap_or(Err(AskError::NoReply)) };
-        self.wait(&claim, answer).await
+        self.wait(now, &claim, answer).await
     }
 
     /// The same as [`Self::tell_acknowledged`] for a command that [`encode_command`] has encoded.

@@ -129,8 +129,8 @@ where
         Some((layout.index(id.replica_id(), id.entity_id())?, id))
     }
 
-    /// Hands a row to the home of its entity. Returns the outcome, which is counted. A row that does
-    /// not arrive is handed over again.
+    /// Hands a row to the home of its entity. Returns the outcome, which is counted. A row that
+    /// does not arrive is handed over again.
     fn hand_over(&self, row: ReminderRow, is_first: bool) -> &'static str {
         let Some((_, id)) = self.address(&row) else { return "no_home" };
         let home = self.routing.home_of(id.replica_id(), id.entity_id());

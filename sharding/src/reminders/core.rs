@@ -11,8 +11,8 @@
 //!
 //! A read begins with the row that is due first. A page full of rows that are all known is followed
 //! by the page behind it. A row that was handed over more than once is *stuck*: it takes no room of
-//! the new ones, so that entities that fail do not keep out others. When too many are stuck, the one
-//! with the most tries is forgotten, and begins anew when a read meets it.
+//! the new ones, so that entities that fail do not keep out others. When too many are stuck, the
+//! one with the most tries is forgotten, and begins anew when a read meets it.
 //!
 //! Invariants: at most `in_flight_max` rows are under way and not stuck, and at most as many are
 //! stuck; one page at a time is read; without the lease nothing is read, under way or handed over.
@@ -179,8 +179,8 @@ impl Scanner {
                 }
             }
         }
-        // more may be due behind a full page, also when there is no new row in it; and rows that are
-        // under way there may be gone
+        // more may be due behind a full page, also when there is no new row in it; and rows that
+        // are under way there may be gone
         let is_open = has_room && (self.has_room() || effects.is_empty());
         self.after = last.filter(|last| is_open || self.is_under_way_behind(last));
         let wait =

@@ -3,11 +3,13 @@
 use antiphon_base::guard;
 use antiphon_base::time::Timestamp;
 
+use super::applier::Applier;
 use super::beside::{Beside, count_failure};
 use super::inbox::Inbox;
 use super::outbox::{Due, DueBeside};
 use super::peers::Peers;
 use super::refused::{Besides, not_run, refuse_effect, reject};
+use super::reminders::Firing;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::timers::Timers;
@@ -17,7 +19,7 @@ use crate::entity::behaviour::{Kind, Rare};
 use crate::entity::then::{PreparedParts, Thens};
 use crate::entity::timer::Order;
 use crate::entity::{AsynchronousFailure, DueReminder, Effect, EntityCounters, EventSourced};
-use crate::event::Metadata;
+use crate::event::{Metadata, StoredEvent};
 use crate::reply::{Claim, CommandEffect, Reason, ReplyError, with_panic_reason};
 use crate::{Error, Result};
 
@@ -151,7 +153,54 @@ impl<C: Send + 'static> Commands<C> {
         self.carry_out(shared, now, (stream, peers), (time, decided), (slot, claim), waiting);
     }
 
-    /// Carries out the effect of a command, or of a reminder.
+    /// Calls the handler of an event of another replica, which is durable here.
+    pub(super) fn react<E>(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        (stream, peers): (&mut Stream<E>, &Peers),
+        event: &StoredEvent,
+        (inbox, timers): (&mut Inbox<C>, &mut Timers<C>),
+    ) where
+        E: EventSourced<Command = C>,
+    {
+        // an event that cannot be read now was read when it was applied
+        let events = Applier::read(shared, event).unwrap_or_default();
+        let last = events.len().saturating_sub(1);
+        let reactions = stream.applied.reminders.reactions();
+        let Some(range) = reactions.map(|reactions| reactions.range(event.sequence_nr)) else {
+            return;
+        };
+        if events.is_empty() {
+            firing::fired(stream, Firing::Reaction(range), false);
+        }
+        for (index, own) in events.into_iter().enumerate() {
+            let time = stream.tick(now);
+            EntityCounters::add(&shared.counters.reactions, 1);
+            let decided = stream.react(shared, &own, &event.meta);
+            let _ = guard::call("Drop of an event", &shared.id, || drop(own));
+            if index == last {
+                stream.applied.reminders.goes_on(Firing::Reaction(range));
+            }
+            let Ok(decided) = decided else {
+                EntityCounters::add(&shared.counters.handler_panics, 1);
+                firing::given_up(shared, stream);
+                continue;
+            };
+            let (slot, claim) = (Slot::default(), Claim::unlimited());
+            let waiting = (&mut *inbox, &mut *timers);
+            self.carry_out(
+                shared,
+                now,
+                (&mut *stream, peers),
+                (time, decided),
+                (slot, claim),
+                waiting,
+            );
+        }
+    }
+
+    /// Carries out the effect of a command, of a reminder, or of a reaction.
     fn carry_out<E>(
         &mut self,
         shared: &Shared<E>,
@@ -178,7 +227,7 @@ impl<C: Send + 'static> Commands<C> {
         let given = match given {
             Ok(given) => given,
             Err(error) => {
-                firing::refused(shared, firing);
+                firing::refused(shared, stream, firing);
                 guard::drop_each("Drop of a timer", &shared.id, orders);
                 return refuse_effect(shared, stream, &claim, kind, (then, beside), error);
             }
@@ -196,10 +245,8 @@ impl<C: Send + 'static> Commands<C> {
         match (&run, firing) {
             (_, None) => {}
             (Ok(_), Some(firing)) if goes_on => stream.applied.reminders.goes_on(firing),
-            // the event that was stored says that the reminder has fired
-            (Ok(_), Some(_)) if has_events => {}
-            (Ok(_), Some(firing)) => firing::fired(stream, firing),
-            (Err(Rejected), firing) => firing::refused(shared, firing),
+            (Ok(_), Some(firing)) => firing::fired(stream, firing, has_events),
+            (Err(Rejected), firing) => firing::refused(shared, stream, firing),
         }
         if let Ok(Some(queued)) = run
             && let Some(slot) = inbox.stash(shared, now, queued)

@@ -144,6 +144,7 @@ impl<E: EventSourced> Engine<E> {
             | Input::EventsDeleted(..)
             | Input::Skip(..)
             | Input::ReminderFound(..)
+            | Input::ReactionsRead(..)
             | Input::AsynchronousDone(..)
             | Input::BesideDone(..)) => self.result(now, input, actions),
         }

@@ -1,16 +1,19 @@
-//! Reminders that are due: the row is looked for, and when it is there, the handler is called in
-//! its turn between the commands.
+//! Reminders that are due, and reactions: the row of a reminder is looked for, and when it is
+//! there, the handler is called in its turn between the commands.
+
+use antiphon_base::guard;
 
 use super::outbox::Due;
-use super::reminders::{Firing, Turn};
+use super::reminders::{Firing, RowChanges, Turn};
 use super::shared::Shared;
 use super::stream::Stream;
 use super::{Action, Now};
 use crate::Result;
 use crate::entity::reminder::{Note, ReminderOrder};
 use crate::entity::{DueReminder, EntityCounters, EventSourced};
+use crate::event::StoredEvent;
 use crate::reply::ReplyError;
-use crate::store::ReminderRow;
+use crate::store::{ReminderRow, ReplayPage};
 
 /// Takes a due row whose turn has come. Returns the reminder whose handler is to be called.
 pub(super) fn turn<E: EventSourced>(
@@ -53,21 +56,93 @@ pub(super) fn found<E: EventSourced>(
 
 /// Notes that a reminder has no effect: it comes again.
 pub(super) fn given_up<E: EventSourced>(shared: &Shared<E>, stream: &mut Stream<E>) {
-    refused(shared, stream.applied.reminders.take_firing());
+    let firing = stream.applied.reminders.take_firing();
+    refused(shared, stream, firing);
 }
 
-/// Notes that the effect of a reminder was refused: it comes again.
-pub(super) fn refused<E: EventSourced>(shared: &Shared<E>, firing: Option<Firing>) {
-    if firing.is_some() {
-        EntityCounters::add(&shared.counters.reminders_failed, 1);
+/// Notes that an effect was refused. A reminder comes again; a reaction does not.
+pub(super) fn refused<E: EventSourced>(
+    shared: &Shared<E>,
+    stream: &mut Stream<E>,
+    firing: Option<Firing>,
+) {
+    match firing {
+        None => {}
+        Some(Firing::Reminder(..)) => {
+            EntityCounters::add(&shared.counters.reminders_failed, 1);
+        }
+        Some(firing @ Firing::Reaction(_)) => {
+            EntityCounters::add(&shared.counters.reactions_failed, 1);
+            fired(stream, firing, false);
+        }
     }
 }
 
-/// Takes note of the effect of a reminder that has stored no event. Its row is removed when
-/// everything before is durable.
-pub(super) fn fired<E: EventSourced>(stream: &mut Stream<E>, firing: Firing) {
-    let changes = stream.applied.reminders.fired(firing);
-    stream.defer(Due::Reminders(Box::new(changes)));
+/// Takes note of the effect of a reminder or a reaction, which has events or not. Its row is
+/// removed when everything before is durable.
+pub(super) fn fired<E: EventSourced>(stream: &mut Stream<E>, firing: Firing, has_events: bool) {
+    let changes = stream.applied.reminders.fired(firing, has_events);
+    if changes != RowChanges::default() {
+        stream.defer(Due::Reminders(Box::new(changes)));
+    }
+}
+
+/// Begins a life in which the replica reacts, or not.
+pub(super) fn begin<E: EventSourced>(shared: &Shared<E>, stream: &mut Stream<E>) {
+    let reacts = shared.replicas().len() > 1
+        && guard::call("reacts", &shared.id, || shared.behaviour.reacts(&shared.id))
+            .unwrap_or(false);
+    let newest = stream.applied.newest;
+    stream.applied.reminders.begin(&shared.id, newest, reacts);
+}
+
+/// The next event of another replica whose reaction has its turn. Events of an earlier life are
+/// read when a row asks for them.
+#[inline]
+pub(super) fn next_reaction<E: EventSourced>(
+    shared: &Shared<E>,
+    stream: &mut Stream<E>,
+    actions: &mut Vec<Action<E>>,
+) -> Option<StoredEvent> {
+    let durable = stream.durable();
+    let reactions = stream.applied.reminders.reactions()?;
+    if let Some(first) = reactions.next_read() {
+        actions.push(Action::ReadReactions(shared.generation, first));
+    }
+    reactions.next(durable)
+}
+
+/// Returns whether an event waits for its reaction, and its turn has come.
+#[inline]
+pub(super) fn has_reaction<E: EventSourced>(stream: &mut Stream<E>) -> bool {
+    let durable = stream.durable();
+    stream.applied.reminders.reactions().is_some_and(|reactions| reactions.is_due(durable))
+}
+
+/// Returns whether more events of other replicas may be taken: too many that wait for their
+/// reaction keep others out.
+#[inline]
+pub(super) fn has_room<E: EventSourced>(shared: &Shared<E>, stream: &mut Stream<E>) -> bool {
+    let reactions = stream.applied.reminders.reactions();
+    reactions
+        .is_none_or(|reactions| reactions.waiting_count() < shared.settings.arrivals_max.max(1))
+}
+
+/// Takes events of an earlier life that have no reaction.
+pub(super) fn read<E: EventSourced>(
+    shared: &Shared<E>,
+    stream: &mut Stream<E>,
+    page: Result<ReplayPage>,
+) {
+    let page = page.inspect_err(
+        |error| tracing::debug!(id = %shared.id, %error, "the events to react to cannot be read"),
+    );
+    let Some(reactions) = stream.applied.reminders.reactions() else { return };
+    reactions.read(shared.id.replica_id(), page.ok());
+    if let Some(row) = reactions.left_over() {
+        let changes = RowChanges { put: Vec::new(), remove: vec![row] };
+        stream.defer(Due::Reminders(Box::new(changes)));
+    }
 }
 
 /// The notes about reminders that the events of an effect have; `None`: there are none.

@@ -73,6 +73,8 @@ pub enum Input<E: EventSourced> {
     Skip(Generation, ReplicaId, u64),
     /// The row of a reminder is there, or not.
     ReminderFound(Generation, Box<ReminderRow>, StoreResult<bool>),
+    /// Events of this replica's stream, to react to those of other replicas.
+    ReactionsRead(Generation, StoreResult<ReplayPage>),
     /// The time of a `WakeAfter` has passed.
     Wake,
     /// The answer to `GoOn`.
@@ -121,6 +123,8 @@ pub enum Action<E: EventSourced> {
     Held(ReplicaId, SequenceNr, HeldEvent),
     /// Answer with `ReminderFound`.
     FindReminder(Generation, Box<ReminderRow>),
+    /// Answer with `ReactionsRead`, from this number on.
+    ReadReactions(Generation, SequenceNr),
     /// Put rows of reminders, and then remove others. No answer.
     ChangeReminders(Box<RowChanges>),
     /// Answer with `Skip` if an operator wants the event with this number of this origin skipped.
@@ -173,6 +177,7 @@ impl<E: EventSourced> Input<E> {
             | Self::AsynchronousDone(generation, _)
             | Self::BesideDone(generation, ..)
             | Self::ReminderFound(generation, ..)
+            | Self::ReactionsRead(generation, _)
             | Self::Skip(generation, ..) => Some(*generation),
             Self::Start
             | Self::Doubted(_)
@@ -198,6 +203,7 @@ impl<E: EventSourced> Input<E> {
             Self::Command(_) => "Command",
             Self::ReminderDue(..) => "ReminderDue",
             Self::ReminderFound(..) => "ReminderFound",
+            Self::ReactionsRead(..) => "ReactionsRead",
             Self::Replicated(_) => "Replicated",
             Self::PeerHas(_) => "PeerHas",
             Self::SnapshotLoaded(..) => "SnapshotLoaded",
@@ -236,6 +242,7 @@ impl<E: EventSourced> Input<E> {
             | Self::PermitGranted(_)
             | Self::ReminderDue(..)
             | Self::ReminderFound(..)
+            | Self::ReactionsRead(..)
             | Self::Replicated(_)
             | Self::PeerHas(_)
             | Self::SnapshotLoaded(..)
@@ -289,6 +296,7 @@ impl<E: EventSourced> Action<E> {
             | Self::CaughtUp(..)
             | Self::Held(..)
             | Self::FindReminder(..)
+            | Self::ReadReactions(..)
             | Self::ChangeReminders(_)
             | Self::AskSkip(..)
             | Self::DropAsynchronous
@@ -321,6 +329,7 @@ impl<E: EventSourced> fmt::Debug for Action<E> {
                 let (count, expected) = (append.events.len(), append.expected);
                 write!(f, "Append({count} after {expected}, {} rows)", rows.len())
             }
+            Self::ReadReactions(_, first) => write!(f, "ReadReactions({first})"),
             Self::FindReminder(_, row) => write!(f, "FindReminder({})", row.name),
             Self::ChangeReminders(changes) => {
                 let RowChanges { put, remove } = &**changes;

@@ -19,9 +19,11 @@
 //! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
 //! - `commands`: commands are handled against the newest state; `beside`: futures that hold up
 //!   none; `timers`: the commands that the entity gets from its timers; `refused`: effects that do
-//!   not happen; `firing`: the effects of reminders that are due;
+//!   not happen; `firing`: the effects of reminders
+//!   that are due, and of reactions;
 //! - `stream`: the own stream, composed of `applied` (the newest state, with its version and
-//!   number), `reminders` (which are set, and their rows), `persisting` (output commit: one append under way, the next one collecting),
+//!   number), `reminders` (which are set, and their rows), `reactions` (events that have none
+//!   yet), `persisting` (output commit: one append under way, the next one collecting),
 //!   `outbox` (answers let out when durable) and `snapshots`;
 //! - `replication`: events of other replicas, direct or read from their journals, composed of
 //!   `peers` (positions and news), `holding` (events that cannot be applied here) and `doubts`
@@ -68,6 +70,7 @@ mod persisting;
 mod phase;
 pub(super) mod proof;
 mod queued;
+mod reactions;
 mod recovery;
 mod refused;
 mod reminders;

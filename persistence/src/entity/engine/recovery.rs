@@ -109,6 +109,7 @@ impl<E: EventSourced> Recovery<E> {
             | Input::EventsDeleted(..)
             | Input::Skip(..)
             | Input::ReminderFound(..)
+            | Input::ReactionsRead(..)
             | Input::ReminderDue(..)
             | Input::AsynchronousDone(..)
             | Input::BesideDone(..)

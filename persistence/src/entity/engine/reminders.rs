@@ -16,6 +16,8 @@
 //! Events of two replicas that do not know of each other can set one name: both are kept, and the
 //! later one, by the time of its event, is the *current* one. An event ends those that it knows.
 
+mod bounds;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +25,9 @@ use std::time::Duration;
 use antiphon_base::time::Timestamp;
 
 use super::queued::push;
+use super::reactions::{LeftRow, REACTIONS, Reactions};
 use crate::entity::DueReminder;
-use crate::entity::reminder::{Note, ReminderOrder};
+use crate::entity::reminder::Note;
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::{PersistenceId, ReplicationId};
 use crate::store::{ReminderRow, SetReminder};
@@ -49,8 +52,10 @@ struct Book {
     leaving: BTreeSet<ReminderRow>,
     /// The due rows that the entity looks for (false), or has found (true).
     looked: BTreeMap<ReminderRow, bool>,
-    /// The reminder whose handler was called, and whose effect waits for a future.
+    /// The reminder or reaction whose handler was called, and whose effect waits for a future.
     firing: Option<Firing>,
+    /// The events of other replicas to react to; `None`: the replica does not react.
+    reactions: Option<Box<Reactions>>,
 }
 
 #[derive(Debug)]
@@ -81,19 +86,25 @@ pub(super) enum Turn {
     Stale(RowChanges),
 }
 
-/// A reminder whose handler was called.
+/// The cause of an effect that is no command.
 #[derive(Debug)]
-pub(super) struct Firing {
-    row: ReminderRow,
-    /// The next time of a periodic reminder.
-    next: Option<Timestamp>,
+pub(super) enum Firing {
+    /// A reminder, with the next time of a periodic one.
+    Reminder(ReminderRow, Option<Timestamp>),
+    /// The event of another replica with the second number; those of others from the first number
+    /// on have had their reactions.
+    Reaction((SequenceNr, SequenceNr)),
 }
 
 impl Firing {
     /// The note that an event of the handler has.
     pub(super) fn note(&self) -> Note {
-        let next = self.next.map(Timestamp::as_micros);
-        Note::Fired { name: self.row.name.clone(), next }
+        match self {
+            Self::Reminder(row, next) => {
+                Note::Fired { name: row.name.clone(), next: next.map(Timestamp::as_micros) }
+            }
+            Self::Reaction((from, to)) => Note::Reacted { from: from.value(), to: to.value() },
+        }
     }
 }
 
@@ -102,6 +113,11 @@ impl Reminders {
     pub(super) fn adopt(&mut self, id: &ReplicationId, reminders: &[SetReminder]) {
         self.0 = None;
         for reminder in reminders {
+            if *reminder.name == *REACTIONS {
+                let first = SequenceNr::new(reminder.origin_nr);
+                self.book(id).reactions().reacted((first, reminder.set_by));
+                continue;
+            }
             let set = &mut self.book(id).set;
             set.entry(reminder.name.clone()).or_default().push(reminder.clone());
         }
@@ -110,6 +126,22 @@ impl Reminders {
     /// The reminders that are set, sorted by name.
     pub(super) fn all(&self) -> Vec<SetReminder> {
         self.0.iter().flat_map(|book| book.set.values().flatten()).cloned().collect()
+    }
+
+    /// Begins a life after the event `newest`, in which the replica reacts, or not.
+    pub(super) fn begin(&mut self, id: &ReplicationId, newest: SequenceNr, reacts: bool) {
+        if reacts {
+            self.book(id).reactions().begin(newest);
+        } else if let Some(book) = &mut self.0 {
+            book.reactions = None;
+            self.tidy();
+        }
+    }
+
+    /// The reactions, if the replica reacts.
+    #[inline]
+    pub(super) fn reactions(&mut self) -> Option<&mut Reactions> {
+        self.0.as_mut()?.reactions.as_deref_mut()
     }
 
     fn book(&mut self, id: &ReplicationId) -> &mut Book {
@@ -121,6 +153,7 @@ impl Reminders {
                 leaving: BTreeSet::new(),
                 looked: BTreeMap::new(),
                 firing: None,
+                reactions: None,
             })
         })
     }
@@ -156,10 +189,13 @@ impl Reminders {
         });
     }
 
-    /// The rows to be put before the append of the events up to `last`, in order.
-    pub(super) fn append(&mut self, last: SequenceNr) -> Vec<ReminderRow> {
+    /// The rows to be put before the append of the events up to `last` at this time, in order.
+    pub(super) fn append(&mut self, time: Timestamp, last: SequenceNr) -> Vec<ReminderRow> {
         let Some(book) = &mut self.0 else { return Vec::new() };
         let mut put = BTreeSet::new();
+        if let Some(reactions) = &mut book.reactions {
+            put.extend(reactions.append(&book.id, time, last));
+        }
         while let Some((number, _)) = book.changes.front()
             && *number <= last
         {
@@ -194,6 +230,12 @@ impl Reminders {
         }
         let gone = || Turn::Stale(RowChanges { put: Vec::new(), remove: vec![row.clone()] });
         let Some(book) = self.0.as_mut() else { return gone() };
+        if *row.name == *REACTIONS {
+            return match book.reactions.as_mut().map(|reactions| reactions.due(row)) {
+                None | Some(LeftRow::Over) => gone(),
+                Some(LeftRow::Known | LeftRow::Read) => Turn::Wait,
+            };
+        }
         let of_row = book.set.get(&row.name).and_then(|reminders| current(reminders));
         let Some(reminder) = of_row.filter(|reminder| reminder.set_by == row.set_by) else {
             book.overtaken(row);
@@ -223,7 +265,7 @@ impl Reminders {
                     .then(|| due.saturating_add((missed + 1).saturating_mul(reminder.every)))
                     .map(|next| Timestamp::from_micros(next).min(ReminderRow::due_max()));
                 book.looked.remove(row);
-                book.firing = Some(Firing { row: row.clone(), next });
+                book.firing = Some(Firing::Reminder(row.clone(), next));
                 Turn::Fire(DueReminder { name: row.name.clone(), due: row.due, missed })
             }
         }
@@ -252,16 +294,28 @@ impl Reminders {
         self.0.as_mut()?.firing.take()
     }
 
-    /// Notes that the effect of the handler waits for a future.
+    /// Notes the cause of the next effect.
     pub(super) fn goes_on(&mut self, firing: Firing) {
         if let Some(book) = &mut self.0 {
             book.firing = Some(firing);
         }
     }
 
-    /// Takes note of a reminder that has fired without an event. Returns the changes of its rows,
-    /// which wait until everything before is durable.
-    pub(super) fn fired(&mut self, Firing { row, next }: Firing) -> RowChanges {
+    /// Takes note of the effect of a reminder or a reaction, which has events or not. Returns the
+    /// changes of rows, which wait until everything before is durable.
+    pub(super) fn fired(&mut self, firing: Firing, has_events: bool) -> RowChanges {
+        match firing {
+            // the event that was stored says that the reminder has fired
+            Firing::Reminder(..) if has_events => RowChanges::default(),
+            Firing::Reminder(row, next) => self.fired_silently(row, next),
+            Firing::Reaction((_, number)) => {
+                let remove = self.reactions().map(|reactions| reactions.done(number));
+                RowChanges { put: Vec::new(), remove: remove.unwrap_or_default() }
+            }
+        }
+    }
+
+    fn fired_silently(&mut self, row: ReminderRow, next: Option<Timestamp>) -> RowChanges {
         let mut changes = RowChanges::default();
         if let Some(book) = &mut self.0 {
             let mut ended = Vec::new();
@@ -280,35 +334,6 @@ impl Reminders {
         changes
     }
 
-    /// The reason why these orders cannot be carried out at this time; `None`: they can.
-    pub(super) fn refusal(
-        &self,
-        now: Timestamp,
-        orders: &[ReminderOrder],
-        reminders_max: usize,
-    ) -> Option<String> {
-        // those whose time has passed have fired, or fire now
-        let waits = |reminders: &Vec<SetReminder>| {
-            reminders.iter().any(|reminder| reminder.due > now || reminder.every > 0)
-        };
-        let set = self.0.iter().flat_map(|book| &book.set);
-        let mut names: BTreeSet<&str> =
-            set.filter(|(_, reminders)| waits(reminders)).map(|(name, _)| &**name).collect();
-        for order in orders {
-            match order {
-                ReminderOrder::Set(name, _) => drop(names.insert(name)),
-                ReminderOrder::Cancel(name) => drop(names.remove(&**name)),
-            }
-            if names.len() > reminders_max {
-                return Some(format!(
-                    "{} reminders: expected at most {reminders_max} (`reminders_max`)",
-                    names.len()
-                ));
-            }
-        }
-        None
-    }
-
     /// Gives the memory back when nothing is set and nothing is under way.
     fn tidy(&mut self) {
         self.0.take_if(|book| {
@@ -317,28 +342,16 @@ impl Reminders {
                 && book.leaving.is_empty()
                 && book.looked.is_empty()
                 && book.firing.is_none()
+                && book.reactions.is_none()
         });
-    }
-
-    /// Asserts that the reminders and the changes are those of events up to `newest`.
-    pub(super) fn check(&self, newest: SequenceNr) {
-        let Some(book) = &self.0 else { return };
-        assert!(book.changes.iter().is_sorted_by_key(|(number, _)| *number), "out of order");
-        let last = book.changes.back().map_or(SequenceNr::ZERO, |(number, _)| *number);
-        assert!(last <= newest, "a row changes by event {last} of {newest}");
-        for (name, reminders) in &book.set {
-            assert!(!reminders.is_empty(), "{name:?} is kept without a reminder");
-            for reminder in reminders {
-                assert_eq!(*name, reminder.name, "a reminder under its name");
-                assert!(reminder.set_by <= newest, "{name:?} is set by an event that is not there");
-                let same = reminders.iter().filter(|other| other.origin == reminder.origin);
-                assert_eq!(same.count(), 1, "{name:?}: an event ends the earlier of its origin");
-            }
-        }
     }
 }
 
 impl Book {
+    fn reactions(&mut self) -> &mut Reactions {
+        self.reactions.get_or_insert_default()
+    }
+
     fn row(&self, reminder: &SetReminder) -> ReminderRow {
         ReminderRow {
             due: reminder.due,
@@ -358,7 +371,12 @@ impl Book {
                     next.map(|next| Timestamp::from_micros(next).min(ReminderRow::due_max()));
                 self.end(&name, next, &mut changes);
             }
-            Note::Fired { .. } => {}
+            Note::Reacted { from, to } if meta.origin == *id.replica_id() => {
+                let to = to.min(number.value());
+                let range = (SequenceNr::new(from.min(to)), SequenceNr::new(to));
+                self.reactions().reacted(range);
+            }
+            Note::Fired { .. } | Note::Reacted { .. } => {}
             Note::Set { name, due, every, replica } => {
                 self.end_known(&name, event, &mut changes);
                 if replica.is_none_or(|replica| replica == *id.replica_id()) {

@@ -51,6 +51,7 @@ impl<E: EventSourced> Running<E> {
         holding.hold_again(&mut stream.applied.delivery);
         stream.applied.clock.tick(now.wall);
         stream.signal(shared, &Signal::RecoveryCompleted);
+        firing::begin(shared, &mut stream);
         let replication = Replication { peers, holding, doubts };
         Self { stream, replication, commands: Commands::new(), timers: Timers::new() }
     }
@@ -145,6 +146,7 @@ impl<E: EventSourced> Running<E> {
                     inbox.push_reminder(row, Slot::default());
                 }
             }
+            Input::ReactionsRead(_, page) => firing::read(shared, stream, page),
             Input::BesideDone(_, number, outcome) => {
                 if let Some(queued) = commands.beside_done(shared, number, outcome) {
                     inbox.push(queued);
@@ -174,7 +176,12 @@ impl<E: EventSourced> Running<E> {
 
     /// Takes events that came by direct replication.
     pub(super) fn arrived(&mut self, shared: &Shared<E>, now: Now, events: Vec<StoredEvent>) {
-        self.replication.arrived(shared, now, &mut self.stream, events);
+        if firing::has_room(shared, &mut self.stream) {
+            return self.replication.arrived(shared, now, &mut self.stream, events);
+        }
+        // they are read from the journals when there is room again
+        EntityCounters::add(&shared.counters.arrival_overflows, events.len());
+        self.replication.peers.look_again();
     }
 
     pub(super) fn heard(&mut self, news: PeerHas) {
@@ -195,6 +202,11 @@ impl<E: EventSourced> Running<E> {
         for _ in 0..STEP_COMMANDS_MAX {
             if !self.takes_commands(shared) {
                 break;
+            }
+            if let Some(event) = firing::next_reaction(shared, &mut self.stream, actions) {
+                let around = (&mut self.stream, &self.replication.peers);
+                self.commands.react(shared, now, around, &event, (inbox, &mut self.timers));
+                continue;
             }
             let Some(waiting) = inbox.pop() else { break };
             let Self { stream, replication, commands, timers } = self;
@@ -225,7 +237,8 @@ impl<E: EventSourced> Running<E> {
         }
         self.stream.persist(shared, actions);
         actions.extend(self.timers.arm(now.instant).map(Action::WakeForTimers));
-        !inbox.is_empty() && self.takes_commands(shared)
+        let has_more = !inbox.is_empty() || firing::has_reaction(&mut self.stream);
+        has_more && self.takes_commands(shared)
     }
 
     /// Puts the timers whose time has come into the inbox.
@@ -240,6 +253,9 @@ impl<E: EventSourced> Running<E> {
 
     /// Answers news, and reads on where events are missing.
     pub(super) fn pull(&mut self, shared: &Shared<E>, now: Now, actions: &mut Vec<Action<E>>) {
+        if !firing::has_room(shared, &mut self.stream) {
+            return;
+        }
         let is_idle = self.is_idle();
         self.replication.pull(shared, now, &mut self.stream, is_idle, actions);
     }

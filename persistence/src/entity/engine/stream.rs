@@ -16,7 +16,7 @@ use super::{Action, Now, limits, proof, signals};
 use crate::Result;
 use crate::entity::context::ReplicationContext;
 use crate::entity::{CommandContext, DueReminder, Effect, EntityCounters, EventSourced, Signal};
-use crate::event::{Metadata, SequenceNr, StoredEvent};
+use crate::event::{EventMeta, Metadata, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
 use crate::store::Snapshot;
@@ -109,6 +109,18 @@ impl<E: EventSourced> Stream<E> {
         })
     }
 
+    /// Asks the behaviour how it reacts to an event of another replica.
+    pub(super) fn react(
+        &mut self,
+        shared: &Shared<E>,
+        event: &E::Event,
+        meta: &EventMeta,
+    ) -> Result<Effect<E>, UserFailure> {
+        guard::call("on_replicated", &shared.id, || {
+            shared.behaviour.on_replicated(&self.context, &self.applied.state, event, meta)
+        })
+    }
+
     /// Tells the behaviour of a signal, unless the state is spoilt.
     pub(super) fn signal(&mut self, shared: &Shared<E>, signal: &Signal) {
         if !self.applied.is_spoilt() {
@@ -188,6 +200,9 @@ impl<E: EventSourced> Stream<E> {
         wants_snapshot: bool,
         peers: &Peers,
     ) {
+        if let Some(reactions) = self.applied.reminders.reactions() {
+            reactions.arrived(shared.id.replica_id(), &events);
+        }
         for group in limits::cut(&shared.limits, shared.settings.append_events_max, events) {
             self.persisting.collect(group);
         }
@@ -201,7 +216,7 @@ impl<E: EventSourced> Stream<E> {
         if let Some(append) = self.persisting.next_append(shared) {
             self.applied.assert_named(shared);
             let last = append.events.last().map_or(append.expected, |event| event.sequence_nr);
-            let rows = self.applied.reminders.append(last);
+            let rows = self.applied.reminders.append(self.applied.clock.last(), last);
             actions.push(Action::Append(shared.generation, append, rows));
         }
     }
@@ -249,7 +264,7 @@ impl<E: EventSourced> Stream<E> {
         self.snapshots.begun(newest, version.clone());
         let positions = peers.positions();
         let timestamp = self.applied.clock.last();
-        let reminders = self.applied.reminders.all();
+        let reminders = self.applied.reminders.for_snapshot(&shared.id);
         let snapshot =
             Snapshot { sequence_nr: newest, version, positions, timestamp, state, reminders };
         self.defer(Due::Snapshot(Box::new(snapshot)));

@@ -10,7 +10,8 @@ use crate::entity::{
     AsynchronousFailure, CommandContext, DueReminder, Effect, EventContext, EventSourced,
     EventType, Reminder, Signal,
 };
-use crate::event::{Payload, SequenceNr, Tags};
+use crate::event::{EventMeta, Payload, SequenceNr, Tags};
+use crate::identity::ReplicationId;
 use crate::reply::ReplyTo;
 
 /// A command of the tests.
@@ -84,6 +85,8 @@ pub(super) struct Log {
     pub(super) unsnapped: Option<&'static str>,
     /// `snapshot_when` wants a snapshot after this text.
     pub(super) snapped: Option<&'static str>,
+    /// The replica reacts to events of others.
+    pub(super) reacts: bool,
     pub(super) signals: parking_lot::Mutex<Vec<(Signal, u64, Timestamp)>>,
 }
 
@@ -206,6 +209,25 @@ impl EventSourced for Log {
                 .remind("again", Reminder::after(Duration::from_secs(10))),
             name => Effect::persist(format!("{name} {}", due.missed)),
         }
+    }
+
+    fn reacts(&self, _: &ReplicationId) -> bool {
+        self.reacts
+    }
+
+    /// Stores an event, unless it is about a reaction, or silent.
+    fn on_replicated(
+        &self,
+        _: &CommandContext,
+        _: &Vec<Line>,
+        event: &String,
+        meta: &EventMeta,
+    ) -> Effect<Self> {
+        assert_ne!(event, "panics", "the test wants it");
+        if event.starts_with("re ") || event == "silent" {
+            return Effect::none();
+        }
+        Effect::persist(format!("re {event} of {}", meta.origin))
     }
 
     fn on_event(&self, context: &EventContext, state: &mut Vec<Line>, event: &String) {

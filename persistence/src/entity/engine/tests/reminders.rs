@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::log::{Command, Log};
+use super::scan::scan;
 use super::world::{Mode, World, replica_id, unavailable};
 use crate::entity::engine::Action;
 use crate::entity::{Effect, EntityCounters, EntitySettings, Reminder};
@@ -52,14 +53,14 @@ fn a_reminder_fires_once_with_its_row_before_its_event() {
     world.io("A");
     assert_eq!(rows(&mut world, "A"), [("n".into(), 1)]);
 
-    assert!(world.scan(9 * SECOND).is_empty());
-    assert_eq!(world.scan(SECOND), ["n"]);
+    assert!(scan(&mut world, 9 * SECOND).is_empty());
+    assert_eq!(scan(&mut world, SECOND), ["n"]);
     // told twice, and again while it is looked for
-    assert_eq!(world.scan(SECOND), ["n"]);
+    assert_eq!(scan(&mut world, SECOND), ["n"]);
     world.io("A");
     assert_eq!(world.texts("A"), ["set", "n 0"]);
     assert!(rows(&mut world, "A").is_empty());
-    assert!(world.scan(100 * SECOND).is_empty());
+    assert!(scan(&mut world, 100 * SECOND).is_empty());
     assert_eq!(counter(&mut world, "reminders_fired"), 1);
     world.restart("A");
     world.io("A");
@@ -72,8 +73,8 @@ fn a_name_that_is_set_again_takes_the_place_of_the_first() {
     set(&mut world, "first", once);
     set(&mut world, "second", later);
     assert_eq!(rows(&mut world, "A"), [("n".into(), 2)]);
-    assert!(world.scan(10 * SECOND).is_empty());
-    assert_eq!(world.scan(10 * SECOND), ["n"]);
+    assert!(scan(&mut world, 10 * SECOND).is_empty());
+    assert_eq!(scan(&mut world, 10 * SECOND), ["n"]);
     assert_eq!(world.texts("A"), ["first", "second", "n 0"]);
 }
 
@@ -102,7 +103,7 @@ fn a_cancelled_reminder_does_not_fire_even_when_it_is_due() {
     let mut world = World::new(&["A"]);
     set(&mut world, "set", once);
     world.mode = Mode::Hold;
-    world.scan(10 * SECOND);
+    scan(&mut world, 10 * SECOND);
     assert!(matches!(world.replica("A").held.back(), Some(Action::FindReminder(..))));
     set(&mut world, "cancelled", cancelled);
     world.io("A");
@@ -120,10 +121,10 @@ fn a_row_whose_append_failed_is_kept_for_an_hour_and_then_removed() {
     };
     world.replica("A").journal.clear();
     world.restart("A");
-    assert_eq!(world.scan(10 * SECOND), ["n"]);
+    assert_eq!(scan(&mut world, 10 * SECOND), ["n"]);
     assert!(world.texts("A").is_empty(), "never without its event");
     assert!(world.replica("A").rows.contains(&row));
-    world.scan(3601 * SECOND);
+    scan(&mut world, 3601 * SECOND);
     assert!(world.replica("A").rows.is_empty() && world.texts("A").is_empty());
     assert_eq!(counter(&mut world, "reminders_stale"), 1);
 }
@@ -135,7 +136,7 @@ fn a_row_whose_number_another_event_has_is_removed_when_it_is_due() {
     world.replica("A").journal.clear();
     world.restart("A");
     world.just("A", Command::Note("other"));
-    world.scan(10 * SECOND);
+    scan(&mut world, 10 * SECOND);
     assert_eq!(world.texts("A"), ["other"]);
     assert!(rows(&mut world, "A").is_empty());
 }
@@ -144,10 +145,10 @@ fn a_row_whose_number_another_event_has_is_removed_when_it_is_due() {
 fn a_periodic_reminder_tells_the_periods_that_it_missed_and_goes_on_at_its_multiples() {
     let mut world = World::new(&["A"]);
     set(&mut world, "set", periodic);
-    world.scan(10 * SECOND);
-    world.scan(35 * SECOND);
-    world.scan(4 * SECOND);
-    world.scan(SECOND);
+    scan(&mut world, 10 * SECOND);
+    scan(&mut world, 35 * SECOND);
+    scan(&mut world, 4 * SECOND);
+    scan(&mut world, SECOND);
     assert_eq!(world.texts("A"), ["set", "n 0", "n 2", "n 0"]);
     assert_eq!(rows(&mut world, "A"), [("n".into(), 1)]);
     world.restart("A");
@@ -161,9 +162,9 @@ fn a_periodic_reminder_tells_the_periods_that_it_missed_and_goes_on_at_its_multi
 fn a_reminder_that_is_set_again_by_its_own_handler_fires_again() {
     let mut world = World::new(&["A"]);
     set(&mut world, "set", |effect| effect.remind("again", Reminder::after(SECOND)));
-    world.scan(SECOND);
+    scan(&mut world, SECOND);
     assert_eq!(rows(&mut world, "A"), [("again".into(), 2)]);
-    world.scan(11 * SECOND);
+    scan(&mut world, 11 * SECOND);
     assert_eq!(world.texts("A"), ["set", "again", "again"]);
     assert_eq!(rows(&mut world, "A"), [("again".into(), 3)]);
 }
@@ -177,7 +178,7 @@ fn a_reminder_fires_at_each_replica_or_at_the_chosen_one() {
     });
     assert_eq!(rows(&mut world, "A"), [("n".into(), 1)]);
     assert_eq!(rows(&mut world, "B"), [("b".into(), 2), ("n".into(), 1)]);
-    world.scan(10 * SECOND);
+    scan(&mut world, 10 * SECOND);
     let mut texts = world.texts("A");
     texts.sort();
     assert_eq!(texts, ["b 0", "each", "n 0", "n 0", "one"]);
@@ -215,9 +216,9 @@ fn of_two_reminders_that_know_nothing_of_each_other_the_later_one_fires_everywhe
     };
     assert_eq!(due(&world, "A"), due(&world, "B"));
     world.direct = true;
-    world.scan(10 * SECOND);
+    scan(&mut world, 10 * SECOND);
     assert_eq!(world.texts("A"), ["a", "b"], "that of A is overtaken");
-    world.scan(10 * SECOND);
+    scan(&mut world, 10 * SECOND);
     world.assert_converged();
     assert_eq!(world.texts("A").iter().filter(|text| *text == "n 0").count(), 2);
 }
@@ -249,7 +250,7 @@ fn a_snapshot_keeps_the_reminders_of_the_events_before_it() {
     world.replica("A").deleted = crate::event::SequenceNr::new(2);
     world.replica("A").journal.clear();
     world.restart("A");
-    world.scan(10 * SECOND);
+    scan(&mut world, 10 * SECOND);
     assert_eq!(world.texts("A"), ["set", "more", "n 0"]);
 }
 
@@ -260,12 +261,12 @@ fn a_handler_that_fails_is_called_again_and_its_row_stays() {
         let soon = || Reminder::after(SECOND);
         effect.remind("panics", soon()).remind("refused", soon())
     });
-    world.scan(SECOND);
-    world.scan(SECOND);
+    scan(&mut world, SECOND);
+    scan(&mut world, SECOND);
     assert_eq!(world.texts("A"), ["set"]);
     assert_eq!(counter(&mut world, "reminders_failed"), 4);
     world.just("A", Command::Note("open"));
-    world.scan(SECOND);
+    scan(&mut world, SECOND);
     assert_eq!(world.texts("A"), ["set", "open", "panics 0", "refused 0"]);
     assert!(rows(&mut world, "A").is_empty());
 }
@@ -275,13 +276,13 @@ fn a_handler_that_waits_for_a_future_has_fired_when_its_command_is_durable() {
     let mut world = World::new(&["A"]);
     set(&mut world, "set", |effect| effect.remind("later", Reminder::after(SECOND)));
     world.mode = Mode::Hold;
-    world.scan(SECOND);
+    scan(&mut world, SECOND);
     world.io_once("A");
     assert!(matches!(world.replica("A").held.front(), Some(Action::RunAsynchronous(..))));
     world.restart("A");
     world.io("A");
     assert_eq!(rows(&mut world, "A"), [("later".into(), 1)], "the node died before the command");
-    world.scan(SECOND);
+    scan(&mut world, SECOND);
     world.io("A");
     assert_eq!(world.texts("A"), ["set", "later"]);
     assert!(rows(&mut world, "A").is_empty());
@@ -294,7 +295,7 @@ fn a_handler_that_waits_for_a_future_has_fired_when_its_command_is_durable() {
 fn a_reminder_without_a_handler_is_counted_and_over() {
     let mut world = World::new(&["A"]);
     set(&mut world, "set", |effect| effect.remind("unhandled", Reminder::after(SECOND)));
-    world.scan(SECOND);
+    scan(&mut world, SECOND);
     assert_eq!(counter(&mut world, "reminders_unhandled"), 1);
     assert!(rows(&mut world, "A").is_empty());
 }
@@ -304,10 +305,10 @@ fn a_row_that_cannot_be_read_comes_again() {
     let mut world = World::new(&["A"]);
     set(&mut world, "set", once);
     world.mode = Mode::Hold;
-    world.scan(10 * SECOND);
+    scan(&mut world, 10 * SECOND);
     world.fail_io("A", unavailable());
     assert!(world.replica("A").held.is_empty());
-    world.scan(SECOND);
+    scan(&mut world, SECOND);
     world.io("A");
     assert_eq!(world.texts("A"), ["set", "n 0"]);
 }
@@ -338,7 +339,7 @@ fn wrong_reminders_refuse_their_command_and_nothing_is_stored() {
     };
     assert_eq!(refused(&mut world, "two", two), 0);
     assert_eq!(refused(&mut world, "x", once), 1);
-    world.scan(SECOND);
+    scan(&mut world, SECOND);
     assert_eq!(refused(&mut world, "room again", once), 0);
 }
 
@@ -370,7 +371,7 @@ fn dies_after(step_count: usize, more: fn(Effect<Log>) -> Effect<Log>) -> (bool,
         if left == 0 {
             break;
         }
-        world.scan(10 * SECOND);
+        scan(&mut world, 10 * SECOND);
     }
     let is_over = left > 0;
     world.restart("A");
@@ -387,9 +388,9 @@ fn a_node_that_dies_between_any_two_steps_fires_at_least_once_and_never_without_
             assert!(steps < 50, "the scenario ends");
             let (is_over, mut world) = dies_after(steps, more);
             for _ in 0..3 {
-                world.scan(1200 * SECOND);
+                scan(&mut world, 1200 * SECOND);
             }
-            world.scan(3600 * SECOND);
+            scan(&mut world, 3600 * SECOND);
             let texts = world.texts("A");
             let fired = counter(&mut world, "reminders_fired");
             let is_set = texts.first().is_some_and(|text| text == "set");
@@ -414,7 +415,7 @@ fn a_periodic_reminder_goes_on_after_a_death_between_any_two_steps() {
             assert_eq!(world.texts("A").first().map(String::as_str), Some("set"));
             let before = counter(&mut world, "reminders_fired");
             for _ in 0..5 {
-                world.scan(10 * SECOND);
+                scan(&mut world, 10 * SECOND);
             }
             let fired = counter(&mut world, "reminders_fired") - before;
             assert!((4..=7).contains(&fired), "after {steps} steps: {fired} times");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
 
 use super::log::{Command, Line, Log};
-use crate::entity::engine::{Action, Engine, Input, Now, Queued, Slot};
+use crate::entity::engine::{Action, Engine, Input, Now, Queued};
 use crate::entity::surroundings::{Address, Kin, Surroundings};
 use crate::entity::{
     EntityCounters, EntitySettings, EventSourced, Extensions, HeldEvent, PeerHas, StopReason,
@@ -66,22 +66,6 @@ impl Replica {
         assert_eq!(append.expected, self.highest(), "{}", self.id);
         self.append_count += 1;
         self.journal.extend(append.events);
-    }
-
-    /// Reads or changes rows of reminders.
-    fn rows(&mut self, action: Action<Log>) -> Option<Input<Log>> {
-        match action {
-            Action::FindReminder(generation, row) => {
-                let is_there = self.rows.contains(&row);
-                Some(Input::ReminderFound(generation, row, Ok(is_there)))
-            }
-            Action::ChangeReminders(changes) => {
-                self.rows.extend(changes.put);
-                self.rows.retain(|row| !changes.remove.contains(row));
-                None
-            }
-            other => panic!("{other:?} is not about rows"),
-        }
     }
 }
 
@@ -285,6 +269,9 @@ impl World {
                 replica.append(append);
                 Some(Input::Appended(generation, Ok(())))
             }
+            Action::ReadReactions(generation, first) => {
+                Some(Input::ReactionsRead(generation, Ok(from(&replica.journal, first).into())))
+            }
             Action::Pull(generation, other, after) => {
                 replica.read_count += 1;
                 let theirs = &self.replicas[other.as_str()];
@@ -323,7 +310,7 @@ impl World {
                 Some(Input::SnapshotsDeleted(generation, last, Ok(())))
             }
             action @ (Action::FindReminder(..) | Action::ChangeReminders(_)) => {
-                replica.rows(action)
+                super::rows::run(&mut replica.rows, action)
             }
             Action::WakeAfter(_) => None,
             Action::GoOn => Some(Input::GoOn),
@@ -344,6 +331,7 @@ impl World {
             Action::FindReminder(generation, row) => {
                 Input::ReminderFound(generation, row, Err(error))
             }
+            Action::ReadReactions(generation, _) => Input::ReactionsRead(generation, Err(error)),
             Action::SaveSnapshot(generation, snapshot) => {
                 Input::SnapshotSaved(generation, snapshot.sequence_nr, Err(error))
             }
@@ -365,23 +353,6 @@ impl World {
         for name in names {
             self.feed(name, Input::Wake);
         }
-    }
-
-    /// Lets the time of day pass, and hands the rows that are due to their replicas, as a scanner
-    /// does. Returns their names.
-    pub(super) fn scan(&mut self, time: Duration) -> Vec<String> {
-        self.wall += u64::try_from(time.as_micros()).unwrap();
-        let now = Timestamp::from_micros(self.wall);
-        let mut due = Vec::new();
-        for name in self.replicas.keys().copied().collect::<Vec<_>>() {
-            for row in self.replica(name).rows.clone() {
-                if row.due <= now {
-                    due.push(row.name.to_string());
-                    self.feed(name, Input::ReminderDue(Box::new(row), Slot::default()));
-                }
-            }
-        }
-        due
     }
 
     pub(super) fn command(
