@@ -48,7 +48,7 @@ pub enum CartCommand {
         /// The receiver of the answer.
         reply_to: AddReply,
     },
-    /// Answers with the contents at this replica. Puts the end of the cart not off.
+    /// Answers with the contents at this replica. Does not put the end of the cart off.
     Get {
         /// The receiver of the answer.
         reply_to: ReplyTo<Contents>,
