@@ -76,9 +76,9 @@ pub mod prelude {
     pub use antiphon_base::time::Timestamp;
     pub use antiphon_persistence::crdt;
     pub use antiphon_persistence::entity::{
-        AsynchronousFailure, CommandContext, DurableEvent, Effect, Effects, EntitySettings,
-        EventContext, EventListener, EventSourced, EventType, ListenError, SelfRef, Signal,
-        TellError, Timer,
+        AsynchronousFailure, CommandContext, DueReminder, DurableEvent, Effect, Effects,
+        EntitySettings, EventContext, EventListener, EventSourced, EventType, ListenError,
+        Reminder, SelfRef, Signal, TellError, Timer,
     };
     pub use antiphon_persistence::event::{Metadata, Tags};
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};

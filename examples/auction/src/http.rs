@@ -12,6 +12,8 @@ use crate::{AuctionHouse, Bid, Command};
 enum Posted {
     Place(Bid),
     Finish,
+    /// The end, in microseconds after the Unix epoch.
+    Open(u64),
 }
 
 impl HttpEntity for AuctionHouse {
@@ -23,10 +25,14 @@ impl HttpEntity for AuctionHouse {
         Ok(match body.read()? {
             Posted::Place(bid) => Ask::new(|reply_to| Command::Place { bid, reply_to }),
             Posted::Finish => Ask::new(|reply_to| Command::Finish { reply_to }),
+            Posted::Open(micros) => Ask::new(move |reply_to| {
+                let ends_at = Timestamp::from_micros(micros);
+                Command::Open { ends_at, reply_to }
+            }),
         })
     }
 
     fn expected() -> &'static str {
-        r#"{"place": {"number": 1, "bidder": "b", "amount": 5}} or "finish""#
+        r#"{"place": {"number": 1, "bidder": "b", "amount": 5}} or "finish" or {"open": 1798761600000000}"#
     }
 }

@@ -2,17 +2,32 @@
 //!
 //! The best bid is the highest bid; of equal bids the earliest; then the bid with the smaller
 //! bidder and number. This order does not depend on which bid a replica saw first. Each replica
-//! ends the auction for itself ([`Event::Finished`]). The auction is closed when all replicas have
-//! ended it; then no bid can be in flight any more, because events arrive in causal order.
+//! ends the auction for itself ([`Event::Finished`]): by a command, or by a reminder at the time of
+//! [`Command::Open`]. The auction is closed when all replicas have ended it; then no bid can be in
+//! flight any more, because events arrive in causal order.
+//!
+//! One replica, which is chosen from the id ([`designated`]), then names the winner by one event,
+//! [`Event::Won`]. It looks every second, by a reminder that fires at this replica only and lasts
+//! until the winner is named. A reaction (`on_replicated`) would be quicker, but a replica that
+//! reacts writes one row more for each append of bids of others.
 
 mod bids;
 mod http;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use antiphon::persistence::identity::Slice;
 use antiphon::prelude::*;
 pub use bids::{Bids, RecordedBid, recorded};
 use serde::{Deserialize, Serialize};
+
+/// The reminder that ends an auction, at each replica.
+const END: &str = "end";
+/// The reminder that names the winner, at the designated replica.
+const NAME: &str = "name";
+/// Time between two looks whether all replicas have ended the auction.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A bid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +60,14 @@ pub enum Command {
         /// The receiver of the answer.
         reply_to: ReplyTo<Auction>,
     },
+    /// Sets the time at which the auction ends at every replica. Of several times the last one
+    /// counts.
+    Open {
+        /// The end, by the wall clocks of the nodes.
+        ends_at: Timestamp,
+        /// The receiver of the answer.
+        reply_to: ReplyTo<()>,
+    },
 }
 
 /// The answer to a bid.
@@ -63,6 +86,10 @@ pub enum Event {
     Placed(Bid),
     /// A replica takes no more bids.
     Finished,
+    /// The time of the end was set.
+    Opened(Timestamp),
+    /// The designated replica has named the winner; `None`: there was no bid.
+    Won(Option<Bid>),
 }
 
 /// The state of an auction at a replica.
@@ -76,6 +103,12 @@ pub struct Auction {
     pub finished: BTreeSet<ReplicaId>,
     /// True when all replicas take no more bids: then the best bid is the winner.
     pub is_closed: bool,
+    /// The time at which the auction ends, if one was set.
+    pub ends_at: Option<Timestamp>,
+    /// True when the winner was named.
+    pub is_decided: bool,
+    /// The winner that was named.
+    pub winner: Option<Bid>,
 }
 
 /// The behaviour of an auction.
@@ -106,9 +139,14 @@ impl EventSourced for AuctionHouse {
             }
             Command::Finish { reply_to } if has_finished => self.reply(reply_to, auction.clone()),
             Command::Finish { reply_to } => {
-                self.persist(Event::Finished).then_reply(reply_to, Auction::clone)
+                self.finish(context).then_reply(reply_to, Auction::clone)
             }
             Command::Get { reply_to } => self.reply(reply_to, auction.clone()),
+            Command::Open { reply_to, .. } if has_finished => self.reply(reply_to, ()),
+            Command::Open { ends_at, reply_to } => self
+                .persist(Event::Opened(ends_at))
+                .remind(END, Reminder::at(ends_at))
+                .then_reply(reply_to, |_| ()),
         }
     }
 
@@ -127,8 +165,40 @@ impl EventSourced for AuctionHouse {
                 auction.is_closed =
                     context.all_replicas().iter().all(|replica| auction.finished.contains(replica));
             }
+            Event::Opened(ends_at) => auction.ends_at = Some(*ends_at),
+            Event::Won(bid) => {
+                auction.is_decided = true;
+                auction.winner.clone_from(bid);
+            }
         }
     }
+
+    fn on_reminder(
+        &self,
+        context: &CommandContext,
+        auction: &Auction,
+        reminder: &DueReminder,
+    ) -> Effect<Self> {
+        match &*reminder.name {
+            END if !auction.finished.contains(context.replica_id()) => self.finish(context),
+            NAME if auction.is_closed && !auction.is_decided => {
+                let winner = auction.best.as_ref().map(|(bid, _)| bid.clone());
+                self.persist(Event::Won(winner)).cancel_reminder(NAME)
+            }
+            // already ended, or not ended everywhere yet
+            _ => self.none(),
+        }
+    }
+
+    fn snapshot_version(&self) -> u16 {
+        2
+    }
+}
+
+/// The replica that names the winner of an auction, of these sorted replicas.
+pub fn designated<'a>(replicas: &'a [ReplicaId], auction: &str) -> &'a ReplicaId {
+    let slice = Slice::of("auction", auction).number();
+    &replicas[usize::from(slice) % replicas.len()]
 }
 
 fn beats(new: &(Bid, Timestamp), best: &(Bid, Timestamp)) -> bool {
@@ -139,6 +209,12 @@ fn beats(new: &(Bid, Timestamp), best: &(Bid, Timestamp)) -> bool {
 }
 
 impl AuctionHouse {
+    fn finish(&self, context: &CommandContext) -> Effect<Self> {
+        let replica = designated(context.all_replicas(), context.entity_id()).clone();
+        let name = Reminder::after(Duration::ZERO).every(LOOK).at_replica(replica);
+        self.persist(Event::Finished).remind(NAME, name)
+    }
+
     /// The auctions: a replica at each place.
     pub fn provider() -> ReplicatedEntityProvider<Self> {
         ReplicatedEntityProvider::at_each_place("auction", |_: &ReplicationId| Self)

@@ -16,8 +16,10 @@ fn main() -> ExitCode {
     antiphon::app::app("shop")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Carts and stock with a replica in each place.")
-        .entity(Stock::provider())
-        .entity_with("cart", |setup| Ok(Cart::provider(setup.section::<ShopSettings>()?.items_max)))
+        .entity_with(Stock::TYPE, |setup| {
+            Ok(Stock::provider(setup.section::<ShopSettings>()?.expires_after))
+        })
+        .entity_with(Cart::TYPE, |setup| Ok(Cart::provider(setup.section::<ShopSettings>()?)))
         .section::<ShopSettings>("shop")
         .routes(routes)
         .command("prices", prices)

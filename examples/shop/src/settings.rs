@@ -1,6 +1,7 @@
 //! The settings of the shop: the table `shop` of a configuration.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use antiphon::app::Section;
 use antiphon::prelude::*;
@@ -11,13 +12,21 @@ use serde::{Deserialize, Serialize};
 pub struct ShopSettings {
     /// Most items of one cart; from 1 to 10000.
     pub items_max: u32,
+    /// Time after the last command of a customer at which a cart expires and gives its pieces back,
+    /// and after which a stock asks the cart of a reservation; from one second to 30 days.
+    #[serde(with = "antiphon::base::time::text")]
+    pub expires_after: Duration,
     /// The price of each item, in cents.
     pub prices: BTreeMap<String, u64>,
 }
 
 impl Default for ShopSettings {
     fn default() -> Self {
-        Self { items_max: 100, prices: BTreeMap::new() }
+        Self {
+            items_max: 100,
+            expires_after: Duration::from_secs(15 * 60),
+            prices: BTreeMap::new(),
+        }
     }
 }
 
@@ -27,6 +36,14 @@ impl Section for ShopSettings {
             return Err(Error::rejected(format!(
                 "`items_max`: expected 1 to 10000, actual {}",
                 self.items_max
+            )));
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600))
+            .contains(&self.expires_after)
+        {
+            return Err(Error::rejected(format!(
+                "`expires_after`: expected 1s to 30 days, actual {:?}",
+                self.expires_after
             )));
         }
         Ok(())

@@ -1,79 +1,120 @@
-//! The stock of one kind of item: what came in, less what the orders took. An order takes its
-//! pieces once, however often it is repeated and at whichever places. Two places that sell the last
-//! piece to two orders at once bring the number below zero, and the shop orders more.
+//! The stock of one kind of item, which reserves pieces for carts and asks them when a reservation
+//! runs out. Decided at the [home](crate::home()) of the item.
+//!
+//! A cart that expires gives its pieces back with [`StockCommand::Release`], and a cart that was
+//! sold tells it with [`StockCommand::Sell`]. Both are tells, and can be lost with a node. So the
+//! stock has a reminder while it has reservations, which asks the carts of the old ones
+//! ([`CartCommand::Holds`]); only the answer of the cart ends a reservation.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 use antiphon::app::{Ask, Body, HttpEntity};
 use antiphon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::home::{at_home, own_home, pass_on};
+use crate::pieces::{Levels, Pieces, Reserved, StockEvent};
+use crate::{Cart, CartCommand, Hold};
+
+/// The reminder that asks the carts.
+const CHECK: &str = "check";
+/// Most carts that one turn of the reminder asks; the others are asked at the next turn.
+const ASKS_MAX: usize = 50;
+
 /// The commands of a stock.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum StockCommand {
-    /// Adds pieces. The answer is their number.
+    /// Adds pieces. The answer is the number of free ones.
     Put {
         /// The pieces that came in.
         count: u32,
         /// The receiver of the answer.
-        reply_to: ReplyTo<i64>,
+        reply_to: ReplyTo<u64>,
     },
-    /// Takes pieces for an order, if there are enough here and the order has not taken its pieces
-    /// yet.
-    Take {
-        /// The name of the order.
-        order: String,
-        /// The pieces to take.
+    /// Sees to it that a cart has at least this number of pieces. Can be repeated.
+    Reserve {
+        /// The id of the cart.
+        cart: String,
+        /// All pieces of this kind in the cart.
         count: u32,
         /// The receiver of the answer.
-        reply_to: ReplyTo<Taken>,
+        reply_to: ReplyTo<Reserved>,
     },
-    /// Answers with the number of pieces.
+    /// Tells that a cart was sold with this reservation.
+    Sell {
+        /// The id of the cart.
+        cart: String,
+        /// The number of the reservation.
+        number: u64,
+        /// The pieces of the order.
+        count: u32,
+    },
+    /// Tells that a cart has expired.
+    Release {
+        /// The id of the cart.
+        cart: String,
+    },
+    /// Answers with the levels at this replica.
     Get {
         /// The receiver of the answer.
-        reply_to: ReplyTo<i64>,
+        reply_to: ReplyTo<Levels>,
     },
-}
-
-/// The answer to a request for pieces.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Taken {
-    /// The order has its pieces.
-    All,
-    /// There are only so many.
-    Only(i64),
-}
-
-/// The events of a stock.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub enum StockEvent {
-    /// Pieces came in.
-    Put(u32),
-    /// An order took pieces.
-    Taken {
-        /// The name of the order.
-        order: String,
-        /// The pieces that it took.
-        count: u32,
+    /// The answer of a cart whose reservation had run out; nobody can send it.
+    #[serde(skip)]
+    Answered {
+        /// The id of the cart.
+        cart: String,
+        /// The number of the reservation.
+        number: u64,
+        /// The answer of the cart; `None` when it did not answer.
+        hold: Option<Hold>,
     },
-}
-
-/// The state of a stock.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Pieces {
-    /// Their number.
-    pub number: i64,
-    /// The orders that have their pieces. A shop with many orders would forget the old ones.
-    pub orders: BTreeSet<String>,
 }
 
 /// The behaviour of a stock.
-pub struct Stock;
+pub struct Stock {
+    expires_after: Duration,
+}
 
 impl Stock {
-    /// The stock of each kind of item: a replica at each place.
-    pub fn provider() -> ReplicatedEntityProvider<Self> {
-        ReplicatedEntityProvider::at_each_place("stock", |_: &ReplicationId| Self)
+    /// The stock of each kind of item: a replica at each place. A reservation runs out after this
+    /// time.
+    pub fn provider(expires_after: Duration) -> ReplicatedEntityProvider<Self> {
+        let stock = move |_: &ReplicationId| Self { expires_after };
+        ReplicatedEntityProvider::at_each_place(Self::TYPE, stock)
+    }
+
+    /// The name of the type.
+    pub const TYPE: &str = "stock";
+
+    fn reserve(
+        &self,
+        context: &CommandContext,
+        pieces: &Pieces,
+        cart: String,
+        count: u32,
+        reply_to: ReplyTo<Reserved>,
+    ) -> Effect<Self> {
+        let answer = pieces.reserve(&cart, count);
+        let held = pieces.reservations.get(&cart).map_or(0, |held| held.count);
+        match answer {
+            Reserved::All(_) if count > held => {
+                let effect = self.persist(StockEvent::Reserved { cart, count });
+                let effect = effect.then_reply(reply_to, |_| answer);
+                if !pieces.reservations.is_empty() {
+                    return effect;
+                }
+                let check = Reminder::after(self.expires_after).every(self.expires_after);
+                effect.remind(CHECK, check.at_replica(own_home(context)))
+            }
+            Reserved::All(_) | Reserved::Only(_) | Reserved::Full => self.reply(reply_to, answer),
+        }
+    }
+
+    /// Ends the reservation of a cart, which is there.
+    fn end(&self, pieces: &Pieces, event: StockEvent) -> Effect<Self> {
+        let effect = self.persist(event);
+        if pieces.reservations.len() == 1 { effect.cancel_reminder(CHECK) } else { effect }
     }
 }
 
@@ -84,39 +125,68 @@ impl EventSourced for Stock {
 
     fn on_command(
         &self,
-        _: &CommandContext,
+        context: &CommandContext,
         pieces: &Pieces,
         command: StockCommand,
     ) -> Effect<Self> {
+        let is_home = own_home(context) == *context.replica_id();
         match command {
-            StockCommand::Put { count, reply_to } => Effect::persist(StockEvent::Put(count))
-                .then_reply(reply_to, |pieces: &Pieces| pieces.number),
-            StockCommand::Take { order, reply_to, .. } if pieces.orders.contains(&order) => {
-                Effect::reply(reply_to, Taken::All)
+            StockCommand::Get { reply_to } => self.reply(reply_to, pieces.levels()),
+            command if !is_home => pass_on(context, command),
+            StockCommand::Put { count, reply_to } => {
+                self.persist(StockEvent::Put(count)).then_reply(reply_to, |pieces| pieces.free)
             }
-            StockCommand::Take { order, count, reply_to } if pieces.number >= i64::from(count) => {
-                Effect::persist(StockEvent::Taken { order, count })
-                    .then_reply(reply_to, |_| Taken::All)
+            StockCommand::Reserve { cart, count, reply_to } => {
+                self.reserve(context, pieces, cart, count, reply_to)
             }
-            StockCommand::Take { reply_to, .. } => {
-                Effect::reply(reply_to, Taken::Only(pieces.number))
+            StockCommand::Sell { cart, number, count } => match pieces.numbered(&cart, number) {
+                Some(_) => self.end(pieces, StockEvent::Sold { cart, count }),
+                None => self.none(),
+            },
+            StockCommand::Release { cart } if pieces.reservations.contains_key(&cart) => {
+                self.end(pieces, StockEvent::Released { cart })
             }
-            StockCommand::Get { reply_to } => Effect::reply(reply_to, pieces.number),
+            StockCommand::Release { .. } => self.none(),
+            StockCommand::Answered { cart, number, .. }
+                if pieces.numbered(&cart, number).is_none() =>
+            {
+                self.none()
+            }
+            StockCommand::Answered { cart, hold, .. } => match hold {
+                Some(Hold::Sold(count)) => self.end(pieces, StockEvent::Sold { cart, count }),
+                Some(Hold::Gone) => self.end(pieces, StockEvent::Released { cart }),
+                Some(Hold::Waits) => self.persist(StockEvent::Kept { cart }),
+                None => self.none(),
+            },
         }
     }
 
-    fn on_event(&self, _: &EventContext, pieces: &mut Pieces, event: &StockEvent) {
-        match event {
-            StockEvent::Put(count) => {
-                pieces.number = pieces.number.saturating_add(i64::from(*count));
-            }
-            StockEvent::Taken { order, count } => {
-                // two places may have served the order at once
-                if pieces.orders.insert(order.clone()) {
-                    pieces.number = pieces.number.saturating_sub(i64::from(*count));
-                }
-            }
-        }
+    fn on_event(&self, context: &EventContext, pieces: &mut Pieces, event: &StockEvent) {
+        pieces.apply(context.current_time(), event);
+    }
+
+    /// Asks the carts whose reservations have run out, beside the commands.
+    fn on_reminder(
+        &self,
+        context: &CommandContext,
+        pieces: &Pieces,
+        _: &DueReminder,
+    ) -> Effect<Self> {
+        let now = context.current_time();
+        let is_old = |since: Timestamp| now.is_ahead_of(since, self.expires_after);
+        let old = pieces.reservations.iter().filter(|(_, held)| is_old(held.since));
+        old.take(ASKS_MAX).fold(self.none(), |effect, (cart, held)| {
+            let (cart, item, number) = (cart.clone(), context.entity_id().to_owned(), held.number);
+            let of_cart = at_home::<CartCommand>(context, Cart::TYPE, &cart);
+            let ask = async move |of_cart: Result<EntityRef<CartCommand>>| {
+                let holds = |reply_to| CartCommand::Holds { item, number, reply_to };
+                of_cart.ok()?.ask(holds).await.ok()
+            };
+            effect.then_asynchronous(
+                move |_| ask(of_cart),
+                move |hold| StockCommand::Answered { cart, number, hold: hold.ok().flatten() },
+            )
+        })
     }
 }
 
