@@ -6,74 +6,16 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use antiphon_base::guard;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
-use self::backlog::{Backlog, Next};
+use super::listeners::{Appended, Next};
 use super::parts::{Factory, Inner};
 use super::surroundings::Kin;
 use super::{EntityCounters, EventSourced};
 use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::identity::ReplicationId;
-use crate::store::Limits;
 use crate::{Error, Result};
-
-mod backlog;
-
-/// The events of one append, in order.
-pub(super) struct Appended {
-    id: ReplicationId,
-    events: Vec<StoredEvent>,
-}
-
-/// The way of durable events from the entities of one type at one node to their listeners.
-pub(super) struct Listeners {
-    backlog: Mutex<Backlog<Appended>>,
-    /// The number of listeners, for the entities: they keep events only when somebody listens.
-    count: AtomicUsize,
-    news: Notify,
-}
-
-impl Listeners {
-    pub(super) fn new(appends_max: usize, bytes_max: usize) -> Self {
-        let backlog = Mutex::new(Backlog::new(appends_max, bytes_max));
-        Self { backlog, count: AtomicUsize::new(0), news: Notify::new() }
-    }
-
-    /// Returns whether somebody listens.
-    pub(super) fn any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
-    }
-
-    /// Hands the events of an append of this entity to the listeners. Without events: the append
-    /// had begun before somebody listened, and they were not kept.
-    pub(super) fn tell(&self, id: &ReplicationId, events: Vec<StoredEvent>) {
-        let bytes = Limits::append_bytes(&events);
-        let appended = Appended { id: id.clone(), events };
-        self.backlog.lock().push((!appended.events.is_empty()).then(|| Arc::new(appended)), bytes);
-        self.news.notify_waiters();
-    }
-
-    /// Ends all listeners: nothing comes any more.
-    pub(super) fn close(&self) {
-        self.backlog.lock().close();
-        self.news.notify_waiters();
-    }
-
-    fn listen(&self) -> u64 {
-        let number = self.backlog.lock().listen();
-        self.count.fetch_add(1, Ordering::Relaxed);
-        number
-    }
-
-    fn leave(&self, number: u64) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        self.backlog.lock().leave(number);
-    }
-}
 
 /// An event that is durable at this node: an own one of a replica here, or one of another replica
 /// that has arrived.
@@ -202,9 +144,8 @@ impl<E: EventSourced> EventListener<E> {
     async fn appended(&self) -> std::result::Result<Arc<Appended>, ListenError> {
         let listeners = &self.kin.listeners;
         loop {
-            let news = listeners.news.notified();
-            let next = listeners.backlog.lock().next(self.number);
-            match next {
+            let news = listeners.news();
+            match listeners.next(self.number) {
                 Next::Item(appended) => return Ok(appended),
                 Next::Missed(count) => {
                     let counted = usize::try_from(count).unwrap_or(usize::MAX);

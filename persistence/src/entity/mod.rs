@@ -25,6 +25,7 @@ mod futures;
 mod handle;
 mod host;
 mod listener;
+mod listeners;
 mod message;
 mod parts;
 mod reading;

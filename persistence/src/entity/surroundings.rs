@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use ractor::ActorCell;
 
-use super::listener::Listeners;
+use super::listeners::Listeners;
 use super::signs::Signs;
 use super::{EntityCounters, EntitySettings, Extensions};
 use crate::identity::{ReplicaId, ReplicationId};

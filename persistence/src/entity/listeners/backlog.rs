@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The answer to a listener.
 #[derive(Debug)]
-pub(super) enum Next<T> {
+pub(in crate::entity) enum Next<T> {
     Item(Arc<T>),
     /// The listener has missed this many items.
     Missed(u64),
