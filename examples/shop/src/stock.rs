@@ -207,6 +207,8 @@ impl HttpEntity for Stock {
         Ok(Ask::new(move |reply_to| StockCommand::Put { count, reply_to }))
     }
 
+    /// Programs with the right `entities` may send every command, also those that carts send: that
+    /// is right for the shop's own tools, and wrong for customers, who get `on_post` alone.
     fn takes_commands() -> bool {
         true
     }

@@ -93,8 +93,8 @@ impl fmt::Display for AsynchronousFailure {
 impl std::error::Error for AsynchronousFailure {}
 
 /// Waits for the future of an asynchronous effect, at most for `limit`. A call that is cancelled
-/// drops the future where it waits. `askers` are the entity and its askers, when the future holds up
-/// its commands.
+/// drops the future where it waits. `askers` are the entity and its askers, when the future holds
+/// up its commands.
 pub(super) async fn wait<T>(
     mut future: Guarded<dyn Future<Output = T> + Send>,
     limit: Duration,

@@ -1,7 +1,7 @@
 //! Events that this node has made durable, for listeners of the application.
 //!
-//! Without a listener nothing is kept. A listener that falls behind misses the oldest events, and is
-//! told how many: the entities never wait for it.
+//! Without a listener nothing is kept. A listener that falls behind misses the oldest events, and
+//! is told how many: the entities never wait for it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -37,8 +37,8 @@ pub struct DurableEvent<Event> {
 #[non_exhaustive]
 pub enum ListenError {
     /// The listener has missed the events of this many appends, and goes on with the oldest that is
-    /// kept: it was behind by more than `listener_appends_max` or `listener_bytes_max`, or an append
-    /// had begun before it listened.
+    /// kept: it was behind by more than `listener_appends_max` or `listener_bytes_max`, or an
+    /// append had begun before it listened.
     Missed(u64),
     /// The type has ended at this node: nothing comes any more.
     Ended,

@@ -1,10 +1,10 @@
-//! The entities that hold up their commands until a command is answered, so that a circle of asks is
-//! refused at once and not after a time-out.
+//! The entities that hold up their commands until a command is answered, so that a circle of asks
+//! is refused at once and not after a time-out.
 //!
-//! The future of `Effect::asynchronous` holds up the commands of its entity. When such a future asks
-//! another entity, the command carries the entity, behind those for whose command the future runs.
-//! An entity that holds up its commands and gets a command with itself among the askers waits for
-//! itself: it refuses the command. An asker has the number of its future: a command of a future
+//! The future of `Effect::asynchronous` holds up the commands of its entity. When such a future
+//! asks another entity, the command carries the entity, behind those for whose command the future
+//! runs. An entity that holds up its commands and gets a command with itself among the askers waits
+//! for itself: it refuses the command. An asker has the number of its future: a command of a future
 //! that has given up meanwhile is no circle.
 
 use std::sync::Arc;

@@ -94,7 +94,8 @@ where
         self.deliver_in(self.parts.now(), index, self.slots.lock(index), envelope);
     }
 
-    /// Takes a command of the caller at the time `now`; the caller does the work that was put aside for the shard.
+    /// Takes a command of the caller at the time `now`; the caller does the work that was put aside
+    /// for the shard.
     pub(crate) fn send_to(&self, now: Instant, index: usize, envelope: Envelope<E::Command>) {
         self.deliver_in(now, index, self.slots.lock(index).work_here(), envelope);
     }

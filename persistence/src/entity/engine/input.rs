@@ -132,8 +132,8 @@ pub enum Action<E: EventSourced> {
     /// Hand these events, which are durable, to the listeners; without events: some became durable
     /// that were not kept.
     Durable(Vec<StoredEvent>),
-    /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest. The entities hold
-    /// up their commands until the command of the future is answered.
+    /// Answer with `AsynchronousDone`, after `asynchronous_timeout` at the latest. The entities
+    /// hold up their commands until the command of the future is answered.
     RunAsynchronous(Generation, CommandFuture<E::Command>, (Option<Askers>, u64)),
     /// Answer with `BesideDone` for this number, after `asynchronous_timeout` at the latest; at
     /// once when there is a failure in place of a future.

@@ -2,8 +2,9 @@
 //! reminders, or an older copy of the rows, has reminders without rows, which nobody would find.
 //!
 //! One row is looked for at a time. A missing one is put again if its time is ahead; the reminder
-//! of a past one has fired in an earlier life, without an event, and is forgotten. A periodic reminder
-//! has at least the row of its next time; a late row of an earlier time leads to the same one.
+//! of a past one has fired in an earlier life, without an event, and is forgotten. A periodic
+//! reminder has at least the row of its next time; a late row of an earlier time leads to the same
+//! one.
 
 use antiphon_base::time::Timestamp;
 
