@@ -26,7 +26,8 @@ fn a_lone_replica_ends_in_time_and_names_the_winner() {
     let mut auction = EntityTest::new(AuctionHouse, "auction|a-1|DC-A");
     let ends_at = auction.ask(|reply_to| Command::Get { reply_to }).unwrap().ends_at;
     assert_eq!(ends_at, None);
-    let minute = Timestamp::from_micros(in_secs(0).as_micros() + 60_000_000);
+    // the clock of the test begins at zero
+    let minute = Timestamp::from_micros(60_000_000);
     auction.ask(|reply_to| Command::Open { ends_at: minute, reply_to }).unwrap();
     for (number, amount) in [(1, 5), (2, 9), (3, 7)] {
         let bid = bid(number, amount);

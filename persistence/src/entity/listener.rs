@@ -93,6 +93,7 @@ impl std::error::Error for ListenError {}
 /// # let parts = EntityParts {
 /// #     journal: stores.journal,
 /// #     snapshots: stores.snapshots,
+/// #     reminders: stores.reminders,
 /// #     writer,
 /// #     peers: BTreeMap::new(),
 /// #     clock: Arc::new(SystemClock),

@@ -277,7 +277,7 @@ impl<E: EventSourced> EntityTest<E> {
     ///     fn on_command(
     ///         &self, _: &CommandContext, _: &Vec<String>, text: &'static str,
     ///     ) -> Effect<Self> {
-    ///         let due = Timestamp::from_micros(1 << 50);
+    ///         let due = Timestamp::from_micros(1 << 45);
     ///         self.persist(text.to_owned()).remind("nag", Reminder::at(due))
     ///     }
     /// #     fn on_reminder(
@@ -289,7 +289,7 @@ impl<E: EventSourced> EntityTest<E> {
     ///
     /// let mut notes = EntityTest::new(Notes, "notes|n-1");
     /// notes.tell("milk");
-    /// assert_eq!(notes.reminders(), [("nag".into(), Timestamp::from_micros(1 << 50))]);
+    /// assert_eq!(notes.reminders(), [("nag".into(), Timestamp::from_micros(1 << 45))]);
     /// assert!(notes.fire_reminder("nag"));
     /// assert_eq!(notes.state(), &["milk", "nag"]);
     /// assert!(!notes.fire_reminder("nag"), "it has fired");

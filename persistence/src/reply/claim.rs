@@ -204,7 +204,7 @@ impl Claim {
     }
 
     /// The same claim, which was just made, of a command for whose answer these entities hold up
-    /// their commands. A claim that somebody else has too stays without them: a circle of waiting
+    /// their commands. A claim that was cloned before stays without them: a circle of waiting
     /// entities ends at a time limit then.
     #[must_use]
     pub fn asked_by(mut self, askers: Option<Askers>) -> Self {
