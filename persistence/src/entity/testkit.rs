@@ -300,7 +300,8 @@ impl<E: EventSourced> EntityTest<E> {
         set.into_iter().map(|reminder| (reminder.name, reminder.due)).collect()
     }
 
-    /// Fires the reminder with this name now, whatever its time is. Returns whether there is one.
+    /// Fires the reminder with this name. The clock goes to its time; timers and other reminders of
+    /// before then fire in the next [`Self::pass`]. Returns whether there is one.
     ///
     /// # Panics
     /// Panics when the entity has stopped or failed.
@@ -310,6 +311,7 @@ impl<E: EventSourced> EntityTest<E> {
         let row = self.rows.iter().find(|row| *row.name == *name && Some(row.due) == due).cloned();
         let is_set = row.is_some();
         if let Some(row) = row {
+            self.elapsed = self.elapsed.max(self.time_of(row.due));
             self.feed(Input::ReminderDue(Box::new(row), Slot::default()));
         }
         is_set
