@@ -291,13 +291,19 @@ mod tests {
         assert!(!has_colours(false, None), "a file");
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_node_whose_start_fails_after_it_has_joined_leaves() {
+    /// The configuration of a node that says goodbye at once, and the folder of its journal.
+    fn configuration() -> (tempfile::TempDir, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let journal = folder.path().join("a.db");
         let text = format!(
             "journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\n[node.shutdown_timeouts]\nannounce = '0s'"
         );
+        (folder, text)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_whose_start_fails_after_it_has_joined_leaves() {
+        let (_folder, text) = configuration();
         let seen: Arc<OnceLock<Node>> = Arc::default();
         let noted = seen.clone();
         let app = crate::app::app("test").routes(move |host: &Host| {
@@ -317,11 +323,7 @@ mod tests {
     /// As at SIGTERM: the select of `run` must be polled while code of the application blocks.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_signal_while_a_function_of_the_application_never_returns_makes_the_node_leave() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let journal = folder.path().join("a.db");
-        let text = format!(
-            "journal = {journal:?}\nbind = '127.0.0.1:0'\nhttp_bind = '127.0.0.1:0'\n[node.shutdown_timeouts]\nannounce = '0s'"
-        );
+        let (_folder, text) = configuration();
         let seen: Arc<OnceLock<Node>> = Arc::default();
         let noted = seen.clone();
         let (begun, mut begins) = tokio::sync::mpsc::channel(1);

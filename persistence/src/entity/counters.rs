@@ -65,7 +65,7 @@ counters! {
     /// Rows of reminders that were missing after a recovery, and were put again.
     reminders_mended,
     /// Events with a reminder that could not be read, of a newer version or of another program.
-    /// They were applied without it, and their entities take no snapshots.
+    /// Such events were applied without it, and their entities take no snapshots.
     reminders_unread,
     /// Reactions to events of other replicas (`on_replicated`).
     reactions,
