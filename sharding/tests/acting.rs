@@ -213,9 +213,13 @@ async fn a_listener_hears_the_events_of_its_type_until_the_node_ends() {
         } else {
             node.crash();
         }
-        let ended = heard_carts.next().await.map(|durable| durable.event);
+        let minute = Duration::from_secs(60);
+        let ended = tokio::time::timeout(minute, heard_carts.next()).await.unwrap();
+        let ended = ended.map(|durable| durable.event);
         assert_eq!(ended, Err(ListenError::Ended), "the handle and the node are still there");
-        let late = carts.events().unwrap().next().await.map(|durable| durable.event);
+        let mut late = carts.events().unwrap();
+        let late = tokio::time::timeout(minute, late.next()).await.unwrap();
+        let late = late.map(|durable| durable.event);
         assert_eq!(late, Err(ListenError::Ended));
     }
 }

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::{Command, fixture, fixture_on, quiet, spawn};
+use super::{Added, Command, Counter, fixture, fixture_on, quiet, spawn};
 use crate::Result;
-use crate::entity::{EntitySettings, ListenError};
+use crate::entity::{DurableEvent, EntitySettings, EventListener, ListenError};
 use crate::event::{EventMeta, Labels, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::memory::{Call, Fault, FaultyStores, MemoryStores};
 use crate::version::VersionVector;
+
+type Heard = std::result::Result<DurableEvent<Added>, ListenError>;
+
+/// The next event; a listener that waits for ever fails its test.
+async fn next(listener: &mut EventListener<Counter>) -> Heard {
+    tokio::time::timeout(Duration::from_secs(60), listener.next()).await.expect("it ends")
+}
 
 /// Says when an append has begun, and waits until the test ends it.
 #[derive(Default)]
@@ -58,7 +66,7 @@ async fn a_listener_hears_own_events_and_those_of_other_replicas_in_the_order_of
     assert!(entity.replicated(vec![replicated(1, &own)]));
     let mut heard = Vec::new();
     for _ in 0..2 {
-        let durable = listener.next().await.unwrap();
+        let durable = next(&mut listener).await.unwrap();
         let (origin, number) = (durable.meta.origin.as_str().to_owned(), durable.sequence_nr);
         heard.push((durable.id.to_string(), number.value(), origin, durable.event.0));
     }
@@ -75,8 +83,11 @@ async fn a_listener_that_is_behind_is_told_what_it_missed_and_nobody_waits_for_i
     for sum in 1..=5 {
         assert_eq!(entity.ask(|to| Command::Add(1, to)).await, Ok(sum));
     }
-    assert_eq!(listener.next().await.map(|durable| durable.event.0), Err(ListenError::Missed(3)));
-    assert_eq!(listener.next().await.unwrap().sequence_nr, SequenceNr::new(4));
+    assert_eq!(
+        next(&mut listener).await.map(|durable| durable.event.0),
+        Err(ListenError::Missed(3))
+    );
+    assert_eq!(next(&mut listener).await.unwrap().sequence_nr, SequenceNr::new(4));
     let missed = fixture.runtime.counters().listener_appends_missed.load(Ordering::Relaxed);
     assert_eq!(missed, 3);
 }
@@ -92,7 +103,7 @@ async fn a_cancelled_wait_loses_no_event() {
         () = std::future::ready(()) => {}
     }
     assert_eq!(entity.ask(|to| Command::Add(7, to)).await, Ok(7));
-    assert_eq!(listener.next().await.unwrap().event.0, 7);
+    assert_eq!(next(&mut listener).await.unwrap().event.0, 7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,17 +120,20 @@ async fn events_whose_append_had_begun_before_somebody_listened_are_told_as_miss
     };
     let (answer, mut listener) = tokio::join!(entity.ask(|to| Command::Add(3, to)), listens);
     assert_eq!(answer, Ok(3));
-    assert_eq!(listener.next().await.map(|durable| durable.event.0), Err(ListenError::Missed(1)));
+    assert_eq!(
+        next(&mut listener).await.map(|durable| durable.event.0),
+        Err(ListenError::Missed(1))
+    );
     slow.ends.notify_one();
     assert_eq!(entity.ask(|to| Command::Add(4, to)).await, Ok(7));
-    assert_eq!(listener.next().await.unwrap().event.0, 4);
+    assert_eq!(next(&mut listener).await.unwrap().event.0, 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_listener_of_a_type_that_has_ended_is_told() {
     let fixture = fixture(quiet()).await;
     let mut listener = fixture.runtime.listen();
-    let waiting = async { listener.next().await.map(|durable| durable.event.0) };
+    let waiting = async { next(&mut listener).await.map(|durable| durable.event.0) };
     let closing = async {
         tokio::task::yield_now().await;
         fixture.runtime.close_listeners();
